@@ -1,0 +1,123 @@
+"""The tables, and the named migrations that grow them. Knows SQLAlchemy Core; knows no query.
+
+Text (`conversation.title`, `message`) stands apart from numbers (`answer`, `exposure`, `event`), so that retention and
+erasure delete the one and keep the other.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+migration = Table(
+    "migration", metadata,
+    Column("name", String(64), primary_key=True),
+    Column("applied_ms", BigInteger, nullable=False),
+)  # fmt: skip
+
+conversation = Table(  # one assignment for its whole life
+    "conversation", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("visitor_id", String(64), nullable=False),
+    Column("title", Text),  # the first words of the first question; null where text is not kept
+    Column("assignment", Text, nullable=False),  # JSON of events.Assignment
+    Column("simulated", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("conversation_of_visitor", "visitor_id", "updated_ms"),
+)  # fmt: skip
+
+message = Table(  # the text of one turn; a row with nulls where text is not kept or was deleted
+    "message", metadata,
+    Column("answer_id", String(64), primary_key=True),
+    Column("conversation_id", String(64), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("asked_ms", BigInteger, nullable=False),
+    Column("replaced", Boolean, nullable=False),  # another answer took its place: kept, not shown
+    Column("question", Text),
+    Column("answer", Text),
+    Column("comment", Text),
+    Index("message_of_conversation", "conversation_id", "turn", "asked_ms"),
+)  # fmt: skip
+
+answer = Table(  # one row per answer; time_ms and what follows are null while it runs
+    "answer", metadata,
+    Column("answer_id", String(64), primary_key=True),
+    Column("conversation_id", String(64), nullable=False),
+    Column("session_id", String(64), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("experiment", String(128), nullable=False),
+    Column("grp", String(128)),
+    Column("user_id", String(128), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("owner", String(64)),  # the process that runs it
+    Column("beat_ms", BigInteger),  # when that process last said so: a stale one was cut off
+    Column("time_ms", BigInteger),  # of its chat_completion
+    Column("finish_reason", String(16)),
+    Column("error", String(64)),
+    Column("message", Text),  # what the tester reads about a failure
+    Column("response_time", Float),
+    Column("time_to_first_token", Float),
+    Column("completion_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("rating", String(16)),  # satisfaction | dissatisfaction | null
+    Column("rated_ms", BigInteger),
+    Column("reason", String(16)),
+    Index("answer_of_conversation", "conversation_id"),
+)  # fmt: skip
+Index(  # everything that the readout sums, so that it never touches the table
+    "answer_sums",
+    answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.finish_reason,
+    answer.c.rating, answer.c.response_time, answer.c.time_to_first_token, answer.c.completion_tokens,
+    answer.c.cost_usd,
+)  # fmt: skip
+Index(  # whose process may be gone
+    "answer_running", answer.c.beat_ms,
+    sqlite_where=answer.c.finish_reason.is_(None), postgresql_where=answer.c.finish_reason.is_(None),
+)  # fmt: skip
+
+exposure = Table(
+    "exposure", metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("experiment", String(128), nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("user_id", String(128), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("grp", String(128)),
+    Column("forced", Boolean, nullable=False),
+    Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced"),
+)  # fmt: skip
+
+event = Table(  # the ledger
+    "event", metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("user_id", String(128), nullable=False),
+    Column("answer_id", String(64)),
+    Column("simulated", Boolean, nullable=False),
+    Column("value", Text),  # JSON
+    Column("metadata", Text, nullable=False),  # JSON
+    Column("ids", Text, nullable=False),  # JSON of the unit's ids, for Statsig
+    Column("acknowledged_ms", BigInteger),  # when Statsig said that it has it
+    Index("event_by_time", "time_ms", "event_id"),
+    Index("event_of_answer", "answer_id"),
+    Index("event_of_user", "user_id"),
+)  # fmt: skip
+
+outbox = Table(  # what Statsig has not acknowledged yet
+    "outbox", metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),  # not before; a lease moves it into the future
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Index("outbox_due", "due_ms"),
+)  # fmt: skip
+
+definition = Table(  # the last definitions that Statsig served, for a start without it
+    "definition", metadata,
+    Column("source", String(64), primary_key=True),
+    Column("specs", Text, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+)  # fmt: skip
