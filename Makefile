@@ -1,0 +1,48 @@
+# run: chat in a browser. test: lint, then every test, with what they need. lint: style and types only.
+# Quick the second time: packages are installed again only when their list changed.
+# PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
+
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: run test lint browser clean
+
+run: $(VENV)/.run
+	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
+
+# Browser tests run after the others, alone: what they measure is how soon a page answers.
+test: lint browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser"
+	$(BIN)/python -m pytest -m browser
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+browser: $(VENV)/.test
+	$(BIN)/python tests/browser.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output
+
+# The first of these that really starts, is new enough and can make a virtual environment.
+$(BIN)/python:
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python python3.14; do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$python"; exec "$$python" -m venv "$(VENV)"; \
+	  fi; \
+	done; \
+	echo "Parley needs Python 3.11 or newer with its venv module (on Debian: apt-get install python3-venv)." \
+	     "None was found; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1
+
+$(VENV)/.run: requirements.txt | $(BIN)/python
+	@echo "Installing what Parley needs, once: about a minute"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing what Parley and its tests need, once: about a minute"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

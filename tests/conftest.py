@@ -1,0 +1,102 @@
+"""What all tests stand on: a real browser, the real app, no way out of this machine, and no skip in CI."""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from tests import browser as chromium
+from tests import loopback, running
+
+_ways_out: list[str] = []
+StartApp = Callable[..., running.Running]
+
+
+def pytest_configure() -> None:
+    """Nothing that the tests or the code under them do may leave this machine."""
+    loopback.watch(_ways_out.append)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """In CI a skipped test is a failed one: what cannot run there is not known to work."""
+    return _no_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    """The same for a whole file."""
+    return _no_skip((yield))
+
+
+def _no_skip(report: Any) -> Any:
+    if report.outcome == "skipped" and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, which in CI is a failure: {report.longrepr[-1]}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def stays_on_this_machine() -> Iterator[None]:
+    """Fails a test in which this process tried to reach another machine."""
+    _ways_out.clear()
+    yield
+    assert not _ways_out, _ways_out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium. Not for the whole session: Playwright's event loop would be in the way of `asyncio.run`."""
+    with sync_playwright() as playwright:
+        if not chromium.available(playwright):
+            pytest.skip("there is no Chromium: make browser")
+        with chromium.launch(playwright) as launched:
+            yield launched
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page of 1280 × 800. Afterwards: no request left this machine, and no script failed."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        faults: list[str] = []
+
+        def pass_or_stop(route: Route) -> None:
+            host = urlsplit(route.request.url).hostname
+            if loopback.is_loopback(host):
+                return route.continue_()
+            faults.append(f"asked for {route.request.url}")
+            return route.abort()
+
+        context.route("**/*", pass_or_stop)
+        opened = context.new_page()
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        yield opened
+        assert not faults, faults
+
+
+@pytest.fixture
+def start_app(tmp_path: Path) -> Iterator[StartApp]:
+    """Starts the real app with the settings given, as often as asked (`running.start`); all are stopped at the end."""
+    apps: list[running.Running] = []
+
+    def start(environ: Mapping[str, str] | None = None, folder: Path | None = None, **more: Any) -> running.Running:
+        apps.append(running.start(folder or tmp_path / "app", environ, **more))
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.stop()
+    assert not [line for app in apps for line in app.outbound()]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+    """The real app as it comes, without any setting, for all tests of one file."""
+    started = running.start(tmp_path_factory.mktemp("app"))
+    yield started
+    started.stop()
+    assert not started.outbound()

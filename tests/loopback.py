@@ -1,0 +1,71 @@
+"""Watches that a process stays on this machine: every other connection, and every look-up of another name, is told.
+
+Runs inside the tests, and inside the app that the tests start: `running.py` lays it there as `sitecustomize.py`, and it
+then writes what it saw into the file that OUTBOUND_LOG names. Such a connection is refused, as it would be without a
+network. Sees Python's own sockets (asyncio's too), not those that a C library opens by itself.
+"""
+
+import ipaddress
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Report = Callable[[str], None]
+
+
+def is_loopback(host: object) -> bool:
+    """Whether a host of a socket address stays on this machine.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::ffff:127.0.0.1", "localhost", None, "10.0.0.1", "example.org")]
+    [True, True, True, True, False, False]
+    """
+    if host is None or host in ("", b"", "localhost", b"localhost"):
+        return True
+    name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    try:
+        address = ipaddress.ip_address(name.split("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback or mapped.is_unspecified
+
+
+def watch(report: Report) -> None:
+    """From now on calls `report` with a line for each way out that this process tries, and refuses it."""
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        host = _destination(event, args)
+        if not is_loopback(host):
+            report(f"{event} {host} in thread {threading.current_thread().name}")
+            raise ConnectionRefusedError(f"not on this machine: {host}")
+
+    sys.addaudithook(hook)
+
+
+def _destination(event: str, args: tuple[Any, ...]) -> object:
+    if event in ("socket.connect", "socket.sendto"):
+        return args[1][0] if isinstance(args[1], tuple) else None  # a path is a socket of this machine
+    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        return _literal(args[0])
+    return None
+
+
+def _literal(host: object) -> object:
+    """A numeric address is not looked up anywhere."""
+    name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    try:
+        ipaddress.ip_address(name.split("%")[0])
+    except ValueError:
+        return host
+    return None
+
+
+def _append(line: str) -> None:
+    with open(os.environ["OUTBOUND_LOG"], "a", encoding="utf-8") as log:
+        log.write(line + "\n")
+
+
+if __name__ == "sitecustomize":
+    watch(_append)
