@@ -37,6 +37,7 @@ message = Table(  # the text of one turn; a row with nulls where text is not kep
     Column("answer", Text),
     Column("comment", Text),
     Index("message_of_conversation", "conversation_id", "turn", "asked_ms"),
+    Index("message_by_age", "asked_ms"),
 )  # fmt: skip
 
 answer = Table(  # one row per answer; time_ms and what follows are null while it runs
@@ -121,3 +122,7 @@ definition = Table(  # the last definitions that Statsig served, for a start wit
     Column("specs", Text, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
 )  # fmt: skip
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("1 first tables", ()),)
+"""Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
+above as they stand and counts as having them all."""

@@ -1,0 +1,247 @@
+"""The record: conversations, answers, ratings, and every event with its way to Statsig, on SQLite or PostgreSQL.
+
+`Store` is the door. Writes are handed to one thread (`writer`) and give a `Receipt`; reads are direct. Behind it:
+`database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `outbox`
+what Statsig still has to acknowledge, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sqlalchemy import Connection
+
+from lib.events import Completion, Conversation, Event, Question, Rating, Reason, new_id, now_ms
+from lib.store import facts, outbox, reads, rows
+from lib.store.database import Database, StoreError, probe
+from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
+
+__all__ = ["Receipt", "Store", "StoreError"]
+
+PIECE = 1_000
+"""Rows that retention deletes in one transaction, so that nobody waits for it."""
+
+
+class Store:
+    """One process's way to the record.
+
+    What writes returns a `Receipt` at once and never raises; while the database is away it is kept and written when the
+    database is back. What reads raises `StoreError` when the database cannot be read.
+    """
+
+    def __init__(self, database: Database, *, keep_text: bool, deliver: bool, owner: str) -> None:
+        self._database, self._writer = database, Writer(database.begin)
+        self._keep_text, self._deliver, self.owner = keep_text, deliver, owner
+
+    @classmethod
+    def open(cls, url: str, *, keep_text: bool = True, deliver: bool = False, owner: str | None = None) -> "Store":
+        """Connect and bring the tables up to date. Raises StoreError with a sentence for the operator.
+
+        `keep_text` False: prompts, answers, titles and comments are not stored. `deliver`: events get an outbox row,
+        for Statsig. `owner` names this process among those that share the database.
+        """
+        return cls(Database.open(url), keep_text=keep_text, deliver=deliver, owner=owner or new_id())
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Write what is left, at most so many seconds; False when something had to be given up."""
+        written = self._writer.close(timeout)
+        self._database.close()
+        return written
+
+    # How it is
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last attempt to write succeeded."""
+        return self._writer.error is None
+
+    @property
+    def error(self) -> str | None:
+        """Why it did not, as a sentence for the operator."""
+        return self._writer.error
+
+    @property
+    def queued(self) -> int:
+        """Facts that were handed over and are not committed yet."""
+        return len(self._writer)
+
+    def check(self, timeout: float = 1.0) -> str | None:
+        """Try to write now: None when it works, else the sentence that says why not."""
+        if self._writer.error and len(self._writer):
+            return self._writer.error
+        try:
+            self._writer.call(probe, timeout)
+        except StoreError as error:
+            return str(error)
+        return None
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A connection for queries of one's own. Raises StoreError."""
+        return self._database.read()
+
+    def write(self, fact: Fact) -> Receipt:
+        """Hand over a fact of one's own: a function of a connection that is harmless when it runs twice."""
+        return self._writer.submit(fact)
+
+    # What happens in a conversation
+
+    def ask(
+        self, conversation: Conversation, question: Question, prompt: str, exposure: Event | None = None,
+        replaces: str | None = None, also: Sequence[Event] = (),
+    ) -> Receipt:  # fmt: skip
+        """A question leaves: its conversation if that is new, its running answer, its exposure, further events.
+
+        `replaces` names the answer whose place the coming one takes.
+        """
+        asked_ms = now_ms()
+        text = prompt if self._keep_text else None
+        title = (conversation.title or rows.title(prompt)) if self._keep_text else None
+        events = [*([exposure] if exposure else []), *also]
+
+        def fact(connection: Connection) -> None:
+            facts.ask(connection, conversation, question, text, title, replaces, asked_ms, self.owner)
+            facts.record(connection, events, self._deliver)
+
+        return self._writer.submit(fact)
+
+    def partial(self, answer_id: str, text: str | None = None) -> Receipt:
+        """An answer of this process still runs, and this has arrived so far."""
+        kept = text if self._keep_text else None
+        return self._writer.submit(
+            lambda connection: facts.partial(connection, answer_id, kept, self.owner), limit=PROGRESS, key=answer_id
+        )
+
+    def finish(self, question: Question, completion: Completion, event: Event) -> Receipt:
+        """An answer ended, and `event` tells it. The first end of an answer is the one that counts."""
+
+        def fact(connection: Connection) -> None:
+            if facts.finish(connection, question, completion, event.time_ms, self._keep_text):
+                facts.record(connection, [event], self._deliver)
+
+        return self._writer.submit(fact)
+
+    def rate(self, answer_id: str, rating: Rating | None, event: Event | None) -> Receipt:
+        """A thumb is given, changed or (None) taken back. What is stored already is neither written nor told again.
+
+        Of a rating that is taken back, the event's value becomes the one that was stored. A changed rating loses the
+        reason and the comment of the earlier one.
+        """
+
+        def fact(connection: Connection) -> None:
+            told = facts.rate(connection, answer_id, rating, event)
+            facts.record(connection, told, self._deliver)
+
+        return self._writer.submit(fact)
+
+    def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Receipt:
+        """Why a thumb was given. None leaves what is stored; an empty comment removes it."""
+        kept = comment if self._keep_text else None
+
+        def fact(connection: Connection) -> None:
+            told = facts.give_reason(connection, answer_id, reason, kept, event)
+            facts.record(connection, told, self._deliver)
+
+        return self._writer.submit(fact)
+
+    def record(self, events: Sequence[Event]) -> Receipt:
+        """Events that change nothing else."""
+        return self._writer.submit(lambda connection: facts.record(connection, events, self._deliver), limit=SIGNALS)
+
+    def rename(self, conversation_id: str, visitor_id: str, title: str) -> Receipt:
+        """Give a conversation of this visitor another title."""
+        kept = title if self._keep_text else None
+        return self._writer.submit(lambda connection: facts.rename(connection, conversation_id, visitor_id, kept))
+
+    def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
+        """Delete the text of one conversation of this visitor, or of all; numbers and events stay."""
+        return self._writer.submit(lambda connection: facts.forget(connection, visitor_id, conversation_id))
+
+    def keep_definitions(self, source: str, specs: str) -> Receipt:
+        """Keep what Statsig served, for a start without it."""
+        return self._writer.submit(lambda connection: facts.keep_definitions(connection, source, specs))
+
+    # What is known of it
+
+    def conversation(
+        self, conversation_id: str, visitor_id: str, newest: int = 20, before_turn: int | None = None
+    ) -> Conversation | None:
+        """A conversation with its newest turns, or with the newest of those before a turn.
+
+        None where it is unknown or another visitor's.
+        """
+        with self.read() as connection:
+            return reads.one_conversation(connection, conversation_id, visitor_id, newest, before_turn)
+
+    def conversations(self, visitor_id: str, limit: int = 50) -> list[Conversation]:
+        """A visitor's conversations without their turns, the last used first."""
+        with self.read() as connection:
+            return reads.conversations(connection, visitor_id, limit)
+
+    def completed(self, answer_id: str) -> Mapping[str, Any] | None:
+        """The metadata of an answer's `chat_completion`; None while it runs."""
+        with self.read() as connection:
+            return reads.completions(connection, [answer_id]).get(answer_id)
+
+    def definitions(self) -> dict[str, str]:
+        """What Statsig served last, by source."""
+        with self.read() as connection:
+            return reads.definitions(connection)
+
+    def export(self, since_ms: int | None = None, text: bool = False) -> Iterator[dict[str, Any]]:
+        """Every event since then, oldest first, as objects of the export; read as it is iterated.
+
+        With `text`, a `chat_completion` has `text` too: its question, answer and comment.
+        """
+        return reads.export(self._database, since_ms, text)
+
+    # The way to Statsig
+
+    def lease(self, limit: int, seconds: float) -> list[Event]:
+        """Events to deliver now, due longest first, and nobody else's for so long; none while the store is away."""
+        try:
+            return list(self._writer.call(lambda connection: outbox.lease(connection, limit, seconds)))
+        except StoreError:
+            return []
+
+    def acknowledge(self, event_ids: Collection[str]) -> Receipt:
+        """Statsig has these events."""
+        return self._writer.submit(lambda connection: outbox.acknowledge(connection, event_ids))
+
+    def postpone(self, event_ids: Collection[str], delay_s: float, error: str | None) -> Receipt:
+        """Deliver these events after the delay, for a reason that the operator may read."""
+        return self._writer.submit(lambda connection: outbox.postpone(connection, event_ids, delay_s, error))
+
+    def pending(self) -> tuple[int, float]:
+        """How many events wait for Statsig, and for how many seconds the oldest of them has."""
+        with self.read() as connection:
+            return outbox.pending(connection)
+
+    # Upkeep
+
+    def recover(self, stale_ms: int = 30_000, limit: int = 100) -> list[tuple[Question, str, float]]:
+        """Take over answers that a process left running and has not been heard of for so long.
+
+        Of each: its question, the text that had arrived, for how many seconds at least it had run. They are this
+        process's now, to be finished as `interrupted`; no other process gets them. None while the store is away.
+        """
+        before_ms = now_ms() - stale_ms
+
+        def fact(connection: Connection) -> list[tuple[Question, str, float]]:
+            return facts.claim(connection, before_ms, self.owner, limit)
+
+        try:
+            return list(self._writer.call(fact))
+        except StoreError:
+            return []
+
+    def purge(self, before_ms: int) -> int:
+        """Delete the text of what was asked before then, in pieces; how many rows went. Raises StoreError.
+
+        A conversation goes with its last message; the numbers and events stay.
+        """
+        gone = 0
+        while piece := self._writer.call(lambda connection: facts.purge(connection, before_ms, PIECE)):
+            gone += piece
+            time.sleep(0.01)  # others' facts come in between
+        return gone

@@ -1,0 +1,228 @@
+"""One database, SQLite or PostgreSQL: how it is opened, grown by its migrations, and what its errors mean.
+
+Owns engines, pragmas and the difference between "the store is away" and "this cannot be written". Knows no table but
+the list of migrations.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text, update
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
+from sqlalchemy.pool import QueuePool
+
+from lib.store import schema
+
+log = logging.getLogger("parley.store")
+
+BUSY_MS = 1_000
+"""How long SQLite waits for another process before it reports a lock; the writer then tries again by itself."""
+CONNECT_S = 5
+"""How long PostgreSQL may take to accept a connection."""
+READERS = 20
+"""Connections that may read at the same time."""
+LOCK = 7_265_792_001
+"""The advisory lock under which replicas apply migrations one after the other."""
+
+SQLITE_AWAY = {3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26}
+"""PERM BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL NOTADB: none is the fault of a row."""
+POSTGRES_AWAY = ("08", "25", "28", "3D", "3F", "40", "42501", "42P01", "53", "55", "57", "58", "XX")
+"""SQLSTATE classes (and two single codes: no right, no table) that say the same of PostgreSQL."""
+
+
+class StoreError(Exception):
+    """The store cannot be used. The message is a sentence for the operator and holds no password and no text."""
+
+
+class Database:
+    """Two engines on one database: one connection that writes, several that read."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.name = url.render_as_string(hide_password=True)
+        self._path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        self._file: tuple[int, int] | None = None
+        self.writer, self.reader = self._postgres() if self._path is None else self._sqlite(self._path)
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Connect, and bring the tables up to date. Raises StoreError."""
+        parsed = _parse(url)
+        database = cls(parsed)
+        try:
+            if database._path is not None:
+                database._path.parent.mkdir(parents=True, exist_ok=True)
+            _patiently(lambda: migrate(database.writer))
+        except (OSError, DBAPIError) as error:
+            database.close()
+            raise StoreError(f"The database {database.name} cannot be used: {explain(error)}.") from error
+        database._file = database._identity()
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for reading, in one transaction. Raises StoreError when the store cannot be read."""
+        try:
+            with self.reader.connect() as connection:
+                yield connection
+        except (DBAPIError, TimeoutError) as error:
+            raise StoreError(f"The database {self.name} cannot be read: {explain(error)}.") from error
+
+    def begin(self) -> Any:
+        """A connection in a transaction that holds the right to write; commits at the end of its block."""
+        self._still_there()
+        return self.writer.begin()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+    def _still_there(self) -> None:
+        """SQLite would go on writing into a file that was deleted, and nobody would ever read it."""
+        if self._path is None or self._file is None:
+            return
+        now = self._identity()
+        if now is None:
+            raise StoreError(f"The database file {self._path} is gone")
+        if now != self._file:
+            log.warning("the database file was replaced; it is opened anew", extra={"file": str(self._path)})
+            self.close()
+            migrate(self.writer)
+            self._file = self._identity()
+
+    def _identity(self) -> tuple[int, int] | None:
+        if self._path is None:
+            return None
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _sqlite(self, path: Path) -> tuple[Engine, Engine]:
+        arguments = {"timeout": BUSY_MS / 1_000, "check_same_thread": False}
+        url = self.url.set(database=str(path))
+        writer = _engine(url, 1, connect_args=arguments)
+        reader = _engine(url, READERS, connect_args=arguments)
+        event.listen(writer, "connect", _sqlite_writer)
+        event.listen(reader, "connect", _sqlite_reader)
+        # Python's driver begins late and without the lock; a transaction that reads before it writes would then fail.
+        event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        return writer, reader
+
+    def _postgres(self) -> tuple[Engine, Engine]:
+        arguments = {
+            "connect_timeout": CONNECT_S, "application_name": "parley", "keepalives_idle": 10,
+            "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000,
+        }  # fmt: skip
+        writer = _engine(self.url, 1, connect_args=arguments)
+        reader = _engine(self.url, READERS, connect_args=arguments, pool_pre_ping=True)
+        event.listen(writer, "connect", _postgres_writer)
+        return writer, reader
+
+
+def migrate(engine: Engine) -> None:
+    """Apply every migration that the database does not have yet; safe when several processes start at once."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        fresh = not inspect(connection).has_table(schema.migration.name)
+        schema.metadata.create_all(connection) if fresh else None
+        applied = set(connection.scalars(select(schema.migration.c.name)))
+        for name, statements in schema.MIGRATIONS:
+            if name in applied:
+                continue
+            for statement in () if fresh else statements:
+                connection.exec_driver_sql(statement)
+            connection.execute(insert(schema.migration).values(name=name, applied_ms=time.time_ns() // 1_000_000))
+
+
+def probe(connection: Connection) -> None:
+    """Write something that changes nothing: a read-only, locked or full store refuses it."""
+    first = schema.MIGRATIONS[0][0]
+    column = schema.migration.c
+    connection.execute(update(schema.migration).where(column.name == first).values(applied_ms=column.applied_ms))
+
+
+def away(error: BaseException) -> bool:
+    """Whether the store is to blame (locked, read-only, full, gone) and not what was to be written."""
+    if isinstance(error, StoreError | TimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code, state = getattr(error.orig, "sqlite_errorcode", None), getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return code & 0xFF in SQLITE_AWAY or "no such table" in str(error.orig)
+    if state is not None:
+        return str(state).startswith(POSTGRES_AWAY)
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def explain(error: BaseException) -> str:
+    """The cause in one line, without the statement and its values.
+
+    >>> explain(ValueError("no\\n  way."))
+    'no way'
+    """
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return " ".join(str(cause).split()).rstrip(".") or type(cause).__name__
+
+
+def _parse(url: str) -> URL:
+    wanted = "it must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        backend = parsed.get_dialect().name
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(f"The address of the database is not understood: {wanted}.") from error
+    memory = backend == "sqlite" and parsed.database in (None, "", ":memory:")
+    if backend not in ("sqlite", "postgresql") or memory:
+        raise StoreError(f"The database {parsed.render_as_string(hide_password=True)} is not supported: {wanted}.")
+    return parsed
+
+
+def _engine(url: URL, size: int, **options: Any) -> Engine:
+    return create_engine(
+        url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=10, hide_parameters=True, **options
+    )
+
+
+def _patiently(attempt: Callable[[], None], seconds: float = 10.0) -> None:
+    """Switching a new SQLite file to WAL ignores the busy timeout: processes that start at once take turns."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return attempt()
+        except DBAPIError as error:
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+            if code not in (5, 6) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _sqlite_writer(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _sqlite_reader(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _postgres_writer(connection: Any, _record: object) -> None:
+    connection.autocommit = True
+    connection.execute(  # what a receipt confirms must have reached the disk, whatever the server's default is
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    connection.autocommit = False

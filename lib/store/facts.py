@@ -1,0 +1,163 @@
+"""What one fact writes, statement by statement, inside a transaction that the writer opened.
+
+Every function may run twice for the same fact (a connection can break between commit and its confirmation), so each
+either finds its rows there or compares with what is stored before it changes or emits anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lib.events import Completion, Conversation, Event, Question, Rating, Reason, now_ms
+from lib.store import reads, rows
+from lib.store.schema import answer, conversation, definition, event, exposure, message, outbox
+
+
+def add(connection: Connection, table: Table, values: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Insert what is not there yet, by primary key."""
+    if values:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), values)
+
+
+def record(connection: Connection, events: Sequence[Event], deliver: bool) -> None:
+    """Into the ledger; exposures beside it; into the outbox unless nothing is delivered or nobody real did it."""
+    if not events:
+        return
+    add(connection, event, [rows.event_row(one) for one in events])
+    add(connection, exposure, [rows.exposure_row(one) for one in events if one.name == "exposure"])
+    if deliver:
+        now = now_ms()
+        add(
+            connection,
+            outbox,
+            [
+                {"event_id": one.event_id, "created_ms": one.time_ms, "due_ms": now, "attempts": 0}
+                for one in events
+                if not rows.simulated(one)
+            ],
+        )
+
+
+def ask(
+    connection: Connection, about: Conversation, question: Question, text: str | None, title: str | None,
+    replaces: str | None, asked_ms: int, owner: str,
+) -> None:  # fmt: skip
+    """The conversation if it is new, the message, the running answer."""
+    add(connection, conversation, rows.conversation_row(about, title, asked_ms))
+    connection.execute(update(conversation).where(conversation.c.id == about.id).values(updated_ms=asked_ms))
+    if replaces is not None:
+        connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
+    said = {
+        "answer_id": question.answer_id, "conversation_id": question.conversation_id, "turn": question.turn,
+        "asked_ms": asked_ms, "replaced": False, "question": text,
+    }  # fmt: skip
+    add(connection, message, rows.fit(message, said))
+    add(connection, answer, rows.running_row(question, owner, now_ms()))
+
+
+def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:
+    """What has arrived, and that its process lives; nothing once it ended or another process took it over."""
+    mine = (answer.c.answer_id == answer_id) & answer.c.finish_reason.is_(None) & (answer.c.owner == owner)
+    alive = connection.execute(update(answer).where(mine).values(beat_ms=now_ms()))
+    if text is not None and alive.rowcount:
+        _keep_answer(connection, answer_id, text)
+
+
+def finish(connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool) -> bool:
+    """How it ended, once; False when that was written before. An answer whose question never came gets its row."""
+    ended = rows.ended_row(completion, time_ms)
+    running = (answer.c.answer_id == question.answer_id) & answer.c.finish_reason.is_(None)
+    if not connection.execute(update(answer).where(running).values(ended)).rowcount:
+        if connection.scalar(select(answer.c.answer_id).where(answer.c.answer_id == question.answer_id)) is not None:
+            return False
+        add(connection, answer, rows.running_row(question, None, None) | ended)
+    if keep_text:
+        _keep_answer(connection, question.answer_id, completion.text)
+    return True
+
+
+def rate(connection: Connection, answer_id: str, rating: Rating | None, said: Event | None) -> list[Event]:
+    """Set the rating; the events that tell it, none when it was so already. A new rating has no reason yet."""
+    stored = connection.execute(
+        select(answer.c.rating).where(answer.c.answer_id == answer_id).with_for_update()
+    ).one_or_none()
+    if stored is None or stored.rating == rating:
+        return []
+    rated_ms = None if rating is None else said.time_ms if said is not None else now_ms()
+    changed = {"rating": rating, "rated_ms": rated_ms, "reason": None}
+    connection.execute(update(answer).where(answer.c.answer_id == answer_id).values(changed))
+    connection.execute(update(message).where(message.c.answer_id == answer_id).values(comment=None))
+    if said is None:
+        return []
+    return [replace(said, value=stored.rating) if rating is None else said]
+
+
+def give_reason(
+    connection: Connection, answer_id: str, reason: Reason | None, comment: str | None, said: Event | None
+) -> list[Event]:
+    """Set what is given; the events that tell it, none when the reason was so already."""
+    if comment is not None:
+        kept = rows.fit(message, {"comment": comment or None})
+        connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
+    if reason is None:
+        return []
+    other = (answer.c.answer_id == answer_id) & answer.c.reason.is_distinct_from(reason)
+    changed = connection.execute(update(answer).where(other).values(reason=reason)).rowcount
+    return [said] if changed and said is not None else []
+
+
+def rename(connection: Connection, conversation_id: str, visitor_id: str, title: str | None) -> None:
+    """Another title, by the owner."""
+    mine = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
+    connection.execute(update(conversation).where(mine).values(rows.fit(conversation, {"title": title})))
+
+
+def forget(connection: Connection, visitor_id: str, conversation_id: str | None) -> None:
+    """The text of one conversation, or of all of a visitor; the numbers and events stay."""
+    mine = select(conversation.c.id).where(conversation.c.visitor_id == visitor_id)
+    if conversation_id is not None:
+        mine = mine.where(conversation.c.id == conversation_id)
+    connection.execute(delete(message).where(message.c.conversation_id.in_(mine)))
+    connection.execute(delete(conversation).where(conversation.c.id.in_(mine)))
+
+
+def keep_definitions(connection: Connection, source: str, specs: str) -> None:
+    """What Statsig served last."""
+    kept = rows.fit(definition, {"source": source, "specs": specs, "time_ms": now_ms()})
+    statement = _insert(connection, definition)
+    changed = {"specs": statement.excluded.specs, "time_ms": statement.excluded.time_ms}
+    connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=changed), kept)
+
+
+def purge(connection: Connection, before_ms: int, piece: int) -> int:
+    """Delete at most `piece` messages asked before then, and the conversations that lie there; how many went."""
+    old = select(message.c.answer_id).where(message.c.asked_ms < before_ms).order_by(message.c.asked_ms).limit(piece)
+    gone = connection.execute(delete(message).where(message.c.answer_id.in_(old))).rowcount
+    stale = select(conversation.c.id).where(conversation.c.updated_ms < before_ms).limit(piece)
+    return gone + connection.execute(delete(conversation).where(conversation.c.id.in_(stale))).rowcount
+
+
+def claim(connection: Connection, before_ms: int, owner: str, limit: int) -> list[tuple[Question, str, float]]:
+    """Take over answers whose process has not been heard of since then (see `reads.cut_off`); none goes to two."""
+    cut = answer.c.finish_reason.is_(None) & (answer.c.beat_ms < before_ms) & (answer.c.owner != owner)
+    found = select(answer.c.answer_id).where(cut).order_by(answer.c.beat_ms).limit(limit)
+    taken = list(connection.scalars(found.with_for_update(skip_locked=True)))
+    if not taken:
+        return []
+    as_it_was = reads.cut_off(connection, taken)
+    mine = {"owner": owner, "beat_ms": now_ms()}
+    connection.execute(update(answer).where(answer.c.answer_id.in_(taken)).values(mine))
+    return as_it_was
+
+
+def _keep_answer(connection: Connection, answer_id: str, text: str) -> None:
+    kept = rows.fit(message, {"answer": text})
+    connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """The one switch between the dialects: both know upserts, each by its own name."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)

@@ -1,0 +1,53 @@
+"""What Statsig has not acknowledged yet: leased to one dispatcher at a time, acknowledged, or put off.
+
+Knows the outbox's rows; knows nothing of Statsig.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from lib.events import Event, now_ms
+from lib.store import rows
+from lib.store.schema import event, outbox
+
+_DUE = outbox.c.due_ms <= bindparam("now")
+_ID = outbox.c.event_id == bindparam("id")
+
+
+def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
+    """The events that are due, those due longest first; nobody else gets them until the lease has run out."""
+    now = now_ms()
+    due = select(outbox.c.event_id).where(_DUE).order_by(outbox.c.due_ms, outbox.c.created_ms).limit(limit)
+    ids = list(connection.scalars(due.with_for_update(skip_locked=True), {"now": now}))
+    if not ids:
+        return []
+    until = {"due_ms": now + int(seconds * 1_000), "attempts": outbox.c.attempts + 1}
+    connection.execute(update(outbox).where(outbox.c.event_id.in_(ids)).values(until))
+    found = {
+        row.event_id: rows.to_event(row) for row in connection.execute(select(event).where(event.c.event_id.in_(ids)))
+    }
+    erased = [one for one in ids if one not in found]
+    if erased:
+        connection.execute(delete(outbox).where(outbox.c.event_id.in_(erased)))
+    return [found[one] for one in ids if one in found]
+
+
+def acknowledge(connection: Connection, ids: Collection[str]) -> None:
+    """Statsig has them."""
+    named = [{"id": one} for one in sorted(ids)]  # replicas that meet in the same rows take them in the same order
+    acknowledged = update(event).where(event.c.event_id == bindparam("id"), event.c.acknowledged_ms.is_(None))
+    connection.execute(acknowledged.values(acknowledged_ms=now_ms()), named)
+    connection.execute(delete(outbox).where(_ID), named)
+
+
+def postpone(connection: Connection, ids: Collection[str], delay_s: float, error: str | None) -> None:
+    """Not now: due again after the delay."""
+    later = {"due_ms": now_ms() + int(delay_s * 1_000)} | rows.fit(outbox, {"error": error})
+    connection.execute(update(outbox).where(_ID).values(later), [{"id": one} for one in sorted(ids)])
+
+
+def pending(connection: Connection) -> tuple[int, float]:
+    """How many events wait, and for how many seconds the oldest of them has (0 where none does)."""
+    count, oldest = connection.execute(select(func.count(), func.min(outbox.c.created_ms)).select_from(outbox)).one()
+    return count, 0.0 if oldest is None else max(0.0, (now_ms() - oldest) / 1_000)

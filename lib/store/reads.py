@@ -1,0 +1,113 @@
+"""What pages, the operator's tool and the delivery read. Knows queries; writes nothing."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, tuple_
+
+from lib.events import Assignment, Conversation, Question
+from lib.store import rows
+from lib.store.database import Database
+from lib.store.schema import answer, conversation, definition, event, message
+
+PAGE = 1_000
+"""Events in one page of an export."""
+
+
+def one_conversation(
+    connection: Connection, conversation_id: str, visitor_id: str, newest: int, before_turn: int | None
+) -> Conversation | None:
+    """The conversation with its newest turns (before a turn, if one is named); None where it is not this visitor's."""
+    mine = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
+    found = connection.execute(select(conversation).where(mine)).one_or_none()
+    if found is None:
+        return None
+    shown = (message.c.conversation_id == conversation_id) & message.c.replaced.is_(False)
+    if before_turn is not None:
+        shown &= message.c.turn < before_turn
+    spoken = _spoken().where(shown).order_by(message.c.turn.desc(), message.c.asked_ms.desc()).limit(newest + 1)
+    turns = connection.execute(spoken).all()
+    facts = completions(connection, [row.answer_id for row in turns[:newest]])
+    shown_turns = tuple(rows.to_turn(row, facts.get(row.answer_id, {})) for row in reversed(turns[:newest]))
+    return rows.to_conversation(found, shown_turns, earlier=len(turns) > newest)
+
+
+def _spoken() -> Any:
+    said = (message.c.answer_id, message.c.turn, message.c.asked_ms, message.c.question, message.c.answer)
+    ended = (
+        answer.c.session_id, answer.c.model, answer.c.finish_reason, answer.c.time_ms, answer.c.message,
+        answer.c.error, answer.c.rating, answer.c.reason,
+    )  # fmt: skip
+    return select(*said, message.c.comment, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
+
+
+def conversations(connection: Connection, visitor_id: str, limit: int) -> list[Conversation]:
+    """A visitor's conversations without their turns, the last used first."""
+    mine = select(conversation).where(conversation.c.visitor_id == visitor_id)
+    newest = mine.order_by(conversation.c.updated_ms.desc()).limit(limit)
+    return [rows.to_conversation(row) for row in connection.execute(newest)]
+
+
+def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """The metadata of the `chat_completion` of each of these answers that has ended."""
+    ended = select(event.c.answer_id, event.c.metadata).where(
+        event.c.answer_id.in_(list(answer_ids)), event.c.name == "chat_completion"
+    )
+    return {row.answer_id: json.loads(row.metadata) for row in connection.execute(ended)}
+
+
+def definitions(connection: Connection) -> dict[str, str]:
+    """What Statsig served last, by source."""
+    return {row.source: row.specs for row in connection.execute(select(definition))}
+
+
+def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Question, str, float]]:
+    """Unended answers: the question, the text that had arrived, for how many seconds at least it had run."""
+    found = (
+        select(answer, conversation.c.assignment, message.c.answer.label("text"), message.c.asked_ms)
+        .outerjoin(conversation, conversation.c.id == answer.c.conversation_id)
+        .outerjoin(message, message.c.answer_id == answer.c.answer_id)
+        .where(answer.c.answer_id.in_(list(answer_ids)))
+    )
+    return [_cut_off(row) for row in connection.execute(found)]
+
+
+def _cut_off(row: Row[Any]) -> tuple[Question, str, float]:
+    if row.assignment is not None:
+        assignment = rows.to_assignment(row.assignment)
+    else:  # its conversation was deleted while it ran
+        assignment = Assignment(row.experiment, row.grp, "", row.user_id, {"userID": row.user_id}, {})
+    question = Question(
+        row.answer_id, row.conversation_id, row.session_id, row.turn, row.model, assignment, row.simulated
+    )
+    ran_ms = (row.beat_ms or 0) - (row.asked_ms or row.beat_ms or 0)
+    return question, row.text or "", max(0, ran_ms) / 1_000
+
+
+def export(database: Database, since_ms: int | None, text: bool) -> Iterator[dict[str, Any]]:
+    """Every event, oldest first, read page by page: an export holds no transaction and no memory."""
+    after = (since_ms or 0, "")
+    while True:
+        with database.read() as connection:
+            page = _page(connection, after, text)
+        yield from (_line(row, text) for row in page)
+        if len(page) < PAGE:
+            return
+        after = (page[-1].time_ms, page[-1].event_id)
+
+
+def _page(connection: Connection, after: tuple[int, str], text: bool) -> list[Row[Any]]:
+    query = select(event)
+    if text:
+        said = (message.c.question, message.c.answer, message.c.comment)
+        query = select(event, *said).outerjoin(message, message.c.answer_id == event.c.answer_id)
+    key = tuple_(event.c.time_ms, event.c.event_id)
+    return list(connection.execute(query.where(key > after).order_by(event.c.time_ms, event.c.event_id).limit(PAGE)))
+
+
+def _line(row: Row[Any], text: bool) -> dict[str, Any]:
+    line = rows.to_event(row).wire()
+    if text and row.name == "chat_completion":
+        line["text"] = {"question": row.question, "answer": row.answer, "comment": row.comment}
+    return line

@@ -1,0 +1,198 @@
+"""Values of `events` as rows, and back. Knows the columns; knows no transaction.
+
+Every text passes `fit`: one character that a database cannot hold must not cost an answer.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, String, Table
+
+from lib.events import Assignment, Completion, Conversation, Event, Question, Turn
+from lib.store import schema
+
+TITLE = 60
+"""Longest title of a conversation that is made from its first question, in characters."""
+
+
+def fit(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the table can hold them: without NUL and lone surrogates, cut to the column's length.
+
+    >>> fit(schema.migration, {"name": "a\\x00b\\ud800" + "c" * 99, "applied_ms": 1})["name"] == "ab" + "c" * 62
+    True
+    """
+    return {name: _fit(table, name, value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _fit(table: Table, name: str, value: str) -> str:
+    kind = table.c[name].type
+    value = clean(value)
+    return value[: kind.length] if isinstance(kind, String) and kind.length else value
+
+
+def clean(value: str) -> str:
+    """Text that every database, page and JSON reader takes."""
+    if value.isascii():
+        return value.replace("\x00", "")
+    return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def title(question: str) -> str:
+    """The first words of a question.
+
+    >>> title("  What is\\nthe  answer?  ")
+    'What is the answer?'
+    >>> title("word " * 30)[-8:], len(title("x" * 100))
+    ('rd word…', 60)
+    """
+    words = " ".join(question[:1_000].split())
+    if len(words) <= TITLE:
+        return words
+    head = words[: TITLE - 1]
+    return (head.rpartition(" ")[0] or head) + "…"
+
+
+def conversation_row(conversation: Conversation, name: str | None, asked_ms: int) -> dict[str, Any]:
+    """A new conversation; `name` None where text is not kept."""
+    return fit(
+        schema.conversation,
+        {
+            "id": conversation.id,
+            "visitor_id": conversation.visitor_id,
+            "title": name,
+            "assignment": _assignment_json(conversation.assignment),
+            "simulated": conversation.simulated,
+            "created_ms": conversation.created_ms or asked_ms,
+            "updated_ms": asked_ms,
+        },
+    )
+
+
+def running_row(question: Question, owner: str | None, beat_ms: int | None) -> dict[str, Any]:
+    """An answer that has begun."""
+    return fit(
+        schema.answer,
+        {
+            "answer_id": question.answer_id,
+            "conversation_id": question.conversation_id,
+            "session_id": question.session_id,
+            "turn": question.turn,
+            "experiment": question.assignment.experiment,
+            "grp": question.assignment.group,
+            "user_id": question.assignment.user_id,
+            "model": question.model,
+            "simulated": question.simulated,
+            "owner": owner,
+            "beat_ms": beat_ms,
+        },
+    )
+
+
+def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
+    """What its end adds to an answer."""
+    return fit(
+        schema.answer,
+        {
+            "owner": None,
+            "beat_ms": None,
+            "time_ms": time_ms,
+            "finish_reason": completion.finish_reason,
+            "error": completion.error,
+            "message": completion.message,
+            "response_time": completion.response_time,
+            "time_to_first_token": completion.time_to_first_token,
+            "completion_tokens": completion.usage.completion_tokens,
+            "cost_usd": completion.cost_usd,
+        },
+    )
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """One line of the ledger."""
+    return fit(
+        schema.event,
+        {
+            "event_id": event.event_id,
+            "name": event.name,
+            "time_ms": event.time_ms,
+            "user_id": event.user_id,
+            "answer_id": event.metadata.get("answer_id"),
+            "simulated": simulated(event),
+            "value": None if event.value is None else _json(event.value),
+            "metadata": _json(dict(event.metadata)),
+            "ids": _json(dict(event.ids)),
+        },
+    )
+
+
+def exposure_row(event: Event) -> dict[str, Any]:
+    """An exposure as the readout counts it."""
+    said = event.metadata
+    return fit(
+        schema.exposure,
+        {
+            "event_id": event.event_id,
+            "experiment": said.get("experiment") or "",
+            "simulated": simulated(event),
+            "user_id": event.user_id,
+            "time_ms": event.time_ms,
+            "grp": said.get("group"),
+            "forced": bool(said.get("forced")),
+        },
+    )
+
+
+def simulated(event: Event) -> bool:
+    """Whether nobody real did it."""
+    return bool(event.metadata.get("simulated"))
+
+
+def to_event(row: Row[Any]) -> Event:
+    """A line of the ledger as the event that it was."""
+    value = None if row.value is None else json.loads(row.value)
+    metadata, ids = json.loads(row.metadata), json.loads(row.ids)
+    return Event(row.event_id, row.name, row.time_ms, row.user_id, value, metadata, ids)
+
+
+def to_conversation(row: Row[Any], turns: tuple[Turn, ...] = (), earlier: bool = False) -> Conversation:
+    """A conversation with those of its turns that were read."""
+    return Conversation(
+        id=row.id, visitor_id=row.visitor_id, assignment=to_assignment(row.assignment), title=row.title,
+        simulated=row.simulated, created_ms=row.created_ms, updated_ms=row.updated_ms, turns=turns, earlier=earlier,
+    )  # fmt: skip
+
+
+def to_turn(row: Row[Any], facts: Mapping[str, Any]) -> Turn:
+    """One message beside its answer."""
+    return Turn(
+        answer_id=row.answer_id, turn=row.turn, session_id=row.session_id, model=row.model, asked_ms=row.asked_ms,
+        question=row.question, answer=row.answer, finish_reason=row.finish_reason, time_ms=row.time_ms,
+        message=row.message, error=row.error, rating=row.rating, reason=row.reason, comment=row.comment, facts=facts,
+    )  # fmt: skip
+
+
+def to_assignment(kept: str) -> Assignment:
+    """The assignment that a conversation began with."""
+    return Assignment(**json.loads(kept))
+
+
+def _assignment_json(assignment: Assignment) -> str:
+    return _json(
+        {
+            "experiment": assignment.experiment,
+            "group": assignment.group,
+            "rule_id": assignment.rule_id,
+            "user_id": assignment.user_id,
+            "ids": dict(assignment.ids),
+            "parameters": dict(assignment.parameters),
+            "defaults": dict(assignment.defaults),
+            "forced": assignment.forced,
+            "layer": assignment.layer,
+        }
+    )
+
+
+def _json(value: Any) -> str:
+    """JSON; what it cannot carry (a date of a TOML file) becomes its text rather than an error."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,186 @@
+"""One thread that writes: facts are handed over in microseconds and committed in groups, without waiting in between.
+
+Owns the queue, the receipts, and what happens while the store is away. Knows neither tables nor statements: a fact is a
+function of a connection. Each fact is atomic and may be tried more than once, so it must say the same thing twice
+without harm.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sqlalchemy import Connection
+
+from lib.store.database import StoreError, away, explain
+
+log = logging.getLogger("parley.store")
+
+Fact = Callable[[Connection], Any]
+
+GROUP = 200
+"""Facts in one commit at most."""
+VITAL, SIGNALS, PROGRESS = 100_000, 50_000, 10_000
+"""How long the queue may be for a further vote or answer, for a further signal, for the state of a running answer.
+Beyond it the newcomer is refused: the least important facts are the first to find no room."""
+RETRY_S = (0.05, 1.0)
+"""First and longest pause between two attempts while the store is away."""
+
+
+class Receipt:
+    """A promise that something will be written."""
+
+    __slots__ = ("_decided", "_fact", "_keep", "_key", "committed", "result")
+
+    def __init__(self, fact: Fact, key: str | None = None, keep: bool = True) -> None:
+        self._fact: Fact | None = fact
+        self._key, self._keep = key, keep
+        self._decided = threading.Event()
+        self.committed = False
+        self.result: Any = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it is decided: committed, or given up (see `committed`)."""
+        return self._decided.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait at most so many seconds; True when it is committed, and then no crash of this process can lose it."""
+        self._decided.wait(timeout)
+        return self.committed
+
+    def _decide(self, committed: bool) -> None:
+        self.committed, self._fact = committed, None
+        self._decided.set()
+
+
+class Writer:
+    """`begin` opens a transaction; its block commits. Everything public may be called from any thread."""
+
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._begin = begin
+        self._queue: deque[Receipt] = deque()
+        self._keys: dict[str, Receipt] = {}
+        self._news = threading.Condition(threading.Lock())
+        self._in_hand: list[Receipt] = []
+        self._closing, self._abandon = False, threading.Event()
+        self.error: str | None = None  # why the last attempt to write failed; None when it did not
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """Facts that were handed over and are not decided yet."""
+        return len(self._queue) + len(self._undecided())
+
+    def submit(self, fact: Fact, *, limit: int = VITAL, key: str | None = None, keep: bool = True) -> Receipt:
+        """Hand a fact over. Never waits, never raises.
+
+        A fact with the `key` of one that still waits takes its place. `keep` False: given up as soon as the store turns
+        out to be away.
+        """
+        with self._news:
+            if key is not None and (waiting := self._keys.get(key)) is not None:
+                waiting._fact = fact
+                return waiting
+            receipt = Receipt(fact, key, keep)
+            refused = self._closing or len(self._queue) >= limit
+            if not refused:
+                self._queue.append(receipt)
+                if key is not None:
+                    self._keys[key] = receipt
+                self._news.notify()
+        if refused:
+            log.error("a fact was refused", extra={"cause": "closed" if self._closing else "the queue is full"})
+            receipt._decide(False)
+        return receipt
+
+    def call(self, fact: Fact, timeout: float = 10.0) -> Any:
+        """Run it in a transaction and return its result. Raises StoreError when that is not done in time."""
+        receipt = self.submit(fact, keep=False)
+        if receipt.wait(timeout):
+            return receipt.result
+        with self._news:
+            if receipt in self._queue:
+                self._queue.remove(receipt)
+        raise StoreError(self.error or f"The store did not answer within {timeout:g} s")
+
+    def close(self, timeout: float) -> bool:
+        """Write what is left, at most so long, and end the thread; True when nothing was lost."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._thread.join(timeout)
+        self._abandon.set()
+        self._thread.join(1.5)
+        lost = [*self._undecided(), *self._queue]
+        for receipt in lost:
+            receipt._decide(False)
+        if lost:
+            log.error("the store was away at the end: facts are lost", extra={"facts": len(lost)})
+        return not lost
+
+    def _undecided(self) -> list[Receipt]:
+        return [receipt for receipt in self._in_hand if not receipt.done]
+
+    def _run(self) -> None:
+        while group := self._take():
+            self._write(group)
+
+    def _take(self) -> list[Receipt]:
+        with self._news:
+            self._news.wait_for(lambda: self._queue or self._closing)
+            if self._abandon.is_set():
+                return []
+            self._in_hand = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
+            for receipt in self._in_hand:
+                if receipt._key is not None:
+                    del self._keys[receipt._key]
+            return self._in_hand
+
+    def _write(self, group: list[Receipt]) -> None:
+        """Commit a group, as often as it takes; when one of it cannot be written, each by itself."""
+        pause = RETRY_S[0]
+        while group:
+            try:
+                self._commit(group)
+                return
+            except Exception as error:
+                if not away(error):
+                    self._one_by_one(group, error)
+                    return
+                group = self._hold(group, error)
+            if group and self._abandon.wait(pause):
+                return
+            pause = min(2 * pause, RETRY_S[1])
+
+    def _commit(self, group: list[Receipt]) -> None:
+        with self._begin() as connection:
+            for receipt in group:
+                if receipt._fact is not None:
+                    receipt.result = receipt._fact(connection)
+        if self.error is not None:
+            self.error = None
+            log.warning("the store is back", extra={"facts": len(self)})
+        for receipt in group:
+            receipt._decide(True)
+
+    def _one_by_one(self, group: list[Receipt], error: Exception) -> None:
+        if len(group) > 1:
+            for receipt in group:
+                self._write([receipt])
+            return
+        log.error("a fact cannot be written", extra={"error": type(error).__name__, "cause": explain(error)})
+        group[0].result = error
+        group[0]._decide(False)
+
+    def _hold(self, group: list[Receipt], error: Exception) -> list[Receipt]:
+        """The store is away: remember why, and give up what need not be kept."""
+        if self.error is None:
+            log.error("the store is away; what is to be written waits", extra={"cause": explain(error)})
+        self.error = f"The store cannot be written: {explain(error)}"
+        for receipt in group:
+            if not receipt._keep:
+                receipt._decide(False)
+        return [receipt for receipt in group if receipt._keep]
