@@ -1,0 +1,346 @@
+"""Every setting: its name, its default, what it accepts. The only module that knows how a setting is called.
+
+`load` reads the environment, then `.streamlit/secrets.toml`, and hands out one frozen `Settings`, or raises
+`SettingsError` with every problem at once. Knows neither Streamlit nor any service, and asks nothing of the network.
+"""
+
+import contextlib
+import difflib
+import math
+import os
+import re
+import secrets as randomness
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, WrapValidator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+SECRETS_FILE = Path(".streamlit/secrets.toml")
+SQLITE = "sqlite:///"
+POSTGRESQL = "postgresql+psycopg://"
+
+Network = IPv4Network | IPv6Network
+
+
+class SettingsError(Exception):
+    """Settings that cannot be worked with. `problems`: one line each, name first, never a secret's value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _accepts(what: str) -> WrapValidator:
+    """Whatever is wrong with a value, the message says what would be right."""
+
+    def check(value: Any, handler: Any) -> Any:
+        try:
+            return handler(value)
+        except ValueError:
+            raise ValueError(what) from None
+
+    return WrapValidator(check)
+
+
+def _matching(pattern: str) -> AfterValidator:
+    """The whole value matches. A `SecretStr` is looked at, never shown."""
+
+    def check(value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return value
+
+    return AfterValidator(check)
+
+
+def _listed(value: Any) -> list[str]:
+    """
+    >>> _listed(" a, b,,")
+    ['a', 'b']
+    """
+    return [item for part in str(value).split(",") if (item := part.strip())]
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError
+    if parts.query or parts.fragment or not re.fullmatch("[!-~]+", value):
+        raise ValueError
+    return value.rstrip("/")
+
+
+def _without_password(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError
+    return value
+
+
+def _network(value: str) -> Network:
+    """One address is a network of one; an IPv4 address in the clothes of IPv6 is what it is.
+
+    >>> _network("::ffff:127.0.0.1"), _network("10.0.0.1/8")
+    (IPv4Network('127.0.0.1/32'), IPv4Network('10.0.0.0/8'))
+    """
+    network = ip_network(value, strict=False)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return ip_network(f"{mapped}/{network.prefixlen - 96}") if mapped and network.prefixlen >= 96 else network
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _database_url(value: str) -> str:
+    """The URL as SQLAlchemy reads it. Hosting platforms hand out `postgres://`, which it refuses."""
+    value = re.sub("^postgres(ql)?://", POSTGRESQL, value)
+    if value.startswith(POSTGRESQL):
+        _check_postgresql(value)
+    elif value.startswith(SQLITE):
+        _check_sqlite(_sqlite_file(value))
+    else:
+        raise ValueError(f"{SQLITE}PATH or {POSTGRESQL}USER:PASSWORD@HOST:PORT/NAME")
+    return value
+
+
+def _check_postgresql(url: str) -> None:
+    try:
+        sound = urlsplit(url).port != 0 and "#" not in url and not re.search(r"\s", url)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(f"{POSTGRESQL}USER:PASSWORD@HOST:PORT/NAME, with %23 for # in a password (%40 for @, …)")
+
+
+def _sqlite_file(url: str) -> Path:
+    return Path(unquote(url.removeprefix(SQLITE).partition("?")[0]))
+
+
+def _check_sqlite(file: Path) -> None:
+    if str(file) in (".", ":memory:") or str(file).startswith("file:"):
+        raise ValueError(f"{SQLITE}PATH, the path of a file")
+    if file.exists():
+        usable = file.is_file() and os.access(file, os.R_OK | os.W_OK)
+    else:
+        folder = next(parent for parent in file.absolute().parents if parent.exists())
+        usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    if not usable:
+        raise ValueError(f"{SQLITE}PATH, the path of a file that can be written, which {file} is not")
+
+
+def _readable(file: Path) -> Path:
+    if not (file.is_file() and os.access(file, os.R_OK)):
+        raise ValueError
+    return file
+
+
+# fmt: off
+LINE = r"[^\x00-\x1f\x7f]"
+Flag = Annotated[bool, _accepts("true or false")]
+Key = Annotated[SecretStr, _matching("[!-~]+"), _accepts("visible ASCII characters without spaces")]
+StatsigKey = Annotated[SecretStr, _matching("secret-[!-~]+"), _accepts("a server secret key: secret-…")]
+SigningKey = Annotated[SecretStr, _matching("(?s:.{8,})"), _accepts("at least 8 characters, better 32 random ones")]
+Url = Annotated[str, AfterValidator(_url), _accepts("an address that begins with http:// or https://")]
+PublicUrl = Annotated[Url, AfterValidator(_without_password), _accepts("an http:// or https:// address, no password")]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+Tier = Annotated[str, _matching(r"[\w.-]{1,64}"), _accepts("an environment tier such as development or production")]
+Experiment = Annotated[str, _matching(r"[A-Za-z0-9_.\- ]{1,64}"), _accepts("at most 64 letters, digits, spaces, _ . -")]
+File = Annotated[Path, AfterValidator(_readable), _accepts("the path of a file that can be read")]
+Model = Annotated[str, _matching(LINE + "{1,128}"), _accepts("one line of at most 128 characters")]
+Title = Annotated[str, _matching(LINE + "{1,60}"), _accepts("one line of at most 60 characters")]
+Greeting = Annotated[str, _matching(LINE + "{1,300}"), _accepts("one line of at most 300 characters")]
+Notice = Annotated[str, Field(max_length=20_000), _accepts("a text of at most 20000 characters")]
+Unit = Annotated[Literal["visitor", "session", "account"], _accepts("visitor, session or account")]
+Access = Annotated[Literal["open", "invite", "sign-in"], _accepts("open, invite or sign-in")]
+Log = Annotated[Literal["text", "json"], _accepts("text or json")]
+Levels = Literal["debug", "info", "warning", "error", "critical"]
+Level = Annotated[Levels, BeforeValidator(str.lower), _accepts("debug, info, warning, error or critical")]
+Email = Annotated[str, _matching(r"[^@\s]+@[^@\s]+"), AfterValidator(str.lower)]
+Emails = Annotated[tuple[Email, ...], BeforeValidator(_listed), _accepts("email addresses, comma-separated")]
+Proxy = Annotated[Network, BeforeValidator(_network)]
+Proxies = Annotated[tuple[Proxy, ...], BeforeValidator(_listed), _accepts("IP addresses or networks, comma-separated")]
+Amount = Annotated[float, Field(gt=0), AfterValidator(_finite), _accepts("US dollars above 0, such as 5 or 0.50")]
+Count = Annotated[int, Field(ge=1), _accepts("a whole number from 1")]
+Length = Annotated[int, Field(ge=1, le=1_000_000), _accepts("a whole number from 1 to 1000000")]
+Days = Annotated[int, Field(ge=1, le=36_500), _accepts("a whole number from 1 to 36500")]
+# fmt: on
+
+
+def _setting(name: str, default: Any = None, *, shown: bool = True) -> Any:
+    """One row of the table. Not `shown`: it may hold a password, so no message and no `repr` tells its value."""
+    return Field(default, alias=name, repr=shown)
+
+
+class Settings(BaseSettings):
+    """What the operator decided. A field is called like its setting, in lower case and without `PARLEY_`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
+
+    openai_api_key: Key | None = _setting("OPENAI_API_KEY", shown=False)
+    openai_base_url: Url | None = _setting("OPENAI_BASE_URL", shown=False)
+    statsig_secret_key: StatsigKey | None = _setting("STATSIG_SECRET_KEY", shown=False)
+    statsig_api_url: Url | None = _setting("STATSIG_API_URL", shown=False)
+    statsig_tier: Tier = _setting("STATSIG_TIER", "development")
+    database_url: DatabaseUrl = _setting("DATABASE_URL", "sqlite:///data/parley.db", shown=False)
+    experiment: Experiment = _setting("PARLEY_EXPERIMENT", "statsig_openai_integration")
+    experiments_file: File = _setting("PARLEY_EXPERIMENTS_FILE", Path(".streamlit/experiments.toml"))
+    model: Model = _setting("PARLEY_MODEL", "gpt-4")
+    unit: Unit = _setting("PARLEY_UNIT", "visitor")
+    blind: Flag = _setting("PARLEY_BLIND", True)
+    access: Access = _setting("PARLEY_ACCESS", "open")
+    operators: Emails = _setting("PARLEY_OPERATORS", ())
+    operator_token: Key | None = _setting("PARLEY_OPERATOR_TOKEN", shown=False)
+    signing_key: SigningKey | None = _setting("PARLEY_SIGNING_KEY", shown=False)
+    public_url: PublicUrl = _setting("PARLEY_PUBLIC_URL", "http://localhost:8501", shown=False)
+    title: Title = _setting("PARLEY_TITLE", "Parley")
+    greeting: Greeting = _setting("PARLEY_GREETING", "What would you like to talk about?")
+    budget_usd_per_day: Amount | None = _setting("PARLEY_BUDGET_USD_PER_DAY")
+    budget_answers_per_visitor: Count | None = _setting("PARLEY_BUDGET_ANSWERS_PER_VISITOR")
+    max_prompt_chars: Length = _setting("PARLEY_MAX_PROMPT_CHARS", 8000)
+    keep_text: Flag = _setting("PARLEY_KEEP_TEXT", True)
+    retention_days: Days = _setting("PARLEY_RETENTION_DAYS", 90)
+    consent: Notice | None = _setting("PARLEY_CONSENT")
+    trusted_proxies: Proxies = _setting("PARLEY_TRUSTED_PROXIES", ())
+    log: Log = _setting("PARLEY_LOG", "text")
+    log_level: Level = _setting("PARLEY_LOG_LEVEL", "info")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # `load` alone says where a value comes from
+
+    @property
+    def demo(self) -> bool:
+        """Whether the built-in demo model answers, because no other was set."""
+        return self.openai_api_key is None and self.openai_base_url is None
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file; None with PostgreSQL."""
+        return _sqlite_file(self.database_url) if self.database_url.startswith(SQLITE) else None
+
+    def secrets(self) -> list[str]:
+        """Every text in these settings that no log may show; too short ones would only garble it."""
+        keys = [self.openai_api_key, self.statsig_secret_key, self.operator_token, self.signing_key]
+        urls = [self.database_url, self.openai_base_url, self.statsig_api_url]
+        passwords = [urlsplit(url).password or "" for url in urls if url]
+        found = [key.get_secret_value() for key in keys if key] + passwords + [unquote(text) for text in passwords]
+        return sorted({text for text in found if len(text) >= 4}, key=len, reverse=True)
+
+
+FIELDS = {str(field.alias): field for field in Settings.model_fields.values()}
+"""Every setting by its name."""
+
+
+def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE) -> Settings:
+    """The settings that `environ` (default: the process's) and then `secrets` give. Raises `SettingsError`.
+
+    To be called before Streamlit has read its secrets, because Streamlit writes them over the environment.
+    """
+    filed, problems = _read(secrets)
+    given = dict(os.environ if environ is None else environ)
+    problems += [_unknown(name) for name in given if _foreign(name)]
+    problems += [f"{_unknown(name)} (in {secrets})" for name in filed if _foreign(name)]
+    values, odd = _texts(filed | {name: text for name, text in given.items() if text.strip()})
+    problems += odd
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(problems + [_problem(values, found) for found in error.errors()]) from None
+    if settings.database_file is None and settings.signing_key is None:
+        problems.append("PARLEY_SIGNING_KEY: must be set with PostgreSQL, to the same value on every replica")
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
+    """What the file holds at its top level, or the one line that says why it cannot be read."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        return tomllib.loads(text), []
+    except FileNotFoundError:
+        return {}, []
+    except tomllib.TOMLDecodeError as error:
+        end = f"at line {text.count(chr(10)) + 1}, where the file ends"
+        return {}, [f"{file}: not valid TOML: {error}".replace("at end of document", end)]
+    except UnicodeDecodeError:
+        return {}, [f"{file}: not UTF-8 text"]
+    except OSError as error:
+        return {}, [f"{file}: cannot be read: {error.strerror}"]
+
+
+def _foreign(name: str) -> bool:
+    return name.upper().startswith("PARLEY_") and name not in FIELDS
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.upper(), FIELDS, n=1)
+    return f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _texts(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Our settings as the environment would spell them, whatever TOML made of them; empty ones left out."""
+    values: dict[str, str] = {}
+    odd: list[str] = []
+    for name in FIELDS:
+        match raw.get(name, ""):
+            case str() | bool() | int() | float() as value:
+                values[name] = _spelled(value)
+            case list() as items if all(isinstance(item, str) for item in items):
+                values[name] = ",".join(items)
+            case _:
+                odd.append(f"{name}: must be one value, in quotes where it is a text")
+    return {name: text for name, text in values.items() if text}, odd
+
+
+def _spelled(value: str | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def _problem(values: Mapping[str, str], found: Any) -> str:
+    name = str(found["loc"][0])
+    line = f"{name}: must be {found['ctx']['error']}"
+    return f"{line}, not {values[name][:60]!r}" if FIELDS[name].repr else line
+
+
+def signing_key(settings: Settings) -> str:
+    """What signs cookies and invitations: the one that was set, or one made once and kept beside the SQLite file.
+
+    Whoever asks at the same time, in whatever process, gets the same. Raises `SettingsError`.
+    """
+    if settings.signing_key is not None:
+        return settings.signing_key.get_secret_value()
+    database = settings.database_file
+    assert database is not None, "load() asks for PARLEY_SIGNING_KEY with PostgreSQL"
+    file = database.with_name(database.name + ".signing-key")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            _make_key(file)
+        key = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"PARLEY_SIGNING_KEY: not set, and {file} cannot be used: {error}"]) from None
+    if len(key) < 32:
+        raise SettingsError([f"PARLEY_SIGNING_KEY: not set, and {file} holds none; remove the file for a new one"])
+    return key
+
+
+def _make_key(file: Path) -> None:
+    """Written whole under another name, then linked: of several that try, one succeeds, and nobody reads half a key."""
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name) as draft:  # made with mode 0600
+        draft.write(randomness.token_urlsafe(32))
+        draft.flush()
+        os.fsync(draft.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, file)

@@ -1,0 +1,278 @@
+import stat
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from lib import settings
+from lib.settings import Settings, SettingsError, load, signing_key
+
+NOWHERE = Path("no/secrets.toml")
+POSTGRESQL = {"DATABASE_URL": "postgresql+psycopg://u:hunter22@db:5432/parley", "PARLEY_SIGNING_KEY": "k" * 32}
+
+
+def problems(environ: dict[str, str], secrets: Path = NOWHERE) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(environ, secrets)
+    return caught.value.problems
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    return tmp_path / "secrets.toml"
+
+
+def test_nothing_needs_to_be_set() -> None:
+    found = load({}, NOWHERE)
+    assert found.demo
+    assert found.database_url == "sqlite:///data/parley.db"
+    assert (found.model, found.unit, found.access, found.blind) == ("gpt-4", "visitor", "open", True)
+    assert (found.statsig_tier, found.max_prompt_chars, found.retention_days) == ("development", 8000, 90)
+    assert (found.operators, found.operator_token, found.consent) == ((), None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("PARLEY_BLIND", "false", "blind", False),
+        ("PARLEY_UNIT", "account", "unit", "account"),
+        ("PARLEY_ACCESS", "sign-in", "access", "sign-in"),
+        ("PARLEY_LOG_LEVEL", "WARNING", "log_level", "warning"),
+        ("PARLEY_OPERATORS", " Ann@Example.org, bo@x.y ,", "operators", ("ann@example.org", "bo@x.y")),
+        ("PARLEY_BUDGET_USD_PER_DAY", "0.50", "budget_usd_per_day", 0.5),
+        ("PARLEY_BUDGET_ANSWERS_PER_VISITOR", "20", "budget_answers_per_visitor", 20),
+        ("PARLEY_PUBLIC_URL", "https://chat.example.org/", "public_url", "https://chat.example.org"),
+        ("PARLEY_CONSENT", "# Notice\n\nYou are read.", "consent", "# Notice\n\nYou are read."),
+        ("PARLEY_GREETING", "Grüß Gott 👋", "greeting", "Grüß Gott 👋"),
+        ("OPENAI_BASE_URL", "http://[::1]:11434/v1", "openai_base_url", "http://[::1]:11434/v1"),
+        ("PARLEY_MODEL", "meta-llama/Llama-3.1 8B", "model", "meta-llama/Llama-3.1 8B"),
+    ],
+)
+def test_a_value_is_read(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(load({name: text}, NOWHERE), field) == value
+
+
+def test_an_empty_value_is_the_same_as_none(secrets: Path) -> None:
+    secrets.write_text('PARLEY_TITLE = ""\nOPENAI_API_KEY = "from-the-file"')
+    found = load({"PARLEY_MODEL": "", "PARLEY_OPERATORS": "", "OPENAI_API_KEY": " "}, secrets)
+    assert (found.model, found.operators, found.title) == ("gpt-4", (), "Parley")
+    assert found.openai_api_key is not None
+
+
+def test_space_around_a_value_is_ignored_because_files_end_in_newlines() -> None:
+    key = load({"OPENAI_API_KEY": "sk-abc\n"}, NOWHERE).openai_api_key
+    assert key is not None and key.get_secret_value() == "sk-abc"
+
+
+def test_the_environment_wins_over_the_file(secrets: Path) -> None:
+    secrets.write_text('PARLEY_MODEL = "of-the-file"\nPARLEY_TITLE = "Of the file"')
+    found = load({"PARLEY_MODEL": "of-the-environment"}, secrets)
+    assert (found.model, found.title) == ("of-the-environment", "Of the file")
+
+
+def test_the_file_may_use_what_toml_offers(secrets: Path) -> None:
+    secrets.write_text(
+        'PARLEY_BLIND = false\nPARLEY_BUDGET_USD_PER_DAY = 5\nPARLEY_OPERATORS = ["a@b.c", "d@e.f"]\n'
+        'other = "Streamlit\'s"\n[auth]\ncookie_secret = "x"\n'
+    )
+    found = load({}, secrets)
+    assert (found.blind, found.budget_usd_per_day, found.operators) == (False, 5.0, ("a@b.c", "d@e.f"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "accepted"),
+    [
+        ("OPENAI_API_KEY", "sk-with space", "visible ASCII"),
+        ("OPENAI_API_KEY", "sk-…", "visible ASCII"),
+        ("OPENAI_BASE_URL", "localhost:11434", "http://"),
+        ("OPENAI_BASE_URL", "http://", "http://"),
+        ("OPENAI_BASE_URL", "http://h:99999/v1", "http://"),
+        ("OPENAI_BASE_URL", "http://h/v1?key=1", "http://"),
+        ("STATSIG_SECRET_KEY", "client-abcdef", "secret-"),
+        ("STATSIG_SECRET_KEY", "secret-", "secret-"),
+        ("STATSIG_API_URL", "ftp://h", "http://"),
+        ("STATSIG_TIER", "of mine", "tier"),
+        ("DATABASE_URL", "mysql://u:hunter22@h/db", "sqlite:///PATH or postgresql+psycopg://"),
+        ("DATABASE_URL", "postgresql+psycopg2://u:hunter22@h/db", "postgresql+psycopg://"),
+        ("DATABASE_URL", "postgresql+psycopg://u:hunter22@h:port/db", "HOST:PORT"),
+        ("DATABASE_URL", "postgresql+psycopg://u:hunter#22@h/db", "%23"),
+        ("DATABASE_URL", "sqlite://data/parley.db", "sqlite:///PATH"),
+        ("DATABASE_URL", "sqlite:///", "path of a file"),
+        ("DATABASE_URL", "sqlite:///:memory:", "path of a file"),
+        ("DATABASE_URL", "sqlite:////etc/passwd/parley.db", "can be written"),
+        ("DATABASE_URL", "sqlite:////etc", "can be written"),
+        ("DATABASE_URL", "parley.db", "sqlite:///PATH"),
+        ("PARLEY_EXPERIMENT", "a[b]", "64 letters"),
+        ("PARLEY_EXPERIMENTS_FILE", "no/such.toml", "file"),
+        ("PARLEY_MODEL", "a\nb", "one line"),
+        ("PARLEY_UNIT", "tab", "visitor, session or account"),
+        ("PARLEY_BLIND", "perhaps", "true or false"),
+        ("PARLEY_ACCESS", "closed", "open, invite or sign-in"),
+        ("PARLEY_OPERATORS", "ann, bo@x.y", "email"),
+        ("PARLEY_OPERATOR_TOKEN", "clé", "visible ASCII"),
+        ("PARLEY_SIGNING_KEY", "short", "at least 8"),
+        ("PARLEY_PUBLIC_URL", "chat.example.org", "http://"),
+        ("PARLEY_PUBLIC_URL", "https://u:hunter22@chat.example.org", "no password"),
+        ("PARLEY_TITLE", "x" * 61, "60"),
+        ("PARLEY_GREETING", "x" * 301, "300"),
+        ("PARLEY_BUDGET_USD_PER_DAY", "0", "above 0"),
+        ("PARLEY_BUDGET_USD_PER_DAY", "-1", "above 0"),
+        ("PARLEY_BUDGET_USD_PER_DAY", "nan", "above 0"),
+        ("PARLEY_BUDGET_USD_PER_DAY", "inf", "above 0"),
+        ("PARLEY_BUDGET_USD_PER_DAY", "5 USD", "above 0"),
+        ("PARLEY_BUDGET_ANSWERS_PER_VISITOR", "0", "from 1"),
+        ("PARLEY_MAX_PROMPT_CHARS", "1.5", "whole number"),
+        ("PARLEY_KEEP_TEXT", "2", "true or false"),
+        ("PARLEY_RETENTION_DAYS", "0", "from 1"),
+        ("PARLEY_RETENTION_DAYS", "99999999999999999999", "from 1"),
+        ("PARLEY_CONSENT", "x" * 20_001, "20000"),
+        ("PARLEY_TRUSTED_PROXIES", "10.0.0.0/8, proxy", "IP addresses"),
+        ("PARLEY_TRUSTED_PROXIES", "10.0.0.0/33", "IP addresses"),
+        ("PARLEY_LOG", "xml", "text or json"),
+        ("PARLEY_LOG_LEVEL", "loud", "debug"),
+    ],
+)
+def test_an_impossible_value_is_told_with_what_is_accepted(name: str, text: str, accepted: str) -> None:
+    (line,) = problems({name: text})
+    assert line.startswith(f"{name}: must be ")
+    assert accepted in line
+    assert "\n" not in line
+    assert "hunter" not in line
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "STATSIG_SECRET_KEY", "PARLEY_OPERATOR_TOKEN"])
+def test_no_message_shows_a_secret(name: str) -> None:
+    (line,) = problems({name: "hunter 22"})
+    assert "hunter" not in line
+
+
+def test_every_problem_is_told_at_once(secrets: Path) -> None:
+    secrets.write_text("PARLEY_BLIND = 7\nPARLEY_TYPO = 1\n")
+    names = {line.partition(":")[0] for line in problems({"PARLEY_UNIT": "x", "PARLEY_MODLE": "y"}, secrets)}
+    assert names == {"PARLEY_BLIND", "PARLEY_TYPO", "PARLEY_UNIT", "PARLEY_MODLE"}
+
+
+def test_an_unknown_name_is_told_with_the_one_that_was_meant(secrets: Path) -> None:
+    assert problems({"PARLEY_MODLE": "x"}) == ["PARLEY_MODLE: no such setting; did you mean PARLEY_MODEL?"]
+    assert problems({"parley_model": "x"}) == ["parley_model: no such setting; did you mean PARLEY_MODEL?"]
+    secrets.write_text("[PARLEY_AUTH]\nx = 1\n")
+    assert problems({}, secrets)[0].startswith("PARLEY_AUTH: no such setting")
+
+
+@pytest.mark.parametrize("text", ['PARLEY_TITLE = ["a", 1]', "[PARLEY_TITLE]\na = 1", "PARLEY_TITLE = 2026-01-01"])
+def test_a_toml_value_that_is_no_text_is_told(secrets: Path, text: str) -> None:
+    secrets.write_text(text)
+    assert problems({}, secrets) == ["PARLEY_TITLE: must be one value, in quotes where it is a text"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'a = 1\nOPENAI_API_KEY = "sk-hunter22\nb = 2\n', "at line 2"),
+        (b'a = 1\nOPENAI_API_KEY = """sk-hunter22\n\n', "at line 4"),
+        (b"a = 1\na = 2\n", "at line 2"),
+        (b'OPENAI_API_KEY = "hunter\xff"', "UTF-8"),
+    ],
+)
+def test_a_broken_secrets_file_is_one_line_beside_the_other_problems(secrets: Path, content: bytes, told: str) -> None:
+    secrets.write_bytes(content)
+    first, second = problems({"PARLEY_UNIT": "x"}, secrets)
+    assert str(secrets) in first and told in first and "\n" not in first and "hunter" not in first
+    assert second.startswith("PARLEY_UNIT")
+
+
+def test_a_secrets_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    assert problems({}, tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+
+
+def test_postgresql_needs_the_signing_key() -> None:
+    (line,) = problems({"DATABASE_URL": POSTGRESQL["DATABASE_URL"]})
+    assert line.startswith("PARLEY_SIGNING_KEY: must be set with PostgreSQL")
+    assert load(POSTGRESQL, NOWHERE).database_file is None
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_the_address_that_hosting_platforms_hand_out_is_understood(scheme: str) -> None:
+    url = f"{scheme}://u:p@db/parley?sslmode=require"
+    found = load(POSTGRESQL | {"DATABASE_URL": url}, NOWHERE)
+    assert found.database_url == "postgresql+psycopg://u:p@db/parley?sslmode=require"
+
+
+def test_proxies_are_networks_whatever_they_wear() -> None:
+    found = load({"PARLEY_TRUSTED_PROXIES": "10.0.0.7/8,fd00::/8,::ffff:127.0.0.1"}, NOWHERE).trusted_proxies
+    assert found == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("127.0.0.1/32"))
+
+
+def test_the_demo_model_answers_only_when_nothing_else_can() -> None:
+    assert not load({"OPENAI_API_KEY": "sk-1"}, NOWHERE).demo
+    assert not load({"OPENAI_BASE_URL": "http://localhost:11434/v1"}, NOWHERE).demo
+
+
+def test_settings_cannot_be_changed_and_do_not_show_their_secrets() -> None:
+    found = load(POSTGRESQL | {"OPENAI_API_KEY": "sk-hunter22"}, NOWHERE)
+    assert "hunter22" not in repr(found) + str(found) and "kkkk" not in repr(found)
+    assert found.secrets() == ["k" * 32, "sk-hunter22", "hunter22"]
+    with pytest.raises(ValueError, match="frozen"):
+        found.model = "other"
+
+
+def test_every_setting_of_the_table_exists() -> None:
+    example = (Path(__file__).parents[1] / ".streamlit/secrets.toml.example").read_text()
+    assert [name for name in settings.FIELDS if name not in example] == []
+
+
+def test_the_example_loads_when_everything_in_it_is_switched_on(secrets: Path) -> None:
+    example = (Path(__file__).parents[1] / ".streamlit/secrets.toml.example").read_text()
+    load({}, _written(secrets, example))
+    switched_on = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
+    found = load({}, _written(secrets, switched_on))
+    assert found.statsig_secret_key is not None and found.operators != ()
+
+
+def _written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+def _beside(folder: Path) -> Settings:
+    return load({"DATABASE_URL": f"sqlite:///{folder}/new/parley.db"}, NOWHERE)
+
+
+def test_the_signing_key_that_was_set_is_used(tmp_path: Path) -> None:
+    found = load({"PARLEY_SIGNING_KEY": "k" * 16, "DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}, NOWHERE)
+    assert signing_key(found) == "k" * 16
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signing_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    first = signing_key(_beside(tmp_path))
+    assert signing_key(_beside(tmp_path)) == first
+    assert len(first) >= 40
+    (file,) = (tmp_path / "new").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_processes_that_race_for_the_signing_key_get_the_same(tmp_path: Path) -> None:
+    code = "import sys; from lib.settings import load, signing_key; sys.stdin.readline(); print(signing_key(load()))"
+    environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/new/parley.db", "PATH": ""}
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write(b"\n")
+        racer.stdin.flush()
+    assert len({racer.communicate()[0] for racer in racers}) == 1
+    assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 40])
+def test_a_damaged_signing_key_is_told_and_not_replaced(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "parley.db.signing-key"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match="PARLEY_SIGNING_KEY"):
+        signing_key(load({"DATABASE_URL": f"sqlite:///{tmp_path}/parley.db"}, NOWHERE))
+    assert file.read_bytes() == content
