@@ -19,6 +19,9 @@ from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
 
 __all__ = ["Receipt", "Store", "StoreError"]
 
+PROBE_S = 1.0
+"""How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
+DAY_MS = 86_400_000
 PIECE = 1_000
 """Rows that retention deletes in one transaction, so that nobody waits for it."""
 
@@ -57,24 +60,23 @@ class Store:
         return self._writer.error is None
 
     @property
-    def error(self) -> str | None:
-        """Why it did not, as a sentence for the operator."""
-        return self._writer.error
+    def trouble(self) -> str | None:
+        """Why nothing can be written now, as a sentence for the operator; None when it can.
+
+        Where nothing was written within the last second, it is tried, for at most a second.
+        """
+        writer = self._writer
+        if len(writer) == 0 and time.monotonic() - writer.committed_at > PROBE_S:
+            try:
+                writer.call(probe, PROBE_S)
+            except StoreError as error:
+                return str(error)
+        return writer.error
 
     @property
     def queued(self) -> int:
         """Facts that were handed over and are not committed yet."""
         return len(self._writer)
-
-    def check(self, timeout: float = 1.0) -> str | None:
-        """Try to write now: None when it works, else the sentence that says why not."""
-        if self._writer.error and len(self._writer):
-            return self._writer.error
-        try:
-            self._writer.call(probe, timeout)
-        except StoreError as error:
-            return str(error)
-        return None
 
     def read(self) -> AbstractContextManager[Connection]:
         """A connection for queries of one's own. Raises StoreError."""
@@ -135,7 +137,7 @@ class Store:
         return self._writer.submit(fact)
 
     def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Receipt:
-        """Why a thumb was given. None leaves what is stored; an empty comment removes it."""
+        """Why a thumb was given, as it is now; None: nothing is said. A reason that is stored already is not told again."""
         kept = comment if self._keep_text else None
 
         def fact(connection: Connection) -> None:
@@ -158,7 +160,7 @@ class Store:
         return self._writer.submit(lambda connection: facts.forget(connection, visitor_id, conversation_id))
 
     def keep_definitions(self, source: str, specs: str) -> Receipt:
-        """Keep what Statsig served, for a start without it."""
+        """Keep what a source served last, for a start without it."""
         return self._writer.submit(lambda connection: facts.keep_definitions(connection, source, specs))
 
     # What is known of it
@@ -183,10 +185,10 @@ class Store:
         with self.read() as connection:
             return reads.completions(connection, [answer_id]).get(answer_id)
 
-    def definitions(self) -> dict[str, str]:
-        """What Statsig served last, by source."""
+    def definitions(self, source: str) -> str | None:
+        """What this source served last."""
         with self.read() as connection:
-            return reads.definitions(connection)
+            return reads.definitions(connection, source)
 
     def export(self, since_ms: int | None = None, text: bool = False) -> Iterator[dict[str, Any]]:
         """Every event since then, oldest first, as objects of the export; read as it is iterated.
@@ -219,27 +221,24 @@ class Store:
 
     # Upkeep
 
-    def recover(self, stale_ms: int = 30_000, limit: int = 100) -> list[tuple[Question, str, float]]:
+    def recover(self, stale_ms: int, limit: int = 100) -> list[tuple[Question, str]]:
         """Take over answers that a process left running and has not been heard of for so long.
 
-        Of each: its question, the text that had arrived, for how many seconds at least it had run. They are this
-        process's now, to be finished as `interrupted`; no other process gets them. None while the store is away.
+        Of each: its question and the text that had arrived. They are this process's now, to be finished as
+        `interrupted`; no other process gets them. None while the store is away.
         """
         before_ms = now_ms() - stale_ms
-
-        def fact(connection: Connection) -> list[tuple[Question, str, float]]:
-            return facts.claim(connection, before_ms, self.owner, limit)
-
         try:
-            return list(self._writer.call(fact))
+            return list(self._writer.call(lambda connection: facts.claim(connection, before_ms, self.owner, limit)))
         except StoreError:
             return []
 
-    def purge(self, before_ms: int) -> int:
-        """Delete the text of what was asked before then, in pieces; how many rows went. Raises StoreError.
+    def purge(self, days: float) -> int:
+        """Delete the text of what was asked longer ago, in pieces; how many rows went. Raises StoreError.
 
-        A conversation goes with its last message; the numbers and events stay.
+        A conversation goes when it was not used for so long; the numbers and events stay.
         """
+        before_ms = now_ms() - int(days * DAY_MS)
         gone = 0
         while piece := self._writer.call(lambda connection: facts.purge(connection, before_ms, PIECE)):
             gone += piece

@@ -50,11 +50,14 @@ def ask(
     connection.execute(update(conversation).where(conversation.c.id == about.id).values(updated_ms=asked_ms))
     if replaces is not None:
         connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
-    said = {
-        "answer_id": question.answer_id, "conversation_id": question.conversation_id, "turn": question.turn,
-        "asked_ms": asked_ms, "replaced": False, "question": text,
-    }  # fmt: skip
-    add(connection, message, rows.fit(message, said))
+    # An answer that failed at once may have ended before its question was handed over: both orders must do.
+    said = rows.message_row(question, asked_ms, question=text)
+    connection.execute(
+        _insert(connection, message).on_conflict_do_update(
+            index_elements=["answer_id"], set_={"question": said["question"]}
+        ),
+        said,
+    )
     add(connection, answer, rows.running_row(question, owner, now_ms()))
 
 
@@ -67,13 +70,14 @@ def partial(connection: Connection, answer_id: str, text: str | None, owner: str
 
 
 def finish(connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool) -> bool:
-    """How it ended, once; False when that was written before. An answer whose question never came gets its row."""
+    """How it ended, once; False when that was written before. An answer whose question has not come gets its rows."""
     ended = rows.ended_row(completion, time_ms)
     running = (answer.c.answer_id == question.answer_id) & answer.c.finish_reason.is_(None)
     if not connection.execute(update(answer).where(running).values(ended)).rowcount:
         if connection.scalar(select(answer.c.answer_id).where(answer.c.answer_id == question.answer_id)) is not None:
             return False
         add(connection, answer, rows.running_row(question, None, None) | ended)
+        add(connection, message, rows.message_row(question, time_ms))
     if keep_text:
         _keep_answer(connection, question.answer_id, completion.text)
     return True
@@ -98,15 +102,12 @@ def rate(connection: Connection, answer_id: str, rating: Rating | None, said: Ev
 def give_reason(
     connection: Connection, answer_id: str, reason: Reason | None, comment: str | None, said: Event | None
 ) -> list[Event]:
-    """Set what is given; the events that tell it, none when the reason was so already."""
-    if comment is not None:
-        kept = rows.fit(message, {"comment": comment or None})
-        connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
-    if reason is None:
-        return []
+    """Set the reason and the comment; the events that tell it, none when the reason was so already."""
+    kept = rows.fit(message, {"comment": comment or None})
+    connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
     other = (answer.c.answer_id == answer_id) & answer.c.reason.is_distinct_from(reason)
     changed = connection.execute(update(answer).where(other).values(reason=reason)).rowcount
-    return [said] if changed and said is not None else []
+    return [said] if changed and reason is not None and said is not None else []
 
 
 def rename(connection: Connection, conversation_id: str, visitor_id: str, title: str | None) -> None:
@@ -140,17 +141,16 @@ def purge(connection: Connection, before_ms: int, piece: int) -> int:
     return gone + connection.execute(delete(conversation).where(conversation.c.id.in_(stale))).rowcount
 
 
-def claim(connection: Connection, before_ms: int, owner: str, limit: int) -> list[tuple[Question, str, float]]:
+def claim(connection: Connection, before_ms: int, owner: str, limit: int) -> list[tuple[Question, str]]:
     """Take over answers whose process has not been heard of since then (see `reads.cut_off`); none goes to two."""
     cut = answer.c.finish_reason.is_(None) & (answer.c.beat_ms < before_ms) & (answer.c.owner != owner)
     found = select(answer.c.answer_id).where(cut).order_by(answer.c.beat_ms).limit(limit)
     taken = list(connection.scalars(found.with_for_update(skip_locked=True)))
     if not taken:
         return []
-    as_it_was = reads.cut_off(connection, taken)
     mine = {"owner": owner, "beat_ms": now_ms()}
     connection.execute(update(answer).where(answer.c.answer_id.in_(taken)).values(mine))
-    return as_it_was
+    return reads.cut_off(connection, taken)
 
 
 def _keep_answer(connection: Connection, answer_id: str, text: str) -> None:

@@ -57,15 +57,15 @@ def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str
     return {row.answer_id: json.loads(row.metadata) for row in connection.execute(ended)}
 
 
-def definitions(connection: Connection) -> dict[str, str]:
-    """What Statsig served last, by source."""
-    return {row.source: row.specs for row in connection.execute(select(definition))}
+def definitions(connection: Connection, source: str) -> str | None:
+    """What a source served last."""
+    return connection.scalar(select(definition.c.specs).where(definition.c.source == source))
 
 
-def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Question, str, float]]:
-    """Unended answers: the question, the text that had arrived, for how many seconds at least it had run."""
+def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Question, str]]:
+    """Answers that did not end: the question, and the text that had arrived."""
     found = (
-        select(answer, conversation.c.assignment, message.c.answer.label("text"), message.c.asked_ms)
+        select(answer, conversation.c.assignment, message.c.answer.label("text"))
         .outerjoin(conversation, conversation.c.id == answer.c.conversation_id)
         .outerjoin(message, message.c.answer_id == answer.c.answer_id)
         .where(answer.c.answer_id.in_(list(answer_ids)))
@@ -73,7 +73,7 @@ def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Q
     return [_cut_off(row) for row in connection.execute(found)]
 
 
-def _cut_off(row: Row[Any]) -> tuple[Question, str, float]:
+def _cut_off(row: Row[Any]) -> tuple[Question, str]:
     if row.assignment is not None:
         assignment = rows.to_assignment(row.assignment)
     else:  # its conversation was deleted while it ran
@@ -81,8 +81,7 @@ def _cut_off(row: Row[Any]) -> tuple[Question, str, float]:
     question = Question(
         row.answer_id, row.conversation_id, row.session_id, row.turn, row.model, assignment, row.simulated
     )
-    ran_ms = (row.beat_ms or 0) - (row.asked_ms or row.beat_ms or 0)
-    return question, row.text or "", max(0, ran_ms) / 1_000
+    return question, row.text or ""
 
 
 def export(database: Database, since_ms: int | None, text: bool) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ Every text passes `fit`: one character that a database cannot hold must not cost
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,17 +18,20 @@ TITLE = 60
 
 
 def fit(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as the table can hold them: without NUL and lone surrogates, cut to the column's length.
+    """The values as the table can hold them: no NUL, lone surrogate or NaN, cut to the column's length.
 
     >>> fit(schema.migration, {"name": "a\\x00b\\ud800" + "c" * 99, "applied_ms": 1})["name"] == "ab" + "c" * 62
     True
     """
-    return {name: _fit(table, name, value) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: _fit(table, name, value) for name, value in values.items()}
 
 
-def _fit(table: Table, name: str, value: str) -> str:
-    kind = table.c[name].type
-    value = clean(value)
+def _fit(table: Table, name: str, value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if not isinstance(value, str):
+        return value
+    kind, value = table.c[name].type, clean(value)
     return value[: kind.length] if isinstance(kind, String) and kind.length else value
 
 
@@ -65,6 +69,21 @@ def conversation_row(conversation: Conversation, name: str | None, asked_ms: int
             "simulated": conversation.simulated,
             "created_ms": conversation.created_ms or asked_ms,
             "updated_ms": asked_ms,
+        },
+    )
+
+
+def message_row(question: Question, asked_ms: int, **text: str | None) -> dict[str, Any]:
+    """The text of a turn."""
+    return fit(
+        schema.message,
+        {
+            "answer_id": question.answer_id,
+            "conversation_id": question.conversation_id,
+            "turn": question.turn,
+            "asked_ms": asked_ms,
+            "replaced": False,
+            **text,
         },
     )
 

@@ -6,7 +6,9 @@ without harm.
 """
 
 import logging
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -67,6 +69,7 @@ class Writer:
         self._in_hand: list[Receipt] = []
         self._closing, self._abandon = False, threading.Event()
         self.error: str | None = None  # why the last attempt to write failed; None when it did not
+        self.committed_at = -math.inf  # on the monotonic clock
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -160,6 +163,7 @@ class Writer:
             for receipt in group:
                 if receipt._fact is not None:
                     receipt.result = receipt._fact(connection)
+        self.committed_at = time.monotonic()
         if self.error is not None:
             self.error = None
             log.warning("the store is back", extra={"facts": len(self)})

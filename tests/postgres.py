@@ -1,0 +1,133 @@
+"""A real PostgreSQL for tests: Debian's binaries, a folder of its own, a free port on loopback, ended by its pid."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+OLDEST = 15
+"""The oldest major version that Parley is tested with."""
+START_S = 60
+
+
+def binaries() -> Path | None:
+    """The folder that holds `initdb` and `postgres`, the newest where there are several; None where there is none."""
+    found = {path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")}
+    newest = sorted((int(folder.parent.name.split(".")[0]), folder) for folder in found)
+    if newest and newest[-1][0] >= OLDEST:
+        return newest[-1][1]
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+class Postgres:
+    """One server. `stop` and `start` play an outage; the data and the port stay."""
+
+    def __init__(self, folder: Path, bin_folder: Path) -> None:
+        self.folder, self._bin = folder, bin_folder
+        self.port = _free_port()
+        self._as = _unprivileged()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        if self._as:
+            shutil.chown(folder, self._as["user"], self._as["group"])
+        self._run(
+            "initdb", "-D", str(folder / "data"), "-U", "parley", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections."""
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it at once, cutting every connection."""
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGINT)
+            self._process.wait(START_S)
+
+    def freeze(self) -> None:
+        """Let every process of it hang until `thaw`."""
+        os.killpg(self._group(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on where `freeze` held it."""
+        os.killpg(self._group(), signal.SIGCONT)
+
+    def database(self) -> str:
+        """A new empty database; its URL for `Store.open`."""
+        self._databases += 1
+        name = f"parley_{self._databases}"
+        with closing(psycopg.connect(self._dsn("postgres"), autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg://parley@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, url: str, statement: str) -> None:
+        """Run a statement in one of its databases, beside Parley."""
+        with closing(psycopg.connect(self._dsn(url.rpartition("/")[2]), autocommit=True)) as connection:
+            connection.execute(statement)
+
+    def _group(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def _dsn(self, name: str) -> str:
+        return f"postgresql://parley@127.0.0.1:{self.port}/{name}"
+
+    def _run(self, command: str, *arguments: str) -> None:
+        done = subprocess.run([self._bin / command, *arguments], capture_output=True, text=True, **self._as)
+        assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def serve() -> Iterator[Postgres]:
+    """A running server for as long as the block lasts. Raises FileNotFoundError where PostgreSQL is not installed."""
+    bin_folder = binaries()
+    if bin_folder is None:
+        raise FileNotFoundError("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="parley-postgres-"))
+    server = None
+    try:
+        server = Postgres(folder, bin_folder)
+        server.start()
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unprivileged() -> dict[str, Any]:
+    """`initdb` and `postgres` refuse to run as root: they run as the user that Debian's package made."""
+    if os.geteuid() != 0:
+        return {}
+    owner = pwd.getpwnam("postgres")
+    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
