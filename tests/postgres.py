@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 OLDEST = 15
@@ -43,7 +44,7 @@ class Postgres:
             shutil.chown(folder, self._as["user"], self._as["group"])
         self._run(
             "initdb", "-D", str(folder / "data"), "-U", "parley", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"
-        )
+        )  # fmt: skip
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
@@ -56,7 +57,8 @@ class Postgres:
         deadline = time.monotonic() + START_S
         while True:
             try:
-                return psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+                psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+                return
             except psycopg.OperationalError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise
@@ -70,11 +72,13 @@ class Postgres:
 
     def freeze(self) -> None:
         """Let every process of it hang until `thaw`."""
-        os.killpg(self._group(), signal.SIGSTOP)
+        for process in self._processes():
+            process.suspend()
 
     def thaw(self) -> None:
         """Go on where `freeze` held it."""
-        os.killpg(self._group(), signal.SIGCONT)
+        for process in self._processes():
+            process.resume()
 
     def database(self) -> str:
         """A new empty database; its URL for `Store.open`."""
@@ -89,9 +93,10 @@ class Postgres:
         with closing(psycopg.connect(self._dsn(url.rpartition("/")[2]), autocommit=True)) as connection:
             connection.execute(statement)
 
-    def _group(self) -> int:
+    def _processes(self) -> list[psutil.Process]:
         assert self._process is not None
-        return self._process.pid
+        server = psutil.Process(self._process.pid)
+        return [server, *server.children(recursive=True)]
 
     def _dsn(self, name: str) -> str:
         return f"postgresql://parley@127.0.0.1:{self.port}/{name}"

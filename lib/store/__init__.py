@@ -137,7 +137,7 @@ class Store:
         return self._writer.submit(fact)
 
     def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Receipt:
-        """Why a thumb was given, as it is now; None: nothing is said. A reason that is stored already is not told again."""
+        """Why a thumb was given, as it is now (None: nothing is said). A reason that is stored is not told again."""
         kept = comment if self._keep_text else None
 
         def fact(connection: Connection) -> None:

@@ -51,13 +51,9 @@ def ask(
     if replaces is not None:
         connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
     # An answer that failed at once may have ended before its question was handed over: both orders must do.
-    said = rows.message_row(question, asked_ms, question=text)
-    connection.execute(
-        _insert(connection, message).on_conflict_do_update(
-            index_elements=["answer_id"], set_={"question": said["question"]}
-        ),
-        said,
-    )
+    said, insert = rows.message_row(question, asked_ms, text), _insert(connection, message)
+    asked = {"question": insert.excluded.question, "asked_ms": insert.excluded.asked_ms}
+    connection.execute(insert.on_conflict_do_update(index_elements=["answer_id"], set_=asked), said)
     add(connection, answer, rows.running_row(question, owner, now_ms()))
 
 
@@ -77,7 +73,7 @@ def finish(connection: Connection, question: Question, completion: Completion, t
         if connection.scalar(select(answer.c.answer_id).where(answer.c.answer_id == question.answer_id)) is not None:
             return False
         add(connection, answer, rows.running_row(question, None, None) | ended)
-        add(connection, message, rows.message_row(question, time_ms))
+        add(connection, message, rows.message_row(question, time_ms, None))
     if keep_text:
         _keep_answer(connection, question.answer_id, completion.text)
     return True

@@ -73,7 +73,7 @@ def conversation_row(conversation: Conversation, name: str | None, asked_ms: int
     )
 
 
-def message_row(question: Question, asked_ms: int, **text: str | None) -> dict[str, Any]:
+def message_row(question: Question, asked_ms: int, text: str | None) -> dict[str, Any]:
     """The text of a turn."""
     return fit(
         schema.message,
@@ -83,7 +83,7 @@ def message_row(question: Question, asked_ms: int, **text: str | None) -> dict[s
             "turn": question.turn,
             "asked_ms": asked_ms,
             "replaced": False,
-            **text,
+            "question": text,
         },
     )
 
