@@ -229,6 +229,17 @@ class Settings(BaseSettings):
         """The SQLite file; None with PostgreSQL."""
         return _sqlite_file(self.database_url) if self.database_url.startswith(SQLITE) else None
 
+    def key(self) -> str:
+        """What signs cookies and invitations: the key that was set, or one made once and kept beside the SQLite file.
+
+        Whoever asks at the same time, in whatever process, gets the same. Raises `SettingsError`.
+        """
+        if self.signing_key is not None:
+            return self.signing_key.get_secret_value()
+        file = self.database_file
+        assert file is not None, "load() insists on a key with PostgreSQL"
+        return _kept_key(file.with_name(file.name + ".signing-key"))
+
     def secrets(self) -> list[str]:
         """Every text in these settings that no log may show; too short ones would only garble it."""
         keys = [self.openai_api_key, self.statsig_secret_key, self.operator_token, self.signing_key]
@@ -314,16 +325,7 @@ def _problem(values: Mapping[str, str], found: Any) -> str:
     return f"{line}, not {values[name][:60]!r}" if FIELDS[name].repr else line
 
 
-def signing_key(settings: Settings) -> str:
-    """What signs cookies and invitations: the one that was set, or one made once and kept beside the SQLite file.
-
-    Whoever asks at the same time, in whatever process, gets the same. Raises `SettingsError`.
-    """
-    if settings.signing_key is not None:
-        return settings.signing_key.get_secret_value()
-    database = settings.database_file
-    assert database is not None, "load() asks for PARLEY_SIGNING_KEY with PostgreSQL"
-    file = database.with_name(database.name + ".signing-key")
+def _kept_key(file: Path) -> str:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():

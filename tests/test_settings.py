@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib import settings
-from lib.settings import Settings, SettingsError, load, signing_key
+from lib.settings import Settings, SettingsError, load
 
 NOWHERE = Path("no/secrets.toml")
 POSTGRESQL = {"DATABASE_URL": "postgresql+psycopg://u:hunter22@db:5432/parley", "PARLEY_SIGNING_KEY": "k" * 32}
@@ -242,20 +242,20 @@ def _beside(folder: Path) -> Settings:
 
 def test_the_signing_key_that_was_set_is_used(tmp_path: Path) -> None:
     found = load({"PARLEY_SIGNING_KEY": "k" * 16, "DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}, NOWHERE)
-    assert signing_key(found) == "k" * 16
+    assert found.key() == "k" * 16
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_signing_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    first = signing_key(_beside(tmp_path))
-    assert signing_key(_beside(tmp_path)) == first
+    first = _beside(tmp_path).key()
+    assert _beside(tmp_path).key() == first
     assert len(first) >= 40
     (file,) = (tmp_path / "new").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_processes_that_race_for_the_signing_key_get_the_same(tmp_path: Path) -> None:
-    code = "import sys; from lib.settings import load, signing_key; sys.stdin.readline(); print(signing_key(load()))"
+    code = "import sys; from lib.settings import load; sys.stdin.readline(); print(load().key())"
     environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/new/parley.db", "PATH": ""}
     racers = [
         subprocess.Popen([sys.executable, "-c", code], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -274,5 +274,5 @@ def test_a_damaged_signing_key_is_told_and_not_replaced(tmp_path: Path, content:
     file = tmp_path / "parley.db.signing-key"
     file.write_bytes(content)
     with pytest.raises(SettingsError, match="PARLEY_SIGNING_KEY"):
-        signing_key(load({"DATABASE_URL": f"sqlite:///{tmp_path}/parley.db"}, NOWHERE))
+        load({"DATABASE_URL": f"sqlite:///{tmp_path}/parley.db"}, NOWHERE).key()
     assert file.read_bytes() == content
