@@ -225,7 +225,7 @@ def test_nothing_shows_the_key_or_the_token() -> None:
         ("a\r\nb\rc\n\td", "a\nb\nc\n\td"),
         ("lone \ud83d half \udc4b", "lone  half "),
         ("two halves \ud83d\udc4b", "two halves 👋"),
-        ("עברית \u200f\u202e $x$ :smile: <b>&amp; \u200d 👩\u200d🚀 \ufeff", "עברית \u200f\u202e $x$ :smile: <b>&amp; \u200d 👩\u200d🚀 \ufeff"),
+        ("עברית \u200f $x$ :a: <b>&amp; 👩\u200d🚀 \ufeff", "עברית \u200f $x$ :a: <b>&amp; 👩\u200d🚀 \ufeff"),
         ("  as typed  ", "  as typed  "),
     ],
 )
