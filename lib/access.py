@@ -113,10 +113,12 @@ class Access:
         if email and email.lower() in {known.lower() for known in self.operators}:
             return True
         if self.operator_token is not None:
-            return self._bearer(authorization) or any(
-                self._token_cookie(cookies.get(_name(OPERATOR, secure))) for secure in (True, False)
-            )
+            return self._gave_token(cookies, authorization)
         return local and not self.operators
+
+    def may_read_metrics(self, *, local: bool, cookies: Mapping[str, str], authorization: str | None = None) -> bool:
+        """Whether `/metrics` answers: to this machine, whatever is configured, and to who has the operator token."""
+        return local or (self.operator_token is not None and self._gave_token(cookies, authorization))
 
     def token_matches(self, text: str) -> bool:
         """Whether this is the operator token, in a time that tells nothing about it."""
@@ -127,6 +129,10 @@ class Access:
         """The `Set-Cookie` header for a browser that gave the operator token. It ends with the token, or by age."""
         value = self._token_signer().sign(OPERATOR).decode()
         return _set_cookie(_name(OPERATOR, https), value, OPERATOR_DAYS, https)
+
+    def _gave_token(self, cookies: Mapping[str, str], authorization: str | None) -> bool:
+        names = (_name(OPERATOR, secure) for secure in (True, False))
+        return self._bearer(authorization) or any(self._token_cookie(cookies.get(name)) for name in names)
 
     def _bearer(self, authorization: str | None) -> bool:
         scheme, _, token = (authorization or "").partition(" ")

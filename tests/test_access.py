@@ -206,6 +206,15 @@ def test_one_cookie_cannot_stand_in_for_another() -> None:
     assert not access.operator(local=False, cookies={"parley_operator": visitor})
 
 
+def test_metrics_are_for_this_machine_and_for_who_has_the_token() -> None:
+    access = Access("key", operators=("ann@example.org",), operator_token="token")
+    assert access.may_read_metrics(local=True, cookies={})
+    assert access.may_read_metrics(local=False, cookies={}, authorization="Bearer token")
+    assert access.may_read_metrics(local=False, cookies=cookie(access.operator_cookie(True)))
+    assert not access.may_read_metrics(local=False, cookies={}, authorization="Bearer other")
+    assert not ACCESS.may_read_metrics(local=False, cookies=cookie(ACCESS.operator_cookie(True)))
+
+
 def test_without_a_token_none_matches() -> None:
     assert not ACCESS.token_matches("")
     assert Access("key", operator_token="t").token_matches("t")
