@@ -4,7 +4,21 @@ Text (`conversation.title`, `message`) stands apart from numbers (`answer`, `exp
 erasure delete the one and keep the other.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)  # fmt: skip
 
 metadata = MetaData()
 
@@ -40,6 +54,9 @@ message = Table(  # the text of one turn; a row with nulls where text is not kep
     Index("message_by_age", "asked_ms"),
 )  # fmt: skip
 
+FAILED = "CASE WHEN finish_reason IN ('error', 'interrupted') THEN 1 WHEN finish_reason <> 'limited' THEN 0 END"
+LIKED = "CASE rating WHEN 'satisfaction' THEN 1 WHEN 'dissatisfaction' THEN 0 END"
+
 answer = Table(  # one row per answer; time_ms and what follows are null while it runs
     "answer", metadata,
     Column("answer_id", String(64), primary_key=True),
@@ -64,13 +81,28 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("rating", String(16)),  # satisfaction | dissatisfaction | null
     Column("rated_ms", BigInteger),
     Column("reason", String(16)),
+    Column("failed", SmallInteger, Computed(FAILED, persisted=True)),  # null: not ended, or limited
+    Column("liked", SmallInteger, Computed(LIKED, persisted=True)),
     Index("answer_of_conversation", "conversation_id"),
 )  # fmt: skip
-Index(  # everything that the readout sums, so that it never touches the table
+_COUNTS = answer.c.failed.is_not(None)
+Index(  # everything that the readout sums, unit by unit, so that it never touches the table
     "answer_sums",
-    answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.finish_reason,
-    answer.c.rating, answer.c.response_time, answer.c.time_to_first_token, answer.c.completion_tokens,
-    answer.c.cost_usd,
+    answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.failed, answer.c.liked,
+    answer.c.response_time, answer.c.time_to_first_token, answer.c.completion_tokens, answer.c.cost_usd, answer.c.grp,
+    answer.c.rated_ms, sqlite_where=_COUNTS, postgresql_where=_COUNTS,
+)  # fmt: skip
+_TIMED = _COUNTS & answer.c.response_time.is_not(None)
+Index(  # the response times of a group in order, for its quantiles
+    "answer_times",
+    answer.c.experiment, answer.c.simulated, answer.c.grp, answer.c.response_time, answer.c.user_id, answer.c.time_ms,
+    sqlite_where=_TIMED, postgresql_where=_TIMED,
+)  # fmt: skip
+_DISLIKED = answer.c.liked == text("0")
+Index(  # what dissatisfied testers say, newest first
+    "answer_disliked",
+    answer.c.experiment, answer.c.simulated, answer.c.rated_ms, answer.c.reason, answer.c.user_id, answer.c.time_ms,
+    sqlite_where=_DISLIKED, postgresql_where=_DISLIKED,
 )  # fmt: skip
 Index(  # whose process may be gone
     "answer_running", answer.c.beat_ms,
@@ -86,7 +118,7 @@ exposure = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("grp", String(128)),
     Column("forced", Boolean, nullable=False),
-    Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced"),
+    Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "event_id"),
 )  # fmt: skip
 
 event = Table(  # the ledger
@@ -104,6 +136,7 @@ event = Table(  # the ledger
     Index("event_by_time", "time_ms", "event_id"),
     Index("event_of_answer", "answer_id"),
     Index("event_of_user", "user_id"),
+    Index("event_acknowledged", "simulated", "acknowledged_ms"),
 )  # fmt: skip
 
 outbox = Table(  # what Statsig has not acknowledged yet
@@ -121,6 +154,13 @@ definition = Table(  # the last definitions that Statsig served, for a start wit
     Column("source", String(64), primary_key=True),
     Column("specs", Text, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
+)  # fmt: skip
+
+weights = Table(  # the weights that an experiment had, from when on: a split of two sets of weights cannot be checked
+    "weights", metadata,
+    Column("experiment", String(128), primary_key=True),
+    Column("since_ms", BigInteger, primary_key=True),
+    Column("shares", Text, nullable=False),  # JSON: group to share
 )  # fmt: skip
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("1 first tables", ()),)
