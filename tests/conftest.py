@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests import browser as chromium
-from tests import loopback, running
+from tests import loopback, postgres, running
 
 _ways_out: list[str] = []
 StartApp = Callable[..., running.Running]
@@ -46,6 +46,15 @@ def stays_on_this_machine() -> Iterator[None]:
     _ways_out.clear()
     yield
     assert not _ways_out, _ways_out
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Postgres]:
+    """A real PostgreSQL; `database()` gives the URL of an empty one."""
+    if postgres.binaries() is None:
+        pytest.skip("there is no PostgreSQL (on Debian: apt-get install postgresql)")
+    with postgres.serve() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

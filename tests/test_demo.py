@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.demo import Demo, serve
 from lib.demo.knowledge import Knowledge
-from lib.demo.server import MODELS, Demo, serve
+from lib.demo.server import MODELS
 from lib.demo.wire import tokens
 
 README = """# Parley

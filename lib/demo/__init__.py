@@ -1,4 +1,9 @@
 """What makes Parley work with nothing set up: an OpenAI-compatible model server, and simulated visitors.
 
-`server` is the wire and the pace, `knowledge` is what its models say (out of `answers.md` and the README).
+`server` is the port and the pace, `wire` the format, `knowledge` what its models say (out of `answers.md` and the
+README).
 """
+
+from lib.demo.server import Demo, serve
+
+__all__ = ["Demo", "serve"]
