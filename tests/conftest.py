@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests import browser as chromium
-from tests import loopback, postgres, running
+from tests import loopback, running
+from tests import postgres as real
 
 _ways_out: list[str] = []
 StartApp = Callable[..., running.Running]
@@ -49,12 +50,21 @@ def stays_on_this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[postgres.Postgres]:
+def postgres() -> Iterator[real.Postgres]:
     """A real PostgreSQL; `database()` gives the URL of an empty one."""
-    if postgres.binaries() is None:
+    if real.binaries() is None:
         pytest.skip("there is no PostgreSQL (on Debian: apt-get install postgresql)")
-    with postgres.serve() as server:
+    with real.serve() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/parley.db"
+    server: real.Postgres = request.getfixturevalue("postgres")
+    return server.database()
 
 
 @pytest.fixture(scope="module")
