@@ -6,11 +6,12 @@ OpenAI, SQL or Streamlit, and does no input or output.
 
 import json
 import math
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 FinishReason = Literal[
     "stop", "length", "content_filter", "tool_calls", "refusal", "stopped", "interrupted", "error", "limited"
@@ -24,11 +25,25 @@ Signal = Literal["regenerated", "copied", "abandoned"]
 UsageSource = Literal["server", "estimated", "none"]
 UnitType = Literal["userID", "stableID", "sessionID"]
 
+EXPOSURE = "exposure"
+CHAT_COMPLETION = "chat_completion"
+"""The names that others look for; the other names are only ever written, by the functions below."""
+
 RATINGS: tuple[Rating, ...] = get_args(Rating)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 MAX_STRING = 64
 """Longest string in an event's metadata, in characters (Statsig's own limit)."""
+
+
+class Receipt(Protocol):
+    """A promise that something will be written."""
+
+    @property
+    def committed(self) -> bool: ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most so many seconds; True when it is written for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,8 @@ class Assignment:
     """The decision for one unit: its group and the raw parameters, as they were served. `group` None: not taking part.
 
     `user_id` is the value of the experiment's unit, whichever of `ids` it is. `defaults` are the experiment's own
-    parameters for who does not take part: what stands in for a bad value or a model that does not exist.
+    parameters for who does not take part: what stands in for a bad value or a model that does not exist. Where
+    `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
     """
 
     experiment: str
@@ -67,6 +83,8 @@ class Assignment:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     forced: bool = False
     layer: bool = False
+    allocated: str | None = None
+    parameter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +230,23 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def clean(text: str) -> str:
+    """Text that every server, database and page can carry: without control characters and half characters.
+
+    Two halves that belong together become their character; a lone one becomes U+FFFD.
+
+    >>> clean("a\\x00b\\ud83d\\ude00c\\ud83dd\\n") == "ab\\U0001f600c\\ufffdd\\n"
+    True
+    """
+    if not _UNSAFE.search(text):
+        return text
+    return _CONTROL.sub("", text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+
+
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
@@ -255,15 +290,17 @@ def exposure(assignment: Assignment, session_id: str, *, simulated: bool = False
     event_id = new_id()
     metadata = flat(
         {"event_id": event_id, "session_id": session_id, "experiment": assignment.experiment,
-         "rule_id": assignment.rule_id, "simulated": True if simulated else None}
+         "rule_id": assignment.rule_id, "simulated": True if simulated else None,
+         "layer": True if assignment.layer else None, "allocated_experiment": assignment.allocated,
+         "parameter": assignment.parameter}
     ) | {"group": assignment.group, "forced": assignment.forced}  # fmt: skip
-    return _event("exposure", event_id, assignment, None, metadata, time_ms)
+    return _event(EXPOSURE, event_id, assignment, None, metadata, time_ms)
 
 
 def chat_completion(question: Question, completion: Completion, *, time_ms: int | None = None) -> Event:
     """An answer ended, in whatever way."""
     fields = _about(question) | completion_facts(completion)
-    return _of("chat_completion", question.assignment, completion.finish_reason, fields, time_ms)
+    return _of(CHAT_COMPLETION, question.assignment, completion.finish_reason, fields, time_ms)
 
 
 def completion_facts(completion: Completion) -> dict[str, Any]:

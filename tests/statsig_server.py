@@ -1,0 +1,234 @@
+"""A stand-in for Statsig that speaks real HTTP on 127.0.0.1: definitions, id lists, events, and every way to fail.
+
+    with serve(specs) as statsig:
+        statsig.url                      # for STATSIG_API_URL
+        statsig.events_fault = 500       # from now on; None: well again
+        statsig.events                   # what arrived, in order
+
+A fault is a status, a word (see `FAULTS`), or a function that is asked anew for each request and returns one of them.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FAULTS = {
+    "hang": "takes the request and never answers",
+    "drip": "answers with a byte now and then, and never to the end",
+    "reset": "cuts the connection",
+    "garbage": "answers 200 with a page of HTML",
+    "empty": "answers 200 with nothing",
+    "lost": "keeps the events and cuts the connection instead of saying so",
+}
+Fault = int | str | None
+Failing = Fault | Callable[[], Fault]
+NO_SPECS: dict[str, Any] = {
+    "has_updates": True,
+    "time": 1,
+    "dynamic_configs": [],
+    "feature_gates": [],
+    "layer_configs": [],
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came in. `events` are those of its body; `fault` is how it was answered, None: well."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    fault: Fault
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return list(self.body.get("events", ()))
+
+
+class Statsig:
+    """What the stand-in serves, how it fails, and what it was sent. Everything may be changed while it runs."""
+
+    def __init__(self, specs: dict[str, Any] | None) -> None:
+        self.specs = specs or NO_SPECS
+        self.id_lists: dict[str, list[str]] = {}
+        self.specs_fault: Failing = None
+        self.lists_fault: Failing = None
+        self.events_fault: Failing = None
+        self.refuses: Callable[[dict[str, Any]], Fault] = lambda event: None
+        self.events: list[dict[str, Any]] = []
+        self.requests: list[Request] = []
+        self.over = threading.Event()
+        self._news = threading.Condition()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its address, as STATSIG_API_URL has it."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def named(self, *names: str) -> list[dict[str, Any]]:
+        """The events of these names that arrived."""
+        return [event for event in self.events if event["eventName"] in names]
+
+    def counts(self) -> Counter[str]:
+        """How often each `event_id` arrived."""
+        return Counter(event["metadata"]["event_id"] for event in self.events)
+
+    def wait(self, until: Callable[[], object], within_s: float = 20) -> None:
+        """Returns as soon as it holds, looked at after every request; AssertionError when it does not in time."""
+        deadline = time.monotonic() + within_s
+        with self._news:
+            while not until():
+                left = deadline - time.monotonic()
+                assert left > 0, f"not within {within_s} s; {len(self.events)} events, {len(self.requests)} requests"
+                self._news.wait(min(left, 0.1))
+
+    def keep(self, request: Request, arrived: bool) -> None:
+        """One more request."""
+        with self._news:
+            self.requests.append(request)
+            if arrived:
+                self.events.extend(request.events)
+            self._news.notify_all()
+
+
+@contextmanager
+def serve(specs: dict[str, Any] | None = None, port: int = 0) -> Iterator[Statsig]:
+    """Serves as long as the block lasts, on a free port or on this one."""
+    statsig = Statsig(specs)
+    handler = type("Handler", (_Handler,), {"statsig": statsig})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads, server.block_on_close = True, False
+    statsig.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield statsig
+    finally:
+        statsig.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def id_of(unit: str) -> str:
+    """A unit as an id list names it."""
+    return base64.b64encode(hashlib.sha256(unit.encode()).digest()).decode()[:8]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    statsig: Statsig
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith("/v1/download_config_specs/"):
+            since = int(self.path.partition("sinceTime=")[2] or 0)
+            newer = since < self.statsig.specs["time"] or since == 0
+            self._answer(self.statsig.specs_fault, self.statsig.specs if newer else {"has_updates": False})
+        elif path.startswith("/v1/lists/"):
+            lines = "".join(f"+{each}\n" for each in self.statsig.id_lists[path.rpartition("/")[2]])
+            self._answer(None, lines.encode())
+        else:
+            self._answer(404, {})
+
+    def do_POST(self) -> None:
+        if self.path == "/v1/get_id_lists":
+            self._answer(self.statsig.lists_fault, {name: self._list(name) for name in self.statsig.id_lists})
+        elif self.path == "/v1/log_event":
+            self._answer(self.statsig.events_fault, {"success": True})
+        else:
+            self._answer(404, {})
+
+    def _list(self, name: str) -> dict[str, Any]:
+        size = sum(len(each) + 2 for each in self.statsig.id_lists[name])
+        # the address that Statsig would name is not the one that was configured
+        return {
+            "name": name,
+            "url": f"https://lists.example/v1/lists/{name}",
+            "size": size,
+            "creationTime": 1,
+            "fileID": name,
+        }
+
+    def _answer(self, failing: Failing, content: dict[str, Any] | bytes) -> None:
+        body = self._body()
+        fault = failing() if callable(failing) else failing
+        if body is None:
+            body, fault = {}, 400
+        for event in body.get("events", ()):
+            fault = fault or self.statsig.refuses(event)
+        self.statsig.keep(
+            Request(self.command, self.path, dict(self.headers), body, fault), arrived=fault in (None, "lost")
+        )
+        match fault:
+            case None:
+                self._send(200, content if isinstance(content, bytes) else json.dumps(content).encode())
+            case int():
+                self._send(fault, b'{"message":"no"}')
+            case "hang":
+                self.statsig.over.wait(60)
+            case "drip":
+                self._drip()
+            case "reset" | "lost":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            case "garbage":
+                self._send(200, b"<html><body>Please sign in</body></html>")
+            case "empty":
+                self._send(200, b"")
+            case _:
+                raise ValueError(fault)
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        while not self.statsig.over.wait(0.5):
+            self.wfile.write(b" ")
+
+    def _body(self) -> dict[str, Any] | None:
+        """The request's JSON as Statsig reads it, None where it is none: NaN is not."""
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Encoding") == "gzip":
+            raw = gzip.decompress(raw)
+        try:
+            return dict(json.loads(raw or b"{}", parse_constant=_refuse))
+        except ValueError:
+            return None
+
+    def _send(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (OSError, ValueError):  # whoever asked is gone, or we cut the connection ourselves
+            self.close_connection = True
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        except (OSError, ValueError):
+            self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """What is worth knowing is in `requests`."""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
