@@ -101,7 +101,7 @@ _OPENINGS = (
 )
 
 _UNKNOWN = """\
-## I don't know that
+### I don't know that
 
 {opening}
 
@@ -156,7 +156,7 @@ def _chapter(title: str, body: str) -> Topic:
     short = f"{_beginning(body)}\n\n{source}"
     asked = words(title)
     phrases = (asked, asked | {"table"}) if "\n|--" in body or "\n| --" in body else (asked,)
-    return Topic(title, phrases, short, f"## {title}\n\n{_shortened(body)}\n\n{source}", words(body))
+    return Topic(title, phrases, short, f"### {title}\n\n{_shortened(body)}\n\n{source}", words(body))
 
 
 def sections(markdown: str, depth: int = 1) -> Iterator[tuple[str, str]]:
