@@ -84,13 +84,12 @@ class Postgres:
         """A new empty database; its URL for `Store.open`."""
         self._databases += 1
         name = f"parley_{self._databases}"
-        with closing(psycopg.connect(self._dsn("postgres"), autocommit=True)) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://parley@127.0.0.1:{self.port}/{name}"
 
-    def execute(self, url: str, statement: str) -> None:
-        """Run a statement in one of its databases, beside Parley."""
-        with closing(psycopg.connect(self._dsn(url.rpartition("/")[2]), autocommit=True)) as connection:
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Run a statement beside Parley."""
+        with closing(psycopg.connect(self._dsn(database), autocommit=True)) as connection:
             connection.execute(statement)
 
     def _processes(self) -> list[psutil.Process]:

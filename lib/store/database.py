@@ -4,21 +4,20 @@ Owns engines, pragmas and the difference between "the store is away" and "this c
 the list of migrations.
 """
 
-import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
 from lib.store import schema
-
-log = logging.getLogger("parley.store")
 
 BUSY_MS = 1_000
 """How long SQLite waits for another process before it reports a lock; the writer then tries again by itself."""
@@ -73,10 +72,17 @@ class Database:
         except (DBAPIError, TimeoutError) as error:
             raise StoreError(f"The database {self.name} cannot be read: {explain(error)}.") from error
 
-    def begin(self) -> Any:
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
         """A connection in a transaction that holds the right to write; commits at the end of its block."""
         self._still_there()
-        return self.writer.begin()
+        try:
+            with self.writer.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if away(error):  # behind the same address another server may answer by now, or this one differently
+                self.writer.dispose()
+            raise
 
     def close(self) -> None:
         """Give all connections back."""
@@ -84,17 +90,9 @@ class Database:
         self.reader.dispose()
 
     def _still_there(self) -> None:
-        """SQLite would go on writing into a file that was deleted, and nobody would ever read it."""
-        if self._path is None or self._file is None:
-            return
-        now = self._identity()
-        if now is None:
-            raise StoreError(f"The database file {self._path} is gone")
-        if now != self._file:
-            log.warning("the database file was replaced; it is opened anew", extra={"file": str(self._path)})
-            self.close()
-            migrate(self.writer)
-            self._file = self._identity()
+        """SQLite would go on writing into a file that was moved or deleted, and nobody would ever read it."""
+        if self._file is not None and self._identity() != self._file:
+            raise StoreError(f"the file {self._path} is gone or was replaced while Parley runs")
 
     def _identity(self) -> tuple[int, int] | None:
         if self._path is None:
@@ -106,10 +104,11 @@ class Database:
         return found.st_dev, found.st_ino
 
     def _sqlite(self, path: Path) -> tuple[Engine, Engine]:
-        arguments = {"timeout": BUSY_MS / 1_000, "check_same_thread": False}
+        arguments: Any = {"timeout": BUSY_MS / 1_000, "check_same_thread": False}
         url = self.url.set(database=str(path))
+        existing = f"file:{quote(str(path))}?mode=rw"  # a reader must not put an empty file where one was taken away
         writer = _engine(url, 1, connect_args=arguments)
-        reader = _engine(url, READERS, connect_args=arguments)
+        reader = _engine(url, READERS, creator=lambda: sqlite3.connect(existing, uri=True, **arguments))
         event.listen(writer, "connect", _sqlite_writer)
         event.listen(reader, "connect", _sqlite_reader)
         # Python's driver begins late and without the lock; a transaction that reads before it writes would then fail.

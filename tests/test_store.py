@@ -1,0 +1,554 @@
+"""The record, on SQLite and on PostgreSQL: what is handed over, what is read again, what leaves for Statsig."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from lib import events, store
+from lib.events import Assignment, Completion, Conversation, Event, Question, Usage, new_id, now_ms
+from lib.store import Store, StoreError, schema
+from tests.postgres import Postgres, binaries, serve
+
+SOON = 10.0
+ASSIGNMENT = Assignment(
+    "greeting", "Test", "rule", "user", {"userID": "user", "stableID": "st"}, {"model": "m", "temperature": 0.5},
+    defaults={"model": "d"},
+)  # fmt: skip
+WHOLE = Completion("The whole answer.", "stop", 1.5, 0.25, Usage(3, 5, 8, source="server"), cost_usd=0.001)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/data/parley.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database()
+
+
+Open = Callable[..., Store]
+
+
+@pytest.fixture
+def open_store(database_url: str) -> Iterator[Open]:
+    """Opens the database once more, as another process would."""
+    opened: list[Store] = []
+
+    def another(**options: Any) -> Store:
+        opened.append(Store.open(database_url, **options))
+        return opened[-1]
+
+    yield another
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def parley(open_store: Open) -> Store:
+    return open_store(deliver=True)
+
+
+def conversation(visitor: str = "visitor", **more: Any) -> Conversation:
+    return Conversation(new_id(), visitor, ASSIGNMENT, **more)
+
+
+def question(about: Conversation, turn: int = 1) -> Question:
+    return Question(new_id(), about.id, "session", turn, "m", about.assignment, about.simulated)
+
+
+def ask(parley: Store, about: Conversation, prompt: str = "Why?", turn: int = 1, **more: Any) -> Question:
+    asked = question(about, turn)
+    assert parley.ask(about, asked, prompt, **more).wait(SOON)
+    return asked
+
+
+def answer(parley: Store, asked: Question, completion: Completion = WHOLE) -> Event:
+    ended = events.chat_completion(asked, completion)
+    assert parley.finish(asked, completion, ended).wait(SOON)
+    return ended
+
+
+def answered(parley: Store, about: Conversation | None = None, **more: Any) -> Question:
+    asked = ask(parley, about or conversation(), **more)
+    answer(parley, asked)
+    return asked
+
+
+def vote(parley: Store, asked: Question, rating: events.Rating | None, seen: events.Rating = "satisfaction") -> None:
+    facts = parley.completed(asked.answer_id) or {}
+    event = events.rating(asked, facts, rating, 2.0) if rating else events.rating_withdrawn(asked, facts, seen, 2.0)
+    assert parley.rate(asked.answer_id, rating, event).wait(SOON)
+
+
+def shown(parley: Store, about: Conversation | Question, visitor: str = "visitor") -> Conversation:
+    found = parley.conversation(about.id if isinstance(about, Conversation) else about.conversation_id, visitor)
+    assert found is not None
+    return found
+
+
+def told(parley: Store) -> list[str]:
+    return [line["name"] for line in parley.export()]
+
+
+def deliverable(parley: Store) -> list[str]:
+    return [event.name for event in parley.lease(100, 0)]
+
+
+# A question and its answer
+
+
+def test_a_question_is_there_with_its_conversation_and_exposure(parley: Store) -> None:
+    about = conversation()
+    met = events.exposure(ASSIGNMENT, "session")
+    asked = ask(parley, about, "Why is\n the sky blue?", exposure=met)
+    found = shown(parley, about)
+    (turn,) = found.turns
+    assert (found.title, found.assignment) == ("Why is the sky blue?", ASSIGNMENT)
+    assert (turn.answer_id, turn.turn, turn.question, turn.running) == (
+        asked.answer_id,
+        1,
+        "Why is\n the sky blue?",
+        True,
+    )
+    assert found.question(turn) == asked
+    assert list(parley.export()) == [met.wire()]
+    with parley.read() as connection:
+        (row,) = connection.execute(select(schema.exposure))
+    assert (row.experiment, row.user_id, row.grp, row.forced, row.time_ms) == (
+        "greeting",
+        "user",
+        "Test",
+        False,
+        met.time_ms,
+    )
+
+
+def test_an_answer_ends_once(parley: Store) -> None:
+    asked = ask(parley, conversation())
+    first = answer(parley, asked)
+    answer(parley, asked, replace(WHOLE, text="Another.", finish_reason="interrupted"))
+    (turn,) = shown(parley, asked).turns
+    assert (turn.answer, turn.finish_reason, turn.time_ms) == ("The whole answer.", "stop", first.time_ms)
+    assert turn.facts == first.metadata == parley.completed(asked.answer_id)
+    assert list(parley.export()) == [first.wire()]
+
+
+def test_an_answer_may_end_before_its_question_is_handed_over(parley: Store) -> None:
+    about = conversation()
+    asked = question(about)
+    answer(parley, asked)
+    assert parley.ask(about, asked, "Why?").wait(SOON)
+    (turn,) = shown(parley, about).turns
+    assert (turn.question, turn.answer, turn.finish_reason) == ("Why?", "The whole answer.", "stop")
+
+
+def test_an_answer_without_known_times_has_none(parley: Store) -> None:
+    asked = ask(parley, conversation())
+    answer(parley, asked, Completion("", "error", float("nan"), error="ProcessEnded", message="It broke."))
+    (turn,) = shown(parley, asked).turns
+    assert (turn.error, turn.message) == ("ProcessEnded", "It broke.")
+    with parley.read() as connection:
+        assert connection.scalar(select(schema.answer.c.response_time)) is None
+
+
+def test_a_running_answer_shows_what_has_arrived(parley: Store) -> None:
+    asked = ask(parley, conversation())
+    parley.partial(asked.answer_id, "The wh")
+    assert parley.partial(asked.answer_id, "The whole").wait(SOON)
+    assert shown(parley, asked).turns[0].answer == "The whole"
+    answer(parley, asked)
+    assert parley.partial(asked.answer_id, "too late").wait(SOON)
+    assert shown(parley, asked).turns[0].answer == "The whole answer."
+
+
+def test_text_that_no_database_holds_is_cleaned_and_the_rest_kept(parley: Store) -> None:
+    asked = ask(parley, conversation(), "a\x00b\ud800c 😀 \u202e")
+    answer(parley, asked, replace(WHOLE, text="x\x00y\udfff", served_model="m\x00\ud800" + "n" * 300, message="\x00"))
+    (turn,) = shown(parley, asked).turns
+    assert (turn.question, turn.answer) == ("abc 😀 \u202e", "xy")
+    assert [line["name"] for line in parley.export(text=True)] == ["chat_completion"]
+
+
+def test_names_longer_than_their_columns_are_cut(parley: Store) -> None:
+    about = conversation()
+    asked = replace(question(about), model="m" * 300)
+    assert parley.ask(about, asked, "Why?").wait(SOON)
+    assert shown(parley, about).turns[0].model == "m" * 128
+
+
+def test_a_replaced_answer_is_kept_and_not_shown(parley: Store) -> None:
+    about = conversation()
+    first = answered(parley, about)
+    second = ask(parley, about, replaces=first.answer_id, also=[events.signal(first, "regenerated")])
+    assert [turn.answer_id for turn in shown(parley, about).turns] == [second.answer_id]
+    assert told(parley) == ["chat_completion", "regenerated"]
+    assert parley.completed(first.answer_id) is not None
+
+
+def test_a_conversation_is_its_visitors_alone(parley: Store) -> None:
+    about = conversation()
+    ask(parley, about)
+    assert parley.conversation(about.id, "somebody else") is None
+    assert parley.conversation("unknown", "visitor") is None
+
+
+def test_long_conversations_open_at_their_end(parley: Store) -> None:
+    about = conversation()
+    for turn in range(1, 8):
+        ask(parley, about, turn=turn)
+    newest = parley.conversation(about.id, "visitor", newest=3)
+    assert newest and [turn.turn for turn in newest.turns] == [5, 6, 7] and newest.earlier
+    older = parley.conversation(about.id, "visitor", newest=4, before_turn=5)
+    assert older and [turn.turn for turn in older.turns] == [1, 2, 3, 4] and not older.earlier
+
+
+def test_conversations_come_last_used_first(parley: Store) -> None:
+    first, second = conversation(), conversation()
+    for about in (first, second, conversation("somebody else")):
+        ask(parley, about)
+        time.sleep(0.002)
+    assert [one.id for one in parley.conversations("visitor", 9)] == [second.id, first.id]
+    ask(parley, first, turn=2)
+    assert [one.id for one in parley.conversations("visitor", 9)] == [first.id, second.id]
+    assert [one.id for one in parley.conversations("visitor", 1)] == [first.id]
+
+
+def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
+    silent = open_store(keep_text=False)
+    asked = answered(silent, prompt="A secret")
+    vote(silent, asked, "dissatisfaction")
+    assert silent.give_reason(asked.answer_id, "wrong", "secret too", None).wait(SOON)
+    assert silent.rename(asked.conversation_id, "visitor", "secret").wait(SOON)
+    found = shown(silent, asked)
+    (turn,) = found.turns
+    assert (found.title, turn.question, turn.answer, turn.comment) == (None, None, None, None)
+    assert (turn.rating, turn.reason, turn.facts["total_tokens"]) == ("dissatisfaction", "wrong", 8)
+
+
+# Ratings
+
+
+def test_a_rating_is_stored_and_told(parley: Store) -> None:
+    asked = answered(parley)
+    vote(parley, asked, "satisfaction")
+    assert shown(parley, asked).turns[0].rating == "satisfaction"
+    assert told(parley) == ["chat_completion", "satisfaction"]
+
+
+def test_the_same_rating_again_is_neither_written_nor_told(parley: Store, open_store: Open) -> None:
+    asked = answered(parley)
+    other_tab = open_store(deliver=True)
+    for clicked in (parley, parley, other_tab):
+        vote(clicked, asked, "satisfaction")
+    assert told(parley) == ["chat_completion", "satisfaction"]
+
+
+def test_two_tabs_that_vote_at_once_are_told_once(parley: Store, open_store: Open) -> None:
+    asked = answered(parley)
+    with ThreadPoolExecutor(4) as tabs:
+        list(tabs.map(lambda tab: vote(tab, asked, "satisfaction"), [open_store() for _ in range(4)]))
+    assert told(parley) == ["chat_completion", "satisfaction"]
+
+
+def test_a_changed_rating_loses_the_reason_of_the_earlier_one(parley: Store) -> None:
+    asked = answered(parley)
+    vote(parley, asked, "dissatisfaction")
+    assert parley.give_reason(asked.answer_id, "wrong", "It is green.", None).wait(SOON)
+    vote(parley, asked, "satisfaction")
+    (turn,) = shown(parley, asked).turns
+    assert (turn.rating, turn.reason, turn.comment) == ("satisfaction", None, None)
+
+
+def test_a_withdrawn_rating_tells_which_one_was_stored(parley: Store) -> None:
+    asked = answered(parley)
+    vote(parley, asked, "dissatisfaction")
+    vote(parley, asked, None, seen="satisfaction")
+    vote(parley, asked, None)
+    last = list(parley.export())[-1]
+    assert (last["name"], last["value"]) == ("rating_withdrawn", "dissatisfaction")
+    assert shown(parley, asked).turns[0].rating is None and len(told(parley)) == 3
+
+
+def test_a_rating_of_an_unknown_answer_is_not_told(parley: Store) -> None:
+    vote(parley, question(conversation()), "satisfaction")
+    assert told(parley) == []
+
+
+def test_a_reason_is_told_once_and_its_comment_stays_here(parley: Store) -> None:
+    asked = answered(parley)
+    said = events.feedback_reason(asked, {}, "wrong")
+    for comment in ("It is", "It is green."):
+        assert parley.give_reason(asked.answer_id, "wrong", comment, said).wait(SOON)
+    (turn,) = shown(parley, asked).turns
+    assert (turn.reason, turn.comment) == ("wrong", "It is green.")
+    assert told(parley) == ["chat_completion", "feedback_reason"]
+    assert "green" not in str(list(parley.export()))
+
+
+# Conversations and their text
+
+
+def test_a_conversation_can_be_renamed_by_its_owner(parley: Store) -> None:
+    about = conversation()
+    ask(parley, about)
+    parley.rename(about.id, "somebody else", "Stolen")
+    assert parley.rename(about.id, "visitor", "Colours").wait(SOON)
+    assert shown(parley, about).title == "Colours"
+
+
+def test_a_deleted_conversation_leaves_its_numbers_and_events(parley: Store) -> None:
+    gone, kept, foreign = conversation(), conversation(), conversation("somebody else")
+    asked = answered(parley, gone)
+    ask(parley, kept)
+    ask(parley, foreign)
+    assert parley.delete("visitor", foreign.id).wait(SOON)
+    assert parley.delete("visitor", gone.id).wait(SOON)
+    assert parley.conversation(gone.id, "visitor") is None
+    assert [one.id for one in parley.conversations("visitor")] == [kept.id]
+    assert shown(parley, foreign, "somebody else").turns[0].question == "Why?"
+    assert parley.completed(asked.answer_id) is not None
+    assert parley.delete("visitor").wait(SOON) and parley.conversations("visitor") == []
+
+
+def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
+    parley: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PIECE", 2)
+    old, new, long = conversation(), conversation(), conversation()
+    for turn in range(1, 6):
+        answered(parley, old, turn=turn)
+    ask(parley, long)
+    ask(parley, new)
+    month_ago = now_ms() - 30 * 86_400_000
+
+    def age(connection: Any) -> None:
+        aged = schema.message.c.conversation_id.in_([old.id, long.id])
+        connection.execute(update(schema.message).where(aged).values(asked_ms=month_ago))
+        connection.execute(
+            update(schema.conversation).where(schema.conversation.c.id == old.id).values(updated_ms=month_ago)
+        )
+
+    assert parley.write(age).wait(SOON)
+    ask(parley, long, turn=2)
+    assert parley.purge(29) == 7
+    assert parley.conversation(old.id, "visitor") is None
+    assert [turn.turn for turn in shown(parley, long).turns] == [2]
+    assert shown(parley, new).turns[0].question == "Why?"
+    assert told(parley) == ["chat_completion"] * 5
+
+
+# Answers whose process is gone
+
+
+def fall_silent(parley: Store) -> None:
+    """As if the last sign of life of every running answer were a minute old."""
+    aged = update(schema.answer).where(schema.answer.c.finish_reason.is_(None)).values(beat_ms=now_ms() - 60_000)
+    assert parley.write(lambda connection: connection.execute(aged)).wait(SOON)
+
+
+def test_an_answer_whose_process_is_gone_goes_to_exactly_one_other(parley: Store, open_store: Open) -> None:
+    asked = [ask(parley, conversation()) for _ in range(6)]
+    assert parley.partial(asked[0].answer_id, "The wh").wait(SOON)
+    answer(parley, asked[5])
+    fall_silent(parley)
+    others = [open_store() for _ in range(3)]
+    with ThreadPoolExecutor(3) as processes:
+        found = [one for some in processes.map(lambda other: other.recover(30_000), others) for one in some]
+    assert sorted(one.answer_id for one, _ in found) == sorted(one.answer_id for one in asked[:5])
+    assert {one.answer_id: text for one, text in found}[asked[0].answer_id] == "The wh"
+    assert all(one in asked for one, _ in found)
+
+
+def test_an_answer_that_was_heard_of_lately_or_is_ones_own_is_left_alone(parley: Store, open_store: Open) -> None:
+    ask(parley, conversation())
+    assert open_store().recover(30_000) == []
+    fall_silent(parley)
+    assert parley.recover(30_000) == []
+
+
+def test_who_lost_an_answer_to_another_process_writes_no_more_into_it(parley: Store, open_store: Open) -> None:
+    asked = ask(parley, conversation())
+    fall_silent(parley)
+    ((_, text),) = open_store().recover(30_000)
+    assert parley.partial(asked.answer_id, "late").wait(SOON)
+    assert text == "" and shown(parley, asked).turns[0].answer is None
+
+
+def test_an_answer_is_recovered_although_its_conversation_was_deleted(parley: Store, open_store: Open) -> None:
+    asked = ask(parley, conversation())
+    assert parley.delete("visitor").wait(SOON)
+    fall_silent(parley)
+    ((found, text),) = open_store().recover(30_000)
+    assert (found.answer_id, found.assignment.group, text) == (asked.answer_id, "Test", "")
+
+
+# The ledger and the way to Statsig
+
+
+def test_everything_is_exported_in_order_and_page_by_page(parley: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.reads, "PAGE", 3)
+    asked = answered(parley)
+    signals = [replace(events.signal(asked, "copied"), time_ms=now_ms() + n // 2) for n in range(8)]
+    assert parley.record(list(reversed(signals))).wait(SOON)
+    lines = list(parley.export())
+    assert [(line["time"], line["event_id"]) for line in lines] == sorted(
+        (line["time"], line["event_id"]) for line in lines
+    )
+    assert len(lines) == 9
+    assert len(list(parley.export(since_ms=signals[4].time_ms))) == 4
+
+
+def test_the_text_is_exported_only_when_asked(parley: Store) -> None:
+    answered(parley)
+    ((plain,), (full,)) = list(parley.export()), list(parley.export(text=True))
+    assert "text" not in plain
+    assert full["text"] == {"question": "Why?", "answer": "The whole answer.", "comment": None}
+
+
+def test_an_event_that_is_recorded_twice_is_one(parley: Store) -> None:
+    event = events.signal(question(conversation()), "copied")
+    assert parley.record([event]).wait(SOON) and parley.record([event]).wait(SOON)
+    assert told(parley) == ["copied"] == deliverable(parley)
+
+
+def test_a_leased_event_is_what_was_recorded(parley: Store) -> None:
+    met = events.exposure(ASSIGNMENT, "session")
+    asked = ask(parley, conversation(), exposure=met)
+    ended = answer(parley, asked)
+    assert parley.lease(10, 60) == [met, ended]
+    assert parley.lease(10, 60) == []
+
+
+def test_replicas_share_the_outbox(parley: Store, open_store: Open) -> None:
+    signals = [events.signal(question(conversation()), "copied") for _ in range(40)]
+    assert parley.record(signals).wait(SOON)
+    replicas = [open_store(deliver=True) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        leased = [one.event_id for some in pool.map(lambda one: one.lease(10, 60), replicas) for one in some]
+    assert len(leased) == len(set(leased)) and len(leased) + len(parley.lease(100, 60)) == 40
+
+
+def test_what_is_acknowledged_is_done(parley: Store) -> None:
+    answered(parley)
+    (event,) = parley.lease(10, 60)
+    count, oldest = parley.pending()
+    assert count == 1 and 0 <= oldest < 60
+    assert parley.acknowledge([event.event_id]).wait(SOON)
+    assert parley.pending() == (0, 0.0)
+    with parley.read() as connection:
+        assert connection.scalar(select(schema.event.c.acknowledged_ms)) is not None
+
+
+def test_a_lease_that_ran_out_and_a_postponed_event_come_again_later(parley: Store) -> None:
+    first, second = (events.signal(question(conversation()), "copied") for _ in range(2))
+    assert parley.record([first, second]).wait(SOON)
+    parley.lease(10, 0)
+    assert parley.postpone([first.event_id], 60, "HTTP 500").wait(SOON)
+    assert parley.lease(10, 60) == [second]
+    assert parley.postpone([first.event_id], 0, None).wait(SOON)
+    assert parley.lease(10, 60) == [first]
+
+
+def test_what_waits_longest_goes_first(parley: Store) -> None:
+    old, new = (events.signal(question(conversation()), "copied") for _ in range(2))
+    assert parley.record([new]).wait(SOON) and parley.record([old]).wait(SOON)
+    assert parley.postpone([old.event_id], -60, None).wait(SOON)
+    assert parley.lease(1, 60) == [old]
+
+
+def test_nothing_waits_for_statsig_where_it_is_not_connected(open_store: Open) -> None:
+    local = open_store(deliver=False)
+    answered(local)
+    assert told(local) == ["chat_completion"] and local.pending() == (0, 0.0)
+
+
+def test_simulated_events_never_leave(parley: Store) -> None:
+    answered(parley, conversation(simulated=True), exposure=events.exposure(ASSIGNMENT, "s", simulated=True))
+    assert len(told(parley)) == 2 and deliverable(parley) == []
+
+
+def test_definitions_are_kept_by_source(parley: Store) -> None:
+    assert parley.definitions("statsig") is None
+    parley.keep_definitions("statsig", '{"time": 1}')
+    assert parley.keep_definitions("statsig", '{"time": 2}').wait(SOON)
+    assert parley.definitions("statsig") == '{"time": 2}'
+
+
+# Opening, closing, being away
+
+
+def test_many_processes_may_start_at_once(database_url: str) -> None:
+    with ThreadPoolExecutor(8) as starting:
+        stores = list(starting.map(lambda _: Store.open(database_url), range(8)))
+    with stores[0].read() as connection:
+        assert connection.scalar(select(func.count()).select_from(schema.migration)) == len(schema.MIGRATIONS)
+    assert all(one.close() for one in stores)
+
+
+def test_what_was_stored_is_there_after_a_restart(open_store: Open) -> None:
+    before = open_store()
+    asked = answered(before)
+    assert before.close()
+    assert shown(open_store(), asked).turns[0].answer == "The whole answer."
+
+
+def test_a_later_migration_reaches_a_database_that_exists(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_store().close()
+    later = ("2 later", ("CREATE TABLE later (id INTEGER)", "INSERT INTO later VALUES (7)"))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
+    open_store().close()
+    with open_store().read() as connection:
+        assert connection.exec_driver_sql("SELECT id FROM later").scalars().all() == [7]
+
+
+def test_a_store_in_use_is_well(parley: Store) -> None:
+    ask(parley, conversation())
+    assert parley.healthy and parley.trouble is None and parley.queued == 0
+
+
+def test_trouble_shows_without_anybody_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PROBE_S", 0.5)
+    parley = Store.open(f"sqlite:///{tmp_path}/parley.db")
+    (tmp_path / "parley.db").rename(tmp_path / "away.db")
+    assert "is gone" in str(parley.trouble) and not parley.healthy
+    assert parley.lease(1, 1) == [] and parley.recover(0) == []
+    (tmp_path / "away.db").rename(tmp_path / "parley.db")
+    assert parley.trouble is None and parley.healthy
+    parley.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://user:hunter2@127.0.0.1/parley",
+        "oracle9://user:hunter2@127.0.0.1/parley",
+        "sqlite://",
+        "sqlite:////proc/nowhere/parley.db",
+        "postgresql+psycopg://user:hunter2@127.0.0.1:1/parley",
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_in_a_sentence_without_its_password(url: str) -> None:
+    with pytest.raises(StoreError) as told:
+        Store.open(url)
+    sentence = str(told.value)
+    assert sentence.endswith(".") and "\n" not in sentence and "hunter2" not in sentence
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "parley.db").write_text("Dear diary, " * 500)
+    with pytest.raises(StoreError, match="not a database"):
+        Store.open(f"sqlite:///{tmp_path}/parley.db")
