@@ -255,17 +255,20 @@ def now_ms() -> int:
 def flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as the contract has it: no None, no NaN, strings of at most 64 characters, times to the microsecond.
 
+    What one answer costs is far below that, and has twelve digits.
+
     >>> flat({"a": None, "b": 1, "c": "x" * 70, "d": float("nan"), "e": 0.12345678})
     {'b': 1, 'c': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'e': 0.123457}
     """
-    return {name: kept for name, value in fields.items() if (kept := _plain(value)) is not None}
+    digits = {"cost_usd": 12}
+    return {name: kept for name, value in fields.items() if (kept := _plain(value, digits.get(name, 6))) is not None}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, digits: int) -> Any:
     if isinstance(value, str):
         return value[:MAX_STRING]
     if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
+        return round(value, digits) if math.isfinite(value) else None
     return value
 
 
@@ -306,7 +309,7 @@ def chat_completion(question: Question, completion: Completion, *, time_ms: int 
 def completion_facts(completion: Completion) -> dict[str, Any]:
     """The part of a completion that its event carries and that every rating of the answer repeats."""
     usage = completion.usage
-    facts = flat(
+    return flat(
         {
             "response_time": completion.response_time,
             "time_to_first_token": completion.time_to_first_token,
@@ -323,11 +326,9 @@ def completion_facts(completion: Completion) -> dict[str, Any]:
             "retries": completion.retries,
             "dropped_parameters": ",".join(completion.dropped_parameters) or None,
             "parameter_error": completion.parameter_error,
+            "cost_usd": completion.cost_usd,
         }
     )
-    if completion.cost_usd is not None:  # a cost of one answer is far below the rounding of the others
-        facts["cost_usd"] = round(completion.cost_usd, 12)
-    return facts
 
 
 def rating(question: Question, completed: Mapping[str, Any], vote: Rating, delay_s: float) -> Event:

@@ -1,0 +1,132 @@
+"""The operator's tool: `python -m lib COMMAND`. Owns its commands, their arguments and exit codes; what a command does
+lives in a module of its own, imported when it is asked for.
+
+Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer is no, 2 usage.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lib import __version__
+
+if TYPE_CHECKING:
+    from lib.settings import Settings
+
+DONE, NO, USAGE, INTERRUPTED = 0, 1, 2, 130
+Arguments = argparse.Namespace
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word of the tool. `run` gives the exit code."""
+
+    name: str
+    does: str
+    takes: Callable[[argparse.ArgumentParser], None]
+    run: Callable[["Settings", Arguments], int]
+
+
+def check(settings: "Settings", _: Arguments) -> int:
+    """Tell what works, a line for each thing."""
+    from lib.check import findings
+
+    well = True
+    for finding in findings(settings):
+        print(finding, flush=True)
+        well = well and finding.ok
+    return DONE if well else NO
+
+
+def export(settings: "Settings", arguments: Arguments) -> int:
+    """Write the events to standard output."""
+    if arguments.format == "parquet" and sys.stdout.isatty():
+        return _refuse("Parquet is not for a terminal: send it into a file, … > events.parquet", USAGE)
+    from lib.export import write
+    from lib.store import Store, StoreError
+
+    try:
+        with closing(Store.open(settings.database_url)) as store:
+            lines = store.export(arguments.since, arguments.text)
+            write(lines, arguments.format, sys.stdout.buffer, text=arguments.text)
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    return DONE
+
+
+def _takes_nothing(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _export_takes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("jsonl", "csv", "parquet"), required=True)
+    parser.add_argument("--since", type=_since, metavar="DATE", help="from this day on (UTC), such as 2026-11-01")
+    parser.add_argument("--text", action="store_true", help="prompts, answers and comments, too")
+
+
+COMMANDS = (
+    Command("check", "say what works and what to do about the rest", _takes_nothing, check),
+    Command("export", "write the events to standard output", _export_takes, export),
+)
+
+
+def _since(text: str) -> int:
+    """
+    >>> _since("2026-11-01"), _since("2026-11-01T02:00+02:00")
+    (1793491200000, 1793491200000)
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a date such as 2026-11-01, not {text!r}") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def _refuse(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lib", description="Parley's tool for operators.")
+    parser.add_argument("--version", action="version", version=f"parley {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        taken = commands.add_parser(command.name, help=command.does, description=command.does.capitalize() + ".")
+        command.takes(taken)
+        taken.set_defaults(run=command.run)
+    return parser
+
+
+def _run(arguments: Arguments) -> int:
+    from lib import logs
+    from lib.settings import SettingsError, load
+
+    try:
+        settings = load()
+        logs.configure(settings.log, settings.log_level, settings.secrets())
+        code: int = arguments.run(settings, arguments)
+    except SettingsError as error:
+        return _refuse(str(error), USAGE)
+    sys.stdout.flush()
+    return code
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        return _run(_parser().parse_args(words))
+    except BrokenPipeError:  # who read has had enough, and what is still buffered has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
