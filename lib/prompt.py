@@ -1,0 +1,60 @@
+"""What is sent to a model: the conversation within a budget of tokens, oldest turns left out first. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+HISTORY_TOKENS = 6_000
+"""Estimated tokens that a question may take with its history: leaves room for an answer in the 8k of `gpt-4`."""
+_PER_MESSAGE = 4
+
+Exchange = tuple[str | None, str | None]
+"""A question and its answer, as far as their texts are known."""
+
+
+def estimate(text: str) -> int:
+    """Tokens of a text, roughly: a quarter of its UTF-8 bytes, which is four characters of English, or one and a third
+    of Chinese.
+
+    >>> estimate("abcd" * 10), estimate("a"), estimate(""), estimate("你好世界")
+    (10, 1, 0, 3)
+    """
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return -(-size // 4)
+
+
+def estimate_messages(messages: Iterable[Mapping[str, str]]) -> int:
+    """Tokens of everything that is sent, roughly."""
+    return sum(_PER_MESSAGE + estimate(message["content"]) for message in messages)
+
+
+def trim(
+    turns: Sequence[Exchange], system_prompt: str | None, budget_tokens: int = HISTORY_TOKENS
+) -> list[dict[str, str]]:
+    """The messages to send for the last of `turns`, which is the new question.
+
+    The system prompt and the question are always there. Of the earlier turns, those that have an answer's text go
+    along, as many of the latest as fit.
+
+    >>> trim([("old", "answer"), ("failed", None), ("new", None)], "Be kind.")  # doctest: +NORMALIZE_WHITESPACE
+    [{'role': 'system', 'content': 'Be kind.'}, {'role': 'user', 'content': 'old'},
+     {'role': 'assistant', 'content': 'answer'}, {'role': 'user', 'content': 'new'}]
+    >>> trim([("old", "answer"), ("new", None)], None, budget_tokens=5)
+    [{'role': 'user', 'content': 'new'}]
+    """
+    *earlier, (question, _) = turns
+    question = question or ""
+    left = budget_tokens - _cost(question) - (_cost(system_prompt) if system_prompt else 0)
+    latest_first: list[dict[str, str]] = [{"role": "user", "content": question}]
+    for asked, answered in reversed(earlier):
+        if not asked or not answered or not answered.strip():
+            continue
+        left -= _cost(asked) + _cost(answered)
+        if left < 0:
+            break
+        latest_first += {"role": "assistant", "content": answered}, {"role": "user", "content": asked}
+    if system_prompt:
+        latest_first.append({"role": "system", "content": system_prompt})
+    return latest_first[::-1]
+
+
+def _cost(text: str) -> int:
+    return _PER_MESSAGE + estimate(text)
