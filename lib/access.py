@@ -26,6 +26,8 @@ VISITOR_DAYS = 400
 OPERATOR_DAYS = 30
 MAX_COOKIE = 256
 """Characters of the longest cookie value that is looked at; ours are shorter."""
+LOCAL_HEADER = "x-parley-local"
+"""How the server tells the pages that a request comes from this machine; a client's own header is thrown away."""
 FORWARDING = re.compile(
     "x-forwarded(-.*)?|forwarded|via|x-real-ip|(x-|true-|x-cluster-|fastly-)client-ip|cf-connecting-ip"
 )

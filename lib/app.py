@@ -1,0 +1,132 @@
+"""The parts wired together from the settings, in one place. Opened and closed by the server's lifespan, the operator's
+tool and the tests; every other module receives what it needs and never looks for it.
+"""
+
+import logging
+import math
+import threading
+from dataclasses import dataclass
+
+from lib import logs
+from lib.completion import Models
+from lib.conversation import Conversations, Recorder, Texts
+from lib.delivery import Delivery
+from lib.events import Completion, FinishReason
+from lib.experiment import Experiments
+from lib.generation import Generations
+from lib.metrics import Metrics
+from lib.settings import Settings
+from lib.store import Store
+
+log = logging.getLogger("parley")
+
+STALE_MS = 15_000
+"""An answer whose process has not been heard of for so long was cut off."""
+HOUSEKEEPING_EVERY = 10.0
+"""Seconds between two looks for answers that a process left behind, and for text that is too old."""
+CUT_OFF = "That answer was interrupted."
+
+
+@dataclass(frozen=True)
+class App:
+    """One open Parley. `demo` tells whether the built-in demo model answers."""
+
+    settings: Settings
+    demo: bool
+    store: Store
+    experiments: Experiments
+    models: Models
+    generations: Generations
+    conversations: Conversations
+    recorder: Recorder
+    metrics: Metrics
+    delivery: Delivery | None
+    _closing: threading.Event
+    _housekeeper: list[threading.Thread]
+
+    @classmethod
+    def open(cls, settings: Settings, demo_url: str | None = None) -> "App":
+        """Open every part. `demo_url` is where the demo model listens, when it is the one that answers.
+
+        Raises StoreError when the database cannot be used and DefinitionError when the local experiments are broken.
+        """
+        secrets = settings.secrets()
+        logs.configure(settings.log, settings.log_level, secrets)
+        key = settings.statsig_secret_key
+        store = Store.open(settings.database_url, keep_text=settings.keep_text, deliver=key is not None)
+        experiments = Experiments.open(
+            settings.experiments_file,
+            key=key.get_secret_value() if key else None,
+            api_url=settings.statsig_api_url,
+            tier=settings.statsig_tier,
+            cached=store.definitions("statsig"),
+            keep=lambda specs: store.keep_definitions("statsig", specs),
+        )
+        models = Models(
+            base_url=demo_url or settings.openai_base_url,
+            api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none",
+        )
+        metrics, texts = Metrics(), None if settings.keep_text else Texts()
+        recorder = Recorder(store, metrics, texts)
+        generations = Generations(recorder)
+        conversations = Conversations(
+            experiment=settings.experiment, model=settings.model, store=store, experiments=experiments,
+            models=models, generations=generations, metrics=metrics, texts=texts,
+        )  # fmt: skip
+        delivery = Delivery(store, experiments) if key else None
+        app = cls(
+            settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
+            delivery, threading.Event(), [],
+        )  # fmt: skip
+        app._begin()
+        return app
+
+    def close(self) -> None:
+        """Save what runs, deliver what can be delivered in time, end every thread. Safe to call twice."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self.generations.close()
+        for thread in self._housekeeper:
+            thread.join(2)
+        if self.delivery:
+            self.delivery.close()
+        self.experiments.close()
+        self.store.close()
+
+    def _begin(self) -> None:
+        metrics, store = self.metrics, self.store
+        metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
+        metrics.gauge("parley_outbox_pending", "Events that Statsig has not acknowledged", lambda: store.pending()[0])
+        metrics.gauge("parley_outbox_oldest_seconds", "Age of the oldest of them", lambda: store.pending()[1])
+        thread = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+        self._housekeeper.append(thread)
+        thread.start()
+
+    def _keep_house(self) -> None:
+        while True:
+            try:
+                self.recover()
+                self.store.purge(self.settings.retention_days)
+            except Exception:
+                log.warning("housekeeping failed", exc_info=True)
+            if self._closing.wait(HOUSEKEEPING_EVERY):
+                return
+
+    def recover(self) -> None:
+        """End the answers whose process is gone, with what had arrived of them."""
+        for question, text in self.store.recover(STALE_MS):
+            reason: FinishReason = "interrupted" if text else "error"
+            completion = Completion(text, reason, math.nan, error="ProcessEnded", message=CUT_OFF)
+            log.warning("an answer was cut off with its process", extra={"answer_id": question.answer_id})
+            self.recorder.ended(question, completion)
+
+    def trouble(self) -> str | None:
+        """Why this replica cannot serve, or None."""
+        return self.store.trouble
+
+    def state(self) -> dict[str, object]:
+        """What `/readyz` says of the neighbours, of which none makes a replica unready."""
+        source = self.experiments.source
+        statsig = source.error or (self.delivery and self.delivery.error)
+        return {"definitions": source.name, "statsig": statsig or "ok", "demo": self.demo}

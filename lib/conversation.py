@@ -1,0 +1,228 @@
+"""What a tester does, as one call each: ask, ask again, rate, say why, copy, come back to it.
+
+Owns the order of one question's path: assignment, exposure, generation, record. Knows the parts by what they offer and
+none of their insides; pages hold the `Conversation` values that it gives and hand them back.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import MutableSet
+from dataclasses import replace
+
+from lib.completion import Models, Stream
+from lib.events import (
+    Assignment,
+    Completion,
+    Conversation,
+    Question,
+    Rating,
+    Reason,
+    Receipt,
+    Turn,
+    Visitor,
+    chat_completion,
+    completion_facts,
+    exposure,
+    feedback_reason,
+    new_id,
+    now_ms,
+    rating,
+    rating_withdrawn,
+    signal,
+)
+from lib.experiment import Experiments
+from lib.generation import Answer, Generations
+from lib.metrics import Metrics
+from lib.parameters import Parameters, check_parameters
+from lib.prompt import trim
+from lib.store import Store
+
+TURNS_LOADED = 60
+"""Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
+TEXTS_REMEMBERED = 2_000
+"""Answers whose text is held in memory where none is stored."""
+
+Exposed = MutableSet[tuple[str, str, str | None, bool]]
+"""What one session has been exposed to already."""
+
+
+class Recorder:
+    """Generation's journal: how answers get from the loop into the store, and are counted."""
+
+    def __init__(self, store: Store, metrics: Metrics, texts: "Texts | None" = None) -> None:
+        self._store, self._metrics, self._texts = store, metrics, texts
+
+    def partial(self, answer_id: str, text: str) -> None:
+        """Keep what has arrived so far."""
+        self._store.partial(answer_id, text)
+
+    def ended(self, question: Question, completion: Completion) -> Receipt:
+        """Keep the answer and its event."""
+        self._metrics.ended(question.assignment.group, completion)
+        if self._texts:
+            self._texts.answer(question.answer_id, completion.text)
+        return self._store.finish(question, completion, chat_completion(question, completion))
+
+    def abandoned(self, question: Question) -> None:
+        """Nobody waited for this answer."""
+        self._store.record([signal(question, "abandoned")])
+
+
+class Conversations:
+    """Everything that a page may do with conversations, for any visitor; ownership is checked against the store."""
+
+    def __init__(
+        self, *, experiment: str, model: str, store: Store, experiments: Experiments, models: Models,
+        generations: Generations, metrics: Metrics, texts: "Texts | None" = None,
+    ) -> None:  # fmt: skip
+        self._experiment, self._model = experiment, model
+        self._store, self._experiments, self._models = store, experiments, models
+        self._generations, self._metrics = generations, metrics
+        self._texts = texts
+
+    def ask(
+        self, visitor: Visitor, conversation: Conversation | None, prompt: str, exposed: Exposed, *,
+        simulated: bool = False, assignment: Assignment | None = None,
+    ) -> tuple[Conversation, Answer]:  # fmt: skip
+        """A question leaves. A new conversation is assigned here (or takes `assignment`), an old one keeps its own."""
+        if conversation is None:
+            assignment = assignment or self._experiments.assign(visitor, self._experiment)
+            conversation = Conversation(new_id(), visitor.visitor_id, assignment, simulated=simulated)
+        return self._send(visitor, conversation, prompt, exposed, None)
+
+    def ask_again(
+        self, visitor: Visitor, conversation: Conversation, exposed: Exposed, prompt: str | None = None
+    ) -> tuple[Conversation, Answer]:
+        """The last question once more, or another in its place; the earlier answer is replaced."""
+        last = conversation.turns[-1]
+        rest = replace(conversation, turns=conversation.turns[:-1])
+        self.stop(last)
+        return self._send(visitor, rest, prompt or last.question or "", exposed, conversation.question(last))
+
+    def _send(
+        self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Question | None
+    ) -> tuple[Conversation, Answer]:
+        assignment = conversation.assignment
+        parameters = check_parameters(assignment.parameters, assignment.defaults, self._model)
+        turn = replaced.turn if replaced else (conversation.turns[-1].turn + 1 if conversation.turns else 1)
+        question = Question(
+            new_id(), conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
+        )
+        answer = self._generations.start(
+            question, visitor.visitor_id, lambda: self._stream(conversation, prompt, parameters)
+        )
+        key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
+        met = exposure(assignment, visitor.session_id, simulated=conversation.simulated) if key not in exposed else None
+        exposed.add(key)
+        self._store.ask(
+            conversation, question, prompt, met,
+            replaces=replaced.answer_id if replaced else None,
+            also=[signal(replaced, "regenerated")] if replaced else (),
+        )  # fmt: skip
+        if self._texts:
+            self._texts.question(question.answer_id, prompt)
+        new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
+        return replace(conversation, turns=(*conversation.turns, new)), answer
+
+    def _stream(self, conversation: Conversation, prompt: str, parameters: Parameters) -> Stream:
+        said = [*((turn.question, turn.answer) for turn in conversation.turns), (prompt, None)]
+        messages = trim(said, parameters.system_prompt)
+        fallback = check_parameters({}, conversation.assignment.defaults, self._model).model
+        return self._models.stream(messages, parameters, fallback)
+
+    def answer(self, turn: Turn) -> Answer | None:
+        """The running (or lately ended) answer of a turn, where this process has it."""
+        return self._generations.get(turn.answer_id)
+
+    def stop(self, turn: Turn) -> None:
+        """End a running answer; what has arrived is kept."""
+        if answer := self._generations.get(turn.answer_id):
+            answer.stop()
+
+    def settle(self, conversation: Conversation, answer: Answer) -> Conversation:
+        """The conversation with what became of this ended answer."""
+        completion = answer.completion
+        if completion is None:
+            return conversation
+        return _with(
+            conversation, answer.question.answer_id,
+            answer=completion.text, finish_reason=completion.finish_reason, time_ms=answer.ended_ms,
+            message=completion.message, error=completion.error, facts=completion_facts(completion),
+        )  # fmt: skip
+
+    def rate(self, conversation: Conversation, turn: Turn, vote: Rating | None) -> tuple[Conversation, Receipt]:
+        """A thumb given, changed or (None) taken back."""
+        question = conversation.question(turn)
+        delay = (now_ms() - (turn.time_ms or now_ms())) / 1000
+        if vote:
+            event = rating(question, turn.facts, vote, delay)
+        else:
+            event = rating_withdrawn(question, turn.facts, turn.rating or "satisfaction", delay)
+        self._metrics.rated(question.assignment.group, event.name)
+        receipt = self._store.rate(turn.answer_id, vote, event)
+        return _with(conversation, turn.answer_id, rating=vote), receipt
+
+    def explain(
+        self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None
+    ) -> tuple[Conversation, Receipt]:
+        """Why the thumb: a reason out of the list (an event), a comment (kept in the store alone), or both."""
+        changed = reason if reason != turn.reason else None
+        event = feedback_reason(conversation.question(turn), turn.facts, changed) if changed else None
+        receipt = self._store.give_reason(turn.answer_id, reason, comment, event)
+        return _with(conversation, turn.answer_id, reason=reason, comment=comment), receipt
+
+    def copied(self, conversation: Conversation, turn: Turn) -> None:
+        """The answer was copied."""
+        self._store.record([signal(conversation.question(turn), "copied")])
+
+    def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
+        """Delete the text of one conversation of this visitor, or of all."""
+        return self._store.delete(visitor_id, conversation_id)
+
+    def get(self, conversation_id: str, visitor_id: str, before_turn: int | None = None) -> Conversation | None:
+        """A conversation of this visitor with its newest turns (or those before one); None for anybody else's."""
+        found = self._store.conversation(conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn)
+        if found is None or self._texts is None:
+            return found
+        return replace(found, turns=tuple(self._texts.fill(turn) for turn in found.turns))
+
+    def earlier(self, conversation: Conversation) -> Conversation:
+        """The conversation with older turns in front."""
+        older = self.get(conversation.id, conversation.visitor_id, before_turn=conversation.turns[0].turn)
+        if older is None:
+            return conversation
+        return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
+
+
+def _with(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
+    turns = tuple(
+        replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]
+        for turn in conversation.turns
+    )
+    return replace(conversation, turns=turns)
+
+
+class Texts:
+    """Where no text is stored: the latest ones, in this process only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
+
+    def question(self, answer_id: str, text: str) -> None:
+        """A question left."""
+        with self._lock:
+            self._kept[answer_id] = (text, None)
+            while len(self._kept) > TEXTS_REMEMBERED:
+                self._kept.popitem(last=False)
+
+    def answer(self, answer_id: str, text: str) -> None:
+        """Its answer ended."""
+        with self._lock:
+            if answer_id in self._kept:
+                self._kept[answer_id] = (self._kept[answer_id][0], text)
+
+    def fill(self, turn: Turn) -> Turn:
+        """A turn of the store with the texts that it does not have."""
+        question, answer = self._kept.get(turn.answer_id, (None, None))
+        return replace(turn, question=turn.question or question, answer=turn.answer or answer)

@@ -1,0 +1,231 @@
+"""Answers that go on without a page: started here, followed by whoever looks, stopped by name.
+
+Owns one thread with an event loop on which every answer of the process is a task. A page only *follows*: no rerun,
+closed tab or lost network reaches the task. Knows neither OpenAI nor SQL: it is handed a stream to read and a journal
+to write to.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Protocol
+
+from lib.events import Completion, Question, Receipt, now_ms
+
+log = logging.getLogger("parley.generation")
+
+PARTIAL_EVERY = 1.0
+"""Seconds between two persisted states of a running answer; what a killed process may lose of it."""
+AT_ONCE = 4
+"""Answers of one visitor that run at the same time; a further one waits for its turn."""
+GRACE = 5.0
+"""Seconds within which somebody must have looked at an answer that ended unfollowed, or its page was left."""
+
+
+class Stream(Protocol):
+    """What an answer is read from: iterate it for text, then read its facts."""
+
+    @property
+    def completion(self) -> Completion: ...
+    @property
+    def cause(self) -> str | None: ...
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+
+class Journal(Protocol):
+    """Where answers are written down as they go."""
+
+    def partial(self, answer_id: str, text: str) -> object: ...
+    def ended(self, question: Question, completion: Completion) -> Receipt: ...
+    def abandoned(self, question: Question) -> None: ...
+
+
+class Answer:
+    """One answer, running or ended. Any thread may read it, follow it or stop it."""
+
+    def __init__(self, question: Question, visitor_id: str) -> None:
+        self.question, self.visitor_id = question, visitor_id
+        self.completion: Completion | None = None
+        self.receipt: Receipt | None = None
+        self.ended_ms = 0
+        self.followed = False  # whether anybody ever saw it end, or came back to it
+        self._pieces: list[str] = []
+        self._news = threading.Condition()
+        self._followers = 0
+        self._cancel: Callable[[], object] = lambda: None
+
+    @property
+    def text(self) -> str:
+        """Everything that has arrived so far."""
+        return "".join(self._pieces)
+
+    @contextmanager
+    def follow(self) -> Iterator[Callable[[float, float], str | None]]:
+        """While the block lasts, somebody looks at this answer.
+
+        Gives a function that waits at most so many seconds and returns the text that is new ("" if none), or None when
+        the answer has ended and all of it was returned. It leaves so many seconds (its second argument) between two
+        pieces, but never makes the last one wait.
+        """
+        seen = 0
+
+        def news(timeout: float, pace: float = 0.0) -> str | None:
+            nonlocal seen
+            with self._news:
+                if seen and pace:
+                    self._news.wait_for(lambda: self.completion is not None, pace)
+                self._news.wait_for(lambda: len(self._pieces) > seen or self.completion is not None, timeout)
+                pieces, ended = self._pieces[seen:], self.completion is not None
+            seen += len(pieces)
+            return None if ended and not pieces else "".join(pieces)
+
+        with self._news:
+            self._followers += 1
+        try:
+            yield news
+        finally:
+            with self._news:
+                self._followers -= 1
+                self.followed |= self.completion is not None
+
+    def stop(self) -> None:
+        """End it now. What has arrived is kept; the connection is closed in the background."""
+        self._cancel()
+
+    def _append(self, piece: str) -> None:
+        with self._news:
+            self._pieces.append(piece)
+            self._news.notify_all()
+
+    def _end(self, completion: Completion, receipt: Receipt) -> None:
+        with self._news:
+            self.completion, self.receipt, self.ended_ms = completion, receipt, now_ms()
+            self.followed = self._followers > 0
+            self._news.notify_all()
+
+
+class Generations:
+    """All answers of this process that run or ended lately."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._answers: dict[str, Answer] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="generations", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> int:
+        """How many answers are under way."""
+        return sum(answer.completion is None for answer in list(self._answers.values()))
+
+    def get(self, answer_id: str) -> Answer | None:
+        """An answer of this process, while it runs and for a little while after."""
+        return self._answers.get(answer_id)
+
+    def start(self, question: Question, visitor_id: str, stream: Callable[[], Stream]) -> Answer:
+        """Begin an answer in the background; `stream` is called on the loop when its turn has come."""
+        answer = self._answers[question.answer_id] = Answer(question, visitor_id)
+        answer._cancel = lambda: self._loop.call_soon_threadsafe(cancel)
+        task: asyncio.Task[None] | None = None
+
+        def begin() -> None:
+            nonlocal task
+            task = self._loop.create_task(self._answer(answer, stream))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        def cancel() -> None:
+            if task is not None and answer.completion is None:
+                task.cancel()
+
+        self._loop.call_soon_threadsafe(begin)
+        return answer
+
+    def close(self, timeout: float = 3.0) -> None:
+        """Stop every answer, keep what has arrived, end the thread."""
+        if self._thread.is_alive():
+            ended = asyncio.run_coroutine_threadsafe(self._stop_all(), self._loop)
+            try:
+                ended.result(timeout)
+            except TimeoutError:
+                log.warning("some answers did not end within %s s", timeout)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _stop_all(self) -> None:
+        self._closing = True
+        for task in (tasks := list(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _answer(self, answer: Answer, stream: Callable[[], Stream]) -> None:
+        turn = self._turns.setdefault(answer.visitor_id, asyncio.Semaphore(AT_ONCE))
+        source: Stream | None = None
+        beat = self._loop.create_task(self._beat(answer))
+        try:
+            async with turn:
+                source = stream()
+                async for piece in source:
+                    answer._append(piece)
+        except asyncio.CancelledError:
+            pass  # stopped: the stream has closed itself and knows how it ended
+        except Exception:
+            log.exception("an answer failed", extra={"answer_id": answer.question.answer_id})
+        finally:
+            beat.cancel()
+            self._end(answer, source)
+        await self._forget(answer, turn)
+
+    async def _beat(self, answer: Answer) -> None:
+        while True:
+            await asyncio.sleep(PARTIAL_EVERY)
+            self._journal.partial(answer.question.answer_id, answer.text)
+
+    def _end(self, answer: Answer, source: Stream | None) -> None:
+        completion = self._facts(answer, source)
+        if completion.error:
+            log.warning(
+                "no answer" if completion.finish_reason == "error" else "an answer broke off",
+                extra={
+                    "answer_id": answer.question.answer_id,
+                    "model": answer.question.model,
+                    "error": completion.error,
+                    "cause": source.cause if source else None,
+                    "seconds": round(completion.response_time, 3),
+                    "retries": completion.retries,
+                },
+            )
+        answer._end(completion, self._journal.ended(answer.question, completion))
+
+    def _facts(self, answer: Answer, source: Stream | None) -> Completion:
+        """How it ended; an answer that the end of the process cut off was not stopped by its tester."""
+        try:
+            completion = source.completion if source else Completion("", "stopped", 0.0)
+        except Exception:
+            log.exception("an answer ended without facts", extra={"answer_id": answer.question.answer_id})
+            completion = Completion(answer.text, "interrupted" if answer.text else "error", 0.0, error="Internal")
+        if self._closing and completion.finish_reason == "stopped":
+            return replace(completion, finish_reason="interrupted", error="Shutdown")
+        return completion
+
+    async def _forget(self, answer: Answer, turn: asyncio.Semaphore) -> None:
+        """Keep an ended answer for whoever comes back to it; then see whether anybody did."""
+        with suppress(asyncio.CancelledError):  # the process ends
+            await asyncio.sleep(GRACE)
+        self._answers.pop(answer.question.answer_id, None)
+        if not any(other.visitor_id == answer.visitor_id for other in list(self._answers.values())):
+            self._turns.pop(answer.visitor_id, None)
+        if not answer.followed and answer.completion and answer.completion.finish_reason != "stopped":
+            self._journal.abandoned(answer.question)

@@ -1,0 +1,201 @@
+"""HTTP beside the pages: start and end of the process, health, metrics, the visitor's cookie, headers for the browser.
+
+Reads and checks the settings while it is imported, because Streamlit later writes its secrets over the environment.
+Knows nothing of what a page shows.
+"""
+
+import base64
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lib import __version__, access
+from lib.definitions import DefinitionError, read_definitions
+from lib.settings import Settings, SettingsError, load
+
+
+def _inline_scripts() -> str:
+    """Streamlit's page has one inline script: its hash, as the policy names it, for whatever version is installed."""
+    spec = importlib.util.find_spec("streamlit")
+    if spec is None or spec.origin is None:
+        return ""
+    page = (Path(spec.origin).parent / "static" / "index.html").read_bytes()
+    scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
+    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
+
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "cross-origin-opener-policy": "same-origin",
+    # Streamlit needs inline styles and, for charts and components, eval and blobs. No image, font or request leaves.
+    "content-security-policy": (
+        f"default-src 'self'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' blob: {_inline_scripts()}; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "connect-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; "
+        "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+    ),
+}
+NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/healthz", "/readyz", "/metrics")
+
+
+def _settings() -> Settings:
+    """The settings and the local experiments, or the end of the process with one line for every problem."""
+    try:
+        settings = load()
+        read_definitions(settings.experiments_file.read_text(encoding="utf-8"))
+    except (SettingsError, DefinitionError) as error:
+        print("Parley cannot start:", *error.problems, sep="\n  ", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    return settings
+
+
+SETTINGS = _settings()
+
+
+@functools.cache
+def rules() -> access.Access:
+    """Who may do what, by the settings. Makes the signing key where there is none yet."""
+    token = SETTINGS.operator_token
+    return access.Access(
+        SETTINGS.key(), SETTINGS.operators, token.get_secret_value() if token else None, SETTINGS.trusted_proxies
+    )
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_app: object) -> AsyncIterator[None]:
+    """Open Parley beside the server, close it before the process ends."""
+    from lib import resources
+    from lib.demo import Demo
+
+    demo = Demo().start() if SETTINGS.demo else None
+    resources.begin(SETTINGS, rules(), demo.base_url if demo else None)
+    try:
+        yield
+    finally:
+        await anyio.to_thread.run_sync(resources.close)
+        if demo:
+            await anyio.to_thread.run_sync(demo.stop)
+
+
+def on_script_error(error: Exception) -> bool:
+    """What a page shows when it fails."""
+    from lib import resources
+
+    return resources.on_script_error(error)
+
+
+async def healthz(_request: Request) -> Response:
+    """The process lives."""
+    return _json(HTTPStatus.OK, {"status": "ok", "version": __version__})
+
+
+async def readyz(_request: Request) -> Response:
+    """It can serve: the start is done and the store can be used. What else is down is named, not held against it."""
+    from lib import resources
+
+    trouble = await anyio.to_thread.run_sync(resources.trouble)
+    if trouble:
+        return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "because": trouble})
+    return _json(HTTPStatus.OK, {"status": "ready", "version": __version__, **resources.app().state()})
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text, for this machine and for who has the operator token."""
+    from lib import resources
+    from lib.metrics import CONTENT_TYPE
+
+    if not _may_read_metrics(request.scope):
+        return Response("Not Found", HTTPStatus.NOT_FOUND)
+    try:
+        text = await anyio.to_thread.run_sync(lambda: resources.app(0).metrics.text())
+    except resources.Unready:
+        return Response("", HTTPStatus.SERVICE_UNAVAILABLE)
+    return Response(text, media_type=CONTENT_TYPE)
+
+
+def _may_read_metrics(scope: Scope) -> bool:
+    request = HTTPConnection(scope)
+    return rules().may_read_metrics(
+        local=_origin(scope).local, cookies=request.cookies, authorization=request.headers.get("authorization")
+    )
+
+
+def _origin(scope: Scope) -> access.Origin:
+    peer = scope["client"][0] if scope.get("client") else None
+    return rules().origin(peer, scope["scheme"], Headers(scope=scope).items())
+
+
+def _json(status: HTTPStatus, body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body), status, media_type="application/json", headers={"cache-control": "no-store"})
+
+
+class Outside:
+    """Around every request: the headers that keep a browser in line, a cookie for a visitor who has none, and for the
+    pages (which see headers, but not the connection) a header of our own that says where the request comes from."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] == "websocket":
+            return await self._app(_marked(scope), receive, send)
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if scope["path"].startswith("/_stcore/metrics") and not _may_read_metrics(scope):
+            return await Response("Not Found", HTTPStatus.NOT_FOUND)(scope, receive, send)
+        https = _origin(scope).https
+        cookie = _new_cookie(scope, https)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if https:
+                    headers.setdefault("strict-transport-security", "max-age=31536000")
+                if cookie:
+                    headers.append("set-cookie", cookie)
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        return await self._app(scope, receive, answer)
+
+
+def _new_cookie(scope: Scope, https: bool) -> str | None:
+    """For a page that is opened by a browser without a good cookie: a new visitor's."""
+    if scope["method"] != "GET" or scope["path"].startswith(NOT_PAGES):
+        return None
+    if rules().visitor(HTTPConnection(scope).cookies, https):
+        return None
+    return rules().visitor_cookie(access.new_visitor_id(), https)
+
+
+def _marked(scope: Scope) -> Scope:
+    name = access.LOCAL_HEADER.encode()
+    headers = [(key, value) for key, value in scope["headers"] if key.lower() != name]
+    if _origin(scope).local:
+        headers.append((name, b"1"))
+    return {**scope, "headers": headers}
+
+
+ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+MIDDLEWARE = [Middleware(Outside)]

@@ -1,0 +1,75 @@
+"""What only the browser can do: copy to its clipboard, take Esc for Stop, stay at the end of a growing answer, give the
+input its focus back, and tell a screen reader once that an answer is there. One invisible component, mounted
+twice a page.
+
+Streamlit follows a growing page by itself only for a chat input of its own placing, beside which no Stop can stand.
+"""
+
+import streamlit as st
+
+_COMPONENT = st.components.v2.component(
+    "parley_browser",
+    html='<span role="status" aria-live="polite"></span>',
+    css="""
+span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+""",
+    js="""
+const done = new WeakMap();
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {                       // no permission, or a page without https
+    const box = document.createElement("textarea");
+    box.value = text;
+    document.body.append(box);
+    box.select();
+    document.execCommand("copy");
+    box.remove();
+  }
+}
+
+function stayAtTheEnd(main) {     // as long as the reader was there; asking takes the reader back to it
+  let there = true;
+  const toTheEnd = () => { if (there) main.scrollTop = main.scrollHeight; };
+  main.addEventListener("scroll", () => {
+    there = main.scrollHeight - main.scrollTop - main.clientHeight < 60;
+  }, { passive: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches?.('[data-testid="stChatInputTextArea"]')) there = true;
+  }, true);
+  new ResizeObserver(toTheEnd).observe(main.firstElementChild);
+  toTheEnd();
+}
+
+function takeEscForStop() {
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.querySelector(".st-key-stop button")?.click();
+  });
+}
+
+export default function ({ data, parentElement }) {
+  const before = done.get(parentElement);
+  done.set(parentElement, data.nonce);
+  if (before === undefined) {
+    if (data.keep) { takeEscForStop(); stayAtTheEnd(document.querySelector('[data-testid="stMain"]')); }
+    return;
+  }
+  if (data.keep || before === data.nonce) return;
+  if (data.copy !== null) copy(data.copy);
+  parentElement.querySelector("span").textContent = data.say;
+  const box = document.querySelector('[data-testid="stChatInputTextArea"]'), active = document.activeElement;
+  if (box && (!active || active === document.body)) box.focus();
+}
+""",
+)
+
+
+def keep_browser() -> None:
+    """Mount what works by itself: Esc, and staying at the end. Early in a run, so that it is there while one lasts."""
+    _COMPONENT(key="keep", data={"keep": True, "nonce": 0, "copy": None, "say": ""})
+
+
+def tell_browser(nonce: int, *, copy: str | None = None, say: str = "") -> None:
+    """Ask the browser for something, once for every new `nonce`. In a place of its own that no run empties."""
+    _COMPONENT(key="tell", data={"keep": False, "nonce": nonce, "copy": copy, "say": say})

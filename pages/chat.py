@@ -1,0 +1,133 @@
+"""Ask, follow the answer, rate it. The page owns no answer: it starts one in the background and follows it, and any
+interaction, reload or second tab finds it again."""
+
+import streamlit as st
+
+from lib import resources
+from lib.access import check_prompt, clean_text
+from lib.generation import Answer
+from pages.browser import keep_browser, tell_browser
+from pages.sidebar import draw_sidebar
+from pages.state import SHOWN, on_page
+from pages.turns import answer_place, draw, draw_end, draw_question, draw_waiting, follow, follow_record, send
+
+SUGGESTIONS = (
+    "What is Parley?",
+    "How does Parley decide which model is better?",
+    "Show me a table of the settings",
+    "Write a haiku in Python",
+)
+
+app, page = resources.app(), on_page()
+
+
+def open_wanted() -> None:
+    """Make the conversation of the address the one on the page; `/` is a new one."""
+    wanted, here = st.query_params.get("c"), page.conversation
+    if wanted == (here.id if here else None):
+        return
+    page.moved_on()
+    page.waiting, page.earlier, page.missing = [], 0, False
+    page.conversation = app.conversations.get(wanted, resources.visitor().visitor_id) if wanted else None
+    if wanted and page.conversation is None:
+        page.missing = True
+        del st.query_params["c"]
+
+
+def running() -> Answer | None:
+    """The answer of this process that the page should follow."""
+    turn = page.conversation.turns[-1] if page.conversation and page.conversation.turns else None
+    return app.conversations.answer(turn) if turn and turn.running else None
+
+
+def submit(key: str) -> None:
+    """A question, typed or picked: refused visibly and left in the box, kept until its turn, or sent."""
+    text = st.session_state[key]
+    if not text:
+        return
+    open_wanted()
+    prompt = clean_text(text)
+    page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
+    if page.refused:
+        st.session_state.question = text
+    elif running():
+        page.waiting.append(prompt)
+    else:
+        send(prompt)
+
+
+def stop() -> None:
+    page.waiting = []
+    if page.conversation:
+        app.conversations.stop(page.conversation.turns[-1])
+
+
+def show_earlier() -> None:
+    if page.first_shown() == 0:
+        page.conversation = app.conversations.earlier(page.conversation)
+    page.earlier += SHOWN
+
+
+open_wanted()
+draw_sidebar()
+unseen = st.container()
+with unseen:
+    keep_browser()
+
+with st.bottom:
+    if page.refused:
+        st.warning(page.refused, icon=":material/info:")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.chat_input("Ask anything", key="question", on_submit=submit, args=("question",))
+        stop_slot = st.empty()
+
+welcome = st.empty()  # on a page with turns it stays empty, and so clears the welcome before the first answer ends
+if page.conversation is None or not page.conversation.turns:
+    with welcome.container():
+        st.header(app.settings.greeting)
+        st.markdown("Ask a question and tell us with a thumb whether the answer helped.")
+        st.session_state.suggestion = None
+        st.pills(
+            "Try one of these", SUGGESTIONS, key="suggestion", on_change=submit, args=("suggestion",),
+            label_visibility="collapsed",
+        )  # fmt: skip
+        if page.missing:
+            st.info("That conversation is not here. It may have been deleted, or it belongs to another browser.")
+        if app.demo:
+            st.caption(
+                ":material/info: This is Parley's built-in demo model. To talk to a real one, set `OPENAI_API_KEY` or "
+                "`OPENAI_BASE_URL` and start Parley again."
+            )
+else:
+    turns = page.conversation.turns
+    first = page.first_shown()
+    if first > 0 or page.conversation.earlier:
+        st.button("Show earlier messages", icon=":material/expand_less:", type="tertiary", on_click=show_earlier)
+    for turn in turns[first:-1]:
+        draw(turn, last=False, outdated=turn is turns[-2])
+    if not turns[-1].running:
+        draw(turns[-1], last=True)
+    else:
+        stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
+    while (turn := page.conversation.turns[-1]).running:
+        draw_question(turn)
+        place, queue = answer_place(), st.empty()
+        if page.waiting:
+            with queue.container():
+                draw_waiting(page.waiting)
+        with place:
+            if answer := running():
+                follow(answer)
+                page.conversation = app.conversations.settle(page.conversation, answer)
+            else:
+                follow_record(turn)
+            page.nonce += 1
+            draw_end(page.conversation.turns[-1], last=not page.waiting)
+        queue.empty()
+        if page.waiting:
+            send(page.waiting.pop(0))
+    stop_slot.empty()
+
+with unseen:
+    tell_browser(page.nonce, copy=page.copied, say="The answer is complete." if page.copied is None else "Copied.")
+page.copied = None

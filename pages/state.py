@@ -1,0 +1,47 @@
+"""What one browser tab has on its page, kept in session state between reruns. Knows nothing of how it is drawn."""
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from lib.events import Conversation, Receipt
+
+SHOWN = 10
+"""Turns on the page at least, twice as many at most; every element makes every update dearer."""
+
+
+@dataclass
+class OnPage:
+    """`waiting`: questions that wait for the running answer; `editing`, `explaining`: the answer id this is about;
+    `receipts`: votes that are not known to be written yet; `nonce` counts what the browser was asked to do."""
+
+    conversation: Conversation | None = None
+    missing: bool = False
+    refused: str | None = None
+    waiting: list[str] = field(default_factory=list)
+    exposed: set[tuple[str, str, str | None, bool]] = field(default_factory=set)
+    earlier: int = 0
+    editing: str | None = None
+    explaining: str | None = None
+    receipt: Receipt | None = None
+    copied: str | None = None
+    nonce: int = 0
+    listed: list[Conversation] | None = None
+    listed_more: int = 1
+
+    def moved_on(self) -> None:
+        """Another question or conversation: what was open about the last one goes."""
+        self.editing = self.explaining = self.receipt = self.copied = None
+
+    def first_shown(self) -> int:
+        """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""
+        turns = len(self.conversation.turns) if self.conversation else 0
+        return max(0, (turns - SHOWN) // SHOWN * SHOWN - self.earlier)
+
+
+def on_page() -> OnPage:
+    """This session's."""
+    if "on_page" not in st.session_state:
+        st.session_state.on_page = OnPage()
+    page: OnPage = st.session_state.on_page
+    return page

@@ -1,0 +1,229 @@
+"""How one question and its answer look, running or ended, and what a tester can do with them."""
+
+import time
+from collections.abc import Callable
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lib import resources
+from lib.access import check_prompt, clean_text
+from lib.events import REASONS, Rating, Turn
+from lib.generation import Answer
+from lib.markdown import Blocks, blocks, safe
+from pages.state import on_page
+
+PACE = 0.04
+"""Seconds between two updates of a growing answer; the last one never waits."""
+SAVED_WITHIN = 0.25
+"""Seconds that a page waits for what it confirms to be written."""
+VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
+THUMBS = {vote: value for value, vote in VOTES.items()}
+REASON_WORDS = {
+    "wrong": "Wrong", "incomplete": "Incomplete", "too_long": "Too long", "too_slow": "Too slow",
+    "off_tone": "Off tone", "unsafe": "Unsafe", "other": "Something else",
+}  # fmt: skip
+ENDS = {
+    "length": "Cut off at the length limit.",
+    "content_filter": "Cut off by the model's content filter.",
+    "tool_calls": "The model asked for a tool, which this chat does not have.",
+    "stopped": "Stopped",
+    "interrupted": "Interrupted",
+}
+
+
+def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
+    """An ended turn. `outdated`: it was the last one until now, and what only the last one has must go at once, not
+    when the answer below it has ended."""
+    draw_question(turn)
+    with answer_place():
+        for block in blocks(turn.answer or ""):
+            st.markdown(safe(block))
+        draw_end(turn, last, outdated)
+
+
+def answer_place() -> DeltaGenerator:
+    """Where an answer goes."""
+    return st.chat_message("assistant", avatar=":material/forum:")
+
+
+def draw_question(turn: Turn) -> None:
+    """What was asked, exactly as it was typed."""
+    with st.chat_message("user", avatar=":material/person:"):
+        if on_page().editing == turn.answer_id:
+            _draw_editor(turn)
+            return
+        st.text(turn.question if turn.question is not None else "This text is no longer kept.")
+
+
+def draw_waiting(prompts: list[str]) -> None:
+    """Questions that were asked while an answer was running."""
+    for prompt in prompts:
+        with st.chat_message("user", avatar=":material/schedule:"):
+            st.text(prompt)
+            st.caption("Waits for the answer above")
+
+
+def _draw_editor(turn: Turn) -> None:
+    page = on_page()
+    with st.form(f"editor_{turn.answer_id}", border=False):
+        text = st.text_area("Your question", turn.question or "", label_visibility="collapsed")
+        with st.container(horizontal=True):
+            sent = st.form_submit_button("Ask again", type="primary")
+            cancelled = st.form_submit_button("Cancel", type="tertiary")
+    prompt = clean_text(text)
+    problem = check_prompt(prompt, resources.app().settings.max_prompt_chars) if sent else None
+    if problem:
+        st.warning(problem)
+    elif sent:
+        send_again(prompt)
+    if cancelled or (sent and not problem):
+        page.editing = None
+        st.rerun()
+
+
+def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
+    """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
+    if words := ENDS.get(turn.finish_reason or "") or turn.message:
+        st.caption(words)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if turn.answer:
+            _draw_thumbs(turn)
+            _draw_button("Copy", "content_copy", turn, _copy, turn)
+        if resources.operator():
+            _draw_details(turn)
+        if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
+            _draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
+        elif turn.question and last:
+            _draw_button("Regenerate", "refresh", turn, send_again)
+        elif outdated:
+            st.empty()
+        if turn.question and last:
+            _draw_button("Edit question", "edit", turn, setattr, on_page(), "editing", turn.answer_id)
+        elif outdated:
+            st.empty()
+    if on_page().explaining == turn.answer_id:
+        with st.container():
+            _draw_reasons(turn.answer_id)
+    elif outdated:
+        st.empty()
+
+
+def _draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object], *args: object) -> None:
+    st.button(
+        label, icon=f":material/{icon}:", type="tertiary", key=f"{icon}_{turn.answer_id}", on_click=action, args=args
+    )
+
+
+def _draw_thumbs(turn: Turn) -> None:
+    """The widget's value is compared with the known vote, so that a restart between two clicks swallows none."""
+    vote = VOTES[st.feedback("thumbs", key=f"rating_{turn.answer_id}", default=THUMBS[turn.rating])]
+    if vote == turn.rating:
+        return
+    page = on_page()
+    page.conversation, page.receipt = resources.app().conversations.rate(page.conversation, turn, vote)
+    page.receipt.wait(SAVED_WITHIN)
+    page.explaining = turn.answer_id if vote else None
+
+
+def _draw_reasons(answer_id: str) -> None:
+    """After a thumb: thanks, and room to say why, until the tester moves on."""
+    page = on_page()
+    turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
+    if page.receipt:
+        draw_receipt(answer_id)
+    reason = turn.reason
+    if turn.rating == "dissatisfaction":
+        reason = st.pills(
+            "What was wrong with it?", REASONS, default=turn.reason, format_func=REASON_WORDS.__getitem__,
+            key=f"reason_{answer_id}", label_visibility="collapsed",
+        )  # fmt: skip
+    comment = st.text_input(
+        "Anything to add?", turn.comment or "", key=f"comment_{answer_id}", max_chars=500,
+        placeholder="Anything to add? (optional)", label_visibility="collapsed",
+    )  # fmt: skip
+    comment = clean_text(comment or "").strip() or None
+    if (reason, comment) != (turn.reason, turn.comment):
+        page.conversation, page.receipt = resources.app().conversations.explain(
+            page.conversation, turn, reason, comment
+        )
+
+
+@st.fragment(run_every=2.0)
+def draw_receipt(answer_id: str) -> None:
+    """Thanks once it is written; until then the truth."""
+    receipt = on_page().receipt
+    st.caption("Thanks" if receipt is None or receipt.committed else "Not saved yet")
+
+
+def _draw_details(turn: Turn) -> None:
+    """For operators: what testers do not see."""
+    assignment = on_page().conversation.assignment
+    with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
+        facts = {"group": assignment.group or "not taking part", "model": turn.model} | dict(turn.facts)
+        st.markdown("\n".join(f"- {name}: `{value}`" for name, value in facts.items()))
+
+
+def follow(answer: Answer) -> None:
+    """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
+    growing, slot = Blocks(), st.empty()
+    slot.markdown(":shimmer[Thinking]")
+    with answer.follow() as news:
+        while (text := news(0.1, PACE)) is not None:
+            _ = "on_page" in st.session_state
+            if not text:
+                continue
+            for block in growing.feed(text):
+                slot.markdown(safe(block))
+                slot = st.empty()
+            if growing.open.strip():
+                slot.markdown(safe(growing.open))
+    if not growing.open.strip():
+        slot.empty()
+
+
+def follow_record(turn: Turn) -> None:
+    """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
+    page, slot = on_page(), st.empty()
+    while turn.running:
+        slot.markdown(safe(turn.answer or "") or ":shimmer[Thinking]")
+        for _ in range(5):
+            time.sleep(0.1)
+            _ = "on_page" in st.session_state
+        here = page.conversation
+        page.conversation = resources.app().conversations.get(here.id, here.visitor_id) or here
+        turn = page.conversation.turns[-1]
+    slot.empty()
+    for block in blocks(turn.answer or ""):
+        st.markdown(safe(block))
+
+
+def send(prompt: str) -> None:
+    """A question leaves for the conversation on the page, or begins one."""
+    page = on_page()
+    page.conversation, _ = resources.app().conversations.ask(
+        resources.visitor(), page.conversation, prompt, page.exposed
+    )
+    _sent()
+
+
+def send_again(prompt: str | None = None) -> None:
+    """The last question once more, or another in its place."""
+    page = on_page()
+    page.conversation, _ = resources.app().conversations.ask_again(
+        resources.visitor(), page.conversation, page.exposed, prompt
+    )
+    _sent()
+
+
+def _sent() -> None:
+    page = on_page()
+    page.moved_on()
+    page.refused = None
+    st.query_params["c"] = page.conversation.id
+
+
+def _copy(turn: Turn) -> None:
+    page = on_page()
+    resources.app().conversations.copied(page.conversation, turn)
+    page.copied, page.nonce = turn.answer, page.nonce + 1
