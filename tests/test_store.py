@@ -379,6 +379,21 @@ def test_an_answer_that_was_heard_of_lately_or_is_ones_own_is_left_alone(parley:
     assert parley.recover(30_000) == []
 
 
+def test_after_an_outage_the_silent_are_given_time(tmp_path: Path) -> None:
+    file = tmp_path / "parley.db"
+    running, other, later = (Store.open(f"sqlite:///{file}") for _ in range(3))
+    asked = ask(running, conversation())
+    fall_silent(running)
+    file.rename(tmp_path / "away.db")
+    meanwhile = other.record([events.signal(asked, "copied")])
+    assert not meanwhile.wait(0.1)
+    (tmp_path / "away.db").rename(file)
+    assert meanwhile.wait(SOON)
+    assert other.recover(30_000) == []
+    assert [one.answer_id for one, _ in later.recover(30_000)] == [asked.answer_id]
+    assert all(one.close() for one in (running, other, later))
+
+
 def test_who_lost_an_answer_to_another_process_writes_no_more_into_it(parley: Store, open_store: Open) -> None:
     asked = ask(parley, conversation())
     fall_silent(parley)

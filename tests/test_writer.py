@@ -211,6 +211,12 @@ def test_a_store_that_cannot_be_written_tells_who_cannot_wait(on_file: tuple[Dat
     assert writer.call(lambda connection: connection.scalar(select(definition.c.source))) is None
 
 
+def test_who_waits_for_a_result_is_told_why_there_is_none(writer: Writer) -> None:
+    writer.call(note("known"))
+    with pytest.raises(StoreError, match="refused"):
+        writer.call(note("known"))
+
+
 def test_a_file_that_is_taken_away_and_brought_back_misses_nothing(
     on_file: tuple[Database, Writer], file: Path
 ) -> None:
@@ -284,9 +290,11 @@ def test_handing_over_never_waits_for_a_postgresql_that_hangs(postgres: Postgres
         receipt = writer.submit(note("meanwhile"))
         assert not receipt.wait(0.25)
         assert time.monotonic() - began < 1
+        until(lambda: writer.error)
+        assert "has not answered" in str(writer.error)
     finally:
         postgres.thaw()
-    assert receipt.wait(SOON)
+    assert receipt.wait(SOON) and writer.error is None
     writer.close(SOON)
     database.close()
 

@@ -56,7 +56,7 @@ class Store:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last attempt to write succeeded."""
+        """Whether the last attempt to write succeeded and none hangs."""
         return self._writer.error is None
 
     @property
@@ -225,8 +225,11 @@ class Store:
         """Take over answers that a process left running and has not been heard of for so long.
 
         Of each: its question and the text that had arrived. They are this process's now, to be finished as
-        `interrupted`; no other process gets them. None while the store is away.
+        `interrupted`; no other process gets them. None while the store is away, nor for as long again when it is back:
+        the living were not heard of either.
         """
+        if time.monotonic() - self._writer.returned_at < stale_ms / 1_000:
+            return []
         before_ms = now_ms() - stale_ms
         try:
             return list(self._writer.call(lambda connection: facts.claim(connection, before_ms, self.owner, limit)))

@@ -165,13 +165,14 @@ def away(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """The cause in one line, without the statement and its values.
+    """The cause in one line, without the statement, its values or the row that PostgreSQL would quote.
 
     >>> explain(ValueError("no\\n  way."))
     'no way'
     """
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return " ".join(str(cause).split()).rstrip(".") or type(cause).__name__
+    said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause)
+    return " ".join(said.split()).rstrip(".") or type(cause).__name__
 
 
 def _parse(url: str) -> URL:

@@ -22,6 +22,13 @@ def add(connection: Connection, table: Table, values: dict[str, Any] | list[dict
         connection.execute(_insert(connection, table).on_conflict_do_nothing(), values)
 
 
+def upsert(connection: Connection, table: Table, values: dict[str, Any], *changing: str) -> None:
+    """Insert a row or, where its primary key is there, change these columns of it."""
+    statement = _insert(connection, table)
+    changed = {name: statement.excluded[name] for name in changing}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), values)
+
+
 def record(connection: Connection, events: Sequence[Event], deliver: bool) -> None:
     """Into the ledger; exposures beside it; into the outbox unless nothing is delivered or nobody real did it."""
     if not events:
@@ -46,14 +53,11 @@ def ask(
     replaces: str | None, asked_ms: int, owner: str,
 ) -> None:  # fmt: skip
     """The conversation if it is new, the message, the running answer."""
-    add(connection, conversation, rows.conversation_row(about, title, asked_ms))
-    connection.execute(update(conversation).where(conversation.c.id == about.id).values(updated_ms=asked_ms))
+    upsert(connection, conversation, rows.conversation_row(about, title, asked_ms), "updated_ms")
     if replaces is not None:
         connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
     # An answer that failed at once may have ended before its question was handed over: both orders must do.
-    said, insert = rows.message_row(question, asked_ms, text), _insert(connection, message)
-    asked = {"question": insert.excluded.question, "asked_ms": insert.excluded.asked_ms}
-    connection.execute(insert.on_conflict_do_update(index_elements=["answer_id"], set_=asked), said)
+    upsert(connection, message, rows.message_row(question, asked_ms, text), "question", "asked_ms")
     add(connection, answer, rows.running_row(question, owner, now_ms()))
 
 
@@ -124,9 +128,7 @@ def forget(connection: Connection, visitor_id: str, conversation_id: str | None)
 def keep_definitions(connection: Connection, source: str, specs: str) -> None:
     """What Statsig served last."""
     kept = rows.fit(definition, {"source": source, "specs": specs, "time_ms": now_ms()})
-    statement = _insert(connection, definition)
-    changed = {"specs": statement.excluded.specs, "time_ms": statement.excluded.time_ms}
-    connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_=changed), kept)
+    upsert(connection, definition, kept, "specs", "time_ms")
 
 
 def purge(connection: Connection, before_ms: int, piece: int) -> int:

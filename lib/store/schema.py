@@ -38,6 +38,7 @@ conversation = Table(  # one assignment for its whole life
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     Index("conversation_of_visitor", "visitor_id", "updated_ms"),
+    Index("conversation_by_age", "updated_ms"),
 )  # fmt: skip
 
 message = Table(  # the text of one turn; a row with nulls where text is not kept or was deleted

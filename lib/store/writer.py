@@ -29,6 +29,8 @@ VITAL, SIGNALS, PROGRESS = 100_000, 50_000, 10_000
 Beyond it the newcomer is refused: the least important facts are the first to find no room."""
 RETRY_S = (0.05, 1.0)
 """First and longest pause between two attempts while the store is away."""
+STALLED_S = 2.0
+"""A commit that takes longer means that the store hangs."""
 
 
 class Receipt:
@@ -68,14 +70,23 @@ class Writer:
         self._news = threading.Condition(threading.Lock())
         self._in_hand: list[Receipt] = []
         self._closing, self._abandon = False, threading.Event()
-        self.error: str | None = None  # why the last attempt to write failed; None when it did not
-        self.committed_at = -math.inf  # on the monotonic clock
+        self._error: str | None = None
+        self._began_at = math.inf  # the commit under way; all on the monotonic clock
+        self.committed_at = -math.inf
+        self._told_at = -math.inf
+        self.returned_at = -math.inf  # when the store was last found to work again
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
         """Facts that were handed over and are not decided yet."""
         return len(self._queue) + len(self._undecided())
+
+    @property
+    def error(self) -> str | None:
+        """Why nothing can be written, as a sentence for the operator; None when the last attempt succeeded."""
+        hangs = time.monotonic() - self._began_at
+        return self._error or (f"The store has not answered for {hangs:.0f} s" if hangs > STALLED_S else None)
 
     def submit(self, fact: Fact, *, limit: int = VITAL, key: str | None = None, keep: bool = True) -> Receipt:
         """Hand a fact over. Never waits, never raises.
@@ -95,18 +106,20 @@ class Writer:
                     self._keys[key] = receipt
                 self._news.notify()
         if refused:
-            log.error("a fact was refused", extra={"cause": "closed" if self._closing else "the queue is full"})
             receipt._decide(False)
+            self._tell_refusal()
         return receipt
 
-    def call(self, fact: Fact, timeout: float = 10.0) -> Any:
-        """Run it in a transaction and return its result. Raises StoreError when that is not done in time."""
+    def call(self, fact: Fact, timeout: float = 5.0) -> Any:
+        """Run it in a transaction and return its result. Raises StoreError when that fails or is not done in time."""
         receipt = self.submit(fact, keep=False)
         if receipt.wait(timeout):
             return receipt.result
         with self._news:
             if receipt in self._queue:
                 self._queue.remove(receipt)
+        if isinstance(receipt.result, Exception):
+            raise StoreError(f"The store refused it: {explain(receipt.result)}") from receipt.result
         raise StoreError(self.error or f"The store did not answer within {timeout:g} s")
 
     def close(self, timeout: float) -> bool:
@@ -123,6 +136,12 @@ class Writer:
         if lost:
             log.error("the store was away at the end: facts are lost", extra={"facts": len(lost)})
         return not lost
+
+    def _tell_refusal(self) -> None:
+        """Once a minute: a full queue refuses many."""
+        if time.monotonic() - self._told_at > 60:
+            self._told_at = time.monotonic()
+            log.error("facts are refused", extra={"cause": "closed" if self._closing else "the queue is full"})
 
     def _undecided(self) -> list[Receipt]:
         return [receipt for receipt in self._in_hand if not receipt.done]
@@ -159,16 +178,24 @@ class Writer:
             pause = min(2 * pause, RETRY_S[1])
 
     def _commit(self, group: list[Receipt]) -> None:
-        with self._begin() as connection:
-            for receipt in group:
-                if receipt._fact is not None:
-                    receipt.result = receipt._fact(connection)
-        self.committed_at = time.monotonic()
-        if self.error is not None:
-            self.error = None
-            log.warning("the store is back", extra={"facts": len(self)})
+        self._began_at = time.monotonic()
+        try:
+            with self._begin() as connection:
+                for receipt in group:
+                    if receipt._fact is not None:
+                        receipt.result = receipt._fact(connection)
+            self._well(time.monotonic())
+        finally:
+            self._began_at = math.inf
         for receipt in group:
             receipt._decide(True)
+
+    def _well(self, now: float) -> None:
+        """The store has just committed something."""
+        self.committed_at = now
+        if self._error or now - self._began_at > STALLED_S:
+            self._error, self.returned_at = None, now
+            log.warning("the store is back", extra={"facts": len(self)})
 
     def _one_by_one(self, group: list[Receipt], error: Exception) -> None:
         if len(group) > 1:
@@ -181,9 +208,9 @@ class Writer:
 
     def _hold(self, group: list[Receipt], error: Exception) -> list[Receipt]:
         """The store is away: remember why, and give up what need not be kept."""
-        if self.error is None:
+        if self._error is None:
             log.error("the store is away; what is to be written waits", extra={"cause": explain(error)})
-        self.error = f"The store cannot be written: {explain(error)}"
+        self._error = f"The store cannot be written: {explain(error)}"
         for receipt in group:
             if not receipt._keep:
                 receipt._decide(False)
