@@ -108,6 +108,11 @@ class Access:
             return None
         return visitor_id if re.fullmatch("[0-9a-f]{32}", visitor_id) else None
 
+    def account(self, issuer_and_subject: str) -> str:
+        """A signed-in account as a unit: the same on every machine with this key, and nobody's name."""
+        text = f"{_salt('account')}.{issuer_and_subject}"
+        return hmac.new(self.key.encode(), text.encode(), "sha256").hexdigest()[:32]
+
     def operator(
         self, *, local: bool, cookies: Mapping[str, str], email: str | None = None, authorization: str | None = None
     ) -> bool:

@@ -39,8 +39,8 @@ from lib.store import Store
 
 TURNS_LOADED = 60
 """Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
-TEXTS_REMEMBERED = 2_000
-"""Answers whose text is held in memory where none is stored."""
+REMEMBERED = 2_000
+"""Conversations whose latest answer is known, and answers whose text is held where none is stored."""
 
 Exposed = MutableSet[tuple[str, str, str | None, bool]]
 """What one session has been exposed to already."""
@@ -79,6 +79,14 @@ class Conversations:
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
+        self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
+
+    def fresh(self, conversation: Conversation) -> Conversation:
+        """The conversation with what was asked in another tab meanwhile; without a query where nothing was."""
+        latest = self._latest.get(conversation.id)
+        if latest is None or (conversation.turns and conversation.turns[-1].answer_id == latest):
+            return conversation
+        return self.get(conversation.id, conversation.visitor_id) or conversation
 
     def ask(
         self, visitor: Visitor, conversation: Conversation | None, prompt: str, exposed: Exposed, *,
@@ -119,6 +127,9 @@ class Conversations:
             replaces=replaced.answer_id if replaced else None,
             also=[signal(replaced, "regenerated")] if replaced else (),
         )  # fmt: skip
+        self._latest[conversation.id] = question.answer_id
+        while len(self._latest) > REMEMBERED:
+            self._latest.popitem(last=False)
         if self._texts:
             self._texts.question(question.answer_id, prompt)
         new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
@@ -213,7 +224,7 @@ class Texts:
         """A question left."""
         with self._lock:
             self._kept[answer_id] = (text, None)
-            while len(self._kept) > TEXTS_REMEMBERED:
+            while len(self._kept) > REMEMBERED:
                 self._kept.popitem(last=False)
 
     def answer(self, answer_id: str, text: str) -> None:

@@ -109,6 +109,8 @@ def _visitor(settings: Settings) -> Visitor:
     session_id = new_id()
     visitor_id = _access().visitor(st.context.cookies.to_dict()) or session_id
     user_id = session_id if settings.unit == "session" else visitor_id
+    if settings.unit == "account" and st.user.get("is_logged_in"):
+        user_id = _access().account(f"{st.user.get('iss')} {st.user.get('sub')}")
     custom = {"locale": st.context.locale, "timezone": st.context.timezone}
     return Visitor(visitor_id, user_id, visitor_id, session_id, {k: v for k, v in custom.items() if v})
 

@@ -48,6 +48,8 @@ def submit(key: str) -> None:
     open_wanted()
     prompt = clean_text(text)
     page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
+    if page.conversation:
+        page.conversation = app.conversations.fresh(page.conversation)
     if page.refused:
         st.session_state.question = text
     elif running():
