@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests import browser as chromium
-from tests import loopback, running
+from tests import loopback, openai_server, running, statsig_server
 from tests import postgres as real
 
 _ways_out: list[str] = []
@@ -65,6 +65,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/parley.db"
     server: real.Postgres = request.getfixturevalue("postgres")
     return server.database()
+
+
+@pytest.fixture
+def model_server() -> Iterator[openai_server.Server]:
+    """A model server that answers as the test scripts it."""
+    with openai_server.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def statsig() -> Iterator[statsig_server.Statsig]:
+    """A Statsig that keeps what it receives, and fails as the test says."""
+    with statsig_server.serve() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

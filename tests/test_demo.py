@@ -1,3 +1,4 @@
+import ast
 import itertools
 import json
 import math
@@ -20,6 +21,7 @@ from lib.demo import Demo, serve
 from lib.demo.knowledge import Knowledge
 from lib.demo.server import MODELS
 from lib.demo.wire import tokens
+from tests.running import ROOT
 
 README = """# Parley
 A chat with an experiment inside. ![picture](docs/page.png)
@@ -41,7 +43,7 @@ python -m lib erase --user ID
 ```
 <!-- a note to the writers -->
 """
-SUGGESTIONS = [
+PREPARED = [
     "What is Parley?",
     "How does Parley decide which model is better?",
     "Show me a table of planets",
@@ -49,6 +51,7 @@ SUGGESTIONS = [
 ]
 ALONE = Knowledge(Path("no/readme"))
 UNKNOWN = "What is the capital of France?"
+CANNOT = "To ask anything else"
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +107,24 @@ def eventually(holds: Any, within_s: float = 5) -> bool:
 # What it says
 
 
-@pytest.mark.parametrize("question", SUGGESTIONS)
+@pytest.mark.parametrize("question", PREPARED)
 @pytest.mark.parametrize("thorough", [False, True])
-def test_suggestions_are_answered_with_and_without_a_readme(
-    question: str, thorough: bool, knowledge: Knowledge
-) -> None:
-    unknown = ALONE.answer(UNKNOWN, thorough=thorough)
+def test_what_is_prepared_needs_no_readme(question: str, thorough: bool, knowledge: Knowledge) -> None:
     answer = ALONE.answer(question, thorough=thorough)
     assert len(answer) > 80
-    assert answer != unknown
+    assert CANNOT not in answer
     assert answer == knowledge.answer(question, thorough=thorough)
+
+
+def test_every_suggestion_of_the_empty_page_has_an_answer() -> None:
+    page = ast.parse((ROOT / "pages" / "chat.py").read_text(encoding="utf-8"))
+    values = [
+        node.value for node in page.body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "SUGGESTIONS"
+    ]
+    suggestions, parley = ast.literal_eval(values[0]), Knowledge()
+    assert len(suggestions) >= 3
+    for question, thorough in itertools.product(suggestions, [False, True]):
+        assert CANNOT not in parley.answer(question, thorough=thorough), question
 
 
 def test_the_thorough_model_structures_what_the_quick_one_says_shortly(knowledge: Knowledge) -> None:
@@ -173,6 +184,7 @@ def test_what_it_does_not_know_it_says(question: str, knowledge: Knowledge) -> N
     for thorough in (False, True):
         answer = knowledge.answer(question, thorough=thorough)
         assert "demo model" in answer
+        assert CANNOT in answer
         assert "OPENAI_API_KEY" in answer
 
 
