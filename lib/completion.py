@@ -247,7 +247,7 @@ class Stream:
             self._models._refuses(self._model, refused)
             return 0.0
         if fault.no_such_model and self._fallback and self._fallback != self._model:
-            self._model, self._fallback = self._fallback, None
+            self._model = self._fallback
             return 0.0
         now = time.monotonic()
         pause = fault.pause(self._retries, now - self._started, now - self._asked, self._timeouts.backoff)

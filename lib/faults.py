@@ -106,6 +106,7 @@ class Fault(Exception):
         >>> busy = Fault("RateLimitError", status=429, retry_after=4.0)
         >>> [busy.pause(0, 0.1, 0.1, 0.5), busy.pause(1, 4.2, 0.1, 0.5), busy.pause(2, 8.3, 0.1, 0.5)]
         [4.0, 4.0, None]
+        >>> Fault("RateLimitError", status=429, retry_after=10.2).pause(0, 0.1, 0.1, 0.5)
         """
         if not self.transient or retries >= RETRIES:
             return None

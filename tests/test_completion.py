@@ -36,7 +36,7 @@ from tests.openai_server import (
 )
 
 KEY = "sk-test-1234567890abcdef"
-QUICK = Timeouts(connect=2, first_token=0.4, between_tokens=0.3, total=5, usage=0.1, backoff=0.01)
+QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, usage=0.3, backoff=0.01)
 CALM = Timeouts(backoff=0.01)
 MODEL = Parameters("gpt-4")
 QUESTION = [{"role": "user", "content": "What is the answer?"}]
@@ -121,8 +121,8 @@ class TestWholeAnswers:
             server, stream(chunk({"role": "assistant"}), Pause(0.1), "a", Pause(0.1), "b", finish(), DONE)
         )
         assert completion.time_to_first_token is not None
-        assert 0.1 <= completion.time_to_first_token < 0.19
-        assert 0.2 <= completion.response_time < 0.4
+        assert 0.1 <= completion.time_to_first_token < completion.response_time
+        assert 0.2 <= completion.response_time < 2
 
     def test_the_request_says_what_was_asked_and_nothing_else(self, server: Server) -> None:
         ask(server, Parameters("gpt-4", None, {"temperature": 0.5, "seed": 7, "stop": ["END"]}))
@@ -211,7 +211,7 @@ class TestOddButWhole:
         for last in ((HANG,), (DONE, HANG)):
             completion = ended(server, stream("Hi", finish(), *last), timeouts=QUICK)
             assert completion.finish_reason == "stop"
-            assert completion.response_time < 0.1
+            assert completion.response_time < 0.3
             assert server.requests[-1].gone.wait(1)
 
     def test_odd_chunks_are_read_over(self, server: Server) -> None:
@@ -270,6 +270,10 @@ class TestBrokenStreams:
         "half an event": ((b'data: {"choices": [{"del',), "APIConnectionError"),
         "broken JSON": ((b'data: {"choices": [}\n\n', "more", DONE), "JSONDecodeError"),
         "not UTF-8": ((b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n', DONE), "UnicodeDecodeError"),
+        "half characters": (
+            (b'data: {"choices": [{"delta": {"content": "\xed\xa0\x80"}}]}\n\n',),
+            "UnicodeDecodeError",
+        ),
         "error object": (({"error": {"message": "overloaded", "type": "server_error"}}, DONE), "APIError"),
         "error text": (({"error": "overloaded"},), "APIError"),
         "old vLLM": (({"object": "error", "message": "no"},), "APIError"),
@@ -336,23 +340,31 @@ class TestSilence:
         completion = ended(server, silence(), timeouts=QUICK)
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
         assert completion.message == "The model did not answer in time. Please try again."
-        assert 0.4 <= completion.response_time < 0.8
+        assert 0.5 <= completion.response_time < 2
         assert len(server.requests) == 1 and server.requests[0].gone.wait(1)
 
     def test_after_the_head_or_a_role_is_the_same(self, server: Server) -> None:
         for steps in ((HANG,), (chunk({"role": "assistant", "content": ""}), HANG)):
             completion = ended(server, stream(*steps), timeouts=QUICK)
             assert (completion.error, completion.retries) == ("APITimeoutError", 0)
-            assert 0.4 <= completion.response_time < 0.8
+            assert 0.5 <= completion.response_time < 2
             assert server.requests[-1].gone.wait(1)
 
     def test_repeats_do_not_make_it_longer(self, server: Server) -> None:
         completion = ended(server, Reply(before=[Pause(0.3), RESET]), silence(), timeouts=QUICK)
         assert (completion.error, completion.retries) == ("APITimeoutError", 1)
-        assert completion.response_time < 0.8
+        assert completion.response_time < 2
+
+    def test_a_repeat_that_would_come_too_late_is_not_waited_for(self, server: Server) -> None:
+        completion = ended(server, status(429, headers={"retry-after": "1"}), timeouts=QUICK)
+        assert (completion.error, completion.retries, len(server.requests)) == ("RateLimitError", 0, 1)
+
+    def test_a_repeat_has_all_the_patience_of_a_first_request(self, server: Server) -> None:
+        late = stream(Pause(0.4), "Hi", finish(), DONE)
+        assert ended(server, stream(finish(), RESET), late, timeouts=QUICK).text == "Hi"
 
     def test_a_slow_answer_that_goes_on_is_not_a_silent_one(self, server: Server) -> None:
-        slow = [step for word in "abcdef" for step in (word, Pause(0.15))]
+        slow = [step for word in "abcdef" for step in (word, Pause(0.2))]
         assert ended(server, stream(*slow, finish(), DONE), timeouts=QUICK).text == "abcdef"
 
 
@@ -376,7 +388,7 @@ class TestEndless:
         drip = itertools.chain.from_iterable(zip(itertools.repeat("x"), itertools.repeat(Pause(0.05)), strict=True))
         completion = ended(server, Reply(drip), timeouts=Timeouts(total=0.4))
         assert (completion.finish_reason, completion.error) == ("length", None)
-        assert 0.4 <= completion.response_time < 0.8
+        assert 0.4 <= completion.response_time < 2
         assert server.requests[0].gone.wait(1)
 
 
@@ -611,7 +623,7 @@ class TestStopping:
             if how == "cancel":
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            assert time.monotonic() - began < 0.2
+            assert time.monotonic() - began < 1
             assert await asyncio.to_thread(server.requests[0].gone.wait, 1)
             await models.aclose()
             return answering.completion
