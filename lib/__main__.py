@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import __version__
@@ -59,6 +60,35 @@ def export(settings: "Settings", arguments: Arguments) -> int:
     return DONE
 
 
+def readout(settings: "Settings", arguments: Arguments) -> int:
+    """Say which group is better, and how sure that is."""
+    import json
+
+    from lib.definitions import DefinitionError
+    from lib.readout import as_json
+    from lib.report import ReportError, from_file, from_store, lines
+    from lib.store import StoreError
+    from lib.wording import sentence
+
+    experiment = arguments.experiment or settings.experiment
+    try:
+        if arguments.events is None:
+            report = from_store(settings, experiment)
+        else:
+            report = from_file(settings, experiment, arguments.events)
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    except (OSError, DefinitionError, ReportError) as error:
+        return _refuse(str(error), USAGE)
+    for note in report.notes:
+        print(note, file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(as_json(report.readout, sentence(report.readout)), indent=1, allow_nan=False))
+    else:
+        print(*lines(report.readout), sep="\n")
+    return DONE
+
+
 def _takes_nothing(_: argparse.ArgumentParser) -> None:
     pass
 
@@ -69,9 +99,16 @@ def _export_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", action="store_true", help="prompts, answers and comments, too")
 
 
+def _readout_takes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--experiment", metavar="NAME", help="instead of PARLEY_EXPERIMENT")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--events", type=Path, metavar="FILE", help="an export (JSON lines) instead of the store")
+
+
 COMMANDS = (
     Command("check", "say what works and what to do about the rest", _takes_nothing, check),
     Command("export", "write the events to standard output", _export_takes, export),
+    Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
 )
 
 

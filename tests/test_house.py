@@ -18,14 +18,13 @@ ROOMS = {
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
     "app": ("app", "conversation"),
-    "readout": ("readout", "wording"),
     "__main__": ("__main__", "check", "export", "report"),
 }
 TABLE = {
     "streamlit_app": "server",
     "pages": "resources events tally readout access generation markdown",
     "resources": "app events settings access store logs",
-    "__main__": "app readout tally demo settings events experiment completion store logs",
+    "__main__": "app readout tally demo settings events definitions experiment completion store logs",
     "server": "settings access definitions demo resources metrics logs",
     "demo": "app events",
     "app": "settings events tally logs metrics access completion experiment store delivery generation",

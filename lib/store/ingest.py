@@ -1,0 +1,237 @@
+"""Export lines into the store's own tables, in a database that lives as long as one readout: the same SQL reads them.
+
+Owns what makes a line unreadable. Reads line by line and keeps nothing in memory; events may come in any order and more
+than once. Only what a readout counts is taken: exposures, ended answers, ratings.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    and_,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import sqlite
+
+from lib.events import CHAT_COMPLETION, EXPOSURE, RATING_WITHDRAWN, RATINGS
+from lib.store.database import Database
+from lib.store.rows import clean
+from lib.store.schema import answer, event, exposure
+from lib.store.sums import Read
+
+TOLD = 20
+"""Unreadable lines that are told one by one."""
+BATCH = 2_000
+LARGEST = 2**53
+"""Beyond this no number is a time, a count or a duration."""
+
+_staged = MetaData()
+ended = Table(
+    "ended", _staged,
+    Column("event_id", String, primary_key=True), Column("answer_id", String), Column("experiment", String),
+    Column("grp", String), Column("user_id", String), Column("simulated", Boolean), Column("time_ms", BigInteger),
+    Column("finish_reason", String), Column("response_time", Float), Column("time_to_first_token", Float),
+    Column("completion_tokens", Integer), Column("cost_usd", Float),
+)  # fmt: skip
+voted = Table(
+    "voted", _staged,
+    Column("event_id", String, primary_key=True), Column("answer_id", String), Column("time_ms", BigInteger),
+    Column("rating", String),
+)  # fmt: skip
+
+
+class _Unreadable(Exception):
+    """A line that no event can be made of; the message says why."""
+
+
+@dataclass(slots=True)
+class Imported:
+    """A file's events in a database. `problems` names the first unreadable lines, `unreadable` counts all of them."""
+
+    read: Read
+    events: int = 0
+    last_ms: int | None = None
+    unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def imported(lines: Iterable[bytes]) -> Iterator[Imported]:
+    """The events of an export, one JSON object a line, as a database that can be read until the block ends."""
+    with (
+        tempfile.TemporaryDirectory(prefix="parley-") as folder,
+        closing(Database.open(f"sqlite:///{Path(folder, 'events.db')}")) as database,
+    ):
+        into = Imported(database.read)
+        with database.begin() as connection:
+            _take(connection, lines, into)
+        yield into
+
+
+def _take(connection: Connection, lines: Iterable[bytes], into: Imported) -> None:
+    _staged.create_all(connection)
+    events = _events(lines, into)
+    while batch := list(islice(events, BATCH)):
+        for table, row_of in _ROWS.items():
+            rows = [row for one in batch if (row := row_of(one)) is not None]
+            if rows:
+                connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+    _make_answers(connection)
+    into.events = connection.scalar(select(func.count()).select_from(event)) or 0
+    into.last_ms = connection.scalar(select(func.max(event.c.time_ms)))
+
+
+def _events(lines: Iterable[bytes], into: Imported) -> Iterator[Mapping[str, Any]]:
+    """The readable events, checked; the others are told with the number of their line."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield _checked(line)
+        except _Unreadable as problem:
+            into.unreadable += 1
+            if len(into.problems) < TOLD:
+                into.problems.append(f"line {number}: {problem}")
+
+
+def _checked(line: bytes) -> Mapping[str, Any]:
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _Unreadable("not JSON") from None
+    if not isinstance(said, dict) or not isinstance(said.get("metadata"), dict):
+        raise _Unreadable("not an event: expected an object with metadata")
+    for key in ("event_id", "name", "user_id"):
+        _text(said, key)
+    _whole(said, "time")
+    about = said["metadata"]
+    if said["name"] == EXPOSURE:
+        _text(about, "experiment")
+        if about.get("group") is not None:
+            _text(about, "group")
+    elif said["name"] == CHAT_COMPLETION:
+        _text(about, "experiment")
+        _text(about, "answer_id")
+        _text(said, "value")
+        for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd"):
+            _number(about, key)
+    elif said["name"] in (*RATINGS, RATING_WITHDRAWN):
+        _text(about, "answer_id")
+    return said
+
+
+def _text(values: Mapping[str, Any], key: str) -> None:
+    if not isinstance(values.get(key), str) or not values[key]:
+        raise _Unreadable(f"{key} is missing" if values.get(key) is None else f"{key} is not a text")
+
+
+def _whole(values: Mapping[str, Any], key: str) -> None:
+    value = values.get(key)
+    if not _is_number(value):
+        raise _Unreadable(f"{key} is missing" if value is None else f"{key} is not a number of milliseconds")
+
+
+def _number(values: Mapping[str, Any], key: str) -> None:
+    value = values.get(key)
+    if value is not None and not _is_number(value):
+        raise _Unreadable(f"{key} is not a number")
+
+
+def _is_number(value: Any) -> bool:
+    """A number that is none of NaN, infinite, or beyond what the database holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+
+
+def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:
+    return _of(said) | {"name": clean(said["name"]), "metadata": "{}", "ids": "{}"}
+
+
+def _exposure_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
+    if said["name"] != EXPOSURE:
+        return None
+    about = said["metadata"]
+    return _of(said) | {
+        "experiment": clean(about["experiment"]),
+        "grp": _group(about),
+        "forced": bool(about.get("forced")),
+    }
+
+
+def _ended_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
+    if said["name"] != CHAT_COMPLETION:
+        return None
+    about = said["metadata"]
+    numbers = {key: about.get(key) for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd")}
+    return _of(said) | numbers | {
+        "experiment": clean(about["experiment"]), "answer_id": clean(about["answer_id"]), "grp": _group(about),
+        "finish_reason": clean(said["value"]),
+    }  # fmt: skip
+
+
+def _voted_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
+    if said["name"] not in (*RATINGS, RATING_WITHDRAWN):
+        return None
+    rating = None if said["name"] == RATING_WITHDRAWN else said["name"]
+    answer_id = clean(said["metadata"]["answer_id"])
+    return {"event_id": clean(said["event_id"]), "answer_id": answer_id, "time_ms": int(said["time"]), "rating": rating}
+
+
+_ROWS: dict[Table, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
+    event: _event_row, exposure: _exposure_row, ended: _ended_row, voted: _voted_row,
+}  # fmt: skip
+
+
+def _of(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "event_id": clean(said["event_id"]),
+        "user_id": clean(said["user_id"]),
+        "time_ms": int(said["time"]),
+        "simulated": bool(said.get("simulated") or said["metadata"].get("simulated")),
+    }
+
+
+def _group(about: Mapping[str, Any]) -> str | None:
+    group = about.get("group")
+    return clean(group) if isinstance(group, str) else None
+
+
+def _make_answers(connection: Connection) -> None:
+    """One row for each answer: its first end, and its last rating (of one moment: by event id)."""
+    first = func.row_number().over(partition_by=ended.c.answer_id, order_by=(ended.c.time_ms, ended.c.event_id))
+    ends = select(ended).add_columns(first.label("place")).subquery()
+    newest = (voted.c.time_ms.desc(), voted.c.event_id.desc())
+    last = func.row_number().over(partition_by=voted.c.answer_id, order_by=newest)
+    votes = select(voted).add_columns(last.label("place")).subquery()
+    same: dict[str, ColumnElement[Any]] = {
+        name: column for name, column in ends.c.items() if name not in ("event_id", "place")
+    }
+    none: dict[str, ColumnElement[Any]] = {
+        "conversation_id": literal(""),
+        "session_id": literal(""),
+        "turn": literal(0),
+        "model": literal(""),
+    }
+    values: dict[str, ColumnElement[Any]] = same | none | {"rating": votes.c.rating, "rated_ms": votes.c.time_ms}
+    rows = select(*values.values()).select_from(
+        ends.outerjoin(votes, and_(votes.c.answer_id == ends.c.answer_id, votes.c.place == 1))
+    )
+    connection.execute(insert(answer).from_select(list(values), rows.where(ends.c.place == 1)))

@@ -1,0 +1,70 @@
+"""Who counts in a readout, as conditions in SQL.
+
+A unit is in the group of its first exposure, its answers count from that moment on, and units with a forced exposure or
+two groups are left out (intent to treat). Knows the tables; sums nothing.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, exists, func, or_, select
+
+from lib.store.schema import exposure
+from lib.tally import Scope
+
+
+def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
+    """Rows of this experiment, real or simulated, before `until`."""
+    rows = [table.c.experiment == scope.experiment, table.c.simulated == scope.simulated]
+    if scope.until_ms is not None:
+        rows.append(table.c.time_ms < scope.until_ms)
+    return and_(*rows)
+
+
+def exposures(table: FromClause, scope: Scope) -> ColumnElement[bool]:
+    """Exposures that count: with a group (null: not taking part), from `since` on."""
+    rows = [mine(table, scope), table.c.grp.is_not(None)]
+    if scope.since_ms is not None:
+        rows.append(table.c.time_ms >= scope.since_ms)
+    return and_(*rows)
+
+
+def first(x: FromClause, scope: Scope) -> ColumnElement[bool]:
+    """`x` is the first exposure of a unit that counts.
+
+    Said row by row rather than by grouping, so that SQLite walks units in the order of its index and sorts nothing.
+    """
+    y = exposure.alias("y")
+    earlier = or_(y.c.time_ms < x.c.time_ms, and_(y.c.time_ms == x.c.time_ms, y.c.event_id < x.c.event_id))
+    against = or_(y.c.grp != x.c.grp, y.c.forced, earlier)
+    return and_(exposures(x, scope), ~exists().where(exposures(y, scope), y.c.user_id == x.c.user_id, against))
+
+
+def answers_of(x: FromClause, a: FromClause, scope: Scope) -> ColumnElement[bool]:
+    """`a` is an answer of the unit of exposure `x`, from then on; what ran into a budget is none."""
+    own = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= x.c.time_ms)
+    return and_(mine(a, scope), a.c.failed.is_not(None), own)
+
+
+def all_units(scope: Scope) -> Select[Any]:
+    """Every exposed unit with what tells whether it counts."""
+    forced = func.max(case((exposure.c.forced, 1), else_=0)).label("forced")
+    least, most = func.min(exposure.c.grp).label("least"), func.max(exposure.c.grp).label("most")
+    units = select(exposure.c.user_id, forced, least, most, func.min(exposure.c.time_ms).label("first_ms"))
+    return units.where(exposures(exposure, scope)).group_by(exposure.c.user_id)
+
+
+def left_out(scope: Scope) -> Select[Any]:
+    """The ids of the units that are left out."""
+    unit = all_units(scope).subquery().c
+    return select(unit.user_id).where(or_(unit.forced > 0, unit.least != unit.most))
+
+
+def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None]:
+    """Units with a forced exposure, other units of two groups, and the time of the first exposure of all."""
+    unit = all_units(scope).subquery().c
+    forced, crossover = unit.forced > 0, unit.least != unit.most
+    counts = select(
+        func.count(case((forced, 1))), func.count(case((and_(~forced, crossover), 1))), func.min(unit.first_ms)
+    )
+    row = connection.execute(counts).one()
+    return row[0], row[1], row[2]

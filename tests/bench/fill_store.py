@@ -1,0 +1,120 @@
+"""Fills a SQLite store with invented units, answers and ratings, as fast as the driver goes.
+
+    python -m tests.bench.fill_store FILE --answers 1000000 --users 100000 [--ledger]
+
+Plain rows in a fixed seed's order, past the store's own writer: for timing reads, not for testing what is written.
+"""
+
+import argparse
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import create_engine
+
+from lib.store import schema
+
+EXPERIMENT = "statsig_openai_integration"
+GROUPS = ("Control", "Test")
+START_MS = 1_790_000_000_000
+DAYS = 30
+DAY_MS = 86_400_000
+ANSWER = (
+    "answer_id", "conversation_id", "session_id", "turn", "experiment", "grp", "user_id", "model", "simulated",
+    "time_ms", "finish_reason", "response_time", "time_to_first_token", "completion_tokens", "cost_usd", "rating",
+    "rated_ms", "reason",
+)  # fmt: skip
+
+
+def units(count: int, seed: int) -> Iterator[tuple[int, str, str, int]]:
+    """(number, user_id, group, first exposure) of each unit; ids as the cookie's are, so in no order of arrival."""
+    rng = random.Random(seed)
+    for number in range(count):
+        yield number, f"{rng.getrandbits(128):032x}", rng.choice(GROUPS), START_MS + rng.randrange(DAYS * DAY_MS // 2)
+
+
+def exposures(count: int, seed: int) -> Iterator[tuple[object, ...]]:
+    for number, user, group, time_ms in units(count, seed):
+        yield f"x{number:031d}", EXPERIMENT, 0, user, time_ms, group, 0
+
+
+def answers(total: int, users: int, seed: int) -> Iterator[tuple[object, ...]]:
+    """Answers in the order of their ids; a unit's busyness is exponential, so that some ask a hundred times."""
+    rng = random.Random(seed + 1)
+    who = [(user, group, first, rng.expovariate(1.0)) for _, user, group, first in units(users, seed)]
+    drawn = rng.choices(who, weights=[busy for *_, busy in who], k=total)
+    for user, group, first, _ in drawn:
+        time_ms = first + rng.randrange(DAYS * DAY_MS // 2)
+        error = rng.random() < 0.02
+        rated = not error and rng.random() < 0.3
+        liked = rng.random() < 0.65
+        seconds = round(rng.lognormvariate(1.0, 0.7), 6)
+        answer_id = f"{rng.getrandbits(128):032x}"
+        yield (
+            answer_id, answer_id, "s", 1, EXPERIMENT, group, user, "gpt-4", 0, time_ms,
+            "error" if error else "stop", None if error else seconds, None if error else round(seconds / 10, 6),
+            None if error else int(seconds * 80), None if error else round(seconds * 0.0002, 9),
+            ("satisfaction" if liked else "dissatisfaction") if rated else None,
+            time_ms + 20_000 if rated else None, "wrong" if rated and not liked and rng.random() < 0.4 else None,
+        )  # fmt: skip
+
+
+def ledger(total: int, seed: int) -> Iterator[tuple[object, ...]]:
+    """Events as fat as real ones, nine in ten of them acknowledged."""
+    rng = random.Random(seed + 2)
+    metadata = '{"experiment":"' + EXPERIMENT + '","padding":"' + "x" * 250 + '"}'
+    for _ in range(total):
+        time_ms = START_MS + rng.randrange(DAYS * DAY_MS)
+        event_id = f"{rng.getrandbits(128):032x}"
+        acknowledged = time_ms if rng.random() < 0.9 else None
+        yield event_id, "chat_completion", time_ms, "u", event_id, 0, '"stop"', metadata, "{}", acknowledged
+
+
+def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool = False) -> None:
+    """Writes the store at `path`, which must not exist."""
+    engine = create_engine(f"sqlite:///{path}")
+    schema.metadata.create_all(engine)
+    engine.dispose()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA cache_size=-500000")
+    _insert(connection, "exposure", ("event_id", "experiment", "simulated", "user_id", "time_ms", "grp", "forced"),
+            exposures(users, seed))  # fmt: skip
+    indexes = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type='index' AND tbl_name='answer' AND sql IS NOT NULL"
+    ).fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {name}")
+    _insert(connection, "answer", ANSWER, answers(total, users, seed))
+    for _, statement in indexes:
+        connection.execute(statement)
+    if with_ledger:
+        columns = ("event_id", "name", "time_ms", "user_id", "answer_id", "simulated", "value", "metadata", "ids",
+                   "acknowledged_ms")  # fmt: skip
+        _insert(connection, "event", columns, ledger(total, seed))
+    connection.commit()
+    connection.close()
+
+
+def _insert(
+    connection: sqlite3.Connection, table: str, columns: tuple[str, ...], rows: Iterator[tuple[object, ...]]
+) -> None:
+    places = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+    while batch := list(itertools.islice(rows, 50_000)):
+        connection.executemany(statement, batch)
+    connection.commit()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--answers", type=int, default=1_000_000)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ledger", action="store_true", help="also one event for every answer")
+    options = parser.parse_args()
+    fill(options.file, options.answers, options.users, options.seed, with_ledger=options.ledger)
