@@ -15,18 +15,20 @@ from typing import Any, Literal, Protocol
 
 from statsig import StatsigEvent, StatsigUser
 
-from lib.events import MAX_STRING, Event, clean
+from lib.events import EXPOSURE, MAX_STRING, Event, clean
 
 log = logging.getLogger("parley.delivery")
 
 BATCH = 500
 """Events that are handed over at once: the SDK drops what its own queue cannot hold."""
-LEASE_S = 30.0
-"""How long nobody else gets what is being handed over. After a crash this is how long its events wait."""
+LEASE_S = 15.0
+"""How long nobody else gets what is being handed over, renewed while that lasts; after a crash it is the wait."""
 ANSWER_S = 12.0
 """How long an answer is waited for; the SDK's own requests give up before."""
 PASS_S = 6.0
-"""How long a batch may be divided before the rest waits for the next turn. With two more answers: within the lease."""
+"""How long a batch may be divided before the rest waits for the next turn."""
+STREAK = 12
+"""Failures in a row that dividing 500 events may meet while Statsig is well."""
 HANGING = 3
 """Requests without an end that are put up with; while there are more, nothing is handed over."""
 IDLE_S = 1.0
@@ -35,13 +37,10 @@ PAUSE_S = (0.5, 10.0)
 """First and longest pause while Statsig takes nothing. The longest is what recovery may cost at most."""
 REFUSED_S = (2.0, 60.0)
 """First and longest delay of an event that Statsig refuses while it takes others."""
-CONTENT = frozenset({400, 411, 413, 414, 415, 422, 431})
-"""Statuses that speak of what was sent, not of the server."""
 CLOSE_S = 3.0
 """How long the end may take to send what is left."""
 
-Outcome = Literal["taken", "content", "away", "silent"]
-"""What became of a batch: refused for what is in it (`content`), for whatever reason (`away`), or never answered."""
+Outcome = Literal["taken", "refused", "silent"]
 
 
 class Outbox(Protocol):
@@ -69,7 +68,9 @@ class Delivery:
         self._news = threading.Condition()
         self._waiting: set[str] = set()  # handed over, and nothing heard of yet
         self._left: set[str] = set()  # of the last batch: not taken
-        self._answer: tuple[int | None, str] = (None, "")
+        self._held: set[str] = set()  # leased, and nothing decided yet
+        self._renewed = 0.0
+        self._answer = ""  # why the last batch was not taken
         self._flushing: list[threading.Thread] = []
         self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
         self._failures = 0
@@ -106,13 +107,13 @@ class Delivery:
         events = self._outbox.lease(BATCH, LEASE_S)
         if not events:
             return IDLE_S
+        self._held, self._renewed = {event.event_id for event in events}, time.monotonic()
         if self._deliver(events):
             self._told(None)
             self._failures = 0
             return 0.0
         self._failures += 1
-        longest, first = PAUSE_S[1], PAUSE_S[0]
-        return float(min(longest, first * 2 ** min(self._failures, 10)) * random.uniform(0.8, 1.0))
+        return float(min(PAUSE_S[1], PAUSE_S[0] * 2 ** min(self._failures, 10)) * random.uniform(0.8, 1.0))
 
     def _deliver(self, events: Sequence[Event]) -> bool:
         """Hand over and see to what becomes of it; whether Statsig is well.
@@ -120,47 +121,58 @@ class Delivery:
         What is refused while Statsig takes other events is divided until the event to blame stands alone, so that it
         holds up nobody.
         """
-        parts, well, deadline = [events], False, time.monotonic() + PASS_S
+        parts, streak, deadline = [events], STREAK, time.monotonic() + PASS_S
         while parts and time.monotonic() < deadline:
             part = parts.pop()
             outcome = self._send(part)
             rest = [event for event in part if event.event_id in self._left]
-            well = well or len(rest) < len(part)
-            if outcome == "away" and len(rest) > 1:
+            streak = 0 if len(rest) < len(part) else streak + 1
+            if outcome == "refused" and streak >= STREAK and len(rest) > 1:
                 probe = self._probe(rest)
                 if self._send([probe]) == "taken":
-                    well, outcome, rest = True, "content", [event for event in rest if event is not probe]
-            if not rest:
-                continue
-            if len(rest) == 1 and (well or outcome == "content"):
+                    streak, rest = 0, [event for event in rest if event is not probe]
+                else:
+                    self._suspect(probe)
+            if rest and (outcome == "silent" or streak >= STREAK):
+                return self._put_off(rest)
+            if len(rest) == 1:
                 self._refuse(rest[0])
-            elif outcome == "content":
+            elif rest:
                 parts += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
-            else:
-                self._put_off([*rest, *(event for part in parts for event in part)])
-                return False
-        if parts:
-            self._outbox.postpone([event.event_id for part in parts for event in part], PAUSE_S[0], self._answer[1])
+        self._postpone([event for part in parts for event in part], PAUSE_S[0])
         return True
 
     def _probe(self, events: Sequence[Event]) -> Event:
         """One that tells whether Statsig takes anything: if possible, one that was not left over before."""
         return random.choice([event for event in events if event.event_id not in self._suspects] or events)
 
-    def _put_off(self, events: Sequence[Event]) -> None:
-        """Statsig takes nothing: all of them again, after the pause that follows."""
-        self._told(self._answer[1])
-        if len(events) == 1:
-            self._suspect(events[0])
-        self._outbox.postpone([event.event_id for event in events], PAUSE_S[0], self._answer[1])
+    def _put_off(self, rest: Sequence[Event]) -> bool:
+        """Statsig takes nothing: everything again, after the pause that follows."""
+        self._told(self._answer)
+        if len(rest) == 1:
+            self._suspect(rest[0])
+        self._outbox.postpone(set(self._held), PAUSE_S[0], self._answer)
+        return False
 
     def _refuse(self, event: Event) -> None:
         """Statsig takes others but not this one: again, ever more rarely."""
         times = self._suspect(event)
         if times == 1:
-            log.warning("Statsig refuses an event", extra={"event_id": event.event_id, "cause": self._answer[1]})
-        delay = min(REFUSED_S[1], REFUSED_S[0] * 2 ** min(times - 1, 10))
-        self._outbox.postpone([event.event_id], delay, self._answer[1])
+            log.warning("an event is not taken", extra={"event_id": event.event_id, "cause": self._answer})
+        self._postpone([event], min(REFUSED_S[1], REFUSED_S[0] * 2 ** min(times - 1, 10)))
+
+    def _postpone(self, events: Sequence[Event], delay_s: float) -> None:
+        ids = {event.event_id for event in events}
+        with self._news:
+            self._held -= ids
+        if ids:
+            self._outbox.postpone(ids, delay_s, self._answer)
+
+    def _renew(self) -> None:
+        """Keep what is held from others for as long as the next answer may take."""
+        if self._held and time.monotonic() - self._renewed > LEASE_S - ANSWER_S:
+            self._renewed = time.monotonic()
+            self._outbox.postpone(set(self._held), LEASE_S, self._answer)
 
     def _suspect(self, event: Event) -> int:
         if len(self._suspects) >= 10_000:
@@ -170,21 +182,26 @@ class Delivery:
 
     def _send(self, events: Sequence[Event]) -> Outcome:
         """Hand these to the SDK and hear what became of them; `_left` are those that were not taken."""
-        server, ids = self._sender.server, {event.event_id for event in events}
+        self._renew()
+        wired = {event.event_id: sent for event in events if (sent := self._wire(event))}
         with self._news:
-            self._waiting, self._left, self._answer = set(ids), set(ids), (None, "no answer")
+            self._waiting, self._left, self._answer = set(wired), set(wired), "no answer"
+        server = self._sender.server
         try:
-            wired = [statsig_event(event) for event in events]
+            for sent in wired.values():
+                server.log_event(sent)
         except Exception as error:
-            self._answer = (None, f"cannot be sent: {type(error).__name__}")
-            return "content"
+            self._answer = type(error).__name__
+            return "refused"
+        return self._await_answer(server) if wired else "taken"
+
+    def _wire(self, event: Event) -> StatsigEvent | None:
         try:
-            for event in wired:
-                server.log_event(event)
+            return statsig_event(event)
         except Exception as error:
-            self._answer = (None, type(error).__name__)
-            return "away"
-        return self._await_answer(server)
+            self._answer = f"cannot be sent: {type(error).__name__}"
+            self._refuse(event)
+            return None
 
     def _await_answer(self, server: Any) -> Outcome:
         # The SDK's request may take longer than any timeout of it; then this thread is left to it.
@@ -196,9 +213,7 @@ class Delivery:
             self._news.wait_for(lambda: not self._waiting, ANSWER_S)
             if not self._left:
                 return "taken"
-            if self._answer[0] in CONTENT:
-                return "content"
-        return "away" if time.monotonic() - began < ANSWER_S / 2 else "silent"
+        return "refused" if time.monotonic() - began < ANSWER_S / 2 else "silent"
 
     def _flush(self, server: Any) -> None:
         try:
@@ -214,8 +229,9 @@ class Delivery:
                 self._outbox.acknowledge(ids)
             with self._news:
                 if not ok and ids & self._waiting:
-                    self._answer = (status, _reason(status, error))
+                    self._answer = _reason(status, error)
                 self._waiting -= ids
+                self._held -= ids if ok else set()
                 for name in ids if ok else ():
                     self._left.discard(name)
                     self._suspects.pop(name, None)
@@ -239,7 +255,7 @@ def statsig_event(event: Event) -> StatsigEvent:
     """
     ids = {name: value for name, value in (event.ids or {"userID": event.user_id}).items() if value}
     user = StatsigUser(user_id=ids.pop("userID", None), custom_ids=ids or None)
-    name, metadata = (event.name, event.metadata) if event.name != "exposure" else _exposure(event.metadata)
+    name, metadata = (event.name, event.metadata) if event.name != EXPOSURE else _exposure(event.metadata)
     plain = {key: kept for key, value in metadata.items() if (kept := _plain(value)) is not None}
     return StatsigEvent(
         user, name, _plain(event.value), plain | {"event_id": event.event_id}, _secondary_exposures=[],
