@@ -27,6 +27,7 @@ UnitType = Literal["userID", "stableID", "sessionID"]
 
 EXPOSURE = "exposure"
 CHAT_COMPLETION = "chat_completion"
+RATING_WITHDRAWN = "rating_withdrawn"
 """The names that others look for; the other names are only ever written, by the functions below."""
 
 RATINGS: tuple[Rating, ...] = get_args(Rating)
@@ -339,7 +340,7 @@ def rating(question: Question, completed: Mapping[str, Any], vote: Rating, delay
 def rating_withdrawn(question: Question, completed: Mapping[str, Any], earlier: Rating, delay_s: float) -> Event:
     """A thumb was taken back."""
     fields = _rated(question, completed) | {"rating_delay": max(0.0, delay_s)}
-    return _of("rating_withdrawn", question.assignment, earlier, fields)
+    return _of(RATING_WITHDRAWN, question.assignment, earlier, fields)
 
 
 def feedback_reason(question: Question, completed: Mapping[str, Any], reason: Reason) -> Event:
