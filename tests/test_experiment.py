@@ -357,6 +357,8 @@ def test_a_layer_may_select_the_parameters(start: Open) -> None:
             assert layer.defaults == {"model": "layer-model", "temperature": 1}
         definition = experiments.definition("chat")
         assert definition is not None and definition.shares == {"Control": 0.5, "Test": 0.5}
+        forced = experiments.force(visitor(), "chat", "Control")
+        assert (forced.layer, forced.forced, forced.parameters) == (True, True, {"model": "served-model"})
 
 
 def test_a_layer_without_an_experiment_gives_its_defaults(start: Open) -> None:

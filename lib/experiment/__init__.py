@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from lib.definitions import Definition, DefinitionError, read_definitions
 from lib.events import Assignment, Visitor, now_ms
-from lib.experiment.sdk import Decider, Memory, local, network_options, quiet_server, start, unit_of
+from lib.experiment.sdk import Decider, Memory, local, network_options, quiet_server, start
 from lib.specs import compile_specs
 
 __all__ = ["Definition", "DefinitionError", "Experiments", "Source", "compile_definitions", "read_file"]
@@ -107,15 +107,13 @@ class Experiments:
 
     def force(self, visitor: Visitor, experiment: str, group: str) -> Assignment:
         """This group for this visitor, marked as forced, so that no readout counts it. Raises ValueError: no such."""
+        own = self.assign(visitor, experiment)
         definition = self.definition(experiment)
         chosen = definition.group(group) if definition else None
         if definition is None or chosen is None:
             known = ", ".join(each.name for each in definition.groups) if definition else "none"
             raise ValueError(f"{experiment} has no group {group}; it has {known}.")
-        unit = unit_of(visitor, definition.unit)
-        return Assignment(
-            experiment, group, "override", unit, visitor.ids(), chosen.parameters, definition.default, forced=True
-        )
+        return replace(own, group=group, rule_id="override", parameters=chosen.parameters, forced=True)
 
     def definition(self, experiment: str) -> Definition | None:
         """What is compared: the groups as they are served, the rest as our file says it; None where nobody knows it."""
