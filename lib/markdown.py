@@ -17,6 +17,7 @@ _IMAGE = re.compile(r"!\[([^\]\n]*)\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*
 _IMAGE_SHORT = re.compile(r"!\[([^\]\n]+)\](?![\[(])")
 _HTML_IMAGE = re.compile(r"<(?=/?(?:img|video|audio|source|iframe|object|embed|link|svg)\b)", re.I)
 _DISPLAY = re.compile(r"\\\[(.+?)\\\]", re.S)
+_ALONE = re.compile(r"^([ \t]*)\$\$[ \t]*(\S.*?)[ \t]*\$\$[ \t]*$", re.M)
 _INLINE = re.compile(r"\\\((.+?)\\\)", re.S)
 _DOLLARS = re.compile(r"\\\$|\$\$.+?\$\$|\$(?=[^\s$])(?:[^$\n\\]|\\.)*?(?<=[^\s$\\])\$(?!\d)|\$", re.S)
 _DIRECTIVE = re.compile(r":(?=[a-z-]+\[)|:(?=(?:material|streamlit)/)")
@@ -101,6 +102,8 @@ def _prose(text: str) -> str:
     text = _DIRECTIVE.sub(r"\:", text) if ":" in text else text
     if "\\[" in text or "\\(" in text:
         text = _INLINE.sub(lambda m: f"${m[1].strip()}$", _DISPLAY.sub(lambda m: f"$${m[1]}$$", text))
+    if "$$" in text:  # a formula on a line of its own is drawn as one only between dollars on lines of their own
+        text = _ALONE.sub(r"\1$$\n\1\2\n\1$$", text)
     return _DOLLARS.sub(lambda m: m[0] if len(m[0]) > 1 else r"\$", text) if "$" in text else text
 
 

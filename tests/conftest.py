@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests import browser as chromium
 from tests import loopback, openai_server, running, statsig_server
 from tests import postgres as real
+from tests.chat import Chat, Record, tab, watched
 
 _ways_out: list[str] = []
 StartApp = Callable[..., running.Running]
@@ -133,3 +134,46 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
     yield started
     started.stop()
     assert not started.outbound()
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[openai_server.Server]:
+    """The model server of `chat_app`."""
+    with openai_server.serve() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chat_app(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: openai_server.Server
+) -> Iterator[running.Running]:
+    """The real app in front of a scripted model server, for all tests of one file; its SETTINGS go along."""
+    settings = {"OPENAI_BASE_URL": model.base_url, **getattr(request.module, "SETTINGS", {})}
+    started = running.start(tmp_path_factory.mktemp("app"), settings)
+    yield started
+    started.stop()
+    assert not started.outbound()
+    assert "Traceback" not in started.log()
+
+
+@pytest.fixture(scope="module")
+def visitors(browser: Browser) -> Iterator[BrowserContext]:
+    """One browser for the visitors of a file, one after the other: each has new cookies, all share what is cached."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light") as context:
+        yield context
+
+
+@pytest.fixture
+def chat(visitors: BrowserContext, chat_app: running.Running, model: openai_server.Server) -> Iterator[Chat]:
+    """A new visitor's empty page; the model server has forgotten what earlier tests told it."""
+    model.forget()
+    visitors.clear_cookies()
+    with watched(visitors), tab(visitors, chat_app) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def record(chat_app: running.Running) -> Iterator[Record]:
+    """What `chat_app` has stored."""
+    with Record.of(chat_app) as opened:
+        yield opened

@@ -147,6 +147,9 @@ def reset() -> Reply:
     return Reply(before=[RESET])
 
 
+HELLO = answer("Hello from the stand-in.")
+
+
 class Server:
     """What a test holds of a running stand-in."""
 
@@ -155,7 +158,7 @@ class Server:
         self.models = ["gpt-3.5-turbo", "gpt-4"]
         self.requests: list[Request] = []
         self._script: list[Script] = []
-        self._otherwise: Script = answer("Hello from the stand-in.")
+        self._otherwise: Script = HELLO
         self._connections = 0
 
     def script(self, *replies: Script, otherwise: Script | None = None) -> None:
@@ -165,6 +168,12 @@ class Server:
         """
         self._script.extend(replies)
         self._otherwise = otherwise or self._otherwise
+
+    def forget(self) -> None:
+        """As at the beginning: no requests, no script."""
+        self.requests.clear()
+        self._script.clear()
+        self._otherwise = HELLO
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept for as many requests as the client likes."""

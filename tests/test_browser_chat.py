@@ -1,0 +1,359 @@
+"""Ask, watch the answer grow, stop it, ask again: the real app in Chromium, in front of a scripted model server."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests import openai_server as openai
+from tests.chat import SOON_MS, Chat, Record, wait_for
+from tests.openai_server import HANG, Gate, Pause, stream
+
+pytestmark = pytest.mark.browser
+
+MARKDOWN = """\
+# A title
+
+Some prose with `code` and **bold** words.
+
+```python
+def answer():
+    return 42
+```
+
+| planet | moons |
+|---|---|
+| Earth | 1 |
+| Mars | 2 |
+
+- one
+- two
+    - nested
+
+1. first
+2. second
+
+Inline $e^{i\\pi}$ and \\(a^2\\), and on its own:
+
+$$\\int_0^1 x\\,dx = \\frac{1}{2}$$
+
+It costs $5 and then $10.
+"""
+
+
+def whole(*steps: openai.Step) -> openai.Reply:
+    """A stream of these steps that ends well."""
+    return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)
+
+
+def sent(request: openai.Request) -> list[tuple[str, str]]:
+    """Who said what, as the model server was told."""
+    return [(message["role"], message["content"]) for message in request.body["messages"]]
+
+
+# The empty page
+
+
+def test_the_empty_page_greets_and_asks_nobody(chat: Chat, model: openai.Server) -> None:
+    expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_be_visible()
+    expect(chat.page.get_by_text("built-in demo model")).to_have_count(0)
+    chat.idle()
+    expect(chat.stop).to_have_count(0)
+    assert chat.conversation_id == ""
+    assert model.requests == []
+
+
+def test_a_suggestion_is_a_question(chat: Chat, model: openai.Server) -> None:
+    chat.page.get_by_text("Write a haiku in Python", exact=True).click()
+    expect(chat.answer).to_contain_text("Hello from the stand-in.")
+    expect(chat.page.get_by_text("What is Parley?", exact=True)).to_have_count(0)
+    expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_have_count(0)
+    assert [sent(request) for request in model.requests] == [[("user", "Write a haiku in Python")]]
+
+
+# An answer
+
+
+def test_an_answer_grows_while_it_runs(chat: Chat, model: openai.Server) -> None:
+    first, second = Gate(), Gate()
+    model.script(whole("The first words", first, " and the next", second, " and the last."))
+    chat.send("Tell me")
+    expect(chat.answer).to_contain_text("The first words")
+    expect(chat.messages).to_have_count(2)
+    assert re.fullmatch("[0-9a-f]{32}", chat.conversation_id)
+    assert chat.state() == "running"
+    first.open()
+    expect(chat.answer).to_contain_text("The first words and the next")
+    expect(chat.feedback).to_have_count(0)
+    second.open()
+    expect(chat.answer).to_contain_text("The first words and the next and the last.")
+    expect(chat.feedback).to_have_count(1)
+    chat.idle()
+    assert len(model.requests) == 1
+
+
+def test_one_stop_while_an_answer_runs_and_none_otherwise(chat: Chat, model: openai.Server) -> None:
+    chat.ask("First")
+    gate = Gate()
+    model.script(whole(gate, "Some ", "words", Pause(0.3), " more."))
+    chat.watch()
+    chat.send("Second")
+    expect(chat.stop).to_have_count(1)
+    gate.open()
+    expect(chat.feedback).to_have_count(2)
+    chat.idle()
+    seen = chat.seen()
+    assert all(visible <= 1 and disabled == 0 for _, visible, disabled in seen), seen
+    assert all(visible == 0 for state, visible, _ in seen if state == "notRunning"), seen
+    assert [visible for _, visible, _ in seen].count(1) == 1, seen  # it comes once and goes once
+
+
+def test_the_script_runs_as_long_as_the_answer(chat: Chat, model: openai.Server) -> None:
+    gate = Gate()
+    model.script(whole("Slow", gate, "ly."))
+    chat.watch()
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Slow")
+    time.sleep(1)  # as long as nothing happens, nothing may end
+    before = chat.seen()
+    gate.open()
+    expect(chat.answer).to_contain_text("Slowly.")
+    chat.idle()
+    running = [state for state, _, _ in before]
+    assert running.count("notRunning") == 1, before  # before the question
+
+
+def test_markdown_is_drawn_while_it_grows_and_the_same_after_a_reload(chat: Chat, model: openai.Server) -> None:
+    pieces = [piece for word in re.findall(r"\S+\s*|\n", MARKDOWN) for piece in (word[:3], word[3:]) if piece]
+    model.script(whole(*(step for piece in pieces for step in (piece, Pause(0.002)))))
+    chat.ask("Show everything")
+    expect(chat.answer.get_by_role("heading", name="A title")).to_be_visible()
+    expect(chat.answer.get_by_test_id("stCode")).to_contain_text("return 42")
+    expect(chat.answer.get_by_role("cell", name="Mars")).to_be_visible()
+    expect(chat.answer.locator("li")).to_have_count(5)
+    expect(chat.answer.locator(".katex")).to_have_count(3)
+    expect(chat.answer.locator(".katex-display")).to_have_count(1)
+    expect(chat.answer.locator(".katex-error")).to_have_count(0)
+    expect(chat.answer).to_contain_text("It costs $5 and then $10.")
+    grown = chat.answer.get_by_test_id("stMarkdown").all_inner_texts()
+    chat.page.reload()
+    expect(chat.answer.locator(".katex-display")).to_have_count(1)
+    assert chat.answer.get_by_test_id("stMarkdown").all_inner_texts() == grown
+
+
+def test_the_focus_is_in_the_input_after_an_answer(chat: Chat) -> None:
+    chat.ask("One")
+    expect(chat.box).to_be_focused()
+    chat.page.keyboard.type("Two")
+    chat.page.keyboard.press("Enter")
+    expect(chat.feedback).to_have_count(2)
+    expect(chat.box).to_be_focused()
+    expect(chat.box).to_have_value("")
+
+
+def test_the_focus_is_in_the_input_after_stop_too(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG))
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Half")
+    chat.stop.click()
+    chat.idle()
+    expect(chat.box).to_be_focused()
+
+
+def test_the_model_is_told_the_whole_conversation(chat: Chat, model: openai.Server) -> None:
+    model.script(openai.answer("Blue."))
+    chat.ask("What colour is the sky?")
+    chat.ask("Why?")
+    assert sent(model.requests[1]) == [
+        ("user", "What colour is the sky?"),
+        ("assistant", "Blue."),
+        ("user", "Why?"),
+    ]
+    assert {request.body["model"] for request in model.requests} <= {"gpt-3.5-turbo", "gpt-4"}
+    assert len({request.body["model"] for request in model.requests}) == 1
+
+
+def test_a_second_question_waits_for_the_first_answer(chat: Chat, model: openai.Server, record: Record) -> None:
+    gate = Gate()
+    model.script(whole("The first", gate, " answer."), openai.answer("The second answer."))
+    chat.send("First?")
+    expect(chat.answer).to_contain_text("The first")
+    chat.send("Second?")
+    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    assert len(model.requests) == 1
+    gate.open()
+    expect(chat.feedback).to_have_count(2)
+    chat.idle()
+    expect(chat.page.get_by_text("Waits for the answer above")).to_have_count(0)
+    expect(chat.messages).to_have_text(
+        [re.compile("First?"), re.compile("The first answer."), re.compile("Second?"), re.compile("The second answer.")]
+    )
+    assert sent(model.requests[1])[1] == ("assistant", "The first answer.")
+    assert record.names(chat.conversation_id) == ["chat_completion"] * 2
+
+
+# Stop
+
+STALLS = {
+    "before the first token": (HANG,),
+    "before the head": None,
+    "in the middle": (*(step for _ in range(100) for step in ("word ", Pause(0.05))), HANG),
+    "in a stall": ("Half an answer", HANG),
+}
+
+
+@pytest.mark.parametrize("moment", STALLS)
+def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Server, record: Record) -> None:
+    steps = STALLS[moment]
+    model.script(openai.silence() if steps is None else stream(*steps), openai.answer("At last."))
+    chat.send("Go")
+    expect(chat.stop).to_be_visible()
+    wait_for(lambda: model.requests)
+    if text := steps and next((step for step in steps if isinstance(step, str)), None):
+        expect(chat.answer).to_contain_text(text)
+    began = time.monotonic()
+    chat.stop.click()
+    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    chat.idle(1000)
+    assert time.monotonic() - began < 1
+    assert model.requests[0].gone.wait(1)
+    if text:
+        expect(chat.answer).to_contain_text(text)
+    expect(chat.feedback).to_have_count(1 if text else 0)
+    [ended] = record.events(chat.conversation_id)
+    assert (ended["name"], ended["value"]) == ("chat_completion", "stopped")
+    chat.button("Try again").click()
+    expect(chat.answer).to_contain_text("At last.")
+    expect(chat.messages).to_have_count(2)
+    expect(chat.page.get_by_text("Stopped", exact=True)).to_have_count(0)
+    assert sent(model.requests[1]) == [("user", "Go")]
+
+
+def test_escape_stops(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG))
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Half")
+    began = time.monotonic()
+    chat.page.keyboard.press("Escape")
+    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    chat.idle(1000)
+    assert time.monotonic() - began < 1
+    assert model.requests[0].gone.wait(1)
+
+
+def test_the_input_is_usable_at_once_after_stop(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG))
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Half")
+    chat.stop.click()
+    chat.send("Something else")
+    expect(chat.answer).to_contain_text("Hello from the stand-in.")
+    assert sent(model.requests[1]) == [("user", "Go"), ("assistant", "Half"), ("user", "Something else")]
+
+
+def test_stop_drops_the_questions_that_wait(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG))
+    chat.send("First")
+    expect(chat.answer).to_contain_text("Half")
+    chat.send("Second")
+    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    chat.stop.click()
+    chat.idle(1000)
+    expect(chat.page.get_by_text("Waits for the answer above")).to_have_count(0)
+    expect(chat.messages).to_have_count(2)
+    assert len(model.requests) == 1
+
+
+# Once more
+
+
+def test_regenerate_replaces_the_answer(chat: Chat, model: openai.Server, record: Record) -> None:
+    model.script(openai.answer("The first try."), openai.answer("The second try."))
+    chat.ask("Question")
+    chat.button("Regenerate").click()
+    expect(chat.answer).to_contain_text("The second try.")
+    chat.idle()
+    expect(chat.messages).to_have_count(2)
+    assert [sent(request) for request in model.requests] == [[("user", "Question")]] * 2
+    first, replaced, second = record.events(chat.conversation_id)
+    assert [event["name"] for event in (first, replaced, second)] == [
+        "chat_completion", "regenerated", "chat_completion",
+    ]  # fmt: skip
+    assert replaced["metadata"]["answer_id"] == first["metadata"]["answer_id"] != second["metadata"]["answer_id"]
+    assert {event["metadata"]["turn"] for event in (first, replaced, second)} == {1}
+    chat.page.reload()
+    expect(chat.answer).to_contain_text("The second try.")
+    expect(chat.messages).to_have_count(2)
+
+
+def test_the_last_question_can_be_edited(chat: Chat, model: openai.Server) -> None:
+    model.script(openai.answer("An answer to a typo."))
+    chat.ask("First")
+    chat.ask("Waht?")
+    chat.button("Edit question").click()
+    editor = chat.page.get_by_role("textbox", name="Your question")
+    expect(editor).to_have_value("Waht?")
+    editor.fill("What?")
+    chat.button("Ask again").click()
+    expect(chat.messages.nth(2)).to_contain_text("What?")
+    expect(editor).to_have_count(0)
+    chat.idle()
+    expect(chat.page.get_by_text("Waht?")).to_have_count(0)
+    expect(chat.messages).to_have_count(4)
+    assert sent(model.requests[2]) == [
+        ("user", "First"), ("assistant", "An answer to a typo."), ("user", "What?"),
+    ]  # fmt: skip
+
+
+def test_an_edit_can_be_given_up(chat: Chat, model: openai.Server) -> None:
+    chat.ask("First")
+    chat.button("Edit question").click()
+    chat.page.get_by_role("textbox", name="Your question").fill("Other")
+    chat.button("Cancel").click()
+    expect(chat.messages.first).to_contain_text("First")
+    expect(chat.page.get_by_role("textbox", name="Your question")).to_have_count(0)
+    assert len(model.requests) == 1
+
+
+def test_an_edit_is_checked_like_a_question(chat: Chat, model: openai.Server) -> None:
+    chat.ask("First")
+    chat.button("Edit question").click()
+    chat.page.get_by_role("textbox", name="Your question").fill("  \n ")
+    chat.button("Ask again").click()
+    expect(chat.page.get_by_text("Please write a question first.")).to_be_visible()
+    chat.idle()
+    assert len(model.requests) == 1
+
+
+def test_only_the_last_answer_can_be_made_anew(chat: Chat) -> None:
+    chat.ask("First")
+    chat.ask("Second")
+    expect(chat.page.get_by_role("button", name="Regenerate")).to_have_count(1)
+    expect(chat.page.get_by_role("button", name="Edit question")).to_have_count(1)
+    expect(chat.page.get_by_role("button", name="Copy")).to_have_count(2)
+
+
+def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record: Record) -> None:
+    model.script(openai.status(400), openai.answer("Now it works."))
+    chat.send("Question")
+    expect(chat.page.get_by_text("The model refused the question. The operator has been told.")).to_be_visible()
+    chat.idle()
+    expect(chat.feedback).to_have_count(0)
+    chat.button("Try again").click()
+    expect(chat.answer).to_contain_text("Now it works.")
+    expect(chat.messages).to_have_count(2)
+    chat.idle()
+    assert [event["value"] for event in record.events(chat.conversation_id, "chat_completion")] == ["error", "stop"]
+
+
+def test_an_interrupted_answer_keeps_its_text(chat: Chat, model: openai.Server, record: Record) -> None:
+    model.script(stream("Half an answer", openai.RESET))
+    chat.send("Question")
+    expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=SOON_MS)
+    expect(chat.answer).to_contain_text("Half an answer")
+    expect(chat.feedback).to_have_count(1)
+    expect(chat.button("Try again")).to_be_visible()
+    chat.idle()
+    [ended] = record.events(chat.conversation_id)
+    assert (ended["value"], ended["metadata"]["error"]) == ("interrupted", "APIConnectionError")
