@@ -5,8 +5,14 @@ twice a page.
 Streamlit follows a growing page by itself only for a chat input of its own placing, beside which no Stop can stand.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
+_SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
+_LATER = [f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js")]
+"""What Streamlit loads only when the first code block arrives: 1.5 MB that would stop a streaming answer for 400 to
+1,000 ms. Fetched while the page is idle; where a version of Streamlit names it otherwise, nothing is fetched."""
 _COMPONENT = st.components.v2.component(
     "parley_browser",
     html='<span role="status" aria-live="polite"></span>',
@@ -52,7 +58,13 @@ export default function ({ data, parentElement }) {
   const before = done.get(parentElement);
   done.set(parentElement, data.nonce);
   if (before === undefined) {
-    if (data.keep) { takeEscForStop(); stayAtTheEnd(document.querySelector('[data-testid="stMain"]')); }
+    if (data.keep) {
+      takeEscForStop();
+      stayAtTheEnd(document.querySelector('[data-testid="stMain"]'));
+      (window.requestIdleCallback ?? setTimeout)(() => {
+        for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
+      });
+    }
     return;
   }
   if (data.keep || before === data.nonce) return;
@@ -67,7 +79,7 @@ export default function ({ data, parentElement }) {
 
 def keep_browser() -> None:
     """Mount what works by itself: Esc, and staying at the end. Early in a run, so that it is there while one lasts."""
-    _COMPONENT(key="keep", data={"keep": True, "nonce": 0, "copy": None, "say": ""})
+    _COMPONENT(key="keep", data={"keep": True, "later": _LATER, "nonce": 0})
 
 
 def tell_browser(nonce: int, *, copy: str | None = None, say: str = "") -> None:
