@@ -130,7 +130,8 @@ def network_options(
 
     return _options(
         tier, _Lines(memory), api=api_url, timeout=REQUEST_S,
-        rules_updated_callback=on_rules, events_flushed_callback=flushed,
+        rules_updated_callback=on_rules,
+        events_flushed_callback=flushed,
         initialize_sources=[DataSource.NETWORK], config_sync_sources=[DataSource.NETWORK],
         observability_client=_Pulse(memory), proxy_configs=_id_list_files(api_url),
         event_queue_size=10_000, retry_queue_size=1_000,  # batches are ours, and no queue may overflow

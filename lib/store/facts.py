@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lib.events import Completion, Conversation, Event, Question, Rating, Reason, now_ms
+from lib.events import EXPOSURE, Completion, Conversation, Event, Question, Rating, Reason, now_ms
 from lib.store import reads, rows
 from lib.store.schema import answer, conversation, definition, event, exposure, message, outbox
 
@@ -34,7 +34,7 @@ def record(connection: Connection, events: Sequence[Event], deliver: bool) -> No
     if not events:
         return
     add(connection, event, [rows.event_row(one) for one in events])
-    add(connection, exposure, [rows.exposure_row(one) for one in events if one.name == "exposure"])
+    add(connection, exposure, [rows.exposure_row(one) for one in events if one.name == EXPOSURE])
     if deliver:
         now = now_ms()
         add(

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_
 
-from lib.events import Assignment, Conversation, Question
+from lib.events import CHAT_COMPLETION, Assignment, Conversation, Question
 from lib.store import rows
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, definition, event, message
@@ -52,7 +52,7 @@ def conversations(connection: Connection, visitor_id: str, limit: int) -> list[C
 def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """The metadata of the `chat_completion` of each of these answers that has ended."""
     ended = select(event.c.answer_id, event.c.metadata).where(
-        event.c.answer_id.in_(list(answer_ids)), event.c.name == "chat_completion"
+        event.c.answer_id.in_(list(answer_ids)), event.c.name == CHAT_COMPLETION
     )
     return {row.answer_id: json.loads(row.metadata) for row in connection.execute(ended)}
 
@@ -107,6 +107,6 @@ def _page(connection: Connection, after: tuple[int, str], text: bool) -> list[Ro
 
 def _line(row: Row[Any], text: bool) -> dict[str, Any]:
     line = rows.to_event(row).wire()
-    if text and row.name == "chat_completion":
+    if text and row.name == CHAT_COMPLETION:
         line["text"] = {"question": row.question, "answer": row.answer, "comment": row.comment}
     return line
