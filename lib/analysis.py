@@ -172,8 +172,9 @@ def multiplier(variance: float, tau: float, alpha: float) -> float:
     >>> round(multiplier(1.0, 2.0, 0.05), 4)
     3.2612
     """
-    total = variance + tau
-    return math.sqrt(total / tau * (math.log1p(tau / variance) - 2 * math.log(alpha)))
+    if tau == 0:  # also of an MDE whose square is none
+        return math.inf
+    return math.sqrt((variance + tau) / tau * (math.log1p(tau / variance) - 2 * math.log(alpha)))
 
 
 def compare(control: Estimate, treatment: Estimate, mde: float | None, alpha: float) -> Comparison:
@@ -205,8 +206,8 @@ def compare(control: Estimate, treatment: Estimate, mde: float | None, alpha: fl
         high,
         p,
         mde,
-        detectable(variance, mde, alpha) if mde and variance else None,
-        growth(variance, mde, alpha) if mde and variance else None,
+        _finite(detectable(variance, mde, alpha)) if mde and variance else None,
+        _finite(growth(variance, mde, alpha)) if mde and variance else None,
     )
 
 
@@ -273,7 +274,12 @@ def growth(variance: float, mde: float, alpha: float) -> float:
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if detectable(middle, 1.0, alpha) < 1 else (low, middle)
-    return variance / mde**2 / ((low + high) / 2)
+    ratio = math.sqrt(variance) / mde
+    return ratio * ratio / ((low + high) / 2)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def rank(p: float, n: int) -> int:

@@ -7,6 +7,7 @@ Owns what each metric is, which verdict holds, and the shape of the JSON. The fo
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
+from itertools import pairwise
 from typing import Any, Literal
 
 from lib.analysis import ALPHA, Comparison, Estimate, Split, Sums, compare, estimate, quantile_estimate, quantile_span
@@ -153,14 +154,11 @@ def _weights_changed(tally: Tally, definition: Definition, as_of_ms: int | None)
     """When the weights last changed after the first exposure that counts; None: never, as far as the store knows."""
     if tally.first_ms is None or not tally.weights:
         return None
-    if not _alike(tally.weights[-1].shares, definition.shares):
+    if not tally.weights[-1].like(definition.shares):
         return as_of_ms or tally.first_ms
-    changes = [one.since_ms for one in tally.weights[1:] if one.since_ms > tally.first_ms]
+    steps = pairwise(tally.weights)
+    changes = [new.since_ms for old, new in steps if new.since_ms > tally.first_ms and not old.like(new.shares)]
     return max(changes, default=None)
-
-
-def _alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    return one.keys() == other.keys() and all(abs(one[name] - other[name]) < 1e-6 for name in one)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,17 @@ class Weights:
     since_ms: int
     shares: Mapping[str, float]
 
+    def like(self, shares: Mapping[str, float]) -> bool:
+        """Whether these shares are the same, to what rounding leaves.
+
+        >>> Weights(0, {"a": 1 / 3, "b": 2 / 3}).like({"b": 0.66666667, "a": 0.33333333})
+        True
+        >>> Weights(0, {"a": 1.0}).like({"a": 0.5, "b": 0.5})
+        False
+        """
+        mine = self.shares
+        return mine.keys() == shares.keys() and all(abs(mine[group] - shares[group]) < 1e-6 for group in mine)
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -93,3 +104,11 @@ class Remark:
     comment: str | None
     answer_id: str
     conversation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a metric's sums were at the end of one day (UTC), by group."""
+
+    until_ms: int
+    sums: Mapping[str, UnitSums]

@@ -3,7 +3,6 @@
 Owns what each metric sums. Who counts is in `units`. Knows no formula: which rank a quantile has is handed in.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -24,9 +23,10 @@ from sqlalchemy import (
 )
 
 from lib.store.order import Joined, Labelled, Place
-from lib.store.schema import answer, event, exposure, outbox, weights
+from lib.store.schema import answer, event, exposure, outbox
+from lib.store.splits import weights_over_time
 from lib.store.units import answers_of, excluded, exposures, first
-from lib.tally import QUANTILES, Delivery, Quantile, Scope, Tally, UnitSums, Weights
+from lib.tally import QUANTILES, Delivery, Quantile, Scope, Tally, UnitSums
 
 Read = Callable[[], AbstractContextManager[Connection]]
 """Opens a connection; called from several threads."""
@@ -79,7 +79,9 @@ def tally(read: Read, scope: Scope, rank: Rank, span: Span) -> Tally:
         name: {grp: _quantile(grp, name, below, middles, ends, values) for grp, below in sums.pop(name).items()}
         for name in QUANTILES
     }
-    return Tally(scope, sums, found, forced, crossover, first_ms, ask(delivery, scope), ask(weights_over_time, scope))
+    return Tally(
+        scope, sums, found, forced, crossover, first_ms, ask(delivery, scope), ask(weights_over_time, scope.experiment)
+    )
 
 
 def per_unit(
@@ -217,9 +219,3 @@ def only_simulated(connection: Connection, experiment: str) -> bool:
 
     real, invented = connection.execute(select(some(False), some(True))).one()
     return bool(invented) and not real
-
-
-def weights_over_time(connection: Connection, scope: Scope) -> tuple[Weights, ...]:
-    """The shares that the experiment's groups had, oldest first."""
-    mine = select(weights).where(weights.c.experiment == scope.experiment).order_by(weights.c.since_ms)
-    return tuple(Weights(row.since_ms, json.loads(row.shares)) for row in connection.execute(mine))

@@ -6,10 +6,23 @@ two groups are left out (intent to treat). Knows the tables; sums nothing.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, exists, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from lib.store.schema import exposure
-from lib.tally import Scope
+from lib.tally import DAY_MS, Scope
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
@@ -28,14 +41,15 @@ def exposures(table: FromClause, scope: Scope) -> ColumnElement[bool]:
     return and_(*rows)
 
 
-def first(x: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """`x` is the first exposure of a unit that counts.
+def first(x: FromClause, scope: Scope, *, also_left_out: bool = False) -> ColumnElement[bool]:
+    """`x` is the first exposure of a unit that counts (or of any unit).
 
     Said row by row rather than by grouping, so that SQLite walks units in the order of its index and sorts nothing.
     """
     y = exposure.alias("y")
-    earlier = or_(y.c.time_ms < x.c.time_ms, and_(y.c.time_ms == x.c.time_ms, y.c.event_id < x.c.event_id))
-    against = or_(y.c.grp != x.c.grp, y.c.forced, earlier)
+    against = or_(y.c.time_ms < x.c.time_ms, and_(y.c.time_ms == x.c.time_ms, y.c.event_id < x.c.event_id))
+    if not also_left_out:
+        against = or_(y.c.grp != x.c.grp, y.c.forced, against)
     return and_(exposures(x, scope), ~exists().where(exposures(y, scope), y.c.user_id == x.c.user_id, against))
 
 
@@ -68,3 +82,8 @@ def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None
     )
     row = connection.execute(counts).one()
     return row[0], row[1], row[2]
+
+
+def day_of(time_ms: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The number of the day (UTC) since 1970."""
+    return cast(time_ms // DAY_MS, BigInteger)

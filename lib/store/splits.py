@@ -1,0 +1,27 @@
+"""The weights that an experiment had over time: without them a split that was changed would look like one that broke.
+
+Owns the table `weights`. Knows no statistic.
+"""
+
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, insert, select
+
+from lib.store.schema import weights
+from lib.tally import Weights
+
+
+def weights_over_time(connection: Connection, experiment: str) -> tuple[Weights, ...]:
+    """The shares that the experiment's groups had, oldest first."""
+    mine = select(weights).where(weights.c.experiment == experiment).order_by(weights.c.since_ms)
+    return tuple(Weights(row.since_ms, json.loads(row.shares)) for row in connection.execute(mine))
+
+
+def keep_weights(connection: Connection, experiment: str, shares: Mapping[str, float], time_ms: int) -> None:
+    """These are the shares from now on; nothing where they were so already."""
+    known = weights_over_time(connection, experiment)
+    if known and (known[-1].like(shares) or known[-1].since_ms >= time_ms):
+        return
+    row = {"experiment": experiment, "since_ms": time_ms, "shares": json.dumps(dict(shares))}
+    connection.execute(insert(weights), row)

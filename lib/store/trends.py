@@ -1,0 +1,65 @@
+"""What the Results page shows beside the readout: who came when, how long answers took, what testers say.
+
+One statement each, over the same units and answers that the readout counts. Days are UTC. Knows no formula.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, case, func, or_, select
+
+from lib.store.schema import answer, exposure, message
+from lib.store.units import answers_of, day_of, first
+from lib.tally import DAY_MS, Remark, Scope
+
+
+def exposed_per_day(connection: Connection, scope: Scope) -> list[tuple[int, str, int]]:
+    """(start of the day, group, units that met the experiment on it), of the units that count, in order."""
+    x = exposure.alias("x")
+    day = day_of(x.c.time_ms)
+    counted = select(day, x.c.grp, func.count()).where(first(x, scope)).group_by(day, x.c.grp).order_by(day, x.c.grp)
+    return [(int(row[0]) * DAY_MS, row[1], row[2]) for row in connection.execute(counted)]
+
+
+def response_times(connection: Connection, scope: Scope, edges: Sequence[float]) -> dict[str, list[int]]:
+    """By group: how many answers took less than the first edge, up to each next one, and longer than the last."""
+    x, a = exposure.alias("x"), answer.alias("a")
+    place = case(*((a.c.response_time < edge, number) for number, edge in enumerate(edges)), else_=len(edges))
+    counted = (
+        select(x.c.grp, place, func.count())
+        .join_from(x, a, answers_of(x, a, scope))
+        .where(first(x, scope), a.c.response_time.is_not(None))
+        .group_by(x.c.grp, place)
+    )
+    bins: dict[str, list[int]] = {}
+    for grp, number, count in connection.execute(counted):
+        bins.setdefault(grp, [0] * (len(edges) + 1))[number] = count
+    return dict(sorted(bins.items()))
+
+
+def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
+    """By group and reason: of how many answers dissatisfied testers gave it."""
+    x, a = exposure.alias("x"), answer.alias("a")
+    counted = (
+        select(x.c.grp, a.c.reason, func.count())
+        .join_from(x, a, answers_of(x, a, scope))
+        .where(first(x, scope), a.c.liked == 0, a.c.reason.is_not(None))
+        .group_by(x.c.grp, a.c.reason)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for grp, reason, count in connection.execute(counted):
+        found.setdefault(grp, {})[reason] = count
+    return found
+
+
+def remarks(connection: Connection, scope: Scope, limit: int = 50) -> list[Remark]:
+    """The last reasons and comments of dissatisfied testers, newest first."""
+    x, a = exposure.alias("x"), answer.alias("a")
+    said = (
+        select(a.c.rated_ms, x.c.grp, a.c.reason, message.c.comment, a.c.answer_id, a.c.conversation_id)
+        .join_from(a, x, answers_of(x, a, scope))
+        .outerjoin(message, message.c.answer_id == a.c.answer_id)
+        .where(first(x, scope), a.c.liked == 0, or_(a.c.reason.is_not(None), message.c.comment.is_not(None)))
+        .order_by(a.c.rated_ms.desc(), a.c.answer_id)
+        .limit(limit)
+    )
+    return [Remark(*row) for row in connection.execute(said)]

@@ -1,0 +1,184 @@
+"""The readout's SQL counts what plain counting counts, on SQLite and on PostgreSQL."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from sqlalchemy import insert
+
+from lib.definitions import METRICS as DEFINED
+from lib.readout import rank, span
+from lib.store.order import Joined, Labelled
+from lib.store.schema import event, outbox
+from lib.store.splits import keep_weights, weights_over_time
+from lib.store.sums import METRICS, delivery, only_simulated, tally
+from lib.tally import Delivery, Scope
+from tests import invented
+from tests.invented import EXPERIMENT, ORIGIN_MS, Line, answered, counted, exposed, plainly, rated, same
+from tests.postgres import Postgres
+
+SCOPE = Scope(EXPERIMENT)
+
+
+def by_unit(events: list[Line]) -> list[Line]:
+    """The same events with every answer under the group of its unit, as a store has them."""
+    units, *_ = invented.units_of(events, SCOPE)
+
+    def named(one: Line) -> Line:
+        group = units.get(one["user_id"], (one["metadata"].get("group"), 0))[0]
+        return {**one, "metadata": {**one["metadata"], "group": group}}
+
+    return [named(one) if one["name"] == "chat_completion" else one for one in events]
+
+
+def busy() -> list[Line]:
+    """Two groups of 30 units with different response times, one crossover, one forced unit."""
+    events = [exposed(f"x{unit}", f"u{unit}", "b" if unit % 2 else "control") for unit in range(60)]
+    events += [exposed("x60", "u59", "control", 5), exposed("x61", "u58", "control", 5, forced=True)]
+    for unit in range(60):
+        for turn in range(unit % 7 + 1):
+            name, seconds = f"{unit}-{turn}", 1 + unit % 5 + turn / 8
+            events.append(
+                answered(name, f"u{unit}", 3 + turn, response_time=seconds, group="b" if unit % 2 else "control")
+            )
+            if (unit + turn) % 3 == 0:
+                vote = "satisfaction" if (unit + turn) % 2 else "dissatisfaction"
+                events.append(rated(f"r{name}", name, f"u{unit}", 9, vote))
+    return events
+
+
+def test_every_metric_of_a_definition_has_its_sums() -> None:
+    assert tuple(METRICS) == DEFINED
+
+
+@given(invented.histories())
+@settings(max_examples=60, deadline=None)
+def test_any_history_is_counted_as_by_hand(events: list[Line]) -> None:
+    same(counted(events), plainly(events))
+
+
+@given(invented.histories())
+@settings(max_examples=30, deadline=None)
+def test_a_history_whose_answers_go_by_their_units_group_is_counted_as_by_hand(events: list[Line]) -> None:
+    tidy = by_unit(events)
+    same(counted(tidy), plainly(tidy))
+
+
+@given(invented.histories())
+@settings(max_examples=30, deadline=None)
+def test_a_part_of_the_time_is_counted_as_by_hand(events: list[Line]) -> None:
+    for scope in (replace(SCOPE, since_ms=ORIGIN_MS + 4), replace(SCOPE, until_ms=ORIGIN_MS + 8)):
+        same(counted(events, scope), plainly(events, scope))
+
+
+@given(invented.histories())
+@settings(max_examples=20, deadline=None)
+def test_simulated_events_are_counted_by_themselves(events: list[Line]) -> None:
+    scope = replace(SCOPE, simulated=True)
+    same(counted(events, scope), plainly(events, scope))
+
+
+@given(events=invented.histories())
+@settings(max_examples=8, deadline=None)
+def test_postgresql_counts_the_same(events: list[Line], postgres: Postgres) -> None:
+    with invented.stored(events, postgres.database()) as database:
+        same(tally(database.read, SCOPE, rank, span), plainly(events))
+
+
+def test_a_busy_history_is_counted_as_by_hand(database_url: str) -> None:
+    with invented.stored(busy(), database_url) as database:
+        same(tally(database.read, SCOPE, rank, span), plainly(busy()))
+
+
+def test_both_orders_of_response_times_agree(database_url: str) -> None:
+    with invented.stored(busy(), database_url) as database, database.read() as connection:
+        labelled, joined = Labelled(SCOPE, True), Joined(SCOPE)
+        sizes = labelled.sizes(connection)
+        places = {(grp, place) for grp, size in sizes.items() for place in range(1, size + 1)}
+        assert sizes == joined.sizes(connection)
+        assert labelled.at(connection, places, sizes) == joined.at(connection, places, sizes)
+
+
+def test_an_answer_in_the_millisecond_of_its_exposure_counts_and_one_before_does_not() -> None:
+    events = [exposed("x", "u", "b", 5), answered("early", "u", 4), answered("same", "u", 5)]
+    assert counted(events).sums["answers_per_user"]["b"].sx == 1
+
+
+def test_the_first_exposure_counts_and_not_the_first_line() -> None:
+    events = [exposed("x2", "u", "b", 5), exposed("x1", "u", "b", 2), answered("a", "u", 3)]
+    assert counted(events).sums["answers_per_user"]["b"].sx == 1
+
+
+def test_of_two_ratings_in_one_moment_the_later_event_id_holds() -> None:
+    events = [exposed("x", "u", "b"), answered("a", "u")]
+    votes = [rated("r2", "a", "u", 3, "dissatisfaction"), rated("r1", "a", "u", 3, "satisfaction")]
+    assert counted(events + votes).sums["satisfaction"]["b"][1:3] == (0, 1)
+
+
+def test_a_rating_that_was_taken_back_is_none() -> None:
+    events = [exposed("x", "u", "b"), answered("a", "u"), rated("r1", "a", "u", 3)]
+    assert counted([*events, rated("r2", "a", "u", 4, "rating_withdrawn")]).sums["rating_rate"]["b"][1:3] == (0, 1)
+
+
+def test_an_answer_that_met_a_budget_is_none_and_one_that_broke_is_an_error() -> None:
+    reasons = ["limited", "error", "interrupted", "stopped", "refusal"]
+    events = [answered(reason, "u", 1, reason, cost_usd=1.0, completion_tokens=3) for reason in reasons]
+    found = counted([exposed("x", "u", "b"), *events]).sums
+    assert found["error_rate"]["b"][1:3] == (2, 4)
+    assert found["cost_per_answer"]["b"][1:3] == (2, 2)
+    assert found["completion_tokens"]["b"][1:3] == (6, 2)
+
+
+def test_a_unit_that_is_forced_and_met_two_groups_is_told_as_forced() -> None:
+    events = [exposed("x1", "u", "b"), exposed("x2", "u", "control", 1), exposed("x3", "u", "b", 2, forced=True)]
+    found = counted(events)
+    assert (found.forced, found.crossover, found.sums["answers_per_user"]) == (1, 0, {})
+
+
+def test_an_exposure_without_a_group_counts_for_nothing() -> None:
+    events = [exposed("x1", "u", None, 0, forced=True), exposed("x2", "u", "b", 3), answered("a", "u", 2)]
+    found = counted(events)
+    assert (found.forced, found.crossover) == (0, 0)
+    assert found.sums["answers_per_user"]["b"][:2] == (1, 0)
+
+
+def test_nothing_at_all_is_an_empty_tally(database_url: str) -> None:
+    with invented.stored([], database_url) as database:
+        found = tally(database.read, SCOPE, rank, span)
+    assert (found.forced, found.crossover, found.first_ms) == (0, 0, None)
+    assert set(found.sums) == set(DEFINED)
+    assert not any(found.sums.values()) and not any(found.quantiles.values())
+
+
+def test_delivery_counts_real_events_only(database_url: str) -> None:
+    row = {"name": "copied", "time_ms": 1, "user_id": "u", "metadata": "{}", "ids": "{}"}
+    told = [
+        row | {"event_id": "1", "simulated": False, "acknowledged_ms": 5},
+        row | {"event_id": "2", "simulated": False, "acknowledged_ms": None},
+        row | {"event_id": "3", "simulated": True, "acknowledged_ms": None},
+    ]
+    waiting = {"event_id": "2", "created_ms": 1, "due_ms": 1, "attempts": 0}
+    with invented.stored([], database_url) as database:
+        with database.begin() as connection:
+            connection.execute(insert(event), told)
+            connection.execute(insert(outbox), waiting)
+        with database.read() as connection:
+            assert delivery(connection, SCOPE) == Delivery(2, 1, 1)
+            assert delivery(connection, replace(SCOPE, simulated=True)) == Delivery(1, 0, 0)
+
+
+@pytest.mark.parametrize(("marks", "only"), [([], False), ([True], True), ([False], False), ([True, False], False)])
+def test_an_experiment_is_simulated_when_all_its_exposures_are(marks: list[bool], only: bool) -> None:
+    events = [exposed(f"x{number}", "u", "b", simulated=mark) for number, mark in enumerate(marks)]
+    with invented.imported(invented.encoded(events)) as found, found.read() as connection:
+        assert only_simulated(connection, EXPERIMENT) is only
+
+
+def test_weights_are_kept_once_until_they_change(database_url: str) -> None:
+    with invented.stored([], database_url) as database:
+        for time_ms, share in ((3, 0.5), (5, 0.5), (9, 0.7), (12, 0.7)):
+            with database.begin() as connection:
+                keep_weights(connection, EXPERIMENT, {"a": share, "b": 1 - share}, time_ms)
+        with database.read() as connection:
+            assert [one.since_ms for one in weights_over_time(connection, EXPERIMENT)] == [3, 9]
+            assert weights_over_time(connection, "another") == ()
