@@ -21,6 +21,8 @@ log = logging.getLogger("parley.delivery")
 
 BATCH = 500
 """Events that are handed over at once: the SDK drops what its own queue cannot hold."""
+SMALLEST = 10
+"""Down to so few while requests fail: what was taken but not acknowledged goes out again, and should be little."""
 LEASE_S = 15.0
 """How long nobody else gets what is being handed over, renewed while that lasts; after a crash it is the wait."""
 ANSWER_S = 12.0
@@ -33,7 +35,7 @@ HANGING = 3
 """Requests without an end that are put up with; while there are more, nothing is handed over."""
 IDLE_S = 1.0
 """How often the outbox is looked into."""
-PAUSE_S = (0.5, 10.0)
+PAUSE_S = (0.25, 10.0)
 """First and longest pause while Statsig takes nothing. The longest is what recovery may cost at most."""
 REFUSED_S = (2.0, 60.0)
 """First and longest delay of an event that Statsig refuses while it takes others."""
@@ -73,7 +75,7 @@ class Delivery:
         self._answer = ""  # why the last batch was not taken
         self._flushing: list[threading.Thread] = []
         self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
-        self._failures = 0
+        self._failures, self._size = 0, BATCH
         self._stop, self._until = threading.Event(), math.inf
         sender.on_flushed(self._flushed)
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -104,7 +106,7 @@ class Delivery:
         self._flushing = [thread for thread in self._flushing if thread.is_alive()]
         if self._sender.server is None or len(self._flushing) >= HANGING:
             return IDLE_S
-        events = self._outbox.lease(BATCH, LEASE_S)
+        events = self._outbox.lease(self._size, LEASE_S)
         if not events:
             return IDLE_S
         self._held, self._renewed = {event.event_id for event in events}, time.monotonic()
@@ -125,6 +127,7 @@ class Delivery:
         while parts and time.monotonic() < deadline:
             part = parts.pop()
             outcome = self._send(part)
+            self._size = min(BATCH, 2 * self._size) if outcome == "taken" else max(SMALLEST, self._size // 4)
             rest = [event for event in part if event.event_id in self._left]
             streak = 0 if len(rest) < len(part) else streak + 1
             if outcome == "refused" and streak >= STREAK and len(rest) > 1:
