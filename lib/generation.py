@@ -8,8 +8,8 @@ to write to.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,7 +22,7 @@ PARTIAL_EVERY = 1.0
 AT_ONCE = 4
 """Answers of one visitor that run at the same time; a further one waits for its turn."""
 GRACE = 5.0
-"""Seconds within which somebody must have looked at an answer that ended unfollowed, or its page was left."""
+"""Seconds within which somebody must have seen an answer that ended, or its page was left while it ran."""
 
 
 class Stream(Protocol):
@@ -51,10 +51,10 @@ class Answer:
         self.completion: Completion | None = None
         self.receipt: Receipt | None = None
         self.ended_ms = 0
-        self.followed = False  # whether anybody ever saw it end, or came back to it
+        self.seen = False
+        """Whether somebody was there when it had ended. Whoever follows says so: a follower may outlive its reader."""
         self._pieces: list[str] = []
         self._news = threading.Condition()
-        self._followers = 0
         self._cancel: Callable[[], object] = lambda: None
 
     @property
@@ -62,13 +62,10 @@ class Answer:
         """Everything that has arrived so far."""
         return "".join(self._pieces)
 
-    @contextmanager
-    def follow(self) -> Iterator[Callable[[float, float], str | None]]:
-        """While the block lasts, somebody looks at this answer.
-
-        Gives a function that waits at most so many seconds and returns the text that is new ("" if none), or None when
-        the answer has ended and all of it was returned. It leaves so many seconds (its second argument) between two
-        pieces, but never makes the last one wait.
+    def follow(self) -> Callable[[float, float], str | None]:
+        """A function that waits at most so many seconds and returns the text that is new ("" if none), or None when the
+        answer has ended and all of it was returned. It leaves so many seconds (its second argument) between two pieces,
+        but never makes the last one wait.
         """
         seen = 0
 
@@ -82,14 +79,7 @@ class Answer:
             seen += len(pieces)
             return None if ended and not pieces else "".join(pieces)
 
-        with self._news:
-            self._followers += 1
-        try:
-            yield news
-        finally:
-            with self._news:
-                self._followers -= 1
-                self.followed |= self.completion is not None
+        return news
 
     def stop(self) -> None:
         """End it now. What has arrived is kept; the connection is closed in the background."""
@@ -103,7 +93,6 @@ class Answer:
     def _end(self, completion: Completion, receipt: Receipt) -> None:
         with self._news:
             self.completion, self.receipt, self.ended_ms = completion, receipt, now_ms()
-            self.followed = self._followers > 0
             self._news.notify_all()
 
 
@@ -227,5 +216,6 @@ class Generations:
         self._answers.pop(answer.question.answer_id, None)
         if not any(other.visitor_id == answer.visitor_id for other in list(self._answers.values())):
             self._turns.pop(answer.visitor_id, None)
-        if not answer.followed and answer.completion and answer.completion.finish_reason != "stopped":
+        left = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
+        if left and not self._closing:
             self._journal.abandoned(answer.question)

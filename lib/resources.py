@@ -8,6 +8,8 @@ import logging
 import threading
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from lib.access import LOCAL_HEADER, Access
 from lib.app import App
@@ -113,6 +115,14 @@ def _visitor(settings: Settings) -> Visitor:
         user_id = _access().account(f"{st.user.get('iss')} {st.user.get('sub')}")
     custom = {"locale": st.context.locale, "timezone": st.context.timezone}
     return Visitor(visitor_id, user_id, visitor_id, session_id, {k: v for k, v in custom.items() if v})
+
+
+def connected() -> bool:
+    """Whether a browser still shows this session: for two minutes after a tab was closed its script goes on without."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return True
+    return runtime.get_instance().is_active_session(context.session_id)
 
 
 def operator() -> bool:

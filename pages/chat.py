@@ -108,6 +108,8 @@ else:
     for turn in turns[first:-1]:
         draw(turn, last=False, outdated=turn is turns[-2])
     if not turns[-1].running:
+        if ended := app.conversations.answer(turns[-1]):
+            ended.seen = True
         draw(turns[-1], last=True)
     else:
         stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)

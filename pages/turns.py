@@ -168,18 +168,19 @@ def follow(answer: Answer) -> None:
     """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
     growing, slot = Blocks(), st.empty()
     slot.markdown(":shimmer[Thinking]")
-    with answer.follow() as news:
-        while (text := news(0.1, PACE)) is not None:
-            _ = "on_page" in st.session_state
-            if not text:
-                continue
-            for block in growing.feed(text):
-                slot.markdown(safe(block))
-                slot = st.empty()
-            if growing.open.strip():
-                slot.markdown(safe(growing.open))
+    news = answer.follow()
+    while (text := news(0.1, PACE)) is not None:
+        _ = "on_page" in st.session_state
+        if not text:
+            continue
+        for block in growing.feed(text):
+            slot.markdown(safe(block))
+            slot = st.empty()
+        if growing.open.strip():
+            slot.markdown(safe(growing.open))
     if not growing.open.strip():
         slot.empty()
+    answer.seen |= resources.connected()
 
 
 def follow_record(turn: Turn) -> None:
