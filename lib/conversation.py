@@ -4,6 +4,7 @@ Owns the order of one question's path: assignment, exposure, generation, record.
 none of their insides; pages hold the `Conversation` values that it gives and hand them back.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import MutableSet
@@ -39,6 +40,8 @@ from lib.store import Store
 
 TURNS_LOADED = 60
 """Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
+log = logging.getLogger("parley.conversation")
+
 REMEMBERED = 2_000
 """Conversations whose latest answer is known, and answers whose text is held where none is stored."""
 
@@ -79,6 +82,7 @@ class Conversations:
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
+        self._told: set[tuple[str, str | None, str]] = set()
         self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
 
     def fresh(self, conversation: Conversation) -> Conversation:
@@ -111,7 +115,7 @@ class Conversations:
         self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Question | None
     ) -> tuple[Conversation, Answer]:
         assignment = conversation.assignment
-        parameters = check_parameters(assignment.parameters, assignment.defaults, self._model)
+        parameters = self._parameters(assignment)
         turn = replaced.turn if replaced else (conversation.turns[-1].turn + 1 if conversation.turns else 1)
         question = Question(
             new_id(), conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
@@ -134,6 +138,17 @@ class Conversations:
             self._texts.question(question.answer_id, prompt)
         new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
         return replace(conversation, turns=(*conversation.turns, new)), answer
+
+    def _parameters(self, assignment: Assignment) -> Parameters:
+        """What the group is served, checked; a definition with a bad value is told once."""
+        parameters = check_parameters(assignment.parameters, assignment.defaults, self._model)
+        if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
+            self._told.add(told)
+            log.warning(
+                "a parameter is not valid and is not sent: see the experiment's definition",
+                extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},
+            )
+        return parameters
 
     def _stream(self, conversation: Conversation, prompt: str, parameters: Parameters) -> Stream:
         said = [*((turn.question, turn.answer) for turn in conversation.turns), (prompt, None)]

@@ -13,6 +13,7 @@ _REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:\s*\S", re.MULTILINE)
 _CODE = re.compile(
     r"(^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\2[`~]*\s*?$|\Z)|(`+)(?!`).+?(?<!`)\3(?!`))", re.M | re.S
 )
+_TABLE = re.compile(r"^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$", re.MULTILINE)
 _IMAGE = re.compile(r"!\[([^\]\n]*)\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])")
 _IMAGE_SHORT = re.compile(r"!\[([^\]\n]+)\](?![\[(])")
 _HTML_IMAGE = re.compile(r"<(?=/?(?:img|video|audio|source|iframe|object|embed|link|svg)\b)", re.I)
@@ -78,6 +79,15 @@ def blocks(text: str) -> list[str]:
     growing = Blocks()
     closed = growing.feed(text)
     return [*closed, growing.open] if growing.open.strip() else closed
+
+
+def has_table(block: str) -> bool:
+    """Whether there is a table in it, which may be wider than the page.
+
+    >>> has_table("| a | b |\\n|---|:-:|\\n| 1 | 2 |"), has_table("a | b")
+    (True, False)
+    """
+    return "|" in block and _TABLE.search(block) is not None
 
 
 def safe(block: str) -> str:

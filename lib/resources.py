@@ -10,10 +10,12 @@ import threading
 import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lib.access import LOCAL_HEADER, Access
 from lib.app import App
 from lib.events import Visitor, new_id
+from lib.invitations import Refusal
 from lib.settings import Settings
 from lib.store import StoreError
 
@@ -23,6 +25,8 @@ WAIT_S = 10.0
 """How long a page waits for a start that is under way."""
 RETRY_S = 2.0
 """Between two attempts to open a store that cannot be used."""
+SESSIONS = 20_000
+"""Sessions whose browser is known; of one that is not, nobody can take over what it had on its page."""
 
 
 class Unready(Exception):
@@ -108,13 +112,49 @@ def visitor() -> Visitor:
 
 
 def _visitor(settings: Settings) -> Visitor:
-    session_id = new_id()
-    visitor_id = _access().visitor(st.context.cookies.to_dict()) or session_id
-    user_id = session_id if settings.unit == "session" else visitor_id
-    if settings.unit == "account" and st.user.get("is_logged_in"):
-        user_id = _access().account(f"{st.user.get('iss')} {st.user.get('sub')}")
-    custom = {"locale": st.context.locale, "timezone": st.context.timezone}
-    return Visitor(visitor_id, user_id, visitor_id, session_id, {k: v for k, v in custom.items() if v})
+    session_id, cookies = new_id(), st.context.cookies.to_dict()
+    cookie = _access().visitor(cookies)
+    _remember(cookie)
+    browser = cookie or session_id
+    account = _access().account(f"{st.user.get('iss')} {st.user.get('sub')}") if signed_in() else None
+    user_id = {"session": session_id, "visitor": browser, "account": account or browser}[settings.unit]
+    invitation = _access().guest(cookies) if settings.access == "invite" else None
+    custom = {"locale": st.context.locale, "timezone": st.context.timezone, "invitation": invitation}
+    return Visitor(account or browser, user_id, browser, session_id, {k: v for k, v in custom.items() if v})
+
+
+def signed_in() -> bool:
+    """Whether this session has an account."""
+    return bool(st.user.get("is_logged_in"))
+
+
+_browsers: dict[str, str | None] = {}
+
+
+def _remember(cookie: str | None) -> None:
+    """Which browser this session belongs to."""
+    if context := get_script_run_ctx():
+        _browsers[context.session_id] = cookie
+    while len(_browsers) > SESSIONS:
+        _browsers.pop(next(iter(_browsers)), None)
+
+
+def may_resume(session_id: str, cookie: str | None) -> bool:
+    """Whether a connection with this visitor's cookie may go on with a session: Streamlit itself asks for its id only."""
+    return _browsers.get(session_id, "") == cookie
+
+
+def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
+    """Why a visitor could not come in by this invitation now. Raises Unready."""
+    try:
+        return app(0).store.may_enter(invitation_id, visitor_id)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+
+
+def host_allowed(host: str | None) -> bool:
+    """Whether Parley answers under this name: what Streamlit asks of websockets, for pages too."""
+    return is_host_allowed(host)
 
 
 def connected() -> bool:
@@ -128,12 +168,25 @@ def connected() -> bool:
 def operator() -> bool:
     """Whether this session may see what is for operators; decided once for a session."""
     if "operator" not in st.session_state:
-        st.session_state.operator = _access().operator(
-            local=st.context.headers.get(LOCAL_HEADER) == "1",
-            cookies=st.context.cookies.to_dict(),
-            email=str(st.user.get("email") or "") if st.user.get("is_logged_in") else None,
-        )
+        st.session_state.operator = _is_operator(local=st.context.headers.get(LOCAL_HEADER) == "1")
     return bool(st.session_state.operator)
+
+
+def proven_operator() -> bool:
+    """Whether it is one by an email or the token, and not because it runs on this machine alone."""
+    if "proven_operator" not in st.session_state:
+        st.session_state.proven_operator = _is_operator(local=False)
+    return bool(st.session_state.proven_operator)
+
+
+def _is_operator(local: bool) -> bool:
+    verified = signed_in() and st.user.get("email_verified", True) in (True, "true")
+    return _access().operator(
+        local=local,
+        cookies=st.context.cookies.to_dict(),
+        email=str(st.user.get("email") or "") if verified else None,
+        authorization=st.context.headers.get("Authorization"),
+    )
 
 
 def _access() -> Access:

@@ -43,7 +43,7 @@ def draw_sidebar() -> None:
 
 def _draw_entry(page: OnPage, conversation: Conversation) -> None:
     current = page.conversation is not None and page.conversation.id == conversation.id
-    with st.container(horizontal=True, gap=None, vertical_alignment="center"):
+    with st.container(horizontal=True, wrap=False, gap=None, vertical_alignment="center"):
         st.button(
             conversation.title or "A conversation", type="secondary" if current else "tertiary", width="stretch",
             wrap=False, key=f"open_{conversation.id}", on_click=_open, args=(page, conversation.id),

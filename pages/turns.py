@@ -10,7 +10,7 @@ from lib import resources
 from lib.access import check_prompt, clean_text
 from lib.events import REASONS, Rating, Turn
 from lib.generation import Answer
-from lib.markdown import Blocks, blocks, safe
+from lib.markdown import Blocks, blocks, has_table, safe
 from pages.state import on_page
 
 PACE = 0.04
@@ -23,6 +23,24 @@ REASON_WORDS = {
     "wrong": "Wrong", "incomplete": "Incomplete", "too_long": "Too long", "too_slow": "Too slow",
     "off_tone": "Off tone", "unsafe": "Unsafe", "other": "Something else",
 }  # fmt: skip
+DETAILS = (
+    ("group", "Group", "{}"),
+    ("model", "Model", "{}"),
+    ("served_model", "Answered by", "{}"),
+    ("time_to_first_token", "First token", "{:.2f} s"),
+    ("response_time", "Whole answer", "{:.2f} s"),
+    ("prompt_tokens", "Prompt", "{:,} tokens"),
+    ("completion_tokens", "Answer", "{:,} tokens"),
+    ("usage_source", "Counted by", "{}"),
+    ("tokens_per_second", "Speed", "{:.0f} tokens/s"),
+    ("cost_usd", "Cost", "${:.6f}"),
+    ("finish_reason", "Ended", "{}"),
+    ("error", "Error", "{}"),
+    ("retries", "Retries", "{}"),
+    ("dropped_parameters", "Refused by the model", "{}"),
+    ("parameter_error", "Not valid, not sent", "{}"),
+)
+"""What an operator sees of an answer: the fact, its label, how it is written."""
 ENDS = {
     "length": "Cut off at the length limit.",
     "content_filter": "Cut off by the model's content filter.",
@@ -38,13 +56,20 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
     draw_question(turn)
     with answer_place():
         for block in blocks(turn.answer or ""):
-            st.markdown(safe(block))
+            _draw_block(st, block)
         draw_end(turn, last, outdated)
 
 
 def answer_place() -> DeltaGenerator:
     """Where an answer goes."""
     return st.chat_message("assistant", avatar=":material/forum:")
+
+
+def _draw_block(place: DeltaGenerator, block: str) -> None:
+    """A part of an answer. A table that is too wide scrolls by itself, not the page."""
+    if has_table(block):
+        place = place.container(horizontal=True, wrap=False)
+    place.markdown(safe(block))
 
 
 def draw_question(turn: Turn) -> None:
@@ -159,9 +184,10 @@ def draw_receipt(answer_id: str) -> None:
 def _draw_details(turn: Turn) -> None:
     """For operators: what testers do not see."""
     assignment = on_page().conversation.assignment
+    known = {"group": assignment.group or "not taking part", "model": turn.model} | dict(turn.facts)
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
-        facts = {"group": assignment.group or "not taking part", "model": turn.model} | dict(turn.facts)
-        st.markdown("\n".join(f"- {name}: `{value}`" for name, value in facts.items()))
+        rows = [f"| {label} | {shape.format(known[name])} |" for name, label, shape in DETAILS if name in known]
+        st.markdown("\n".join(["| | |", "|---|---|", *rows]))
 
 
 def follow(answer: Answer) -> None:
@@ -174,10 +200,10 @@ def follow(answer: Answer) -> None:
         if not text:
             continue
         for block in growing.feed(text):
-            slot.markdown(safe(block))
+            _draw_block(slot, block)
             slot = st.empty()
         if growing.open.strip():
-            slot.markdown(safe(growing.open))
+            _draw_block(slot, growing.open)
     if not growing.open.strip():
         slot.empty()
     answer.seen |= resources.connected()
@@ -196,7 +222,7 @@ def follow_record(turn: Turn) -> None:
         turn = page.conversation.turns[-1]
     slot.empty()
     for block in blocks(turn.answer or ""):
-        st.markdown(safe(block))
+        _draw_block(st, block)
 
 
 def send(prompt: str) -> None:
