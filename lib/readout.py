@@ -4,7 +4,7 @@ Owns what each metric is, which verdict holds, and the shape of the JSON. The fo
 `wording`. Knows neither SQL nor a page, and is handed everything as values.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
 from itertools import pairwise
@@ -14,7 +14,7 @@ from lib.analysis import ALPHA, Comparison, Estimate, Split, Sums, compare, esti
 from lib.analysis import rank as rank  # handed to the store, as `span` is
 from lib.analysis import split as split_of
 from lib.definitions import METRICS, Definition, Effect
-from lib.tally import QUANTILES, Delivery, Quantile, Scope, Tally, UnitSums
+from lib.tally import QUANTILES, Delivery, Quantile, Scope, Snapshot, Tally, UnitSums
 
 Verdict = Literal["broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet"]
 Guardrail = Literal["harmed", "safe", "not_ruled_out", "broken", "not_enough_data"]
@@ -130,7 +130,7 @@ def read(tally: Tally, definition: Definition, as_of_ms: int | None) -> Readout:
     changed_ms = _weights_changed(tally, definition, as_of_ms)
     split = Split(None, len(names) - 1, None) if changed_ms is not None else split_of(counts, definition.shares)
     refusal = _refusal(split, share, changed_ms)
-    judge = _Judge(definition, ALPHA / max(len(names) - 1, 1), refusal)
+    judge = _Judge(definition, _alpha(definition), refusal)
     metrics = {name: judge.metric(name, tally.sums.get(name, {})) for name in METRICS}
     quantiles = {name: judge.quantile(p, tally.quantiles.get(name, {})) for name, p in QUANTILES.items()}
     said = {versus.verdict for versus in metrics[definition.primary].versus.values()}
@@ -141,6 +141,17 @@ def read(tally: Tally, definition: Definition, as_of_ms: int | None) -> Readout:
         definition.shares, tally.forced, tally.crossover, share, unknown, changed_ms, metrics, quantiles,
         tally.delivery, as_of_ms, tally.scope.simulated,
     )  # fmt: skip
+
+
+def over_time(days: Iterable[Snapshot], definition: Definition) -> list[tuple[int, Metric]]:
+    """(end of the day, the primary metric as a readout told it then), whatever is to be said of the split."""
+    judge = _Judge(definition, _alpha(definition), None)
+    return [(day.until_ms, judge.metric(definition.primary, day.sums)) for day in days]
+
+
+def _alpha(definition: Definition) -> float:
+    """The chance of a wrong difference that one comparison may have."""
+    return ALPHA / max(len(definition.groups) - 1, 1)
 
 
 def _refusal(split: Split, crossover_share: float | None, changed_ms: int | None) -> Verdict | None:

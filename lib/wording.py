@@ -5,6 +5,7 @@ of all experiments. Knows the readout's values; computes no statistic.
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -182,10 +183,25 @@ def figures(metric: str, low: float, high: float, *others: float) -> list[str]:
     >>> figures("response_time", -0.2688, 0.4016, 0.0664)
     ['−0.27', '+0.40', '+0.07']
     """
+    return _told(metric, low, high, others, _signed)
+
+
+def levels(metric: str, low: float, high: float, *others: float) -> list[str]:
+    """The same of a group's own values, which have no sign.
+
+    >>> levels("satisfaction", 0.634, 0.702, 0.669), levels("cost_per_answer", 0.000254, 0.000262, 0.000258)
+    (['63.4', '70.2', '66.9'], ['0.0002540', '0.0002620', '0.0002580'])
+    """
+    return _told(metric, low, high, others, lambda value, digits: f"{value:,.{digits}f}")
+
+
+def _told(
+    metric: str, low: float, high: float, others: Iterable[float], tell: Callable[[float, int], str]
+) -> list[str]:
     scale = WORDS[metric].scale
     width = abs(high - low) * scale
     digits = max(0, -math.floor(math.log10(width / 10))) if width > 0 else 2
-    return [_signed(value * scale, digits) for value in (low, high, *others)]
+    return [tell(value * scale, digits) for value in (low, high, *others)]
 
 
 def _signed(value: float, digits: int) -> str:

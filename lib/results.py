@@ -1,0 +1,83 @@
+"""What the Results page shows, gathered from the store in one go.
+
+Owns which questions belong to that page, and what a reader may narrow them to. Knows no page; the analysis is
+`readout`, the counting is `store`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lib.definitions import Definition
+from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span
+from lib.store.snapshots import snapshots
+from lib.store.sums import Read, only_simulated, tally
+from lib.store.trends import exposed_per_day, reasons, remarks, response_times
+from lib.tally import DAY_MS, Remark, Scope
+
+EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
+"""Response times are counted between these, in seconds: twelve to a decade, from 50 ms to five minutes."""
+PACE_DAYS = 7
+"""Over how many days the pace of new users is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a reader narrowed the page to: exposures from `since_ms` on, everything before `until_ms`."""
+
+    experiment: str
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One look at an experiment. `history` has the primary metric as of the end of each day, the last day as of now;
+    `exposed` (start of the day, group, units); `times` counts answers by group between `EDGES`."""
+
+    readout: Readout
+    history: Sequence[tuple[int, Metric]]
+    exposed: Sequence[tuple[int, str, int]]
+    times: Mapping[str, Sequence[int]]
+    reasons: Mapping[str, Mapping[str, int]]
+    remarks: Sequence[Remark]
+    pace: float | None
+    as_of_ms: int
+
+
+def gather(read_from: Read, definition: Definition, window: Window, now_ms: int) -> Results:
+    """Ask the store everything. Raises StoreError."""
+    as_of_ms = min(window.until_ms or now_ms, now_ms)
+    with read_from() as connection:
+        simulated = only_simulated(connection, definition.name)
+    scope = _narrowed(scope_of(definition, simulated=simulated), window)
+    counted = tally(read_from, scope, rank, span)
+    with read_from() as connection:
+        days = [
+            replace(day, until_ms=min(day.until_ms, as_of_ms))
+            for day in snapshots(connection, scope, definition.primary)
+        ]
+        exposed = exposed_per_day(connection, scope)
+        return Results(
+            read(counted, definition, as_of_ms), over_time(days, definition), exposed,
+            response_times(connection, scope, EDGES), reasons(connection, scope), remarks(connection, scope),
+            None if simulated else pace(exposed, as_of_ms), as_of_ms,
+        )  # fmt: skip
+
+
+def _narrowed(scope: Scope, window: Window) -> Scope:
+    starts = [one for one in (scope.since_ms, window.since_ms) if one is not None]
+    return replace(scope, since_ms=max(starts, default=None), until_ms=window.until_ms)
+
+
+def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> float | None:
+    """New users a day over the last week, or since the first of them; None where nobody came.
+
+    >>> pace([(0, "A", 30), (86_400_000, "B", 10)], 2 * 86_400_000), pace([(0, "A", 30)], 9 * 86_400_000)
+    (20.0, None)
+    """
+    since = as_of_ms - PACE_DAYS * DAY_MS
+    users = sum(n for day, _, n in exposed if day >= since)
+    if not users:
+        return None
+    first = max(min(day for day, *_ in exposed), since)
+    return users / max((as_of_ms - first) / DAY_MS, 1.0)
