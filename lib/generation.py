@@ -211,8 +211,9 @@ class Generations:
 
     async def _forget(self, answer: Answer, turn: asyncio.Semaphore) -> None:
         """Keep an ended answer for whoever comes back to it; then see whether anybody did."""
-        with suppress(asyncio.CancelledError):  # the process ends
-            await asyncio.sleep(GRACE)
+        if not self._closing:
+            with suppress(asyncio.CancelledError):  # the process ends
+                await asyncio.sleep(GRACE)
         self._answers.pop(answer.question.answer_id, None)
         if not any(other.visitor_id == answer.visitor_id for other in list(self._answers.values())):
             self._turns.pop(answer.visitor_id, None)

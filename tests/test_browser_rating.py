@@ -1,4 +1,4 @@
-"""Thumbs, reasons and the clipboard, in a real browser: given at any time, kept, shown again, told as the contract says."""
+"""Thumbs, reasons and the clipboard in a real browser: given at any time, kept, shown again, told as events."""
 
 from typing import Any
 

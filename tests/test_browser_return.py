@@ -1,0 +1,316 @@
+"""Nothing on the page is lost with the page: reloads, tabs, cuts, restarts, and the list of earlier conversations."""
+
+import re
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from lib import generation
+from tests import openai_server as openai
+from tests import running
+from tests.cable import cable
+from tests.chat import Chat, Record, tab, visit, wait_for
+from tests.openai_server import DONE, Gate, Pause, finish, stream, usage
+
+pytestmark = pytest.mark.browser
+
+
+def gated(gate: Gate) -> openai.Reply:
+    """An answer that the test lets go on."""
+    return stream("The first half", gate, " and the second.", finish(), usage(10, 6), DONE)
+
+
+WHOLE = "The first half and the second."
+
+
+def connected(app: running.Running) -> int:
+    """How many pages the app knows to be open, by Streamlit's own count."""
+    with urllib.request.urlopen(app.url + "/_stcore/metrics") as answer:
+        return int(re.findall(r"^active_sessions (\d+)", answer.read().decode(), re.MULTILINE)[0])
+
+
+def values(record: Record, conversation_id: str) -> list[object]:
+    """How the answers of a conversation ended."""
+    return [event["value"] for event in record.events(conversation_id, "chat_completion")]
+
+
+# While an answer runs
+
+
+def test_a_reload_finds_the_running_answer_where_it_is(chat: Chat, model: openai.Server, record: Record) -> None:
+    gate = Gate()
+    model.script(gated(gate))
+    chat.send("Question")
+    expect(chat.answer).to_contain_text("The first half")
+    chat.page.reload()
+    expect(chat.answer).to_contain_text("The first half")
+    expect(chat.stop).to_have_count(1)
+    assert chat.state() == "running"
+    gate.open()
+    expect(chat.answer).to_contain_text(WHOLE)
+    chat.idle()
+    expect(chat.messages).to_have_count(2)
+    assert len(model.requests) == 1
+    assert record.names(chat.conversation_id) == ["chat_completion"]
+
+
+def test_a_second_tab_follows_the_same_answer_and_can_stop_it(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("The first half", openai.HANG))
+    chat.send("Question")
+    expect(chat.answer).to_contain_text("The first half")
+    with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
+        expect(other.answer).to_contain_text("The first half")
+        expect(other.stop).to_have_count(1)
+        other.stop.click()
+        expect(other.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    chat.idle(1000)
+    assert len(model.requests) == 1
+
+
+def test_another_conversation_and_back_finds_the_answer(chat: Chat, model: openai.Server, record: Record) -> None:
+    gate = Gate()
+    model.script(gated(gate), openai.answer("Another answer."))
+    chat.send("Question")
+    expect(chat.answer).to_contain_text("The first half")
+    first = chat.conversation_id
+    chat.button("New conversation").click()
+    expect(chat.messages).to_have_count(0)
+    chat.idle()
+    expect(chat.stop).to_have_count(0)
+    chat.ask("Another question")
+    expect(chat.answer).to_contain_text("Another answer.")
+    chat.page.get_by_role("button", name="Question", exact=True).click()
+    expect(chat.answer).to_contain_text("The first half")
+    expect(chat.stop).to_have_count(1)
+    gate.open()
+    expect(chat.answer).to_contain_text(WHOLE)
+    chat.idle()
+    assert chat.conversation_id == first
+    assert len(model.requests) == 2
+    assert record.names(first) == ["chat_completion"]
+
+
+def test_the_answer_of_a_closed_tab_is_whole_and_counts_as_abandoned(
+    chat: Chat, model: openai.Server, record: Record
+) -> None:
+    gate = Gate()
+    model.script(gated(gate))
+    with tab(chat.page.context, chat.app) as other:
+        other.send("Question")
+        expect(other.answer).to_contain_text("The first half")
+        conversation_id = other.conversation_id
+    wait_for(lambda: connected(chat.app) == 1)
+    gate.open()
+    wait_for(lambda: values(record, conversation_id) == ["stop"])
+    wait_for(lambda: record.names(conversation_id)[1:] == ["abandoned"], generation.GRACE + 5)
+    chat.open(f"/?c={conversation_id}")
+    expect(chat.answer).to_contain_text(WHOLE)
+    assert len(model.requests) == 1
+    completed, abandoned = record.events(conversation_id)
+    assert abandoned["value"] == 1
+    assert abandoned["metadata"]["answer_id"] == completed["metadata"]["answer_id"]
+
+
+def test_a_network_that_is_gone_for_three_seconds_costs_nothing(
+    browser: Browser, chat_app: running.Running, model: openai.Server, record: Record
+) -> None:
+    model.forget()
+    model.script(openai.answer(" ".join(f"w{number}" for number in range(60)), pace=0.1))
+    with cable(chat_app.url) as wire, browser.new_context() as context:
+        chat = Chat(context.new_page(), replace(chat_app, url=wire.url))  # its console will complain, rightly
+        chat.open()
+        chat.send("Question")
+        expect(chat.answer).to_contain_text("w5 ")
+        wire.pull()
+        time.sleep(3)
+        wire.plug()
+        expect(chat.answer).to_contain_text("w59", timeout=20_000)
+        expect(chat.answer).to_contain_text(" ".join(f"w{number}" for number in range(60)))
+        chat.idle()
+        expect(chat.messages).to_have_count(2)
+        expect(chat.feedback).to_have_count(1)
+        chat.thumb(up=True).click()
+        wait_for(lambda: len(record.names(chat.conversation_id)) == 2)
+        assert record.names(chat.conversation_id) == ["chat_completion", "satisfaction"]
+    assert len(model.requests) == 1
+
+
+def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, model: openai.Server) -> None:
+    chat.ask("First")
+    with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
+        other.ask("From the other tab")
+    chat.send("Third")
+    expect(chat.feedback).to_have_count(3)
+    said = [message["content"] for message in model.requests[-1].body["messages"] if message["role"] == "user"]
+    assert said == ["First", "From the other tab", "Third"]
+
+
+# The list of conversations
+
+
+def test_earlier_conversations_are_listed_and_open(chat: Chat, record: Record) -> None:
+    chat.ask("What is the capital of France?")
+    first = chat.conversation_id
+    chat.button("New conversation").click()
+    expect(chat.messages).to_have_count(0)
+    assert chat.conversation_id == ""
+    chat.ask("And of Peru?")
+    assert chat.conversation_id != first
+    expect(chat.page.get_by_text("Today", exact=True)).to_be_visible()
+    chat.page.get_by_role("button", name="What is the capital of France?").click()
+    expect(chat.messages.first).to_contain_text("What is the capital of France?")
+    wait_for(lambda: chat.conversation_id == first)
+    chat.idle()
+    chat.page.go_back()
+    expect(chat.messages.first).to_contain_text("And of Peru?")
+
+
+def test_the_address_is_the_conversation(chat: Chat) -> None:
+    chat.ask("First")
+    first = chat.conversation_id
+    chat.open("/")
+    expect(chat.messages).to_have_count(0)
+    chat.open(f"/?c={first}")
+    expect(chat.messages).to_have_count(2)
+
+
+def test_a_conversation_is_renamed(chat: Chat, record: Record) -> None:
+    chat.ask("First question")
+    chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
+    name = chat.page.get_by_role("textbox", name="Name")
+    name.fill("A better name")
+    name.press("Enter")
+    expect(chat.page.get_by_role("button", name="A better name")).to_be_visible()
+    chat.page.reload()
+    expect(chat.page.get_by_role("button", name="A better name")).to_be_visible()
+    expect(chat.page.get_by_role("button", name="First question")).to_have_count(0)
+
+
+def test_a_conversation_is_deleted(chat: Chat, record: Record) -> None:
+    chat.ask("Keep me")
+    kept = chat.conversation_id
+    chat.button("New conversation").click()
+    expect(chat.messages).to_have_count(0)
+    chat.ask("Delete me")
+    gone = chat.conversation_id
+    chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
+    chat.button("Delete").click()
+    expect(chat.messages).to_have_count(0)
+    expect(chat.page.get_by_role("button", name="Delete me")).to_have_count(0)
+    chat.open(f"/?c={gone}")
+    expect(chat.page.get_by_text("That conversation is not here.")).to_be_visible()
+    expect(chat.messages).to_have_count(0)
+    chat.open(f"/?c={kept}")
+    expect(chat.messages).to_have_count(2)
+    assert record.names(gone) == ["chat_completion"]  # numbers stay
+
+
+def test_all_conversations_are_deleted(chat: Chat, record: Record) -> None:
+    chat.ask("First")
+    first = chat.conversation_id
+    chat.button("New conversation").click()
+    expect(chat.messages).to_have_count(0)
+    chat.ask("Second")
+    chat.button("Privacy").click()
+    chat.button("Delete all my conversations").click()
+    expect(chat.messages).to_have_count(0)
+    for title in ("First", "Second"):
+        expect(chat.page.get_by_role("button", name=title, exact=True)).to_have_count(0)
+    chat.open(f"/?c={first}")
+    expect(chat.messages).to_have_count(0)
+    assert "First" not in str([line.get("text") for line in record.store.export(text=True) if _about(line, first)])
+
+
+def _about(line: dict[str, object], conversation_id: str) -> bool:
+    return conversation_id in str(line["metadata"])
+
+
+def test_a_conversation_is_downloaded(chat: Chat, model: openai.Server) -> None:
+    model.script(openai.answer("It is **Paris**."))
+    chat.ask("What is the capital of France?")
+    chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
+    with chat.page.expect_download() as waiting:
+        chat.button("Download").click()
+    text = Path(waiting.value.path()).read_text()
+    assert "What is the capital of France?" in text
+    assert "It is **Paris**." in text
+    assert waiting.value.suggested_filename.endswith(".md")
+
+
+def test_nobody_else_opens_a_conversation(chat: Chat, browser: Browser) -> None:
+    chat.ask("My secret question")
+    with visit(browser, chat.app, path=f"/?c={chat.conversation_id}") as stranger:
+        expect(stranger.page.get_by_text("That conversation is not here.")).to_be_visible()
+        expect(stranger.messages).to_have_count(0)
+        expect(stranger.page.get_by_text("My secret question")).to_have_count(0)
+        assert stranger.conversation_id == ""
+        stranger.ask("My own")
+        assert stranger.conversation_id not in ("", chat.conversation_id)
+
+
+def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: Chat, model: openai.Server) -> None:
+    for number in range(21):
+        model.script(openai.answer(f"Answer {number}. " + "More words. " * 40))
+        chat.send(f"Question {number}")
+        expect(chat.answer).to_contain_text(f"Answer {number}.")
+        chat.idle()
+    chat.page.reload()
+    expect(chat.answer).to_contain_text("Answer 20.")
+    expect(chat.answer.get_by_text("Answer 20.")).to_be_in_viewport()
+    expect(chat.page.get_by_text("Answer 0.")).to_have_count(0)
+    chat.button("Show earlier messages").click()
+    expect(chat.page.get_by_text("Answer 0.")).to_have_count(1)
+    expect(chat.messages).to_have_count(42)
+
+
+# A restart
+
+
+@pytest.fixture
+def again(model: openai.Server, tmp_path: Path) -> Iterator[running.Running]:
+    """An app of its own that a test may end."""
+    model.forget()
+    app = running.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
+    yield app
+    if app.process.poll() is None:
+        app.stop()
+
+
+def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
+    again: running.Running, browser: Browser, model: openai.Server
+) -> None:
+    model.script(openai.answer("Whole."), stream("Half an answer", openai.HANG))
+    port = int(again.url.rpartition(":")[2])
+    with browser.new_context() as context:
+        chat = Chat(context.new_page(), again)
+        chat.open()
+        chat.ask("First")
+        chat.thumb(up=True).click()
+        expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+        chat.send("Second")
+        expect(chat.answer).to_contain_text("Half an answer")
+        began = time.monotonic()
+        again.stop()
+        assert time.monotonic() - began < 2.5
+        assert "did not end" not in again.log()
+        restarted = running.start(again.folder, {"OPENAI_BASE_URL": model.base_url}, port=port)
+        try:
+            expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=30_000)
+            expect(chat.answer).to_contain_text("Half an answer")
+            chat.page.reload()
+            expect(chat.answer).to_contain_text("Half an answer")
+            expect(chat.page.get_by_role("radio", name="Thumbs up").first).to_be_checked()
+            chat.button("Try again").click()
+            expect(chat.answer).to_contain_text("Hello from the stand-in.")
+            with Record.of(restarted) as record:
+                ended = record.events(chat.conversation_id, "chat_completion")
+            assert [event["value"] for event in ended] == ["stop", "interrupted", "stop"]
+        finally:
+            restarted.stop()
