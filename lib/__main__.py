@@ -78,7 +78,7 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
             report = from_file(settings, experiment, arguments.events)
     except StoreError as error:
         return _refuse(str(error), NO)
-    except (OSError, DefinitionError, ReportError) as error:
+    except (DefinitionError, ReportError) as error:
         return _refuse(str(error), USAGE)
     for note in report.notes:
         print(note, file=sys.stderr)
@@ -87,6 +87,46 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
     else:
         print(*lines(report.readout), sep="\n")
     return DONE
+
+
+def invite(settings: "Settings", arguments: Arguments) -> int:
+    """Make a link, list the links, or end one."""
+    from lib.definitions import DefinitionError
+    from lib.invite import InviteError, end, listed, make
+    from lib.report import ReportError
+    from lib.store import Store, StoreError
+
+    if arguments.name is None and {arguments.days, arguments.sessions, arguments.group, arguments.usd} != {None}:
+        return _refuse("--days, --sessions, --group and --usd belong to a new link: give it a --name", USAGE)
+    try:
+        with closing(Store.open(settings.database_url)) as store:
+            if arguments.list:
+                print(*listed(settings, store), sep="\n")
+            elif arguments.revoke is not None:
+                return _refuse(end(store, arguments.revoke), DONE)
+            else:
+                made = make(settings, store, **{name: getattr(arguments, name) for name in _INVITATION})
+                print(made.link, flush=True)
+                print(*made.notes, sep="\n", file=sys.stderr)
+    except (StoreError, InviteError) as error:
+        return _refuse(str(error), NO)
+    except (ValueError, DefinitionError, ReportError) as error:
+        return _refuse(str(error), USAGE)
+    return DONE
+
+
+def erase(settings: "Settings", arguments: Arguments) -> int:
+    """Delete everything of a unit, and say what must be asked of Statsig."""
+    from lib.erase import told
+    from lib.store import Store, StoreError
+
+    try:
+        with closing(Store.open(settings.database_url)) as store:
+            erased = store.erase(arguments.user)
+            print(*told(erased, arguments.user, statsig=settings.statsig_secret_key is not None), sep="\n")
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    return NO if erased.nothing or erased.running else DONE
 
 
 def _takes_nothing(_: argparse.ArgumentParser) -> None:
@@ -105,10 +145,36 @@ def _readout_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=Path, metavar="FILE", help="an export (JSON lines) instead of the store")
 
 
+_INVITATION = ("name", "days", "sessions", "group", "usd")
+
+
+def _invite_takes(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--name", metavar="TEXT", help="make a link and call it this (testers never see the name)")
+    what.add_argument("--list", action="store_true", help="all links with their use")
+    what.add_argument("--revoke", metavar="TEXT", help="end the link of this name or id at once")
+    parser.add_argument("--days", type=int, metavar="N", help="how long it is good for (30 where nothing is said)")
+    parser.add_argument("--sessions", type=int, metavar="N", help="how many browsers it lets in (else any number)")
+    parser.add_argument("--group", metavar="NAME", help="put them into this group, and leave them out of the readout")
+    parser.add_argument("--usd", type=float, metavar="X", help="what their answers may cost together")
+
+
+def _erase_takes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", type=_unit, required=True, metavar="ID", help="user_id of its events")
+
+
+def _unit(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text.strip()
+
+
 COMMANDS = (
     Command("check", "say what works and what to do about the rest", _takes_nothing, check),
     Command("export", "write the events to standard output", _export_takes, export),
     Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
+    Command("invite", "make a link that lets testers in, list the links, or end one", _invite_takes, invite),
+    Command("erase", "delete everything of one user", _erase_takes, erase),
 )
 
 

@@ -34,17 +34,20 @@ class Report:
 def from_store(settings: Settings, experiment: str) -> Report:
     """The readout of the store. Raises StoreError, DefinitionError, ReportError."""
     with closing(Store.open(settings.database_url)) as store:
-        definition = _definition(settings, experiment, store)
+        definition = find_definition(settings, experiment, store)
         return _report(store.read, definition, now_ms())
 
 
 def from_file(settings: Settings, experiment: str, events: Path) -> Report:
-    """The readout of a file of events. Raises OSError, DefinitionError, ReportError."""
-    definition = _definition(settings, experiment)
-    with events.open("rb") as lines, imported(lines) as found:
-        report = _report(found.read, definition, found.last_ms)
-        readout = replace(report.readout, delivery=Delivery(found.events))
-        return Report(readout, (*_unreadable(found), *report.notes))
+    """The readout of a file of events. Raises DefinitionError, ReportError."""
+    definition = find_definition(settings, experiment)
+    try:
+        with events.open("rb") as lines, imported(lines) as found:
+            report = _report(found.read, definition, found.last_ms)
+    except OSError as error:
+        raise ReportError(f"{events} cannot be read: {error.strerror}") from None
+    readout = replace(report.readout, delivery=Delivery(found.events))
+    return Report(readout, (*_unreadable(found), *report.notes))
 
 
 def _report(read_from: Read, definition: Definition, as_of_ms: int | None) -> Report:
@@ -57,11 +60,19 @@ def _report(read_from: Read, definition: Definition, as_of_ms: int | None) -> Re
 def _unreadable(found: Imported) -> Iterator[str]:
     yield from found.problems
     if found.unreadable:
-        yield f"{found.unreadable:,} lines could not be read and are not in the readout."
+        lines_are = (
+            "1 line could not be read and is"
+            if found.unreadable == 1
+            else f"{found.unreadable:,} lines could not be read and are"
+        )
+        yield f"{lines_are} not in the readout."
 
 
-def _definition(settings: Settings, experiment: str, store: Store | None = None) -> Definition:
-    """What the file says of the experiment; with a key, its groups as Statsig served them last."""
+def find_definition(settings: Settings, experiment: str, store: Store | None = None) -> Definition:
+    """What the file says of the experiment; with a key, its groups as Statsig served them last.
+
+    Raises ReportError, DefinitionError, StoreError.
+    """
     file = settings.experiments_file
     if store is not None and settings.statsig_secret_key is not None:
         from lib.experiment import Experiments  # loads the SDK
