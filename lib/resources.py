@@ -14,8 +14,10 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lib.access import LOCAL_HEADER, Access
 from lib.app import App
-from lib.events import Visitor, new_id
+from lib.definitions import Definition
+from lib.events import Visitor, new_id, now_ms
 from lib.invitations import Refusal
+from lib.results import Results, Window, gather
 from lib.settings import Settings
 from lib.store import StoreError
 
@@ -23,6 +25,8 @@ log = logging.getLogger("parley")
 
 WAIT_S = 10.0
 """How long a page waits for a start that is under way."""
+RESULTS_S = 60.0
+"""How old a readout is when it is gathered anew."""
 RETRY_S = 2.0
 """Between two attempts to open a store that cannot be used."""
 SESSIONS = 20_000
@@ -96,6 +100,40 @@ def app(wait: float = WAIT_S) -> App:
     return opening.app
 
 
+def experiments() -> list[str]:
+    """The names of the experiments that have a readout, the one that is running first."""
+    found = app()
+    return list(dict.fromkeys([found.settings.experiment, *found.experiments.definitions]))
+
+
+def results(window: Window) -> Results | None:
+    """What the Results page shows, some minutes old at most; None where nobody knows the experiment.
+
+    Raises Unready where the store cannot be read.
+    """
+    found = app()
+    definition = found.experiments.definition(window.experiment)
+    if definition is None:
+        return None
+    try:
+        return _results(found, definition, found.store.owner, window.experiment, window.since_ms, window.until_ms)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+
+
+@st.cache_resource(ttl=RESULTS_S, max_entries=50, show_spinner=False, refresh_mode="background")
+def _results(
+    _app: App, _definition: Definition, owner: str, experiment: str, since_ms: int | None, until_ms: int | None
+) -> Results:
+    """Nobody who looks at the page waits for a newer one: the one that is there is shown meanwhile."""
+    return gather(_app.store.read, _definition, Window(experiment, since_ms, until_ms), now_ms())
+
+
+def forget_results() -> None:
+    """Gather anew at the next look."""
+    _results.clear()
+
+
 def trouble() -> str | None:
     """Why this process cannot serve, or None."""
     if _opening is None or _opening.app is None:
@@ -140,7 +178,7 @@ def _remember(cookie: str | None) -> None:
 
 
 def may_resume(session_id: str, cookie: str | None) -> bool:
-    """Whether a connection with this visitor's cookie may go on with a session: Streamlit itself asks for its id only."""
+    """Whether a connection with this visitor's cookie may go on with this session; Streamlit asks for its id alone."""
     return _browsers.get(session_id, "") == cookie
 
 
