@@ -1,4 +1,4 @@
-"""Who may do what: the visitor's signed cookie, where a request comes from, who is an operator, what may be asked.
+"""Who may do what: signed cookies and links, where a request comes from, who is an operator, what may be asked.
 
 Plain values in, plain values out. Knows no web framework, no database and no setting's name.
 """
@@ -18,7 +18,7 @@ from itsdangerous import BadData, Signer, TimestampSigner
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-VISITOR, OPERATOR = "parley_visitor", "parley_operator"
+VISITOR, GUEST, OPERATOR = "parley_visitor", "parley_guest", "parley_operator"
 SECURE_PREFIX = "__Host-"
 """Browsers accept a cookie of such a name only from the very host, over https: no neighbour can plant one."""
 VISITOR_DAYS = 400
@@ -91,22 +91,45 @@ class Access:
 
         `https` names the cookie to look at; where it is not known (None), the one that cannot be planted goes first.
         """
-        names = [_name(VISITOR, secure) for secure in (True, False) if https in (None, secure)]
-        return next((found for name in names if (found := self._unsigned(cookies.get(name)))), None)
+        return self._kept(VISITOR, "visitor", "[0-9a-f]{32}", cookies, https)
 
     def visitor_cookie(self, visitor_id: str, https: bool) -> str:
         """The `Set-Cookie` header that makes a browser this visitor."""
         value = self._signer("visitor").sign(visitor_id).decode()
         return _set_cookie(_name(VISITOR, https), value, VISITOR_DAYS, https)
 
-    def _unsigned(self, value: str | None) -> str | None:
+    def invitation_token(self, invitation_id: str, expires_s: int) -> str:
+        """What a link carries: the invitation's id, when it ends (seconds since 1970, UTC), and our signature."""
+        return self._signer("invitation").sign(f"{invitation_id}.{expires_s}").decode()
+
+    def invitation(self, token: str) -> tuple[str, int] | None:
+        """The id and the end in a link's token; None for one that we did not sign."""
+        found = self._unsigned(token, "invitation", r"[0-9a-f]{12}\.[0-9]{1,12}")
+        return (found[:12], int(found[13:])) if found else None
+
+    def guest_cookie(self, invitation_id: str, days: int, https: bool) -> str:
+        """The `Set-Cookie` header for a browser that opened an invitation's link."""
+        value = self._signer("guest").sign(invitation_id).decode()
+        return _set_cookie(_name(GUEST, https), value, min(days, VISITOR_DAYS), https)
+
+    def guest(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
+        """The id of the invitation that this browser opened; whether it still counts is the record's to say."""
+        return self._kept(GUEST, "guest", "[0-9a-f]{12}", cookies, https)
+
+    def _kept(
+        self, cookie: str, purpose: str, shape: str, cookies: Mapping[str, str], https: bool | None
+    ) -> str | None:
+        names = [_name(cookie, secure) for secure in (True, False) if https in (None, secure)]
+        return next((found for name in names if (found := self._unsigned(cookies.get(name), purpose, shape))), None)
+
+    def _unsigned(self, value: str | None, purpose: str, shape: str) -> str | None:
         if not value or len(value) > MAX_COOKIE or not value.isascii():
             return None
         try:
-            visitor_id = self._signer("visitor").unsign(value).decode()
+            text = self._signer(purpose).unsign(value).decode()
         except BadData:
             return None
-        return visitor_id if re.fullmatch("[0-9a-f]{32}", visitor_id) else None
+        return text if re.fullmatch(shape, text) else None
 
     def account(self, issuer_and_subject: str) -> str:
         """A signed-in account as a unit: the same on every machine with this key, and nobody's name."""
@@ -139,9 +162,10 @@ class Access:
 
     def _gave_token(self, cookies: Mapping[str, str], authorization: str | None) -> bool:
         names = (_name(OPERATOR, secure) for secure in (True, False))
-        return self._bearer(authorization) or any(self._token_cookie(cookies.get(name)) for name in names)
+        return self.bears_token(authorization) or any(self._token_cookie(cookies.get(name)) for name in names)
 
-    def _bearer(self, authorization: str | None) -> bool:
+    def bears_token(self, authorization: str | None) -> bool:
+        """Whether this `Authorization` header holds the operator token."""
         scheme, _, token = (authorization or "").partition(" ")
         return scheme.lower() == "bearer" and self.token_matches(token.strip())
 

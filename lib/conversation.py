@@ -99,6 +99,7 @@ class Conversations:
         """A question leaves. A new conversation is assigned here (or takes `assignment`), an old one keeps its own."""
         if conversation is None:
             assignment = assignment or self._experiments.assign(visitor, self._experiment)
+            assignment = replace(assignment, invitation=visitor.custom.get("invitation"))
             conversation = Conversation(new_id(), visitor.visitor_id, assignment, simulated=simulated)
         return self._send(visitor, conversation, prompt, exposed, None)
 

@@ -73,6 +73,7 @@ class Assignment:
     `user_id` is the value of the experiment's unit, whichever of `ids` it is. `defaults` are the experiment's own
     parameters for who does not take part: what stands in for a bad value or a model that does not exist. Where
     `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
+    `invitation` is the id of the link that the visitor came by.
     """
 
     experiment: str
@@ -86,6 +87,7 @@ class Assignment:
     layer: bool = False
     allocated: str | None = None
     parameter: str | None = None
+    invitation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,7 @@ def _about(question: Question) -> dict[str, Any]:
         "group": assignment.group,
         "rule_id": assignment.rule_id,
         "model": question.model,
+        "invitation": assignment.invitation,
         "simulated": True if question.simulated else None,
     }
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import logging
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -27,7 +28,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib import __version__, access
 from lib.definitions import DefinitionError, read_definitions
+from lib.doors import Doors, origin_of
+from lib.patience import Patience
 from lib.settings import Settings, SettingsError, load
+
+log = logging.getLogger("parley.access")
 
 
 def _inline_scripts() -> str:
@@ -54,6 +59,10 @@ HEADERS = {
     ),
 }
 NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/healthz", "/readyz", "/metrics")
+ANY_HOST = ("/healthz", "/readyz", "/metrics", "/_stcore/health", "/_stcore/metrics")
+"""What machines ask for, by whatever name or address they have."""
+TAKES_TOKEN = ("/metrics", "/_stcore/metrics", "/_stcore/stream")
+WRONG_HOST = "Parley does not answer under this name. Its operator can add the name to server.allowedHosts."
 
 
 def _settings() -> Settings:
@@ -139,8 +148,7 @@ def _may_read_metrics(scope: Scope) -> bool:
 
 
 def _origin(scope: Scope) -> access.Origin:
-    peer = scope["client"][0] if scope.get("client") else None
-    return rules().origin(peer, scope["scheme"], Headers(scope=scope).items())
+    return origin_of(rules(), scope)
 
 
 def _json(status: HTTPStatus, body: dict[str, Any]) -> Response:
@@ -148,36 +156,83 @@ def _json(status: HTTPStatus, body: dict[str, Any]) -> Response:
 
 
 class Outside:
-    """Around every request: the headers that keep a browser in line, a cookie for a visitor who has none, and for the
-    pages (which see headers, but not the connection) a header of our own that says where the request comes from."""
+    """Around every request: only names that are ours, the headers that keep a browser in line, a cookie for a visitor
+    who has none, and for the pages (which see headers, but not the connection) a header of our own that says where the
+    request comes from. Wrong secrets in a header cost time, as in the form."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self._app, self._patience = app, Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection."""
-        if scope["type"] == "websocket":
-            return await self._app(_marked(scope), receive, send)
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        if scope["path"].startswith("/_stcore/metrics") and not _may_read_metrics(scope):
-            return await Response("Not Found", HTTPStatus.NOT_FOUND)(scope, receive, send)
+        scope = self._without_wrong_token(scope)
+        if scope["type"] == "websocket":
+            return await self._app(_own_session(_marked(scope)), receive, send)
         https = _origin(scope).https
-        cookie = _new_cookie(scope, https)
+        app, cookie = self._app, _new_cookie(scope, https)
+        if not scope["path"].startswith(ANY_HOST) and not _host_allowed(scope):
+            app, cookie = Response(WRONG_HOST, HTTPStatus.FORBIDDEN), None
+        elif scope["path"].startswith("/_stcore/metrics") and not _may_read_metrics(scope):
+            app = Response("Not Found", HTTPStatus.NOT_FOUND)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if https:
-                    headers.setdefault("strict-transport-security", "max-age=31536000")
                 if cookie:
                     headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"
+                if https:
+                    headers.setdefault("strict-transport-security", "max-age=31536000")
+                    message["headers"] = [_secure(name, value) for name, value in message["headers"]]
             await send(message)
 
-        return await self._app(scope, receive, answer)
+        return await app(scope, receive, answer)
+
+    def _without_wrong_token(self, scope: Scope) -> Scope:
+        """The request without a token in its header that is wrong, or that came too soon after wrong ones."""
+        given = Headers(scope=scope).get("authorization", "")
+        if rules().operator_token is None or not given or not scope["path"].startswith(TAKES_TOKEN):
+            return scope
+        address = _origin(scope).address
+        if self._patience.wait(address) == 0:
+            if rules().bears_token(given):
+                self._patience.succeeded(address)
+                return scope
+            self._patience.failed(address)
+            log.warning("a wrong operator token was given in a header")
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
+        return {**scope, "headers": headers}
+
+
+def _host_allowed(scope: Scope) -> bool:
+    from lib import resources
+
+    return resources.host_allowed(Headers(scope=scope).get("host"))
+
+
+def _own_session(scope: Scope) -> Scope:
+    """Streamlit goes on with whatever session a connection names (third among its protocols): only with its own."""
+    from lib import resources
+
+    parts = [part.strip() for part in Headers(scope=scope).get("sec-websocket-protocol", "").split(",")]
+    if len(parts) < 3 or resources.may_resume(parts[2], rules().visitor(HTTPConnection(scope).cookies)):
+        return scope
+    rest = [(name, value) for name, value in scope["headers"] if name.lower() != b"sec-websocket-protocol"]
+    return {**scope, "headers": [*rest, (b"sec-websocket-protocol", ", ".join(parts[:2]).encode("latin-1"))]}
+
+
+def _secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Streamlit's own cookies do not say that they are for https only.
+
+    >>> _secure(b"set-cookie", b"a=b; Path=/"), _secure(b"set-cookie", b"a=b; Secure; Path=/")
+    ((b'set-cookie', b'a=b; Path=/; Secure'), (b'set-cookie', b'a=b; Secure; Path=/'))
+    """
+    open_ = name.lower() == b"set-cookie" and b"secure" not in [part.strip().lower() for part in value.split(b";")]
+    return name, value + b"; Secure" if open_ else value
 
 
 def _new_cookie(scope: Scope, https: bool) -> str | None:
@@ -197,5 +252,10 @@ def _marked(scope: Scope) -> Scope:
     return {**scope, "headers": headers}
 
 
-ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+ROUTES = [
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Route("/metrics", metrics),
+    *Doors(SETTINGS, rules).routes(),
+]
 MIDDLEWARE = [Middleware(Outside)]

@@ -270,6 +270,8 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
         raise SettingsError(problems + [_problem(values, found) for found in error.errors()]) from None
     if settings.database_file is None and settings.signing_key is None:
         problems.append("PARLEY_SIGNING_KEY: must be set with PostgreSQL, to the same value on every replica")
+    if settings.access == "sign-in":
+        problems += [f"PARLEY_ACCESS: sign-in needs {missing} in {secrets}" for missing in _missing_auth(filed)]
     if problems:
         raise SettingsError(problems)
     return settings
@@ -289,6 +291,24 @@ def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{file}: not UTF-8 text"]
     except OSError as error:
         return {}, [f"{file}: cannot be read: {error.strerror}"]
+
+
+def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
+    """What Streamlit's sign-in needs and the file does not have, as the file would name it.
+
+    >>> _missing_auth({}), _missing_auth({"auth": {"redirect_uri": "…", "cookie_secret": "…"}})
+    (['a table [auth]'], ['client_id in [auth]', 'client_secret in [auth]', 'server_metadata_url in [auth]'])
+    """
+    auth = filed.get("auth")
+    if not isinstance(auth, dict):
+        return ["a table [auth]"]
+    provider = ("client_id", "client_secret", "server_metadata_url")
+    tables = {"[auth]": auth}
+    if "client_id" not in auth:  # one provider or several, each in a table of its own
+        named = {f"[auth.{name}]": one for name, one in auth.items() if isinstance(one, dict) and "client_id" in one}
+        tables = named or tables
+    missing = [f"{key} in [auth]" for key in ("redirect_uri", "cookie_secret") if not auth.get(key)]
+    return missing + [f"{key} in {title}" for title, table in tables.items() for key in provider if not table.get(key)]
 
 
 def _foreign(name: str) -> bool:

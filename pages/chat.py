@@ -130,6 +130,8 @@ else:
         queue.empty()
         if page.waiting:
             send(page.waiting.pop(0))
+            if not page.conversation.turns[-1].running:
+                st.rerun()  # the door has closed
     stop_slot.empty()
 
 with unseen:

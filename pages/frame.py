@@ -2,10 +2,18 @@
 
 import streamlit as st
 
-from lib import resources
+from lib import entrance, resources
 
-app = resources.app()
-st.set_page_config(page_title=app.settings.title, page_icon="💬", initial_sidebar_state="auto")
+app, barrier = resources.app(), entrance.barrier()
+uninvited = barrier is not None and barrier not in ("sign_in", "consent")
+st.set_page_config(
+    page_title="By invitation" if uninvited else app.settings.title, page_icon="💬", initial_sidebar_state="auto"
+)
 
-chat = st.Page("chat.py", title="Chat", icon=":material/forum:", default=True)
-st.navigation([chat], position="hidden").run()
+if barrier is None:
+    pages = [st.Page("chat.py", title="Chat", icon=":material/forum:", default=True)]
+else:  # in the chat's place, so that whoever passes is there
+    pages = [st.Page("door.py", title="Welcome", icon=":material/door_front:", url_path="chat", default=True)]
+if entrance.offers_sign_in():
+    pages.append(st.Page("sign_in.py", title="Sign in", icon=":material/login:", url_path="sign-in"))
+st.navigation(pages, position="hidden").run()

@@ -39,6 +39,8 @@ def draw_sidebar() -> None:
         if len(page.listed) > len(shown):
             st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
         _draw_privacy(page)
+        if resources.signed_in():
+            st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
 
 
 def _draw_entry(page: OnPage, conversation: Conversation) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib import resources
+from lib import entrance, resources
 from lib.access import check_prompt, clean_text
 from lib.events import REASONS, Rating, Turn
 from lib.generation import Answer
@@ -226,17 +226,23 @@ def follow_record(turn: Turn) -> None:
 
 
 def send(prompt: str) -> None:
-    """A question leaves for the conversation on the page, or begins one."""
+    """A question leaves for the conversation on the page, or begins one; unless the door has closed meanwhile."""
     page = on_page()
+    if entrance.barrier():
+        page.waiting = []
+        return
+    forced = entrance.forced() if page.conversation is None else None
     page.conversation, _ = resources.app().conversations.ask(
-        resources.visitor(), page.conversation, prompt, page.exposed
+        resources.visitor(), page.conversation, prompt, page.exposed, assignment=forced
     )
     _sent()
 
 
 def send_again(prompt: str | None = None) -> None:
-    """The last question once more, or another in its place."""
+    """The last question once more, or another in its place; unless the door has closed meanwhile."""
     page = on_page()
+    if entrance.barrier():
+        return
     page.conversation, _ = resources.app().conversations.ask_again(
         resources.visitor(), page.conversation, page.exposed, prompt
     )

@@ -38,7 +38,7 @@ def test_nothing_needs_to_be_set() -> None:
     [
         ("PARLEY_BLIND", "false", "blind", False),
         ("PARLEY_UNIT", "account", "unit", "account"),
-        ("PARLEY_ACCESS", "sign-in", "access", "sign-in"),
+        ("PARLEY_ACCESS", "invite", "access", "invite"),
         ("PARLEY_LOG_LEVEL", "WARNING", "log_level", "warning"),
         ("PARLEY_OPERATORS", " Ann@Example.org, bo@x.y ,", "operators", ("ann@example.org", "bo@x.y")),
         ("PARLEY_BUDGET_USD_PER_DAY", "0.50", "budget_usd_per_day", 0.5),

@@ -2,7 +2,8 @@
 
 `Store` is the door. Writes are handed to one thread (`writer`) and give a `Receipt`; reads are direct. Behind it:
 `database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `outbox`
-what Statsig still has to acknowledge, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
+what Statsig still has to acknowledge, `guests` who may come in, `erasure` what belongs to somebody, `rows` turns values
+into rows. Knows nothing of Statsig, OpenAI or Streamlit.
 """
 
 import time
@@ -13,11 +14,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lib.events import Completion, Conversation, Event, Question, Rating, Reason, new_id, now_ms
-from lib.store import facts, outbox, reads, rows
+from lib.invitations import Invitation, Refusal
+from lib.store import erasure, facts, guests, outbox, reads, rows
 from lib.store.database import Database, StoreError, probe
+from lib.store.erasure import Erased
 from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
 
-__all__ = ["Receipt", "Store", "StoreError"]
+__all__ = ["Erased", "Receipt", "Store", "StoreError"]
 
 PROBE_S = 1.0
 """How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
@@ -219,7 +222,62 @@ class Store:
         with self.read() as connection:
             return outbox.pending(connection)
 
+    # Who may come in
+
+    def invite(self, invitation: Invitation) -> bool:
+        """Keep a new invitation; False where one of its name is still open. Raises StoreError."""
+        return bool(self._writer.call(lambda connection: guests.invite(connection, invitation)))
+
+    def revoke(self, name_or_id: str) -> int:
+        """End the open invitations of this name or id, for every replica at once; how many. Raises StoreError."""
+        return int(self._writer.call(lambda connection: guests.revoke(connection, name_or_id)))
+
+    def invitations(self) -> list[Invitation]:
+        """All of them with their use, the newest first."""
+        with self.read() as connection:
+            return guests.invitations(connection)
+
+    def invitation(self, invitation_id: str) -> Invitation | None:
+        """One of them with its use."""
+        with self.read() as connection:
+            return guests.one(connection, invitation_id)
+
+    def may_enter(self, invitation_id: str, visitor_id: str | None) -> Refusal | None:
+        """Why this visitor could not come in by this invitation now; counts nobody."""
+        with self.read() as connection:
+            found = guests.one(connection, invitation_id)
+            if found is None:
+                return "unknown"
+            known = visitor_id is not None and guests.entered(connection, invitation_id, visitor_id)
+            return found.over(now_ms()) if known else found.closed(now_ms())
+
+    def enter(self, invitation_id: str, visitor_id: str) -> Refusal | None:
+        """Let this visitor in, or say why not. A new one is counted, once, on whatever replica. Raises StoreError."""
+        with self.read() as connection:
+            if guests.entered(connection, invitation_id, visitor_id):
+                found = guests.one(connection, invitation_id)
+                return found.over(now_ms()) if found else "unknown"
+        refusal: Refusal | None = self._writer.call(lambda c: guests.enter(c, invitation_id, visitor_id))
+        return refusal
+
+    def agree(self, visitor_id: str, version: str) -> Receipt:
+        """This visitor accepts this version of the notice."""
+        return self._writer.submit(lambda connection: guests.agree(connection, visitor_id, version))
+
+    def agreed(self, visitor_id: str, version: str) -> bool:
+        """Whether this visitor accepted this version of the notice."""
+        with self.read() as connection:
+            return guests.agreed(connection, visitor_id, version)
+
     # Upkeep
+
+    def erase(self, unit: str) -> Erased:
+        """Delete everything of this unit: text, numbers, events, those that wait for Statsig too. Raises StoreError."""
+        with self.read() as connection:
+            found = erasure.find(connection, unit)
+        for step in erasure.steps(found):
+            self._writer.call(step, 60)
+        return found.erased
 
     def recover(self, stale_ms: int, limit: int = 100) -> list[tuple[Question, str]]:
         """Take over answers that a process left running and has not been heard of for so long.

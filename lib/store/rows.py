@@ -208,6 +208,9 @@ def _assignment_json(assignment: Assignment) -> str:
             "defaults": dict(assignment.defaults),
             "forced": assignment.forced,
             "layer": assignment.layer,
+            "allocated": assignment.allocated,
+            "parameter": assignment.parameter,
+            "invitation": assignment.invitation,
         }
     )
 

@@ -164,6 +164,43 @@ weights = Table(  # the weights that an experiment had, from when on: a split of
     Column("shares", Text, nullable=False),  # JSON: group to share
 )  # fmt: skip
 
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("1 first tables", ()),)
+invitation = Table(  # the links that let guests in
+    "invitation", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("sessions", Integer),  # browsers that it lets in; null: any number
+    Column("grp", String(128)),  # forced on who comes by it
+    Column("usd", Float),  # what their answers may cost together
+    Column("revoked_ms", BigInteger),
+)  # fmt: skip
+
+guest = Table(  # who came by which link
+    "guest", metadata,
+    Column("invitation_id", String(64), primary_key=True),
+    Column("visitor_id", String(64), primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),
+    Index("guest_by_visitor", "visitor_id"),
+)  # fmt: skip
+
+consent = Table(  # who accepted which notice
+    "consent", metadata,
+    Column("visitor_id", String(64), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("time_ms", BigInteger, nullable=False),
+)  # fmt: skip
+
+_GUESTS = (
+    "CREATE TABLE invitation (id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(128) NOT NULL,"
+    " created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, sessions INTEGER, grp VARCHAR(128), usd FLOAT,"
+    " revoked_ms BIGINT)",
+    "CREATE TABLE guest (invitation_id VARCHAR(64) NOT NULL, visitor_id VARCHAR(64) NOT NULL, since_ms BIGINT NOT NULL,"
+    " PRIMARY KEY (invitation_id, visitor_id))",
+    "CREATE INDEX guest_by_visitor ON guest (visitor_id)",
+    "CREATE TABLE consent (visitor_id VARCHAR(64) NOT NULL, version VARCHAR(64) NOT NULL, time_ms BIGINT NOT NULL,"
+    " PRIMARY KEY (visitor_id, version))",
+)
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("1 first tables", ()), ("2 guests", _GUESTS))
 """Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
 above as they stand and counts as having them all."""

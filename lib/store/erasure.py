@@ -1,0 +1,105 @@
+"""Everything of one unit, found and deleted: text, numbers, events, also those that still wait for Statsig.
+
+Knows every table that holds an id of somebody. What is found is read first and then deleted by its keys in pieces, so
+that no replica waits for a long search.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Column, Connection, delete, func, or_, select
+
+from lib.store.schema import answer, consent, conversation, event, exposure, guest, message, outbox
+
+PIECE = 500
+"""Keys in one statement and one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was deleted, in rows. `undelivered`: of the events, those that Statsig had not acknowledged.
+
+    `told`: whether Statsig may know any of them. `running`: answers that another process is still writing, which it
+    will put back.
+    """
+
+    conversations: int = 0
+    messages: int = 0
+    answers: int = 0
+    events: int = 0
+    undelivered: int = 0
+    told: bool = False
+    running: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was nothing of this unit."""
+        return self == Erased(told=self.told)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns."""
+
+    units: list[str]
+    conversations: list[str]
+    answers: list[str]
+    events: list[str]
+    erased: Erased
+
+
+def find(connection: Connection, unit: str) -> Found:
+    """What belongs to this unit: its own answers and events, its conversations as an owner, and every event that names
+    it as one of its ids."""
+    owned = select(conversation.c.id).where(conversation.c.visitor_id == unit)
+    units = {unit, *connection.scalars(select(answer.c.user_id).where(answer.c.conversation_id.in_(owned)))}
+    mine = answer.c.user_id.in_(units) | answer.c.conversation_id.in_(owned)
+    answers = connection.execute(select(answer.c.answer_id, answer.c.conversation_id).where(mine)).all()
+    conversations = {*connection.scalars(owned), *(row.conversation_id for row in answers)}
+    answer_ids = [row.answer_id for row in answers]
+    named = event.c.user_id.in_(units) | event.c.ids.contains(f'"{unit}"', autoescape=True)
+    events = set(connection.scalars(select(event.c.event_id).where(named)))
+    for piece in _pieces(answer_ids):
+        events |= set(connection.scalars(select(event.c.event_id).where(event.c.answer_id.in_(piece))))
+    found = Found(sorted(units), sorted(conversations), answer_ids, sorted(events), Erased())
+    return replace(found, erased=_count(connection, found))
+
+
+def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
+    """What deletes it, a transaction each. Events go first: until they are gone one of them may still be delivered."""
+    for column, keys in (
+        (outbox.c.event_id, found.events), (event.c.event_id, found.events), (exposure.c.user_id, found.units),
+        (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
+        (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
+        (guest.c.visitor_id, found.units), (consent.c.visitor_id, found.units),
+    ):  # fmt: skip
+        for piece in _pieces(keys):
+            yield _deletion(column, piece)
+
+
+def _deletion(column: "Column[Any]", keys: list[str]) -> Callable[[Connection], None]:
+    def fact(connection: Connection) -> None:
+        connection.execute(delete(column.table).where(column.in_(keys)))
+
+    return fact
+
+
+def _count(connection: Connection, found: Found) -> Erased:
+    def rows(column: "Column[Any]", keys: list[str], *also: Any) -> int:
+        counted = select(func.count()).select_from(column.table)
+        return sum(connection.scalar(counted.where(column.in_(piece), *also)) or 0 for piece in _pieces(keys))
+
+    waiting = rows(outbox.c.event_id, found.events)
+    sent = rows(event.c.event_id, found.events, event.c.acknowledged_ms.is_not(None))
+    tried = rows(outbox.c.event_id, found.events, or_(outbox.c.attempts > 0, outbox.c.error.is_not(None)))
+    return Erased(
+        conversations=rows(conversation.c.id, found.conversations),
+        messages=rows(message.c.answer_id, found.answers), answers=len(found.answers), events=len(found.events),
+        undelivered=waiting, told=sent + tried > 0,
+        running=rows(answer.c.answer_id, found.answers, answer.c.finish_reason.is_(None)),
+    )  # fmt: skip
+
+
+def _pieces(keys: list[str]) -> Iterator[list[str]]:
+    return (keys[start : start + PIECE] for start in range(0, len(keys), PIECE))
