@@ -185,7 +185,7 @@ class Server:
                 self.requests.append(request)
                 await _send(self._reply(request), request, reader, writer)
                 request.complete.set()
-        except ConnectionAbortedError:
+        except (ConnectionAbortedError, asyncio.CancelledError):
             pass  # our own doing
         except (ConnectionError, asyncio.IncompleteReadError):
             if request and not request.complete.is_set():

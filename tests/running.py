@@ -130,6 +130,14 @@ def status(url: str, timeout_s: float = 5) -> int | None:
         return None
 
 
+def metrics(url: str) -> dict[str, float]:
+    """What `/metrics` of an app says, by name and labels as they are written."""
+    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
 def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OUTBOUND_LOG": str(folder / "outbound.log")}

@@ -1,0 +1,226 @@
+"""Twenty-four testers at once, each of whom meets another fault of the model server, in front of the real app.
+
+What `completion` makes of each fault is held by `test_completion.py`. Here: what the tester reads, that one can ask
+again, and that store, metrics and log each know of every answer exactly once.
+"""
+
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests import openai_server as openai
+from tests import running
+from tests.chat import Record
+from tests.openai_server import CUT, DONE, RESET, Reply, chunk, finish, silence, status, stream, usage
+from tests.tester import Tester
+
+KEY = "sk-hunter22hunter22"
+EXPERIMENTS = """
+[statsig_openai_integration]
+default = { model = "gpt-3.5-turbo" }
+[statsig_openai_integration.groups]
+Only = { weight = 1, parameters = { model = "gpt-4", temperature = "hot", top_p = 0.5 } }
+"""
+SET_UP = "The assistant is not set up correctly. The operator has been told."
+NOTHING = "No answer came back. Please try again."
+BROKE = "Interrupted"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the first requests of a question get, and what must become of it. `words` is None where nothing is said."""
+
+    replies: list[Reply]
+    value: str
+    words: str | None = None
+    error: str | None = None
+    requests: int = 1
+    text: str = ""
+    within_s: float = 15
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def broken(*steps: openai.Step, error: str) -> Case:
+    return Case([stream("Half an ", "answer", *steps)], "interrupted", BROKE, error, text="Half an answer")
+
+
+def nothing(reply: Reply) -> Case:
+    return Case([reply], "error", NOTHING, "NoAnswer")
+
+
+def ended(reason: str, words: str | None, value: str = "") -> Case:
+    return Case([stream("So far.", finish(reason), usage(9, 2), DONE)], value or reason, words, text="So far.")
+
+
+UNAUTHORIZED = status(401, {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"})
+NO_MODEL = status(404, {"message": "The model does not exist", "code": "model_not_found"})
+QUOTA = status(429, {"message": "You exceeded your current quota", "code": "insufficient_quota"})
+NO_TOP_P = status(400, {"message": "Unsupported parameter: 'top_p'", "param": "top_p", "code": "unsupported_parameter"})
+SPARSE = stream(
+    chunk(None), {"choices": []}, chunk({"role": "assistant", "content": None}), chunk({"content": "All of it."}), DONE
+)
+CASES = {
+    "401": Case([UNAUTHORIZED], "error", SET_UP, "AuthenticationError"),
+    "404 of every model": Case([NO_MODEL] * 2, "error", "The model is not available.", "NotFoundError", requests=2),
+    "404 of one model": Case(
+        [NO_MODEL, openai.answer("From the default.", model="gpt-3.5-turbo")], "stop", requests=2,
+        text="From the default.", facts={"model": "gpt-4", "served_model": "gpt-3.5-turbo"},
+    ),
+    "429, then well": Case([status(429)], "stop", requests=2, text=".", facts={"retries": 1}),
+    "500 and 503, then well": Case([status(500), status(503)], "stop", requests=3, text=".", facts={"retries": 2}),
+    "429 for quota": Case([QUOTA], "error", "The assistant's quota is used up.", "RateLimitError", within_s=10),
+    "Retry-After of a minute": Case(
+        [status(429, headers={"retry-after": "60"})], "error", "Please try again in 60 seconds.", "RateLimitError",
+        within_s=10,
+    ),
+    "reset before a token": Case(
+        [openai.reset()] * 3, "error", "The model cannot be reached.", "APIConnectionError", requests=3
+    ),
+    "reset in the middle": broken(RESET, error="APIConnectionError"),
+    "truncation": broken(CUT, error="APIConnectionError"),
+    "broken JSON": broken(b'data: {"choices": [\n\n', error="JSONDecodeError"),
+    "bytes that are not UTF-8": broken(b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n',
+                                       error="UnicodeDecodeError"),
+    "an error object in the middle": broken({"error": {"message": "overloaded"}}, error="APIError"),
+    "200 with HTML": nothing(openai.page("<html><body>Welcome</body></html>")),
+    "a role and nothing else": nothing(stream(chunk({"role": "assistant"}), finish(), DONE)),
+    "whitespace only": nothing(stream(" ", "\n\n", finish(), usage(9, 2), DONE)),
+    "length": ended("length", "Cut off at the length limit."),
+    "content filter": ended("content_filter", "Cut off by the model's content filter."),
+    "tool calls": ended("tool_calls", "The model asked for a tool, which this chat does not have."),
+    "refusal": Case(
+        [stream(chunk({"refusal": "I cannot help with that."}), finish(), usage(9, 2), DONE)], "refusal",
+        text="I cannot help with that.",
+    ),
+    "no reason, usage, choices or delta": Case(
+        [SPARSE], "stop", text="All of it.", facts={"usage_source": "estimated"}
+    ),
+    "400 that names a parameter": Case([NO_TOP_P], "stop", requests=2, text=".", facts={"dropped_parameters": "top_p"}),
+    "an answer without end": Case(
+        [Reply(itertools.repeat("word " * 2_000))], "length", "Cut off at the length limit.", text="word word"
+    ),
+    "silence": Case([silence()], "error", "The model did not answer in time.", "APITimeoutError", within_s=35),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Met:
+    """What one tester met: the page when the answer had ended and after it was asked for again, and what is stored."""
+
+    took_s: float
+    answer: str
+    thumbs: int
+    again: str
+    requests: list[openai.Request]
+    events: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everybody at once; each result can be waited for."""
+
+    app: running.Running
+    record: Record
+    met: dict[str, Future[Met]]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log."""
+        return [json.loads(line) for line in self.app.log().splitlines() if line.startswith("{")]
+
+    def completions(self) -> list[dict[str, Any]]:
+        """Every `chat_completion`, once nobody asks any more."""
+        return [event for future in self.met.values() for event in future.result().events]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("faults") / "app"
+    running.lay_out(folder)
+    (folder / ".streamlit/experiments.toml").write_text(EXPERIMENTS)
+    left = {name: iter(case.replies) for name, case in CASES.items()}
+    model.script(otherwise=lambda request: next(left[asked(request)], openai.HELLO))
+    app = running.start(folder, {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json"})
+    with Record.of(app) as record, ThreadPoolExecutor(len(CASES)) as testers:
+        yield Run(app, record, {name: testers.submit(meet, name, app, record, model) for name in CASES})
+    app.stop()
+    assert not app.outbound()
+
+
+def asked(request: openai.Request) -> str:
+    return str(request.body["messages"][-1]["content"])
+
+
+def meet(name: str, app: running.Running, record: Record, model: openai.Server) -> Met:
+    """One tester's way: the question, and once more with whatever button is offered for that."""
+    with Tester(app.url, within_s=60) as tester:
+        began = time.monotonic()
+        tester.ask(name)
+        took_s, answer, thumbs = time.monotonic() - began, tester.answer, len(tester.thumbs)
+        requests = [request for request in model.requests if asked(request) == name]
+        tester.click("Try again" if "Try again" in answer else "Regenerate")
+        tester.idle()
+        events = record.events(tester.conversation_id, "chat_completion")
+        return Met(took_s, answer, thumbs, tester.answer, requests, events)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_fault_is_told_recorded_once_and_survived(name: str, run: Run) -> None:
+    case, met = CASES[name], run.met[name].result()
+    assert met.took_s < case.within_s
+    assert len(met.requests) == case.requests
+    assert case.text in met.answer and (case.words or "") in met.answer
+    assert ("Try again" in met.answer) == (case.value in ("error", "interrupted"))
+    assert met.thumbs == (1 if case.text else 0)
+    first, second = met.events
+    told = first["metadata"]
+    assert (first["value"], told.get("error"), told["model"]) == (case.value, case.error, "gpt-4")
+    assert case.facts.items() <= told.items()
+    if not case.text:
+        assert "total_tokens" not in told or told["total_tokens"] > 0
+    assert second["value"] == "stop" and "Hello from the stand-in." in met.again
+
+
+def test_every_failed_answer_is_one_line_with_its_cause_and_duration(run: Run) -> None:
+    failed = {event["metadata"]["answer_id"]: event for event in run.completions() if event["metadata"].get("error")}
+    lines = [line for line in run.lines() if line.get("answer_id")]
+    assert Counter(line["answer_id"] for line in lines) == Counter(failed.keys())
+    for line in lines:
+        told = failed[line["answer_id"]]["metadata"]
+        assert line["error"] == told["error"] and line["error"] in line["cause"]
+        assert line["seconds"] == pytest.approx(told["response_time"], abs=0.001)
+        assert line["level"] == "warning"
+
+
+def test_every_answer_is_counted_once(run: Run) -> None:
+    events = run.completions()
+    counted = running.metrics(run.app.url)
+    for reason, times in Counter(event["value"] for event in events).items():
+        assert counted[f'parley_answers_total{{finish_reason="{reason}",group="Only"}}'] == times
+    assert counted["parley_response_time_seconds_count"] == len(events) == 2 * len(CASES)
+    assert counted["parley_streams_active"] == 0
+
+
+def test_a_parameter_that_cannot_be_sent_is_told_once_and_recorded_always(run: Run) -> None:
+    assert {event["metadata"]["parameter_error"] for event in run.completions()} == {"temperature"}
+    told = [line for line in run.lines() if "temperature" in str(line.get("parameters"))]
+    assert [(line["level"], line["group"]) for line in told] == [("warning", "Only")]
+
+
+def test_a_refused_parameter_is_not_sent_to_that_model_again(run: Run, model: openai.Server) -> None:
+    run.met["400 that names a parameter"].result()
+    with Tester(run.app.url) as tester:
+        tester.ask("429, then well")
+    assert "top_p" not in model.requests[-1].body and model.requests[-1].body["model"] == "gpt-4"
+
+
+def test_no_fault_tells_the_key_or_shows_a_traceback(run: Run) -> None:
+    pages = [page for future in run.met.values() for page in (future.result().answer, future.result().again)]
+    for text in (*pages, run.app.log(), json.dumps(run.record.events())):
+        assert "hunter22" not in text and "Traceback" not in text
