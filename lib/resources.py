@@ -1,4 +1,4 @@
-"""The open app and this session's visitor, for the pages: the only module of lib that imports Streamlit.
+"""The open app and this session's visitor, for the pages. With `entrance`, all of lib that imports Streamlit.
 
 Opening happens in a thread of its own, so that the server serves at once; whoever needs the app waits for it. A store
 that cannot be used is tried again until it can.
@@ -6,6 +6,8 @@ that cannot be used is tried again until it can.
 
 import logging
 import threading
+from collections.abc import Collection
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit import runtime
@@ -193,6 +195,13 @@ def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
 def host_allowed(host: str | None) -> bool:
     """Whether Parley answers under this name: what Streamlit asks of websockets, for pages too."""
     return is_host_allowed(host)
+
+
+def page_allowed(origin: str, hosts: Collection[str]) -> bool:
+    """Whether a page of this origin may ask us: one that we served, under one of these names, or a configured one."""
+    configured = st.get_option("server.corsAllowedOrigins") or ()
+    open_to_all = not st.get_option("server.enableCORS")
+    return open_to_all or urlsplit(origin).netloc in hosts or origin in configured
 
 
 def connected() -> bool:

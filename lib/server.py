@@ -156,9 +156,9 @@ def _json(status: HTTPStatus, body: dict[str, Any]) -> Response:
 
 
 class Outside:
-    """Around every request: only names that are ours, the headers that keep a browser in line, a cookie for a visitor
-    who has none, and for the pages (which see headers, but not the connection) a header of our own that says where the
-    request comes from. Wrong secrets in a header cost time, as in the form."""
+    """Around every request: only names and pages that are ours, the headers that keep a browser in line, a cookie for
+    a visitor who has none, and for the pages (which see headers, but not the connection) a header of our own that says
+    where the request comes from. Wrong secrets in a header cost time, as in the form."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app, self._patience = app, Patience()
@@ -167,15 +167,18 @@ class Outside:
         """Serve one request or connection."""
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        scope = self._without_wrong_token(scope)
+        scope, foreign = self._without_wrong_token(scope), _foreign(scope)
         if scope["type"] == "websocket":
+            if foreign:
+                return await send({"type": "websocket.close", "code": 1008})
             return await self._app(_own_session(_marked(scope)), receive, send)
-        https = _origin(scope).https
-        app, cookie = self._app, _new_cookie(scope, https)
-        if not scope["path"].startswith(ANY_HOST) and not _host_allowed(scope):
-            app, cookie = Response(WRONG_HOST, HTTPStatus.FORBIDDEN), None
+        app, cookie, https = self._app, None, _origin(scope).https
+        if foreign:
+            app = Response(foreign, HTTPStatus.FORBIDDEN)
         elif scope["path"].startswith("/_stcore/metrics") and not _may_read_metrics(scope):
             app = Response("Not Found", HTTPStatus.NOT_FOUND)
+        else:
+            cookie = _new_cookie(scope, https)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -208,10 +211,21 @@ class Outside:
         return {**scope, "headers": headers}
 
 
-def _host_allowed(scope: Scope) -> bool:
+def _foreign(scope: Scope) -> str | None:
+    """Why a request is not for us: by a name that is not ours, or from a page that is not ours.
+
+    Streamlit looks at both for websockets alone, and for a foreign page it asks the internet for its own address.
+    """
     from lib import resources
 
-    return resources.host_allowed(Headers(scope=scope).get("host"))
+    headers = Headers(scope=scope)
+    host, page = headers.get("host"), headers.get("origin")
+    if not scope["path"].startswith(ANY_HOST) and not resources.host_allowed(host):
+        return WRONG_HOST
+    if page is None or resources.page_allowed(page, [host or "", _origin(scope).host]):
+        return None
+    log.warning("a request from a foreign page was refused")
+    return "This request comes from another page."
 
 
 def _own_session(scope: Scope) -> Scope:
