@@ -11,10 +11,14 @@ _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _LIST = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s")
 _REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:\s*\S", re.MULTILINE)
 _CODE = re.compile(
-    r"(^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\2[`~]*\s*?$|\Z)|(`+)(?!`).+?(?<!`)\3(?!`))", re.M | re.S
+    r"^ {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n.*?(?:^ {0,3}(?(1)\1|\2)[`~]*\s*?$|\Z)"  # a fence, perhaps still open
+    r"|(?<![\\`])(`+)(?!`)(?:(?!\n\s*\n).)+?(?<!`)\3(?!`)",  # code in a line
+    re.M | re.S,
 )
 _TABLE = re.compile(r"^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$", re.MULTILINE)
-_IMAGE = re.compile(r"!\[([^\]\n]*)\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])")
+_IMAGE = re.compile(
+    r"!\[((?:\\.|[^\[\]\\]|\[[^\[\]]*\]){0,500})\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])", re.S
+)
 _IMAGE_SHORT = re.compile(r"!\[([^\]\n]+)\](?![\[(])")
 _HTML_IMAGE = re.compile(r"<(?=/?(?:img|video|audio|source|iframe|object|embed|link|svg)\b)", re.I)
 _DISPLAY = re.compile(r"\\\[(.+?)\\\]", re.S)
@@ -106,8 +110,8 @@ def safe(block: str) -> str:
 def _prose(text: str) -> str:
     if not text:
         return text
-    text = _IMAGE.sub(_as_link, text) if "![" in text else text
-    text = _IMAGE_SHORT.sub(r"\1", text) if "![" in text else text
+    if "![" in text:
+        text = _IMAGE_SHORT.sub(r"\1", _IMAGE.sub(_as_link, text)).replace("![", r"!\[")
     text = _HTML_IMAGE.sub(r"\<", text) if "<" in text else text
     text = _DIRECTIVE.sub(r"\:", text) if ":" in text else text
     if "\\[" in text or "\\(" in text:

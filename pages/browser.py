@@ -54,12 +54,21 @@ function takeEscForStop() {
   });
 }
 
+function keepTextWhole() {        // half a character, pasted or cut, would break the message that carries it
+  document.addEventListener("input", ({ target }) => {
+    if (target.value?.isWellFormed?.() !== false) return;
+    const kind = target instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(target, target.value.toWellFormed());
+  }, true);
+}
+
 export default function ({ data, parentElement }) {
   const before = done.get(parentElement);
   done.set(parentElement, data.nonce);
   if (before === undefined) {
     if (data.keep) {
       takeEscForStop();
+      keepTextWhole();
       stayAtTheEnd(document.querySelector('[data-testid="stMain"]'));
       (window.requestIdleCallback ?? setTimeout)(() => {
         for (const path of data.later) import(new URL(path, location.href)).catch(() => {});

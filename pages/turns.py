@@ -78,14 +78,19 @@ def draw_question(turn: Turn) -> None:
         if on_page().editing == turn.answer_id:
             _draw_editor(turn)
             return
-        st.text(turn.question if turn.question is not None else "This text is no longer kept.")
+        st.text(_as_typed(turn.question) if turn.question is not None else "This text is no longer kept.")
+
+
+def _as_typed(text: str) -> str:
+    """Streamlit takes the indentation away that all lines share, unless the first begins with something else."""
+    return "\u200b" + text if text[:1].isspace() else text
 
 
 def draw_waiting(prompts: list[str]) -> None:
     """Questions that were asked while an answer was running."""
     for prompt in prompts:
         with st.chat_message("user", avatar=":material/schedule:"):
-            st.text(prompt)
+            st.text(_as_typed(prompt))
             st.caption("Waits for the answer above")
 
 

@@ -1,7 +1,6 @@
 """Nothing on the page is lost with the page: reloads, tabs, cuts, restarts, and the list of earlier conversations."""
 
 import re
-import re
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from tests import openai_server as openai
 from tests import running
 from tests.cable import cable
 from tests.chat import Chat, Record, tab, visit, wait_for
-from tests.openai_server import DONE, Gate, Pause, finish, stream, usage
+from tests.openai_server import DONE, Gate, finish, stream, usage
 
 pytestmark = pytest.mark.browser
 
