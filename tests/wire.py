@@ -1,0 +1,145 @@
+"""Streamlit's websocket, raw: whatever somebody sends who does not use our page, and every byte that comes back.
+
+`tester.Tester` plays a well-meaning tester; this one lies about ids, pages, cookies and sessions.
+"""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from typing import Any
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+SOON_S = 15.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an HTTP request met."""
+
+    status: int
+    headers: Any
+    body: str
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that it sets, by name."""
+        jar = SimpleCookie("; ".join(line.split(";")[0] for line in self.headers.get_all("Set-Cookie", [])))
+        return {name: morsel.value for name, morsel in jar.items()}
+
+    @property
+    def set_cookies(self) -> list[str]:
+        """The lines that set them."""
+        return [str(line) for line in self.headers.get_all("Set-Cookie", [])]
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def http(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+    """One request, no redirect followed. In the names of headers `_` stands for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, body, named, method=method)
+    try:
+        with urllib.request.build_opener(_Stay).open(request, timeout=SOON_S) as answer:
+            return Answer(answer.status, answer.headers, answer.read().decode(errors="replace"))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read().decode(errors="replace"))
+
+
+def header(cookies: Mapping[str, str]) -> str:
+    """The `Cookie` header that a browser sends."""
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def refused_with(url: str, **headers: str) -> int | None:
+    """The status that refuses a websocket with these headers; None where it is accepted."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with _connect(url, named, ["streamlit"]):
+            return None
+    except InvalidStatus as refusal:
+        return refusal.response.status_code
+
+
+def _connect(url: str, headers: Mapping[str, str], protocols: Sequence[str]) -> Any:
+    named = [Subprotocol(name) for name in protocols]
+    return connect(
+        url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=named, additional_headers=dict(headers),
+        open_timeout=SOON_S, close_timeout=2, max_size=None, compression=None, proxy=None,
+    )  # fmt: skip
+
+
+class Wire:
+    """One connection. `messages` are all that came, `raw` their bytes, `session` the id of Streamlit's session."""
+
+    def __init__(
+        self, url: str, cookies: Mapping[str, str] | None = None, *, session: str = "", **headers: str
+    ) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if cookies:
+            named["Cookie"] = header(cookies)
+        protocols = ["streamlit", "nobody", session] if session else ["streamlit"]
+        self._until_closed = ExitStack()
+        self._socket = self._until_closed.enter_context(_connect(url, named, protocols))
+        self.messages: list[ForwardMsg] = []
+        self.raw = b""
+        self.session = ""
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._until_closed.close()
+
+    def run(self, query: str = "", page: str = "", states: Sequence[tuple[str, str, Any]] = ()) -> "Wire":
+        """Run the script once, to its end. `states`: widget id, field of its state, value."""
+        message = BackMsg()
+        message.rerun_script.query_string, message.rerun_script.page_name = query, page
+        for widget, field, value in states:
+            state = message.rerun_script.widget_states.widgets.add()
+            state.id = widget
+            if field == "chat_input_value":
+                state.chat_input_value.data = value
+            else:
+                setattr(state, field, value)
+        self._socket.send(message.SerializeToString())
+        while True:
+            raw = self._socket.recv(SOON_S)
+            self.raw += raw
+            came = ForwardMsg.FromString(raw)
+            self.messages.append(came)
+            if came.WhichOneof("type") == "new_session":
+                self.session = came.new_session.initialize.session_id
+            if came.WhichOneof("type") == "script_finished" and (
+                came.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            ):
+                return self
+
+    @property
+    def text(self) -> str:
+        """Everything that came, as text to search in."""
+        return self.raw.decode("utf-8", "replace")
+
+    def forget(self) -> None:
+        """Leave what came so far out of `text` and `widgets`."""
+        self.messages, self.raw = [], b""
+
+    def widgets(self, kind: str) -> list[Any]:
+        """Every element of this kind that came, oldest first."""
+        drawn = [came.delta.new_element for came in self.messages if came.WhichOneof("type") == "delta"]
+        return [getattr(element, kind) for element in drawn if element.WhichOneof("type") == kind]
+
+    def ask(self, text: str) -> "Wire":
+        """Ask a question; its answer has ended when this returns."""
+        return self.run(states=[(self.widgets("chat_input")[-1].id, "chat_input_value", text)])
