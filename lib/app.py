@@ -16,7 +16,7 @@ from lib.experiment import Experiments
 from lib.generation import Generations
 from lib.metrics import Metrics
 from lib.settings import Settings
-from lib.store import Store
+from lib.store import Store, StoreError
 
 log = logging.getLogger("parley")
 
@@ -108,6 +108,8 @@ class App:
             try:
                 self.recover()
                 self.store.purge(self.settings.retention_days)
+            except StoreError:
+                pass  # the writer has told it
             except Exception:
                 log.warning("housekeeping failed", exc_info=True)
             if self._closing.wait(HOUSEKEEPING_EVERY):

@@ -36,7 +36,7 @@ from lib.generation import Answer, Generations
 from lib.metrics import Metrics
 from lib.parameters import Parameters, check_parameters
 from lib.prompt import trim
-from lib.store import Store
+from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
 """Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
@@ -90,7 +90,14 @@ class Conversations:
         latest = self._latest.get(conversation.id)
         if latest is None or (conversation.turns and conversation.turns[-1].answer_id == latest):
             return conversation
-        return self.get(conversation.id, conversation.visitor_id) or conversation
+        return self.reread(conversation)
+
+    def reread(self, conversation: Conversation) -> Conversation:
+        """The conversation as it is stored now; as it is here where the store cannot be read."""
+        try:
+            return self.get(conversation.id, conversation.visitor_id) or conversation
+        except StoreError:
+            return conversation
 
     def ask(
         self, visitor: Visitor, conversation: Conversation | None, prompt: str, exposed: Exposed, *,
@@ -207,15 +214,21 @@ class Conversations:
         return self._store.delete(visitor_id, conversation_id)
 
     def get(self, conversation_id: str, visitor_id: str, before_turn: int | None = None) -> Conversation | None:
-        """A conversation of this visitor with its newest turns (or those before one); None for anybody else's."""
+        """A conversation of this visitor with its newest turns (or those before one); None for anybody else's.
+
+        Raises StoreError.
+        """
         found = self._store.conversation(conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn)
         if found is None or self._texts is None:
             return found
         return replace(found, turns=tuple(self._texts.fill(turn) for turn in found.turns))
 
     def earlier(self, conversation: Conversation) -> Conversation:
-        """The conversation with older turns in front."""
-        older = self.get(conversation.id, conversation.visitor_id, before_turn=conversation.turns[0].turn)
+        """The conversation with older turns in front; as it is where the store cannot be read."""
+        try:
+            older = self.get(conversation.id, conversation.visitor_id, before_turn=conversation.turns[0].turn)
+        except StoreError:
+            return conversation
         if older is None:
             return conversation
         return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)

@@ -60,6 +60,8 @@ def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("parley").setLevel(level.upper())
+    # Streamlit would tell of a failed page past this filter; `on_script_error` tells of it here.
+    logging.getLogger("streamlit.error_util").addFilter(lambda record: record.msg != "Uncaught app execution")
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:

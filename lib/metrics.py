@@ -1,5 +1,6 @@
 """The numbers that `/metrics` serves, counted as answers and ratings happen. Knows prometheus-client and `events`."""
 
+import math
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -48,9 +49,16 @@ class Metrics:
         self._ratings.labels(group or "", rating).inc()
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """Serve what `read` says at the moment of asking."""
+        """Serve what `read` says at the moment of asking; NaN where it cannot say."""
+
+        def told() -> float:
+            try:
+                return read()
+            except Exception:  # one number that is not to be had must not cost all the others
+                return math.nan
+
         self._gauges[name] = gauge = Gauge(name, meaning, registry=self._registry)
-        gauge.set_function(read)
+        gauge.set_function(told)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""

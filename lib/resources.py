@@ -244,7 +244,7 @@ def _access() -> Access:
 
 def on_script_error(error: Exception) -> bool:
     """What a page shows when it fails: a sentence, never a traceback. The cause is in the log."""
-    if isinstance(error, Unready):
+    if isinstance(error, Unready | StoreError):
         log.warning("a page cannot be shown: %s", error)
         st.error("Parley cannot be used right now. Its operator has been told. Please try again in a minute.")
     else:

@@ -9,7 +9,17 @@ from lib.generation import Answer
 from pages.browser import keep_browser, tell_browser
 from pages.sidebar import draw_sidebar
 from pages.state import SHOWN, on_page
-from pages.turns import answer_place, draw, draw_end, draw_question, draw_waiting, follow, follow_record, send
+from pages.turns import (
+    SAVED_WITHIN,
+    answer_place,
+    draw,
+    draw_end,
+    draw_question,
+    draw_waiting,
+    follow,
+    follow_record,
+    send,
+)
 
 SUGGESTIONS = (
     "What is Parley?",
@@ -27,8 +37,13 @@ def open_wanted() -> None:
     if wanted == (here.id if here else None):
         return
     page.moved_on()
-    page.waiting, page.earlier, page.missing = [], 0, False
-    page.conversation = app.conversations.get(wanted, resources.visitor().visitor_id) if wanted else None
+    page.waiting, page.earlier, page.missing, page.away = [], 0, False, False
+    page.conversation = None
+    try:
+        page.conversation = app.conversations.get(wanted, resources.visitor().visitor_id) if wanted else None
+    except resources.StoreError:
+        page.away = True  # the address stays, so that the next look tries again
+        return
     if wanted and page.conversation is None:
         page.missing = True
         del st.query_params["c"]
@@ -70,6 +85,13 @@ def show_earlier() -> None:
     page.earlier += SHOWN
 
 
+@st.fragment(run_every=2.0)
+def draw_saving() -> None:
+    """What became of an answer that was not written at once."""
+    if page.saving:
+        st.caption("Saved" if page.saving.committed else "This answer is not saved yet")
+
+
 open_wanted()
 draw_sidebar()
 unseen = st.container()
@@ -95,6 +117,8 @@ if page.conversation is None or not page.conversation.turns:
         )  # fmt: skip
         if page.missing:
             st.info("That conversation is not here. It may have been deleted, or it belongs to another browser.")
+        if page.away:
+            st.info("That conversation cannot be opened right now. Please reload the page in a minute.")
         if app.demo:
             st.caption(
                 ":material/info: This is Parley's built-in demo model. To talk to a real one, set `OPENAI_API_KEY` or "
@@ -111,6 +135,8 @@ else:
         if ended := app.conversations.answer(turns[-1]):
             ended.seen = True
         draw(turns[-1], last=True)
+        if page.saving and not page.saving.committed:
+            draw_saving()
     else:
         stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
     while (turn := page.conversation.turns[-1]).running:
@@ -123,10 +149,13 @@ else:
             if answer := running():
                 follow(answer)
                 page.conversation = app.conversations.settle(page.conversation, answer)
+                page.saving = answer.receipt
             else:
                 follow_record(turn)
             page.nonce += 1
             draw_end(page.conversation.turns[-1], last=not page.waiting)
+        if page.saving and not page.saving.wait(SAVED_WITHIN):
+            draw_saving()
         queue.empty()
         if page.waiting:
             send(page.waiting.pop(0))

@@ -20,27 +20,35 @@ def draw_sidebar() -> None:
     """The list, newest first, by day."""
     page = on_page()
     if page.listed is None:
-        page.listed = resources.app().store.conversations(
-            resources.visitor().visitor_id, limit=LISTED * page.listed_more + 1
-        )
-    here = page.conversation
-    if here and here.turns and all(listed.id != here.id for listed in page.listed):
+        page.listed = _read_list(page)
+    listed, here = page.listed if page.listed is not None else [], page.conversation
+    if here and here.turns and all(each.id != here.id for each in listed):
         title = here.title or " ".join((here.turns[0].question or "").split())[:60]
-        page.listed.insert(0, replace(here, title=title, updated_ms=here.turns[-1].asked_ms, turns=()))
+        listed.insert(0, replace(here, title=title, updated_ms=here.turns[-1].asked_ms, turns=()))
     with st.sidebar:
         st.button(
             "New conversation", icon=":material/add:", width="stretch", key="new", on_click=_open, args=(page, None)
         )
-        shown = page.listed[: LISTED * page.listed_more]
+        if page.listed is None:
+            st.caption("Earlier conversations cannot be shown right now.")
+        shown = listed[: LISTED * page.listed_more]
         for day, conversations in groupby(shown, key=_day):
             st.caption(day)
             for conversation in conversations:
                 _draw_entry(page, conversation)
-        if len(page.listed) > len(shown):
+        if len(listed) > len(shown):
             st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
         _draw_privacy(page)
         if resources.signed_in():
             st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
+
+
+def _read_list(page: OnPage) -> list[Conversation] | None:
+    """None while the store cannot be read; then the next rerun tries again."""
+    try:
+        return resources.app().store.conversations(resources.visitor().visitor_id, limit=LISTED * page.listed_more + 1)
+    except resources.StoreError:
+        return None
 
 
 def _draw_entry(page: OnPage, conversation: Conversation) -> None:

@@ -13,10 +13,12 @@ SHOWN = 10
 @dataclass
 class OnPage:
     """`waiting`: questions that wait for the running answer; `editing`, `explaining`: the answer id this is about;
-    `receipts`: votes that are not known to be written yet; `nonce` counts what the browser was asked to do."""
+    `receipt`: of the latest vote; `saving`: of the latest answer; `away`: the store did not open what was wanted;
+    `nonce` counts what the browser was asked to do."""
 
     conversation: Conversation | None = None
     missing: bool = False
+    away: bool = False
     refused: str | None = None
     waiting: list[str] = field(default_factory=list)
     exposed: set[tuple[str, str, str | None, bool]] = field(default_factory=set)
@@ -24,6 +26,7 @@ class OnPage:
     editing: str | None = None
     explaining: str | None = None
     receipt: Receipt | None = None
+    saving: Receipt | None = None
     copied: str | None = None
     nonce: int = 0
     listed: list[Conversation] | None = None
@@ -31,7 +34,7 @@ class OnPage:
 
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
-        self.editing = self.explaining = self.receipt = self.copied = None
+        self.editing = self.explaining = self.receipt = self.saving = self.copied = None
 
     def first_shown(self) -> int:
         """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""

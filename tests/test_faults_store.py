@@ -1,0 +1,134 @@
+"""The store fails under the real app: chatting goes on or says why not, and what was said and voted is written later."""
+
+import json
+import sqlite3
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lib.store import Store
+from tests import openai_server as openai
+from tests import running
+from tests.chat import Record, wait_for
+from tests.conftest import StartApp
+from tests.openai_server import DONE, Gate, finish, stream, usage
+from tests.postgres import Postgres
+from tests.running import Running
+from tests.tester import Tester
+
+KEY = {"PARLEY_SIGNING_KEY": "k" * 32, "PARLEY_LOG": "json"}
+UNUSABLE = "Parley cannot be used right now."
+
+
+def ready(app: Running) -> dict[str, Any]:
+    """What /readyz says, with its status."""
+    try:
+        with urllib.request.urlopen(app.url + "/readyz", timeout=10) as answer:
+            return {"http": answer.status} | json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return {"http": error.code} | json.loads(error.read())
+
+
+class Talk:
+    """Two testers, and what they must find in the record in the end."""
+
+    def __init__(self, app: Running, model: openai.Server) -> None:
+        self.app, self.model = app, model
+        self.gate = Gate()
+        self.anna, self.ben = Tester(app.url), Tester(app.url)
+        self.anna.ask("Before")
+        model.script(stream("Half of it", self.gate, " and the rest.", finish(), usage(9, 5), DONE))
+        self.ben.send("Across")
+        self.ben.until(lambda: "Half of it" in self.ben.answer)
+
+    def go_on(self) -> None:
+        """While the store is away: a vote, a question, an answer that ends, a new visitor."""
+        self.anna.rate(True)
+        self.anna.idle()
+        assert "Not saved yet" in self.anna.lines
+        self.anna.ask("Meanwhile")
+        assert "Hello from the stand-in." in self.anna.answer
+        assert "This answer is not saved yet" in self.anna.lines
+        self.anna.rate(False)
+        self.anna.idle()
+        self.gate.open()
+        self.ben.idle()
+        assert "Half of it and the rest." in self.ben.answer
+        with Tester(self.app.url) as newcomer:
+            newcomer.ask("Anybody there?")
+            assert "Hello from the stand-in." in newcomer.answer
+        assert running.metrics(self.app.url)["parley_streams_active"] == 0
+
+    def check(self, store: Store) -> None:
+        """The store is back: everything is there, once."""
+        wait_for(lambda: ready(self.app)["http"] == 200)
+        wait_for(lambda: len(completions(store)) == 4)
+        self.anna.look_again()
+        assert "Not saved yet" not in self.anna.lines and "Thanks" in self.anna.lines
+        answers = [event["metadata"]["answer_id"] for event in completions(store)]
+        assert len(set(answers)) == 4
+        votes = [event["name"] for event in store.export() if event["name"].endswith("satisfaction")]
+        assert votes == ["satisfaction", "dissatisfaction"]
+        with Tester(self.app.url, cookie=self.anna.cookie, conversation=self.anna.conversation_id) as back:
+            assert "Meanwhile" in back.lines and back.thumbs == [1, 0]
+        with Tester(self.app.url, cookie=self.ben.cookie, conversation=self.ben.conversation_id) as back:
+            assert "Half of it and the rest." in back.answer
+        self.anna.close()
+        self.ben.close()
+        assert "Traceback" not in self.app.log()
+
+
+def completions(store: Store) -> list[dict[str, Any]]:
+    return [event for event in store.export() if event["name"] == "chat_completion"]
+
+
+def test_a_locked_sqlite_file_loses_nothing(start_app: StartApp, model_server: openai.Server) -> None:
+    app = start_app({"OPENAI_BASE_URL": model_server.base_url, "PARLEY_LOG": "json"})
+    talk = Talk(app, model_server)
+    with closing(sqlite3.connect(app.folder / "data/parley.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked" in wait_unready(app)
+        talk.go_on()
+    with Record.of(app) as record:
+        talk.check(record.store)
+
+
+def wait_unready(app: Running) -> str:
+    """Why, once it says so."""
+    wait_for(lambda: ready(app)["http"] == 503)
+    return str(ready(app)["because"])
+
+
+def test_a_full_disk_loses_nothing(start_app: StartApp, model_server: openai.Server) -> None:
+    app = start_app({"OPENAI_BASE_URL": model_server.base_url, "PARLEY_LOG": "json"})
+    talk = Talk(app, model_server)
+    process = psutil.Process(app.process.pid)
+    process.rlimit(psutil.RLIMIT_FSIZE, ((app.folder / "data/parley.db-wal").stat().st_size, psutil.RLIM_INFINITY))
+    assert wait_unready(app)
+    talk.go_on()
+    process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+    with Record.of(app) as record:
+        talk.check(record.store)
+
+
+def test_a_postgresql_that_is_gone_loses_nothing(
+    start_app: StartApp, model_server: openai.Server, postgres: Postgres
+) -> None:
+    url = postgres.database()
+    app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY})
+    talk = Talk(app, model_server)
+    postgres.stop()
+    try:
+        assert wait_unready(app)
+        talk.go_on()
+    finally:
+        postgres.start()
+    with closing(Store.open(url)) as store:
+        talk.check(store)
