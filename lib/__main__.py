@@ -129,6 +129,26 @@ def erase(settings: "Settings", arguments: Arguments) -> int:
     return NO if erased.nothing or erased.running else DONE
 
 
+def simulate(settings: "Settings", arguments: Arguments) -> int:
+    """Play visitors who were never there, or check the readout with them."""
+    from lib.definitions import DefinitionError
+    from lib.demo.visitors import Unplayable
+    from lib.simulate import SimulationError, soundness, visits
+    from lib.store import StoreError
+
+    try:
+        if arguments.check:
+            told = soundness(settings, arguments.users, arguments.seed, arguments.lift, arguments.check)
+        else:
+            told = visits(settings, arguments.users, arguments.seed, arguments.lift or 0.0)
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    except (DefinitionError, SimulationError, Unplayable) as error:
+        return _refuse(str(error), USAGE)
+    print(*told.lines, sep="\n")
+    return DONE if told.well else NO
+
+
 def _takes_nothing(_: argparse.ArgumentParser) -> None:
     pass
 
@@ -143,6 +163,36 @@ def _readout_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", metavar="NAME", help="instead of PARLEY_EXPERIMENT")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--events", type=Path, metavar="FILE", help="an export (JSON lines) instead of the store")
+
+
+def _simulate_takes(parser: argparse.ArgumentParser) -> None:
+    parser.description = SIMULATE
+    parser.add_argument("--users", type=_number, required=True, metavar="N", help="how many visitors (an experiment)")
+    parser.add_argument("--seed", type=int, required=True, metavar="S", help="the same seed, the same visitors")
+    parser.add_argument(
+        "--lift", type=float, metavar="X",
+        help="0.1: ten points more satisfaction in the first group that is not control (0, or the smallest effect that "
+        "matters with --check, where nothing is said)",
+    )  # fmt: skip
+    parser.add_argument("--check", type=_number, metavar="R", help="check the readout in R experiments each way")
+
+
+SIMULATE = """Play N visitors through the real path into the chosen database: the Statsig SDK assigns them, the demo
+model answers over HTTP, and exposures, answers, ratings and reasons are stored, each marked as simulated and never sent
+to Statsig. With --check, nothing is stored: R experiments without a lift and R with one are played in memory, and after
+every rating the readout is made as the Results page makes it. There, too, the SDK assigns, the visitors are the same,
+and the verdict has all its rules; but no answer is generated, and the sums are kept in memory instead of read with SQL.
+Exit code 1 when more of them than allowed named a winner where there was none."""
+
+
+def _number(text: str) -> int:
+    """
+    >>> _number("300")
+    300
+    """
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0, not {text!r}")
+    return int(text)
 
 
 _INVITATION = ("name", "days", "sessions", "group", "usd")
@@ -173,6 +223,7 @@ COMMANDS = (
     Command("check", "say what works and what to do about the rest", _takes_nothing, check),
     Command("export", "write the events to standard output", _export_takes, export),
     Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
+    Command("simulate", "play visitors, or check the readout with them", _simulate_takes, simulate),
     Command("invite", "make a link that lets testers in, list the links, or end one", _invite_takes, invite),
     Command("erase", "delete everything of one user", _erase_takes, erase),
 )

@@ -20,7 +20,7 @@ ROOMS = {
     "app": ("app", "conversation"),
     "server": ("server", "doors", "patience"),
     "resources": ("resources", "entrance"),
-    "__main__": ("__main__", "check", "export", "report", "invite", "erase"),
+    "__main__": ("__main__", "check", "export", "report", "invite", "erase", "simulate", "soundness"),
 }
 TABLE = {
     "streamlit_app": "server",

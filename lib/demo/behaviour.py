@@ -1,0 +1,125 @@
+"""How simulated visitors behave: how much they ask, how easily they are pleased, what they make of an answer.
+
+Pure chance from a seed: the same seed and number is the same visitor, who does the same things in the same order. A
+lift turns some of a visitor's thumbs down into thumbs up and changes nothing else. Knows neither the app nor any clock.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from lib.events import Rating, Reason, Visitor
+
+SATISFIED = 0.65
+"""The share of thumbs up over all visitors, without a lift."""
+ALIKE = 3.0
+"""How much alike visitors are: each one's own share of thumbs up is Beta distributed with so many pseudo-counts, which
+gives two ratings of one visitor a correlation of 1/(1+ALIKE). Who counts ratings instead of visitors goes wrong."""
+RATES = (1.2, 0.8)
+"""The share of their answers that visitors rate, as a Beta distribution: some rate everything, many next to nothing."""
+MORE_ANSWERS = (0.7, 4.5)
+"""Answers beyond the first, as a Gamma distribution (shape, scale): most visitors ask little, a few a lot."""
+MOST_ANSWERS = 20
+ELSEWHERE, AGAIN, COPIES, EXPLAINS, COMMENTS = 0.2, 0.03, 0.08, 0.5, 0.4
+"""Shares of answers that begin a new conversation, are asked for once more, are copied; of thumbs down that get a
+reason; of reasons that get a comment."""
+CHANGES, WITHDRAWS = 0.04, 0.02
+"""Shares of votes that are turned round, and taken back. Both regardless of what the vote was."""
+LONG = 600
+"""Characters from which on a dissatisfied visitor finds an answer too long rather than incomplete."""
+
+PROMPTS = (
+    "What is Parley?", "How does Parley decide which model is better?", "How do I connect a real model?",
+    "How do I connect Statsig?", "What do you keep of what I write?", "Which settings does Parley have?",
+    "Show me a table", "Write some Python code", "How is a rating stored?", "When is a result significant?",
+    "What is the capital of Peru?", "How do I run the tests?", "Can I change my vote?", "Who are you?",
+)  # fmt: skip
+
+_IF_LONG: dict[Reason, int] = {"too_long": 4, "too_slow": 3, "off_tone": 1, "wrong": 2, "other": 1}
+_IF_SHORT: dict[Reason, int] = {"incomplete": 5, "wrong": 3, "off_tone": 1, "other": 1}
+_COMMENTS: dict[Reason, tuple[str, ...]] = {
+    "wrong": ("That is not what I asked.", "The second half is not true."),
+    "incomplete": ("It stops where it gets interesting.", "Which setting, exactly?"),
+    "too_long": ("One sentence would have done.", "I had to look for the answer in the answer."),
+    "too_slow": ("I had found it elsewhere before this ended.",),
+    "off_tone": ("Friendly, but I wanted facts.",),
+    "unsafe": ("I would not run that command.",),
+    "other": ("The table is hard to read on my phone.",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One answer of a visitor. `votes` in the order in which they are given: the last one counts, None takes it back.
+
+    `pause` is the time since the answer before, in visits: between two visitors' arrivals it is 1 on average.
+    """
+
+    prompt: str
+    pause: float
+    elsewhere: bool
+    again: bool
+    copies: bool
+    votes: tuple[Rating | None, ...]
+    explains: float | None
+    comments: float | None
+
+    def reason(self, text: str) -> tuple[Reason, str | None] | None:
+        """Why the visitor does not like this answer, and a comment; None where nothing is said."""
+        if self.explains is None:
+            return None
+        weights = _IF_LONG if len(text) > LONG else _IF_SHORT
+        reason = random.Random(self.explains).choices(list(weights), list(weights.values()))[0]
+        said = _COMMENTS[reason]
+        return reason, None if self.comments is None else said[int(self.comments * len(said))]
+
+
+def visitor(seed: int, number: int) -> Visitor:
+    """Who this is. The cookie's id, the unit's and the session's are made from the seed, too."""
+    visitor_id, session_id = (
+        hashlib.sha256(f"parley {seed} {number} {kind}".encode()).hexdigest()[:32] for kind in ("visitor", "session")
+    )
+    return Visitor(visitor_id, visitor_id, visitor_id, session_id, {"locale": "en"})
+
+
+def acts(seed: int, number: int, lift: float = 0.0) -> list[Act]:
+    """What this visitor does, in order; `lift` (see `lifted`) of the group that the visitor is in.
+
+    >>> one, other = acts(1, 5), acts(1, 5, lift=0.3)
+    >>> [act.prompt for act in one] == [act.prompt for act in other]
+    True
+    """
+    chance = random.Random(f"{seed} {number}")
+    share = lifted(chance.betavariate(SATISFIED * ALIKE, (1 - SATISFIED) * ALIKE), lift)
+    rates = chance.betavariate(*RATES)
+    answers = min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MOST_ANSWERS)
+    return [_act(chance, share, rates) for _ in range(answers)]
+
+
+def lifted(share: float, lift: float) -> float:
+    """A visitor's share of thumbs up where the mean over all visitors is `lift` higher, and still within 0 and 1.
+
+    >>> lifted(0.65, 0.1), lifted(1.0, 0.1), lifted(0.0, -0.1), lifted(0.3, 0.35)
+    (0.75, 1.0, 0.0, 1.0)
+    """
+    return share + lift * ((1 - share) / (1 - SATISFIED) if lift > 0 else share / SATISFIED)
+
+
+def _act(chance: random.Random, share: float, rates: float) -> Act:
+    """Draws as many numbers whatever comes of them, so that a lift changes no later act."""
+    prompt, pause = chance.choice(PROMPTS), chance.expovariate(1 / 3)
+    draws = [chance.random() for _ in range(9)]
+    liked, rated, mind = draws[0] < share, draws[1] < rates, draws[2]
+    vote: Rating = "satisfaction" if liked else "dissatisfaction"
+    other: Rating = "dissatisfaction" if liked else "satisfaction"
+    votes: tuple[Rating | None, ...] = (vote,)
+    if mind < CHANGES:
+        votes = other, vote
+    elif mind < CHANGES + WITHDRAWS:
+        votes = vote, None
+    explains = rated and votes[-1] == "dissatisfaction" and draws[3] < EXPLAINS
+    return Act(
+        prompt, pause, elsewhere=draws[4] < ELSEWHERE, again=draws[5] < AGAIN, copies=draws[6] < COPIES,
+        votes=votes if rated else (), explains=draws[7] if explains else None,
+        comments=draws[8] / COMMENTS if explains and draws[8] < COMMENTS else None,
+    )  # fmt: skip

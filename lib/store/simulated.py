@@ -1,0 +1,98 @@
+"""What simulated visitors left: whether there is any, how it is spread over days, and how it is removed.
+
+Real rows are never touched. Knows the tables and their mark; knows nothing of how visitors behave.
+"""
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, update
+
+from lib.store import Store, StoreError
+from lib.store.schema import answer, conversation, event, exposure, message
+from lib.store.writer import Fact
+from lib.tally import DAY_MS
+
+TIMES = ("time_ms", "rated_ms", "asked_ms", "created_ms", "updated_ms")
+"""The columns that say when something of a visit happened."""
+UNITS = 50
+"""Visitors whose rows are moved in one transaction."""
+PIECE = 1_000
+"""Rows that are deleted in one transaction, so that nobody waits for it."""
+COMMIT_S = 30.0
+"""How long one piece may take."""
+
+
+def has_simulated(store: Store) -> bool:
+    """Whether simulated visitors were here. Raises StoreError."""
+    with store.read() as connection:
+        return bool(connection.scalar(select(exists().where(event.c.simulated))))
+
+
+def has_real(store: Store) -> bool:
+    """Whether anybody real was here. Raises StoreError."""
+    with store.read() as connection:
+        return bool(connection.scalar(select(exists().where(~event.c.simulated))))
+
+
+def spread(store: Store, days: int, since_ms: int) -> None:
+    """Move simulated visitors who came since then into the past, as if they had come evenly over so many days.
+
+    Whoever came first goes furthest; the times within a visit keep their distances. Raises StoreError.
+    """
+    first = func.min(exposure.c.time_ms)
+    came = select(exposure.c.user_id).where(exposure.c.simulated).group_by(exposure.c.user_id)
+    with store.read() as connection:
+        units = list(connection.scalars(came.having(first >= since_ms).order_by(first, exposure.c.user_id)))
+    of_days: dict[int, list[str]] = {}
+    for place, unit in enumerate(units):
+        of_days.setdefault(days - 1 - place * days // len(units), []).append(unit)
+    for day, moved in of_days.items():
+        for begin in range(0, len(moved) if day else 0, UNITS):
+            _write(store, _move(moved[begin : begin + UNITS], day * DAY_MS, since_ms))
+
+
+def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
+    """What is moved lies before `since_ms` and is not moved again, should this run twice."""
+    theirs = select(answer.c.conversation_id).where(answer.c.simulated, answer.c.user_id.in_(units))
+    rows: dict[Table, ColumnElement[bool]] = {
+        message: message.c.conversation_id.in_(theirs),
+        conversation: conversation.c.id.in_(theirs),
+        **{table: table.c.simulated & table.c.user_id.in_(units) for table in (answer, exposure, event)},
+    }
+
+    def fact(connection: Connection) -> None:
+        for table, mine in rows.items():
+            for column in (table.c[name] for name in TIMES if name in table.c):
+                connection.execute(update(table).where(mine, column >= since_ms).values({column: column - by_ms}))
+
+    return fact
+
+
+def remove_simulated(store: Store) -> int:
+    """Delete what simulated visitors left, in pieces; how many rows went. May be called again. Raises StoreError."""
+    gone = 0
+    while piece := _write(store, _remove):
+        gone += piece
+        time.sleep(0.01)  # others' facts come in between
+    return gone
+
+
+def _remove(connection: Connection) -> int:
+    """At most a piece of the first table that has any; the text goes first, because its mark is its answer's."""
+    invented = select(answer.c.answer_id).where(answer.c.simulated)
+    marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(invented))]
+    marked += [(table, table.c.simulated) for table in (answer, exposure, conversation, event)]
+    for table, condition in marked:
+        (key,) = table.primary_key
+        piece = select(key).where(condition).limit(PIECE)
+        if gone := connection.execute(delete(table).where(key.in_(piece))).rowcount:
+            return gone
+    return 0
+
+
+def _write(store: Store, fact: Fact) -> int:
+    receipt = store.write(fact)
+    if not receipt.wait(COMMIT_S):
+        raise StoreError(store.trouble or "The store did not take it.")
+    return receipt.result or 0
