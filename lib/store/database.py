@@ -213,6 +213,7 @@ def _sqlite_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, also where SQLite was built without
 
 
 def _sqlite_reader(connection: Any, _record: object) -> None:
