@@ -62,6 +62,13 @@ function keepTextWhole() {        // half a character, pasted or cut, would brea
   }, true);
 }
 
+function closeSidebarOnPhones() { // where it lies over the conversation that was picked in it
+  document.addEventListener("click", ({ target }) => {
+    if (innerWidth < 768 && target.closest?.('[class*="st-key-open_"], .st-key-new'))
+      document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
+  });
+}
+
 export default function ({ data, parentElement }) {
   const before = done.get(parentElement);
   done.set(parentElement, data.nonce);
@@ -69,6 +76,7 @@ export default function ({ data, parentElement }) {
     if (data.keep) {
       takeEscForStop();
       keepTextWhole();
+      closeSidebarOnPhones();
       stayAtTheEnd(document.querySelector('[data-testid="stMain"]'));
       (window.requestIdleCallback ?? setTimeout)(() => {
         for (const path of data.later) import(new URL(path, location.href)).catch(() => {});

@@ -1,4 +1,4 @@
-"""Bad input, a bad set-up and answers that mean harm, in a real browser: refused, told or disarmed, never a traceback."""
+"""Bad input, a bad set-up and answers that mean harm in a real browser: refused, told, disarmed, no traceback."""
 
 import json
 import re
