@@ -67,7 +67,7 @@ def test_every_command_of_the_tool_is_told_and_no_other() -> None:
 def test_a_command_that_is_told_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert {name for name in re.findall(r"(?:^|[ `])make (\w+)(?=[`\n ]*$|`)", text, re.MULTILINE)} <= set(targets)
+    assert set(re.findall(r"(?:^|[ `])make (\w+)(?=[`\n ]*$|`)", text, re.MULTILINE)) <= set(targets)
     assert set(re.findall(r"python -m lib ([a-z]+)", text)) <= {command.name for command in COMMANDS}
 
 
