@@ -40,13 +40,13 @@ class Unready(Exception):
 
 
 class _Opening:
-    """One start: `app` once it succeeded, `trouble` while it has not."""
+    """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is known."""
 
     def __init__(self, settings: Settings, access: Access, demo_url: str | None) -> None:
         self.access = access
         self.app: App | None = None
         self.trouble: str | None = "the start is unfinished"
-        self.opened, self._closing = threading.Event(), threading.Event()
+        self.tried, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._open, args=(settings, demo_url), name="opening", daemon=True)
         self._thread.start()
 
@@ -56,15 +56,17 @@ class _Opening:
                 self.app = App.open(settings, demo_url)
             except StoreError as error:
                 self.trouble = str(error)
+                self.tried.set()
                 log.error("the store cannot be used: %s", error)
                 self._closing.wait(RETRY_S)
             except Exception as error:
                 self.trouble = f"the start failed: {type(error).__name__}"
+                self.tried.set()
                 log.exception("the start failed")
                 return
             else:
                 self.trouble = None
-                self.opened.set()
+                self.tried.set()
                 return
 
     def close(self) -> None:
@@ -92,11 +94,11 @@ def close() -> None:
 
 
 def app(wait: float = WAIT_S) -> App:
-    """The open app. Waits for a start that is under way; raises Unready when there is none to be had."""
+    """The open app. Waits for a start that is under way; raises Unready when it failed (and is tried again)."""
     opening = _opening
     if opening is None:
         raise Unready("nothing was started")
-    opening.opened.wait(wait)
+    opening.tried.wait(wait)
     if opening.app is None:
         raise Unready(opening.trouble)
     return opening.app

@@ -1,12 +1,10 @@
-"""The store fails under the real app: chatting goes on or says why not, and what was said and voted is written later."""
+"""The store fails under the real app: chatting goes on or says why not; what was said and voted is written later."""
 
 import json
 import sqlite3
-import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import psutil
@@ -94,16 +92,15 @@ def test_a_locked_sqlite_file_loses_nothing(start_app: StartApp, model_server: o
     talk = Talk(app, model_server)
     with closing(sqlite3.connect(app.folder / "data/parley.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert "locked" in wait_unready(app)
+        wait_unready(app, "locked")
         talk.go_on()
     with Record.of(app) as record:
         talk.check(record.store)
 
 
-def wait_unready(app: Running) -> str:
-    """Why, once it says so."""
-    wait_for(lambda: ready(app)["http"] == 503)
-    return str(ready(app)["because"])
+def wait_unready(app: Running, because: str) -> None:
+    """Until /readyz says 503, and this among its reasons."""
+    wait_for(lambda: ready(app)["http"] == 503 and because in ready(app).get("because", ""))
 
 
 def test_a_full_disk_loses_nothing(start_app: StartApp, model_server: openai.Server) -> None:
@@ -111,24 +108,75 @@ def test_a_full_disk_loses_nothing(start_app: StartApp, model_server: openai.Ser
     talk = Talk(app, model_server)
     process = psutil.Process(app.process.pid)
     process.rlimit(psutil.RLIMIT_FSIZE, ((app.folder / "data/parley.db-wal").stat().st_size, psutil.RLIM_INFINITY))
-    assert wait_unready(app)
+    wait_unready(app, "cannot be written")
     talk.go_on()
     process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
     with Record.of(app) as record:
         talk.check(record.store)
 
 
-def test_a_postgresql_that_is_gone_loses_nothing(
+@pytest.fixture
+def on_postgres(
+    start_app: StartApp, model_server: openai.Server, postgres: Postgres
+) -> Iterator[tuple[Talk, Store, Postgres]]:
+    url = postgres.database()
+    app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY})
+    with closing(Store.open(url)) as store:
+        yield Talk(app, model_server), store, postgres
+
+
+def test_a_postgresql_that_is_gone_loses_nothing(on_postgres: tuple[Talk, Store, Postgres]) -> None:
+    talk, store, postgres = on_postgres
+    postgres.stop()
+    try:
+        wait_unready(talk.app, "refused")
+        talk.go_on()
+        with Tester(talk.app.url, cookie=talk.anna.cookie, conversation=talk.anna.conversation_id) as reload:
+            assert any("cannot be opened right now" in line for line in reload.lines)
+    finally:
+        postgres.start()
+    talk.check(store)
+
+
+def test_a_read_only_postgresql_loses_nothing(on_postgres: tuple[Talk, Store, Postgres]) -> None:
+    talk, store, postgres = on_postgres
+    name = store._database.url.database
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'parley'")
+    wait_unready(talk.app, "read-only")
+    talk.go_on()
+    postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    talk.check(store)
+
+
+def test_a_postgresql_that_hangs_loses_nothing(on_postgres: tuple[Talk, Store, Postgres]) -> None:
+    talk, store, postgres = on_postgres
+    postgres.freeze()
+    try:
+        talk.anna.rate(True)
+        wait_unready(talk.app, "has not answered")
+        talk.go_on()
+    finally:
+        postgres.thaw()
+    talk.check(store)
+
+
+def test_a_start_without_the_database_says_so_and_goes_on_by_itself(
     start_app: StartApp, model_server: openai.Server, postgres: Postgres
 ) -> None:
     url = postgres.database()
-    app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY})
-    talk = Talk(app, model_server)
     postgres.stop()
     try:
-        assert wait_unready(app)
-        talk.go_on()
+        app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY}, ready=False)
+        wait_for(lambda: running.status(app.url + "/healthz") == 200, 30)
+        wait_for(lambda: "refused" in ready(app).get("because", ""), 30)
+        with Tester(app.url) as tester:
+            assert any(UNUSABLE in line for line in tester.lines)
+            assert tester.opened_s < 5
     finally:
         postgres.start()
-    with closing(Store.open(url)) as store:
-        talk.check(store)
+    app.wait_ready()
+    with Tester(app.url) as tester:
+        tester.ask("And now?")
+        assert "Hello from the stand-in." in tester.answer
+    assert "Traceback" not in app.log()

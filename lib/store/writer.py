@@ -85,8 +85,13 @@ class Writer:
     @property
     def error(self) -> str | None:
         """Why nothing can be written, as a sentence for the operator; None when the last attempt succeeded."""
-        hangs = time.monotonic() - self._began_at
-        return self._error or (f"The store has not answered for {hangs:.0f} s" if hangs > STALLED_S else None)
+        return self._error or self.hangs
+
+    @property
+    def hangs(self) -> str | None:
+        """That the store takes a commit and does not answer, as such a sentence; None while it answers."""
+        seconds = time.monotonic() - self._began_at
+        return f"The store has not answered for {seconds:.0f} s" if seconds > STALLED_S else None
 
     def submit(self, fact: Fact, *, limit: int = VITAL, key: str | None = None, keep: bool = True) -> Receipt:
         """Hand a fact over. Never waits, never raises.
