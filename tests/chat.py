@@ -4,7 +4,9 @@
 an error in the console fails the test. `Chat` is what the contract says about the page, as names.
 """
 
+import re
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -174,6 +176,12 @@ class Record:
     def names(self, conversation_id: str) -> list[str]:
         """The names of a conversation's events, oldest first."""
         return [event["name"] for event in self.events(conversation_id)]
+
+
+def open_pages(app: Running) -> int:
+    """How many pages the app knows to be open, by Streamlit's own count."""
+    with urllib.request.urlopen(app.url + "/_stcore/metrics") as answer:
+        return int(re.findall(r"^active_sessions (\d+)", answer.read().decode(), re.MULTILINE)[0])
 
 
 def wait_for(condition: Callable[[], object], within_s: float = 10) -> float:

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +31,8 @@ class Running:
     folder: Path
     url: str
     process: subprocess.Popen[bytes]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What it runs in, for whoever runs the operator's tool beside it."""
 
     def log(self) -> str:
         """What the app has written so far, standard output and error together."""
@@ -83,12 +85,13 @@ def start(
         lay_out(folder)
     port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    environment = _environment(folder, environ or {})
     with (folder / "app.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--server.headless=true", *options],
-            cwd=folder, env=_environment(folder, environ or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
-    app = Running(folder, f"http://127.0.0.1:{port}", process)
+    app = Running(folder, f"http://127.0.0.1:{port}", process, environment)
     if ready:
         try:
             app.wait_ready()

@@ -1,8 +1,6 @@
 """Nothing on the page is lost with the page: reloads, tabs, cuts, restarts, and the list of earlier conversations."""
 
-import re
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from lib import generation
 from tests import openai_server as openai
 from tests import running
 from tests.cable import cable
-from tests.chat import Chat, Record, tab, visit, wait_for
+from tests.chat import Chat, Record, open_pages, tab, visit, wait_for
 from tests.openai_server import DONE, Gate, finish, stream, usage
 
 pytestmark = pytest.mark.browser
@@ -26,12 +24,6 @@ def gated(gate: Gate) -> openai.Reply:
 
 
 WHOLE = "The first half and the second."
-
-
-def connected(app: running.Running) -> int:
-    """How many pages the app knows to be open, by Streamlit's own count."""
-    with urllib.request.urlopen(app.url + "/_stcore/metrics") as answer:
-        return int(re.findall(r"^active_sessions (\d+)", answer.read().decode(), re.MULTILINE)[0])
 
 
 def values(record: Record, conversation_id: str) -> list[object]:
@@ -105,7 +97,7 @@ def test_the_answer_of_a_closed_tab_is_whole_and_counts_as_abandoned(
         other.send("Question")
         expect(other.answer).to_contain_text("The first half")
         conversation_id = other.conversation_id
-    wait_for(lambda: connected(chat.app) == 1)
+    wait_for(lambda: open_pages(chat.app) == 1)
     gate.open()
     wait_for(lambda: values(record, conversation_id) == ["stop"])
     wait_for(lambda: record.names(conversation_id)[1:] == ["abandoned"], generation.GRACE + 5)
