@@ -96,7 +96,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a dissatisfied tester said of one answer."""
+    """What a dissatisfied tester said of one answer; question and answer where their text is kept."""
 
     time_ms: int
     group: str
@@ -104,6 +104,9 @@ class Remark:
     comment: str | None
     answer_id: str
     conversation_id: str
+    visitor_id: str | None = None
+    question: str | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

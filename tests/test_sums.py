@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from lib.definitions import METRICS as DEFINED
 from lib.readout import rank, span
-from lib.store.order import Joined, Labelled
+from lib.store.order import Joined, Labelled, in_order
 from lib.store.schema import event, outbox
 from lib.store.splits import keep_weights, weights_over_time
 from lib.store.sums import METRICS, delivery, only_simulated, tally
@@ -65,10 +65,11 @@ def test_a_history_whose_answers_go_by_their_units_group_is_counted_as_by_hand(e
 
 
 @given(invented.histories())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_part_of_the_time_is_counted_as_by_hand(events: list[Line]) -> None:
     for scope in (replace(SCOPE, since_ms=ORIGIN_MS + 4), replace(SCOPE, until_ms=ORIGIN_MS + 8)):
         same(counted(events, scope), plainly(events, scope))
+        same(counted(by_unit(events), scope), plainly(by_unit(events), scope))
 
 
 @given(invented.histories())
@@ -90,13 +91,26 @@ def test_a_busy_history_is_counted_as_by_hand(database_url: str) -> None:
         same(tally(database.read, SCOPE, rank, span), plainly(busy()))
 
 
-def test_both_orders_of_response_times_agree(database_url: str) -> None:
-    with invented.stored(busy(), database_url) as database, database.read() as connection:
-        labelled, joined = Labelled(SCOPE, True), Joined(SCOPE)
-        sizes = labelled.sizes(connection)
+@pytest.mark.parametrize("scope", [SCOPE, replace(SCOPE, since_ms=ORIGIN_MS + 4)], ids=["all", "since"])
+def test_the_quick_order_of_response_times_is_taken_and_is_the_sure_one(database_url: str, scope: Scope) -> None:
+    again = [exposed(f"y{unit}", f"u{unit}", "b" if unit % 2 else "control", 6) for unit in range(20, 60)]
+    with invented.stored(busy() + again, database_url) as database, database.read() as connection:
+        quick, sure = in_order(connection, scope), Joined(scope)
+        assert isinstance(quick, Labelled)
+        sizes = quick.sizes(connection)
         places = {(grp, place) for grp, size in sizes.items() for place in range(1, size + 1)}
-        assert sizes == joined.sizes(connection)
-        assert labelled.at(connection, places, sizes) == joined.at(connection, places, sizes)
+        assert len(places) > 50 and sizes == sure.sizes(connection)
+        assert quick.at(connection, places, sizes) == sure.at(connection, places, sizes)
+        edges = [1.0, 2.125, 3.0]
+        assert quick.between(connection, edges, sizes) == sure.between(connection, edges, sizes)
+
+
+def test_answers_in_another_group_than_their_units_are_put_in_order_anew(database_url: str) -> None:
+    events = [
+        one | {"metadata": one["metadata"] | {"group": "old"}} if one["event_id"] == "c-3-1" else one for one in busy()
+    ]
+    with invented.stored(events, database_url) as database, database.read() as connection:
+        assert isinstance(in_order(connection, SCOPE), Joined)
 
 
 def test_an_answer_in_the_millisecond_of_its_exposure_counts_and_one_before_does_not() -> None:

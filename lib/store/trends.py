@@ -5,9 +5,10 @@ One statement each, over the same units and answers that the readout counts. Day
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
-from lib.store.schema import answer, exposure, message
+from lib.store.order import in_order
+from lib.store.schema import answer, conversation, exposure, message
 from lib.store.units import answers_of, day_of, first
 from lib.tally import DAY_MS, Remark, Scope
 
@@ -22,18 +23,8 @@ def exposed_per_day(connection: Connection, scope: Scope) -> list[tuple[int, str
 
 def response_times(connection: Connection, scope: Scope, edges: Sequence[float]) -> dict[str, list[int]]:
     """By group: how many answers took less than the first edge, up to each next one, and longer than the last."""
-    x, a = exposure.alias("x"), answer.alias("a")
-    place = case(*((a.c.response_time < edge, number) for number, edge in enumerate(edges)), else_=len(edges))
-    counted = (
-        select(x.c.grp, place, func.count())
-        .join_from(x, a, answers_of(x, a, scope))
-        .where(first(x, scope), a.c.response_time.is_not(None))
-        .group_by(x.c.grp, place)
-    )
-    bins: dict[str, list[int]] = {}
-    for grp, number, count in connection.execute(counted):
-        bins.setdefault(grp, [0] * (len(edges) + 1))[number] = count
-    return dict(sorted(bins.items()))
+    answers = in_order(connection, scope)
+    return answers.between(connection, edges, sorted(answers.sizes(connection)))
 
 
 def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
@@ -54,10 +45,12 @@ def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
 def remarks(connection: Connection, scope: Scope, limit: int = 50) -> list[Remark]:
     """The last reasons and comments of dissatisfied testers, newest first."""
     x, a = exposure.alias("x"), answer.alias("a")
+    of_answer = (a.c.rated_ms, x.c.grp, a.c.reason, message.c.comment, a.c.answer_id, a.c.conversation_id)
     said = (
-        select(a.c.rated_ms, x.c.grp, a.c.reason, message.c.comment, a.c.answer_id, a.c.conversation_id)
+        select(*of_answer, conversation.c.visitor_id, message.c.question, message.c.answer)
         .join_from(a, x, answers_of(x, a, scope))
         .outerjoin(message, message.c.answer_id == a.c.answer_id)
+        .outerjoin(conversation, conversation.c.id == a.c.conversation_id)
         .where(first(x, scope), a.c.liked == 0, or_(a.c.reason.is_not(None), message.c.comment.is_not(None)))
         .order_by(a.c.rated_ms.desc(), a.c.answer_id)
         .limit(limit)

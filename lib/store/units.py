@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from lib.store.schema import exposure
+from lib.store.schema import answer, exposure
 from lib.tally import DAY_MS, Scope
 
 
@@ -65,6 +65,20 @@ def all_units(scope: Scope) -> Select[Any]:
     least, most = func.min(exposure.c.grp).label("least"), func.max(exposure.c.grp).label("most")
     units = select(exposure.c.user_id, forced, least, most, func.min(exposure.c.time_ms).label("first_ms"))
     return units.where(exposures(exposure, scope)).group_by(exposure.c.user_id)
+
+
+def counted_units(scope: Scope) -> Select[Any]:
+    """The ids of the units that count."""
+    x = exposure.alias("x")
+    return select(x.c.user_id).where(first(x, scope))
+
+
+def early_answers(scope: Scope) -> Select[Any]:
+    """(unit, moment) of the answers that units that count had before they did, from `since` on."""
+    x, a = exposure.alias("x"), answer.alias("a")
+    early = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= scope.since_ms, a.c.time_ms < x.c.time_ms)
+    rows = and_(mine(a, scope), a.c.failed.is_not(None), early)
+    return select(a.c.user_id, a.c.time_ms).join_from(x, a, rows).where(first(x, scope))
 
 
 def left_out(scope: Scope) -> Select[Any]:

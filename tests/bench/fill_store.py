@@ -12,9 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import create_engine
-
-from lib.store import schema
+from lib.store.database import Database
 
 EXPERIMENT = "statsig_openai_integration"
 GROUPS = ("Control", "Test")
@@ -74,9 +72,7 @@ def ledger(total: int, seed: int) -> Iterator[tuple[object, ...]]:
 
 def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool = False) -> None:
     """Writes the store at `path`, which must not exist."""
-    engine = create_engine(f"sqlite:///{path}")
-    schema.metadata.create_all(engine)
-    engine.dispose()
+    Database.open(f"sqlite:///{path}").close()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA journal_mode=WAL")

@@ -1,21 +1,22 @@
-"""Times the readout's questions on a store that `fill_store` wrote.
+"""Times the readout's questions, and those of the Results page, on a store that `fill_store` wrote.
 
     python -m tests.bench.time_readout FILE [--rounds 3]
+
+Of each the best of the rounds: seconds on the clock, and seconds of all cores together.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 
-from lib import analysis
-from lib.store import sums, units
+from lib import readout
+from lib.store import sums, trends, units
 from lib.store.database import Database
-from lib.tally import Scope, UnitSums
-from tests.bench.fill_store import EXPERIMENT
+from lib.store.snapshots import snapshots
+from lib.tally import Scope
+from tests.bench.fill_store import DAY_MS, DAYS, EXPERIMENT, START_MS
 
-
-def span(p: float, below: UnitSums) -> tuple[float, float] | None:
-    return analysis.quantile_span(p, analysis.Sums(*below))
+EDGES = [0.1 * 1.3**step for step in range(32)]
 
 
 def main() -> None:
@@ -25,20 +26,30 @@ def main() -> None:
     options = parser.parse_args()
     database = Database.open(f"sqlite:///{options.file}")
     scope = Scope(EXPERIMENT)
+    since = Scope(EXPERIMENT, since_ms=START_MS + DAYS * DAY_MS // 4)
     with database.read() as connection:
         questions: dict[str, Callable[[], object]] = {
-            "excluded": lambda: units.excluded(connection, scope),
-            "delivery": lambda: sums.delivery(connection, scope),
-            "tally": lambda: sums.tally(database.read, scope, analysis.rank, span),
+            "readout": lambda: sums.tally(database.read, scope, readout.rank, readout.span),
+            "readout since a date": lambda: sums.tally(database.read, since, readout.rank, readout.span),
+            "of it: who is left out": lambda: units.excluded(connection, scope),
+            "of it: delivery": lambda: sums.delivery(connection, scope),
+            "snapshots of satisfaction": lambda: snapshots(connection, scope, "satisfaction"),
+            "snapshots of response time": lambda: snapshots(connection, scope, "response_time"),
+            "exposures per day": lambda: trends.exposed_per_day(connection, scope),
+            "response times in bins": lambda: trends.response_times(connection, scope, EDGES),
+            "reasons": lambda: trends.reasons(connection, scope),
+            "remarks": lambda: trends.remarks(connection, scope),
         }
         for name, question in questions.items():
-            took = []
-            for _ in range(options.rounds):
-                begin = time.perf_counter()
-                question()
-                took.append(time.perf_counter() - begin)
-            print(f"{name:28} {min(took):8.3f} s  (of {', '.join(f'{one:.3f}' for one in took)})")
+            clock, cores = zip(*(_took(question) for _ in range(options.rounds)), strict=True)
+            print(f"{name:28} {min(clock):8.3f} s {min(cores):8.3f} s of all cores", flush=True)
     database.close()
+
+
+def _took(question: Callable[[], object]) -> tuple[float, float]:
+    begin, busy = time.perf_counter(), time.process_time()
+    question()
+    return time.perf_counter() - begin, time.process_time() - busy
 
 
 if __name__ == "__main__":
