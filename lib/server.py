@@ -55,7 +55,7 @@ HEADERS = {
         f"default-src 'self'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' blob: {_inline_scripts()}; "
         "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
         "connect-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; "
-        "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
     ),
 }
 NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/healthz", "/readyz", "/metrics")

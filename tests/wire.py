@@ -140,6 +140,12 @@ class Wire:
         drawn = [came.delta.new_element for came in self.messages if came.WhichOneof("type") == "delta"]
         return [getattr(element, kind) for element in drawn if element.WhichOneof("type") == kind]
 
+    @property
+    def address(self) -> str:
+        """The id of the conversation on the page, as the address has it."""
+        told = [came.page_info_changed.query_string for came in self.messages if came.HasField("page_info_changed")]
+        return told[-1].removeprefix("c=") if told else ""
+
     def ask(self, text: str) -> "Wire":
         """Ask a question; its answer has ended when this returns."""
         return self.run(states=[(self.widgets("chat_input")[-1].id, "chat_input_value", text)])
