@@ -16,4 +16,7 @@ else:  # in the chat's place, so that whoever passes is there
     pages = [st.Page("door.py", title="Welcome", icon=":material/door_front:", url_path="chat", default=True)]
 if entrance.offers_sign_in():
     pages.append(st.Page("sign_in.py", title="Sign in", icon=":material/login:", url_path="sign-in"))
-st.navigation(pages, position="hidden").run()
+operator = resources.operator()
+if operator:  # for everyone else these do not exist
+    pages.append(st.Page("results.py", title="Results", icon=":material/monitoring:"))
+st.navigation(pages, position="top" if operator else "hidden").run()

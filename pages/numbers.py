@@ -1,0 +1,96 @@
+"""The Results page's numbers as files: the readout's JSON object, and a CSV for every table and chart."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from lib.readout import as_json, iso
+from lib.results import EDGES, Results
+from lib.wording import sentence
+
+
+def files(results: Results) -> dict[str, tuple[str, str, Callable[[], str]]]:
+    """By label: the file's name, its type and how its content is made, which is done when it is asked for."""
+    tables: dict[str, tuple[str, Callable[[Results], Iterable[Mapping[str, Any]]]]] = {
+        "All metrics": ("metrics", _metrics),
+        "Difference over time": ("days", _days),
+        "New users": ("users", _users),
+        "Response times": ("response_times", _times),
+        "Reasons and comments": ("reasons", _remarks),
+    }
+    name = results.readout.experiment
+    found: dict[str, tuple[str, str, Callable[[], str]]] = {
+        "Readout": (f"{name}.json", "application/json", lambda: _json(results))
+    }
+    for label, (table, rows) in tables.items():
+        found[label] = (f"{name}_{table}.csv", "text/csv", lambda rows=rows: _csv(rows(results)))
+    return found
+
+
+def _json(results: Results) -> str:
+    return json.dumps(as_json(results.readout, sentence(results.readout)), indent=1, allow_nan=False) + "\n"
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    found = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in found for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in found)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """What a tester wrote must not become a formula in whoever opens the file with a spreadsheet.
+
+    >>> _cell("=1+1"), _cell(-0.5), _cell(None)
+    ("'=1+1", -0.5, None)
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _metrics(results: Results) -> Iterable[Mapping[str, Any]]:
+    said = as_json(results.readout, "")
+    for name, metric in said["metrics"].items():
+        for group, one in metric["groups"].items():
+            versus = metric["vs_control"].get(group, {})
+            about = {"metric": name, "role": metric["role"], "direction": metric["direction"], "group": group}
+            yield about | one | _of_difference(versus)
+    for name, quantile in said["quantiles"]["response_time"].items():
+        about = {"metric": f"response_time_{name}", "role": "secondary", "direction": "down"}
+        for group, one in quantile["groups"].items():
+            versus = quantile["vs_control"].get(group, {})
+            yield about | {"group": group} | one | _of_difference(versus)
+
+
+def _of_difference(versus: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"difference_{key}" if key.startswith("se") else key: value for key, value in versus.items()}
+
+
+def _days(results: Results) -> Iterable[Mapping[str, Any]]:
+    for until_ms, metric in results.history:
+        for group, one in metric.versus.items():
+            kept = {key: getattr(one.numbers, key) for key in ("diff", "cs_low", "cs_high", "p_seq")}
+            yield {"until": iso(until_ms), "metric": metric.name, "group": group} | kept | {"verdict": one.verdict}
+
+
+def _users(results: Results) -> Iterable[Mapping[str, Any]]:
+    for day_ms, group, users in results.exposed:
+        yield {"day": (iso(day_ms) or "")[:10], "group": group, "new_users": users}
+
+
+def _times(results: Results) -> Iterable[Mapping[str, Any]]:
+    for group, found in results.times.items():
+        for low, high, answers in zip((0, *EDGES), (*EDGES, None), found, strict=True):
+            yield {"group": group, "from_s": low, "below_s": high, "answers": answers}
+
+
+def _remarks(results: Results) -> Iterable[Mapping[str, Any]]:
+    for one in results.remarks:
+        yield {
+            "time": iso(one.time_ms), "group": one.group, "reason": one.reason, "comment": one.comment,
+            "question": one.question, "answer": one.answer, "answer_id": one.answer_id,
+            "conversation_id": one.conversation_id,
+        }  # fmt: skip
