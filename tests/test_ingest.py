@@ -142,7 +142,7 @@ def converse(store: Store, number: int, began_ms: int) -> events.Receipt:
     conversation = Conversation(f"c{number}", user, assigned)
     question = Question(f"a{number}", conversation.id, "s", 1, "gpt-4", assigned)
     reason: events.FinishReason = ("stop", "error", "limited")[number % 7 % 3]
-    ended = Completion("text", reason, 1.0 + number, 0.5, Usage(1, 2 + number, 3), cost_usd=0.001 * number)
+    ended = Completion("text", reason, 0.1 + number / 7, 0.05, Usage(1, 2 + number, 3), cost_usd=number / 7e5)
     end = events.chat_completion(question, ended, time_ms=began_ms)
     store.ask(conversation, question, "Why?", events.exposure(assigned, "s", time_ms=began_ms))
     receipt = store.finish(question, ended, end)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, String, Table
 
-from lib.events import Assignment, Completion, Conversation, Event, Question, Turn
+from lib.events import Assignment, Completion, Conversation, Event, Question, Turn, completion_facts
 from lib.store import schema
 
 TITLE = 60
@@ -109,7 +109,8 @@ def running_row(question: Question, owner: str | None, beat_ms: int | None) -> d
 
 
 def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
-    """What its end adds to an answer."""
+    """What its end adds to an answer; its numbers are those of its event, to the last digit."""
+    told = completion_facts(completion)
     return fit(
         schema.answer,
         {
@@ -119,10 +120,10 @@ def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
             "finish_reason": completion.finish_reason,
             "error": completion.error,
             "message": completion.message,
-            "response_time": completion.response_time,
-            "time_to_first_token": completion.time_to_first_token,
-            "completion_tokens": completion.usage.completion_tokens,
-            "cost_usd": completion.cost_usd,
+            "response_time": told.get("response_time"),
+            "time_to_first_token": told.get("time_to_first_token"),
+            "completion_tokens": told.get("completion_tokens"),
+            "cost_usd": told.get("cost_usd"),
         },
     )
 
