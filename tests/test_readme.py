@@ -17,7 +17,7 @@ from tests.running import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CHAPTERS = dict(sections(README, depth=4))
-MAP = ("The code, file by file", "The code of the database", "The code of the demo")
+MAP = ("The code, file by file", "The code of the pages", "The code of the database", "The code of the demo")
 LARGEST_PICTURE = 80_000
 PARAMETERS = [
     ("model", "m"), ("system_prompt", "Be kind."), ("temperature", 1), ("top_p", 1), ("presence_penalty", 1),
