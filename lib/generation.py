@@ -7,13 +7,14 @@ to write to.
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from lib.events import Completion, Question, Receipt, now_ms
+from lib.events import Completion, FinishReason, Question, Receipt, now_ms
 
 log = logging.getLogger("parley.generation")
 
@@ -23,6 +24,9 @@ AT_ONCE = 4
 """Answers of one visitor that run at the same time; a further one waits for its turn."""
 GRACE = 5.0
 """Seconds within which somebody must have seen an answer that ended, or its page was left while it ran."""
+
+
+FAILED = "Something went wrong with this answer. Please try again."
 
 
 class Stream(Protocol):
@@ -132,7 +136,7 @@ class Generations:
 
         def cancel() -> None:
             if task is not None and answer.completion is None:
-                task.cancel()
+                self._loop.call_soon(task.cancel)  # a task that is cancelled before its first step would never end
 
         self._loop.call_soon_threadsafe(begin)
         return answer
@@ -155,6 +159,7 @@ class Generations:
 
     async def _stop_all(self) -> None:
         self._closing = True
+        await asyncio.sleep(0)  # every task has made its first step
         for task in (tasks := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -162,6 +167,7 @@ class Generations:
     async def _answer(self, answer: Answer, stream: Callable[[], Stream]) -> None:
         turn = self._turns.setdefault(answer.visitor_id, asyncio.Semaphore(AT_ONCE))
         source: Stream | None = None
+        failed = False
         beat = self._loop.create_task(self._beat(answer))
         try:
             async with turn:
@@ -171,10 +177,11 @@ class Generations:
         except asyncio.CancelledError:
             pass  # stopped: the stream has closed itself and knows how it ended
         except Exception:
+            failed = True
             log.exception("an answer failed", extra={"answer_id": answer.question.answer_id})
         finally:
             beat.cancel()
-            self._end(answer, source)
+            self._end(answer, source, failed)
         await self._forget(answer, turn)
 
     async def _beat(self, answer: Answer) -> None:
@@ -182,8 +189,8 @@ class Generations:
             await asyncio.sleep(PARTIAL_EVERY)
             self._journal.partial(answer.question.answer_id, answer.text)
 
-    def _end(self, answer: Answer, source: Stream | None) -> None:
-        completion = self._facts(answer, source)
+    def _end(self, answer: Answer, source: Stream | None, failed: bool) -> None:
+        completion = _internal(answer) if failed else self._facts(answer, source)
         if completion.error:
             log.warning(
                 "no answer" if completion.finish_reason == "error" else "an answer broke off",
@@ -192,7 +199,7 @@ class Generations:
                     "model": answer.question.model,
                     "error": completion.error,
                     "cause": source.cause if source else None,
-                    "seconds": round(completion.response_time, 3),
+                    "seconds": round(completion.response_time, 3) if math.isfinite(completion.response_time) else None,
                     "retries": completion.retries,
                 },
             )
@@ -204,7 +211,7 @@ class Generations:
             completion = source.completion if source else Completion("", "stopped", 0.0)
         except Exception:
             log.exception("an answer ended without facts", extra={"answer_id": answer.question.answer_id})
-            completion = Completion(answer.text, "interrupted" if answer.text else "error", 0.0, error="Internal")
+            completion = _internal(answer)
         if self._closing and completion.finish_reason == "stopped":
             return replace(completion, finish_reason="interrupted", error="Shutdown")
         return completion
@@ -220,3 +227,9 @@ class Generations:
         left = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
         if left and not self._closing:
             self._journal.abandoned(answer.question)
+
+
+def _internal(answer: Answer) -> Completion:
+    """The end of an answer through a fault of our own. Its cause is in the log; how long it took is not known."""
+    reason: FinishReason = "interrupted" if answer.text else "error"
+    return Completion(answer.text, reason, math.nan, error="Internal", message=FAILED)

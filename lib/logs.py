@@ -6,6 +6,7 @@ between them and the log, so it sits on the one handler that writes.
 
 import json
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -35,7 +36,13 @@ class _Scrub(logging.Formatter):
         } | _extras(record)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        return json.dumps({name: self._told(value) for name, value in fields.items()}, ensure_ascii=False, default=str)
+
+    def _told(self, value: object) -> object:
+        """A field's value before JSON escapes it, in which a secret could hide; NaN, which JSON lacks, as its name."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        return scrub(value, self._secrets) if isinstance(value, str) else value
 
     def _extra(self, record: logging.LogRecord) -> str:
         return "".join(f" {name}={value}" for name, value in _extras(record).items())

@@ -32,7 +32,7 @@ class Metrics:
         """An answer ended, in whatever way."""
         name = group or ""
         self._answers.labels(name, completion.finish_reason).inc()
-        if completion.finish_reason != "limited":
+        if math.isfinite(completion.response_time):
             self._response.observe(completion.response_time)
         if completion.time_to_first_token is not None:
             self._first.observe(completion.time_to_first_token)

@@ -1,0 +1,111 @@
+"""Log lines: readable or JSON, complete, and without any secret, whoever wrote them."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from lib import logs
+
+SECRETS = ["hunter22-operator-token", "sk-own-key-12345"]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """The log as it was before."""
+    root, ours = logging.getLogger(), logging.getLogger("parley")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    output = capsys.readouterr()
+    assert output.out == ""
+    return output.err.splitlines()
+
+
+def test_a_line_names_time_level_place_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("text", "info")
+    extra = {"answer_id": "a1", "seconds": 1.5, "cause": None}
+    logging.getLogger("parley.generation").warning("no answer", extra=extra)
+    [line] = lines(capsys)
+    assert line.endswith("WARNING parley.generation: no answer answer_id=a1 seconds=1.5")
+    assert line[:4].isdigit()
+
+
+def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    logging.getLogger("parley").warning("one\ntwo %s", "é", extra={"answer_id": "a1", "seconds": 1.5, "odd": object()})
+    [line] = lines(capsys)
+    fields = json.loads(line)
+    assert (fields["level"], fields["logger"], fields["message"]) == ("warning", "parley", "one\ntwo é")
+    assert (fields["answer_id"], fields["seconds"]) == ("a1", 1.5)
+    assert fields["odd"].startswith("<object")
+    assert "time" in fields
+
+
+def test_an_exception_is_part_of_its_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    try:
+        raise ValueError("what went wrong")
+    except ValueError:
+        logging.getLogger("parley").exception("a page failed")
+    [line] = lines(capsys)
+    assert "ValueError: what went wrong" in json.loads(line)["traceback"]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_no_secret_is_written_wherever_it_stands(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(style, "info", SECRETS)
+    log = logging.getLogger("statsig.sdk")
+    log.warning("Request to https://api/specs/%s.json failed", "secret-abcdEFGH1234")
+    log.warning("echo", extra={"cause": "Incorrect API key: sk-own-key-12345", "token": "hunter22-operator-token"})
+    try:
+        raise ValueError("key sk-proj-other-98765 in a traceback")
+    except ValueError:
+        log.exception("hunter22-operator-token")
+    text = "\n".join(lines(capsys))
+    for secret in (*SECRETS, "secret-abcdEFGH1234", "sk-proj-other-98765"):
+        assert secret not in text
+    assert text.count("[secret]") >= 5
+
+
+def test_a_secret_that_json_would_escape_is_not_written_either(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = 'pass"word\\with\nall'
+    logs.configure("json", "info", [odd])
+    logging.getLogger("parley").warning("given: %s", odd)
+    [line] = lines(capsys)
+    assert json.loads(line)["message"] == "given: [secret]"
+
+
+def test_the_level_is_ours_and_others_may_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("text", "debug")
+    logging.getLogger("parley.delivery").debug("ours")
+    logging.getLogger("httpx2").info("theirs")
+    logging.getLogger("httpx2").warning("their warning")
+    assert [line.split(": ")[-1] for line in lines(capsys)] == ["ours", "their warning"]
+    logs.configure("text", "error")
+    logging.getLogger("parley").warning("too little")
+    assert lines(capsys) == []
+
+
+def test_configuring_again_writes_no_line_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("text", "info")
+    logs.configure("text", "info")
+    logging.getLogger("parley").info("once")
+    assert len(lines(capsys)) == 1
+
+
+def test_a_number_that_json_does_not_have_breaks_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    logging.getLogger("parley").info("odd", extra={"seconds": float("nan")})
+    [line] = lines(capsys)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    json.loads(line, parse_constant=refuse)
