@@ -74,16 +74,13 @@ def find_definition(settings: Settings, experiment: str, store: Store | None = N
     Raises ReportError, DefinitionError, StoreError.
     """
     file = settings.experiments_file
+    known = _read(file)
     if store is not None and settings.statsig_secret_key is not None:
-        from lib.experiment import Experiments  # loads the SDK
+        from lib.experiment import last_known  # loads the SDK
 
-        key = settings.statsig_secret_key.get_secret_value()
-        cached = store.definitions("statsig")
-        with closing(Experiments.open(file, key=key, api_url=settings.statsig_api_url, cached=cached)) as experiments:
-            found = experiments.definition(experiment)
-            known: Mapping[str, Definition] = experiments.definitions
+        key, cached = settings.statsig_secret_key.get_secret_value(), store.definitions("statsig")
+        found = last_known(known, experiment, key=key, api_url=settings.statsig_api_url, cached=cached)
     else:
-        known = _read(file)
         found = known.get(experiment)
     if found is None:
         raise ReportError(f"{file} has no experiment {experiment}; it has {', '.join(known) or 'none'}.")

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from lib import events
-from lib.events import Assignment, Completion, Conversation, Question
+from lib.events import Assignment, Completion, Conversation, Question, Visitor
+from lib.experiment import Experiments, compile_definitions
 from lib.store import Store
+from tests import statsig_server
 from tests.running import OURS, ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -158,3 +160,24 @@ def test_a_store_that_cannot_be_opened_is_a_no(folder: Path) -> None:
     run = parley(folder, "--experiment", "golden_small", **SMALL)
     assert run.returncode == 1
     assert "cannot be used" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_with_a_key_the_groups_are_those_that_statsig_served_last_and_it_is_not_asked(folder: Path) -> None:
+    served = (folder / "experiments.toml").read_text().replace("b = { weight = 0.5", "b = { weight = 1.5")
+    key = "secret-Ab12"
+    with statsig_server.serve(compile_definitions(served)[0]) as statsig:
+        kept: list[str] = []
+        with closing(
+            Experiments.open(folder / "experiments.toml", key=key, api_url=statsig.url, keep=kept.append)
+        ) as asked:
+            asked.assign(Visitor("u", "u", "u", "s"), "golden_small")
+        with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
+            for number in range(8):
+                converse(store, number, simulated=False)
+            assert store.keep_definitions("statsig", kept[0]).wait(10)
+        before = len(statsig.requests)
+        environ = SMALL | {"STATSIG_SECRET_KEY": key, "STATSIG_API_URL": statsig.url}
+        run = parley(folder, "--experiment", "golden_small", "--json", **environ)
+        assert len(statsig.requests) == before
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)["srm"]["chi2"] == pytest.approx((4 - 2) ** 2 / 2 + (4 - 6) ** 2 / 6)

@@ -69,9 +69,10 @@ class Experiments:
         spec, definitions = read_file(file)
         if key is None:
             return cls(definitions, local(json.dumps(spec), "secret-local", tier), Source("bundled", now_ms()))
-        origin = hashlib.sha256(f"{api_url} {key}".encode()).hexdigest()[:16]
+        origin = _origin(api_url, key)
         kept = _kept(cached, origin, key, tier)
         source = Source("cached" if kept else "bundled", now_ms())
+        log.info("until Statsig answers, %s definitions decide", source.name)
         opened = cls(definitions, kept or local(json.dumps(spec), key, tier), source)
         opened._connect(key, api_url, tier, lambda specs: keep(_envelope(origin, specs)) if keep else None)
         return opened
@@ -117,14 +118,8 @@ class Experiments:
 
     def definition(self, experiment: str) -> Definition | None:
         """What is compared: the groups as they are served, the rest as our file says it; None where nobody knows it."""
-        ours = self.definitions.get(experiment)
         served = (self._from_network() or self._fallback).definition(experiment)
-        if ours is None or served is None:
-            return served or ours
-        return replace(
-            ours, groups=served.groups, control=ours.control if served.group(ours.control) else served.control,
-            unit=served.unit, allocation=served.allocation, default=served.default,
-        )  # fmt: skip
+        return _merged(self.definitions.get(experiment), served)
 
     def close(self) -> None:
         """End the SDK's threads, and wait for them a moment at most. Safe to call twice."""
@@ -153,6 +148,8 @@ class Experiments:
             nonlocal newest
             if specs == newest:
                 return
+            if not newest:
+                log.info("Statsig's definitions decide")
             newest = specs
             self._connected_ms = self._connected_ms or now_ms()
             self._decider = Decider(self._server, specs)
@@ -187,6 +184,35 @@ def read_file(file: Path) -> tuple[dict[str, Any], dict[str, Definition]]:
         raise DefinitionError([f"{file}: not UTF-8 text"]) from None
     except OSError as error:
         raise DefinitionError([f"{file}: cannot be read: {error.strerror}"]) from None
+
+
+def last_known(
+    definitions: Mapping[str, Definition], experiment: str, *, key: str, api_url: str | None, cached: str | None
+) -> Definition | None:
+    """What is compared as far as it was known last, without asking Statsig; `cached` as in `Experiments.open`."""
+    try:
+        envelope = json.loads(cached or "{}")
+        ours = envelope.get("origin") == _origin(api_url, key)
+        served = Decider(None, envelope["specs"]).definition(experiment) if ours else None
+    except (ValueError, KeyError, AttributeError) as error:
+        log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
+        served = None
+    return _merged(definitions.get(experiment), served)
+
+
+def _merged(ours: Definition | None, served: Definition | None) -> Definition | None:
+    """The groups as they are served, the rest as our file says it."""
+    if ours is None or served is None:
+        return served or ours
+    return replace(
+        ours, groups=served.groups, control=ours.control if served.group(ours.control) else served.control,
+        unit=served.unit, allocation=served.allocation, default=served.default,
+    )  # fmt: skip
+
+
+def _origin(api_url: str | None, key: str) -> str:
+    """Whose definitions these are, told without the key."""
+    return hashlib.sha256(f"{api_url} {key}".encode()).hexdigest()[:16]
 
 
 def _envelope(origin: str, specs: str) -> str:
