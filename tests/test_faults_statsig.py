@@ -1,0 +1,185 @@
+"""Statsig fails under the real app, at the start and later: nobody waits for it, the operator reads who decides
+meanwhile, and every event arrives when it is well again.
+
+What `experiment` and `delivery` do in each case is held by their own tests; here the page, /readyz, the log, `check`,
+/metrics and the record have to agree.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.experiment import compile_definitions
+from tests import openai_server as openai
+from tests import running
+from tests.chat import Record, wait_for
+from tests.conftest import StartApp
+from tests.running import free_port
+from tests.statsig_server import Fault, Statsig, serve
+from tests.test_faults_store import ready
+from tests.test_main import environment
+from tests.tester import Tester
+
+SERVED = """
+[statsig_openai_integration.groups]
+Only = { weight = 1, parameters = { model = "model-of-statsig" } }
+"""
+START_S = 5.0
+"""From the start of the process to a page, whatever Statsig does."""
+
+
+def specs() -> dict[str, Any]:
+    """What the stand-in serves: another model than the bundled definitions name."""
+    return compile_definitions(SERVED)[0] | {"time": 5}
+
+
+def settings(model: openai.Server, address: str) -> dict[str, str]:
+    return {
+        "OPENAI_BASE_URL": model.base_url, "STATSIG_SECRET_KEY": "secret-hunter22", "STATSIG_API_URL": address,
+        "PARLEY_LOG": "json",
+    }  # fmt: skip
+
+
+@contextmanager
+def statsig_with(fault: Fault) -> Iterator[str]:
+    """The address of a Statsig that fails like this from the beginning; None: nobody listens there."""
+    if fault is None:
+        yield f"http://127.0.0.1:{free_port()}/v1"
+        return
+    with serve(specs()) as statsig:
+        statsig.specs_fault = statsig.events_fault = fault
+        yield statsig.url
+
+
+def models_asked(model: openai.Server) -> set[str]:
+    return {request.body["model"] for request in model.requests}
+
+
+FAULTS: dict[str, Fault] = {
+    "unreachable": None, "hanging": "hang", "401": 401, "500": 500, "garbage": "garbage", "reset": "reset",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def usual_s(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> float:
+    """How long a start takes here with a Statsig that is well."""
+    with serve(specs()) as statsig:
+        began = time.monotonic()
+        app = running.start(tmp_path_factory.mktemp("usual"), settings(model, statsig.url))
+        with Tester(app.url):
+            took = time.monotonic() - began
+        app.stop()
+    return took
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_start_without_statsig_serves_at_once_and_says_who_decides(
+    name: str, start_app: StartApp, model_server: openai.Server, usual_s: float
+) -> None:
+    with statsig_with(FAULTS[name]) as address:
+        began = time.monotonic()
+        app = start_app(settings(model_server, address))
+        with Tester(app.url) as tester:
+            assert time.monotonic() - began < max(START_S, 1.5 * usual_s)
+            tester.ask("Who decides?")
+            assert "Hello from the stand-in." in tester.answer
+        assert models_asked(model_server) <= {"gpt-4", "gpt-3.5-turbo"}
+        wait_for(lambda: ready(app)["statsig"] != "ok", 15)
+        assert (ready(app)["definitions"], ready(app)["http"]) == ("bundled", 200)
+        assert "until Statsig answers, bundled definitions decide" in app.log()
+        assert running.metrics(app.url)["parley_outbox_pending"] == 2
+    assert "hunter22" not in app.log() and "Traceback" not in app.log()
+
+
+def test_what_statsig_served_last_decides_while_it_is_away(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    statsig.specs = specs()
+    app = start_app(settings(model_server, statsig.url))
+    wait_for(lambda: ready(app)["definitions"] == "network")
+    app.stop()
+    statsig.specs_fault = "hang"
+    app = start_app(settings(model_server, statsig.url), folder=app.folder)
+    with Tester(app.url) as tester:
+        tester.ask("Who decides?")
+    assert models_asked(model_server) == {"model-of-statsig"}
+    assert ready(app)["definitions"] == "cached"
+    assert "until Statsig answers, cached definitions decide" in app.log()
+
+
+def test_it_goes_back_to_statsig_by_itself(
+    start_app: StartApp, model_server: openai.Server
+) -> None:
+    port = free_port()
+    app = start_app(settings(model_server, f"http://127.0.0.1:{port}/v1"))
+    wait_for(lambda: ready(app)["statsig"] != "ok")
+    with Tester(app.url) as before:
+        before.ask("First")
+        with serve(specs(), port) as statsig:
+            wait_for(lambda: ready(app)["definitions"] == "network", 30)
+            assert ready(app)["statsig"] == "ok" and "Statsig's definitions decide" in app.log()
+            with Tester(app.url) as after:
+                after.ask("Second")
+            before.ask("Third")
+            asked = [request.body["model"] for request in model_server.requests]
+            assert asked[1] == "model-of-statsig" and asked[2] == asked[0]  # a conversation keeps its assignment
+            statsig.wait(lambda: len(statsig.named("chat_completion")) == 3)
+
+
+def test_check_finds_a_statsig_that_hangs(tmp_path: Path, model_server: openai.Server) -> None:
+    running.lay_out(tmp_path)
+    with statsig_with("hang") as address:
+        run = subprocess.run(
+            [sys.executable, "-m", "lib", "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            env=environment(tmp_path, settings(model_server, address)),
+        )  # fmt: skip
+    [line] = [line for line in run.stdout.splitlines() if not line.startswith("ok ")]
+    assert run.returncode == 1 and line.startswith("NO  statsig") and "STATSIG_API_URL" in line
+
+
+EVENT_FAULTS: list[Fault] = [500, 429, 401, "reset", "lost", "empty", "garbage", "hang"]
+
+
+def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_does_not_notice(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    app = start_app(settings(model_server, statsig.url))
+    wait_for(lambda: ready(app)["definitions"] == "network")
+    statsig.specs_fault = 401
+    for fault in EVENT_FAULTS:
+        statsig.events_fault = fault
+        failed = len(statsig.requests)
+        with Tester(app.url) as tester:
+            tester.ask(f"While it fails with {fault}")
+            assert "Hello from the stand-in." in tester.answer
+            tester.rate(True)
+            tester.idle()
+            assert "Thanks" in tester.lines
+        statsig.wait(lambda since=failed: any(request.events for request in statsig.requests[since:]))
+    assert running.metrics(app.url)["parley_outbox_pending"] >= 3
+    wait_for(lambda: "401" in str(ready(app)["statsig"]), 15)
+    assert (ready(app)["definitions"], ready(app)["http"]) == ("network", 200)
+    statsig.events_fault = statsig.specs_fault = None
+    with Record.of(app) as record:
+        told = {event["event_id"]: event["time"] for event in record.events()}
+        assert Counter(event["name"] for event in record.events()) == {
+            "exposure": 8, "chat_completion": 8, "satisfaction": 8,
+        }  # fmt: skip
+    statsig.wait(lambda: statsig.counts().keys() == told.keys(), 60)
+    assert {event["metadata"]["event_id"]: event["time"] for event in statsig.events} == told
+    unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
+    assert statsig.counts().total() - len(told) == unacknowledged
+    wait_for(lambda: running.metrics(app.url)["parley_outbox_pending"] == 0)
+    wait_for(lambda: ready(app)["statsig"] == "ok", 15)
+    lines = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]
+    told_of = [line["message"] for line in lines if line["logger"] == "parley.delivery"]
+    assert told_of[0].startswith("Statsig does not take events") and told_of[-1] == "Statsig takes events again"
+    assert "hunter22" not in app.log() and "Traceback" not in app.log()
