@@ -128,7 +128,7 @@ def _about(readout: Readout, group: str) -> str:
     if versus.verdict in ("better", "worse"):
         level = f"{100 * (1 - readout.alpha):.3g} %"
         held = f"{level} interval {low} to {high}, valid however often you look"
-        but = f", but {harm}" if harm else ""
+        but = f", {'but' if versus.verdict == 'better' else 'and'} {harm}" if harm else ""
         return f"{group} is {versus.verdict} on {words.name}: {diff} {words.unit} ({held}){but}."
     if versus.verdict == "equivalent":
         fit = f"the data fit only {low} to {high} {words.unit}, and less than {_mde(metric, versus)} does not matter"

@@ -96,6 +96,18 @@ def test_better_is_told_with_the_harm_it_does() -> None:
     assert sentence(readout).endswith("valid however often you look), but slower: +1.50 s.")
 
 
+def test_worse_is_told_with_what_else_is_worse() -> None:
+    sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
+    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, sums=sums)
+    assert sentence(readout).endswith("valid however often you look), and slower: +1.50 s.")
+
+
+def test_a_harm_is_told_where_nothing_else_is_decided() -> None:
+    sums = {"response_time": {"Control": times(200, 3.0), "Test": times(200, 4.5)}}
+    readout = told({"Control": shares(200, 0.6), "Test": shares(200, 0.63)}, sums=sums)
+    assert sentence(readout).endswith("to detect 10 points. But Test is slower: +1.50 s.")
+
+
 def test_worse() -> None:
     readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)})
     assert readout.verdict == "worse"
