@@ -17,7 +17,7 @@ _CODE = re.compile(
 )
 _TABLE = re.compile(r"^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$", re.MULTILINE)
 _IMAGE = re.compile(
-    r"!\[((?:\\.|[^\[\]\\]|\[[^\[\]]*\]){0,500})\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])", re.S
+    r"!\[((?:\\.|[^\[\]\\]|\[[^\[\]]*\]){0,120})\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])", re.S
 )
 _IMAGE_SHORT = re.compile(r"!\[([^\]\n]+)\](?![\[(])")
 _HTML_IMAGE = re.compile(r"<(?=/?(?:img|video|audio|source|iframe|object|embed|link|svg)\b)", re.I)
