@@ -17,8 +17,9 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 from lib.access import LOCAL_HEADER, Access
 from lib.app import App
 from lib.definitions import Definition
+from lib.demo.sample import Sample
 from lib.events import Visitor, new_id, now_ms
-from lib.invitations import Refusal
+from lib.invitations import Invitation, Refusal
 from lib.results import Results, Window, gather
 from lib.settings import Settings
 from lib.store import StoreError
@@ -43,7 +44,7 @@ class _Opening:
     """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is known."""
 
     def __init__(self, settings: Settings, access: Access, demo_url: str | None) -> None:
-        self.access = access
+        self.access, self.sample = access, Sample(settings)
         self.app: App | None = None
         self.trouble: str | None = "the start is unfinished"
         self.tried, self._closing = threading.Event(), threading.Event()
@@ -72,6 +73,7 @@ class _Opening:
     def close(self) -> None:
         self._closing.set()
         self._thread.join(WAIT_S)
+        self.sample.close()
         if self.app:
             self.app.close()
 
@@ -120,17 +122,48 @@ def results(window: Window) -> Results | None:
     if definition is None:
         return None
     try:
-        return _results(found, definition, found.store.owner, window.experiment, window.since_ms, window.until_ms)
+        return _results(found, definition, found.store.owner, window)
     except StoreError as error:
         raise Unready(str(error)) from error
 
 
 @st.cache_resource(ttl=RESULTS_S, max_entries=50, show_spinner=False, refresh_mode="background")
-def _results(
-    _app: App, _definition: Definition, owner: str, experiment: str, since_ms: int | None, until_ms: int | None
-) -> Results:
+def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
     """Nobody who looks at the page waits for a newer one: the one that is there is shown meanwhile."""
-    return gather(_app.store.read, _definition, Window(experiment, since_ms, until_ms), now_ms())
+    return gather(_app.store.read, _definition, window, now_ms())
+
+
+def invitations() -> list[Invitation]:
+    """All invitations, the newest first. Raises Unready."""
+    try:
+        return app().store.invitations()
+    except StoreError as error:
+        raise Unready(str(error)) from error
+
+
+def sample() -> Sample:
+    """Simulated visitors, for who wants to see a readout before there are real ones. Raises Unready."""
+    if _opening is None:
+        raise Unready("nothing was started")
+    return _opening.sample
+
+
+def has_sample() -> bool:
+    """Whether there is simulated data. Raises Unready."""
+    try:
+        return sample().is_in(app().store)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+
+
+def remove_sample() -> None:
+    """Delete what simulated visitors left. Raises Unready."""
+    try:
+        sample().remove(app().store)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+    finally:
+        forget_results()
 
 
 def forget_results() -> None:

@@ -6,6 +6,7 @@ Owns which questions belong to that page, and what a reader may narrow them to. 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lib.definitions import Definition
 from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span
@@ -20,13 +21,14 @@ PACE_DAYS = 7
 """Over how many days the pace of new users is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a reader narrowed the page to: exposures from `since_ms` on, everything before `until_ms`."""
+class Window(NamedTuple):
+    """What a reader narrowed the page to: exposures from `since_ms` on, everything before `until_ms`, one invitation's
+    guests."""
 
     experiment: str
     since_ms: int | None = None
     until_ms: int | None = None
+    invitation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def gather(read_from: Read, definition: Definition, window: Window, now_ms: int)
 
 def _narrowed(scope: Scope, window: Window) -> Scope:
     starts = [one for one in (scope.since_ms, window.since_ms) if one is not None]
-    return replace(scope, since_ms=max(starts, default=None), until_ms=window.until_ms)
+    return replace(scope, since_ms=max(starts, default=None), until_ms=window.until_ms, invitation=window.invitation)
 
 
 def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> float | None:

@@ -14,12 +14,16 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is read: one experiment, real or simulated, and exposures, answers and ratings of [since, until)."""
+    """What is read: one experiment, real or simulated, and exposures, answers and ratings of [since, until).
+
+    `invitation`: only of the guests who came by it (its id), as far as the unit is the visitor.
+    """
 
     experiment: str
     simulated: bool = False
     since_ms: int | None = None
     until_ms: int | None = None
+    invitation: str | None = None
 
 
 class UnitSums(NamedTuple):

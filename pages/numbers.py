@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lib.readout import as_json, iso
@@ -11,30 +12,29 @@ from lib.results import EDGES, Results
 from lib.wording import sentence
 
 
-def files(results: Results) -> dict[str, tuple[str, str, Callable[[], str]]]:
-    """By label: the file's name, its type and how its content is made, which is done when it is asked for."""
-    tables: dict[str, tuple[str, Callable[[Results], Iterable[Mapping[str, Any]]]]] = {
-        "All metrics": ("metrics", _metrics),
-        "Difference over time": ("days", _days),
-        "New users": ("users", _users),
-        "Response times": ("response_times", _times),
-        "Reasons and comments": ("reasons", _remarks),
-    }
-    name = results.readout.experiment
-    found: dict[str, tuple[str, str, Callable[[], str]]] = {
-        "Readout": (f"{name}.json", "application/json", lambda: _json(results))
-    }
-    for label, (table, rows) in tables.items():
-        found[label] = (f"{name}_{table}.csv", "text/csv", lambda rows=rows: _csv(rows(results)))
-    return found
+@dataclass(frozen=True)
+class File:
+    """What can be downloaded: how its name ends, its type and how it is made."""
+
+    suffix: str
+    mime: str
+    icon: str
+    content: Callable[[Results | None], str]
 
 
-def _json(results: Results) -> str:
+def _json(results: Results | None) -> str:
+    if results is None:
+        return "{}\n"
     return json.dumps(as_json(results.readout, sentence(results.readout)), indent=1, allow_nan=False) + "\n"
 
 
-def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    found = list(rows)
+def _table(suffix: str, rows: Callable[[Results], Iterable[Mapping[str, Any]]]) -> File:
+    return File(
+        suffix, "text/csv", ":material/table:", lambda results: _csv([] if results is None else list(rows(results)))
+    )
+
+
+def _csv(found: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in found for name in row)), lineterminator="\n")
     writer.writeheader()
@@ -94,3 +94,14 @@ def _remarks(results: Results) -> Iterable[Mapping[str, Any]]:
             "question": one.question, "answer": one.answer, "answer_id": one.answer_id,
             "conversation_id": one.conversation_id,
         }  # fmt: skip
+
+
+FILES = {
+    "Readout (JSON)": File(".json", "application/json", ":material/data_object:", _json),
+    "All metrics (CSV)": _table("_metrics.csv", _metrics),
+    "Difference over time (CSV)": _table("_days.csv", _days),
+    "New users (CSV)": _table("_users.csv", _users),
+    "Response times (CSV)": _table("_response_times.csv", _times),
+    "Reasons and comments (CSV)": _table("_reasons.csv", _remarks),
+}
+"""By the words on their buttons."""

@@ -1,6 +1,6 @@
 """For operators: which group is better, and how sure that is. The verdict and what decides come first, details below.
 
-Everything under the filters refreshes itself and leaves the reader where they are.
+Everything under the filters looks anew every minute and leaves the reader where they are.
 """
 
 from datetime import date, datetime, time, timedelta
@@ -18,62 +18,84 @@ WIDTH = 960
 if not resources.operator():
     st.stop()
 st.set_page_config(layout="wide")
-app = resources.app()
+app, sample = resources.app(), resources.sample()
 zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
 
 
-def to_ms(day: date) -> int:
-    """The midnight at which this day begins where the reader is."""
+def midnight(day: date) -> int:
+    """When this day begins where the reader is."""
     return int(datetime.combine(day, time(), zone).timestamp() * 1_000)
 
 
 def chosen() -> Window:
     """What the reader narrowed the page to."""
-    names = resources.experiments()
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(words.plain(st.session_state.get("experiment") or names[0]))
-        with st.popover("Filter", icon=":material/filter_list:", type="tertiary"):
-            name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
-            days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
-            st.caption("Choose dates before you look: an interval does not hold for days that were picked by result.")
+    names, since, until, guests = resources.experiments(), None, None, None
+    with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
+        name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
+        days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
+        invitations = {} if app.settings.unit == "session" else {one.id: one.name for one in resources.invitations()}
+        if invitations:
+            guests = st.selectbox(
+                "Invitation", invitations, None, format_func=invitations.__getitem__, key="invitation",
+                placeholder="Everybody",
+            )  # fmt: skip
+        st.caption("Choose before you look: no interval holds for days or guests that were picked by their result.")
     since, until = (*days, None, None)[:2]
-    live = until is None or until >= datetime.now(zone).date()
-    return Window(name, since and to_ms(since), None if live else to_ms(until + timedelta(1)))
+    if until is not None and until >= datetime.now(zone).date():
+        until = None
+    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests)
+
+
+def draw_downloads(window: Window) -> None:
+    """Every number of the page as a file, as it is when it is asked for."""
+    from pages import numbers
+
+    downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")
+    with downloads, st.container(gap=None):
+        for label, file in numbers.FILES.items():
+            st.download_button(
+                label, lambda file=file: file.content(resources.results(window)), f"{window.experiment}{file.suffix}",
+                file.mime, on_click="ignore", type="tertiary", icon=file.icon, key=f"download_{label}",
+            )  # fmt: skip
+
+
+@st.fragment(run_every=1.0)
+def draw_visitors() -> None:
+    """Simulated visitors are under way."""
+    if not sample.running:
+        resources.forget_results()
+        st.rerun()
+    st.subheader("Simulated visitors are talking to the demo model", anchor=False)
+    st.progress(sample.share, f"{sample.done} of {sample.users} have been here")
 
 
 @st.fragment(run_every=REFRESH_S)
-def show(window: Window) -> None:
+def draw_results(window: Window) -> None:
     """The readout as it is now."""
     place = st.container()
     with place.skeleton(height=400):
         try:
-            results = resources.results(window)
+            results, sampled = resources.results(window), resources.has_sample()
         except resources.Unready as error:
-            place.error(
-                f"The record cannot be read: {error} It is tried again every minute.", icon=":material/cloud_off:"
-            )
+            place.error(f"{error} It is tried again every minute.", icon=":material/cloud_off:")
             return
         from pages import sections  # pandas and Altair take seconds to load: after something is on the page
-    if results is None:
-        place.warning(f"There is no experiment {window.experiment}: define it in `{app.settings.experiments_file}`.")
-        return
-    readout = results.readout
     with place:
-        sections.verdict(results)
-        if sections.comparable(readout):
-            sections.differences(readout)
-            sections.groups(readout)
-            sections.over_time(results, zone)
+        if results is None:
+            st.warning(f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file.")
+        elif sections.is_empty(results.readout):
+            sections.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
         else:
-            sections.causes()
-        sections.users(results, zone)
-        sections.response_times(results)
-        if sections.comparable(readout):
-            sections.price(readout)
-        sections.remarks(results, zone)
-        sections.every_metric(readout)
-        sections.delivery(results, app.settings.statsig_secret_key is not None, zone)
+            sections.draw(results, app.settings.statsig_secret_key is not None, zone, sampled)
 
 
-with st.container(width="stretch", horizontal_alignment="center"), st.container(width=WIDTH):
-    show(chosen())
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        title = st.empty()
+        window = chosen()
+        draw_downloads(window)
+    title.caption(words.plain(window.experiment))
+    if sample.running:
+        draw_visitors()
+    else:
+        draw_results(window)

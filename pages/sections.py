@@ -23,6 +23,69 @@ CAUSES = (
 """Where a broken split comes from, most often."""
 
 
+APPEARS = (
+    "which group is better, in a sentence, and what to do next",
+    "the difference of every metric that decides, inside an interval that holds however often you look",
+    "how it narrowed day by day, who met which group, and whether the split is right",
+    "how long answers take, what a better answer costs, and what dissatisfied testers say",
+)
+
+
+def draw(results: Results, connected: bool, zone: ZoneInfo | None, sampled: bool) -> None:
+    """The whole page. `connected`: there is a Statsig; `sampled`: there is simulated data."""
+    readout = results.readout
+    verdict(results)
+    if sampled:
+        sample_notice(readout)
+    if comparable(readout):
+        differences(readout)
+        groups(readout)
+        over_time(results, zone)
+    else:
+        causes()
+    users(results, zone)
+    response_times(results)
+    if comparable(readout):
+        price(readout)
+    remarks(results, zone)
+    every_metric(readout)
+    delivery(results, connected, zone)
+
+
+def is_empty(readout: Readout) -> bool:
+    """Whether nobody has met the experiment."""
+    return not (any(readout.counts.values()) or readout.unknown or readout.forced or readout.crossover)
+
+
+def draw_empty(results: Results, offer: bool) -> None:
+    """What will appear here, and (`offer`) a way to see it at once."""
+    verdict(results)
+    st.markdown("As soon as people ask and rate, this page says\n" + "\n".join(f"- {one}" for one in APPEARS))
+    if not offer:
+        return
+    sample = resources.sample()
+    if st.button("Show it with sample data", icon=":material/science:", key="sample"):
+        sample.play()
+        st.rerun()
+    st.caption(
+        f"{sample.users} simulated visitors talk to the demo model for about a minute. What they leave is marked as "
+        "simulated, never sent anywhere, and removed with one click."
+    )
+    if sample.trouble:
+        st.warning(words.plain(sample.trouble), icon=":material/science:")
+
+
+def sample_notice(readout: Readout) -> None:
+    """That there is simulated data, and the way to be rid of it."""
+    told = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":small[:gray[:material/science: {told}]]", width="content")
+        if st.button("Remove sample data", type="tertiary", icon=":material/delete:", key="remove_sample"):
+            with st.spinner("Removing"):
+                resources.remove_sample()
+            st.rerun()
+
+
 def comparable(readout: Readout) -> bool:
     """Whether groups may be compared at all."""
     return readout.verdict != "broken" and readout.changed_ms is None

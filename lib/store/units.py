@@ -21,13 +21,15 @@ from sqlalchemy import (
     select,
 )
 
-from lib.store.schema import answer, exposure
+from lib.store.schema import answer, exposure, guest
 from lib.tally import DAY_MS, Scope
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """Rows of this experiment, real or simulated, before `until`."""
+    """Rows of this experiment, real or simulated, before `until`, of everybody or of an invitation's guests."""
     rows = [table.c.experiment == scope.experiment, table.c.simulated == scope.simulated]
+    if scope.invitation is not None:
+        rows.append(table.c.user_id.in_(select(guest.c.visitor_id).where(guest.c.invitation_id == scope.invitation)))
     if scope.until_ms is not None:
         rows.append(table.c.time_ms < scope.until_ms)
     return and_(*rows)
