@@ -17,13 +17,13 @@ _CODE = re.compile(
 )
 _TABLE = re.compile(r"^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$", re.MULTILINE)
 _IMAGE = re.compile(
-    r"!\[((?:\\.|[^\[\]\\]|\[[^\[\]]*\]){0,120})\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])", re.S
+    r"!\[((?:\\.|[^\[\]\\]|\[[^\[\]]*\]){0,500})\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])", re.S
 )
-_IMAGE_SHORT = re.compile(r"!\[([^\]\n]+)\](?![\[(])")
+_IMAGE_SHORT = re.compile(r"!\[([^\[\]\n]+)\](?![\[(])")
 _HTML_IMAGE = re.compile(r"<(?=/?(?:img|video|audio|source|iframe|object|embed|link|svg)\b)", re.I)
-_DISPLAY = re.compile(r"\\\[(.+?)\\\]", re.S)
+_DISPLAY = re.compile(r"\\\[(.{1,4000}?)\\\]", re.S)
 _ALONE = re.compile(r"^([ \t]*)\$\$[ \t]*(\S.*?)[ \t]*\$\$[ \t]*$", re.M)
-_INLINE = re.compile(r"\\\((.+?)\\\)", re.S)
+_INLINE = re.compile(r"\\\((.{1,1000}?)\\\)", re.S)
 _DOLLARS = re.compile(r"\\\$|\$\$.+?\$\$|\$(?=[^\s$])(?:[^$\n\\]|\\.)*?(?<=[^\s$\\])\$(?!\d)|\$", re.S)
 _DIRECTIVE = re.compile(r":(?=[a-z-]+\[)|:(?=(?:material|streamlit)/)")
 
@@ -111,7 +111,7 @@ def _prose(text: str) -> str:
     if not text:
         return text
     if "![" in text:
-        text = _IMAGE_SHORT.sub(r"\1", _IMAGE.sub(_as_link, text)).replace("![", r"!\[")
+        text = _IMAGE_SHORT.sub(r"\1", _IMAGE.sub(_as_link, text)).replace("![", "&#33;[")
     text = _HTML_IMAGE.sub(r"\<", text) if "<" in text else text
     text = _DIRECTIVE.sub(r"\:", text) if ":" in text else text
     if "\\[" in text or "\\(" in text:
