@@ -1,0 +1,133 @@
+"""The process ends, with a word or without: what a page has confirmed is there afterwards, and what Statsig had not got
+goes out with its own id and time."""
+
+import signal
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+
+from tests import openai_server as openai
+from tests.chat import Record, wait_for
+from tests.conftest import StartApp
+from tests.openai_server import HANG, silence, stream
+from tests.running import Running
+from tests.statsig_server import Statsig
+from tests.test_faults_statsig import settings, specs
+from tests.test_faults_store import ready
+from tests.tester import Tester
+
+RECOVERED_S = 40
+"""An answer counts as cut off when nothing was heard of it for 15 s, and that is looked for every 10."""
+END_S = 10.0
+
+
+def again(app: Running, tester: Tester) -> Tester:
+    """The same browser on the same conversation, after a restart."""
+    return Tester(app.url, cookie=tester.cookie, conversation=tester.conversation_id, within_s=RECOVERED_S)
+
+
+def told(app: Running) -> dict[str, int]:
+    """Every event of the record and its time."""
+    with Record.of(app) as record:
+        return {event["event_id"]: event["time"] for event in record.events()}
+
+
+def written(app: Running) -> list[str]:
+    """The text of every answer in the record."""
+    with closing(sqlite3.connect(app.folder / "data/parley.db")) as database:
+        return [row[0] for row in database.execute("SELECT answer FROM message")]
+
+
+def arrived(statsig: Statsig) -> dict[str, int]:
+    return {event["metadata"]["event_id"]: event["time"] for event in statsig.events}
+
+
+def test_kill_9_loses_nothing_that_a_page_has_confirmed(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    statsig.specs, statsig.events_fault = specs(), 503
+    app = start_app(settings(model_server, statsig.url))
+    rated, answered, half, asked = (Tester(app.url) for _ in range(4))
+    rated.ask("Rated")
+    rated.rate(True)
+    rated.until(lambda: "Thanks" in rated.lines)
+    answered.ask("Answered")
+    assert "not saved" not in answered.answer
+    model_server.script(stream("Half of it", HANG), silence())
+    half.send("Half")
+    half.until(lambda: "Half of it" in half.answer)
+    asked.send("Asked")
+    wait_for(lambda: "Half of it" in written(app))  # every second
+    statsig.wait(lambda: any(request.events for request in statsig.requests))
+    app.kill()
+    before = told(app)
+    assert len(before) == 7  # four exposures, two answers, one vote
+    assert not statsig.events
+
+    statsig.events_fault = None
+    app = start_app(settings(model_server, statsig.url), folder=app.folder)
+    with again(app, rated) as page:
+        assert "Hello from the stand-in." in page.answer and page.thumbs == [1]
+    with again(app, answered) as page:
+        assert "Hello from the stand-in." in page.answer and page.thumbs == [None]
+    with again(app, half) as page:
+        assert "Half of it" in page.answer and "Interrupted" in page.answer and page.thumbs == [None]
+        page.click("Try again")
+        page.idle()
+        assert "Hello from the stand-in." in page.answer
+    with again(app, asked) as page:
+        assert "Asked" in page.lines and "That answer was interrupted." in page.answer and page.thumbs == []
+    statsig.wait(lambda: told(app).keys() == statsig.counts().keys(), RECOVERED_S)
+    assert before.items() <= arrived(statsig).items() == told(app).items()
+    assert set(statsig.counts().values()) == {1}
+    ends = Counter(event["value"] for event in statsig.named("chat_completion"))
+    assert ends == {"stop": 3, "interrupted": 1, "error": 1}
+    for tester in (rated, answered, half, asked):
+        tester.close()
+
+
+def end(app: Running, signals: int) -> float:
+    """Ask it to end, that often; seconds until it has."""
+    began = time.monotonic()
+    for _ in range(signals):
+        app.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)  # the second one comes while the first is being obeyed
+    assert app.wait_exit(END_S) in (0, -signal.SIGTERM)
+    return time.monotonic() - began
+
+
+def test_sigterm_while_statsig_hangs_keeps_the_partial_answer_and_is_quick(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    statsig.specs = specs()
+    app = start_app(settings(model_server, statsig.url))
+    wait_for(lambda: ready(app)["definitions"] == "network")
+    statsig.specs_fault = statsig.events_fault = "hang"
+    with Tester(app.url) as tester:
+        tester.ask("Whole")
+        statsig.wait(lambda: any(request.events for request in statsig.requests))
+        model_server.script(stream("Half of it", HANG))
+        tester.send("Half")
+        tester.until(lambda: "Half of it" in tester.answer)
+        assert end(app, signals=1) < END_S
+    assert model_server.requests[-1].gone.wait(1)
+
+    app = start_app(settings(model_server, statsig.url), folder=app.folder)
+    with again(app, tester) as page:
+        assert page.opened_s < 5
+        assert "Half of it" in page.answer and "Interrupted" in page.answer
+        model_server.script(stream("Half again", HANG))
+        page.click("Try again")
+        page.until(lambda: "Half again" in page.answer)
+        assert end(app, signals=2) < END_S
+
+    statsig.specs_fault = statsig.events_fault = None
+    app = start_app(settings(model_server, statsig.url), folder=app.folder)
+    with again(app, tester) as page:
+        assert "Half again" in page.answer and "Interrupted" in page.answer
+    statsig.wait(lambda: told(app).keys() == statsig.counts().keys(), RECOVERED_S)
+    assert arrived(statsig) == told(app) and set(statsig.counts().values()) == {1}
+    ends = [event["value"] for event in statsig.named("chat_completion")]
+    assert sorted(ends) == ["interrupted", "interrupted", "stop"]
+    assert "Traceback" not in app.log()
