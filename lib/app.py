@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 
 from lib import logs
+from lib.budgets import Budgets
 from lib.completion import Models
 from lib.conversation import Conversations, Recorder, Texts
 from lib.delivery import Delivery
@@ -40,6 +41,7 @@ class App:
     conversations: Conversations
     recorder: Recorder
     metrics: Metrics
+    budgets: Budgets
     delivery: Delivery | None
     _closing: threading.Event
     _housekeeper: list[threading.Thread]
@@ -69,14 +71,15 @@ class App:
         metrics, texts = Metrics(), None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)
         generations = Generations(recorder)
+        budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
         conversations = Conversations(
             experiment=settings.experiment, model=settings.model, store=store, experiments=experiments,
-            models=models, generations=generations, metrics=metrics, texts=texts,
+            models=models, generations=generations, metrics=metrics, budgets=budgets, texts=texts,
         )  # fmt: skip
         delivery = Delivery(store, experiments) if key else None
         app = cls(
             settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
-            delivery, threading.Event(), [],
+            budgets, delivery, threading.Event(), [],
         )  # fmt: skip
         app._begin()
         return app
@@ -96,6 +99,9 @@ class App:
 
     def _begin(self) -> None:
         metrics, store = self.metrics, self.store
+        if self.budgets.usd_per_day is not None:
+            store.begin_day()
+            self.conversations.tell_unpriced()
         metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
         metrics.gauge("parley_outbox_pending", "Events that Statsig has not acknowledged", lambda: store.pending()[0])
         metrics.gauge("parley_outbox_oldest_seconds", "Age of the oldest of them", lambda: store.pending()[1])

@@ -5,21 +5,25 @@ none of their insides; pages hold the `Conversation` values that it gives and ha
 """
 
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import MutableSet
 from dataclasses import replace
 
+from lib.budgets import WORDS, Budgets
 from lib.completion import Models, Stream
 from lib.events import (
     Assignment,
     Completion,
     Conversation,
+    Limit,
     Question,
     Rating,
     Reason,
     Receipt,
     Turn,
+    Usage,
     Visitor,
     chat_completion,
     completion_facts,
@@ -32,16 +36,18 @@ from lib.events import (
     signal,
 )
 from lib.experiment import Experiments
-from lib.generation import Answer, Generations
+from lib.generation import Answer, Ended, Generations
 from lib.metrics import Metrics
 from lib.parameters import Parameters, check_parameters
-from lib.prompt import trim
+from lib.prompt import estimate_messages, trim
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
 """Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
 log = logging.getLogger("parley.conversation")
 
+EXPECTED_TOKENS = 1_000
+"""What an answer is taken to have where nothing limits it, until it has ended and its cost is known."""
 REMEMBERED = 2_000
 """Conversations whose latest answer is known, and answers whose text is held where none is stored."""
 
@@ -76,13 +82,14 @@ class Conversations:
 
     def __init__(
         self, *, experiment: str, model: str, store: Store, experiments: Experiments, models: Models,
-        generations: Generations, metrics: Metrics, texts: "Texts | None" = None,
+        generations: Generations, metrics: Metrics, budgets: Budgets, texts: "Texts | None" = None,
     ) -> None:  # fmt: skip
-        self._experiment, self._model = experiment, model
+        self._experiment, self._model, self._budgets = experiment, model, budgets
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
         self._told: set[tuple[str, str | None, str]] = set()
+        self._unpriced: set[str] = set()
         self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
 
     def fresh(self, conversation: Conversation) -> Conversation:
@@ -115,37 +122,74 @@ class Conversations:
     ) -> tuple[Conversation, Answer]:
         """The last question once more, or another in its place; the earlier answer is replaced."""
         last = conversation.turns[-1]
-        rest = replace(conversation, turns=conversation.turns[:-1])
         self.stop(last)
-        return self._send(visitor, rest, prompt or last.question or "", exposed, conversation.question(last))
+        return self._send(visitor, conversation, prompt or last.question or "", exposed, conversation.question(last))
 
     def _send(
         self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Question | None
     ) -> tuple[Conversation, Answer]:
-        assignment = conversation.assignment
+        assignment, answer_id = conversation.assignment, new_id()
         parameters = self._parameters(assignment)
-        turn = replaced.turn if replaced else (conversation.turns[-1].turn + 1 if conversation.turns else 1)
-        question = Question(
-            new_id(), conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
-        )
-        answer = self._generations.start(
-            question, visitor.visitor_id, lambda: self._stream(conversation, prompt, parameters)
-        )
+        rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
         key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
         met = exposure(assignment, visitor.session_id, simulated=conversation.simulated) if key not in exposed else None
         exposed.add(key)
+        limit = self._limit(visitor, rest, prompt, parameters, answer_id)
+        if limit:  # the answer that was to be replaced stays: there will be no other
+            rest, replaced = conversation, None
+        turn = replaced.turn if replaced else (rest.turns[-1].turn + 1 if rest.turns else 1)
+        question = Question(
+            answer_id, conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
+        )
+
+        def start() -> Answer:
+            stream = (lambda: _refusal(limit)) if limit else (lambda: self._stream(rest, prompt, parameters))
+            return self._generations.start(question, visitor.visitor_id, stream)
+
+        answer = None if limit else start()
         self._store.ask(
             conversation, question, prompt, met,
             replaces=replaced.answer_id if replaced else None,
             also=[signal(replaced, "regenerated")] if replaced else (),
         )  # fmt: skip
+        answer = answer or start()  # a refusal is told after the exposure, whichever group it was
         self._latest[conversation.id] = question.answer_id
         while len(self._latest) > REMEMBERED:
             self._latest.popitem(last=False)
         if self._texts:
             self._texts.question(question.answer_id, prompt)
         new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
-        return replace(conversation, turns=(*conversation.turns, new)), answer
+        return replace(rest, turns=(*rest.turns, new)), answer
+
+    def _limit(
+        self, visitor: Visitor, conversation: Conversation, prompt: str, parameters: Parameters, answer_id: str
+    ) -> Limit | None:
+        """The budget that this question meets; None where it may be asked, and is counted."""
+        if conversation.simulated:
+            return None
+        invitation = visitor.custom.get("invitation")
+        return self._budgets.reserve(
+            answer_id, visitor.visitor_id, invitation, lambda: self._expected_usd(conversation, prompt, parameters)
+        )
+
+    def _expected_usd(self, conversation: Conversation, prompt: str, parameters: Parameters) -> float:
+        """What an answer will cost, roughly; 0 for a model that has no price."""
+        sent = estimate_messages(_messages(conversation, prompt, parameters))
+        answered = min(EXPECTED_TOKENS, parameters.options.get("max_tokens", EXPECTED_TOKENS))
+        self._tell_unpriced(parameters.model)
+        return self._models.prices.cost_usd(parameters.model, Usage(sent, answered)) or 0.0
+
+    def tell_unpriced(self) -> None:
+        """Say in the log which models of the experiment have no price, so that no budget in US dollars can be kept."""
+        definition = self._experiments.definition(self._experiment)
+        default = definition.default if definition else {}
+        for served in ({}, *(group.parameters for group in (definition.groups if definition else ()))):
+            self._tell_unpriced(check_parameters(served, default, self._model).model)
+
+    def _tell_unpriced(self, model: str) -> None:
+        if model not in self._unpriced and self._models.prices.of(model) is None:
+            self._unpriced.add(model)
+            log.warning("the budget cannot be kept: a model has no price in lib/prices.toml", extra={"model": model})
 
     def _parameters(self, assignment: Assignment) -> Parameters:
         """What the group is served, checked; a definition with a bad value is told once."""
@@ -159,10 +203,8 @@ class Conversations:
         return parameters
 
     def _stream(self, conversation: Conversation, prompt: str, parameters: Parameters) -> Stream:
-        said = [*((turn.question, turn.answer) for turn in conversation.turns), (prompt, None)]
-        messages = trim(said, parameters.system_prompt)
         fallback = check_parameters({}, conversation.assignment.defaults, self._model).model
-        return self._models.stream(messages, parameters, fallback)
+        return self._models.stream(_messages(conversation, prompt, parameters), parameters, fallback)
 
     def answer(self, turn: Turn) -> Answer | None:
         """The running (or lately ended) answer of a turn, where this process has it."""
@@ -232,6 +274,17 @@ class Conversations:
         if older is None:
             return conversation
         return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
+
+
+def _refusal(limit: Limit) -> Ended:
+    """Instead of an answer: nothing was asked, and no time was taken."""
+    return Ended(Completion("", "limited", math.nan, message=WORDS[limit], limit=limit))
+
+
+def _messages(conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:
+    """What is sent with a new question."""
+    said = [*((turn.question, turn.answer) for turn in conversation.turns), (prompt, None)]
+    return trim(said, parameters.system_prompt)
 
 
 def _with(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:

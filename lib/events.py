@@ -22,6 +22,8 @@ budget was met and nothing was asked. The others are the model server's own word
 Rating = Literal["satisfaction", "dissatisfaction"]
 Reason = Literal["wrong", "incomplete", "too_long", "too_slow", "off_tone", "unsafe", "other"]
 Signal = Literal["regenerated", "copied", "abandoned"]
+Limit = Literal["day", "visitor", "invitation"]
+"""What was used up: everybody's spend of a day, a visitor's answers of a day, what an invitation's guests may cost."""
 UsageSource = Literal["server", "estimated", "none"]
 UnitType = Literal["userID", "stableID", "sessionID"]
 
@@ -119,7 +121,8 @@ class Usage:
 class Completion:
     """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question left.
 
-    `error` is the class of what went wrong (never its message), `message` what the tester reads about it.
+    `error` is the class of what went wrong (never its message), `message` what the tester reads about it. `limit` is
+    the budget that was met where the answer is `limited`.
     """
 
     text: str
@@ -134,6 +137,7 @@ class Completion:
     dropped_parameters: tuple[str, ...] = ()
     parameter_error: str | None = None
     cost_usd: float | None = None
+    limit: Limit | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -331,6 +335,7 @@ def completion_facts(completion: Completion) -> dict[str, Any]:
             "dropped_parameters": ",".join(completion.dropped_parameters) or None,
             "parameter_error": completion.parameter_error,
             "cost_usd": completion.cost_usd,
+            "limit": completion.limit,
         }
     )
 

@@ -21,7 +21,7 @@ METADATA: dict[str, type] = {
     "finish_reason": str, "error": str, "retries": int, "response_time": float, "time_to_first_token": float,
     "tokens_per_second": float, "prompt_tokens": int, "completion_tokens": int, "total_tokens": int,
     "cached_tokens": int, "reasoning_tokens": int, "usage_source": str, "cost_usd": float,
-    "dropped_parameters": str, "parameter_error": str, "rating_delay": float,
+    "dropped_parameters": str, "parameter_error": str, "limit": str, "invitation": str, "rating_delay": float,
 }  # fmt: skip
 """The fields that events have. Whatever else one carries, or of another type, goes as JSON into the column `other`."""
 TEXT: dict[str, type] = {"question": str, "answer": str, "comment": str}

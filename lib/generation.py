@@ -39,6 +39,23 @@ class Stream(Protocol):
     def __aiter__(self) -> AsyncIterator[str]: ...
 
 
+class Ended:
+    """A stream that was over before it began: nobody was asked."""
+
+    cause: str | None = None
+
+    def __init__(self, completion: Completion) -> None:
+        self.completion = completion
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """It has no text."""
+        return self
+
+    async def __anext__(self) -> str:
+        """None, ever."""
+        raise StopAsyncIteration
+
+
 class Journal(Protocol):
     """Where answers are written down as they go."""
 

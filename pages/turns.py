@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lib import entrance, resources
 from lib.access import check_prompt, clean_text
+from lib.budgets import until_ms
 from lib.events import REASONS, Rating, Turn
 from lib.generation import Answer
 from lib.markdown import Blocks, blocks, has_table, safe
@@ -35,6 +38,7 @@ DETAILS = (
     ("tokens_per_second", "Speed", "{:.0f} tokens/s"),
     ("cost_usd", "Cost", "${:.6f}"),
     ("finish_reason", "Ended", "{}"),
+    ("limit", "Limit met", "{}"),
     ("error", "Error", "{}"),
     ("retries", "Retries", "{}"),
     ("dropped_parameters", "Refused by the model", "{}"),
@@ -115,7 +119,7 @@ def _draw_editor(turn: Turn) -> None:
 def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
     if words := ENDS.get(turn.finish_reason or "") or turn.message:
-        st.caption(words)
+        st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if turn.answer:
             _draw_thumbs(turn)
@@ -137,6 +141,18 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
             _draw_reasons(turn.answer_id)
     elif outdated:
         st.empty()
+
+
+def _until(turn: Turn) -> str:
+    """When a limit that ends by itself does, by the reader's clock."""
+    if turn.facts.get("limit") == "invitation" or turn.time_ms is None:
+        return ""
+    zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    then, now = datetime.fromtimestamp(until_ms(turn.time_ms) / 1_000, zone), datetime.now(zone)
+    if then <= now:
+        return "You can ask again now."
+    day = "today" if then.date() == now.date() else "tomorrow"
+    return f"You can ask again {day} at {then:%H:%M}."
 
 
 def _draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object], *args: object) -> None:

@@ -2,8 +2,8 @@
 
 `Store` is the door. Writes are handed to one thread (`writer`) and give a `Receipt`; reads are direct. Behind it:
 `database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `outbox`
-what Statsig still has to acknowledge, `guests` who may come in, `erasure` what belongs to somebody, `rows` turns values
-into rows. Knows nothing of Statsig, OpenAI or Streamlit.
+what Statsig still has to acknowledge, `guests` who may come in, `spending` what it cost, `erasure` what belongs to
+somebody, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
 """
 
 import time
@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from lib.budgets import Account, Judged
 from lib.events import Completion, Conversation, Event, Question, Rating, Reason, new_id, now_ms
 from lib.invitations import Invitation, Refusal
-from lib.store import erasure, facts, guests, outbox, reads, rows
+from lib.store import erasure, facts, guests, outbox, reads, rows, spending
 from lib.store.database import Database, StoreError, probe
 from lib.store.erasure import Erased
 from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
@@ -125,6 +126,7 @@ class Store:
         def fact(connection: Connection) -> None:
             if facts.finish(connection, question, completion, event.time_ms, self._keep_text):
                 facts.record(connection, [event], self._deliver)
+                spending.settle(connection, question.answer_id, completion)
 
         return self._writer.submit(fact)
 
@@ -167,6 +169,25 @@ class Store:
     def keep_definitions(self, source: str, specs: str) -> Receipt:
         """Keep what a source served last, for a start without it."""
         return self._writer.submit(lambda connection: facts.keep_definitions(connection, source, specs))
+
+    # What it may cost
+
+    def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Receipt:
+        """Count an answer that is to be asked, for every replica at once; the receipt's result is `budgets.Held`."""
+        return self._writer.submit(lambda c: spending.hold(c, answer_id, usd, accounts, judged))
+
+    def settle(self, answer_id: str, completion: Completion) -> Receipt:
+        """What an answer cost that is in no record; of the others `finish` sees to it."""
+        return self._writer.submit(lambda connection: spending.settle(connection, answer_id, completion))
+
+    def begin_day(self) -> Receipt:
+        """Count what today's answers have cost before there was a limit."""
+        return self._writer.submit(spending.begin_day)
+
+    def allowance(self, invitation_id: str) -> float | None:
+        """What the answers of an invitation's guests may cost together."""
+        with self.read() as connection:
+            return spending.allowance(connection, invitation_id)
 
     # What is known of it
 
@@ -302,6 +323,7 @@ class Store:
         A conversation goes when it was not used for so long; the numbers and events stay.
         """
         before_ms = now_ms() - int(days * DAY_MS)
+        self._writer.call(spending.sweep)
         gone = 0
         while piece := self._writer.call(lambda connection: facts.purge(connection, before_ms, PIECE)):
             gone += piece

@@ -10,7 +10,19 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, delete, func, or_, select
 
-from lib.store.schema import answer, consent, conversation, event, exposure, guest, message, outbox
+from lib.budgets import visitor_account
+from lib.store.schema import (
+    answer,
+    consent,
+    conversation,
+    event,
+    exposure,
+    guest,
+    message,
+    outbox,
+    reservation,
+    spending,
+)
 
 PIECE = 500
 """Keys in one statement and one transaction."""
@@ -73,6 +85,8 @@ def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
         (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
         (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
         (guest.c.visitor_id, found.units), (consent.c.visitor_id, found.units),
+        (spending.c.account, [visitor_account(unit) for unit in found.units]),
+        (reservation.c.account, [visitor_account(unit) for unit in found.units]),
     ):  # fmt: skip
         for piece in _pieces(keys):
             yield _deletion(column, piece)

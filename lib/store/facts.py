@@ -19,12 +19,12 @@ from lib.store.schema import answer, conversation, definition, event, exposure, 
 def add(connection: Connection, table: Table, values: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Insert what is not there yet, by primary key."""
     if values:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), values)
+        connection.execute(insert_into(connection, table).on_conflict_do_nothing(), values)
 
 
 def upsert(connection: Connection, table: Table, values: dict[str, Any], *changing: str) -> None:
     """Insert a row or, where its primary key is there, change these columns of it."""
-    statement = _insert(connection, table)
+    statement = insert_into(connection, table)
     changed = {name: statement.excluded[name] for name in changing}
     connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), values)
 
@@ -156,6 +156,6 @@ def _keep_answer(connection: Connection, answer_id: str, text: str) -> None:
     connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
 
 
-def _insert(connection: Connection, table: Table) -> Any:
+def insert_into(connection: Connection, table: Table) -> Any:
     """The one switch between the dialects: both know upserts, each by its own name."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)

@@ -105,6 +105,10 @@ Index(  # what dissatisfied testers say, newest first
     answer.c.experiment, answer.c.simulated, answer.c.rated_ms, answer.c.reason, answer.c.user_id, answer.c.time_ms,
     sqlite_where=_DISLIKED, postgresql_where=_DISLIKED,
 )  # fmt: skip
+Index(  # what a day's answers were and cost
+    "answer_by_time",
+    answer.c.time_ms, answer.c.simulated, answer.c.finish_reason, answer.c.cost_usd, answer.c.experiment, answer.c.grp,
+)  # fmt: skip
 Index(  # whose process may be gone
     "answer_running", answer.c.beat_ms,
     sqlite_where=answer.c.finish_reason.is_(None), postgresql_where=answer.c.finish_reason.is_(None),
@@ -191,6 +195,23 @@ consent = Table(  # who accepted which notice
     Column("time_ms", BigInteger, nullable=False),
 )  # fmt: skip
 
+spending = Table(  # what everybody, a visitor or an invitation's guests have spent, on one day or (0) for good
+    "spending", metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC
+    Column("account", String(96), primary_key=True),
+    Column("usd", Float, nullable=False),
+    Column("answers", Integer, nullable=False),
+)  # fmt: skip
+
+reservation = Table(  # of that, what is set aside for answers that still run
+    "reservation", metadata,
+    Column("answer_id", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("account", String(96), primary_key=True),
+    Column("usd", Float, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+)  # fmt: skip
+
 _GUESTS = (
     "CREATE TABLE invitation (id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(128) NOT NULL,"
     " created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, sessions INTEGER, grp VARCHAR(128), usd FLOAT,"
@@ -201,6 +222,17 @@ _GUESTS = (
     "CREATE TABLE consent (visitor_id VARCHAR(64) NOT NULL, version VARCHAR(64) NOT NULL, time_ms BIGINT NOT NULL,"
     " PRIMARY KEY (visitor_id, version))",
 )
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("1 first tables", ()), ("2 guests", _GUESTS))
+_SPENDING = (
+    "CREATE TABLE spending (day INTEGER NOT NULL, account VARCHAR(96) NOT NULL, usd FLOAT NOT NULL,"
+    " answers INTEGER NOT NULL, PRIMARY KEY (day, account))",
+    "CREATE TABLE reservation (answer_id VARCHAR(64) NOT NULL, day INTEGER NOT NULL, account VARCHAR(96) NOT NULL,"
+    " usd FLOAT NOT NULL, since_ms BIGINT NOT NULL, PRIMARY KEY (answer_id, day, account))",
+    "CREATE INDEX answer_by_time ON answer (time_ms, simulated, finish_reason, cost_usd, experiment, grp)",
+)
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("1 first tables", ()),
+    ("2 guests", _GUESTS),
+    ("3 spending", _SPENDING),
+)
 """Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
 above as they stand and counts as having them all."""

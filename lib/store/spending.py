@@ -1,0 +1,136 @@
+"""What was spent, and what is set aside for answers that still run: the counters behind every limit.
+
+Knows these two tables, and what invitations allow. One statement counts an answer and looks at the limit, so that of
+two replicas that ask at the same moment only one gets the last answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
+
+from lib.budgets import DAY_MS, EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, charge, visitor_account
+from lib.events import Completion, now_ms
+from lib.store.facts import insert_into
+from lib.store.schema import answer, invitation, reservation, spending
+
+LEFT_MS = 3_600_000
+"""What was set aside longer ago was for an answer whose process died as it asked: it stays spent."""
+ANY_USD, ANY_ANSWERS = 1e300, 2**31 - 1
+
+_THERE = (spending.c.day == bindparam("on_day")) & (spending.c.account == bindparam("of_account"))
+_STATE = select(spending.c.usd, spending.c.answers).where(_THERE)
+_CHANGE = (
+    update(spending)
+    .where(_THERE)
+    .values(usd=spending.c.usd + bindparam("more_usd"), answers=spending.c.answers + bindparam("more_answers"))
+)
+_HELD = select(reservation.c.account).where(reservation.c.answer_id == bindparam("id")).limit(1)
+_SETTLE = (
+    delete(reservation)
+    .where(reservation.c.answer_id == bindparam("id"))
+    .returning(reservation.c.day, reservation.c.account, reservation.c.usd)
+)
+_ADD: dict[str, Any] = {}  # by dialect: making a statement takes longer than running it
+
+
+def hold(connection: Connection, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Held:
+    """Count an answer under each of these accounts, or under none of them where one has met its limit."""
+    verdict = judged()
+    if verdict is False or connection.scalar(_HELD, {"id": answer_id}) is not None:
+        return Held(None, {})
+    spent: dict[Account, Spent] = {}
+    for account in accounts:
+        found = _add(connection, account, usd, limited=verdict is None)
+        if found is None:
+            for other in spent:
+                _change(connection, other.day, other.name, -usd, -1)
+            return Held(account.limit, {account: _state(connection, account)})
+        spent[account] = found
+    since = now_ms()
+    held = [{"answer_id": answer_id, "day": one.day, "account": one.name, "usd": usd} for one in accounts]
+    connection.execute(insert(reservation), [one | {"since_ms": since} for one in held])
+    return Held(None, spent)
+
+
+def settle(connection: Connection, answer_id: str, completion: Completion) -> None:
+    """Put what an answer cost in the place of what was set aside for it. Nothing where nothing was."""
+    for row in connection.execute(_SETTLE, {"id": answer_id}).all():
+        usd, answers = charge(completion, row.usd)
+        _change(connection, row.day, row.account, usd - row.usd, answers - 1)
+
+
+def allowance(connection: Connection, invitation_id: str) -> float | None:
+    """What the answers of an invitation's guests may cost together; None where nothing was said."""
+    return connection.scalar(select(invitation.c.usd).where(invitation.c.id == invitation_id))
+
+
+def begin_day(connection: Connection) -> None:
+    """Where nothing was counted today yet: what today's answers have cost so far, before there was a limit."""
+    today = now_ms() // DAY_MS
+    if _row(connection, today, EVERYBODY) is None:
+        spent = spent_since(connection, today * DAY_MS)
+        values = {"day": today, "account": EVERYBODY, "usd": spent.usd, "answers": spent.answers}
+        connection.execute(insert_into(connection, spending).on_conflict_do_nothing(), values)
+
+
+def spent_since(connection: Connection, since_ms: int) -> Spent:
+    """What real answers that ended since then have cost, as far as that is known, and how many they were."""
+    real = (answer.c.time_ms >= since_ms) & answer.c.simulated.is_(False) & (answer.c.finish_reason != "limited")
+    usd, answers = connection.execute(select(func.sum(answer.c.cost_usd), func.count()).where(real)).one()
+    return Spent(float(usd or 0.0), int(answers))
+
+
+def states(connection: Connection, accounts: Iterable[Account]) -> dict[Account, Spent]:
+    """What these accounts have come to."""
+    return {account: _state(connection, account) for account in accounts}
+
+
+def furthest(connection: Connection, day: int, most: int) -> tuple[int, int, int]:
+    """Of the visitors who asked on this day: how many they are, how many met the limit, how far the furthest is."""
+    met = func.sum(case((spending.c.answers >= most, 1), else_=0))
+    theirs = (spending.c.day == day) & spending.c.account.startswith(visitor_account(""))
+    row = connection.execute(select(func.count(), met, func.max(spending.c.answers)).where(theirs)).one()
+    return int(row[0]), int(row[1] or 0), int(row[2] or 0)
+
+
+def sweep(connection: Connection) -> None:
+    """Delete what nobody will ask for: visitors' earlier days, and what dead processes had set aside."""
+    earlier = spending.c.day.between(FOR_GOOD + 1, now_ms() // DAY_MS - 2) & (spending.c.account != EVERYBODY)
+    connection.execute(delete(spending).where(earlier))
+    connection.execute(delete(reservation).where(reservation.c.since_ms < now_ms() - LEFT_MS))
+
+
+def _add(connection: Connection, account: Account, usd: float, *, limited: bool) -> Spent | None:
+    """One more answer, unless the limit is met; what the account has come to."""
+    dialect = connection.dialect.name
+    if dialect not in _ADD:
+        new = insert_into(connection, spending)
+        _ADD[dialect] = new.on_conflict_do_update(
+            index_elements=[spending.c.day, spending.c.account],
+            set_={"usd": spending.c.usd + new.excluded.usd, "answers": spending.c.answers + new.excluded.answers},
+            where=(spending.c.usd < bindparam("most_usd")) & (spending.c.answers < bindparam("most_answers")),
+        ).returning(spending.c.usd, spending.c.answers)
+    values = {
+        "day": account.day, "account": account.name, "usd": usd, "answers": 1,
+        "most_usd": account.usd if limited and account.usd is not None else ANY_USD,
+        "most_answers": account.answers if limited and account.answers is not None else ANY_ANSWERS,
+    }  # fmt: skip
+    return _spent(connection.execute(_ADD[dialect], values).one_or_none())
+
+
+def _change(connection: Connection, day: int, account: str, usd: float, answers: int) -> None:
+    values = {"on_day": day, "of_account": account, "more_usd": usd, "more_answers": answers}
+    connection.execute(_CHANGE, values)
+
+
+def _state(connection: Connection, account: Account) -> Spent:
+    return _spent(_row(connection, account.day, account.name)) or Spent()
+
+
+def _row(connection: Connection, day: int, account: str) -> Any:
+    return connection.execute(_STATE, {"on_day": day, "of_account": account}).one_or_none()
+
+
+def _spent(row: Any) -> Spent | None:
+    return None if row is None else Spent(row.usd, row.answers)
