@@ -70,7 +70,7 @@ class App:
         )
         metrics, texts = Metrics(), None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)
-        generations = Generations(recorder)
+        generations = Generations(recorder, at_end=models.aclose)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
         conversations = Conversations(
             experiment=settings.experiment, model=settings.model, store=store, experiments=experiments,

@@ -146,6 +146,8 @@ class Conversations:
             stream = (lambda: _refusal(limit)) if limit else (lambda: self._stream(rest, prompt, parameters))
             return self._generations.start(question, visitor.visitor_id, stream)
 
+        if self._texts:
+            self._texts.question(question.answer_id, prompt)
         answer = None if limit else start()
         self._store.ask(
             conversation, question, prompt, met,
@@ -156,8 +158,6 @@ class Conversations:
         self._latest[conversation.id] = question.answer_id
         while len(self._latest) > REMEMBERED:
             self._latest.popitem(last=False)
-        if self._texts:
-            self._texts.question(question.answer_id, prompt)
         new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
         return replace(rest, turns=(*rest.turns, new)), answer
 
@@ -227,7 +227,7 @@ class Conversations:
         )  # fmt: skip
 
     def rate(self, conversation: Conversation, turn: Turn, vote: Rating | None) -> tuple[Conversation, Receipt]:
-        """A thumb given, changed or (None) taken back."""
+        """A thumb given, changed or (None) taken back, and with it the reason of an earlier one."""
         question = conversation.question(turn)
         delay = (now_ms() - (turn.time_ms or now_ms())) / 1000
         if vote:
@@ -236,7 +236,7 @@ class Conversations:
             event = rating_withdrawn(question, turn.facts, turn.rating or "satisfaction", delay)
         self._metrics.rated(question.assignment.group, event.name)
         receipt = self._store.rate(turn.answer_id, vote, event)
-        return _with(conversation, turn.answer_id, rating=vote), receipt
+        return _with(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
 
     def explain(
         self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None

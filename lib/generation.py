@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -118,10 +118,11 @@ class Answer:
 
 
 class Generations:
-    """All answers of this process that run or ended lately."""
+    """All answers of this process that run or ended lately. `at_end` is awaited on their loop before it ends, to close
+    what the streams have shared."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, at_end: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._journal, self._at_end = journal, at_end
         self._answers: dict[str, Answer] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,6 +181,8 @@ class Generations:
         for task in (tasks := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._at_end:
+            await self._at_end()
 
     async def _answer(self, answer: Answer, stream: Callable[[], Stream]) -> None:
         turn = self._turns.setdefault(answer.visitor_id, asyncio.Semaphore(AT_ONCE))
