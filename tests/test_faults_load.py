@@ -1,0 +1,144 @@
+"""Much at once: thirty thousand events, fifty sessions, one visitor without pause."""
+
+import statistics
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import psutil
+
+from lib.events import Event, new_id, now_ms
+from lib.store import Store
+from tests import openai_server as openai
+from tests import running
+from tests.chat import Record, wait_for
+from tests.conftest import StartApp
+from tests.openai_server import DONE, Gate, Reply, finish, stream, usage
+from tests.statsig_server import Statsig
+from tests.test_faults_statsig import settings, specs
+from tests.test_faults_store import ready
+from tests.tester import Tester
+
+BURST = 30_000
+BACKLOG_S = 120
+"""A backlog is at Statsig within two minutes of its recovery."""
+MORE_BYTES = 80_000_000
+NOISE_S = 0.05
+"""What a busy machine may add to a first token of 50 ms."""
+SESSIONS = 50
+AT_ONCE = 4
+"""Answers of one visitor that may run at the same time."""
+
+
+def event(number: int) -> Event:
+    event_id = new_id()
+    ids = {"userID": f"u{number % 500}", "stableID": f"u{number % 500}", "sessionID": f"s{number}"}
+    return Event(event_id, "copied", now_ms(), ids["userID"], 1, {"event_id": event_id, "number": number}, ids)
+
+
+def asked(request: openai.Request) -> str:
+    return str(request.body["messages"][-1]["content"])
+
+
+def first_token_s(tester: Tester, times: int) -> list[float]:
+    """Seconds to the first words, as the page has them, of so many questions."""
+    seen = []
+    for number in range(times):
+        tester.ask(f"Question {number}")
+        seen.append(tester.first_s)
+    return seen
+
+
+def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    statsig.specs, statsig.events_fault = specs(), 503
+    app = start_app(settings(model_server, statsig.url))
+    wait_for(lambda: ready(app)["definitions"] == "network")
+    told = [event(number) for number in range(BURST)]
+    with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db", deliver=True)) as beside:
+        for start in range(0, BURST, 500):
+            assert beside.record(told[start : start + 500]).wait(30)
+    ids, process = {each.event_id for each in told}, psutil.Process(app.process.pid)
+    with Tester(app.url) as tester:
+        usual, during = first_token_s(tester, 12)[2:], []
+        memory = [process.memory_info().rss]
+        began, statsig.events_fault = time.monotonic(), None
+        while len(statsig.events) < BURST:
+            assert time.monotonic() - began < BACKLOG_S, len(statsig.events)
+            during += first_token_s(tester, 1)
+            memory.append(process.memory_info().rss)
+        statsig.wait(lambda: ids <= statsig.counts().keys())
+        wait_for(lambda: running.metrics(app.url)["parley_outbox_pending"] == 0, 30)
+        usual += first_token_s(tester, 10)
+    assert set(statsig.counts().values()) == {1}
+    assert len(during) > 10
+    slower = statistics.median(during) - statistics.median(usual)
+    assert slower < max(0.5 * statistics.median(usual), NOISE_S), (statistics.median(during), statistics.median(usual))
+    assert max(memory) - memory[0] < MORE_BYTES
+
+
+def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, model_server: openai.Server) -> None:
+    app = start_app({"OPENAI_BASE_URL": model_server.base_url})
+    model_server.script(otherwise=lambda request: openai.answer(f"You said: {asked(request)}", pace=0.02))
+    with ThreadPoolExecutor(SESSIONS) as pool, ExitStack() as tabs:
+        testers = [tabs.enter_context(Tester(app.url)) for _ in range(SESSIONS)]
+        began = time.monotonic()
+        list(pool.map(lambda number: testers[number].ask(f"question number {number}", 60), range(SESSIONS)))
+        took = time.monotonic() - began
+        assert all(f"You said: question number {n}\n" in tester.answer for n, tester in enumerate(testers))
+    assert took < 30
+    assert Counter(map(asked, model_server.requests)) == {f"question number {n}": 1 for n in range(SESSIONS)}
+    with Record.of(app) as record:
+        events = record.events()
+        assert Counter((event["name"], event["value"]) for event in events) == {
+            ("exposure", None): SESSIONS, ("chat_completion", "stop"): SESSIONS,
+        }  # fmt: skip
+        assert len({event["user_id"] for event in events}) == SESSIONS
+        assert len({event["metadata"].get("answer_id") for event in events}) == SESSIONS + 1  # an exposure has none
+    assert running.metrics(app.url)["parley_response_time_seconds_count"] == SESSIONS
+
+
+def test_a_visitor_who_asks_without_pause_is_slowed_and_nobody_else(
+    start_app: StartApp, model_server: openai.Server
+) -> None:
+    app = start_app({"OPENAI_BASE_URL": model_server.base_url})
+    gate = Gates()
+    model_server.script(otherwise=lambda request: gate.reply() if asked(request) == "More" else openai.HELLO)
+    with ExitStack() as tabs:
+        first = tabs.enter_context(Tester(app.url))
+        greedy = [first, *(tabs.enter_context(Tester(app.url, cookie=first.cookie)) for _ in range(11))]
+        other = tabs.enter_context(Tester(app.url))
+        other.ask("Before")
+        usual = statistics.median(first_token_s(other, 5))
+        for tab in greedy:
+            tab.send("More")
+        wait_for(lambda: len(gate.opened) == AT_ONCE)
+        assert statistics.median(first_token_s(other, 5)) < max(1.5 * usual, usual + NOISE_S)
+        assert len(gate.opened) == AT_ONCE
+        gate.open()
+        for tab in greedy:
+            tab.idle()
+            assert "There." in tab.answer
+    assert len(gate.opened) == len(greedy)
+
+
+class Gates:
+    """Answers that all wait until they are let go; `opened` are those that were asked for."""
+
+    def __init__(self) -> None:
+        self.opened: list[Gate] = []
+        self._free = False
+
+    def reply(self) -> Reply:
+        gate = Gate()
+        self.opened.append(gate)
+        if self._free:
+            gate.open()
+        return stream(gate, "There.", finish(), usage(3, 1), DONE)
+
+    def open(self) -> None:
+        self._free = True
+        for gate in list(self.opened):
+            gate.open()
