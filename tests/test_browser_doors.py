@@ -1,0 +1,308 @@
+"""The doors as people meet them, in a real browser: a guest with a link, somebody who signs in, an operator, and who is
+asked for consent first. What the browser is allowed to load stands at the end."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from lib.access import Access
+from lib.events import now_ms
+from lib.invitations import address, new_invitation
+from lib.store import Store
+from tests import openid, running
+from tests.browser import picture
+
+pytestmark = pytest.mark.browser
+SOON_MS = 20_000
+PEOPLE = {
+    "ann": {"email": "ann@example.org", "email_verified": True, "name": "Ann Andersson"},
+    "bo": {"email": "bo@example.org", "email_verified": True, "name": "Bo Berg"},
+    "eve": {"email": "ann@example.org", "email_verified": False, "name": "Eve"},
+    "old": {"email": "ann@example.org", "name": "From a provider that says nothing"},
+}
+
+
+def inside(page: Page) -> None:
+    expect(page.get_by_test_id("stChatInputTextArea")).to_be_enabled(timeout=SOON_MS)
+
+
+def outside(page: Page, words: str) -> None:
+    expect(page.get_by_role("heading", name=words)).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_test_id("stChatInputTextArea")).to_have_count(0)
+    expect(page.get_by_test_id("stSidebar").get_by_role("button", name="New conversation")).to_have_count(0)
+    assert page.get_by_test_id("stSidebar").all_inner_texts() in ([], [""])
+
+
+def ask(page: Page, text: str) -> None:
+    before = page.get_by_test_id("stFeedback").count()
+    field = page.get_by_test_id("stChatInputTextArea")
+    field.fill(text)
+    field.press("Enter")
+    expect(page.get_by_test_id("stFeedback")).to_have_count(before + 1, timeout=SOON_MS)
+
+
+def is_operator(page: Page) -> bool:
+    """Whether the newest answer offers what only operators see."""
+    return page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Details").count() > 0
+
+
+# A guest
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+    environ = {"PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": "a-token"}
+    app = running.start(tmp_path_factory.mktemp("closed"), environ)
+    yield app
+    app.stop()
+
+
+@pytest.fixture
+def record(closed: running.Running) -> Iterator[Store]:
+    with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
+        yield store
+
+
+def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
+    page: Page, closed: running.Running, record: Store
+) -> None:
+    page.goto(closed.url)
+    outside(page, "This page is by invitation")
+    expect(page).to_have_title("By invitation")
+    page.screenshot(path=picture("door-uninvited"))
+
+    made = new_invitation("Ann", 7, 1, "Test", None, now_ms())
+    assert record.invite(made)
+    key = (closed.folder / "data/parley.db.signing-key").read_text().strip()
+    link = address(closed.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
+    page.goto(link)
+    inside(page)
+    assert page.url == closed.url + "/", "the token has left the address bar"
+    ask(page, "What is Parley?")
+    page.reload()
+    inside(page)
+    expect(page.get_by_test_id("stFeedback")).to_have_count(1)
+
+    record.revoke("Ann")
+    page.get_by_test_id("stChatInputTextArea").fill("One more?")
+    page.get_by_test_id("stChatInputTextArea").press("Enter")
+    outside(page, "This invitation has ended")
+    expect(page.get_by_text("What is Parley?")).to_have_count(0)
+    page.screenshot(path=picture("door-revoked"))
+    page.goto(link)
+    expect(page.get_by_role("heading", name="This invitation has ended")).to_be_visible()
+    page.screenshot(path=picture("door-revoked-link"))
+
+
+def test_an_operator_comes_in_by_the_form(page: Page, closed: running.Running) -> None:
+    page.goto(closed.url + "/operator")
+    page.get_by_label("Operator token").fill("not it")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+    page.screenshot(path=picture("door-operator"))
+    page.get_by_label("Operator token").fill("a-token")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(rf"{closed.url}/(results)?$"))
+    page.goto(closed.url)
+    inside(page)
+    ask(page, "What is Parley?")
+    assert is_operator(page)
+    [cookie] = [each for each in page.context.cookies() if each["name"] == "parley_operator"]
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
+    assert "parley" not in page.evaluate("document.cookie")
+
+
+# Consent
+
+
+def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page: Page, tmp_path: Path) -> None:
+    first = {"PARLEY_CONSENT": "Your messages are **kept** for 90 days.", "PARLEY_OPERATOR_TOKEN": "a-token"}
+    app = running.start(tmp_path / "app", first)
+    port = int(app.url.rpartition(":")[2])
+    page.goto(app.url)
+    outside(page, "Before you begin")
+    expect(page.locator("strong", has_text="kept")).to_be_visible()
+    expect(page.get_by_role("button")).to_have_count(1)
+    page.screenshot(path=picture("door-consent"))
+    page.get_by_role("button", name="I agree").click()
+    inside(page)
+    page.reload()
+    inside(page)
+    app.stop()
+    with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store, store.read() as connection:
+        [agreed] = connection.exec_driver_sql("SELECT visitor_id, version, time_ms FROM consent").all()
+        assert len(agreed.visitor_id) == 32 and len(agreed.version) == 16 and agreed.time_ms > 0
+
+    app = running.start(tmp_path / "app", first | {"PARLEY_CONSENT": "We changed it."}, port=port)
+    try:
+        page.goto(app.url)
+        outside(page, "Before you begin")
+        expect(page.get_by_text("We changed it.")).to_be_visible()
+    finally:
+        app.stop()
+
+
+# Sign-in
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+    """The app with a real OpenID provider, both on loopback."""
+    folder = tmp_path_factory.mktemp("accounts")
+    environ = {"PARLEY_ACCESS": "sign-in", "PARLEY_UNIT": "account", "PARLEY_OPERATORS": "Ann@example.org"}
+    with openid.provider(folder, PEOPLE) as url:
+        app = openid.start(folder / "app", url, environ)
+        yield app
+        app.stop()
+        assert not app.outbound()
+
+
+def sign_in(page: Page, app: running.Running, who: str, at: str = "/") -> None:
+    page.context.route(lambda url: "/pico." in url, lambda route: route.fulfill(body=""))  # the provider's looks
+    page.goto(app.url + at)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=who, exact=True).first.click()
+    inside(page)
+
+
+def sign_out(page: Page, app: running.Running) -> None:
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="End session").click()  # at the provider
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SOON_MS)
+
+
+def events(app: running.Running) -> str:
+    with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
+        return str(list(store.export()))
+
+
+def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: running.Running) -> None:
+    page.goto(accounts.url)
+    outside(page, "Parley")
+    expect(page.get_by_role("button")).to_have_text(["Sign in"])
+    page.screenshot(path=picture("door-sign-in"))
+
+
+def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_same(
+    browser: Browser, accounts: running.Running
+) -> None:
+    with browser.new_context() as context, context.new_page() as page:
+        sign_in(page, accounts, "bo")
+        ask(page, "What is Parley?")
+        assert not is_operator(page)
+        address = page.url
+        sign_out(page, accounts)
+        page.goto(address)
+        outside(page, "Parley")
+        sign_in(page, accounts, "eve")
+        page.goto(address)
+        expect(page.get_by_text("That conversation is not here")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("button", name="What is Parley?")).to_have_count(0)
+    with browser.new_context() as context, context.new_page() as page:
+        sign_in(page, accounts, "bo")
+        page.goto(address)
+        expect(page.get_by_test_id("stFeedback")).to_have_count(1, timeout=SOON_MS)
+    with closing(Store.open(f"sqlite:///{accounts.folder}/data/parley.db")) as store:
+        units = {event["user_id"] for event in store.export()}
+    assert len(units) == 1 and re.fullmatch("[0-9a-f]{32}", units.pop())
+
+
+@pytest.mark.parametrize(("who", "may"), [("ann", True), ("bo", False), ("eve", False), ("old", True)])
+def test_an_operator_is_known_by_an_email_that_the_provider_does_not_doubt(
+    page: Page, accounts: running.Running, who: str, may: bool
+) -> None:
+    sign_in(page, accounts, who)
+    ask(page, "What is Parley?")
+    assert is_operator(page) == may
+
+
+def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: running.Running) -> None:
+    sign_in(page, accounts, "ann")
+    ask(page, "What is Parley?")
+    told = events(accounts) + accounts.log() + page.url
+    assert not re.search("ann|bo@|example.org|Andersson|Berg", told, re.IGNORECASE)
+
+
+def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path) -> None:
+    with openid.provider(tmp_path, PEOPLE) as url:
+        app = openid.start(tmp_path / "app", url, {"PARLEY_OPERATORS": "ann@example.org"})
+        try:
+            page.goto(app.url)
+            inside(page)
+            ask(page, "What is Parley?")
+            assert not is_operator(page), "this machine is no operator where operators are named"
+            sign_in(page, app, "ann", "/sign-in")
+            ask(page, "What is Parley?")
+            assert is_operator(page)
+        finally:
+            app.stop()
+
+
+# What the browser may load
+
+EVERYTHING = """
+import altair, pandas
+import streamlit as st
+from pages.browser import keep_browser
+
+keep_browser()
+data = pandas.DataFrame({"group": ["Control", "Test"], "rate": [0.4, 0.6]})
+st.altair_chart(altair.Chart(data).mark_bar().encode(x="group", y="rate"))
+st.line_chart(data, x="group", y="rate")
+st.dataframe(data)
+st.code("print('colours')", language="python")
+st.latex(r"e^{i\\\\pi} + 1 = 0")
+st.markdown(":material/lock: **bold** $x^2$ [a link](https://elsewhere.example/page)")
+st.markdown("![by address](https://elsewhere.example/inline.png)")
+st.markdown("![by reference][r]\\n\\n[r]: https://elsewhere.example/reference.png")
+st.markdown("<img src='https://elsewhere.example/html.png'><script>alert(1)</script>")
+st.markdown("[click](javascript:alert(1)) [data](data:text/html,<script>alert(1)</script>)")
+st.download_button("Download", "the file", "file.md", on_click="ignore")
+st.feedback("thumbs")
+st.chat_input("Ask anything")
+"""
+VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.violations.push(`${event.effectiveDirective} ${event.blockedURI}`);
+});
+"""
+
+
+def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_from_elsewhere(
+    page: Page, tmp_path: Path
+) -> None:
+    running.lay_out(tmp_path / "app")
+    (tmp_path / "app/pages/chat.py").write_text(EVERYTHING)
+    app = running.start(tmp_path / "app")
+    dialogs: list[str] = []
+    page.context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.add_init_script(VIOLATIONS)
+    try:
+        page.goto(app.url)
+        inside(page)
+        expect(page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)")).to_have_count(2, timeout=SOON_MS)
+        expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible(timeout=SOON_MS)
+        expect(
+            page.locator("[data-testid=stCode] span[style*=color], [data-testid=stCode] .token").first
+        ).to_be_visible()
+        expect(page.locator(".katex").first).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download", exact=True).click()
+        assert Path(download.value.path()).read_text() == "the file"
+        link = page.get_by_role("link", name="a link")
+        assert link.get_attribute("target") == "_blank"
+        assert {"noopener", "noreferrer"} <= set((link.get_attribute("rel") or "").split())
+        for name in ("click", "data"):  # a browser follows neither, whatever its address says
+            page.get_by_text(name, exact=True).first.click()
+        expect(page.locator(".katex").first).to_be_visible()
+        blocked = page.evaluate("window.violations")
+        assert blocked and all(each.startswith("img-src https://elsewhere.example/") for each in blocked), blocked
+        assert dialogs == [] and page.locator("script:text('alert')").count() == 0
+        page.screenshot(path=picture("everything-under-the-policy"))
+    finally:
+        app.stop()
