@@ -1,0 +1,45 @@
+"""No network at all. Every way out that the app's process tries is counted and refused (by `loopback.py`, in it)."""
+
+from tests import openai_server as openai
+from tests import running
+from tests.chat import wait_for
+from tests.conftest import StartApp
+from tests.statsig_server import Statsig
+from tests.test_faults_statsig import settings, specs
+from tests.test_faults_store import ready
+from tests.tester import Tester
+
+
+def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -> None:
+    app = start_app({"PARLEY_LOG_LEVEL": "debug"})
+    with Tester(app.url) as tester:
+        assert any("built-in demo model" in line for line in tester.lines)
+        tester.ask("What is Parley?")
+        assert len(tester.answer) > 200 and tester.thumbs == [None]
+        tester.rate(True)
+        tester.idle()
+        assert "Thanks" in tester.lines
+    assert running.metrics(app.url)['parley_ratings_total{group="Test",rating="satisfaction"}'] == 1
+    app.stop()
+    assert app.outbound() == []
+    assert "Traceback" not in app.log()
+
+
+def test_an_error_inside_the_statsig_sdk_is_reported_to_nobody(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    statsig.specs = specs()
+    app = start_app(settings(model_server, statsig.url) | {"PARLEY_LOG_LEVEL": "debug"})
+    wait_for(lambda: ready(app)["definitions"] == "network")
+    statsig.events_fault = "reset"
+    with Tester(app.url) as tester:
+        tester.ask("Does it report?")
+    wait_for(lambda: "statsig::log_event_failed" in app.log())  # what the SDK would have posted, with the key
+    statsig.events_fault = None
+    statsig.wait(lambda: statsig.named("chat_completion"))
+    assert {request.path.partition("?")[0] for request in statsig.requests} == {
+        "/v1/download_config_specs/secret-hunter22.json", "/v1/get_id_lists", "/v1/log_event",
+    }  # fmt: skip
+    app.stop()
+    assert app.outbound() == []
+    assert "hunter22" not in app.log()
