@@ -52,9 +52,13 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns."""
+    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns.
+
+    `owners`: those, and whoever owned nothing but what is found.
+    """
 
     units: list[str]
+    owners: list[str]
     conversations: list[str]
     answers: list[str]
     events: list[str]
@@ -74,7 +78,8 @@ def find(connection: Connection, unit: str) -> Found:
     events = set(connection.scalars(select(event.c.event_id).where(named)))
     for piece in _pieces(answer_ids):
         events |= set(connection.scalars(select(event.c.event_id).where(event.c.answer_id.in_(piece))))
-    found = Found(sorted(units), sorted(conversations), answer_ids, sorted(events), Erased())
+    owners = units | _left_without(connection, conversations)
+    found = Found(sorted(units), sorted(owners), sorted(conversations), answer_ids, sorted(events), Erased())
     return replace(found, erased=_count(connection, found))
 
 
@@ -84,12 +89,23 @@ def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
         (outbox.c.event_id, found.events), (event.c.event_id, found.events), (exposure.c.user_id, found.units),
         (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
         (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
-        (guest.c.visitor_id, found.units), (consent.c.visitor_id, found.units),
+        (guest.c.visitor_id, found.owners), (consent.c.visitor_id, found.owners),
+        (spending.c.account, [visitor_account(owner) for owner in found.owners]),
+        (reservation.c.account, [visitor_account(owner) for owner in found.owners]),
         (spending.c.account, [visitor_account(unit) for unit in found.units]),
         (reservation.c.account, [visitor_account(unit) for unit in found.units]),
     ):  # fmt: skip
         for piece in _pieces(keys):
             yield _deletion(column, piece)
+
+
+def _left_without(connection: Connection, conversations: set[str]) -> set[str]:
+    """Who owns some of these conversations and no other."""
+    owners: set[str] = set()
+    for piece in _pieces(sorted(conversations)):
+        owners |= set(connection.scalars(select(conversation.c.visitor_id).where(conversation.c.id.in_(piece))))
+    left = select(conversation.c.id, conversation.c.visitor_id).where(conversation.c.visitor_id.in_(sorted(owners)))
+    return owners - {row.visitor_id for row in connection.execute(left) if row.id not in conversations}
 
 
 def _deletion(column: "Column[Any]", keys: list[str]) -> Callable[[Connection], None]:
