@@ -6,7 +6,8 @@ that cannot be used is tried again until it can.
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -20,11 +21,13 @@ from lib.definitions import Definition
 from lib.demo.sample import Sample
 from lib.events import Visitor, new_id, now_ms
 from lib.invitations import Invitation, Refusal
-from lib.results import Results, Window, gather
+from lib.results import Details, Results, Window, gather, gather_details
 from lib.settings import Settings
 from lib.store import StoreError
 
 log = logging.getLogger("parley")
+
+T = TypeVar("T")
 
 WAIT_S = 10.0
 """How long a page waits for a start that is under way."""
@@ -113,24 +116,47 @@ def experiments() -> list[str]:
 
 
 def results(window: Window) -> Results | None:
-    """What the Results page shows, some minutes old at most; None where nobody knows the experiment.
+    """What the Results page says first, some minutes old at most; None where nobody knows the experiment.
 
     Raises Unready where the store cannot be read.
     """
+    return _kept(_results, window)
+
+
+def details(window: Window) -> Details | None:
+    """What stands below that. Raises Unready."""
+    return _kept(_details, window)
+
+
+def forget_results() -> None:
+    """Gather anew at the next look."""
+    _results.clear()
+    _details.clear()
+
+
+def _kept(what: Callable[..., T], window: Window) -> T | None:
     found = app()
     definition = found.experiments.definition(window.experiment)
     if definition is None:
         return None
     try:
-        return _results(found, definition, found.store.owner, window)
+        return what(found, definition, found.store.owner, window)
     except StoreError as error:
         raise Unready(str(error)) from error
 
 
-@st.cache_resource(ttl=RESULTS_S, max_entries=50, show_spinner=False, refresh_mode="background")
+# Nobody who looks waits for a newer one: the one that is there is shown meanwhile.
+_keep = st.cache_resource(ttl=RESULTS_S, max_entries=50, show_spinner=False, refresh_mode="background")
+
+
+@_keep
 def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
-    """Nobody who looks at the page waits for a newer one: the one that is there is shown meanwhile."""
     return gather(_app.store.read, _definition, window, now_ms())
+
+
+@_keep
+def _details(_app: App, _definition: Definition, owner: str, window: Window) -> Details:
+    return gather_details(_app.store.read, _definition, window, now_ms())
 
 
 def invitations() -> list[Invitation]:
@@ -164,11 +190,6 @@ def remove_sample() -> None:
         raise Unready(str(error)) from error
     finally:
         forget_results()
-
-
-def forget_results() -> None:
-    """Gather anew at the next look."""
-    _results.clear()
 
 
 def trouble() -> str | None:

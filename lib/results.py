@@ -1,12 +1,13 @@
-"""What the Results page shows, gathered from the store in one go.
+"""What the Results page shows, gathered from the store: first what decides, then what stands below it.
 
 Owns which questions belong to that page, and what a reader may narrow them to. Knows no page; the analysis is
 `readout`, the counting is `store`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lib.definitions import Definition
 from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span
@@ -33,37 +34,56 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One look at an experiment. `history` has the primary metric as of the end of each day, the last day as of now;
-    `exposed` (start of the day, group, units); `times` counts answers by group between `EDGES`."""
+    """One look at an experiment. `exposed`: (start of the day, group, units); `pace`: new users a day, None where that
+    is not known."""
 
     readout: Readout
-    history: Sequence[tuple[int, Metric]]
     exposed: Sequence[tuple[int, str, int]]
-    times: Mapping[str, Sequence[int]]
-    reasons: Mapping[str, Mapping[str, int]]
-    remarks: Sequence[Remark]
     pace: float | None
     as_of_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What takes longer to gather. `history` has the primary metric as of the end of each day, the last one as of now;
+    `times` counts answers by group between `EDGES`, `reasons` answers by group and reason."""
+
+    history: Sequence[tuple[int, Metric]]
+    times: Mapping[str, Sequence[int]]
+    reasons: Mapping[str, Mapping[str, int]]
+    remarks: Sequence[Remark]
+
+
 def gather(read_from: Read, definition: Definition, window: Window, now_ms: int) -> Results:
-    """Ask the store everything. Raises StoreError."""
+    """What the first screen says. Raises StoreError."""
     as_of_ms = min(window.until_ms or now_ms, now_ms)
+    scope = _scope(read_from, definition, window)
+    readout = read(tally(read_from, scope, rank, span), definition, as_of_ms)
+    with read_from() as connection:
+        exposed = exposed_per_day(connection, scope)
+    return Results(readout, exposed, None if scope.simulated else pace(exposed, as_of_ms), as_of_ms)
+
+
+def gather_details(read_from: Read, definition: Definition, window: Window, now_ms: int) -> Details:
+    """What stands below it. Raises StoreError."""
+    as_of_ms = min(window.until_ms or now_ms, now_ms)
+    scope = _scope(read_from, definition, window)
+
+    def ask(question: Callable[..., Any], *more: Any) -> Any:
+        with read_from() as connection:
+            return question(connection, scope, *more)
+
+    with ThreadPoolExecutor(2) as threads:  # a statement keeps one core busy
+        days = threads.submit(ask, snapshots, definition.primary)
+        rest = [threads.submit(ask, *question) for question in ((response_times, EDGES), (reasons,), (remarks,))]
+        until_now = [replace(day, until_ms=min(day.until_ms, as_of_ms)) for day in days.result()]
+        return Details(over_time(until_now, definition), *(one.result() for one in rest))
+
+
+def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:
     with read_from() as connection:
         simulated = only_simulated(connection, definition.name)
-    scope = _narrowed(scope_of(definition, simulated=simulated), window)
-    counted = tally(read_from, scope, rank, span)
-    with read_from() as connection:
-        days = [
-            replace(day, until_ms=min(day.until_ms, as_of_ms))
-            for day in snapshots(connection, scope, definition.primary)
-        ]
-        exposed = exposed_per_day(connection, scope)
-        return Results(
-            read(counted, definition, as_of_ms), over_time(days, definition), exposed,
-            response_times(connection, scope, EDGES), reasons(connection, scope), remarks(connection, scope),
-            None if simulated else pace(exposed, as_of_ms), as_of_ms,
-        )  # fmt: skip
+    return _narrowed(scope_of(definition, simulated=simulated), window)
 
 
 def _narrowed(scope: Scope, window: Window) -> Scope:

@@ -5,7 +5,7 @@ Draws what it is given; computes no statistic. The only file that knows Altair a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,7 +40,7 @@ def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
             "high": one.numbers.cs_high * scale, "difference": words.difference(metric.name, one.numbers),
         }
         for group, one in metric.versus.items()
-        if one.numbers.cs_low is not None
+        if one.numbers.cs_low is not None and one.verdict != "not_enough_data"
     ]  # fmt: skip
     if not rows:
         return None
@@ -119,19 +119,18 @@ def history(
     return (_band("y", mde) + _zero("y") + band + line).properties(height=240, padding=TIGHT)
 
 
-def arrivals(
-    exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], until_ms: int, zone: ZoneInfo | None
-) -> alt.LayerChart:
+def arrivals(exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], until_ms: int) -> alt.LayerChart:
     """New users of every group, day by day."""
     counted = {(day, group): n for day, group, n in exposed}
     first = min(day for day, *_ in exposed)
     rows = [
-        {"day": _local(day, zone), "group": group, "users": counted.get((day, group), 0)}
+        {"day": _local(day, UTC), "group": group, "users": counted.get((day, group), 0)}
         for day in range(first, until_ms + 1, DAY_MS)
         for group in groups
     ]
+    span = alt.Scale(domain=[_moment(first - DAY_MS // 2), _moment(until_ms // DAY_MS * DAY_MS + DAY_MS // 2)])
     chart = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("day:T", axis=_days()),
+        x=alt.X("day:T", axis=_days(), scale=span),
         y=alt.Y("users:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4)),
         color=_colour(groups, legend=True),
         tooltip=[alt.Tooltip("day:T", title="Day", format="%-d %b %Y"), alt.Tooltip("group", title="Group"),
@@ -201,8 +200,13 @@ def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.
     across = chart.mark_rule(strokeWidth=2).encode(x=alt.X("x1:Q"), x2="x2", y=tall)
     upright = chart.mark_rule(strokeWidth=2).encode(x=side, y=alt.Y("y1:Q"), y2="y2")
     points = chart.mark_point(filled=True, size=140, opacity=1).encode(x=side, y=tall)
-    names = chart.mark_text(align="left", dx=9, dy=-9, fontSize=12).encode(x=side, y=tall, text="group")
-    return (across + upright + points + names).properties(height=220, padding=TIGHT)
+    middle = max(row["x"] for row in rows) / 2  # a name stands where there is room for it
+    places = (("left", 9, alt.datum.x <= middle), ("right", -9, alt.datum.x > middle))
+    left, right = (
+        chart.transform_filter(here).mark_text(align=align, dx=dx, dy=-9, limit=90).encode(x=side, y=tall, text="group")
+        for align, dx, here in places
+    )
+    return (across + upright + points + left + right).properties(height=220, padding=TIGHT)
 
 
 def reasons(counted: Mapping[str, Mapping[str, int]], groups: Sequence[str]) -> alt.Chart:
@@ -256,7 +260,7 @@ def _legend() -> alt.Legend:
 
 def _rows(groups: Sequence[str], *, labelled: bool = False) -> alt.Y:
     """One row for each group; a single one needs no label."""
-    axis = _axis(domain=False, ticks=False, labelLimit=84, minExtent=90, maxExtent=90)
+    axis = _axis(domain=False, ticks=False, labelLimit=84, minExtent=90, maxExtent=90, labelFlush=False)
     return alt.Y("group:N", sort=list(groups), axis=axis if labelled or len(groups) > 1 else None)
 
 
@@ -281,6 +285,12 @@ def _days() -> alt.Axis:
     )
 
 
-def _local(time_ms: int, zone: ZoneInfo | None) -> datetime:
+def _moment(day_ms: int) -> alt.DateTime:
+    """A day (UTC), as the browser's wall clock has it."""
+    then = _local(day_ms, UTC)
+    return alt.DateTime(year=then.year, month=then.month, date=then.day, hours=then.hour)
+
+
+def _local(time_ms: int, zone: tzinfo | None) -> datetime:
     """The reader's wall clock."""
     return datetime.fromtimestamp(time_ms / 1_000, zone).replace(tzinfo=None)

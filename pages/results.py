@@ -53,8 +53,9 @@ def draw_downloads(window: Window) -> None:
     downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")
     with downloads, st.container(gap=None):
         for label, file in numbers.FILES.items():
+            name = f"{window.experiment}{file.suffix}"
             st.download_button(
-                label, lambda file=file: file.content(resources.results(window)), f"{window.experiment}{file.suffix}",
+                label, lambda file=file: file.content(resources.results(window), resources.details(window)), name,
                 file.mime, on_click="ignore", type="tertiary", icon=file.icon, key=f"download_{label}",
             )  # fmt: skip
 
@@ -71,29 +72,36 @@ def draw_visitors() -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def draw_results(window: Window) -> None:
-    """The readout as it is now."""
-    place = st.container()
-    with place.skeleton(height=400):
-        try:
+    """The readout as it is now; what takes longer comes later."""
+    first, rest = st.container(), st.container()
+    try:
+        with first.skeleton(height=400):
             results, sampled = resources.results(window), resources.has_sample()
-        except resources.Unready as error:
-            place.error(f"{error} It is tried again every minute.", icon=":material/cloud_off:")
-            return
-        from pages import sections  # pandas and Altair take seconds to load: after something is on the page
-    with place:
-        if results is None:
-            st.warning(f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file.")
-        elif sections.is_empty(results.readout):
-            sections.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
-        else:
-            sections.draw(results, app.settings.statsig_secret_key is not None, zone, sampled)
+            from pages import sections  # pandas and Altair take seconds to load: after something is on the page
+        with first:
+            if results is None:
+                st.warning(
+                    f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file."
+                )
+            elif sections.is_empty(results.readout):
+                sections.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
+            else:
+                sections.draw_first(results, sampled)
+        if results is not None and not sections.is_empty(results.readout):
+            with rest.skeleton(height=400):
+                details = resources.details(window)
+            with rest:
+                sections.draw_rest(results, details, app.settings.statsig_secret_key is not None, zone)
+    except resources.Unready as error:
+        first.error(f"{words.plain(str(error))} It is tried again every minute.", icon=":material/cloud_off:")
 
 
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     with st.container(horizontal=True, vertical_alignment="center"):
         title = st.empty()
         window = chosen()
-        draw_downloads(window)
+        if app.experiments.definition(window.experiment):
+            draw_downloads(window)
     title.caption(words.plain(window.experiment))
     if sample.running:
         draw_visitors()

@@ -3,11 +3,12 @@
 from zoneinfo import ZoneInfo
 
 import streamlit as st
+from altair import LayerChart
 
 from lib import resources
 from lib.markdown import blocks, safe
 from lib.readout import Metric, Readout
-from lib.results import Results
+from lib.results import Details, Results
 from lib.tally import Remark
 from lib.wording import WORDS, next_step, sentence
 from pages import charts, words
@@ -31,23 +32,28 @@ APPEARS = (
 )
 
 
-def draw(results: Results, connected: bool, zone: ZoneInfo | None, sampled: bool) -> None:
-    """The whole page. `connected`: there is a Statsig; `sampled`: there is simulated data."""
-    readout = results.readout
+def draw_first(results: Results, sampled: bool) -> None:
+    """What decides. `sampled`: there is simulated data."""
     verdict(results)
     if sampled:
-        sample_notice(readout)
-    if comparable(readout):
-        differences(readout)
-        groups(readout)
-        over_time(results, zone)
+        sample_notice(results.readout)
+    if comparable(results.readout):
+        differences(results.readout)
+        groups(results.readout)
     else:
         causes()
-    users(results, zone)
-    response_times(results)
+
+
+def draw_rest(results: Results, details: Details, connected: bool, zone: ZoneInfo | None) -> None:
+    """What it stands on. `connected`: there is a Statsig."""
+    readout = results.readout
     if comparable(readout):
+        over_time(readout, details, zone)
+    users(results)
+    response_times(readout, details)
+    if comparable(readout) and readout.verdict != "not_enough_data":
         price(readout)
-    remarks(results, zone)
+    remarks(readout, details, zone)
     every_metric(readout)
     delivery(results, connected, zone)
 
@@ -110,9 +116,8 @@ def verdict(results: Results) -> None:
         states.append(":violet-badge[:material/science: Simulated data]")
     st.markdown(" ".join(states))
     st.subheader(words.plain(sentence(readout)), anchor=False)
-    steps = [words.lacking(readout), next_step(readout, results.pace) or words.advice(readout)]
-    if told := " ".join(step for step in steps if step):
-        st.markdown(f":material/arrow_forward: {words.plain(told)}")
+    if step := words.lacking(readout) or next_step(readout, results.pace) or words.advice(readout):
+        st.markdown(f":material/arrow_forward: {words.plain(step)}")
 
 
 def causes() -> None:
@@ -123,30 +128,33 @@ def causes() -> None:
 def differences(readout: Readout) -> None:
     """What decides: the primary metric and the guardrails, each treatment against control."""
     whom = readout.treatments[0] if len(readout.treatments) == 1 else "Every group"
+    drawn = {metric.name: charts.differences(metric, readout) for metric in decisive(readout)}
     with st.container(border=True, gap="small"):
         st.markdown(f"**{words.plain(whom)} compared with {words.plain(readout.control)}**")
         with st.container(gap="xsmall"):
-            with st.container(horizontal=True, horizontal_alignment="distribute"):
-                st.caption(":material/arrow_back: worse", width="content")
-                st.caption("better :material/arrow_forward:", width="content")
+            if any(chart is not None for chart in drawn.values()):
+                with st.container(horizontal=True, horizontal_alignment="distribute"):
+                    st.caption(":material/arrow_back: worse", width="content")
+                    st.caption("better :material/arrow_forward:", width="content")
             for metric in decisive(readout):
-                _difference(metric, readout)
-        st.caption(
-            "A point is a difference, its bar the interval that holds however often you look. What lies within the "
-            "shaded band does not matter."
-        )
+                _difference(metric, readout, drawn[metric.name])
+        if any(chart is not None for chart in drawn.values()):
+            st.caption(
+                "A point is a difference, its bar the interval that holds however often you look. What lies within the "
+                "shaded band does not matter."
+            )
 
 
-def _difference(metric: Metric, readout: Readout) -> None:
+def _difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:
     role = "decides" if metric.role == "primary" else "must not get worse"
     told = []
     for group, one in metric.versus.items():
         whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
-        said = words.difference(metric.name, one.numbers) or words.missing(metric, group, readout.control) or ""
+        said = words.compared(metric, group, readout.control)
         told.append(f"{whose}{words.plain(said)} {words.badge(one.guardrail or one.verdict)}")
     head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
     st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
-    if (chart := charts.differences(metric, readout)) is not None:
+    if chart is not None:
         alt = f"{words.name(metric.name)}: difference to {readout.control} with its interval"
         st.altair_chart(chart, key=f"difference_{metric.name}", alt=alt)
 
@@ -201,26 +209,23 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
     return row
 
 
-def over_time(results: Results, zone: ZoneInfo | None) -> None:
+def over_time(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
     """How the difference and its interval came to be what they are."""
-    readout = results.readout
     st.markdown("#### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
     order = charts.groups_of(readout)
     for group in readout.treatments:
         if len(readout.treatments) > 1:
             st.markdown(words.plain(f"{group} − {readout.control}"))
-        chart = charts.history(results.history, group, order, zone)
+        chart = charts.history(details.history, group, order, zone)
         if chart is None:
-            st.markdown(
-                ":gray[There is one day so far, or less. How the interval narrows shows from the second day on.]"
-            )
+            st.markdown(":gray[It begins on the second day that has enough data.]")
         else:
             alt = f"{words.name(readout.primary)}: difference of {group} to {readout.control}, day by day"
             st.altair_chart(chart, key=f"history_{group}", alt=alt)
 
 
-def users(results: Results, zone: ZoneInfo | None) -> None:
+def users(results: Results) -> None:
     """Who met the experiment, and whether the split is what it was meant to be."""
     readout = results.readout
     st.markdown("#### Users per group")
@@ -235,9 +240,9 @@ def users(results: Results, zone: ZoneInfo | None) -> None:
     ]  # fmt: skip
     st.table(rows, border="horizontal", hide_index=True, alt="Users of each group, and the share that was meant")
     st.markdown(_split(readout))
-    st.caption("New users a day")
+    st.caption("New users a day (UTC)")
     st.altair_chart(
-        charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms, zone), key="arrivals",
+        charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms), key="arrivals",
         alt="Users who met the experiment, by day and group",
     )  # fmt: skip
 
@@ -253,19 +258,20 @@ def _split(readout: Readout) -> str:
         checked = f"Split check: **{state}** (p {'' if p < 0.0001 else '= '}{words.plain(words.probability(p))})."
     if readout.crossover:
         left.append(f"{readout.crossover:,} who met two groups")
+    if readout.unknown:
+        left.append(f"{sum(readout.unknown.values()):,} in groups that the definition does not know")
     if readout.forced:
         left.append(f"{readout.forced:,} with a forced group")
     return checked + (f" Left out: {' and '.join(left)}." if left else " Nobody was left out.")
 
 
-def response_times(results: Results) -> None:
+def response_times(readout: Readout, details: Details) -> None:
     """How long answers take: not only on average."""
-    readout = results.readout
     st.markdown("#### Response time")
-    if not results.times:
+    if not details.times:
         st.caption("No answer has a response time yet")
         return
-    order = [group for group in charts.groups_of(readout) if group in results.times]
+    order = [group for group in charts.groups_of(readout) if group in details.times]
     for group in order:
         quantiles = {name: value for name, reading in readout.quantiles.items()
                      if (value := reading.groups[group].value) is not None}  # fmt: skip
@@ -273,13 +279,14 @@ def response_times(results: Results) -> None:
                          for name, reading in readout.quantiles.items())  # fmt: skip
         st.markdown(f"{words.plain(group)} :gray[{words.plain(told)}]")
         alt = f"Response times of {group}, on a logarithmic axis: {told}"
-        st.altair_chart(charts.times(results.times, group, order, quantiles), key=f"times_{group}", alt=alt)
+        st.altair_chart(charts.times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
     if comparable(readout):
         told = [
-            f"{name} of {group} {words.difference('response_time', one.numbers) or 'cannot be told yet'}"
+            f"{name} of {group} {words.difference('response_time', one.numbers)}"
             for name, reading in readout.quantiles.items()
             for group, one in reading.versus.items()
-        ]
+            if one.verdict != "not_enough_data"
+        ] or ["not enough data yet"]
         st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(told)}."))
 
 
@@ -311,21 +318,21 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
     }
 
 
-def remarks(results: Results, zone: ZoneInfo | None) -> None:
+def remarks(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
     """Why testers were not satisfied."""
     st.markdown("#### What dissatisfied testers say")
-    if not results.remarks:
+    if not details.remarks:
         st.caption("Nobody has given a reason yet")
         return
-    if results.reasons:
-        order = charts.groups_of(results.readout)
+    if details.reasons:
+        order = charts.groups_of(readout)
         st.altair_chart(
-            charts.reasons(results.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
+            charts.reasons(details.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
         )
     shown = st.session_state.setdefault("remarks_shown", SHOWN)
-    for remark in results.remarks[:shown]:
+    for remark in details.remarks[:shown]:
         _remark(remark, zone)
-    if len(results.remarks) > shown:
+    if len(details.remarks) > shown:
         st.button("Show more", type="tertiary", icon=":material/expand_more:", on_click=_show_more)
 
 

@@ -79,19 +79,14 @@ def difference(metric: str, numbers: Comparison) -> str | None:
     return f"{diff} {WORDS[metric].unit} ({low} to {high})"
 
 
-def matters(metric: Metric) -> str | None:
-    """The smallest difference that matters."""
-    mde = next((one.numbers.mde for one in metric.versus.values()), None)
-    return None if mde is None else f"{mde * WORDS[metric.name].scale:.2g} {WORDS[metric.name].unit}"
-
-
-def missing(metric: Metric, group: str, control: str) -> str | None:
-    """Which users a comparison still lacks; None where it lacks none."""
-    have = {one: metric.sums[one].active for one in (control, group)}
-    if min(have.values()) >= MIN_UNITS:
-        return None
-    told = " and ".join(f"{n:,} in {one}" for one, n in have.items())
-    return f"Users with {WORDS[metric.name].data}: {told}. Each group needs {MIN_UNITS}."
+def compared(metric: Metric, group: str, control: str) -> str:
+    """A treatment's difference to control; where there is too little to be told, what there is."""
+    one = metric.versus[group]
+    told = difference(metric.name, one.numbers)
+    if told and one.verdict != "not_enough_data":
+        return told
+    have = " and ".join(f"{metric.sums[each].active:,} in {each}" for each in (control, group))
+    return f"{have} with {WORDS[metric.name].data}"
 
 
 def advice(readout: Readout) -> str | None:
