@@ -48,6 +48,8 @@ log = logging.getLogger("parley.conversation")
 
 EXPECTED_TOKENS = 1_000
 """What an answer is taken to have where nothing limits it, until it has ended and its cost is known."""
+STOPPED_WITHIN_S = 0.25
+"""How long the record may take to say that an answer has ended."""
 REMEMBERED = 2_000
 """Conversations whose latest answer is known, and answers whose text is held where none is stored."""
 
@@ -122,7 +124,7 @@ class Conversations:
     ) -> tuple[Conversation, Answer]:
         """The last question once more, or another in its place; the earlier answer is replaced."""
         last = conversation.turns[-1]
-        self.stop(last)
+        self.stop(conversation)
         return self._send(visitor, conversation, prompt or last.question or "", exposed, conversation.question(last))
 
     def _send(
@@ -210,10 +212,18 @@ class Conversations:
         """The running (or lately ended) answer of a turn, where this process has it."""
         return self._generations.get(turn.answer_id)
 
-    def stop(self, turn: Turn) -> None:
-        """End a running answer; what has arrived is kept."""
+    def stop(self, conversation: Conversation) -> Conversation:
+        """End the running answer; what has arrived is kept. One that another process runs, or left behind, ends in the
+        record, where the first end counts."""
+        turn = conversation.turns[-1]
         if answer := self._generations.get(turn.answer_id):
             answer.stop()
+        elif turn.running:
+            question = conversation.question(turn)
+            completion = Completion(turn.answer or "", "stopped", (now_ms() - turn.asked_ms) / 1000)
+            self._store.finish(question, completion, chat_completion(question, completion)).wait(STOPPED_WITHIN_S)
+            return self.reread(conversation)
+        return conversation
 
     def settle(self, conversation: Conversation, answer: Answer) -> Conversation:
         """The conversation with what became of this ended answer."""

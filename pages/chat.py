@@ -67,7 +67,7 @@ def submit(key: str) -> None:
         page.conversation = app.conversations.fresh(page.conversation)
     if page.refused:
         st.session_state.question = text
-    elif running():
+    elif page.conversation and page.conversation.turns and page.conversation.turns[-1].running:
         page.waiting.append(prompt)
     else:
         send(prompt)
@@ -76,7 +76,7 @@ def submit(key: str) -> None:
 def stop() -> None:
     page.waiting = []
     if page.conversation:
-        app.conversations.stop(page.conversation.turns[-1])
+        page.conversation = app.conversations.stop(page.conversation)
 
 
 def show_earlier() -> None:

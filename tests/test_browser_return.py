@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from lib import generation
+from lib.events import Completion, Question, chat_completion, new_id
 from tests import openai_server as openai
 from tests import running
 from tests.cable import cable
@@ -141,6 +142,54 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
     expect(chat.feedback).to_have_count(3)
     said = [message["content"] for message in model.requests[-1].body["messages"] if message["role"] == "user"]
     assert said == ["First", "From the other tab", "Third"]
+
+
+# An answer that another process runs, or left behind
+
+
+def elsewhere(chat: Chat, record: Record) -> Question:
+    """The next question of this conversation, on its way in a process that is not the app."""
+    visitor_id = record.events(chat.conversation_id)[0]["user_id"]
+    conversation = record.store.conversation(chat.conversation_id, visitor_id)
+    assert conversation
+    question = replace(conversation.question(conversation.turns[-1]), answer_id=new_id(), turn=2)
+    assert record.store.ask(conversation, question, "From elsewhere").wait(5)
+    chat.page.reload()
+    return question
+
+
+def test_an_answer_of_another_process_is_followed_and_waited_for(
+    chat: Chat, model: openai.Server, record: Record
+) -> None:
+    chat.ask("First")
+    question = elsewhere(chat, record)
+    expect(chat.messages.nth(2)).to_contain_text("From elsewhere")
+    expect(chat.stop).to_have_count(1)
+    record.store.partial(question.answer_id, "Written somewhere")
+    expect(chat.answer).to_contain_text("Written somewhere")
+    chat.send("Third")
+    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    completion = Completion("Written somewhere else.", "stop", 1.0, 0.5)
+    record.store.finish(question, completion, chat_completion(question, completion))
+    expect(chat.answer).to_contain_text("Hello from the stand-in.")
+    expect(chat.messages.nth(3)).to_contain_text("Written somewhere else.")
+    said = [message["content"] for message in model.requests[-1].body["messages"]]
+    assert said[2:] == ["From elsewhere", "Written somewhere else.", "Third"]
+
+
+def test_an_answer_of_another_process_is_stopped_within_a_second(chat: Chat, record: Record) -> None:
+    chat.ask("First")
+    question = elsewhere(chat, record)
+    record.store.partial(question.answer_id, "Written somewhere")
+    expect(chat.answer).to_contain_text("Written somewhere")
+    chat.stop.click(trial=True)  # the page has just been loaded anew
+    began = time.monotonic()
+    chat.stop.click()
+    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    chat.idle(1000)
+    assert time.monotonic() - began < 1
+    expect(chat.answer).to_contain_text("Written somewhere")
+    assert values(record, chat.conversation_id) == ["stop", "stopped"]
 
 
 # The list of conversations

@@ -1,0 +1,236 @@
+"""The pages as Streamlit runs them, without a browser: in front of a whole open app, or of none."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib import resources
+from lib.access import Access
+from lib.app import App
+from lib.events import new_id
+from lib.settings import load
+from tests import openai_server as openai
+from tests.openai_server import stream
+
+FRAME = str(Path(__file__).parent.parent / "pages" / "frame.py")
+Begin = Callable[..., None]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Starts the app of this process."""
+    root, ours = logging.getLogger(), logging.getLogger("parley")
+    before = root.handlers[:], root.level, ours.level
+    toml = Path(FRAME).parent.parent / ".streamlit" / "experiments.toml"
+
+    def start(**settings: str) -> None:
+        url = settings.pop("DATABASE_URL", f"sqlite:///{tmp_path}/parley.db")
+        environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
+        resources.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"))
+
+    yield start
+    resources.close()
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+@pytest.fixture
+def app(begin: Begin, model_server: openai.Server) -> App:
+    """The open app in front of the stand-in."""
+    begin(OPENAI_BASE_URL=model_server.base_url)
+    return resources.app()
+
+
+def opened(**query: str) -> AppTest:
+    """A new session's page; `query` is its address."""
+    page = AppTest.from_file(FRAME, default_timeout=20)
+    for name, value in query.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def ask(page: AppTest, text: str) -> AppTest:
+    return page.chat_input[0].set_value(text).run()
+
+
+def messages(page: AppTest) -> list[str]:
+    """What was said, one string a message."""
+    return [" ".join(str(part.value) for part in (*message.text, *message.markdown)) for message in page.chat_message]
+
+
+def buttons(page: AppTest) -> list[str]:
+    return [button.label for button in page.main.button]
+
+
+def said_by(page: AppTest) -> str:
+    """Everything that the page says, whatever it is."""
+    return " ".join(
+        str(part.value) for kind in ("error", "warning", "info", "markdown", "caption") for part in page.get(kind)
+    )
+
+
+# A page without a cookie, which every AppTest is
+
+
+def test_a_page_without_a_cookie_works_and_counts_as_its_session(app: App) -> None:
+    page = ask(opened(), "Hello?")
+    assert not page.exception
+    assert messages(page) == ["Hello?", "Hello from the stand-in."]
+    [exposed] = [event for event in app.store.export() if event["name"] == "exposure"]
+    assert exposed["user_id"] == exposed["metadata"]["session_id"]
+    other = opened(c=page.query_params["c"][0])
+    assert messages(other) == []
+    assert "That conversation is not here." in said_by(other)
+    assert "c" not in other.query_params
+
+
+def test_an_empty_page_asks_nothing_of_anybody(app: App, model_server: openai.Server) -> None:
+    page = opened()
+    assert page.header[0].value == app.settings.greeting
+    assert model_server.requests == []
+    assert list(app.store.export()) == []
+
+
+def test_the_settings_name_the_app_and_its_greeting(begin: Begin, model_server: openai.Server) -> None:
+    begin(OPENAI_BASE_URL=model_server.base_url, PARLEY_GREETING="Good morning")
+    assert opened().header[0].value == "Good morning"
+
+
+# Asking
+
+
+def test_an_address_that_is_no_conversation_is_a_new_one(app: App) -> None:
+    for wanted in (new_id(), "x' OR '1'='1", "../../etc/passwd", "\x00", "ä" * 5000):
+        page = opened(c=wanted)
+        assert not page.exception, wanted
+        assert "That conversation is not here." in said_by(page)
+
+
+def test_a_prompt_that_is_refused_is_told_and_stays(app: App, model_server: openai.Server) -> None:
+    page = ask(opened(), " \n ")
+    assert [warning.value for warning in page.warning] == ["Please write a question first."]
+    page = ask(page, "x" * 8001)
+    assert page.warning[0].value.startswith("This is too long: 8,001 characters")
+    assert model_server.requests == []
+    page = ask(page, "Short")
+    assert not page.warning
+    assert messages(page)[0] == "Short"
+
+
+def test_the_page_goes_on_with_its_conversation(app: App, model_server: openai.Server) -> None:
+    page = opened()
+    for number in range(3):
+        page = ask(page, f"Question {number}")
+        assert not page.exception
+    assert [message for message in messages(page) if "Question" in message] == [f"Question {n}" for n in range(3)]
+    assert len(model_server.requests[-1].body["messages"]) == 5
+    assert buttons(page).count("Copy") == 3
+    assert buttons(page).count("Regenerate") == 1
+    assert "Stop" not in buttons(page)
+
+
+def test_only_the_latest_turns_are_drawn_until_earlier_ones_are_wanted(app: App) -> None:
+    page = opened()
+    for number in range(21):
+        page = ask(page, f"Question {number}")
+    assert len(messages(page)) == 22
+    assert "Show earlier messages" in buttons(page)
+    page = next(button for button in page.main.button if button.label == "Show earlier messages").click().run()
+    assert len(messages(page)) == 42
+    assert "Show earlier messages" not in buttons(page)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (401, "The assistant is not set up correctly. The operator has been told."),
+        (403, "The assistant is not set up correctly. The operator has been told."),
+        (400, "The model refused the question. The operator has been told."),
+    ],
+)
+def test_a_failed_answer_is_a_sentence_and_a_button(
+    code: int, told: str, app: App, model_server: openai.Server
+) -> None:
+    model_server.script(openai.status(code))
+    page = ask(opened(), "Hello?")
+    assert not page.exception
+    assert [caption.value for caption in page.chat_message[-1].caption] == [told]
+    assert [button.label for button in page.chat_message[-1].button] == ["Try again", "Edit question"]
+    page = next(button for button in page.main.button if button.label == "Try again").click().run()
+    assert messages(page) == ["Hello?", "Hello from the stand-in."]
+
+
+def test_every_way_to_end_is_told(app: App, model_server: openai.Server) -> None:
+    said = {
+        "length": "Cut off at the length limit.",
+        "content_filter": "Cut off by the model's content filter.",
+    }
+    for reason, words in said.items():
+        model_server.script(stream("Half", openai.finish(reason), openai.DONE))
+        page = ask(opened(), "Hello?")
+        assert [caption.value for caption in page.chat_message[-1].caption] == [words]
+
+
+def until(holds: Callable[[], object], within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.005)
+
+
+# Operators
+
+
+def test_testers_see_no_details(app: App) -> None:
+    page = ask(opened(), "Hello?")
+    assert not page.session_state["operator"]
+    assert "Prompt" not in said_by(page)
+    assert "gpt" not in said_by(page)
+
+
+def test_operators_see_the_details_of_each_answer(app: App) -> None:
+    page = AppTest.from_file(FRAME, default_timeout=20)
+    page.session_state["operator"] = True
+    page = ask(page.run(), "Hello?")
+    [table] = [part.value for part in page.get("markdown") if "| Group |" in part.value]
+    assert "| Whole answer |" in table
+    assert any(f"| Group | {group} |" in table for group in ("Control", "Test"))
+
+
+# No app
+
+
+def test_without_an_app_the_page_draws_nothing_and_says_why_to_the_operator(begin: Begin, tmp_path: Path) -> None:
+    began = time.monotonic()
+    begin(
+        DATABASE_URL="postgresql+psycopg://nobody@127.0.0.1:9/none",
+        PARLEY_SIGNING_KEY="a-signing-key-of-the-tests",
+        OPENAI_BASE_URL="http://127.0.0.1:9/v1",
+    )
+    page = opened()
+    assert time.monotonic() - began < 15
+    assert len(page.exception) == 1  # `on_script_error`, which this kind of test does without, says it in a sentence
+    assert not page.chat_input
+    assert not page.header
+    assert "database" in (resources.trouble() or "")
+
+
+def test_a_failed_page_shows_a_sentence_and_its_cause_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def script() -> None:
+        from lib import resources
+
+        assert resources.on_script_error(resources.Unready("the store is away"))
+        assert resources.on_script_error(ZeroDivisionError("one by none"))
+
+    page = AppTest.from_function(script).run()
+    assert [error.value for error in page.error] == [
+        "Parley cannot be used right now. Its operator has been told. Please try again in a minute.",
+        "Something went wrong on this page. Reload it to go on; nothing that was saved is lost.",
+    ]
+    assert "the store is away" in caplog.text
+    assert "one by none" in caplog.text
