@@ -22,7 +22,8 @@ log = logging.getLogger("parley.delivery")
 BATCH = 500
 """Events that are handed over at once: the SDK drops what its own queue cannot hold."""
 SMALLEST = 10
-"""Down to so few while requests fail: what was taken but not acknowledged goes out again, and should be little."""
+"""So few at first, and while requests fail: what was taken but not acknowledged goes out again, and should be little.
+"""
 LEASE_S = 15.0
 """How long nobody else gets what is being handed over, renewed while that lasts; after a crash it is the wait."""
 ANSWER_S = 12.0
@@ -75,7 +76,7 @@ class Delivery:
         self._answer = ""  # why the last batch was not taken
         self._flushing: list[threading.Thread] = []
         self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
-        self._failures, self._size = 0, BATCH
+        self._failures, self._size = 0, SMALLEST  # a process that was killed lately may be killed again
         self._stop, self._until = threading.Event(), math.inf
         sender.on_flushed(self._flushed)
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)

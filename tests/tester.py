@@ -107,6 +107,11 @@ class Tester:
         return bool(self._find("button", "Stop"))
 
     @property
+    def answer_ids(self) -> list[str]:
+        """The answers on the page that can be rated, oldest first."""
+        return [node.proto.id.rpartition("rating_")[2] for node in self._ordered() if node.kind == "feedback"]
+
+    @property
     def thumbs(self) -> list[int | None]:
         """The thumbs on the page, oldest first: 1 up, 0 down, None not rated."""
         shown = [node.proto for node in self._ordered() if node.kind == "feedback"]

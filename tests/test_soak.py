@@ -1,0 +1,198 @@
+"""Traffic through a Statsig that fails half of all calls in every way, with three `kill -9`: nothing is lost.
+
+Half a minute, or as many seconds as SOAK_SECONDS says. Its figures are printed and kept in `output/soak.txt`.
+"""
+
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from websockets.exceptions import WebSocketException
+
+from tests import openai_server as openai
+from tests.browser import OUTPUT
+from tests.chat import Record, wait_for
+from tests.conftest import StartApp
+from tests.openai_server import RESET, stream
+from tests.running import Running, free_port
+from tests.statsig_server import Fault, Statsig
+from tests.test_faults_statsig import settings, specs
+from tests.tester import Tester
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
+VISITORS = 6
+KILLS = 3
+EVERY_WAY: list[Fault] = [
+    400, 401, 403, 408, 429, 500, 502, 503, 504, "reset", "garbage", "empty", "lost", "hang",
+]  # fmt: skip
+RECOVERED_S = 120
+
+
+class Weather:
+    """Every second call fails on average, each way as often as any other."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._ways: list[Fault] = []
+        self._lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+
+    def __call__(self) -> Fault:
+        with self._lock:
+            fault = None if self._chance.random() < 0.5 else self._next()
+            self.calls[str(fault)] += 1
+            return fault
+
+    def _next(self) -> Fault:
+        if not self._ways:
+            self._ways = self._chance.sample(EVERY_WAY, len(EVERY_WAY))
+        return self._ways.pop()
+
+
+class Visitor(threading.Thread):
+    """Asks, votes and comes back, whatever becomes of the process. `answers` and `votes` are what pages confirmed."""
+
+    def __init__(self, url: str, seed: int, over: threading.Event) -> None:
+        super().__init__(name=f"visitor {seed}")
+        self.answers: set[str] = set()
+        self.votes: dict[str, str] = {}
+        self.cut = 0
+        self.fault: Exception | None = None
+        self._url, self._over, self._chance = url, over, random.Random(seed)
+        self._cookie = ""
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._visit()
+            except (AssertionError, OSError, WebSocketException):  # the process is gone, or the page with it
+                self.cut += 1
+                self._over.wait(0.2)
+            except Exception as error:
+                self.fault = error
+                return
+
+    def _visit(self) -> None:
+        with Tester(self._url, cookie=self._cookie, within_s=30) as tester:
+            self._cookie = tester.cookie
+            for _ in range(self._chance.randrange(1, 6)):
+                if self._over.is_set():
+                    return
+                tester.ask("How are you?")
+                if "This answer is not saved yet" not in tester.lines:
+                    self.answers.update(tester.answer_ids[-1:])
+                if self._chance.random() < 0.6 and tester.thumbs[-1:] == [None]:
+                    self._vote(tester)
+                self._over.wait(self._chance.random() * 0.3)
+
+    def _vote(self, tester: Tester) -> None:
+        up = self._chance.random() < 0.7
+        tester.rate(up)
+        tester.idle()
+        if "Thanks" in tester.lines:
+            self.votes[tester.answer_ids[-1]] = "satisfaction" if up else "dissatisfaction"
+
+
+def answer_of(chance: random.Random) -> openai.Reply:
+    """Mostly well, now and then not."""
+    match chance.random():
+        case luck if luck < 0.05:
+            return openai.status(500)
+        case luck if luck < 0.1:
+            return stream("Half an ", "answer", RESET)
+        case _:
+            return openai.answer("I am fine, thank you. And you?", pace=0.01)
+
+
+@pytest.mark.timeout(SECONDS + 2 * RECOVERED_S + 60)
+def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
+    start_app: StartApp, model_server: openai.Server, statsig: Statsig
+) -> None:
+    weather, chance = Weather(7), random.Random(11)  # of the events; the definitions have their own
+    model_server.script(otherwise=lambda request: answer_of(chance))
+    statsig.specs = specs()
+    statsig.events_fault, statsig.specs_fault, statsig.lists_fault = weather, Weather(8), Weather(9)
+    port, over = free_port(), threading.Event()
+    app = start_app(settings(model_server, statsig.url), port=port)
+    visitors = [Visitor(app.url, seed, over) for seed in range(VISITORS)]
+    for visitor in visitors:
+        visitor.start()
+    for _ in range(KILLS):
+        over.wait(SECONDS / (KILLS + 1))
+        app.kill()
+        app = start_app(settings(model_server, statsig.url), folder=app.folder, port=port)
+    over.wait(SECONDS / (KILLS + 1))
+    over.set()
+    for visitor in visitors:
+        visitor.join(60)
+    assert [visitor.fault for visitor in visitors] == [None] * VISITORS
+
+    ended = time.monotonic()
+    wait_for(lambda: count(app, "answer WHERE finish_reason IS NULL") == 0, RECOVERED_S)
+    wait_for(lambda: count(app, "outbox") == 0, RECOVERED_S)
+    drained = time.monotonic() - ended
+    with Record.of(app) as record:
+        told = record.events()
+    figures = Figures.of(told, statsig, weather, drained)
+    tell(figures)
+    assert figures.lost == 0 and figures.invented == 0 and figures.changed == 0
+    assert figures.duplicates < 0.1 * figures.events
+    check_confirmed(visitors, told)
+
+
+def check_confirmed(visitors: list[Visitor], told: list[dict[str, Any]]) -> None:
+    """What pages have confirmed is in the record, each answer once, each vote as the last one given."""
+    ends = Counter(event["metadata"]["answer_id"] for event in told if event["name"] == "chat_completion")
+    assert set(ends.values()) == {1}
+    votes = {event["metadata"]["answer_id"]: event["name"] for event in told if event["name"].endswith("satisfaction")}
+    for visitor in visitors:
+        assert len(visitor.answers) > 3 and visitor.answers <= ends.keys()
+        assert visitor.votes.items() <= votes.items()
+
+
+def count(app: Running, rows: str) -> int:
+    with closing(sqlite3.connect(app.folder / "data/parley.db", timeout=10)) as database:
+        return int(database.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the soak came to. `changed`: events that arrived with another time than the record's."""
+
+    seconds: float
+    kills: int
+    events: int
+    calls: int
+    failed: int
+    lost: int
+    invented: int
+    changed: int
+    duplicates: int
+    drained_s: float
+
+    @classmethod
+    def of(cls, told: list[dict[str, Any]], statsig: Statsig, weather: Weather, drained_s: float) -> "Figures":
+        times = {event["event_id"]: event["time"] for event in told}
+        arrived = {event["metadata"]["event_id"]: event["time"] for event in statsig.events}
+        return cls(
+            seconds=SECONDS, kills=KILLS, events=len(times), calls=weather.calls.total(),
+            failed=weather.calls.total() - weather.calls["None"], lost=len(times.keys() - arrived.keys()),
+            invented=len(arrived.keys() - times.keys()),
+            changed=sum(times[name] != time_ms for name, time_ms in arrived.items() if name in times),
+            duplicates=len(statsig.events) - len(arrived), drained_s=round(drained_s, 1),
+        )  # fmt: skip
+
+
+def tell(figures: Figures) -> None:
+    """Print the figures and keep them."""
+    lines = [f"{name}: {value}" for name, value in vars(figures).items()]
+    print(*lines, sep="\n")
+    OUTPUT.mkdir(exist_ok=True)
+    (OUTPUT / "soak.txt").write_text("\n".join(lines) + "\n")
