@@ -30,11 +30,14 @@ UnitType = Literal["userID", "stableID", "sessionID"]
 EXPOSURE = "exposure"
 CHAT_COMPLETION = "chat_completion"
 RATING_WITHDRAWN = "rating_withdrawn"
+FEEDBACK_REASON = "feedback_reason"
 """The names that others look for; the other names are only ever written, by the functions below."""
 
 RATINGS: tuple[Rating, ...] = get_args(Rating)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
+NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, *SIGNALS)
+"""Every event that there is."""
 MAX_STRING = 64
 """Longest string in an event's metadata, in characters (Statsig's own limit)."""
 
@@ -353,7 +356,7 @@ def rating_withdrawn(question: Question, completed: Mapping[str, Any], earlier: 
 
 def feedback_reason(question: Question, completed: Mapping[str, Any], reason: Reason) -> Event:
     """Why a thumb was given."""
-    return _of("feedback_reason", question.assignment, reason, _rated(question, completed))
+    return _of(FEEDBACK_REASON, question.assignment, reason, _rated(question, completed))
 
 
 def signal(question: Question, name: Signal) -> Event:

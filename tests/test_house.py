@@ -24,7 +24,7 @@ ROOMS = {
 }
 TABLE = {
     "streamlit_app": "server",
-    "pages": "resources results events tally readout access budgets invitations generation markdown",
+    "pages": "resources results events tally readout access budgets invitations ledger generation markdown",
     "resources": "app results definitions demo events settings access invitations store logs",
     "results": "readout definitions store tally",
     "__main__": "app readout tally demo settings access invitations events definitions experiment completion store logs",
@@ -37,7 +37,8 @@ TABLE = {
     "completion": "events",
     "experiment": "events definitions",
     "definitions": "events",
-    "store": "events tally invitations budgets",
+    "store": "events tally invitations budgets ledger",
+    "ledger": "events",
     "delivery": "events",
     "generation": "events",
     "metrics": "events",

@@ -1,9 +1,9 @@
 """The record: conversations, answers, ratings, and every event with its way to Statsig, on SQLite or PostgreSQL.
 
 `Store` is the door. Writes are handed to one thread (`writer`) and give a `Receipt`; reads are direct. Behind it:
-`database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `outbox`
-what Statsig still has to acknowledge, `guests` who may come in, `spending` what it cost, `erasure` what belongs to
-somebody, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
+`database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `ledger`
+the pages of all events, `outbox` what Statsig still has to acknowledge, `guests` who may come in, `spending` what it
+cost, `erasure` what belongs to somebody, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
 """
 
 import time
@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from lib.budgets import Account, Judged
 from lib.events import Completion, Conversation, Event, Question, Rating, Reason, new_id, now_ms
 from lib.invitations import Invitation, Refusal
-from lib.store import erasure, facts, guests, outbox, reads, rows, spending
+from lib.ledger import Key, Life, Page, Search
+from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
 from lib.store.database import Database, StoreError, probe
 from lib.store.erasure import Erased
 from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
@@ -222,6 +223,21 @@ class Store:
         With `text`, a `chat_completion` has `text` too: its question, answer and comment.
         """
         return reads.export(self._database, since_ms, text)
+
+    def ledger(self, search: Search, before: Key | None = None, size: int = 50) -> Page:
+        """Events, newest first, from a place in the ledger on, as fast from a long ledger as from a short one."""
+        with self.read() as connection:
+            return ledger.page(connection, search, before, size)
+
+    def groups(self) -> list[str]:
+        """The groups that any event names."""
+        with self.read() as connection:
+            return ledger.group_names(connection)
+
+    def life(self, answer_id: str) -> Life | None:
+        """Everything that was told of one answer."""
+        with self.read() as connection:
+            return ledger.life(connection, answer_id)
 
     # The way to Statsig
 

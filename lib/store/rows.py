@@ -138,6 +138,7 @@ def event_row(event: Event) -> dict[str, Any]:
             "time_ms": event.time_ms,
             "user_id": event.user_id,
             "answer_id": event.metadata.get("answer_id"),
+            "grp": event.metadata.get("group"),
             "simulated": simulated(event),
             "value": None if event.value is None else _json(event.value),
             "metadata": _json(dict(event.metadata)),

@@ -133,6 +133,7 @@ event = Table(  # the ledger
     Column("time_ms", BigInteger, nullable=False),
     Column("user_id", String(128), nullable=False),
     Column("answer_id", String(64)),
+    Column("grp", String(128)),
     Column("simulated", Boolean, nullable=False),
     Column("value", Text),  # JSON
     Column("metadata", Text, nullable=False),  # JSON
@@ -140,9 +141,14 @@ event = Table(  # the ledger
     Column("acknowledged_ms", BigInteger),  # when Statsig said that it has it
     Index("event_by_time", "time_ms", "event_id"),
     Index("event_of_answer", "answer_id"),
-    Index("event_of_user", "user_id"),
+    Index("event_of_user", "user_id", "time_ms", "event_id"),
+    Index("event_by_name", "name", "time_ms", "event_id", "grp"),
+    Index("event_by_group", "grp", "time_ms", "event_id"),
     Index("event_acknowledged", "simulated", "acknowledged_ms"),
 )  # fmt: skip
+FAILURE = text("""value IN ('"error"', '"interrupted"')""")
+"""An answer that failed, spelt as the index has it: both databases use such an index for this very condition alone."""
+Index("event_failed", event.c.time_ms, event.c.event_id, sqlite_where=FAILURE, postgresql_where=FAILURE)
 
 outbox = Table(  # what Statsig has not acknowledged yet
     "outbox", metadata,
@@ -152,6 +158,7 @@ outbox = Table(  # what Statsig has not acknowledged yet
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
     Index("outbox_due", "due_ms"),
+    Index("outbox_by_age", "created_ms", "event_id"),
 )  # fmt: skip
 
 definition = Table(  # the last definitions that Statsig served, for a start without it
@@ -229,10 +236,24 @@ _SPENDING = (
     " usd FLOAT NOT NULL, since_ms BIGINT NOT NULL, PRIMARY KEY (answer_id, day, account))",
     "CREATE INDEX answer_by_time ON answer (time_ms, simulated, finish_reason, cost_usd, experiment, grp)",
 )
+_LEDGER = (
+    "ALTER TABLE event ADD COLUMN grp VARCHAR(128)",
+    "UPDATE event SET grp = (SELECT answer.grp FROM answer WHERE answer.answer_id = event.answer_id)"
+    " WHERE answer_id IS NOT NULL",
+    "UPDATE event SET grp = (SELECT exposure.grp FROM exposure WHERE exposure.event_id = event.event_id)"
+    " WHERE answer_id IS NULL",
+    "DROP INDEX event_of_user",
+    "CREATE INDEX event_of_user ON event (user_id, time_ms, event_id)",
+    "CREATE INDEX event_by_name ON event (name, time_ms, event_id, grp)",
+    "CREATE INDEX event_by_group ON event (grp, time_ms, event_id)",
+    """CREATE INDEX event_failed ON event (time_ms, event_id) WHERE value IN ('"error"', '"interrupted"')""",
+    "CREATE INDEX outbox_by_age ON outbox (created_ms, event_id)",
+)
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("1 first tables", ()),
     ("2 guests", _GUESTS),
     ("3 spending", _SPENDING),
+    ("4 ledger", _LEDGER),
 )
 """Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
 above as they stand and counts as having them all."""

@@ -1,0 +1,165 @@
+"""The ledger of events, page by page from the newest on, however long it is; and everything about one answer.
+
+Each page goes along one index from where the last one ended. What no index narrows is looked for in stretches of it,
+and only for a moment: then the page says how far it came. Knows the tables; knows nothing of how a page looks.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, String, and_, literal, select, tuple_
+
+from lib.events import EXPOSURE
+from lib.ledger import Key, Life, Line, Page, Search
+from lib.store import rows
+from lib.store.schema import FAILURE, answer, event, message, outbox
+
+STRETCH = 5_000
+"""Events of an index that are looked at in one statement."""
+PATIENCE_S = 0.25
+"""How long a page looks for what is rare."""
+
+_LINE = select(event, outbox.c.due_ms, outbox.c.attempts, outbox.c.error)
+_EVENTS = _LINE.select_from(event.outerjoin(outbox, outbox.c.event_id == event.c.event_id))
+_WAITING = _LINE.select_from(outbox.join(event, event.c.event_id == outbox.c.event_id))
+_PLACE = (event.c.time_ms, event.c.event_id)
+_PLACE_WAITING = (outbox.c.created_ms, outbox.c.event_id)
+
+
+def page(connection: Connection, search: Search, before: Key | None, size: int) -> Page:
+    """The newest events that are looked for, or the newest of those before a place."""
+    along, rest = _conditions(search)
+    if not rest:
+        found = list(connection.execute(_lines(search, along, before, None).limit(size + 1)))
+        return _page(found, size, None)
+    found, until = [], time.monotonic() + PATIENCE_S
+    while True:
+        reached = _reached(connection, search, along, before)
+        found += connection.execute(_lines(search, [*along, *rest], before, reached).limit(size + 1 - len(found)))
+        if len(found) > size or reached is None or time.monotonic() > until:
+            return _page(found, size, reached)
+        before = reached
+
+
+def group_names(connection: Connection) -> list[str]:
+    """The groups that any event names, one look into the index for each."""
+    names: list[str] = []
+    while True:
+        further = event.c.grp > names[-1] if names else event.c.grp.is_not(None)
+        name = connection.scalar(select(event.c.grp).where(further).order_by(event.c.grp).limit(1))
+        if name is None:
+            return names
+        names.append(name)
+
+
+def has_simulated(connection: Connection) -> bool:
+    """Whether any event is of nobody real."""
+    return connection.scalar(select(event.c.event_id).where(event.c.simulated).limit(1)) is not None
+
+
+def life(connection: Connection, answer_id: str) -> Life | None:
+    """Everything about one answer; None where nobody knows it."""
+    known = connection.execute(
+        select(answer.c.user_id, answer.c.session_id, answer.c.experiment, answer.c.time_ms, message.c.asked_ms)
+        .outerjoin(message, message.c.answer_id == answer.c.answer_id)
+        .where(answer.c.answer_id == answer_id)
+    ).one_or_none()
+    own = [_line(row) for row in connection.execute(_EVENTS.where(event.c.answer_id == answer_id).order_by(*_PLACE))]
+    if known is None and not own:
+        return None
+    before = [exposed] if known is not None and (exposed := _exposure(connection, known)) else []
+    return Life(answer_id, known.asked_ms if known is not None else None, [*before, *own])
+
+
+def _exposure(connection: Connection, known: Any) -> Line | None:
+    """The exposure that an answer counts under: the last one of its session before it ended."""
+    mine = (event.c.user_id == known.user_id) & (event.c.name == EXPOSURE)
+    if known.time_ms is not None:
+        mine &= event.c.time_ms <= known.time_ms
+    latest = _EVENTS.where(mine).order_by(*(one.desc() for one in _PLACE)).limit(50)
+    for line in map(_line, connection.execute(latest)):
+        said = line.event.metadata
+        if (said.get("session_id"), said.get("experiment")) == (known.session_id, known.experiment):
+            return line
+    return None
+
+
+def _conditions(search: Search) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """What an index goes along, and what is left to look at event by event."""
+    every = list(_every(search))
+    if search.delivery == "waiting":
+        return [], [condition for _, condition in every]
+    best = min(every, key=lambda one: one[0], default=None)
+    if best is None or best[0] == _NONE:
+        return [], [condition for _, condition in every]
+    return [best[1]], [condition for rank, condition in every if rank != best[0]]
+
+
+_ANSWER, _USER, _FAILED, _GROUP, _NAME, _NONE = range(6)
+"""The indexes, the one that narrows most first."""
+
+
+def _every(search: Search) -> Iterator[tuple[int, ColumnElement[bool]]]:
+    if search.answer_id is not None:
+        yield _ANSWER, event.c.answer_id == search.answer_id
+    if search.user_id is not None:
+        yield _USER, event.c.user_id == search.user_id
+    if search.failed:
+        yield _FAILED, FAILURE  # type: ignore[misc]
+    if search.group is not None:
+        yield _GROUP, event.c.grp == search.group if search.group else event.c.grp.is_(None)
+    if search.name is not None:
+        yield _NAME, event.c.name == search.name
+    if search.simulated is not None:
+        yield _NONE, event.c.simulated.is_(search.simulated)
+    if search.delivery == "acknowledged":
+        yield _NONE, event.c.acknowledged_ms.is_not(None)
+    if search.delivery == "kept":
+        yield _NONE, and_(event.c.acknowledged_ms.is_(None), outbox.c.event_id.is_(None))
+
+
+def _lines(
+    search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None
+) -> Select[Any]:
+    """Events of one stretch of the ledger, newest first."""
+    lines, place = (_WAITING, _PLACE_WAITING) if search.delivery == "waiting" else (_EVENTS, _PLACE)
+    return lines.where(*conditions, *_between(place, before, reached)).order_by(*(one.desc() for one in place))
+
+
+def _reached(
+    connection: Connection, search: Search, along: list[ColumnElement[bool]], before: Key | None
+) -> Key | None:
+    """Where a stretch of the index ends; None where the ledger does."""
+    place = _PLACE_WAITING if search.delivery == "waiting" else _PLACE
+    walk = select(*place).where(*along, *_between(place, before, None)).order_by(*(one.desc() for one in place))
+    row = connection.execute(walk.limit(1).offset(STRETCH - 1)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def _between(place: tuple[Any, Any], before: Key | None, reached: Key | None) -> Iterator[ColumnElement[bool]]:
+    """Older than the one place, and no older than the other."""
+    if before is not None:
+        yield tuple_(*place) < _key(before)
+    if reached is not None:
+        yield tuple_(*place) >= _key(reached)
+
+
+def _key(key: Key) -> Any:
+    return tuple_(literal(key[0], BigInteger), literal(key[1], String))
+
+
+def _page(found: list[Row[Any]], size: int, reached: Key | None) -> Page:
+    """What was found, and where to go on: after the last event that is shown, or where the looking stopped."""
+    if len(found) > size:
+        last = found[size - 1]
+        reached = last.time_ms, last.event_id
+    return Page([_line(row) for row in found[:size]], reached)
+
+
+def _line(row: Row[Any]) -> Line:
+    waits = row.due_ms is not None
+    return Line(
+        rows.to_event(row), row.acknowledged_ms, row.due_ms, row.attempts if waits else 0,
+        row.error if waits else None, row.grp, row.simulated,
+    )  # fmt: skip
