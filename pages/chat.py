@@ -32,8 +32,11 @@ app, page = resources.app(), on_page()
 
 
 def open_wanted() -> None:
-    """Make the conversation of the address the one on the page; `/` is a new one."""
+    """Make the conversation of the address the one on the page; `/` is a new one, unless it is the way back from another
+    page, which leaves the address without one."""
     wanted, here = st.query_params.get("c"), page.conversation
+    if here and not wanted and st.session_state.came_from:
+        st.query_params["c"] = wanted = here.id
     if wanted == (here.id if here else None):
         return
     page.moved_on()

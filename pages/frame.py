@@ -20,4 +20,6 @@ if entrance.offers_sign_in():
 operator = resources.operator()
 if operator:  # for everyone else these do not exist
     pages.append(st.Page("results.py", title="Results", icon=":material/monitoring:"))
-st.navigation(pages, position="top" if operator else "hidden").run()
+page = st.navigation(pages, position="top" if operator else "hidden")
+st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
+page.run()

@@ -17,6 +17,8 @@ from tests.chat import Chat, Record, open_pages, tab, visit, wait_for
 from tests.openai_server import DONE, Gate, finish, stream, usage
 
 pytestmark = pytest.mark.browser
+OTHER_PAGE_MS = 30_000
+"""The Results page loads charts and tables at its first look."""
 
 
 def gated(gate: Gate) -> openai.Reply:
@@ -87,6 +89,28 @@ def test_another_conversation_and_back_finds_the_answer(chat: Chat, model: opena
     assert chat.conversation_id == first
     assert len(model.requests) == 2
     assert record.names(first) == ["chat_completion"]
+
+
+def test_another_page_and_back_finds_the_answer(chat: Chat, model: openai.Server, record: Record) -> None:
+    gate = Gate()
+    model.script(gated(gate))
+    chat.send("Question")
+    expect(chat.answer).to_contain_text("The first half")
+    conversation_id = chat.conversation_id
+    chat.page.get_by_role("link", name="Results").click()
+    expect(chat.page).to_have_url(chat.app.url + "/results", timeout=OTHER_PAGE_MS)
+    chat.page.get_by_role("link", name="Chat", exact=False).last.click()
+    expect(chat.answer).to_contain_text("The first half", timeout=OTHER_PAGE_MS)
+    expect(chat.stop).to_have_count(1)
+    assert chat.conversation_id == conversation_id
+    gate.open()
+    expect(chat.answer).to_contain_text(WHOLE)
+    chat.idle()
+    assert len(model.requests) == 1
+    assert record.names(conversation_id) == ["chat_completion"]
+    chat.button("New conversation").click()
+    expect(chat.messages).to_have_count(0)
+    assert chat.conversation_id == ""
 
 
 def test_the_answer_of_a_closed_tab_is_whole_and_counts_as_abandoned(
