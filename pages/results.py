@@ -27,14 +27,21 @@ def midnight(day: date) -> int:
     return int(datetime.combine(day, time(), zone).timestamp() * 1_000)
 
 
+def invited() -> dict[str, str]:
+    """The names of the invitations by id, where guests can be told from others; none while they cannot be read."""
+    try:
+        return {} if app.settings.unit == "session" else {one.id: one.name for one in resources.invitations()}
+    except resources.Unready:
+        return {}
+
+
 def chosen() -> Window:
     """What the reader narrowed the page to."""
     names, since, until, guests = resources.experiments(), None, None, None
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
         days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
-        invitations = {} if app.settings.unit == "session" else {one.id: one.name for one in resources.invitations()}
-        if invitations:
+        if invitations := invited():
             guests = st.selectbox(
                 "Invitation", invitations, None, format_func=invitations.__getitem__, key="invitation",
                 placeholder="Everybody",
