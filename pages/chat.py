@@ -32,8 +32,8 @@ app, page = resources.app(), on_page()
 
 
 def open_wanted() -> None:
-    """Make the conversation of the address the one on the page; `/` is a new one, unless it is the way back from another
-    page, which leaves the address without one."""
+    """Make the conversation of the address the one on the page; `/` is a new one, unless it is the way back from
+    another page, which leaves the address without one."""
     wanted, here = st.query_params.get("c"), page.conversation
     if here and not wanted and st.session_state.came_from:
         st.query_params["c"] = wanted = here.id
@@ -144,6 +144,8 @@ else:
         stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
     while (turn := page.conversation.turns[-1]).running:
         draw_question(turn)
+        if page.again == turn.answer_id:
+            st.empty()  # moves the new answer down by one, or the old one's text would stay under it until it ended
         place, queue = answer_place(), st.empty()
         if page.waiting:
             with queue.container():

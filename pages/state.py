@@ -12,7 +12,8 @@ SHOWN = 10
 
 @dataclass
 class OnPage:
-    """`waiting`: questions that wait for the running answer; `editing`, `explaining`: the answer id this is about;
+    """`waiting`: questions that wait for the running answer; `editing`, `explaining`, `again` (it takes
+    another's place): the answer id this is about;
     `receipt`: of the latest vote; `saving`: of the latest answer; `away`: the store did not open what was wanted;
     `nonce` counts what the browser was asked to do."""
 
@@ -25,6 +26,7 @@ class OnPage:
     earlier: int = 0
     editing: str | None = None
     explaining: str | None = None
+    again: str | None = None
     receipt: Receipt | None = None
     saving: Receipt | None = None
     copied: str | None = None

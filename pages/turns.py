@@ -268,6 +268,7 @@ def send_again(prompt: str | None = None) -> None:
         resources.visitor(), page.conversation, page.exposed, prompt
     )
     _sent()
+    page.again = page.conversation.turns[-1].answer_id
 
 
 def _sent() -> None:

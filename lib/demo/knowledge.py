@@ -155,7 +155,7 @@ def _chapter(title: str, body: str) -> Topic:
     source = f"*From the README, “{title}”.*"
     short = f"{_beginning(body)}\n\n{source}"
     asked = words(title)
-    phrases = (asked, asked | {"table"}) if "\n|--" in body or "\n| --" in body else (asked,)
+    phrases = (asked, asked | words("table")) if "\n|--" in body or "\n| --" in body else (asked,)
     return Topic(title, phrases, short, f"### {title}\n\n{_shortened(body)}\n\n{source}", words(body))
 
 
