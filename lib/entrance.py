@@ -23,6 +23,8 @@ Barrier = Refusal | Literal["sign_in", "consent"]
 """What stands between a session and the chat."""
 TRUSTED_S = 60.0
 """How long a guest whose invitation was good stays inside while the record cannot be read."""
+LOOK_EVERY_S = 1.0
+"""How often it is looked at while an answer runs."""
 SAVED_WITHIN_S = 5.0
 """How long a consent may take to be written."""
 
@@ -34,6 +36,7 @@ def barrier() -> Barrier | None:
     itself, everybody is.
     """
     access = resources.app().settings.access
+    resources.visitor()  # from here on the session is known to be this browser's
     if access != "open" and not resources.proven_operator():
         if access == "sign-in" and not resources.signed_in():
             return "sign_in"
@@ -59,6 +62,17 @@ def _refusal() -> Refusal | None:
         state.told_refusal = True
         log.warning("a guest was refused", extra={"cause": refusal})
     return refusal
+
+
+def just_closed() -> bool:
+    """Whether an invitation has ended while its guest waits for an answer; to be asked again and again."""
+    if resources.app().settings.access != "invite":
+        return False
+    now = time.monotonic()
+    if now - st.session_state.get("looked_at", now - LOOK_EVERY_S) < LOOK_EVERY_S:
+        return False
+    st.session_state.looked_at = now
+    return barrier() is not None
 
 
 def forced() -> Assignment | None:

@@ -19,13 +19,17 @@ class _Scrub(logging.Formatter):
     """Formats a record, then removes secrets from the whole line, traceback included."""
 
     def __init__(self, style: str, secrets: Iterable[str]) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S%z")
         self._json = style == "json"
         self._secrets = [secret for secret in secrets if secret]
 
     def format(self, record: logging.LogRecord) -> str:
         line = self._object(record) if self._json else super().format(record) + self._extra(record)
         return scrub(line, self._secrets)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The first line of a record. What came from outside must not look like a further one."""
+        return _one_line(super().formatMessage(record))
 
     def _object(self, record: logging.LogRecord) -> str:
         fields = {
@@ -45,7 +49,15 @@ class _Scrub(logging.Formatter):
         return scrub(value, self._secrets) if isinstance(value, str) else value
 
     def _extra(self, record: logging.LogRecord) -> str:
-        return "".join(f" {name}={value}" for name, value in _extras(record).items())
+        return _one_line("".join(f" {name}={value}" for name, value in _extras(record).items()))
+
+
+def _one_line(text: str) -> str:
+    """
+    >>> _one_line("a\\r\\nb\\x1b[0m")
+    'a\\\\r\\\\nb\\\\x1b[0m'
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:

@@ -20,7 +20,7 @@ from lib.app import App
 from lib.definitions import Definition
 from lib.demo.sample import Sample
 from lib.events import Visitor, new_id, now_ms
-from lib.invitations import Invitation, Refusal
+from lib.invitations import Invitation, Refusal, address
 from lib.results import Details, Results, Window, gather, gather_details
 from lib.settings import Settings
 from lib.store import StoreError
@@ -246,6 +246,12 @@ def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
         return app(0).store.may_enter(invitation_id, visitor_id)
     except StoreError as error:
         raise Unready(str(error)) from error
+
+
+def invitation_link(invitation: Invitation) -> str:
+    """The link of an invitation, as it is handed out."""
+    token = _access().invitation_token(invitation.id, invitation.expires_ms // 1000)
+    return address(app().settings.public_url, token)
 
 
 def host_allowed(host: str | None) -> bool:

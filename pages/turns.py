@@ -218,6 +218,9 @@ def follow(answer: Answer) -> None:
     news = answer.follow()
     while (text := news(0.1, PACE)) is not None:
         _ = "on_page" in st.session_state
+        if entrance.just_closed():
+            answer.stop()
+            st.rerun()
         if not text:
             continue
         for block in growing.feed(text):

@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,7 +19,7 @@ from lib.events import now_ms
 from lib.invitations import DAY_MS, MAX_DAYS, Invitation, address, new_invitation
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
-from tests import running
+from tests import openai_server, running
 from tests.wire import Wire, http
 
 ACCESS, OTHER = Access("a-signing-key"), Access("another-signing-key")
@@ -356,6 +357,24 @@ def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
         record.revoke("Moment")
         wire.ask("What is Parley?")
         assert "This invitation has ended" in wire.text and len(list(record.export())) == before
+
+
+def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_server: openai_server.Server) -> None:
+    model_server.script(otherwise=openai_server.answer("word " * 400, pace=0.05))
+    environ = {"PARLEY_ACCESS": "invite", "OPENAI_BASE_URL": model_server.base_url}
+    app = running.start(tmp_path / "app", environ)
+    try:
+        with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
+            link = invited(app, store, invitation("Ann"))
+            with Wire(app.url, http(link).cookies) as wire:
+                wire.run()
+                threading.Timer(1.5, store.revoke, ["Ann"]).start()
+                wire.ask("A long story, please")
+                assert "This invitation has ended" in wire.text
+            [told] = [event for event in store.export() if event["name"] == "chat_completion"]
+            assert told["value"] == "stopped" and told["metadata"]["response_time"] < 15
+    finally:
+        app.stop()
 
 
 def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: running.Running, record: Store) -> None:

@@ -109,3 +109,13 @@ def test_a_number_that_json_does_not_have_breaks_no_line(capsys: pytest.CaptureF
         raise ValueError(constant)
 
     json.loads(line, parse_constant=refuse)
+
+
+def test_what_came_from_outside_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for style in ("text", "json"):
+        logs.configure(style, "info")
+        forged = "no\n2026-01-01 ERROR parley: all is lost\x1b[2J"
+        logging.getLogger("parley").warning("asked for %s", forged, extra={"cause": forged})
+    text, as_json = lines(capsys)
+    assert "\\n2026-01-01" in text and "\x1b" not in text
+    assert json.loads(as_json)["cause"].startswith("no\n")

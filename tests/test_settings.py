@@ -276,3 +276,39 @@ def test_a_damaged_signing_key_is_told_and_not_replaced(tmp_path: Path, content:
     with pytest.raises(SettingsError, match="PARLEY_SIGNING_KEY"):
         load({"DATABASE_URL": f"sqlite:///{tmp_path}/parley.db"}, NOWHERE).key()
     assert file.read_bytes() == content
+
+
+AUTH = """
+PARLEY_ACCESS = "sign-in"
+[auth]
+redirect_uri = "http://localhost:8501/oauth2callback"
+cookie_secret = "a-secret"
+"""
+NAMED = """
+[auth.{name}]
+client_id = "parley"
+client_secret = "a-secret"
+server_metadata_url = "https://id.example.org/.well-known/openid-configuration"
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "missing"),
+    [
+        ('PARLEY_ACCESS = "sign-in"', ["a table [auth]"]),
+        (AUTH, ["client_id in [auth]", "client_secret in [auth]", "server_metadata_url in [auth]"]),
+        (AUTH + 'client_id = "x"\nclient_secret = "y"', ["server_metadata_url in [auth]"]),
+        (AUTH + '[auth.google]\nclient_id = "x"\nclient_secret = "y"', ["server_metadata_url in [auth.google]"]),
+        (NAMED.format(name="google") + 'PARLEY_ACCESS = "x"', []),
+        (AUTH + NAMED.format(name="google") + NAMED.format(name="okta"), []),
+    ],
+)
+def test_sign_in_without_its_table_is_told(tmp_path: Path, written: str, missing: list[str]) -> None:
+    file = tmp_path / "secrets.toml"
+    file.write_text(written)
+    try:
+        load({}, file)
+        problems = []
+    except SettingsError as error:
+        problems = error.problems
+    assert problems == [f"PARLEY_ACCESS: sign-in needs {what} in {file}" for what in missing]
