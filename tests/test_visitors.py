@@ -1,6 +1,5 @@
 """Simulated visitors: who they are, the real path that they take, and that nobody mistakes them for real ones."""
 
-import asyncio
 import json
 import math
 import os
@@ -29,7 +28,7 @@ from lib.settings import Settings, load
 from lib.store import Store
 from lib.store.schema import answer, conversation, event, message, outbox
 from lib.store.schema import exposure as exposures
-from lib.store.simulated import has_real, has_simulated, remove_simulated, spread
+from lib.store.simulated import has_simulated, remove_simulated, spread
 from lib.store.sums import only_simulated, tally
 from lib.tally import DAY_MS
 from tests.running import OURS, ROOT
@@ -56,16 +55,9 @@ def start(tmp_path: Path, model_url: str) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def begin(**environ: str) -> App:
-            app = stack.enter_context(closing(App.open(settings(tmp_path, **environ), model_url)))
-            stack.callback(hang_up, app)
-            return app
+            return stack.enter_context(closing(App.open(settings(tmp_path, **environ), model_url)))
 
         yield begin
-
-
-def hang_up(app: App) -> None:
-    """An app leaves its connections to the model server to the end of the process, which here goes on."""
-    asyncio.run_coroutine_threadsafe(app.models.aclose(), app.generations._loop).result(10)
 
 
 def settings(folder: Path, **environ: str) -> Settings:
@@ -260,7 +252,6 @@ def test_real_and_simulated_visitors_never_share_a_readout(start: Open) -> None:
     play(app, USERS, SEED)
     with app.store.read() as connection:
         assert only_simulated(connection, EXPERIMENT)
-    assert not has_real(app.store)
     somebody_real(app.store)
     with app.store.read() as connection:
         assert not only_simulated(connection, EXPERIMENT)
@@ -277,7 +268,7 @@ def test_removing_them_leaves_what_is_real(start: Open, database_url: str) -> No
     gone = remove_simulated(app.store)
     assert gone > 4 * USERS
     assert (rows(app.store), exported(app)) == real
-    assert has_real(app.store) and not has_simulated(app.store) and remove_simulated(app.store) == 0
+    assert not has_simulated(app.store) and remove_simulated(app.store) == 0
 
 
 def test_removing_goes_on_over_many_pieces(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,12 +29,6 @@ def has_simulated(store: Store) -> bool:
         return bool(connection.scalar(select(exists().where(event.c.simulated))))
 
 
-def has_real(store: Store) -> bool:
-    """Whether anybody real was here. Raises StoreError."""
-    with store.read() as connection:
-        return bool(connection.scalar(select(exists().where(~event.c.simulated))))
-
-
 def spread(store: Store, days: int, since_ms: int) -> None:
     """Move simulated visitors who came since then into the past, as if they had come evenly over so many days.
 
