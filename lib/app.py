@@ -18,6 +18,7 @@ from lib.generation import Generations
 from lib.metrics import Metrics
 from lib.settings import Settings
 from lib.store import Store, StoreError
+from lib.trial import Trials
 
 log = logging.getLogger("parley")
 
@@ -42,6 +43,7 @@ class App:
     recorder: Recorder
     metrics: Metrics
     budgets: Budgets
+    trials: Trials
     delivery: Delivery | None
     _closing: threading.Event
     _housekeeper: list[threading.Thread]
@@ -79,7 +81,7 @@ class App:
         delivery = Delivery(store, experiments) if key else None
         app = cls(
             settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
-            budgets, delivery, threading.Event(), [],
+            budgets, Trials(store, models, generations, budgets, settings.model), delivery, threading.Event(), [],
         )  # fmt: skip
         app._begin()
         return app

@@ -8,6 +8,7 @@ since, and counted when the store is back. Several replicas can so exceed a limi
 went away, each once.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -182,6 +183,24 @@ def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
     if completion.finish_reason in ("error", "limited"):
         return 0.0, 0
     return (reserved_usd if completion.cost_usd is None else completion.cost_usd), 1
+
+
+def refusal(limit: Limit) -> Completion:
+    """Instead of an answer: nobody was asked, and no time was taken."""
+    return Completion("", "limited", math.nan, message=WORDS[limit], limit=limit)
+
+
+def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
+    """When a day's limit will be met if the day goes on as it began; None where that is not before midnight, UTC.
+
+    >>> exhausted_ms(1.0, 2.0, 6 * 3_600_000) == 12 * 3_600_000, exhausted_ms(1.0, 9.0, 6 * 3_600_000)
+    (True, None)
+    """
+    began = now_ms // DAY_MS * DAY_MS
+    if spent_usd <= 0:
+        return None
+    met = began + (now_ms - began) * limit_usd / spent_usd
+    return int(met) if met < began + DAY_MS else None
 
 
 def until_ms(time_ms: int) -> int:

@@ -28,6 +28,8 @@ from lib.prompt import estimate, estimate_messages
 OPENAI = "https://api.openai.com/v1"
 MAX_CHARS = 100_000
 """An answer is cut at so many characters: some 40 pages."""
+EXPECTED_TOKENS = 1_000
+"""What an answer is taken to have where nothing limits it, as long as its cost is not known."""
 _KEEP_CONNECTION = 60.0  # the client's own 5 s would make nearly every question pay for a new TLS handshake
 _DRAIN = 0.1
 _DIRECT = ("all://127.0.0.1", "all://localhost", "all://[::1]")
@@ -87,6 +89,11 @@ class Models:
         have the model that `parameters` name."""
         said = [{**message, "content": clean(message["content"])} for message in messages]
         return Stream(self, said, parameters, fallback_model)
+
+    def expected_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
+        """What an answer will cost, roughly; None for a model that has no price."""
+        answered = min(EXPECTED_TOKENS, parameters.options.get("max_tokens", EXPECTED_TOKENS))
+        return self.prices.cost_usd(parameters.model, Usage(estimate_messages(messages), answered))
 
     async def ids(self) -> list[str]:
         """The names of the server's models. Raises Fault, whose text is for the operator."""

@@ -5,13 +5,12 @@ none of their insides; pages hold the `Conversation` values that it gives and ha
 """
 
 import logging
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import MutableSet
 from dataclasses import replace
 
-from lib.budgets import WORDS, Budgets
+from lib.budgets import Budgets, refusal
 from lib.completion import Models, Stream
 from lib.events import (
     Assignment,
@@ -23,7 +22,6 @@ from lib.events import (
     Reason,
     Receipt,
     Turn,
-    Usage,
     Visitor,
     chat_completion,
     completion_facts,
@@ -39,15 +37,13 @@ from lib.experiment import Experiments
 from lib.generation import Answer, Ended, Generations
 from lib.metrics import Metrics
 from lib.parameters import Parameters, check_parameters
-from lib.prompt import estimate_messages, trim
+from lib.prompt import trim
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
 """Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
 log = logging.getLogger("parley.conversation")
 
-EXPECTED_TOKENS = 1_000
-"""What an answer is taken to have where nothing limits it, until it has ended and its cost is known."""
 STOPPED_WITHIN_S = 0.25
 """How long the record may take to say that an answer has ended."""
 REMEMBERED = 2_000
@@ -145,7 +141,7 @@ class Conversations:
         )
 
         def start() -> Answer:
-            stream = (lambda: _refusal(limit)) if limit else (lambda: self._stream(rest, prompt, parameters))
+            stream = (lambda: Ended(refusal(limit))) if limit else (lambda: self._stream(rest, prompt, parameters))
             return self._generations.start(question, visitor.visitor_id, stream)
 
         if self._texts:
@@ -175,11 +171,9 @@ class Conversations:
         )
 
     def _expected_usd(self, conversation: Conversation, prompt: str, parameters: Parameters) -> float:
-        """What an answer will cost, roughly; 0 for a model that has no price."""
-        sent = estimate_messages(_messages(conversation, prompt, parameters))
-        answered = min(EXPECTED_TOKENS, parameters.options.get("max_tokens", EXPECTED_TOKENS))
+        """What the budgets set aside for an answer; nothing where its model has no price."""
         self._tell_unpriced(parameters.model)
-        return self._models.prices.cost_usd(parameters.model, Usage(sent, answered)) or 0.0
+        return self._models.expected_usd(_messages(conversation, prompt, parameters), parameters) or 0.0
 
     def tell_unpriced(self) -> None:
         """Say in the log which models of the experiment have no price, so that no budget in US dollars can be kept."""
@@ -284,11 +278,6 @@ class Conversations:
         if older is None:
             return conversation
         return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
-
-
-def _refusal(limit: Limit) -> Ended:
-    """Instead of an answer: nothing was asked, and no time was taken."""
-    return Ended(Completion("", "limited", math.nan, message=WORDS[limit], limit=limit))
 
 
 def _messages(conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:

@@ -67,8 +67,8 @@ class Journal(Protocol):
 class Answer:
     """One answer, running or ended. Any thread may read it, follow it or stop it."""
 
-    def __init__(self, question: Question, visitor_id: str) -> None:
-        self.question, self.visitor_id = question, visitor_id
+    def __init__(self, question: Question, visitor_id: str, journal: Journal) -> None:
+        self.question, self.visitor_id, self._journal = question, visitor_id, journal
         self.completion: Completion | None = None
         self.receipt: Receipt | None = None
         self.ended_ms = 0
@@ -140,9 +140,14 @@ class Generations:
         """An answer of this process, while it runs and for a little while after."""
         return self._answers.get(answer_id)
 
-    def start(self, question: Question, visitor_id: str, stream: Callable[[], Stream]) -> Answer:
-        """Begin an answer in the background; `stream` is called on the loop when its turn has come."""
-        answer = self._answers[question.answer_id] = Answer(question, visitor_id)
+    def start(
+        self, question: Question, visitor_id: str, stream: Callable[[], Stream], journal: Journal | None = None
+    ) -> Answer:
+        """Begin an answer in the background; `stream` is called on the loop when its turn has come.
+
+        It is written down in its own `journal` where it has one.
+        """
+        answer = self._answers[question.answer_id] = Answer(question, visitor_id, journal or self._journal)
         answer._cancel = lambda: self._loop.call_soon_threadsafe(cancel)
         task: asyncio.Task[None] | None = None
 
@@ -207,7 +212,7 @@ class Generations:
     async def _beat(self, answer: Answer) -> None:
         while True:
             await asyncio.sleep(PARTIAL_EVERY)
-            self._journal.partial(answer.question.answer_id, answer.text)
+            answer._journal.partial(answer.question.answer_id, answer.text)
 
     def _end(self, answer: Answer, source: Stream | None, failed: bool) -> None:
         completion = _internal(answer) if failed else self._facts(answer, source)
@@ -223,7 +228,7 @@ class Generations:
                     "retries": completion.retries,
                 },
             )
-        answer._end(completion, self._journal.ended(answer.question, completion))
+        answer._end(completion, answer._journal.ended(answer.question, completion))
 
     def _facts(self, answer: Answer, source: Stream | None) -> Completion:
         """How it ended; an answer that the end of the process cut off was not stopped by its tester."""
@@ -246,7 +251,7 @@ class Generations:
             self._turns.pop(answer.visitor_id, None)
         left = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
         if left and not self._closing:
-            self._journal.abandoned(answer.question)
+            answer._journal.abandoned(answer.question)
 
 
 def _internal(answer: Answer) -> Completion:

@@ -3,10 +3,23 @@
 Pure dictionaries, in the form of `download_config_specs`. Knows neither the SDK nor the network.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lib.definitions import BUCKETS, Definition, Group, ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule that a unit came to. `bucket`: the unit's, of 1000, by this rule's salt; None where the rule does not go
+    by buckets. `wants`: the buckets that it holds for, in words. `decided`: it is the rule that held."""
+
+    rule: str
+    bucket: int | None
+    wants: str
+    decided: bool
 
 
 def compile_specs(definitions: Iterable[Definition]) -> dict[str, Any]:
@@ -73,6 +86,40 @@ def group_rules(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The rules that stand for groups: those that say so, or, where none does, those with a group's name."""
     named = [rule for rule in spec.get("rules", ()) if rule.get("groupName")]
     return [rule for rule in named if rule.get("isExperimentGroup")] or named
+
+
+def bucket_of(salt: str, unit: str) -> int:
+    """Statsig's own bucket of a unit, from 0 to 999.
+
+    >>> bucket_of("greeting", "ann"), bucket_of("greeting.allocation", "ann")
+    (139, 864)
+    """
+    return int.from_bytes(hashlib.sha256(f"{salt}.{unit}".encode()).digest()[:8], "big") % BUCKETS
+
+
+def steps(spec: Mapping[str, Any], unit: str, rule_id: str) -> Iterator[Step]:
+    """The rules that a unit came to, in order, down to the one that decided, which is `rule_id`."""
+    for rule in spec.get("rules", ()):
+        decided = rule.get("id") == rule_id
+        for condition in rule.get("conditions", ()):
+            yield _step(str(rule.get("groupName") or rule.get("name") or rule.get("id")), condition, unit, decided)
+        if decided:
+            return
+
+
+def _step(rule: str, condition: Mapping[str, Any], unit: str, decided: bool) -> Step:
+    kind, target = str(condition.get("type", "")), condition.get("targetValue")
+    if kind.lower() != "user_bucket":
+        return Step(rule, None, " ".join(kind.split("_")), decided)
+    salt = (condition.get("additionalValues") or {}).get("salt") or ""
+    words = {"lt": "below {}", "lte": "up to {}", "gt": "above {}", "gte": "from {} on"}
+    several = {"any": "{} chosen ones", "none": "all but {} chosen ones"}
+    operator = str(condition.get("operator", ""))
+    if operator in words:
+        wants = words[operator].format(target)
+    else:
+        wants = several.get(operator, "{}").format(len(target) if isinstance(target, list) else target)
+    return Step(rule, bucket_of(str(salt), unit), wants, decided)
 
 
 def _below(rule: Mapping[str, Any]) -> float | None:

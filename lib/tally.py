@@ -119,3 +119,12 @@ class Snapshot:
 
     until_ms: int
     sums: Mapping[str, UnitSums]
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What real visitors did in one experiment since a moment, by group (None: not taking part): units that met it, and
+    answers by how they ended."""
+
+    units: Mapping[str | None, int]
+    answers: Mapping[str | None, Mapping[str, int]]

@@ -1,6 +1,5 @@
 """Limits: counted before a question leaves, settled after, on every replica alike, and never waited for in vain."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -242,11 +241,7 @@ def start(tmp_path: Path, database_url: str, model_server: Server) -> Iterator[O
         def begin(**environ: str) -> App:
             own = {"DATABASE_URL": database_url, "PARLEY_EXPERIMENTS_FILE": str(file), "PARLEY_SIGNING_KEY": "k" * 32}
             own |= {"OPENAI_BASE_URL": model_server.base_url}
-            app = stack.enter_context(closing(App.open(load(own | environ, tmp_path / "none.toml"))))
-            stack.callback(
-                lambda: asyncio.run_coroutine_threadsafe(app.models.aclose(), app.generations._loop).result(SOON)
-            )
-            return app
+            return stack.enter_context(closing(App.open(load(own | environ, tmp_path / "none.toml"))))
 
         yield begin
 

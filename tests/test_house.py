@@ -17,7 +17,7 @@ ROOMS = {
     "completion": ("completion", "chunks", "faults", "parameters", "prompt", "prices"),
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
-    "app": ("app", "conversation"),
+    "app": ("app", "conversation", "trial"),
     "server": ("server", "doors", "patience"),
     "resources": ("resources", "entrance"),
     "__main__": ("__main__", "check", "export", "report", "invite", "erase", "simulate", "soundness"),
@@ -27,10 +27,12 @@ TABLE = {
     "pages": "resources results events tally readout access budgets invitations ledger generation markdown",
     "resources": "app results definitions demo events settings access invitations store logs",
     "results": "readout definitions store tally",
-    "__main__": "app readout tally demo settings access invitations events definitions experiment completion store logs",
+    "__main__": "app readout tally demo settings access invitations events definitions experiment completion store "
+    "logs",
     "server": "settings access invitations definitions demo resources metrics logs",
     "demo": "app events settings store",
-    "app": "settings events tally logs metrics access budgets completion experiment store delivery generation",
+    "app": "settings definitions events tally logs metrics access budgets completion experiment store delivery "
+    "generation",
     "readout": "analysis events tally definitions",
     "access": "events",
     "budgets": "events",

@@ -17,9 +17,9 @@ from typing import Any, Literal
 from lib.definitions import Definition, DefinitionError, read_definitions
 from lib.events import Assignment, Visitor, now_ms
 from lib.experiment.sdk import Decider, Memory, local, network_options, quiet_server, start
-from lib.specs import compile_specs
+from lib.specs import Step, compile_specs
 
-__all__ = ["Definition", "DefinitionError", "Experiments", "Source", "compile_definitions", "read_file"]
+__all__ = ["Definition", "DefinitionError", "Experiments", "Source", "Step", "compile_definitions", "read_file"]
 
 log = logging.getLogger("parley.experiment")
 
@@ -105,6 +105,14 @@ class Experiments:
             self._unknown.add(experiment)
             log.warning("there is no such experiment or layer", extra={"experiment": experiment})
         return assignment
+
+    def explain(self, unit: str, experiment: str) -> tuple[Assignment, list[Step]]:
+        """What this unit gets now, and the rules that led to it. Exposes nobody.
+
+        The unit is taken for every kind of id at once; what targeting may know of its visitor is not known here.
+        """
+        somebody = Visitor(unit, unit, unit, unit)
+        return (self._from_network() or self._fallback).explain(somebody, experiment)
 
     def force(self, visitor: Visitor, experiment: str, group: str) -> Assignment:
         """This group for this visitor, marked as forced, so that no readout counts it. Raises ValueError: no such."""

@@ -23,7 +23,7 @@ from statsig.statsig_options import ProxyConfig
 
 from lib.definitions import Definition, Group
 from lib.events import Assignment, Visitor
-from lib.specs import derive, group_rules
+from lib.specs import Step, derive, group_rules, steps
 
 log = logging.getLogger("parley.statsig")
 
@@ -67,6 +67,12 @@ class Decider:
             allocated=allocated, parameter="model" if "model" in explicit else next(iter(explicit), None),
         )  # fmt: skip
         return _assignment(visitor, spec, member, found)
+
+    def explain(self, visitor: Visitor, name: str) -> tuple[Assignment, list[Step]]:
+        """The decision, and the rules that led to it: of the experiment, or of the layer's that decided."""
+        decided = self.decide(visitor, name)
+        spec = self._configs.get(decided.allocated or name) or self._layers.get(name) or {}
+        return decided, list(steps(spec, decided.user_id, decided.rule_id))
 
     def definition(self, name: str) -> Definition | None:
         """Of an experiment, or of a layer: that of its experiment (with several, their groups side by side)."""

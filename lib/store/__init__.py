@@ -7,20 +7,22 @@ cost, `erasure` what belongs to somebody, `rows` turns values into rows. Knows n
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Connection
 
-from lib.budgets import Account, Judged
+from lib.budgets import Account, Judged, Spent
 from lib.events import Completion, Conversation, Event, Question, Rating, Reason, new_id, now_ms
 from lib.invitations import Invitation, Refusal
 from lib.ledger import Key, Life, Page, Search
 from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
 from lib.store.database import Database, StoreError, probe
 from lib.store.erasure import Erased
+from lib.store.today import today
 from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
+from lib.tally import Today
 
 __all__ = ["Erased", "Receipt", "Store", "StoreError"]
 
@@ -185,6 +187,21 @@ class Store:
         """Count what today's answers have cost before there was a limit."""
         return self._writer.submit(spending.begin_day)
 
+    def spent(self, accounts: Iterable[Account]) -> dict[Account, Spent]:
+        """What these accounts have come to, running answers included."""
+        with self.read() as connection:
+            return spending.states(connection, accounts)
+
+    def spent_since(self, since_ms: int) -> Spent:
+        """What real answers that ended since then have cost, where nothing limits them and so nothing was counted."""
+        with self.read() as connection:
+            return spending.spent_since(connection, since_ms)
+
+    def furthest(self, day: int, most: int) -> tuple[int, int, int]:
+        """Of the visitors who asked on a day: how many they are, how many met their limit, how far the furthest is."""
+        with self.read() as connection:
+            return spending.furthest(connection, day, most)
+
     def allowance(self, invitation_id: str) -> float | None:
         """What the answers of an invitation's guests may cost together."""
         with self.read() as connection:
@@ -233,6 +250,11 @@ class Store:
         """The groups that any event names."""
         with self.read() as connection:
             return ledger.group_names(connection)
+
+    def today(self, experiment: str, since_ms: int) -> Today:
+        """What real visitors did in an experiment since then."""
+        with self.read() as connection:
+            return today(connection, experiment, since_ms)
 
     def life(self, answer_id: str) -> Life | None:
         """Everything that was told of one answer."""

@@ -124,6 +124,7 @@ exposure = Table(
     Column("grp", String(128)),
     Column("forced", Boolean, nullable=False),
     Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "event_id"),
+    Index("exposure_by_time", "time_ms", "experiment", "simulated", "forced", "grp", "user_id"),
 )  # fmt: skip
 
 event = Table(  # the ledger
@@ -254,6 +255,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("2 guests", _GUESTS),
     ("3 spending", _SPENDING),
     ("4 ledger", _LEDGER),
+    ("5 today", ("CREATE INDEX exposure_by_time ON exposure (time_ms, experiment, simulated, forced, grp, user_id)",)),
 )
 """Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
 above as they stand and counts as having them all."""
