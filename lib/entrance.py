@@ -57,6 +57,8 @@ def _refusal() -> Refusal | None:
             return None
         raise resources.Unready(str(error)) from error
     if refusal is None:
+        if "entered_at" not in state:
+            log.info("a guest came in", extra={"invitation": invitation_id})
         state.entered_at = now
     elif state.pop("entered_at", None) is not None or "told_refusal" not in state:
         state.told_refusal = True
@@ -72,7 +74,10 @@ def just_closed() -> bool:
     if now - st.session_state.get("looked_at", now - LOOK_EVERY_S) < LOOK_EVERY_S:
         return False
     st.session_state.looked_at = now
-    return barrier() is not None
+    try:
+        return barrier() is not None
+    except resources.Unready:
+        return False
 
 
 def forced() -> Assignment | None:

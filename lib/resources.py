@@ -213,6 +213,8 @@ def _visitor(settings: Settings) -> Visitor:
     _remember(cookie)
     browser = cookie or session_id
     account = _access().account(f"{st.user.get('iss')} {st.user.get('sub')}") if signed_in() else None
+    if account:
+        log.info("a signed-in session began")
     user_id = {"session": session_id, "visitor": browser, "account": account or browser}[settings.unit]
     invitation = _access().guest(cookies) if settings.access == "invite" else None
     custom = {"locale": st.context.locale, "timezone": st.context.timezone, "invitation": invitation}
@@ -277,7 +279,8 @@ def connected() -> bool:
 def operator() -> bool:
     """Whether this session may see what is for operators; decided once for a session."""
     if "operator" not in st.session_state:
-        st.session_state.operator = _is_operator(local=st.context.headers.get(LOCAL_HEADER) == "1")
+        here = st.context.headers.get(LOCAL_HEADER) == "1"
+        st.session_state.operator = proven_operator() or _is_operator(local=here)
     return bool(st.session_state.operator)
 
 
@@ -285,6 +288,8 @@ def proven_operator() -> bool:
     """Whether it is one by an email or the token, and not because it runs on this machine alone."""
     if "proven_operator" not in st.session_state:
         st.session_state.proven_operator = _is_operator(local=False)
+        if st.session_state.proven_operator:
+            log.info("an operator's session began")
     return bool(st.session_state.proven_operator)
 
 
