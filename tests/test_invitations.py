@@ -20,7 +20,7 @@ from lib.invitations import DAY_MS, MAX_DAYS, Invitation, address, new_invitatio
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
 from tests import openai_server, running
-from tests.wire import Wire, http
+from tests.wire import Wire, http, refused_with
 
 ACCESS, OTHER = Access("a-signing-key"), Access("another-signing-key")
 LATER_S = 4_000_000_000
@@ -375,6 +375,44 @@ def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_serv
             assert told["value"] == "stopped" and told["metadata"]["response_time"] < 15
     finally:
         app.stop()
+
+
+def test_without_the_record_nobody_new_comes_in_and_who_is_inside_stays(tmp_path: Path) -> None:
+    app = running.start(tmp_path / "app", {"PARLEY_ACCESS": "invite"})
+    try:
+        with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
+            link = invited(app, store, invitation("Ann"))
+        jar = http(link).cookies
+        with Wire(app.url, jar) as inside, Wire(app.url, http(link).cookies) as late:
+            assert inside.run().widgets("chat_input")
+            (app.folder / "data/parley.db").rename(app.folder / "data/away.db")
+            assert "cannot be used right now" in late.run().text and not late.widgets("chat_input")
+            inside.forget()
+            assert "by invitation" not in inside.run().text and inside.widgets("chat_input")
+            (app.folder / "data/away.db").rename(app.folder / "data/parley.db")
+    finally:
+        app.stop()
+
+
+def test_every_way_in_and_every_refusal_is_in_the_log(closed: running.Running, record: Store) -> None:
+    made = invitation("Logged")
+    link = invited(closed, record, made)
+    with Wire(closed.url, http(link).cookies) as wire:
+        wire.run()
+        record.revoke("Logged")
+        wire.run()
+    http(link)
+    http(closed.url + "/invite/nonsense")
+    with Wire(closed.url, http(closed.url).cookies, Authorization=f"Bearer {TOKEN}") as wire:
+        wire.run()
+    refused_with(closed.url, Origin="https://evil.example")
+    for line in (
+        f"a guest came in invitation={made.id}", "a guest was refused cause=revoked",
+        "an invitation was refused cause=revoked", "an invitation was refused cause=unknown",
+        "an operator's session began", "a request from a foreign page was refused",
+    ):  # fmt: skip
+        assert line in closed.log(), line
+    assert "Logged" not in closed.log() and link.rpartition("/")[2] not in closed.log()
 
 
 def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: running.Running, record: Store) -> None:
