@@ -33,7 +33,7 @@ SERVED = """
 Only = { weight = 1, parameters = { model = "model-of-statsig" } }
 """
 START_S = 5.0
-"""From the start of the process to a page, whatever Statsig does."""
+"""From the start of the process to a page, whatever Statsig does, where a usual start takes two."""
 
 
 def specs() -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_a_start_without_statsig_serves_at_once_and_says_who_decides(
         began = time.monotonic()
         app = start_app(settings(model_server, address))
         with Tester(app.url) as tester:
-            assert time.monotonic() - began < max(START_S, 1.5 * usual_s)
+            assert time.monotonic() - began < max(START_S, 2.5 * usual_s)
             tester.ask("Who decides?")
             assert "Hello from the stand-in." in tester.answer
         assert models_asked(model_server) <= {"gpt-4", "gpt-3.5-turbo"}
