@@ -241,8 +241,7 @@ def follow_record(turn: Turn) -> None:
         for _ in range(5):
             time.sleep(0.1)
             _ = "on_page" in st.session_state
-        here = page.conversation
-        page.conversation = resources.app().conversations.get(here.id, here.visitor_id) or here
+        page.conversation = resources.app().conversations.reread(page.conversation)
         turn = page.conversation.turns[-1]
     slot.empty()
     for block in blocks(turn.answer or ""):
