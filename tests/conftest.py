@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 from tests import browser as chromium
 from tests import loopback, openai_server, running, statsig_server
 from tests import postgres as real
-from tests.chat import Chat, Record, tab, watched
+from tests.chat import Chat, Record, watched
 
 _ways_out: list[str] = []
 StartApp = Callable[..., running.Running]
@@ -168,7 +168,10 @@ def chat(visitors: BrowserContext, chat_app: running.Running, model: openai_serv
     """A new visitor's empty page; the model server has forgotten what earlier tests told it."""
     model.forget()
     visitors.clear_cookies()
-    with watched(visitors), tab(visitors, chat_app) as opened:
+    page = visitors.pages[0] if visitors.pages else visitors.new_page()  # a new tab each time would take a second more
+    opened = Chat(page, chat_app)
+    with watched(visitors):
+        opened.open()
         yield opened
 
 

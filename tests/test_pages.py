@@ -63,6 +63,10 @@ def messages(page: AppTest) -> list[str]:
     return [" ".join(str(part.value) for part in (*message.text, *message.markdown)) for message in page.chat_message]
 
 
+def conversation_id(page: AppTest) -> str:
+    return str(page.session_state["on_page"].conversation.id)
+
+
 def buttons(page: AppTest) -> list[str]:
     return [button.label for button in page.main.button]
 
@@ -83,7 +87,7 @@ def test_a_page_without_a_cookie_works_and_counts_as_its_session(app: App) -> No
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
     [exposed] = [event for event in app.store.export() if event["name"] == "exposure"]
     assert exposed["user_id"] == exposed["metadata"]["session_id"]
-    other = opened(c=page.query_params["c"][0])
+    other = opened(c=conversation_id(page))
     assert messages(other) == []
     assert "That conversation is not here." in said_by(other)
     assert "c" not in other.query_params
@@ -181,6 +185,23 @@ def until(holds: Callable[[], object], within_s: float = 10) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s"
         time.sleep(0.005)
+
+
+def test_text_that_is_gone_is_said_to_be_gone(begin: Begin, model_server: openai.Server) -> None:
+    settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
+    begin(**settings)
+    page = ask(opened(), "Hello?")
+    assert messages(page) == ["Hello?", "Hello from the stand-in."]
+    visitor, wanted = page.session_state["visitor"], conversation_id(page)
+    resources.close()
+    begin(**settings)
+    later = AppTest.from_file(FRAME, default_timeout=20)
+    later.session_state["visitor"], later.query_params["c"] = visitor, wanted
+    later.run()
+    assert not later.exception
+    assert messages(later) == ["This text is no longer kept.", ""]
+    assert messages(ask(later, "And now?"))[2:] == ["And now?", "Hello from the stand-in."]
+    assert len(model_server.requests[-1].body["messages"]) == 1
 
 
 # Operators
