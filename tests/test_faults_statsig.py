@@ -115,9 +115,7 @@ def test_what_statsig_served_last_decides_while_it_is_away(
     assert "until Statsig answers, cached definitions decide" in app.log()
 
 
-def test_it_goes_back_to_statsig_by_itself(
-    start_app: StartApp, model_server: openai.Server
-) -> None:
+def test_it_goes_back_to_statsig_by_itself(start_app: StartApp, model_server: openai.Server) -> None:
     port = free_port()
     app = start_app(settings(model_server, f"http://127.0.0.1:{port}/v1"))
     wait_for(lambda: ready(app)["statsig"] != "ok")
