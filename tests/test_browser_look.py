@@ -109,6 +109,11 @@ def test_the_four_states_have_their_picture(
         shoot(chat, f"rated-{name}")
         if width == "390":
             chat.page.get_by_test_id("stExpandSidebarButton").click()
+        else:
+            chat.page.get_by_role("button", name="Three synonyms for quick").click()
+            expect(chat.messages.first).to_contain_text("Three synonyms for quick")
+            chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
+            expect(chat.button("Download")).to_be_in_viewport()
         expect(chat.page.get_by_role("button", name="Why is the sky blue?")).to_be_in_viewport()
         shoot(chat, f"earlier-{name}")
 
