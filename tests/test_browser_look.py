@@ -90,6 +90,7 @@ def test_the_four_states_have_their_picture(
         expect(chat.page.get_by_text("What is Parley?", exact=True)).to_be_visible()
         chat.idle()
         shoot(chat, f"empty-{name}")
+        model.script(done("Swift, brisk and *fleet*."), done("Because air scatters blue light more than red light."))
         for question in ("Three synonyms for quick", "Why is the sky blue?"):
             chat.open()
             chat.ask(question)
