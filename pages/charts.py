@@ -201,12 +201,17 @@ def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.
     upright = chart.mark_rule(strokeWidth=2).encode(x=side, y=alt.Y("y1:Q"), y2="y2")
     points = chart.mark_point(filled=True, size=140, opacity=1).encode(x=side, y=tall)
     middle = max(row["x"] for row in rows) / 2  # a name stands where there is room for it
-    places = (("left", 9, alt.datum.x <= middle), ("right", -9, alt.datum.x > middle))
-    left, right = (
-        chart.transform_filter(here).mark_text(align=align, dx=dx, dy=-9, limit=90).encode(x=side, y=tall, text="group")
-        for align, dx, here in places
-    )
-    return (across + upright + points + left + right).properties(height=220, padding=TIGHT)
+    names = [
+        alt.Chart(pd.DataFrame(here))
+        .mark_text(align=align, dx=dx, dy=-9, limit=90)
+        .encode(x=side, y=tall, text="group", color=_colour(groups))
+        for align, dx, here in (
+            ("left", 9, [row for row in rows if row["x"] <= middle]),
+            ("right", -9, [row for row in rows if row["x"] > middle]),
+        )
+        if here
+    ]
+    return alt.layer(across, upright, points, *names).properties(height=220, padding=TIGHT)
 
 
 def reasons(counted: Mapping[str, Mapping[str, int]], groups: Sequence[str]) -> alt.Chart:

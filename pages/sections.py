@@ -343,7 +343,7 @@ def _show_more() -> None:
 def _remark(remark: Remark, zone: ZoneInfo | None) -> None:
     reason = words.REASON_WORDS.get(remark.reason or "", "No reason")
     said = f"{reason}: {remark.comment}" if remark.comment else reason
-    head = f"{words.plain(said)} :gray[· {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}]"
+    head = f"{words.plain(said)} · {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}"
     if remark.question is None and remark.answer is None:
         st.markdown(head)
         return

@@ -90,7 +90,7 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
 
 
 def _rows(traffic: Traffic) -> Iterator[tuple[Table, dict[str, Any]]]:
-    chance = random.Random(traffic.seed)
+    chance = random.Random(f"{traffic.experiment} {traffic.seed} {traffic.simulated}")
     begin = traffic.until_ms - int(traffic.days * DAY_MS)
     names = list(traffic.groups)
     for name, group in traffic.groups.items():

@@ -1,0 +1,250 @@
+"""The Results page in Chromium: what each state looks like, who sees it, and that it stays where its reader is."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+
+from tests import running, traffic
+from tests.browser import picture
+from tests.chat import DESK, PHONE
+from tests.traffic import EXPERIMENT, Group, Traffic
+
+pytestmark = pytest.mark.browser
+
+SOON_MS = 60_000
+"""The first visit of a process loads pandas and Altair."""
+STATES = {
+    "undecided": (traffic.undecided(), "No difference yet"),
+    "better": (traffic.better(), "Better"),
+    "harmed": (traffic.harmed(), "Harmed: response time"),
+    "broken": (traffic.broken(), "Broken"),
+    "few": (Traffic({"Control": Group(9), "Test": Group(14)}, days=0.4), "Not enough data"),
+}
+"""Experiments of one store, each in a state of its own, and the word that tells it."""
+TABLE = """
+[{name}.groups]
+Control = {{ weight = 1, parameters = {{ model = "a" }} }}
+Test = {{ weight = 1, parameters = {{ model = "b" }} }}
+"""
+CONSTANTS = {
+    "pages/results.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
+    "lib/resources.py": ("RESULTS_S = 60.0", "RESULTS_S = 2.0"),
+    "lib/demo/sample.py": ("USERS, SEED, LIFT, DAYS = 160", "USERS, SEED, LIFT, DAYS = 8"),
+}
+"""What a minute's wait, or half a minute's, hangs on; in the copy that is tested it is shorter."""
+WIDER = """() => [...document.querySelectorAll('*')]
+  .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
+  .map(one => one.dataset.testid ?? one.tagName)"""
+DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
+  .every(one => one.querySelector('svg.marks, canvas.marks'))"""
+
+
+@pytest.fixture(scope="module")
+def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+    """The app with an experiment in every state, and one that nobody has met."""
+    folder = tmp_path_factory.mktemp("app")
+    running.lay_out(folder)
+    for name, (was, now) in CONSTANTS.items():
+        text = (folder / name).read_text()
+        assert was in text
+        (folder / name).write_text(text.replace(was, now))
+    definitions = folder / ".streamlit" / "experiments.toml"
+    definitions.write_text(definitions.read_text() + "".join(TABLE.format(name=name) for name in STATES))
+    traffic.fill(
+        f"sqlite:///{folder}/data/parley.db", *(replace(past, experiment=name) for name, (past, _) in STATES.items())
+    )
+    started = running.start(folder)
+    yield started
+    started.stop()
+    assert not started.outbound()
+    assert "Traceback" not in started.log()
+
+
+@contextmanager
+def look(
+    browser: Browser, app: running.Running, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
+) -> Iterator[Page]:
+    """The page of one experiment, drawn; nothing in it may fail."""
+    faults: list[str] = []
+
+    def read(message: ConsoleMessage) -> None:  # at an address below the root Streamlit looks for its server twice
+        if message.type == "error" and "/results/_stcore/" not in message.location["url"]:
+            faults.append(message.text)
+
+    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
+    with browser.new_context(**options, timezone_id="Europe/Berlin") as context:
+        page = context.new_page()
+        page.on("console", read)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(f"{app.url}/results?experiment={experiment}")
+        settle(page)
+        yield page
+    assert not faults, faults
+
+
+def settle(page: Page) -> None:
+    """Until all of the page is there."""
+    expect(
+        page.get_by_text("looked at anew every minute").or_(page.get_by_text("As soon as people ask"))
+    ).to_be_visible(timeout=SOON_MS)
+    page.wait_for_function(DRAWN, timeout=SOON_MS)
+
+
+def headline(page: Page) -> str:
+    return page.get_by_role("heading", level=3).first.inner_text()
+
+
+def badge(page: Page, word: str) -> Locator:
+    """The state of this name, before which stands the name of its icon."""
+    return page.get_by_text(re.compile(rf"[a-z_]+\s*{word}$")).first
+
+
+# What it looks like
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("state", ["empty", *STATES])
+def test_every_state_is_drawn_within_the_screen(
+    state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: running.Running
+) -> None:
+    experiment = EXPERIMENT if state == "empty" else state
+    word = "Not enough data" if state == "empty" else STATES[state][1]
+    with look(browser, results_app, experiment, size, dark) as page:
+        expect(badge(page, word)).to_be_visible()
+        assert page.evaluate(WIDER) == []
+        name = f"results-{state}-{size[0]}-{'dark' if dark else 'light'}"
+        page.screenshot(path=picture(name))
+        height = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
+        page.set_viewport_size({"width": size[0], "height": min(height, 8_000)})
+        settle(page)
+        page.screenshot(path=picture(f"{name}-whole"))
+
+
+def test_the_first_screen_has_the_verdict_the_next_step_and_the_chart_that_decides(
+    browser: Browser, results_app: running.Running
+) -> None:
+    with look(browser, results_app, "harmed") as page:
+        assert headline(page).startswith("Test is better on satisfaction: +")
+        assert "but slower" in headline(page)
+        for shown in (page.get_by_text("Weigh the gain against the harm"), page.get_by_text("shaded band")):
+            expect(shown).to_be_in_viewport()
+
+
+def test_a_broken_split_shows_no_winner(browser: Browser, results_app: running.Running) -> None:
+    with look(browser, results_app, "broken") as page:
+        assert "Winners are not shown" in headline(page)
+        expect(page.get_by_label("Users who met the experiment").first).to_be_visible()
+        expect(page.get_by_label(re.compile("[Dd]ifference"))).to_have_count(0)
+
+
+def test_charts_have_names_and_colours_that_stay_with_their_groups(
+    browser: Browser, results_app: running.Running
+) -> None:
+    with look(browser, results_app, "better") as page:
+        expect(page.get_by_label("Satisfaction: difference to Control with its interval").first).to_be_visible()
+        colours = page.locator("svg .mark-symbol path").evaluate_all(
+            "all => all.map(one => [one.getAttribute('aria-label') ?? '', getComputedStyle(one).fill])"
+        )
+        of_group = {
+            group: {fill for label, fill in colours if re.search(rf"(group|Group): {group}\b", label)}
+            for group in ("Control", "Test")
+        }
+        assert of_group == {"Control": {"rgb(107, 114, 128)"}, "Test": {"rgb(37, 99, 235)"}}
+
+
+# Who sees it
+
+
+def test_operators_go_from_the_chat_to_the_results_and_back(browser: Browser, results_app: running.Running) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(results_app.url)
+        page.get_by_role("link", name="Results").click()
+        expect(page.get_by_text("nobody has met this experiment")).to_be_visible(timeout=SOON_MS)
+        assert page.url == f"{results_app.url}/results"
+        page.get_by_role("link", name="Chat").click()
+        expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=SOON_MS)
+
+
+def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> None:
+    traffic_url = f"sqlite:///{tmp_path}/data/parley.db"
+    traffic.fill(traffic_url, traffic.better())
+    app = running.start(tmp_path, {"PARLEY_OPERATOR_TOKEN": "only-operators-know-this-token"})
+    try:
+        with browser.new_context() as context:
+            page = context.new_page()
+            seen = {}
+            for path in ("/results", "/nonsense"):
+                page.goto(app.url + path)
+                expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=SOON_MS)
+                expect(page.get_by_role("dialog")).to_be_visible()
+                seen[path] = page.get_by_role("dialog").inner_text().replace(path[1:], "…")
+                assert page.get_by_role("link", name="Results").count() == 0
+                assert page.get_by_test_id("stVegaLiteChart").count() == 0
+                assert "points" not in page.inner_text("body")
+            assert seen["/results"] == seen["/nonsense"]
+    finally:
+        app.stop()
+
+
+# What it does
+
+
+def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: running.Running) -> None:
+    with look(browser, results_app, "undecided") as page:
+        remark = page.get_by_test_id("stExpander").first
+        remark.get_by_role("button").or_(remark.locator("summary")).first.click()
+        expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
+        remark.scroll_into_view_if_needed()
+        place = page.get_by_test_id("stMain").evaluate("main => main.scrollTop")
+        users = page.get_by_role("cell", name="74", exact=True)
+        expect(users).to_have_count(1)
+        store = f"sqlite:///{results_app.folder}/data/parley.db"
+        more = Traffic({"Control": Group(6), "Test": Group(6)}, days=4, experiment="undecided", seed=99)
+        traffic.fill(store, replace(more, groups={"Control": Group(6, rates=0), "Test": Group(6, rates=0)}))
+        expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1, timeout=SOON_MS)
+        expect(users).to_have_count(0)
+        expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
+        assert abs(page.get_by_test_id("stMain").evaluate("main => main.scrollTop") - place) < 40
+
+
+def test_the_filter_is_in_the_address_and_survives_a_reload(browser: Browser, results_app: running.Running) -> None:
+    with look(browser, results_app, "better") as page:
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_role("combobox", name=re.compile("Experiment")).click()
+        page.get_by_role("option", name="harmed", exact=True).click()
+        expect(page.get_by_text("but slower").first).to_be_visible(timeout=SOON_MS)
+        assert "experiment=harmed" in page.url
+        page.reload()
+        expect(page.get_by_text("but slower").first).to_be_visible(timeout=SOON_MS)
+
+
+def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_app: running.Running) -> None:
+    with look(browser, results_app, "harmed") as page:
+        page.get_by_role("button", name="Download", exact=True).click()
+        with page.expect_download() as told:
+            page.get_by_role("button", name="Readout (JSON)").click()
+        assert told.value.suggested_filename == "harmed.json"
+        found = json.loads(told.value.path().read_text())
+        assert (found["experiment"], found["verdict"], found["sentence"]) == ("harmed", "better", headline(page))
+        with page.expect_download() as told:
+            page.get_by_role("button", name="All metrics (CSV)").click()
+        assert told.value.path().read_text().startswith("metric,role,direction,group,n,")
+
+
+def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: running.Running) -> None:
+    with look(browser, results_app, EXPERIMENT) as page:
+        page.get_by_role("button", name="Show it with sample data").click()
+        expect(badge(page, "Simulated data")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("In simulated data:")).to_be_visible()
+        page.screenshot(path=picture("results-sample-1280-light"))
+        page.get_by_role("button", name="Remove sample data").click()
+        expect(page.get_by_role("button", name="Show it with sample data")).to_be_visible(timeout=SOON_MS)
+        expect(badge(page, "Simulated data")).to_have_count(0)
