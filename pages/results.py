@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from lib import resources
+from lib import readouts, resources
 from lib.results import Window
 from pages import words
 
@@ -37,7 +37,7 @@ def invited() -> dict[str, str]:
 
 def chosen() -> Window:
     """What the reader narrowed the page to."""
-    names, since, until, guests = resources.experiments(), None, None, None
+    names, since, until, guests = readouts.experiments(), None, None, None
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
         days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
@@ -62,7 +62,7 @@ def draw_downloads(window: Window) -> None:
         for label, file in numbers.FILES.items():
             name = f"{window.experiment}{file.suffix}"
             st.download_button(
-                label, lambda file=file: file.content(resources.results(window), resources.details(window)), name,
+                label, lambda file=file: file.content(readouts.results(window), readouts.details(window)), name,
                 file.mime, on_click="ignore", type="tertiary", icon=file.icon, key=f"download_{label}",
             )  # fmt: skip
 
@@ -71,7 +71,7 @@ def draw_downloads(window: Window) -> None:
 def draw_visitors() -> None:
     """Simulated visitors are under way."""
     if not sample.running:
-        resources.forget_results()
+        readouts.forget()
         st.rerun()
     st.subheader("Simulated visitors are talking to the demo model", anchor=False)
     st.progress(sample.share, f"{sample.done} of {sample.users} have been here")
@@ -83,20 +83,23 @@ def draw_results(window: Window) -> None:
     first, rest = st.container(), st.container()
     try:
         with first.skeleton(height=400):
-            results, sampled = resources.results(window), resources.has_sample()
-            from pages import sections  # pandas and Altair take seconds to load: after something is on the page
+            results, sampled = readouts.results(window), readouts.has_sample()
+            # pandas and Altair take seconds to load: after something is on the page
+            from pages import sections, verdict
         with first:
             if results is None:
                 st.warning(
                     f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file."
                 )
-            elif sections.is_empty(results.readout):
-                sections.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
+            elif verdict.is_empty(results.readout):
+                verdict.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
             else:
-                sections.draw_first(results, sampled)
-        if results is not None and not sections.is_empty(results.readout):
+                verdict.draw_first(results, sampled)
+                if verdict.comparable(results.readout):
+                    sections.draw_groups(results.readout)
+        if results is not None and not verdict.is_empty(results.readout):
             with rest.skeleton(height=400):
-                details = resources.details(window)
+                details = readouts.details(window)
             with rest:
                 sections.draw_rest(results, details, app.settings.statsig_secret_key is not None, zone)
     except resources.Unready as error:

@@ -1,165 +1,37 @@
-"""What stands on the Results page, section by section, from the verdict down to what testers say."""
+"""What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
 
 from zoneinfo import ZoneInfo
 
 import streamlit as st
-from altair import LayerChart
 
 from lib import resources
 from lib.markdown import blocks, safe
 from lib.readout import Metric, Readout
 from lib.results import Details, Results
 from lib.tally import Remark
-from lib.wording import WORDS, next_step, sentence
+from lib.wording import WORDS
 from pages import charts, words
+from pages.verdict import comparable, decisive
 
 SHOWN = 10
 """Remarks on the page at first, and more at every click."""
-CAUSES = (
-    "Does a group's model fail before its answer begins, so that its users leave?",
-    "Were groups renamed, or weights changed, while it ran? Then set `since` in its table.",
-    "Do bots, tests or health checks ask questions?",
-    "Do users lose their cookie, or share one browser? They may meet two groups.",
-)
-"""Where a broken split comes from, most often."""
-
-
-APPEARS = (
-    "which group is better, in a sentence, and what to do next",
-    "the difference of every metric that decides, inside an interval that holds however often you look",
-    "how it narrowed day by day, who met which group, and whether the split is right",
-    "how long answers take, what a better answer costs, and what dissatisfied testers say",
-)
-
-
-def draw_first(results: Results, sampled: bool) -> None:
-    """What decides. `sampled`: there is simulated data."""
-    verdict(results)
-    if sampled:
-        sample_notice(results.readout)
-    if comparable(results.readout):
-        differences(results.readout)
-        groups(results.readout)
-    else:
-        causes()
 
 
 def draw_rest(results: Results, details: Details, connected: bool, zone: ZoneInfo | None) -> None:
     """What it stands on. `connected`: there is a Statsig."""
     readout = results.readout
     if comparable(readout):
-        over_time(readout, details, zone)
-    users(results)
-    response_times(readout, details)
+        _draw_over_time(readout, details, zone)
+    _draw_users(results)
+    _draw_response_times(readout, details)
     if comparable(readout) and readout.verdict != "not_enough_data":
-        price(readout)
-    remarks(readout, details, zone)
-    every_metric(readout)
-    delivery(results, connected, zone)
+        _draw_price(readout)
+    _draw_remarks(readout, details, zone)
+    _draw_every_metric(readout)
+    _draw_delivery(results, connected, zone)
 
 
-def is_empty(readout: Readout) -> bool:
-    """Whether nobody has met the experiment."""
-    return not (any(readout.counts.values()) or readout.unknown or readout.forced or readout.crossover)
-
-
-def draw_empty(results: Results, offer: bool) -> None:
-    """What will appear here, and (`offer`) a way to see it at once."""
-    verdict(results)
-    st.markdown("As soon as people ask and rate, this page says\n" + "\n".join(f"- {one}" for one in APPEARS))
-    if not offer:
-        return
-    sample = resources.sample()
-    if st.button("Show it with sample data", icon=":material/science:", key="sample"):
-        sample.play()
-        st.rerun()
-    st.caption(
-        f"{sample.users} simulated visitors talk to the demo model for about a minute. What they leave is marked as "
-        "simulated, never sent anywhere, and removed with one click."
-    )
-    if sample.trouble:
-        st.warning(words.plain(sample.trouble), icon=":material/science:")
-
-
-def sample_notice(readout: Readout) -> None:
-    """That there is simulated data, and the way to be rid of it."""
-    told = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f":small[:gray[:material/science: {told}]]", width="content")
-        if st.button("Remove sample data", type="tertiary", icon=":material/delete:", key="remove_sample"):
-            with st.spinner("Removing"):
-                resources.remove_sample()
-            st.rerun()
-
-
-def comparable(readout: Readout) -> bool:
-    """Whether groups may be compared at all."""
-    return readout.verdict != "broken" and readout.changed_ms is None
-
-
-def decisive(readout: Readout) -> list[Metric]:
-    """The primary metric, then the guardrails."""
-    found = [metric for metric in readout.metrics.values() if metric.role == "guardrail"]
-    return [readout.main, *found]
-
-
-def verdict(results: Results) -> None:
-    """What there is to say, in a sentence, and what to do next."""
-    readout = results.readout
-    states = [words.badge(readout.verdict)]
-    states += [
-        words.badge("harmed", WORDS[metric.name].name)
-        for metric in decisive(readout)
-        if comparable(readout) and any(one.guardrail == "harmed" for one in metric.versus.values())
-    ]
-    if readout.simulated:
-        states.append(":violet-badge[:material/science: Simulated data]")
-    st.markdown(" ".join(states))
-    st.subheader(words.plain(sentence(readout)), anchor=False)
-    if step := words.lacking(readout) or next_step(readout, results.pace) or words.advice(readout):
-        st.markdown(f":material/arrow_forward: {words.plain(step)}")
-
-
-def causes() -> None:
-    """What to look at when groups cannot be compared."""
-    st.markdown("Ask yourself:\n" + "\n".join(f"- {cause}" for cause in CAUSES))
-
-
-def differences(readout: Readout) -> None:
-    """What decides: the primary metric and the guardrails, each treatment against control."""
-    whom = readout.treatments[0] if len(readout.treatments) == 1 else "Every group"
-    drawn = {metric.name: charts.differences(metric, readout) for metric in decisive(readout)}
-    with st.container(border=True, gap="small"):
-        st.markdown(f"**{words.plain(whom)} compared with {words.plain(readout.control)}**")
-        with st.container(gap="xsmall"):
-            if any(chart is not None for chart in drawn.values()):
-                with st.container(horizontal=True, horizontal_alignment="distribute"):
-                    st.caption(":material/arrow_back: worse", width="content")
-                    st.caption("better :material/arrow_forward:", width="content")
-            for metric in decisive(readout):
-                _difference(metric, readout, drawn[metric.name])
-        if any(chart is not None for chart in drawn.values()):
-            st.caption(
-                "A point is a difference, its bar the interval that holds however often you look. What lies within the "
-                "shaded band does not matter."
-            )
-
-
-def _difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:
-    role = "decides" if metric.role == "primary" else "must not get worse"
-    told = []
-    for group, one in metric.versus.items():
-        whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
-        said = words.compared(metric, group, readout.control)
-        told.append(f"{whose}{words.plain(said)} {words.badge(one.guardrail or one.verdict)}")
-    head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
-    st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
-    if chart is not None:
-        alt = f"{words.name(metric.name)}: difference to {readout.control} with its interval"
-        st.altair_chart(chart, key=f"difference_{metric.name}", alt=alt)
-
-
-def groups(readout: Readout) -> None:
+def draw_groups(readout: Readout) -> None:
     """Every group by itself."""
     order = charts.groups_of(readout)
     st.markdown("#### Groups side by side")
@@ -177,7 +49,7 @@ def groups(readout: Readout) -> None:
     st.caption(f"Answers that were rated: {'; '.join(rated)}. A group that is rated less is compared less.")
 
 
-def every_metric(readout: Readout) -> None:
+def _draw_every_metric(readout: Readout) -> None:
     """All numbers that were computed, intervals first."""
     with st.expander("All metrics", icon=":material/table:", key="every_metric"):
         rows = [_row(metric, readout) for metric in readout.metrics.values()]
@@ -209,7 +81,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
     return row
 
 
-def over_time(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
+def _draw_over_time(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
     """How the difference and its interval came to be what they are."""
     st.markdown("#### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
@@ -225,7 +97,7 @@ def over_time(readout: Readout, details: Details, zone: ZoneInfo | None) -> None
             st.altair_chart(chart, key=f"history_{group}", alt=alt)
 
 
-def users(results: Results) -> None:
+def _draw_users(results: Results) -> None:
     """Who met the experiment, and whether the split is what it was meant to be."""
     readout = results.readout
     st.markdown("#### Users per group")
@@ -265,7 +137,7 @@ def _split(readout: Readout) -> str:
     return checked + (f" Left out: {' and '.join(left)}." if left else " Nobody was left out.")
 
 
-def response_times(readout: Readout, details: Details) -> None:
+def _draw_response_times(readout: Readout, details: Details) -> None:
     """How long answers take: not only on average."""
     st.markdown("#### Response time")
     if not details.times:
@@ -290,7 +162,7 @@ def response_times(readout: Readout, details: Details) -> None:
         st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(told)}."))
 
 
-def price(readout: Readout) -> None:
+def _draw_price(readout: Readout) -> None:
     """What a better answer costs."""
     main, order = readout.main, charts.groups_of(readout)
     st.markdown(f"#### What {WORDS[main.name].name} costs")
@@ -318,7 +190,7 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
     }
 
 
-def remarks(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
+def _draw_remarks(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
     """Why testers were not satisfied."""
     st.markdown("#### What dissatisfied testers say")
     if not details.remarks:
@@ -331,7 +203,7 @@ def remarks(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
         )
     shown = st.session_state.setdefault("remarks_shown", SHOWN)
     for remark in details.remarks[:shown]:
-        _remark(remark, zone)
+        _draw_remark(remark, zone)
     if len(details.remarks) > shown:
         st.button("Show more", type="tertiary", icon=":material/expand_more:", on_click=_show_more)
 
@@ -340,7 +212,7 @@ def _show_more() -> None:
     st.session_state.remarks_shown += SHOWN
 
 
-def _remark(remark: Remark, zone: ZoneInfo | None) -> None:
+def _draw_remark(remark: Remark, zone: ZoneInfo | None) -> None:
     reason = words.REASON_WORDS.get(remark.reason or "", "No reason")
     said = f"{reason}: {remark.comment}" if remark.comment else reason
     head = f"{words.plain(said)} · {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}"
@@ -359,7 +231,7 @@ def _remark(remark: Remark, zone: ZoneInfo | None) -> None:
                          query_params={"c": remark.conversation_id})  # fmt: skip
 
 
-def delivery(results: Results, connected: bool, zone: ZoneInfo | None) -> None:
+def _draw_delivery(results: Results, connected: bool, zone: ZoneInfo | None) -> None:
     """How old this is, and whether Statsig has what the store has."""
     readout, sent = results.readout, results.readout.delivery
     if readout.simulated:

@@ -34,7 +34,7 @@ Test = {{ weight = 1, parameters = {{ model = "b" }} }}
 """
 CONSTANTS = {
     "pages/results.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
-    "lib/resources.py": ("RESULTS_S = 60.0", "RESULTS_S = 2.0"),
+    "lib/readouts.py": ("KEPT_S = 60.0", "KEPT_S = 2.0"),
     "lib/demo/sample.py": ("USERS, SEED, LIFT, DAYS = 160", "USERS, SEED, LIFT, DAYS = 8"),
 }
 """What a minute's wait, or half a minute's, hangs on; in the copy that is tested it is shorter."""

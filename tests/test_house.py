@@ -19,16 +19,17 @@ ROOMS = {
     "readout": ("readout", "wording"),
     "app": ("app", "conversation", "trial"),
     "server": ("server", "doors", "patience"),
-    "resources": ("resources", "entrance"),
-    "__main__": ("__main__", "check", "export", "report", "invite", "erase", "simulate", "soundness"),
+    "resources": ("resources", "entrance", "readouts"),
+    "__main__": ("__main__", "check", "report", "invite", "erase", "simulate", "soundness"),
 }
 TABLE = {
     "streamlit_app": "server",
-    "pages": "resources results events tally readout access budgets invitations ledger generation markdown",
+    "pages": "resources results events tally readout access budgets definitions invitations ledger generation "
+    "markdown export",
     "resources": "app results definitions demo events settings access invitations store logs",
     "results": "readout definitions store tally",
     "__main__": "app readout tally demo settings access invitations events definitions experiment completion store "
-    "logs",
+    "export logs",
     "server": "settings access invitations definitions demo resources metrics logs",
     "demo": "app events settings store",
     "app": "settings definitions events tally logs metrics access budgets completion experiment store delivery "
@@ -51,7 +52,7 @@ FOREIGN = {
     "statsig": "experiment delivery",
     "sqlalchemy": "store",
     "psycopg": "store",
-    "pyarrow": "__main__",
+    "pyarrow": "export",
     "streamlit": "streamlit_app pages resources",
     "altair": "pages",
     "pandas": "pages",

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 from streamlit.testing.v1 import AppTest
 
-from lib import resources
+from lib import readouts, resources
 from lib.access import Access
 from lib.events import now_ms
 from lib.invitations import Invitation
@@ -61,7 +61,7 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
 
     def start(demo_url: str | None = None, **settings: str) -> None:
         environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(definitions), **settings}
-        resources.forget_results()
+        readouts.forget()
         resources.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"), demo_url)
 
     yield start
@@ -227,7 +227,7 @@ def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
     page = show(Traffic({"Control": Group(200, rates=0.6), "Test": Group(200, rates=0.2)}))
     assert "Rating rate of each group" in charts(page)
     rated = next(part.value for part in page.caption if part.value.startswith("Answers that were rated"))
-    assert rated.replace("\\", "").startswith("Answers that were rated: Control 58.6 % (")
+    assert rated.replace("\\", "").startswith("Answers that were rated: Control 61.7 % (57.9 to 65.3); Test 20.9 %")
 
 
 def test_every_chart_and_table_has_a_text_that_stands_for_it(show: Open) -> None:
@@ -243,7 +243,7 @@ def test_an_unknown_experiment_is_named(begin: Begin, url: str) -> None:
 
 def test_a_record_that_cannot_be_read_is_told_in_a_sentence(show: Open, tmp_path: Path) -> None:
     show(traffic.undecided())
-    resources.forget_results()
+    readouts.forget()
     (tmp_path / "parley.db").rename(tmp_path / "elsewhere.db")
     resources.app().store._database.reader.dispose()
     page = visit()
@@ -349,7 +349,7 @@ def files(begin: Begin, url: str) -> dict[str, str]:
     change(url, update(message).where(message.c.comment.is_not(None)).values(comment="=HYPERLINK(1)"))
     begin()
     window = Window(EXPERIMENT)
-    results, details = resources.results(window), resources.details(window)
+    results, details = readouts.results(window), readouts.details(window)
     assert results and details
     return {label: file.content(results, details) for label, file in numbers.FILES.items()}
 

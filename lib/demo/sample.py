@@ -31,10 +31,8 @@ class _Enough(Exception):
 class Sample:
     """One process' visitors. `done` of `users` have been there; `trouble` says why it did not work, if it did not."""
 
-    users = USERS
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, users: int = USERS) -> None:
+        self._settings, self.users = settings, users
         self._thread: threading.Thread | None = None
         self._lock, self._closing = threading.Lock(), threading.Event()
         self.done, self.trouble = 0, ""
@@ -75,7 +73,7 @@ class Sample:
         began = now_ms()
         try:
             with serve(SPEED) as url, closing(App.open(self._settings, url)) as app:
-                play(app, USERS, SEED, LIFT, self._progress)
+                play(app, self.users, SEED, LIFT, self._progress)
                 spread(app.store, DAYS, began)
         except _Enough:
             pass

@@ -1,0 +1,89 @@
+"""The readouts that pages show, kept for a minute for all who look, and the sample data that may stand in for them.
+
+Belongs to `resources`: it knows the open app and Streamlit's cache. What is gathered is `results`.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from lib import resources
+from lib.app import App
+from lib.definitions import Definition
+from lib.events import now_ms
+from lib.results import Details, Results, Window, gather, gather_details
+from lib.store import StoreError
+
+T = TypeVar("T")
+
+KEPT_S = 60.0
+"""How old a readout is when it is gathered anew."""
+
+
+def experiments() -> list[str]:
+    """The names of the experiments that have a readout, the one that is running first."""
+    app = resources.app()
+    return list(dict.fromkeys([app.settings.experiment, *app.experiments.definitions]))
+
+
+def results(window: Window) -> Results | None:
+    """What the Results page says first, two minutes old at most; None where nobody knows the experiment.
+
+    Raises Unready where the store cannot be read.
+    """
+    return _kept(_results, window)
+
+
+def details(window: Window) -> Details | None:
+    """What stands below that. Raises Unready."""
+    return _kept(_details, window)
+
+
+def forget() -> None:
+    """Gather anew at the next look."""
+    _results.clear()
+    _details.clear()
+
+
+def has_sample() -> bool:
+    """Whether there is simulated data. Raises Unready."""
+    try:
+        return resources.sample().is_in(resources.app().store)
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+
+
+def remove_sample() -> None:
+    """Delete what simulated visitors left. Raises Unready."""
+    try:
+        resources.sample().remove(resources.app().store)
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+    finally:
+        forget()
+
+
+def _kept(what: Callable[..., T], window: Window) -> T | None:
+    app = resources.app()
+    definition = app.experiments.definition(window.experiment)
+    if definition is None:
+        return None
+    try:
+        return what(app, definition, app.store.owner, window)
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+
+
+# Nobody who looks waits for a newer one: the one that is there is shown meanwhile.
+_keep = st.cache_resource(ttl=KEPT_S, max_entries=50, show_spinner=False, refresh_mode="background")
+
+
+@_keep
+def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
+    return gather(_app.store.read, _definition, window, now_ms())
+
+
+@_keep
+def _details(_app: App, _definition: Definition, owner: str, window: Window) -> Details:
+    return gather_details(_app.store.read, _definition, window, now_ms())
