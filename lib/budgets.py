@@ -27,8 +27,9 @@ DAY_MS = 86_400_000
 FOR_GOOD = 0
 """The day of an account that is not counted by days."""
 EVERYBODY = "everybody"
-WAIT_S = 0.1
-"""How long a question waits for the store's word. It takes a third of a millisecond while the store is well."""
+WAIT_S = 0.25
+"""How long a question waits for the store's word. It takes a third of a millisecond while the store is well, a tenth of
+a second on a busy machine; once the store is known to be away, nobody waits."""
 REMEMBERED = 10_000
 """Accounts whose last state this process remembers."""
 

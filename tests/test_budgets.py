@@ -209,7 +209,7 @@ def test_an_erased_visitors_counters_go_too(store: Store) -> None:
 # While the store is away
 
 
-def test_a_store_that_hangs_is_waited_for_a_tenth_of_a_second_and_told_later(store: Store) -> None:
+def test_a_store_that_hangs_is_waited_for_a_moment_and_told_later(store: Store) -> None:
     limits, go_on = Budgets(store, answers_per_visitor=2), threading.Event()
     reserve(limits)
     store.write(lambda _: go_on.wait(SOON))
