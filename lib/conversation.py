@@ -7,7 +7,7 @@ none of their insides; pages hold the `Conversation` values that it gives and ha
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import MutableSet
+from collections.abc import Mapping, MutableSet
 from dataclasses import replace
 
 from lib.budgets import Budgets, refusal
@@ -176,11 +176,27 @@ class Conversations:
         return self._models.expected_usd(_messages(conversation, prompt, parameters), parameters) or 0.0
 
     def tell_unpriced(self) -> None:
-        """Say in the log which models of the experiment have no price, so that no budget in US dollars can be kept."""
+        """Say in the log which models have no price."""
+        for model in self.unpriced():
+            self._tell_unpriced(model)
+
+    def unpriced(self) -> list[str]:
+        """The models of the experiment that have no price, with which no budget in US dollars can be kept."""
+        models = dict.fromkeys(parameters.model for parameters in self._served().values())
+        return [model for model in models if self._models.prices.of(model) is None]
+
+    def problems(self) -> dict[str, str]:
+        """By group: the names of its parameters that are not valid and so not sent."""
+        return {group: parameters.error for group, parameters in self._served().items() if group and parameters.error}
+
+    def _served(self) -> dict[str | None, Parameters]:
+        """What each group is served now, and (None) who does not take part."""
         definition = self._experiments.definition(self._experiment)
-        default = definition.default if definition else {}
-        for served in ({}, *(group.parameters for group in (definition.groups if definition else ()))):
-            self._tell_unpriced(check_parameters(served, default, self._model).model)
+        if definition is None:
+            return {None: check_parameters({}, {}, self._model)}
+        sets: dict[str | None, Mapping[str, object]] = {None: {}}
+        sets |= {group.name: group.parameters for group in definition.groups}
+        return {name: check_parameters(served, definition.default, self._model) for name, served in sets.items()}
 
     def _tell_unpriced(self, model: str) -> None:
         if model not in self._unpriced and self._models.prices.of(model) is None:

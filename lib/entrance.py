@@ -80,20 +80,50 @@ def just_closed() -> bool:
         return False
 
 
+def groups() -> list[str]:
+    """The groups of the experiment."""
+    app = resources.app()
+    definition = app.experiments.definition(app.settings.experiment)
+    return [group.name for group in definition.groups] if definition else []
+
+
+def choose(group: str | None) -> None:
+    """An operator puts this session's new conversations into a group, or (None) leaves them to the experiment again."""
+    st.session_state.chosen_group = group
+    st.query_params.pop("group", None)
+
+
+def chosen() -> str | None:
+    """The group that an operator chose for this session, here or by `?group=NAME`; nobody else's word counts."""
+    if not resources.operator():
+        return None
+    named = st.query_params.get("group")
+    if named and named != st.session_state.get("chosen_group") and named in groups():
+        st.session_state.chosen_group = named
+    found: str | None = st.session_state.get("chosen_group")
+    return found
+
+
+def unknown_group() -> str | None:
+    """The name in an operator's address that is no group's."""
+    named = st.query_params.get("group") if resources.operator() else None
+    return named if named and named not in groups() else None
+
+
 def forced() -> Assignment | None:
-    """The assignment that this session's invitation forces on its conversations; None where it forces none."""
+    """The assignment that an operator or this session's invitation forces on its conversations; None: nobody does."""
     app, visitor = resources.app(), resources.visitor()
     if "forced_group" not in st.session_state:
         invitation_id = visitor.custom.get("invitation")
         invitation = app.store.invitation(invitation_id) if invitation_id else None
         st.session_state.forced_group = invitation.group if invitation else None
-    group, experiment = st.session_state.forced_group, app.settings.experiment
+    group, experiment = chosen() or st.session_state.forced_group, app.settings.experiment
     if group is None:
         return None
     try:
         return app.experiments.force(visitor, experiment, group)
     except ValueError as error:  # the group is gone: whatever comes instead is not to be counted either
-        log.warning("an invitation forces a group that is not there: %s", error)
+        log.warning("a group is forced that is not there: %s", error)
         return replace(app.experiments.assign(visitor, experiment), forced=True)
 
 

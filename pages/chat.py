@@ -6,6 +6,7 @@ import streamlit as st
 from lib import resources
 from lib.access import check_prompt, clean_text
 from lib.generation import Answer
+from pages.as_operator import draw_forced
 from pages.browser import keep_browser, tell_browser
 from pages.sidebar import draw_sidebar
 from pages.state import SHOWN, on_page
@@ -100,6 +101,8 @@ draw_sidebar()
 unseen = st.container()
 with unseen:
     keep_browser()
+if resources.operator():
+    draw_forced(page)
 
 with st.bottom:
     if page.refused:

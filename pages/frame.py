@@ -20,6 +20,8 @@ if entrance.offers_sign_in():
 operator = resources.operator()
 if operator:  # for everyone else these do not exist
     pages.append(st.Page("results.py", title="Results", icon=":material/monitoring:"))
+    pages.append(st.Page("experiment.py", title="Experiment", icon=":material/science:"))
+    pages.append(st.Page("events.py", title="Events", icon=":material/receipt_long:"))
 page = st.navigation(pages, position="top" if operator else "hidden")
 st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
 page.run()

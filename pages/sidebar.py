@@ -10,6 +10,7 @@ import streamlit as st
 from lib import resources
 from lib.access import clean_text
 from lib.events import Conversation
+from pages.as_operator import draw_view
 from pages.state import OnPage, on_page
 
 LISTED = 30
@@ -39,6 +40,7 @@ def draw_sidebar() -> None:
         if len(listed) > len(shown):
             st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
         _draw_privacy(page)
+        draw_view()
         if resources.signed_in():
             st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
 

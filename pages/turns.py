@@ -124,7 +124,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
         if turn.answer:
             _draw_thumbs(turn)
             _draw_button("Copy", "content_copy", turn, _copy, turn)
-        if resources.operator():
+        if resources.sees_details():
             _draw_details(turn)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
             _draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
