@@ -6,8 +6,7 @@ that cannot be used is tried again until it can.
 
 import logging
 import threading
-from collections.abc import Callable, Collection
-from typing import TypeVar
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -17,22 +16,16 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lib.access import LOCAL_HEADER, Access
 from lib.app import App
-from lib.definitions import Definition
 from lib.demo.sample import Sample
-from lib.events import Visitor, new_id, now_ms
+from lib.events import Visitor, new_id
 from lib.invitations import Invitation, Refusal, address
-from lib.results import Details, Results, Window, gather, gather_details
 from lib.settings import Settings
 from lib.store import StoreError
 
 log = logging.getLogger("parley")
 
-T = TypeVar("T")
-
 WAIT_S = 10.0
 """How long a page waits for a start that is under way."""
-RESULTS_S = 60.0
-"""How old a readout is when it is gathered anew."""
 RETRY_S = 2.0
 """Between two attempts to open a store that cannot be used."""
 AS_TESTER = "as_tester"
@@ -111,56 +104,6 @@ def app(wait: float = WAIT_S) -> App:
     return opening.app
 
 
-def experiments() -> list[str]:
-    """The names of the experiments that have a readout, the one that is running first."""
-    found = app()
-    return list(dict.fromkeys([found.settings.experiment, *found.experiments.definitions]))
-
-
-def results(window: Window) -> Results | None:
-    """What the Results page says first, some minutes old at most; None where nobody knows the experiment.
-
-    Raises Unready where the store cannot be read.
-    """
-    return _kept(_results, window)
-
-
-def details(window: Window) -> Details | None:
-    """What stands below that. Raises Unready."""
-    return _kept(_details, window)
-
-
-def forget_results() -> None:
-    """Gather anew at the next look."""
-    _results.clear()
-    _details.clear()
-
-
-def _kept(what: Callable[..., T], window: Window) -> T | None:
-    found = app()
-    definition = found.experiments.definition(window.experiment)
-    if definition is None:
-        return None
-    try:
-        return what(found, definition, found.store.owner, window)
-    except StoreError as error:
-        raise Unready(str(error)) from error
-
-
-# Nobody who looks waits for a newer one: the one that is there is shown meanwhile.
-_keep = st.cache_resource(ttl=RESULTS_S, max_entries=50, show_spinner=False, refresh_mode="background")
-
-
-@_keep
-def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
-    return gather(_app.store.read, _definition, window, now_ms())
-
-
-@_keep
-def _details(_app: App, _definition: Definition, owner: str, window: Window) -> Details:
-    return gather_details(_app.store.read, _definition, window, now_ms())
-
-
 def invitations() -> list[Invitation]:
     """All invitations, the newest first. Raises Unready."""
     try:
@@ -174,24 +117,6 @@ def sample() -> Sample:
     if _opening is None:
         raise Unready("nothing was started")
     return _opening.sample
-
-
-def has_sample() -> bool:
-    """Whether there is simulated data. Raises Unready."""
-    try:
-        return sample().is_in(app().store)
-    except StoreError as error:
-        raise Unready(str(error)) from error
-
-
-def remove_sample() -> None:
-    """Delete what simulated visitors left. Raises Unready."""
-    try:
-        sample().remove(app().store)
-    except StoreError as error:
-        raise Unready(str(error)) from error
-    finally:
-        forget_results()
 
 
 def trouble() -> str | None:

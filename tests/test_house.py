@@ -19,7 +19,7 @@ ROOMS = {
     "readout": ("readout", "wording"),
     "app": ("app", "conversation", "trial"),
     "server": ("server", "doors", "patience"),
-    "resources": ("resources", "entrance"),
+    "resources": ("resources", "entrance", "readouts"),
     "__main__": ("__main__", "check", "report", "invite", "erase", "simulate", "soundness"),
 }
 TABLE = {
