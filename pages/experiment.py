@@ -27,7 +27,8 @@ def draw_forcing() -> None:
             "Your group in this session", groups, groups.index(chosen) if chosen in groups else None, key="force",
             placeholder="By the experiment", on_change=lambda: entrance.choose(st.session_state.force), width=280,
         )  # fmt: skip
-        st.page_link("chat.py", label="Open the chat", icon=":material/forum:")
+        if entrance.barrier() is None:  # else another page stands in its place
+            st.page_link("chat.py", label="Open the chat", icon=":material/forum:")
     mark = f":orange-badge[:material/science: Forced: {plain(chosen)}] New conversations" if chosen else "Conversations"
     st.caption(f"{mark} with a forced group are left out of the readout.")
 
