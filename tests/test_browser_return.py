@@ -362,7 +362,7 @@ def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
         expect(chat.answer).to_contain_text("Half an answer")
         began = time.monotonic()
         again.stop()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 8
         assert "did not end" not in again.log()
         restarted = running.start(again.folder, {"OPENAI_BASE_URL": model.base_url}, port=port)
         try:

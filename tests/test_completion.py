@@ -211,7 +211,7 @@ class TestOddButWhole:
         for last in ((HANG,), (DONE, HANG)):
             completion = ended(server, stream("Hi", finish(), *last), timeouts=QUICK)
             assert completion.finish_reason == "stop"
-            assert completion.response_time < 0.3
+            assert completion.response_time < 2
             assert server.requests[-1].gone.wait(1)
 
     def test_odd_chunks_are_read_over(self, server: Server) -> None:
@@ -438,7 +438,7 @@ class TestRepeats:
         completion = ended(server, status(429, headers={"retry-after": "11"}))
         assert (completion.finish_reason, completion.error) == ("error", "RateLimitError")
         assert completion.message == "The model is busy. Please try again in 11 seconds."
-        assert len(server.requests) == 1 and completion.response_time < 0.5
+        assert len(server.requests) == 1 and completion.response_time < 5
 
     @pytest.mark.parametrize(
         "error",
@@ -623,7 +623,7 @@ class TestStopping:
             if how == "cancel":
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
             assert await asyncio.to_thread(server.requests[0].gone.wait, 1)
             await models.aclose()
             return answering.completion

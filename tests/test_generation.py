@@ -192,7 +192,7 @@ def test_stop_keeps_what_has_arrived_and_closes_the_stream(answers: Generations,
     began = time.monotonic()
     answer.stop()
     assert ended(answer).finish_reason == "stopped"
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
     assert ended(answer).text == "Half"
     assert words.closed.wait(1)
     answer.stop()  # a second click changes nothing
@@ -330,7 +330,7 @@ def test_closing_keeps_what_has_arrived_and_blames_nobody(notes: Notes) -> None:
     answers.start(waiting, "v", lambda: Words(FOR_EVER))
     began = time.monotonic()
     answers.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5
     by_text = {completion.text: completion for _, completion in notes.ends}
     assert by_text["Whole"].finish_reason == "stop"
     assert (by_text["Half"].finish_reason, by_text["Half"].error) == ("interrupted", "Shutdown")

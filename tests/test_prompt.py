@@ -1,7 +1,5 @@
 """What of a conversation is sent."""
 
-import time
-
 from lib.prompt import estimate, estimate_messages, trim
 
 
@@ -48,10 +46,3 @@ def test_other_alphabets_count_for_more() -> None:
     assert estimate("word " * 100) == 125
     assert estimate("слово ") == 3
     assert estimate("\ud800") == 1
-
-
-def test_a_long_history_is_trimmed_without_being_read() -> None:
-    history = turns(200_000, size=20)
-    began = time.perf_counter()
-    assert len(trim(history, None, 100)) > 1
-    assert time.perf_counter() - began < 0.1

@@ -176,7 +176,7 @@ def test_handing_over_never_waits_for_a_locked_store(on_file: tuple[Database, Wr
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
         receipts = [writer.submit(note(f"{n:03}")) for n in range(300)]
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 5
         until(lambda: writer.error)
         assert "locked" in str(writer.error) and not receipts[0].done
         other.execute("COMMIT")
@@ -289,7 +289,7 @@ def test_handing_over_never_waits_for_a_postgresql_that_hangs(postgres: Postgres
         began = time.monotonic()
         receipt = writer.submit(note("meanwhile"))
         assert not receipt.wait(0.25)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         until(lambda: writer.error)
         assert "has not answered" in str(writer.error)
     finally:
