@@ -181,6 +181,21 @@ def test_a_treatment_of_nothing_has_a_relative_error_still() -> None:
     assert (found.rel, found.rel_se) == (-1.0, pytest.approx(0.1))
 
 
+def test_one_busy_user_leaves_half_a_degree_of_freedom_to_a_comparison() -> None:
+    """Kish's size is 1, as if only one user were there: his weight in Welch's formula has a floor."""
+    lonely, many = Estimate(1.0, 1.0, 1.0, kish=1.0), Estimate(1.0, 1.0, 1.0, kish=101.0)
+    assert analysis.welch(lonely, lonely) == pytest.approx(4 / (1 / 0.5 + 1 / 0.5))
+    assert analysis.welch(lonely, many) == pytest.approx(4 / (1 / 0.5 + 1 / 100))
+
+
+def test_one_busy_user_leaves_one_degree_of_freedom_to_a_groups_own_bar() -> None:
+    x, y = np.array([500.0, 3.0, 1.0]), np.array([1000.0, 1.0, 1.0])
+    found = estimate(sums_of(x, y), rate=False)
+    assert found.kish == pytest.approx(1.004, abs=0.001)
+    assert found.value is not None and found.se is not None and found.ci_high is not None
+    assert (found.ci_high - found.value) / found.se == pytest.approx(analysis.student(analysis.Z95, 1.0))
+
+
 # What cannot be computed
 
 

@@ -134,6 +134,12 @@ def test_a_rating_that_was_taken_back_is_none() -> None:
     assert counted([*events, rated("r2", "a", "u", 4, "rating_withdrawn")]).sums["rating_rate"]["b"][1:3] == (0, 1)
 
 
+def test_a_rating_of_the_moment_at_which_the_time_ends_is_not_given_yet() -> None:
+    events = [exposed("x", "u", "b"), answered("a", "u", 1), answered("c", "u", 2)]
+    events += [rated("r1", "a", "u", 4), rated("r2", "c", "u", 5)]
+    assert counted(events, replace(SCOPE, until_ms=ORIGIN_MS + 5)).sums["rating_rate"]["b"][1:3] == (1, 2)
+
+
 def test_an_answer_that_met_a_budget_is_none_and_one_that_broke_is_an_error() -> None:
     reasons = ["limited", "error", "interrupted", "stopped", "refusal"]
     events = [answered(reason, "u", 1, reason, cost_usd=1.0, completion_tokens=3) for reason in reasons]
