@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    false,
     func,
     literal,
     select,
@@ -69,7 +70,7 @@ def tally(read: Read, scope: Scope, rank: Rank, span: Span) -> Tally:
         sizes = ask(population.sizes)
         middles = {(grp, name): rank(p, n) for grp, n in sizes.items() for name, p in QUANTILES.items()}
         values = ask(population.at, {(grp, place) for (grp, _), place in middles.items()}, sizes)
-        rows = _in_halves(read, scope, {key: values[key[0], place] for key, place in middles.items()})
+        rows = _by_group(read, scope, {key: values[key[0], place] for key, place in middles.items()})
         sums = _by_metric(rows)
         if _same(sizes, rows, sums):
             break
@@ -84,15 +85,13 @@ def tally(read: Read, scope: Scope, rank: Rank, span: Span) -> Tally:
     )
 
 
-def per_unit(
-    scope: Scope, limits: Mapping[tuple[str, str], float], low: str | None = None, high: str | None = None
-) -> Select[Any]:
-    """One row for each unit that counts, of [low, high): its group, and what it adds to each metric.
+def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]:
+    """One row for each unit of a group that counts: what it adds to each metric.
 
-    `limits` are quantiles by group and name: how many of the unit's answers took at most so long.
+    `limits` are the group's quantiles by name: how many of the unit's answers took at most so long.
     """
     x, a = exposure.alias("x"), answer.alias("a")
-    fine, stray = a.c.failed == 0, and_(a.c.response_time.is_not(None), a.c.grp.is_distinct_from(x.c.grp))
+    fine, stray = a.c.failed == 0, and_(a.c.response_time.is_not(None), a.c.grp.is_distinct_from(grp))
     liked = a.c.liked if scope.until_ms is None else case((a.c.rated_ms < scope.until_ms, a.c.liked))
     tokens, cost = case((fine, a.c.completion_tokens)), case((fine, a.c.cost_usd))
     columns = {
@@ -105,15 +104,12 @@ def per_unit(
         "one": cast(literal(1), Float), "stray": _number(case((stray, 1))),
     }  # fmt: skip
     for name in QUANTILES:
-        own = {grp: value for (grp, other), value in limits.items() if other == name}
-        limit = case(own, value=x.c.grp) if own else literal(None, Float)
-        columns[name] = _number(case((a.c.response_time <= limit, 1)))
-    part = [x.c.user_id >= low] if low is not None else []
-    part += [x.c.user_id < high] if high is not None else []
+        below = a.c.response_time <= limits[name] if name in limits else false()
+        columns[name] = _number(case((below, 1)))
     return (
-        select(x.c.user_id, func.min(x.c.grp).label("grp"), *(one.label(name) for name, one in columns.items()))
+        select(x.c.user_id, *(one.label(name) for name, one in columns.items()))
         .select_from(x.outerjoin(a, answers_of(x, a, scope)))
-        .where(first(x, scope), *part)
+        .where(x.c.grp == grp, first(x, scope))
         .group_by(x.c.user_id)
     )
 
@@ -126,37 +122,26 @@ def _number(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(func.count(column), Float)
 
 
-def _in_halves(read: Read, scope: Scope, limits: Mapping[tuple[str, str], float]) -> _Rows:
-    """The sums by group, of the two halves of the units at the same time: a statement keeps one core busy."""
+def _by_group(read: Read, scope: Scope, limits: Mapping[tuple[str, str], float]) -> _Rows:
+    """The sums of each group, of two groups at the same time: a statement keeps one core busy."""
 
-    def ask(low: str | None, high: str | None) -> _Rows:
+    def ask(grp: str) -> list[float] | None:
+        own = {name: limit for (other, name), limit in limits.items() if other == grp}
         with read() as connection:
-            return _sum(connection, per_unit(scope, limits, low, high))
+            return _sum(connection, per_unit(scope, grp, own))
 
     with read() as connection:
-        middle = _middle(connection, scope)
-    if middle is None:
-        return {}
+        groups = sorted(connection.scalars(select(exposure.c.grp).where(exposures(exposure, scope)).distinct()))
     with ThreadPoolExecutor(2) as threads:
-        parts = list(threads.map(ask, (None, middle), (middle, None)))
-    groups = {grp for part in parts for grp in part}
-    return {grp: [sum(ns) for ns in zip(*(part[grp] for part in parts if grp in part), strict=True)] for grp in groups}
+        return {grp: row for grp, row in zip(groups, threads.map(ask, groups), strict=True) if row}
 
 
-def _middle(connection: Connection, scope: Scope) -> str | None:
-    """The unit in the middle of the exposures; None where there are none."""
-    mine = exposures(exposure, scope)
-    total = connection.scalar(select(func.count()).select_from(exposure).where(mine)) or 0
-    units = select(exposure.c.user_id).where(mine).order_by(exposure.c.user_id)
-    return connection.scalar(units.limit(1).offset(total // 2))
-
-
-def _sum(connection: Connection, units: Select[Any]) -> _Rows:
-    """The units of each group, added up."""
+def _sum(connection: Connection, units: Select[Any]) -> list[float] | None:
+    """All units added up; None where there are none."""
     unit = units.subquery().c
     columns = [one for x, y in _SUMMED.values() for one in _six(unit[x], unit[y])]
-    grouped = select(unit.grp, func.count(), func.sum(unit.stray), *columns).group_by(unit.grp)
-    return {row[0]: [float(number) for number in row[1:]] for row in connection.execute(grouped)}
+    row = connection.execute(select(func.count(), func.sum(unit.stray), *columns)).one()
+    return [float(number) for number in row] if row[0] else None
 
 
 def _six(x: ColumnElement[Any], y: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -166,7 +151,7 @@ def _six(x: ColumnElement[Any], y: ColumnElement[Any]) -> list[ColumnElement[Any
 def _by_metric(rows: _Rows) -> dict[str, dict[str, UnitSums]]:
     """By metric (or quantile, whose units are those with an answer) and group."""
     sums: dict[str, dict[str, UnitSums]] = {name: {} for name in _SUMMED}
-    for grp, (units, _, *numbers) in sorted(rows.items()):
+    for grp, (units, _, *numbers) in rows.items():
         for place, name in enumerate(_SUMMED):
             sx, sy, sxx, syy, sxy, active = numbers[6 * place : 6 * place + 6]
             n = active if name in QUANTILES else units
