@@ -29,6 +29,7 @@ SUGGESTIONS = (
     "Write a haiku in Python",
 )
 
+st.set_page_config(layout="centered")  # operators may come from a wide page
 app, page = resources.app(), on_page()
 
 

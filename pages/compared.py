@@ -32,7 +32,8 @@ def draw_source(zone: ZoneInfo | None) -> None:
     icon, told = SOURCES[source.name if connected else "local"]
     told = told.format(since=moment(source.since_ms, zone))
     if source.error and connected:
-        st.warning(f"{told} Its last answer: {plain(source.error)}. {PATIENT}", icon=f":material/{icon}:")
+        cause = source.error.partition(" for url")[0]  # an address that nobody reads, with the key cut out of it
+        st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
     else:
         st.markdown(f":gray[:material/{icon}: {told}]")
 

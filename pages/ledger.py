@@ -117,7 +117,7 @@ def _details(line: Line) -> str:
     if line.event.name != CHAT_COMPLETION:
         return f"turn {said['turn']}" if "turn" in said else ""
     told = [str(said[name]) for name in ("limit", "error") if name in said]
-    told += [f"{said['response_time']:.1f} s"] if "response_time" in said else []
+    told += [f"{said['response_time']:.2f} s"] if "response_time" in said else []
     return ", ".join([*told, str(said.get("model", ""))])
 
 

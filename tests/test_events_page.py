@@ -83,7 +83,7 @@ def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> Non
     assert [row["Event"] for row in rows] == ["satisfaction", "chat_completion", "exposure"]
     assert [row["Delivery"].split()[0].rstrip(":") for row in rows] == ["Waiting", "Waiting", "At"]
     assert {row["Group"] for row in rows} == {"Test"} and {row["Unit"] for row in rows} == {"unit-0"}
-    assert rows[1]["Details"] == "2.0 s, gpt-4"
+    assert rows[1]["Details"] == "2.00 s, gpt-4"
 
 
 def test_failed_answers_are_found_with_their_error(begin: Open) -> None:

@@ -1,0 +1,317 @@
+"""The Experiment and Events pages in Chromium: what they look like, what can be done there, and who finds them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+from tests import openai_server as openai
+from tests import running, statsig_server
+from tests.browser import picture
+from tests.chat import DESK, IDLE, PHONE, Chat, wait_for
+from tests.statsig_server import Statsig
+from tests.tester import Tester
+
+pytestmark = pytest.mark.browser
+
+SOON_MS = 60_000
+"""The first visit of a process loads pandas and Altair."""
+LIMIT = 3
+EXPERIMENTS = """
+[statsig_openai_integration]
+allocation = 90
+default = { model = "gpt-4" }
+[statsig_openai_integration.groups]
+Control = { weight = 50, parameters = { model = "gpt-3.5-turbo", temperature = 0.7 } }
+Test = { weight = 30, parameters = { model = "gpt-4", temperature = 0.7, system_prompt = "PROMPT" } }
+Short = { weight = 20, parameters = { model = "gpt-4", max_tokens = 60, temperature = 3 } }
+""".replace("PROMPT", "Answer in at most three sentences, without lists, and say what you do not know. " * 3)
+ANSWER = openai.stream(
+    "Set `OPENAI_BASE_URL` to its address, ", "then start Parley again.", openai.finish(), openai.usage(900, 400),
+    openai.DONE,
+)  # fmt: skip
+WIDER = """() => [...document.querySelectorAll('*')]
+  .filter(one => one.checkVisibility() && !one.closest('[data-testid="stTable"], [data-testid="stDataFrame"]'))
+  .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+  .map(one => one.dataset.testid ?? one.tagName)"""
+DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
+  .every(one => one.querySelector('svg.marks, canvas.marks'))
+  && !document.querySelector('[data-testid="stSkeleton"]')"""
+
+
+@pytest.fixture(scope="module")
+def statsig() -> Iterator[Statsig]:
+    with statsig_server.serve() as server:
+        server.specs_fault = 500
+        yield server
+
+
+@pytest.fixture(scope="module")
+def operated(
+    tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig
+) -> Iterator[running.Running]:
+    """The app after a morning: answers, votes, failures, a limit that was met, events that Statsig does not take."""
+    folder = tmp_path_factory.mktemp("app")
+    running.lay_out(folder)
+    (folder / ".streamlit" / "experiments.toml").write_text(EXPERIMENTS)
+    app = running.start(
+        folder,
+        {"OPENAI_BASE_URL": model.base_url, "PARLEY_BUDGET_USD_PER_DAY": "5", "STATSIG_SECRET_KEY": "secret-key",
+         "PARLEY_BUDGET_ANSWERS_PER_VISITOR": str(LIMIT), "STATSIG_API_URL": statsig.url},
+    )  # fmt: skip
+    model.script(otherwise=ANSWER)
+    for number in range(9):
+        if number == 6:
+            wait_for(lambda: running.metrics(app.url)["parley_outbox_pending"] == 0, 30)
+            statsig.events_fault = 500
+        with Tester(app.url) as tester:
+            if number == 4:
+                model.script(openai.status(401))
+            tester.ask("How do I connect a model of my own?")
+            if tester.thumbs:
+                tester.rate(number % 3 > 0)
+                tester.idle()
+            for _ in range(LIMIT if number == 0 else 0):
+                tester.ask("And then?")
+    yield app
+    app.stop()
+    assert not app.outbound()
+    assert "Traceback" not in app.log()
+
+
+@contextmanager
+def look(
+    browser: Browser, app: running.Running, path: str, size: tuple[int, int] = DESK, dark: bool = False
+) -> Iterator[Page]:
+    """A page of the app, drawn; nothing in it may fail."""
+    faults: list[str] = []
+
+    def read(message: ConsoleMessage) -> None:  # at an address below the root Streamlit looks for its server twice
+        if message.type == "error" and not re.search(r"/\w+/_stcore/", message.location["url"]):
+            faults.append(message.text)
+
+    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
+    with browser.new_context(**options, timezone_id="Europe/Berlin") as context:
+        page = context.new_page()
+        page.on("console", read)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(app.url + path)
+        settle(page)
+        yield page
+    assert not faults, faults
+
+
+def settle(page: Page) -> None:
+    """Until all of the page is there."""
+    expect(page.get_by_test_id("stMain")).to_be_visible(timeout=SOON_MS)
+    page.wait_for_function(IDLE, timeout=SOON_MS)
+    page.wait_for_function(DRAWN, timeout=SOON_MS)
+
+
+def whole(page: Page, name: str, size: tuple[int, int]) -> None:
+    """A picture of the first screen, and one of all of it."""
+    page.screenshot(path=picture(name))
+    height = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
+    page.set_viewport_size({"width": size[0], "height": min(height, 8_000)})
+    settle(page)
+    page.screenshot(path=picture(f"{name}-whole"))
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
+def pick(page: Page, row: int) -> None:
+    """Tick a line of the table; lines count from 0."""
+    box = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 15, box["y"] + 35 * (row + 1) + 17)
+
+
+EVERY_SCREEN = pytest.mark.parametrize(
+    ("size", "dark"), [(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)],
+    ids=["desk-light", "desk-dark", "phone-light", "phone-dark"],
+)  # fmt: skip
+
+
+def name_of(what: str, size: tuple[int, int], dark: bool) -> str:
+    return f"{what}-{size[0]}-{'dark' if dark else 'light'}"
+
+
+# What they look like
+
+
+@EVERY_SCREEN
+def test_the_experiment_page_is_drawn_within_the_screen(
+    size: tuple[int, int], dark: bool, browser: Browser, operated: running.Running
+) -> None:
+    with look(browser, operated, "/experiment", size, dark) as page:
+        expect(page.get_by_role("heading", name="statsig_openai_integration")).to_be_in_viewport()
+        expect(page.get_by_text("1 of 9 visitors have had all of theirs.")).to_be_visible()
+        assert page.evaluate(WIDER) == []
+        whole(page, name_of("experiment", size, dark), size)
+
+
+@EVERY_SCREEN
+def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
+    size: tuple[int, int], dark: bool, browser: Browser, operated: running.Running
+) -> None:
+    with look(browser, operated, "/events", size, dark) as page:
+        expect(page.get_by_text("They go out when it is back.")).to_be_visible()
+        pick(page, 1)
+        expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
+        settle(page)
+        assert page.evaluate(WIDER) == []
+        whole(page, name_of("events", size, dark), size)
+
+
+@EVERY_SCREEN
+def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
+    size: tuple[int, int], dark: bool, browser: Browser, app: running.Running
+) -> None:
+    with look(browser, app, "/events", size, dark) as page:
+        expect(page.get_by_text("Nothing has happened yet.")).to_be_visible()
+        assert page.evaluate(WIDER) == []
+        page.screenshot(path=picture(name_of("events-empty", size, dark)))
+        page.goto(app.url + "/experiment")
+        settle(page)
+        expect(page.get_by_text("Nobody yet")).to_be_visible()
+        assert page.evaluate(WIDER) == []
+        page.screenshot(path=picture(name_of("experiment-empty", size, dark)))
+
+
+# What can be done there
+
+
+def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
+    browser: Browser, operated: running.Running
+) -> None:
+    with look(browser, operated, "/events") as page:
+        pick(page, 0)
+        expect(page.get_by_text("wait for Statsig: HTTP 500")).to_be_visible()
+        page.get_by_text("This event:").click()
+        expect(page.get_by_text('"metadata"')).to_be_visible()
+
+
+def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, operated: running.Running) -> None:
+    with look(browser, operated, "/events") as page:
+        page.get_by_role("combobox", name="Event").click()
+        page.get_by_role("option", name="failed answers").click()
+        settle(page)
+        expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
+        assert "name=failed" in page.url
+        page.reload()
+        settle(page)
+        expect(page.get_by_role("combobox", name="Event")).to_have_value("failed answers")
+
+
+def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: running.Running) -> None:
+    with look(browser, operated, "/events") as page:
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="CSV", exact=True).click()
+        text = Path(waiting.value.path()).read_text()
+        assert text.startswith("event_id,name,time,user_id,value,") and text.count("\n") > 20
+
+
+def test_one_prompt_is_answered_by_every_group_side_by_side(
+    browser: Browser, operated: running.Running, model: openai.Server
+) -> None:
+    model.script(otherwise=ANSWER)
+    with look(browser, operated, "/experiment") as page:
+        page.get_by_role("textbox", name="Prompt").fill("How do I connect a model of my own?")
+        page.get_by_role("button", name="Ask every group").click()
+        expect(page.get_by_text("then start Parley again.")).to_have_count(3, timeout=SOON_MS)
+        expect(page.get_by_text("not sent: temperature")).to_be_visible()
+        expect(page.get_by_role("button", name="Stop all")).to_have_count(0)
+        page.get_by_role("heading", name="Try a prompt").scroll_into_view_if_needed()
+        page.screenshot(path=picture("experiment-trial"))
+
+
+def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: running.Running) -> None:
+    with look(browser, operated, "/experiment") as page:
+        page.get_by_role("button", name="New invitation").click()
+        page.get_by_role("textbox", name="Name").fill("Design team")
+        page.get_by_role("button", name="Make the link").click()
+        expect(page.get_by_text(re.compile(r"/invite/[0-9a-f]{12}\."))).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
+        page.get_by_text("Design team").scroll_into_view_if_needed()
+        page.screenshot(path=picture("experiment-invitation"))
+
+
+def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
+    browser: Browser, operated: running.Running, model: openai.Server
+) -> None:
+    model.script(otherwise=ANSWER)
+    with look(browser, operated, "/experiment") as page:
+        page.get_by_role("combobox", name="Your group in this session").press_sequentially("Short")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Forced: Short")).to_be_visible()
+        page.get_by_role("link", name="Open the chat").click()
+        chat = Chat(page, operated)
+        expect(page.get_by_text("Forced: Short")).to_be_visible()
+        chat.send("How do I connect a model of my own?")
+        expect(chat.feedback).to_have_count(1)
+        page.screenshot(path=picture("chat-forced"))
+        page.reload()
+        expect(page.get_by_text("Forced: Short")).to_be_visible()
+        page.get_by_role("button", name="Use my own group").click()
+        expect(page.get_by_text("New conversations get it")).to_have_count(0)
+        assert "group=" not in page.url
+
+
+def test_an_operator_sees_what_testers_see_at_a_click(
+    browser: Browser, operated: running.Running, model: openai.Server
+) -> None:
+    model.script(otherwise=ANSWER)
+    with look(browser, operated, "/") as page:
+        chat = Chat(page, operated)
+        chat.send("How do I connect a model of my own?")
+        expect(chat.feedback).to_have_count(1)
+        expect(chat.button("Details")).to_be_visible()
+        page.get_by_text("See what testers see").click()
+        expect(chat.button("Details")).to_have_count(0)
+        expect(chat.feedback).to_have_count(1)
+
+
+# A limit, as testers meet it
+
+
+def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
+    browser: Browser, operated: running.Running, model: openai.Server
+) -> None:
+    model.script(otherwise=ANSWER)
+    with look(browser, operated, "/") as page:
+        chat = Chat(page, operated)
+        for number in range(LIMIT):
+            chat.send(f"Question {number}")
+            expect(chat.feedback).to_have_count(number + 1)
+            chat.idle()
+        chat.send("One too many?")
+        zone = ZoneInfo("Europe/Berlin")
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0) + timedelta(days=1)
+        day = "today" if midnight.astimezone(zone).date() == datetime.now(zone).date() else "tomorrow"
+        told = f"You have had all your answers for today. You can ask again {day} at {midnight.astimezone(zone):%H:%M}."
+        expect(chat.answer).to_contain_text(told)
+        expect(chat.button("Try again")).to_be_visible()
+        page.screenshot(path=picture("chat-limited"))
+
+
+# Who finds them
+
+
+def test_a_stranger_has_no_way_to_these_pages(browser: Browser, tmp_path: Path) -> None:
+    app = running.start(tmp_path / "app", {"PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"})
+    try:
+        for path in ("/", "/experiment", "/events", "/?group=Test"):
+            with browser.new_page() as page:  # not watched: that there is no such page stands in the console
+                page.goto(app.url + path)
+                expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=SOON_MS)
+                settle(page)
+                shown = page.locator("body").inner_text()
+                assert not re.search("Experiment|Events|Results|Forced|Control|gpt-|testers see", shown), path
+                links = page.get_by_role("link").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+                assert [link for link in links if not link.startswith("#")] == []
+    finally:
+        app.stop()
