@@ -19,7 +19,8 @@ def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -
         tester.rate(True)
         tester.idle()
         assert "Thanks" in tester.lines
-    assert running.metrics(app.url)['parley_ratings_total{group="Test",rating="satisfaction"}'] == 1
+    counted = running.metrics(app.url)
+    assert sum(value for name, value in counted.items() if name.startswith("parley_ratings_total{")) == 1
     app.stop()
     assert app.outbound() == []
     assert "Traceback" not in app.log()
