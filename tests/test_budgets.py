@@ -1,6 +1,8 @@
 """Limits: counted before a question leaves, settled after, on every replica alike, and never waited for in vain."""
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -97,6 +99,27 @@ def test_of_many_who_ask_at_once_on_two_replicas_no_more_than_the_limit_get_an_a
         got = list(threads.map(lambda number: reserve(both[number % 2]), range(40)))
     assert got.count("visitor") == 33
     assert spent(store, "visitor:ann").answers == 7
+
+
+def test_replicas_that_count_the_same_accounts_in_any_order_never_wait_for_each_other(
+    store: Store, another: Store
+) -> None:
+    accounts = [Account("invitation", f"invitation:{number}", 0, usd=1e9) for number in range(6)]
+
+    def traffic(one: Store, seed: int) -> list[Any]:
+        chance, receipts = random.Random(seed), []
+        for number in range(150):
+            answer_id = f"{seed}-{number}"
+            receipts.append(one.hold(answer_id, 0.01, [chance.choice(accounts)], lambda: None))
+            receipts.append(one.settle(f"{seed}-{chance.randrange(number + 1)}", ENDED))
+        return receipts
+
+    receipts = [*traffic(store, 1), *traffic(another, 2)]
+    began = time.monotonic()
+    assert all(receipt.wait(SOON) for receipt in receipts)
+    assert time.monotonic() - began < 5
+    assert store.healthy and another.healthy
+    assert sum(spent(store, account.name, 0).answers for account in accounts) == 300
 
 
 def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:

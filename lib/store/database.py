@@ -25,6 +25,8 @@ CONNECT_S = 5
 """How long PostgreSQL may take to accept a connection."""
 READERS = 20
 """Connections that may read at the same time."""
+IDLE_S = 10
+"""How long PostgreSQL waits for the next statement of a transaction that writes, in seconds."""
 LOCK = 7_265_792_001
 """The advisory lock under which replicas apply migrations one after the other."""
 
@@ -223,6 +225,8 @@ def _sqlite_reader(connection: Any, _record: object) -> None:
 
 def _postgres_writer(connection: Any, _record: object) -> None:
     connection.autocommit = True
+    # Replicas wait for each other's locks: one that froze or lost its network in a transaction must not hold them up.
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'")
     connection.execute(  # what a receipt confirms must have reached the disk, whatever the server's default is
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )

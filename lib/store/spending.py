@@ -17,6 +17,8 @@ from lib.store.schema import answer, invitation, reservation, spending
 LEFT_MS = 3_600_000
 """What was set aside longer ago was for an answer whose process died as it asked: it stays spent."""
 ANY_USD, ANY_ANSWERS = 1e300, 2**31 - 1
+TURN = 7_265_792_002
+"""PostgreSQL's advisory lock under which replicas count."""
 
 _THERE = (spending.c.day == bindparam("on_day")) & (spending.c.account == bindparam("of_account"))
 _STATE = select(spending.c.usd, spending.c.answers).where(_THERE)
@@ -31,6 +33,7 @@ _SETTLE = (
     .where(reservation.c.answer_id == bindparam("id"))
     .returning(reservation.c.day, reservation.c.account, reservation.c.usd)
 )
+_TURN = select(func.pg_advisory_xact_lock(TURN))
 _ADD: dict[str, Any] = {}  # by dialect: making a statement takes longer than running it
 
 
@@ -39,6 +42,7 @@ def hold(connection: Connection, answer_id: str, usd: float, accounts: Sequence[
     verdict = judged()
     if verdict is False or connection.scalar(_HELD, {"id": answer_id}) is not None:
         return Held(None, {})
+    _take_turns(connection)
     spent: dict[Account, Spent] = {}
     for account in accounts:
         found = _add(connection, account, usd, limited=verdict is None)
@@ -55,7 +59,10 @@ def hold(connection: Connection, answer_id: str, usd: float, accounts: Sequence[
 
 def settle(connection: Connection, answer_id: str, completion: Completion) -> None:
     """Put what an answer cost in the place of what was set aside for it. Nothing where nothing was."""
-    for row in connection.execute(_SETTLE, {"id": answer_id}).all():
+    held = connection.execute(_SETTLE, {"id": answer_id}).all()
+    if held:
+        _take_turns(connection)
+    for row in held:
         usd, answers = charge(completion, row.usd)
         _change(connection, row.day, row.account, usd - row.usd, answers - 1)
 
@@ -99,6 +106,13 @@ def sweep(connection: Connection) -> None:
     earlier = spending.c.day.between(FOR_GOOD + 1, now_ms() // DAY_MS - 2) & (spending.c.account != EVERYBODY)
     connection.execute(delete(spending).where(earlier))
     connection.execute(delete(reservation).where(reservation.c.since_ms < now_ms() - LEFT_MS))
+
+
+def _take_turns(connection: Connection) -> None:
+    """Replicas count one after the other: a group of facts meets the shared rows in any order, and two of them would
+    wait for each other. SQLite has but one that writes."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_TURN)
 
 
 def _add(connection: Connection, account: Account, usd: float, *, limited: bool) -> Spent | None:
