@@ -12,12 +12,13 @@ from lib.budgets import Budgets
 from lib.completion import Models
 from lib.conversation import Conversations, Recorder, Texts
 from lib.delivery import Delivery
-from lib.events import Completion, FinishReason
+from lib.events import Completion, FinishReason, now_ms
 from lib.experiment import Experiments
 from lib.generation import Generations
 from lib.metrics import Metrics
 from lib.settings import Settings
 from lib.store import Store, StoreError
+from lib.store.splits import keep_weights
 from lib.trial import Trials
 
 log = logging.getLogger("parley")
@@ -115,6 +116,7 @@ class App:
         while True:
             try:
                 self.recover()
+                self.note_weights()
                 self.store.purge(self.settings.retention_days)
             except StoreError:
                 pass  # the writer has told it
@@ -130,6 +132,13 @@ class App:
             completion = Completion(text, reason, math.nan, error="ProcessEnded", message=CUT_OFF)
             log.warning("an answer was cut off with its process", extra={"answer_id": question.answer_id})
             self.recorder.ended(question, completion)
+
+    def note_weights(self) -> None:
+        """Keep since when the experiment's groups have the weights that they have: a readout over a change is none."""
+        name = self.settings.experiment
+        if definition := self.experiments.definition(name):
+            shares, noticed_ms = dict(definition.shares), now_ms()
+            self.store.write(lambda connection: keep_weights(connection, name, shares, noticed_ms))
 
     def trouble(self) -> str | None:
         """Why this replica cannot serve, or None."""

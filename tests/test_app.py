@@ -1,0 +1,38 @@
+"""The parts wired together: what an open app writes down by itself."""
+
+from pathlib import Path
+
+from lib.app import App
+from lib.settings import load
+from lib.store import Store
+from lib.store.splits import weights_over_time
+
+FILE = """
+[compared]
+default = {{ model = "m" }}
+[compared.groups]
+Control = {{ weight = {weight}, parameters = {{ model = "m" }} }}
+Test = {{ weight = 50, parameters = {{ model = "m" }} }}
+"""
+
+
+def opened_and_closed(folder: Path, weight: int) -> list[dict[str, float]]:
+    """The shares that the record knows after an app with this weight of Control ran."""
+    file, url = folder / "experiments.toml", f"sqlite:///{folder / 'parley.db'}"
+    file.write_text(FILE.format(weight=weight), encoding="utf-8")
+    named = {"DATABASE_URL": url, "PARLEY_EXPERIMENT": "compared", "PARLEY_EXPERIMENTS_FILE": str(file)}
+    app = App.open(load(named | {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, folder / "no-secrets.toml"))
+    app.note_weights()
+    app.close()
+    store = Store.open(url)
+    with store.read() as connection:
+        known = [dict(one.shares) for one in weights_over_time(connection, "compared")]
+    store.close()
+    return known
+
+
+def test_a_change_of_weights_is_noticed_once_so_that_no_readout_spans_it(tmp_path: Path) -> None:
+    even, uneven = {"Control": 0.5, "Test": 0.5}, {"Control": 0.75, "Test": 0.25}
+    assert opened_and_closed(tmp_path, 50) == [even]
+    assert opened_and_closed(tmp_path, 50) == [even]
+    assert opened_and_closed(tmp_path, 150) == [even, uneven]
