@@ -41,7 +41,8 @@ def begun(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iter
 
 
 def visit(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
-    """A new session on this page. `query` is its address."""
+    """A new session on this page, when all that was handed to the store is written. `query` is its address."""
+    assert resources.app().store.write(lambda _: None).wait(10)
     test = AppTest.from_file(FRAME, default_timeout=60)
     test.session_state["operator"] = test.session_state["proven_operator"] = operator
     for name, value in query.items():
