@@ -14,6 +14,7 @@ from lib.conversation import Conversations, Recorder, Texts
 from lib.delivery import Delivery
 from lib.events import Completion, FinishReason, now_ms
 from lib.experiment import Experiments
+from lib.gauges import Gauges
 from lib.generation import Generations
 from lib.metrics import Metrics
 from lib.settings import Settings
@@ -58,7 +59,10 @@ class App:
         secrets = settings.secrets()
         logs.configure(settings.log, settings.log_level, secrets)
         key = settings.statsig_secret_key
-        store = Store.open(settings.database_url, keep_text=settings.keep_text, deliver=key is not None)
+        metrics = Metrics()
+        store = Store.open(
+            settings.database_url, keep_text=settings.keep_text, deliver=key is not None, meter=metrics
+        )  # fmt: skip
         experiments = Experiments.open(
             settings.experiments_file,
             key=key.get_secret_value() if key else None,
@@ -71,7 +75,7 @@ class App:
             base_url=demo_url or settings.openai_base_url,
             api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none",
         )
-        metrics, texts = Metrics(), None if settings.keep_text else Texts()
+        texts = None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)
         generations = Generations(recorder, at_end=models.aclose)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
@@ -79,7 +83,7 @@ class App:
             experiment=settings.experiment, model=settings.model, store=store, experiments=experiments,
             models=models, generations=generations, metrics=metrics, budgets=budgets, texts=texts,
         )  # fmt: skip
-        delivery = Delivery(store, experiments) if key else None
+        delivery = Delivery(store, experiments, metrics) if key else None
         app = cls(
             settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
             budgets, Trials(store, models, generations, budgets, settings.model), delivery, threading.Event(), [],
@@ -101,13 +105,12 @@ class App:
         self.store.close()
 
     def _begin(self) -> None:
-        metrics, store = self.metrics, self.store
         if self.budgets.usd_per_day is not None:
-            store.begin_day()
+            self.store.begin_day()
             self.conversations.tell_unpriced()
-        metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
-        metrics.gauge("parley_outbox_pending", "Events that Statsig has not acknowledged", lambda: store.pending()[0])
-        metrics.gauge("parley_outbox_oldest_seconds", "Age of the oldest of them", lambda: store.pending()[1])
+        self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
+        gauges = Gauges(self.store, self.experiments, self.settings.experiment, self.settings.budget_usd_per_day)
+        gauges.serve(self.metrics)
         thread = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
         self._housekeeper.append(thread)
         thread.start()

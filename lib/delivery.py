@@ -44,6 +44,8 @@ CLOSE_S = 3.0
 """How long the end may take to send what is left."""
 
 Outcome = Literal["taken", "refused", "silent"]
+Refusal = Literal["http_4xx", "http_5xx", "network", "silent", "unsendable"]
+"""Why a batch was not taken: what Statsig answered, no answer, none in time, or that it could not be sent at all."""
 
 
 class Outbox(Protocol):
@@ -62,18 +64,27 @@ class Sender(Protocol):
     def on_flushed(self, callback: Callable[..., None]) -> None: ...
 
 
+class Meter(Protocol):
+    """Who is told how delivery fares; nothing of it raises."""
+
+    def acknowledged(self, events: int) -> None: ...
+    def batch_taken(self, seconds: float) -> None: ...
+    def batch_refused(self, why: Refusal) -> None: ...
+
+
 class Delivery:
     """One dispatcher, running from the start on. `error` says what Statsig answered last, None when it took it."""
 
-    def __init__(self, outbox: Outbox, sender: Sender) -> None:
+    def __init__(self, outbox: Outbox, sender: Sender, meter: Meter) -> None:
         self.error: str | None = None
-        self._outbox, self._sender = outbox, sender
+        self._outbox, self._sender, self._meter = outbox, sender, meter
         self._news = threading.Condition()
         self._waiting: set[str] = set()  # handed over, and nothing heard of yet
         self._left: set[str] = set()  # of the last batch: not taken
         self._held: set[str] = set()  # leased, and nothing decided yet
         self._renewed = 0.0
         self._answer = ""  # why the last batch was not taken
+        self._refusal: Refusal = "silent"  # the same as a class
         self._flushing: list[threading.Thread] = []
         self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
         self._failures, self._size = 0, SMALLEST  # a process that was killed lately may be killed again
@@ -189,21 +200,33 @@ class Delivery:
         self._renew()
         wired = {event.event_id: sent for event in events if (sent := self._wire(event))}
         with self._news:
-            self._waiting, self._left, self._answer = set(wired), set(wired), "no answer"
+            self._waiting, self._left = set(wired), set(wired)
+            self._answer, self._refusal = "no answer", "silent"
+        if not wired:
+            return "taken"
+        began, outcome = time.monotonic(), self._hand_over(list(wired.values()))
+        if outcome == "taken":
+            self._meter.batch_taken(time.monotonic() - began)
+        else:
+            self._meter.batch_refused(self._refusal if outcome == "refused" else "silent")
+        return outcome
+
+    def _hand_over(self, events: Sequence[StatsigEvent]) -> Outcome:
         server = self._sender.server
         try:
-            for sent in wired.values():
-                server.log_event(sent)
+            for event in events:
+                server.log_event(event)
         except Exception as error:
-            self._answer = type(error).__name__
+            self._answer, self._refusal = type(error).__name__, "unsendable"
             return "refused"
-        return self._await_answer(server) if wired else "taken"
+        return self._await_answer(server)
 
     def _wire(self, event: Event) -> StatsigEvent | None:
         try:
             return statsig_event(event)
         except Exception as error:
             self._answer = f"cannot be sent: {type(error).__name__}"
+            self._meter.batch_refused("unsendable")
             self._refuse(event)
             return None
 
@@ -231,9 +254,10 @@ class Delivery:
             ids = {name for event in events if (name := (event.get("metadata") or {}).get("event_id"))}
             if ok and ids:
                 self._outbox.acknowledge(ids)
+                self._meter.acknowledged(len(ids))
             with self._news:
                 if not ok and ids & self._waiting:
-                    self._answer = _reason(status, error)
+                    self._answer, self._refusal = _reason(status, error), _refusal(status)
                 self._waiting -= ids
                 self._held -= ids if ok else set()
                 for name in ids if ok else ():
@@ -296,3 +320,13 @@ def _plain(value: Any) -> str | int | float | None:
 def _reason(status: int | None, error: Exception | None) -> str:
     """Why a batch was not taken, without any foreign text: that may name the key."""
     return f"HTTP {status}" if status and error else type(error).__name__ if error else "not taken"
+
+
+def _refusal(status: int | None) -> Refusal:
+    """
+    >>> [_refusal(status) for status in (401, 429, 503, 200, None)]
+    ['http_4xx', 'http_4xx', 'http_5xx', 'network', 'network']
+    """
+    if status and 400 <= status < 600:
+        return "http_5xx" if status >= 500 else "http_4xx"
+    return "network"

@@ -4,7 +4,7 @@ Owns what each metric is, which verdict holds, and the shape of the JSON. The fo
 `wording`. Knows neither SQL nor a page, and is handed everything as values.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
 from itertools import pairwise
@@ -14,7 +14,7 @@ from lib.analysis import ALPHA, Comparison, Estimate, Split, Sums, compare, esti
 from lib.analysis import rank as rank  # handed to the store, as `span` is
 from lib.analysis import split as split_of
 from lib.definitions import METRICS, Definition, Effect
-from lib.tally import QUANTILES, Delivery, Quantile, Scope, Snapshot, Tally, UnitSums
+from lib.tally import QUANTILES, Delivery, Quantile, Scope, Snapshot, Tally, UnitSums, Weights
 
 Verdict = Literal["broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet"]
 Guardrail = Literal["harmed", "safe", "not_ruled_out", "broken", "not_enough_data"]
@@ -127,7 +127,7 @@ def read(tally: Tally, definition: Definition, as_of_ms: int | None) -> Readout:
     counts = {name: units.get(name, _NO_SUMS).n for name in names}
     remaining = sum(one.n for one in units.values())
     share = tally.crossover / (tally.crossover + remaining) if tally.crossover + remaining else None
-    changed_ms = _weights_changed(tally, definition, as_of_ms)
+    changed_ms = _weights_changed(tally.first_ms, tally.weights, definition, as_of_ms)
     split = Split(None, len(names) - 1, None) if changed_ms is not None else split_of(counts, definition.shares)
     refusal = _refusal(split, share, changed_ms)
     judge = _Judge(definition, _alpha(definition), refusal)
@@ -161,14 +161,25 @@ def _refusal(split: Split, crossover_share: float | None, changed_ms: int | None
     return "not_enough_data" if changed_ms is not None else None
 
 
-def _weights_changed(tally: Tally, definition: Definition, as_of_ms: int | None) -> int | None:
-    """When the weights last changed after the first exposure that counts; None: never, as far as the store knows."""
-    if tally.first_ms is None or not tally.weights:
+def split_p(
+    units: Mapping[str, int], first_ms: int | None, weights: Sequence[Weights], definition: Definition, as_of_ms: int
+) -> float | None:
+    """How likely such a split is by chance, as the readout says it; None where it says nothing of the split."""
+    if _weights_changed(first_ms, weights, definition, as_of_ms) is not None:
         return None
-    if not tally.weights[-1].like(definition.shares):
-        return as_of_ms or tally.first_ms
-    steps = pairwise(tally.weights)
-    changes = [new.since_ms for old, new in steps if new.since_ms > tally.first_ms and not old.like(new.shares)]
+    return split_of({group.name: units.get(group.name, 0) for group in definition.groups}, definition.shares).p
+
+
+def _weights_changed(
+    first_ms: int | None, weights: Sequence[Weights], definition: Definition, as_of_ms: int | None
+) -> int | None:
+    """When the weights last changed after the first exposure that counts; None: never, as far as the store knows."""
+    if first_ms is None or not weights:
+        return None
+    if not weights[-1].like(definition.shares):
+        return as_of_ms or first_ms
+    steps = pairwise(weights)
+    changes = [new.since_ms for old, new in steps if new.since_ms > first_ms and not old.like(new.shares)]
     return max(changes, default=None)
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from lib.definitions import Definition
-from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span
+from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span, split_p
 from lib.store.snapshots import snapshots
+from lib.store.splits import weights_over_time
 from lib.store.sums import Read, only_simulated, tally
 from lib.store.trends import exposed_per_day, reasons, remarks, response_times
+from lib.store.units import units_by_group
 from lib.tally import DAY_MS, Remark, Scope
 
 EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
@@ -78,6 +80,15 @@ def gather_details(read_from: Read, definition: Definition, window: Window, now_
         rest = [threads.submit(ask, *question) for question in ((response_times, EDGES), (reasons,), (remarks,))]
         until_now = [replace(day, until_ms=min(day.until_ms, as_of_ms)) for day in days.result()]
         return Details(over_time(until_now, definition), *(one.result() for one in rest))
+
+
+def split(read_from: Read, definition: Definition, now_ms: int) -> float | None:
+    """How likely chance alone makes the split of real units so uneven. Counts exposures only. Raises StoreError."""
+    scope = scope_of(definition)
+    with read_from() as connection:
+        units, first_ms = units_by_group(connection, scope)
+        weights = weights_over_time(connection, definition.name)
+    return split_p(units, first_ms, weights, definition, now_ms)
 
 
 def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:

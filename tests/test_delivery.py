@@ -17,6 +17,7 @@ from lib import delivery
 from lib.delivery import Delivery, statsig_event
 from lib.events import Assignment, Event, exposure, new_id, now_ms
 from lib.experiment import Experiments
+from lib.metrics import Metrics
 from lib.store import Store
 from tests.running import free_port
 from tests.statsig_server import Fault, Statsig, serve
@@ -34,7 +35,8 @@ class Parley:
         file.write_text(TOML)
         self.store = Store.open(url, deliver=True)
         self.experiments = Experiments.open(file, key="secret-abc", api_url=address)
-        self.delivery = Delivery(self.store, self.experiments)
+        self.metrics = Metrics()
+        self.delivery = Delivery(self.store, self.experiments, self.metrics)
 
     def close(self) -> None:
         self.delivery.close()

@@ -17,7 +17,7 @@ ROOMS = {
     "completion": ("completion", "chunks", "faults", "parameters", "prompt", "prices"),
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
-    "app": ("app", "conversation", "trial"),
+    "app": ("app", "conversation", "gauges", "trial"),
     "server": ("server", "doors", "patience"),
     "resources": ("resources", "entrance", "readouts"),
     "__main__": ("__main__", "check", "report", "invite", "erase", "simulate", "soundness"),
@@ -33,7 +33,7 @@ TABLE = {
     "server": "settings access invitations definitions demo resources metrics logs",
     "demo": "app events settings store",
     "app": "settings definitions events tally logs metrics access budgets completion experiment store delivery "
-    "generation",
+    "generation results",
     "readout": "analysis events tally definitions",
     "access": "events",
     "budgets": "events",

@@ -8,7 +8,7 @@ cost, `erasure` what belongs to somebody, `rows` turns values into rows. Knows n
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,7 +21,7 @@ from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spend
 from lib.store.database import Database, StoreError, probe
 from lib.store.erasure import Erased
 from lib.store.today import today
-from lib.store.writer import PROGRESS, SIGNALS, Fact, Receipt, Writer
+from lib.store.writer import PROGRESS, SIGNALS, Fact, Meter, Receipt, Unmetered, Writer
 from lib.tally import Today
 
 __all__ = ["Erased", "Receipt", "Store", "StoreError"]
@@ -40,18 +40,24 @@ class Store:
     database is back. What reads raises `StoreError` when the database cannot be read.
     """
 
-    def __init__(self, database: Database, *, keep_text: bool, deliver: bool, owner: str) -> None:
-        self._database, self._writer = database, Writer(database.begin)
+    def __init__(
+        self, database: Database, *, keep_text: bool, deliver: bool, owner: str, meter: Meter | None = None
+    ) -> None:
+        self._meter = meter or Unmetered()
+        self._database, self._writer = database, Writer(database.begin, self._meter)
         self._keep_text, self._deliver, self.owner = keep_text, deliver, owner
 
     @classmethod
-    def open(cls, url: str, *, keep_text: bool = True, deliver: bool = False, owner: str | None = None) -> "Store":
+    def open(
+        cls, url: str, *, keep_text: bool = True, deliver: bool = False, owner: str | None = None,
+        meter: Meter | None = None,
+    ) -> "Store":  # fmt: skip
         """Connect and bring the tables up to date. Raises StoreError with a sentence for the operator.
 
         `keep_text` False: prompts, answers, titles and comments are not stored. `deliver`: events get an outbox row,
-        for Statsig. `owner` names this process among those that share the database.
+        for Statsig. `owner` names this process among those that share the database. `meter` is told how it fares.
         """
-        return cls(Database.open(url), keep_text=keep_text, deliver=deliver, owner=owner or new_id())
+        return cls(Database.open(url), keep_text=keep_text, deliver=deliver, owner=owner or new_id(), meter=meter)
 
     def close(self, timeout: float = 5.0) -> bool:
         """Write what is left, at most so many seconds; False when something had to be given up."""
@@ -85,11 +91,19 @@ class Store:
         """Facts that were handed over and are not committed yet."""
         return len(self._writer)
 
-    def read(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
         """A connection for queries of one's own. Raises StoreError, at once where a write hangs: a read would, too."""
-        if hangs := self._writer.hangs:
-            raise StoreError(hangs)
-        return self._database.read()
+        began = time.monotonic()
+        try:
+            if hangs := self._writer.hangs:
+                raise StoreError(hangs)
+            with self._database.read() as connection:
+                yield connection
+        except StoreError:
+            self._meter.store_failed("read")
+            raise
+        self._meter.read(time.monotonic() - began)
 
     def write(self, fact: Fact) -> Receipt:
         """Hand over a fact of one's own: a function of a connection that is harmless when it runs twice."""

@@ -78,6 +78,15 @@ def counted_units(scope: Scope) -> Select[Any]:
 def early_answers(scope: Scope) -> Select[Any]:
     """(unit, moment) of the answers that units that count had before they did, from `since` on."""
     x, a = exposure.alias("x"), answer.alias("a")
+def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int], int | None]:
+    """Of each group the units that count, and the time of the first exposure of all: one walk along an index."""
+    unit = all_units(scope).subquery().c
+    counts = and_(unit.forced == 0, unit.least == unit.most)
+    found = select(unit.least, func.count(case((counts, 1))), func.min(unit.first_ms)).group_by(unit.least)
+    rows = connection.execute(found).all()
+    return {row[0]: row[1] for row in rows}, min((row[2] for row in rows), default=None)
+
+
     early = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= scope.since_ms, a.c.time_ms < x.c.time_ms)
     rows = and_(mine(a, scope), a.c.failed.is_not(None), early)
     return select(a.c.user_id, a.c.time_ms).join_from(x, a, rows).where(first(x, scope))

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,30 @@ RETRY_S = (0.05, 1.0)
 """First and longest pause between two attempts while the store is away."""
 STALLED_S = 2.0
 """A commit that takes longer means that the store hangs."""
+
+StoreFailure = Literal["away", "fact", "refused", "read"]
+"""An attempt to write while the store is away; a fact that cannot be written; one that found no room; a read."""
+
+
+class Meter(Protocol):
+    """Who is told how the store fares: on whatever thread it happens, so it must be quick and never raise."""
+
+    def committed(self, facts: int, seconds: float) -> None: ...
+    def read(self, seconds: float) -> None: ...
+    def store_failed(self, how: StoreFailure) -> None: ...
+
+
+class Unmetered:
+    """Nobody wants to know."""
+
+    def committed(self, facts: int, seconds: float) -> None:
+        """A group was committed."""
+
+    def read(self, seconds: float) -> None:
+        """Something was read."""
+
+    def store_failed(self, how: StoreFailure) -> None:
+        """Something could not be written or read."""
 
 
 class Receipt:
@@ -63,8 +87,8 @@ class Receipt:
 class Writer:
     """`begin` opens a transaction; its block commits. Everything public may be called from any thread."""
 
-    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
-        self._begin = begin
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], meter: Meter | None = None) -> None:
+        self._begin, self._meter = begin, meter or Unmetered()
         self._queue: deque[Receipt] = deque()
         self._keys: dict[str, Receipt] = {}
         self._news = threading.Condition(threading.Lock())
@@ -112,6 +136,7 @@ class Writer:
                 self._news.notify()
         if refused:
             receipt._decide(False)
+            self._meter.store_failed("refused")
             self._tell_refusal()
         return receipt
 
@@ -189,7 +214,9 @@ class Writer:
                 for receipt in group:
                     if receipt._fact is not None:
                         receipt.result = receipt._fact(connection)
-            self._well(time.monotonic())
+            now = time.monotonic()
+            self._meter.committed(len(group), now - self._began_at)
+            self._well(now)
         finally:
             self._began_at = math.inf
         for receipt in group:
@@ -207,12 +234,14 @@ class Writer:
             for receipt in group:
                 self._write([receipt])
             return
+        self._meter.store_failed("fact")
         log.error("a fact cannot be written", extra={"error": type(error).__name__, "cause": explain(error)})
         group[0].result = error
         group[0]._decide(False)
 
     def _hold(self, group: list[Receipt], error: Exception) -> list[Receipt]:
         """The store is away: remember why, and give up what need not be kept."""
+        self._meter.store_failed("away")
         if self._error is None:
             log.error("the store is away; what is to be written waits", extra={"cause": explain(error)})
         self._error = f"The store cannot be written: {explain(error)}"
