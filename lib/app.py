@@ -3,7 +3,6 @@ tool and the tests; every other module receives what it needs and never looks fo
 """
 
 import logging
-import math
 import threading
 from dataclasses import dataclass
 
@@ -12,11 +11,12 @@ from lib.budgets import Budgets
 from lib.completion import Models
 from lib.conversation import Conversations, Recorder, Texts
 from lib.delivery import Delivery
-from lib.events import Completion, FinishReason, now_ms
+from lib.events import now_ms
 from lib.experiment import Experiments
 from lib.gauges import Gauges
 from lib.generation import Generations
 from lib.metrics import Metrics
+from lib.rescue import Rescue
 from lib.settings import Settings
 from lib.store import Store, StoreError
 from lib.store.splits import keep_weights
@@ -24,11 +24,11 @@ from lib.trial import Trials
 
 log = logging.getLogger("parley")
 
-STALE_MS = 15_000
-"""An answer whose process has not been heard of for so long was cut off."""
 HOUSEKEEPING_EVERY = 10.0
 """Seconds between two looks for answers that a process left behind, and for text that is too old."""
-CUT_OFF = "That answer was interrupted."
+
+GRACE_S = 15.0
+"""Seconds that running answers get to end when their process is told to, where another one shows them meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class App:
     recorder: Recorder
     metrics: Metrics
     budgets: Budgets
+    rescue: Rescue
     trials: Trials
     delivery: Delivery | None
     _closing: threading.Event
@@ -86,17 +87,18 @@ class App:
         delivery = Delivery(store, experiments, metrics) if key else None
         app = cls(
             settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
-            budgets, Trials(store, models, generations, budgets, settings.model), delivery, threading.Event(), [],
+            budgets, Rescue(store, recorder), Trials(store, models, generations, budgets, settings.model), delivery,
+            threading.Event(), [],
         )  # fmt: skip
         app._begin()
         return app
 
     def close(self) -> None:
-        """Save what runs, deliver what can be delivered in time, end every thread. Safe to call twice."""
+        """Let what runs end or save it, deliver what can be delivered in time, end every thread. Safe to call twice."""
         if self._closing.is_set():
             return
         self._closing.set()
-        self.generations.close()
+        self.generations.close(grace=GRACE_S if self.store.shared else 0.0)
         for thread in self._housekeeper:
             thread.join(2)
         if self.delivery:
@@ -118,7 +120,7 @@ class App:
     def _keep_house(self) -> None:
         while True:
             try:
-                self.recover()
+                self.rescue.sweep()
                 self.note_weights()
                 self.store.purge(self.settings.retention_days)
             except StoreError:
@@ -127,14 +129,6 @@ class App:
                 log.warning("housekeeping failed", exc_info=True)
             if self._closing.wait(HOUSEKEEPING_EVERY):
                 return
-
-    def recover(self) -> None:
-        """End the answers whose process is gone, with what had arrived of them."""
-        for question, text in self.store.recover(STALE_MS):
-            reason: FinishReason = "interrupted" if text else "error"
-            completion = Completion(text, reason, math.nan, error="ProcessEnded", message=CUT_OFF)
-            log.warning("an answer was cut off with its process", extra={"answer_id": question.answer_id})
-            self.recorder.ended(question, completion)
 
     def note_weights(self) -> None:
         """Keep since when the experiment's groups have the weights that they have: a readout over a change is none."""

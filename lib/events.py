@@ -157,7 +157,8 @@ class Turn:
 
     `finish_reason` is None while it runs, and `answer` is then what has arrived. The texts are None where they are not
     kept. `session_id` and `model` are those of the answer, `message` is what the tester reads about a failure, `facts`
-    (for operators) the metadata of its `chat_completion`. Times in milliseconds since 1970.
+    (for operators) the metadata of its `chat_completion`. `heard_ms` is when the process of a running answer last said
+    that it lives, by its own clock. Times in milliseconds since 1970.
     """
 
     answer_id: str
@@ -174,6 +175,7 @@ class Turn:
     rating: Rating | None = None
     reason: Reason | None = None
     comment: str | None = None
+    heard_ms: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

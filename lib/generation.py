@@ -164,12 +164,12 @@ class Generations:
         self._loop.call_soon_threadsafe(begin)
         return answer
 
-    def close(self, timeout: float = 3.0) -> None:
-        """Stop every answer, keep what has arrived, end the thread."""
+    def close(self, timeout: float = 3.0, grace: float = 0.0) -> None:
+        """Let what runs go on for at most `grace` seconds, then stop it and keep what has arrived; end the thread."""
         if self._thread.is_alive():
-            ended = asyncio.run_coroutine_threadsafe(self._stop_all(), self._loop)
+            ended = asyncio.run_coroutine_threadsafe(self._stop_all(grace), self._loop)
             try:
-                ended.result(timeout)
+                ended.result(timeout + grace)
             except TimeoutError:
                 log.warning("some answers did not end within %s s", timeout)
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -180,9 +180,11 @@ class Generations:
         self._loop.run_forever()
         self._loop.close()
 
-    async def _stop_all(self) -> None:
-        self._closing = True
+    async def _stop_all(self, grace: float) -> None:
+        self._closing, until = True, self._loop.time() + grace
         await asyncio.sleep(0)  # every task has made its first step
+        while self.running and self._loop.time() < until:
+            await asyncio.sleep(0.05)
         for task in (tasks := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,6 +14,7 @@ from lib.budgets import until_ms
 from lib.events import REASONS, Rating, Turn
 from lib.generation import Answer
 from lib.markdown import Blocks, blocks, has_table, safe
+from lib.rescue import LOOK_EVERY
 from pages.state import on_page
 
 PACE = 0.04
@@ -235,14 +236,16 @@ def follow(answer: Answer) -> None:
 
 def follow_record(turn: Turn) -> None:
     """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
-    page, slot = on_page(), st.empty()
+    page, slot, look = on_page(), st.empty(), resources.app().rescue.watch()
     while turn.running:
         slot.markdown(safe(turn.answer or "") or ":shimmer[Thinking]")
         for _ in range(5):
-            time.sleep(0.1)
+            time.sleep(LOOK_EVERY / 5)
             _ = "on_page" in st.session_state
-        page.conversation = resources.app().conversations.reread(page.conversation)
+        known, page.conversation = page.conversation, resources.app().conversations.reread(page.conversation)
         turn = page.conversation.turns[-1]
+        if page.conversation is not known:  # else the record could not be read
+            look(turn)
     slot.empty()
     for block in blocks(turn.answer or ""):
         _draw_block(st, block)

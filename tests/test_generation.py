@@ -339,3 +339,24 @@ def test_closing_keeps_what_has_arrived_and_blames_nobody(notes: Notes) -> None:
     assert notes.left == []
     assert half.closed.is_set()
     answers.close()
+
+
+def test_with_a_grace_what_runs_may_end_and_nobody_has_left_it(notes: Notes) -> None:
+    answers = Generations(notes)
+    answer = answers.start(question(), "v", lambda: Words("The whole", 0.3, " answer"))
+    until(lambda: answer.text)
+    began = time.monotonic()
+    answers.close(grace=FOR_EVER)
+    assert time.monotonic() - began < 2.5
+    assert [(completion.text, completion.finish_reason) for _, completion in notes.ends] == [
+        ("The whole answer", "stop")
+    ]
+    assert notes.left == []
+
+
+def test_the_grace_ends(notes: Notes) -> None:
+    answers = Generations(notes)
+    answer = answers.start(question(), "v", lambda: Words("Half", FOR_EVER))
+    until(lambda: answer.text)
+    answers.close(grace=0.2)
+    assert [(completion.text, completion.error) for _, completion in notes.ends] == [("Half", "Shutdown")]

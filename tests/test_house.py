@@ -24,7 +24,7 @@ ROOMS = {
 }
 TABLE = {
     "streamlit_app": "server",
-    "pages": "resources results events tally readout access budgets definitions invitations ledger generation "
+    "pages": "resources results events tally readout access budgets definitions invitations ledger generation rescue "
     "markdown export",
     "resources": "app results definitions demo events settings access invitations store logs",
     "results": "readout definitions store tally",
@@ -33,7 +33,7 @@ TABLE = {
     "server": "settings access invitations definitions demo resources metrics logs",
     "demo": "app events settings store",
     "app": "settings definitions events tally logs metrics access budgets completion experiment store delivery "
-    "generation results",
+    "generation rescue results",
     "readout": "analysis events tally definitions",
     "access": "events",
     "budgets": "events",
@@ -44,6 +44,7 @@ TABLE = {
     "ledger": "events",
     "delivery": "events",
     "generation": "events",
+    "rescue": "events generation store",
     "metrics": "events",
 }
 FOREIGN = {

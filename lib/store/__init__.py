@@ -69,6 +69,11 @@ class Store:
 
     @property
     def healthy(self) -> bool:
+    @property
+    def shared(self) -> bool:
+        """Whether other processes on other machines may use it as well."""
+        return self._database.shared
+
         """Whether the last attempt to write succeeded and none hangs."""
         return self._writer.error is None
 
@@ -371,6 +376,14 @@ class Store:
 
     def purge(self, days: float) -> int:
         """Delete the text of what was asked longer ago, in pieces; how many rows went. Raises StoreError.
+    def take_over(self, answer_id: str, heard_ms: int) -> tuple[Question, str] | None:
+        """Take over one answer as `recover` does, whoever ran it, unless its process was heard of since `heard_ms`."""
+        try:
+            found = self._writer.call(lambda c: facts.claim_one(c, answer_id, heard_ms, self.owner), PROBE_S)
+        except StoreError:
+            return None
+        return found[0] if found else None
+
 
         A conversation goes when it was not used for so long; the numbers and events stay.
         """

@@ -66,6 +66,11 @@ class Database:
         return database
 
     @contextmanager
+    @property
+    def shared(self) -> bool:
+        """Whether several machines can use it: a server, not a file."""
+        return self._path is None
+
     def read(self) -> Iterator[Connection]:
         """A connection for reading, in one transaction. Raises StoreError when the store cannot be read."""
         try:

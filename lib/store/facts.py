@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Select, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lib.events import EXPOSURE, Completion, Conversation, Event, Question, Rating, Reason, now_ms
@@ -142,7 +142,16 @@ def purge(connection: Connection, before_ms: int, piece: int) -> int:
 def claim(connection: Connection, before_ms: int, owner: str, limit: int) -> list[tuple[Question, str]]:
     """Take over answers whose process has not been heard of since then (see `reads.cut_off`); none goes to two."""
     cut = answer.c.finish_reason.is_(None) & (answer.c.beat_ms < before_ms) & (answer.c.owner != owner)
-    found = select(answer.c.answer_id).where(cut).order_by(answer.c.beat_ms).limit(limit)
+    return _take(connection, select(answer.c.answer_id).where(cut).order_by(answer.c.beat_ms).limit(limit), owner)
+
+
+def claim_one(connection: Connection, answer_id: str, heard_ms: int, owner: str) -> list[tuple[Question, str]]:
+    """Take over this answer unless it ended or its process was heard of since."""
+    silent = (answer.c.answer_id == answer_id) & answer.c.finish_reason.is_(None) & (answer.c.beat_ms == heard_ms)
+    return _take(connection, select(answer.c.answer_id).where(silent), owner)
+
+
+def _take(connection: Connection, found: Select[Any], owner: str) -> list[tuple[Question, str]]:
     taken = list(connection.scalars(found.with_for_update(skip_locked=True)))
     if not taken:
         return []

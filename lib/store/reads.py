@@ -37,7 +37,7 @@ def _spoken() -> Any:
     said = (message.c.answer_id, message.c.turn, message.c.asked_ms, message.c.question, message.c.answer)
     ended = (
         answer.c.session_id, answer.c.model, answer.c.finish_reason, answer.c.time_ms, answer.c.message,
-        answer.c.error, answer.c.rating, answer.c.reason,
+        answer.c.error, answer.c.rating, answer.c.reason, answer.c.beat_ms,
     )  # fmt: skip
     return select(*said, message.c.comment, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
