@@ -75,9 +75,6 @@ def counted_units(scope: Scope) -> Select[Any]:
     return select(x.c.user_id).where(first(x, scope))
 
 
-def early_answers(scope: Scope) -> Select[Any]:
-    """(unit, moment) of the answers that units that count had before they did, from `since` on."""
-    x, a = exposure.alias("x"), answer.alias("a")
 def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int], int | None]:
     """Of each group the units that count, and the time of the first exposure of all: one walk along an index."""
     unit = all_units(scope).subquery().c
@@ -87,6 +84,9 @@ def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int]
     return {row[0]: row[1] for row in rows}, min((row[2] for row in rows), default=None)
 
 
+def early_answers(scope: Scope) -> Select[Any]:
+    """(unit, moment) of the answers that units that count had before they did, from `since` on."""
+    x, a = exposure.alias("x"), answer.alias("a")
     early = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= scope.since_ms, a.c.time_ms < x.c.time_ms)
     rows = and_(mine(a, scope), a.c.failed.is_not(None), early)
     return select(a.c.user_id, a.c.time_ms).join_from(x, a, rows).where(first(x, scope))
