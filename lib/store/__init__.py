@@ -374,8 +374,6 @@ class Store:
         except StoreError:
             return []
 
-    def purge(self, days: float) -> int:
-        """Delete the text of what was asked longer ago, in pieces; how many rows went. Raises StoreError.
     def take_over(self, answer_id: str, heard_ms: int) -> tuple[Question, str] | None:
         """Take over one answer as `recover` does, whoever ran it, unless its process was heard of since `heard_ms`."""
         try:
@@ -384,6 +382,8 @@ class Store:
             return None
         return found[0] if found else None
 
+    def purge(self, days: float) -> int:
+        """Delete the text of what was asked longer ago, in pieces; how many rows went. Raises StoreError.
 
         A conversation goes when it was not used for so long; the numbers and events stay.
         """
