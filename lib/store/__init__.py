@@ -68,12 +68,12 @@ class Store:
     # How it is
 
     @property
-    def healthy(self) -> bool:
-    @property
     def shared(self) -> bool:
         """Whether other processes on other machines may use it as well."""
         return self._database.shared
 
+    @property
+    def healthy(self) -> bool:
         """Whether the last attempt to write succeeded and none hangs."""
         return self._writer.error is None
 

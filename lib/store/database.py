@@ -65,12 +65,12 @@ class Database:
         database._file = database._identity()
         return database
 
-    @contextmanager
     @property
     def shared(self) -> bool:
         """Whether several machines can use it: a server, not a file."""
         return self._path is None
 
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading, in one transaction. Raises StoreError when the store cannot be read."""
         try:
