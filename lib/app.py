@@ -18,7 +18,7 @@ from lib.generation import Generations
 from lib.metrics import Metrics
 from lib.rescue import Rescue
 from lib.settings import Settings
-from lib.store import Store, StoreError
+from lib.store import Store, StoreError, partitions
 from lib.store.splits import keep_weights
 from lib.trial import Trials
 
@@ -62,7 +62,8 @@ class App:
         key = settings.statsig_secret_key
         metrics = Metrics()
         store = Store.open(
-            settings.database_url, keep_text=settings.keep_text, deliver=key is not None, meter=metrics
+            settings.database_url, keep_text=settings.keep_text, deliver=key is not None, tier=settings.statsig_tier,
+            meter=metrics,
         )  # fmt: skip
         experiments = Experiments.open(
             settings.experiments_file,
@@ -122,6 +123,7 @@ class App:
             try:
                 self.rescue.sweep()
                 self.note_weights()
+                self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
                 self.store.purge(self.settings.retention_days)
             except StoreError:
                 pass  # the writer has told it

@@ -16,7 +16,8 @@ DAY_MS = 86_400_000
 class Scope:
     """What is read: one experiment, real or simulated, and exposures, answers and ratings of [since, until).
 
-    `invitation`: only of the guests who came by it (its id), as far as the unit is the visitor.
+    `invitation`: only units that came by it (its id). `tier`: only what processes of that tier exposed and asked; empty:
+    what was recorded without a tier.
     """
 
     experiment: str
@@ -24,6 +25,7 @@ class Scope:
     since_ms: int | None = None
     until_ms: int | None = None
     invitation: str | None = None
+    tier: str | None = None
 
 
 class UnitSums(NamedTuple):

@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, inspect, select, text, update
 
 from lib import events, store
 from lib.events import Assignment, Completion, Conversation, Event, Question, Usage, new_id, now_ms
 from lib.store import Store, StoreError, schema
+from lib.store.database import Database
 from tests.postgres import Postgres, binaries, serve
 
 SOON = 10.0
@@ -527,6 +529,53 @@ def test_a_later_migration_reaches_a_database_that_exists(open_store: Open, monk
     open_store().close()
     with open_store().read() as connection:
         assert connection.exec_driver_sql("SELECT id FROM later").scalars().all() == [7]
+
+
+def shapes(url: str) -> dict[str, Any]:
+    """Of every table its columns and indexes, in no order."""
+    with closing(Database.open(url)) as database:
+        found = inspect(database.writer)
+        return {
+            name: [
+                {(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)},
+                {(index["name"], *index["column_names"]) for index in found.get_indexes(name)},
+            ]
+            for name in ("answer", "exposure")
+        }
+
+
+def test_a_database_from_before_tiers_gets_them_and_knows_whom_an_invitation_brought(database_url: str) -> None:
+    fresh = shapes(database_url)
+    back = [
+        "DROP INDEX answer_sums", "DROP INDEX answer_times", "DROP INDEX answer_disliked",
+        "DROP INDEX exposure_of_unit", "DROP INDEX exposure_of_guest", "ALTER TABLE answer DROP COLUMN tier",
+        "ALTER TABLE exposure DROP COLUMN tier",
+        "ALTER TABLE exposure DROP COLUMN invitation", "DELETE FROM migration WHERE name = '6 origin'",
+        "CREATE INDEX answer_sums ON answer (time_ms)", "CREATE INDEX answer_times ON answer (time_ms)",
+        "CREATE INDEX answer_disliked ON answer (time_ms)", "CREATE INDEX exposure_of_unit ON exposure (user_id)",
+        "INSERT INTO guest VALUES ('friends', 'ann', 1)",
+        "INSERT INTO exposure VALUES ('x1', 'e', false, 'ann', 1, 'A', false)",
+        "INSERT INTO exposure VALUES ('x2', 'e', false, 'bob', 1, 'A', false)",
+    ]  # fmt: skip
+    with closing(Database.open(database_url)) as database, database.begin() as connection:
+        for statement in back:
+            connection.execute(text(statement))
+    assert shapes(database_url) == fresh
+    with closing(Database.open(database_url)) as database, database.read() as connection:
+        kept = select(schema.exposure.c.user_id, schema.exposure.c.tier, schema.exposure.c.invitation)
+        assert set(connection.execute(kept)) == {("ann", "", "friends"), ("bob", "", None)}
+
+
+def test_what_is_exposed_and_asked_is_kept_with_its_tier_and_invitation(open_store: Open) -> None:
+    parley = open_store(tier="staging")
+    invited = replace(ASSIGNMENT, invitation="friends")
+    about = Conversation(new_id(), "visitor", invited)
+    asked = Question(new_id(), about.id, "session", 1, "m", invited)
+    assert parley.ask(about, asked, "Why?", events.exposure(invited, "session")).wait(SOON)
+    with parley.read() as connection:
+        assert connection.scalars(select(schema.answer.c.tier)).all() == ["staging"]
+        told = select(schema.exposure.c.tier, schema.exposure.c.invitation)
+        assert connection.execute(told).all() == [("staging", "friends")]
 
 
 def test_a_store_in_use_is_well(parley: Store) -> None:

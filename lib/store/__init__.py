@@ -41,23 +41,25 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, *, keep_text: bool, deliver: bool, owner: str, meter: Meter | None = None
+        self, database: Database, *, keep_text: bool, deliver: bool, tier: str, owner: str, meter: Meter | None = None
     ) -> None:
         self._meter = meter or Unmetered()
         self._database, self._writer = database, Writer(database.begin, self._meter)
-        self._keep_text, self._deliver, self.owner = keep_text, deliver, owner
+        self._keep_text, self._deliver, self._tier, self.owner = keep_text, deliver, tier, owner
 
     @classmethod
     def open(
-        cls, url: str, *, keep_text: bool = True, deliver: bool = False, owner: str | None = None,
+        cls, url: str, *, keep_text: bool = True, deliver: bool = False, tier: str = "", owner: str | None = None,
         meter: Meter | None = None,
     ) -> "Store":  # fmt: skip
         """Connect and bring the tables up to date. Raises StoreError with a sentence for the operator.
 
         `keep_text` False: prompts, answers, titles and comments are not stored. `deliver`: events get an outbox row,
-        for Statsig. `owner` names this process among those that share the database. `meter` is told how it fares.
+        for Statsig. `tier` is where this process belongs (empty: nowhere), kept with what it exposes and asks. `owner`
+        names it among those that share the database. `meter` is told how it fares.
         """
-        return cls(Database.open(url), keep_text=keep_text, deliver=deliver, owner=owner or new_id(), meter=meter)
+        database, owner = Database.open(url), owner or new_id()
+        return cls(database, keep_text=keep_text, deliver=deliver, tier=tier, owner=owner, meter=meter)
 
     def close(self, timeout: float = 5.0) -> bool:
         """Write what is left, at most so many seconds; False when something had to be given up."""
@@ -130,8 +132,8 @@ class Store:
         events = [*([exposure] if exposure else []), *also]
 
         def fact(connection: Connection) -> None:
-            facts.ask(connection, conversation, question, text, title, replaces, asked_ms, self.owner)
-            facts.record(connection, events, self._deliver)
+            facts.ask(connection, conversation, question, text, title, replaces, asked_ms, self.owner, self._tier)
+            facts.record(connection, events, self._deliver, self._tier, conversation.assignment.invitation)
 
         return self._writer.submit(fact)
 
@@ -146,8 +148,8 @@ class Store:
         """An answer ended, and `event` tells it. The first end of an answer is the one that counts."""
 
         def fact(connection: Connection) -> None:
-            if facts.finish(connection, question, completion, event.time_ms, self._keep_text):
-                facts.record(connection, [event], self._deliver)
+            if facts.finish(connection, question, completion, event.time_ms, self._keep_text, self._tier):
+                facts.record(connection, [event], self._deliver, self._tier)
                 spending.settle(connection, question.answer_id, completion)
 
         return self._writer.submit(fact)
@@ -161,7 +163,7 @@ class Store:
 
         def fact(connection: Connection) -> None:
             told = facts.rate(connection, answer_id, rating, event)
-            facts.record(connection, told, self._deliver)
+            facts.record(connection, told, self._deliver, self._tier)
 
         return self._writer.submit(fact)
 
@@ -171,13 +173,13 @@ class Store:
 
         def fact(connection: Connection) -> None:
             told = facts.give_reason(connection, answer_id, reason, kept, event)
-            facts.record(connection, told, self._deliver)
+            facts.record(connection, told, self._deliver, self._tier)
 
         return self._writer.submit(fact)
 
     def record(self, events: Sequence[Event]) -> Receipt:
         """Events that change nothing else."""
-        return self._writer.submit(lambda connection: facts.record(connection, events, self._deliver), limit=SIGNALS)
+        return self._writer.submit(lambda c: facts.record(c, events, self._deliver, self._tier), limit=SIGNALS)
 
     def rename(self, conversation_id: str, visitor_id: str, title: str) -> Receipt:
         """Give a conversation of this visitor another title."""

@@ -29,12 +29,17 @@ def upsert(connection: Connection, table: Table, values: dict[str, Any], *changi
     connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), values)
 
 
-def record(connection: Connection, events: Sequence[Event], deliver: bool) -> None:
-    """Into the ledger; exposures beside it; into the outbox unless nothing is delivered or nobody real did it."""
+def record(
+    connection: Connection, events: Sequence[Event], deliver: bool, tier: str, invitation: str | None = None
+) -> None:
+    """Into the ledger; exposures beside it; into the outbox unless nothing is delivered or nobody real did it.
+
+    `invitation` is the one by which the exposed came.
+    """
     if not events:
         return
     add(connection, event, [rows.event_row(one) for one in events])
-    add(connection, exposure, [rows.exposure_row(one) for one in events if one.name == EXPOSURE])
+    add(connection, exposure, [rows.exposure_row(one, tier, invitation) for one in events if one.name == EXPOSURE])
     if deliver:
         now = now_ms()
         add(
@@ -50,7 +55,7 @@ def record(connection: Connection, events: Sequence[Event], deliver: bool) -> No
 
 def ask(
     connection: Connection, about: Conversation, question: Question, text: str | None, title: str | None,
-    replaces: str | None, asked_ms: int, owner: str,
+    replaces: str | None, asked_ms: int, owner: str, tier: str,
 ) -> None:  # fmt: skip
     """The conversation if it is new, the message, the running answer."""
     upsert(connection, conversation, rows.conversation_row(about, title, asked_ms), "updated_ms")
@@ -58,7 +63,7 @@ def ask(
         connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
     # An answer that failed at once may have ended before its question was handed over: both orders must do.
     upsert(connection, message, rows.message_row(question, asked_ms, text), "question", "asked_ms")
-    add(connection, answer, rows.running_row(question, owner, now_ms()))
+    add(connection, answer, rows.running_row(question, owner, now_ms(), tier))
 
 
 def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:
@@ -69,14 +74,16 @@ def partial(connection: Connection, answer_id: str, text: str | None, owner: str
         _keep_answer(connection, answer_id, text)
 
 
-def finish(connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool) -> bool:
+def finish(
+    connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool, tier: str
+) -> bool:
     """How it ended, once; False when that was written before. An answer whose question has not come gets its rows."""
     ended = rows.ended_row(completion, time_ms)
     running = (answer.c.answer_id == question.answer_id) & answer.c.finish_reason.is_(None)
     if not connection.execute(update(answer).where(running).values(ended)).rowcount:
         if connection.scalar(select(answer.c.answer_id).where(answer.c.answer_id == question.answer_id)) is not None:
             return False
-        add(connection, answer, rows.running_row(question, None, None) | ended)
+        add(connection, answer, rows.running_row(question, None, None, tier) | ended)
         add(connection, message, rows.message_row(question, time_ms, None))
     if keep_text:
         _keep_answer(connection, question.answer_id, completion.text)

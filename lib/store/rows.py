@@ -88,7 +88,7 @@ def message_row(question: Question, asked_ms: int, text: str | None) -> dict[str
     )
 
 
-def running_row(question: Question, owner: str | None, beat_ms: int | None) -> dict[str, Any]:
+def running_row(question: Question, owner: str | None, beat_ms: int | None, tier: str) -> dict[str, Any]:
     """An answer that has begun."""
     return fit(
         schema.answer,
@@ -102,6 +102,7 @@ def running_row(question: Question, owner: str | None, beat_ms: int | None) -> d
             "user_id": question.assignment.user_id,
             "model": question.model,
             "simulated": question.simulated,
+            "tier": tier,
             "owner": owner,
             "beat_ms": beat_ms,
         },
@@ -147,8 +148,8 @@ def event_row(event: Event) -> dict[str, Any]:
     )
 
 
-def exposure_row(event: Event) -> dict[str, Any]:
-    """An exposure as the readout counts it."""
+def exposure_row(event: Event, tier: str, invitation: str | None) -> dict[str, Any]:
+    """An exposure as the readout counts it, with what its event does not tell."""
     said = event.metadata
     return fit(
         schema.exposure,
@@ -160,6 +161,8 @@ def exposure_row(event: Event) -> dict[str, Any]:
             "time_ms": event.time_ms,
             "grp": said.get("group"),
             "forced": bool(said.get("forced")),
+            "tier": tier,
+            "invitation": invitation,
         },
     )
 

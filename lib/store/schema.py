@@ -69,6 +69,7 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("user_id", String(128), nullable=False),
     Column("model", String(128), nullable=False),
     Column("simulated", Boolean, nullable=False),
+    Column("tier", String(64), nullable=False, server_default=""),  # of the process that asked; empty: not known
     Column("owner", String(64)),  # the process that runs it
     Column("beat_ms", BigInteger),  # when that process last said so: a stale one was cut off
     Column("time_ms", BigInteger),  # of its chat_completion
@@ -91,19 +92,19 @@ Index(  # everything that the readout sums, unit by unit, so that it never touch
     "answer_sums",
     answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.failed, answer.c.liked,
     answer.c.response_time, answer.c.time_to_first_token, answer.c.completion_tokens, answer.c.cost_usd, answer.c.grp,
-    answer.c.rated_ms, sqlite_where=_COUNTS, postgresql_where=_COUNTS,
+    answer.c.rated_ms, answer.c.tier, sqlite_where=_COUNTS, postgresql_where=_COUNTS,
 )  # fmt: skip
 _TIMED = _COUNTS & answer.c.response_time.is_not(None)
 Index(  # the response times of a group in order, for its quantiles
     "answer_times",
     answer.c.experiment, answer.c.simulated, answer.c.grp, answer.c.response_time, answer.c.user_id, answer.c.time_ms,
-    sqlite_where=_TIMED, postgresql_where=_TIMED,
+    answer.c.tier, sqlite_where=_TIMED, postgresql_where=_TIMED,
 )  # fmt: skip
 _DISLIKED = answer.c.liked == text("0")
 Index(  # what dissatisfied testers say, newest first
     "answer_disliked",
     answer.c.experiment, answer.c.simulated, answer.c.rated_ms, answer.c.reason, answer.c.user_id, answer.c.time_ms,
-    sqlite_where=_DISLIKED, postgresql_where=_DISLIKED,
+    answer.c.tier, sqlite_where=_DISLIKED, postgresql_where=_DISLIKED,
 )  # fmt: skip
 Index(  # what a day's answers were and cost
     "answer_by_time",
@@ -123,8 +124,15 @@ exposure = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("grp", String(128)),
     Column("forced", Boolean, nullable=False),
-    Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "event_id"),
+    Column("tier", String(64), nullable=False, server_default=""),  # of the process that exposed it; empty: not known
+    Column("invitation", String(64)),  # the link that it came by
+    Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "event_id", "tier"),
     Index("exposure_by_time", "time_ms", "experiment", "simulated", "forced", "grp", "user_id"),
+)  # fmt: skip
+_INVITED = exposure.c.invitation.is_not(None)
+Index(  # the units of an invitation's guests
+    "exposure_of_guest", exposure.c.invitation, exposure.c.user_id,
+    sqlite_where=_INVITED, postgresql_where=_INVITED,
 )  # fmt: skip
 
 event = Table(  # the ledger
@@ -250,12 +258,32 @@ _LEDGER = (
     """CREATE INDEX event_failed ON event (time_ms, event_id) WHERE value IN ('"error"', '"interrupted"')""",
     "CREATE INDEX outbox_by_age ON outbox (created_ms, event_id)",
 )
+_ORIGIN = (
+    "ALTER TABLE answer ADD COLUMN tier VARCHAR(64) DEFAULT '' NOT NULL",
+    "ALTER TABLE exposure ADD COLUMN tier VARCHAR(64) DEFAULT '' NOT NULL",
+    "ALTER TABLE exposure ADD COLUMN invitation VARCHAR(64)",
+    "UPDATE exposure SET invitation = (SELECT min(guest.invitation_id) FROM guest"
+    " WHERE guest.visitor_id = exposure.user_id) WHERE user_id IN (SELECT visitor_id FROM guest)",
+    "DROP INDEX answer_sums",
+    "CREATE INDEX answer_sums ON answer (experiment, simulated, user_id, time_ms, failed, liked, response_time,"
+    " time_to_first_token, completion_tokens, cost_usd, grp, rated_ms, tier) WHERE failed IS NOT NULL",
+    "DROP INDEX answer_times",
+    "CREATE INDEX answer_times ON answer (experiment, simulated, grp, response_time, user_id, time_ms, tier)"
+    " WHERE failed IS NOT NULL AND response_time IS NOT NULL",
+    "DROP INDEX answer_disliked",
+    "CREATE INDEX answer_disliked ON answer (experiment, simulated, rated_ms, reason, user_id, time_ms, tier)"
+    " WHERE liked = 0",
+    "DROP INDEX exposure_of_unit",
+    "CREATE INDEX exposure_of_unit ON exposure (experiment, simulated, user_id, time_ms, grp, forced, event_id, tier)",
+    "CREATE INDEX exposure_of_guest ON exposure (invitation, user_id) WHERE invitation IS NOT NULL",
+)
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("1 first tables", ()),
     ("2 guests", _GUESTS),
     ("3 spending", _SPENDING),
     ("4 ledger", _LEDGER),
     ("5 today", ("CREATE INDEX exposure_by_time ON exposure (time_ms, experiment, simulated, forced, grp, user_id)",)),
+    ("6 origin", _ORIGIN),
 )
 """Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
 above as they stand and counts as having them all."""

@@ -21,15 +21,18 @@ from sqlalchemy import (
     select,
 )
 
-from lib.store.schema import answer, exposure, guest
+from lib.store.schema import answer, exposure
 from lib.tally import DAY_MS, Scope
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """Rows of this experiment, real or simulated, before `until`, of everybody or of an invitation's guests."""
+    """Rows of this experiment, real or simulated, before `until`, of everybody or an invitation's guests, of a tier."""
     rows = [table.c.experiment == scope.experiment, table.c.simulated == scope.simulated]
     if scope.invitation is not None:
-        rows.append(table.c.user_id.in_(select(guest.c.visitor_id).where(guest.c.invitation_id == scope.invitation)))
+        came = exposure.alias("came")  # whichever id of theirs is the unit
+        rows.append(table.c.user_id.in_(select(came.c.user_id).where(came.c.invitation == scope.invitation)))
+    if scope.tier is not None:
+        rows.append(table.c.tier == scope.tier)
     if scope.until_ms is not None:
         rows.append(table.c.time_ms < scope.until_ms)
     return and_(*rows)

@@ -19,9 +19,10 @@ GROUPS = ("Control", "Test")
 START_MS = 1_790_000_000_000
 DAYS = 30
 DAY_MS = 86_400_000
+TIER = "production"
 ANSWER = (
     "answer_id", "conversation_id", "session_id", "turn", "experiment", "grp", "user_id", "model", "simulated",
-    "time_ms", "finish_reason", "response_time", "time_to_first_token", "completion_tokens", "cost_usd", "rating",
+    "tier", "time_ms", "finish_reason", "response_time", "time_to_first_token", "completion_tokens", "cost_usd", "rating",
     "rated_ms", "reason",
 )  # fmt: skip
 
@@ -35,7 +36,7 @@ def units(count: int, seed: int) -> Iterator[tuple[int, str, str, int]]:
 
 def exposures(count: int, seed: int) -> Iterator[tuple[object, ...]]:
     for number, user, group, time_ms in units(count, seed):
-        yield f"x{number:031d}", EXPERIMENT, 0, user, time_ms, group, 0
+        yield f"x{number:031d}", EXPERIMENT, 0, user, time_ms, group, 0, TIER
 
 
 def answers(total: int, users: int, seed: int) -> Iterator[tuple[object, ...]]:
@@ -51,7 +52,7 @@ def answers(total: int, users: int, seed: int) -> Iterator[tuple[object, ...]]:
         seconds = round(rng.lognormvariate(1.0, 0.7), 6)
         answer_id = f"{rng.getrandbits(128):032x}"
         yield (
-            answer_id, answer_id, "s", 1, EXPERIMENT, group, user, "gpt-4", 0, time_ms,
+            answer_id, answer_id, "s", 1, EXPERIMENT, group, user, "gpt-4", 0, TIER, time_ms,
             "error" if error else "stop", None if error else seconds, None if error else round(seconds / 10, 6),
             None if error else int(seconds * 80), None if error else round(seconds * 0.0002, 9),
             ("satisfaction" if liked else "dissatisfaction") if rated else None,
@@ -77,8 +78,8 @@ def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA cache_size=-500000")
-    _insert(connection, "exposure", ("event_id", "experiment", "simulated", "user_id", "time_ms", "grp", "forced"),
-            exposures(users, seed))  # fmt: skip
+    columns: tuple[str, ...] = "event_id", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "tier"
+    _insert(connection, "exposure", columns, exposures(users, seed))
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type='index' AND tbl_name='answer' AND sql IS NOT NULL"
     ).fetchall()
