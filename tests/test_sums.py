@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from sqlalchemy import insert
+from hypothesis import strategies as st
+from sqlalchemy import insert, select, update
 
 from lib.definitions import METRICS as DEFINED
 from lib.readout import rank, span
+from lib.store import ranks
 from lib.store.order import Joined, Labelled, in_order
-from lib.store.schema import event, outbox
+from lib.store.schema import answer, event, exposure, outbox
 from lib.store.splits import keep_weights, weights_over_time
 from lib.store.sums import METRICS, delivery, only_simulated, tally
 from lib.tally import Delivery, Scope
@@ -98,11 +100,63 @@ def test_the_quick_order_of_response_times_is_taken_and_is_the_sure_one(database
         quick, sure = in_order(connection, scope), Joined(scope)
         assert isinstance(quick, Labelled)
         sizes = quick.sizes(connection)
-        places = {(grp, place) for grp, size in sizes.items() for place in range(1, size + 1)}
-        assert len(places) > 50 and sizes == sure.sizes(connection)
-        assert quick.at(connection, places, sizes) == sure.at(connection, places, sizes)
+        assert sum(sizes.values()) > 50 and sizes == sure.sizes(connection)
         edges = [1.0, 2.125, 3.0]
         assert quick.between(connection, edges, sizes) == sure.between(connection, edges, sizes)
+
+
+@given(events=invented.histories(), elsewhere=st.sets(st.integers(0, 19)))
+@settings(max_examples=20, deadline=None)
+def test_a_tier_is_counted_as_if_nothing_else_had_happened(
+    events: list[Line], elsewhere: set[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is told by an event whose number is in `elsewhere` happened in another tier."""
+
+    def there(event_id: str) -> bool:
+        return int(event_id[1:].split("-")[0]) % 20 in elsewhere
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('tier')}/parley.db"
+    with invented.stored(events, url) as database:
+        with database.begin() as connection:
+            for table, key in ((exposure, exposure.c.event_id), (answer, answer.c.answer_id)):
+                for one in connection.scalars(select(key)).all():
+                    tier = "development" if there(one) else "production"
+                    connection.execute(update(table).where(key == one).values(tier=tier))
+        for tier in (False, True):
+            kept = [one for one in events if there(one["metadata"].get("answer_id", one["event_id"])) == tier]
+            scope = replace(SCOPE, tier="development" if tier else "production")
+            same(tally(database.read, scope, rank, span), plainly(kept))
+
+
+def test_an_invitation_is_counted_by_its_units_whichever_id_they_have(database_url: str) -> None:
+    guests = {f"u{unit}" for unit in range(0, 60, 3)}
+    with invented.stored(busy(), database_url) as database:
+        with database.begin() as connection:
+            came = exposure.c.user_id.in_(guests)
+            connection.execute(update(exposure).where(came).values(invitation="friends"))
+        found = tally(database.read, replace(SCOPE, invitation="friends"), rank, span)
+        same(found, plainly([one for one in busy() if one["user_id"] in guests]))
+
+
+@pytest.mark.parametrize("near", [0, 1_000], ids=["sorted", "walked"])
+def test_a_quantile_far_from_that_of_all_answers_is_found(
+    near: int, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guests' answers are the quickest of all."""
+    monkeypatch.setattr(ranks, "NEAR", near)
+    many = [exposed(f"x{unit}", f"u{unit}", "control") for unit in range(50)]
+    many += [
+        answered(f"{unit}-{turn}", f"u{unit}", response_time=turn + (1000 if unit > 10 else 0), group="control")
+        for unit in range(50)
+        for turn in range(60)
+    ]
+    guests = {f"u{unit}" for unit in range(11)}
+    with invented.stored(many, database_url) as database:
+        with database.begin() as connection:
+            came = exposure.c.user_id.in_(guests)
+            connection.execute(update(exposure).where(came).values(invitation="friends"))
+        found = tally(database.read, replace(SCOPE, invitation="friends"), rank, span)
+        same(found, plainly([one for one in many if one["user_id"] in guests]))
 
 
 def test_answers_in_another_group_than_their_units_are_put_in_order_anew(database_url: str) -> None:

@@ -1,21 +1,17 @@
-"""The response times of each group in order: how many there are, which value stands at a rank, how many lie between.
+"""How the response times of each group are spread: how many lie between two values.
 
 Owns two ways to the same: along an index, by the group that each answer was given in, and sorted, by the group of its
-unit. Both agree in all but odd cases, such as an imported file. Knows no quantile.
+unit. Both agree in all but odd cases, such as an imported file. Which value stands at a rank is `ranks`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, select, tuple_
 
 from lib.store.schema import answer, exposure
 from lib.store.units import answers_of, counted_units, early_answers, first, left_out, mine
 from lib.tally import Scope
-
-Place = tuple[str, int]
-"""A group and a rank in it, from 1."""
 
 
 def in_order(connection: Connection, scope: Scope) -> "Labelled | Joined":
@@ -45,16 +41,6 @@ class Labelled:
         counted = select(answer.c.grp, func.count()).where(self._rows, answer.c.grp.is_not(None))
         return {row[0]: row[1] for row in connection.execute(counted.group_by(answer.c.grp))}
 
-    def at(self, connection: Connection, places: Collection[Place], sizes: Mapping[str, int]) -> dict[Place, float]:
-        """The values at these ranks; each is walked to from the nearer end."""
-        return _at_once(connection, {place: self._walk(*place, sizes[place[0]]) for place in places})
-
-    def _walk(self, grp: str, place: int, size: int) -> ScalarSelect[Any]:
-        value = answer.c.response_time
-        order, steps = (value, place - 1) if 2 * place <= size else (value.desc(), size - place)
-        rows = select(value).where(self._rows, answer.c.grp == grp)
-        return rows.order_by(order).limit(1).offset(steps).scalar_subquery()
-
     def between(self, connection: Connection, edges: Sequence[float], groups: Collection[str]) -> dict[str, list[int]]:
         """By group: how many are below the first edge, below each next one, and above the last."""
         ends = list(pairwise([None, *edges, None]))
@@ -62,13 +48,13 @@ class Labelled:
         found = _at_once(connection, asked)
         return {grp: [found[grp, place] for place in range(len(ends))] for grp in groups}
 
-    def _count(self, grp: str, low: float | None, high: float | None) -> ScalarSelect[Any]:
+    def _count(self, grp: str, low: float | None, high: float | None) -> ScalarSelect[int]:
         rows = select(func.count()).where(self._rows, answer.c.grp == grp)
         rows = rows if low is None else rows.where(answer.c.response_time >= low)
         return (rows if high is None else rows.where(answer.c.response_time < high)).scalar_subquery()
 
 
-def _at_once(connection: Connection, asked: Mapping[Place, ScalarSelect[Any]]) -> dict[Place, Any]:
+def _at_once(connection: Connection, asked: Mapping[tuple[str, int], ScalarSelect[int]]) -> dict[tuple[str, int], int]:
     """All that is asked for, in one statement."""
     if not asked:
         return {}
@@ -97,16 +83,6 @@ class Joined:
         found = connection.execute(select(units.grp, func.sum(units.n), func.sum(units.strays)).group_by(units.grp))
         groups = [(row[0], int(row[1]), int(row[2])) for row in found]
         return {grp: n for grp, n, _ in groups}, sum(strays for *_, strays in groups)
-
-    def at(self, connection: Connection, places: Collection[Place], sizes: Mapping[str, int]) -> dict[Place, float]:
-        """The values at these ranks."""
-        if not places:
-            return {}
-        place = func.row_number().over(partition_by=self._rows.grp, order_by=self._rows.response_time)
-        ranked = select(self._rows.grp, self._rows.response_time, place.label("place")).subquery().c
-        wanted = or_(*(and_(ranked.grp == grp, ranked.place == place) for grp, place in places))
-        found = connection.execute(select(ranked.grp, ranked.place, ranked.response_time).where(wanted))
-        return {(row[0], row[1]): row[2] for row in found}
 
     def between(self, connection: Connection, edges: Sequence[float], groups: Collection[str]) -> dict[str, list[int]]:
         """By group: how many are below the first edge, below each next one, and above the last."""

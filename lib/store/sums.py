@@ -1,12 +1,13 @@
-"""What a readout counts, as SQL, one statement for each question: no event is ever loaded, the database sums.
+"""What a readout counts, as SQL: no event is ever loaded, the database sums, group by group.
 
-Owns what each metric sums. Who counts is in `units`. Knows no formula: which rank a quantile has is handed in.
+Owns what each metric sums. Who counts is in `units`, which answer stands at a rank in `ranks`. Knows no formula: which
+rank a quantile has is handed in.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from lib.store.order import Joined, Labelled, Place
+from lib.store.ranks import Ranks
 from lib.store.schema import answer, event, exposure, outbox
 from lib.store.splits import weights_over_time
 from lib.store.units import answers_of, excluded, exposures, first
@@ -48,41 +49,76 @@ METRICS: Mapping[str, tuple[str, str]] = {
 }
 """Of each metric what a unit adds to its numerator and its denominator, by the names in `per_unit`."""
 _SUMMED = {**METRICS, **{name: (name, "timed") for name in QUANTILES}}
-_Rows = dict[str, list[float]]
-"""By group: units, answers by another group's name, and six sums for each of `_SUMMED`."""
+
+
+class _Group(NamedTuple):
+    """What one group's units add up to, by metric, and its quantiles."""
+
+    sums: Mapping[str, UnitSums]
+    quantiles: Mapping[str, Quantile]
 
 
 def tally(read: Read, scope: Scope, rank: Rank, span: Span) -> Tally:
-    """All that a readout needs.
-
-    Quantiles are found by walking an index in the order of each answer's own group. That is the group of its unit in
-    all but odd cases (a session that lasted beyond `since`, an imported file): whether it is so is counted on the way,
-    and if not, the answers are ordered anew.
-    """
+    """All that a readout needs: of two groups at the same time, because a statement keeps one core busy."""
 
     def ask(question: Callable[..., Any], *more: Any) -> Any:
         with read() as connection:
             return question(connection, *more)
 
-    forced, crossover, first_ms = ask(excluded, scope)
-    populations: tuple[Labelled | Joined, ...] = Labelled(scope, forced + crossover > 0), Joined(scope)
-    for population in populations:
-        sizes = ask(population.sizes)
-        middles = {(grp, name): rank(p, n) for grp, n in sizes.items() for name, p in QUANTILES.items()}
-        values = ask(population.at, {(grp, place) for (grp, _), place in middles.items()}, sizes)
-        rows = _by_group(read, scope, {key: values[key[0], place] for key, place in middles.items()})
-        sums = _by_metric(rows)
-        if _same(sizes, rows, sums):
-            break
-    ends = _ends(sums, sizes, rank, span)
-    values |= ask(population.at, {(grp, place) for (grp, _), pair in ends.items() for place in pair}, sizes)
-    found = {
-        name: {grp: _quantile(grp, name, below, middles, ends, values) for grp, below in sums.pop(name).items()}
-        for name in QUANTILES
-    }
-    return Tally(
-        scope, sums, found, forced, crossover, first_ms, ask(delivery, scope), ask(weights_over_time, scope.experiment)
-    )
+    with ThreadPoolExecutor(2) as threads:
+        groups = ask(_names, scope)
+        counted = [threads.submit(ask, _count, scope, grp, rank, span) for grp in groups]
+        left, sent = threads.submit(ask, excluded, scope), threads.submit(ask, delivery, scope)
+        found = {grp: one.result() for grp, one in zip(groups, counted, strict=True)}
+        forced, crossover, first_ms = left.result()
+    found = {grp: one for grp, one in found.items() if one is not None}
+    sums = {name: {grp: one.sums[name] for grp, one in found.items()} for name in METRICS}
+    quantiles = {name: {grp: one.quantiles[name] for grp, one in found.items()} for name in QUANTILES}
+    weights = ask(weights_over_time, scope.experiment)
+    return Tally(scope, sums, quantiles, forced, crossover, first_ms, sent.result(), weights)
+
+
+def _names(connection: Connection, scope: Scope) -> list[str]:
+    return sorted(connection.scalars(select(exposure.c.grp).where(exposures(exposure, scope)).distinct()))
+
+
+def _count(connection: Connection, scope: Scope, grp: str, rank: Rank, span: Span) -> _Group | None:
+    """One group; None where no unit counts.
+
+    How many answers each unit has up to a quantile is summed together with everything else, so the quantile must be
+    known before: it is guessed from all answers in the group, also of units that do not count. What was summed then
+    shows the way from the guess to the quantile, and where that is another value, it is summed again.
+    """
+    ranks = Ranks(connection, scope, grp)
+    given = ranks.given()
+    guess = ranks.among_given([rank(p, given) for p in QUANTILES.values()], given) if given else []
+    limits = dict(zip(QUANTILES, guess, strict=False))
+    sums, strays = _sum(connection, per_unit(scope, grp, limits))
+    size = int(sums["response_time"].sy)
+    if not sums["answers_per_user"].n:
+        return None
+    if not size:
+        return _Group(sums, {name: Quantile(None, None, None, sums[name]) for name in QUANTILES})
+    places = {name: rank(p, size) for name, p in QUANTILES.items()}
+    found = _values(ranks, places.values(), sums, limits, strays)
+    if limits != (limits := {name: found[place] for name, place in places.items()}):
+        sums, strays = _sum(connection, per_unit(scope, grp, limits))
+    spans = {name: span(p, sums[name]) for name, p in QUANTILES.items()}
+    ends = {name: [rank(share, size) for share in shares] for name, shares in spans.items() if shares}
+    found = _values(ranks, {place for pair in ends.values() for place in pair}, sums, limits, strays)
+    quantiles = {}
+    for name, value in limits.items():
+        low, high = (found[place] for place in ends[name]) if name in ends else (None, None)
+        quantiles[name] = Quantile(value, low, high, sums[name])
+    return _Group(sums, quantiles)
+
+
+def _values(
+    ranks: Ranks, places: Collection[int], sums: Mapping[str, UnitSums], limits: Mapping[str, float], strays: bool
+) -> dict[int, float]:
+    """The response times at these ranks, from what was summed up to the limits."""
+    known = {limit: int(sums[name].sx) for name, limit in limits.items()}
+    return ranks.among_counted(places, int(sums["response_time"].sy), known, strays)
 
 
 def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]:
@@ -122,70 +158,22 @@ def _number(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(func.count(column), Float)
 
 
-def _by_group(read: Read, scope: Scope, limits: Mapping[tuple[str, str], float]) -> _Rows:
-    """The sums of each group, of two groups at the same time: a statement keeps one core busy."""
-
-    def ask(grp: str) -> list[float] | None:
-        own = {name: limit for (other, name), limit in limits.items() if other == grp}
-        with read() as connection:
-            return _sum(connection, per_unit(scope, grp, own))
-
-    with read() as connection:
-        groups = sorted(connection.scalars(select(exposure.c.grp).where(exposures(exposure, scope)).distinct()))
-    with ThreadPoolExecutor(2) as threads:
-        return {grp: row for grp, row in zip(groups, threads.map(ask, groups), strict=True) if row}
-
-
-def _sum(connection: Connection, units: Select[Any]) -> list[float] | None:
-    """All units added up; None where there are none."""
+def _sum(connection: Connection, units: Select[Any]) -> tuple[dict[str, UnitSums], bool]:
+    """All units added up, by metric and quantile (whose units are those with an answer), and whether any of their
+    answers was given under another group's name."""
     unit = units.subquery().c
     columns = [one for x, y in _SUMMED.values() for one in _six(unit[x], unit[y])]
     row = connection.execute(select(func.count(), func.sum(unit.stray), *columns)).one()
-    return [float(number) for number in row] if row[0] else None
+    n, strays, *numbers = (float(number or 0) for number in row)
+    sums = {}
+    for place, name in enumerate(_SUMMED):
+        sx, sy, sxx, syy, sxy, active = numbers[6 * place : 6 * place + 6]
+        sums[name] = UnitSums(int(active if name in QUANTILES else n), sx, sy, sxx, syy, sxy, int(active))
+    return sums, strays > 0
 
 
 def _six(x: ColumnElement[Any], y: ColumnElement[Any]) -> list[ColumnElement[Any]]:
     return [func.sum(x), func.sum(y), func.sum(x * x), func.sum(y * y), func.sum(x * y), func.count(case((y > 0, 1)))]
-
-
-def _by_metric(rows: _Rows) -> dict[str, dict[str, UnitSums]]:
-    """By metric (or quantile, whose units are those with an answer) and group."""
-    sums: dict[str, dict[str, UnitSums]] = {name: {} for name in _SUMMED}
-    for grp, (units, _, *numbers) in rows.items():
-        for place, name in enumerate(_SUMMED):
-            sx, sy, sxx, syy, sxy, active = numbers[6 * place : 6 * place + 6]
-            n = active if name in QUANTILES else units
-            sums[name][grp] = UnitSums(int(n), sx, sy, sxx, syy, sxy, int(active))
-    return sums
-
-
-def _same(sizes: Mapping[str, int], rows: _Rows, sums: Mapping[str, Mapping[str, UnitSums]]) -> bool:
-    """Whether the answers that were put in order are those of the units: none by another name, and as many."""
-    return all(not rows[grp][1] and sizes.get(grp, 0) == timed.sy for grp, timed in sums["response_time"].items())
-
-
-def _ends(
-    sums: Mapping[str, Mapping[str, UnitSums]], sizes: Mapping[str, int], rank: Rank, span: Span
-) -> dict[tuple[str, str], tuple[int, int]]:
-    """The ranks between which each quantile lies."""
-    ends = {}
-    for name, p in QUANTILES.items():
-        for grp, below in sums[name].items():
-            if (shares := span(p, below)) is not None:
-                ends[grp, name] = rank(shares[0], sizes[grp]), rank(shares[1], sizes[grp])
-    return ends
-
-
-def _quantile(
-    grp: str, name: str, below: UnitSums, middles: Mapping[tuple[str, str], int],
-    ends: Mapping[tuple[str, str], tuple[int, int]], values: Mapping[Place, float],
-) -> Quantile:  # fmt: skip
-    """One group's quantile out of the values that were looked up."""
-    if (grp, name) not in middles:
-        return Quantile(None, None, None, below)
-    value = values[grp, middles[grp, name]]
-    low, high = (values[grp, place] for place in ends[grp, name]) if (grp, name) in ends else (None, None)
-    return Quantile(value, low, high, below)
 
 
 def delivery(connection: Connection, scope: Scope) -> Delivery:

@@ -1,0 +1,81 @@
+"""Which response time of a group stands at which rank: walked to along an index, from a value whose rank was counted.
+
+Where the index does not lead there (answers given under another group's name than their unit's) or the way is long, the
+answers are sorted. Knows no quantile: ranks are handed in.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, exists, func, select
+
+from lib.store.schema import answer, exposure
+from lib.store.units import answers_of, first, mine
+from lib.tally import Scope
+
+FAR, NEAR = 8, 1_000
+"""Over more than one in so many of the answers, sorting all of them is quicker than walking; so few steps never are."""
+_VALUE = answer.c.response_time
+
+
+class Ranks:
+    """The timed answers of one group in order; ranks count from 1."""
+
+    def __init__(self, connection: Connection, scope: Scope, grp: str) -> None:
+        self._connection, self._scope, self._grp = connection, scope, grp
+
+    def given(self) -> int:
+        """How many answers were given under the group's name, whether or not their units count."""
+        return self._connection.scalar(select(func.count()).where(self._labelled())) or 0
+
+    def among_given(self, places: Sequence[int], size: int) -> list[float]:
+        """The values at these ranks of those, each walked to from the nearer end."""
+        rows = self._labelled()
+        ways = (
+            _walk(rows, place - 1, up=True) if 2 * place <= size else _walk(rows, size - place, up=False)
+            for place in places
+        )
+        return list(self._connection.execute(select(*ways)).one()) if places else []
+
+    def among_counted(
+        self, places: Collection[int], size: int, known: Mapping[float, int], strays: bool
+    ) -> dict[int, float]:
+        """The values at these ranks of the answers that count, which are `size`.
+
+        `known`: how many of them are at most these values. `strays`: some were given under another group's name.
+        """
+        starts = {place: min(known.items(), key=lambda one: abs(one[1] - place)) for place in places if known}
+        steps = sum(abs(place - rank) for place, (_, rank) in starts.items())
+        if strays or not known or steps > max(size // FAR, NEAR):
+            return self._sorted(places)
+        return self._walked({place: (value, place - rank) for place, (value, rank) in starts.items()})
+
+    def _labelled(self) -> ColumnElement[bool]:
+        scope = replace(self._scope, invitation=None)  # whose members would have to be looked up answer by answer
+        rows = mine(answer, scope) & (answer.c.grp == self._grp) & answer.c.failed.is_not(None) & _VALUE.is_not(None)
+        return rows if scope.since_ms is None else rows & (answer.c.time_ms >= scope.since_ms)
+
+    def _walked(self, ways: Mapping[int, tuple[float, int]]) -> dict[int, float]:
+        """So many steps from a value; none leads to the value itself or, where no answer has it, to the one below."""
+        x = exposure.alias("x")
+        own = (x.c.user_id == answer.c.user_id) & (x.c.time_ms <= answer.c.time_ms)
+        rows = self._labelled() & exists().where(first(x, self._scope), x.c.grp == self._grp, own)
+        walks = []
+        for value, steps in ways.values():
+            on = _VALUE > value if steps > 0 else _VALUE <= value  # noqa: SIM300
+            walks.append(_walk(rows & on, steps - 1 if steps > 0 else -steps, up=steps > 0))
+        return dict(zip(ways, self._connection.execute(select(*walks)).one(), strict=True)) if walks else {}
+
+    def _sorted(self, places: Collection[int]) -> dict[int, float]:
+        x, a = exposure.alias("x"), answer.alias("a")
+        place = func.row_number().over(order_by=a.c.response_time).label("place")
+        answers = select(a.c.response_time, place).join_from(x, a, answers_of(x, a, self._scope))
+        counts = (first(x, self._scope), x.c.grp == self._grp, a.c.response_time.is_not(None))
+        ranked = answers.where(*counts).subquery().c
+        found = self._connection.execute(select(ranked.place, ranked.response_time).where(ranked.place.in_(places)))
+        return {row[0]: row[1] for row in found}
+
+
+def _walk(rows: ColumnElement[bool], steps: int, *, up: bool) -> ScalarSelect[float]:
+    order = _VALUE if up else _VALUE.desc()
+    return select(_VALUE).where(rows).order_by(order).limit(1).offset(steps).scalar_subquery()
