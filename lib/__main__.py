@@ -7,6 +7,7 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -129,6 +130,20 @@ def erase(settings: "Settings", arguments: Arguments) -> int:
     return NO if erased.nothing or erased.running else DONE
 
 
+def purge(settings: "Settings", arguments: Arguments) -> int:
+    """Delete old events, or say which would go."""
+    from lib.purge import purged
+    from lib.store import Store, StoreError
+
+    try:
+        with closing(Store.open(settings.database_url)) as store:
+            told = purged(store, arguments.before, arguments.yes, lambda line: print(line, file=sys.stderr, flush=True))
+            print(*told, sep="\n")
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    return DONE
+
+
 def simulate(settings: "Settings", arguments: Arguments) -> int:
     """Play visitors who were never there, or check the readout with them."""
     from lib.definitions import DefinitionError
@@ -213,6 +228,24 @@ def _erase_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", type=_unit, required=True, metavar="ID", help="user_id of its events")
 
 
+def _purge_takes(parser: argparse.ArgumentParser) -> None:
+    parser.description = PURGE
+    parser.add_argument("--before", type=_past, required=True, metavar="DATE", help="such as 2026-11-01 (UTC)")
+    parser.add_argument("--yes", action="store_true", help="delete; else it is only said what would go")
+
+
+PURGE = """Delete events from before a day, also while Parley runs. Those that still wait for Statsig stay, and so does
+all that the readout counts; what is purged is gone from the Events page and from exports. Without --yes nothing is
+deleted. A purge that was interrupted is gone on with by calling it again."""
+
+
+def _past(text: str) -> int:
+    moment = _since(text)
+    if moment > time.time() * 1_000:
+        raise argparse.ArgumentTypeError(f"{text!r} lies in the future")
+    return moment
+
+
 def _unit(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
@@ -226,6 +259,7 @@ COMMANDS = (
     Command("simulate", "play visitors, or check the readout with them", _simulate_takes, simulate),
     Command("invite", "make a link that lets testers in, list the links, or end one", _invite_takes, invite),
     Command("erase", "delete everything of one user", _erase_takes, erase),
+    Command("purge", "delete old events, or say which would go", _purge_takes, purge),
 )
 
 

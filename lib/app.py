@@ -18,7 +18,7 @@ from lib.generation import Generations
 from lib.metrics import Metrics
 from lib.rescue import Rescue
 from lib.settings import Settings
-from lib.store import Store, StoreError
+from lib.store import Store, StoreError, partitions
 from lib.store.splits import keep_weights
 from lib.trial import Trials
 
@@ -123,6 +123,7 @@ class App:
             try:
                 self.rescue.sweep()
                 self.note_weights()
+                self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
                 self.store.purge(self.settings.retention_days)
             except StoreError:
                 pass  # the writer has told it

@@ -5,7 +5,7 @@ import re
 from lib.store import schema
 from tests.running import ROOT
 
-NOBODYS = {"migration", "definition", "weights"}
+NOBODYS = {"migration", "definition", "weights", "purged"}
 """Tables about the experiment and the database itself, in which no id of a person stands."""
 
 

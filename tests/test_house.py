@@ -20,7 +20,7 @@ ROOMS = {
     "app": ("app", "conversation", "gauges", "trial"),
     "server": ("server", "doors", "patience"),
     "resources": ("resources", "entrance", "readouts"),
-    "__main__": ("__main__", "check", "report", "invite", "erase", "simulate", "soundness"),
+    "__main__": ("__main__", "check", "report", "invite", "erase", "purge", "simulate", "soundness"),
 }
 TABLE = {
     "streamlit_app": "server",

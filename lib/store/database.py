@@ -17,7 +17,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, in
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lib.store import schema
+from lib.events import now_ms
+from lib.store import partitions, schema
 
 BUSY_MS = 1_000
 """How long SQLite waits for another process before it reports a lock; the writer then tries again by itself."""
@@ -140,14 +141,17 @@ def migrate(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         fresh = not inspect(connection).has_table(schema.migration.name)
-        schema.metadata.create_all(connection) if fresh else None
+        if fresh:
+            schema.metadata.create_all(connection)
+            partitions.default(connection)
         applied = set(connection.scalars(select(schema.migration.c.name)))
-        for name, statements in schema.MIGRATIONS:
+        for name, steps in schema.MIGRATIONS:
             if name in applied:
                 continue
-            for statement in () if fresh else statements:
-                connection.exec_driver_sql(statement)
-            connection.execute(insert(schema.migration).values(name=name, applied_ms=time.time_ns() // 1_000_000))
+            for step in () if fresh else steps:
+                connection.exec_driver_sql(step) if isinstance(step, str) else step(connection)
+            connection.execute(insert(schema.migration).values(name=name, applied_ms=now_ms()))
+        partitions.prepare(connection, now_ms())
 
 
 def probe(connection: Connection) -> None:

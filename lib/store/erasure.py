@@ -6,11 +6,12 @@ that no replica waits for a long search.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, delete, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, func, or_, select
 
 from lib.budgets import visitor_account
+from lib.ledger import Key
 from lib.store.schema import (
     answer,
     consent,
@@ -24,6 +25,7 @@ from lib.store.schema import (
     spending,
 )
 
+T = TypeVar("T")
 PIECE = 500
 """Keys in one statement and one transaction."""
 
@@ -61,7 +63,7 @@ class Found:
     owners: list[str]
     conversations: list[str]
     answers: list[str]
-    events: list[str]
+    events: list[Key]
     erased: Erased
 
 
@@ -75,18 +77,21 @@ def find(connection: Connection, unit: str) -> Found:
     conversations = {*connection.scalars(owned), *(row.conversation_id for row in answers)}
     answer_ids = [row.answer_id for row in answers]
     named = event.c.user_id.in_(units) | event.c.ids.contains(f'"{unit}"', autoescape=True)
-    events = set(connection.scalars(select(event.c.event_id).where(named)))
+    events = _events(connection, named)
     for piece in _pieces(answer_ids):
-        events |= set(connection.scalars(select(event.c.event_id).where(event.c.answer_id.in_(piece))))
+        events |= _events(connection, event.c.answer_id.in_(piece))
     owners = units | _left_without(connection, conversations)
     found = Found(sorted(units), sorted(owners), sorted(conversations), answer_ids, sorted(events), Erased())
-    return replace(found, erased=_count(connection, found))
+    return replace(found, erased=_count(connection, found, any(events.values())))
 
 
 def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
     """What deletes it, a transaction each. Events go first: until they are gone one of them may still be delivered."""
+    for events in _pieces(found.events):
+        yield _deletion(outbox.c.event_id, [event_id for _, event_id in events])
+        yield _deletion_of_events(events)
     for column, keys in (
-        (outbox.c.event_id, found.events), (event.c.event_id, found.events), (exposure.c.user_id, found.units),
+        (exposure.c.user_id, found.units),
         (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
         (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
         (guest.c.visitor_id, found.owners), (consent.c.visitor_id, found.owners),
@@ -97,6 +102,12 @@ def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
     ):  # fmt: skip
         for piece in _pieces(keys):
             yield _deletion(column, piece)
+
+
+def _events(connection: Connection, theirs: ColumnElement[bool]) -> dict[Key, bool]:
+    """The keys of events, and whether Statsig has them."""
+    rows = connection.execute(select(event.c.time_ms, event.c.event_id, event.c.acknowledged_ms).where(theirs))
+    return {(row.time_ms, row.event_id): row.acknowledged_ms is not None for row in rows}
 
 
 def _left_without(connection: Connection, conversations: set[str]) -> set[str]:
@@ -115,21 +126,31 @@ def _deletion(column: "Column[Any]", keys: list[str]) -> Callable[[Connection], 
     return fact
 
 
-def _count(connection: Connection, found: Found) -> Erased:
+def _deletion_of_events(keys: list[Key]) -> Callable[[Connection], None]:
+    one = (event.c.time_ms == bindparam("at")) & (event.c.event_id == bindparam("id"))
+    named = [{"at": time_ms, "id": event_id} for time_ms, event_id in keys]
+
+    def fact(connection: Connection) -> None:
+        connection.execute(delete(event).where(one), named)
+
+    return fact
+
+
+def _count(connection: Connection, found: Found, sent: bool) -> Erased:
     def rows(column: "Column[Any]", keys: list[str], *also: Any) -> int:
         counted = select(func.count()).select_from(column.table)
         return sum(connection.scalar(counted.where(column.in_(piece), *also)) or 0 for piece in _pieces(keys))
 
-    waiting = rows(outbox.c.event_id, found.events)
-    sent = rows(event.c.event_id, found.events, event.c.acknowledged_ms.is_not(None))
-    tried = rows(outbox.c.event_id, found.events, or_(outbox.c.attempts > 0, outbox.c.error.is_not(None)))
+    event_ids = [event_id for _, event_id in found.events]
+    waiting = rows(outbox.c.event_id, event_ids)
+    tried = rows(outbox.c.event_id, event_ids, or_(outbox.c.attempts > 0, outbox.c.error.is_not(None)))
     return Erased(
         conversations=rows(conversation.c.id, found.conversations),
         messages=rows(message.c.answer_id, found.answers), answers=len(found.answers), events=len(found.events),
-        undelivered=waiting, told=sent + tried > 0,
+        undelivered=waiting, told=sent or tried > 0,
         running=rows(answer.c.answer_id, found.answers, answer.c.finish_reason.is_(None)),
     )  # fmt: skip
 
 
-def _pieces(keys: list[str]) -> Iterator[list[str]]:
+def _pieces(keys: list[T]) -> Iterator[list[T]]:
     return (keys[start : start + PIECE] for start in range(0, len(keys), PIECE))

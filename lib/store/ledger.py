@@ -22,7 +22,8 @@ PATIENCE_S = 0.25
 
 _LINE = select(event, outbox.c.due_ms, outbox.c.attempts, outbox.c.error)
 _EVENTS = _LINE.select_from(event.outerjoin(outbox, outbox.c.event_id == event.c.event_id))
-_WAITING = _LINE.select_from(outbox.join(event, event.c.event_id == outbox.c.event_id))
+_OF_OUTBOX = (event.c.time_ms == outbox.c.created_ms) & (event.c.event_id == outbox.c.event_id)
+_WAITING = _LINE.select_from(outbox.join(event, _OF_OUTBOX))
 _PLACE = (event.c.time_ms, event.c.event_id)
 _PLACE_WAITING = (outbox.c.created_ms, outbox.c.event_id)
 

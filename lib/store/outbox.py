@@ -11,6 +11,7 @@ from lib.events import Event, now_ms
 from lib.store import rows
 from lib.store.schema import event, outbox
 
+_EVENT = (event.c.time_ms == outbox.c.created_ms) & (event.c.event_id == outbox.c.event_id)
 _DUE = outbox.c.due_ms <= bindparam("now")
 _ID = outbox.c.event_id == bindparam("id")
 
@@ -24,9 +25,8 @@ def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
         return []
     until = {"due_ms": now + int(seconds * 1_000), "attempts": outbox.c.attempts + 1}
     connection.execute(update(outbox).where(outbox.c.event_id.in_(ids)).values(until))
-    found = {
-        row.event_id: rows.to_event(row) for row in connection.execute(select(event).where(event.c.event_id.in_(ids)))
-    }
+    leased = select(event).join(outbox, _EVENT).where(outbox.c.event_id.in_(ids))
+    found = {row.event_id: rows.to_event(row) for row in connection.execute(leased)}
     erased = [one for one in ids if one not in found]
     if erased:
         connection.execute(delete(outbox).where(outbox.c.event_id.in_(erased)))
@@ -35,8 +35,14 @@ def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
 
 def acknowledge(connection: Connection, ids: Collection[str]) -> None:
     """Statsig has them."""
-    named = [{"id": one} for one in sorted(ids)]  # replicas that meet in the same rows take them in the same order
-    acknowledged = update(event).where(event.c.event_id == bindparam("id"), event.c.acknowledged_ms.is_(None))
+    if not ids:
+        return
+    waiting = select(outbox.c.created_ms.label("at"), outbox.c.event_id.label("id"))
+    found = connection.execute(waiting.where(outbox.c.event_id.in_(ids)).order_by(outbox.c.event_id)).mappings().all()
+    if not found:  # another process was told, too
+        return
+    named = [dict(row) for row in found]  # replicas that meet in the same rows take them in the same order
+    acknowledged = update(event).where(event.c.time_ms == bindparam("at"), event.c.event_id == bindparam("id"))
     connection.execute(acknowledged.values(acknowledged_ms=now_ms()), named)
     connection.execute(delete(outbox).where(_ID), named)
 

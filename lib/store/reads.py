@@ -51,8 +51,11 @@ def conversations(connection: Connection, visitor_id: str, limit: int) -> list[C
 
 def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """The metadata of the `chat_completion` of each of these answers that has ended."""
-    ended = select(event.c.answer_id, event.c.metadata).where(
-        event.c.answer_id.in_(list(answer_ids)), event.c.name == CHAT_COMPLETION
+    told = (event.c.answer_id == answer.c.answer_id) & (event.c.time_ms == answer.c.time_ms)
+    ended = (
+        select(event.c.answer_id, event.c.metadata)
+        .join(answer, told)
+        .where(answer.c.answer_id.in_(list(answer_ids)), event.c.name == CHAT_COMPLETION)
     )
     return {row.answer_id: json.loads(row.metadata) for row in connection.execute(ended)}
 

@@ -4,21 +4,27 @@ Text (`conversation.title`, `message`) stands apart from numbers (`answer`, `exp
 erasure delete the one and keep the other.
 """
 
+from collections.abc import Callable
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     Computed,
+    Connection,
     Float,
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
     Text,
     text,
 )  # fmt: skip
+
+from lib.store import partitions
 
 metadata = MetaData()
 
@@ -135,11 +141,11 @@ Index(  # the units of an invitation's guests
     sqlite_where=_INVITED, postgresql_where=_INVITED,
 )  # fmt: skip
 
-event = Table(  # the ledger
+event = Table(  # the ledger. Whoever looks for an event by its id says its time too: only both have an index
     "event", metadata,
-    Column("event_id", String(64), primary_key=True),
+    Column("event_id", String(64), nullable=False),
     Column("name", String(64), nullable=False),
-    Column("time_ms", BigInteger, nullable=False),
+    Column("time_ms", BigInteger, nullable=False, autoincrement=False),
     Column("user_id", String(128), nullable=False),
     Column("answer_id", String(64)),
     Column("grp", String(128)),
@@ -148,12 +154,13 @@ event = Table(  # the ledger
     Column("metadata", Text, nullable=False),  # JSON
     Column("ids", Text, nullable=False),  # JSON of the unit's ids, for Statsig
     Column("acknowledged_ms", BigInteger),  # when Statsig said that it has it
-    Index("event_by_time", "time_ms", "event_id"),
+    PrimaryKeyConstraint("time_ms", "event_id"),  # older SQLite files: event_id alone, and an index of both
     Index("event_of_answer", "answer_id"),
     Index("event_of_user", "user_id", "time_ms", "event_id"),
     Index("event_by_name", "name", "time_ms", "event_id", "grp"),
     Index("event_by_group", "grp", "time_ms", "event_id"),
     Index("event_acknowledged", "simulated", "acknowledged_ms"),
+    postgresql_partition_by="RANGE (time_ms)",  # see partitions
 )  # fmt: skip
 FAILURE = text("""value IN ('"error"', '"interrupted"')""")
 """An answer that failed, spelt as the index has it: both databases use such an index for this very condition alone."""
@@ -168,6 +175,13 @@ outbox = Table(  # what Statsig has not acknowledged yet
     Column("error", Text),
     Index("outbox_due", "due_ms"),
     Index("outbox_by_age", "created_ms", "event_id"),
+)  # fmt: skip
+
+purged = Table(  # how many events a purge has removed from the ledger
+    "purged", metadata,
+    Column("simulated", Boolean, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("acknowledged", BigInteger, nullable=False),
 )  # fmt: skip
 
 definition = Table(  # the last definitions that Statsig served, for a start without it
@@ -245,6 +259,9 @@ _SPENDING = (
     " usd FLOAT NOT NULL, since_ms BIGINT NOT NULL, PRIMARY KEY (answer_id, day, account))",
     "CREATE INDEX answer_by_time ON answer (time_ms, simulated, finish_reason, cost_usd, experiment, grp)",
 )
+_PURGED = (
+    "CREATE TABLE purged (simulated BOOLEAN NOT NULL PRIMARY KEY, events BIGINT NOT NULL, acknowledged BIGINT NOT NULL)"
+)
 _LEDGER = (
     "ALTER TABLE event ADD COLUMN grp VARCHAR(128)",
     "UPDATE event SET grp = (SELECT answer.grp FROM answer WHERE answer.answer_id = event.answer_id)"
@@ -277,13 +294,16 @@ _ORIGIN = (
     "CREATE INDEX exposure_of_unit ON exposure (experiment, simulated, user_id, time_ms, grp, forced, event_id, tier)",
     "CREATE INDEX exposure_of_guest ON exposure (invitation, user_id) WHERE invitation IS NOT NULL",
 )
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+Step = str | Callable[[Connection], None]
+"""A statement in the SQL that SQLite and PostgreSQL share, or a function where they must differ."""
+MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("1 first tables", ()),
     ("2 guests", _GUESTS),
     ("3 spending", _SPENDING),
     ("4 ledger", _LEDGER),
     ("5 today", ("CREATE INDEX exposure_by_time ON exposure (time_ms, experiment, simulated, forced, grp, user_id)",)),
     ("6 origin", _ORIGIN),
+    ("7 partitions", (_PURGED, partitions.convert)),
 )
-"""Append-only: a name and its statements, in the SQL that SQLite and PostgreSQL share. A fresh database gets the tables
-above as they stand and counts as having them all."""
+"""Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
+all."""

@@ -6,7 +6,7 @@ Real rows are never touched. Knows the tables and their mark; knows nothing of h
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
 
 from lib.store import Store, StoreError
 from lib.store.schema import answer, conversation, event, exposure, message
@@ -78,9 +78,9 @@ def _remove(connection: Connection) -> int:
     marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(invented))]
     marked += [(table, table.c.simulated) for table in (answer, exposure, conversation, event)]
     for table, condition in marked:
-        (key,) = table.primary_key
-        piece = select(key).where(condition).limit(PIECE)
-        if gone := connection.execute(delete(table).where(key.in_(piece))).rowcount:
+        key = list(table.primary_key)
+        piece = select(*key).where(condition).limit(PIECE)
+        if gone := connection.execute(delete(table).where(tuple_(*key).in_(piece))).rowcount:
             return gone
     return 0
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from lib.store.ranks import Ranks
-from lib.store.schema import answer, event, exposure, outbox
+from lib.store.schema import answer, event, exposure, outbox, purged
 from lib.store.splits import weights_over_time
 from lib.store.units import answers_of, excluded, exposures, first
 from lib.tally import QUANTILES, Delivery, Quantile, Scope, Tally, UnitSums
@@ -177,9 +177,13 @@ def _six(x: ColumnElement[Any], y: ColumnElement[Any]) -> list[ColumnElement[Any
 
 
 def delivery(connection: Connection, scope: Scope) -> Delivery:
-    """Events in the whole record, how many Statsig has acknowledged, how many wait for it."""
+    """Events in the whole record, those that were purged included; how many Statsig has acknowledged, and how many wait
+    for it."""
     counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(event.c.simulated == scope.simulated)
     events, acknowledged = connection.execute(counts.select_from(event)).one()
+    gone = select(purged.c.events, purged.c.acknowledged).where(purged.c.simulated == scope.simulated)
+    for row in connection.execute(gone):
+        events, acknowledged = events + row.events, acknowledged + row.acknowledged
     pending = 0 if scope.simulated else connection.scalar(select(func.count()).select_from(outbox))
     return Delivery(events, acknowledged, pending)
 

@@ -1,0 +1,54 @@
+"""What `python -m lib purge` says and does: what would go, and with the operator's yes, what went."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from lib.store import Store
+from lib.store.purge import Old, old, purge
+
+STEP = 500_000
+"""Events after which the operator hears how far it is."""
+
+
+def purged(store: Store, before_ms: int, sure: bool, progress: Callable[[str], object]) -> Iterator[str]:
+    """The lines for the operator; events are deleted only if `sure`. Raises StoreError."""
+    found, moment = old(store, before_ms), datetime.fromtimestamp(before_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if not sure:
+        return _foretold(found, moment)
+    gone = told = 0
+    for step in purge(store, before_ms):
+        gone += step
+        if gone >= told + STEP:
+            told = gone
+            progress(f"{gone:,} of {found.events:,}")
+    return _told(gone, found, moment, file=not store.shared)
+
+
+def _foretold(found: Old, moment: str) -> Iterator[str]:
+    yield f"{_many(found.events)} from before {moment} would go."
+    if found.unsent:
+        yield f"Statsig never had {found.unsent:,} of them, and they do not wait for it."
+    yield from _stay(found)
+    if found.events:
+        yield "The Events page and exports would lack them (export first what you want to keep); the readout stays as it"
+        yield "is, because answers, exposures and ratings are kept. Nothing was deleted yet: say --yes."
+
+
+def _told(gone: int, found: Old, moment: str, *, file: bool) -> Iterator[str]:
+    yield f"{_many(gone)} from before {moment} are gone."
+    yield from _stay(found)
+    if gone and file:
+        yield "The file keeps its size; new events use what was freed."
+
+
+def _stay(found: Old) -> Iterator[str]:
+    if found.waiting:
+        yield f"{_many(found.waiting)} wait for Statsig and stay."
+
+
+def _many(count: int) -> str:
+    """
+    >>> _many(1), _many(1200)
+    ('1 event', '1,200 events')
+    """
+    return f"{count:,} event" + ("" if count == 1 else "s")

@@ -1,0 +1,165 @@
+"""Old events removed from the ledger: whole partitions where there are any, else piece by piece, while others write.
+
+What still waits for Statsig stays, and so do the numbers that a readout is made of (`answer`, `exposure`); how many
+events went is added up in `purged`. Knows the tables; knows nothing of who wants them gone.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, String, and_, delete, exists, func, literal, select, text, tuple_
+
+from lib.ledger import Key
+from lib.store import Store, StoreError, partitions
+from lib.store.facts import insert_into
+from lib.store.partitions import Partition
+from lib.store.schema import event, outbox, purged
+from lib.store.writer import Fact
+
+HOLD_S = 0.05
+"""How long a piece should keep other writers out; they get as long in between."""
+SIZES = (100, 5_000)
+"""Fewest and most events of a piece."""
+COMMIT_S = 60.0
+"""How long one step may take to be written, the time included for which others keep it waiting."""
+TRIES, PAUSE_S = 60, 0.5
+"""How often a partition that is in use is tried again, and after how long."""
+
+_PLACE = (event.c.time_ms, event.c.event_id)
+_WAITS = exists().where(outbox.c.event_id == event.c.event_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """Events from before a moment: `events` may go, of which Statsig never had `unsent`; `waiting` ones must stay."""
+
+    events: int
+    unsent: int
+    waiting: int
+
+
+def old(store: Store, before_ms: int) -> Old:
+    """What a purge would find. Raises StoreError."""
+    early = event.c.time_ms < before_ms
+    with store.read() as connection:
+        counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(early)
+        events, acknowledged = connection.execute(counts).one()
+        unsent = select(func.count()).select_from(outbox.join(event, and_(early, _same_event())))
+        waiting = connection.scalar(unsent) or 0
+    return Old(events - waiting, events - waiting - acknowledged, waiting)
+
+
+def purge(store: Store, before_ms: int) -> Iterator[int]:
+    """Remove the events from before a moment that wait for nobody; after each step, how many went with it.
+
+    May be left at any step and be called again. Raises StoreError, also where others keep a partition in use.
+    """
+    with store.read() as connection:
+        whole = partitions.before(connection, before_ms)
+    for partition in whole:
+        yield _drop(store, partition)
+    size, after = SIZES[0], (0, "")
+    while True:
+        piece = _Piece(after, before_ms, size)
+        gone, reached = _write(store, piece)
+        yield gone
+        if reached is None:
+            return
+        after, size = reached, min(max(int(size * HOLD_S / piece.took), SIZES[0]), SIZES[1], 2 * size)
+        time.sleep(piece.took)  # who waited for this piece gets in before the next
+
+
+class _Piece:
+    """A fact: the events of one stretch of the ledger go, but those that wait for Statsig."""
+
+    def __init__(self, after: Key, before_ms: int, size: int) -> None:
+        self._after, self._before_ms, self._size = after, before_ms, size
+        self._began = 0.0
+
+    @property
+    def took(self) -> float:
+        """Seconds since it was begun, the commit included."""
+        return time.monotonic() - self._began
+
+    def __call__(self, connection: Connection) -> tuple[int, Key | None]:
+        """How many went, and where the stretch ended; None where it was the last."""
+        self._began = time.monotonic()
+        stretch = and_(
+            event.c.time_ms >= self._after[0], event.c.time_ms < self._before_ms, tuple_(*_PLACE) > _key(self._after)
+        )
+        ends = select(*_PLACE).where(stretch).order_by(*_PLACE).offset(self._size - 1).limit(1)
+        row = connection.execute(ends).one_or_none()
+        if row is not None:
+            stretch = and_(
+                stretch, event.c.time_ms <= row.time_ms, tuple_(*_PLACE) <= _key((row.time_ms, row.event_id))
+            )
+        removed = delete(event).where(stretch, ~_WAITS).returning(event.c.simulated, event.c.acknowledged_ms)
+        counts: dict[bool, list[int]] = {}
+        for simulated, acknowledged_ms in connection.execute(removed):
+            count = counts.setdefault(bool(simulated), [0, 0])
+            count[0] += 1
+            count[1] += acknowledged_ms is not None
+        for simulated, count in counts.items():
+            _remember(connection, simulated, *count)
+        return sum(count[0] for count in counts.values()), None if row is None else (row.time_ms, row.event_id)
+
+
+def _drop(store: Store, partition: Partition) -> int:
+    """Drop a partition as soon as others let it be; how many events went. One with events that wait is left alone."""
+    for _ in range(TRIES):
+        gone: int | None = _write(store, lambda connection: _dropped(connection, partition))
+        if gone is not None:
+            return gone
+        time.sleep(PAUSE_S)
+    raise StoreError(f"The partition {partition.name} is in use all the time (a backup?), and so it cannot be dropped.")
+
+
+def _dropped(connection: Connection, partition: Partition) -> int | None:
+    """What went with it; None where others use it.
+
+    Against new events in it (there are none in an old month but by mistake) it is locked before it is counted; who
+    reads the ledger is held up by the dropping alone.
+    """
+    name = partition.name
+    if not partitions.at_once(connection, f"LOCK TABLE {name} IN SHARE MODE", patience="5s"):
+        return None
+    within = outbox.c.created_ms < partition.until_ms
+    if partition.from_ms is not None:
+        within &= outbox.c.created_ms >= partition.from_ms
+    if connection.scalar(select(outbox.c.event_id).where(within).limit(1)) is not None:
+        return 0
+    counts = text(f"SELECT simulated, count(*), count(acknowledged_ms) FROM {name} GROUP BY simulated")  # noqa: S608
+    rows = connection.execute(counts).all()
+    if not partitions.at_once(connection, f"DROP TABLE {name}"):
+        return None
+    for simulated, events, acknowledged in rows:
+        _remember(connection, simulated, events, acknowledged)
+    return sum(int(row[1]) for row in rows)
+
+
+def _remember(connection: Connection, simulated: bool, events: int, acknowledged: int) -> None:
+    """Add to what a readout says of events that are gone."""
+    new = insert_into(connection, purged)
+    more = {
+        "events": purged.c.events + new.excluded.events,
+        "acknowledged": purged.c.acknowledged + new.excluded.acknowledged,
+    }
+    statement = new.on_conflict_do_update(index_elements=[purged.c.simulated], set_=more)
+    connection.execute(statement, {"simulated": simulated, "events": events, "acknowledged": acknowledged})
+
+
+def _same_event() -> Any:
+    return and_(event.c.time_ms == outbox.c.created_ms, event.c.event_id == outbox.c.event_id)
+
+
+def _key(key: Key) -> Any:
+    return tuple_(literal(key[0], BigInteger), literal(key[1], String))
+
+
+def _write(store: Store, fact: Fact) -> Any:
+    receipt = store.write(fact)
+    if not receipt.wait(COMMIT_S):
+        raise StoreError(store.trouble or "The store did not take it.")
+    return receipt.result
