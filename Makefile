@@ -1,4 +1,5 @@
 # run: chat in a browser. test: lint, then every test, with what they need. lint: style and types only.
+# load: how many testers it bears, as a table (five minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # Quick the second time: packages are installed again only when their list changed.
 # PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
 
@@ -6,7 +7,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run test lint browser clean
+SESSIONS ?= 50
+SECONDS ?= 20
+
+.PHONY: run test lint browser load clean
 
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
@@ -23,6 +27,9 @@ lint: $(VENV)/.test
 
 browser: $(VENV)/.test
 	$(BIN)/python tests/browser.py
+
+load: $(VENV)/.test
+	$(BIN)/python -m tests.load --sessions $(SESSIONS) --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output

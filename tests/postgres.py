@@ -34,8 +34,8 @@ def binaries() -> Path | None:
 class Postgres:
     """One server. `stop` and `start` play an outage; the data and the port stay."""
 
-    def __init__(self, folder: Path, bin_folder: Path) -> None:
-        self.folder, self._bin = folder, bin_folder
+    def __init__(self, folder: Path, bin_folder: Path, durable: bool) -> None:
+        self.folder, self._bin, self._durable = folder, bin_folder, durable
         self.port = _free_port()
         self._as = _unprivileged()
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,8 @@ class Postgres:
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
-        options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        options += [] if self._durable else ["-c", "fsync=off"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options],
@@ -106,15 +107,18 @@ class Postgres:
 
 
 @contextmanager
-def serve() -> Iterator[Postgres]:
-    """A running server for as long as the block lasts. Raises FileNotFoundError where PostgreSQL is not installed."""
+def serve(durable: bool = False) -> Iterator[Postgres]:
+    """A running server for as long as the block lasts; `durable`: what it commits reaches the disk, as in earnest.
+
+    Raises FileNotFoundError where PostgreSQL is not installed.
+    """
     bin_folder = binaries()
     if bin_folder is None:
         raise FileNotFoundError("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="parley-postgres-"))
     server = None
     try:
-        server = Postgres(folder, bin_folder)
+        server = Postgres(folder, bin_folder, durable)
         server.start()
         yield server
     finally:

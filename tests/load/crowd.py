@@ -1,0 +1,92 @@
+"""Many players at once, each asking, reading and rating without end, and what they saw.
+
+Knows players; knows neither processes nor what is measured beside them.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from tests.load.player import Asked, Player
+
+TURNS = 5
+"""Questions in one conversation."""
+OPENING = 10
+"""Pages that are opened at the same time."""
+
+
+class Crowd:
+    """Players, spread evenly over the replicas at these addresses."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = urls
+        self._stack, self._opening = AsyncExitStack(), asyncio.Semaphore(OPENING)
+        self._players: list[Player] = []
+        self._busy: list[asyncio.Task[None]] = []
+        self._leaving = asyncio.Event()
+        self.asked: list[Asked] = []
+        self.votes, self.left = 0, 0
+        self.errors: list[str] = []
+
+    async def __aenter__(self) -> "Crowd":
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        for task in self._busy:
+            task.cancel()
+        await asyncio.gather(*self._busy, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def open(self, count: int) -> None:
+        """Have so many players with an open page in all."""
+        await asyncio.gather(*(self._open() for _ in range(count - len(self._players))))
+
+    async def ask_once(self, at_once: int) -> None:
+        """Every player asks one question, reads the answer and rates nothing."""
+        room = asyncio.Semaphore(at_once)
+
+        async def one(number: int, player: Player) -> None:
+            async with room:
+                await self._turn(player, f"once{number}-", rated=False)
+
+        await asyncio.gather(*(one(number, player) for number, player in enumerate(self._players)))
+
+    async def begin(self, over_s: float) -> None:
+        """Every player who does nothing yet begins; not all in the same moment but spread over so many seconds."""
+        idle = self._players[len(self._busy) :]
+        for player in idle:
+            self._busy.append(asyncio.create_task(self._play(len(self._busy), player)))
+            await asyncio.sleep(over_s / len(idle))
+
+    async def end(self) -> None:
+        """Everybody finishes the question they are at."""
+        self._leaving.set()
+        await asyncio.gather(*self._busy)
+
+    async def _open(self) -> None:
+        async with self._opening:
+            url = self._urls[len(self._players) % len(self._urls)]
+            self._players.append(player := Player(url))
+            await self._stack.enter_async_context(player)
+
+    async def _play(self, number: int, player: Player) -> None:
+        turn = 0
+        while not self._leaving.is_set():
+            await self._turn(player, f"p{number}x{turn}-", rated=True)
+            turn += 1
+            if turn % TURNS == 0:
+                await player.new_conversation()
+
+    async def _turn(self, player: Player, tag: str, rated: bool) -> None:
+        self.left += 1
+        try:
+            self.asked.append(await player.ask(tag))
+            if rated:
+                await player.rate(hash(tag) % 3 != 0)
+                self.votes += 1
+        except (TimeoutError, ConnectionError) as error:
+            self.errors.append(f"{tag}: {type(error).__name__} {error}")
+            raise

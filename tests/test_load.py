@@ -1,0 +1,35 @@
+"""The players of `make load`, a handful of them against the running app: who asks gets the answer, a vote is a vote."""
+
+import asyncio
+from collections import Counter
+
+from tests import openai_server as openai
+from tests import running
+from tests.chat import Record
+from tests.load.crowd import Crowd
+from tests.load.outside import reply
+
+PLAYERS, ENOUGH = 4, 2
+
+
+def test_players_read_whole_answers_and_their_votes_are_in_the_record(
+    chat_app: running.Running, model: openai.Server, record: Record
+) -> None:
+    model.script(otherwise=lambda request: reply(request, delay_s=0.05, tokens=30, per_s=100))
+    crowd = asyncio.run(play(chat_app.url))
+    assert not crowd.errors
+    assert crowd.left == len(crowd.asked) == crowd.votes >= PLAYERS * ENOUGH
+    assert all(0.05 < one.first_s < one.whole_s for one in crowd.asked)
+    told = Counter((event["name"], event["value"]) for event in record.events())
+    assert told["chat_completion", "stop"] == len(crowd.asked) == len(model.requests)
+    assert told["satisfaction", 1] + told["dissatisfaction", 1] == crowd.votes
+
+
+async def play(url: str) -> Crowd:
+    async with Crowd([url]) as crowd:
+        await crowd.open(PLAYERS)
+        await crowd.begin(over_s=0.1)
+        while len(crowd.asked) < PLAYERS * ENOUGH and not crowd.errors:
+            await asyncio.sleep(0.05)
+        await crowd.end()
+    return crowd
