@@ -1,0 +1,352 @@
+"""Two replicas behind haproxy with one PostgreSQL, as `deploy/` runs them, and what a tester notices when one of them
+dies, is restarted, or the database is away: for a moment that something goes on elsewhere, and never a loss."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from lib.store import Store
+from tests import openai_server as openai
+from tests import replicas, statsig_server
+from tests.chat import Chat
+from tests.openai_server import DONE, Gate, Request, finish, stream, usage
+from tests.postgres import Postgres
+from tests.replicas import COOKIE, NAMES, Site
+from tests.test_faults_statsig import specs
+from tests.wire import http
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+OUTAGE_S = 10.0
+"""How long the database is away."""
+UNUSABLE_S = 10.0
+"""The longest time for which a page may be of no use, without anybody reloading it."""
+WATCH = """() => {
+  window.neverReloaded = true; window.longest = 0;
+  let since = null;
+  setInterval(() => {
+    const box = document.querySelector('[data-testid="stChatInputTextArea"]');
+    const now = performance.now(), useless = !box || box.disabled;
+    since = useless ? since ?? now : null;
+    if (useless) window.longest = Math.max(window.longest, now - since);
+  }, 50);
+}"""
+"""How long the input could not be used, at most: Streamlit disables it while the page has no connection."""
+
+
+@dataclass
+class Parley:
+    """The site with everything around it, and what its pages have confirmed so far."""
+
+    site: Site
+    model: openai.Server
+    statsig: statsig_server.Statsig
+    postgres: Postgres
+    database: str
+    answers: list[tuple[str, str]] = field(default_factory=list)  # conversation, text
+    votes: list[tuple[str, str]] = field(default_factory=list)  # conversation, rating
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        with closing(Store.open(self.database)) as opened:
+            yield opened
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every event of the record with its text, oldest first."""
+        with self.store() as store:
+            return list(store.export(text=True))
+
+    def ends(self, conversation_id: str) -> list[object]:
+        """How the answers of a conversation ended."""
+        return [
+            line["value"] for line in self.lines() if line["name"] == "chat_completion" and of(line, conversation_id)
+        ]
+
+
+def of(line: dict[str, Any], conversation_id: str) -> bool:
+    return bool(line["metadata"].get("conversation_id") == conversation_id)
+
+
+def answers(request: Request) -> openai.Reply:
+    """A question `slowly N …` is answered in N words, four of them a second; any other at once."""
+    asked = request.body["messages"][-1]["content"]
+    if slow := re.match(r"slowly (\d+)", asked):
+        return openai.answer(" ".join(f"w{number}" for number in range(int(slow[1]))), pace=0.25)
+    return openai.answer(f"The answer to {asked}")
+
+
+@pytest.fixture(scope="module")
+def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parley]:
+    if not replicas.available():
+        pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
+    with ExitStack() as stack:
+        model = stack.enter_context(openai.serve())
+        model.script(otherwise=answers)
+        statsig, database = stack.enter_context(statsig_server.serve(specs())), postgres.database()
+        settings = {
+            "DATABASE_URL": database, "OPENAI_BASE_URL": model.base_url, "STATSIG_SECRET_KEY": "secret-hunter22",
+            "STATSIG_API_URL": statsig.url, "PARLEY_SIGNING_KEY": "k" * 43, "PARLEY_TRUSTED_PROXIES": "127.0.0.1",
+            "STREAMLIT_SERVER_COOKIE_SECRET": "c" * 43, "PARLEY_OPERATOR_TOKEN": "t" * 43, "PARLEY_LOG": "json",
+        }  # fmt: skip
+        site = stack.enter_context(replicas.serve(tmp_path_factory.mktemp("site"), settings))
+        yield Parley(site, model, statsig, postgres, database)
+
+
+@pytest.fixture
+def site(parley: Parley) -> Site:
+    """Both replicas run, whatever an earlier test did to them."""
+    parley.site.heal()
+    return parley.site
+
+
+class Guest:
+    """A browser with one tab, which nobody ever reloads; its console may complain of connections that break."""
+
+    def __init__(self, context: BrowserContext, parley: Parley) -> None:
+        self.context, self._parley = context, parley
+        self.page: Page = context.new_page()
+        self.chat = Chat(self.page, parley.site.front())
+        self.chat.open()
+        self.page.evaluate(WATCH)
+
+    @property
+    def replica(self) -> str:
+        """The replica that the balancer's cookie names."""
+        return next(str(cookie["value"]) for cookie in self.context.cookies() if cookie["name"] == COOKIE)
+
+    def ask(self, text: str) -> None:
+        """A question whose answer the page shows as whole and saved."""
+        self.chat.ask(text)
+        self.saved()
+
+    def saved(self) -> None:
+        """The page confirms the answer that it shows."""
+        expect(self.page.get_by_text("not saved yet")).to_have_count(0, timeout=30_000)
+        self._parley.answers.append((self.chat.conversation_id, self.text()))
+
+    def text(self) -> str:
+        """The words of the newest answer."""
+        return self.chat.answer.locator("p").first.inner_text()
+
+    def vote(self, up: bool) -> None:
+        """A thumb that the page thanks for."""
+        self.chat.thumb(up).click()
+        expect(self.page.get_by_text("Thanks", exact=True)).to_be_visible(timeout=30_000)
+        self._parley.votes.append((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
+
+    def untouched(self) -> None:
+        """Nobody had to reload the page, and it was never of no use for long."""
+        assert self.page.evaluate("window.neverReloaded") is True
+        assert self.page.evaluate("window.longest") < UNUSABLE_S * 1000
+
+
+@contextmanager
+def guests(browser: Browser, parley: Parley, count: int) -> Iterator[list[Guest]]:
+    """So many browsers, each of another visitor."""
+    with ExitStack() as stack:
+        yield [Guest(stack.enter_context(browser.new_context()), parley) for _ in range(count)]
+
+
+@contextmanager
+def one_on_each(browser: Browser, parley: Parley) -> Iterator[dict[str, Guest]]:
+    """A guest on each replica."""
+    with guests(browser, parley, 2) as found:
+        by_name = {guest.replica: guest for guest in found}
+        assert set(by_name) == set(NAMES), "the balancer gave two visitors to two replicas"
+        yield by_name
+
+
+def other(name: str) -> str:
+    return next(each for each in NAMES if each != name)
+
+
+# Nothing fails
+
+
+def test_a_browser_stays_with_its_replica(browser: Browser, parley: Parley, site: Site) -> None:
+    with one_on_each(browser, parley) as guest:
+        for name in NAMES:
+            guest[name].ask("Where am I?")
+            before = len(parley.model.requests)
+            guest[name].page.reload()
+            expect(guest[name].chat.answer).to_contain_text("The answer to Where am I?")
+            expect(guest[name].chat.feedback).to_have_count(1)
+            guest[name].ask("And now?")
+            assert guest[name].replica == name
+            assert len(parley.model.requests) == before + 1
+
+
+def test_a_reload_finds_the_running_answer(browser: Browser, parley: Parley, site: Site) -> None:
+    gate = Gate()
+    parley.model.script(stream("The first half", gate, " and the second.", finish(), usage(10, 6), DONE))
+    with guests(browser, parley, 1) as [guest]:
+        guest.chat.send("Question")
+        expect(guest.chat.answer).to_contain_text("The first half")
+        guest.page.reload()
+        expect(guest.chat.answer).to_contain_text("The first half")
+        expect(guest.chat.stop).to_have_count(1)
+        gate.open()
+        expect(guest.chat.answer).to_contain_text("The first half and the second.")
+        guest.chat.idle()
+        guest.saved()
+
+
+def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
+    browser: Browser, parley: Parley, site: Site
+) -> None:
+    with guests(browser, parley, 1) as [guest]:
+        guest.chat.send("slowly 24 words")
+        expect(guest.chat.answer).to_contain_text("w4")
+        first = guest.replica
+        guest.context.add_cookies([{"name": COOKIE, "value": other(first), "url": site.url}])
+        second = Chat(guest.context.new_page(), site.front())
+        second.open(f"/?c={guest.chat.conversation_id}")
+        expect(second.stop).to_have_count(1)
+        expect(second.answer).to_contain_text("w23", timeout=20_000)
+        second.idle()
+        expect(guest.chat.answer).to_contain_text("w23")
+        assert parley.ends(guest.chat.conversation_id) == ["stop"]
+
+
+# Who asks, and from where
+
+
+def test_what_a_client_says_about_its_way_is_not_believed(parley: Parley, site: Site) -> None:
+    """haproxy says it anew; and without it, only who is a configured proxy is asked."""
+    lies = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "203.0.113.9", "Forwarded": "for=203.0.113.9;proto=https"}
+    assert "secure" not in str(http(site.url, **lies).set_cookies).lower()
+    assert "strict-transport-security" not in http(site.url, **lies).headers
+    assert http(site.url + "/metrics").status == 404, "who comes through the proxy is not on this machine"
+    assert http(site.url + "/metrics", Authorization="Bearer " + "t" * 43).status == 200
+
+
+def test_a_browser_is_known_to_both_replicas(parley: Parley, site: Site) -> None:
+    cookies = http(site.replica("one").url).cookies
+    [(name, value)] = [(name, value) for name, value in cookies.items() if "visitor" in name]
+    assert not http(site.replica("two").url, Cookie=f"{name}={value}").set_cookies
+    assert http(site.replica("two").url, Cookie=f"{name}={value[:-1]}").set_cookies
+
+
+def test_the_balancers_cookie_is_for_nobody_else(site: Site) -> None:
+    [line] = [line for line in http(site.url).set_cookies if line.startswith(COOKIE)]
+    assert "HttpOnly" in line and "SameSite=Lax" in line
+
+
+# One replica ends
+
+
+def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
+    browser: Browser, parley: Parley, site: Site
+) -> None:
+    with guests(browser, parley, 1) as [guest]:
+        guest.ask("Before")
+        guest.vote(up=True)
+        name = guest.replica
+        guest.chat.send("slowly 400 words")
+        expect(guest.chat.answer).to_contain_text("w12", timeout=20_000)
+        site.replica(name).kill()
+        killed = time.monotonic()
+        expect(guest.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=UNUSABLE_S * 1000)
+        took = time.monotonic() - killed
+        assert guest.replica == other(name)
+        expect(guest.chat.answer).to_contain_text("w8")  # what was written a second before
+        expect(guest.chat.messages.nth(1)).to_contain_text("The answer to Before")
+        expect(guest.page.get_by_role("radio", name="Thumbs up").first).to_be_checked()
+        guest.chat.button("Try again").click()
+        expect(guest.chat.answer).to_contain_text("w2")
+        guest.chat.stop.click()
+        expect(guest.page.get_by_text("Stopped", exact=True)).to_be_visible()
+        guest.untouched()
+        assert parley.ends(guest.chat.conversation_id) == ["stop", "interrupted", "stopped"]
+        print(f"interrupted after {took:.1f} s, of no use for {guest.page.evaluate('window.longest') / 1000:.1f} s")
+
+
+def test_a_rolling_restart_is_not_noticed_by_answers_under_way(browser: Browser, parley: Parley, site: Site) -> None:
+    with one_on_each(browser, parley) as guest:
+        for visitor in guest.values():
+            visitor.ask("Before")
+            visitor.vote(up=True)
+        for name in NAMES:
+            for visitor in guest.values():
+                visitor.chat.send("slowly 32 words")
+                expect(visitor.chat.answer).to_contain_text("w2")
+            site.stop(name)
+            site.start(name)
+            for visitor in guest.values():
+                expect(visitor.chat.answer).to_contain_text("w31", timeout=20_000)
+                visitor.chat.idle(20_000)
+                visitor.saved()
+        for visitor in guest.values():
+            visitor.vote(up=False)
+            visitor.untouched()
+            expect(visitor.page.get_by_text("Interrupted", exact=True)).to_have_count(0)
+            assert parley.ends(visitor.chat.conversation_id) == ["stop"] * 3
+            print(f"of no use for {visitor.page.evaluate('window.longest') / 1000:.1f} s")
+    assert not [line for line in parley.lines() if line["name"] == "abandoned"]
+
+
+# The database is away
+
+
+def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
+    browser: Browser, parley: Parley, site: Site
+) -> None:
+    with one_on_each(browser, parley) as guest:
+        for visitor in guest.values():
+            visitor.ask("Before")
+            visitor.chat.send("slowly 12 words")
+            expect(visitor.chat.answer).to_contain_text("w2")
+        parley.postgres.stop()
+        began = time.monotonic()
+        try:
+            for visitor in guest.values():
+                expect(visitor.chat.answer).to_contain_text("w11", timeout=20_000)
+                visitor.chat.idle()
+                expect(visitor.page.get_by_text("This answer is not saved yet")).to_be_visible()
+                visitor.chat.thumb(up=True).click()
+                expect(visitor.page.get_by_text("Not saved yet", exact=True)).to_be_visible()
+                visitor.chat.send("During")
+                expect(visitor.chat.answer).to_contain_text("The answer to During")
+            assert [http(site.replica(name).url + "/readyz").status for name in NAMES] == [503, 503]
+            time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - began)))
+        finally:
+            parley.postgres.start()
+        for visitor in guest.values():
+            visitor.saved()
+            visitor.ask("After")
+            visitor.vote(up=False)
+            visitor.untouched()
+            assert parley.ends(visitor.chat.conversation_id) == ["stop"] * 4
+            rated = [line["name"] for line in parley.lines() if of(line, visitor.chat.conversation_id)]
+            assert rated.count("satisfaction") == rated.count("dissatisfaction") == 1
+            print(f"of no use for {visitor.page.evaluate('window.longest') / 1000:.1f} s")
+
+
+# In the end
+
+
+def test_everything_that_was_confirmed_is_in_the_record_and_at_statsig(
+    browser: Browser, parley: Parley, site: Site
+) -> None:
+    with guests(browser, parley, 1) as [guest]:
+        guest.ask("At last")
+        guest.vote(up=True)
+    lines = parley.lines()
+    written = {(line["metadata"]["conversation_id"], line["text"]["answer"]) for line in lines if "text" in line}
+    assert [answer for answer in parley.answers if answer not in written] == []
+    rated = {(line["metadata"].get("conversation_id"), line["name"]) for line in lines}
+    assert [vote for vote in parley.votes if vote not in rated] == []
+    assert len({line["event_id"] for line in lines}) == len(lines)
+    recorded = {line["event_id"] for line in lines}
+    parley.statsig.wait(lambda: recorded <= set(parley.statsig.counts()), 90)
+    assert set(parley.statsig.counts()) == recorded, "nothing arrived that is not in the record"
+    twice = {name: count for name, count in parley.statsig.counts().items() if count > 1}
+    print(f"{len(recorded)} events, {len(twice)} of them more than once, {len(parley.answers)} answers confirmed")
+    groups = {line["metadata"]["group"] for line in lines if line["name"] == "chat_completion"}
+    assert groups == {"Only"}, "every replica assigned by the same definitions"
