@@ -1,5 +1,6 @@
 # run: chat in a browser. test: lint, then every test, with what they need. lint: style and types only.
 # load: how many testers it bears, as a table (five minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
+# bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # Quick the second time: packages are installed again only when their list changed.
 # PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
 
@@ -10,7 +11,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SESSIONS ?= 50
 SECONDS ?= 20
 
-.PHONY: run test lint browser load clean
+.PHONY: run test lint browser bench load clean
 
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
@@ -27,6 +28,9 @@ lint: $(VENV)/.test
 
 browser: $(VENV)/.test
 	$(BIN)/python tests/browser.py
+
+bench: browser
+	@$(BIN)/python -m tests.bench $(addprefix --peer ,$(PEERS)) $(BENCH)
 
 load: $(VENV)/.test
 	$(BIN)/python -m tests.load --sessions $(SESSIONS) --seconds $(SECONDS)

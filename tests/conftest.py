@@ -14,6 +14,7 @@ from tests import loopback, openai_server, running, statsig_server
 from tests import postgres as real
 from tests.chat import Chat, Record, watched
 
+collect_ignore = ["bench/peers"]  # programs that start when they are imported
 _ways_out: list[str] = []
 StartApp = Callable[..., running.Running]
 

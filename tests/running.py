@@ -101,7 +101,7 @@ def start(
     return app
 
 
-def lay_out(folder: Path) -> None:
+def lay_out(folder: Path, *, watched: bool = True) -> None:
     """Copies the app into `folder`, compiled files included, and with it the watch over its connections."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in APP:
@@ -111,7 +111,8 @@ def lay_out(folder: Path) -> None:
             shutil.copytree(source, target, dirs_exist_ok=True)
         elif source.exists():
             shutil.copy2(source, target)
-    shutil.copy2(ROOT / "tests" / "loopback.py", folder / "sitecustomize.py")
+    if watched:
+        shutil.copy2(ROOT / "tests" / "loopback.py", folder / "sitecustomize.py")
 
 
 def free_port() -> int:

@@ -1,0 +1,251 @@
+"""What is measured, one section each: which questions, in which order, and what is kept of them.
+
+Where several apps are asked, they are asked in turn, one question each, so that a busy machine hurts all alike. Knows
+no row of the table and no limit.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Browser, Error
+
+from tests.bench.apps import App
+from tests.bench.asking import Chat, Question, numbers, stamps
+
+SHORT, LONG, BURST = Question(30, 100, 200), Question(500, 100, 200), Question(2000)
+EARLIER = Question(60)
+"""What only makes a conversation longer."""
+TURNS_OF_CPU, TURNS_OF_OVERHEAD = 50, 200
+TOO_SLOW_MS, TOO_SLOW_TIMES = 20_000, 2
+"""An app that needed this long so often is not asked again in its section."""
+OTHERS, OTHERS_UNDER_WAY_S = 49, 4
+MORE_SESSIONS = 10
+HEAVY = ("statsig", "pandas", "altair", "scipy", "numpy", "pyarrow")
+
+
+class Raw:
+    """R: the OpenAI client alone, in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", model_url: str) -> None:
+        self._process, self._model = process, model_url
+
+    def ask(self, question: Question) -> dict[str, float]:
+        """One question; the same measures as in the browser, in ms."""
+        assert self._process.stdin and self._process.stdout
+        ident = str(next(numbers))
+        self._process.stdin.write(question.text(ident) + "\n")
+        self._process.stdin.flush()
+        told = json.loads(self._process.stdout.readline())
+        submit, first, last = (told[name] / 1e6 for name in ("submit", "first", "last"))
+        sent = stamps(self._model, ident)
+        return {
+            "overhead": first - submit - (sent["first"] - sent["recv"]),
+            "tail": last - sent["last"],
+            "total": last - submit,
+            "cpu": told["cpu"],
+        }
+
+
+@dataclass
+class Bench:
+    """What the sections measure with, and what they found: `values[section][app][measure]`, in the order of asking.
+
+    `apps` hold Parley first; `demo` is a Parley without a key. `count` is how often a short question is asked, `few`
+    how often everything that takes long.
+    """
+
+    browser: Browser
+    model_url: str
+    apps: Mapping[str, App]
+    demo: App
+    raw: Raw
+    count: int
+    few: int
+    values: dict[str, dict[str, dict[str, list[float]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    )
+    imported: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def parley(self) -> App:
+        """The app that all this is about."""
+        return self.apps["Parley"]
+
+    def keep(self, section: str, app: str, found: Mapping[str, float]) -> None:
+        """Keep what one question found."""
+        for measure, value in found.items():
+            self.values[section][app][measure].append(value)
+
+    def chat(self, app: App) -> Chat:
+        """A new page of it."""
+        return Chat(self.browser, app, self.model_url)
+
+    def slow(self, section: str, app: str) -> bool:
+        """Whether it took so long that no more is worth waiting for."""
+        return sum(ms > TOO_SLOW_MS for ms in self.values[section][app]["total"]) >= TOO_SLOW_TIMES
+
+    @contextmanager
+    def patient(self, section: str, app: App) -> Iterator[None]:
+        """A question without an answer is told and counts for nothing; of Parley it ends the run."""
+        try:
+            yield
+        except Error as error:
+            if app is self.parley:
+                raise
+            print(f"! {section}: {app.name}: {str(error).splitlines()[0]}", file=sys.stderr)
+            self.keep(section, app.name, {"total": TOO_SLOW_MS * 2})
+
+
+def first(bench: Bench) -> None:
+    """Short answers, one after the other in the same conversation of each app."""
+    with ExitStack() as stack:
+        chats = {app.name: stack.enter_context(bench.chat(app)).warm() for app in bench.apps.values()}
+        for _ in range(bench.count):
+            for app in bench.apps.values():
+                with bench.patient("first", app):
+                    bench.keep("first", app.name, chats[app.name].ask(SHORT))
+            bench.keep("first", "R", bench.raw.ask(SHORT))
+
+
+def _fresh(bench: Bench, section: str, question: Question) -> None:
+    """The question, in a new conversation each time."""
+    for _ in range(bench.few):
+        for app in bench.apps.values():
+            if not bench.slow(section, app.name):
+                with bench.patient(section, app), bench.chat(app) as chat:
+                    bench.keep(section, app.name, chat.warm().ask(question))
+        bench.keep(section, "R", bench.raw.ask(question))
+
+
+def long(bench: Bench) -> None:
+    """500 tokens, 100 a second, with code, a table and lists in them."""
+    _fresh(bench, "long", LONG)
+
+
+def burst(bench: Bench) -> None:
+    """2,000 tokens as fast as the app takes them."""
+    _fresh(bench, "burst", BURST)
+
+
+def history(bench: Bench) -> None:
+    """Parley's conversation grows through the page; then long answers after 50 turns, short ones after 200."""
+    with bench.chat(bench.parley) as chat:
+        _grow(chat, TURNS_OF_CPU)
+        for _ in range(min(3, bench.few)):
+            bench.keep("history", "after 50", chat.ask(LONG))
+        _grow(chat, TURNS_OF_OVERHEAD - TURNS_OF_CPU)
+        for _ in range(bench.count):
+            bench.keep("history", "after 200", chat.ask(SHORT))
+
+
+def _grow(chat: Chat, turns: int) -> None:
+    for _ in range(turns):
+        chat.say(EARLIER)
+
+
+def crowd(bench: Bench) -> None:
+    """Short answers alone, and then while 49 other sessions stream. Apps that have Streamlit's protocol only."""
+    for app in (bench.parley, bench.apps["V"]):
+        for section, others in (("alone", 0), ("crowd", OTHERS)):
+            with _others(app, others), bench.chat(app) as chat, bench.patient(section, app):
+                chat.warm()
+                for _ in range(bench.few):
+                    bench.keep(section, app.name, chat.ask(SHORT))
+
+
+@contextmanager
+def _others(app: App, count: int) -> Iterator[None]:
+    """So many sessions of it stream while the block lasts."""
+    if count == 0:
+        yield
+        return
+    command = [sys.executable, "-m", "tests.bench.crowd", app.url, str(count)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout
+    try:
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"no {count} sessions of {app.name}")
+        time.sleep(OTHERS_UNDER_WAY_S)
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the {count} sessions of {app.name} ended too early")
+        process.terminate()
+        print(f"  {count} others of {app.name}: {process.communicate(timeout=30)[0].strip()}", file=sys.stderr)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cold(bench: Bench) -> None:
+    """From the start of the process to a box that can be typed into, and then the page alone. Parley with its demo."""
+    apps = (bench.demo, bench.apps["V"])
+    for number in range(bench.few + 1):
+        for app in apps:
+            began = app.start()
+            with bench.chat(app) as chat:
+                found = {"seconds": chat.ready - began}
+            loads = [_load_s(bench, app) for _ in range(2)]
+            if number:  # the first start compiles
+                bench.keep("cold", app.name, found)
+                for load in loads:
+                    bench.keep("load", app.name, {"seconds": load})
+    bench.demo.stop()
+
+
+def _load_s(bench: Bench, app: App) -> float:
+    with bench.chat(app) as chat:
+        return chat.load_s
+
+
+def memory(bench: Bench) -> None:
+    """Resident memory of a new process after its first session's first answer, and what each further session adds."""
+    for app in (bench.parley, bench.apps["V"]):
+        app.start()
+        with ExitStack() as stack:
+            stack.enter_context(bench.chat(app)).warm()
+            one = app.rss_mb()
+            for _ in range(MORE_SESSIONS):
+                stack.enter_context(bench.chat(app)).warm()
+            bench.keep("memory", app.name, {"one": one, "further": (app.rss_mb() - one) / MORE_SESSIONS})
+
+
+def imports(bench: Bench) -> None:
+    """What a Parley has imported after its first page, and after its first answer, by the interpreter's own log."""
+    app = bench.parley
+    app.environ["PYTHONPROFILEIMPORTTIME"] = "1"
+    try:
+        app.start()
+        with bench.chat(app) as chat:
+            bench.imported["page"] = heavy(imported(app.log()))
+            chat.warm()
+            bench.imported["answer"] = heavy(imported(app.log()))
+    finally:
+        del app.environ["PYTHONPROFILEIMPORTTIME"]
+        app.start()
+
+
+def imported(log: str) -> set[str]:
+    """The packages that `python -X importtime` says were imported.
+
+    >>> sorted(imported("import time:   10 |   20 |     pandas.core\\nimport time:  1 |  2 | json\\nReady"))
+    ['json', 'pandas']
+    """
+    return set(re.findall(r"^import time:.*\| +(\w+)[\w.]*$", log, re.MULTILINE))
+
+
+def heavy(packages: Iterable[str]) -> list[str]:
+    """Those of them that take long."""
+    return [name for name in HEAVY if name in set(packages)]
+
+
+SECTIONS: dict[str, Callable[[Bench], None]] = {
+    "first": first, "long": long, "burst": burst, "history": history, "crowd": crowd, "cold": cold, "memory": memory,
+    "imports": imports,
+}  # fmt: skip

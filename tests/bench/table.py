@@ -1,0 +1,214 @@
+"""The table: what must be reached, what is aimed at, and whether it was. Pure: values in, Markdown out.
+
+Apps are named by letters: V is Streamlit's tutorial chat, B a page without framework, R the OpenAI client alone, C
+Chainlit, N NiceGUI.
+"""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
+"""`values[section][app][measure]`."""
+OURS = "Parley"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A median with its quartiles, of `n` values."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+def figure(values: Sequence[float]) -> Figure | None:
+    """None of nothing.
+
+    >>> figure([4, 1, 2, 3, 5])
+    Figure(median=3, low=2, high=4, n=5)
+    """
+    if not values:
+        return None
+    ordered, last = sorted(values), len(values) - 1
+    return Figure(statistics.median(ordered), ordered[round(last / 4)], ordered[round(last * 3 / 4)], len(ordered))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a figure is found."""
+
+    section: str
+    measure: str
+    app: str = OURS
+
+    def of(self, values: Values) -> Figure | None:
+        """The figure, where it was measured."""
+        return figure(values.get(self.section, {}).get(self.app, {}).get(self.measure, ()))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `factor` times another figure: the same one of another app (`V`), or one of Parley's own, which `words`
+    name; without either, at most `factor` in the row's own unit."""
+
+    factor: float
+    app: str = ""
+    own: Place | None = None
+    words: str = ""
+
+    def told(self, unit: str) -> str:
+        """As the table's cell begins.
+
+        >>> Limit(0.4, "V").told("ms"), Limit(1, "C").told("ms"), Limit(100).told("ms")
+        ('≤ 0.40 V', '≤ C', '≤ 100 ms')
+        """
+        what = self.words or self.app
+        if not what:
+            return f"≤ {self.factor:g} {unit}"
+        return f"≤ {what}" if self.factor == 1 else f"≤ {self.factor:.2f} {what}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: a figure of Parley's, and its limits. `beside` are the apps whose figure is shown with it."""
+
+    what: str
+    place: Place
+    unit: str
+    must: tuple[Limit, ...]
+    aim: tuple[Limit, ...] = ()
+    beside: str = ""
+
+
+FRESH, FRESH_CPU = Place("first", "overhead"), Place("long", "browser_cpu")
+ROWS = (
+    Row("overhead to the first token, fresh conversation", FRESH, "ms",
+        (Limit(0.4, "V"), Limit(1, "C")), (Limit(1.5, "B"), Limit(1, "N")), "VBRCN"),
+    Row("the same after 200 turns", Place("history", "overhead", "after 200"), "ms",
+        (Limit(1.5, own=FRESH, words="fresh"),), (Limit(1.2, own=FRESH, words="fresh"),)),
+    Row("tail of 500 tokens at 100/s", Place("long", "tail"), "ms", (Limit(0.1, "V"),), (Limit(1.5, "B"),), "VBRCN"),
+    Row("2,000 tokens at once, in all", Place("burst", "total"), "ms",
+        (Limit(0.35, "V"),), (Limit(1.5, "R"),), "VBRCN"),
+    Row("longest freeze while an answer with code, table and list streams", Place("long", "gap"), "ms",
+        (Limit(100),), (Limit(60),), "VBCN"),
+    Row("server CPU of a 500-token answer", Place("long", "cpu"), "s",
+        (Limit(0.55, "V"),), (Limit(1.5, "R"),), "VBRCN"),
+    Row("browser CPU of a 500-token answer, fresh conversation", FRESH_CPU, "s",
+        (Limit(0.4, "V"),), (Limit(0.3, "V"),), "VBCN"),
+    Row("the same after 50 turns", Place("history", "browser_cpu", "after 50"), "s",
+        (Limit(1.5, own=FRESH_CPU, words="fresh"),)),
+    Row("tail of one session while 49 others stream", Place("crowd", "tail"), "ms",
+        (Limit(0.02, "V"),), (Limit(3, own=Place("alone", "tail"), words="alone"),), "V"),
+    Row("start of the process to a usable page, with the demo server", Place("cold", "seconds"), "s",
+        (Limit(1, "V"),), (Limit(0.7, "V"),), "V"),
+    Row("page load", Place("load", "seconds"), "s", (Limit(1, "V"),), (Limit(0.7, "V"),), "V"),
+    Row("memory after the first session", Place("memory", "one"), "MB", (Limit(0.7, "V"),), (Limit(0.5, "V"),), "V"),
+    Row("memory of each further session", Place("memory", "further"), "MB", (Limit(0.5),), (), "V"),
+)  # fmt: skip
+
+
+def written(value: float, unit: str) -> str:
+    """A value as people read it.
+
+    >>> written(41.26, "ms"), written(4.126, "ms"), written(2006.4, "ms"), written(0.3333, "s"), written(0.4, "MB")
+    ('41 ms', '4.1 ms', '2,006 ms', '0.33 s', '0.4 MB')
+    """
+    digits = {"s": 2, "MB": 0 if abs(value) >= 10 else 1}.get(unit, 0 if abs(value) >= 10 else 1)
+    return f"{value:,.{digits}f} {unit}"
+
+
+def verdict(row: Row, limit: Limit, values: Values) -> str:
+    """What became of a limit: the ratio where it is one, and whether it is kept."""
+    told, own = limit.told(row.unit), row.place.of(values)
+    if not limit.app and not limit.own:
+        return f"{told}: {_kept(own.median <= limit.factor)}" if own else told
+    place = limit.own or Place(row.place.section, row.place.measure, limit.app)
+    other = place.of(values)
+    if own is None or other is None:
+        return f"{told}: not measured"
+    if other.median <= 0:
+        return f"{told}: no ratio, {_kept(own.median <= limit.factor * other.median)}"
+    ratio = own.median / other.median
+    return f"{told}: {ratio:.2f}, {_kept(ratio <= limit.factor)}"
+
+
+def _kept(kept: bool) -> str:
+    return "met" if kept else "**missed**"
+
+
+def line(row: Row, values: Values) -> list[str]:
+    """The cells of a row: what, Parley's figure, the others', must, aim."""
+    own = row.place.of(values)
+    others = [(app, Place(row.place.section, row.place.measure, app).of(values)) for app in row.beside]
+    return [
+        row.what,
+        _figure(own, row.unit) if own else "not measured",
+        ", ".join(f"{app} {written(other.median, row.unit)}" for app, other in others if other),
+        "; ".join(verdict(row, limit, values) for limit in row.must),
+        "; ".join(verdict(row, limit, values) for limit in row.aim),
+    ]
+
+
+def _figure(own: Figure, unit: str) -> str:
+    if own.n == 1:
+        return f"{written(own.median, unit)} (n 1)"
+    low, high = (written(value, unit).removesuffix(f" {unit}") for value in (own.low, own.high))
+    return f"{written(own.median, unit)} ({low}–{high}, n {own.n})"
+
+
+def imports_line(imported: Mapping[str, Sequence[str]], used: Sequence[str] = ("statsig",)) -> list[str]:
+    """The row of what the chat page imports. `used` is what it uses then: the group is decided by the Statsig SDK."""
+    found = [f"{moment}: {', '.join(names) or 'none'}" for moment, names in imported.items()]
+    idle = {name for names in imported.values() for name in names} - set(used)
+    what = "of statsig, pandas, altair, scipy, numpy and pyarrow imported after the first"
+    return [what, "; ".join(found), "", f"none that it does not use: {_kept(not idle)}", ""]
+
+
+def markdown(values: Values, imported: Mapping[str, Sequence[str]]) -> str:
+    """The whole table. Rows of which nothing was measured are left out."""
+    lines = [line(row, values) for row in ROWS if row.place.of(values)]
+    if imported:
+        lines.append(imports_line(imported))
+    return table(("", "Parley: median (quartiles)", "beside it", "must", "aim"), lines)
+
+
+def short(values: Values) -> str:
+    """For who only wants to know how fast it is: Parley beside the tutorial chat."""
+    lines = []
+    for row in ROWS:
+        own, other = row.place.of(values), Place(row.place.section, row.place.measure, "V").of(values)
+        if own and other:
+            lines.append([row.what, written(own.median, row.unit), written(other.median, row.unit)])
+    return table(("", "Parley", "Streamlit's tutorial chat"), lines)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rule = "|" + "---|" * len(head)
+    return "\n".join([_cells(head), rule, *(_cells(cells) for cells in lines)]) + "\n"
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def renewed(text: str, measured: str, new: str) -> str:
+    """A document with its measured part, the paragraph that begins with "Measured on" and the table below it,
+    replaced. Raises ValueError where there is none.
+
+    >>> print(renewed("Fast!\\n\\nMeasured on foot.\\n\\n| a |\\n|---|\\n", "Measured on ice.", "| b |\\n|---|\\n"))
+    Fast!
+    <BLANKLINE>
+    Measured on ice.
+    <BLANKLINE>
+    | b |
+    |---|
+    <BLANKLINE>
+    """
+    part = re.compile(r"^Measured on .*\n(?:.+\n)*\n(?:\|.*\n)+", re.MULTILINE)
+    if not part.search(text):
+        raise ValueError("no paragraph that begins with 'Measured on', with a table below it")
+    return part.sub(lambda _: f"{measured}\n\n{new}", text, count=1)
