@@ -136,10 +136,14 @@ def status(url: str, timeout_s: float = 5) -> int | None:
 
 def metrics(url: str) -> dict[str, float]:
     """What `/metrics` of an app says, by name and labels as they are written."""
-    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    pairs = (line.rpartition(" ") for line in metrics_text(url).splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in pairs}
+
+
+def metrics_text(url: str) -> str:
+    """What `/metrics` of an app says, as it stands."""
+    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
 
 
 def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:

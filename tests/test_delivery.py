@@ -196,6 +196,24 @@ def test_no_failure_loses_an_event_or_sends_it_twice(start: Start, fault: Fault)
         assert {each["time"] for each in statsig.events} == {each.time_ms for each in [*told, later]}
 
 
+def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
+    def counted(parley: Parley) -> dict[str, float]:
+        lines = (line.rpartition(" ") for line in parley.metrics.text().decode().splitlines() if line[0] != "#")
+        return {name: float(number) for name, _, number in lines}
+
+    with serve() as statsig:
+        statsig.events_fault = 503
+        parley = start(statsig.url)
+        told = [event(number=number) for number in range(20)]
+        parley.store.record(told)
+        until(lambda: counted(parley)['parley_delivery_refusals_total{why="http_5xx"}'] > 0)
+        assert counted(parley)["parley_delivery_events_total"] == 0
+        statsig.events_fault = None
+        arrive(statsig, told)
+        until(lambda: counted(parley)["parley_delivery_events_total"] == 20)
+        until(lambda: counted(parley)["parley_delivery_batch_seconds_count"] > 0)
+
+
 def test_trouble_is_told_once_and_its_end_too(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "parley")
     with serve() as statsig:
