@@ -30,8 +30,8 @@ def _foretold(found: Old, moment: str) -> Iterator[str]:
         yield f"Statsig never had {found.unsent:,} of them, and they do not wait for it."
     yield from _stay(found)
     if found.events:
-        yield "The Events page and exports would lack them (export first what you want to keep); the readout stays as it"
-        yield "is, because answers, exposures and ratings are kept. Nothing was deleted yet: say --yes."
+        yield "The Events page and exports would lack them (export first what you want to keep); the readout stays as"
+        yield "it is, because answers, exposures and ratings are kept. Nothing was deleted yet: say --yes."
 
 
 def _told(gone: int, found: Old, moment: str, *, file: bool) -> Iterator[str]:

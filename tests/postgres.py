@@ -93,6 +93,11 @@ class Postgres:
         with closing(psycopg.connect(self._dsn(database), autocommit=True)) as connection:
             connection.execute(statement)
 
+    def processor_s(self) -> float:
+        """Seconds of processor time that it has used until now, connections that have ended included."""
+        times = [process.cpu_times() for process in self._processes()]
+        return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+
     def _processes(self) -> list[psutil.Process]:
         assert self._process is not None
         server = psutil.Process(self._process.pid)

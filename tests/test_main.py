@@ -231,6 +231,28 @@ def test_an_export_of_no_database_says_why(folder: Path) -> None:
     assert b"parley.db" in run.stderr and b"Traceback" not in run.stderr
 
 
+# purge
+
+
+def test_a_purge_deletes_only_when_that_is_said(folder: Path) -> None:
+    fill(folder, many=5)
+    told = parley(folder, "purge", "--before", "2026-11-02")
+    assert told.returncode == 0 and lines(told)[0] == "3 events from before 2026-11-02 00:00 UTC would go."
+    assert "Nothing was deleted yet: say --yes." in lines(told)[-1]
+    assert len(lines(parley(folder, "export", "--format", "jsonl"))) == 8
+    done = parley(folder, "purge", "--before", "2026-11-02", "--yes")
+    assert done.returncode == 0 and lines(done)[0] == "3 events from before 2026-11-02 00:00 UTC are gone."
+    assert len(lines(parley(folder, "export", "--format", "jsonl"))) == 5
+    again = parley(folder, "purge", "--before", "2026-11-02", "--yes")
+    assert (again.returncode, lines(again)) == (0, ["0 events from before 2026-11-02 00:00 UTC are gone."])
+
+
+def test_a_purge_is_of_the_past(folder: Path) -> None:
+    run = parley(folder, "purge", "--before", "2999-01-01", "--yes")
+    assert run.returncode == 2 and b"lies in the future" in run.stderr
+    assert parley(folder, "purge", "--yes").returncode == 2
+
+
 # check
 
 

@@ -2,14 +2,17 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
 
+from lib import app
 from lib.definitions import read_definitions
 from lib.events import Event, new_id, now_ms
 from lib.ledger import Search
@@ -21,7 +24,8 @@ from lib.store.sums import tally
 from lib.tally import Scope
 from lib.wording import sentence
 from tests import traffic
-from tests.opened import EXPERIMENTS
+from tests.opened import EXPERIMENTS, begun
+from tests.postgres import Postgres
 
 SOON = 10.0
 DAY_MS = 86_400_000
@@ -151,8 +155,8 @@ def test_others_write_and_read_while_it_runs(store: Store, database_url: str, mo
 
 
 @pytest.fixture
-def months(postgres: object) -> Iterator[Store]:
-    with closing(Store.open(postgres.database(), deliver=True)) as opened:  # type: ignore[attr-defined]
+def months(postgres: Postgres) -> Iterator[Store]:
+    with closing(Store.open(postgres.database(), deliver=True)) as opened:
         yield opened
 
 
@@ -184,6 +188,19 @@ def test_months_are_there_before_they_begin(months: Store) -> None:
     assert list(held(months).values()) == [1, 1, 1, 1, 1, 0]
     prepare(months, partitions.month(now_ms(), 2))
     assert len(held(months)) == 8
+
+
+def test_a_running_app_makes_the_months_to_come(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "HOUSEKEEPING_EVERY", 0.05)
+    key = "a-signing-key-of-the-tests"
+    with begun(tmp_path, DATABASE_URL=postgres.database(), PARLEY_SIGNING_KEY=key) as parley:
+        forget_months(parley.store)
+        until = time.monotonic() + SOON
+        while len(held(parley.store)) < 6 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert len(held(parley.store)) == 6
 
 
 def test_an_event_of_any_time_finds_room_and_later_its_month(months: Store) -> None:

@@ -18,7 +18,7 @@ from lib.store.partitions import Partition
 from lib.store.schema import event, outbox, purged
 from lib.store.writer import Fact
 
-HOLD_S = 0.05
+HOLD_S = 0.03
 """How long a piece should keep other writers out; they get as long in between."""
 SIZES = (100, 5_000)
 """Fewest and most events of a piece."""

@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
+
 from lib.store.database import Database
 
 EXPERIMENT = "statsig_openai_integration"
@@ -22,8 +24,12 @@ DAY_MS = 86_400_000
 TIER = "production"
 ANSWER = (
     "answer_id", "conversation_id", "session_id", "turn", "experiment", "grp", "user_id", "model", "simulated",
-    "tier", "time_ms", "finish_reason", "response_time", "time_to_first_token", "completion_tokens", "cost_usd", "rating",
-    "rated_ms", "reason",
+    "tier", "time_ms", "finish_reason", "response_time", "time_to_first_token", "completion_tokens", "cost_usd",
+    "rating", "rated_ms", "reason",
+)  # fmt: skip
+EXPOSURE = ("event_id", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "tier")
+EVENT = (
+    "event_id", "name", "time_ms", "user_id", "answer_id", "simulated", "value", "metadata", "ids", "acknowledged_ms",
 )  # fmt: skip
 
 
@@ -78,8 +84,7 @@ def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA cache_size=-500000")
-    columns: tuple[str, ...] = "event_id", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "tier"
-    _insert(connection, "exposure", columns, exposures(users, seed))
+    _insert(connection, "exposure", EXPOSURE, exposures(users, seed))
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type='index' AND tbl_name='answer' AND sql IS NOT NULL"
     ).fetchall()
@@ -89,11 +94,28 @@ def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool
     for _, statement in indexes:
         connection.execute(statement)
     if with_ledger:
-        columns = ("event_id", "name", "time_ms", "user_id", "answer_id", "simulated", "value", "metadata", "ids",
-                   "acknowledged_ms")  # fmt: skip
-        _insert(connection, "event", columns, ledger(total, seed))
+        _insert(connection, "event", EVENT, ledger(total, seed))
     connection.commit()
     connection.close()
+
+
+def fill_postgres(url: str, total: int, users: int, seed: int = 1) -> None:
+    """The same rows, the ledger with them, into an empty PostgreSQL."""
+    tables = {
+        "exposure": ((*EXPOSURE,), exposures(users, seed)),
+        "answer": (ANSWER, answers(total, users, seed)),
+        "event": (EVENT, ledger(total, seed)),
+    }
+    Database.open(url).close()
+    with psycopg.connect(url.replace("+psycopg", "")) as connection, connection.cursor() as cursor:
+        for table, (columns, rows) in tables.items():
+            with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        connection.commit()
+        connection.autocommit = True
+        for table in tables:
+            cursor.execute(f"VACUUM ANALYZE {table}")
 
 
 def _insert(

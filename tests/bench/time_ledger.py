@@ -1,85 +1,39 @@
 """Times the pages of the Events page on a ledger of any length.
 
-    python -m tests.bench.time_ledger URL --events 1000000
+    python -m tests.bench.time_ledger URL --events 1000000 [--rounds 9]
 
-Fills the database of this URL (SQLite or PostgreSQL) where it is empty: events of two groups, one in a hundred an
-answer that failed, the first thousandth of a group that is gone, the last twentieth still on its way to Statsig. Of
-each question, over nine pages: the first, the middle and the slowest, in milliseconds.
+Fills the database of this URL (SQLite or PostgreSQL) with `fill_ledger` where it is empty. Of each question the first
+page and one from the middle of the ledger on: the median and the slowest of the rounds on the clock, and the median of
+this process's processor time (on PostgreSQL without the server's), in milliseconds. The first round, which reads from
+the disk what is not in memory, is among them.
 """
 
 import argparse
-import random
 import statistics
 import time
-from collections.abc import Iterator
-from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
-from lib.ledger import Search
+from lib.ledger import Key, Search
 from lib.store import ledger
 from lib.store.database import Database
-from lib.store.schema import event, outbox
-
-START_MS, DAYS_MS = 1_790_000_000_000, 30 * 86_400_000
-NAMES = ("chat_completion",) * 60 + ("satisfaction",) * 15 + ("exposure",) * 20 + ("copied",) * 4 + ("abandoned",)
-BATCH = 20_000
-METADATA = '{"experiment": "statsig_openai_integration", "padding": "' + "x" * 250 + '"}'
-
-
-def events(total: int, seed: int) -> Iterator[dict[str, Any]]:
-    """In the order of time, as they come."""
-    rng = random.Random(seed)
-    for number in range(total):
-        name = rng.choice(NAMES)
-        value = '"error"' if rng.random() < 0.017 else '"stop"'
-        acknowledged = number < total * 0.95
-        time_ms = START_MS + DAYS_MS * number // total
-        yield {
-            "event_id": f"{rng.getrandbits(128):032x}", "name": name, "time_ms": time_ms,
-            "user_id": f"user-{rng.randrange(max(1, total // 50))}", "answer_id": f"answer-{number // 3}",
-            "grp": "Earlier" if number < total / 1000 else rng.choice(("Control", "Test")), "simulated": False,
-            "value": value if name == "chat_completion" else "1", "metadata": METADATA, "ids": "{}",
-            "acknowledged_ms": time_ms + 900 if acknowledged else None,
-        }  # fmt: skip
-
-
-def fill(database: Database, total: int, seed: int = 1) -> None:
-    """Past the store's writer, in batches."""
-    batch: list[dict[str, Any]] = []
-    for one in events(total, seed):
-        batch.append(one)
-        if len(batch) == BATCH:
-            _write(database, batch)
-            batch = []
-    if batch:
-        _write(database, batch)
-    with database.begin() as connection:
-        connection.exec_driver_sql("ANALYZE") if database.url.get_backend_name() == "postgresql" else None
-
-
-def _write(database: Database, batch: list[dict[str, Any]]) -> None:
-    waiting = [
-        {"event_id": one["event_id"], "created_ms": one["time_ms"], "due_ms": one["time_ms"], "attempts": 1}
-        for one in batch
-        if one["acknowledged_ms"] is None
-    ]
-    with database.begin() as connection:
-        connection.execute(insert(event), batch)
-        if waiting:
-            connection.execute(insert(outbox), waiting)
+from lib.store.schema import event
+from tests.bench import fill_ledger
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     database = Database.open(options.url)
     with database.read() as connection:
-        found = connection.scalar(select(func.count()).select_from(event)) or 0
-    if not found:
-        fill(database, options.events)
+        empty = connection.scalar(select(event.c.event_id).limit(1)) is None
+    if empty:
+        fill_ledger.fill(database, options.events)
+    with database.read() as connection:
+        first, last = connection.execute(select(func.min(event.c.time_ms), func.max(event.c.time_ms))).one()
     questions = {
         "everything": Search(),
         "one name": Search(name="chat_completion"),
@@ -98,23 +52,30 @@ def main() -> None:
         "kept here alone: none": Search(delivery="kept"),
         "simulated: none": Search(simulated=True),
     }
-    print(f"{'':32} {'first':>8} {'middle':>8} {'slowest':>8}  lines of the first page; milliseconds")
+    print(
+        f"{'':32} {'first page':>27}  {'page in the middle':>27}\n{'':32}"
+        + f"{'median':>10}{'slowest':>9}{'cpu':>9} " * 2
+    )
     for name, search in questions.items():
-        took, before, first = [], None, 0
-        for number in range(9):
-            began = time.perf_counter()
-            with database.read() as connection:
-                page = ledger.page(connection, search, before, 50)
-            took.append(1_000 * (time.perf_counter() - began))
-            first, before = (len(page.lines) if number == 0 else first), page.older
-            if before is None:
-                break
-        print(f"{name:32} {took[0]:8.1f} {statistics.median(took):8.1f} {max(took):8.1f}  {first}")
+        cells = [_timed(database, search, before, options.rounds) for before in (None, ((first + last) // 2, ""))]
+        print(f"{name:32}" + " ".join(cells), flush=True)
     with database.read() as connection:
         began = time.perf_counter()
         ledger.life(connection, "answer-9")
-        print(f"{'one life':32} {1_000 * (time.perf_counter() - began):8.1f}")
+        print(f"{'one life':32}{1_000 * (time.perf_counter() - began):10.1f}")
     database.close()
+
+
+def _timed(database: Database, search: Search, before: Key | None, rounds: int) -> str:
+    took, worked = [], []
+    for _ in range(rounds):
+        began, busy = time.perf_counter(), time.process_time()
+        with database.read() as connection:
+            page = ledger.page(connection, search, before, 50)
+        took.append(1_000 * (time.perf_counter() - began))
+        worked.append(1_000 * (time.process_time() - busy))
+    lines = f"{len(page.lines):3}" if len(page.lines) < 50 else "   "
+    return f"{statistics.median(took):10.1f}{max(took):9.1f}{statistics.median(worked):9.1f}{lines}"
 
 
 if __name__ == "__main__":
