@@ -153,6 +153,8 @@ class Conversations:
             also=[signal(replaced, "regenerated")] if replaced else (),
         )  # fmt: skip
         answer = answer or start()  # a refusal is told after the exposure, whichever group it was
+        if not question.simulated:
+            _tell_asked(question, visitor)
         self._latest[conversation.id] = question.answer_id
         while len(self._latest) > REMEMBERED:
             self._latest.popitem(last=False)
@@ -255,6 +257,10 @@ class Conversations:
         else:
             event = rating_withdrawn(question, turn.facts, turn.rating or "satisfaction", delay)
         self._metrics.rated(question.assignment.group, event.name)
+        log.info(
+            "rated",
+            extra={"answer_id": turn.answer_id, "visitor_id": conversation.visitor_id, "rating": event.name},
+        )  # fmt: skip
         receipt = self._store.rate(turn.answer_id, vote, event)
         return _with(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
 
@@ -294,6 +300,18 @@ class Conversations:
         if older is None:
             return conversation
         return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
+
+
+def _tell_asked(question: Question, visitor: Visitor) -> None:
+    """The line that begins an answer's life in the log; after the question has left, so that it waits for no disk."""
+    log.info(
+        "asked",
+        extra={
+            "answer_id": question.answer_id, "visitor_id": visitor.visitor_id, "session_id": question.session_id,
+            "conversation_id": question.conversation_id, "turn": question.turn, "model": question.model,
+            "experiment": question.assignment.experiment, "group": question.assignment.group,
+        },
+    )  # fmt: skip
 
 
 def _messages(conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:

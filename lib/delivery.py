@@ -173,7 +173,8 @@ class Delivery:
         """Statsig takes others but not this one: again, ever more rarely."""
         times = self._suspect(event)
         if times == 1:
-            log.warning("an event is not taken", extra={"event_id": event.event_id, "cause": self._answer})
+            known = {"event_id": event.event_id, "answer_id": event.metadata.get("answer_id")}
+            log.warning("an event is not taken", extra=known | {"cause": self._answer})
         self._postpone([event], min(REFUSED_S[1], REFUSED_S[0] * 2 ** min(times - 1, 10)))
 
     def _postpone(self, events: Sequence[Event], delay_s: float) -> None:

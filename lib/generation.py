@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -26,6 +26,11 @@ GRACE = 5.0
 """Seconds within which somebody must have seen an answer that ended, or its page was left while it ran."""
 
 
+ENDED: Mapping[FinishReason, str] = {
+    "error": "no answer", "interrupted": "an answer broke off", "stopped": "an answer was stopped",
+    "limited": "not asked: a limit is met",
+}  # fmt: skip
+"""How the log tells the end of an answer; any other is an answer."""
 FAILED = "Something went wrong with this answer. Please try again."
 
 
@@ -218,18 +223,8 @@ class Generations:
 
     def _end(self, answer: Answer, source: Stream | None, failed: bool) -> None:
         completion = _internal(answer) if failed else self._facts(answer, source)
-        if completion.error:
-            log.warning(
-                "no answer" if completion.finish_reason == "error" else "an answer broke off",
-                extra={
-                    "answer_id": answer.question.answer_id,
-                    "model": answer.question.model,
-                    "error": completion.error,
-                    "cause": source.cause if source else None,
-                    "seconds": round(completion.response_time, 3) if math.isfinite(completion.response_time) else None,
-                    "retries": completion.retries,
-                },
-            )
+        if completion.error or not answer.question.simulated:
+            _tell(answer, completion, source.cause if source else None)
         answer._end(completion, answer._journal.ended(answer.question, completion))
 
     def _facts(self, answer: Answer, source: Stream | None) -> Completion:
@@ -254,6 +249,27 @@ class Generations:
         left = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
         if left and not self._closing:
             answer._journal.abandoned(answer.question)
+
+
+def _tell(answer: Answer, completion: Completion, cause: str | None) -> None:
+    """The one line that says how an answer ended."""
+    seconds = completion.response_time
+    log.log(
+        logging.WARNING if completion.error else logging.INFO,
+        ENDED.get(completion.finish_reason, "answered"),
+        extra={
+            "answer_id": answer.question.answer_id,
+            "visitor_id": answer.visitor_id,
+            "model": answer.question.model,
+            "finish_reason": completion.finish_reason,
+            "error": completion.error,
+            "cause": cause,
+            "first_token": completion.time_to_first_token and round(completion.time_to_first_token, 3),
+            "seconds": round(seconds, 3) if math.isfinite(seconds) else None,
+            "tokens": completion.usage.completion_tokens,
+            "retries": completion.retries,
+        },
+    )
 
 
 def _internal(answer: Answer) -> Completion:

@@ -177,7 +177,9 @@ def _draw_reasons(answer_id: str) -> None:
     """After a thumb: thanks, and room to say why, until the tester moves on."""
     page = on_page()
     turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
-    if page.receipt:
+    if page.receipt and page.receipt.committed:
+        st.caption("Thanks")  # a fragment would run every two seconds for as long as the page is open
+    elif page.receipt:
         draw_receipt(answer_id)
     reason = turn.reason
     if turn.rating == "dissatisfaction":

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from lib import logs
+from tests import openai_server as openai
+from tests.conftest import StartApp
+from tests.tester import Tester
 
 SECRETS = ["hunter22-operator-token", "sk-own-key-12345"]
 
@@ -119,3 +122,26 @@ def test_what_came_from_outside_makes_no_second_line(capsys: pytest.CaptureFixtu
     text, as_json = lines(capsys)
     assert "\\n2026-01-01" in text and "\x1b" not in text
     assert json.loads(as_json)["cause"].startswith("no\n")
+
+
+def test_one_answer_can_be_followed_by_its_id(start_app: StartApp, model_server: openai.Server) -> None:
+    settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_LOG": "json"}
+    app = start_app(settings)
+    model_server.script(openai.HELLO, openai.status(401))
+    with Tester(app.url) as tester:
+        tester.ask("my own words")
+        tester.rate(True)
+        tester.idle()
+        tester.ask("and these")
+    told = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]
+    lives: dict[str, list[str]] = {}
+    for line in told:
+        if "answer_id" in line:
+            lives.setdefault(line["answer_id"], []).append(line["message"])
+    assert list(lives.values()) == [["asked", "answered", "rated"], ["asked", "no answer"]]
+    assert len({line["visitor_id"] for line in told if "answer_id" in line}) == 1
+    ended = next(line for line in told if line["message"] == "answered")
+    assert ended["finish_reason"] == "stop"
+    assert 0 < ended["first_token"] <= ended["seconds"]
+    assert "my own words" not in app.log()
+    assert "Hello from" not in app.log()
