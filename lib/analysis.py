@@ -133,6 +133,8 @@ def _smoothed(sums: Sums) -> float:
 def wilson(share: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's interval of a share among `n` (which need not be whole) at `z` standard errors. Wilson 1927.
 
+    It never leaves [0, 1], whatever floating point makes of its ends.
+
     >>> low, high = wilson(0.5, 100, Z95)
     >>> round(low, 6), round(high, 6)
     (0.403832, 0.596168)
@@ -140,7 +142,7 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def student(z: float, df: float) -> float:

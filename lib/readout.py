@@ -34,6 +34,8 @@ MIN_UNITS = 20
 """Units with data that a group needs before anything is said about it."""
 MIN_TAIL = 10
 """Answers beyond a quantile that it needs."""
+UNHEARD = 10
+"""A difference of so many times what the groups themselves have is not worth telling as possible."""
 SRM_P = 0.001
 MAX_CROSSOVER = 0.10
 
@@ -42,11 +44,22 @@ _NO_SUMS = UnitSums(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """A treatment against control. `guardrail` is None where the metric is none."""
+    """A treatment against control. `guardrail` is None where the metric is none.
+
+    `telling`: there is enough data, and the interval leaves out some of what could be.
+    """
 
     numbers: Comparison
     verdict: Verdict
     guardrail: Guardrail | None = None
+    telling: bool = True
+
+    @property
+    def state(self) -> Verdict | Guardrail:
+        """What is said of it in a word."""
+        if not self.telling and self.verdict != "broken":
+            return "not_enough_data"
+        return self.guardrail or self.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +215,8 @@ class _Judge:
             enough = min(sums[control].active, sums[group].active) >= MIN_UNITS
             verdict = self._verdict(numbers, enough, up=name in UP)
             guardrail = _guardrail(numbers, verdict, up=name in UP) if role == "guardrail" else None
-            versus[group] = Versus(numbers, verdict, guardrail)
+            most = 1.0 if name in RATES else _most(groups)
+            versus[group] = Versus(numbers, verdict, guardrail, _telling(numbers, verdict, most))
         return Metric(name, role, sums, groups, versus)
 
     def quantile(self, p: float, counted: Mapping[str, Quantile]) -> QuantileReading:
@@ -218,7 +232,8 @@ class _Judge:
             numbers = compare(groups[control], groups[group], mde, self.alpha)
             pair = found[control].below, found[group].below
             enough = all(one.active >= MIN_UNITS and one.sy * min(p, 1 - p) >= MIN_TAIL - 1e-9 for one in pair)
-            versus[group] = Versus(numbers, self._verdict(numbers, enough, up=False))
+            verdict = self._verdict(numbers, enough, up=False)
+            versus[group] = Versus(numbers, verdict, None, _telling(numbers, verdict, _most(groups)))
         return QuantileReading(found, groups, versus)
 
     def _treatments(self) -> Iterator[str]:
@@ -242,6 +257,17 @@ class _Judge:
         if low > 0 or high < 0:
             return "better" if (low > 0) == up else "worse"
         return "equivalent" if -mde < low and high < mde else "no_difference_yet"
+
+
+def _most(groups: Mapping[str, Estimate]) -> float:
+    """A difference that is hardly possible between such groups."""
+    return UNHEARD * max((abs(one.value) for one in groups.values() if one.value is not None), default=0.0)
+
+
+def _telling(numbers: Comparison, verdict: Verdict, most: float) -> bool:
+    if verdict == "not_enough_data" or numbers.cs_low is None or numbers.cs_high is None:
+        return False
+    return numbers.cs_high - numbers.cs_low < 2 * most
 
 
 def _size(effect: Effect, control: float | None) -> float | None:

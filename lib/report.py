@@ -128,8 +128,8 @@ def _rows(readout: Readout) -> Iterator[list[str]]:
 
 def _differences(metric: str, versus: Mapping[str, Versus]) -> Iterator[str]:
     for one in versus.values():
-        numbers, state = one.numbers, (one.guardrail or one.verdict).replace("_", " ")
-        if numbers.diff is None or numbers.cs_low is None or numbers.cs_high is None:
+        numbers, state = one.numbers, one.state.replace("_", " ")
+        if not one.telling or numbers.diff is None or numbers.cs_low is None or numbers.cs_high is None:
             yield f"– {state}"
         else:
             low, high, diff = figures(metric, numbers.cs_low, numbers.cs_high, numbers.diff)

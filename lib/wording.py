@@ -77,7 +77,7 @@ def users_needed(readout: Readout) -> int | None:
     found = []
     for group, versus in readout.main.versus.items():
         growth = versus.numbers.growth_needed
-        if versus.verdict == readout.verdict and growth is not None and growth > 1:
+        if versus.telling and versus.verdict == readout.verdict and growth is not None and growth > 1:
             users = readout.counts[readout.control] + readout.counts[group]
             found.append((growth - 1) * users)
     undecided = readout.verdict in ("no_difference_yet", "not_enough_data")
@@ -122,6 +122,8 @@ def _about(readout: Readout, group: str) -> str:
     words, numbers = WORDS[metric.name], versus.numbers
     if versus.verdict == "not_enough_data":
         return _too_little(readout, group)
+    if not versus.telling:
+        return f"Not enough data yet: what {group} has on {words.name} fits any difference there could be."
     assert numbers.diff is not None and numbers.cs_low is not None and numbers.cs_high is not None
     low, high, diff = figures(metric.name, numbers.cs_low, numbers.cs_high, numbers.diff)
     harm = _harm(readout, group)

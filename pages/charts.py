@@ -37,10 +37,10 @@ def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
     rows = [
         {
             "group": group, "diff": one.numbers.diff * scale, "low": one.numbers.cs_low * scale,
-            "high": one.numbers.cs_high * scale, "difference": words.difference(metric.name, one.numbers),
+            "high": one.numbers.cs_high * scale, "difference": words.difference(metric.name, one),
         }
         for group, one in metric.versus.items()
-        if one.numbers.cs_low is not None and one.verdict != "not_enough_data"
+        if one.telling
     ]  # fmt: skip
     if not rows:
         return None
@@ -95,13 +95,13 @@ def history(
     rows, mde = [], 0.0
     for until_ms, metric in days:
         one, scale = metric.versus[group], WORDS[metric.name].scale
-        if one.verdict == "not_enough_data" or one.numbers.cs_low is None:
+        if not one.telling:
             continue
         mde = abs(one.numbers.mde or 0) * scale
         rows.append({
             "group": group, "day": _local(until_ms, zone), "diff": one.numbers.diff * scale,
             "low": one.numbers.cs_low * scale, "high": one.numbers.cs_high * scale,
-            "difference": words.difference(metric.name, one.numbers),
+            "difference": words.difference(metric.name, one),
         })  # fmt: skip
     if len(rows) < 2:
         return None

@@ -13,6 +13,7 @@ from lib.wording import WORDS
 from pages import charts, words
 from pages.verdict import comparable, decisive
 
+NOTHING = "not enough data"
 SHOWN = 10
 """Remarks on the page at first, and more at every click."""
 
@@ -57,7 +58,7 @@ def _draw_every_metric(readout: Readout) -> None:
             row = {"": f"Response time {name}"}
             row |= {group: words.level("response_time", one) for group, one in reading.groups.items()}
             if comparable(readout):
-                row |= {_versus(group, readout): words.difference("response_time", one.numbers) or "–"
+                row |= {_versus(group, readout): words.difference("response_time", one) or NOTHING
                         for group, one in reading.versus.items()}  # fmt: skip
             rows.append(row)
         st.table(rows, border="horizontal", hide_index=True, alt="Every metric of every group, with intervals")
@@ -76,7 +77,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
     row |= {group: words.level(metric.name, one) for group, one in metric.groups.items()}
     if comparable(readout):
         for group, one in metric.versus.items():
-            row[_versus(group, readout)] = words.difference(metric.name, one.numbers) or "–"
+            row[_versus(group, readout)] = words.difference(metric.name, one) or NOTHING
             row["p" if len(metric.versus) == 1 else f"p {group}"] = words.probability(one.numbers.p_seq)
     return row
 
@@ -154,10 +155,10 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
         st.altair_chart(charts.times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
     if comparable(readout):
         told = [
-            f"{name} of {group} {words.difference('response_time', one.numbers)}"
+            f"{name} of {group} {found}"
             for name, reading in readout.quantiles.items()
             for group, one in reading.versus.items()
-            if one.verdict != "not_enough_data"
+            if (found := words.difference("response_time", one))
         ] or ["not enough data yet"]
         st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(told)}."))
 

@@ -129,7 +129,7 @@ def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None)
     for group, one in metric.versus.items():
         whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
         said = words.compared(metric, group, readout.control)
-        told.append(f"{whose}{words.plain(said)} {words.badge(one.guardrail or one.verdict)}")
+        told.append(f"{whose}{words.plain(said)} {words.badge(one.state)}")
     head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
     st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
     if chart is not None:

@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from lib.readout import MIN_UNITS, Comparison, Estimate, Metric, Readout
+from lib.readout import MIN_UNITS, Estimate, Metric, Readout, Versus
 from lib.wording import HEADINGS, WORDS, figures, levels
 
 STATES = {
@@ -67,13 +67,15 @@ def level(metric: str, one: Estimate) -> str:
     return f"{value} {unit(metric)} ({low} to {high})"
 
 
-def difference(metric: str, numbers: Comparison) -> str | None:
+def difference(metric: str, one: Versus) -> str | None:
     """A difference with its interval; None where there is none to be told.
 
-    >>> difference("response_time", Comparison(diff=0.0664, cs_low=-0.2688, cs_high=0.4016))
+    >>> from lib.readout import Comparison
+    >>> difference("response_time", Versus(Comparison(diff=0.0664, cs_low=-0.2688, cs_high=0.4016), "better"))
     '+0.07 s (−0.27 to +0.40)'
     """
-    if numbers.diff is None or numbers.cs_low is None or numbers.cs_high is None:
+    numbers = one.numbers
+    if not one.telling or numbers.diff is None or numbers.cs_low is None or numbers.cs_high is None:
         return None
     low, high, diff = figures(metric, numbers.cs_low, numbers.cs_high, numbers.diff)
     return f"{diff} {WORDS[metric].unit} ({low} to {high})"
@@ -82,8 +84,7 @@ def difference(metric: str, numbers: Comparison) -> str | None:
 def compared(metric: Metric, group: str, control: str) -> str:
     """A treatment's difference to control; where there is too little to be told, what there is."""
     one = metric.versus[group]
-    told = difference(metric.name, one.numbers)
-    if told and one.verdict != "not_enough_data":
+    if told := difference(metric.name, one):
         return told
     have = " and ".join(f"{metric.sums[each].active:,} in {each}" for each in (control, group))
     return f"{have} with {WORDS[metric.name].data}"

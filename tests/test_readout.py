@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lib.definitions import METRICS, Definition, Effect, Group, read_definitions
 from lib.readout import Readout, as_json, rank, read, scope_of, span
+from lib.report import lines
 from lib.store.ingest import imported
 from lib.store.sums import tally
 from lib.tally import Quantile, Scope, Tally, UnitSums, Weights
@@ -157,6 +158,23 @@ def test_too_few_users_are_not_judged_whatever_the_interval() -> None:
     assert numbers.cs_low is not None and numbers.cs_low > 0
     assert readout.verdict == "not_enough_data"
     assert sentence(readout) == "Not enough data yet: Test has 19 users with a rating, and each group needs 20."
+
+
+def test_an_interval_that_leaves_nothing_out_is_not_told() -> None:
+    """One user in a hundred costs a fortune: the data fit anything, and no number of it means anything."""
+    odd = UnitSums(100, 1000.0, 100, 1_000_000.0, 100, 1000.0, 100)
+    definition = replace(TWO, primary="cost_per_answer", mde={"cost_per_answer": Effect(1.0)})
+    sums = {"cost_per_answer": {"Control": times(100, 0.001), "Test": odd}}
+    readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5)}, definition, sums=sums)
+    versus = readout.main.versus["Test"]
+    assert versus.numbers.cs_low is not None and versus.numbers.cs_low < -400
+    assert (versus.verdict, versus.telling, versus.state) == ("no_difference_yet", False, "not_enough_data")
+    assert sentence(readout) == (
+        "Not enough data yet: what Test has on cost per answer fits any difference there could be."
+    )
+    assert next_step(readout) is None
+    (row,) = [line for line in lines(readout) if line.startswith("cost per answer")]
+    assert "– not enough data" in row and "[−" not in row
 
 
 def test_twenty_users_are_enough() -> None:
