@@ -4,6 +4,7 @@ Belongs to `resources`: it knows the open app and Streamlit's cache. What is gat
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import streamlit as st
@@ -12,13 +13,19 @@ from lib import resources
 from lib.app import App
 from lib.definitions import Definition
 from lib.events import now_ms
-from lib.results import Details, Results, Window, gather, gather_details
+from lib.readout import Metric
+from lib.results import Details, Results, Window, gather, gather_days, gather_details
+from lib.results import history as history_of
+from lib.results import tiers as gather_tiers
 from lib.store import StoreError
+from lib.tally import DAY_MS, Snapshot
 
 T = TypeVar("T")
 
 KEPT_S = 60.0
 """How old a readout is when it is gathered anew."""
+PAST_S = 3_600.0
+"""The same of days that are over: they change when somebody is erased, or changes a thumb that was given then."""
 
 
 def experiments() -> list[str]:
@@ -40,10 +47,25 @@ def details(window: Window) -> Details | None:
     return _kept(_details, window)
 
 
+def history(window: Window, results: Results) -> list[tuple[int, Metric]]:
+    """The primary metric as of the end of each day and as of these results. Raises Unready."""
+    definition = resources.app().experiments.definition(window.experiment)
+    if definition is None:
+        return []
+    primary, today = definition.primary, now_ms() // DAY_MS
+    days = _kept(lambda *known: _days(*known, primary, today), window) or []
+    return history_of(days, results, definition)
+
+
+def tiers(experiment: str) -> list[str]:
+    """The tiers that units met the experiment in. Raises Unready."""
+    return _kept(_tiers, Window(experiment)) or []
+
+
 def forget() -> None:
     """Gather anew at the next look."""
-    _results.clear()
-    _details.clear()
+    for kept in (_results, _details, _days, _tiers):
+        kept.clear()
 
 
 def has_sample() -> bool:
@@ -76,14 +98,26 @@ def _kept(what: Callable[..., T], window: Window) -> T | None:
 
 
 # Nobody who looks waits for a newer one: the one that is there is shown meanwhile.
-_keep = st.cache_resource(ttl=KEPT_S, max_entries=50, show_spinner=False, refresh_mode="background")
+_keep = partial(st.cache_resource, max_entries=50, show_spinner=False, refresh_mode="background")
 
 
-@_keep
+@_keep(ttl=KEPT_S)
 def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
     return gather(_app.store.read, _definition, window, now_ms())
 
 
-@_keep
+@_keep(ttl=KEPT_S)
 def _details(_app: App, _definition: Definition, owner: str, window: Window) -> Details:
-    return gather_details(_app.store.read, _definition, window, now_ms())
+    return gather_details(_app.store.read, _definition, window)
+
+
+@_keep(ttl=PAST_S)
+def _days(
+    _app: App, _definition: Definition, owner: str, window: Window, primary: str, today: int
+) -> list[Snapshot]:  # both belong to the key
+    return gather_days(_app.store.read, _definition, window, now_ms())
+
+
+@_keep(ttl=KEPT_S)
+def _tiers(_app: App, _definition: Definition, owner: str, window: Window) -> list[str]:
+    return gather_tiers(_app.store.read, _definition)

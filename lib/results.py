@@ -5,7 +5,6 @@ Owns which questions belong to that page, and what a reader may narrow them to. 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,9 +13,9 @@ from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span, 
 from lib.store.snapshots import snapshots
 from lib.store.splits import weights_over_time
 from lib.store.sums import Read, only_simulated, tally
-from lib.store.trends import exposed_per_day, reasons, remarks, response_times
+from lib.store.trends import exposed_per_day, reasons, remarks, response_times, tiers_of
 from lib.store.units import units_by_group
-from lib.tally import DAY_MS, Remark, Scope
+from lib.tally import DAY_MS, Remark, Scope, Snapshot
 
 EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
 """Response times are counted between these, in seconds: twelve to a decade, from 50 ms to five minutes."""
@@ -26,12 +25,13 @@ PACE_DAYS = 7
 
 class Window(NamedTuple):
     """What a reader narrowed the page to: exposures from `since_ms` on, everything before `until_ms`, one invitation's
-    guests."""
+    guests, one tier (empty: what was recorded without one)."""
 
     experiment: str
     since_ms: int | None = None
     until_ms: int | None = None
     invitation: str | None = None
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,9 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What takes longer to gather. `history` has the primary metric as of the end of each day, the last one as of now;
-    `times` counts answers by group between `EDGES`, `reasons` answers by group and reason."""
+    """What takes longer to gather. `times` counts answers by group between `EDGES`, `reasons` answers by group and
+    reason."""
 
-    history: Sequence[tuple[int, Metric]]
     times: Mapping[str, Sequence[int]]
     reasons: Mapping[str, Mapping[str, int]]
     remarks: Sequence[Remark]
@@ -66,20 +65,37 @@ def gather(read_from: Read, definition: Definition, window: Window, now_ms: int)
     return Results(readout, exposed, None if scope.simulated else pace(exposed, as_of_ms), as_of_ms)
 
 
-def gather_details(read_from: Read, definition: Definition, window: Window, now_ms: int) -> Details:
+def gather_details(read_from: Read, definition: Definition, window: Window) -> Details:
     """What stands below it. Raises StoreError."""
-    as_of_ms = min(window.until_ms or now_ms, now_ms)
     scope = _scope(read_from, definition, window)
 
     def ask(question: Callable[..., Any], *more: Any) -> Any:
         with read_from() as connection:
             return question(connection, scope, *more)
 
-    with ThreadPoolExecutor(2) as threads:  # a statement keeps one core busy
-        days = threads.submit(ask, snapshots, definition.primary)
-        rest = [threads.submit(ask, *question) for question in ((response_times, EDGES), (reasons,), (remarks,))]
-        until_now = [replace(day, until_ms=min(day.until_ms, as_of_ms)) for day in days.result()]
-        return Details(over_time(until_now, definition), *(one.result() for one in rest))
+    return Details(ask(response_times, EDGES), ask(reasons), ask(remarks))
+
+
+def gather_days(read_from: Read, definition: Definition, window: Window, now_ms: int) -> list[Snapshot]:
+    """The primary metric as of the end of each day that is over: dear, and the same all day long. Raises StoreError."""
+    midnight_ms = min(window.until_ms or now_ms, now_ms) // DAY_MS * DAY_MS
+    scope = replace(_scope(read_from, definition, window), until_ms=midnight_ms)
+    with read_from() as connection:
+        return snapshots(connection, scope, definition.primary)
+
+
+def history(days: Sequence[Snapshot], results: Results, definition: Definition) -> list[tuple[int, Metric]]:
+    """The primary metric as of the end of each day that was over, and as of now."""
+    before = [day for day in days if day.until_ms < results.as_of_ms]
+    now = [Snapshot(results.as_of_ms, results.readout.main.sums)] if results.exposed else []
+    return over_time([*before, *now], definition)
+
+
+def tiers(read_from: Read, definition: Definition) -> list[str]:
+    """The tiers that units met the experiment in; empty: what was recorded without one. Raises StoreError."""
+    scope = _scope(read_from, definition, Window(definition.name))
+    with read_from() as connection:
+        return tiers_of(connection, scope)
 
 
 def split(read_from: Read, definition: Definition, now_ms: int) -> float | None:
@@ -99,7 +115,10 @@ def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:
 
 def _narrowed(scope: Scope, window: Window) -> Scope:
     starts = [one for one in (scope.since_ms, window.since_ms) if one is not None]
-    return replace(scope, since_ms=max(starts, default=None), until_ms=window.until_ms, invitation=window.invitation)
+    return replace(
+        scope, since_ms=max(starts, default=None), until_ms=window.until_ms, invitation=window.invitation,
+        tier=window.tier,
+    )  # fmt: skip
 
 
 def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> float | None:

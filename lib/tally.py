@@ -16,8 +16,8 @@ DAY_MS = 86_400_000
 class Scope:
     """What is read: one experiment, real or simulated, and exposures, answers and ratings of [since, until).
 
-    `invitation`: only units that came by it (its id). `tier`: only what processes of that tier exposed and asked; empty:
-    what was recorded without a tier.
+    `invitation`: only units that came by it (its id). `tier`: only what processes of that tier exposed and asked;
+    empty: what was recorded without a tier.
     """
 
     experiment: str

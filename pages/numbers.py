@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.readout import as_json, iso
+from lib.readout import Metric, as_json, iso
 from lib.results import EDGES, Details, Results
 from lib.wording import sentence
+
+History = Sequence[tuple[int, Metric]]
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,14 @@ class File:
     suffix: str
     mime: str
     icon: str
-    content: Callable[[Results, Details], str]
+    content: Callable[[Results, Details, History], str]
 
 
-def _json(results: Results, _: Details) -> str:
+def _json(results: Results, *_: object) -> str:
     return json.dumps(as_json(results.readout, sentence(results.readout)), indent=1, allow_nan=False) + "\n"
 
 
-def _table(suffix: str, rows: Callable[[Results, Details], Iterable[Mapping[str, Any]]]) -> File:
+def _table(suffix: str, rows: Callable[[Results, Details, History], Iterable[Mapping[str, Any]]]) -> File:
     return File(suffix, "text/csv", ":material/table:", lambda *found: _csv(list(rows(*found))))
 
 
@@ -47,7 +49,7 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _metrics(results: Results, _: Details) -> Iterable[Mapping[str, Any]]:
+def _metrics(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
     said = as_json(results.readout, "")
     for name, metric in said["metrics"].items():
         for group, one in metric["groups"].items():
@@ -65,25 +67,25 @@ def _of_difference(versus: Mapping[str, Any]) -> dict[str, Any]:
     return {f"difference_{key}" if key.startswith("se") else key: value for key, value in versus.items()}
 
 
-def _days(_: Results, details: Details) -> Iterable[Mapping[str, Any]]:
-    for until_ms, metric in details.history:
+def _days(_: Results, __: Details, history: History) -> Iterable[Mapping[str, Any]]:
+    for until_ms, metric in history:
         for group, one in metric.versus.items():
             kept = {key: getattr(one.numbers, key) for key in ("diff", "cs_low", "cs_high", "p_seq")}
             yield {"until": iso(until_ms), "metric": metric.name, "group": group} | kept | {"verdict": one.verdict}
 
 
-def _users(results: Results, _: Details) -> Iterable[Mapping[str, Any]]:
+def _users(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
     for day_ms, group, users in results.exposed:
         yield {"day": (iso(day_ms) or "")[:10], "group": group, "new_users": users}
 
 
-def _times(_: Results, details: Details) -> Iterable[Mapping[str, Any]]:
+def _times(_: Results, details: Details, __: History) -> Iterable[Mapping[str, Any]]:
     for group, found in details.times.items():
         for low, high, answers in zip((0, *EDGES), (*EDGES, None), found, strict=True):
             yield {"group": group, "from_s": low, "below_s": high, "answers": answers}
 
 
-def _remarks(_: Results, details: Details) -> Iterable[Mapping[str, Any]]:
+def _remarks(_: Results, details: Details, __: History) -> Iterable[Mapping[str, Any]]:
     for one in details.remarks:
         yield {
             "time": iso(one.time_ms), "group": one.group, "reason": one.reason, "comment": one.comment,

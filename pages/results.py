@@ -28,16 +28,24 @@ def midnight(day: date) -> int:
 
 
 def invited() -> dict[str, str]:
-    """The names of the invitations by id, where guests can be told from others; none while they cannot be read."""
+    """The names of the invitations by id; none while they cannot be read."""
     try:
-        return {} if app.settings.unit == "session" else {one.id: one.name for one in resources.invitations()}
+        return {one.id: one.name for one in resources.invitations()}
     except resources.Unready:
         return {}
 
 
+def tiers(experiment: str) -> list[str]:
+    """The tiers of the experiment's units; none while they cannot be read."""
+    try:
+        return readouts.tiers(experiment)
+    except resources.Unready:
+        return []
+
+
 def chosen() -> Window:
     """What the reader narrowed the page to."""
-    names, since, until, guests = readouts.experiments(), None, None, None
+    names, since, until, guests, tier = readouts.experiments(), None, None, None, None
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
         days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
@@ -46,24 +54,32 @@ def chosen() -> Window:
                 "Invitation", invitations, None, format_func=invitations.__getitem__, key="invitation",
                 placeholder="Everybody",
             )  # fmt: skip
+        if len(there := tiers(name)) > 1:
+            tier = st.selectbox(
+                "Tier", there, None, format_func=lambda one: one or "Not recorded", key="tier", placeholder="All",
+            )  # fmt: skip
         st.caption("Choose before you look: no interval holds for days or guests that were picked by their result.")
     since, until = (*days, None, None)[:2]
     if until is not None and until >= datetime.now(zone).date():
         until = None
-    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests)
+    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests, tier)
 
 
 def draw_downloads(window: Window) -> None:
     """Every number of the page as a file, as it is when it is asked for."""
     from pages import numbers
 
+    def content(file: numbers.File) -> str:
+        results, details = readouts.results(window), readouts.details(window)
+        return file.content(results, details, readouts.history(window, results))
+
     downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")
     with downloads, st.container(gap=None):
         for label, file in numbers.FILES.items():
             name = f"{window.experiment}{file.suffix}"
             st.download_button(
-                label, lambda file=file: file.content(readouts.results(window), readouts.details(window)), name,
-                file.mime, on_click="ignore", type="tertiary", icon=file.icon, key=f"download_{label}",
+                label, lambda file=file: content(file), name, file.mime, on_click="ignore", type="tertiary",
+                icon=file.icon, key=f"download_{label}",
             )  # fmt: skip
 
 
@@ -98,10 +114,8 @@ def draw_results(window: Window) -> None:
                 if verdict.comparable(results.readout):
                     sections.draw_groups(results.readout)
         if results is not None and not verdict.is_empty(results.readout):
-            with rest.skeleton(height=400):
-                details = readouts.details(window)
             with rest:
-                sections.draw_rest(results, details, app.settings.statsig_secret_key is not None, zone)
+                sections.draw_rest(results, window, app.settings.statsig_secret_key is not None, zone)
     except resources.Unready as error:
         first.error(f"{words.plain(str(error))} It is tried again every minute.", icon=":material/cloud_off:")
 

@@ -1,13 +1,15 @@
 """What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from lib import resources
+from lib import readouts, resources
 from lib.markdown import blocks, safe
 from lib.readout import Metric, Readout
-from lib.results import Details, Results
+from lib.results import Details, Results, Window
 from lib.tally import Remark
 from lib.wording import WORDS
 from pages import charts, words
@@ -18,18 +20,28 @@ SHOWN = 10
 """Remarks on the page at first, and more at every click."""
 
 
-def draw_rest(results: Results, details: Details, connected: bool, zone: ZoneInfo | None) -> None:
-    """What it stands on. `connected`: there is a Statsig."""
+def draw_rest(results: Results, window: Window, connected: bool, zone: ZoneInfo | None) -> None:
+    """What it stands on: first what is known already. `connected`: there is a Statsig. Raises Unready."""
     readout = results.readout
-    if comparable(readout):
-        _draw_over_time(readout, details, zone)
+    over_time = st.container()
     _draw_users(results)
-    _draw_response_times(readout, details)
+    times = st.container()
     if comparable(readout) and readout.verdict != "not_enough_data":
         _draw_price(readout)
-    _draw_remarks(readout, details, zone)
+    remarks = st.container()
     _draw_every_metric(readout)
     _draw_delivery(results, connected, zone)
+    with over_time.skeleton(height=300) if comparable(readout) else nullcontext():
+        with times.skeleton(height=400):
+            details = readouts.details(window)
+        with times:
+            _draw_response_times(readout, details)
+        with remarks:
+            _draw_remarks(readout, details, zone)
+        history = readouts.history(window, results) if comparable(readout) else []
+    if comparable(readout):
+        with over_time:
+            _draw_over_time(readout, history, zone)
 
 
 def draw_groups(readout: Readout) -> None:
@@ -82,7 +94,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
     return row
 
 
-def _draw_over_time(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
+def _draw_over_time(readout: Readout, history: Sequence[tuple[int, Metric]], zone: ZoneInfo | None) -> None:
     """How the difference and its interval came to be what they are."""
     st.markdown("#### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
@@ -90,7 +102,7 @@ def _draw_over_time(readout: Readout, details: Details, zone: ZoneInfo | None) -
     for group in readout.treatments:
         if len(readout.treatments) > 1:
             st.markdown(words.plain(f"{group} − {readout.control}"))
-        chart = charts.history(details.history, group, order, zone)
+        chart = charts.history(history, group, order, zone)
         if chart is None:
             st.markdown(":gray[It begins on the second day that has enough data.]")
         else:

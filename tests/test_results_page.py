@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 from streamlit.testing.v1 import AppTest
 
 from lib import readouts, resources
@@ -23,7 +23,7 @@ from lib.invitations import Invitation
 from lib.results import Window
 from lib.settings import load
 from lib.store.database import Database
-from lib.store.schema import answer, conversation, exposure, guest, message, weights
+from lib.store.schema import answer, conversation, exposure, message, weights
 from pages import numbers, words
 from tests import traffic
 from tests.traffic import EXPERIMENT, Group, Traffic
@@ -294,17 +294,28 @@ def test_dates_narrow_the_page_to_who_came_then(show: Open) -> None:
     assert all(0 < few < many / 2 for few, many in zip(fewer, users, strict=True))
 
 
-def test_an_invitation_narrows_the_page_to_its_guests(show: Open, url: str) -> None:
-    page = show(Traffic({"Control": Group(40), "Test": Group(40)}))
-    store = resources.app().store
-    store.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
-    with store.read() as connection:
-        users = connection.execute(exposure.select().limit(7)).all()
-    change(
-        url, insert(guest).values([{"invitation_id": "abc", "visitor_id": row.user_id, "since_ms": 1} for row in users])
-    )
+@pytest.mark.parametrize("unit", ["visitor", "session", "account"])
+def test_an_invitation_narrows_the_page_to_its_guests(begin: Begin, url: str, unit: str) -> None:
+    traffic.fill(url, Traffic({"Control": Group(40), "Test": Group(40)}))
+    begin(PARLEY_UNIT=unit)
+    page, some = visit(), select(exposure.c.user_id).limit(7)
+    resources.app().store.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
+    change(url, update(exposure).where(exposure.c.user_id.in_(some)).values(invitation="abc"))
     page.run()
     page.selectbox(key="invitation").select("abc").run()
+    assert sum(int(n) for n in page.table[0].value["Users"]) == 7
+
+
+def test_a_tier_narrows_the_page_to_what_happened_there(show: Open, url: str) -> None:
+    page = show(Traffic({"Control": Group(40), "Test": Group(40)}))
+    assert "tier" not in [box.key for box in page.selectbox]  # there is but one
+    some = select(exposure.c.user_id).limit(7)
+    for table in (answer, exposure):
+        change(url, update(table).where(table.c.user_id.in_(some)).values(tier="staging"))
+    readouts.forget()
+    page.run()
+    assert page.selectbox(key="tier").options == ["Not recorded", "staging"]
+    page.selectbox(key="tier").select("staging").run()
     assert sum(int(n) for n in page.table[0].value["Users"]) == 7
 
 
@@ -351,7 +362,8 @@ def files(begin: Begin, url: str) -> dict[str, str]:
     window = Window(EXPERIMENT)
     results, details = readouts.results(window), readouts.details(window)
     assert results and details
-    return {label: file.content(results, details) for label, file in numbers.FILES.items()}
+    history = readouts.history(window, results)
+    return {label: file.content(results, details, history) for label, file in numbers.FILES.items()}
 
 
 def test_the_readout_can_be_downloaded_as_its_object(files: dict[str, str]) -> None:

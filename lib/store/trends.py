@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from lib.store.order import in_order
 from lib.store.schema import answer, conversation, exposure, message
-from lib.store.units import answers_of, day_of, first
+from lib.store.units import answers_of, day_of, exposures, first
 from lib.tally import DAY_MS, Remark, Scope
 
 
@@ -19,6 +19,11 @@ def exposed_per_day(connection: Connection, scope: Scope) -> list[tuple[int, str
     day = day_of(x.c.time_ms)
     counted = select(day, x.c.grp, func.count()).where(first(x, scope)).group_by(day, x.c.grp).order_by(day, x.c.grp)
     return [(int(row[0]) * DAY_MS, row[1], row[2]) for row in connection.execute(counted)]
+
+
+def tiers_of(connection: Connection, scope: Scope) -> list[str]:
+    """The tiers of the exposures, in order."""
+    return sorted(connection.scalars(select(exposure.c.tier).where(exposures(exposure, scope)).distinct()))
 
 
 def response_times(connection: Connection, scope: Scope, edges: Sequence[float]) -> dict[str, list[int]]:
