@@ -13,12 +13,10 @@ from lib import resources
 from lib.app import App
 from lib.definitions import Definition
 from lib.events import now_ms
-from lib.readout import Metric
-from lib.results import Details, Results, Window, gather, gather_days, gather_details
+from lib.results import Days, Details, History, Results, Window, gather, gather_days, gather_details, midnight
 from lib.results import history as history_of
 from lib.results import tiers as gather_tiers
 from lib.store import StoreError
-from lib.tally import DAY_MS, Snapshot
 
 T = TypeVar("T")
 
@@ -47,13 +45,12 @@ def details(window: Window) -> Details | None:
     return _kept(_details, window)
 
 
-def history(window: Window, results: Results) -> list[tuple[int, Metric]]:
+def history(window: Window, results: Results) -> History:
     """The primary metric as of the end of each day and as of these results. Raises Unready."""
     definition = resources.app().experiments.definition(window.experiment)
     if definition is None:
         return []
-    primary, today = definition.primary, now_ms() // DAY_MS
-    days = _kept(lambda *known: _days(*known, primary, today), window) or []
+    days = _kept(lambda *known: _days(*known, definition.primary, midnight(window, now_ms())), window) or []
     return history_of(days, results, definition)
 
 
@@ -112,10 +109,8 @@ def _details(_app: App, _definition: Definition, owner: str, window: Window) -> 
 
 
 @_keep(ttl=PAST_S)
-def _days(
-    _app: App, _definition: Definition, owner: str, window: Window, primary: str, today: int
-) -> list[Snapshot]:  # both belong to the key
-    return gather_days(_app.store.read, _definition, window, now_ms())
+def _days(_app: App, _definition: Definition, owner: str, window: Window, primary: str, midnight_ms: int) -> Days:
+    return gather_days(_app.store.read, _definition, window, midnight_ms)
 
 
 @_keep(ttl=KEPT_S)

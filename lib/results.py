@@ -21,6 +21,10 @@ EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
 """Response times are counted between these, in seconds: twelve to a decade, from 50 ms to five minutes."""
 PACE_DAYS = 7
 """Over how many days the pace of new users is taken."""
+Days = list[Snapshot]
+"""The sums of the primary metric as of the end of each day that is over."""
+History = list[tuple[int, Metric]]
+"""The primary metric as of the end of each day, and last as of now."""
 
 
 class Window(NamedTuple):
@@ -76,16 +80,20 @@ def gather_details(read_from: Read, definition: Definition, window: Window) -> D
     return Details(ask(response_times, EDGES), ask(reasons), ask(remarks))
 
 
-def gather_days(read_from: Read, definition: Definition, window: Window, now_ms: int) -> list[Snapshot]:
-    """The primary metric as of the end of each day that is over: dear, and the same all day long. Raises StoreError."""
-    midnight_ms = min(window.until_ms or now_ms, now_ms) // DAY_MS * DAY_MS
+def midnight(window: Window, now_ms: int) -> int:
+    """When the last day (UTC) that is over ended."""
+    return min(window.until_ms or now_ms, now_ms) // DAY_MS * DAY_MS
+
+
+def gather_days(read_from: Read, definition: Definition, window: Window, midnight_ms: int) -> Days:
+    """What the days until then come to: dear, and the same all day long. Raises StoreError."""
     scope = replace(_scope(read_from, definition, window), until_ms=midnight_ms)
     with read_from() as connection:
         return snapshots(connection, scope, definition.primary)
 
 
-def history(days: Sequence[Snapshot], results: Results, definition: Definition) -> list[tuple[int, Metric]]:
-    """The primary metric as of the end of each day that was over, and as of now."""
+def history(days: Days, results: Results, definition: Definition) -> History:
+    """Those days, and these results as the last point."""
     before = [day for day in days if day.until_ms < results.as_of_ms]
     now = [Snapshot(results.as_of_ms, results.readout.main.sums)] if results.exposed else []
     return over_time([*before, *now], definition)

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.readout import Metric, as_json, iso
-from lib.results import EDGES, Details, Results
+from lib.readout import as_json, iso
+from lib.results import EDGES, Details, History, Results
 from lib.wording import sentence
-
-History = Sequence[tuple[int, Metric]]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from zoneinfo import ZoneInfo
 
@@ -9,7 +8,7 @@ import streamlit as st
 from lib import readouts, resources
 from lib.markdown import blocks, safe
 from lib.readout import Metric, Readout
-from lib.results import Details, Results, Window
+from lib.results import Details, History, Results, Window
 from lib.tally import Remark
 from lib.wording import WORDS
 from pages import charts, words
@@ -94,7 +93,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
     return row
 
 
-def _draw_over_time(readout: Readout, history: Sequence[tuple[int, Metric]], zone: ZoneInfo | None) -> None:
+def _draw_over_time(readout: Readout, history: History, zone: ZoneInfo | None) -> None:
     """How the difference and its interval came to be what they are."""
     st.markdown("#### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")

@@ -14,7 +14,7 @@ from lib.store import sums, trends, units
 from lib.store.database import Database
 from lib.store.snapshots import snapshots
 from lib.tally import Scope
-from tests.bench.fill_store import DAY_MS, DAYS, EXPERIMENT, START_MS
+from tests.bench.fill_store import DAY_MS, DAYS, EXPERIMENT, START_MS, TIER
 
 EDGES = [0.1 * 1.3**step for step in range(32)]
 
@@ -27,10 +27,12 @@ def main() -> None:
     database = Database.open(f"sqlite:///{options.file}")
     scope = Scope(EXPERIMENT)
     since = Scope(EXPERIMENT, since_ms=START_MS + DAYS * DAY_MS // 4)
+    tier = Scope(EXPERIMENT, tier=TIER)
     with database.read() as connection:
         questions: dict[str, Callable[[], object]] = {
             "readout": lambda: sums.tally(database.read, scope, readout.rank, readout.span),
             "readout since a date": lambda: sums.tally(database.read, since, readout.rank, readout.span),
+            "readout of a tier": lambda: sums.tally(database.read, tier, readout.rank, readout.span),
             "of it: who is left out": lambda: units.excluded(connection, scope),
             "of it: delivery": lambda: sums.delivery(connection, scope),
             "snapshots of satisfaction": lambda: snapshots(connection, scope, "satisfaction"),
