@@ -18,10 +18,10 @@ log = logging.getLogger("parley")
 
 STALE_MS = 15_000
 """An answer of which nothing was heard for so long was cut off, even if nobody looks at it."""
-SILENT_LOOKS = 8
+SILENT_LOOKS = 6
 """Looks of a page in a row, `LOOK_EVERY` apart, that find no new sign of life: the answer was cut off."""
 LOOK_EVERY = 0.5
-"""Seconds between two looks; eight of them are four signs of life that did not come."""
+"""Seconds between two looks; six of them are three signs of life that did not come."""
 CUT_OFF = "That answer was interrupted."
 
 

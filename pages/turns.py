@@ -246,7 +246,9 @@ def follow_record(turn: Turn) -> None:
             _ = "on_page" in st.session_state
         known, page.conversation = page.conversation, resources.app().conversations.reread(page.conversation)
         turn = page.conversation.turns[-1]
-        if page.conversation is not known:  # else the record could not be read
+        if page.conversation is known:  # the record could not be read: who writes into it could not either
+            look = resources.app().rescue.watch()
+        else:
             look(turn)
     slot.empty()
     for block in blocks(turn.answer or ""):

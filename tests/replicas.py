@@ -51,7 +51,6 @@ class Site:
     url: str
     balancer: subprocess.Popen[bytes]
     replicas: dict[str, Running] = field(default_factory=dict)
-    outbound: list[str] = field(default_factory=list)
 
     def replica(self, name: str) -> Running:
         """One of the two."""
@@ -77,11 +76,9 @@ class Site:
                 self.start(name)
 
     def up(self, name: str) -> bool:
-        """Whether the balancer found this replica both alive and ready when it looked last."""
-        said = [line for line in self.log().splitlines() if f"/{name} is " in line]
-        last = {line.partition("Server ")[2].split("/")[0]: f"{name} is UP" in line for line in said}
-        alive = last.get("parley", True) and last.get("ready", True)
-        return alive and status(self.replicas[name].url + "/readyz") == 200
+        """Whether this replica is ready, and the balancer found it so when it looked last."""
+        said = [line for line in self.log().splitlines() if f"Server parley/{name} is " in line]
+        return (not said or " is UP" in said[-1]) and status(self.replicas[name].url + "/readyz") == 200
 
     def log(self) -> str:
         """What the balancer has written."""
@@ -106,6 +103,7 @@ def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
         wait_for(lambda: balancer.poll() is not None or status(site.url + "/readyz") == 200)
         assert balancer.poll() is None, site.log()
         yield site
+        assert not [line for app in site.replicas.values() for line in app.outbound()]
     finally:
         for app in site.replicas.values():
             if app.process.poll() is None:

@@ -300,13 +300,15 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
     with one_on_each(browser, parley) as guest:
         for visitor in guest.values():
             visitor.ask("Before")
-            visitor.chat.send("slowly 12 words")
+        for visitor in guest.values():
+            visitor.chat.send("slowly 24 words")
+        for visitor in guest.values():
             expect(visitor.chat.answer).to_contain_text("w2")
         parley.postgres.stop()
         began = time.monotonic()
         try:
             for visitor in guest.values():
-                expect(visitor.chat.answer).to_contain_text("w11", timeout=20_000)
+                expect(visitor.chat.answer).to_contain_text("w23", timeout=20_000)
                 visitor.chat.idle()
                 expect(visitor.page.get_by_text("This answer is not saved yet")).to_be_visible()
                 visitor.chat.thumb(up=True).click()

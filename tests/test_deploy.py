@@ -16,6 +16,7 @@ import pytest
 import yaml
 from streamlit import config
 
+from lib import resources
 from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
 from tests import replicas
@@ -243,6 +244,15 @@ def test_the_balancer_asks_the_replicas_that_there_are() -> None:
     assert {host for _, host in hosts} == {name for name in SERVICES if name.startswith("replica-")}
     ports = {resolved(port, {}).split(":")[-1] for port in SERVICES["balancer"]["ports"]}
     assert set(re.findall(r"^\s+bind :(\d+)$", text, re.MULTILINE)) == ports
+
+
+def test_the_balancer_waits_for_a_start_and_not_for_the_database() -> None:
+    text = replicas.CONFIGURATION.read_text(encoding="utf-8")
+    [pattern] = re.findall(r'^\s+http-check expect ! rstring "(.*)"$', text, re.MULTILINE)
+    assert re.search(pattern, resources.trouble() or ""), "nothing was started here"
+    source = (ROOT / "lib" / "resources.py").read_text(encoding="utf-8")
+    assert "the start failed" in source and re.search(pattern, "the start failed")
+    assert not re.search(pattern, "The store cannot be written: the connection is lost")
 
 
 def test_haproxy_takes_the_configuration_without_a_warning(tmp_path: Path) -> None:

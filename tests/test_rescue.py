@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from lib import rescue
 from lib.conversation import Recorder
-from lib.events import Completion, Question, Turn, chat_completion, now_ms
+from lib.events import Completion, Question, Turn, chat_completion, now_ms, signal
 from lib.metrics import Metrics
 from lib.rescue import SILENT_LOOKS, Rescue
 from lib.store import Store, schema
-from tests.test_store import SOON, ask, conversation, shown
+from tests.test_generation import until
+from tests.test_store import SOON, ask, conversation, fall_silent, shown
 
 
 @dataclass
@@ -121,6 +124,29 @@ def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, o
     assert two.other.take_over(two.asked.answer_id, two.turn().heard_ms or 0)
     two.look(ours.watch(), SILENT_LOOKS + 1)
     assert two.told() == ["interrupted"]
+
+
+@pytest.mark.parametrize("how", ["recover", "take over"])
+def test_who_looked_during_an_outage_takes_nothing_when_it_ends(tmp_path: Path, how: str) -> None:
+    """The living could say nothing either: what they have to say is written a moment later."""
+    file, away = tmp_path / "parley.db", tmp_path / "away.db"
+    with closing(Store.open(f"sqlite:///{file}")) as first, closing(Store.open(f"sqlite:///{file}")) as other:
+        asked = ask(first, conversation())
+        fall_silent(first)
+        heard_ms = shown(first, asked).turns[-1].heard_ms or 0
+        file.rename(away)
+        other.record([signal(asked, "copied")])
+        until(lambda: not other.healthy)
+        claims = {
+            "recover": lambda: other.recover(30_000),
+            "take over": lambda: other.take_over(asked.answer_id, heard_ms),
+        }
+        with ThreadPoolExecutor(1) as pool:
+            taken = pool.submit(claims[how])
+            until(lambda: other.queued == 2)
+            away.rename(file)
+            assert not taken.result(SOON)
+        assert shown(first, asked).turns[-1].heard_ms == heard_ms
 
 
 def test_nobody_is_taken_over_while_the_store_is_away(two: Two) -> None:

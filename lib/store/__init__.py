@@ -368,21 +368,34 @@ class Store:
         `interrupted`; no other process gets them. None while the store is away, nor for as long again when it is back:
         the living were not heard of either.
         """
-        if time.monotonic() - self._writer.returned_at < stale_ms / 1_000:
-            return []
         before_ms = now_ms() - stale_ms
+
+        def fact(connection: Connection) -> list[tuple[Question, str]]:
+            if self._was_away(stale_ms / 1_000):
+                return []
+            return facts.claim(connection, before_ms, self.owner, limit)
+
         try:
-            return list(self._writer.call(lambda connection: facts.claim(connection, before_ms, self.owner, limit)))
+            return list(self._writer.call(fact))
         except StoreError:
             return []
 
     def take_over(self, answer_id: str, heard_ms: int) -> tuple[Question, str] | None:
         """Take over one answer as `recover` does, whoever ran it, unless its process was heard of since `heard_ms`."""
+
+        def fact(connection: Connection) -> list[tuple[Question, str]]:
+            return [] if self._was_away(PROBE_S) else facts.claim_one(connection, answer_id, heard_ms, self.owner)
+
         try:
-            found = self._writer.call(lambda c: facts.claim_one(c, answer_id, heard_ms, self.owner), PROBE_S)
+            found = self._writer.call(fact, PROBE_S)
         except StoreError:
             return None
         return found[0] if found else None
+
+    def _was_away(self, seconds: float) -> bool:
+        """Whether the store is only coming back, or was back for less than so long. To be asked inside of a fact: one
+        that had to wait may be written by the very commit that finds the store again."""
+        return self._writer.error is not None or time.monotonic() - self._writer.returned_at < seconds
 
     def purge(self, days: float) -> int:
         """Delete the text of what was asked longer ago, in pieces; how many rows went. Raises StoreError.
