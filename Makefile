@@ -1,6 +1,7 @@
 # run: chat in a browser. test: lint, then every test, with what they need. lint: style and types only.
 # load: how many testers it bears, as a table (five minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
+# bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
 # Quick the second time: packages are installed again only when their list changed.
 # PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
 
@@ -11,7 +12,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SESSIONS ?= 50
 SECONDS ?= 20
 
-.PHONY: run test lint browser bench load clean
+.PHONY: run test lint browser bench bench-store load clean
 
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
@@ -31,6 +32,9 @@ browser: $(VENV)/.test
 
 bench: browser
 	@$(BIN)/python -m tests.bench $(addprefix --peer ,$(PEERS)) $(BENCH)
+
+bench-store: $(VENV)/.test
+	@$(BIN)/python -m tests.bench.store $(BENCH)
 
 load: $(VENV)/.test
 	$(BIN)/python -m tests.load --sessions $(SESSIONS) --seconds $(SECONDS)

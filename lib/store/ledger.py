@@ -22,8 +22,6 @@ PATIENCE_S = 0.25
 
 _LINE = select(event, outbox.c.due_ms, outbox.c.attempts, outbox.c.error)
 _EVENTS = _LINE.select_from(event.outerjoin(outbox, outbox.c.event_id == event.c.event_id))
-_OF_OUTBOX = (event.c.time_ms == outbox.c.created_ms) & (event.c.event_id == outbox.c.event_id)
-_WAITING = _LINE.select_from(outbox.join(event, _OF_OUTBOX))
 _PLACE = (event.c.time_ms, event.c.event_id)
 _PLACE_WAITING = (outbox.c.created_ms, outbox.c.event_id)
 
@@ -32,7 +30,7 @@ def page(connection: Connection, search: Search, before: Key | None, size: int) 
     """The newest events that are looked for, or the newest of those before a place."""
     along, rest = _conditions(search)
     if not rest:
-        found = list(connection.execute(_lines(search, along, before, None).limit(size + 1)))
+        found = list(connection.execute(_lines(search, along, before, None, size + 1).limit(size + 1)))
         return _page(found, size, None)
     found, until = [], time.monotonic() + PATIENCE_S
     while True:
@@ -121,11 +119,22 @@ def _every(search: Search) -> Iterator[tuple[int, ColumnElement[bool]]]:
 
 
 def _lines(
-    search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None
+    search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None, most: int = STRETCH
 ) -> Select[Any]:
-    """Events of one stretch of the ledger, newest first."""
-    lines, place = (_WAITING, _PLACE_WAITING) if search.delivery == "waiting" else (_EVENTS, _PLACE)
-    return lines.where(*conditions, *_between(place, before, reached)).order_by(*(one.desc() for one in place))
+    """Events of one stretch of the ledger, newest first. Of those that wait, at most so many are looked at."""
+    if search.delivery == "waiting":
+        return _waiting(before, reached, most).where(*conditions)
+    return _EVENTS.where(*conditions, *_between(_PLACE, before, reached)).order_by(*(one.desc() for one in _PLACE))
+
+
+def _waiting(before: Key | None, reached: Key | None, most: int) -> Select[Any]:
+    """The same of the outbox, which comes first: PostgreSQL might begin with the events, and walk them all."""
+    newest = (one.desc() for one in _PLACE_WAITING)
+    stretch = select(outbox).where(*_between(_PLACE_WAITING, before, reached)).order_by(*newest).limit(most)
+    waits = (few := stretch.subquery()).c
+    same = (event.c.time_ms == waits.created_ms) & (event.c.event_id == waits.event_id)
+    lines = select(event, waits.due_ms, waits.attempts, waits.error).select_from(few.join(event, same))
+    return lines.order_by(waits.created_ms.desc(), waits.event_id.desc())
 
 
 def _reached(

@@ -11,7 +11,6 @@ from lib.events import Event, now_ms
 from lib.store import rows
 from lib.store.schema import event, outbox
 
-_EVENT = (event.c.time_ms == outbox.c.created_ms) & (event.c.event_id == outbox.c.event_id)
 _DUE = outbox.c.due_ms <= bindparam("now")
 _ID = outbox.c.event_id == bindparam("id")
 
@@ -19,14 +18,19 @@ _ID = outbox.c.event_id == bindparam("id")
 def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
     """The events that are due, those due longest first; nobody else gets them until the lease has run out."""
     now = now_ms()
-    due = select(outbox.c.event_id).where(_DUE).order_by(outbox.c.due_ms, outbox.c.created_ms).limit(limit)
-    ids = list(connection.scalars(due.with_for_update(skip_locked=True), {"now": now}))
-    if not ids:
+    due = select(outbox.c.event_id, outbox.c.created_ms).where(_DUE)
+    longest = due.order_by(outbox.c.due_ms, outbox.c.created_ms).limit(limit)
+    taken = {
+        row.event_id: row.created_ms
+        for row in connection.execute(longest.with_for_update(skip_locked=True), {"now": now})
+    }
+    if not taken:
         return []
+    ids = list(taken)
     until = {"due_ms": now + int(seconds * 1_000), "attempts": outbox.c.attempts + 1}
     connection.execute(update(outbox).where(outbox.c.event_id.in_(ids)).values(until))
-    leased = select(event).join(outbox, _EVENT).where(outbox.c.event_id.in_(ids))
-    found = {row.event_id: rows.to_event(row) for row in connection.execute(leased)}
+    there = select(event).where(event.c.time_ms.in_(set(taken.values())))  # and a few that happened at the same moment
+    found = {row.event_id: rows.to_event(row) for row in connection.execute(there) if row.event_id in taken}
     erased = [one for one in ids if one not in found]
     if erased:
         connection.execute(delete(outbox).where(outbox.c.event_id.in_(erased)))

@@ -46,8 +46,7 @@ def old(store: Store, before_ms: int) -> Old:
     with store.read() as connection:
         counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(early)
         events, acknowledged = connection.execute(counts).one()
-        unsent = select(func.count()).select_from(outbox.join(event, and_(early, _same_event())))
-        waiting = connection.scalar(unsent) or 0
+        waiting = connection.scalar(select(func.count()).where(outbox.c.created_ms < before_ms)) or 0
     return Old(events - waiting, events - waiting - acknowledged, waiting)
 
 
@@ -148,10 +147,6 @@ def _remember(connection: Connection, simulated: bool, events: int, acknowledged
     }
     statement = new.on_conflict_do_update(index_elements=[purged.c.simulated], set_=more)
     connection.execute(statement, {"simulated": simulated, "events": events, "acknowledged": acknowledged})
-
-
-def _same_event() -> Any:
-    return and_(event.c.time_ms == outbox.c.created_ms, event.c.event_id == outbox.c.event_id)
 
 
 def _key(key: Key) -> Any:
