@@ -32,23 +32,37 @@ SPEED, README = running.ROOT / "docs" / "speed.md", running.ROOT / "README.md"
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    began, load = time.monotonic(), os.getloadavg()[0]
+    for number in (signal.SIGINT, signal.SIGTERM):  # an end like any other: what was started is ended
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    load = os.getloadavg()[0]
     with opened(options) as bench:
-        measured = _measured(bench, load)
+        measured, failed = _measured(bench, load), False
         for name in options.only:
-            _tell(f"{name} …")
-            at = time.monotonic()
-            SECTIONS[name](bench)
-            _tell(f"{name}: {time.monotonic() - at:.0f} s")
+            failed |= not _done(name, bench)
             if options.json:
                 _save(options.json, measured, bench)
-    _tell(f"in all {time.monotonic() - began:.0f} s")
     full = table.markdown(bench.values, bench.imported)
     print(measured, full, sep="\n\n")
+    if failed:
+        sys.exit("Not everything could be measured; the documents are as they were.")
     if options.write:
         for path, new in ((SPEED, full), (README, table.short(bench.values))):
             path.write_text(table.renewed(path.read_text(encoding="utf-8"), measured, new), encoding="utf-8")
+
+
+def _done(name: str, bench: Bench) -> bool:
+    """Whether a section could be measured to its end; why not is told, and the others are measured all the same."""
+    _tell(f"{name} …")
+    began = time.monotonic()
+    try:
+        SECTIONS[name](bench)
+    except (Error, RuntimeError) as error:
+        _tell(f"! {name}: {error}")
+        if not bench.browser.is_connected():  # Ctrl-C ends it too
+            sys.exit("The browser is gone.")
+        return False
+    _tell(f"{name}: {time.monotonic() - began:.0f} s")
+    return True
 
 
 def _options() -> argparse.Namespace:

@@ -73,11 +73,18 @@ class Chat:
     def __init__(self, browser: Browser, app: App, model_url: str) -> None:
         self.app, self._model = app, model_url
         self._context = browser.new_context(viewport={"width": 1280, "height": 900})
+        try:
+            self._open()
+        except BaseException:
+            self._context.close()
+            raise
+
+    def _open(self) -> None:
         self._page = self._context.new_page()
         self._page.add_init_script(WATCH)
         began = time.time()
-        self._page.goto(app.url + "/", wait_until="commit")
-        self._page.wait_for_selector(app.page.box, timeout=PATIENCE_S * 1000)
+        self._page.goto(self.app.url + "/", wait_until="commit")
+        self._page.wait_for_selector(self.app.page.box, timeout=PATIENCE_S * 1000)
         self.ready = time.time()
         self.load_s = self.ready - began
         self._tools = self._context.new_cdp_session(self._page)

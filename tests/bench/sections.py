@@ -154,7 +154,7 @@ def crowd(bench: Bench) -> None:
     """Short answers alone, and then while 49 other sessions stream. Apps that have Streamlit's protocol only."""
     for app in (bench.parley, bench.apps["V"]):
         for section, others in (("alone", 0), ("crowd", OTHERS)):
-            with _others(app, others), bench.chat(app) as chat, bench.patient(section, app):
+            with bench.patient(section, app), _others(app, others), bench.chat(app) as chat:
                 chat.warm()
                 for _ in range(bench.few):
                     bench.keep(section, app.name, chat.ask(SHORT))
