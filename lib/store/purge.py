@@ -5,11 +5,11 @@ events went is added up in `purged`. Knows the tables; knows nothing of who want
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, String, and_, delete, exists, func, literal, select, text, tuple_
+from sqlalchemy import BigInteger, Connection, String, and_, delete, exists, func, literal, select, tuple_
 
 from lib.ledger import Key
 from lib.store import Store, StoreError, partitions
@@ -106,36 +106,44 @@ class _Piece:
 
 
 def _drop(store: Store, partition: Partition) -> int:
-    """Drop a partition as soon as others let it be; how many events went. One with events that wait is left alone."""
+    """Drop a partition as soon as others let it be; how many events went. One with events that wait is left alone.
+
+    It is counted before, which may take long, and dropped at once: what a wrong clock puts into a month long past in
+    between would go uncounted.
+    """
+    with store.read() as connection:
+        if _waits(connection, partition):
+            return 0
+        counts = f"SELECT simulated, count(*), count(acknowledged_ms) FROM {partition.name} GROUP BY simulated"  # noqa: S608
+        counted = [tuple(row) for row in connection.exec_driver_sql(counts)]
     for _ in range(TRIES):
-        gone: int | None = _write(store, lambda connection: _dropped(connection, partition))
+        gone: int | None = _write(store, lambda connection: _dropped(connection, partition, counted))
         if gone is not None:
             return gone
         time.sleep(PAUSE_S)
     raise StoreError(f"The partition {partition.name} is in use all the time (a backup?), and so it cannot be dropped.")
 
 
-def _dropped(connection: Connection, partition: Partition) -> int | None:
-    """What went with it; None where others use it.
-
-    Against new events in it (there are none in an old month but by mistake) it is locked before it is counted; who
-    reads the ledger is held up by the dropping alone.
-    """
-    name = partition.name
-    if not partitions.at_once(connection, f"LOCK TABLE {name} IN SHARE MODE", patience="5s"):
+def _dropped(connection: Connection, partition: Partition, counted: Sequence[tuple[bool, int, int]]) -> int | None:
+    """What went with it; None where others use it."""
+    # Holds up nobody but who writes into it; an autovacuum gives way to who waits for longer than a second.
+    if not partitions.at_once(connection, f"LOCK TABLE {partition.name} IN SHARE MODE", patience="5s"):
         return None
+    if _waits(connection, partition):
+        return 0
+    if not partitions.at_once(connection, f"DROP TABLE {partition.name}"):
+        return None
+    for simulated, events, acknowledged in counted:
+        _remember(connection, simulated, events, acknowledged)
+    return sum(events for _, events, _ in counted)
+
+
+def _waits(connection: Connection, partition: Partition) -> bool:
+    """Whether any event of a partition waits for Statsig."""
     within = outbox.c.created_ms < partition.until_ms
     if partition.from_ms is not None:
         within &= outbox.c.created_ms >= partition.from_ms
-    if connection.scalar(select(outbox.c.event_id).where(within).limit(1)) is not None:
-        return 0
-    counts = text(f"SELECT simulated, count(*), count(acknowledged_ms) FROM {name} GROUP BY simulated")  # noqa: S608
-    rows = connection.execute(counts).all()
-    if not partitions.at_once(connection, f"DROP TABLE {name}"):
-        return None
-    for simulated, events, acknowledged in rows:
-        _remember(connection, simulated, events, acknowledged)
-    return sum(int(row[1]) for row in rows)
+    return connection.scalar(select(outbox.c.event_id).where(within).limit(1)) is not None
 
 
 def _remember(connection: Connection, simulated: bool, events: int, acknowledged: int) -> None:
