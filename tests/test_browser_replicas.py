@@ -49,8 +49,8 @@ class Parley:
     statsig: statsig_server.Statsig
     postgres: Postgres
     database: str
-    answers: list[tuple[str, str]] = field(default_factory=list)  # conversation, text
-    votes: list[tuple[str, str]] = field(default_factory=list)  # conversation, rating
+    answers: set[tuple[str, str]] = field(default_factory=set)  # conversation, text
+    votes: set[tuple[str, str]] = field(default_factory=set)  # conversation, rating
 
     @contextmanager
     def store(self) -> Iterator[Store]:
@@ -126,19 +126,16 @@ class Guest:
         self.saved()
 
     def saved(self) -> None:
-        """The page confirms the answer that it shows."""
+        """The page confirms the answers that it shows."""
         expect(self.page.get_by_text("not saved yet")).to_have_count(0, timeout=30_000)
-        self._parley.answers.append((self.chat.conversation_id, self.text()))
-
-    def text(self) -> str:
-        """The words of the newest answer."""
-        return self.chat.answer.locator("p").first.inner_text()
+        shown = [message.locator("p").first.inner_text() for message in self.chat.messages.all()[1::2]]
+        self._parley.answers |= {(self.chat.conversation_id, text) for text in shown}
 
     def vote(self, up: bool) -> None:
         """A thumb that the page thanks for."""
         self.chat.thumb(up).click()
         expect(self.page.get_by_text("Thanks", exact=True)).to_be_visible(timeout=30_000)
-        self._parley.votes.append((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
+        self._parley.votes.add((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
 
     def untouched(self) -> None:
         """Nobody had to reload the page, and it was never of no use for long."""
