@@ -7,7 +7,7 @@ answers are sorted. Knows no quantile: ranks are handed in.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, exists, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from lib.store.schema import answer, exposure
 from lib.store.units import answers_of, first, mine
@@ -58,8 +58,10 @@ class Ranks:
     def _walked(self, ways: Mapping[int, tuple[float, int]]) -> dict[int, float]:
         """So many steps from a value; none leads to the value itself or, where no answer has it, to the one below."""
         x = exposure.alias("x")
-        own = (x.c.user_id == answer.c.user_id) & (x.c.time_ms <= answer.c.time_ms)
-        rows = self._labelled() & exists().where(first(x, self._scope), x.c.grp == self._grp, own)
+        own = (first(x, self._scope), x.c.grp == self._grp, x.c.user_id == answer.c.user_id)
+        # A value, not an EXISTS: that would be turned into a join, for which all answers would have to be sorted.
+        since = select(x.c.time_ms).where(*own).scalar_subquery()
+        rows = self._labelled() & (answer.c.time_ms >= since)
         walks = []
         for value, steps in ways.values():
             on = _VALUE > value if steps > 0 else _VALUE <= value  # noqa: SIM300
