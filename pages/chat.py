@@ -93,11 +93,15 @@ def show_earlier() -> None:
 @st.fragment(run_every=2.0)
 def draw_saving() -> None:
     """What became of an answer that was not written at once."""
+    if page.overtaken:
+        st.rerun()
     if page.saving:
         st.caption("Saved" if page.saving.committed else "This answer is not saved yet")
 
 
 open_wanted()
+if page.overtaken:
+    page.saving, page.conversation = None, app.conversations.reread(page.conversation)
 draw_sidebar()
 unseen = st.container()
 with unseen:
@@ -171,6 +175,8 @@ else:
             if not page.conversation.turns[-1].running:
                 st.rerun()  # the door has closed
     stop_slot.empty()
+    if page.overtaken:
+        st.rerun()
 
 with unseen:
     tell_browser(page.nonce, copy=page.copied, say="The answer is complete." if page.copied is None else "Copied.")

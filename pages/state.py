@@ -38,6 +38,11 @@ class OnPage:
         """Another question or conversation: what was open about the last one goes."""
         self.editing = self.explaining = self.receipt = self.saving = self.copied = None
 
+    @property
+    def overtaken(self) -> bool:
+        """Whether the latest answer had ended in the record before it did here: another process took it for dead."""
+        return self.saving is not None and self.saving.result is False
+
     def first_shown(self) -> int:
         """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""
         turns = len(self.conversation.turns) if self.conversation else 0

@@ -216,6 +216,28 @@ def test_an_answer_of_another_process_is_stopped_within_a_second(chat: Chat, rec
     assert values(record, chat.conversation_id) == ["stop", "stopped"]
 
 
+def test_an_answer_that_another_process_ended_is_shown_as_the_record_has_it(
+    chat: Chat, model: openai.Server, record: Record
+) -> None:
+    gate = Gate()
+    model.script(gated(gate))
+    chat.send("Question")
+    expect(chat.answer).to_contain_text("The first half")
+    visitor_id = record.events(None, "exposure")[-1]["user_id"]
+    conversation = record.store.conversation(chat.conversation_id, visitor_id)
+    assert conversation
+    question = conversation.question(conversation.turns[-1])
+    completion = Completion("The first half", "interrupted", 1.0, 0.5, error="ProcessEnded")
+    assert record.store.finish(question, completion, chat_completion(question, completion)).wait(5)
+    gate.open()
+    expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible()
+    expect(chat.answer).not_to_contain_text("and the second")
+    chat.button("Try again").click()
+    expect(chat.answer).to_contain_text("Hello from the stand-in.")
+    chat.idle()
+    assert values(record, chat.conversation_id) == ["interrupted", "stop"]
+
+
 # The list of conversations
 
 

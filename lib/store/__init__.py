@@ -145,12 +145,15 @@ class Store:
         )
 
     def finish(self, question: Question, completion: Completion, event: Event) -> Receipt:
-        """An answer ended, and `event` tells it. The first end of an answer is the one that counts."""
+        """An answer ended, and `event` tells it. The first end of an answer is the one that counts: where the receipt's
+        result is False, the record may have another one."""
 
-        def fact(connection: Connection) -> None:
-            if facts.finish(connection, question, completion, event.time_ms, self._keep_text, self._tier):
-                facts.record(connection, [event], self._deliver, self._tier)
-                spending.settle(connection, question.answer_id, completion)
+        def fact(connection: Connection) -> bool:
+            if not facts.finish(connection, question, completion, event.time_ms, self._keep_text, self._tier):
+                return False
+            facts.record(connection, [event], self._deliver, self._tier)
+            spending.settle(connection, question.answer_id, completion)
+            return True
 
         return self._writer.submit(fact)
 
