@@ -80,7 +80,7 @@ class Answer:
         self.seen = False
         """Whether somebody was there when it had ended. Whoever follows says so: a follower may outlive its reader."""
         self._pieces: list[str] = []
-        self._news = threading.Condition()
+        self._news, self._over = threading.Condition(), threading.Event()
         self._cancel: Callable[[], object] = lambda: None
 
     @property
@@ -97,9 +97,9 @@ class Answer:
 
         def news(timeout: float, pace: float = 0.0) -> str | None:
             nonlocal seen
+            if seen and pace:
+                self._over.wait(pace)  # not the condition, which would wake this thread for every piece between
             with self._news:
-                if seen and pace:
-                    self._news.wait_for(lambda: self.completion is not None, pace)
                 self._news.wait_for(lambda: len(self._pieces) > seen or self.completion is not None, timeout)
                 pieces, ended = self._pieces[seen:], self.completion is not None
             seen += len(pieces)
@@ -120,6 +120,7 @@ class Answer:
         with self._news:
             self.completion, self.receipt, self.ended_ms = completion, receipt, now_ms()
             self._news.notify_all()
+        self._over.set()
 
 
 class Generations:

@@ -2,14 +2,16 @@
 interaction, reload or second tab finds it again."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from lib import resources
 from lib.access import check_prompt, clean_text
+from lib.events import Turn
 from lib.generation import Answer
 from pages.as_operator import draw_forced
 from pages.browser import keep_browser, tell_browser
 from pages.sidebar import draw_sidebar
-from pages.state import SHOWN, on_page
+from pages.state import EARLIER, on_page
 from pages.turns import (
     SAVED_WITHIN,
     answer_place,
@@ -28,6 +30,10 @@ SUGGESTIONS = (
     "Show me a table of the settings",
     "Write a haiku in Python",
 )
+
+GROUP = 5
+"""Turns in one container."""
+groups: dict[int, DeltaGenerator] = {}
 
 st.set_page_config(layout="centered")  # operators may come from a wide page
 app, page = resources.app(), on_page()
@@ -87,7 +93,40 @@ def stop() -> None:
 def show_earlier() -> None:
     if page.first_shown() == 0:
         page.conversation = app.conversations.earlier(page.conversation)
-    page.earlier += SHOWN
+    page.earlier += EARLIER
+
+
+def group(at: int) -> DeltaGenerator:
+    """The container of a turn and its neighbours. Every update of a growing answer makes the browser look at all that
+    stands beside it and beside each container that it is in; turns in groups are few of both."""
+    number = (at - page.first_shown()) // GROUP
+    if number not in groups:
+        groups[number] = st.container()
+    return groups[number]
+
+
+def draw_running(turn: Turn) -> None:
+    """The last turn while its answer comes, and the questions that wait for it."""
+    draw_question(turn)
+    if page.again == turn.answer_id:
+        st.empty()  # moves the new answer down by one, or the old one's text would stay under it until it ended
+    place, queue = answer_place(), st.empty()
+    if page.waiting:
+        with queue.container():
+            draw_waiting(page.waiting)
+    with place:
+        if answer := running():
+            follow(answer)
+            page.conversation = app.conversations.settle(page.conversation, answer)
+            page.saving = answer.receipt
+        else:
+            follow_record(turn)
+        saved = page.saving is None or page.saving.wait(SAVED_WITHIN)  # meanwhile the last words leave by themselves
+        page.nonce += 1
+        draw_end(page.conversation.turns[-1], last=not page.waiting)
+    if not saved:
+        draw_saving()
+    queue.empty()
 
 
 @st.fragment(run_every=2.0)
@@ -140,36 +179,21 @@ else:
     first = page.first_shown()
     if first > 0 or page.conversation.earlier:
         st.button("Show earlier messages", icon=":material/expand_less:", type="tertiary", on_click=show_earlier)
-    for turn in turns[first:-1]:
-        draw(turn, last=False, outdated=turn is turns[-2])
+    for at in range(first, len(turns) - 1):
+        with group(at):
+            draw(turns[at], last=False, outdated=at == len(turns) - 2)
     if not turns[-1].running:
         if ended := app.conversations.answer(turns[-1]):
             ended.seen = True
-        draw(turns[-1], last=True)
-        if page.saving and not page.saving.committed:
-            draw_saving()
+        with group(len(turns) - 1):
+            draw(turns[-1], last=True)
+            if page.saving and not page.saving.committed:
+                draw_saving()
     else:
         stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
-    while (turn := page.conversation.turns[-1]).running:
-        draw_question(turn)
-        if page.again == turn.answer_id:
-            st.empty()  # moves the new answer down by one, or the old one's text would stay under it until it ended
-        place, queue = answer_place(), st.empty()
-        if page.waiting:
-            with queue.container():
-                draw_waiting(page.waiting)
-        with place:
-            if answer := running():
-                follow(answer)
-                page.conversation = app.conversations.settle(page.conversation, answer)
-                page.saving = answer.receipt
-            else:
-                follow_record(turn)
-            page.nonce += 1
-            draw_end(page.conversation.turns[-1], last=not page.waiting)
-        if page.saving and not page.saving.wait(SAVED_WITHIN):
-            draw_saving()
-        queue.empty()
+    while page.conversation.turns[-1].running:
+        with group(len(page.conversation.turns) - 1):
+            draw_running(page.conversation.turns[-1])
         if page.waiting:
             send(page.waiting.pop(0))
             if not page.conversation.turns[-1].running:
