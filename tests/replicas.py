@@ -25,9 +25,9 @@ END_S = 40.0
 """How long a replica may take to end: what deploy/compose.yaml gives it."""
 
 
-def available() -> bool:
-    """Whether haproxy is installed."""
-    return shutil.which("haproxy") is not None
+def haproxy() -> str | None:
+    """The installed haproxy, also where only root has its folder on the path."""
+    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/local/sbin:/usr/sbin")
 
 
 def configuration(port: int, ports: Mapping[str, int]) -> str:
@@ -90,8 +90,10 @@ def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
     """Runs as long as the block lasts; both replicas are ready when it begins."""
     port, ports = free_port(), {name: free_port() for name in NAMES}
     (folder / "haproxy.cfg").write_text(configuration(port, ports), encoding="utf-8")
+    binary = haproxy()
+    assert binary, "haproxy is not installed"
     with (folder / "haproxy.log").open("wb") as log:
-        balancer = subprocess.Popen(["haproxy", "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
+        balancer = subprocess.Popen([binary, "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
     site = Site(folder, settings, ports, f"http://127.0.0.1:{port}", balancer)
     try:
         for name in NAMES:  # both at once: whichever comes first makes the tables

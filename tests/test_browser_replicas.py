@@ -83,7 +83,7 @@ def answers(request: Request) -> openai.Reply:
 
 @pytest.fixture(scope="module")
 def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parley]:
-    if not replicas.available():
+    if not replicas.haproxy():
         pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
     with ExitStack() as stack:
         model = stack.enter_context(openai.serve())

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -256,10 +255,10 @@ def test_the_balancer_waits_for_a_start_and_not_for_the_database() -> None:
 
 
 def test_haproxy_takes_the_configuration_without_a_warning(tmp_path: Path) -> None:
-    if shutil.which("haproxy") is None:
+    if not (binary := replicas.haproxy()):
         pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
     file = tmp_path / "haproxy.cfg"
     file.write_text(replicas.configuration(8501, {"one": 8601, "two": 8602}), encoding="utf-8")
-    done = subprocess.run(["haproxy", "-c", "-f", file], capture_output=True, text=True)
+    done = subprocess.run([binary, "-c", "-f", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr
