@@ -10,7 +10,6 @@ from sqlalchemy import insert, select, update
 from lib.definitions import METRICS as DEFINED
 from lib.readout import rank, span
 from lib.store import ranks
-from lib.store.order import Joined, Labelled, in_order
 from lib.store.schema import answer, event, exposure, outbox
 from lib.store.splits import keep_weights, weights_over_time
 from lib.store.sums import METRICS, delivery, only_simulated, tally
@@ -93,18 +92,6 @@ def test_a_busy_history_is_counted_as_by_hand(database_url: str) -> None:
         same(tally(database.read, SCOPE, rank, span), plainly(busy()))
 
 
-@pytest.mark.parametrize("scope", [SCOPE, replace(SCOPE, since_ms=ORIGIN_MS + 4)], ids=["all", "since"])
-def test_the_quick_order_of_response_times_is_taken_and_is_the_sure_one(database_url: str, scope: Scope) -> None:
-    again = [exposed(f"y{unit}", f"u{unit}", "b" if unit % 2 else "control", 6) for unit in range(20, 60)]
-    with invented.stored(busy() + again, database_url) as database, database.read() as connection:
-        quick, sure = in_order(connection, scope), Joined(scope)
-        assert isinstance(quick, Labelled)
-        sizes = quick.sizes(connection)
-        assert sum(sizes.values()) > 50 and sizes == sure.sizes(connection)
-        edges = [1.0, 2.125, 3.0]
-        assert quick.between(connection, edges, sizes) == sure.between(connection, edges, sizes)
-
-
 @given(events=invented.histories(), elsewhere=st.sets(st.integers(0, 19)))
 @settings(max_examples=20, deadline=None)
 def test_a_tier_is_counted_as_if_nothing_else_had_happened(
@@ -159,12 +146,12 @@ def test_a_quantile_far_from_that_of_all_answers_is_found(
         same(found, plainly([one for one in many if one["user_id"] in guests]))
 
 
-def test_answers_in_another_group_than_their_units_are_put_in_order_anew(database_url: str) -> None:
+def test_where_answers_were_given_in_another_group_than_their_units_all_are_sorted(database_url: str) -> None:
     events = [
         one | {"metadata": one["metadata"] | {"group": "old"}} if one["event_id"] == "c-3-1" else one for one in busy()
     ]
-    with invented.stored(events, database_url) as database, database.read() as connection:
-        assert isinstance(in_order(connection, SCOPE), Joined)
+    with invented.stored(events, database_url) as database:
+        same(tally(database.read, SCOPE, rank, span), plainly(events))
 
 
 def test_an_answer_in_the_millisecond_of_its_exposure_counts_and_one_before_does_not() -> None:

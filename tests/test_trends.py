@@ -80,6 +80,19 @@ def test_response_times_fall_between_edges(database_url: str) -> None:
         assert response_times(connection, SCOPE, [0.1, 1.0, 5.0]) == {"b": [1, 3, 1, 1]}
 
 
+@given(invented.histories())
+@settings(max_examples=15, deadline=None)
+def test_all_response_times_of_the_readout_fall_somewhere(events: list[Line]) -> None:
+    with invented.imported(invented.encoded(events)) as found:
+        for scope in (SCOPE, replace(SCOPE, since_ms=ORIGIN_MS + 4)):
+            timed = tally(found.read, scope, rank, span).sums["response_time"]
+            with found.read() as connection:
+                counted = response_times(connection, scope, [0.5, 2.0])
+            assert {grp: sum(places) for grp, places in counted.items()} == {
+                grp: one.sy for grp, one in timed.items() if one.sy
+            }
+
+
 @pytest.fixture
 def complaints(database_url: str) -> invented.Iterator[Connection]:
     """Two groups whose testers said why: answers a0 to a5, rated one after the other."""

@@ -5,9 +5,8 @@ One statement each, over the same units and answers that the readout counts. Day
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
 
-from lib.store.order import in_order
 from lib.store.schema import answer, conversation, exposure, message
 from lib.store.units import answers_of, day_of, exposures, first
 from lib.tally import DAY_MS, Remark, Scope
@@ -28,8 +27,27 @@ def tiers_of(connection: Connection, scope: Scope) -> list[str]:
 
 def response_times(connection: Connection, scope: Scope, edges: Sequence[float]) -> dict[str, list[int]]:
     """By group: how many answers took less than the first edge, up to each next one, and longer than the last."""
-    answers = in_order(connection, scope)
-    return answers.between(connection, edges, sorted(answers.sizes(connection)))
+    x, a = exposure.alias("x"), answer.alias("a")
+    place = case((a.c.response_time.is_not(None), _place(a.c.response_time, edges, 0))).label("place")
+    # Joined to units without an answer, too: else SQLite begins with the answers and looks up the unit of each.
+    answers = select(place).select_from(x.outerjoin(a, answers_of(x, a, scope))).where(first(x, scope))
+    groups = select(exposure.c.grp).where(exposures(exposure, scope)).distinct()
+    found: dict[str, list[int]] = {}
+    for grp in sorted(connection.scalars(groups)):
+        taken = answers.where(x.c.grp == grp).subquery().c.place
+        counted = select(taken, func.count()).where(taken.is_not(None)).group_by(taken)
+        for number, count in connection.execute(counted):
+            found.setdefault(grp, [0] * (len(edges) + 1))[number] = count
+    return found
+
+
+def _place(value: ColumnElement[float], edges: Sequence[float], below: int) -> ColumnElement[int]:
+    """How many edges are at most the value, found by halves; `below` of them are known to be."""
+    if not edges:
+        return literal(below)
+    middle = len(edges) // 2
+    upper = _place(value, edges[middle + 1 :], below + middle + 1)
+    return case((value < edges[middle], _place(value, edges[:middle], below)), else_=upper)
 
 
 def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from lib.store.schema import answer, exposure
+from lib.store.schema import exposure
 from lib.tally import DAY_MS, Scope
 
 
@@ -72,12 +72,6 @@ def all_units(scope: Scope) -> Select[Any]:
     return units.where(exposures(exposure, scope)).group_by(exposure.c.user_id)
 
 
-def counted_units(scope: Scope) -> Select[Any]:
-    """The ids of the units that count."""
-    x = exposure.alias("x")
-    return select(x.c.user_id).where(first(x, scope))
-
-
 def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int], int | None]:
     """Of each group the units that count, and the time of the first exposure of all: one walk along an index."""
     unit = all_units(scope).subquery().c
@@ -85,20 +79,6 @@ def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int]
     found = select(unit.least, func.count(case((counts, 1))), func.min(unit.first_ms)).group_by(unit.least)
     rows = connection.execute(found).all()
     return {row[0]: row[1] for row in rows}, min((row[2] for row in rows), default=None)
-
-
-def early_answers(scope: Scope) -> Select[Any]:
-    """(unit, moment) of the answers that units that count had before they did, from `since` on."""
-    x, a = exposure.alias("x"), answer.alias("a")
-    early = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= scope.since_ms, a.c.time_ms < x.c.time_ms)
-    rows = and_(mine(a, scope), a.c.failed.is_not(None), early)
-    return select(a.c.user_id, a.c.time_ms).join_from(x, a, rows).where(first(x, scope))
-
-
-def left_out(scope: Scope) -> Select[Any]:
-    """The ids of the units that are left out."""
-    unit = all_units(scope).subquery().c
-    return select(unit.user_id).where(or_(unit.forced > 0, unit.least != unit.most))
 
 
 def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None]:
