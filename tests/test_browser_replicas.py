@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from lib.experiment import compile_definitions
 from lib.store import Store
 from tests import openai_server as openai
 from tests import replicas, statsig_server
@@ -18,11 +19,15 @@ from tests.chat import Chat
 from tests.openai_server import DONE, Gate, Request, finish, stream, usage
 from tests.postgres import Postgres
 from tests.replicas import COOKIE, NAMES, Site
-from tests.test_faults_statsig import specs
 from tests.wire import http
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
+SERVED = """
+[statsig_openai_integration.groups]
+A = { weight = 1, parameters = { model = "model-a" } }
+B = { weight = 1, parameters = { model = "model-b" } }
+"""
 OUTAGE_S = 10.0
 """How long the database is away."""
 UNUSABLE_S = 10.0
@@ -88,7 +93,8 @@ def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with ExitStack() as stack:
         model = stack.enter_context(openai.serve())
         model.script(otherwise=answers)
-        statsig, database = stack.enter_context(statsig_server.serve(specs())), postgres.database()
+        specs = compile_definitions(SERVED)[0] | {"time": 5}
+        statsig, database = stack.enter_context(statsig_server.serve(specs)), postgres.database()
         settings = {
             "DATABASE_URL": database, "OPENAI_BASE_URL": model.base_url, "STATSIG_SECRET_KEY": "secret-hunter22",
             "STATSIG_API_URL": statsig.url, "PARLEY_SIGNING_KEY": "k" * 43, "PARLEY_TRUSTED_PROXIES": "127.0.0.1",
@@ -259,8 +265,11 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         expect(guest.chat.answer).to_contain_text("w2")
         guest.chat.stop.click()
         expect(guest.page.get_by_text("Stopped", exact=True)).to_be_visible()
-        guest.untouched()
         assert parley.ends(guest.chat.conversation_id) == ["stop", "interrupted", "stopped"]
+        guest.chat.button("New conversation").click()
+        expect(guest.chat.messages).to_have_count(0)
+        guest.ask("And here?")
+        guest.untouched()
         print(f"interrupted after {took:.1f} s, of no use for {guest.page.evaluate('window.longest') / 1000:.1f} s")
 
 
@@ -347,5 +356,5 @@ def test_everything_that_was_confirmed_is_in_the_record_and_at_statsig(
     assert set(parley.statsig.counts()) == recorded, "nothing arrived that is not in the record"
     twice = {name: count for name, count in parley.statsig.counts().items() if count > 1}
     print(f"{len(recorded)} events, {len(twice)} of them more than once, {len(parley.answers)} answers confirmed")
-    groups = {line["metadata"]["group"] for line in lines if line["name"] == "chat_completion"}
-    assert groups == {"Only"}, "every replica assigned by the same definitions"
+    met = {(line["user_id"], line["metadata"]["group"]) for line in lines if line["name"] == "exposure"}
+    assert len(met) == len({user for user, _ in met}), "every replica gave a visitor the same group"
