@@ -93,6 +93,7 @@ def settle(page: Page) -> None:
     expect(
         page.get_by_text("looked at anew every minute").or_(page.get_by_text("As soon as people ask"))
     ).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=SOON_MS)
     page.wait_for_function(DRAWN, timeout=SOON_MS)
 
 
