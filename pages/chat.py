@@ -131,11 +131,11 @@ def draw_running(turn: Turn) -> None:
 
 @st.fragment(run_every=2.0)
 def draw_saving() -> None:
-    """What became of an answer that was not written at once."""
-    if page.overtaken:
+    """An answer that was not written at once; when it is, the page is drawn without this fragment."""
+    page.late, saved = True, page.saving is None or page.saving.committed
+    if (saved or page.overtaken) and not page.waiting:
         st.rerun()
-    if page.saving:
-        st.caption("Saved" if page.saving.committed else "This answer is not saved yet")
+    st.caption("Saved" if saved else "This answer is not saved yet")
 
 
 open_wanted()
@@ -189,6 +189,8 @@ else:
             draw(turns[-1], last=True)
             if page.saving and not page.saving.committed:
                 draw_saving()
+            elif page.saving and page.late:
+                st.caption("Saved")
     else:
         stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
     while page.conversation.turns[-1].running:

@@ -17,7 +17,8 @@ EARLIER = 20
 class OnPage:
     """`waiting`: questions that wait for the running answer; `editing`, `explaining`, `again` (it takes
     another's place): the answer id this is about;
-    `receipt`: of the latest vote; `saving`: of the latest answer; `away`: the store did not open what was wanted;
+    `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
+    `away`: the store did not open what was wanted;
     `nonce` counts what the browser was asked to do."""
 
     conversation: Conversation | None = None
@@ -32,6 +33,7 @@ class OnPage:
     again: str | None = None
     receipt: Receipt | None = None
     saving: Receipt | None = None
+    late: bool = False
     copied: str | None = None
     nonce: int = 0
     listed: list[Conversation] | None = None
@@ -40,6 +42,7 @@ class OnPage:
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
         self.editing = self.explaining = self.receipt = self.saving = self.copied = None
+        self.late = False
 
     @property
     def overtaken(self) -> bool:

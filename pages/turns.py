@@ -180,7 +180,7 @@ def _draw_reasons(answer_id: str) -> None:
     page = on_page()
     turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
     if page.receipt and page.receipt.committed:
-        st.caption("Thanks")  # a fragment would run every two seconds for as long as the page is open
+        st.caption("Thanks")
     elif page.receipt:
         draw_receipt(answer_id)
     reason = turn.reason
@@ -202,9 +202,11 @@ def _draw_reasons(answer_id: str) -> None:
 
 @st.fragment(run_every=2.0)
 def draw_receipt(answer_id: str) -> None:
-    """Thanks once it is written; until then the truth."""
+    """The truth until it is written; then the page is drawn without this fragment, which would run for ever."""
     receipt = on_page().receipt
-    st.caption("Thanks" if receipt is None or receipt.committed else "Not saved yet")
+    if receipt is None or receipt.committed:
+        st.rerun()
+    st.caption("Not saved yet")
 
 
 def _draw_details(turn: Turn) -> None:

@@ -8,6 +8,7 @@ from tests import running
 from tests.chat import Record
 from tests.load.crowd import Crowd
 from tests.load.outside import reply
+from tests.load.player import Player
 
 PLAYERS, ENOUGH = 4, 2
 
@@ -33,3 +34,17 @@ async def play(url: str) -> Crowd:
             await asyncio.sleep(0.05)
         await crowd.end()
     return crowd
+
+
+def test_a_page_that_waits_for_nothing_asks_for_nothing(chat_app: running.Running, model: openai.Server) -> None:
+    model.script(otherwise=lambda request: reply(request, delay_s=0.0, tokens=5, per_s=100))
+    assert asyncio.run(fragments_after_a_vote(chat_app.url)) == 0
+
+
+async def fragments_after_a_vote(url: str) -> int:
+    """How many parts of the page run by themselves once a vote is written."""
+    async with Player(url) as player:
+        await player.ask("q1-")
+        await player.rate(True)
+        await player.look()
+        return player.repeating

@@ -39,7 +39,7 @@ Row = tuple[str, str, str]
 
 
 async def idle(scene: Scene, options: argparse.Namespace) -> list[Row]:
-    """Open pages, on each of which one answer was read."""
+    """Open pages, on each of which one answer was read and rated."""
     with scene.replicas(1) as [replica]:
         async with Crowd([replica.url]) as crowd:
             await crowd.open(1)
@@ -49,6 +49,8 @@ async def idle(scene: Scene, options: argparse.Namespace) -> list[Row]:
             await crowd.ask_once(options.sessions)
             watch = Watch([replica])
             await watch.during(options.seconds / 2)
+    if crowd.errors:
+        print(*crowd.errors[:5], sep="\n", file=sys.stderr)
     resident, each = watch.resident_mb[-1], 1000 * watch.cores / options.idle
     return [
         (f"{options.idle} idle sessions: resident memory", f"{resident:.0f} MB ({first:.0f} MB with one)", "260 MB"),

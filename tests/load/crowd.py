@@ -45,20 +45,20 @@ class Crowd:
         await asyncio.gather(*(self._open() for _ in range(count - len(self._players))))
 
     async def ask_once(self, at_once: int) -> None:
-        """Every player asks one question, reads the answer and rates nothing."""
+        """Every player asks one question, reads the answer and rates it."""
         room = asyncio.Semaphore(at_once)
 
-        async def one(number: int, player: Player) -> None:
+        async def one(player: Player) -> None:
             async with room:
-                await self._turn(player, f"once{number}-", rated=False)
+                await self._turn(player)
 
-        await asyncio.gather(*(one(number, player) for number, player in enumerate(self._players)))
+        await asyncio.gather(*map(one, self._players))
 
     async def begin(self, over_s: float) -> None:
         """Every player who does nothing yet begins; not all in the same moment but spread over so many seconds."""
         idle = self._players[len(self._busy) :]
         for player in idle:
-            self._busy.append(asyncio.create_task(self._play(len(self._busy), player)))
+            self._busy.append(asyncio.create_task(self._play(player)))
             await asyncio.sleep(over_s / len(idle))
 
     async def end(self) -> None:
@@ -72,21 +72,22 @@ class Crowd:
             self._players.append(player := Player(url))
             await self._stack.enter_async_context(player)
 
-    async def _play(self, number: int, player: Player) -> None:
+    async def _play(self, player: Player) -> None:
         turn = 0
-        while not self._leaving.is_set():
-            await self._turn(player, f"p{number}x{turn}-", rated=True)
+        while not self._leaving.is_set() and await self._turn(player):
             turn += 1
             if turn % TURNS == 0:
                 await player.new_conversation()
 
-    async def _turn(self, player: Player, tag: str, rated: bool) -> None:
+    async def _turn(self, player: Player) -> bool:
+        """One question, its answer, a thumb; False, and the player gives up, where that fails."""
         self.left += 1
+        tag = f"q{self.left}-"
         try:
             self.asked.append(await player.ask(tag))
-            if rated:
-                await player.rate(hash(tag) % 3 != 0)
-                self.votes += 1
+            await player.rate(self.left % 3 != 0)
+            self.votes += 1
         except (TimeoutError, ConnectionError) as error:
-            self.errors.append(f"{tag}: {type(error).__name__} {error}")
-            raise
+            self.errors.append(f"{tag} {type(error).__name__} {error}")
+            return False
+        return True

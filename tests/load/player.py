@@ -68,6 +68,11 @@ class Player:
         if self._socket:
             await self._socket.close()
 
+    @property
+    def repeating(self) -> int:
+        """How many parts of the page run again and again by themselves."""
+        return len(self._again)
+
     async def ask(self, tag: str) -> Asked:
         """A question and its whole answer, which the model begins with `tag` and ends with `end-tag`."""
         self._tag, self._at, self._first_at = tag, time.monotonic(), 0.0
