@@ -141,7 +141,7 @@ def history(bench: Bench) -> None:
         for _ in range(min(3, bench.few)):
             bench.keep("history", "after 50", chat.ask(LONG))
         _grow(chat, TURNS_OF_OVERHEAD - TURNS_OF_CPU)
-        for _ in range(bench.count):
+        for _ in range(bench.count // 2 + 1):
             bench.keep("history", "after 200", chat.ask(SHORT))
 
 
@@ -191,17 +191,12 @@ def cold(bench: Bench) -> None:
             began = app.start()
             with bench.chat(app) as chat:
                 found = {"seconds": chat.ready - began}
-            loads = [_load_s(bench, app) for _ in range(2)]
+            with bench.chat(app) as chat:
+                load = {"seconds": chat.load_s}
             if number:  # the first start compiles
                 bench.keep("cold", app.name, found)
-                for load in loads:
-                    bench.keep("load", app.name, {"seconds": load})
+                bench.keep("load", app.name, load)
     bench.demo.stop()
-
-
-def _load_s(bench: Bench, app: App) -> float:
-    with bench.chat(app) as chat:
-        return chat.load_s
 
 
 def memory(bench: Bench) -> None:
