@@ -1,6 +1,5 @@
 """What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
 
-from contextlib import nullcontext
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -30,15 +29,15 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: ZoneInfo 
     remarks = st.container()
     _draw_every_metric(readout)
     _draw_delivery(results, connected, zone)
-    with over_time.skeleton(height=300) if comparable(readout) else nullcontext():
-        with times.skeleton(height=400):
-            details = readouts.details(window)
-        with times:
-            _draw_response_times(readout, details)
-        with remarks:
-            _draw_remarks(readout, details, zone)
-        history = readouts.history(window, results) if comparable(readout) else []
+    with times.skeleton(height=400):  # nothing is drawn in it: only what is gathered takes long
+        details = readouts.details(window)
+    with times:
+        _draw_response_times(readout, details)
+    with remarks:
+        _draw_remarks(readout, details, zone)
     if comparable(readout):
+        with over_time.skeleton(height=300):
+            history = readouts.history(window, results)
         with over_time:
             _draw_over_time(readout, history, zone)
 
