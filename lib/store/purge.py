@@ -20,7 +20,7 @@ from lib.store.writer import Fact
 
 HOLD_S = 0.03
 """How long a piece should keep other writers out; they get as long in between."""
-SIZES = (100, 5_000)
+SIZES = (10, 5_000)
 """Fewest and most events of a piece."""
 COMMIT_S = 60.0
 """How long one step may take to be written, the time included for which others keep it waiting."""
@@ -85,16 +85,14 @@ class _Piece:
     def __call__(self, connection: Connection) -> tuple[int, Key | None]:
         """How many went, and where the stretch ended; None where it was the last."""
         self._began = time.monotonic()
-        stretch = and_(
-            event.c.time_ms >= self._after[0], event.c.time_ms < self._before_ms, tuple_(*_PLACE) > _key(self._after)
-        )
-        ends = select(*_PLACE).where(stretch).order_by(*_PLACE).offset(self._size - 1).limit(1)
-        row = connection.execute(ends).one_or_none()
-        if row is not None:
-            stretch = and_(
-                stretch, event.c.time_ms <= row.time_ms, tuple_(*_PLACE) <= _key((row.time_ms, row.event_id))
-            )
-        removed = delete(event).where(stretch, ~_WAITS).returning(event.c.simulated, event.c.acknowledged_ms)
+        further = and_(event.c.time_ms >= self._after[0], tuple_(*_PLACE) > _key(self._after))
+        until = event.c.time_ms < self._before_ms
+        row = connection.execute(
+            select(*_PLACE).where(further, until).order_by(*_PLACE).offset(self._size - 1).limit(1)
+        ).one_or_none()
+        if row is not None:  # in the place of the other bound: of two, SQLite would take that one, and walk all the way
+            until = and_(event.c.time_ms <= row.time_ms, tuple_(*_PLACE) <= _key((row.time_ms, row.event_id)))
+        removed = delete(event).where(further, until, ~_WAITS).returning(event.c.simulated, event.c.acknowledged_ms)
         counts: dict[bool, list[int]] = {}
         for simulated, acknowledged_ms in connection.execute(removed):
             count = counts.setdefault(bool(simulated), [0, 0])

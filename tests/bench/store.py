@@ -10,6 +10,7 @@ is started for it (with fsync on) and ended. Prints one table in Markdown; `--wr
 import argparse
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=1_000, help="questions that are asked and rated")
     parser.add_argument("--write", action="store_true", help="put the table into docs/store.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that PostgreSQL is ended
     sizes, load_before, began = [int(one) for one in options.answers.split(",")], os.getloadavg()[0], time.monotonic()
     found: dict[str, dict[int, Taken]] = {"SQLite": {}, "PostgreSQL": {}}
     with ExitStack() as stack:
@@ -200,7 +202,7 @@ def main() -> None:
             found["PostgreSQL"][size] = measured(
                 url, options.questions, size, lambda: time.process_time() + server.processor_s()
             )
-            _tell(f"{size:,} answers: done", began)
+            _tell(f"{size:,} answers: done\n{markdown({kind: {size: of[size]} for kind, of in found.items()})}", began)
     head = f"Measured on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, load {load_before:.1f} before the run; "
     head += f"Python {platform.python_version()}, in all {time.monotonic() - began:.0f} s."
     print(head, markdown(found), sep="\n\n")

@@ -1,6 +1,6 @@
 """Times a purge of a long ledger, and how long another process that writes meanwhile waits for its commits.
 
-    python -m tests.bench.time_purge URL --before 2026-09-01
+    python -m tests.bench.time_purge URL --before 2026-09-01 [--seconds 120]
 
 The database is one that `fill_ledger` wrote. The other process records 50 events a second, one after the other, and
 waits for each: for ten seconds before the purge, and for as long as it takes.
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--before", required=True, help="a date")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     options = parser.parse_args()
     before_ms = int(datetime.fromisoformat(options.before).replace(tzinfo=UTC).timestamp() * 1_000)
     spawn = multiprocessing.get_context("spawn")
@@ -55,6 +56,8 @@ def main() -> None:
         at = time.perf_counter()
         for step in purge.purge(store, before_ms):
             gone += step
+            if time.perf_counter() - at > options.seconds:
+                break
         took, busy = time.perf_counter() - at, time.process_time() - busy
     ended.set()
     before, during = waits.get()
