@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
@@ -78,6 +79,25 @@ def test_many_go_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
     steps = [step for step in purge.purge(store, SEPTEMBER + 1) if step]
     assert sum(steps) == 50 and max(steps) == 3
     assert kept(store) == []
+
+
+def test_a_piece_is_as_much_work_for_sqlite_however_many_are_old(tmp_path: Path) -> None:
+    def work(many: int) -> int:
+        """What SQLite does for the first piece, in tens of its instructions."""
+        ticks: list[None] = []
+
+        def first(connection: Connection) -> None:
+            sqlite: Any = connection.connection.driver_connection
+            sqlite.set_progress_handler(lambda: ticks.append(None), 10)
+            assert purge._Piece((0, ""), SEPTEMBER, 20)(connection)[0] == 20
+            sqlite.set_progress_handler(None, 0)
+
+        with closing(Store.open(f"sqlite:///{tmp_path}/{many}.db")) as store:
+            keep(store, *(told(SEPTEMBER - 1 - number) for number in range(many)), delivered=False)
+            assert store.write(first).wait(SOON)
+        return len(ticks)
+
+    assert work(3_000) < 1.5 * work(100)
 
 
 def test_what_waits_for_statsig_stays_and_can_be_delivered(store: Store) -> None:
