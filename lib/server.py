@@ -31,6 +31,7 @@ from lib.definitions import DefinitionError, read_definitions
 from lib.doors import Doors, origin_of
 from lib.patience import Patience
 from lib.settings import Settings, SettingsError, load
+from lib.sockets import send_at_once
 
 log = logging.getLogger("parley.access")
 
@@ -94,6 +95,7 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
     from lib import resources
     from lib.demo import Demo
 
+    send_at_once()
     demo = Demo().start() if SETTINGS.demo else None
     resources.begin(SETTINGS, rules(), demo.base_url if demo else None)
     try:

@@ -10,9 +10,10 @@ from pathlib import Path
 import streamlit as st
 
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
-_LATER = [f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js")]
+_LATER = tuple(f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js"))
 """What Streamlit loads only when the first code block arrives: 1.5 MB that would stop a streaming answer for 400 to
-1,000 ms. Fetched while the page is idle; where a version of Streamlit names it otherwise, nothing is fetched."""
+1,000 ms. Fetched while the page is idle; where a version of Streamlit names it otherwise, nothing is fetched. A tuple,
+because for a list Streamlit imports pandas to see whether it is a table: 0.4 s and 45 MB."""
 _COMPONENT = st.components.v2.component(
     "parley_browser",
     html='<span role="status" aria-live="polite"></span>',
@@ -78,9 +79,9 @@ export default function ({ data, parentElement }) {
       keepTextWhole();
       closeSidebarOnPhones();
       stayAtTheEnd(document.querySelector('[data-testid="stMain"]'));
-      (window.requestIdleCallback ?? setTimeout)(() => {
+      setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
         for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
-      });
+      }), 400);                     // the page is to be there first
     }
     return;
   }
