@@ -100,7 +100,7 @@ def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool
 
 
 def fill_postgres(url: str, total: int, users: int, seed: int = 1) -> None:
-    """The same rows, the ledger with them, into an empty PostgreSQL."""
+    """The same rows, the ledger with them, into an empty PostgreSQL; the indexes are made afterwards."""
     tables = {
         "exposure": ((*EXPOSURE,), exposures(users, seed)),
         "answer": (ANSWER, answers(total, users, seed)),
@@ -108,10 +108,19 @@ def fill_postgres(url: str, total: int, users: int, seed: int = 1) -> None:
     }
     Database.open(url).close()
     with psycopg.connect(url.replace("+psycopg", "")) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) AND indexname NOT LIKE '%%_pkey'",
+            [list(tables)],
+        )
+        indexes = cursor.fetchall()
+        for name, _ in indexes:
+            cursor.execute(f"DROP INDEX {name}")
         for table, (columns, rows) in tables.items():
             with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
+        for _, statement in indexes:
+            cursor.execute(statement.replace(" ON ONLY ", " ON "))
         connection.commit()
         connection.autocommit = True
         for table in tables:
