@@ -50,7 +50,8 @@ class Crowd:
 
         async def one(player: Player) -> None:
             async with room:
-                await self._turn(player)
+                if not self.errors:
+                    await self._turn(player)
 
         await asyncio.gather(*map(one, self._players))
 

@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-WITHIN_S = 60.0
+WITHIN_S = 30.0
 """What takes longer has failed."""
 
 
