@@ -143,7 +143,7 @@ def test_a_wrong_key_is_told_to_the_operator_and_not_to_the_tester(
     [ended] = record.events(chat.conversation_id)
     assert (ended["value"], ended["metadata"]["finish_reason"]) == ("error", "error")
     answer_id = ended["metadata"]["answer_id"]
-    [line] = [line for line in chat.app.log().splitlines() if answer_id in line]
+    [line] = [line for line in chat.app.log().splitlines() if answer_id in line and "no answer" in line]
     assert f"HTTP {code}" in line
     assert "Incorrect API key" in line
     assert re.search(r"seconds=\d", line)
