@@ -13,9 +13,8 @@ from typing import Literal
 import streamlit as st
 
 from lib import resources
-from lib.events import Assignment
+from lib.events import Assignment, StoreError
 from lib.invitations import Refusal
-from lib.store import StoreError
 
 log = logging.getLogger("parley.access")
 

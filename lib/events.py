@@ -42,6 +42,10 @@ MAX_STRING = 64
 """Longest string in an event's metadata, in characters (Statsig's own limit)."""
 
 
+class StoreError(Exception):
+    """The store cannot be used. The message is a sentence for the operator and holds no password and no text."""
+
+
 class Receipt(Protocol):
     """A promise that something will be written."""
 

@@ -7,6 +7,7 @@ that cannot be used is tried again until it can.
 import logging
 import threading
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -15,12 +16,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lib.access import LOCAL_HEADER, Access
-from lib.app import App
-from lib.demo.sample import Sample
-from lib.events import Visitor, new_id
+from lib.events import StoreError, Visitor, new_id
 from lib.invitations import Invitation, Refusal, address
 from lib.settings import Settings
-from lib.store import StoreError
+
+if TYPE_CHECKING:  # a second of imports, which the thread that opens makes while the page is on its way to the browser
+    from lib.app import App
+    from lib.demo.sample import Sample
 
 log = logging.getLogger("parley")
 
@@ -42,7 +44,8 @@ class _Opening:
     """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is known."""
 
     def __init__(self, settings: Settings, access: Access, demo_url: str | None) -> None:
-        self.access, self.sample = access, Sample(settings)
+        self.access = access
+        self.sample: Sample | None = None
         self.app: App | None = None
         self.trouble: str | None = "the start is unfinished"
         self.tried, self._closing = threading.Event(), threading.Event()
@@ -52,6 +55,10 @@ class _Opening:
     def _open(self, settings: Settings, demo_url: str | None) -> None:
         while not self._closing.is_set():
             try:
+                from lib.app import App
+                from lib.demo.sample import Sample
+
+                self.sample = self.sample or Sample(settings)
                 self.app = App.open(settings, demo_url)
             except StoreError as error:
                 self.trouble = str(error)
@@ -71,7 +78,8 @@ class _Opening:
     def close(self) -> None:
         self._closing.set()
         self._thread.join(WAIT_S)
-        self.sample.close()
+        if self.sample:
+            self.sample.close()
         if self.app:
             self.app.close()
 
@@ -93,7 +101,7 @@ def close() -> None:
         opening.close()
 
 
-def app(wait: float = WAIT_S) -> App:
+def app(wait: float = WAIT_S) -> "App":
     """The open app. Waits for a start that is under way; raises Unready when it failed (and is tried again)."""
     opening = _opening
     if opening is None:
@@ -112,10 +120,10 @@ def invitations() -> list[Invitation]:
         raise Unready(str(error)) from error
 
 
-def sample() -> Sample:
+def sample() -> "Sample":
     """Simulated visitors, for who wants to see a readout before there are real ones. Raises Unready."""
-    if _opening is None:
-        raise Unready("nothing was started")
+    if _opening is None or _opening.sample is None:
+        raise Unready("the start is unfinished")
     return _opening.sample
 
 

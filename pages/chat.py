@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lib import resources
 from lib.access import check_prompt, clean_text
-from lib.events import Turn
+from lib.events import StoreError, Turn
 from lib.generation import Answer
 from pages.as_operator import draw_forced
 from pages.browser import keep_browser, tell_browser
@@ -52,7 +52,7 @@ def open_wanted() -> None:
     page.conversation = None
     try:
         page.conversation = app.conversations.get(wanted, resources.visitor().visitor_id) if wanted else None
-    except resources.StoreError:
+    except StoreError:
         page.away = True  # the address stays, so that the next look tries again
         return
     if wanted and page.conversation is None:

@@ -8,9 +8,8 @@ import streamlit as st
 
 from lib import resources
 from lib.definitions import Definition
-from lib.events import EXPOSURE, Assignment
+from lib.events import EXPOSURE, Assignment, StoreError
 from lib.ledger import Line, Search
-from lib.resources import StoreError
 from pages import allocation
 from pages.words import moment, plain
 

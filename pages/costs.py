@@ -7,8 +7,7 @@ import streamlit as st
 
 from lib import resources
 from lib.budgets import DAY_MS, EVERYBODY, Account, Spent, exhausted_ms, until_ms
-from lib.events import now_ms
-from lib.resources import StoreError
+from lib.events import StoreError, now_ms
 from lib.tally import Today
 from pages.words import plain
 

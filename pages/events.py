@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from lib import resources
+from lib.events import StoreError
 from lib.ledger import Key, Line, Page
 from pages.words import plain
 
@@ -63,7 +64,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     with place.skeleton(height=400):
         try:
             page = app.store.ledger(search, at()[-1], SIZE)
-        except resources.StoreError as error:
+        except StoreError as error:
             place.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
             st.stop()
     chosen: Line | None = None

@@ -6,9 +6,8 @@ import streamlit as st
 
 from lib import entrance, resources
 from lib.budgets import FOR_GOOD, Account, Spent, invitation_account
-from lib.events import now_ms
+from lib.events import StoreError, now_ms
 from lib.invitations import DAYS, MAX_DAYS, Invitation, new_invitation
-from lib.resources import StoreError
 from pages.words import moment, plain
 
 SHOWN = 20

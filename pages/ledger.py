@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from lib import resources
-from lib.events import CHAT_COMPLETION, NAMES, now_ms
+from lib.events import CHAT_COMPLETION, NAMES, StoreError, now_ms
 from lib.export import Format, write
 from lib.ledger import Delivery, Key, Line, Search
 from pages.words import plain
@@ -33,7 +33,7 @@ def draw_filters() -> Search:
     """What the reader looks for; kept in the address, so that it can be handed on."""
     try:
         groups = resources.app().store.groups()
-    except resources.StoreError:
+    except StoreError:
         groups = []
     with st.grid(5, min_column_width=150, vertical_alignment="bottom"):
         name = st.selectbox("Event", [*NAMES, FAILED], None, placeholder="Every event", key="name", bind="query-params")
@@ -62,7 +62,7 @@ def draw_delivery() -> None:
         return
     try:
         pending, oldest_s = app.store.pending()
-    except resources.StoreError:
+    except StoreError:
         return
     if not pending:
         st.caption(":material/cloud_done: Statsig has every event.", width="content")

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from lib import resources
-from lib.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, RATING_WITHDRAWN
+from lib.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, RATING_WITHDRAWN, StoreError
 from lib.ledger import Life, Station, stations
 from pages.charts import GREY
 from pages.words import moment, plain
@@ -32,7 +32,7 @@ def draw(answer_id: str, zone: ZoneInfo | None) -> None:
     """The line, and what still has to reach Statsig."""
     try:
         life = resources.app().store.life(answer_id)
-    except resources.StoreError as error:
+    except StoreError as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return
     st.markdown("#### The life of an answer")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from lib import resources
 from lib.access import clean_text
-from lib.events import Conversation
+from lib.events import Conversation, StoreError
 from pages.as_operator import draw_view
 from pages.state import OnPage, on_page
 
@@ -49,7 +49,7 @@ def _read_list(page: OnPage) -> list[Conversation] | None:
     """None while the store cannot be read; then the next rerun tries again."""
     try:
         return resources.app().store.conversations(resources.visitor().visitor_id, limit=LISTED * page.listed_more + 1)
-    except resources.StoreError:
+    except StoreError:
         return None
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, text
 
-from lib.store.database import Database, StoreError
+from lib.events import StoreError
+from lib.store.database import Database
 from lib.store.schema import definition
 from lib.store.writer import Receipt, Writer
 from tests.postgres import Postgres, binaries, serve

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lib.budgets import Account, Judged, Spent
-from lib.events import Completion, Conversation, Event, Question, Rating, Reason, new_id, now_ms
+from lib.events import Completion, Conversation, Event, Question, Rating, Reason, StoreError, new_id, now_ms
 from lib.invitations import Invitation, Refusal
 from lib.ledger import Key, Life, Page, Search
 from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
-from lib.store.database import Database, StoreError, probe
+from lib.store.database import Database, probe
 from lib.store.erasure import Erased
 from lib.store.today import today
 from lib.store.writer import PROGRESS, SIGNALS, Fact, Meter, Receipt, Unmetered, Writer

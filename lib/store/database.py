@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, in
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lib.events import now_ms
+from lib.events import StoreError, now_ms
 from lib.store import partitions, schema
 
 BUSY_MS = 1_000
@@ -37,10 +37,6 @@ SQLITE_AWAY = {3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26}
 """PERM BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL NOTADB: none is the fault of a row."""
 POSTGRES_AWAY = ("08", "25", "28", "3D", "3F", "40", "42501", "42P01", "53", "55", "57", "58", "XX")
 """SQLSTATE classes (and two single codes: no right, no table) that say the same of PostgreSQL."""
-
-
-class StoreError(Exception):
-    """The store cannot be used. The message is a sentence for the operator and holds no password and no text."""
 
 
 class Database:

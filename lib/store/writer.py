@@ -16,7 +16,8 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection
 
-from lib.store.database import StoreError, away, explain
+from lib.events import StoreError
+from lib.store.database import away, explain
 
 log = logging.getLogger("parley.store")
 
