@@ -1,6 +1,8 @@
 """Ask, follow the answer, rate it. The page owns no answer: it starts one in the background and follows it, and any
 interaction, reload or second tab finds it again."""
 
+import time
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -13,6 +15,7 @@ from pages.browser import keep_browser, tell_browser
 from pages.sidebar import draw_sidebar
 from pages.state import EARLIER, on_page
 from pages.turns import (
+    HEAD_START,
     SAVED_WITHIN,
     answer_place,
     draw,
@@ -121,7 +124,8 @@ def draw_running(turn: Turn) -> None:
             page.saving = answer.receipt
         else:
             follow_record(turn)
-        saved = page.saving is None or page.saving.wait(SAVED_WITHIN)  # meanwhile the last words leave by themselves
+        time.sleep(HEAD_START)  # the last words leave by themselves
+        saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
         page.nonce += 1
         draw_end(page.conversation.turns[-1], last=not page.waiting)
     if not saved:
