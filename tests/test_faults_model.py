@@ -189,13 +189,12 @@ def test_a_fault_is_told_recorded_once_and_survived(name: str, run: Run) -> None
 
 def test_every_failed_answer_is_one_line_with_its_cause_and_duration(run: Run) -> None:
     failed = {event["metadata"]["answer_id"]: event for event in run.completions() if event["metadata"].get("error")}
-    lines = [line for line in run.lines() if line.get("answer_id")]
+    lines = [line for line in run.lines() if line.get("answer_id") and line["level"] == "warning"]
     assert Counter(line["answer_id"] for line in lines) == Counter(failed.keys())
     for line in lines:
         told = failed[line["answer_id"]]["metadata"]
         assert line["error"] == told["error"] and line["error"] in line["cause"]
         assert line["seconds"] == pytest.approx(told["response_time"], abs=0.001)
-        assert line["level"] == "warning"
 
 
 def test_every_answer_is_counted_once(run: Run) -> None:

@@ -69,7 +69,7 @@ def test_the_table_holds_every_metric_with_its_intervals(folder: Path) -> None:
     assert "Not enough data yet: control has 9 users and b has 9 users with a rating, and each group needs 20." in told
     rows = {line.split("  ")[0]: line for line in told.splitlines()}
     assert "22.6 [10.8, 41.3]" in rows["satisfaction (primary)"]
-    assert "+75 [+42, +108] not enough data" in rows["satisfaction (primary)"]
+    assert "– not enough data" in rows["satisfaction (primary)"]
     assert {
         "rating rate",
         "errors (guardrail)",
