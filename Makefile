@@ -17,10 +17,11 @@ SECONDS ?= 20
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
 
-# Browser tests run after the others, alone: what they measure is how soon a page answers.
+# Most tests wait more than they work, so several run at once; those of how soon a page answers run alone.
 test: lint browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser"
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

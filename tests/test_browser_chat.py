@@ -203,6 +203,7 @@ STALLS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", STALLS)
 def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Server, record: Record) -> None:
     steps = STALLS[moment]
@@ -231,6 +232,7 @@ def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Ser
     assert sent(model.requests[1]) == [("user", "Go")]
 
 
+@pytest.mark.alone
 def test_escape_stops(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG))
     chat.send("Go")
@@ -253,6 +255,7 @@ def test_the_input_is_usable_at_once_after_stop(chat: Chat, model: openai.Server
     assert sent(model.requests[1]) == [("user", "Go"), ("assistant", "Half"), ("user", "Something else")]
 
 
+@pytest.mark.alone
 def test_stop_drops_the_questions_that_wait(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG))
     chat.send("First")

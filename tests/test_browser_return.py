@@ -54,6 +54,7 @@ def test_a_reload_finds_the_running_answer_where_it_is(chat: Chat, model: openai
     assert record.names(chat.conversation_id) == ["chat_completion"]
 
 
+@pytest.mark.alone
 def test_a_second_tab_follows_the_same_answer_and_can_stop_it(chat: Chat, model: openai.Server) -> None:
     model.script(stream("The first half", openai.HANG))
     chat.send("Question")
@@ -201,6 +202,7 @@ def test_an_answer_of_another_process_is_followed_and_waited_for(
     assert said[2:] == ["From elsewhere", "Written somewhere else.", "Third"]
 
 
+@pytest.mark.alone
 def test_an_answer_of_another_process_is_stopped_within_a_second(chat: Chat, record: Record) -> None:
     chat.ask("First")
     question = elsewhere(chat, record)
