@@ -13,7 +13,7 @@ from lib.generation import Answer
 from pages.as_operator import draw_forced
 from pages.browser import keep_browser, tell_browser
 from pages.sidebar import draw_sidebar
-from pages.state import EARLIER, on_page
+from pages.state import EARLIER, GROUP, on_page
 from pages.turns import (
     HEAD_START,
     SAVED_WITHIN,
@@ -34,8 +34,6 @@ SUGGESTIONS = (
     "Write a haiku in Python",
 )
 
-GROUP = 5
-"""Turns in one container."""
 groups: dict[int, DeltaGenerator] = {}
 
 st.set_page_config(layout="centered")  # operators may come from a wide page

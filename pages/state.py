@@ -9,6 +9,8 @@ from lib.events import Conversation, Receipt
 SHOWN = 5
 """Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every
 element on the page. With twice as many its first token came 10 ms later."""
+GROUP = 5
+"""Turns in one container."""
 EARLIER = 20
 """Turns more when earlier ones are wanted."""
 

@@ -138,6 +138,13 @@ def test_the_page_goes_on_with_its_conversation(app: App, model_server: openai.S
     assert "Stop" not in buttons(page)
 
 
+def test_the_empty_page_says_what_it_is_for_and_nothing_else(app: App) -> None:
+    page = opened()
+    assert [text.value for text in page.main.markdown] == [
+        "Ask a question and tell us with a thumb whether the answer helped."
+    ]
+
+
 def test_only_the_latest_turns_are_drawn_until_earlier_ones_are_wanted(app: App) -> None:
     page = opened()
     for number in range(21):
