@@ -13,6 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lib.experiment.later import later
+
+later("grpc")  # before the SDK is imported
+
 from statsig import OutputLogger, StatsigOptions, StatsigServer, StatsigUser
 from statsig.evaluation_details import DataSource, EvaluationReason
 from statsig.interface_network import NetworkEndpoint, NetworkProtocol

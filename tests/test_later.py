@@ -1,0 +1,40 @@
+"""Modules that are imported when something of them is wanted, and not before."""
+
+import subprocess
+import sys
+
+from tests.running import ROOT
+
+
+def python(code: str) -> str:
+    """What a program prints, in an interpreter of its own: what is imported here stays out of it."""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+LATER = "import sys; from lib.experiment.later import later; later('colorsys'); import colorsys; "
+
+
+def test_importing_it_does_not_load_it() -> None:
+    assert python(LATER + "print('hls_to_rgb' in vars(colorsys), hasattr(colorsys, '__file__'))") == "False False"
+
+
+def test_it_is_there_at_the_first_touch_for_everybody() -> None:
+    code = "print(colorsys.rgb_to_hls(0, 0, 0)); import colorsys as again; print(again.ONE_THIRD == colorsys.ONE_THIRD)"
+    assert python(LATER + code).split("\n") == ["(0.0, 0.0, 0.0)", "True"]
+
+
+def test_its_parts_can_be_imported() -> None:
+    code = "import sys; from lib.experiment.later import later; later('json'); from json.decoder import JSONDecoder; "
+    assert python(code + "import json; print(JSONDecoder().decode('[1]'), json.loads('2'))") == "[1] 2"
+
+
+def test_what_is_loaded_already_stays() -> None:
+    code = "import colorsys, sys; before = colorsys; from lib.experiment.later import later; later('colorsys'); "
+    assert python(code + "print(sys.modules['colorsys'] is before)") == "True"
+
+
+def test_the_sdk_decides_without_grpc_and_finds_it_where_it_wants_it() -> None:
+    code = "import lib.app, sys; print('grpc._cython' in sys.modules); import grpc; print(grpc.insecure_channel)"
+    loaded, found = python(code).split("\n")
+    assert (loaded, found.startswith("<function insecure_channel")) == ("False", True)
