@@ -139,6 +139,7 @@ class Conversations:
         question = Question(
             answer_id, conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
         )
+        again = [signal(replaced, "regenerated")] if replaced else []  # before the answer can end: events go by time
 
         def start() -> Answer:
             stream = (lambda: Ended(refusal(limit))) if limit else (lambda: self._stream(rest, prompt, parameters))
@@ -149,8 +150,7 @@ class Conversations:
         answer = None if limit else start()
         self._store.ask(
             conversation, question, prompt, met,
-            replaces=replaced.answer_id if replaced else None,
-            also=[signal(replaced, "regenerated")] if replaced else (),
+            replaces=replaced.answer_id if replaced else None, also=again,
         )  # fmt: skip
         answer = answer or start()  # a refusal is told after the exposure, whichever group it was
         if not question.simulated:

@@ -49,8 +49,9 @@ def _account(one: Invitation) -> Account:
 
 
 def _draw_form() -> None:
-    """Closes when the link is made."""
-    with st.popover("New invitation", icon=":material/add_link:", key="new_invitation", on_change="rerun"):
+    """Closes when the link is made: the next form is another one, whatever this one's page has yet to hear or tell."""
+    key = f"new_invitation_{st.session_state.get('made')}"
+    with st.popover("New invitation", icon=":material/add_link:", key=key, on_change="rerun"):
         with st.form("invitation", border=False):
             st.text_input("Name", max_chars=80, help="For you alone: testers never see it.", key="invitation_name")
             st.number_input("Days", 1, MAX_DAYS, DAYS, key="invitation_days")
@@ -82,7 +83,7 @@ def _make() -> None:
     except (ValueError, StoreError) as error:
         state.invitation_problem = plain(str(error))
         return
-    state.made, state.new_invitation, state.invitation_name = made.id, False, ""
+    state.made, state.invitation_name = made.id, ""
 
 
 def _draw(one: Invitation, spent: Spent, zone: ZoneInfo | None) -> None:

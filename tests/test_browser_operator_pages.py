@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocketRoute, expect
 
 from tests import openai_server as openai
 from tests import running, statsig_server
@@ -238,6 +238,33 @@ def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: ru
         expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
         page.get_by_text("Design team").scroll_into_view_if_needed()
         page.screenshot(path=picture("experiment-invitation"))
+
+
+def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
+    browser: Browser, operated: running.Running
+) -> None:
+    servers: list[WebSocketRoute] = []
+    held: list[str | bytes] | None = None
+
+    def connect(socket: WebSocketRoute) -> None:
+        servers.append(server := socket.connect_to_server())
+        socket.on_message(lambda message: server.send(message) if held is None else held.append(message))
+
+    with look(browser, operated, "/experiment") as page:
+        page.route_web_socket(re.compile("_stcore/stream"), connect)
+        page.reload()
+        settle(page)
+        held = []
+        page.get_by_role("button", name="New invitation").click()
+        page.get_by_role("textbox", name="Name").fill("Research")
+        page.get_by_role("button", name="Make the link").click()
+        page.wait_for_timeout(0)  # what was held is known
+        assert len(held) >= 2  # that the form is open, and that a link is wanted
+        for message in held:
+            servers[-1].send(message)
+        held = None
+        expect(page.get_by_text("Research")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
 
 
 def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
