@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from lib import logs
 from lib.budgets import Budgets
 from lib.completion import Models
-from lib.conversation import Conversations, Recorder, Texts
+from lib.conversation import Conversations
 from lib.delivery import Delivery
 from lib.events import now_ms
 from lib.experiment import Experiments
 from lib.gauges import Gauges
 from lib.generation import Generations
 from lib.metrics import Metrics
+from lib.recorder import Recorder, Texts
 from lib.rescue import Rescue
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions

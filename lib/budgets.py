@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lib.events import Completion, Limit, now_ms
+from lib.events import DAY_MS, Completion, Limit, now_ms
 
 WORDS: Mapping[Limit, str] = {
     "day": "Today's answers are used up for everybody.",
@@ -23,7 +23,6 @@ WORDS: Mapping[Limit, str] = {
     "invitation": "What your invitation allows has been used up. Please ask the person who sent it to you.",
 }
 """What a tester reads in the place of an answer. Until when the first two hold is said in the reader's own time."""
-DAY_MS = 86_400_000
 FOR_GOOD = 0
 """The day of an account that is not counted by days."""
 EVERYBODY = "everybody"

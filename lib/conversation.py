@@ -5,7 +5,6 @@ none of their insides; pages hold the `Conversation` values that it gives and ha
 """
 
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping, MutableSet
 from dataclasses import replace
@@ -38,6 +37,7 @@ from lib.generation import Answer, Ended, Generations
 from lib.metrics import Metrics
 from lib.parameters import Parameters, check_parameters
 from lib.prompt import trim
+from lib.recorder import Texts
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
@@ -47,32 +47,10 @@ log = logging.getLogger("parley.conversation")
 STOPPED_WITHIN_S = 0.25
 """How long the record may take to say that an answer has ended."""
 REMEMBERED = 2_000
-"""Conversations whose latest answer is known, and answers whose text is held where none is stored."""
+"""Conversations whose latest answer is known."""
 
 Exposed = MutableSet[tuple[str, str, str | None, bool]]
 """What one session has been exposed to already."""
-
-
-class Recorder:
-    """Generation's journal: how answers get from the loop into the store, and are counted."""
-
-    def __init__(self, store: Store, metrics: Metrics, texts: "Texts | None" = None) -> None:
-        self._store, self._metrics, self._texts = store, metrics, texts
-
-    def partial(self, answer_id: str, text: str) -> None:
-        """Keep what has arrived so far."""
-        self._store.partial(answer_id, text)
-
-    def ended(self, question: Question, completion: Completion) -> Receipt:
-        """Keep the answer and its event."""
-        self._metrics.ended(question.assignment.group, completion)
-        if self._texts:
-            self._texts.answer(question.answer_id, completion.text)
-        return self._store.finish(question, completion, chat_completion(question, completion))
-
-    def abandoned(self, question: Question) -> None:
-        """Nobody waited for this answer."""
-        self._store.record([signal(question, "abandoned")])
 
 
 class Conversations:
@@ -80,7 +58,7 @@ class Conversations:
 
     def __init__(
         self, *, experiment: str, model: str, store: Store, experiments: Experiments, models: Models,
-        generations: Generations, metrics: Metrics, budgets: Budgets, texts: "Texts | None" = None,
+        generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
     ) -> None:  # fmt: skip
         self._experiment, self._model, self._budgets = experiment, model, budgets
         self._store, self._experiments, self._models = store, experiments, models
@@ -326,29 +304,3 @@ def _with(conversation: Conversation, answer_id: str, **changes: object) -> Conv
         for turn in conversation.turns
     )
     return replace(conversation, turns=turns)
-
-
-class Texts:
-    """Where no text is stored: the latest ones, in this process only."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
-
-    def question(self, answer_id: str, text: str) -> None:
-        """A question left."""
-        with self._lock:
-            self._kept[answer_id] = (text, None)
-            while len(self._kept) > REMEMBERED:
-                self._kept.popitem(last=False)
-
-    def answer(self, answer_id: str, text: str) -> None:
-        """Its answer ended."""
-        with self._lock:
-            if answer_id in self._kept:
-                self._kept[answer_id] = (self._kept[answer_id][0], text)
-
-    def fill(self, turn: Turn) -> Turn:
-        """A turn of the store with the texts that it does not have."""
-        question, answer = self._kept.get(turn.answer_id, (None, None))
-        return replace(turn, question=turn.question or question, answer=turn.answer or answer)

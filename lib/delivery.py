@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from statsig import StatsigEvent, StatsigUser
 
-from lib.events import EXPOSURE, MAX_STRING, Event, clean
+from lib.events import EXPOSURE, MAX_STRING, Event, Untaken, clean
 
 log = logging.getLogger("parley.delivery")
 
@@ -44,8 +44,6 @@ CLOSE_S = 3.0
 """How long the end may take to send what is left."""
 
 Outcome = Literal["taken", "refused", "silent"]
-Refusal = Literal["http_4xx", "http_5xx", "network", "silent", "unsendable"]
-"""Why a batch was not taken: what Statsig answered, no answer, none in time, or that it could not be sent at all."""
 
 
 class Outbox(Protocol):
@@ -69,7 +67,7 @@ class Meter(Protocol):
 
     def acknowledged(self, events: int) -> None: ...
     def batch_taken(self, seconds: float) -> None: ...
-    def batch_refused(self, why: Refusal) -> None: ...
+    def batch_refused(self, why: Untaken) -> None: ...
 
 
 class Delivery:
@@ -84,7 +82,7 @@ class Delivery:
         self._held: set[str] = set()  # leased, and nothing decided yet
         self._renewed = 0.0
         self._answer = ""  # why the last batch was not taken
-        self._refusal: Refusal = "silent"  # the same as a class
+        self._refusal: Untaken = "silent"  # the same as a class
         self._flushing: list[threading.Thread] = []
         self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
         self._failures, self._size = 0, SMALLEST  # a process that was killed lately may be killed again
@@ -323,7 +321,7 @@ def _reason(status: int | None, error: Exception | None) -> str:
     return f"HTTP {status}" if status and error else type(error).__name__ if error else "not taken"
 
 
-def _refusal(status: int | None) -> Refusal:
+def _refusal(status: int | None) -> Untaken:
     """
     >>> [_refusal(status) for status in (401, 429, 503, 200, None)]
     ['http_4xx', 'http_4xx', 'http_5xx', 'network', 'network']

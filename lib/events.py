@@ -25,6 +25,10 @@ Signal = Literal["regenerated", "copied", "abandoned"]
 Limit = Literal["day", "visitor", "invitation"]
 """What was used up: everybody's spend of a day, a visitor's answers of a day, what an invitation's guests may cost."""
 UsageSource = Literal["server", "estimated", "none"]
+StoreFailure = Literal["away", "fact", "refused", "read"]
+"""An attempt to write while the store is away; a fact that cannot be written; one that found no room; a read."""
+Untaken = Literal["http_4xx", "http_5xx", "network", "silent", "unsendable"]
+"""Why Statsig did not take a batch: what it answered, no answer, none in time, or that it could not be sent at all."""
 UnitType = Literal["userID", "stableID", "sessionID"]
 
 EXPOSURE = "exposure"
@@ -38,6 +42,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, *SIGNALS)
 """Every event that there is."""
+DAY_MS = 86_400_000
 MAX_STRING = 64
 """Longest string in an event's metadata, in characters (Statsig's own limit)."""
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from lib.budgets import DAY_MS, EVERYBODY, Account
-from lib.events import now_ms
+from lib.budgets import EVERYBODY, Account
+from lib.events import DAY_MS, now_ms
 from lib.experiment import Experiments
 from lib.metrics import Metrics
 from lib.results import split

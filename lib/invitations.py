@@ -8,11 +8,12 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
+from lib.events import DAY_MS
+
 PATH = "/invite"
 """Where links lead."""
 DAYS, MAX_DAYS = 30, 365
 """How long a link is good for where nobody says it, and at most."""
-DAY_MS = 86_400_000
 
 Refusal = Literal["uninvited", "unknown", "revoked", "expired", "used_up"]
 """Why a guest stays outside. `uninvited`: came without a link; `unknown`: with one that we did not make."""

@@ -5,18 +5,17 @@ Owns their names, labels and buckets. Knows prometheus-client and `events`; who 
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from lib.events import RATINGS, Completion
+from lib.events import RATINGS, Completion, StoreFailure, Untaken
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300)
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _FACTS = (1, 2, 5, 10, 20, 50, 100, 200)
 _DELIVERY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 12)
-_STORE_FAILURES = ("away", "fact", "refused", "read")
-_REFUSALS = ("http_4xx", "http_5xx", "network", "silent", "unsendable")
 
 
 class Metrics:
@@ -41,9 +40,9 @@ class Metrics:
         self._delivered = Counter("parley_delivery_events", "Events that Statsig acknowledged", registry=registry)
         self._refusals = Counter("parley_delivery_refusals", "Batches not taken", ["why"], registry=registry)
         self._groups: set[str] = set()
-        for how in _STORE_FAILURES:
+        for how in get_args(StoreFailure):
             self._failures.labels(how)
-        for why in _REFUSALS:
+        for why in get_args(Untaken):
             self._refusals.labels(why)
 
     # In a conversation

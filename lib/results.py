@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from lib.definitions import Definition
+from lib.events import DAY_MS
 from lib.readout import Metric, Readout, over_time, rank, read, scope_of, span, split_p
 from lib.store.snapshots import snapshots
 from lib.store.splits import weights_over_time
 from lib.store.sums import Read, only_simulated, tally
 from lib.store.trends import exposed_per_day, reasons, remarks, response_times, tiers_of
 from lib.store.units import units_by_group
-from lib.tally import DAY_MS, Remark, Scope, Snapshot
+from lib.tally import Remark, Scope, Snapshot
 
 EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
 """Response times are counted between these, in seconds: twelve to a decade, from 50 ms to five minutes."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95}
 """The quantiles of `response_time` that a readout has, by name."""
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import altair as alt
 import pandas as pd
 
+from lib.events import DAY_MS
 from lib.readout import Metric, Readout
 from lib.results import EDGES
-from lib.tally import DAY_MS
 from lib.wording import WORDS
 from pages import words
 

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from lib import resources
-from lib.budgets import DAY_MS, EVERYBODY, Account, Spent, exhausted_ms, until_ms
-from lib.events import StoreError, now_ms
+from lib.budgets import EVERYBODY, Account, Spent, exhausted_ms, until_ms
+from lib.events import DAY_MS, StoreError, now_ms
 from lib.tally import Today
 from pages.words import plain
 

@@ -122,9 +122,20 @@ def tab(context: BrowserContext, app: Running, path: str = "/") -> Iterator[Chat
 
 
 @contextmanager
+def visited(browser: Browser, url: str, size: tuple[int, int] = DESK, dark: bool = False) -> Iterator[Page]:
+    """A page of the app in a browser of its own, `watched` to its end."""
+    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
+    with browser.new_context(**options, timezone_id="Europe/Berlin") as context, watched(context):
+        page = context.new_page()
+        page.goto(url)
+        yield page
+
+
+@contextmanager
 def watched(context: BrowserContext) -> Iterator[None]:
     """While the block lasts no tab of this browser may ask another machine, fail in a script or write an error into
-    its console. (`browser.launch` sees to it that no such request gets through; routes would switch the cache off.)"""
+    its console. (`browser.launch` sees to it that no such request gets through; routes would switch the cache off.)
+    At an address below the root Streamlit looks for its server twice; that alone may fail."""
     faults: list[str] = []
 
     def look(request: Request) -> None:
@@ -133,7 +144,7 @@ def watched(context: BrowserContext) -> Iterator[None]:
             faults.append(f"asked for {request.url}")
 
     def read(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not re.search(r"/\w+/_stcore/", message.location["url"]):
             faults.append(message.text)
 
     def fail(error: WebError) -> None:

@@ -51,6 +51,11 @@ def visit(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
     return test.switch_page(f"{page}.py").run() if page else test
 
 
+def press(page: AppTest, label: str) -> AppTest:
+    """The page after a click on the first button of this label."""
+    return next(button for button in page.button if button.label == label).click().run()
+
+
 def said(page: AppTest) -> str:
     """Everything that can be read on the page, without the backslashes of its Markdown."""
     kinds = ("header", "subheader", "markdown", "caption", "text", "warning", "error", "info", "code")

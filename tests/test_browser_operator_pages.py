@@ -8,12 +8,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests import openai_server as openai
 from tests import running, statsig_server
 from tests.browser import picture
-from tests.chat import DESK, IDLE, PHONE, Chat, wait_for
+from tests.chat import DESK, IDLE, PHONE, Chat, visited, wait_for
 from tests.statsig_server import Statsig
 from tests.tester import Tester
 
@@ -88,22 +88,10 @@ def operated(
 def look(
     browser: Browser, app: running.Running, path: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
-    """A page of the app, drawn; nothing in it may fail."""
-    faults: list[str] = []
-
-    def read(message: ConsoleMessage) -> None:  # at an address below the root Streamlit looks for its server twice
-        if message.type == "error" and not re.search(r"/\w+/_stcore/", message.location["url"]):
-            faults.append(message.text)
-
-    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
-    with browser.new_context(**options, timezone_id="Europe/Berlin") as context:
-        page = context.new_page()
-        page.on("console", read)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(app.url + path)
+    """A page of the app, drawn."""
+    with visited(browser, app.url + path, size, dark) as page:
         settle(page)
         yield page
-    assert not faults, faults
 
 
 def settle(page: Page) -> None:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests import running, traffic
 from tests.browser import picture
-from tests.chat import DESK, PHONE
+from tests.chat import DESK, PHONE, visited
 from tests.traffic import EXPERIMENT, Group, Traffic
 
 pytestmark = pytest.mark.browser
@@ -70,22 +70,10 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Ru
 def look(
     browser: Browser, app: running.Running, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
-    """The page of one experiment, drawn; nothing in it may fail."""
-    faults: list[str] = []
-
-    def read(message: ConsoleMessage) -> None:  # at an address below the root Streamlit looks for its server twice
-        if message.type == "error" and "/results/_stcore/" not in message.location["url"]:
-            faults.append(message.text)
-
-    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
-    with browser.new_context(**options, timezone_id="Europe/Berlin") as context:
-        page = context.new_page()
-        page.on("console", read)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(f"{app.url}/results?experiment={experiment}")
+    """The page of one experiment, drawn."""
+    with visited(browser, f"{app.url}/results?experiment={experiment}", size, dark) as page:
         settle(page)
         yield page
-    assert not faults, faults
 
 
 def settle(page: Page) -> None:

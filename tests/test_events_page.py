@@ -20,7 +20,7 @@ from lib.events import Assignment, Completion, Conversation, Event, Question, ch
 from lib.ledger import Search
 from pages import ledger
 from tests import openai_server as openai
-from tests.opened import begun, said, visit
+from tests.opened import begun, press, said, visit
 
 Open = Callable[..., App]
 
@@ -61,10 +61,6 @@ def happened(app: App, number: int = 0, group: str = "Test", completion: Complet
 def table(page: AppTest) -> list[dict[str, Any]]:
     """What the table says, row by row."""
     return [] if not page.dataframe else page.dataframe[0].value.to_dict("records")
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    return next(button for button in page.button if button.label == label).click().run()
 
 
 def test_an_empty_ledger_says_so(begin: Open) -> None:

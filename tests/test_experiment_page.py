@@ -13,7 +13,7 @@ from lib.app import App
 from lib.events import Completion, Question, Visitor, chat_completion, exposure, now_ms
 from lib.invitations import new_invitation
 from tests import openai_server as openai
-from tests.opened import begun, said, visit
+from tests.opened import begun, press, said, visit
 from tests.statsig_server import Statsig
 
 NAME = "statsig_openai_integration"
@@ -50,10 +50,6 @@ def ask(page: AppTest, text: str = "Hello?") -> AppTest:
 def told(app: App, name: str) -> list[dict[str, Any]]:
     assert app.store.write(lambda _: None).wait(10)
     return [event["metadata"] for event in app.store.export() if event["name"] == name]
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    return next(button for button in page.button if button.label == label).click().run()
 
 
 # What is compared

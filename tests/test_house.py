@@ -17,7 +17,7 @@ ROOMS = {
     "completion": ("completion", "chunks", "faults", "parameters", "prompt", "prices"),
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
-    "app": ("app", "conversation", "gauges", "trial"),
+    "app": ("app", "conversation", "gauges", "recorder", "trial"),
     "server": ("server", "doors", "patience", "sockets"),
     "resources": ("resources", "entrance", "readouts"),
     "__main__": ("__main__", "check", "report", "invite", "erase", "purge", "simulate", "soundness"),
@@ -27,7 +27,7 @@ TABLE = {
     "pages": "resources results events tally readout access budgets definitions invitations ledger generation rescue "
     "markdown export",
     "resources": "app results definitions demo events settings access invitations store logs",
-    "results": "readout definitions store tally",
+    "results": "readout definitions events store tally",
     "__main__": "app readout tally demo settings access invitations events definitions experiment completion store "
     "export logs",
     "server": "settings access invitations definitions demo resources metrics logs",
@@ -41,6 +41,7 @@ TABLE = {
     "experiment": "events definitions",
     "definitions": "events",
     "store": "events tally invitations budgets ledger",
+    "invitations": "events",
     "ledger": "events",
     "delivery": "events",
     "generation": "events",

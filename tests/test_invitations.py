@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from lib.access import Access
-from lib.events import now_ms
-from lib.invitations import DAY_MS, MAX_DAYS, Invitation, address, new_invitation
+from lib.events import DAY_MS, now_ms
+from lib.invitations import MAX_DAYS, Invitation, address, new_invitation
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
 from tests import openai_server, running

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from lib.budgets import DAY_MS, EVERYBODY, Account
-from lib.events import Completion, Usage, now_ms
+from lib.budgets import EVERYBODY, Account
+from lib.events import DAY_MS, Completion, Usage, now_ms
 from lib.experiment import Experiments
 from lib.gauges import Gauges
 from lib.metrics import Metrics

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import update
 
 from lib import rescue
-from lib.conversation import Recorder
 from lib.events import Completion, Question, Turn, chat_completion, now_ms, signal
 from lib.metrics import Metrics
+from lib.recorder import Recorder
 from lib.rescue import SILENT_LOOKS, Rescue
 from lib.store import Store, schema
 from tests.test_generation import until

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from lib.definitions import Definition, read_definitions
-from lib.events import now_ms
+from lib.events import DAY_MS, now_ms
 from lib.readout import scope_of
 from lib.results import Window, gather, gather_days, history, midnight
 from lib.store.database import Database
 from lib.store.snapshots import snapshots
-from lib.tally import DAY_MS
 from tests import traffic
 from tests.invented import alike
 from tests.traffic import EXPERIMENT

@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from lib.demo.sample import DAYS, Sample
-from lib.events import now_ms
+from lib.events import DAY_MS, now_ms
 from lib.settings import Settings, load
 from lib.store import Store
 from lib.store.schema import event, exposure, outbox
-from lib.tally import DAY_MS
 from tests.running import ROOT
 
 EXPERIMENTS = str(ROOT / ".streamlit" / "experiments.toml")

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from sqlalchemy import Connection, insert, update
 
 from lib.definitions import METRICS
+from lib.events import DAY_MS
 from lib.readout import rank, span
 from lib.store.schema import answer, message
 from lib.store.snapshots import snapshots
 from lib.store.sums import tally
 from lib.store.trends import exposed_per_day, reasons, remarks, response_times
-from lib.tally import DAY_MS, Remark, Scope
+from lib.tally import Remark, Scope
 from tests import invented
 from tests.invented import EXPERIMENT, ORIGIN_MS, Line, alike, answered, exposed, rated
 from tests.postgres import Postgres

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from lib.app import App
-from lib.budgets import DAY_MS, EVERYBODY, Account, Spent
-from lib.events import now_ms
+from lib.budgets import EVERYBODY, Account, Spent
+from lib.events import DAY_MS, now_ms
 from lib.generation import Answer
 from lib.settings import load
 from lib.store.schema import metadata

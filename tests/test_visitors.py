@@ -21,7 +21,7 @@ from lib.app import App
 from lib.demo import serve
 from lib.demo.behaviour import ALIKE, SATISFIED, acts, visitor
 from lib.demo.visitors import Played, Unplayable, play
-from lib.events import Assignment, Completion, Conversation, Question, chat_completion, exposure, now_ms, rating
+from lib.events import DAY_MS, Assignment, Completion, Conversation, Question, chat_completion, exposure, now_ms, rating
 from lib.experiment import read_file
 from lib.readout import rank, read, scope_of, span
 from lib.settings import Settings, load
@@ -30,7 +30,6 @@ from lib.store.schema import answer, conversation, event, message, outbox
 from lib.store.schema import exposure as exposures
 from lib.store.simulated import has_simulated, remove_simulated, spread
 from lib.store.sums import only_simulated, tally
-from lib.tally import DAY_MS
 from tests.running import OURS, ROOT
 from tests.statsig_server import Statsig
 

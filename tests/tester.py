@@ -18,10 +18,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs
 
-from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from tests.wire import rerun
 
 SOON_S = 15.0
 """Longer than anything takes that is expected to happen, on a machine that does other things too."""
@@ -165,18 +166,10 @@ class Tester:
     # The protocol
 
     def _rerun(self, widget: str = "", field: str = "", value: Any = None) -> None:
-        message = BackMsg()
-        message.rerun_script.query_string = f"c={self.conversation_id}" if self.conversation_id else ""
-        if widget:
-            state = message.rerun_script.widget_states.widgets.add()
-            state.id = widget
-            if field == "chat_input_value":
-                state.chat_input_value.data = value
-            else:
-                setattr(state, field, value)
+        query = f"c={self.conversation_id}" if self.conversation_id else ""
         with self._news:
             self._awaited = True
-        self._socket.send(message.SerializeToString())
+        self._socket.send(rerun(query, [(widget, field, value)] if widget else ()))
 
     def _read(self) -> None:
         try:

@@ -12,10 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert
 
-from lib.events import now_ms
+from lib.events import DAY_MS, now_ms
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, event, exposure, message
-from lib.tally import DAY_MS
 
 EXPERIMENT = "statsig_openai_integration"
 REASONS = ("wrong", "incomplete", "too_long", "too_slow", "off_tone", "other")

@@ -40,6 +40,21 @@ class Answer:
         return [str(line) for line in self.headers.get_all("Set-Cookie", [])]
 
 
+def rerun(query: str = "", states: Sequence[tuple[str, str, Any]] = (), *, page: str = "", fragment: str = "") -> bytes:
+    """What a page sends to have its script run. `states`: widget id, field of its state, value."""
+    message = BackMsg()
+    asked = message.rerun_script
+    asked.query_string, asked.page_name, asked.fragment_id = query, page, fragment
+    for widget, field, value in states:
+        state = asked.widget_states.widgets.add()
+        state.id = widget
+        if field == "chat_input_value":
+            state.chat_input_value.data = value
+        else:
+            setattr(state, field, value)
+    return message.SerializeToString()
+
+
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -104,16 +119,7 @@ class Wire:
 
     def run(self, query: str = "", page: str = "", states: Sequence[tuple[str, str, Any]] = ()) -> "Wire":
         """Run the script once, to its end. `states`: widget id, field of its state, value."""
-        message = BackMsg()
-        message.rerun_script.query_string, message.rerun_script.page_name = query, page
-        for widget, field, value in states:
-            state = message.rerun_script.widget_states.widgets.add()
-            state.id = widget
-            if field == "chat_input_value":
-                state.chat_input_value.data = value
-            else:
-                setattr(state, field, value)
-        self._socket.send(message.SerializeToString())
+        self._socket.send(rerun(query, states, page=page))
         while True:
             raw = self._socket.recv(SOON_S)
             self.raw += raw

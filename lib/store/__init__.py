@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lib.budgets import Account, Judged, Spent
-from lib.events import Completion, Conversation, Event, Question, Rating, Reason, StoreError, new_id, now_ms
+from lib.events import DAY_MS, Completion, Conversation, Event, Question, Rating, Reason, StoreError, new_id, now_ms
 from lib.invitations import Invitation, Refusal
 from lib.ledger import Key, Life, Page, Search
 from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
@@ -28,7 +28,6 @@ __all__ = ["Erased", "Receipt", "Store", "StoreError"]
 
 PROBE_S = 1.0
 """How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
-DAY_MS = 86_400_000
 PIECE = 1_000
 """Rows that retention deletes in one transaction, so that nobody waits for it."""
 
@@ -115,6 +114,13 @@ class Store:
     def write(self, fact: Fact) -> Receipt:
         """Hand over a fact of one's own: a function of a connection that is harmless when it runs twice."""
         return self._writer.submit(fact)
+
+    def written(self, fact: Fact, within_s: float) -> Any:
+        """Hand over such a fact and wait for its commit; its result. Raises StoreError when that takes longer."""
+        receipt = self.write(fact)
+        if not receipt.wait(within_s):
+            raise StoreError(self.trouble or "The store did not take it.")
+        return receipt.result
 
     # What happens in a conversation
 

@@ -16,7 +16,6 @@ from lib.store import Store, StoreError, partitions
 from lib.store.facts import insert_into
 from lib.store.partitions import Partition
 from lib.store.schema import event, outbox, purged
-from lib.store.writer import Fact
 
 HOLD_S = 0.03
 """How long a piece should keep other writers out; they get as long in between."""
@@ -62,7 +61,7 @@ def purge(store: Store, before_ms: int) -> Iterator[int]:
     size, after = SIZES[0], (0, "")
     while True:
         piece = _Piece(after, before_ms, size)
-        gone, reached = _write(store, piece)
+        gone, reached = store.written(piece, COMMIT_S)
         yield gone
         if reached is None:
             return
@@ -115,7 +114,7 @@ def _drop(store: Store, partition: Partition) -> int:
         counts = f"SELECT simulated, count(*), count(acknowledged_ms) FROM {partition.name} GROUP BY simulated"  # noqa: S608
         counted = [tuple(row) for row in connection.exec_driver_sql(counts)]
     for _ in range(TRIES):
-        gone: int | None = _write(store, lambda connection: _dropped(connection, partition, counted))
+        gone: int | None = store.written(lambda connection: _dropped(connection, partition, counted), COMMIT_S)
         if gone is not None:
             return gone
         time.sleep(PAUSE_S)
@@ -157,10 +156,3 @@ def _remember(connection: Connection, simulated: bool, events: int, acknowledged
 
 def _key(key: Key) -> Any:
     return tuple_(literal(key[0], BigInteger), literal(key[1], String))
-
-
-def _write(store: Store, fact: Fact) -> Any:
-    receipt = store.write(fact)
-    if not receipt.wait(COMMIT_S):
-        raise StoreError(store.trouble or "The store did not take it.")
-    return receipt.result

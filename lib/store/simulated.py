@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
 
-from lib.store import Store, StoreError
+from lib.events import DAY_MS
+from lib.store import Store
 from lib.store.schema import answer, conversation, event, exposure, message
 from lib.store.writer import Fact
-from lib.tally import DAY_MS
 
 TIMES = ("time_ms", "rated_ms", "asked_ms", "created_ms", "updated_ms")
 """The columns that say when something of a visit happened."""
@@ -43,7 +43,7 @@ def spread(store: Store, days: int, since_ms: int) -> None:
         of_days.setdefault(days - 1 - place * days // len(units), []).append(unit)
     for day, moved in of_days.items():
         for begin in range(0, len(moved) if day else 0, UNITS):
-            _write(store, _move(moved[begin : begin + UNITS], day * DAY_MS, since_ms))
+            store.written(_move(moved[begin : begin + UNITS], day * DAY_MS, since_ms), COMMIT_S)
 
 
 def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
@@ -66,7 +66,7 @@ def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
 def remove_simulated(store: Store) -> int:
     """Delete what simulated visitors left, in pieces; how many rows went. May be called again. Raises StoreError."""
     gone = 0
-    while piece := _write(store, _remove):
+    while piece := store.written(_remove, COMMIT_S):
         gone += piece
         time.sleep(0.01)  # others' facts come in between
     return gone
@@ -83,10 +83,3 @@ def _remove(connection: Connection) -> int:
         if gone := connection.execute(delete(table).where(tuple_(*key).in_(piece))).rowcount:
             return gone
     return 0
-
-
-def _write(store: Store, fact: Fact) -> int:
-    receipt = store.write(fact)
-    if not receipt.wait(COMMIT_S):
-        raise StoreError(store.trouble or "The store did not take it.")
-    return receipt.result or 0

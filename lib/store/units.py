@@ -21,8 +21,9 @@ from sqlalchemy import (
     select,
 )
 
+from lib.events import DAY_MS
 from lib.store.schema import exposure
-from lib.tally import DAY_MS, Scope
+from lib.tally import Scope
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:

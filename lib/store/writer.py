@@ -12,11 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from lib.events import StoreError
+from lib.events import StoreError, StoreFailure
 from lib.store.database import away, explain
 
 log = logging.getLogger("parley.store")
@@ -32,9 +32,6 @@ RETRY_S = (0.05, 1.0)
 """First and longest pause between two attempts while the store is away."""
 STALLED_S = 2.0
 """A commit that takes longer means that the store hangs."""
-
-StoreFailure = Literal["away", "fact", "refused", "read"]
-"""An attempt to write while the store is away; a fact that cannot be written; one that found no room; a read."""
 
 
 class Meter(Protocol):

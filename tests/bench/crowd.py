@@ -12,10 +12,11 @@ import json
 import signal
 import sys
 
-from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from tests.wire import rerun
 
 QUESTION = "background question id=crowd{number} n=200 r=40 d=200"
 PAUSE_S, STAGGER_S = 1.0, 0.05
@@ -45,12 +46,7 @@ class Session:
 
     async def _run(self, socket: ClientConnection, question: str | None = None) -> None:
         """One run of the script, to its end."""
-        message = BackMsg()
-        message.rerun_script.query_string = self._query
-        if question:
-            state = message.rerun_script.widget_states.widgets.add()
-            state.id, state.chat_input_value.data = self._box, question
-        await socket.send(message.SerializeToString())
+        await socket.send(rerun(self._query, [(self._box, "chat_input_value", question)] if question else ()))
         async for raw in socket:
             came = ForwardMsg.FromString(bytes(raw))  # type: ignore[arg-type]
             match came.WhichOneof("type"):

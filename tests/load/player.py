@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
+
+from tests.wire import rerun
 
 WITHIN_S = 30.0
 """What takes longer has failed."""
@@ -105,21 +106,12 @@ class Player:
             raise ConnectionError("the connection was closed")
 
     async def _rerun(self, widget: str = "", field: str = "", value: str = "", fragment: str = "") -> None:
-        message = BackMsg()
-        message.rerun_script.query_string = f"c={self._conversation}" if self._conversation else ""
-        message.rerun_script.fragment_id = fragment
-        if widget:
-            state = message.rerun_script.widget_states.widgets.add()
-            state.id = widget
-            if field == "chat_input_value":
-                state.chat_input_value.data = value
-            else:
-                setattr(state, field, value)
+        query = f"c={self._conversation}" if self._conversation else ""
         if not fragment:
             self._awaited += 1
             self._idle.clear()
         assert self._socket
-        await self._socket.send(message.SerializeToString())
+        await self._socket.send(rerun(query, [(widget, field, value)] if widget else (), fragment=fragment))
 
     async def _read(self, socket: ClientConnection) -> None:
         with suppress(ConnectionClosed):
