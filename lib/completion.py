@@ -19,6 +19,7 @@ import openai
 from openai import AsyncOpenAI
 
 from lib.chunks import Events, Reading
+from lib.connections import take_over
 from lib.events import Completion, FinishReason, Usage, clean
 from lib.faults import Fault, retry_after
 from lib.parameters import Parameters
@@ -67,18 +68,20 @@ class Models:
         self._secrets = [api_key] if api_key else []
         self._refused: dict[str, set[str]] = {}
         own_clock = openai.Timeout(None, connect=timeouts.connect)  # all waiting but for the connection is timed here
+        http = openai.DefaultAsyncHttpxClient(
+            timeout=own_clock,
+            limits=httpx2.Limits(
+                max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION
+            ),
+            mounts=dict.fromkeys(_DIRECT),  # a proxy in the environment is not asked for this machine
+        )
+        take_over(http)
         self._client = AsyncOpenAI(
             base_url=base_url or OPENAI,
             api_key=api_key or "none",  # a local server asks for none, the client insists on one
             max_retries=0,
             timeout=own_clock,
-            http_client=openai.DefaultAsyncHttpxClient(
-                timeout=own_clock,
-                limits=httpx2.Limits(
-                    max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION
-                ),
-                mounts=dict.fromkeys(_DIRECT),  # a proxy in the environment is not asked for this machine
-            ),
+            http_client=http,
         )
         self._create = self._client.chat.completions.with_streaming_response.create  # imports much at its first touch
 

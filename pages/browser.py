@@ -55,6 +55,25 @@ function takeEscForStop() {
   });
 }
 
+function sendAtOnce() {           // not from a timer that waits until the page with the emptied box is painted
+  const later = window.setTimeout, restore = () => { window.setTimeout = later; };
+  const asks = ({ type, key, target }) => type === "keydown"
+    ? key === "Enter" && target.matches?.('[data-testid="stChatInputTextArea"]')
+    : target.closest?.('[data-testid="stChatInputSubmitButton"]');
+  for (const type of ["keydown", "click"]) {
+    document.addEventListener(type, (event) => {
+      if (!asks(event)) return;
+      window.setTimeout = (act, ms, ...more) => {
+        if (ms !== 0) return later(act, ms, ...more);
+        restore();
+        queueMicrotask(() => act(...more));
+      };
+      later(restore);
+    }, true);
+    window.addEventListener(type, restore);
+  }
+}
+
 function keepTextWhole() {        // half a character, pasted or cut, would break the message that carries it
   document.addEventListener("input", ({ target }) => {
     if (target.value?.isWellFormed?.() !== false) return;
@@ -76,6 +95,7 @@ export default function ({ data, parentElement }) {
   if (before === undefined) {
     if (data.keep) {
       takeEscForStop();
+      sendAtOnce();
       keepTextWhole();
       closeSidebarOnPhones();
       stayAtTheEnd(document.querySelector('[data-testid="stMain"]'));

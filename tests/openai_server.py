@@ -13,6 +13,7 @@ A stream is a list of steps: text (a chunk with that content), a dict (a chunk a
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -270,14 +271,15 @@ async def _unless_gone(reader: asyncio.StreamReader, waiting: Any) -> None:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
-    """A running stand-in, on a thread of its own."""
+def serve(encrypted: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A running stand-in, on a thread of its own; by https where it has a certificate."""
     server, loop, stop = Server(), asyncio.new_event_loop(), asyncio.Event()
     ready = threading.Event()
 
     async def main() -> None:
-        listening = await asyncio.start_server(server.handle, "127.0.0.1", 0, limit=2**26)
-        server.base_url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        listening = await asyncio.start_server(server.handle, "127.0.0.1", 0, limit=2**26, ssl=encrypted)
+        scheme, port = "https" if encrypted else "http", listening.sockets[0].getsockname()[1]
+        server.base_url = f"{scheme}://127.0.0.1:{port}/v1"
         ready.set()
         await stop.wait()
         listening.close()

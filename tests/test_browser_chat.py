@@ -72,6 +72,27 @@ def test_a_suggestion_is_a_question(chat: Chat, model: openai.Server) -> None:
     assert [sent(request) for request in model.requests] == [[("user", "Write a haiku in Python")]]
 
 
+@pytest.mark.parametrize("by", ["Enter", "click"])
+def test_a_question_leaves_in_the_event_that_asks_it(by: str, chat: Chat) -> None:
+    chat.page.evaluate("""() => {                       // before all others: a timer as Streamlit sets its own
+      window.order = [];
+      for (const type of ["keydown", "click"])
+        addEventListener(type, () => setTimeout(() => window.order.push("timer"), 0), { capture: true, once: true });
+      const send = WebSocket.prototype.send;
+      WebSocket.prototype.send = function (...all) { window.order.push("sent"); return send.apply(this, all); };
+    }""")
+    chat.box.fill("Hello?")
+    if by == "Enter":
+        chat.box.press("Enter")
+    else:
+        chat.page.get_by_test_id("stChatInputSubmitButton").click()
+    expect(chat.feedback).to_have_count(1)
+    assert chat.page.evaluate("window.order.slice(0, 2)") == ["sent", "timer"]
+    assert (
+        chat.page.evaluate("Function.prototype.toString.call(setTimeout)") == "function setTimeout() { [native code] }"
+    )
+
+
 # An answer
 
 

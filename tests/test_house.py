@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # A room is a noun and the files that only it may use; left may import right. What is not here imports nothing of ours.
 ROOMS = {
-    "completion": ("completion", "chunks", "faults", "parameters", "prompt", "prices"),
+    "completion": ("completion", "chunks", "connections", "faults", "parameters", "prompt", "prices"),
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
     "app": ("app", "conversation", "gauges", "recorder", "trial"),
@@ -51,6 +51,7 @@ TABLE = {
 FOREIGN = {
     "openai": "completion",
     "httpx2": "completion",
+    "httpcore2": "completion",
     "statsig": "experiment delivery",
     "sqlalchemy": "store",
     "psycopg": "store",
