@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lib import __version__, access
 from lib.definitions import DefinitionError, read_definitions
 from lib.doors import Doors, origin_of
+from lib.files import send_file
 from lib.patience import Patience
 from lib.settings import Settings, SettingsError, load
 from lib.sockets import send_at_once
@@ -195,6 +196,8 @@ class Outside:
                     message["headers"] = [_secure(name, value) for name, value in message["headers"]]
             await send(message)
 
+        if app is self._app and await send_file(scope, answer):
+            return None
         return await app(scope, receive, answer)
 
     def _without_wrong_token(self, scope: Scope) -> Scope:

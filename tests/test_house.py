@@ -18,7 +18,7 @@ ROOMS = {
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
     "app": ("app", "conversation", "gauges", "recorder", "trial"),
-    "server": ("server", "doors", "patience", "sockets"),
+    "server": ("server", "doors", "files", "patience", "sockets"),
     "resources": ("resources", "entrance", "readouts"),
     "__main__": ("__main__", "check", "report", "invite", "erase", "purge", "simulate", "soundness"),
 }

