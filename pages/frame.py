@@ -7,7 +7,7 @@ from lib import entrance, resources
 app, barrier = resources.app(), entrance.barrier()
 uninvited = barrier is not None and barrier not in ("sign_in", "consent")
 st.set_page_config(
-    page_title="By invitation" if uninvited else app.settings.title, page_icon="💬",
+    page_title="By invitation" if uninvited else app.settings.title,
     initial_sidebar_state="collapsed" if barrier else "auto",
 )  # fmt: skip
 

@@ -2,8 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from tests import running
 from tests.running import ROOT
+from tests.tester import Tester
+
+HEAVY = (
+    "pandas", "numpy", "pyarrow", "altair", "scipy", "PIL", "grpc._cython", "charset_normalizer.api",
+    "streamlit.emojis",
+)  # fmt: skip
+"""What takes memory and time, and is of no use to who only chats."""
 
 
 def python(code: str) -> str:
@@ -34,7 +43,36 @@ def test_what_is_loaded_already_stays() -> None:
     assert python(code + "print(sys.modules['colorsys'] is before)") == "True"
 
 
+def test_what_is_known_of_it_does_not_load_it() -> None:
+    code = "import sys; from lib.experiment.later import later; later('colorsys', ONE_SIXTH=6, __path__=[]); "
+    asked = "from colorsys import ONE_SIXTH; import colorsys; print(ONE_SIXTH, 'hls_to_rgb' in vars(colorsys)); "
+    loaded = "print(colorsys.ONE_THIRD > 0.3, colorsys.ONE_SIXTH < 0.2)"
+    assert python(code + asked + loaded).split("\n") == ["6 False", "True True"]
+
+
+def test_requests_tells_encodings_by_a_module_that_is_loaded_when_it_does() -> None:
+    loaded, text = "print('charset_normalizer.api' in sys.modules); ", "Grüße aus Köln, schöne Straßen"
+    code = f"answer = requests.Response(); answer._content = {text!r}.encode('latin-1'); print(answer.text); "
+    assert python(f"import lib.app, requests, sys; {loaded}{code}{loaded}").split("\n") == ["False", text, "True"]
+
+
 def test_the_sdk_decides_without_grpc_and_finds_it_where_it_wants_it() -> None:
     code = "import lib.app, sys; print('grpc._cython' in sys.modules); import grpc; print(grpc.insecure_channel)"
     loaded, found = python(code).split("\n")
     assert (loaded, found.startswith("<function insecure_channel")) == ("False", True)
+
+
+def test_a_chat_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    app = running.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1"})
+    try:
+        with Tester(app.url) as tester:
+            tester.ask("What is Parley?")
+            tester.rate(True)
+            tester.idle()
+        imported = {
+            line.rpartition("|")[2].strip() for line in app.log().splitlines() if line.startswith("import time:")
+        }
+    finally:
+        app.stop()
+    assert {"streamlit", "lib.app", "pages.turns"} <= imported
+    assert imported.isdisjoint(HEAVY)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -56,6 +57,13 @@ def test_the_policy_lets_nothing_in_or_out_but_our_own(proxied: running.Running)
 
 def test_without_https_nobody_is_told_to_insist_on_it(proxied: running.Running) -> None:
     assert http(proxied.url, **FAR).headers["Strict-Transport-Security"] is None
+
+
+def test_every_page_has_our_icon_and_it_makes_no_visitor(proxied: running.Running) -> None:
+    icon = http(proxied.url + "/favicon.png")
+    assert icon.status == 200 and icon.headers["Content-Type"] == "image/svg+xml" and not icon.cookies
+    assert 'href="./favicon.png"' in http(proxied.url).body
+    ElementTree.fromstring(icon.body)
 
 
 def test_the_version_of_the_server_is_not_told(proxied: running.Running) -> None:

@@ -1,6 +1,7 @@
 """Modules that the SDK imports and Parley never touches: imported when somebody does. Knows nothing of the SDK.
 
-`statsig` imports gRPC for a proxy of its own that Parley does not offer: 10 MB of memory and a tenth of its start.
+`statsig` imports gRPC for a proxy of its own that Parley does not offer: 10 MB of memory and a tenth of its start. And
+requests, which imports charset_normalizer (3 MB) for a server that does not say in which encoding it answers.
 """
 
 import importlib
@@ -21,6 +22,8 @@ class _Later(ModuleType):
         return getattr(module, name)
 
 
-def later(name: str) -> None:
-    """Let the module be imported at its first use, unless it is there already."""
-    sys.modules.setdefault(name, _Later(name))
+def later(name: str, **known: object) -> None:
+    """Let the module be imported at its first use, unless it is there already; `known` of it can be had without."""
+    if name not in sys.modules:
+        module = sys.modules[name] = _Later(name)
+        vars(module).update(known)

@@ -10,12 +10,16 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from lib.experiment.later import later
 
 later("grpc")  # before the SDK is imported
+with suppress(PackageNotFoundError):
+    later("charset_normalizer", __version__=version("charset_normalizer"), __path__=[])  # what is asked at its import
 
 from statsig import OutputLogger, StatsigOptions, StatsigServer, StatsigUser
 from statsig.evaluation_details import DataSource, EvaluationReason
