@@ -17,7 +17,7 @@ from lib.markdown import Blocks, blocks, has_table, safe
 from lib.rescue import LOOK_EVERY
 from pages.state import on_page
 
-PACE = 0.04
+PACE = 0.045
 """Seconds between two updates of a growing answer; the last one never waits."""
 CROWD = 0.002
 """Seconds that every answer under way adds to them once there are more than 20: half of a replica's work is updates,
