@@ -167,6 +167,9 @@ def nicegui(folder: Path, model_url: str) -> App:
     return App("N", Page('input[placeholder="message"]'), command, folder, connected(model_url) | {"HOME": str(folder)})
 
 
+FIRST_ONLY = ("C", "N")
+"""Measured at the first token alone, the only place where Parley has a limit by them: a long answer takes Chainlit more
+than a minute."""
 OPTIONAL: dict[str, Callable[[Path, str], App]] = {"chainlit": chainlit, "nicegui": nicegui}
 """Peers outside Streamlit, measured when they are asked for."""
 PINNED = {"chainlit": ("chainlit==2.12.0", "openai==3.54.0"), "nicegui": ("nicegui==3.18.0", "openai==3.54.0")}

@@ -11,7 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from types import TracebackType
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Error
 
 from tests.bench.apps import App
 
@@ -134,6 +134,8 @@ class Chat:
 
     def _times(self, ident: str) -> dict[str, float]:
         seen, sent = self._page.evaluate("bench"), stamps(self._model, ident)
+        if f"ALPHA{ident}" not in seen["marks"]:
+            raise Error("the page showed the last word, but never the first one")
         submit = seen["submit"] + self._skew
         first, last = (seen["marks"][word + ident] + self._skew for word in ("ALPHA", "OMEGA"))
         return {

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import Browser, Error
 
-from tests.bench.apps import App
+from tests.bench.apps import FIRST_ONLY, App
 from tests.bench.asking import Chat, Question, numbers, stamps
 
 SHORT, LONG, BURST = Question(30, 100, 200), Question(500, 100, 200), Question(2000)
@@ -116,8 +116,9 @@ def first(bench: Bench) -> None:
 
 def _fresh(bench: Bench, section: str, question: Question) -> None:
     """The question, in a new conversation each time."""
+    apps = [app for app in bench.apps.values() if app.name not in FIRST_ONLY]
     for _ in range(bench.few):
-        for app in bench.apps.values():
+        for app in apps:
             if not bench.slow(section, app.name):
                 with bench.patient(section, app), bench.chat(app) as chat:
                     bench.keep(section, app.name, chat.warm().ask(question))
