@@ -106,11 +106,14 @@ class Bench:
 def first(bench: Bench) -> None:
     """Short answers, one after the other in the same conversation of each app."""
     with ExitStack() as stack:
-        chats = {app.name: stack.enter_context(bench.chat(app)).warm() for app in bench.apps.values()}
+        chats: dict[str, Chat] = {}
+        for app in bench.apps.values():
+            with bench.patient("first", app):
+                chats[app.name] = stack.enter_context(bench.chat(app)).warm()
         for _ in range(bench.count):
-            for app in bench.apps.values():
-                with bench.patient("first", app):
-                    bench.keep("first", app.name, chats[app.name].ask(SHORT))
+            for name, chat in chats.items():
+                with bench.patient("first", bench.apps[name]):
+                    bench.keep("first", name, chat.ask(SHORT))
             bench.keep("first", "R", bench.raw.ask(SHORT))
 
 
@@ -157,7 +160,7 @@ def crowd(bench: Bench) -> None:
         for section, others in (("alone", 0), ("crowd", OTHERS)):
             with bench.patient(section, app), _others(app, others), bench.chat(app) as chat:
                 chat.warm()
-                for _ in range(bench.few):
+                for _ in range(bench.count // 2):
                     bench.keep(section, app.name, chat.ask(SHORT))
 
 
