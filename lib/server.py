@@ -67,8 +67,8 @@ TAKES_TOKEN = ("/metrics", "/_stcore/metrics", "/_stcore/stream")
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <path fill="#2f5bd8" d="M6 4h20a4 4 0 0 1 4 4v12a4 4 0 0 1-4 4H14l-7 6v-6H6a4 4 0 0 1-4-4V8a4 4 0 0 1 4-4z"/>
 <path fill="#fff" d="M8 10h16v2.5H8zM8 15.5h10V18H8z"/></svg>"""
-"""A page's icon, for the address that every page of Streamlit names. As an emoji of `st.set_page_config` it would take
-Streamlit's catalogue of all emojis: 6 MB, and 30 ms of the first page."""
+"""A page's icon, for the address that every page of Streamlit names. As an emoji of `st.set_page_config` (which
+operators have) it takes Streamlit's catalogue of all emojis: 6 MB, and 30 ms of the first page."""
 WRONG_HOST = "Parley does not answer under this name. Its operator can add the name to server.allowedHosts."
 
 

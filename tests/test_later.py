@@ -63,7 +63,7 @@ def test_the_sdk_decides_without_grpc_and_finds_it_where_it_wants_it() -> None:
 
 
 def test_a_chat_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
-    app = running.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1"})
+    app = running.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-the-testers"})
     try:
         with Tester(app.url) as tester:
             tester.ask("What is Parley?")
