@@ -87,6 +87,7 @@ def test_characters_that_break_things_are_left_out(chat: Chat, model: openai.Ser
     expect(question(chat)).to_have_text(asked)
     chat.page.reload()
     expect(question(chat)).to_have_text(asked)
+    expect(chat.feedback).to_have_count(1)
     chat.ask("And it goes on")
     assert [event["value"] for event in record.events(chat.conversation_id)] == ["stop", "stop"]
 
