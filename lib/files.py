@@ -5,13 +5,15 @@ processor time a file, 0.4 ms this way), on the processor that the browser of a 
 """
 
 import functools
-import importlib.util
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from starlette.responses import FileResponse
 from starlette.types import Scope, Send
 
+STATIC = Path(getattr(find_spec("streamlit"), "origin", None) or "").parent / "static"
+"""Where Streamlit's page and all that it asks for lies."""
 AT_ONCE = 1_000_000
 """Bytes of a file that are read without a thread; who is larger would hold everybody up."""
 CONDITIONS = (b"range", b"if-range", b"if-none-match", b"if-modified-since")
@@ -37,10 +39,8 @@ async def send_file(scope: Scope, send: Send) -> bool:
 @functools.cache
 def _files() -> Mapping[str, Path]:
     """By the path of its address, each file that is not too large."""
-    spec = importlib.util.find_spec("streamlit")
-    root = Path(spec.origin).parent / "static" if spec and spec.origin else Path()
-    found = [path for path in (root / "static").rglob("*") if path.is_file() and path.stat().st_size <= AT_ONCE]
-    return {f"/{path.relative_to(root).as_posix()}": path for path in found}
+    found = [path for path in (STATIC / "static").rglob("*") if path.is_file() and path.stat().st_size <= AT_ONCE]
+    return {f"/{path.relative_to(STATIC).as_posix()}": path for path in found}
 
 
 @functools.cache

@@ -8,14 +8,12 @@ import base64
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import json
 import logging
 import re
 import sys
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -29,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lib import __version__, access
 from lib.definitions import DefinitionError, read_definitions
 from lib.doors import Doors, origin_of
-from lib.files import send_file
+from lib.files import STATIC, send_file
 from lib.patience import Patience
 from lib.settings import Settings, SettingsError, load
 from lib.sockets import send_at_once
@@ -39,11 +37,7 @@ log = logging.getLogger("parley.access")
 
 def _inline_scripts() -> str:
     """Streamlit's page has one inline script: its hash, as the policy names it, for whatever version is installed."""
-    spec = importlib.util.find_spec("streamlit")
-    if spec is None or spec.origin is None:
-        return ""
-    page = (Path(spec.origin).parent / "static" / "index.html").read_bytes()
-    scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
+    scripts = re.findall(rb"<script>(.*?)</script>", (STATIC / "index.html").read_bytes(), re.DOTALL)
     return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
 
 

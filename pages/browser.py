@@ -21,7 +21,7 @@ _COMPONENT = st.components.v2.component(
 span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 """,
     js="""
-const done = new WeakMap();
+const done = new WeakMap(), BOX = '[data-testid="stChatInputTextArea"]';
 
 async function copy(text) {
   try {
@@ -43,7 +43,7 @@ function stayAtTheEnd(main) {     // as long as the reader was there; asking tak
     there = main.scrollHeight - main.scrollTop - main.clientHeight < 60;
   }, { passive: true });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target.matches?.('[data-testid="stChatInputTextArea"]')) there = true;
+    if (event.key === "Enter" && event.target.matches?.(BOX)) there = true;
   }, true);
   new ResizeObserver(toTheEnd).observe(main.firstElementChild);
   toTheEnd();
@@ -58,7 +58,7 @@ function takeEscForStop() {
 function sendAtOnce() {           // not from a timer that waits until the page with the emptied box is painted
   const later = window.setTimeout, restore = () => { window.setTimeout = later; };
   const asks = ({ type, key, target }) => type === "keydown"
-    ? key === "Enter" && target.matches?.('[data-testid="stChatInputTextArea"]')
+    ? key === "Enter" && target.matches?.(BOX)
     : target.closest?.('[data-testid="stChatInputSubmitButton"]');
   for (const type of ["keydown", "click"]) {
     document.addEventListener(type, (event) => {
@@ -108,7 +108,7 @@ export default function ({ data, parentElement }) {
   if (data.keep || before === data.nonce) return;
   if (data.copy !== null) copy(data.copy);
   parentElement.querySelector("span").textContent = data.say;
-  const box = document.querySelector('[data-testid="stChatInputTextArea"]'), active = document.activeElement;
+  const box = document.querySelector(BOX), active = document.activeElement;
   if (box && (!active || active === document.body)) box.focus();
 }
 """,

@@ -40,7 +40,9 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
 
-def ask(base_url: str, times: int = 1, between: Callable[[], Awaitable[object]] | None = None) -> list[Completion]:
+def ask(
+    base_url: str, times: int = 1, between: Callable[[Models], Awaitable[object]] | None = None
+) -> list[Completion]:
     """So many questions to the same models, one after the other."""
 
     async def run() -> list[Completion]:
@@ -48,7 +50,7 @@ def ask(base_url: str, times: int = 1, between: Callable[[], Awaitable[object]] 
         try:
             for number in range(times):
                 if number and between:
-                    await between()
+                    await between(models)
                 asked = models.stream([{"role": "user", "content": "Hello?"}], Parameters("gpt-4"))
                 _ = [piece async for piece in asked]
                 ended.append(asked.completion)
@@ -159,9 +161,11 @@ def test_an_idle_connection_that_the_server_ends_is_not_used_again(last_words: b
         async with listening(reply) as port:
             loop = asyncio.get_running_loop()
 
-            async def between() -> None:
+            async def between(models: Models) -> None:
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(hang_up(), loop))
-                await asyncio.sleep(0.1)  # what the network has to say is heard
+                pool = models._client._client._transport._pool  # type: ignore[attr-defined]
+                while not all(each.has_expired() for each in pool.connections):  # the network tells it in its own time
+                    await asyncio.sleep(0.01)
 
             return await asyncio.to_thread(ask, f"http://127.0.0.1:{port}/v1", 2, between)
 
@@ -240,15 +244,19 @@ def test_who_does_not_listen_is_not_talked_to_for_ever() -> None:
 
 
 def test_who_listens_late_gets_all_of_it() -> None:
-    size, heard = 2**24, asyncio.Event()
+    size, listens, heard = 2**24, asyncio.Event(), asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.1)
+        await listens.wait()
         await reader.readexactly(size)
         heard.set()
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
-        await connection.write(b"x" * size, timeout=10)
+        writing = asyncio.ensure_future(connection.write(b"x" * size, timeout=10))
+        while connection._writes is None:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        listens.set()
+        await writing
         await heard.wait()
 
     against(talk, use)

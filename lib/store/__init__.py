@@ -117,10 +117,7 @@ class Store:
 
     def written(self, fact: Fact, within_s: float) -> Any:
         """Hand over such a fact and wait for its commit; its result. Raises StoreError when that takes longer."""
-        receipt = self.write(fact)
-        if not receipt.wait(within_s):
-            raise StoreError(self.trouble or "The store did not take it.")
-        return receipt.result
+        return self._writer.call(fact, within_s, keep=True)
 
     # What happens in a conversation
 

@@ -138,9 +138,12 @@ class Writer:
             self._tell_refusal()
         return receipt
 
-    def call(self, fact: Fact, timeout: float = 5.0) -> Any:
-        """Run it in a transaction and return its result. Raises StoreError when that fails or is not done in time."""
-        receipt = self.submit(fact, keep=False)
+    def call(self, fact: Fact, timeout: float = 5.0, *, keep: bool = False) -> Any:
+        """Run it in a transaction and return its result. Raises StoreError when that fails or is not done in time.
+
+        `keep`: wait that long for a store that is away, too.
+        """
+        receipt = self.submit(fact, keep=keep)
         if receipt.wait(timeout):
             return receipt.result
         with self._news:
