@@ -1,39 +1,34 @@
 """One question to a model server, streamed, and the facts of how it ended; every way in which it can fail.
 
-Owns the OpenAI client, its timeouts and its repeats. What arrives is read by `chunks`, what goes wrong is understood by
-`faults`, what it costs is known by `prices`; `parameters` and `prompt` make what is sent. Knows no experiment, no
-conversation and no page.
+Owns the timeouts and the repeats. `client` is what it asks with; what arrives is read by `chunks`, what goes wrong is
+understood by `faults`, what it costs is known by `prices`; `parameters` and `prompt` make what is sent. Knows no
+experiment, no conversation and no page.
 
 Nothing that a server does raises here: failures are facts of the completion. Only cancellation passes through.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
-from typing import Any
-
-import httpx2
-import openai
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING, Any
 
 from lib.chunks import Events, Reading
-from lib.connections import take_over
 from lib.events import Completion, FinishReason, Usage, clean
-from lib.faults import Fault, retry_after
+from lib.faults import Fault
 from lib.parameters import Parameters
 from lib.prices import Prices
 from lib.prompt import estimate, estimate_messages
 
-OPENAI = "https://api.openai.com/v1"
+if TYPE_CHECKING:
+    from lib.client import Client
+
 MAX_CHARS = 100_000
 """An answer is cut at so many characters: some 40 pages."""
 EXPECTED_TOKENS = 1_000
 """What an answer is taken to have where nothing limits it, as long as its cost is not known."""
-_KEEP_CONNECTION = 60.0  # the client's own 5 s would make nearly every question pay for a new TLS handshake
-_DRAIN = 0.1
-_DIRECT = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 _ENDED: Mapping[FinishReason, str] = {
     "length": "The answer was too long and was cut off here.",
@@ -64,26 +59,21 @@ class Models:
         prices: Prices | None = None,
     ) -> None:  # fmt: skip
         self.prices = prices or Prices.load()
+        self._base_url, self._api_key = base_url, api_key
         self._timeouts, self._max_chars = timeouts, max_chars
         self._secrets = [api_key] if api_key else []
         self._refused: dict[str, set[str]] = {}
-        own_clock = openai.Timeout(None, connect=timeouts.connect)  # all waiting but for the connection is timed here
-        http = openai.DefaultAsyncHttpxClient(
-            timeout=own_clock,
-            limits=httpx2.Limits(
-                max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION
-            ),
-            mounts=dict.fromkeys(_DIRECT),  # a proxy in the environment is not asked for this machine
-        )
-        take_over(http)
-        self._client = AsyncOpenAI(
-            base_url=base_url or OPENAI,
-            api_key=api_key or "none",  # a local server asks for none, the client insists on one
-            max_retries=0,
-            timeout=own_clock,
-            http_client=http,
-        )
-        self._create = self._client.chat.completions.with_streaming_response.create  # imports much at its first touch
+        self._made: Client | None = None
+        self._making = threading.Lock()
+
+    def client(self) -> "Client":
+        """What the server is asked with, made by whoever wants it first. Any thread may."""
+        with self._making:
+            if self._made is None:
+                from lib.client import Client
+
+                self._made = Client(self._base_url, self._api_key, self._timeouts.connect)
+            return self._made
 
     def stream(
         self, messages: Sequence[Mapping[str, str]], parameters: Parameters, fallback_model: str | None = None
@@ -102,21 +92,14 @@ class Models:
         """The names of the server's models. Raises Fault, whose text is for the operator."""
         try:
             async with asyncio.timeout(2 * self._timeouts.connect):
-                page = await self._client.models.list()
-            return [model.id for model in page.data]
-        except (AttributeError, TypeError) as error:
-            raise Fault("NoAnswer", text="what came back is not a list of models") from error
+                return await self.client().ids()
         except Exception as error:
             raise self._fault(error, []) from error
 
     async def aclose(self) -> None:
         """Close every connection; on the loop that used them."""
-        await self._client.close()
-
-    def _ask(self, model: str, body: dict[str, Any]) -> Any:
-        """The response as it comes: building a typed object for every chunk would cost more than all the rest, and
-        `create(messages=…)` would copy the whole conversation piece by piece."""
-        return self._create(model=model, messages=[], stream=True, extra_body=body)
+        if self._made:
+            await self._made.aclose()
 
     def _refuses(self, model: str, parameter: str | None = None) -> set[str]:
         """The parameters that a model has refused in this process, now with one more."""
@@ -127,7 +110,9 @@ class Models:
 
     def _fault(self, error: Exception, said: Sequence[str]) -> Fault:
         """What an exception means, without the key and without what a tester `said`: servers echo both."""
-        fault = _translate(error)
+        from lib.client import translate
+
+        fault = translate(error)
         fault.scrub([*self._secrets, *(text for text in said if len(text) > 8)])
         return fault
 
@@ -189,11 +174,12 @@ class Stream:
 
     async def _attempt(self) -> AsyncGenerator[str, None]:
         """One request, until its end. Raises whatever goes wrong."""
+        client = self._models.client()
         self._asked, self._whole = time.monotonic(), None
         self._reading, events = Reading(self._models._max_chars), Events()
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._patience()):
-                response = await stack.enter_async_context(self._models._ask(self._model, self._body()))
+                response = await stack.enter_async_context(client.ask(self._model, self._body()))
             chunks = response.iter_bytes()
             while not (self._reading.done or self._reading.full):
                 try:
@@ -208,7 +194,7 @@ class Stream:
                     if piece := self._take(data):
                         yield piece
             if self._reading.done:
-                await _drain(chunks)
+                await client.drain(chunks)
             if not self._reading.any_event:
                 kind = response.headers.get("content-type", "no content type")
                 raise Fault("NoAnswer", status=response.status_code, text=f"no event in {kind}")
@@ -305,30 +291,3 @@ class Stream:
             return Usage()
         prompt, completion = estimate_messages(self._messages), estimate(self._reading.text)
         return Usage(prompt, completion, prompt + completion, source="estimated")
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read the few bytes after [DONE], so that the connection can be used again; a server that sends more is left."""
-    try:
-        async with asyncio.timeout(_DRAIN):
-            async for _ in chunks:
-                pass
-    except (TimeoutError, httpx2.HTTPError):
-        pass
-
-
-def _translate(error: Exception) -> Fault:
-    """Whatever the client, the network or a parser raises, as a Fault."""
-    match error:
-        case Fault():
-            return error
-        case openai.APIStatusError(status_code=status):
-            fault = Fault.reported(error.body or error.message, type(error).__name__, status)
-            fault.retry_after = retry_after(error.response.headers, time.time())
-            return fault
-        case openai.APITimeoutError() | TimeoutError():
-            return Fault("APITimeoutError")
-        case openai.APIConnectionError() | httpx2.HTTPError() | OSError():
-            return Fault("APIConnectionError", text=repr(error.__cause__ or error))
-        case _:
-            return Fault(type(error).__name__, text=str(error))

@@ -20,7 +20,7 @@ from lib.events import StoreError, Visitor, new_id
 from lib.invitations import Invitation, Refusal, address
 from lib.settings import Settings
 
-if TYPE_CHECKING:  # a second of imports, which the thread that opens makes while the page is on its way to the browser
+if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser
     from lib.app import App
     from lib.demo.sample import Sample
 
@@ -30,6 +30,8 @@ WAIT_S = 10.0
 """How long a page waits for a start that is under way."""
 RETRY_S = 2.0
 """Between two attempts to open a store that cannot be used."""
+PAGES_FIRST_S = 5.0
+"""How long the OpenAI client is left to the first question: a page that waits for the start should not wait for it."""
 AS_TESTER = "as_tester"
 """The session's state that says that an operator looks at the chat as a tester does."""
 SESSIONS = 20_000
@@ -73,6 +75,8 @@ class _Opening:
             else:
                 self.trouble = None
                 self.tried.set()
+                if not self._closing.wait(PAGES_FIRST_S):
+                    self.app.models.client()
                 return
 
     def close(self) -> None:

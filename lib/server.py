@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lib import __version__, access
 from lib.definitions import DefinitionError, read_definitions
 from lib.doors import Doors, origin_of
-from lib.files import STATIC, send_file
+from lib.files import STATIC, early, send_file
 from lib.patience import Patience
 from lib.settings import Settings, SettingsError, load
 from lib.sockets import send_at_once
@@ -195,6 +195,8 @@ class Outside:
                 if cookie:
                     headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"
+                if scope["path"] == "/" and headers.get("content-type", "").startswith("text/html"):
+                    headers["link"] = early()
                 if https:
                     headers.setdefault("strict-transport-security", "max-age=31536000")
                     message["headers"] = [_secure(name, value) for name, value in message["headers"]]

@@ -111,7 +111,7 @@ async def hear_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWri
 
 def test_the_client_takes_them_for_what_it_asks_directly_and_not_for_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    http = Models("http://127.0.0.1:9/v1", "key")._client._client
+    http = Models("http://127.0.0.1:9/v1", "key").client()._client._client
     proxied = [transport for transport in http._mounts.values() if transport is not None]
     assert isinstance(http._transport._pool._network_backend, Network)  # type: ignore[attr-defined]
     assert proxied and not any(isinstance(each._pool._network_backend, Network) for each in proxied)  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def test_an_idle_connection_that_the_server_ends_is_not_used_again(last_words: b
 
             async def between(models: Models) -> None:
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(hang_up(), loop))
-                pool = models._client._client._transport._pool  # type: ignore[attr-defined]
+                pool = models.client()._client._client._transport._pool  # type: ignore[attr-defined]
                 while not all(each.has_expired() for each in pool.connections):  # the network tells it in its own time
                     await asyncio.sleep(0.01)
 

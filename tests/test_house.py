@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # A room is a noun and the files that only it may use; left may import right. What is not here imports nothing of ours.
 ROOMS = {
-    "completion": ("completion", "chunks", "connections", "faults", "parameters", "prompt", "prices"),
+    "completion": ("completion", "chunks", "client", "connections", "faults", "parameters", "prompt", "prices"),
     "experiment": ("experiment", "specs"),
     "readout": ("readout", "wording"),
     "app": ("app", "conversation", "gauges", "recorder", "trial"),

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests import running
+from tests.chat import wait_for
 from tests.running import ROOT
 from tests.tester import Tester
 
@@ -62,17 +66,31 @@ def test_the_sdk_decides_without_grpc_and_finds_it_where_it_wants_it() -> None:
     assert (loaded, found.startswith("<function insecure_channel")) == ("False", True)
 
 
-def test_a_chat_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+def test_the_openai_client_is_not_imported_by_what_a_page_waits_for() -> None:
+    assert python("import lib.app, lib.resources, sys; print({'openai', 'httpx2'} & set(sys.modules))") == "set()"
+
+
+def test_a_chat_imports_nothing_that_it_does_not_use(watched: running.Running) -> None:
+    with Tester(watched.url) as tester:
+        tester.ask("What is Parley?")
+        tester.rate(True)
+        tester.idle()
+    assert {"streamlit", "lib.app", "pages.turns", "openai"} <= imported(watched)
+    assert imported(watched).isdisjoint(HEAVY)
+
+
+def test_the_openai_client_is_there_before_anybody_asks_who_takes_a_while(watched: running.Running) -> None:
+    wait_for(lambda: "lib.client" in imported(watched), 60)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[running.Running]:
+    """The app, which writes into its log what it imports."""
     app = running.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-the-testers"})
-    try:
-        with Tester(app.url) as tester:
-            tester.ask("What is Parley?")
-            tester.rate(True)
-            tester.idle()
-        imported = {
-            line.rpartition("|")[2].strip() for line in app.log().splitlines() if line.startswith("import time:")
-        }
-    finally:
-        app.stop()
-    assert {"streamlit", "lib.app", "pages.turns"} <= imported
-    assert imported.isdisjoint(HEAVY)
+    yield app
+    app.stop()
+
+
+def imported(app: running.Running) -> set[str]:
+    """Every module that it has imported until now."""
+    return {line.rpartition("|")[2].strip() for line in app.log().splitlines() if line.startswith("import time:")}
