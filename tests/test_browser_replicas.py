@@ -1,8 +1,10 @@
 """Two replicas behind haproxy with one PostgreSQL, as `deploy/` runs them, and what a tester notices when one of them
 dies, is restarted, or the database is away: for a moment that something goes on elsewhere, and never a loss."""
 
+import gzip
 import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -239,6 +241,17 @@ def test_a_browser_is_known_to_both_replicas(parley: Parley, site: Site) -> None
 def test_the_balancers_cookie_is_for_nobody_else(site: Site) -> None:
     [line] = [line for line in http(site.url).set_cookies if line.startswith(COOKIE)]
     assert "HttpOnly" in line and "SameSite=Lax" in line
+
+
+def test_scripts_are_packed_on_their_way_and_arrive_whole(site: Site) -> None:
+    [path] = re.findall(r'src="\./(static/js/index[^"]+)"', http(site.url).body)
+    direct = http(f"{site.replica('one').url}/{path}")
+    assert "content-encoding" not in direct.headers
+    assert http(f"{site.url}/{path}").body == direct.body
+    asked = urllib.request.Request(f"{site.url}/{path}", headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(asked) as answer:
+        raw = answer.read()
+    assert len(raw) < len(direct.body) / 2 and gzip.decompress(raw).decode() == direct.body
 
 
 # One replica ends
