@@ -7,6 +7,7 @@ that cannot be used is tried again until it can.
 import logging
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -76,7 +77,8 @@ class _Opening:
                 self.trouble = None
                 self.tried.set()
                 if not self._closing.wait(PAGES_FIRST_S):
-                    self.app.models.client()
+                    with suppress(Exception):  # whoever asks is told
+                        self.app.models.client()
                 return
 
     def close(self) -> None:

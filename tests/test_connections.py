@@ -117,6 +117,12 @@ def test_the_client_takes_them_for_what_it_asks_directly_and_not_for_proxies(mon
     assert proxied and not any(isinstance(each._pool._network_backend, Network) for each in proxied)  # type: ignore[attr-defined]
 
 
+def test_a_proxy_that_is_none_is_an_answer_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy")
+    [completion] = ask("http://127.0.0.1:9/v1")
+    assert (completion.finish_reason, completion.error, completion.text) == ("error", "ValueError", "")
+
+
 @pytest.mark.usefixtures("trusted")
 def test_an_encrypted_answer_arrives_whole_and_its_connection_is_kept(secure: Server) -> None:
     secure.script(answer(TEXT), answer("And again."))
