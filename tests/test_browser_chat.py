@@ -167,6 +167,7 @@ def test_markdown_is_drawn_while_it_grows_and_the_same_after_a_reload(chat: Chat
     expect(chat.answer).to_contain_text("It costs $5 and then $10.")
     grown = chat.answer.get_by_test_id("stMarkdown").all_inner_texts()
     chat.page.reload()
+    expect(chat.answer.get_by_test_id("stCode")).to_contain_text("return 42")  # drawn when its script is there
     expect(chat.answer.locator(".katex-display")).to_have_count(1)
     assert chat.answer.get_by_test_id("stMarkdown").all_inner_texts() == grown
 
