@@ -1,9 +1,10 @@
-"""Sessions of a Streamlit app without a browser: each asks, reads the whole answer, pauses, and asks again.
+"""Sessions without a browser: each asks, reads the whole answer, pauses, and asks again.
 
-    python -m tests.bench.crowd URL SESSIONS
+    python -m tests.bench.crowd streamlit|bare URL SESSIONS
 
 Prints "ready" when all are connected, and, when it is told to end (SIGTERM), how many answers there were. A session has
-no cookie, follows the address that its page gets, and takes the end of the script run for the end of the answer.
+no cookie. One of a Streamlit app follows the address that its page gets, and takes the end of the script run for the
+end of the answer.
 """
 
 import asyncio
@@ -11,7 +12,9 @@ import contextlib
 import json
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import httpx2
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -20,34 +23,51 @@ from tests.wire import rerun
 
 QUESTION = "background question id=crowd{number} n=200 r=40 d=200"
 PAUSE_S, STAGGER_S = 1.0, 0.05
+Asking = contextlib.AbstractAsyncContextManager[Callable[[str], Awaitable[None]]]
+"""Opens a session and yields what asks in it: a question in, back when its answer has been read."""
 
 
 class Session:
-    """One connection. `answers` counts what it was told."""
+    """One session. `answers` counts what it was told."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, opened: Callable[[str], Asking]) -> None:
         self.answers = 0
-        self._number, self._box, self._query = number, "", ""
+        self._number, self._opened = number, opened
 
     async def play(self, url: str, in_time: asyncio.Barrier) -> None:
         """Opens the page, waits for the others, then asks until it is cancelled."""
         await asyncio.sleep(STAGGER_S * self._number)
-        address = url.replace("http", "ws", 1) + "/_stcore/stream"
-        async with connect(
-            address, subprotocols=[Subprotocol("streamlit")], compression=None, max_size=None, proxy=None,
-            ping_interval=None, open_timeout=60,
-        ) as socket:  # fmt: skip
-            await self._run(socket)
+        async with self._opened(url) as ask:
             await in_time.wait()
             while True:
-                await self._run(socket, QUESTION.format(number=self._number))
+                await ask(QUESTION.format(number=self._number))
                 self.answers += 1
                 await asyncio.sleep(PAUSE_S)
 
-    async def _run(self, socket: ClientConnection, question: str | None = None) -> None:
+
+@contextlib.asynccontextmanager
+async def streamlit(url: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """A session of any Streamlit chat."""
+    address = url.replace("http", "ws", 1) + "/_stcore/stream"
+    async with connect(
+        address, subprotocols=[Subprotocol("streamlit")], compression=None, max_size=None, proxy=None,
+        ping_interval=None, open_timeout=60,
+    ) as socket:  # fmt: skip
+        page = _Page(socket)
+        await page.run()
+        yield page.run
+
+
+class _Page:
+    """What a browser keeps of a page to run its script again."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket, self._box, self._query = socket, "", ""
+
+    async def run(self, question: str | None = None) -> None:
         """One run of the script, to its end."""
-        await socket.send(rerun(self._query, [(self._box, "chat_input_value", question)] if question else ()))
-        async for raw in socket:
+        await self._socket.send(rerun(self._query, [(self._box, "chat_input_value", question)] if question else ()))
+        async for raw in self._socket:
             came = ForwardMsg.FromString(bytes(raw))  # type: ignore[arg-type]
             match came.WhichOneof("type"):
                 case "delta" if came.delta.new_element.WhichOneof("type") == "chat_input":
@@ -58,9 +78,23 @@ class Session:
                     return
 
 
-async def main(url: str, count: int) -> None:
+@contextlib.asynccontextmanager
+async def bare(url: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """A session of `peers/bare.py`."""
+    messages: list[dict[str, str]] = []
+    async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+
+        async def ask(question: str) -> None:
+            messages.append({"role": "user", "content": question})
+            answer = await client.post("/ask", json=messages)
+            messages.append({"role": "assistant", "content": answer.raise_for_status().text})
+
+        yield ask
+
+
+async def main(opened: Callable[[str], Asking], url: str, count: int) -> None:
     """Plays until it is told to end; a session that fails ends all of them."""
-    sessions, in_time = [Session(number) for number in range(count)], asyncio.Barrier(count + 1)
+    sessions, in_time = [Session(number, opened) for number in range(count)], asyncio.Barrier(count + 1)
     itself = asyncio.current_task()
     assert itself
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, itself.cancel)
@@ -74,4 +108,4 @@ async def main(url: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main({"streamlit": streamlit, "bare": bare}[sys.argv[1]], sys.argv[2], int(sys.argv[3])))

@@ -155,8 +155,8 @@ def _grow(chat: Chat, turns: int) -> None:
 
 
 def crowd(bench: Bench) -> None:
-    """Short answers alone, and then while 49 other sessions stream. Apps that have Streamlit's protocol only."""
-    for app in (bench.parley, bench.apps["V"]):
+    """Short answers alone, and then while 49 other sessions stream."""
+    for app in (bench.parley, bench.apps["V"], bench.apps["B"]):
         for section, others in (("alone", 0), ("crowd", OTHERS)):
             with bench.patient(section, app), _others(app, others), bench.chat(app) as chat:
                 chat.warm()
@@ -170,7 +170,8 @@ def _others(app: App, count: int) -> Iterator[None]:
     if count == 0:
         yield
         return
-    command = [sys.executable, "-m", "tests.bench.crowd", app.url, str(count)]
+    kind = "bare" if app.name == "B" else "streamlit"
+    command = [sys.executable, "-m", "tests.bench.crowd", kind, app.url, str(count)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout
     try:
