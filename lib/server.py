@@ -196,7 +196,7 @@ class Outside:
                     headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"
                 if scope["path"] == "/" and headers.get("content-type", "").startswith("text/html"):
-                    headers["link"] = early()
+                    headers.append("link", early())
                 if https:
                     headers.setdefault("strict-transport-security", "max-age=31536000")
                     message["headers"] = [_secure(name, value) for name, value in message["headers"]]
