@@ -109,7 +109,8 @@ export default function ({ data, parentElement }) {
   if (data.copy !== null) copy(data.copy);
   parentElement.querySelector("span").textContent = data.say;
   const box = document.querySelector(BOX), active = document.activeElement;
-  if (box && (!active || active === document.body)) box.focus();
+  const nowhere = !active || active === document.body || active.closest(".st-key-stop");  // which is about to go
+  if (box && nowhere) box.focus();
 }
 """,
 )

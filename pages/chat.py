@@ -108,6 +108,7 @@ def group(at: int) -> DeltaGenerator:
 
 def draw_running(turn: Turn) -> None:
     """The last turn while its answer comes, and the questions that wait for it."""
+    page.awaited = turn.answer_id
     draw_question(turn)
     if page.again == turn.answer_id:
         st.empty()  # moves the new answer down by one, or the old one's text would stay under it until it ended
@@ -124,7 +125,6 @@ def draw_running(turn: Turn) -> None:
             follow_record(turn)
         time.sleep(HEAD_START)  # the last words leave by themselves
         saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
-        page.nonce += 1
         draw_end(page.conversation.turns[-1], last=not page.waiting)
     if not saved:
         draw_saving()
@@ -206,6 +206,9 @@ else:
     if page.overtaken:
         st.rerun()
 
+if page.conversation and page.conversation.turns and page.conversation.turns[-1].answer_id == page.awaited:
+    # Said by the run that comes to its end: the one that saw the answer end may have been overtaken by a click on Stop.
+    page.awaited, page.nonce = None, page.nonce + 1
 with unseen:
     tell_browser(page.nonce, copy=page.copied, say="The answer is complete." if page.copied is None else "Copied.")
 page.copied = None

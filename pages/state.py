@@ -20,7 +20,7 @@ class OnPage:
     """`waiting`: questions that wait for the running answer; `editing`, `explaining`, `again` (it takes
     another's place): the answer id this is about;
     `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
-    `away`: the store did not open what was wanted;
+    `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
     `nonce` counts what the browser was asked to do."""
 
     conversation: Conversation | None = None
@@ -37,13 +37,14 @@ class OnPage:
     saving: Receipt | None = None
     late: bool = False
     copied: str | None = None
+    awaited: str | None = None
     nonce: int = 0
     listed: list[Conversation] | None = None
     listed_more: int = 1
 
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
-        self.editing = self.explaining = self.receipt = self.saving = self.copied = None
+        self.editing = self.explaining = self.receipt = self.saving = self.copied = self.awaited = None
         self.late = False
 
     @property
