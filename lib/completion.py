@@ -153,6 +153,8 @@ class Stream:
         await self._pieces.aclose()
 
     async def _run(self) -> AsyncGenerator[str, None]:
+        with suppress(Exception):  # which the attempt meets again, and understands
+            self._models.client()  # made now if need be: what that takes is not the model's time
         self._started = time.monotonic()
         finish: FinishReason | None = "stopped"
         fault: Fault | None = None
