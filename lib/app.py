@@ -76,7 +76,7 @@ class App:
         )
         models = Models(
             base_url=demo_url or settings.openai_base_url,
-            api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none",
+            api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
         )
         texts = None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)

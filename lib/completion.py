@@ -75,6 +75,11 @@ class Models:
                 self._made = Client(self._base_url, self._api_key, self._timeouts.connect)
             return self._made
 
+    def prepare(self) -> None:
+        """Make the client, unless it is there. What goes wrong does so again, and is understood, when it is asked."""
+        with suppress(Exception):
+            self.client()
+
     def stream(
         self, messages: Sequence[Mapping[str, str]], parameters: Parameters, fallback_model: str | None = None
     ) -> "Stream":
@@ -153,8 +158,7 @@ class Stream:
         await self._pieces.aclose()
 
     async def _run(self) -> AsyncGenerator[str, None]:
-        with suppress(Exception):  # which the attempt meets again, and understands
-            self._models.client()  # made now if need be: what that takes is not the model's time
+        self._models.prepare()  # what that takes is not the model's time
         self._started = time.monotonic()
         finish: FinishReason | None = "stopped"
         fault: Fault | None = None

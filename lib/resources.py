@@ -7,7 +7,6 @@ that cannot be used is tried again until it can.
 import logging
 import threading
 from collections.abc import Collection
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -77,8 +76,7 @@ class _Opening:
                 self.trouble = None
                 self.tried.set()
                 if not self._closing.wait(PAGES_FIRST_S):
-                    with suppress(Exception):  # whoever asks is told
-                        self.app.models.client()
+                    self.app.models.prepare()
                 return
 
     def close(self) -> None:

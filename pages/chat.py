@@ -63,8 +63,7 @@ def open_wanted() -> None:
 
 def running() -> Answer | None:
     """The answer of this process that the page should follow."""
-    turn = page.conversation.turns[-1] if page.conversation and page.conversation.turns else None
-    return app.conversations.answer(turn) if turn and turn.running else None
+    return app.conversations.answer(page.last) if page.last and page.last.running else None
 
 
 def submit(key: str) -> None:
@@ -79,7 +78,7 @@ def submit(key: str) -> None:
         page.conversation = app.conversations.fresh(page.conversation)
     if page.refused:
         st.session_state.question = text
-    elif page.conversation and page.conversation.turns and page.conversation.turns[-1].running:
+    elif page.last and page.last.running:
         page.waiting.append(prompt)
     else:
         send(prompt)
@@ -206,7 +205,7 @@ else:
     if page.overtaken:
         st.rerun()
 
-if page.conversation and page.conversation.turns and page.conversation.turns[-1].answer_id == page.awaited:
+if page.last and page.last.answer_id == page.awaited:
     # Said by the run that comes to its end: the one that saw the answer end may have been overtaken by a click on Stop.
     page.awaited, page.nonce = None, page.nonce + 1
 with unseen:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from lib.events import Conversation, Receipt
+from lib.events import Conversation, Receipt, Turn
 
 SHOWN = 5
 """Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every
@@ -51,6 +51,11 @@ class OnPage:
     def overtaken(self) -> bool:
         """Whether the latest answer had ended in the record before it did here: another process took it for dead."""
         return self.saving is not None and self.saving.result is False
+
+    @property
+    def last(self) -> Turn | None:
+        """The newest turn, if there is one."""
+        return self.conversation.turns[-1] if self.conversation and self.conversation.turns else None
 
     def first_shown(self) -> int:
         """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""

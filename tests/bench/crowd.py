@@ -23,14 +23,16 @@ from tests.wire import rerun
 
 QUESTION = "background question id=crowd{number} n=200 r=40 d=200"
 PAUSE_S, STAGGER_S = 1.0, 0.05
-Asking = contextlib.AbstractAsyncContextManager[Callable[[str], Awaitable[None]]]
-"""Opens a session and yields what asks in it: a question in, back when its answer has been read."""
+Ask = Callable[[str], Awaitable[None]]
+"""Asks in a session: a question in, back when its answer has been read."""
+Opened = Callable[[str], contextlib.AbstractAsyncContextManager[Ask]]
+"""Opens a session of the app at this address."""
 
 
 class Session:
     """One session. `answers` counts what it was told."""
 
-    def __init__(self, number: int, opened: Callable[[str], Asking]) -> None:
+    def __init__(self, number: int, opened: Opened) -> None:
         self.answers = 0
         self._number, self._opened = number, opened
 
@@ -46,7 +48,7 @@ class Session:
 
 
 @contextlib.asynccontextmanager
-async def streamlit(url: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+async def streamlit(url: str) -> AsyncIterator[Ask]:
     """A session of any Streamlit chat."""
     address = url.replace("http", "ws", 1) + "/_stcore/stream"
     async with connect(
@@ -79,7 +81,7 @@ class _Page:
 
 
 @contextlib.asynccontextmanager
-async def bare(url: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+async def bare(url: str) -> AsyncIterator[Ask]:
     """A session of `peers/bare.py`."""
     messages: list[dict[str, str]] = []
     async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
@@ -92,7 +94,7 @@ async def bare(url: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
         yield ask
 
 
-async def main(opened: Callable[[str], Asking], url: str, count: int) -> None:
+async def main(opened: Opened, url: str, count: int) -> None:
     """Plays until it is told to end; a session that fails ends all of them."""
     sessions, in_time = [Session(number, opened) for number in range(count)], asyncio.Barrier(count + 1)
     itself = asyncio.current_task()
