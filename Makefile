@@ -29,7 +29,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 browser: $(VENV)/.test
-	$(BIN)/python tests/browser.py
+	$(BIN)/python tests/support/chromium.py
 
 bench: browser
 	@$(BIN)/python -m tests.bench $(addprefix --peer ,$(PEERS)) $(BENCH)

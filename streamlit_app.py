@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lib import server
+from lib.web import server
 
 app = st.App(
     "pages/frame.py",

@@ -36,7 +36,7 @@ class Command:
 
 def check(settings: "Settings", _: Arguments) -> int:
     """Tell what works, a line for each thing."""
-    from lib.check import findings
+    from lib.commands.check import findings
 
     well = True
     for finding in findings(settings):
@@ -49,7 +49,7 @@ def export(settings: "Settings", arguments: Arguments) -> int:
     """Write the events to standard output."""
     if arguments.format == "parquet" and sys.stdout.isatty():
         return _refuse("Parquet is not for a terminal: send it into a file, … > events.parquet", USAGE)
-    from lib.export import write
+    from lib.commands.export import write
     from lib.store import Store, StoreError
 
     try:
@@ -65,11 +65,11 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
     """Say which group is better, and how sure that is."""
     import json
 
-    from lib.definitions import DefinitionError
-    from lib.readout import as_json
-    from lib.report import ReportError, from_file, from_store, lines
+    from lib.commands.readout import ReportError, from_file, from_store, lines
+    from lib.experiments.definitions import DefinitionError
+    from lib.readout.sentences import sentence
+    from lib.readout.verdicts import as_json
     from lib.store import StoreError
-    from lib.wording import sentence
 
     experiment = arguments.experiment or settings.experiment
     try:
@@ -92,9 +92,9 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
 
 def invite(settings: "Settings", arguments: Arguments) -> int:
     """Make a link, list the links, or end one."""
-    from lib.definitions import DefinitionError
-    from lib.invite import InviteError, end, listed, make
-    from lib.report import ReportError
+    from lib.commands.invite import InviteError, end, listed, make
+    from lib.commands.readout import ReportError
+    from lib.experiments.definitions import DefinitionError
     from lib.store import Store, StoreError
 
     if arguments.name is None and {arguments.days, arguments.sessions, arguments.group, arguments.usd} != {None}:
@@ -118,7 +118,7 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
 
 def erase(settings: "Settings", arguments: Arguments) -> int:
     """Delete everything of a unit, and say what must be asked of Statsig."""
-    from lib.erase import told
+    from lib.commands.erase import told
     from lib.store import Store, StoreError
 
     try:
@@ -132,7 +132,7 @@ def erase(settings: "Settings", arguments: Arguments) -> int:
 
 def purge(settings: "Settings", arguments: Arguments) -> int:
     """Delete old events, or say which would go."""
-    from lib.purge import purged
+    from lib.commands.purge import purged
     from lib.store import Store, StoreError
 
     try:
@@ -146,9 +146,9 @@ def purge(settings: "Settings", arguments: Arguments) -> int:
 
 def simulate(settings: "Settings", arguments: Arguments) -> int:
     """Play visitors who were never there, or check the readout with them."""
-    from lib.definitions import DefinitionError
+    from lib.commands.simulate import SimulationError, soundness, visits
     from lib.demo.visitors import Unplayable
-    from lib.simulate import SimulationError, soundness, visits
+    from lib.experiments.definitions import DefinitionError
     from lib.store import StoreError
 
     try:

@@ -7,21 +7,21 @@ import threading
 from dataclasses import dataclass
 
 from lib import logs
-from lib.budgets import Budgets
-from lib.completion import Models
-from lib.conversation import Conversations
-from lib.delivery import Delivery
-from lib.events import now_ms
-from lib.experiment import Experiments
-from lib.gauges import Gauges
-from lib.generation import Generations
-from lib.metrics import Metrics
-from lib.recorder import Recorder, Texts
-from lib.rescue import Rescue
+from lib.access.budgets import Budgets
+from lib.chat.conversations import Conversations
+from lib.chat.generation import Generations
+from lib.chat.recorder import Recorder, Texts
+from lib.chat.rescue import Rescue
+from lib.chat.trials import Trials
+from lib.domain.events import now_ms
+from lib.experiments.delivery import Delivery
+from lib.experiments.evaluator import Experiments
+from lib.metrics.counters import Metrics
+from lib.models.completion import Models
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions
 from lib.store.splits import keep_weights
-from lib.trial import Trials
+from lib.web.gauges import Gauges
 
 log = logging.getLogger("parley")
 

@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
-from tests import browser as chromium
-from tests import loopback, openai_server, running, statsig_server
-from tests import postgres as real
-from tests.chat import Chat, Record, watched
+from tests.support import app_process, loopback_guard, openai_server, statsig_server
+from tests.support import chromium as chromium
+from tests.support import postgres_server as real
+from tests.support.chat_page import Chat, Record, watched
 
 collect_ignore = ["bench/peers"]  # programs that start when they are imported
 _ways_out: list[str] = []
-StartApp = Callable[..., running.Running]
+StartApp = Callable[..., app_process.Running]
 
 
 def pytest_configure() -> None:
     """Nothing that the tests or the code under them do may leave this machine."""
-    loopback.watch(_ways_out.append)
+    loopback_guard.watch(_ways_out.append)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,7 +101,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
         def pass_or_stop(route: Route) -> None:
             host = urlsplit(route.request.url).hostname
-            if loopback.is_loopback(host):
+            if loopback_guard.is_loopback(host):
                 return route.continue_()
             faults.append(f"asked for {route.request.url}")
             return route.abort()
@@ -116,10 +116,10 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def start_app(tmp_path: Path) -> Iterator[StartApp]:
     """Starts the real app with the settings given, as often as asked (`running.start`); all are stopped at the end."""
-    apps: list[running.Running] = []
+    apps: list[app_process.Running] = []
 
-    def start(environ: Mapping[str, str] | None = None, folder: Path | None = None, **more: Any) -> running.Running:
-        apps.append(running.start(folder or tmp_path / "app", environ, **more))
+    def start(environ: Mapping[str, str] | None = None, folder: Path | None = None, **more: Any) -> app_process.Running:
+        apps.append(app_process.start(folder or tmp_path / "app", environ, **more))
         return apps[-1]
 
     yield start
@@ -129,9 +129,9 @@ def start_app(tmp_path: Path) -> Iterator[StartApp]:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
     """The real app as it comes, without any setting, for all tests of one file."""
-    started = running.start(tmp_path_factory.mktemp("app"))
+    started = app_process.start(tmp_path_factory.mktemp("app"))
     yield started
     started.stop()
     assert not started.outbound()
@@ -147,10 +147,10 @@ def model() -> Iterator[openai_server.Server]:
 @pytest.fixture(scope="module")
 def chat_app(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: openai_server.Server
-) -> Iterator[running.Running]:
+) -> Iterator[app_process.Running]:
     """The real app in front of a scripted model server, for all tests of one file; its SETTINGS go along."""
     settings = {"OPENAI_BASE_URL": model.base_url, **getattr(request.module, "SETTINGS", {})}
-    started = running.start(tmp_path_factory.mktemp("app"), settings)
+    started = app_process.start(tmp_path_factory.mktemp("app"), settings)
     yield started
     started.stop()
     assert not started.outbound()
@@ -165,7 +165,7 @@ def visitors(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def chat(visitors: BrowserContext, chat_app: running.Running, model: openai_server.Server) -> Iterator[Chat]:
+def chat(visitors: BrowserContext, chat_app: app_process.Running, model: openai_server.Server) -> Iterator[Chat]:
     """A new visitor's empty page; the model server has forgotten what earlier tests told it."""
     model.forget()
     visitors.clear_cookies()
@@ -177,7 +177,7 @@ def chat(visitors: BrowserContext, chat_app: running.Running, model: openai_serv
 
 
 @pytest.fixture(scope="module")
-def record(chat_app: running.Running) -> Iterator[Record]:
+def record(chat_app: app_process.Running) -> Iterator[Record]:
     """What `chat_app` has stored."""
     with Record.of(chat_app) as opened:
         yield opened

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from openai import AsyncOpenAI
 
-from tests import running
 from tests.bench import apps, table
 from tests.bench.model import Model, tokens
 from tests.bench.table import Limit, Place, Row
+from tests.support import app_process
 
 OVERHEAD = Row("overhead", Place("first", "overhead"), "ms", (Limit(0.4, "V"), Limit(1, "C")), (Limit(60),), "VBC")
 LATER = Row("later", Place("later", "overhead"), "ms", (Limit(1.5, own=Place("first", "overhead"), words="fresh"),))
@@ -60,7 +60,7 @@ def test_the_table_has_a_line_for_each_row_that_was_measured() -> None:
 
 
 def test_the_figures_of_the_documents_can_be_renewed() -> None:
-    for path in (running.ROOT / "docs" / "speed.md", running.ROOT / "README.md"):
+    for path in (app_process.ROOT / "docs" / "speed.md", app_process.ROOT / "README.md"):
         text = path.read_text(encoding="utf-8")
         new = table.renewed(text, "Measured on a Monday.", "| what |\n|---|\n")
         assert "Measured on a Monday.\n\n| what |\n|---|\n\n" in new
@@ -129,7 +129,7 @@ def test_an_app_is_ended_with_all_its_processes(tmp_path: Path) -> None:
         assert len(processes) >= 2
         assert app.rss_mb() > 1
     assert psutil.wait_procs(list(processes), timeout=5)[1] == []
-    assert running.status(app.url) is None
+    assert app_process.status(app.url) is None
 
 
 def test_an_app_that_does_not_start_says_why(tmp_path: Path) -> None:
@@ -140,6 +140,6 @@ def test_an_app_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 def test_an_unknown_section_is_refused() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--only", "frist"], cwd=running.ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.bench", "--only", "frist"], cwd=app_process.ROOT, capture_output=True, text=True
     )
     assert (run.returncode, "unknown: frist" in run.stderr) == (2, True)

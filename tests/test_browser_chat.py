@@ -6,9 +6,9 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests import openai_server as openai
-from tests.chat import SOON_MS, Chat, Record, wait_for
-from tests.openai_server import HANG, Gate, Pause, stream
+from tests.support import openai_server as openai
+from tests.support.chat_page import SOON_MS, Chat, Record, wait_for
+from tests.support.openai_server import HANG, Gate, Pause, stream
 
 pytestmark = pytest.mark.browser
 

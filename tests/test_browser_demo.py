@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import picture
-from tests.running import Running
+from tests.support.app_process import Running
+from tests.support.chromium import picture
 
 pytestmark = pytest.mark.browser
 ANSWERED_MS = 30_000

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from lib.access import Access
-from lib.events import now_ms
-from lib.invitations import address, new_invitation
+from lib.access.identity import Access
+from lib.domain.events import now_ms
+from lib.domain.invitations import address, new_invitation
 from lib.store import Store
-from tests import openid, running
-from tests.browser import picture
+from tests.support import app_process, openid_provider
+from tests.support.chromium import picture
 
 pytestmark = pytest.mark.browser
 SOON_MS = 20_000
@@ -54,21 +54,21 @@ def is_operator(page: Page) -> bool:
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
     environ = {"PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": "a-token"}
-    app = running.start(tmp_path_factory.mktemp("closed"), environ)
+    app = app_process.start(tmp_path_factory.mktemp("closed"), environ)
     yield app
     app.stop()
 
 
 @pytest.fixture
-def record(closed: running.Running) -> Iterator[Store]:
+def record(closed: app_process.Running) -> Iterator[Store]:
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         yield store
 
 
 def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
-    page: Page, closed: running.Running, record: Store
+    page: Page, closed: app_process.Running, record: Store
 ) -> None:
     page.goto(closed.url)
     outside(page, "This page is by invitation")
@@ -98,7 +98,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     page.screenshot(path=picture("door-revoked-link"))
 
 
-def test_an_operator_comes_in_by_the_form(page: Page, closed: running.Running) -> None:
+def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.Running) -> None:
     page.goto(closed.url + "/operator")
     page.get_by_label("Operator token").fill("not it")
     page.get_by_role("button").click()
@@ -121,7 +121,7 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: running.Running) -
 
 def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page: Page, tmp_path: Path) -> None:
     first = {"PARLEY_CONSENT": "Your messages are **kept** for 90 days.", "PARLEY_OPERATOR_TOKEN": "a-token"}
-    app = running.start(tmp_path / "app", first)
+    app = app_process.start(tmp_path / "app", first)
     port = int(app.url.rpartition(":")[2])
     page.goto(app.url)
     outside(page, "Before you begin")
@@ -137,7 +137,7 @@ def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page:
         [agreed] = connection.exec_driver_sql("SELECT visitor_id, version, time_ms FROM consent").all()
         assert len(agreed.visitor_id) == 32 and len(agreed.version) == 16 and agreed.time_ms > 0
 
-    app = running.start(tmp_path / "app", first | {"PARLEY_CONSENT": "We changed it."}, port=port)
+    app = app_process.start(tmp_path / "app", first | {"PARLEY_CONSENT": "We changed it."}, port=port)
     try:
         page.goto(app.url)
         outside(page, "Before you begin")
@@ -150,18 +150,18 @@ def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page:
 
 
 @pytest.fixture(scope="module")
-def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
     """The app with a real OpenID provider, both on loopback."""
     folder = tmp_path_factory.mktemp("accounts")
     environ = {"PARLEY_ACCESS": "sign-in", "PARLEY_UNIT": "account", "PARLEY_OPERATORS": "Ann@example.org"}
-    with openid.provider(folder, PEOPLE) as url:
-        app = openid.start(folder / "app", url, environ)
+    with openid_provider.provider(folder, PEOPLE) as url:
+        app = openid_provider.start(folder / "app", url, environ)
         yield app
         app.stop()
         assert not app.outbound()
 
 
-def sign_in(page: Page, app: running.Running, who: str, at: str = "/") -> None:
+def sign_in(page: Page, app: app_process.Running, who: str, at: str = "/") -> None:
     page.context.route(lambda url: "/pico." in url, lambda route: route.fulfill(body=""))  # the provider's looks
     page.goto(app.url + at)
     page.get_by_role("button", name="Sign in").click()
@@ -169,18 +169,18 @@ def sign_in(page: Page, app: running.Running, who: str, at: str = "/") -> None:
     inside(page)
 
 
-def sign_out(page: Page, app: running.Running) -> None:
+def sign_out(page: Page, app: app_process.Running) -> None:
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="End session").click()  # at the provider
     expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SOON_MS)
 
 
-def events(app: running.Running) -> str:
+def events(app: app_process.Running) -> str:
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
         return str(list(store.export()))
 
 
-def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: running.Running) -> None:
+def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_process.Running) -> None:
     page.goto(accounts.url)
     outside(page, "Parley")
     expect(page.get_by_role("button")).to_have_text(["Sign in"])
@@ -188,7 +188,7 @@ def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: running
 
 
 def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_same(
-    browser: Browser, accounts: running.Running
+    browser: Browser, accounts: app_process.Running
 ) -> None:
     with browser.new_context() as context, context.new_page() as page:
         sign_in(page, accounts, "bo")
@@ -213,14 +213,14 @@ def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_s
 
 @pytest.mark.parametrize(("who", "may"), [("ann", True), ("bo", False), ("eve", False), ("old", True)])
 def test_an_operator_is_known_by_an_email_that_the_provider_does_not_doubt(
-    page: Page, accounts: running.Running, who: str, may: bool
+    page: Page, accounts: app_process.Running, who: str, may: bool
 ) -> None:
     sign_in(page, accounts, who)
     ask(page, "What is Parley?")
     assert is_operator(page) == may
 
 
-def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: running.Running) -> None:
+def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: app_process.Running) -> None:
     sign_in(page, accounts, "ann")
     ask(page, "What is Parley?")
     told = events(accounts) + accounts.log() + page.url
@@ -228,8 +228,8 @@ def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: r
 
 
 def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path) -> None:
-    with openid.provider(tmp_path, PEOPLE) as url:
-        app = openid.start(tmp_path / "app", url, {"PARLEY_OPERATORS": "ann@example.org"})
+    with openid_provider.provider(tmp_path, PEOPLE) as url:
+        app = openid_provider.start(tmp_path / "app", url, {"PARLEY_OPERATORS": "ann@example.org"})
         try:
             page.goto(app.url)
             inside(page)
@@ -276,9 +276,9 @@ document.addEventListener("securitypolicyviolation", (event) => {
 def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_from_elsewhere(
     page: Page, tmp_path: Path
 ) -> None:
-    running.lay_out(tmp_path / "app")
-    (tmp_path / "app/pages/chat.py").write_text(EVERYTHING)
-    app = running.start(tmp_path / "app")
+    app_process.lay_out(tmp_path / "app")
+    (tmp_path / "app/pages/chat/page.py").write_text(EVERYTHING)
+    app = app_process.start(tmp_path / "app")
     dialogs: list[str] = []
     page.context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     page.add_init_script(VIOLATIONS)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lib.experiment import compile_definitions
-from tests import openai_server as openai
-from tests import running
-from tests.browser import OUTPUT
-from tests.chat import Chat, Record, open_pages, tab, visit, wait_for
-from tests.openai_server import chunk, finish, stream, usage
-from tests.statsig_server import Statsig, serve
+from lib.experiments.evaluator import compile_definitions
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import Chat, Record, open_pages, tab, visit, wait_for
+from tests.support.chromium import OUTPUT
+from tests.support.openai_server import chunk, finish, stream, usage
+from tests.support.statsig_server import Statsig, serve
 
 pytestmark = pytest.mark.browser
 
@@ -48,23 +48,25 @@ SHAPES: dict[str, dict[str, type]] = {
 @pytest.fixture(scope="module")
 def statsig() -> Iterator[Statsig]:
     """A Statsig that has the experiment that Parley comes with."""
-    text = (running.ROOT / ".streamlit" / "experiments.toml").read_text()
+    text = (app_process.ROOT / ".streamlit" / "experiments.toml").read_text()
     with serve(compile_definitions(text)[0] | {"time": 1_700_000_000_000}) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig) -> Iterator[running.Running]:
+def app(
+    tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig
+) -> Iterator[app_process.Running]:
     """The real app between a scripted model server and a Statsig."""
     settings = {"OPENAI_BASE_URL": model.base_url, "STATSIG_SECRET_KEY": KEY, "STATSIG_API_URL": statsig.url}
-    started = running.start(tmp_path_factory.mktemp("app"), settings)
+    started = app_process.start(tmp_path_factory.mktemp("app"), settings)
     yield started
     started.stop()
     assert not started.outbound()
     assert KEY not in started.log()
 
 
-def export(app: running.Running) -> list[dict[str, Any]]:
+def export(app: app_process.Running) -> list[dict[str, Any]]:
     """What `python -m lib export` writes, run as an operator does."""
     done = subprocess.run(
         [sys.executable, "-m", "lib", "export", "--format", "jsonl"],
@@ -108,7 +110,7 @@ def talk(chat: Chat, model: openai.Server, record: Record) -> str:
 
 
 def test_the_same_events_are_exported_and_arrive_at_statsig(
-    browser: Browser, app: running.Running, model: openai.Server, statsig: Statsig
+    browser: Browser, app: app_process.Running, model: openai.Server, statsig: Statsig
 ) -> None:
     with Record.of(app) as record, visit(browser, app) as chat:
         session = {cookie["name"]: cookie.get("httpOnly") for cookie in chat.page.context.cookies()}

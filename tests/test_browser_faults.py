@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests import openai_server as openai
-from tests import running
-from tests.chat import Chat, Record, visit, wait_for
-from tests.openai_server import stream
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import Chat, Record, visit, wait_for
+from tests.support.openai_server import stream
 
 pytestmark = pytest.mark.browser
 
@@ -59,7 +59,7 @@ def test_prompts_are_shown_exactly_as_typed_and_again_after_a_restart(
     browser: Browser, model: openai.Server, tmp_path: Path
 ) -> None:
     model.forget()
-    app = running.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
+    app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
     try:
         with browser.new_context() as context:
             chat = Chat(context.new_page(), app)
@@ -69,7 +69,9 @@ def test_prompts_are_shown_exactly_as_typed_and_again_after_a_restart(
             assert questions(chat) == list(TYPED.values())
             assert [request.body["messages"][-1]["content"] for request in model.requests] == list(TYPED.values())
             app.stop()
-            app = running.start(app.folder, {"OPENAI_BASE_URL": model.base_url}, port=int(app.url.rpartition(":")[2]))
+            app = app_process.start(
+                app.folder, {"OPENAI_BASE_URL": model.base_url}, port=int(app.url.rpartition(":")[2])
+            )
             chat.page.reload()
             expect(chat.messages).to_have_count(2 * len(TYPED))
             assert questions(chat) == list(TYPED.values())
@@ -234,7 +236,7 @@ def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, mo
 
 
 def test_the_policy_stops_what_would_get_through(
-    browser: Browser, chat_app: running.Running, model: openai.Server
+    browser: Browser, chat_app: app_process.Running, model: openai.Server
 ) -> None:
     """The second line of defence, without the first: an image planted into the page is not fetched."""
     model.forget()
@@ -255,18 +257,18 @@ def test_the_policy_stops_what_would_get_through(
 
 
 @pytest.fixture
-def forgetful(model: openai.Server, tmp_path: Path) -> Iterator[running.Running]:
+def forgetful(model: openai.Server, tmp_path: Path) -> Iterator[app_process.Running]:
     """An app that stores no text."""
     model.forget()
     settings = {"OPENAI_BASE_URL": model.base_url, "PARLEY_KEEP_TEXT": "false"}
-    app = running.start(tmp_path / "app", settings)
+    app = app_process.start(tmp_path / "app", settings)
     yield app
     if app.process.poll() is None:
         app.stop()
 
 
 def test_text_that_is_not_kept_lives_in_the_process_only(
-    forgetful: running.Running, browser: Browser, model: openai.Server
+    forgetful: app_process.Running, browser: Browser, model: openai.Server
 ) -> None:
     model.script(openai.answer("An unforgettable answer."))
     with visit(browser, forgetful) as chat:

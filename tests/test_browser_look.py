@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from tests import openai_server as openai
-from tests import running
-from tests.browser import picture
-from tests.chat import DESK, PHONE, Chat, tab, visit, wait_for, watched
-from tests.openai_server import Gate, stream
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import DESK, PHONE, Chat, tab, visit, wait_for, watched
+from tests.support.chromium import picture
+from tests.support.openai_server import Gate, stream
 
 pytestmark = pytest.mark.browser
 
@@ -82,7 +82,7 @@ def scrolls_sideways(page: Page) -> bool:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 def test_the_four_states_have_their_picture(
-    width: str, dark: bool, browser: Browser, chat_app: running.Running, model: openai.Server
+    width: str, dark: bool, browser: Browser, chat_app: app_process.Running, model: openai.Server
 ) -> None:
     model.forget()
     name = f"{width}-{'dark' if dark else 'light'}"
@@ -126,7 +126,7 @@ def shoot(chat: Chat, name: str) -> None:
     chat.page.screenshot(path=picture(name), animations="disabled")
 
 
-def test_dark_is_dark(browser: Browser, chat_app: running.Running) -> None:
+def test_dark_is_dark(browser: Browser, chat_app: app_process.Running) -> None:
     with visit(browser, chat_app, dark=True) as chat:
         shade = chat.page.get_by_test_id("stApp").evaluate("one => getComputedStyle(one).backgroundColor")
         assert shade == "rgb(20, 23, 31)"
@@ -136,7 +136,7 @@ def test_dark_is_dark(browser: Browser, chat_app: running.Running) -> None:
 
 
 @contextmanager
-def phone(browser: Browser, app: running.Running) -> Iterator[Chat]:
+def phone(browser: Browser, app: app_process.Running) -> Iterator[Chat]:
     """A tester's page on a phone."""
     size: ViewportSize = {"width": PHONE[0], "height": PHONE[1]}
     with (
@@ -148,7 +148,7 @@ def phone(browser: Browser, app: running.Running) -> Iterator[Chat]:
 
 
 def test_on_a_phone_everything_is_reached_with_a_thumb(
-    browser: Browser, chat_app: running.Running, model: openai.Server
+    browser: Browser, chat_app: app_process.Running, model: openai.Server
 ) -> None:
     model.forget()
     with phone(browser, chat_app) as chat:
@@ -177,7 +177,7 @@ def test_on_a_phone_everything_is_reached_with_a_thumb(
         assert not scrolls_sideways(chat.page)
 
 
-def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app: running.Running) -> None:
+def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app: app_process.Running) -> None:
     with phone(browser, chat_app) as chat:
         chat.ask("The first one")
         first = chat.conversation_id

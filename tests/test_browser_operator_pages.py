@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
-from tests import openai_server as openai
-from tests import running, statsig_server
-from tests.browser import picture
-from tests.chat import DESK, IDLE, PHONE, Chat, visited, wait_for
-from tests.statsig_server import Statsig
-from tests.tester import Tester
+from tests.support import app_process, statsig_server
+from tests.support import openai_server as openai
+from tests.support.chat_page import DESK, IDLE, PHONE, Chat, visited, wait_for
+from tests.support.chromium import picture
+from tests.support.statsig_server import Statsig
+from tests.support.websocket_tester import Tester
 
 pytestmark = pytest.mark.browser
 
@@ -54,12 +54,12 @@ def statsig() -> Iterator[Statsig]:
 @pytest.fixture(scope="module")
 def operated(
     tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig
-) -> Iterator[running.Running]:
+) -> Iterator[app_process.Running]:
     """The app after a morning: answers, votes, failures, a limit that was met, events that Statsig does not take."""
     folder = tmp_path_factory.mktemp("app")
-    running.lay_out(folder)
+    app_process.lay_out(folder)
     (folder / ".streamlit" / "experiments.toml").write_text(EXPERIMENTS)
-    app = running.start(
+    app = app_process.start(
         folder,
         {"OPENAI_BASE_URL": model.base_url, "PARLEY_BUDGET_USD_PER_DAY": "5", "STATSIG_SECRET_KEY": "secret-key",
          "PARLEY_BUDGET_ANSWERS_PER_VISITOR": str(LIMIT), "STATSIG_API_URL": statsig.url},
@@ -67,7 +67,7 @@ def operated(
     model.script(otherwise=ANSWER)
     for number in range(9):
         if number == 6:
-            wait_for(lambda: running.metrics(app.url)["parley_outbox_pending"] == 0, 30)
+            wait_for(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0, 30)
             statsig.events_fault = 500
         with Tester(app.url) as tester:
             if number == 4:
@@ -86,7 +86,7 @@ def operated(
 
 @contextmanager
 def look(
-    browser: Browser, app: running.Running, path: str, size: tuple[int, int] = DESK, dark: bool = False
+    browser: Browser, app: app_process.Running, path: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
     """A page of the app, drawn."""
     with visited(browser, app.url + path, size, dark) as page:
@@ -133,7 +133,7 @@ def name_of(what: str, size: tuple[int, int], dark: bool) -> str:
 
 @EVERY_SCREEN
 def test_the_experiment_page_is_drawn_within_the_screen(
-    size: tuple[int, int], dark: bool, browser: Browser, operated: running.Running
+    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.Running
 ) -> None:
     with look(browser, operated, "/experiment", size, dark) as page:
         expect(page.get_by_role("heading", name="statsig_openai_integration")).to_be_in_viewport()
@@ -144,7 +144,7 @@ def test_the_experiment_page_is_drawn_within_the_screen(
 
 @EVERY_SCREEN
 def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
-    size: tuple[int, int], dark: bool, browser: Browser, operated: running.Running
+    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.Running
 ) -> None:
     with look(browser, operated, "/events", size, dark) as page:
         expect(page.get_by_text("They go out when it is back.")).to_be_visible()
@@ -157,7 +157,7 @@ def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
 
 @EVERY_SCREEN
 def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
-    size: tuple[int, int], dark: bool, browser: Browser, app: running.Running
+    size: tuple[int, int], dark: bool, browser: Browser, app: app_process.Running
 ) -> None:
     with look(browser, app, "/events", size, dark) as page:
         expect(page.get_by_text("Nothing has happened yet.")).to_be_visible()
@@ -174,7 +174,7 @@ def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
 
 
 def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
-    browser: Browser, operated: running.Running
+    browser: Browser, operated: app_process.Running
 ) -> None:
     with look(browser, operated, "/events") as page:
         pick(page, 0)
@@ -183,7 +183,7 @@ def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
         expect(page.get_by_text('"metadata"')).to_be_visible()
 
 
-def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, operated: running.Running) -> None:
+def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, operated: app_process.Running) -> None:
     with look(browser, operated, "/events") as page:
         page.get_by_role("combobox", name="Event").click()
         page.get_by_role("option", name="failed answers").click()
@@ -195,7 +195,7 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
         expect(page.get_by_role("combobox", name="Event")).to_have_value("failed answers")
 
 
-def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: running.Running) -> None:
+def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: app_process.Running) -> None:
     with look(browser, operated, "/events") as page:
         with page.expect_download() as waiting:
             page.get_by_role("button", name="CSV", exact=True).click()
@@ -204,7 +204,7 @@ def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: ru
 
 
 def test_one_prompt_is_answered_by_every_group_side_by_side(
-    browser: Browser, operated: running.Running, model: openai.Server
+    browser: Browser, operated: app_process.Running, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/experiment") as page:
@@ -217,7 +217,7 @@ def test_one_prompt_is_answered_by_every_group_side_by_side(
         page.screenshot(path=picture("experiment-trial"))
 
 
-def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: running.Running) -> None:
+def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: app_process.Running) -> None:
     with look(browser, operated, "/experiment") as page:
         page.get_by_role("button", name="New invitation").click()
         page.get_by_role("textbox", name="Name").fill("Design team")
@@ -229,7 +229,7 @@ def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: ru
 
 
 def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
-    browser: Browser, operated: running.Running
+    browser: Browser, operated: app_process.Running
 ) -> None:
     servers: list[WebSocketRoute] = []
     held: list[str | bytes] | None = None
@@ -256,7 +256,7 @@ def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
 
 
 def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
-    browser: Browser, operated: running.Running, model: openai.Server
+    browser: Browser, operated: app_process.Running, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/experiment") as page:
@@ -277,7 +277,7 @@ def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
 
 
 def test_an_operator_sees_what_testers_see_at_a_click(
-    browser: Browser, operated: running.Running, model: openai.Server
+    browser: Browser, operated: app_process.Running, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/") as page:
@@ -294,7 +294,7 @@ def test_an_operator_sees_what_testers_see_at_a_click(
 
 
 def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
-    browser: Browser, operated: running.Running, model: openai.Server
+    browser: Browser, operated: app_process.Running, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/") as page:
@@ -317,7 +317,7 @@ def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
 
 
 def test_a_stranger_has_no_way_to_these_pages(browser: Browser, tmp_path: Path) -> None:
-    app = running.start(tmp_path / "app", {"PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"})
+    app = app_process.start(tmp_path / "app", {"PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"})
     try:
         for path in ("/", "/experiment", "/events", "/?group=Test"):
             with browser.new_page() as page:  # not watched: that there is no such page stands in the console

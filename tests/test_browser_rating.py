@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests import openai_server as openai
-from tests.chat import SOON_MS, Chat, Record, tab, wait_for
-from tests.openai_server import Gate, stream
+from tests.support import openai_server as openai
+from tests.support.chat_page import SOON_MS, Chat, Record, tab, wait_for
+from tests.support.openai_server import Gate, stream
 
 pytestmark = pytest.mark.browser
 RATED = ("satisfaction", "dissatisfaction", "rating_withdrawn", "feedback_reason")

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from lib.experiment import compile_definitions
+from lib.experiments.evaluator import compile_definitions
 from lib.store import Store
-from tests import openai_server as openai
-from tests import replicas, statsig_server
-from tests.chat import Chat
-from tests.openai_server import DONE, Gate, Request, finish, stream, usage
-from tests.postgres import Postgres
-from tests.replicas import COOKIE, NAMES, Site
-from tests.wire import http
+from tests.support import openai_server as openai
+from tests.support import replicas, statsig_server
+from tests.support.chat_page import Chat
+from tests.support.openai_server import DONE, Gate, Request, finish, stream, usage
+from tests.support.postgres_server import Postgres
+from tests.support.replicas import COOKIE, NAMES, Site
+from tests.support.websocket import http
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

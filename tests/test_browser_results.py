@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests import running, traffic
-from tests.browser import picture
-from tests.chat import DESK, PHONE, visited
-from tests.traffic import EXPERIMENT, Group, Traffic
+from tests.support import app_process, invented_traffic
+from tests.support.chat_page import DESK, PHONE, visited
+from tests.support.chromium import picture
+from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
 
 pytestmark = pytest.mark.browser
 
 SOON_MS = 60_000
 """The first visit of a process loads pandas and Altair."""
 STATES = {
-    "undecided": (traffic.undecided(), "No difference yet"),
-    "better": (traffic.better(), "Better"),
-    "harmed": (traffic.harmed(), "Harmed: response time"),
-    "broken": (traffic.broken(), "Broken"),
+    "undecided": (invented_traffic.undecided(), "No difference yet"),
+    "better": (invented_traffic.better(), "Better"),
+    "harmed": (invented_traffic.harmed(), "Harmed: response time"),
+    "broken": (invented_traffic.broken(), "Broken"),
     "few": (Traffic({"Control": Group(9), "Test": Group(14)}, days=0.4), "Not enough data"),
 }
 """Experiments of one store, each in a state of its own, and the word that tells it."""
@@ -33,8 +33,8 @@ Control = {{ weight = 1, parameters = {{ model = "a" }} }}
 Test = {{ weight = 1, parameters = {{ model = "b" }} }}
 """
 CONSTANTS = {
-    "pages/results.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
-    "lib/readouts.py": ("KEPT_S = 60.0", "KEPT_S = 2.0"),
+    "pages/results/page.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
+    "pages/readouts.py": ("KEPT_S = 60.0", "KEPT_S = 2.0"),
     "lib/demo/sample.py": ("USERS, SEED, LIFT, DAYS = 160", "USERS, SEED, LIFT, DAYS = 8"),
 }
 """What a minute's wait, or half a minute's, hangs on; in the copy that is tested it is shorter."""
@@ -46,20 +46,20 @@ DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]'
 
 
 @pytest.fixture(scope="module")
-def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Running]:
+def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
     """The app with an experiment in every state, and one that nobody has met."""
     folder = tmp_path_factory.mktemp("app")
-    running.lay_out(folder)
+    app_process.lay_out(folder)
     for name, (was, now) in CONSTANTS.items():
         text = (folder / name).read_text()
         assert was in text
         (folder / name).write_text(text.replace(was, now))
     definitions = folder / ".streamlit" / "experiments.toml"
     definitions.write_text(definitions.read_text() + "".join(TABLE.format(name=name) for name in STATES))
-    traffic.fill(
+    invented_traffic.fill(
         f"sqlite:///{folder}/data/parley.db", *(replace(past, experiment=name) for name, (past, _) in STATES.items())
     )
-    started = running.start(folder)
+    started = app_process.start(folder)
     yield started
     started.stop()
     assert not started.outbound()
@@ -68,7 +68,7 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Ru
 
 @contextmanager
 def look(
-    browser: Browser, app: running.Running, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
+    browser: Browser, app: app_process.Running, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
     """The page of one experiment, drawn."""
     with visited(browser, f"{app.url}/results?experiment={experiment}", size, dark) as page:
@@ -101,7 +101,7 @@ def badge(page: Page, word: str) -> Locator:
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("state", ["empty", *STATES])
 def test_every_state_is_drawn_within_the_screen(
-    state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: running.Running
+    state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: app_process.Running
 ) -> None:
     experiment = EXPERIMENT if state == "empty" else state
     word = "Not enough data" if state == "empty" else STATES[state][1]
@@ -117,7 +117,7 @@ def test_every_state_is_drawn_within_the_screen(
 
 
 def test_the_first_screen_has_the_verdict_the_next_step_and_the_chart_that_decides(
-    browser: Browser, results_app: running.Running
+    browser: Browser, results_app: app_process.Running
 ) -> None:
     with look(browser, results_app, "harmed") as page:
         assert headline(page).startswith("Test is better on satisfaction: +")
@@ -126,7 +126,7 @@ def test_the_first_screen_has_the_verdict_the_next_step_and_the_chart_that_decid
             expect(shown).to_be_in_viewport()
 
 
-def test_a_broken_split_shows_no_winner(browser: Browser, results_app: running.Running) -> None:
+def test_a_broken_split_shows_no_winner(browser: Browser, results_app: app_process.Running) -> None:
     with look(browser, results_app, "broken") as page:
         assert "Winners are not shown" in headline(page)
         expect(page.get_by_label("Users who met the experiment").first).to_be_visible()
@@ -134,7 +134,7 @@ def test_a_broken_split_shows_no_winner(browser: Browser, results_app: running.R
 
 
 def test_charts_have_names_and_colours_that_stay_with_their_groups(
-    browser: Browser, results_app: running.Running
+    browser: Browser, results_app: app_process.Running
 ) -> None:
     with look(browser, results_app, "better") as page:
         expect(page.get_by_label("Satisfaction: difference to Control with its interval").first).to_be_visible()
@@ -151,7 +151,7 @@ def test_charts_have_names_and_colours_that_stay_with_their_groups(
 # Who sees it
 
 
-def test_operators_go_from_the_chat_to_the_results_and_back(browser: Browser, results_app: running.Running) -> None:
+def test_operators_go_from_the_chat_to_the_results_and_back(browser: Browser, results_app: app_process.Running) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(results_app.url)
@@ -164,8 +164,8 @@ def test_operators_go_from_the_chat_to_the_results_and_back(browser: Browser, re
 
 def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> None:
     traffic_url = f"sqlite:///{tmp_path}/data/parley.db"
-    traffic.fill(traffic_url, traffic.better())
-    app = running.start(tmp_path, {"PARLEY_OPERATOR_TOKEN": "only-operators-know-this-token"})
+    invented_traffic.fill(traffic_url, invented_traffic.better())
+    app = app_process.start(tmp_path, {"PARLEY_OPERATOR_TOKEN": "only-operators-know-this-token"})
     try:
         with browser.new_context() as context:
             page = context.new_page()
@@ -186,7 +186,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
 # What it does
 
 
-def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: running.Running) -> None:
+def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: app_process.Running) -> None:
     with look(browser, results_app, "undecided") as page:
         remark = page.get_by_test_id("stExpander").first
         remark.get_by_role("button").or_(remark.locator("summary")).first.click()
@@ -197,14 +197,14 @@ def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_
         expect(users).to_have_count(1)
         store = f"sqlite:///{results_app.folder}/data/parley.db"
         more = Traffic({"Control": Group(6), "Test": Group(6)}, days=4, experiment="undecided", seed=99)
-        traffic.fill(store, replace(more, groups={"Control": Group(6, rates=0), "Test": Group(6, rates=0)}))
+        invented_traffic.fill(store, replace(more, groups={"Control": Group(6, rates=0), "Test": Group(6, rates=0)}))
         expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1, timeout=SOON_MS)
         expect(users).to_have_count(0)
         expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
         assert abs(page.get_by_test_id("stMain").evaluate("main => main.scrollTop") - place) < 40
 
 
-def test_the_filter_is_in_the_address_and_survives_a_reload(browser: Browser, results_app: running.Running) -> None:
+def test_the_filter_is_in_the_address_and_survives_a_reload(browser: Browser, results_app: app_process.Running) -> None:
     with look(browser, results_app, "better") as page:
         page.get_by_role("button", name="Filter").click()
         page.get_by_role("combobox", name=re.compile("Experiment")).click()
@@ -215,7 +215,7 @@ def test_the_filter_is_in_the_address_and_survives_a_reload(browser: Browser, re
         expect(page.get_by_text("but slower").first).to_be_visible(timeout=SOON_MS)
 
 
-def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_app: running.Running) -> None:
+def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_app: app_process.Running) -> None:
     with look(browser, results_app, "harmed") as page:
         page.get_by_role("button", name="Download", exact=True).click()
         with page.expect_download() as told:
@@ -228,7 +228,7 @@ def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_
         assert told.value.path().read_text().startswith("metric,role,direction,group,n,")
 
 
-def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: running.Running) -> None:
+def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: app_process.Running) -> None:
     with look(browser, results_app, EXPERIMENT) as page:
         page.get_by_role("button", name="Show it with sample data").click()
         expect(badge(page, "Simulated data")).to_be_visible(timeout=120_000)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lib import generation
-from lib.events import Completion, Question, chat_completion, new_id
-from tests import openai_server as openai
-from tests import running
-from tests.cable import cable
-from tests.chat import Chat, Record, open_pages, tab, visit, wait_for
-from tests.openai_server import DONE, Gate, finish, stream, usage
+from lib.chat import generation
+from lib.domain.events import Completion, Question, chat_completion, new_id
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import Chat, Record, open_pages, tab, visit, wait_for
+from tests.support.network_cable import cable
+from tests.support.openai_server import DONE, Gate, finish, stream, usage
 
 pytestmark = pytest.mark.browser
 OTHER_PAGE_MS = 30_000
@@ -136,7 +136,7 @@ def test_the_answer_of_a_closed_tab_is_whole_and_counts_as_abandoned(
 
 
 def test_a_network_that_is_gone_for_three_seconds_costs_nothing(
-    browser: Browser, chat_app: running.Running, model: openai.Server, record: Record
+    browser: Browser, chat_app: app_process.Running, model: openai.Server, record: Record
 ) -> None:
     model.forget()
     model.script(openai.answer(" ".join(f"w{number}" for number in range(60)), pace=0.1))
@@ -362,17 +362,17 @@ def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: C
 
 
 @pytest.fixture
-def again(model: openai.Server, tmp_path: Path) -> Iterator[running.Running]:
+def again(model: openai.Server, tmp_path: Path) -> Iterator[app_process.Running]:
     """An app of its own that a test may end."""
     model.forget()
-    app = running.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
+    app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
     yield app
     if app.process.poll() is None:
         app.stop()
 
 
 def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
-    again: running.Running, browser: Browser, model: openai.Server
+    again: app_process.Running, browser: Browser, model: openai.Server
 ) -> None:
     model.script(openai.answer("Whole."), stream("Half an answer", openai.HANG))
     port = int(again.url.rpartition(":")[2])
@@ -388,7 +388,7 @@ def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
         again.stop()
         assert time.monotonic() - began < 8
         assert "did not end" not in again.log()
-        restarted = running.start(again.folder, {"OPENAI_BASE_URL": model.base_url}, port=port)
+        restarted = app_process.start(again.folder, {"OPENAI_BASE_URL": model.base_url}, port=port)
         try:
             expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=30_000)
             expect(chat.answer).to_contain_text("Half an answer")

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import running
-from tests.openai_server import Server
-from tests.running import ROOT
-from tests.tester import Tester
+from tests.support import app_process
+from tests.support.app_process import ROOT
+from tests.support.openai_server import Server
+from tests.support.websocket_tester import Tester
 
 SETTINGS = {"PARLEY_BUDGET_USD_PER_DAY": "5"}
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text(encoding="utf-8"))
@@ -27,14 +27,14 @@ Served = Mapping[str, Mapping[str, set[str]]]
 
 
 @pytest.fixture(scope="module")
-def served(chat_app: running.Running, model: Server) -> Served:
+def served(chat_app: app_process.Running, model: Server) -> Served:
     """What /metrics serves once a tester has asked and rated."""
     with Tester(chat_app.url) as tester:
         tester.ask("Why?")
         tester.rate(True)
         tester.idle()
     found: dict[str, dict[str, set[str]]] = {}
-    for family in text_string_to_metric_families(running.metrics_text(chat_app.url)):
+    for family in text_string_to_metric_families(app_process.metrics_text(chat_app.url)):
         for sample in family.samples:
             labels = found.setdefault(sample.name, defaultdict(set))
             for label, value in sample.labels.items():

@@ -21,7 +21,7 @@ from lib.demo import Demo, serve
 from lib.demo.knowledge import Knowledge
 from lib.demo.server import MODELS
 from lib.demo.wire import tokens
-from tests.running import ROOT
+from tests.support.app_process import ROOT
 
 README = """# Parley
 A chat with an experiment inside. ![picture](docs/page.png)
@@ -117,7 +117,7 @@ def test_what_is_prepared_needs_no_readme(question: str, thorough: bool, knowled
 
 
 def test_every_suggestion_of_the_empty_page_has_an_answer() -> None:
-    page = ast.parse((ROOT / "pages" / "chat.py").read_text(encoding="utf-8"))
+    page = ast.parse((ROOT / "pages" / "chat" / "page.py").read_text(encoding="utf-8"))
     values = [
         node.value for node in page.body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "SUGGESTIONS"
     ]

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from streamlit import config
 
-from lib import resources
 from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
-from tests import replicas
-from tests.running import APP, ROOT, Running
+from lib.web import resources
+from tests.support import replicas
+from tests.support.app_process import APP, ROOT, Running
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_the_image_holds_what_the_tests_run_and_nothing_else() -> None:
     assert (ROOT / "requirements.txt").is_file() and "COPY requirements.txt /" in DOCKERFILE
 
 
-@pytest.mark.parametrize("path", [*APP, "requirements.txt", "lib/store/writer.py", "pages/chat.py"])
+@pytest.mark.parametrize("path", [*APP, "requirements.txt", "lib/store/writer.py", "pages/chat/page.py"])
 def test_what_the_image_needs_reaches_its_build(path: str) -> None:
     assert not ignored(path)
 
@@ -101,7 +101,7 @@ def test_what_the_image_needs_reaches_its_build(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [".streamlit/secrets.toml", ".git/config", "data/parley.db", "data/parley.db.signing-key", "deploy/.env", ".env",
-     "tests/chat.py", ".venv/bin/python", "lib/__pycache__/app.cpython-313.pyc"],
+     "tests/support/chat_page.py", ".venv/bin/python", "lib/__pycache__/app.cpython-313.pyc"],
 )  # fmt: skip
 def test_what_is_secret_or_large_does_not(path: str) -> None:
     assert ignored(path)

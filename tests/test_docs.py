@@ -3,7 +3,7 @@
 import re
 
 from lib.store import schema
-from tests.running import ROOT
+from tests.support.app_process import ROOT
 
 NOBODYS = {"migration", "definition", "weights", "purged"}
 """Tables about the experiment and the database itself, in which no id of a person stands."""

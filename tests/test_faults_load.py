@@ -8,17 +8,17 @@ from contextlib import ExitStack, closing
 
 import psutil
 
-from lib.events import Event, new_id, now_ms
+from lib.domain.events import Event, new_id, now_ms
 from lib.store import Store
-from tests import openai_server as openai
-from tests import running
-from tests.chat import Record, wait_for
 from tests.conftest import StartApp
-from tests.openai_server import DONE, Gate, Reply, finish, stream, usage
-from tests.statsig_server import Statsig
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import Record, wait_for
+from tests.support.openai_server import DONE, Gate, Reply, finish, stream, usage
+from tests.support.statsig_server import Statsig
+from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
-from tests.tester import Tester
 
 BURST = 30_000
 BACKLOG_S = 120
@@ -70,7 +70,7 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
             during += first_token_s(tester, 1)
             memory.append(process.memory_info().rss)
         statsig.wait(lambda: ids <= statsig.counts().keys())
-        wait_for(lambda: running.metrics(app.url)["parley_outbox_pending"] == 0, 30)
+        wait_for(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0, 30)
         usual += first_token_s(tester, 10)
     assert set(statsig.counts().values()) == {1}
     assert len(during) > 10
@@ -97,7 +97,7 @@ def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, m
         }  # fmt: skip
         assert len({event["user_id"] for event in events}) == SESSIONS
         assert len({event["metadata"].get("answer_id") for event in events}) == SESSIONS + 1  # an exposure has none
-    assert running.metrics(app.url)["parley_response_time_seconds_count"] == SESSIONS
+    assert app_process.metrics(app.url)["parley_response_time_seconds_count"] == SESSIONS
 
 
 def test_a_visitor_who_asks_without_pause_is_slowed_and_nobody_else(

@@ -1,7 +1,7 @@
 """Twenty-four testers at once, each of whom meets another fault of the model server, in front of the real app.
 
-What `completion` makes of each fault is held by `test_completion.py`. Here: what the tester reads, that one can ask
-again, and that store, metrics and log each know of every answer exactly once.
+What `completion` makes of each fault is held by `test_models_completion.py`. Here: what the tester reads, that one can
+ask again, and that store, metrics and log each know of every answer exactly once.
 """
 
 import itertools
@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests import openai_server as openai
-from tests import running
-from tests.chat import Record
-from tests.openai_server import CUT, DONE, RESET, Reply, chunk, finish, silence, status, stream, usage
-from tests.tester import Tester
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import Record
+from tests.support.openai_server import CUT, DONE, RESET, Reply, chunk, finish, silence, status, stream, usage
+from tests.support.websocket_tester import Tester
 
 KEY = "sk-hunter22hunter22"
 EXPERIMENTS = """
@@ -126,7 +126,7 @@ class Met:
 class Run:
     """Everybody at once; each result can be waited for."""
 
-    app: running.Running
+    app: app_process.Running
     record: Record
     met: dict[str, Future[Met]]
 
@@ -142,11 +142,11 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("faults") / "app"
-    running.lay_out(folder)
+    app_process.lay_out(folder)
     (folder / ".streamlit/experiments.toml").write_text(EXPERIMENTS)
     left = {name: iter(case.replies) for name, case in CASES.items()}
     model.script(otherwise=lambda request: next(left[asked(request)], openai.HELLO))
-    app = running.start(folder, {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json"})
+    app = app_process.start(folder, {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json"})
     with Record.of(app) as record, ThreadPoolExecutor(len(CASES)) as testers:
         yield Run(app, record, {name: testers.submit(meet, name, app, record, model) for name in CASES})
     app.stop()
@@ -157,7 +157,7 @@ def asked(request: openai.Request) -> str:
     return str(request.body["messages"][-1]["content"])
 
 
-def meet(name: str, app: running.Running, record: Record, model: openai.Server) -> Met:
+def meet(name: str, app: app_process.Running, record: Record, model: openai.Server) -> Met:
     """One tester's way: the question, and once more with whatever button is offered for that."""
     with Tester(app.url, within_s=60) as tester:
         began = time.monotonic()
@@ -199,7 +199,7 @@ def test_every_failed_answer_is_one_line_with_its_cause_and_duration(run: Run) -
 
 def test_every_answer_is_counted_once(run: Run) -> None:
     events = run.completions()
-    counted = running.metrics(run.app.url)
+    counted = app_process.metrics(run.app.url)
     for reason, times in Counter(event["value"] for event in events).items():
         assert counted[f'parley_answers_total{{finish_reason="{reason}",group="Only"}}'] == times
     assert counted["parley_response_time_seconds_count"] == len(events) == 2 * len(CASES)

@@ -1,13 +1,13 @@
-"""No network at all. Every way out that the app's process tries is counted and refused (by `loopback.py`, in it)."""
+"""No network at all: every connection that the app tries is counted and refused by `loopback_guard.py`, inside it."""
 
-from tests import openai_server as openai
-from tests import running
-from tests.chat import wait_for
 from tests.conftest import StartApp
-from tests.statsig_server import Statsig
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import wait_for
+from tests.support.statsig_server import Statsig
+from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
-from tests.tester import Tester
 
 
 def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -> None:
@@ -19,7 +19,7 @@ def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -
         tester.rate(True)
         tester.idle()
         assert "Thanks" in tester.lines
-    counted = running.metrics(app.url)
+    counted = app_process.metrics(app.url)
     assert sum(value for name, value in counted.items() if name.startswith("parley_ratings_total{")) == 1
     app.stop()
     assert app.outbound() == []

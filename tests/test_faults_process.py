@@ -7,15 +7,15 @@ import time
 from collections import Counter
 from contextlib import closing
 
-from tests import openai_server as openai
-from tests.chat import Record, wait_for
 from tests.conftest import StartApp
-from tests.openai_server import HANG, silence, stream
-from tests.running import Running
-from tests.statsig_server import Statsig
+from tests.support import openai_server as openai
+from tests.support.app_process import Running
+from tests.support.chat_page import Record, wait_for
+from tests.support.openai_server import HANG, silence, stream
+from tests.support.statsig_server import Statsig
+from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
-from tests.tester import Tester
 
 RECOVERED_S = 20
 """A page that follows an answer ends it when it hears nothing of it for three seconds; the app starts meanwhile."""

@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from lib.experiment import compile_definitions
-from tests import openai_server as openai
-from tests import running
-from tests.chat import Record, wait_for
+from lib.experiments.evaluator import compile_definitions
 from tests.conftest import StartApp
-from tests.running import free_port
-from tests.statsig_server import Fault, Statsig, serve
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.app_process import free_port
+from tests.support.chat_page import Record, wait_for
+from tests.support.statsig_server import Fault, Statsig, serve
+from tests.support.websocket_tester import Tester
+from tests.test_commands import environment
 from tests.test_faults_store import ready
-from tests.test_main import environment
-from tests.tester import Tester
 
 SERVED = """
 [statsig_openai_integration.groups]
@@ -73,7 +73,7 @@ def usual_s(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> f
     """How long a start takes here with a Statsig that is well."""
     with serve(specs()) as statsig:
         began = time.monotonic()
-        app = running.start(tmp_path_factory.mktemp("usual"), settings(model, statsig.url))
+        app = app_process.start(tmp_path_factory.mktemp("usual"), settings(model, statsig.url))
         with Tester(app.url):
             took = time.monotonic() - began
         app.stop()
@@ -95,7 +95,7 @@ def test_a_start_without_statsig_serves_at_once_and_says_who_decides(
         wait_for(lambda: ready(app)["statsig"] != "ok", 15)
         assert (ready(app)["definitions"], ready(app)["http"]) == ("bundled", 200)
         assert "until Statsig answers, bundled definitions decide" in app.log()
-        assert running.metrics(app.url)["parley_outbox_pending"] == 2
+        assert app_process.metrics(app.url)["parley_outbox_pending"] == 2
     assert "hunter22" not in app.log() and "Traceback" not in app.log()
 
 
@@ -133,7 +133,7 @@ def test_it_goes_back_to_statsig_by_itself(start_app: StartApp, model_server: op
 
 
 def test_check_finds_a_statsig_that_hangs(tmp_path: Path, model_server: openai.Server) -> None:
-    running.lay_out(tmp_path)
+    app_process.lay_out(tmp_path)
     with statsig_with("hang") as address:
         run = subprocess.run(
             [sys.executable, "-m", "lib", "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
@@ -162,7 +162,7 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
             tester.idle()
             assert "Thanks" in tester.lines
         statsig.wait(lambda since=failed: any(request.events for request in statsig.requests[since:]))
-    assert running.metrics(app.url)["parley_outbox_pending"] >= 3
+    assert app_process.metrics(app.url)["parley_outbox_pending"] >= 3
     wait_for(lambda: "401" in str(ready(app)["statsig"]), 15)
     assert (ready(app)["definitions"], ready(app)["http"]) == ("network", 200)
     statsig.events_fault = statsig.specs_fault = None
@@ -175,7 +175,7 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
     assert {event["metadata"]["event_id"]: event["time"] for event in statsig.events} == told
     unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
     assert statsig.counts().total() - len(told) == unacknowledged
-    wait_for(lambda: running.metrics(app.url)["parley_outbox_pending"] == 0)
+    wait_for(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0)
     wait_for(lambda: ready(app)["statsig"] == "ok", 15)
     lines = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]
     told_of = [line["message"] for line in lines if line["logger"] == "parley.delivery"]

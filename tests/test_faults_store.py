@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from lib.store import Store
-from tests import openai_server as openai
-from tests import running
-from tests.chat import Record, wait_for
 from tests.conftest import StartApp
-from tests.openai_server import DONE, Gate, finish, stream, usage
-from tests.postgres import Postgres
-from tests.running import Running
-from tests.tester import Tester
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.app_process import Running
+from tests.support.chat_page import Record, wait_for
+from tests.support.openai_server import DONE, Gate, finish, stream, usage
+from tests.support.postgres_server import Postgres
+from tests.support.websocket_tester import Tester
 
 KEY = {"PARLEY_SIGNING_KEY": "k" * 32, "PARLEY_LOG": "json"}
 UNUSABLE = "Parley cannot be used right now."
@@ -62,7 +62,7 @@ class Talk:
         with Tester(self.app.url) as newcomer:
             newcomer.ask("Anybody there?")
             assert "Hello from the stand-in." in newcomer.answer
-        assert running.metrics(self.app.url)["parley_streams_active"] == 0
+        assert app_process.metrics(self.app.url)["parley_streams_active"] == 0
 
     def check(self, store: Store) -> None:
         """The store is back: everything is there, once."""
@@ -168,7 +168,7 @@ def test_a_start_without_the_database_says_so_and_goes_on_by_itself(
     postgres.stop()
     try:
         app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY}, ready=False)
-        wait_for(lambda: running.status(app.url + "/healthz") == 200, 30)
+        wait_for(lambda: app_process.status(app.url + "/healthz") == 200, 30)
         wait_for(lambda: "refused" in ready(app).get("because", ""), 30)
         with Tester(app.url) as tester:
             assert any(UNUSABLE in line for line in tester.lines)

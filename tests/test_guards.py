@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import ROOT, lay_out
+from tests.support.app_process import ROOT, lay_out
 
 OUT = """\
 import socket

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from lib import logs
-from tests import openai_server as openai
 from tests.conftest import StartApp
-from tests.tester import Tester
+from tests.support import openai_server as openai
+from tests.support.websocket_tester import Tester
 
 SECRETS = ["hunter22-operator-token", "sk-own-key-12345"]
 

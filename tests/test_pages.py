@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from lib import resources
-from lib.access import Access
+from lib.access.identity import Access
 from lib.app import App
-from lib.events import new_id
+from lib.domain.events import new_id
 from lib.settings import load
-from tests import openai_server as openai
-from tests.openai_server import stream
+from lib.web import resources
+from tests.support import openai_server as openai
+from tests.support.openai_server import stream
 
 FRAME = str(Path(__file__).parent.parent / "pages" / "frame.py")
 Begin = Callable[..., None]
@@ -250,7 +250,7 @@ def test_without_an_app_the_page_draws_nothing_and_says_why_to_the_operator(begi
 
 def test_a_failed_page_shows_a_sentence_and_its_cause_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     def script() -> None:
-        from lib import resources
+        from lib.web import resources
 
         assert resources.on_script_error(resources.Unready("the store is away"))
         assert resources.on_script_error(ZeroDivisionError("one by none"))

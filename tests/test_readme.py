@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 
 from lib.__main__ import COMMANDS
-from lib.definitions import KEYS, METRICS, read_definitions
 from lib.demo.knowledge import LONGEST, Knowledge, sections
-from lib.events import RATING_WITHDRAWN, RATINGS, REASONS, SIGNALS
-from lib.metrics import Metrics
-from lib.parameters import check_parameters
+from lib.domain.events import RATING_WITHDRAWN, RATINGS, REASONS, SIGNALS
+from lib.experiments.definitions import KEYS, METRICS, read_definitions
+from lib.metrics.counters import Metrics
+from lib.models.parameters import check_parameters
 from lib.settings import FIELDS
-from tests.running import ROOT
+from tests.support.app_process import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CHAPTERS = dict(sections(README, depth=4))
-MAP = ("The code, file by file", "The code of the pages", "The code of the database", "The code of the demo")
 LARGEST_PICTURE = 80_000
 PARAMETERS = [
     ("model", "m"), ("system_prompt", "Be kind."), ("temperature", 1), ("top_p", 1), ("presence_penalty", 1),
@@ -79,14 +78,12 @@ def test_the_plain_lines_are_what_make_does(target: str) -> None:
     assert [line for line in recipe[1].replace("$(BIN)", ".venv/bin").split("\n\t") if line.strip() not in plain] == []
 
 
-def test_every_file_of_the_code_is_in_the_map_and_no_other() -> None:
-    named = [name for chapter in MAP for row in rows(chapter) for name in names(row[0])]
-    sources = ["streamlit_app.py", *(ROOT / "lib").rglob("*.py"), *(ROOT / "pages").rglob("*.py")]
-    assert len(named) == len(set(named))
-    assert {name for name in named if name.endswith(".py")} == {
-        (ROOT / path).relative_to(ROOT).as_posix() for path in sources
-    }
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+def test_every_room_is_listed_once_and_no_other() -> None:
+    named = [name for row in rows("The code") for name in names(row[0])]
+    rooms = [path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "lib").glob("*/__init__.py")]
+    assert sorted(named) == sorted(
+        ["streamlit_app.py", "pages", "lib/app.py", "lib/settings.py", "lib/logs.py", *rooms]
+    )
 
 
 def test_every_event_is_told_and_no_other() -> None:

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from websockets.exceptions import WebSocketException
 
-from tests import openai_server as openai
-from tests.browser import OUTPUT
-from tests.chat import Record, wait_for
 from tests.conftest import StartApp
-from tests.openai_server import RESET, stream
-from tests.running import Running, free_port
-from tests.statsig_server import Fault, Statsig
+from tests.support import openai_server as openai
+from tests.support.app_process import Running, free_port
+from tests.support.chat_page import Record, wait_for
+from tests.support.chromium import OUTPUT
+from tests.support.openai_server import RESET, stream
+from tests.support.statsig_server import Fault, Statsig
+from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
-from tests.tester import Tester
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
 VISITORS = 6

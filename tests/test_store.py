@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, inspect, select, text, update
 
-from lib import events, store
-from lib.events import Assignment, Completion, Conversation, Event, Question, Usage, new_id, now_ms
+from lib import store
+from lib.domain import events
+from lib.domain.events import Assignment, Completion, Conversation, Event, Question, Usage, new_id, now_ms
 from lib.store import Store, StoreError, schema
 from lib.store.database import Database
-from tests.postgres import Postgres, binaries, serve
+from tests.support.postgres_server import Postgres, binaries, serve
 
 SOON = 10.0
 ASSIGNMENT = Assignment(

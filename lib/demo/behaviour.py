@@ -8,7 +8,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from lib.events import Rating, Reason, Visitor
+from lib.domain.events import Rating, Reason, Visitor
 
 SATISFIED = 0.65
 """The share of thumbs up over all visitors, without a lift."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lib.app import App
 from lib.demo.behaviour import Act, acts, visitor
-from lib.events import Assignment, Conversation, Receipt, Visitor
+from lib.domain.events import Assignment, Conversation, Receipt, Visitor
 
 SPEED = 10.0
 """The demo model's pace for simulated visitors: the differences between its models remain, ten times smaller."""

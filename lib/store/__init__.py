@@ -13,16 +13,27 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from lib.budgets import Account, Judged, Spent
-from lib.events import DAY_MS, Completion, Conversation, Event, Question, Rating, Reason, StoreError, new_id, now_ms
-from lib.invitations import Invitation, Refusal
-from lib.ledger import Key, Life, Page, Search
+from lib.access.budgets import Account, Judged, Spent
+from lib.domain.events import (
+    DAY_MS,
+    Completion,
+    Conversation,
+    Event,
+    Question,
+    Rating,
+    Reason,
+    StoreError,
+    new_id,
+    now_ms,
+)
+from lib.domain.invitations import Invitation, Refusal
+from lib.domain.ledger import Key, Life, Page, Search
+from lib.statistics.sums import Today
 from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
 from lib.store.database import Database, probe
 from lib.store.erasure import Erased
 from lib.store.today import today
 from lib.store.writer import PROGRESS, SIGNALS, Fact, Meter, Receipt, Unmetered, Writer
-from lib.tally import Today
 
 __all__ = ["Erased", "Receipt", "Store", "StoreError"]
 

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, in
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lib.events import StoreError, now_ms
+from lib.domain.events import StoreError, now_ms
 from lib.store import partitions, schema
 
 BUSY_MS = 1_000

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, func, or_, select
 
-from lib.budgets import visitor_account
-from lib.ledger import Key
+from lib.access.budgets import visitor_account
+from lib.domain.ledger import Key
 from lib.store.schema import (
     answer,
     consent,

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lib.events import EXPOSURE, Completion, Conversation, Event, Question, Rating, Reason, now_ms
+from lib.domain.events import EXPOSURE, Completion, Conversation, Event, Question, Rating, Reason, now_ms
 from lib.store import reads, rows
 from lib.store.schema import answer, conversation, definition, event, exposure, message, outbox
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select, update
 
-from lib.events import now_ms
-from lib.invitations import Invitation, Refusal
+from lib.domain.events import now_ms
+from lib.domain.invitations import Invitation, Refusal
 from lib.store import rows
 from lib.store.facts import add
 from lib.store.schema import consent, guest, invitation

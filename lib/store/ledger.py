@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, String, and_, literal, select, tuple_
 
-from lib.events import EXPOSURE
-from lib.ledger import Key, Life, Line, Page, Search
+from lib.domain.events import EXPOSURE
+from lib.domain.ledger import Key, Life, Line, Page, Search
 from lib.store import rows
 from lib.store.schema import FAILURE, answer, event, message, outbox
 

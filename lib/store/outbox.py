@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from lib.events import Event, now_ms
+from lib.domain.events import Event, now_ms
 from lib.store import rows
 from lib.store.schema import event, outbox
 

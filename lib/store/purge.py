@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, String, and_, delete, exists, func, literal, select, tuple_
 
-from lib.ledger import Key
+from lib.domain.ledger import Key
 from lib.store import Store, StoreError, partitions
 from lib.store.facts import insert_into
 from lib.store.partitions import Partition

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
+from lib.statistics.sums import Scope
 from lib.store.schema import answer, exposure
 from lib.store.units import answers_of, first, mine
-from lib.tally import Scope
 
 FAR, NEAR = 8, 1_000
 """Over more than one in so many of the answers, sorting all of them is quicker than walking; so few steps never are."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_
 
-from lib.events import CHAT_COMPLETION, Assignment, Conversation, Question
+from lib.domain.events import CHAT_COMPLETION, Assignment, Conversation, Question
 from lib.store import rows
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, definition, event, message

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, String, Table
 
-from lib.events import Assignment, Completion, Conversation, Event, Question, Turn, completion_facts
+from lib.domain.events import Assignment, Completion, Conversation, Event, Question, Turn, completion_facts
 from lib.store import schema
 
 TITLE = 60

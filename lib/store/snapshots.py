@@ -21,10 +21,10 @@ from sqlalchemy import (
     union_all,
 )
 
-from lib.events import DAY_MS
+from lib.domain.events import DAY_MS
+from lib.statistics.sums import Scope, Snapshot, UnitSums
 from lib.store.schema import answer, exposure
 from lib.store.units import answers_of, day_of, exposures, first
-from lib.tally import Scope, Snapshot, UnitSums
 
 
 def snapshots(connection: Connection, scope: Scope, metric: str) -> list[Snapshot]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, insert, select
 
+from lib.statistics.sums import Weights
 from lib.store.schema import weights
-from lib.tally import Weights
 
 
 def weights_over_time(connection: Connection, experiment: str) -> tuple[Weights, ...]:

@@ -24,11 +24,11 @@ from sqlalchemy import (
     select,
 )
 
+from lib.statistics.sums import QUANTILES, Delivery, Quantile, Scope, Tally, UnitSums
 from lib.store.ranks import Ranks
 from lib.store.schema import answer, event, exposure, outbox, purged
 from lib.store.splits import weights_over_time
 from lib.store.units import answers_of, excluded, exposures, first
-from lib.tally import QUANTILES, Delivery, Quantile, Scope, Tally, UnitSums
 
 Read = Callable[[], AbstractContextManager[Connection]]
 """Opens a connection; called from several threads."""

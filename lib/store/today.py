@@ -5,8 +5,8 @@ Knows the tables of exposures and answers; knows nothing of how a readout counts
 
 from sqlalchemy import Connection, func, select
 
+from lib.statistics.sums import Today
 from lib.store.schema import answer, exposure
-from lib.tally import Today
 
 
 def today(connection: Connection, experiment: str, since_ms: int) -> Today:

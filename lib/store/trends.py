@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
 
-from lib.events import DAY_MS
+from lib.domain.events import DAY_MS
+from lib.statistics.sums import Remark, Scope
 from lib.store.schema import answer, conversation, exposure, message
 from lib.store.units import answers_of, day_of, exposures, first
-from lib.tally import Remark, Scope
 
 
 def exposed_per_day(connection: Connection, scope: Scope) -> list[tuple[int, str, int]]:

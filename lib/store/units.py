@@ -21,9 +21,9 @@ from sqlalchemy import (
     select,
 )
 
-from lib.events import DAY_MS
+from lib.domain.events import DAY_MS
+from lib.statistics.sums import Scope
 from lib.store.schema import exposure
-from lib.tally import Scope
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, sync_playwright
 
-from tests import browser as chromium
-from tests import running
 from tests.bench import apps, table
 from tests.bench.sections import SECTIONS, Bench, Raw
+from tests.support import app_process
+from tests.support import chromium as chromium
 
-SPEED, README = running.ROOT / "docs" / "speed.md", running.ROOT / "README.md"
+SPEED, README = app_process.ROOT / "docs" / "speed.md", app_process.ROOT / "README.md"
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def opened(options: argparse.Namespace) -> Iterator[Bench]:
 @contextmanager
 def _child(command: list[str], **more: object) -> Iterator["subprocess.Popen[str]"]:
     process: subprocess.Popen[str] = subprocess.Popen(
-        [sys.executable, *command], cwd=running.ROOT, text=True, start_new_session=True, **more
+        [sys.executable, *command], cwd=app_process.ROOT, text=True, start_new_session=True, **more
     )  # type: ignore[call-overload]
     try:
         yield process
@@ -118,9 +118,9 @@ def _child(command: list[str], **more: object) -> Iterator["subprocess.Popen[str
 @contextmanager
 def _model() -> Iterator[str]:
     """The base URL of a stand-in model server in a process of its own."""
-    port = running.free_port()
+    port = app_process.free_port()
     with _child(["-m", "tests.bench.model", str(port)]) as process:
-        while running.status(f"http://127.0.0.1:{port}/") is None:
+        while app_process.status(f"http://127.0.0.1:{port}/") is None:
             if process.poll() is not None:
                 raise RuntimeError("the stand-in model server ended")
             time.sleep(0.05)

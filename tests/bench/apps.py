@@ -19,7 +19,7 @@ from types import TracebackType
 
 import psutil
 
-from tests import running
+from tests.support import app_process
 
 PEERS = Path(__file__).parent / "peers"
 START_WITHIN_S, END_WITHIN_S = 120, 10
@@ -61,7 +61,7 @@ class App:
         """Starts it, anew if it runs; the time when its process began. Raises RuntimeError with its log if it ends."""
         self.stop()
         self.folder.mkdir(parents=True, exist_ok=True)
-        port = str(running.free_port())
+        port = str(app_process.free_port())
         command, self.url = [part.replace("{port}", port) for part in self.command], f"http://127.0.0.1:{port}"
         began = time.time()
         with (self.folder / "app.log").open("wb") as log:
@@ -125,7 +125,7 @@ def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
 
 def clean_environ() -> dict[str, str]:
     """The environment without settings of whoever measures."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(running.OURS)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(app_process.OURS)}
 
 
 def connected(model_url: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ def connected(model_url: str) -> dict[str, str]:
 def parley(folder: Path, model_url: str | None, name: str = "Parley") -> App:
     """Parley as its testers have it: a copy of this checkout with all that it does by default, its own SQLite file,
     and an operator token, so that a browser on this machine is a tester's. Without `model_url` the demo answers."""
-    running.lay_out(folder, watched=False)
+    app_process.lay_out(folder, watched=False)
     environ = {"PARLEY_OPERATOR_TOKEN": "a-token-that-nobody-gives", "HOME": str(folder), "PYTHONPATH": str(folder)}
     model = connected(model_url) if model_url else {}
     return App(name, STREAMLIT, _streamlit("streamlit_app.py"), folder, environ | model)

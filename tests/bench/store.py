@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from lib.app import App
-from lib.conversation import Conversations
-from lib.events import Completion, Usage, Visitor, new_id, now_ms
-from lib.prices import Prices
-from lib.readout import rank, read, scope_of, span
-from lib.report import find_definition
+from lib.chat.conversations import Conversations
+from lib.commands.readout import find_definition
+from lib.domain.events import Completion, Usage, Visitor, new_id, now_ms
+from lib.models.prices import Prices
+from lib.readout.verdicts import rank, read, scope_of, span
 from lib.settings import load
 from lib.store.sums import tally
-from tests import postgres, running
 from tests.bench import fill_store, table
+from tests.support import app_process, postgres_server
 
-DOCUMENT = running.ROOT / "docs" / "store.md"
+DOCUMENT = app_process.ROOT / "docs" / "store.md"
 SETTINGS = {
     "PARLEY_SIGNING_KEY": "of-the-benchmark-alone", "PARLEY_LOG_LEVEL": "error",
-    "PARLEY_EXPERIMENTS_FILE": str(running.ROOT / ".streamlit" / "experiments.toml"),
+    "PARLEY_EXPERIMENTS_FILE": str(app_process.ROOT / ".streamlit" / "experiments.toml"),
 }  # fmt: skip
 ANSWERS_PER_USER = 10
 LOOKS = 2_000_000
@@ -190,7 +190,7 @@ def main() -> None:
     found: dict[str, dict[int, Taken]] = {"SQLite": {}, "PostgreSQL": {}}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")))
-        server = stack.enter_context(postgres.serve(durable=True))
+        server = stack.enter_context(postgres_server.serve(durable=True))
         for size in sizes:
             file = folder / f"{size}.db"
             fill_store.fill(file, size, size // ANSWERS_PER_USER, with_ledger=True)

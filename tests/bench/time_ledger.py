@@ -14,7 +14,7 @@ import time
 
 from sqlalchemy import func, select
 
-from lib.ledger import Key, Search
+from lib.domain.ledger import Key, Search
 from lib.store import ledger
 from lib.store.database import Database
 from lib.store.schema import event

@@ -15,7 +15,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-from lib.events import Event, new_id, now_ms
+from lib.domain.events import Event, new_id, now_ms
 from lib.store import Store, purge
 
 QUIET_S, PAUSE_S = 10.0, 0.02

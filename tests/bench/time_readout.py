@@ -9,11 +9,11 @@ import argparse
 import time
 from collections.abc import Callable
 
-from lib import readout
+from lib.readout import verdicts
+from lib.statistics.sums import Scope
 from lib.store import sums, trends, units
 from lib.store.database import Database
 from lib.store.snapshots import snapshots
-from lib.tally import Scope
 from tests.bench.fill_store import DAY_MS, DAYS, EXPERIMENT, START_MS, TIER
 
 EDGES = [0.1 * 1.3**step for step in range(32)]
@@ -30,9 +30,9 @@ def main() -> None:
     tier = Scope(EXPERIMENT, tier=TIER)
     with database.read() as connection:
         questions: dict[str, Callable[[], object]] = {
-            "readout": lambda: sums.tally(database.read, scope, readout.rank, readout.span),
-            "readout since a date": lambda: sums.tally(database.read, since, readout.rank, readout.span),
-            "readout of a tier": lambda: sums.tally(database.read, tier, readout.rank, readout.span),
+            "readout": lambda: sums.tally(database.read, scope, verdicts.rank, verdicts.span),
+            "readout since a date": lambda: sums.tally(database.read, since, verdicts.rank, verdicts.span),
+            "readout of a tier": lambda: sums.tally(database.read, tier, verdicts.rank, verdicts.span),
             "of it: who is left out": lambda: units.excluded(connection, scope),
             "of it: delivery": lambda: sums.delivery(connection, scope),
             "snapshots of satisfaction": lambda: snapshots(connection, scope, "satisfaction"),

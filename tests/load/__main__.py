@@ -24,10 +24,10 @@ from typing import Any
 import psutil
 import psycopg
 
-from tests import running
 from tests.load.crowd import Crowd
 from tests.load.player import Asked
 from tests.load.scene import DELAY_S, PER_S, TOKENS, Scene, Watch, can_limit, scene
+from tests.support import app_process
 
 LATE_S = 0.3
 """A replica holds as many testers as read the first words, at p95, so soon after the model has written them."""
@@ -119,7 +119,7 @@ async def events(scene: Scene, options: argparse.Namespace) -> list[Row]:
     environ = {name: value for name, value in scene.environ.items() if not name.startswith("STATSIG_")}
     command = [sys.executable, "-m", "tests.load.recorder", str(EVENTS_PER_S), str(options.seconds / 2)]
     done = await asyncio.to_thread(
-        subprocess.run, command, cwd=running.ROOT, env=dict(os.environ) | environ, capture_output=True, text=True
+        subprocess.run, command, cwd=app_process.ROOT, env=dict(os.environ) | environ, capture_output=True, text=True
     )
     if done.returncode:
         return [(f"{EVENTS_PER_S:,} events/s", f"failed: {done.stderr.strip().splitlines()[-1:]}", "")]

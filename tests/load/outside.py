@@ -8,9 +8,9 @@ import json
 import sys
 from collections.abc import Iterator
 
-from lib.experiment import compile_definitions
-from tests import openai_server, running, statsig_server
-from tests.openai_server import DONE, Pause, Reply, Step, chunk, finish, usage
+from lib.experiments.evaluator import compile_definitions
+from tests.support import app_process, openai_server, statsig_server
+from tests.support.openai_server import DONE, Pause, Reply, Step, chunk, finish, usage
 
 WORDS = ["Set", "the", "address", "of", "your", "own", "server", "and", "start", "the", "app", "again"]
 PARAGRAPH = 40
@@ -36,7 +36,7 @@ def _steps(tag: str, delay_s: float, tokens: int, per_s: float) -> Iterator[Step
 
 def main() -> None:
     delay_s, tokens, per_s = float(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    text = (running.ROOT / ".streamlit" / "experiments.toml").read_text(encoding="utf-8")
+    text = (app_process.ROOT / ".streamlit" / "experiments.toml").read_text(encoding="utf-8")
     specs = compile_definitions(text)[0] | {"time": 5}
     with openai_server.serve() as model, statsig_server.serve(specs) as statsig:
         model.script(otherwise=lambda request: reply(request, delay_s, tokens, per_s))

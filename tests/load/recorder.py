@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from lib.app import App
-from lib.events import Event, Visitor, new_id, now_ms
+from lib.domain.events import Event, Visitor, new_id, now_ms
 from lib.settings import load
 
 TICK_S = 0.02

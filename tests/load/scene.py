@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from tests import postgres, running
+from tests.support import app_process, postgres_server
 
 DELAY_S = 0.2
 """What the stand-in model takes to its first token."""
@@ -32,7 +32,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu")
 class Replica:
     """One running app."""
 
-    app: running.Running
+    app: app_process.Running
 
     @property
     def url(self) -> str:
@@ -52,7 +52,7 @@ class Replica:
         return float(used.user + used.system)
 
     def metrics(self) -> dict[str, float]:
-        return running.metrics(self.url)
+        return app_process.metrics(self.url)
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Watch:
 class Scene:
     """PostgreSQL and what stands around; replicas are started as they are needed, each on the same database."""
 
-    def __init__(self, folder: Path, server: postgres.Postgres, addresses: dict[str, str]) -> None:
+    def __init__(self, folder: Path, server: postgres_server.Postgres, addresses: dict[str, str]) -> None:
         self._folder, self._server, self._addresses = folder, server, addresses
         self._started = 0
         self.database = server.database()
@@ -117,9 +117,9 @@ class Scene:
     def _replica(self, stack: ExitStack) -> Replica:
         self._started += 1
         folder = self._folder / f"replica-{self._started}"
-        running.lay_out(folder)
+        app_process.lay_out(folder)
         (folder / "sitecustomize.py").unlink()  # the watch over its connections costs time
-        app = running.start(folder, self.environ)
+        app = app_process.start(folder, self.environ)
         stack.callback(app.kill)
         return Replica(app)
 
@@ -129,14 +129,14 @@ def scene() -> Iterator[Scene]:
     """Everything that replicas need, started. Raises FileNotFoundError where PostgreSQL is not installed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="parley-load-", ignore_cleanup_errors=True)))
-        server = stack.enter_context(postgres.serve(durable=True))
+        server = stack.enter_context(postgres_server.serve(durable=True))
         yield Scene(folder, server, stack.enter_context(_outside()))
 
 
 @contextmanager
 def _outside() -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "tests.load.outside", str(DELAY_S), str(TOKENS), str(PER_S)]
-    process = subprocess.Popen(command, cwd=running.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=app_process.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         yield json.loads(process.stdout.readline())

@@ -1,0 +1,306 @@
+"""What a tester does, as one call each: ask, ask again, rate, say why, copy, come back to it.
+
+Owns the order of one question's path: assignment, exposure, generation, record. Knows the parts by what they offer and
+none of their insides; pages hold the `Conversation` values that it gives and hand them back.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, MutableSet
+from dataclasses import replace
+
+from lib.access.budgets import Budgets, refusal
+from lib.chat.generation import Answer, Ended, Generations
+from lib.chat.recorder import Texts
+from lib.domain.events import (
+    Assignment,
+    Completion,
+    Conversation,
+    Limit,
+    Question,
+    Rating,
+    Reason,
+    Receipt,
+    Turn,
+    Visitor,
+    chat_completion,
+    completion_facts,
+    exposure,
+    feedback_reason,
+    new_id,
+    now_ms,
+    rating,
+    rating_withdrawn,
+    signal,
+)
+from lib.experiments.evaluator import Experiments
+from lib.metrics.counters import Metrics
+from lib.models.completion import Models, Stream
+from lib.models.parameters import Parameters, check_parameters
+from lib.models.prompt import trim
+from lib.store import Store, StoreError
+
+TURNS_LOADED = 60
+"""Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
+log = logging.getLogger("parley.conversation")
+
+STOPPED_WITHIN_S = 0.25
+"""How long the record may take to say that an answer has ended."""
+REMEMBERED = 2_000
+"""Conversations whose latest answer is known."""
+
+Exposed = MutableSet[tuple[str, str, str | None, bool]]
+"""What one session has been exposed to already."""
+
+
+class Conversations:
+    """Everything that a page may do with conversations, for any visitor; ownership is checked against the store."""
+
+    def __init__(
+        self, *, experiment: str, model: str, store: Store, experiments: Experiments, models: Models,
+        generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
+    ) -> None:  # fmt: skip
+        self._experiment, self._model, self._budgets = experiment, model, budgets
+        self._store, self._experiments, self._models = store, experiments, models
+        self._generations, self._metrics = generations, metrics
+        self._texts = texts
+        self._told: set[tuple[str, str | None, str]] = set()
+        self._unpriced: set[str] = set()
+        self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
+
+    def fresh(self, conversation: Conversation) -> Conversation:
+        """The conversation with what was asked in another tab meanwhile; without a query where nothing was."""
+        latest = self._latest.get(conversation.id)
+        if latest is None or (conversation.turns and conversation.turns[-1].answer_id == latest):
+            return conversation
+        return self.reread(conversation)
+
+    def reread(self, conversation: Conversation) -> Conversation:
+        """The conversation as it is stored now; as it is here where the store cannot be read."""
+        try:
+            return self.get(conversation.id, conversation.visitor_id) or conversation
+        except StoreError:
+            return conversation
+
+    def ask(
+        self, visitor: Visitor, conversation: Conversation | None, prompt: str, exposed: Exposed, *,
+        simulated: bool = False, assignment: Assignment | None = None,
+    ) -> tuple[Conversation, Answer]:  # fmt: skip
+        """A question leaves. A new conversation is assigned here (or takes `assignment`), an old one keeps its own."""
+        if conversation is None:
+            assignment = assignment or self._experiments.assign(visitor, self._experiment)
+            assignment = replace(assignment, invitation=visitor.custom.get("invitation"))
+            conversation = Conversation(new_id(), visitor.visitor_id, assignment, simulated=simulated)
+        return self._send(visitor, conversation, prompt, exposed, None)
+
+    def ask_again(
+        self, visitor: Visitor, conversation: Conversation, exposed: Exposed, prompt: str | None = None
+    ) -> tuple[Conversation, Answer]:
+        """The last question once more, or another in its place; the earlier answer is replaced."""
+        last = conversation.turns[-1]
+        self.stop(conversation)
+        return self._send(visitor, conversation, prompt or last.question or "", exposed, conversation.question(last))
+
+    def _send(
+        self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Question | None
+    ) -> tuple[Conversation, Answer]:
+        assignment, answer_id = conversation.assignment, new_id()
+        parameters = self._parameters(assignment)
+        rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
+        key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
+        met = exposure(assignment, visitor.session_id, simulated=conversation.simulated) if key not in exposed else None
+        exposed.add(key)
+        limit = self._limit(visitor, rest, prompt, parameters, answer_id)
+        if limit:  # the answer that was to be replaced stays: there will be no other
+            rest, replaced = conversation, None
+        turn = replaced.turn if replaced else (rest.turns[-1].turn + 1 if rest.turns else 1)
+        question = Question(
+            answer_id, conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
+        )
+        again = [signal(replaced, "regenerated")] if replaced else []  # before the answer can end: events go by time
+
+        def start() -> Answer:
+            stream = (lambda: Ended(refusal(limit))) if limit else (lambda: self._stream(rest, prompt, parameters))
+            return self._generations.start(question, visitor.visitor_id, stream)
+
+        if self._texts:
+            self._texts.question(question.answer_id, prompt)
+        answer = None if limit else start()
+        self._store.ask(
+            conversation, question, prompt, met,
+            replaces=replaced.answer_id if replaced else None, also=again,
+        )  # fmt: skip
+        answer = answer or start()  # a refusal is told after the exposure, whichever group it was
+        if not question.simulated:
+            _tell_asked(question, visitor)
+        self._latest[conversation.id] = question.answer_id
+        while len(self._latest) > REMEMBERED:
+            self._latest.popitem(last=False)
+        new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
+        return replace(rest, turns=(*rest.turns, new)), answer
+
+    def _limit(
+        self, visitor: Visitor, conversation: Conversation, prompt: str, parameters: Parameters, answer_id: str
+    ) -> Limit | None:
+        """The budget that this question meets; None where it may be asked, and is counted."""
+        if conversation.simulated:
+            return None
+        invitation = visitor.custom.get("invitation")
+        return self._budgets.reserve(
+            answer_id, visitor.visitor_id, invitation, lambda: self._expected_usd(conversation, prompt, parameters)
+        )
+
+    def _expected_usd(self, conversation: Conversation, prompt: str, parameters: Parameters) -> float:
+        """What the budgets set aside for an answer; nothing where its model has no price."""
+        self._tell_unpriced(parameters.model)
+        return self._models.expected_usd(_messages(conversation, prompt, parameters), parameters) or 0.0
+
+    def tell_unpriced(self) -> None:
+        """Say in the log which models have no price."""
+        for model in self.unpriced():
+            self._tell_unpriced(model)
+
+    def unpriced(self) -> list[str]:
+        """The models of the experiment that have no price, with which no budget in US dollars can be kept."""
+        models = dict.fromkeys(parameters.model for parameters in self._served().values())
+        return [model for model in models if self._models.prices.of(model) is None]
+
+    def problems(self) -> dict[str, str]:
+        """By group: the names of its parameters that are not valid and so not sent."""
+        return {group: parameters.error for group, parameters in self._served().items() if group and parameters.error}
+
+    def _served(self) -> dict[str | None, Parameters]:
+        """What each group is served now, and (None) who does not take part."""
+        definition = self._experiments.definition(self._experiment)
+        if definition is None:
+            return {None: check_parameters({}, {}, self._model)}
+        sets: dict[str | None, Mapping[str, object]] = {None: {}}
+        sets |= {group.name: group.parameters for group in definition.groups}
+        return {name: check_parameters(served, definition.default, self._model) for name, served in sets.items()}
+
+    def _tell_unpriced(self, model: str) -> None:
+        if model not in self._unpriced and self._models.prices.of(model) is None:
+            self._unpriced.add(model)
+            log.warning("the budget cannot be kept: a model has no price", extra={"model": model})
+
+    def _parameters(self, assignment: Assignment) -> Parameters:
+        """What the group is served, checked; a definition with a bad value is told once."""
+        parameters = check_parameters(assignment.parameters, assignment.defaults, self._model)
+        if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
+            self._told.add(told)
+            log.warning(
+                "a parameter is not valid and is not sent: see the experiment's definition",
+                extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},
+            )
+        return parameters
+
+    def _stream(self, conversation: Conversation, prompt: str, parameters: Parameters) -> Stream:
+        fallback = check_parameters({}, conversation.assignment.defaults, self._model).model
+        return self._models.stream(_messages(conversation, prompt, parameters), parameters, fallback)
+
+    def answer(self, turn: Turn) -> Answer | None:
+        """The running (or lately ended) answer of a turn, where this process has it."""
+        return self._generations.get(turn.answer_id)
+
+    def stop(self, conversation: Conversation) -> Conversation:
+        """End the running answer; what has arrived is kept. One that another process runs, or left behind, ends in the
+        record, where the first end counts."""
+        turn = conversation.turns[-1]
+        if answer := self._generations.get(turn.answer_id):
+            answer.stop()
+        elif turn.running:
+            question = conversation.question(turn)
+            completion = Completion(turn.answer or "", "stopped", (now_ms() - turn.asked_ms) / 1000)
+            self._store.finish(question, completion, chat_completion(question, completion)).wait(STOPPED_WITHIN_S)
+            return self.reread(conversation)
+        return conversation
+
+    def settle(self, conversation: Conversation, answer: Answer) -> Conversation:
+        """The conversation with what became of this ended answer."""
+        completion = answer.completion
+        if completion is None:
+            return conversation
+        return _with(
+            conversation, answer.question.answer_id,
+            answer=completion.text, finish_reason=completion.finish_reason, time_ms=answer.ended_ms,
+            message=completion.message, error=completion.error, facts=completion_facts(completion),
+        )  # fmt: skip
+
+    def rate(self, conversation: Conversation, turn: Turn, vote: Rating | None) -> tuple[Conversation, Receipt]:
+        """A thumb given, changed or (None) taken back, and with it the reason of an earlier one."""
+        question = conversation.question(turn)
+        delay = (now_ms() - (turn.time_ms or now_ms())) / 1000
+        if vote:
+            event = rating(question, turn.facts, vote, delay)
+        else:
+            event = rating_withdrawn(question, turn.facts, turn.rating or "satisfaction", delay)
+        self._metrics.rated(question.assignment.group, event.name)
+        log.info(
+            "rated",
+            extra={"answer_id": turn.answer_id, "visitor_id": conversation.visitor_id, "rating": event.name},
+        )  # fmt: skip
+        receipt = self._store.rate(turn.answer_id, vote, event)
+        return _with(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
+
+    def explain(
+        self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None
+    ) -> tuple[Conversation, Receipt]:
+        """Why the thumb: a reason out of the list (an event), a comment (kept in the store alone), or both."""
+        changed = reason if reason != turn.reason else None
+        event = feedback_reason(conversation.question(turn), turn.facts, changed) if changed else None
+        receipt = self._store.give_reason(turn.answer_id, reason, comment, event)
+        return _with(conversation, turn.answer_id, reason=reason, comment=comment), receipt
+
+    def copied(self, conversation: Conversation, turn: Turn) -> None:
+        """The answer was copied."""
+        self._store.record([signal(conversation.question(turn), "copied")])
+
+    def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
+        """Delete the text of one conversation of this visitor, or of all."""
+        return self._store.delete(visitor_id, conversation_id)
+
+    def get(self, conversation_id: str, visitor_id: str, before_turn: int | None = None) -> Conversation | None:
+        """A conversation of this visitor with its newest turns (or those before one); None for anybody else's.
+
+        Raises StoreError.
+        """
+        found = self._store.conversation(conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn)
+        if found is None or self._texts is None:
+            return found
+        return replace(found, turns=tuple(self._texts.fill(turn) for turn in found.turns))
+
+    def earlier(self, conversation: Conversation) -> Conversation:
+        """The conversation with older turns in front; as it is where the store cannot be read."""
+        try:
+            older = self.get(conversation.id, conversation.visitor_id, before_turn=conversation.turns[0].turn)
+        except StoreError:
+            return conversation
+        if older is None:
+            return conversation
+        return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
+
+
+def _tell_asked(question: Question, visitor: Visitor) -> None:
+    """The line that begins an answer's life in the log; after the question has left, so that it waits for no disk."""
+    log.info(
+        "asked",
+        extra={
+            "answer_id": question.answer_id, "visitor_id": visitor.visitor_id, "session_id": question.session_id,
+            "conversation_id": question.conversation_id, "turn": question.turn, "model": question.model,
+            "experiment": question.assignment.experiment, "group": question.assignment.group,
+        },
+    )  # fmt: skip
+
+
+def _messages(conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:
+    """What is sent with a new question."""
+    said = [*((turn.question, turn.answer) for turn in conversation.turns), (prompt, None)]
+    return trim(said, parameters.system_prompt)
+
+
+def _with(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
+    turns = tuple(
+        replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]
+        for turn in conversation.turns
+    )
+    return replace(conversation, turns=turns)

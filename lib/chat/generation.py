@@ -1,0 +1,279 @@
+"""Answers that go on without a page: started here, followed by whoever looks, stopped by name.
+
+Owns one thread with an event loop on which every answer of the process is a task. A page only *follows*: no rerun,
+closed tab or lost network reaches the task. Knows neither OpenAI nor SQL: it is handed a stream to read and a journal
+to write to.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
+
+from lib.domain.events import Completion, FinishReason, Question, Receipt, now_ms
+
+log = logging.getLogger("parley.generation")
+
+PARTIAL_EVERY = 1.0
+"""Seconds between two persisted states of a running answer; what a killed process may lose of it."""
+AT_ONCE = 4
+"""Answers of one visitor that run at the same time; a further one waits for its turn."""
+GRACE = 5.0
+"""Seconds within which somebody must have seen an answer that ended, or its page was left while it ran."""
+
+
+ENDED: Mapping[FinishReason, str] = {
+    "error": "no answer", "interrupted": "an answer broke off", "stopped": "an answer was stopped",
+    "limited": "not asked: a limit is met",
+}  # fmt: skip
+"""How the log tells the end of an answer; any other is an answer."""
+FAILED = "Something went wrong with this answer. Please try again."
+
+
+class Stream(Protocol):
+    """What an answer is read from: iterate it for text, then read its facts."""
+
+    @property
+    def completion(self) -> Completion: ...
+    @property
+    def cause(self) -> str | None: ...
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+
+class Ended:
+    """A stream that was over before it began: nobody was asked."""
+
+    cause: str | None = None
+
+    def __init__(self, completion: Completion) -> None:
+        self.completion = completion
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """It has no text."""
+        return self
+
+    async def __anext__(self) -> str:
+        """None, ever."""
+        raise StopAsyncIteration
+
+
+class Journal(Protocol):
+    """Where answers are written down as they go."""
+
+    def partial(self, answer_id: str, text: str) -> object: ...
+    def ended(self, question: Question, completion: Completion) -> Receipt: ...
+    def abandoned(self, question: Question) -> None: ...
+
+
+class Answer:
+    """One answer, running or ended. Any thread may read it, follow it or stop it."""
+
+    def __init__(self, question: Question, visitor_id: str, journal: Journal) -> None:
+        self.question, self.visitor_id, self._journal = question, visitor_id, journal
+        self.completion: Completion | None = None
+        self.receipt: Receipt | None = None
+        self.ended_ms = 0
+        self.seen = False
+        """Whether somebody was there when it had ended. Whoever follows says so: a follower may outlive its reader."""
+        self._pieces: list[str] = []
+        self._news, self._over = threading.Condition(), threading.Event()
+        self._cancel: Callable[[], object] = lambda: None
+
+    @property
+    def text(self) -> str:
+        """Everything that has arrived so far."""
+        return "".join(self._pieces)
+
+    def follow(self) -> Callable[[float, float], str | None]:
+        """A function that waits at most so many seconds and returns the text that is new ("" if none), or None when the
+        answer has ended and all of it was returned. It leaves so many seconds (its second argument) between two pieces,
+        but never makes the last one wait.
+        """
+        seen = 0
+
+        def news(timeout: float, pace: float = 0.0) -> str | None:
+            nonlocal seen
+            if seen and pace:
+                self._over.wait(pace)  # not the condition, which would wake this thread for every piece between
+            with self._news:
+                self._news.wait_for(lambda: len(self._pieces) > seen or self.completion is not None, timeout)
+                pieces, ended = self._pieces[seen:], self.completion is not None
+            seen += len(pieces)
+            return None if ended and not pieces else "".join(pieces)
+
+        return news
+
+    def stop(self) -> None:
+        """End it now. What has arrived is kept; the connection is closed in the background."""
+        self._cancel()
+
+    def _append(self, piece: str) -> None:
+        with self._news:
+            self._pieces.append(piece)
+            self._news.notify_all()
+
+    def _end(self, completion: Completion, receipt: Receipt) -> None:
+        with self._news:
+            self.completion, self.receipt, self.ended_ms = completion, receipt, now_ms()
+            self._news.notify_all()
+        self._over.set()
+
+
+class Generations:
+    """All answers of this process that run or ended lately. `at_end` is awaited on their loop before it ends, to close
+    what the streams have shared."""
+
+    def __init__(self, journal: Journal, at_end: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._journal, self._at_end = journal, at_end
+        self._answers: dict[str, Answer] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="generations", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> int:
+        """How many answers are under way."""
+        return sum(answer.completion is None for answer in list(self._answers.values()))
+
+    def get(self, answer_id: str) -> Answer | None:
+        """An answer of this process, while it runs and for a little while after."""
+        return self._answers.get(answer_id)
+
+    def start(
+        self, question: Question, visitor_id: str, stream: Callable[[], Stream], journal: Journal | None = None
+    ) -> Answer:
+        """Begin an answer in the background; `stream` is called on the loop when its turn has come.
+
+        It is written down in its own `journal` where it has one.
+        """
+        answer = self._answers[question.answer_id] = Answer(question, visitor_id, journal or self._journal)
+        answer._cancel = lambda: self._loop.call_soon_threadsafe(cancel)
+        task: asyncio.Task[None] | None = None
+
+        def begin() -> None:
+            nonlocal task
+            task = self._loop.create_task(self._answer(answer, stream))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        def cancel() -> None:
+            if task is not None and answer.completion is None:
+                self._loop.call_soon(task.cancel)  # a task that is cancelled before its first step would never end
+
+        self._loop.call_soon_threadsafe(begin)
+        return answer
+
+    def close(self, timeout: float = 3.0, grace: float = 0.0) -> None:
+        """Let what runs go on for at most `grace` seconds, then stop it and keep what has arrived; end the thread."""
+        if self._thread.is_alive():
+            ended = asyncio.run_coroutine_threadsafe(self._stop_all(grace), self._loop)
+            try:
+                ended.result(timeout + grace)
+            except TimeoutError:
+                log.warning("some answers did not end within %s s", timeout)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _stop_all(self, grace: float) -> None:
+        self._closing, until = True, self._loop.time() + grace
+        await asyncio.sleep(0)  # every task has made its first step
+        while self.running and self._loop.time() < until:
+            await asyncio.sleep(0.05)
+        for task in (tasks := list(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._at_end:
+            await self._at_end()
+
+    async def _answer(self, answer: Answer, stream: Callable[[], Stream]) -> None:
+        turn = self._turns.setdefault(answer.visitor_id, asyncio.Semaphore(AT_ONCE))
+        source: Stream | None = None
+        failed = False
+        beat = self._loop.create_task(self._beat(answer))
+        try:
+            async with turn:
+                source = stream()
+                async for piece in source:
+                    answer._append(piece)
+        except asyncio.CancelledError:
+            pass  # stopped: the stream has closed itself and knows how it ended
+        except Exception:
+            failed = True
+            log.exception("an answer failed", extra={"answer_id": answer.question.answer_id})
+        finally:
+            beat.cancel()
+            self._end(answer, source, failed)
+        await self._forget(answer, turn)
+
+    async def _beat(self, answer: Answer) -> None:
+        while True:
+            await asyncio.sleep(PARTIAL_EVERY)
+            answer._journal.partial(answer.question.answer_id, answer.text)
+
+    def _end(self, answer: Answer, source: Stream | None, failed: bool) -> None:
+        completion = _internal(answer) if failed else self._facts(answer, source)
+        if completion.error or not answer.question.simulated:
+            _tell(answer, completion, source.cause if source else None)
+        answer._end(completion, answer._journal.ended(answer.question, completion))
+
+    def _facts(self, answer: Answer, source: Stream | None) -> Completion:
+        """How it ended; an answer that the end of the process cut off was not stopped by its tester."""
+        try:
+            completion = source.completion if source else Completion("", "stopped", 0.0)
+        except Exception:
+            log.exception("an answer ended without facts", extra={"answer_id": answer.question.answer_id})
+            completion = _internal(answer)
+        if self._closing and completion.finish_reason == "stopped":
+            return replace(completion, finish_reason="interrupted", error="Shutdown")
+        return completion
+
+    async def _forget(self, answer: Answer, turn: asyncio.Semaphore) -> None:
+        """Keep an ended answer for whoever comes back to it; then see whether anybody did."""
+        if not self._closing:
+            with suppress(asyncio.CancelledError):  # the process ends
+                await asyncio.sleep(GRACE)
+        self._answers.pop(answer.question.answer_id, None)
+        if not any(other.visitor_id == answer.visitor_id for other in list(self._answers.values())):
+            self._turns.pop(answer.visitor_id, None)
+        left = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
+        if left and not self._closing:
+            answer._journal.abandoned(answer.question)
+
+
+def _tell(answer: Answer, completion: Completion, cause: str | None) -> None:
+    """The one line that says how an answer ended."""
+    seconds = completion.response_time
+    log.log(
+        logging.WARNING if completion.error else logging.INFO,
+        ENDED.get(completion.finish_reason, "answered"),
+        extra={
+            "answer_id": answer.question.answer_id,
+            "visitor_id": answer.visitor_id,
+            "model": answer.question.model,
+            "finish_reason": completion.finish_reason,
+            "error": completion.error,
+            "cause": cause,
+            "first_token": completion.time_to_first_token and round(completion.time_to_first_token, 3),
+            "seconds": round(seconds, 3) if math.isfinite(seconds) else None,
+            "tokens": completion.usage.completion_tokens,
+            "retries": completion.retries,
+        },
+    )
+
+
+def _internal(answer: Answer) -> Completion:
+    """The end of an answer through a fault of our own. Its cause is in the log; how long it took is not known."""
+    reason: FinishReason = "interrupted" if answer.text else "error"
+    return Completion(answer.text, reason, math.nan, error="Internal", message=FAILED)

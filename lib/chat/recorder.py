@@ -1,0 +1,64 @@
+"""How answers get from the loop into the record, and where their texts are while nothing stores them.
+
+`Recorder` is generation's journal: it hands over and counts. Knows the store and the metrics; knows neither a model nor
+what a tester may do.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+
+from lib.domain.events import Completion, Question, Receipt, Turn, chat_completion, signal
+from lib.metrics.counters import Metrics
+from lib.store import Store
+
+REMEMBERED = 2_000
+"""Answers whose text is held where none is stored."""
+
+
+class Texts:
+    """Where no text is stored: the latest ones, in this process only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
+
+    def question(self, answer_id: str, text: str) -> None:
+        """A question left."""
+        with self._lock:
+            self._kept[answer_id] = (text, None)
+            while len(self._kept) > REMEMBERED:
+                self._kept.popitem(last=False)
+
+    def answer(self, answer_id: str, text: str) -> None:
+        """Its answer ended."""
+        with self._lock:
+            if answer_id in self._kept:
+                self._kept[answer_id] = (self._kept[answer_id][0], text)
+
+    def fill(self, turn: Turn) -> Turn:
+        """A turn of the store with the texts that it does not have."""
+        question, answer = self._kept.get(turn.answer_id, (None, None))
+        return replace(turn, question=turn.question or question, answer=turn.answer or answer)
+
+
+class Recorder:
+    """Generation's journal: how answers get from the loop into the store, and are counted."""
+
+    def __init__(self, store: Store, metrics: Metrics, texts: Texts | None = None) -> None:
+        self._store, self._metrics, self._texts = store, metrics, texts
+
+    def partial(self, answer_id: str, text: str) -> None:
+        """Keep what has arrived so far."""
+        self._store.partial(answer_id, text)
+
+    def ended(self, question: Question, completion: Completion) -> Receipt:
+        """Keep the answer and its event."""
+        self._metrics.ended(question.assignment.group, completion)
+        if self._texts:
+            self._texts.answer(question.answer_id, completion.text)
+        return self._store.finish(question, completion, chat_completion(question, completion))
+
+    def abandoned(self, question: Question) -> None:
+        """Nobody waited for this answer."""
+        self._store.record([signal(question, "abandoned")])

@@ -1,0 +1,71 @@
+"""One prompt to every group at once, outside the experiment: nobody is exposed, nothing is recorded, no event is told.
+
+Belongs to `app`. What it costs is real: it counts into the day's budget, where there is one, and nowhere else.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lib.access.budgets import Budgets, refusal
+from lib.chat.generation import Answer, Ended, Generations
+from lib.domain.events import Assignment, Completion, Question, Receipt, new_id
+from lib.experiments.definitions import Definition
+from lib.models.completion import Models
+from lib.models.parameters import check_parameters
+from lib.models.prompt import trim
+from lib.store import Store
+
+
+class _Written:
+    """There is nothing to be written."""
+
+    committed = True
+
+    def wait(self, timeout: float) -> bool:
+        return True
+
+
+class _Nowhere:
+    """A journal that keeps nothing but what it cost."""
+
+    def __init__(self, store: Store, counted: bool) -> None:
+        self._store, self._counted = store, counted
+
+    def partial(self, answer_id: str, text: str) -> None:
+        """Nothing."""
+
+    def ended(self, question: Question, completion: Completion) -> Receipt:
+        """Only the budget hears of it."""
+        return self._store.settle(question.answer_id, completion) if self._counted else _Written()
+
+    def abandoned(self, question: Question) -> None:
+        """Nothing."""
+
+
+class Trials:
+    """Asks for an operator, who is `visitor_id` here."""
+
+    def __init__(self, store: Store, models: Models, generations: Generations, budgets: Budgets, model: str) -> None:
+        self._store, self._models, self._generations = store, models, generations
+        self._budgets, self._model = budgets, model
+
+    def ask(self, visitor_id: str, prompt: str, definition: Definition) -> dict[str, Answer]:
+        """One running answer for each group, by its name."""
+        return {
+            group.name: self._ask(f"trial of {visitor_id}", prompt, definition, group.name, group.parameters)
+            for group in definition.groups
+        }
+
+    def _ask(
+        self, asker: str, prompt: str, definition: Definition, group: str, parameters: Mapping[str, Any]
+    ) -> Answer:
+        sent = check_parameters(parameters, definition.default, self._model)
+        fallback = check_parameters({}, definition.default, self._model).model
+        messages, answer_id = trim([(prompt, None)], sent.system_prompt), new_id()
+        limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.expected_usd(messages, sent) or 0.0)
+        nobody = Assignment(definition.name, group, "", asker, {}, parameters)
+        return self._generations.start(
+            Question(answer_id, "", "", 1, sent.model, nobody), asker,
+            lambda: Ended(refusal(limit)) if limit else self._models.stream(messages, sent, fallback),
+            _Nowhere(self._store, self._budgets.usd_per_day is not None),
+        )  # fmt: skip

@@ -1,0 +1,82 @@
+"""What `python -m lib invite` does: makes signed links, lists them with their use, ends them. Owns its lines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lib.access.identity import Access
+from lib.commands.readout import find_definition
+from lib.domain.events import now_ms
+from lib.domain.invitations import DAYS, Invitation, address, new_invitation
+from lib.settings import Settings
+from lib.store import Store
+
+STATES = {None: "open", "used_up": "used up"}
+
+
+class InviteError(Exception):
+    """The answer is no; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new link, and what is worth knowing about it."""
+
+    link: str
+    notes: tuple[str, ...]
+
+
+def make(
+    settings: Settings, store: Store, *, name: str, days: int | None, sessions: int | None, group: str | None,
+    usd: float | None,
+) -> Made:  # fmt: skip
+    """A new invitation. Raises ValueError for what cannot be, InviteError where the name is taken."""
+    made = new_invitation(name, DAYS if days is None else days, sessions, group, usd, now_ms())
+    if group is not None:
+        known = [each.name for each in find_definition(settings, settings.experiment, store).groups]
+        if group not in known:
+            raise ValueError(f"{settings.experiment} has no group {group}; it has {', '.join(known)}.")
+    if not store.invite(made):
+        raise InviteError(f"There is an open invitation of this name already: {made.name}. Revoke it, or take another.")
+    return Made(_link(settings, made), tuple(_notes(settings, made)))
+
+
+def end(store: Store, name_or_id: str) -> str:
+    """End the open links of this name or id, and say so. Raises InviteError where there is none."""
+    if not store.revoke(name_or_id):
+        raise InviteError(f"There is no open invitation of this name or id: {name_or_id}")
+    return f"Ended: {name_or_id}. Whoever came by it is outside from now on."
+
+
+def listed(settings: Settings, store: Store) -> list[str]:
+    """A line for each invitation, the newest first, under a heading."""
+    head = ("id", "name", "state", "used", "until", "group", "usd", "link")
+    rows = [head, *(_row(settings, one) for one in store.invitations())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
+    return ["  ".join(map(str.ljust, row, [*widths, 0])) for row in rows]
+
+
+def _row(settings: Settings, one: Invitation) -> tuple[str, ...]:
+    state = one.closed(now_ms())
+    return (
+        one.id, one.name, STATES.get(state) or str(state),
+        f"{one.used} of {one.sessions}" if one.sessions else str(one.used), _day(one.expires_ms), one.group or "-",
+        "-" if one.usd is None else f"{one.usd:g}", _link(settings, one),
+    )  # fmt: skip
+
+
+def _notes(settings: Settings, made: Invitation) -> Iterator[str]:
+    who = "any number of browsers" if made.sessions is None else f"{made.sessions} browser" + "s" * (made.sessions > 1)
+    yield f"Good until {_day(made.expires_ms)} (UTC) for {who}; id {made.id}."
+    if made.group is not None:
+        yield f"Who comes by it gets the group {made.group} and is left out of the readout."
+    if settings.access != "invite":
+        yield f"PARLEY_ACCESS is {settings.access}: links count only where it is invite."
+
+
+def _link(settings: Settings, one: Invitation) -> str:
+    return address(settings.public_url, Access(settings.key()).invitation_token(one.id, one.expires_ms // 1000))
+
+
+def _day(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,108 @@
+"""Invitations as values: what a link allows, and why a guest stays outside.
+
+Owns the rules and the words of both. Knows no signature (`access` makes those), no database and no page.
+"""
+
+import math
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from lib.domain.events import DAY_MS
+
+PATH = "/invite"
+"""Where links lead."""
+DAYS, MAX_DAYS = 30, 365
+"""How long a link is good for where nobody says it, and at most."""
+
+Refusal = Literal["uninvited", "unknown", "revoked", "expired", "used_up"]
+"""Why a guest stays outside. `uninvited`: came without a link; `unknown`: with one that we did not make."""
+
+WORDS: dict[Refusal, tuple[str, str]] = {
+    "uninvited": (
+        "This page is by invitation",
+        "If somebody sent you a link, please open it once more. If not, ask the person who told you about this page.",
+    ),
+    "unknown": (
+        "This link does not work",
+        "A part of it may have been lost on the way. Please copy the whole link, or ask the person who sent it.",
+    ),
+    "revoked": (
+        "This invitation has ended",
+        "The person who sent it has closed it. If that surprises you, please ask them.",
+    ),
+    "expired": (
+        "This invitation has run out",
+        "It was good for a limited time. The person who sent it can send you a new one.",
+    ),
+    "used_up": (
+        "This invitation has been used up",
+        "It was good for a limited number of people, and they are here. The person who sent it can send you a new one.",
+    ),
+}
+"""For a guest: what it is, and what can be done about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One link. `id` is random and stands for the name wherever that must not go.
+
+    `sessions`: browsers that it lets in, None for any number; `used`: how many it has let in so far, the last one at
+    `last_ms`. `group` is forced on whoever comes by it, and `usd` is what their answers may cost together. Times in
+    milliseconds since 1970.
+    """
+
+    id: str
+    name: str
+    created_ms: int
+    expires_ms: int
+    sessions: int | None = None
+    group: str | None = None
+    usd: float | None = None
+    revoked_ms: int | None = None
+    used: int = 0
+    last_ms: int | None = None
+
+    def over(self, now_ms: int) -> Refusal | None:
+        """Why it lets nobody in or stay any more.
+
+        >>> Invitation("a", "A", 0, 5).over(4), Invitation("a", "A", 0, 5).over(5)
+        (None, 'expired')
+        """
+        if self.revoked_ms is not None:
+            return "revoked"
+        return "expired" if now_ms >= self.expires_ms else None
+
+    def closed(self, now_ms: int) -> Refusal | None:
+        """Why it lets nobody new in.
+
+        >>> Invitation("a", "A", 0, 5, sessions=2, used=2).closed(1)
+        'used_up'
+        """
+        full = self.sessions is not None and self.used >= self.sessions
+        return self.over(now_ms) or ("used_up" if full else None)
+
+
+def new_invitation(
+    name: str, days: int, sessions: int | None, group: str | None, usd: float | None, now_ms: int
+) -> Invitation:  # fmt: skip
+    """An invitation from now on for so many days. Raises ValueError with a sentence for who asked for it."""
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise ValueError("The name must have 1 to 80 characters.")
+    if not 1 <= days <= MAX_DAYS:
+        raise ValueError(f"The days must be a whole number from 1 to {MAX_DAYS}.")
+    if sessions is not None and not 1 <= sessions <= 1_000_000:
+        raise ValueError("The sessions must be a whole number from 1 to 1000000.")
+    if usd is not None and not 0 < usd < math.inf:
+        raise ValueError("The US dollars must be above 0, such as 5 or 0.50.")
+    return Invitation(secrets.token_hex(6), name, now_ms, now_ms + days * DAY_MS, sessions, group, usd)
+
+
+def address(public_url: str, token: str) -> str:
+    """The link that is handed out.
+
+    >>> address("https://chat.example.org/", "token")
+    'https://chat.example.org/invite/token'
+    """
+    return f"{public_url.rstrip('/')}{PATH}/{token}"

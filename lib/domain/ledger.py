@@ -1,0 +1,125 @@
+"""The ledger of events as values: what a reader looks for, a page of it, and the life of one answer.
+
+Owns the questions that are asked of the ledger and how a life is told in order. Knows neither SQL nor a page.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lib.domain.events import CHAT_COMPLETION, EXPOSURE, RATINGS, SIGNALS, Event
+
+Delivery = Literal["waiting", "acknowledged", "kept"]
+"""How far an event is: on its way to Statsig, there, or `kept` here alone (there was no Statsig, or nobody real)."""
+Key = tuple[int, str]
+"""The place of an event in the ledger: its time and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which events are looked for; None: any. `group` "": of no group. `failed`: answers that ended in an error or
+    broke off."""
+
+    name: str | None = None
+    group: str | None = None
+    user_id: str | None = None
+    answer_id: str | None = None
+    delivery: Delivery | None = None
+    simulated: bool | None = None
+    failed: bool = False
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Search()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event with its way to Statsig. `error`: why it was not taken the last time; `attempts`: how often it was
+    handed over; `due_ms`: when it will be again. All of that is None or 0 once it does not wait."""
+
+    event: Event
+    acknowledged_ms: int | None = None
+    due_ms: int | None = None
+    attempts: int = 0
+    error: str | None = None
+    group: str | None = None
+    simulated: bool = False
+
+    @property
+    def delivery(self) -> Delivery:
+        """How far it is."""
+        if self.acknowledged_ms is not None:
+            return "acknowledged"
+        return "kept" if self.due_ms is None else "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events, newest first. `older`: where to go on, None at the end of the ledger.
+
+    A page may hold fewer events than were asked for, or none, and still not be the last: what is rare is looked for a
+    moment at most.
+    """
+
+    lines: Sequence[Line]
+    older: Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of one answer. `asked_ms` is None where its text was deleted; `lines` are its events, oldest first,
+    with the exposure that it counts under."""
+
+    answer_id: str
+    asked_ms: int | None
+    lines: Sequence[Line]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One moment of an answer's life. `what` says which; `detail` is what there is to say of it, in the words of the
+    record; `line` the event that tells it."""
+
+    time_ms: int
+    what: str
+    detail: str = ""
+    line: Line | None = None
+
+
+def stations(life: Life) -> list[Station]:
+    """The life of an answer in the order of time: asked, exposed, first token, ended, rated …, delivered."""
+    return sorted(_stations(life), key=lambda one: one.time_ms)
+
+
+def _stations(life: Life) -> Iterator[Station]:
+    ended = next((line for line in life.lines if line.event.name == CHAT_COMPLETION), None)
+    asked_ms = life.asked_ms
+    if ended is not None:
+        said = ended.event.metadata
+        asked_ms = asked_ms or ended.event.time_ms - round(1_000 * said.get("response_time", 0))
+        if (first := said.get("time_to_first_token")) is not None:
+            yield Station(asked_ms + round(1_000 * first), "first_token")
+    if asked_ms is not None:
+        yield Station(asked_ms, "asked")
+    for line in life.lines:
+        yield Station(line.event.time_ms, line.event.name, _detail(line.event), line)
+    yield from _delivered([line for line in life.lines if line.delivery != "kept"])
+
+
+def _delivered(lines: Sequence[Line]) -> Iterator[Station]:
+    """When Statsig had all of it."""
+    known = [line.acknowledged_ms for line in lines if line.acknowledged_ms is not None]
+    if known and len(known) == len(lines):
+        yield Station(max(known), "delivered", f"{len(known)} events")
+
+
+def _detail(event: Event) -> str:
+    if event.name == EXPOSURE:
+        return str(event.metadata.get("group") or "not taking part")
+    if event.name in (*RATINGS, *SIGNALS):
+        return ""
+    said = [str(event.value)] if event.value is not None else []
+    return ", ".join(said + [str(event.metadata[name]) for name in ("limit", "error") if name in event.metadata])

@@ -1,0 +1,286 @@
+"""Experiments as values: what a table of `.streamlit/experiments.toml` may say, read and checked.
+
+Pure: text in, definitions or a list of problems out. Knows neither Statsig nor any file, and judges no parameter's
+value: that is done as an answer begins.
+"""
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import accumulate, pairwise, takewhile
+from typing import Any, get_args
+
+from lib.domain.events import UnitType
+
+METRICS = (
+    "satisfaction", "rating_rate", "error_rate", "response_time", "time_to_first_token", "completion_tokens",
+    "cost_per_answer", "answers_per_user",
+)  # fmt: skip
+"""What a readout measures, and so what `primary`, `guardrails` and `mde` may name."""
+UNITS: tuple[str, ...] = get_args(UnitType)
+KEYS = ("unit", "allocation", "default", "groups", "control", "primary", "guardrails", "mde", "since")
+GROUP_KEYS = ("weight", "parameters")
+RESERVED = ("override", "default", "disabled", "experimentSize")
+"""Statsig's own names of rules: a group that is called so could not be told from them."""
+NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,64}")
+BUCKETS = 1000
+"""Statsig's own number of buckets: shares are exact to a tenth of a percent."""
+
+Wrong = Callable[[tuple[str, ...], str], None]
+"""Takes what is wrong with which key: the path to it from the top of the file."""
+
+
+class DefinitionError(Exception):
+    """Local experiments that cannot be worked with. `problems`: one line each, with line, table and key."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One of the things compared. `weight` is relative to the other groups' weights."""
+
+    name: str
+    weight: float
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The smallest difference that matters: absolute in the metric's unit, or a share of the control's value."""
+
+    size: float
+    relative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One experiment: what is assigned, and what its readout compares.
+
+    `allocation` is the percentage of units that take part, `default` the parameters of who does not. The readout counts
+    exposures from `since` on (UTC); None: from the first.
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    control: str
+    unit: str = "userID"
+    allocation: float = 100.0
+    default: Mapping[str, Any] = field(default_factory=dict)
+    primary: str = "satisfaction"
+    guardrails: tuple[str, ...] = ("error_rate", "response_time")
+    mde: Mapping[str, Effect] = field(default_factory=dict)
+    since: date | None = None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the participating units that each group is meant to get."""
+        total = sum(group.weight for group in self.groups)
+        return {group.name: group.weight / total for group in self.groups}
+
+    def group(self, name: str) -> Group | None:
+        """The group of this name."""
+        return next((group for group in self.groups if group.name == name), None)
+
+
+def read_definitions(text: str) -> dict[str, Definition]:
+    """The experiments of this TOML by name. Raises DefinitionError with everything that is wrong."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        end = f"at line {text.count(chr(10)) + 1}, where the file ends"
+        raise DefinitionError([f"not valid TOML: {error}".replace("at end of document", end)]) from None
+    problems: list[str] = []
+
+    def wrong(path: tuple[str, ...], what: str) -> None:
+        line = _line(text, path)
+        where = " ".join([f"[{path[0]}]", ".".join(path[1:])]).strip()
+        problems.append(f"line {line}: {where}: {what}" if line else f"{where}: {what}")
+
+    found = {name: _definition(name, table, wrong) for name, table in tables.items()}
+    if problems:
+        raise DefinitionError(problems)
+    return found
+
+
+def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
+    """The definition as far as it can be read; whatever is wrong with it is told to `wrong`."""
+    if not isinstance(table, dict):
+        wrong((name,), "expected a table, one for each experiment")
+        table = {"groups": {"none": {"weight": 1}}}
+    if not NAME.fullmatch(name):
+        wrong((name,), "a name is at most 64 letters, digits, spaces, _ . or -")
+    _known((name,), table, KEYS, wrong)
+    default = table.get("default", {})
+    if not isinstance(default, dict):
+        wrong((name, "default"), "expected a table of parameters")
+        default = {}
+    groups = _groups(name, table.get("groups"), wrong)
+    return Definition(
+        name=name,
+        groups=groups,
+        control=_control(name, table.get("control"), groups, wrong),
+        unit=_one_of((name, "unit"), table.get("unit", "userID"), UNITS, "unit", wrong),
+        allocation=_allocation(name, table.get("allocation", 100), wrong),
+        default=_plain(default),
+        primary=_one_of((name, "primary"), table.get("primary", "satisfaction"), METRICS, "metric", wrong),
+        guardrails=_guardrails(name, table.get("guardrails"), wrong),
+        mde=_mde(name, table.get("mde", {}), wrong),
+        since=_since(name, table.get("since"), wrong),
+    )
+
+
+def _known(path: tuple[str, ...], table: Mapping[str, Any], keys: tuple[str, ...], wrong: Wrong) -> None:
+    for key in table:
+        if key not in keys:
+            wrong((*path, key), f"unknown key; known are {', '.join(keys)}")
+
+
+def _groups(name: str, tables: Any, wrong: Wrong) -> tuple[Group, ...]:
+    if not isinstance(tables, dict) or not tables:
+        wrong((name, "groups"), "there are no groups; expected at least one, with a weight and parameters")
+        return ()
+    groups = tuple(_group((name, "groups", group), table, wrong) for group, table in tables.items())
+    if all(group.weight > 0 for group in groups):
+        for group, (low, high) in zip(groups, ranges(groups), strict=True):
+            if low == high:
+                wrong((name, "groups", group.name, "weight"), "too small beside the others: under 1 unit of 1000")
+    return groups
+
+
+def _group(path: tuple[str, ...], table: Any, wrong: Wrong) -> Group:
+    if not isinstance(table, dict):
+        wrong(path, "expected a table with a weight and parameters")
+        table = {"weight": 1}
+    if not NAME.fullmatch(path[-1]) or path[-1] in RESERVED:
+        wrong(path, f"a name is at most 64 letters, digits, spaces, _ . or -, and none of {', '.join(RESERVED)}")
+    _known(path, table, GROUP_KEYS, wrong)
+    weight, parameters = table.get("weight"), table.get("parameters", {})
+    if not _is_number(weight) or weight <= 0:
+        wrong((*path, "weight"), "is missing" if weight is None else f"expected a number above 0, not {weight!r}")
+        weight = 0
+    if not isinstance(parameters, dict):
+        wrong((*path, "parameters"), "expected a table of parameters")
+        parameters = {}
+    return Group(path[-1], weight, _plain(parameters))
+
+
+def _control(name: str, value: Any, groups: tuple[Group, ...], wrong: Wrong) -> str:
+    names = [group.name for group in groups]
+    if value is None or not names:
+        return names[0] if names else ""
+    return _one_of((name, "control"), value, names, "group", wrong)
+
+
+def _one_of(path: tuple[str, ...], value: Any, known: Iterable[str], noun: str, wrong: Wrong) -> str:
+    if value not in list(known):
+        wrong(path, f"no such {noun}: {value!r}; known are {', '.join(known)}")
+    return str(value)
+
+
+def _allocation(name: str, value: Any, wrong: Wrong) -> float:
+    if _is_number(value) and 0 <= value <= 100:
+        return float(value)
+    wrong((name, "allocation"), f"expected a percentage from 0 to 100, not {value!r}")
+    return 0.0
+
+
+def _guardrails(name: str, value: Any, wrong: Wrong) -> tuple[str, ...]:
+    if value is None:
+        return ("error_rate", "response_time")
+    if not isinstance(value, list):
+        wrong((name, "guardrails"), "expected a list of metrics")
+        return ()
+    return tuple(_one_of((name, "guardrails"), metric, METRICS, "metric", wrong) for metric in value)
+
+
+def _mde(name: str, table: Any, wrong: Wrong) -> dict[str, Effect]:
+    if not isinstance(table, dict):
+        wrong((name, "mde"), "expected a table: one difference for each metric")
+        return {}
+    effects = {}
+    for metric, value in table.items():
+        _one_of((name, "mde", metric), metric, METRICS, "metric", wrong)
+        effects[metric] = effect = _effect(value)
+        if not (math.isfinite(effect.size) and effect.size > 0):
+            wrong((name, "mde", metric), f'expected a number above 0 or a share such as "10%", not {value!r}')
+    return effects
+
+
+def _effect(value: Any) -> Effect:
+    """
+    >>> _effect(0.1), _effect("10%"), _effect("a lot")
+    (Effect(size=0.1, relative=False), Effect(size=0.1, relative=True), Effect(size=nan, relative=False))
+    """
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*%\s*", value):
+        return Effect(float(value.strip().removesuffix("%")) / 100, relative=True)
+    return Effect(float(value) if _is_number(value) else math.nan)
+
+
+def _since(name: str, value: Any, wrong: Wrong) -> date | None:
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        wrong((name, "since"), f"expected a date such as 2026-11-23, not {str(value)!r}")
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
+
+
+def _plain(value: Any) -> Any:
+    """TOML's values as JSON has them: a date, which no parameter is, becomes its text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def ranges(groups: tuple[Group, ...]) -> list[tuple[int, int]]:
+    """The buckets that each group's weight means, from and below.
+
+    >>> ranges((Group("a", 1), Group("b", 1), Group("c", 1)))
+    [(0, 333), (333, 667), (667, 1000)]
+    """
+    weights = [group.weight for group in groups]
+    return list(pairwise([0, *(round(BUCKETS * upto / sum(weights)) for upto in accumulate(weights))]))
+
+
+def _line(text: str, path: tuple[str, ...]) -> int | None:
+    """The line of a key, as near as it can be found: tomllib gives none for a valid file.
+
+    >>> _line('[a]\\nunit = "x"\\n[a.groups]\\nA = { weight = 0 }', ("a", "groups", "A", "weight"))
+    4
+    """
+    header: tuple[str, ...] = ()
+    best, nearest = 0, None
+    for number, line in enumerate(text.splitlines(), 1):
+        here = _keys(line) if line.lstrip().startswith("[") else _keys(line.partition("=")[0] + "= 0")
+        if line.lstrip().startswith("["):
+            header, here = here, ()
+        full = (*header, *here)
+        shared = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(full, path, strict=False))))
+        if shared > best:
+            best, nearest = shared, number
+    return nearest
+
+
+def _keys(line: str) -> tuple[str, ...]:
+    try:
+        value: Any = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    keys = []
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        keys.append(key)
+    return tuple(keys)

@@ -1,0 +1,331 @@
+"""The way from the outbox to Statsig: leased, handed to the SDK, and done with when the SDK says that Statsig has it.
+
+Owns the one thread that hands events over, what is tried again and when, and the form that events have on the wire.
+At least once: what is not acknowledged stays in the outbox and goes out later, with its own id and its own time. Knows
+neither how the outbox is kept nor who gets which group.
+"""
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from statsig import StatsigEvent, StatsigUser
+
+from lib.domain.events import EXPOSURE, MAX_STRING, Event, Untaken, clean
+
+log = logging.getLogger("parley.delivery")
+
+BATCH = 500
+"""Events that are handed over at once: the SDK drops what its own queue cannot hold."""
+SMALLEST = 10
+"""So few at first, and while requests fail: what was taken but not acknowledged goes out again, and should be little.
+"""
+LEASE_S = 15.0
+"""How long nobody else gets what is being handed over, renewed while that lasts; after a crash it is the wait."""
+ANSWER_S = 12.0
+"""How long an answer is waited for; the SDK's own requests give up before."""
+PASS_S = 6.0
+"""How long a batch may be divided before the rest waits for the next turn."""
+STREAK = 12
+"""Failures in a row that dividing 500 events may meet while Statsig is well."""
+HANGING = 3
+"""Requests without an end that are put up with; while there are more, nothing is handed over."""
+IDLE_S = 1.0
+"""How often the outbox is looked into."""
+PAUSE_S = (0.25, 10.0)
+"""First and longest pause while Statsig takes nothing. The longest is what recovery may cost at most."""
+REFUSED_S = (2.0, 60.0)
+"""First and longest delay of an event that Statsig refuses while it takes others."""
+CLOSE_S = 3.0
+"""How long the end may take to send what is left."""
+
+Outcome = Literal["taken", "refused", "silent"]
+
+
+class Outbox(Protocol):
+    """Where undelivered events wait; nothing of it raises."""
+
+    def lease(self, limit: int, seconds: float) -> list[Event]: ...
+    def acknowledge(self, event_ids: Collection[str]) -> object: ...
+    def postpone(self, event_ids: Collection[str], delay_s: float, error: str | None) -> object: ...
+
+
+class Sender(Protocol):
+    """Who has the SDK: its object that takes events, None until it is ready, and its word on what became of them."""
+
+    @property
+    def server(self) -> Any: ...
+    def on_flushed(self, callback: Callable[..., None]) -> None: ...
+
+
+class Meter(Protocol):
+    """Who is told how delivery fares; nothing of it raises."""
+
+    def acknowledged(self, events: int) -> None: ...
+    def batch_taken(self, seconds: float) -> None: ...
+    def batch_refused(self, why: Untaken) -> None: ...
+
+
+class Delivery:
+    """One dispatcher, running from the start on. `error` says what Statsig answered last, None when it took it."""
+
+    def __init__(self, outbox: Outbox, sender: Sender, meter: Meter) -> None:
+        self.error: str | None = None
+        self._outbox, self._sender, self._meter = outbox, sender, meter
+        self._news = threading.Condition()
+        self._waiting: set[str] = set()  # handed over, and nothing heard of yet
+        self._left: set[str] = set()  # of the last batch: not taken
+        self._held: set[str] = set()  # leased, and nothing decided yet
+        self._renewed = 0.0
+        self._answer = ""  # why the last batch was not taken
+        self._refusal: Untaken = "silent"  # the same as a class
+        self._flushing: list[threading.Thread] = []
+        self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
+        self._failures, self._size = 0, SMALLEST  # a process that was killed lately may be killed again
+        self._stop, self._until = threading.Event(), math.inf
+        sender.on_flushed(self._flushed)
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout: float = CLOSE_S) -> None:
+        """Send what is left, at most so many seconds; the rest stays in the outbox. Safe to call twice."""
+        self._until = min(self._until, time.monotonic() + timeout)
+        self._stop.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            pause = self._guarded_turn()
+        while time.monotonic() < self._until and self._guarded_turn() == 0:
+            pass
+
+    def _guarded_turn(self) -> float:
+        try:
+            return self._turn()
+        except Exception:
+            log.error("delivery met a fault of its own", exc_info=True)
+            return PAUSE_S[1]
+
+    def _turn(self) -> float:
+        """One look into the outbox; seconds until the next."""
+        self._flushing = [thread for thread in self._flushing if thread.is_alive()]
+        if self._sender.server is None or len(self._flushing) >= HANGING:
+            return IDLE_S
+        events = self._outbox.lease(self._size, LEASE_S)
+        if not events:
+            return IDLE_S
+        self._held, self._renewed = {event.event_id for event in events}, time.monotonic()
+        if self._deliver(events):
+            self._told(None)
+            self._failures = 0
+            return 0.0
+        self._failures += 1
+        return float(min(PAUSE_S[1], PAUSE_S[0] * 2 ** min(self._failures, 10)) * random.uniform(0.8, 1.0))
+
+    def _deliver(self, events: Sequence[Event]) -> bool:
+        """Hand over and see to what becomes of it; whether Statsig is well.
+
+        What is refused while Statsig takes other events is divided until the event to blame stands alone, so that it
+        holds up nobody.
+        """
+        parts, streak, deadline = [events], STREAK, time.monotonic() + PASS_S
+        while parts and time.monotonic() < deadline:
+            part = parts.pop()
+            outcome = self._send(part)
+            self._size = min(BATCH, 2 * self._size) if outcome == "taken" else max(SMALLEST, self._size // 4)
+            rest = [event for event in part if event.event_id in self._left]
+            streak = 0 if len(rest) < len(part) else streak + 1
+            if outcome == "refused" and streak >= STREAK and len(rest) > 1:
+                probe = self._probe(rest)
+                if self._send([probe]) == "taken":
+                    streak, rest = 0, [event for event in rest if event is not probe]
+                else:
+                    self._suspect(probe)
+            if rest and (outcome == "silent" or streak >= STREAK):
+                return self._put_off(rest)
+            if len(rest) == 1:
+                self._refuse(rest[0])
+            elif rest:
+                parts += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+        self._postpone([event for part in parts for event in part], PAUSE_S[0])
+        return True
+
+    def _probe(self, events: Sequence[Event]) -> Event:
+        """One that tells whether Statsig takes anything: if possible, one that was not left over before."""
+        return random.choice([event for event in events if event.event_id not in self._suspects] or events)
+
+    def _put_off(self, rest: Sequence[Event]) -> bool:
+        """Statsig takes nothing: everything again, after the pause that follows."""
+        self._told(self._answer)
+        if len(rest) == 1:
+            self._suspect(rest[0])
+        self._outbox.postpone(set(self._held), PAUSE_S[0], self._answer)
+        return False
+
+    def _refuse(self, event: Event) -> None:
+        """Statsig takes others but not this one: again, ever more rarely."""
+        times = self._suspect(event)
+        if times == 1:
+            known = {"event_id": event.event_id, "answer_id": event.metadata.get("answer_id")}
+            log.warning("an event is not taken", extra=known | {"cause": self._answer})
+        self._postpone([event], min(REFUSED_S[1], REFUSED_S[0] * 2 ** min(times - 1, 10)))
+
+    def _postpone(self, events: Sequence[Event], delay_s: float) -> None:
+        ids = {event.event_id for event in events}
+        with self._news:
+            self._held -= ids
+        if ids:
+            self._outbox.postpone(ids, delay_s, self._answer)
+
+    def _renew(self) -> None:
+        """Keep what is held from others for as long as the next answer may take."""
+        if self._held and time.monotonic() - self._renewed > LEASE_S - ANSWER_S:
+            self._renewed = time.monotonic()
+            self._outbox.postpone(set(self._held), LEASE_S, self._answer)
+
+    def _suspect(self, event: Event) -> int:
+        if len(self._suspects) >= 10_000:
+            self._suspects.clear()
+        self._suspects[event.event_id] = times = self._suspects.get(event.event_id, 0) + 1
+        return times
+
+    def _send(self, events: Sequence[Event]) -> Outcome:
+        """Hand these to the SDK and hear what became of them; `_left` are those that were not taken."""
+        self._renew()
+        wired = {event.event_id: sent for event in events if (sent := self._wire(event))}
+        with self._news:
+            self._waiting, self._left = set(wired), set(wired)
+            self._answer, self._refusal = "no answer", "silent"
+        if not wired:
+            return "taken"
+        began, outcome = time.monotonic(), self._hand_over(list(wired.values()))
+        if outcome == "taken":
+            self._meter.batch_taken(time.monotonic() - began)
+        else:
+            self._meter.batch_refused(self._refusal if outcome == "refused" else "silent")
+        return outcome
+
+    def _hand_over(self, events: Sequence[StatsigEvent]) -> Outcome:
+        server = self._sender.server
+        try:
+            for event in events:
+                server.log_event(event)
+        except Exception as error:
+            self._answer, self._refusal = type(error).__name__, "unsendable"
+            return "refused"
+        return self._await_answer(server)
+
+    def _wire(self, event: Event) -> StatsigEvent | None:
+        try:
+            return statsig_event(event)
+        except Exception as error:
+            self._answer = f"cannot be sent: {type(error).__name__}"
+            self._meter.batch_refused("unsendable")
+            self._refuse(event)
+            return None
+
+    def _await_answer(self, server: Any) -> Outcome:
+        # The SDK's request may take longer than any timeout of it; then this thread is left to it.
+        flushing = threading.Thread(target=self._flush, args=(server,), name="delivery-flush", daemon=True)
+        self._flushing.append(flushing)
+        flushing.start()
+        began = time.monotonic()
+        with self._news:
+            self._news.wait_for(lambda: not self._waiting, ANSWER_S)
+            if not self._left:
+                return "taken"
+        return "refused" if time.monotonic() - began < ANSWER_S / 2 else "silent"
+
+    def _flush(self, server: Any) -> None:
+        try:
+            server.flush()
+        except Exception as error:
+            log.warning("the SDK could not flush", extra={"error": type(error).__name__})
+
+    def _flushed(self, ok: bool, events: list[dict[str, Any]], status: int | None, error: Exception | None) -> None:
+        """The SDK's word on one batch, also on one that we no longer wait for. Must not raise: that loses the batch."""
+        try:
+            ids = {name for event in events if (name := (event.get("metadata") or {}).get("event_id"))}
+            if ok and ids:
+                self._outbox.acknowledge(ids)
+                self._meter.acknowledged(len(ids))
+            with self._news:
+                if not ok and ids & self._waiting:
+                    self._answer, self._refusal = _reason(status, error), _refusal(status)
+                self._waiting -= ids
+                self._held -= ids if ok else set()
+                for name in ids if ok else ():
+                    self._left.discard(name)
+                    self._suspects.pop(name, None)
+                self._news.notify_all()
+        except Exception as fault:
+            log.error("an acknowledgement was not understood", extra={"error": type(fault).__name__})
+
+    def _told(self, error: str | None) -> None:
+        """Remember how Statsig is, and say so in the log when that changes."""
+        if error and self.error is None:
+            log.warning("Statsig does not take events; they wait in the outbox", extra={"cause": error})
+        elif error is None and self.error:
+            log.info("Statsig takes events again")
+        self.error = error
+
+
+def statsig_event(event: Event) -> StatsigEvent:
+    """The event as the SDK sends it: its own time, our id, and nothing that JSON or Statsig could not carry.
+
+    An exposure becomes the SDK's own, of the experiment or of the layer. Raises where it has no unit.
+    """
+    ids = {name: value for name, value in (event.ids or {"userID": event.user_id}).items() if value}
+    user = StatsigUser(user_id=ids.pop("userID", None), custom_ids=ids or None)
+    name, metadata = (event.name, event.metadata) if event.name != EXPOSURE else _exposure(event.metadata)
+    plain = {key: kept for key, value in metadata.items() if (kept := _plain(value)) is not None}
+    return StatsigEvent(
+        user, name, _plain(event.value), plain | {"event_id": event.event_id}, _secondary_exposures=[],
+        _time=event.time_ms,
+    )  # fmt: skip
+
+
+def _exposure(of: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and metadata as the SDK's own logger writes them; a layer's counts for the experiment that it names."""
+    exposed = {"config": of.get("experiment"), "ruleID": of.get("rule_id") or "", "isManualExposure": "true"}
+    if not of.get("layer"):
+        matched = exposed["ruleID"] not in ("", "default", "disabled", "error")
+        return "statsig::config_exposure", exposed | {"rulePassed": "true" if matched else "false"}
+    allocated, parameter = of.get("allocated_experiment"), of.get("parameter")
+    explicit = bool(allocated and parameter)
+    return "statsig::layer_exposure", exposed | {
+        "allocatedExperiment": allocated if explicit else "",
+        "parameterName": parameter or "model",
+        "isExplicitParameter": "true" if explicit else "false",
+    }
+
+
+def _plain(value: Any) -> str | int | float | None:
+    """A value that JSON can carry, in Statsig's bounds; None for what has none.
+
+    >>> _plain(float("nan")), _plain("a\\ud800b"), _plain(True), _plain({"a": 1})
+    (None, 'a\ufffdb', True, "{'a': 1}")
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value if isinstance(value, int | float) else clean(str(value))[:MAX_STRING]
+
+
+def _reason(status: int | None, error: Exception | None) -> str:
+    """Why a batch was not taken, without any foreign text: that may name the key."""
+    return f"HTTP {status}" if status and error else type(error).__name__ if error else "not taken"
+
+
+def _refusal(status: int | None) -> Untaken:
+    """
+    >>> [_refusal(status) for status in (401, 429, 503, 200, None)]
+    ['http_4xx', 'http_4xx', 'http_5xx', 'network', 'network']
+    """
+    if status and 400 <= status < 600:
+        return "http_5xx" if status >= 500 else "http_4xx"
+    return "network"

@@ -1,0 +1,1 @@
+"""Counters of what happens in the chat, as `/metrics` serves them."""

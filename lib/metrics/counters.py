@@ -1,0 +1,131 @@
+"""The numbers that `/metrics` serves, counted as things happen or read when they are asked for.
+
+Owns their names, labels and buckets. Knows prometheus-client and `events`; who counts is told of its methods alone.
+"""
+
+import math
+from collections.abc import Callable
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from lib.domain.events import RATINGS, Completion, StoreFailure, Untaken
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300)
+_QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_FACTS = (1, 2, 5, 10, 20, 50, 100, 200)
+_DELIVERY = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 12)
+
+
+class Metrics:
+    """One process's counters, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._answers = Counter("parley_answers", "Answers ended", ["group", "finish_reason"], registry=registry)
+        self._response = self._histogram("parley_response_time_seconds", "From the question to the end", _SECONDS)
+        self._first = self._histogram("parley_time_to_first_token_seconds", "From the question to text", _SECONDS)
+        self._tokens = Counter("parley_tokens", "Tokens of answers", ["group", "kind"], registry=registry)
+        self._cost = Counter("parley_cost_usd", "Cost of answers whose price is known", registry=registry)
+        self._ratings = Counter("parley_ratings", "Ratings given", ["group", "rating"], registry=registry)
+        self._commits = self._histogram("parley_store_commit_seconds", "One commit of a group of facts", _QUICK)
+        self._facts = self._histogram("parley_store_commit_facts", "Facts in one commit", _FACTS)
+        self._reads = self._histogram("parley_store_read_seconds", "One read, whoever asked", _QUICK)
+        self._failures = Counter("parley_store_failures", "What failed at the database", ["how"], registry=registry)
+        self._batches = self._histogram(
+            "parley_delivery_batch_seconds", "From handing a batch over to Statsig's word that it has it", _DELIVERY
+        )
+        self._delivered = Counter("parley_delivery_events", "Events that Statsig acknowledged", registry=registry)
+        self._refusals = Counter("parley_delivery_refusals", "Batches not taken", ["why"], registry=registry)
+        self._groups: set[str] = set()
+        for how in get_args(StoreFailure):
+            self._failures.labels(how)
+        for why in get_args(Untaken):
+            self._refusals.labels(why)
+
+    # In a conversation
+
+    def ended(self, group: str | None, completion: Completion) -> None:
+        """An answer ended, in whatever way."""
+        name = self._known(group)
+        self._answers.labels(name, completion.finish_reason).inc()
+        if math.isfinite(completion.response_time):
+            self._response.observe(completion.response_time)
+        if completion.time_to_first_token is not None:
+            self._first.observe(completion.time_to_first_token)
+        for kind, tokens in (
+            ("prompt", completion.usage.prompt_tokens),
+            ("completion", completion.usage.completion_tokens),
+        ):
+            if tokens:
+                self._tokens.labels(name, kind).inc(tokens)
+        self._cost.inc(completion.cost_usd or 0)
+
+    def rated(self, group: str | None, rating: str) -> None:
+        """A thumb was given, changed or (`rating_withdrawn`) taken back."""
+        self._ratings.labels(self._known(group), rating).inc()
+
+    def _known(self, group: str | None) -> str:
+        """The group's label. Its errors and ratings are there as 0 from then on: no rate sees a counter's first step
+        out of nowhere."""
+        name = group or ""
+        if name not in self._groups:
+            self._groups.add(name)
+            for reason in ("stop", "error", "interrupted"):
+                self._answers.labels(name, reason)
+            for rating in RATINGS:
+                self._ratings.labels(name, rating)
+        return name
+
+    # At the database
+
+    def committed(self, facts: int, seconds: float) -> None:
+        """So many facts were committed together."""
+        self._commits.observe(seconds)
+        self._facts.observe(facts)
+
+    def read(self, seconds: float) -> None:
+        """Something was read."""
+        self._reads.observe(seconds)
+
+    def store_failed(self, how: str) -> None:
+        """Something could not be written or read."""
+        self._failures.labels(how).inc()
+
+    # On the way to Statsig
+
+    def acknowledged(self, events: int) -> None:
+        """Statsig has so many more events; one that went out twice counts twice."""
+        self._delivered.inc(events)
+
+    def batch_taken(self, seconds: float) -> None:
+        """A batch was taken whole."""
+        self._batches.observe(seconds)
+
+    def batch_refused(self, why: str) -> None:
+        """A batch, or a part of it, was not taken."""
+        self._refusals.labels(why).inc()
+
+    # At the moment of asking
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float | None], **labels: str) -> None:
+        """Serve what `read` says at the moment of asking; NaN where it cannot say."""
+
+        def told() -> float:
+            try:
+                value = read()
+            except Exception:  # one number that is not to be had must not cost all the others
+                value = None
+            return math.nan if value is None else value
+
+        gauge = Gauge(name, meaning, list(labels), registry=self._registry)
+        (gauge.labels(**labels) if labels else gauge).set_function(told)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, meaning, buckets=buckets, registry=self._registry)

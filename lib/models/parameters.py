@@ -1,0 +1,127 @@
+"""What an experiment may say to a model: each parameter, its type and range, what happens to a bad value. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib.domain.events import MAX_STRING, clean
+
+MAX_MODEL = 128
+"""Longest name of a model, in characters: what the store has room for."""
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What is sent with a question. `options` go into the request as they are; `error` names the values that did not.
+
+    `system_prompt` None: none is sent. `error` is what the completion carries as `parameter_error`.
+    """
+
+    model: str
+    system_prompt: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+def check_parameters(raw: Mapping[str, Any], defaults: Mapping[str, Any], model: str) -> Parameters:
+    """The parameters that a group was served, as they can be sent.
+
+    A value of the wrong type or range is replaced by the experiment's default where that is valid, and otherwise not
+    sent; an unknown name is not sent. `error` has the names of all of these. `model` is used where neither names one.
+
+    >>> check_parameters({"model": "gpt-4", "temperature": 3, "top_k": 5}, {"temperature": 0.5}, "m")
+    Parameters(model='gpt-4', system_prompt=None, options={'temperature': 0.5}, error='temperature,top_k')
+    >>> check_parameters({"seed": 7.0, "stop": ["a", "b"], "system_prompt": " "}, {}, "m")
+    Parameters(model='m', system_prompt=None, options={'seed': 7, 'stop': ['a', 'b']}, error=None)
+    """
+    good: dict[str, Any] = {}
+    bad: list[str] = []
+    for name, value in {"model": defaults.get("model", model), **raw}.items():
+        check = _CHECKS.get(name)
+        checked = check(value) if check else None
+        if checked is None:
+            bad.append(name)
+            checked = check(defaults.get(name)) if check else None
+        if checked is not None:
+            good[name] = checked
+    return Parameters(good.pop("model", model), good.pop("system_prompt", "").strip() or None, good, _named(bad))
+
+
+def _named(bad: list[str]) -> str | None:
+    return clean(",".join(sorted(str(name) for name in bad)))[:MAX_STRING] or None
+
+
+Check = Callable[[Any], Any]
+"""Gives the value as it is sent, or None."""
+
+
+def _number(low: float, high: float) -> Check:
+    """
+    >>> [_number(0, 2)(value) for value in (0, 2.0, 2.1, True, "0.5", float("nan"), None)]
+    [0, 2.0, None, None, None, None, None]
+    """
+
+    def check(value: Any) -> float | None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if number and low <= value <= high else None  # no comparison with NaN holds
+
+    return check
+
+
+def _whole(low: int, high: int) -> Check:
+    """JSON from elsewhere may carry whole numbers as floats.
+
+    >>> [_whole(1, 9)(value) for value in (1, 3.0, 2.5, 0, True, "3", float("inf"))]
+    [1, 3, None, None, None, None, None]
+    """
+    in_range = _number(low, high)
+
+    def check(value: Any) -> int | None:
+        value = in_range(value)
+        return int(value) if value is not None and value == int(value) else None
+
+    return check
+
+
+def _model(value: Any) -> str | None:
+    """
+    >>> [_model(value) for value in (" gpt-4 ", "", "a\\x00b", "x" * 129, 4)]
+    ['gpt-4', None, None, None, None]
+    """
+    name = value.strip() if isinstance(value, str) else ""
+    return name if 0 < len(name) <= MAX_MODEL and name.isprintable() else None
+
+
+def _text(value: Any) -> str | None:
+    return clean(value) if isinstance(value, str) else None
+
+
+def _stop(value: Any) -> str | list[str] | None:
+    """
+    >>> [_stop(value) for value in ("END", ["a", "b"], "", [], ["a"] * 5, ["a", 1])]
+    ['END', ['a', 'b'], None, None, None, None]
+    """
+    if isinstance(value, str):
+        return clean(value) or None
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
+        return None
+    return [clean(one) for one in value] if all(isinstance(one, str) and clean(one) for one in value) else None
+
+
+def _effort(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in EFFORTS else None
+
+
+_CHECKS: Mapping[str, Check] = {
+    "model": _model,
+    "system_prompt": _text,
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "max_tokens": _whole(1, 2**31 - 1),
+    "seed": _whole(-(2**63), 2**63 - 1),
+    "stop": _stop,
+    "reasoning_effort": _effort,
+}

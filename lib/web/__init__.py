@@ -1,0 +1,1 @@
+"""HTTP beside the pages: the server, its headers, health, metrics and static files."""

@@ -1,0 +1,75 @@
+"""What `/metrics` reads at the moment of asking: how the store is, and what all replicas share.
+
+Owns these names and how often they are read. What is shared is the same on every replica and must not be added up:
+dashboards and rules take its maximum. Nothing here is on the way of a question.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from lib.access.budgets import EVERYBODY, Account
+from lib.domain.events import DAY_MS, now_ms
+from lib.experiments.evaluator import Experiments
+from lib.metrics.counters import Metrics
+from lib.readout.results import split
+from lib.store import Store
+
+T = TypeVar("T")
+
+ONE_SCRAPE_S = 1.0
+"""What several gauges of one scrape tell is read once."""
+SPLIT_S = 60.0
+"""The split is read so seldom: it walks over all exposures."""
+
+
+class Gauges:
+    """`usd_per_day`: the daily budget, None where there is none."""
+
+    def __init__(self, store: Store, experiments: Experiments, experiment: str, usd_per_day: float | None) -> None:
+        self._store, self._experiments = store, experiments
+        self._experiment, self._usd_per_day = experiment, usd_per_day
+
+    def serve(self, metrics: Metrics) -> None:
+        """Serve them from now on."""
+        store, limit = self._store, self._usd_per_day
+        pending = Kept(store.pending, ONE_SCRAPE_S)
+        metrics.gauge("parley_ready", "1 while this replica can serve, else 0", lambda: store.trouble is None)
+        metrics.gauge("parley_store_queued", "Facts that wait to be written", lambda: store.queued)
+        metrics.gauge("parley_outbox_pending", "Events that Statsig has not acknowledged", lambda: pending()[0])
+        metrics.gauge("parley_outbox_oldest_seconds", "Age of the oldest of them", lambda: pending()[1])
+        if limit is not None:
+            metrics.gauge("parley_budget_usd", "What all answers of a day (UTC) may cost", lambda: limit)
+            metrics.gauge("parley_budget_spent_usd", "What today's answers cost, running ones included", self._spent)
+        metrics.gauge(
+            "parley_split_p_value", "How likely chance alone makes the groups so uneven",
+            Kept(self._split, SPLIT_S), experiment=self._experiment,
+        )  # fmt: skip
+
+    def _spent(self) -> float:
+        today = Account("day", EVERYBODY, now_ms() // DAY_MS)
+        return self._store.spent([today])[today].usd
+
+    def _split(self) -> float | None:
+        definition = self._experiments.definition(self._experiment)
+        return split(self._store.read, definition, now_ms()) if definition else None
+
+
+class Kept(Generic[T]):
+    """What `read` said last, read anew when it is older than so many seconds. What it raises is not kept.
+
+    >>> numbers = iter([1, 2])
+    >>> often, seldom = Kept(lambda: next(numbers), 0), Kept(lambda: "once", 60)
+    >>> often(), often(), seldom() is seldom()
+    (1, 2, True)
+    """
+
+    def __init__(self, read: Callable[[], T], seconds: float) -> None:
+        self._read, self._seconds = read, seconds
+        self._last: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        """What is known now."""
+        if self._last is None or time.monotonic() - self._last[0] >= self._seconds:
+            self._last = time.monotonic(), self._read()
+        return self._last[1]

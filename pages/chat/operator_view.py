@@ -1,0 +1,40 @@
+"""What only an operator has on the chat page: the mark of a forced group, and the look that a tester has."""
+
+import streamlit as st
+
+from lib.web import resources
+from pages import entrance
+from pages.chat.state import OnPage
+from pages.results.words import plain
+
+
+def draw_forced(page: OnPage) -> None:
+    """Says, as long as it lasts, that this session's conversations do not count, and ends it."""
+    group, here = entrance.chosen(), page.conversation
+    own = here.assignment if here else None
+    if unknown := entrance.unknown_group():
+        st.warning(f"There is no group {plain(unknown)} in this experiment.", icon=":material/science:")
+    if group is None and not (own and own.forced and resources.operator()):
+        return
+    if group and st.query_params.get("group") != group:
+        st.query_params["group"] = group  # so that a reload goes on with it
+    with st.container(horizontal=True, vertical_alignment="center", key="forced"):
+        if own and (group is None or not own.forced or own.group != group):
+            mine = plain(own.group or "no group")
+            st.badge(
+                f"Forced: {mine}" if own.forced else f"This conversation keeps {mine}",
+                color="orange" if own.forced else "gray",
+            )
+        if group:
+            st.badge(f"Forced: {plain(group)}", icon=":material/science:", color="orange")
+            st.caption("New conversations get it and stay out of the readout.", width="content")
+            st.button("Use my own group", type="tertiary", key="own_group", on_click=entrance.choose, args=(None,))
+
+
+def draw_view() -> None:
+    """The switch between an operator's page and a tester's."""
+    if resources.operator() and resources.app().settings.blind:
+        st.toggle(
+            "See what testers see", key=resources.AS_TESTER, persist_state="session",
+            help="Hides what only operators see under answers: group, model, times, tokens, cost.",
+        )  # fmt: skip

@@ -1,0 +1,213 @@
+"""Ask, follow the answer, rate it. The page owns no answer: it starts one in the background and follows it, and any
+interaction, reload or second tab finds it again."""
+
+import time
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lib.access.identity import check_prompt, clean_text
+from lib.chat.generation import Answer
+from lib.domain.events import StoreError, Turn
+from lib.web import resources
+from pages.browser.component import keep_browser, tell_browser
+from pages.chat.operator_view import draw_forced
+from pages.chat.sidebar import draw_sidebar
+from pages.chat.state import EARLIER, GROUP, on_page
+from pages.chat.turns import (
+    HEAD_START,
+    SAVED_WITHIN,
+    answer_place,
+    draw,
+    draw_end,
+    draw_question,
+    draw_waiting,
+    follow,
+    follow_record,
+    send,
+)
+
+SUGGESTIONS = (
+    "What is Parley?",
+    "How does Parley decide which model is better?",
+    "Show me a table of the settings",
+    "Write a haiku in Python",
+)
+
+groups: dict[int, DeltaGenerator] = {}
+
+st.set_page_config(layout="centered")  # operators may come from a wide page
+app, page = resources.app(), on_page()
+
+
+def open_wanted() -> None:
+    """Make the conversation of the address the one on the page; `/` is a new one, unless it is the way back from
+    another page, which leaves the address without one."""
+    wanted, here = st.query_params.get("c"), page.conversation
+    if here and not wanted and st.session_state.came_from:
+        st.query_params["c"] = wanted = here.id
+    if wanted == (here.id if here else None):
+        return
+    page.moved_on()
+    page.waiting, page.earlier, page.missing, page.away = [], 0, False, False
+    page.conversation = None
+    try:
+        page.conversation = app.conversations.get(wanted, resources.visitor().visitor_id) if wanted else None
+    except StoreError:
+        page.away = True  # the address stays, so that the next look tries again
+        return
+    if wanted and page.conversation is None:
+        page.missing = True
+        del st.query_params["c"]
+
+
+def running() -> Answer | None:
+    """The answer of this process that the page should follow."""
+    return app.conversations.answer(page.last) if page.last and page.last.running else None
+
+
+def submit(key: str) -> None:
+    """A question, typed or picked: refused visibly and left in the box, kept until its turn, or sent."""
+    text = st.session_state[key]
+    if not text:
+        return
+    open_wanted()
+    prompt = clean_text(text)
+    page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
+    if page.conversation:
+        page.conversation = app.conversations.fresh(page.conversation)
+    if page.refused:
+        st.session_state.question = text
+    elif page.last and page.last.running:
+        page.waiting.append(prompt)
+    else:
+        send(prompt)
+
+
+def stop() -> None:
+    page.waiting = []
+    if page.conversation:
+        page.conversation = app.conversations.stop(page.conversation)
+
+
+def show_earlier() -> None:
+    if page.first_shown() == 0:
+        page.conversation = app.conversations.earlier(page.conversation)
+    page.earlier += EARLIER
+
+
+def group(at: int) -> DeltaGenerator:
+    """The container of a turn and its neighbours. Every update of a growing answer makes the browser look at all that
+    stands beside it and beside each container that it is in; turns in groups are few of both."""
+    number = (at - page.first_shown()) // GROUP
+    if number not in groups:
+        groups[number] = st.container()
+    return groups[number]
+
+
+def draw_running(turn: Turn) -> None:
+    """The last turn while its answer comes, and the questions that wait for it."""
+    page.awaited = turn.answer_id
+    draw_question(turn)
+    if page.again == turn.answer_id:
+        st.empty()  # moves the new answer down by one, or the old one's text would stay under it until it ended
+    place, queue = answer_place(), st.empty()
+    if page.waiting:
+        with queue.container():
+            draw_waiting(page.waiting)
+    with place:
+        if answer := running():
+            follow(answer)
+            page.conversation = app.conversations.settle(page.conversation, answer)
+            page.saving = answer.receipt
+        else:
+            follow_record(turn)
+        time.sleep(HEAD_START)  # the last words leave by themselves
+        saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
+        draw_end(page.conversation.turns[-1], last=not page.waiting)
+    if not saved:
+        draw_saving()
+    queue.empty()
+
+
+@st.fragment(run_every=2.0)
+def draw_saving() -> None:
+    """An answer that was not written at once; when it is, the page is drawn without this fragment."""
+    page.late, saved = True, page.saving is None or page.saving.committed
+    if (saved or page.overtaken) and not page.waiting:
+        st.rerun()
+    st.caption("Saved" if saved else "This answer is not saved yet")
+
+
+open_wanted()
+if page.overtaken:
+    page.saving, page.conversation = None, app.conversations.reread(page.conversation)
+draw_sidebar()
+unseen = st.container()
+with unseen:
+    keep_browser()
+if resources.operator():
+    draw_forced(page)
+
+with st.bottom:
+    if page.refused:
+        st.warning(page.refused, icon=":material/info:")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.chat_input("Ask anything", key="question", on_submit=submit, args=("question",))
+        stop_slot = st.empty()
+
+welcome = st.empty()  # on a page with turns it stays empty, and so clears the welcome before the first answer ends
+if page.conversation is None or not page.conversation.turns:
+    with welcome.container():
+        st.header(app.settings.greeting)
+        st.markdown("Ask a question and tell us with a thumb whether the answer helped.")
+        st.session_state.suggestion = None
+        st.pills(
+            "Try one of these", SUGGESTIONS, key="suggestion", on_change=submit, args=("suggestion",),
+            label_visibility="collapsed",
+        )  # fmt: skip
+        if page.missing:
+            st.info("That conversation is not here. It may have been deleted, or it belongs to another browser.")
+        if page.away:
+            st.info("That conversation cannot be opened right now. Please reload the page in a minute.")
+        if app.demo:
+            st.caption(
+                ":material/info: This is Parley's built-in demo model. To talk to a real one, set `OPENAI_API_KEY` or "
+                "`OPENAI_BASE_URL` and start Parley again."
+            )
+else:
+    turns = page.conversation.turns
+    first = page.first_shown()
+    if first > 0 or page.conversation.earlier:
+        st.button("Show earlier messages", icon=":material/expand_less:", type="tertiary", on_click=show_earlier)
+    for at in range(first, len(turns) - 1):
+        with group(at):
+            draw(turns[at], last=False, outdated=at == len(turns) - 2)
+    if not turns[-1].running:
+        if ended := app.conversations.answer(turns[-1]):
+            ended.seen = True
+        with group(len(turns) - 1):
+            draw(turns[-1], last=True)
+            if page.saving and not page.saving.committed:
+                draw_saving()
+            elif page.saving and page.late:
+                st.caption("Saved")
+    else:
+        stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
+    while page.conversation.turns[-1].running:
+        with group(len(page.conversation.turns) - 1):
+            draw_running(page.conversation.turns[-1])
+        if page.waiting:
+            send(page.waiting.pop(0))
+            if not page.conversation.turns[-1].running:
+                st.rerun()  # the door has closed
+    stop_slot.empty()
+    if page.overtaken:
+        st.rerun()
+
+if page.last and page.last.answer_id == page.awaited:
+    # Said by the run that comes to its end: the one that saw the answer end may have been overtaken by a click on Stop.
+    page.awaited, page.nonce = None, page.nonce + 1
+with unseen:
+    tell_browser(page.nonce, copy=page.copied, say="The answer is complete." if page.copied is None else "Copied.")
+page.copied = None

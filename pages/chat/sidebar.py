@@ -1,0 +1,131 @@
+"""Earlier conversations of this browser: open, rename, download, delete; and what is kept of them."""
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.access.identity import clean_text
+from lib.domain.events import Conversation, StoreError
+from lib.web import resources
+from pages.chat.operator_view import draw_view
+from pages.chat.state import OnPage, on_page
+
+LISTED = 30
+"""Conversations in the list at first, and more at every click."""
+
+
+def draw_sidebar() -> None:
+    """The list, newest first, by day."""
+    page = on_page()
+    if page.listed is None:
+        page.listed = _read_list(page)
+    listed, here = page.listed if page.listed is not None else [], page.conversation
+    if here and here.turns and all(each.id != here.id for each in listed):
+        title = here.title or " ".join((here.turns[0].question or "").split())[:60]
+        listed.insert(0, replace(here, title=title, updated_ms=here.turns[-1].asked_ms, turns=()))
+    with st.sidebar:
+        st.button(
+            "New conversation", icon=":material/add:", width="stretch", key="new", on_click=_open, args=(page, None)
+        )
+        if page.listed is None:
+            st.caption("Earlier conversations cannot be shown right now.")
+        shown = listed[: LISTED * page.listed_more]
+        for day, conversations in groupby(shown, key=_day):
+            st.caption(day)
+            for conversation in conversations:
+                _draw_entry(page, conversation)
+        if len(listed) > len(shown):
+            st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
+        _draw_privacy(page)
+        draw_view()
+        if resources.signed_in():
+            st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
+
+
+def _read_list(page: OnPage) -> list[Conversation] | None:
+    """None while the store cannot be read; then the next rerun tries again."""
+    try:
+        return resources.app().store.conversations(resources.visitor().visitor_id, limit=LISTED * page.listed_more + 1)
+    except StoreError:
+        return None
+
+
+def _draw_entry(page: OnPage, conversation: Conversation) -> None:
+    current = page.conversation is not None and page.conversation.id == conversation.id
+    with st.container(horizontal=True, wrap=False, gap=None, vertical_alignment="center"):
+        st.button(
+            conversation.title or "A conversation", type="secondary" if current else "tertiary", width="stretch",
+            wrap=False, key=f"open_{conversation.id}", on_click=_open, args=(page, conversation.id),
+        )  # fmt: skip
+        if current:
+            with st.popover("", icon=":material/more_horiz:", type="tertiary", help="Rename, download, delete"):
+                _draw_menu(page, conversation)
+
+
+def _draw_menu(page: OnPage, conversation: Conversation) -> None:
+    key = f"title_{conversation.id}"
+    st.text_input("Name", conversation.title or "", key=key, max_chars=80, on_change=_rename, args=(page, key))
+    st.download_button(
+        "Download", lambda: _as_markdown(page.conversation), f"{conversation.id}.md", icon=":material/download:",
+        key="download", on_click="ignore", width="stretch",
+    )  # fmt: skip
+    st.button(
+        "Delete", icon=":material/delete:", key="delete", width="stretch", on_click=_delete,
+        args=(page, conversation.id),
+    )  # fmt: skip
+
+
+def _draw_privacy(page: OnPage) -> None:
+    settings = resources.app().settings
+    with st.popover("Privacy", icon=":material/lock:", type="tertiary", key="privacy"):
+        if settings.keep_text:
+            st.markdown(f"Your messages are kept here for {settings.retention_days} days, then deleted.")
+        else:
+            st.markdown("Your messages are not stored. They are gone when this chat is closed.")
+        st.markdown(
+            "Ratings and measurements (times, token counts) are kept without any text, under a random number that "
+            "stands for this browser. They help to find out which answers people prefer."
+        )
+        st.button(
+            "Delete all my conversations", icon=":material/delete:", key="delete_all", on_click=_delete,
+            args=(page, None),
+        )  # fmt: skip
+
+
+def _day(conversation: Conversation) -> str:
+    zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    day, today = datetime.fromtimestamp(conversation.updated_ms / 1000, zone).date(), datetime.now(zone).date()
+    ago = (today - day).days
+    return "Today" if ago <= 0 else "Yesterday" if ago == 1 else f"{day:%A}" if ago < 7 else f"{day.day} {day:%B %Y}"
+
+
+def _open(page: OnPage, conversation_id: str | None) -> None:
+    if conversation_id:
+        st.query_params["c"] = conversation_id
+    elif "c" in st.query_params:
+        del st.query_params["c"]
+
+
+def _list_more(page: OnPage) -> None:
+    page.listed, page.listed_more = None, page.listed_more + 1
+
+
+def _rename(page: OnPage, key: str) -> None:
+    if title := clean_text(st.session_state[key]).strip():
+        app, here = resources.app(), page.conversation
+        app.store.rename(here.id, here.visitor_id, title).wait(0.25)
+        page.listed = None
+
+
+def _delete(page: OnPage, conversation_id: str | None) -> None:
+    resources.app().conversations.delete(resources.visitor().visitor_id, conversation_id).wait(0.25)
+    page.listed = None
+    _open(page, None)
+
+
+def _as_markdown(conversation: Conversation) -> str:
+    parts = [f"**You:** {turn.question or ''}\n\n**Answer:** {turn.answer or ''}" for turn in conversation.turns]
+    return "\n\n---\n\n".join(parts) + "\n"

@@ -1,0 +1,71 @@
+"""What one browser tab has on its page, kept in session state between reruns. Knows nothing of how it is drawn."""
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from lib.domain.events import Conversation, Receipt, Turn
+
+SHOWN = 5
+"""Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every
+element on the page. With twice as many its first token came 10 ms later."""
+GROUP = 5
+"""Turns in one container."""
+EARLIER = 20
+"""Turns more when earlier ones are wanted."""
+
+
+@dataclass
+class OnPage:
+    """`waiting`: questions that wait for the running answer; `editing`, `explaining`, `again` (it takes
+    another's place): the answer id this is about;
+    `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
+    `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
+    `nonce` counts what the browser was asked to do."""
+
+    conversation: Conversation | None = None
+    missing: bool = False
+    away: bool = False
+    refused: str | None = None
+    waiting: list[str] = field(default_factory=list)
+    exposed: set[tuple[str, str, str | None, bool]] = field(default_factory=set)
+    earlier: int = 0
+    editing: str | None = None
+    explaining: str | None = None
+    again: str | None = None
+    receipt: Receipt | None = None
+    saving: Receipt | None = None
+    late: bool = False
+    copied: str | None = None
+    awaited: str | None = None
+    nonce: int = 0
+    listed: list[Conversation] | None = None
+    listed_more: int = 1
+
+    def moved_on(self) -> None:
+        """Another question or conversation: what was open about the last one goes."""
+        self.editing = self.explaining = self.receipt = self.saving = self.copied = self.awaited = None
+        self.late = False
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the latest answer had ended in the record before it did here: another process took it for dead."""
+        return self.saving is not None and self.saving.result is False
+
+    @property
+    def last(self) -> Turn | None:
+        """The newest turn, if there is one."""
+        return self.conversation.turns[-1] if self.conversation and self.conversation.turns else None
+
+    def first_shown(self) -> int:
+        """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""
+        turns = len(self.conversation.turns) if self.conversation else 0
+        return max(0, (turns - SHOWN) // SHOWN * SHOWN - self.earlier)
+
+
+def on_page() -> OnPage:
+    """This session's."""
+    if "on_page" not in st.session_state:
+        st.session_state.on_page = OnPage()
+    page: OnPage = st.session_state.on_page
+    return page

@@ -1,0 +1,304 @@
+"""How one question and its answer look, running or ended, and what a tester can do with them."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lib.access.budgets import until_ms
+from lib.access.identity import check_prompt, clean_text
+from lib.chat.generation import Answer
+from lib.chat.markdown import Blocks, blocks, has_table, safe
+from lib.chat.rescue import LOOK_EVERY
+from lib.domain.events import REASONS, Rating, Turn
+from lib.web import resources
+from pages import entrance
+from pages.chat.state import on_page
+
+PACE = 0.045
+"""Seconds between two updates of a growing answer; the last one never waits."""
+CROWD = 0.002
+"""Seconds that every answer under way adds to them once there are more than 20: half of a replica's work is updates,
+and a first word matters more than how smoothly fifty others grow."""
+SAVED_WITHIN = 0.25
+"""Seconds that a page waits for what it confirms to be written."""
+HEAD_START = 0.005
+"""Seconds that what matters has the processor for itself before the page is drawn: a question leaves 5 to 10 ms sooner,
+and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
+VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
+THUMBS = {vote: value for value, vote in VOTES.items()}
+REASON_WORDS = {
+    "wrong": "Wrong", "incomplete": "Incomplete", "too_long": "Too long", "too_slow": "Too slow",
+    "off_tone": "Off tone", "unsafe": "Unsafe", "other": "Something else",
+}  # fmt: skip
+DETAILS = (
+    ("group", "Group", "{}"),
+    ("model", "Model", "{}"),
+    ("served_model", "Answered by", "{}"),
+    ("time_to_first_token", "First token", "{:.2f} s"),
+    ("response_time", "Whole answer", "{:.2f} s"),
+    ("prompt_tokens", "Prompt", "{:,} tokens"),
+    ("completion_tokens", "Answer", "{:,} tokens"),
+    ("usage_source", "Counted by", "{}"),
+    ("tokens_per_second", "Speed", "{:.0f} tokens/s"),
+    ("cost_usd", "Cost", "${:.6f}"),
+    ("finish_reason", "Ended", "{}"),
+    ("limit", "Limit met", "{}"),
+    ("error", "Error", "{}"),
+    ("retries", "Retries", "{}"),
+    ("dropped_parameters", "Refused by the model", "{}"),
+    ("parameter_error", "Not valid, not sent", "{}"),
+)
+"""What an operator sees of an answer: the fact, its label, how it is written."""
+ENDS = {
+    "length": "Cut off at the length limit.",
+    "content_filter": "Cut off by the model's content filter.",
+    "tool_calls": "The model asked for a tool, which this chat does not have.",
+    "stopped": "Stopped",
+    "interrupted": "Interrupted",
+}
+
+
+def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
+    """An ended turn. `outdated`: it was the last one until now, and what only the last one has must go at once, not
+    when the answer below it has ended."""
+    draw_question(turn)
+    with answer_place():
+        for block in blocks(turn.answer or ""):
+            _draw_block(st, block)
+        draw_end(turn, last, outdated)
+
+
+def answer_place() -> DeltaGenerator:
+    """Where an answer goes."""
+    return st.chat_message("assistant", avatar=":material/forum:")
+
+
+def _draw_block(place: DeltaGenerator, block: str) -> None:
+    """A part of an answer. A table that is too wide scrolls by itself, not the page."""
+    if has_table(block):
+        place = place.container(horizontal=True, wrap=False)
+    place.markdown(safe(block))
+
+
+def draw_question(turn: Turn) -> None:
+    """What was asked, exactly as it was typed."""
+    with st.chat_message("user", avatar=":material/person:"):
+        if on_page().editing == turn.answer_id:
+            _draw_editor(turn)
+            return
+        st.text(_as_typed(turn.question) if turn.question is not None else "This text is no longer kept.")
+
+
+def _as_typed(text: str) -> str:
+    """Streamlit takes the indentation away that all lines share, unless the first begins with something else."""
+    return "\u200b" + text if text[:1].isspace() else text
+
+
+def draw_waiting(prompts: list[str]) -> None:
+    """Questions that were asked while an answer was running."""
+    for prompt in prompts:
+        with st.chat_message("user", avatar=":material/schedule:"):
+            st.text(_as_typed(prompt))
+            st.caption("Waits for the answer above")
+
+
+def _draw_editor(turn: Turn) -> None:
+    page = on_page()
+    with st.form(f"editor_{turn.answer_id}", border=False):
+        text = st.text_area("Your question", turn.question or "", label_visibility="collapsed")
+        with st.container(horizontal=True):
+            sent = st.form_submit_button("Ask again", type="primary")
+            cancelled = st.form_submit_button("Cancel", type="tertiary")
+    prompt = clean_text(text)
+    problem = check_prompt(prompt, resources.app().settings.max_prompt_chars) if sent else None
+    if problem:
+        st.warning(problem)
+    elif sent:
+        send_again(prompt)
+    if cancelled or (sent and not problem):
+        page.editing = None
+        st.rerun()
+
+
+def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
+    """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
+    if words := ENDS.get(turn.finish_reason or "") or turn.message:
+        st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if turn.answer:
+            _draw_thumbs(turn)
+            _draw_button("Copy", "content_copy", turn, _copy, turn)
+        if resources.sees_details():
+            _draw_details(turn)
+        if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
+            _draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
+        elif turn.question and last:
+            _draw_button("Regenerate", "refresh", turn, send_again)
+        elif outdated:
+            st.empty()
+        if turn.question and last:
+            _draw_button("Edit question", "edit", turn, setattr, on_page(), "editing", turn.answer_id)
+        elif outdated:
+            st.empty()
+    if on_page().explaining == turn.answer_id:
+        with st.container():
+            _draw_reasons(turn.answer_id)
+    elif outdated:
+        st.empty()
+
+
+def _until(turn: Turn) -> str:
+    """When a limit that ends by itself does, by the reader's clock."""
+    if turn.facts.get("limit") == "invitation" or turn.time_ms is None:
+        return ""
+    zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    then, now = datetime.fromtimestamp(until_ms(turn.time_ms) / 1_000, zone), datetime.now(zone)
+    if then <= now:
+        return "You can ask again now."
+    day = "today" if then.date() == now.date() else "tomorrow"
+    return f"You can ask again {day} at {then:%H:%M}."
+
+
+def _draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object], *args: object) -> None:
+    st.button(
+        label, icon=f":material/{icon}:", type="tertiary", key=f"{icon}_{turn.answer_id}", on_click=action, args=args
+    )
+
+
+def _draw_thumbs(turn: Turn) -> None:
+    """The widget's value is compared with the known vote, so that a restart between two clicks swallows none."""
+    vote = VOTES[st.feedback("thumbs", key=f"rating_{turn.answer_id}", default=THUMBS[turn.rating])]
+    if vote == turn.rating:
+        return
+    page = on_page()
+    page.conversation, page.receipt = resources.app().conversations.rate(page.conversation, turn, vote)
+    page.receipt.wait(SAVED_WITHIN)
+    page.explaining = turn.answer_id if vote else None
+
+
+def _draw_reasons(answer_id: str) -> None:
+    """After a thumb: thanks, and room to say why, until the tester moves on."""
+    page = on_page()
+    turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
+    if page.receipt and page.receipt.committed:
+        st.caption("Thanks")
+    elif page.receipt:
+        draw_receipt(answer_id)
+    reason = turn.reason
+    if turn.rating == "dissatisfaction":
+        reason = st.pills(
+            "What was wrong with it?", REASONS, default=turn.reason, format_func=REASON_WORDS.__getitem__,
+            key=f"reason_{answer_id}", label_visibility="collapsed",
+        )  # fmt: skip
+    comment = st.text_input(
+        "Anything to add?", turn.comment or "", key=f"comment_{answer_id}", max_chars=500,
+        placeholder="Anything to add? (optional)", label_visibility="collapsed",
+    )  # fmt: skip
+    comment = clean_text(comment or "").strip() or None
+    if (reason, comment) != (turn.reason, turn.comment):
+        page.conversation, page.receipt = resources.app().conversations.explain(
+            page.conversation, turn, reason, comment
+        )
+
+
+@st.fragment(run_every=2.0)
+def draw_receipt(answer_id: str) -> None:
+    """The truth until it is written; then the page is drawn without this fragment, which would run for ever."""
+    receipt = on_page().receipt
+    if receipt is None or receipt.committed:
+        st.rerun()
+    st.caption("Not saved yet")
+
+
+def _draw_details(turn: Turn) -> None:
+    """For operators: what testers do not see."""
+    assignment = on_page().conversation.assignment
+    known = {"group": assignment.group or "not taking part", "model": turn.model} | dict(turn.facts)
+    with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
+        rows = [f"| {label} | {shape.format(known[name])} |" for name, label, shape in DETAILS if name in known]
+        st.markdown("\n".join(["| | |", "|---|---|", *rows]))
+
+
+def follow(answer: Answer) -> None:
+    """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
+    growing, slot = Blocks(), st.empty()
+    slot.markdown(":shimmer[Thinking]")
+    news = answer.follow()
+    generations = resources.app().generations
+    while (text := news(0.1, max(PACE, CROWD * generations.running))) is not None:
+        _ = "on_page" in st.session_state
+        if entrance.just_closed():
+            answer.stop()
+            st.rerun()
+        if not text:
+            continue
+        for block in growing.feed(text):
+            _draw_block(slot, block)
+            slot = st.empty()
+        if growing.open.strip():
+            _draw_block(slot, growing.open)
+    if not growing.open.strip():
+        slot.empty()
+    answer.seen |= resources.connected()
+
+
+def follow_record(turn: Turn) -> None:
+    """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
+    page, slot, look = on_page(), st.empty(), resources.app().rescue.watch()
+    while turn.running:
+        slot.markdown(safe(turn.answer or "") or ":shimmer[Thinking]")
+        for _ in range(5):
+            time.sleep(LOOK_EVERY / 5)
+            _ = "on_page" in st.session_state
+        known, page.conversation = page.conversation, resources.app().conversations.reread(page.conversation)
+        turn = page.conversation.turns[-1]
+        if page.conversation is known:  # the record could not be read: who writes into it could not either
+            look = resources.app().rescue.watch()
+        else:
+            look(turn)
+    slot.empty()
+    for block in blocks(turn.answer or ""):
+        _draw_block(st, block)
+
+
+def send(prompt: str) -> None:
+    """A question leaves for the conversation on the page, or begins one; unless the door has closed meanwhile."""
+    page = on_page()
+    if entrance.barrier():
+        page.waiting = []
+        return
+    forced = entrance.forced() if page.conversation is None else None
+    page.conversation, _ = resources.app().conversations.ask(
+        resources.visitor(), page.conversation, prompt, page.exposed, assignment=forced
+    )
+    _sent()
+
+
+def send_again(prompt: str | None = None) -> None:
+    """The last question once more, or another in its place; unless the door has closed meanwhile."""
+    page = on_page()
+    if entrance.barrier():
+        return
+    page.conversation, _ = resources.app().conversations.ask_again(
+        resources.visitor(), page.conversation, page.exposed, prompt
+    )
+    _sent()
+    page.again = page.conversation.turns[-1].answer_id
+
+
+def _sent() -> None:
+    page = on_page()
+    page.moved_on()
+    page.refused = None
+    st.query_params["c"] = page.conversation.id
+    time.sleep(HEAD_START)
+
+
+def _copy(turn: Turn) -> None:
+    page = on_page()
+    resources.app().conversations.copied(page.conversation, turn)
+    page.copied, page.nonce = turn.answer, page.nonce + 1

@@ -1,0 +1,171 @@
+"""Whether this session may chat: its invitation, its account, its consent. Asked on every rerun and before a question.
+
+Belongs to `resources` (it reads Streamlit's session); knows none of the pages that say what it finds.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import streamlit as st
+
+from lib.domain.events import Assignment, StoreError
+from lib.domain.invitations import Refusal
+from lib.web import resources
+
+log = logging.getLogger("parley.access")
+
+Barrier = Refusal | Literal["sign_in", "consent"]
+"""What stands between a session and the chat."""
+TRUSTED_S = 60.0
+"""How long a guest whose invitation was good stays inside while the record cannot be read."""
+LOOK_EVERY_S = 1.0
+"""How often it is looked at while an answer runs."""
+SAVED_WITHIN_S = 5.0
+"""How long a consent may take to be written."""
+
+
+def barrier() -> Barrier | None:
+    """What keeps this session from the chat now. Raises Unready when that cannot be known.
+
+    Whoever proved to be an operator is let in. Being on this machine is no proof: behind a proxy that says nothing of
+    itself, everybody is.
+    """
+    access = resources.app().settings.access
+    resources.visitor()  # from here on the session is known to be this browser's
+    if access != "open" and not resources.proven_operator():
+        if access == "sign-in" and not resources.signed_in():
+            return "sign_in"
+        if access == "invite" and (refusal := _refusal()):
+            return refusal
+    return None if agreed() else "consent"
+
+
+def _refusal() -> Refusal | None:
+    invitation_id = resources.visitor().custom.get("invitation")
+    if invitation_id is None:
+        return "uninvited"
+    now, state = time.monotonic(), st.session_state
+    try:
+        refusal = resources.app().store.enter(invitation_id, resources.visitor().visitor_id)
+    except StoreError as error:
+        if now - state.get("entered_at", -TRUSTED_S) < TRUSTED_S:
+            return None
+        raise resources.Unready(str(error)) from error
+    if refusal is None:
+        if "entered_at" not in state:
+            log.info("a guest came in", extra={"invitation": invitation_id})
+        state.entered_at = now
+    elif state.pop("entered_at", None) is not None or "told_refusal" not in state:
+        state.told_refusal = True
+        log.warning("a guest was refused", extra={"cause": refusal})
+    return refusal
+
+
+def just_closed() -> bool:
+    """Whether an invitation has ended while its guest waits for an answer; to be asked again and again."""
+    if resources.app().settings.access != "invite":
+        return False
+    now = time.monotonic()
+    if now - st.session_state.get("looked_at", now - LOOK_EVERY_S) < LOOK_EVERY_S:
+        return False
+    st.session_state.looked_at = now
+    try:
+        return barrier() is not None
+    except resources.Unready:
+        return False
+
+
+def groups() -> list[str]:
+    """The groups of the experiment."""
+    app = resources.app()
+    definition = app.experiments.definition(app.settings.experiment)
+    return [group.name for group in definition.groups] if definition else []
+
+
+def choose(group: str | None) -> None:
+    """An operator puts this session's new conversations into a group, or (None) leaves them to the experiment again."""
+    st.session_state.chosen_group = group
+    st.query_params.pop("group", None)
+
+
+def chosen() -> str | None:
+    """The group that an operator chose for this session, here or by `?group=NAME`; nobody else's word counts."""
+    if not resources.operator():
+        return None
+    named = st.query_params.get("group")
+    if named and named != st.session_state.get("chosen_group") and named in groups():
+        st.session_state.chosen_group = named
+    found: str | None = st.session_state.get("chosen_group")
+    return found
+
+
+def unknown_group() -> str | None:
+    """The name in an operator's address that is no group's."""
+    named = st.query_params.get("group") if resources.operator() else None
+    return named if named and named not in groups() else None
+
+
+def forced() -> Assignment | None:
+    """The assignment that an operator or this session's invitation forces on its conversations; None: nobody does."""
+    app, visitor = resources.app(), resources.visitor()
+    if "forced_group" not in st.session_state:
+        invitation_id = visitor.custom.get("invitation")
+        invitation = app.store.invitation(invitation_id) if invitation_id else None
+        st.session_state.forced_group = invitation.group if invitation else None
+    group, experiment = chosen() or st.session_state.forced_group, app.settings.experiment
+    if group is None:
+        return None
+    try:
+        return app.experiments.force(visitor, experiment, group)
+    except ValueError as error:  # the group is gone: whatever comes instead is not to be counted either
+        log.warning("a group is forced that is not there: %s", error)
+        return replace(app.experiments.assign(visitor, experiment), forced=True)
+
+
+def agreed() -> bool:
+    """Whether this visitor accepted the notice as it reads now, or there is none."""
+    notice = resources.app().settings.consent
+    if notice is None or st.session_state.get("agreed") == _version(notice):
+        return True
+    try:
+        found = resources.app().store.agreed(resources.visitor().visitor_id, _version(notice))
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+    if found:
+        st.session_state.agreed = _version(notice)
+    return found
+
+
+def agree() -> bool:
+    """The visitor accepts the notice; False when that could not be written, and then it is not accepted."""
+    notice = resources.app().settings.consent or ""
+    written = resources.app().store.agree(resources.visitor().visitor_id, _version(notice)).wait(SAVED_WITHIN_S)
+    if written:
+        st.session_state.agreed = _version(notice)
+    return written
+
+
+def _version(notice: str) -> str:
+    return hashlib.sha256(notice.encode()).hexdigest()[:16]
+
+
+def providers() -> dict[str | None, str]:
+    """Who can be asked to sign somebody in: Streamlit's name of the provider (None: the only one), and its button."""
+    try:
+        auth: Mapping[str, object] = st.secrets.get("auth", {})
+    except FileNotFoundError:
+        return {}
+    if "client_id" in auth:
+        return {None: "Sign in"}
+    named = [name for name, section in auth.items() if isinstance(section, Mapping) and "client_id" in section]
+    return {name: "Sign in" if len(named) == 1 else f"Sign in with {name.capitalize()}" for name in named}
+
+
+def offers_sign_in() -> bool:
+    """Whether an operator may want to sign in where testers need not."""
+    settings = resources.app().settings
+    return bool(settings.operators) and settings.access != "sign-in" and not resources.signed_in() and bool(providers())

@@ -1,0 +1,173 @@
+"""The parts of the Events page: filters, the table, one event, what is pending and why, downloads."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.commands.export import Format, write
+from lib.domain.events import CHAT_COMPLETION, NAMES, StoreError, now_ms
+from lib.domain.ledger import Delivery, Key, Line, Search
+from lib.web import resources
+from pages.results.words import plain
+
+AS_FILE = 100_000
+"""Events that one download has at most."""
+STRIDE = 2_000
+"""Events that are read at once for it."""
+DELIVERY: dict[Delivery, str] = {"waiting": "Waiting for Statsig", "acknowledged": "At Statsig", "kept": "Kept here"}
+HEIGHT, FIT = 460, 12
+"""Of a table that is longer than fits: its height in pixels, so that what is below it is at hand."""
+FAILED = "failed answers"
+"""Among the names: answers that ended in an error or broke off."""
+NOBODY = "Not taking part"
+OURS = ("answer_id", "group", "event_id", "experiment", "session_id", "conversation_id", "rule_id", "invitation")
+"""Metadata that a line of the table does not tell: it has its own column, or is an id."""
+
+
+def draw_filters() -> Search:
+    """What the reader looks for; kept in the address, so that it can be handed on."""
+    try:
+        groups = resources.app().store.groups()
+    except StoreError:
+        groups = []
+    with st.grid(5, min_column_width=150, vertical_alignment="bottom"):
+        name = st.selectbox("Event", [*NAMES, FAILED], None, placeholder="Every event", key="name", bind="query-params")
+        group = st.selectbox(
+            "Group", [*groups, NOBODY], None, placeholder="Every group", key="group_of", bind="query-params"
+        )
+        state = st.selectbox(
+            "Delivery", list(DELIVERY), None, format_func=DELIVERY.__getitem__, placeholder="In any state",
+            key="delivery", bind="query-params",
+        )  # fmt: skip
+        unit = st.text_input("Unit", key="unit", placeholder="Every unit", max_chars=128, bind="query-params")
+        answer = st.text_input("Answer", key="answer", placeholder="Every answer", max_chars=64, bind="query-params")
+    return Search(
+        name=None if name == FAILED else name, failed=name == FAILED, delivery=state,
+        group="" if group == NOBODY else group, user_id=(unit or "").strip() or None,
+        answer_id=(answer or "").strip() or None,
+    )  # fmt: skip
+
+
+@st.fragment(run_every=5.0)
+def draw_delivery() -> None:
+    """How much Statsig does not have yet, for how long, and why."""
+    app = resources.app()
+    if app.delivery is None:
+        st.caption(":material/inventory_2: There is no Statsig key: events stay here.", width="content")
+        return
+    try:
+        pending, oldest_s = app.store.pending()
+    except StoreError:
+        return
+    if not pending:
+        st.caption(":material/cloud_done: Statsig has every event.", width="content")
+    elif app.delivery.error:
+        st.markdown(
+            f":orange[:material/cloud_off: {pending:,} events wait, the oldest for {_ago(oldest_s)}: Statsig says "
+            f"{plain(app.delivery.error)}. They go out when it is back.]",
+            width="content",
+        )
+    else:
+        st.caption(
+            f":material/cloud_upload: {pending:,} events on their way, the oldest for {_ago(oldest_s)}.",
+            width="content",
+        )
+
+
+def _ago(seconds: float) -> str:
+    """
+    >>> _ago(3.2), _ago(200), _ago(9_000), _ago(500_000)
+    ('3 s', '3 min', '2.5 h', '5.8 days')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def draw_lines(lines: Sequence[Line], zone: ZoneInfo | None, key: str) -> Line | None:
+    """The table; the line that the reader picked."""
+    rows = [
+        {
+            "Time": _moment(line.event.time_ms, zone),
+            "Event": line.event.name + (" (simulated)" if line.simulated else ""),
+            "Value": "" if line.event.value is None else str(line.event.value), "Group": line.group or "–",
+            "Details": _details(line), "Delivery": _delivery(line), "Unit": line.event.user_id,
+        }
+        for line in lines
+    ]  # fmt: skip
+    shown = st.dataframe(
+        rows, hide_index=True, key=key, on_select="rerun", selection_mode="single-row",
+        height=HEIGHT if len(rows) > FIT else "content",
+        alt="Events, newest first", column_config={"Details": st.column_config.TextColumn(width="medium")},
+    )  # fmt: skip
+    picked = shown["selection"]["rows"]
+    return lines[picked[0]] if picked and picked[0] < len(lines) else None
+
+
+def _details(line: Line) -> str:
+    """What an answer's end says of itself, in a few words."""
+    said = line.event.metadata
+    if line.event.name != CHAT_COMPLETION:
+        return f"turn {said['turn']}" if "turn" in said else ""
+    told = [str(said[name]) for name in ("limit", "error") if name in said]
+    told += [f"{said['response_time']:.2f} s"] if "response_time" in said else []
+    return ", ".join([*told, str(said.get("model", ""))])
+
+
+def _delivery(line: Line) -> str:
+    if line.delivery != "waiting":
+        return DELIVERY[line.delivery]
+    return f"Waiting: {line.error}" if line.error else DELIVERY["waiting"]
+
+
+def draw_event(line: Line, zone: ZoneInfo | None) -> None:
+    """Everything that one event says, as Statsig gets it, and how its delivery went."""
+    event = line.event
+    with st.expander(f"This event: {event.name}", icon=":material/data_object:", key="this_event"):
+        if line.delivery == "waiting":
+            told = f"Handed over {line.attempts} times" if line.attempts else "Not handed over yet"
+            due = f", next at {_moment(line.due_ms or 0, zone)}" if (line.due_ms or 0) > now_ms() else ""
+            st.markdown(f":orange[{told}{due}. {plain(line.error or 'No answer yet')}.]")
+        elif line.acknowledged_ms:
+            after = _ago((line.acknowledged_ms - event.time_ms) / 1_000)
+            st.markdown(f"Statsig has had it since {_moment(line.acknowledged_ms, zone)}, {after} after it happened.")
+        st.code(json.dumps(event.wire(), indent=1, ensure_ascii=False), language="json", wrap_lines=True)
+
+
+def draw_downloads(search: Search) -> None:
+    """What the filters leave, as files."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for form, label, mime in (("jsonl", "JSON lines", "application/x-ndjson"), ("csv", "CSV", "text/csv")):
+            st.download_button(
+                label, lambda form=form: _file(search, form), f"events.{form}", mime, icon=":material/download:",
+                key=f"download_{form}", on_click="ignore", type="tertiary",
+            )  # fmt: skip
+        st.caption(f"The newest {AS_FILE:,} of these; all of them: `python -m lib export`", width="content")
+
+
+def _file(search: Search, form: Format) -> bytes:
+    sink = io.BytesIO()
+    write((line.event.wire() for line in islice(_every(search), AS_FILE)), form, sink)
+    return sink.getvalue()
+
+
+def _every(search: Search) -> Iterator[Line]:
+    """Every line that is looked for, from the newest on."""
+    before: Key | None = None
+    while True:
+        page = resources.app().store.ledger(search, before, STRIDE)
+        yield from page.lines
+        before = page.older
+        if before is None:
+            return
+
+
+def _moment(time_ms: int, zone: ZoneInfo | None) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1_000, zone):%Y-%m-%d %H:%M:%S}.{time_ms % 1_000:03d}"

@@ -1,0 +1,86 @@
+"""For operators: every event as it was recorded, newest first, and whether Statsig has it; one answer's whole life."""
+
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.domain.events import StoreError
+from lib.domain.ledger import Key, Line, Page
+from lib.web import resources
+from pages.results.words import plain
+
+WIDTH = 1100
+SIZE = 50  # events on a page
+
+if not resources.operator():
+    st.stop()
+st.set_page_config(layout="wide")
+app = resources.app()
+zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+
+
+def at() -> list[Key | None]:
+    """The places where the pages up to this one began; those of another search are forgotten."""
+    if st.session_state.get("searched") != search:
+        st.session_state.searched, st.session_state.pages = search, [None]
+    found: list[Key | None] = st.session_state.pages
+    return found
+
+
+def newer() -> None:
+    st.session_state.pages.pop()
+
+
+def older(key: Key) -> None:
+    st.session_state.pages.append(key)
+
+
+def newest() -> None:
+    st.session_state.pages = [None]
+
+
+def draw_pager(page: Page) -> None:
+    """On to older events, and back."""
+    places = at()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if len(places) > 1:
+            st.button("Newest", icon=":material/first_page:", type="tertiary", key="newest", on_click=newest)
+            st.button("Newer", icon=":material/chevron_left:", type="tertiary", key="newer", on_click=newer)
+        else:
+            st.button("Refresh", icon=":material/refresh:", type="tertiary", key="refresh")
+        if page.older:
+            label = "Older" if page.lines else "Look further back"
+            st.button(label, icon=":material/chevron_right:", type="tertiary", key="older", on_click=older,
+                      args=(page.older,))  # fmt: skip
+
+
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+    from pages.events import ledger, lifeline  # pandas and Altair take seconds to load
+
+    st.subheader("Events", anchor=False)
+    ledger.draw_delivery()
+    search = ledger.draw_filters()
+    place = st.container()
+    with place.skeleton(height=400):
+        try:
+            page = app.store.ledger(search, at()[-1], SIZE)
+        except StoreError as error:
+            place.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
+            st.stop()
+    chosen: Line | None = None
+    with place:
+        if page.lines:
+            chosen = ledger.draw_lines(page.lines, zone, key=f"lines_{hash((search, at()[-1]))}")
+        elif page.older:
+            st.info("Nothing here yet: what is rare is looked for a moment at a time.", icon=":material/search:")
+        elif search.everything and len(at()) == 1:
+            st.info("Nothing has happened yet. Ask something in the chat.", icon=":material/receipt_long:")
+        else:
+            st.info("No event is like that.", icon=":material/search_off:")
+        draw_pager(page)
+    ledger.draw_downloads(search)
+    answer_id = search.answer_id or (chosen and chosen.event.metadata.get("answer_id"))
+    if answer_id:
+        lifeline.draw(answer_id, zone)
+    if chosen:
+        ledger.draw_event(chosen, zone)

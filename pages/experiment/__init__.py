@@ -1,0 +1,1 @@
+"""The Experiment page, for operators: groups, costs, trials and invitations."""

@@ -1,0 +1,41 @@
+"""The picture of an experiment's shares: of all units, how many get which group. Loads Altair and pandas."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import pandas as pd
+
+from pages.results.charts import GREY
+
+ROW = 34
+"""Height of one bar, in pixels."""
+OUTSIDE = "Not taking part"
+
+
+def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
+    """One bar for each group, control first, in percent of all units; `outside` is who does not take part."""
+    rows = [{"group": name, "percent": percent, "told": f"{percent:.3g} %"} for name, percent in parts.items()]
+    if outside:
+        rows.append({"group": OUTSIDE, "percent": outside, "told": f"{outside:.3g} %"})
+    names = [row["group"] for row in rows]
+    along = alt.X("percent:Q", scale=alt.Scale(domain=[0, 100], nice=False), axis=None)
+    axis = alt.Axis(title=None, domain=False, ticks=False, labelLimit=120, labelPadding=8)
+    chart = alt.Chart(pd.DataFrame(rows)).encode(y=alt.Y("group:N", sort=names, axis=axis))
+    track = chart.mark_bar(color=GREY, opacity=0.16, height=14, cornerRadius=4).encode(
+        x=alt.value(0), x2=alt.value("width")
+    )
+    color = alt.Color("group:N", scale=alt.Scale(domain=list(parts)), legend=None)
+    bars = (
+        chart.transform_filter(alt.datum.group != OUTSIDE)
+        .mark_bar(height=14, cornerRadius=4)
+        .encode(x=along, color=color)
+    )
+    rest = (
+        chart.transform_filter(alt.datum.group == OUTSIDE)
+        .mark_bar(height=14, cornerRadius=4, color=GREY, opacity=0.5)
+        .encode(x=along)
+    )
+    told = chart.mark_text(align="right", baseline="bottom", dy=-8, color=GREY, fontSize=12).encode(
+        x=alt.value("width"), text="told"
+    )
+    return (track + rest + bars + told).properties(height=ROW * len(rows))

@@ -1,0 +1,153 @@
+"""What is compared: where that comes from, the groups side by side, their shares, and why a unit has its group."""
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.domain.events import EXPOSURE, Assignment, StoreError
+from lib.domain.ledger import Line, Search
+from lib.experiments.definitions import Definition
+from lib.web import resources
+from pages.experiment import allocation
+from pages.results.words import moment, plain
+
+LONG = 80
+"""Characters of a value that fit into a table; the whole of a longer one stands below it."""
+SOURCES = {
+    "network": ("cloud_done", "Statsig decides, since {since}."),
+    "cached": ("cloud_off", "Statsig does not answer. What it served last decides, since {since}."),
+    "bundled": ("cloud_off", "Statsig does not answer. The local experiments file decides, since {since}."),
+    "local": ("description", "The local experiments file decides. There is no Statsig key."),
+}
+PATIENT = "It is asked again by itself."
+
+
+def draw_source(zone: ZoneInfo | None) -> None:
+    """Who decides, since when, and why nobody better does."""
+    app = resources.app()
+    source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
+    icon, told = SOURCES[source.name if connected else "local"]
+    told = told.format(since=moment(source.since_ms, zone))
+    if source.error and connected:
+        cause = source.error.partition(" for url")[0]  # an address that nobody reads, with the key cut out of it
+        st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
+    else:
+        st.markdown(f":gray[:material/{icon}: {told}]")
+
+
+def draw_groups(definition: Definition) -> None:
+    """Every parameter of every group; what differs from control is marked."""
+    columns = {group.name: group.parameters for group in definition.groups}
+    if definition.allocation < 100:
+        columns["Not taking part"] = definition.default
+    names = [*dict.fromkeys(name for parameters in columns.values() for name in parameters)]
+    problems = resources.app().conversations.problems()
+    shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
+    rows = [{"": "Share of who takes part"} | {name: shares.get(name, "–") for name in columns}]
+    rows += [_row(name, columns, definition.control) for name in names]
+    if problems:
+        rows.append({"": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
+    st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
+    for name in names:
+        for group, parameters in columns.items():
+            if len(str(parameters.get(name, ""))) > LONG:
+                with st.expander(f"{plain(name)} of {plain(group)}, whole"):
+                    st.text(str(parameters[name]))
+
+
+def _row(name: str, columns: Mapping[str, Mapping[str, Any]], control: str) -> dict[str, str]:
+    """One parameter. A group's value that is not control's has a mark and a background."""
+    told = {group: _value(parameters, name) for group, parameters in columns.items()}
+    differs = {group for group in told if told[group] != told[control]}
+    label = f"{plain(name)} :blue-badge[differs]" if differs else plain(name)
+    return {"": label} | {
+        group: f":blue-background[{told[group]}]" if group in differs else told[group] for group in told
+    }
+
+
+def _value(parameters: Mapping[str, Any], name: str) -> str:
+    if name not in parameters:
+        return "–"
+    text = " ".join(str(parameters[name]).split())
+    return plain(text if len(text) <= LONG else text[: LONG - 1] + "…")
+
+
+def draw_allocation(definition: Definition) -> None:
+    """Who of all units gets what, as a picture."""
+    parts = {name: share * definition.allocation for name, share in definition.shares.items()}
+    order = [definition.control, *(name for name in parts if name != definition.control)]
+    outside = 100 - definition.allocation
+    told = ", ".join(f"{name} {parts[name]:.3g} %" for name in order) + (
+        f", not taking part {outside:.3g} %" if outside else ""
+    )
+    st.altair_chart(
+        allocation.chart({name: parts[name] for name in order}, outside), key="allocation", alt=f"Of all units: {told}"
+    )
+    if definition.allocation == 0:
+        st.caption("The experiment is paused: nobody new takes part. Conversations that began keep their group.")
+
+
+def draw_why(definition: Definition, zone: ZoneInfo | None) -> None:
+    """Why any unit has the group that it has."""
+    app = resources.app()
+    ids = resources.visitor().ids()
+    unit = st.text_input(
+        "Unit", ids.get(definition.unit, ids["userID"]), key="unit", max_chars=128,
+        help=f"The {definition.unit} of somebody, as the Events page has it. Yours is filled in.",
+    ).strip()  # fmt: skip
+    if not unit:
+        return
+    decided, steps = app.experiments.explain(unit, app.settings.experiment)
+    st.markdown(_decision(decided))
+    if steps:
+        rows = [
+            {
+                "Rule": plain(_rule(step.rule)), "Buckets it holds for": plain(step.wants),
+                "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
+                "": "**holds**" if step.decided else "does not hold",
+            }
+            for step in steps
+        ]  # fmt: skip
+        st.table(rows, border="horizontal", hide_index=True, alt="The rules that the unit came to")
+        st.caption("Every rule sorts units into 1000 buckets of its own. The first one that holds decides.")
+    try:
+        met = app.store.ledger(Search(user_id=unit, name=EXPOSURE), size=50).lines
+    except StoreError as error:
+        st.caption(plain(str(error)))
+        return
+    mine = [line for line in met if line.event.metadata.get("experiment") == definition.name]
+    st.markdown(_exposed(mine, zone))
+    if mine:
+        st.page_link("events/page.py", label="Its events", icon=":material/receipt_long:", query_params={"unit": unit})
+
+
+def _decision(decided: Assignment) -> str:
+    if decided.group:
+        return f"**{plain(decided.group)}**, by the rule {plain(decided.rule_id)}"
+    return f"**Not taking part**, by the rule {plain(decided.rule_id or 'of nobody: there is no such experiment')}"
+
+
+def _rule(name: str) -> str:
+    return {"experimentSize": "Kept out by the allocation"}.get(name, name)
+
+
+def _exposed(lines: list[Line], zone: ZoneInfo | None) -> str:
+    """Whether it met the experiment, with which groups, and whether Statsig knows."""
+    if not lines:
+        return "Never exposed: it has not asked anything yet."
+    groups = dict.fromkeys(line.event.metadata.get("group") or "no group" for line in reversed(lines))
+    forced = any(line.event.metadata.get("forced") for line in lines)
+    waiting = sum(line.delivery == "waiting" for line in lines)
+    kept = all(line.delivery == "kept" for line in lines)
+    told = f"Exposed to {plain(', '.join(groups))}, first {moment(lines[-1].event.time_ms, zone)}."
+    if forced:
+        told += " A group was forced: the unit is left out of the readout."
+    elif len(groups) > 1:
+        told += " It met two groups: it is left out of the readout."
+    if kept:
+        return f"{told} Kept here, sent nowhere."
+    return f"{told} " + (
+        "Delivered to Statsig." if not waiting else f"{waiting} of {len(lines)} still on the way to Statsig."
+    )

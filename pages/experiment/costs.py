@@ -1,0 +1,124 @@
+"""What happened today and what it cost: who met the experiment, how answers ended, and which limit is near."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.access.budgets import EVERYBODY, Account, Spent, exhausted_ms, until_ms
+from lib.domain.events import DAY_MS, StoreError, now_ms
+from lib.statistics.sums import Today
+from lib.web import resources
+from pages.results.words import plain
+
+EVERY_S = 10.0
+"""How often it looks anew."""
+
+
+@st.fragment(run_every=EVERY_S)
+def draw_today(experiment: str, zone: ZoneInfo | None) -> None:
+    """Since midnight, UTC: that is when the limits begin anew."""
+    app, now = resources.app(), now_ms()
+    try:
+        today = app.store.today(experiment, now // DAY_MS * DAY_MS)
+        spent = _spent(now)
+        furthest = app.store.furthest(now // DAY_MS, app.budgets.answers_per_visitor or 0)
+    except StoreError as error:
+        st.error(f"{plain(str(error))} It is tried again every {EVERY_S:.0f} seconds.", icon=":material/cloud_off:")
+        return
+    with st.grid(3, min_column_width=220):
+        _metric("Exposed", f"{sum(today.units.values()):,}", _by_group(today))
+        _metric("Answers", f"{_answers(today):,}", _ends(today))
+        _metric("Spent", _usd(spent.usd), "of answers whose price is known")
+    _draw_day(spent, now, zone)
+    _draw_visitors(*furthest)
+    _draw_unpriced()
+
+
+def _metric(label: str, value: str, told: str) -> None:
+    with st.container(border=True, gap=None):
+        st.metric(label, value)
+        st.caption(told)
+
+
+def _spent(now: int) -> Spent:
+    """By the counter that the limit goes by; without a limit, by the answers."""
+    app, day = resources.app(), now // DAY_MS
+    if app.budgets.usd_per_day is None:
+        return app.store.spent_since(day * DAY_MS)
+    everybody = Account("day", EVERYBODY, day)
+    return app.store.spent([everybody])[everybody]
+
+
+def _draw_day(spent: Spent, now: int, zone: ZoneInfo | None) -> None:
+    limit = resources.app().budgets.usd_per_day
+    if limit is None:
+        st.caption("There is no limit for a day's spend: `PARLEY_BUDGET_USD_PER_DAY` sets one.")
+        return
+    midnight = f"{_clock(until_ms(now), zone)}"
+    if spent.usd >= limit:
+        told = f"**The day's {_usd(limit)} are spent.** New answers are refused until {midnight}."
+    elif (met := exhausted_ms(spent.usd, limit, now)) is not None:
+        pace = f"**At this pace it is spent at {_clock(met, zone)}**; it begins anew at {midnight}."
+        told = f"{_usd(spent.usd)} of {_usd(limit)}. {pace}"
+    else:
+        told = f"{_usd(spent.usd)} of {_usd(limit)}. At this pace it lasts until {midnight}, when it begins anew."
+    st.progress(min(1.0, spent.usd / limit), told.replace("$", "\\$"))
+
+
+def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
+    most = resources.app().budgets.answers_per_visitor
+    if most is None:
+        st.caption("There is no limit for a visitor's answers: `PARLEY_BUDGET_ANSWERS_PER_VISITOR` sets one.")
+        return
+    if not visitors:
+        told = f"{most} answers a visitor and day. Nobody has asked today."
+    elif met:
+        told = f"{most} answers a visitor and day. **{met:,} of {visitors:,} visitors have had all of theirs.**"
+    else:
+        told = f"{most} answers a visitor and day. Of {visitors:,} visitors, who has asked most has had {furthest:,}."
+    st.progress(min(1.0, furthest / most), told)
+
+
+def _draw_unpriced() -> None:
+    app = resources.app()
+    models = app.conversations.unpriced()
+    if models and app.budgets.usd_per_day is not None:
+        st.warning(
+            f"The day's limit cannot be kept: {plain(', '.join(models))} has no price. "
+            "Add it to `lib/models/prices.toml`.",
+            icon=":material/money_off:",
+        )
+
+
+def _answers(today: Today) -> int:
+    return sum(n for ends in today.answers.values() for reason, n in ends.items() if reason != "limited")
+
+
+def _by_group(today: Today) -> str:
+    told = [f"{plain(group or 'not taking part')} {n:,}" for group, n in sorted(today.units.items(), key=str)]
+    return " · ".join(told) or "Nobody yet"
+
+
+def _ends(today: Today) -> str:
+    """How many failed and how many met a limit."""
+    ends: dict[str, int] = {}
+    for one in today.answers.values():
+        for reason, n in one.items():
+            ends[reason] = ends.get(reason, 0) + n
+    failed = ends.get("error", 0) + ends.get("interrupted", 0)
+    told = [f"{failed:,} failed"] if failed else []
+    told += [f"{ends['limited']:,} more met a limit"] if ends.get("limited") else []
+    return " · ".join(told) or "None failed"
+
+
+def _usd(usd: float) -> str:
+    """
+    >>> _usd(5), _usd(0.01234), _usd(1234.5)
+    ('$5.00', '$0.0123', '$1,234.50')
+    """
+    return f"${usd:,.2f}" if usd == 0 or usd >= 0.1 else f"${usd:.3g}"
+
+
+def _clock(time_ms: int, zone: ZoneInfo | None) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1_000, zone):%H:%M}"

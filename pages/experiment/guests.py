@@ -1,0 +1,130 @@
+"""Invitations: the links that there are, with their use; a form for a new one; and the end of one."""
+
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.access.budgets import FOR_GOOD, Account, Spent, invitation_account
+from lib.domain.events import StoreError, now_ms
+from lib.domain.invitations import DAYS, MAX_DAYS, Invitation, new_invitation
+from lib.web import resources
+from pages import entrance
+from pages.results.words import moment, plain
+
+SHOWN = 20
+"""Invitations on the page at first."""
+STATES = {
+    None: ("Open", "green"), "used_up": ("Used up", "gray"), "expired": ("Expired", "gray"),
+    "revoked": ("Revoked", "red"),
+}  # fmt: skip
+
+
+def draw_guests(zone: ZoneInfo | None) -> None:
+    """The list, newest first, below the way to a new one."""
+    if resources.app().settings.access != "invite":
+        st.caption(
+            "Links count only where `PARLEY_ACCESS` is `invite`. Here everybody may come in who can reach the page."
+        )
+    _draw_form()
+    try:
+        found = resources.invitations()
+        spent = resources.app().store.spent([_account(one) for one in found if one.usd is not None])
+    except (resources.Unready, StoreError) as error:
+        st.error(plain(str(error)), icon=":material/cloud_off:")
+        return
+    if not found:
+        st.caption("There is no invitation yet.")
+    more = st.session_state.get("invitations_shown", SHOWN)
+    for one in found[:more]:
+        _draw(one, spent.get(_account(one), Spent()), zone)
+    if len(found) > more:
+        st.button("Show older", type="tertiary", key="older_invitations", on_click=_show_more, args=(more + SHOWN,))
+
+
+def _show_more(shown: int) -> None:
+    st.session_state.invitations_shown = shown
+
+
+def _account(one: Invitation) -> Account:
+    return Account("invitation", invitation_account(one.id), FOR_GOOD, usd=one.usd)
+
+
+def _draw_form() -> None:
+    """Closes when the link is made: the next form is another one, whatever this one's page has yet to hear or tell."""
+    key = f"new_invitation_{st.session_state.get('made')}"
+    with st.popover("New invitation", icon=":material/add_link:", key=key, on_change="rerun"):
+        with st.form("invitation", border=False):
+            st.text_input("Name", max_chars=80, help="For you alone: testers never see it.", key="invitation_name")
+            st.number_input("Days", 1, MAX_DAYS, DAYS, key="invitation_days")
+            st.number_input(
+                "Browsers it lets in", 1, 1_000_000, None, key="invitation_sessions", placeholder="Any number"
+            )
+            st.selectbox(
+                "Group", entrance.groups(), None, key="invitation_group", placeholder="By the experiment",
+                help="Who comes gets this group and is left out of the readout.",
+            )  # fmt: skip
+            st.number_input("US dollars in all", 0.01, None, None, key="invitation_usd", placeholder="No limit")
+            st.form_submit_button("Make the link", type="primary", on_click=_make)
+        if problem := st.session_state.pop("invitation_problem", None):
+            st.warning(problem)
+
+
+def _make() -> None:
+    state, app = st.session_state, resources.app()
+    try:
+        made = new_invitation(
+            state.invitation_name or "", int(state.invitation_days), state.invitation_sessions, state.invitation_group,
+            state.invitation_usd, now_ms(),
+        )  # fmt: skip
+        if not app.store.invite(made):
+            state.invitation_problem = (
+                "There is an open invitation of this name already. Revoke it, or take another name."
+            )
+            return
+    except (ValueError, StoreError) as error:
+        state.invitation_problem = plain(str(error))
+        return
+    state.made, state.invitation_name = made.id, ""
+
+
+def _draw(one: Invitation, spent: Spent, zone: ZoneInfo | None) -> None:
+    state = one.closed(now_ms())
+    word, color = STATES[state]
+    new = st.session_state.get("made") == one.id
+    with st.container(border=True, gap="small", key=f"invitation_{one.id}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{plain(one.name)}** :{color}-badge[{word}]")
+            if state in (None, "used_up"):
+                _draw_revoke(one)
+        st.caption(_use(one, spent, zone))
+        if state is None and new:
+            st.code(resources.invitation_link(one), language=None, wrap_lines=True)
+        elif state is None:
+            with st.expander("Link", icon=":material/link:"):
+                st.code(resources.invitation_link(one), language=None, wrap_lines=True)
+
+
+def _draw_revoke(one: Invitation) -> None:
+    with st.popover("Revoke", icon=":material/link_off:", type="tertiary", key=f"revoke_{one.id}"):
+        st.markdown("Whoever came by it is outside at once.")
+        st.button("Revoke it", type="primary", key=f"revoke_now_{one.id}", on_click=_revoke, args=(one.id,))
+
+
+def _revoke(invitation_id: str) -> None:
+    try:
+        resources.app().store.revoke(invitation_id)
+    except StoreError as error:
+        st.toast(plain(str(error)), icon=":material/cloud_off:")
+
+
+def _use(one: Invitation, spent: Spent, zone: ZoneInfo | None) -> str:
+    """What it allows and how much of that is used."""
+    told = [f"{one.used:,} of {one.sessions:,} browsers" if one.sessions else f"{one.used:,} browsers"]
+    if one.usd is not None:
+        told.append(f"\\${spent.usd:.2f} of \\${one.usd:,.2f} spent, {spent.answers:,} answers")
+    if one.group:
+        told.append(f"group {plain(one.group)}, not in the readout")
+    told.append(f"until {moment(one.expires_ms, zone)}")
+    if one.last_ms:
+        told.append(f"somebody new came last on {moment(one.last_ms, zone)}")
+    return " · ".join(told)

@@ -1,0 +1,66 @@
+"""For operators: what is compared and where that comes from, what today brought and cost, why somebody has a group,
+what every group answers, who is invited."""
+
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.web import resources
+from pages import entrance
+from pages.results.words import plain
+
+WIDTH = 960
+
+if not resources.operator():
+    st.stop()
+st.set_page_config(layout="wide")
+app = resources.app()
+zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+name = app.settings.experiment
+definition = app.experiments.definition(name)
+
+
+def draw_forcing() -> None:
+    """This session in a group of the operator's choice."""
+    chosen, groups = entrance.chosen(), entrance.groups()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Your group in this session", groups, groups.index(chosen) if chosen in groups else None, key="force",
+            placeholder="By the experiment", on_change=lambda: entrance.choose(st.session_state.force), width=280,
+        )  # fmt: skip
+        if entrance.barrier() is None:  # else another page stands in its place
+            st.page_link("chat/page.py", label="Open the chat", icon=":material/forum:")
+    mark = f":orange-badge[:material/science: Forced: {plain(chosen)}] New conversations" if chosen else "Conversations"
+    st.caption(f"{mark} with a forced group are left out of the readout.")
+
+
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+    st.subheader(plain(name), anchor=False)
+    from pages.experiment import (  # Altair takes a second to load: after something is on the page
+        compared,
+        costs,
+        guests,
+        trials,
+    )
+
+    compared.draw_source(zone)
+    if definition is None:
+        st.warning(
+            f"Nobody knows an experiment or layer {plain(name)}. Define it at Statsig or in the experiments file, or "
+            "set `PARLEY_EXPERIMENT`.",
+            icon=":material/help:",
+        )
+    else:
+        st.markdown("#### Today (UTC)")
+        costs.draw_today(name, zone)
+        st.markdown("#### Groups")
+        compared.draw_groups(definition)
+        compared.draw_allocation(definition)
+        st.markdown("#### Force a group")
+        draw_forcing()
+        st.markdown("#### Why this group?")
+        compared.draw_why(definition, zone)
+        st.markdown("#### Try a prompt")
+        trials.draw_trials(definition)
+    st.markdown("#### Invitations")
+    guests.draw_guests(zone)

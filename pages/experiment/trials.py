@@ -1,0 +1,74 @@
+"""One prompt in all groups side by side, outside the experiment: a form, and the answers as they grow."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from lib.access.identity import check_prompt, clean_text
+from lib.chat.generation import Answer
+from lib.chat.markdown import safe
+from lib.experiments.definitions import Definition
+from lib.web import resources
+from pages.results.words import plain
+
+EVERY_S = 0.25
+"""How often growing answers are drawn."""
+
+
+def draw_trials(definition: Definition) -> None:
+    """Asks every group at once. Nothing of it is recorded."""
+    st.caption("Nobody is exposed, nothing is recorded or sent to Statsig. It costs what the answers cost.")
+    with st.form("trial", border=False):
+        text = st.text_area(
+            "Prompt", key="trial_prompt", placeholder="What do your testers ask?", label_visibility="collapsed"
+        )
+        asked = st.form_submit_button("Ask every group", icon=":material/play_arrow:")
+    prompt = clean_text(text or "")
+    if asked and (problem := check_prompt(prompt, resources.app().settings.max_prompt_chars)):
+        st.warning(problem)
+    elif asked:
+        _stop()
+        st.session_state.trial_answers = resources.app().trials.ask(resources.visitor().visitor_id, prompt, definition)
+    answers: Mapping[str, Answer] = st.session_state.get("trial_answers", {})
+    if answers:
+        growing = any(answer.completion is None for answer in answers.values())
+        st.fragment(_draw_answers, run_every=EVERY_S if growing else None)(answers, growing)
+
+
+def _draw_answers(answers: Mapping[str, Answer], growing: bool) -> None:
+    """Side by side; below each other where there is no room."""
+    if growing and all(answer.completion is not None for answer in answers.values()):
+        st.rerun()
+    if growing:
+        st.button("Stop all", icon=":material/stop_circle:", key="stop_trial", on_click=_stop)
+    with st.grid(len(answers), min_column_width=260, gap="medium"):
+        for group, answer in answers.items():
+            with st.container(border=True):
+                st.markdown(f"**{plain(group)}** :gray[{plain(answer.question.model)}]")
+                st.markdown(safe(answer.text) or (":shimmer[Thinking]" if answer.completion is None else ""))
+                if answer.completion is not None:
+                    st.caption(_facts(answer))
+
+
+def _facts(answer: Answer) -> str:
+    """How it ended, how long it took, what it cost."""
+    done = answer.completion
+    assert done is not None
+    told = [done.message or ""] if done.message else []
+    if done.time_to_first_token is not None:
+        told.append(f"first token {done.time_to_first_token:.2f} s")
+        told.append(f"whole {done.response_time:.2f} s")
+    if done.usage.completion_tokens is not None:
+        told.append(f"{done.usage.completion_tokens:,} tokens")
+    if done.cost_usd is not None:
+        told.append(f"\\${done.cost_usd:.6f}")
+    if done.parameter_error or done.dropped_parameters:
+        told.append(f"not sent: {plain(done.parameter_error or ', '.join(done.dropped_parameters))}")
+    if done.finish_reason not in ("stop", "error", "limited"):
+        told.append(done.finish_reason)
+    return " · ".join(told)
+
+
+def _stop() -> None:
+    for answer in st.session_state.get("trial_answers", {}).values():
+        answer.stop()

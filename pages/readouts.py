@@ -1,0 +1,118 @@
+"""The readouts that pages show, kept for a minute for all who look, and the sample data that may stand in for them.
+
+Belongs to `resources`: it knows the open app and Streamlit's cache. What is gathered is `results`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import streamlit as st
+
+from lib.app import App
+from lib.domain.events import now_ms
+from lib.experiments.definitions import Definition
+from lib.readout.results import Days, Details, History, Results, Window, gather, gather_days, gather_details, midnight
+from lib.readout.results import history as history_of
+from lib.readout.results import tiers as gather_tiers
+from lib.store import StoreError
+from lib.web import resources
+
+T = TypeVar("T")
+
+KEPT_S = 60.0
+"""How old a readout is when it is gathered anew."""
+PAST_S = 3_600.0
+"""The same of days that are over: they change when somebody is erased, or changes a thumb that was given then."""
+
+
+def experiments() -> list[str]:
+    """The names of the experiments that have a readout, the one that is running first."""
+    app = resources.app()
+    return list(dict.fromkeys([app.settings.experiment, *app.experiments.definitions]))
+
+
+def results(window: Window) -> Results | None:
+    """What the Results page says first, two minutes old at most; None where nobody knows the experiment.
+
+    Raises Unready where the store cannot be read.
+    """
+    return _kept(_results, window)
+
+
+def details(window: Window) -> Details | None:
+    """What stands below that. Raises Unready."""
+    return _kept(_details, window)
+
+
+def history(window: Window, results: Results) -> History:
+    """The primary metric as of the end of each day and as of these results. Raises Unready."""
+    definition = resources.app().experiments.definition(window.experiment)
+    if definition is None:
+        return []
+    days = _kept(lambda *known: _days(*known, definition.primary, midnight(window, now_ms())), window) or []
+    return history_of(days, results, definition)
+
+
+def tiers(experiment: str) -> list[str]:
+    """The tiers that units met the experiment in. Raises Unready."""
+    return _kept(_tiers, Window(experiment)) or []
+
+
+def forget() -> None:
+    """Gather anew at the next look."""
+    for kept in (_results, _details, _days, _tiers):
+        kept.clear()
+
+
+def has_sample() -> bool:
+    """Whether there is simulated data. Raises Unready."""
+    try:
+        return resources.sample().is_in(resources.app().store)
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+
+
+def remove_sample() -> None:
+    """Delete what simulated visitors left. Raises Unready."""
+    try:
+        resources.sample().remove(resources.app().store)
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+    finally:
+        forget()
+
+
+def _kept(what: Callable[..., T], window: Window) -> T | None:
+    app = resources.app()
+    definition = app.experiments.definition(window.experiment)
+    if definition is None:
+        return None
+    try:
+        return what(app, definition, app.store.owner, window)
+    except StoreError as error:
+        raise resources.Unready(str(error)) from error
+
+
+# Nobody who looks waits for a newer one: the one that is there is shown meanwhile.
+_keep = partial(st.cache_resource, max_entries=50, show_spinner=False, refresh_mode="background")
+
+
+@_keep(ttl=KEPT_S)
+def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
+    return gather(_app.store.read, _definition, window, now_ms())
+
+
+@_keep(ttl=KEPT_S)
+def _details(_app: App, _definition: Definition, owner: str, window: Window) -> Details:
+    return gather_details(_app.store.read, _definition, window)
+
+
+@_keep(ttl=PAST_S)
+def _days(_app: App, _definition: Definition, owner: str, window: Window, primary: str, midnight_ms: int) -> Days:
+    return gather_days(_app.store.read, _definition, window, midnight_ms)
+
+
+@_keep(ttl=KEPT_S)
+def _tiers(_app: App, _definition: Definition, owner: str, window: Window) -> list[str]:
+    return gather_tiers(_app.store.read, _definition)

@@ -1,0 +1,103 @@
+"""The Results page's numbers as files: the readout's JSON object, and a CSV for every table and chart."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lib.readout.results import EDGES, Details, History, Results
+from lib.readout.sentences import sentence
+from lib.readout.verdicts import as_json, iso
+
+
+@dataclass(frozen=True)
+class File:
+    """What can be downloaded: how its name ends, its type and how it is made."""
+
+    suffix: str
+    mime: str
+    icon: str
+    content: Callable[[Results, Details, History], str]
+
+
+def _json(results: Results, *_: object) -> str:
+    return json.dumps(as_json(results.readout, sentence(results.readout)), indent=1, allow_nan=False) + "\n"
+
+
+def _table(suffix: str, rows: Callable[[Results, Details, History], Iterable[Mapping[str, Any]]]) -> File:
+    return File(suffix, "text/csv", ":material/table:", lambda *found: _csv(list(rows(*found))))
+
+
+def _csv(found: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in found for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in found)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """What a tester wrote must not become a formula in whoever opens the file with a spreadsheet.
+
+    >>> _cell("=1+1"), _cell(-0.5), _cell(None)
+    ("'=1+1", -0.5, None)
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _metrics(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
+    said = as_json(results.readout, "")
+    for name, metric in said["metrics"].items():
+        for group, one in metric["groups"].items():
+            versus = metric["vs_control"].get(group, {})
+            about = {"metric": name, "role": metric["role"], "direction": metric["direction"], "group": group}
+            yield about | one | _of_difference(versus)
+    for name, quantile in said["quantiles"]["response_time"].items():
+        about = {"metric": f"response_time_{name}", "role": "secondary", "direction": "down"}
+        for group, one in quantile["groups"].items():
+            versus = quantile["vs_control"].get(group, {})
+            yield about | {"group": group} | one | _of_difference(versus)
+
+
+def _of_difference(versus: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"difference_{key}" if key.startswith("se") else key: value for key, value in versus.items()}
+
+
+def _days(_: Results, __: Details, history: History) -> Iterable[Mapping[str, Any]]:
+    for until_ms, metric in history:
+        for group, one in metric.versus.items():
+            kept = {key: getattr(one.numbers, key) for key in ("diff", "cs_low", "cs_high", "p_seq")}
+            yield {"until": iso(until_ms), "metric": metric.name, "group": group} | kept | {"verdict": one.verdict}
+
+
+def _users(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
+    for day_ms, group, users in results.exposed:
+        yield {"day": (iso(day_ms) or "")[:10], "group": group, "new_users": users}
+
+
+def _times(_: Results, details: Details, __: History) -> Iterable[Mapping[str, Any]]:
+    for group, found in details.times.items():
+        for low, high, answers in zip((0, *EDGES), (*EDGES, None), found, strict=True):
+            yield {"group": group, "from_s": low, "below_s": high, "answers": answers}
+
+
+def _remarks(_: Results, details: Details, __: History) -> Iterable[Mapping[str, Any]]:
+    for one in details.remarks:
+        yield {
+            "time": iso(one.time_ms), "group": one.group, "reason": one.reason, "comment": one.comment,
+            "question": one.question, "answer": one.answer, "answer_id": one.answer_id,
+            "conversation_id": one.conversation_id,
+        }  # fmt: skip
+
+
+FILES = {
+    "Readout (JSON)": File(".json", "application/json", ":material/data_object:", _json),
+    "All metrics (CSV)": _table("_metrics.csv", _metrics),
+    "Difference over time (CSV)": _table("_days.csv", _days),
+    "New users (CSV)": _table("_users.csv", _users),
+    "Response times (CSV)": _table("_response_times.csv", _times),
+    "Reasons and comments (CSV)": _table("_reasons.csv", _remarks),
+}
+"""By the words on their buttons."""

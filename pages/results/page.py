@@ -1,0 +1,134 @@
+"""For operators: which group is better, and how sure that is. The verdict and what decides come first, details below.
+
+Everything under the filters looks anew every minute and leaves the reader where they are.
+"""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.readout.results import Window
+from lib.web import resources
+from pages import readouts
+from pages.results import words
+
+REFRESH_S = 60  # which is how long a readout is kept anyway
+WIDTH = 960
+
+if not resources.operator():
+    st.stop()
+st.set_page_config(layout="wide")
+app, sample = resources.app(), resources.sample()
+zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+
+
+def midnight(day: date) -> int:
+    """When this day begins where the reader is."""
+    return int(datetime.combine(day, time(), zone).timestamp() * 1_000)
+
+
+def invited() -> dict[str, str]:
+    """The names of the invitations by id; none while they cannot be read."""
+    try:
+        return {one.id: one.name for one in resources.invitations()}
+    except resources.Unready:
+        return {}
+
+
+def tiers(experiment: str) -> list[str]:
+    """The tiers of the experiment's units; none while they cannot be read."""
+    try:
+        return readouts.tiers(experiment)
+    except resources.Unready:
+        return []
+
+
+def chosen() -> Window:
+    """What the reader narrowed the page to."""
+    names, since, until, guests, tier = readouts.experiments(), None, None, None, None
+    with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
+        name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
+        days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
+        if invitations := invited():
+            guests = st.selectbox(
+                "Invitation", invitations, None, format_func=invitations.__getitem__, key="invitation",
+                placeholder="Everybody",
+            )  # fmt: skip
+        if len(there := tiers(name)) > 1:
+            tier = st.selectbox(
+                "Tier", there, None, format_func=lambda one: one or "Not recorded", key="tier", placeholder="All",
+            )  # fmt: skip
+        st.caption("Choose before you look: no interval holds for days or guests that were picked by their result.")
+    since, until = (*days, None, None)[:2]
+    if until is not None and until >= datetime.now(zone).date():
+        until = None
+    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests, tier)
+
+
+def draw_downloads(window: Window) -> None:
+    """Every number of the page as a file, as it is when it is asked for."""
+    from pages.results import numbers
+
+    def content(file: numbers.File) -> str:
+        results, details = readouts.results(window), readouts.details(window)
+        return file.content(results, details, readouts.history(window, results))
+
+    downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")
+    with downloads, st.container(gap=None):
+        for label, file in numbers.FILES.items():
+            name = f"{window.experiment}{file.suffix}"
+            st.download_button(
+                label, lambda file=file: content(file), name, file.mime, on_click="ignore", type="tertiary",
+                icon=file.icon, key=f"download_{label}",
+            )  # fmt: skip
+
+
+@st.fragment(run_every=1.0)
+def draw_visitors() -> None:
+    """Simulated visitors are under way."""
+    if not sample.running:
+        readouts.forget()
+        st.rerun()
+    st.subheader("Simulated visitors are talking to the demo model", anchor=False)
+    st.progress(sample.share, f"{sample.done} of {sample.users} have been here")
+
+
+@st.fragment(run_every=REFRESH_S)
+def draw_results(window: Window) -> None:
+    """The readout as it is now; what takes longer comes later."""
+    first, rest = st.container(), st.container()
+    try:
+        with first.skeleton(height=400):
+            results, sampled = readouts.results(window), readouts.has_sample()
+            # pandas and Altair take seconds to load: after something is on the page
+            from pages.results import sections, verdict
+        with first:
+            if results is None:
+                st.warning(
+                    f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file."
+                )
+            elif verdict.is_empty(results.readout):
+                verdict.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
+            else:
+                verdict.draw_first(results, sampled)
+                if verdict.comparable(results.readout):
+                    sections.draw_groups(results.readout)
+        if results is not None and not verdict.is_empty(results.readout):
+            with rest:
+                sections.draw_rest(results, window, app.settings.statsig_secret_key is not None, zone)
+    except resources.Unready as error:
+        first.error(f"{words.plain(str(error))} It is tried again every minute.", icon=":material/cloud_off:")
+
+
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        title = st.empty()
+        window = chosen()
+        if app.experiments.definition(window.experiment):
+            draw_downloads(window)
+    title.caption(words.plain(window.experiment))
+    if sample.running:
+        draw_visitors()
+    else:
+        draw_results(window)

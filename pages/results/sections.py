@@ -1,0 +1,256 @@
+"""What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
+
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from lib.chat.markdown import blocks, safe
+from lib.readout.results import Details, History, Results, Window
+from lib.readout.sentences import WORDS
+from lib.readout.verdicts import Metric, Readout
+from lib.statistics.sums import Remark
+from lib.web import resources
+from pages import readouts
+from pages.results import charts, words
+from pages.results.verdict import comparable, decisive
+
+NOTHING = "not enough data"
+SHOWN = 10
+"""Remarks on the page at first, and more at every click."""
+
+
+def draw_rest(results: Results, window: Window, connected: bool, zone: ZoneInfo | None) -> None:
+    """What it stands on: first what is known already. `connected`: there is a Statsig. Raises Unready."""
+    readout = results.readout
+    over_time = st.container()
+    _draw_users(results)
+    times = st.container()
+    if comparable(readout) and readout.verdict != "not_enough_data":
+        _draw_price(readout)
+    remarks = st.container()
+    _draw_every_metric(readout)
+    _draw_delivery(results, connected, zone)
+    with times.skeleton(height=400):  # nothing is drawn in it: only what is gathered takes long
+        details = readouts.details(window)
+    with times:
+        _draw_response_times(readout, details)
+    with remarks:
+        _draw_remarks(readout, details, zone)
+    if comparable(readout):
+        with over_time.skeleton(height=300):
+            history = readouts.history(window, results)
+        with over_time:
+            _draw_over_time(readout, history, zone)
+
+
+def draw_groups(readout: Readout) -> None:
+    """Every group by itself."""
+    order = charts.groups_of(readout)
+    st.markdown("#### Groups side by side")
+    st.caption("Each group by itself with a 95 % interval for one look. To compare groups, use the differences above.")
+    with st.grid(2, gap="medium"):
+        for metric in [*decisive(readout), readout.metrics["rating_rate"]]:
+            with st.container():
+                st.markdown(words.name(metric.name))
+                if (chart := charts.values(metric, order)) is None:
+                    st.caption("Nothing yet")
+                else:
+                    st.altair_chart(chart, key=f"value_{metric.name}", alt=f"{words.name(metric.name)} of each group")
+    rated = [f"{words.plain(group)} {words.plain(words.level('rating_rate', one))}"
+             for group, one in readout.metrics["rating_rate"].groups.items()]  # fmt: skip
+    st.caption(f"Answers that were rated: {'; '.join(rated)}. A group that is rated less is compared less.")
+
+
+def _draw_every_metric(readout: Readout) -> None:
+    """All numbers that were computed, intervals first."""
+    with st.expander("All metrics", icon=":material/table:", key="every_metric"):
+        rows = [_row(metric, readout) for metric in readout.metrics.values()]
+        for name, reading in readout.quantiles.items():
+            row = {"": f"Response time {name}"}
+            row |= {group: words.level("response_time", one) for group, one in reading.groups.items()}
+            if comparable(readout):
+                row |= {_versus(group, readout): words.difference("response_time", one) or NOTHING
+                        for group, one in reading.versus.items()}  # fmt: skip
+            rows.append(row)
+        st.table(rows, border="horizontal", hide_index=True, alt="Every metric of every group, with intervals")
+        st.caption(
+            f"Differences hold at every look ({100 * (1 - readout.alpha):.3g} %); a group's own interval is for one "
+            "look (95 %). p is the chance of so large a difference, or a larger one at any look, where there is none."
+        )
+
+
+def _versus(group: str, readout: Readout) -> str:
+    return f"{group} − {readout.control}"
+
+
+def _row(metric: Metric, readout: Readout) -> dict[str, str]:
+    row = {"": words.name(metric.name)}
+    row |= {group: words.level(metric.name, one) for group, one in metric.groups.items()}
+    if comparable(readout):
+        for group, one in metric.versus.items():
+            row[_versus(group, readout)] = words.difference(metric.name, one) or NOTHING
+            row["p" if len(metric.versus) == 1 else f"p {group}"] = words.probability(one.numbers.p_seq)
+    return row
+
+
+def _draw_over_time(readout: Readout, history: History, zone: ZoneInfo | None) -> None:
+    """How the difference and its interval came to be what they are."""
+    st.markdown("#### The difference over time")
+    st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
+    order = charts.groups_of(readout)
+    for group in readout.treatments:
+        if len(readout.treatments) > 1:
+            st.markdown(words.plain(f"{group} − {readout.control}"))
+        chart = charts.history(history, group, order, zone)
+        if chart is None:
+            st.markdown(":gray[It begins on the second day that has enough data.]")
+        else:
+            alt = f"{words.name(readout.primary)}: difference of {group} to {readout.control}, day by day"
+            st.altair_chart(chart, key=f"history_{group}", alt=alt)
+
+
+def _draw_users(results: Results) -> None:
+    """Who met the experiment, and whether the split is what it was meant to be."""
+    readout = results.readout
+    st.markdown("#### Users per group")
+    if not any(readout.counts.values()):
+        st.caption("Nobody yet")
+        return
+    total = sum(readout.counts.values())
+    rows = [
+        {"Group": group, "Users": f"{n:,}", "Share": f"{100 * n / total:.1f} %",
+         "Meant": f"{100 * readout.shares[group]:.1f} %"}
+        for group, n in readout.counts.items()
+    ]  # fmt: skip
+    st.table(rows, border="horizontal", hide_index=True, alt="Users of each group, and the share that was meant")
+    st.markdown(_split(readout))
+    st.caption("New users a day (UTC)")
+    st.altair_chart(
+        charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms), key="arrivals",
+        alt="Users who met the experiment, by day and group",
+    )  # fmt: skip
+
+
+def _split(readout: Readout) -> str:
+    p, left = readout.split.p, []
+    if readout.changed_ms is not None:
+        checked = "Split check: not possible, the weights changed."
+    elif p is None:
+        checked = "Split check: not possible yet."
+    else:
+        state = "broken" if p < 0.001 else "as configured"
+        checked = f"Split check: **{state}** (p {'' if p < 0.0001 else '= '}{words.plain(words.probability(p))})."
+    if readout.crossover:
+        left.append(f"{readout.crossover:,} who met two groups")
+    if readout.unknown:
+        left.append(f"{sum(readout.unknown.values()):,} in groups that the definition does not know")
+    if readout.forced:
+        left.append(f"{readout.forced:,} with a forced group")
+    return checked + (f" Left out: {' and '.join(left)}." if left else " Nobody was left out.")
+
+
+def _draw_response_times(readout: Readout, details: Details) -> None:
+    """How long answers take: not only on average."""
+    st.markdown("#### Response time")
+    if not details.times:
+        st.caption("No answer has a response time yet")
+        return
+    order = [group for group in charts.groups_of(readout) if group in details.times]
+    for group in order:
+        quantiles = {name: value for name, reading in readout.quantiles.items()
+                     if (value := reading.groups[group].value) is not None}  # fmt: skip
+        told = ", ".join(f"{name} {words.level('response_time', reading.groups[group])}"
+                         for name, reading in readout.quantiles.items())  # fmt: skip
+        st.markdown(f"{words.plain(group)} :gray[{words.plain(told)}]")
+        alt = f"Response times of {group}, on a logarithmic axis: {told}"
+        st.altair_chart(charts.times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
+    if comparable(readout):
+        told = [
+            f"{name} of {group} {found}"
+            for name, reading in readout.quantiles.items()
+            for group, one in reading.versus.items()
+            if (found := words.difference("response_time", one))
+        ] or ["not enough data yet"]
+        st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(told)}."))
+
+
+def _draw_price(readout: Readout) -> None:
+    """What a better answer costs."""
+    main, order = readout.main, charts.groups_of(readout)
+    st.markdown(f"#### What {WORDS[main.name].name} costs")
+    left, right = st.columns(2, gap="medium")
+    sides = (left, "cost_per_answer", "USD per answer"), (right, "response_time", "seconds per answer")
+    for place, name, title in sides:
+        with place:
+            if (chart := charts.price(main, readout.metrics[name], order, title)) is None:
+                st.caption(f"No {WORDS[name].name} is known" + (": the model has no price." if "cost" in name else "."))
+            else:
+                alt = f"{words.name(main.name)} and {WORDS[name].name} of each group"
+                st.altair_chart(chart, key=f"price_{name}", alt=alt)
+    if main.name == "satisfaction":
+        rows = [_rate(group, readout) for group in order]
+        st.table(rows, border="horizontal", hide_index=True, alt="Satisfied answers per dollar and per second")
+
+
+def _rate(group: str, readout: Readout) -> dict[str, str]:
+    liked = readout.main.groups[group].value
+    cost, seconds = (readout.metrics[name].groups[group].value for name in ("cost_per_answer", "response_time"))
+    return {
+        "Group": group,
+        "Satisfied answers per dollar": f"{liked / cost:,.0f}" if liked is not None and cost else "–",
+        "per minute of waiting": f"{60 * liked / seconds:,.1f}" if liked is not None and seconds else "–",
+    }
+
+
+def _draw_remarks(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
+    """Why testers were not satisfied."""
+    st.markdown("#### What dissatisfied testers say")
+    if not details.remarks:
+        st.caption("Nobody has given a reason yet")
+        return
+    if details.reasons:
+        order = charts.groups_of(readout)
+        st.altair_chart(
+            charts.reasons(details.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
+        )
+    shown = st.session_state.setdefault("remarks_shown", SHOWN)
+    for remark in details.remarks[:shown]:
+        _draw_remark(remark, zone)
+    if len(details.remarks) > shown:
+        st.button("Show more", type="tertiary", icon=":material/expand_more:", on_click=_show_more)
+
+
+def _show_more() -> None:
+    st.session_state.remarks_shown += SHOWN
+
+
+def _draw_remark(remark: Remark, zone: ZoneInfo | None) -> None:
+    reason = words.REASON_WORDS.get(remark.reason or "", "No reason")
+    said = f"{reason}: {remark.comment}" if remark.comment else reason
+    head = f"{words.plain(said)} · {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}"
+    if remark.question is None and remark.answer is None:
+        st.markdown(head)
+        return
+    with st.expander(head, key=f"remark_{remark.answer_id}", type="compact"):
+        if remark.question:
+            st.caption("Asked")
+            st.text(remark.question)
+        st.caption("Answered")
+        for block in blocks(remark.answer or ""):
+            st.markdown(safe(block))
+        if remark.visitor_id == resources.visitor().visitor_id:
+            st.page_link("chat/page.py", label="Open the conversation", icon=":material/forum:",
+                         query_params={"c": remark.conversation_id})  # fmt: skip
+
+
+def _draw_delivery(results: Results, connected: bool, zone: ZoneInfo | None) -> None:
+    """How old this is, and whether Statsig has what the store has."""
+    readout, sent = results.readout, results.readout.delivery
+    if readout.simulated:
+        told = f"{sent.events:,} simulated events are in the record; Statsig never gets them."
+    elif not connected:
+        told = f"{sent.events:,} events are in the record. Without a Statsig key they stay there."
+    else:
+        told = f"{sent.events:,} events are in the record: Statsig has acknowledged {sent.acknowledged or 0:,}, "
+        told += f"{sent.pending or 0:,} wait for it."
+    st.caption(f"As of {words.moment(results.as_of_ms, zone)}, looked at anew every minute. {told}")

@@ -1,0 +1,138 @@
+"""The first screen of the Results page: the verdict in a sentence, what to do next, and the chart that decides."""
+
+import streamlit as st
+from altair import LayerChart
+
+from lib.readout.results import Results
+from lib.readout.sentences import WORDS, next_step, sentence
+from lib.readout.verdicts import Metric, Readout
+from lib.web import resources
+from pages import readouts
+from pages.results import charts, words
+
+CAUSES = (
+    "Does a group's model fail before its answer begins, so that its users leave?",
+    "Were groups renamed, or weights changed, while it ran? Then set `since` in its table.",
+    "Do bots, tests or health checks ask questions?",
+    "Do users lose their cookie, or share one browser? They may meet two groups.",
+)
+"""Where a broken split comes from, most often."""
+APPEARS = (
+    "which group is better, in a sentence, and what to do next",
+    "the difference of every metric that decides, inside an interval that holds however often you look",
+    "how it narrowed day by day, who met which group, and whether the split is right",
+    "how long answers take, what a better answer costs, and what dissatisfied testers say",
+)
+"""What an empty page says that it will say."""
+
+
+def draw_first(results: Results, sampled: bool) -> None:
+    """What decides. `sampled`: there is simulated data."""
+    _draw_verdict(results)
+    if sampled:
+        _draw_sample_notice(results.readout)
+    if comparable(results.readout):
+        _draw_differences(results.readout)
+    else:
+        _draw_causes()
+
+
+def draw_empty(results: Results, offer: bool) -> None:
+    """What will appear here, and (`offer`) a way to see it at once."""
+    _draw_verdict(results)
+    st.markdown("As soon as people ask and rate, this page says\n" + "\n".join(f"- {one}" for one in APPEARS))
+    if not offer:
+        return
+    sample = resources.sample()
+    if st.button("Show it with sample data", icon=":material/science:", key="sample"):
+        sample.play()
+        st.rerun()
+    st.caption(
+        f"{sample.users} simulated visitors talk to the demo model for about a minute. What they leave is marked as "
+        "simulated, never sent anywhere, and removed with one click."
+    )
+    if sample.trouble:
+        st.warning(words.plain(sample.trouble), icon=":material/science:")
+
+
+def is_empty(readout: Readout) -> bool:
+    """Whether nobody has met the experiment."""
+    return not (any(readout.counts.values()) or readout.unknown or readout.forced or readout.crossover)
+
+
+def comparable(readout: Readout) -> bool:
+    """Whether groups may be compared at all."""
+    return readout.verdict != "broken" and readout.changed_ms is None
+
+
+def decisive(readout: Readout) -> list[Metric]:
+    """The primary metric, then the guardrails."""
+    found = [metric for metric in readout.metrics.values() if metric.role == "guardrail"]
+    return [readout.main, *found]
+
+
+def _draw_verdict(results: Results) -> None:
+    """What there is to say, in a sentence, and what to do next."""
+    readout = results.readout
+    states = [words.badge(readout.verdict)]
+    states += [
+        words.badge("harmed", WORDS[metric.name].name)
+        for metric in decisive(readout)
+        if comparable(readout) and any(one.guardrail == "harmed" for one in metric.versus.values())
+    ]
+    if readout.simulated:
+        states.append(":violet-badge[:material/science: Simulated data]")
+    st.markdown(" ".join(states))
+    st.subheader(words.plain(sentence(readout)), anchor=False)
+    if step := words.lacking(readout) or next_step(readout, results.pace) or words.advice(readout):
+        st.markdown(f":material/arrow_forward: {words.plain(step)}")
+
+
+def _draw_sample_notice(readout: Readout) -> None:
+    """That there is simulated data, and the way to be rid of it."""
+    told = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":small[:gray[:material/science: {told}]]", width="content")
+        if st.button("Remove sample data", type="tertiary", icon=":material/delete:", key="remove_sample"):
+            with st.spinner("Removing"):
+                readouts.remove_sample()
+            st.rerun()
+
+
+def _draw_causes() -> None:
+    """What to look at when groups cannot be compared."""
+    st.markdown("Ask yourself:\n" + "\n".join(f"- {cause}" for cause in CAUSES))
+
+
+def _draw_differences(readout: Readout) -> None:
+    """What decides: the primary metric and the guardrails, each treatment against control."""
+    whom = readout.treatments[0] if len(readout.treatments) == 1 else "Every group"
+    drawn = {metric.name: charts.differences(metric, readout) for metric in decisive(readout)}
+    with st.container(border=True, gap="small"):
+        st.markdown(f"**{words.plain(whom)} compared with {words.plain(readout.control)}**")
+        with st.container(gap="xsmall"):
+            if any(chart is not None for chart in drawn.values()):
+                with st.container(horizontal=True, horizontal_alignment="distribute"):
+                    st.caption(":material/arrow_back: worse", width="content")
+                    st.caption("better :material/arrow_forward:", width="content")
+            for metric in decisive(readout):
+                _draw_difference(metric, readout, drawn[metric.name])
+        if any(chart is not None for chart in drawn.values()):
+            st.caption(
+                "A point is a difference, its bar the interval that holds however often you look. What lies within the "
+                "shaded band does not matter."
+            )
+
+
+def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:
+    role = "decides" if metric.role == "primary" else "must not get worse"
+    told = []
+    for group, one in metric.versus.items():
+        whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
+        said = words.compared(metric, group, readout.control)
+        told.append(f"{whose}{words.plain(said)} {words.badge(one.state)}")
+    head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
+    st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
+    if chart is not None:
+        alt = f"{words.name(metric.name)}: difference to {readout.control} with its interval"
+        st.altair_chart(chart, key=f"difference_{metric.name}", alt=alt)

@@ -1,0 +1,152 @@
+"""The real app as its users run it: `streamlit run streamlit_app.py`, in a copy of its own, on a free port.
+
+The copy lies in a temporary folder, so that a test may change `.streamlit/experiments.toml`, lay secrets there, or look
+into `data/`, and so that no setting, secret or data of whoever runs the tests reaches it.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+APP = ("streamlit_app.py", "pages", "lib", "README.md", ".streamlit/config.toml", ".streamlit/experiments.toml")
+OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON")
+"""Settings of whoever runs the tests, which the app must not see (beginnings of their names)."""
+READY_WITHIN_S = 60
+
+
+@dataclass
+class Running:
+    """One process of the app. `folder` is its working directory; `url` has no slash at its end."""
+
+    folder: Path
+    url: str
+    process: subprocess.Popen[bytes]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What it runs in, for whoever runs the operator's tool beside it."""
+
+    def log(self) -> str:
+        """What the app has written so far, standard output and error together."""
+        return (self.folder / "app.log").read_text(errors="replace")
+
+    def outbound(self) -> list[str]:
+        """The ways out of this machine that it tried, one line each."""
+        path = self.folder / "outbound.log"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def wait_ready(self, within_s: float = READY_WITHIN_S) -> None:
+        """Returns when /readyz says 200; raises AssertionError with the log when it ended or took too long."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
+            if status(self.url + "/readyz") == 200:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"not ready after {within_s} s:\n{self.log()}")
+
+    def wait_exit(self, within_s: float = 30) -> int:
+        """Its exit code, once it ended by itself."""
+        return self.process.wait(within_s)
+
+    def stop(self, within_s: float = 15) -> int:
+        """Asks it to end (SIGTERM), as a supervisor does; its exit code. Kills it when it does not."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running {within_s} s after SIGTERM:\n{self.log()}") from None
+
+    def kill(self) -> None:
+        """Ends it without a word (SIGKILL)."""
+        self.process.kill()
+        self.process.wait()
+
+
+def start(
+    folder: Path, environ: Mapping[str, str] | None = None, *, port: int | None = None,
+    options: Sequence[str] = (), ready: bool = True,
+) -> Running:  # fmt: skip
+    """Starts the app in `folder` with these settings and, unless `ready` is False, waits until it serves.
+
+    A folder that already holds the app is used as it is, so that the same call is a restart. `options` are Streamlit's.
+    """
+    if not (folder / "streamlit_app.py").exists():
+        lay_out(folder)
+    port = port or free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    environment = _environment(folder, environ or {})
+    with (folder / "app.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--server.headless=true", *options],
+            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    app = Running(folder, f"http://127.0.0.1:{port}", process, environment)
+    if ready:
+        try:
+            app.wait_ready()
+        except BaseException:
+            app.kill()
+            raise
+    return app
+
+
+def lay_out(folder: Path, *, watched: bool = True) -> None:
+    """Copies the app into `folder`, compiled files included, and with it the watch over its connections."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in APP:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        elif source.exists():
+            shutil.copy2(source, target)
+    if watched:
+        shutil.copy2(ROOT / "tests" / "support" / "loopback_guard.py", folder / "sitecustomize.py")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def status(url: str, timeout_s: float = 5) -> int | None:
+    """The HTTP status that a GET meets; None where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except OSError:
+        return None
+
+
+def metrics(url: str) -> dict[str, float]:
+    """What `/metrics` of an app says, by name and labels as they are written."""
+    pairs = (line.rpartition(" ") for line in metrics_text(url).splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
+def metrics_text(url: str) -> str:
+    """What `/metrics` of an app says, as it stands."""
+    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OUTBOUND_LOG": str(folder / "outbound.log")}
+    return inherited | own | {"PYTHONUNBUFFERED": "1"} | dict(environ)

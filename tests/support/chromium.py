@@ -1,0 +1,60 @@
+"""Chromium for the tests: the system's own, else the one that Playwright fetched. Run as a script, it gets one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OUTPUT = Path(__file__).parents[1] / "output"
+"""Where the tests leave their pictures."""
+
+ARGUMENTS = [  # the second half keeps it from calling home at every start
+    "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",  # it stays on this machine
+]  # fmt: skip
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless Chromium. Raises Playwright's error, which says what to install, where there is none."""
+    no_sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it refuses root otherwise
+    return playwright.chromium.launch(executable_path=system(), args=ARGUMENTS + no_sandbox)
+
+
+def system() -> str | None:
+    """The path of an installed Chromium or Chrome."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def available(playwright: Playwright) -> bool:
+    """Whether `launch` will find one."""
+    return bool(system()) or Path(playwright.chromium.executable_path).exists()
+
+
+def picture(name: str) -> Path:
+    """Where the picture of this name goes."""
+    OUTPUT.mkdir(exist_ok=True)
+    return OUTPUT / f"{name}.png"
+
+
+def get() -> bool:
+    """Makes sure that there is one: Playwright's download, and where that is closed, as root, Debian's package."""
+    with sync_playwright() as playwright:
+        if available(playwright):
+            return True
+    print("No Chromium found; fetching Playwright's")
+    if subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False).returncode == 0:
+        return True
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+        installed = subprocess.run(["apt-get", "install", "-y", "-qq", "chromium", "fonts-liberation"], check=False)
+        return installed.returncode == 0
+    return False
+
+
+if __name__ == "__main__" and not get():
+    sys.exit("The browser tests need Chromium. Install Chromium or Chrome, then try again.")

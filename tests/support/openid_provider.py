@@ -1,0 +1,53 @@
+"""A real OpenID provider on loopback, with people whom a test names, and an app that signs in with it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support import app_process
+
+START_S = 30
+AUTH = """\
+[auth]
+redirect_uri = "{app}/oauth2callback"
+cookie_secret = "a-cookie-secret-of-the-tests-0123456789"
+client_id = "parley"
+client_secret = "a-client-secret"
+server_metadata_url = "{provider}/.well-known/openid-configuration"
+"""
+
+
+@contextmanager
+def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The address of a provider that knows these people: subject to claims."""
+    port = app_process.free_port()
+    claims = [json.dumps({"sub": subject, **told}) for subject, told in people.items()]
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)]
+    for each in claims:
+        command += ["--user-claims", each]
+    with (folder / "provider.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_S
+        while app_process.status(url + "/.well-known/openid-configuration") != 200:
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "provider.log").read_text()
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def start(folder: Path, provider_url: str, environ: Mapping[str, str], auth: str = AUTH) -> app_process.Running:
+    """The app in this folder, with this provider in its secrets."""
+    app_process.lay_out(folder)
+    port = app_process.free_port()
+    secrets = auth.format(app=f"http://127.0.0.1:{port}", provider=provider_url)
+    (folder / ".streamlit/secrets.toml").write_text(secrets)
+    return app_process.start(folder, environ, port=port)

@@ -1,0 +1,67 @@
+"""The pages of an open app as Streamlit runs them, without a browser, for an operator or for anybody else.
+
+with begun(folder, OPENAI_BASE_URL=server.base_url):
+    page = visit("experiment", operator=True)
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from lib.access.identity import Access
+from lib.app import App
+from lib.settings import load
+from lib.web import resources
+
+ROOT = Path(__file__).parents[2]
+FRAME = str(ROOT / "pages" / "frame.py")
+EXPERIMENTS = (ROOT / ".streamlit" / "experiments.toml").read_text(encoding="utf-8")
+ACCESS = Access("a-signing-key-of-the-tests")
+
+
+@contextmanager
+def begun(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
+    """The app of this process, open with these settings; logging is as it was afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger("parley")
+    before = root.handlers[:], root.level, ours.level
+    toml = folder / "experiments.toml"
+    toml.write_text(experiments, encoding="utf-8")
+    environ = {"DATABASE_URL": f"sqlite:///{folder}/parley.db", "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
+    resources.begin(load(environ, folder / "none.toml"), ACCESS)
+    try:
+        yield resources.app()
+    finally:
+        resources.close()
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        ours.setLevel(before[2])
+
+
+def visit(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
+    """A new session on this page, when all that was handed to the store is written. `query` is its address."""
+    assert resources.app().store.write(lambda _: None).wait(10)
+    test = AppTest.from_file(FRAME, default_timeout=60)
+    test.session_state["operator"] = test.session_state["proven_operator"] = operator
+    for name, value in query.items():
+        test.query_params[name] = value
+    test.run()
+    return test.switch_page(f"{page}.py").run() if page else test
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    """The page after a click on the first button of this label."""
+    return next(button for button in page.button if button.label == label).click().run()
+
+
+def said(page: AppTest) -> str:
+    """Everything that can be read on the page, without the backslashes of its Markdown."""
+    kinds = ("header", "subheader", "markdown", "caption", "text", "warning", "error", "info", "code")
+    parts = [str(part.value) for kind in kinds for part in page.get(kind)]
+    tables = [" | ".join(map(str, [*table.value.columns, *table.value.to_numpy().ravel()])) for table in page.table]
+    labels = [part.label for part in (*page.button, *page.expander, *page.toggle, *page.metric)]
+    values = [str(metric.value) for metric in page.metric]
+    bars = [bar.proto.text for bar in page.get("progress")]
+    return "\n".join([*parts, *tables, *labels, *values, *bars]).replace("\\", "")

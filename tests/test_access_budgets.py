@@ -1,0 +1,391 @@
+"""Limits: counted before a question leaves, settled after, on every replica alike, and never waited for in vain."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, text
+
+from lib.access import budgets
+from lib.access.budgets import EVERYBODY, Account, Budgets, Spent
+from lib.app import App
+from lib.chat.generation import Answer
+from lib.domain.events import Completion, Conversation, Visitor, new_id, now_ms
+from lib.domain.invitations import new_invitation
+from lib.settings import load
+from lib.store import Store, schema, spending
+from tests.support import openai_server
+from tests.support.openai_server import DONE, Gate, Server, finish, status, stream, usage
+
+SOON = 10.0
+TODAY = now_ms() // budgets.DAY_MS
+ENDED = Completion("Because.", "stop", 1.0, cost_usd=0.02)
+DOLLAR_ANSWER = stream("All of it.", finish(), usage(1_000_000, 500_000), DONE)
+"""By gpt-3.5-turbo's price of 0.50 and 1.50 a million: 1.25 US dollars."""
+EXPERIMENTS = """
+[statsig_openai_integration]
+[statsig_openai_integration.groups]
+Control = { weight = 1, parameters = { model = "gpt-3.5-turbo", max_tokens = 100 } }
+Test = { weight = 1, parameters = { model = "gpt-3.5-turbo", temperature = 1 } }
+"""
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    with closing(Store.open(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def another(database_url: str) -> Iterator[Store]:
+    """The same database, as another replica has it."""
+    with closing(Store.open(database_url)) as opened:
+        yield opened
+
+
+def reserve(limits: Budgets, visitor: str = "ann", invitation: str | None = None, usd: float = 0.01) -> Any:
+    """Of one answer: its id, or the limit that it met."""
+    answer_id = new_id()
+    return limits.reserve(answer_id, visitor, invitation, lambda: usd) or answer_id
+
+
+def spent(store: Store, name: str = EVERYBODY, day: int | None = None) -> Spent:
+    account = Account("day", name, now_ms() // budgets.DAY_MS if day is None else day)
+    assert store.write(lambda _: None).wait(SOON)
+    with store.read() as connection:
+        return spending.states(connection, [account])[account]
+
+
+def held(store: Store) -> int:
+    assert store.write(lambda _: None).wait(SOON)
+    with store.read() as connection:
+        return connection.scalar(select(func.count()).select_from(schema.reservation)) or 0
+
+
+# Counted before
+
+
+def test_where_nothing_is_limited_the_store_is_not_asked() -> None:
+    assert Budgets(None).reserve("a", "ann", None, pytest.fail) is None  # type: ignore[arg-type]
+
+
+def test_a_visitor_gets_so_many_answers_and_another_gets_their_own(store: Store) -> None:
+    limits = Budgets(store, answers_per_visitor=2)
+    assert [reserve(limits) == "visitor" for _ in range(4)] == [False, False, True, True]
+    assert reserve(limits, "bob") != "visitor"
+    assert spent(store, "visitor:ann").answers == 2
+
+
+def test_two_replicas_count_the_same_answers(store: Store, another: Store) -> None:
+    one, two = Budgets(store, answers_per_visitor=3), Budgets(another, answers_per_visitor=3)
+    got = [reserve(limits) == "visitor" for limits in (one, two, one, two)]
+    assert got == [False, False, False, True]
+
+
+def test_of_many_who_ask_at_once_on_two_replicas_no_more_than_the_limit_get_an_answer(
+    store: Store, another: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "WAIT_S", SOON)
+    both = [Budgets(one, answers_per_visitor=7) for one in (store, another)]
+    with ThreadPoolExecutor(8) as threads:
+        got = list(threads.map(lambda number: reserve(both[number % 2]), range(40)))
+    assert got.count("visitor") == 33
+    assert spent(store, "visitor:ann").answers == 7
+
+
+def test_replicas_that_count_the_same_accounts_in_any_order_never_wait_for_each_other(
+    store: Store, another: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = [Account("invitation", f"invitation:{number}", 0, usd=1e9) for number in range(6)]
+
+    def traffic(one: Store, seed: int) -> list[Any]:
+        chance, receipts = random.Random(seed), []
+        for number in range(150):
+            answer_id = f"{seed}-{number}"
+            receipts.append(one.hold(answer_id, 0.01, [chance.choice(accounts)], lambda: None))
+            receipts.append(one.settle(f"{seed}-{chance.randrange(number + 1)}", ENDED))
+        return receipts
+
+    with ThreadPoolExecutor(2) as threads:
+        receipts = [*threads.map(traffic, (store, another), (1, 2))]
+    assert all(receipt.wait(SOON) for one in receipts for receipt in one)
+    assert "the store is away" not in caplog.text
+    assert sum(spent(store, account.name, 0).answers for account in accounts) == 300
+
+
+def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:
+    limits = Budgets(store, usd_per_day=0.025)
+    assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began below it
+    assert spent(store) == Spent(pytest.approx(0.03), 3)
+
+
+def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Store) -> None:
+    invited = new_invitation("Ann's team", 30, None, None, 0.015, now_ms())
+    assert store.invite(invited)
+    limits = Budgets(store)
+    assert reserve(limits, "ann", invited.id) != "invitation"
+    assert reserve(limits, "bob", invited.id) != "invitation"
+    assert reserve(limits, "eve", invited.id) == "invitation"
+    assert reserve(limits, "eve", None) != "invitation"
+    assert spent(store, f"invitation:{invited.id}", 0).answers == 2
+
+
+def test_an_invitation_without_a_limit_costs_one_look(store: Store) -> None:
+    invited = new_invitation("Everybody", 30, None, None, None, now_ms())
+    assert store.invite(invited)
+    limits = Budgets(store)
+    for _ in range(3):
+        assert reserve(limits, "ann", invited.id) != "invitation"
+    assert held(store) == 0
+
+
+def test_who_meets_one_limit_is_counted_under_none(store: Store) -> None:
+    limits = Budgets(store, usd_per_day=100, answers_per_visitor=1)
+    reserve(limits)
+    assert reserve(limits) == "visitor"
+    assert spent(store) == Spent(pytest.approx(0.01), 1)
+    assert held(store) == 2  # the first answer, under both
+
+
+def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Store) -> None:
+    account = Account("visitor", "visitor:ann", TODAY, answers=5)
+    for _ in range(2):
+        assert store.hold("a", 0.01, [account], lambda: None).wait(SOON)
+    assert spent(store, "visitor:ann", TODAY).answers == 1
+
+
+# Settled after
+
+
+def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) -> None:
+    limits = Budgets(store, usd_per_day=1, answers_per_visitor=5)
+    answer_id = reserve(limits, usd=0.5)
+    assert spent(store) == Spent(0.5, 1)
+    for _ in range(2):  # settled twice is settled once
+        assert store.settle(answer_id, ENDED).wait(SOON)
+    assert spent(store) == Spent(pytest.approx(0.02), 1)
+    assert spent(store, "visitor:ann").answers == 1
+    assert held(store) == 0
+
+
+def test_a_failed_answer_costs_nothing(store: Store) -> None:
+    answer_id = reserve(Budgets(store, usd_per_day=1, answers_per_visitor=5))
+    assert store.settle(answer_id, Completion("", "error", 1.0, error="APIConnectionError")).wait(SOON)
+    assert spent(store) == Spent(pytest.approx(0), 0)
+    assert spent(store, "visitor:ann").answers == 0
+
+
+def test_an_answer_that_ends_after_midnight_is_settled_on_its_own_day(store: Store) -> None:
+    yesterday = Account("day", EVERYBODY, TODAY - 1, usd=1)
+    assert store.hold("a", 0.5, [yesterday], lambda: None).wait(SOON)
+    assert store.settle("a", ENDED).wait(SOON)
+    assert spent(store, EVERYBODY, TODAY - 1) == Spent(pytest.approx(0.02), 1)
+    assert spent(store, EVERYBODY, TODAY) == Spent()
+
+
+def test_what_was_spent_before_there_was_a_limit_counts_too(store: Store) -> None:
+    ended = {
+        "conversation_id": "c", "session_id": "s", "turn": 1, "experiment": "e", "user_id": "u", "model": "m",
+        "finish_reason": "stop", "cost_usd": 0.4,
+    }  # fmt: skip
+    rows = [
+        ended | {"answer_id": "today", "time_ms": now_ms(), "simulated": False},
+        ended | {"answer_id": "earlier", "time_ms": now_ms() - 2 * budgets.DAY_MS, "simulated": False},
+        ended | {"answer_id": "invented", "time_ms": now_ms(), "simulated": True},
+    ]
+    assert store.write(lambda connection: connection.execute(insert(schema.answer), rows)).wait(SOON)
+    for _ in range(2):  # a second start counts nothing twice
+        assert store.begin_day().wait(SOON)
+    assert spent(store) == Spent(pytest.approx(0.4), 1)
+    assert reserve(Budgets(store, usd_per_day=0.4)) == "day"
+
+
+def test_what_nobody_will_ask_for_is_swept_away(store: Store) -> None:
+    old = [Account("visitor", "visitor:ann", TODAY - 5), Account("day", EVERYBODY, TODAY - 5)]
+    new = [Account("visitor", "visitor:ann", TODAY), Account("invitation", "invitation:x", 0)]
+    for number, account in enumerate([*old, *new]):
+        assert store.hold(str(number), 0.01, [account], lambda: None).wait(SOON)
+    old_ms = text("UPDATE reservation SET since_ms = 1 WHERE answer_id IN ('0', '1')")
+    assert store.write(lambda connection: connection.execute(old_ms)).wait(SOON)
+    store.purge(90)
+    assert spent(store, "visitor:ann", TODAY - 5) == Spent()
+    kept = [(EVERYBODY, TODAY - 5), ("visitor:ann", TODAY), ("invitation:x", 0)]
+    assert [spent(store, *one).answers for one in kept] == [1, 1, 1]
+    assert held(store) == 2
+
+
+def test_an_erased_visitors_counters_go_too(store: Store) -> None:
+    reserve(Budgets(store, answers_per_visitor=5))
+    store.erase("ann")
+    assert spent(store, "visitor:ann") == Spent()
+
+
+# While the store is away
+
+
+def test_a_store_that_hangs_is_waited_for_a_moment_and_told_later(store: Store) -> None:
+    limits, go_on = Budgets(store, answers_per_visitor=2), threading.Event()
+    reserve(limits)
+    store.write(lambda _: go_on.wait(SOON))
+    began = now_ms()
+    got = [reserve(limits) == "visitor" for _ in range(3)]
+    waited_ms = now_ms() - began
+    go_on.set()
+    assert got == [False, True, True]  # what was seen last and what was let through since
+    assert waited_ms < 1_500
+    assert spent(store, "visitor:ann").answers == 2  # counted when it was back, and nothing that was refused
+
+
+# In a conversation
+
+
+@pytest.fixture
+def model_server() -> Iterator[Server]:
+    with openai_server.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str, model_server: Server) -> Iterator[Open]:
+    """Opens a whole app with these settings."""
+    file = tmp_path / "experiments.toml"
+    file.write_text(EXPERIMENTS, encoding="utf-8")
+    with ExitStack() as stack:
+
+        def begin(**environ: str) -> App:
+            own = {"DATABASE_URL": database_url, "PARLEY_EXPERIMENTS_FILE": str(file), "PARLEY_SIGNING_KEY": "k" * 32}
+            own |= {"OPENAI_BASE_URL": model_server.base_url}
+            return stack.enter_context(closing(App.open(load(own | environ, tmp_path / "none.toml"))))
+
+        yield begin
+
+
+class Person:
+    """One visitor with one conversation."""
+
+    def __init__(self, app: App, name: str = "ann", **custom: str) -> None:
+        self.app, self.visitor = app, Visitor(name, name, name, f"s-{name}", custom)
+        self.conversation: Conversation | None = None
+        self.exposed: set[Any] = set()
+
+    def ask(self) -> str:
+        """A question, until its answer has ended: its finish reason."""
+        self.conversation, answer = self.app.conversations.ask(self.visitor, self.conversation, "Why?", self.exposed)
+        return self.ended(answer)
+
+    def again(self) -> str:
+        assert self.conversation
+        self.conversation, answer = self.app.conversations.ask_again(self.visitor, self.conversation, self.exposed)
+        return self.ended(answer)
+
+    def ended(self, answer: Answer) -> str:
+        news = answer.follow()
+        while news(SOON) is not None:
+            pass
+        assert self.conversation and answer.completion and answer.receipt and answer.receipt.wait(SOON)
+        self.conversation = self.app.conversations.settle(self.conversation, answer)
+        return answer.completion.finish_reason
+
+
+def told(app: App) -> list[tuple[str, Any]]:
+    return [(event["name"], event["value"]) for event in app.store.export()]
+
+
+def test_a_met_limit_asks_nobody_and_is_told_after_the_exposure(start: Open, model_server: Server) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
+    ann = Person(app)
+    assert [ann.ask(), ann.ask()] == ["stop", "limited"]
+    assert len(model_server.requests) == 1
+    assert told(app) == [("exposure", None), ("chat_completion", "stop"), ("chat_completion", "limited")]
+    said = list(app.store.export())[-1]["metadata"]
+    assert said["limit"] == "visitor" and said["turn"] == 2
+    assert not {"response_time", "cost_usd", "error", "prompt_tokens"} & said.keys()
+
+
+@pytest.mark.parametrize("usd", ["0.000001"])
+def test_no_group_loses_a_unit_to_a_limit(start: Open, usd: str) -> None:
+    """A visitor whose very first question is refused was exposed all the same, in either group."""
+    app = start(PARLEY_BUDGET_USD_PER_DAY=usd)
+    assert Person(app, "first").ask() == "stop"
+    late = [Person(app, f"late-{number}") for number in range(12)]
+    assert {person.ask() for person in late} == {"limited"}
+    exposed = [event for event in app.store.export() if event["name"] == "exposure"]
+    assert {event["metadata"]["group"] for event in exposed} == {"Control", "Test"}
+    assert {event["user_id"] for event in exposed} >= {f"late-{number}" for number in range(12)}
+
+
+def test_the_days_spend_is_what_the_answers_cost_in_the_end(start: Open, model_server: Server) -> None:
+    app = start(PARLEY_BUDGET_USD_PER_DAY="2")
+    model_server.script(otherwise=DOLLAR_ANSWER)
+    assert [Person(app, name).ask() for name in ("ann", "bob", "eve")] == ["stop", "stop", "limited"]
+    assert spent(app.store) == Spent(pytest.approx(2.5), 2)
+
+
+def test_a_second_replica_knows_what_the_first_one_spent(start: Open, model_server: Server) -> None:
+    one, two = start(PARLEY_BUDGET_USD_PER_DAY="1"), start(PARLEY_BUDGET_USD_PER_DAY="1")
+    model_server.script(otherwise=DOLLAR_ANSWER)
+    assert [Person(one).ask(), Person(two, "bob").ask()] == ["stop", "limited"]
+
+
+def test_what_a_running_answer_may_cost_is_set_aside_for_it(start: Open, model_server: Server) -> None:
+    app, gate = start(PARLEY_BUDGET_USD_PER_DAY="0.00001"), Gate()
+    model_server.script(stream("Half ", gate, "done.", finish(), usage(1, 1), DONE))
+    ann = Person(app)
+    ann.conversation, answer = app.conversations.ask(ann.visitor, None, "Why?", ann.exposed)
+    assert Person(app, "bob").ask() == "limited"
+    assert spent(app.store).usd >= 0.00015  # of gpt-3.5-turbo 100 tokens, or 1,000
+    gate.open()
+    assert ann.ended(answer) == "stop"
+    assert spent(app.store).usd == pytest.approx(0.000002)
+
+
+def test_a_failure_is_given_back(start: Open, model_server: Server) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
+    model_server.script(status(401))
+    ann = Person(app)
+    assert [ann.ask(), ann.ask(), ann.ask()] == ["error", "stop", "limited"]
+
+
+def test_at_the_limit_the_answer_that_was_to_be_replaced_stays(start: Open) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
+    ann = Person(app)
+    ann.ask()
+    assert ann.again() == "limited"
+    assert ann.conversation is not None
+    kept = app.conversations.get(ann.conversation.id, "ann")
+    assert [(turn.turn, turn.finish_reason) for turn in kept.turns] == [(1, "stop"), (2, "limited")]
+    assert "regenerated" not in dict(told(app))
+
+
+def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Server) -> None:
+    app = start()
+    invited = new_invitation("Ann's team", 30, None, None, 1, now_ms())
+    assert app.store.invite(invited)
+    model_server.script(otherwise=DOLLAR_ANSWER)
+    guests = [Person(app, name, invitation=invited.id) for name in ("ann", "bob")]
+    assert [guest.ask() for guest in guests] == ["stop", "limited"]
+    assert Person(app, "eve").ask() == "stop"
+    turn = guests[1].conversation.turns[-1]  # type: ignore[union-attr]
+    assert turn.message == budgets.WORDS["invitation"] and turn.facts["limit"] == "invitation"
+
+
+def test_a_model_without_a_price_is_told_at_the_start(start: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    start(PARLEY_BUDGET_USD_PER_DAY="5", PARLEY_MODEL="my-own-model")
+    told_of = [line for line in capsys.readouterr().err.splitlines() if "has no price" in line]
+    assert len(told_of) == 1 and "my-own-model" in told_of[0]
+
+
+def test_simulated_visitors_spend_nothing(start: Open) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1", PARLEY_BUDGET_USD_PER_DAY="1")
+    ann = Person(app)
+    for _ in range(3):
+        ann.conversation, answer = app.conversations.ask(ann.visitor, ann.conversation, "Why?", set(), simulated=True)
+        assert ann.ended(answer) == "stop"
+    assert spent(app.store, "visitor:ann") == Spent()

@@ -1,0 +1,182 @@
+"""An answer whose process is gone is ended by another one, soon where somebody looks; a living one never is."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from lib.chat import rescue
+from lib.chat.recorder import Recorder
+from lib.chat.rescue import SILENT_LOOKS, Rescue
+from lib.domain.events import Completion, Question, Turn, chat_completion, now_ms, signal
+from lib.metrics.counters import Metrics
+from lib.store import Store, schema
+from tests.test_chat_generation import until
+from tests.test_store import SOON, ask, conversation, fall_silent, shown
+
+
+@dataclass
+class Two:
+    """A process that was asked a question, and another that may take it over."""
+
+    first: Store
+    other: Store
+    asked: Question
+
+    def turn(self) -> Turn:
+        return shown(self.other, self.asked).turns[-1]
+
+    def look(self, look: Callable[[Turn], None], times: int) -> None:
+        for _ in range(times):
+            look(self.turn())
+
+    def told(self) -> list[object]:
+        assert self.other.write(lambda connection: None).wait(SOON)  # what was handed over before is written
+        return [event["value"] for event in self.other.export() if event["name"] == "chat_completion"]
+
+
+@pytest.fixture
+def two(database_url: str) -> Iterator[Two]:
+    with closing(Store.open(database_url)) as first, closing(Store.open(database_url)) as other:
+        asked = ask(first, conversation())
+        assert first.partial(asked.answer_id, "Half an answer").wait(SOON)
+        yield Two(first, other, asked)
+
+
+@pytest.fixture
+def ours(two: Two) -> Rescue:
+    return Rescue(two.other, Recorder(two.other, Metrics()))
+
+
+def test_a_page_that_hears_nothing_of_an_answer_ends_it(two: Two, ours: Rescue) -> None:
+    two.look(ours.watch(), SILENT_LOOKS + 1)
+    assert two.told() == ["interrupted"]
+    turn = two.turn()
+    assert (turn.answer, turn.finish_reason, turn.error) == ("Half an answer", "interrupted", "ProcessEnded")
+
+
+def test_an_answer_without_a_word_ends_as_an_error_that_says_so(two: Two, ours: Rescue) -> None:
+    silent = ask(two.first, conversation())
+    two.asked = silent
+    two.look(ours.watch(), SILENT_LOOKS + 1)
+    assert two.told() == ["error"]
+    assert two.turn().message == rescue.CUT_OFF
+
+
+def test_one_sign_of_life_begins_the_count_anew(two: Two, ours: Rescue) -> None:
+    look = ours.watch()
+    two.look(look, SILENT_LOOKS)
+    time.sleep(0.002)  # the next sign is another one
+    assert two.first.partial(two.asked.answer_id, "More of it").wait(SOON)
+    two.look(look, SILENT_LOOKS)
+    assert two.told() == []
+    assert two.turn().running
+
+
+def test_a_sign_of_life_after_the_last_look_saves_it(two: Two, ours: Rescue) -> None:
+    old, look = two.turn(), ours.watch()
+    time.sleep(0.002)
+    assert two.first.partial(two.asked.answer_id, "More of it").wait(SOON)
+    for _ in range(SILENT_LOOKS + 1):
+        look(old)
+    assert two.told() == []
+
+
+def test_clocks_that_differ_make_nobody_seem_dead(two: Two, ours: Rescue) -> None:
+    look = ours.watch()
+    behind = update(schema.answer).values(beat_ms=schema.answer.c.beat_ms - 3_600_000)
+    for _ in range(2 * SILENT_LOOKS):
+        time.sleep(0.002)
+        assert two.first.partial(two.asked.answer_id, "Half an answer").wait(SOON)
+        assert two.first.write(lambda connection: connection.execute(behind)).wait(SOON)
+        two.look(look, 1)
+    assert two.told() == []
+
+
+def test_only_one_of_two_pages_ends_it(two: Two, ours: Rescue, database_url: str) -> None:
+    with closing(Store.open(database_url)) as third:
+        theirs = Rescue(third, Recorder(third, Metrics()))
+        turn, watches = two.turn(), [ours.watch(), theirs.watch()]
+        for _ in range(SILENT_LOOKS + 1):
+            for look in watches:
+                look(turn)
+        assert third.write(lambda connection: None).wait(SOON)
+        assert two.told() == ["interrupted"]
+
+
+def test_who_was_frozen_meanwhile_does_not_write_over_it(two: Two, ours: Rescue) -> None:
+    two.look(ours.watch(), SILENT_LOOKS + 1)
+    assert two.told() == ["interrupted"]
+    whole = Completion("Half an answer and the rest.", "stop", 9.0, 0.5)
+    assert two.first.partial(two.asked.answer_id, "Half an answer and").wait(SOON)
+    assert two.first.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
+    assert two.told() == ["interrupted"]
+    assert two.turn().answer == "Half an answer"
+
+
+def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, ours: Rescue) -> None:
+    """Its second process was told too late that it is its own: a slow database had the word."""
+    assert two.other.take_over(two.asked.answer_id, two.turn().heard_ms or 0)
+    two.look(ours.watch(), SILENT_LOOKS + 1)
+    assert two.told() == ["interrupted"]
+
+
+@pytest.mark.parametrize("how", ["recover", "take over"])
+def test_who_looked_during_an_outage_takes_nothing_when_it_ends(tmp_path: Path, how: str) -> None:
+    """The living could say nothing either: what they have to say is written a moment later."""
+    file, away = tmp_path / "parley.db", tmp_path / "away.db"
+    with closing(Store.open(f"sqlite:///{file}")) as first, closing(Store.open(f"sqlite:///{file}")) as other:
+        asked = ask(first, conversation())
+        fall_silent(first)
+        heard_ms = shown(first, asked).turns[-1].heard_ms or 0
+        file.rename(away)
+        other.record([signal(asked, "copied")])
+        until(lambda: not other.healthy)
+        claims = {
+            "recover": lambda: other.recover(30_000),
+            "take over": lambda: other.take_over(asked.answer_id, heard_ms),
+        }
+        with ThreadPoolExecutor(1) as pool:
+            taken = pool.submit(claims[how])
+            until(lambda: other.queued == 2)
+            away.rename(file)
+            assert not taken.result(SOON)
+        assert shown(first, asked).turns[-1].heard_ms == heard_ms
+
+
+def test_nobody_is_taken_over_while_the_store_is_away(two: Two) -> None:
+    heard_ms = two.turn().heard_ms or 0
+    two.other.close()
+    assert two.other.take_over(two.asked.answer_id, heard_ms) is None
+
+
+def test_an_answer_that_has_ended_is_left_alone(two: Two, ours: Rescue) -> None:
+    running = two.turn()
+    whole = Completion("The whole answer.", "stop", 1.0, 0.5)
+    assert two.first.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
+    look = ours.watch()
+    for _ in range(SILENT_LOOKS + 1):
+        look(running)
+    two.look(look, SILENT_LOOKS + 1)
+    assert two.told() == ["stop"]
+
+
+def test_housekeeping_ends_what_nobody_looks_at(two: Two, ours: Rescue) -> None:
+    ours.sweep()
+    assert two.told() == []
+    long_ago = update(schema.answer).values(beat_ms=now_ms() - 2 * rescue.STALE_MS)
+    assert two.first.write(lambda connection: connection.execute(long_ago)).wait(SOON)
+    ours.sweep()
+    assert two.told() == ["interrupted"]
+
+
+def test_a_turn_that_never_ran_here_is_not_looked_for(two: Two, ours: Rescue) -> None:
+    look = ours.watch()
+    for _ in range(SILENT_LOOKS + 2):
+        look(replace(two.turn(), heard_ms=None))
+    assert two.told() == []

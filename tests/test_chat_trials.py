@@ -1,0 +1,124 @@
+"""One prompt to every group: each is asked as its testers would be, and nothing of it is recorded."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from lib.access.budgets import EVERYBODY, Account, Spent
+from lib.app import App
+from lib.chat.generation import Answer
+from lib.domain.events import DAY_MS, now_ms
+from lib.settings import load
+from lib.store.schema import metadata
+from tests.support import openai_server
+from tests.support.app_process import free_port
+from tests.support.openai_server import DONE, HANG, Server, finish, status, stream, usage
+
+SOON = 10.0
+EXPERIMENTS = """
+[statsig_openai_integration]
+default = { model = "gpt-4" }
+[statsig_openai_integration.groups]
+Control = { weight = 1, parameters = { model = "gpt-3.5-turbo", temperature = 0.2 } }
+Test = { weight = 1, parameters = { model = "gpt-4", system_prompt = "Be brief." } }
+Third = { weight = 1, parameters = { model = "gpt-4", temperature = "hot" } }
+"""
+
+GROUPS = ("Control", "Test", "Third")
+LIMITED = {"PARLEY_BUDGET_USD_PER_DAY": "1", "PARLEY_BUDGET_ANSWERS_PER_VISITOR": "1"}
+
+
+@pytest.fixture
+def model_server() -> Iterator[Server]:
+    with openai_server.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def app(tmp_path: Path, model_server: Server, request: pytest.FixtureRequest) -> Iterator[App]:
+    file = tmp_path / "experiments.toml"
+    file.write_text(EXPERIMENTS, encoding="utf-8")
+    own = {"DATABASE_URL": f"sqlite:///{tmp_path}/parley.db", "PARLEY_EXPERIMENTS_FILE": str(file)}
+    own |= {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_SIGNING_KEY": "k" * 32}
+    with closing(App.open(load(own | getattr(request, "param", {}), tmp_path / "none.toml"))) as opened:
+        yield opened
+
+
+def ask(app: App, prompt: str = "Why?") -> dict[str, Answer]:
+    definition = app.experiments.definition("statsig_openai_integration")
+    assert definition is not None
+    answers = app.trials.ask("ann", prompt, definition)
+    for answer in answers.values():
+        news = answer.follow()
+        while news(SOON) is not None:
+            pass
+    return answers
+
+
+def rows(app: App) -> dict[str, int]:
+    assert app.store.write(lambda _: None).wait(SOON)
+    with app.store.read() as connection:
+        return {
+            name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in metadata.tables.items()
+            if name not in ("migration", "definition", "weights")
+        }
+
+
+def test_each_group_is_asked_with_its_own_parameters(app: App, model_server: Server) -> None:
+    model_server.script(otherwise=openai_server.answer("Because."))
+    answers = ask(app)
+    assert {name: answer.text for name, answer in answers.items()} == dict.fromkeys(
+        ["Control", "Test", "Third"], "Because."
+    )
+    bodies = [request.body for request in model_server.requests]
+    control = next(body for body in bodies if body["model"] == "gpt-3.5-turbo")
+    assert control["temperature"] == 0.2 and control["messages"] == [{"role": "user", "content": "Why?"}]
+    assert {"role": "system", "content": "Be brief."} in [message for body in bodies for message in body["messages"]]
+    third = answers["Third"].completion
+    assert third is not None and third.parameter_error == "temperature"
+
+
+def test_nothing_of_it_is_recorded_counted_or_told(app: App, model_server: Server) -> None:
+    model_server.script(openai_server.answer("Because."), status(401), stream("Half ", openai_server.RESET))
+    answers = ask(app)
+    assert sorted(str(answer.completion and answer.completion.finish_reason) for answer in answers.values()) == [
+        "error", "interrupted", "stop",
+    ]  # fmt: skip
+    assert set(rows(app).values()) == {0}
+    assert b"parley_answers_total{" not in app.metrics.text()
+    assert list(app.store.export()) == []
+
+
+def test_it_can_be_stopped(app: App, model_server: Server) -> None:
+    model_server.script(otherwise=stream("Half ", HANG))
+    definition = app.experiments.definition("statsig_openai_integration")
+    assert definition is not None
+    answers = app.trials.ask("ann", "Why?", definition)
+    for answer in answers.values():
+        news = answer.follow()
+        while not answer.text:
+            news(SOON)
+        answer.stop()
+        while news(SOON) is not None:
+            pass
+        assert answer.completion is not None and answer.completion.finish_reason == "stopped"
+
+
+@pytest.mark.parametrize("app", [LIMITED], indirect=True)
+def test_what_it_costs_counts_into_the_day_and_not_for_a_visitor(app: App, model_server: Server) -> None:
+    model_server.script(otherwise=stream("So.", finish(), usage(1_000_000, 0), DONE))  # 0.50, 30 and 30 US dollars
+    first, again = ask(app), ask(app)
+    assert {answer.completion and answer.completion.finish_reason for answer in first.values()} == {"stop"}
+    assert {answer.completion and answer.completion.limit for answer in again.values()} == {"day"}
+    day = Account("day", EVERYBODY, now_ms() // DAY_MS)
+    assert rows(app)["spending"] == 1
+    assert app.store.spent([day])[day] == Spent(pytest.approx(60.5), 3)
+
+
+@pytest.mark.parametrize("app", [{"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}], indirect=True)
+def test_a_server_that_is_not_there_is_told_in_the_answers(app: App) -> None:
+    assert all(answer.completion and answer.completion.message for answer in ask(app).values())

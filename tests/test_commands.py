@@ -1,0 +1,404 @@
+import csv
+import io
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from lib import __version__
+from lib.commands import export
+from lib.domain import events
+from lib.domain.events import Assignment, Completion, Conversation, Event, Question, Usage
+from lib.experiments.evaluator import read_file
+from lib.store import Store
+from tests.support import openai_server, statsig_server
+from tests.support.app_process import OURS, ROOT
+
+EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
+IDS = {"userID": "u", "stableID": "u", "sessionID": "s"}
+ASSIGNED = Assignment("exp", "Test", "rule", "u", IDS, {"model": "gpt-4"})
+ENDED = Completion(
+    "Because, it “said”\n=1+1 👋", "stop", 1.5, 0.5, Usage(10, 20, 30, 5, 7, "server"), "gpt-4-0613", error="None",
+    parameter_error="seed", dropped_parameters=("top_p", "seed"), cost_usd=0.0000015,
+)  # fmt: skip
+BEGAN_MS = 1_793_491_200_000  # 2026-11-01, UTC
+QUESTION = Question("a1", "c1", "s", 1, "gpt-4", ASSIGNED)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where an operator stands: an experiments file, and no database yet. The tool never leaves this machine."""
+    (tmp_path / ".streamlit").mkdir()
+    shutil.copy(EXPERIMENTS, tmp_path / ".streamlit")
+    shutil.copy(ROOT / "tests/support/loopback_guard.py", tmp_path / "sitecustomize.py")
+    yield tmp_path
+    outbound = tmp_path / "outbound.log"
+    assert not outbound.exists(), outbound.read_text()
+
+
+def environment(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    watched = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OUTBOUND_LOG": str(folder / "outbound.log")}
+    return inherited | watched | dict(environ or {})
+
+
+def parley(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "lib", *words]
+    return subprocess.run(command, cwd=folder, env=environment(folder, environ), capture_output=True, timeout=60)
+
+
+def lines(run: "subprocess.CompletedProcess[bytes]") -> list[str]:
+    return run.stdout.decode().splitlines()
+
+
+def every_event() -> list[Event]:
+    """One of each kind, a second apart."""
+    completed = events.chat_completion(QUESTION, ENDED)
+    told = completed.metadata
+    kinds = [
+        events.exposure(ASSIGNED, "s", simulated=True),
+        completed,
+        events.rating(QUESTION, told, "satisfaction", 2.0),
+        events.rating_withdrawn(QUESTION, told, "satisfaction", 3),
+        events.feedback_reason(QUESTION, told, "wrong"),
+        *(events.signal(QUESTION, name) for name in events.SIGNALS),
+    ]
+    return [replace(event, time_ms=BEGAN_MS + 1_000 * number) for number, event in enumerate(kinds)]
+
+
+def fill(folder: Path, many: int = 0) -> None:
+    """A database with one answered and rated question, and `many` more events."""
+    (folder / "data").mkdir(exist_ok=True)
+    exposure, completed, rated, *_ = every_event()
+    with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
+        conversation = Conversation("c1", "v", ASSIGNED)
+        store.ask(conversation, QUESTION, "Why?", exposure)
+        store.finish(QUESTION, ENDED, completed)
+        store.rate("a1", "satisfaction", rated)
+        assert store.record([events.signal(QUESTION, "copied") for _ in range(many)]).wait(30)
+
+
+# The tool itself
+
+
+def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "lib", "--version"]
+    run = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
+    assert run.stdout == f"parley {__version__}\n"
+    assert not [word for word in ("pydantic", "sqlalchemy", "statsig", "openai", "streamlit") if word in run.stderr]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["dance"], ["export"], ["export", "--format", "xml"], ["export", "--format", "csv", "--since", "soon"]],
+)
+def test_wrong_usage_is_2(folder: Path, words: list[str]) -> None:
+    run = parley(folder, *words)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert b"usage:" in run.stderr
+
+
+@pytest.mark.parametrize("words", [["check"], ["export", "--format", "jsonl"]])
+def test_wrong_settings_are_2_with_a_line_for_each_problem(folder: Path, words: list[str]) -> None:
+    run = parley(folder, *words, PARLEY_BLIND="perhaps", PARLEY_MODLE="x", OPENAI_API_KEY="hunter 22")
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert len(run.stderr.splitlines()) == 3
+    assert b"PARLEY_BLIND" in run.stderr and b"PARLEY_MODLE" in run.stderr and b"hunter" not in run.stderr
+
+
+# export
+
+
+def test_jsonl_has_every_event_as_the_contract_has_it(folder: Path) -> None:
+    fill(folder)
+    run = parley(folder, "export", "--format", "jsonl")
+    assert run.returncode == 0, run.stderr
+    found = [json.loads(line) for line in lines(run)]
+    assert [event["name"] for event in found] == ["exposure", "chat_completion", "satisfaction"]
+    assert {tuple(event) for event in found} == {("event_id", "name", "time", "user_id", "value", "metadata")}
+    assert found[1]["metadata"]["response_time"] == 1.5
+    assert b"said" not in run.stdout and b"Why?" not in run.stdout
+
+
+def test_text_is_exported_only_when_asked_for(folder: Path) -> None:
+    fill(folder)
+    run = parley(folder, "export", "--format", "jsonl", "--text")
+    (text,) = (event["text"] for event in map(json.loads, lines(run)) if "text" in event)
+    assert text == {"question": "Why?", "answer": ENDED.text, "comment": None}
+
+
+def test_csv_has_stable_columns(folder: Path) -> None:
+    empty = parley(folder, "export", "--format", "csv")
+    assert lines(empty) == [",".join(export.columns())]
+    fill(folder)
+    rows = list(csv.DictReader(io.StringIO(parley(folder, "export", "--format", "csv", "--text").stdout.decode())))
+    assert list(rows[0]) == [*export.columns(), "question", "answer", "comment"]
+    exposed, completed, rated = rows
+    assert (exposed["group"], exposed["forced"], exposed["value"], exposed["turn"]) == ("Test", "false", "", "")
+    assert (completed["value"], completed["cost_usd"], completed["turn"]) == ("stop", "1.5e-06", "1")
+    assert (completed["question"], completed["answer"]) == ("Why?", ENDED.text)
+    assert (rated["value"], rated["rating_delay"], rated["question"]) == ("1", "2.0", "")
+
+
+def test_parquet_has_the_same_columns_with_types(folder: Path) -> None:
+    fill(folder)
+    run = parley(folder, "export", "--format", "parquet", "--text")
+    assert run.returncode == 0, run.stderr
+    table = pq.read_table(io.BytesIO(run.stdout))
+    assert table.column_names == list(export.columns(text=True))
+    exposed, completed, rated = table.to_pylist()
+    assert (exposed["group"], exposed["forced"], exposed["value"], exposed["turn"]) == ("Test", False, None, None)
+    assert (completed["response_time"], completed["completion_tokens"], completed["answer"]) == (1.5, 20, ENDED.text)
+    assert (rated["name"], rated["value"], rated["rating_delay"]) == ("satisfaction", "1", 2.0)
+    assert isinstance(rated["time"], int)
+
+
+def test_parquet_of_nothing_is_a_table_without_rows(folder: Path) -> None:
+    run = parley(folder, "export", "--format", "parquet")
+    table = pq.read_table(io.BytesIO(run.stdout))
+    assert (table.num_rows, table.column_names) == (0, list(export.columns()))
+
+
+def test_parquet_is_written_in_groups_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "GROUP_OF_ROWS", 3)
+    sink = io.BytesIO()
+    export.write((event.wire() for event in every_event()), "parquet", sink)
+    sizes = [group["num_rows"] for group in _groups(sink)]
+    assert sizes == [3, 3, 2]
+
+
+def _groups(sink: io.BytesIO) -> list[dict[str, Any]]:
+    written: list[dict[str, Any]] = pq.read_metadata(sink).to_dict()["row_groups"]
+    return written
+
+
+def test_no_field_of_any_event_is_without_a_column() -> None:
+    assert [event.name for event in every_event() if "other" in export.flatten(event.wire())] == []
+
+
+def test_a_field_that_nobody_foresaw_is_kept() -> None:
+    line = every_event()[1].wire()
+    line["metadata"] |= {"colour": "blue", "turn": "first", "nothing": None}
+    row = export.flatten(line)
+    assert json.loads(row["other"]) == {"colour": "blue", "turn": "first"}
+    assert "turn" not in row
+
+
+def test_only_events_since_a_day_are_exported(folder: Path) -> None:
+    fill(folder)
+    for since, many in (("2026-11-01", 3), ("2026-11-01T01:00:01+01:00", 2), ("2026-11-02", 0)):
+        assert len(lines(parley(folder, "export", "--format", "jsonl", "--since", since))) == many
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_reader_that_has_had_enough_is_no_error(folder: Path, form: str) -> None:
+    fill(folder, many=30_000)
+    command = [sys.executable, "-m", "lib", "export", "--format", form]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tool:
+        assert tool.stdout is not None and tool.stderr is not None
+        assert tool.stdout.read(1)
+        tool.stdout.close()
+        assert (tool.wait(30), tool.stderr.read()) == (0, b"")
+
+
+def test_parquet_is_not_thrown_at_a_terminal(folder: Path) -> None:
+    terminal, other_end = pty.openpty()
+    command = [sys.executable, "-m", "lib", "export", "--format", "parquet"]
+    run = subprocess.run(command, cwd=folder, env=environment(folder), stdout=other_end, stderr=subprocess.PIPE)
+    os.close(other_end)
+    os.close(terminal)
+    assert run.returncode == 2
+    assert b"terminal" in run.stderr
+
+
+def test_an_export_of_no_database_says_why(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/parley.db").write_text("this is no database, whatever it is called" * 100)
+    run = parley(folder, "export", "--format", "jsonl")
+    assert (run.returncode, run.stdout) == (1, b"")
+    assert b"parley.db" in run.stderr and b"Traceback" not in run.stderr
+
+
+# purge
+
+
+def test_a_purge_deletes_only_when_that_is_said(folder: Path) -> None:
+    fill(folder, many=5)
+    told = parley(folder, "purge", "--before", "2026-11-02")
+    assert told.returncode == 0 and lines(told)[0] == "3 events from before 2026-11-02 00:00 UTC would go."
+    assert "Nothing was deleted yet: say --yes." in lines(told)[-1]
+    assert len(lines(parley(folder, "export", "--format", "jsonl"))) == 8
+    done = parley(folder, "purge", "--before", "2026-11-02", "--yes")
+    assert done.returncode == 0 and lines(done)[0] == "3 events from before 2026-11-02 00:00 UTC are gone."
+    assert len(lines(parley(folder, "export", "--format", "jsonl"))) == 5
+    again = parley(folder, "purge", "--before", "2026-11-02", "--yes")
+    assert (again.returncode, lines(again)) == (0, ["0 events from before 2026-11-02 00:00 UTC are gone."])
+
+
+def test_a_purge_is_of_the_past(folder: Path) -> None:
+    run = parley(folder, "purge", "--before", "2999-01-01", "--yes")
+    assert run.returncode == 2 and b"lies in the future" in run.stderr
+    assert parley(folder, "purge", "--yes").returncode == 2
+
+
+# check
+
+
+def refusals(run: "subprocess.CompletedProcess[bytes]") -> list[str]:
+    return [line for line in lines(run) if not line.startswith("ok ")]
+
+
+def test_a_fresh_machine_is_well(folder: Path) -> None:
+    run = parley(folder, "check")
+    assert (run.returncode, refusals(run)) == (0, []), run.stderr
+    assert {line.split()[1] for line in lines(run)} == {"settings", "database", "experiments", "experiment", "model"}
+
+
+def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
+    with openai_server.serve() as server:
+        run = parley(folder, "check", OPENAI_BASE_URL=server.base_url)
+        assert (run.returncode, refusals(run)) == (0, [])
+        assert [request.path for request in server.requests] == ["/v1/models"]
+
+
+def test_a_model_that_the_server_lacks_is_told(folder: Path) -> None:
+    with openai_server.serve() as server:
+        server.models = ["gpt-3.5-turbo", "llama"]
+        run = parley(folder, "check", OPENAI_BASE_URL=server.base_url)
+    (line,) = refusals(run)
+    assert run.returncode == 1
+    assert "gpt-4 is not there" in line and "llama" in line
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that gives this answer, whatever it is asked; its base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (401, b'{"error": {"message": "Incorrect API key provided: sk-hunter22"}}', "OPENAI_API_KEY"),
+        (404, b"not here", "/v1"),
+        (200, b"<html>welcome</html>", "/v1"),
+        (500, b"", "later"),
+    ],
+)
+def test_what_is_wrong_with_the_model_server_is_told(folder: Path, status: int, body: bytes, told: str) -> None:
+    with answering(status, body) as base_url:
+        run = parley(folder, "check", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-hunter22")
+    (line,) = refusals(run)
+    assert run.returncode == 1
+    assert told in line and "127.0.0.1" in line
+    assert b"hunter22" not in run.stdout + run.stderr and b"Traceback" not in run.stderr
+
+
+def test_a_model_server_that_is_not_there_is_told(folder: Path) -> None:
+    run = parley(folder, "check", OPENAI_BASE_URL="http://u:hunter22@127.0.0.1:9/v1")
+    (line,) = refusals(run)
+    assert "127.0.0.1:9" in line and "does the server run" in line and "hunter22" not in line
+
+
+def specs() -> dict[str, Any]:
+    served, _ = read_file(EXPERIMENTS)
+    return served | {"time": 5}
+
+
+def test_statsig_that_serves_the_experiment_is_well(folder: Path) -> None:
+    with statsig_server.serve(specs()) as statsig:
+        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
+        assert statsig.events == []
+    assert (run.returncode, refusals(run)) == (0, []), run.stderr
+    assert any("statsig" in line and "serves" in line for line in lines(run))
+
+
+@pytest.mark.parametrize("fault", [401, "reset", "garbage"])
+def test_what_is_wrong_with_statsig_is_told(folder: Path, fault: int | str) -> None:
+    with statsig_server.serve(specs()) as statsig:
+        statsig.specs_fault = fault
+        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
+    (line,) = refusals(run)
+    assert run.returncode == 1
+    assert "statsig" in line and "STATSIG_SECRET_KEY" in line
+    assert b"hunter22" not in run.stdout + run.stderr
+
+
+def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
+    with statsig_server.serve(specs()) as statsig:
+        run = parley(
+            folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url, PARLEY_EXPERIMENT="another"
+        )
+    (line,) = refusals(run)
+    assert "Statsig has no experiment or layer named another" in line
+
+
+def test_an_experiment_that_the_file_does_not_have_is_told(folder: Path) -> None:
+    (line,) = refusals(parley(folder, "check", PARLEY_EXPERIMENT="another"))
+    assert "experiments.toml has no experiment or layer named another" in line
+
+
+def test_a_broken_experiments_file_is_told_beside_the_rest(folder: Path) -> None:
+    (folder / ".streamlit/experiments.toml").write_text("[a]\nunit = 'userID'\n[a.groups]\nA = { weight = -1 }\n")
+    run = parley(folder, "check")
+    assert run.returncode == 1
+    assert all("experiments.toml" in line for line in refusals(run)) and refusals(run)
+    assert any("gpt-4 is there" in line for line in lines(run))
+
+
+def test_a_parameter_that_cannot_be_sent_is_told(folder: Path) -> None:
+    file = folder / ".streamlit/experiments.toml"
+    file.write_text(file.read_text().replace('{ model = "gpt-4" } }', '{ model = "gpt-4", temperature = 9 } }'))
+    (line,) = refusals(parley(folder, "check"))
+    assert "group Test" in line and "temperature" in line
+
+
+def test_a_database_that_cannot_be_used_is_told_without_its_password(folder: Path) -> None:
+    run = parley(
+        folder, "check", DATABASE_URL="postgresql+psycopg://u:hunter22@127.0.0.1:9/parley", PARLEY_SIGNING_KEY="k" * 32
+    )
+    (line,) = refusals(run)
+    assert line.startswith("NO  database") and "127.0.0.1" in line
+    assert b"hunter22" not in run.stdout + run.stderr
+
+
+def test_a_budget_that_cannot_be_kept_is_told(folder: Path) -> None:
+    with openai_server.serve() as server:
+        server.models.append("llama")
+        environ = {"OPENAI_BASE_URL": server.base_url, "PARLEY_BUDGET_USD_PER_DAY": "5"}
+        assert refusals(parley(folder, "check", **environ)) == []
+        file = folder / ".streamlit/experiments.toml"
+        file.write_text(file.read_text().replace("gpt-3.5-turbo", "llama"))
+        (line,) = refusals(parley(folder, "check", **environ))
+    assert "PARLEY_BUDGET_USD_PER_DAY" in line and "llama" in line

@@ -1,0 +1,223 @@
+"""Erasure: everything of one unit goes, nothing of anybody else does, and the operator learns what is left to do."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from lib.access.budgets import visitor_account
+from lib.commands.erase import told
+from lib.domain import events
+from lib.domain.events import Assignment, Completion, Conversation, Question, Usage, new_id, now_ms
+from lib.domain.invitations import new_invitation
+from lib.store import Erased, Store, schema
+from lib.store.erasure import PIECE
+from tests.support import app_process
+from tests.test_commands import environment
+
+SOON = 10.0
+WHOLE = Completion("Because.", "stop", 1.0, 0.5, Usage(1, 2, 3, source="server"))
+SECRET = "My name is Ann and I live in Ystad"
+
+
+@pytest.fixture
+def parley(database_url: str) -> Iterator[Store]:
+    with closing(Store.open(database_url, deliver=True)) as store:
+        yield store
+
+
+def assignment(unit: str, visitor: str) -> Assignment:
+    ids = {"userID": unit, "stableID": visitor, "sessionID": new_id()}
+    return Assignment("exp", "Test", "rule", unit, ids, {"model": "m"})
+
+
+def said(parley: Store, unit: str, visitor: str | None = None, turns: int = 1) -> list[Question]:
+    """A conversation of `turns` answered, rated and commented questions."""
+    given = assignment(unit, visitor or unit)
+    about = Conversation(new_id(), visitor or unit, given)
+    asked = []
+    for turn in range(1, turns + 1):
+        question = Question(new_id(), about.id, "session", turn, "m", given)
+        parley.ask(about, question, SECRET, events.exposure(given, "session"))
+        ended = events.chat_completion(question, WHOLE)
+        parley.finish(question, WHOLE, ended)
+        parley.rate(question.answer_id, "satisfaction", events.rating(question, ended.metadata, "satisfaction", 1))
+        receipt = parley.give_reason(question.answer_id, None, "Said by Ann", None)
+        asked.append(question)
+    assert receipt.wait(SOON)
+    return asked
+
+
+def rows(parley: Store) -> dict[str, int]:
+    """How many rows each table has."""
+    with parley.read() as connection:
+        return {
+            name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in schema.metadata.tables.items()
+        }
+
+
+def everything(parley: Store) -> str:
+    """Every value of every table."""
+    with parley.read() as connection:
+        return str([list(connection.execute(table.select())) for table in schema.metadata.tables.values()])
+
+
+def spend(connection: Connection, visitor: str) -> None:
+    """What a budget counts of a visitor."""
+    account = {"day": 1, "account": visitor_account(visitor), "usd": 1.0}
+    connection.execute(schema.spending.insert(), account | {"answers": 1})
+    connection.execute(schema.reservation.insert(), account | {"answer_id": "a", "since_ms": 1})
+
+
+def test_everything_of_a_visitor_goes_and_nothing_of_anybody_else(parley: Store) -> None:
+    said(parley, "bo")
+    parley.agree("bo", "v1").wait(SOON)
+    before = rows(parley)
+    said(parley, "ann", turns=3)
+    said(parley, "ann")
+    parley.agree("ann", "v1").wait(SOON)
+    made = new_invitation("Friends", 7, None, None, None, now_ms())
+    assert parley.invite(made) and parley.enter(made.id, "ann") is None
+    assert parley.write(lambda connection: spend(connection, "ann")).wait(SOON)
+
+    erased = parley.erase("ann")
+    assert (erased.conversations, erased.messages, erased.answers, erased.events) == (2, 4, 4, 12)
+    assert erased.undelivered == 12 and not erased.told and not erased.running
+    assert rows(parley) == before | {"invitation": 1}
+    assert not re.search(r"\bann\b", everything(parley))
+    assert parley.erase("ann").nothing
+
+
+def test_what_was_not_delivered_never_leaves(parley: Store) -> None:
+    said(parley, "ann")
+    assert parley.erase("ann").undelivered == 3
+    assert parley.lease(10, 60) == [] and parley.pending() == (0, 0.0)
+
+
+def test_numbers_left_by_a_conversation_that_was_deleted_before_go_too(parley: Store) -> None:
+    said(parley, "ann")
+    assert parley.delete("ann").wait(SOON)
+    erased = parley.erase("ann")
+    assert (erased.conversations, erased.messages, erased.answers, erased.events) == (0, 0, 1, 3)
+
+
+def test_the_sessions_of_a_visitor_go_with_them_where_a_session_is_the_unit(parley: Store) -> None:
+    said(parley, "session-1", visitor="ann")
+    said(parley, "session-2", visitor="ann")
+    said(parley, "session-3", visitor="bo")
+    erased = parley.erase("ann")
+    assert (erased.conversations, erased.answers, erased.events) == (2, 2, 6)
+    assert rows(parley)["answer"] == 1 and rows(parley)["exposure"] == 1
+
+
+def test_events_that_name_the_visitor_go_even_when_their_conversation_is_gone(parley: Store) -> None:
+    said(parley, "session-1", visitor="ann")
+    assert parley.delete("ann").wait(SOON)
+    assert parley.erase("ann").events == 3
+    assert rows(parley)["event"] == 0
+
+
+def test_one_session_is_erased_without_the_others(parley: Store) -> None:
+    said(parley, "session-1", visitor="ann")
+    said(parley, "session-2", visitor="ann")
+    erased = parley.erase("session-1")
+    assert (erased.conversations, erased.answers, erased.events) == (1, 1, 3)
+    assert len(parley.conversations("ann")) == 1
+
+
+def test_the_account_goes_with_the_last_of_what_it_owned(parley: Store) -> None:
+    """Signed in, where the browser is the unit: the account owns, the browser's id is in the events."""
+    said(parley, "browser-1", visitor="account")
+    said(parley, "browser-2", visitor="account")
+    assert parley.agree("account", "v1").wait(SOON)
+    parley.erase("browser-1")
+    assert parley.agreed("account", "v1")
+    parley.erase("browser-2")
+    assert not parley.agreed("account", "v1")
+
+
+@pytest.mark.parametrize("unit", ["%", "_nn", "a", "an", "ann\\", '"', "ann%"])
+def test_an_id_is_an_id_and_no_pattern(parley: Store, unit: str) -> None:
+    said(parley, "ann")
+    assert parley.erase(unit).nothing
+    assert rows(parley)["event"] == 3
+
+
+def test_more_than_one_piece(parley: Store) -> None:
+    [asked] = said(parley, "ann")
+    parley.record([events.signal(asked, "copied") for _ in range(2 * PIECE)]).wait(SOON)
+    assert parley.erase("ann").events == 2 * PIECE + 3
+    assert rows(parley)["event"] == rows(parley)["outbox"] == 0
+
+
+def test_what_statsig_has_or_may_have_is_told(parley: Store) -> None:
+    said(parley, "ann")
+    [first, *_] = parley.lease(1, 60)
+    assert parley.acknowledge([first.event_id]).wait(SOON)
+    erased = parley.erase("ann")
+    assert erased.told and erased.undelivered == 2
+    said(parley, "bo")
+    parley.lease(1, 60)  # handed over, not acknowledged: it may have arrived
+    assert parley.erase("bo").told
+
+
+def test_an_answer_under_way_is_told(parley: Store) -> None:
+    given = assignment("ann", "ann")
+    about = Conversation(new_id(), "ann", given)
+    parley.ask(about, Question(new_id(), about.id, "session", 1, "m", given), SECRET).wait(SOON)
+    assert parley.erase("ann").running == 1
+
+
+def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
+    with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as parley:
+        said(parley, "ann", turns=50)
+        parley.erase("ann")
+    assert SECRET.encode() not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+# What the operator reads
+
+
+def test_the_request_to_statsig_can_be_copied() -> None:
+    text = "\n".join(told(Erased(1, 2, 3, 4, 1, told=True), "it's; $HOME", statsig=True))
+    assert "1 conversation, 2 messages, 3 answers, 4 events (1 of them not delivered" in text
+    assert "https://api.statsig.com/v1/delete_user_data" in text and "$STATSIG_SECRET_KEY" in text
+    [command] = [line for line in text.splitlines() if line.startswith("  curl")]
+    printed = subprocess.run(["sh", "-c", command.replace("curl", "printf '%s\\n'")], capture_output=True, text=True)
+    assert printed.stdout.splitlines()[-1] == '{"unit_type": "user_id", "ids": "it\'s; $HOME"}'
+
+
+@pytest.mark.parametrize(
+    ("erased", "statsig", "says", "not_says"),
+    [
+        (Erased(), False, "There is nothing of ann here", "Statsig"),
+        (Erased(), True, "Statsig has acknowledged no event", "curl"),
+        (Erased(answers=1, running=1), False, "once more in five minutes", "curl"),
+        (Erased(events=1, told=True), False, "curl", "nothing"),
+    ],
+)
+def test_each_case_has_its_sentence(erased: Erased, statsig: bool, says: str, not_says: str) -> None:
+    text = "\n".join(told(erased, "ann", statsig=statsig))
+    assert says in text and not_says not in text and "backups" in text
+
+
+def tool(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command: list[Any] = [sys.executable, "-m", "lib", "erase", *words]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60)
+
+
+def test_the_tool_erases_and_its_exit_code_says_whether_it_is_done(tmp_path: Path) -> None:
+    app_process.lay_out(tmp_path)
+    with closing(Store.open(f"sqlite:///{tmp_path}/data/parley.db")) as store:
+        said(store, "ann")
+    run = tool(tmp_path, "--user", "ann")
+    assert run.returncode == 0 and "Erased of ann: 1 conversation, 1 message, 1 answer, 3 events" in run.stdout
+    assert tool(tmp_path, "--user", "ann").returncode == 1
+    assert tool(tmp_path, "--user", " ").returncode == tool(tmp_path).returncode == 2

@@ -1,0 +1,183 @@
+"""`python -m lib readout`: the known cases through the command, the table, the store, and what is refused."""
+
+import gzip
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lib.domain import events
+from lib.domain.events import Assignment, Completion, Conversation, Question, Visitor
+from lib.experiments.evaluator import Experiments, compile_definitions
+from lib.store import Store
+from tests.support import statsig_server
+from tests.support.app_process import OURS, ROOT
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def parley(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return subprocess.run(
+        [sys.executable, "-m", "lib", "readout", *words], cwd=folder, capture_output=True, text=True, timeout=120,
+        env=inherited | {"PYTHONPATH": str(ROOT)} | environ,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where an operator stands, with the events and the definition of the small known case."""
+    (tmp_path / "events.jsonl").write_bytes(gzip.decompress((GOLDEN / "small.jsonl.gz").read_bytes()))
+    (tmp_path / "experiments.toml").write_bytes((GOLDEN / "small.toml").read_bytes())
+    yield tmp_path
+
+
+SMALL = {"PARLEY_EXPERIMENTS_FILE": "experiments.toml"}
+NAMED = ("--experiment", "golden_small", "--events", "events.jsonl")
+
+
+def test_a_file_is_read_out_as_one_object(folder: Path) -> None:
+    run = parley(folder, *NAMED, "--json", **SMALL)
+    assert (run.returncode, run.stderr) == (0, "")
+    told, expected = json.loads(run.stdout), json.loads((GOLDEN / "small.json").read_text())
+    assert (told["verdict"], told["as_of"]) == ("not_enough_data", "2026-10-05T13:35:09Z")
+    assert told["delivery"] == {"events": 355, "acknowledged": None, "pending": None}
+    theirs = expected["metrics"]["satisfaction"]["vs_control"]["b"]
+    ours = told["metrics"]["satisfaction"]["vs_control"]["b"]
+    assert all(math.isclose(ours[name], value, rel_tol=1e-9) for name, value in theirs.items() if name != "verdict")
+
+
+def test_a_file_needs_no_database_and_makes_none(folder: Path) -> None:
+    before = set(folder.rglob("*"))
+    assert parley(folder, *NAMED, **SMALL).returncode == 0
+    assert set(folder.rglob("*")) == before
+
+
+def test_the_setting_names_the_experiment_where_the_option_does_not(folder: Path) -> None:
+    run = parley(folder, "--events", "events.jsonl", PARLEY_EXPERIMENT="golden_small", **SMALL)
+    assert run.stdout.startswith("golden_small: Not enough data\n")
+
+
+def test_the_table_holds_every_metric_with_its_intervals(folder: Path) -> None:
+    told = parley(folder, *NAMED, **SMALL).stdout
+    assert "Not enough data yet: control has 9 users and b has 9 users with a rating, and each group needs 20." in told
+    rows = {line.split("  ")[0]: line for line in told.splitlines()}
+    assert "22.6 [10.8, 41.3]" in rows["satisfaction (primary)"]
+    assert "– not enough data" in rows["satisfaction (primary)"]
+    assert {
+        "rating rate",
+        "errors (guardrail)",
+        "response time p50",
+        "response time p95",
+        "cost per answer",
+    } <= rows.keys()
+    assert "Split check: p = 0.4142." in told
+
+
+def test_unreadable_lines_are_told_on_stderr_and_the_rest_counts(folder: Path) -> None:
+    with (folder / "events.jsonl").open("a") as lines:
+        lines.write('{"event_id": "cut o')
+    run = parley(folder, *NAMED, "--json", **SMALL)
+    assert run.returncode == 0
+    assert json.loads(run.stdout)["delivery"]["events"] == 355
+    assert run.stderr.splitlines() == ["line 356: not JSON", "1 line could not be read and is not in the readout."]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--experiment", "another", "--events", "events.jsonl"), "no experiment another; it has golden_small"),
+        (
+            ("--experiment", "golden_small", "--events", "missing.jsonl"),
+            "missing.jsonl cannot be read: No such file or directory",
+        ),
+        (("--experiment", "golden_small", "--events", "."), ". cannot be read: Is a directory"),
+        (("--simulated",), "usage:"),
+    ],
+)
+def test_what_cannot_be_read_out_is_refused_in_a_line(folder: Path, words: tuple[str, ...], said: str) -> None:
+    run = parley(folder, *words, **SMALL)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in run.stderr and "Traceback" not in run.stderr
+
+
+def test_a_broken_definition_is_told_with_its_line(folder: Path) -> None:
+    text = (folder / "experiments.toml").read_text()
+    (folder / "experiments.toml").write_text(text.replace('primary = "satisfaction"', 'primary = "happiness"'))
+    run = parley(folder, *NAMED, **SMALL)
+    assert run.returncode == 2
+    assert "experiments.toml: line 6: [golden_small] primary: no such metric: 'happiness'" in run.stderr
+
+
+def converse(store: Store, number: int, *, simulated: bool) -> None:
+    group = ("control", "b")[number % 2]
+    user = f"{'s' if simulated else 'u'}{number}"
+    assigned = Assignment("golden_small", group, group, user, {"userID": user}, {})
+    conversation = Conversation(f"c-{user}", user, assigned, simulated=simulated)
+    question = Question(f"a-{user}", conversation.id, "s", 1, "gpt-4", assigned, simulated)
+    ended = Completion("text", "stop", 1.0 + number, 0.5)
+    store.ask(conversation, question, "Why?", events.exposure(assigned, "s", simulated=simulated))
+    assert store.finish(question, ended, events.chat_completion(question, ended)).wait(10)
+
+
+def test_the_store_is_read_out(folder: Path) -> None:
+    with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
+        for number in range(5):
+            converse(store, number, simulated=False)
+        for number in range(9):
+            converse(store, number, simulated=True)
+    run = parley(folder, "--experiment", "golden_small", "--json", **SMALL)
+    told = json.loads(run.stdout)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert told["srm"]["counts"] == {"control": 3, "b": 2}
+    assert told["delivery"] == {"events": 10, "acknowledged": 0, "pending": 0}
+    assert told["metrics"]["response_time"]["groups"]["b"]["value"] == 3.0
+
+
+def test_a_store_with_simulated_visitors_alone_is_read_out_and_called_so(folder: Path) -> None:
+    with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
+        for number in range(4):
+            converse(store, number, simulated=True)
+    told = json.loads(parley(folder, "--experiment", "golden_small", "--json", **SMALL).stdout)
+    assert told["sentence"].startswith("In simulated data:")
+    assert told["srm"]["counts"] == {"control": 2, "b": 2}
+
+
+def test_an_empty_store_says_that_nobody_came(folder: Path) -> None:
+    run = parley(folder, "--experiment", "golden_small", **SMALL)
+    assert run.returncode == 0
+    assert "nobody has met this experiment" in run.stdout
+
+
+def test_a_store_that_cannot_be_opened_is_a_no(folder: Path) -> None:
+    (folder / "data").write_text("not a folder")
+    run = parley(folder, "--experiment", "golden_small", **SMALL)
+    assert run.returncode == 1
+    assert "cannot be used" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_with_a_key_the_groups_are_those_that_statsig_served_last_and_it_is_not_asked(folder: Path) -> None:
+    served = (folder / "experiments.toml").read_text().replace("b = { weight = 0.5", "b = { weight = 1.5")
+    key = "secret-Ab12"
+    with statsig_server.serve(compile_definitions(served)[0]) as statsig:
+        kept: list[str] = []
+        with closing(
+            Experiments.open(folder / "experiments.toml", key=key, api_url=statsig.url, keep=kept.append)
+        ) as asked:
+            asked.assign(Visitor("u", "u", "u", "s"), "golden_small")
+        with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
+            for number in range(8):
+                converse(store, number, simulated=False)
+            assert store.keep_definitions("statsig", kept[0]).wait(10)
+        before = len(statsig.requests)
+        environ = SMALL | {"STATSIG_SECRET_KEY": key, "STATSIG_API_URL": statsig.url}
+        run = parley(folder, "--experiment", "golden_small", "--json", **environ)
+        assert len(statsig.requests) == before
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)["srm"]["chi2"] == pytest.approx((4 - 2) ** 2 / 2 + (4 - 6) ** 2 / 6)

@@ -1,0 +1,82 @@
+"""Sample data comes in the background, as if over a week, and goes without a trace."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from lib.demo.sample import DAYS, Sample
+from lib.domain.events import DAY_MS, now_ms
+from lib.settings import Settings, load
+from lib.store import Store
+from lib.store.schema import event, exposure, outbox
+from tests.support.app_process import ROOT
+
+EXPERIMENTS = str(ROOT / ".streamlit" / "experiments.toml")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/parley.db", "PARLEY_EXPERIMENTS_FILE": EXPERIMENTS}
+    return load(environ, tmp_path / "none.toml")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    with closing(Store.open(settings.database_url)) as opened:
+        yield opened
+
+
+def over(sample: Sample) -> None:
+    deadline = time.monotonic() + 120
+    while sample.running:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_visitors_come_in_the_background_as_if_over_a_week(settings: Settings, store: Store) -> None:
+    sample = Sample(settings, users=14)
+    assert not sample.is_in(store)
+    sample.play()
+    sample.play()  # while they are there, nobody else comes
+    assert sample.running
+    over(sample)
+    assert (sample.done, sample.share, sample.trouble) == (14, 1.0, "")
+    with store.read() as connection:
+        days = [(now_ms() - ms) // DAY_MS for ms in connection.scalars(select(exposure.c.time_ms))]
+        assert connection.scalar(select(func.count(exposure.c.user_id.distinct()))) == 14
+        assert not connection.scalar(select(func.count()).select_from(outbox))
+    assert set(days) == set(range(DAYS))
+
+
+def test_it_goes_without_a_trace(settings: Settings, store: Store) -> None:
+    sample = Sample(settings, users=2)
+    sample.play()
+    over(sample)
+    assert sample.is_in(store)
+    assert sample.remove(store) > 4
+    assert not sample.is_in(store)
+    with store.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(event)) == 0
+
+
+def test_the_end_of_the_process_waits_for_nobody_who_has_not_come(settings: Settings) -> None:
+    sample = Sample(settings, users=10_000)
+    sample.play()
+    deadline = time.monotonic() + 60
+    while not sample.done:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    sample.close()
+    assert not sample.running
+    assert sample.done < 1_000 and sample.trouble == ""
+
+
+def test_what_went_wrong_is_told(settings: Settings, tmp_path: Path) -> None:
+    sample = Sample(settings.model_copy(update={"experiment": "nowhere"}), users=2)
+    sample.play()
+    over(sample)
+    assert "There is no experiment nowhere" in sample.trouble

@@ -1,0 +1,397 @@
+"""From the outbox to Statsig, whatever happens on the way: real store, real SDK, real HTTP."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.domain.events import Assignment, Event, exposure, new_id, now_ms
+from lib.experiments import delivery
+from lib.experiments.delivery import Delivery, statsig_event
+from lib.experiments.evaluator import Experiments
+from lib.metrics.counters import Metrics
+from lib.store import Store
+from tests.support.app_process import free_port
+from tests.support.statsig_server import Fault, Statsig, serve
+
+IDS = {"userID": "u1", "stableID": "s1", "sessionID": "x1"}
+ROOT = Path(__file__).parent.parent
+TOML = "[e.groups]\nA = { weight = 1 }\n"
+
+
+class Parley:
+    """The three parts between a fact and Statsig, as the app wires them."""
+
+    def __init__(self, url: str, address: str, folder: Path) -> None:
+        file = folder / "experiments.toml"
+        file.write_text(TOML)
+        self.store = Store.open(url, deliver=True)
+        self.experiments = Experiments.open(file, key="secret-abc", api_url=address)
+        self.metrics = Metrics()
+        self.delivery = Delivery(self.store, self.experiments, self.metrics)
+
+    def close(self) -> None:
+        self.delivery.close()
+        self.experiments.close()
+        self.store.close()
+
+
+Start = Callable[[str], Parley]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    opened: list[Parley] = []
+
+    def begin(address: str) -> Parley:
+        opened.append(Parley(f"sqlite:///{tmp_path}/parley.db", address, tmp_path))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.close()
+
+
+def event(name: str = "copied", value: Any = 1, time_ms: int | None = None, **metadata: Any) -> Event:
+    event_id = new_id()
+    return Event(event_id, name, time_ms or now_ms(), "u1", value, {"event_id": event_id} | metadata, IDS)
+
+
+def arrive(statsig: Statsig, events: list[Event], within_s: float = 20) -> None:
+    """Returns when every event has arrived; with more than one copy only where the server lost an acknowledgement."""
+    ids = {each.event_id for each in events}
+    statsig.wait(lambda: ids <= statsig.counts().keys(), within_s)
+
+
+def until(holds: Callable[[], object], within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.02)
+
+
+# What goes over the wire
+
+
+def wire(told: Event) -> dict[str, Any]:
+    return json.loads(json.dumps(statsig_event(told).to_dict(), allow_nan=False))
+
+
+def test_an_event_travels_with_its_own_id_and_time() -> None:
+    told = event("chat_completion", "stop", time_ms=1_700_000_000_123, turn=2, response_time=0.25)
+    assert wire(told) == {
+        "eventName": "chat_completion",
+        "value": "stop",
+        "time": 1_700_000_000_123,
+        "metadata": {"event_id": told.event_id, "turn": 2, "response_time": 0.25},
+        "user": {"userID": "u1", "customIDs": {"stableID": "s1", "sessionID": "x1"}},
+        "secondaryExposures": [],
+    }
+
+
+def test_what_json_cannot_carry_does_not_travel() -> None:
+    told = wire(event(value=float("inf"), a=float("nan"), b="x\ud800\x00y" + "z" * 99, c={1}, d=None, e=b"f", g=True))
+    assert "value" not in told
+    assert told["metadata"].keys() == {"event_id", "b", "c", "e", "g"}
+    assert told["metadata"]["b"] == "x\ufffdy" + "z" * 61
+
+
+def test_an_event_without_ids_travels_under_its_unit() -> None:
+    assert wire(Event("e1", "copied", 1, "u7", 1, {}))["user"] == {"userID": "u7"}
+
+
+def assignment(**more: Any) -> Assignment:
+    return Assignment("models", "Test", "rule-9", "u1", IDS, {}, **more)
+
+
+def test_an_exposure_is_the_one_that_the_sdk_itself_would_send() -> None:
+    told = wire(exposure(assignment(), "x1", time_ms=1_700_000_000_123))
+    assert (told["eventName"], told["time"], "value" in told) == ("statsig::config_exposure", 1_700_000_000_123, False)
+    assert told["metadata"].pop("event_id")
+    assert told["metadata"] == {
+        "config": "models",
+        "ruleID": "rule-9",
+        "rulePassed": "true",
+        "isManualExposure": "true",
+    }
+    outside = Assignment("models", None, "default", "u1", IDS, {})
+    assert wire(exposure(outside, "x1"))["metadata"]["rulePassed"] == "false"
+
+
+def test_an_exposure_of_a_layer_counts_for_its_experiment() -> None:
+    told = wire(exposure(assignment(layer=True, allocated="inner", parameter="model"), "x1"))
+    assert told["eventName"] == "statsig::layer_exposure"
+    assert told["metadata"].pop("event_id")
+    assert told["metadata"] == {
+        "config": "models", "ruleID": "rule-9", "allocatedExperiment": "inner", "parameterName": "model",
+        "isExplicitParameter": "true", "isManualExposure": "true",
+    }  # fmt: skip
+    nobody = wire(exposure(assignment(layer=True), "x1"))["metadata"]
+    assert (nobody["allocatedExperiment"], nobody["isExplicitParameter"]) == ("", "false")
+
+
+# Well
+
+
+def test_an_event_is_there_within_seconds_and_acknowledged(start: Start) -> None:
+    with serve() as statsig:
+        parley = start(statsig.url)
+        told = [event(), exposure(assignment(), "x1")]
+        parley.store.record(told)
+        arrive(statsig, told, within_s=5)
+        until(lambda: parley.store.pending() == (0, 0.0))
+        assert set(statsig.counts().values()) == {1}
+        assert {each["user"]["statsigEnvironment"]["tier"] for each in statsig.events} == {"development"}
+
+
+def test_a_burst_arrives_whole_and_once(start: Start) -> None:
+    with serve() as statsig:
+        parley = start(statsig.url)
+        told = [event(number=number) for number in range(30_000)]
+        parley.store.record(told)
+        arrive(statsig, told, within_s=60)
+        assert set(statsig.counts().values()) == {1}
+        assert max(len(request.events) for request in statsig.requests) <= delivery.BATCH
+        until(lambda: parley.store.pending() == (0, 0.0))
+
+
+def test_nothing_but_our_events_is_sent(start: Start) -> None:
+    with serve() as statsig:
+        parley = start(statsig.url)
+        told = [event() for _ in range(3)]
+        parley.store.record(told)
+        arrive(statsig, told)
+        parley.close()
+        parley.close()
+        assert statsig.counts() == {each.event_id: 1 for each in told}
+        assert [request.path for request in statsig.requests].count("/v1/log_event") == 1
+
+
+# Failing
+
+
+@pytest.mark.parametrize("fault", [400, 401, 404, 429, 500, 503, "reset", "garbage", "empty"])
+def test_no_failure_loses_an_event_or_sends_it_twice(start: Start, fault: Fault) -> None:
+    with serve() as statsig:
+        statsig.events_fault = fault
+        parley = start(statsig.url)
+        told = [event(number=number) for number in range(20)]
+        parley.store.record(told)
+        statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 2)
+        assert parley.store.pending()[0] == 20
+        statsig.events_fault = None
+        later = event("later")
+        parley.store.record([later])
+        arrive(statsig, [*told, later])
+        until(lambda: parley.store.pending() == (0, 0.0))
+        assert set(statsig.counts().values()) == {1}
+        assert {each["time"] for each in statsig.events} == {each.time_ms for each in [*told, later]}
+
+
+def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
+    def counted(parley: Parley) -> dict[str, float]:
+        lines = (line.rpartition(" ") for line in parley.metrics.text().decode().splitlines() if line[0] != "#")
+        return {name: float(number) for name, _, number in lines}
+
+    with serve() as statsig:
+        statsig.events_fault = 503
+        parley = start(statsig.url)
+        told = [event(number=number) for number in range(20)]
+        parley.store.record(told)
+        until(lambda: counted(parley)['parley_delivery_refusals_total{why="http_5xx"}'] > 0)
+        assert counted(parley)["parley_delivery_events_total"] == 0
+        statsig.events_fault = None
+        arrive(statsig, told)
+        until(lambda: counted(parley)["parley_delivery_events_total"] == 20)
+        until(lambda: counted(parley)["parley_delivery_batch_seconds_count"] > 0)
+
+
+def test_trouble_is_told_once_and_its_end_too(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "parley")
+    with serve() as statsig:
+        statsig.events_fault = 503
+        parley = start(statsig.url)
+        parley.store.record([event()])
+        statsig.wait(lambda: len(statsig.requests) >= 5)
+        assert parley.delivery.error == "HTTP 503"
+        statsig.events_fault = None
+        until(lambda: parley.delivery.error is None)
+        told = [record.message for record in caplog.records if record.name == "parley.delivery"]
+        assert told == ["Statsig does not take events; they wait in the outbox", "Statsig takes events again"]
+
+
+def test_a_lost_acknowledgement_is_the_only_reason_for_a_second_copy(start: Start) -> None:
+    with serve() as statsig:
+        answers: list[Fault] = ["lost", None]
+        statsig.events_fault = lambda: answers.pop(0) if answers else None
+        parley = start(statsig.url)
+        told = event()
+        parley.store.record([told])
+        statsig.wait(lambda: statsig.counts()[told.event_id] == 2)
+        until(lambda: parley.store.pending() == (0, 0.0))
+        assert statsig.counts() == {told.event_id: 2}
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_a_hang_holds_up_nobody_for_long(start: Start, fault: Fault) -> None:
+    with serve() as statsig:
+        answers: list[Fault] = [fault]
+        statsig.events_fault = lambda: answers.pop() if answers else None
+        parley = start(statsig.url)
+        first = event()
+        parley.store.record([first])
+        statsig.wait(lambda: not answers)
+        second = event()
+        parley.store.record([second])
+        arrive(statsig, [first, second], within_s=25)
+
+
+def test_the_end_sends_what_is_left(start: Start) -> None:
+    with serve() as statsig:
+        parley = start(statsig.url)
+        until(lambda: parley.experiments.server)
+        told = [event(number=number) for number in range(1200)]
+        assert parley.store.record(told).wait(10)
+        parley.delivery.close()
+        assert statsig.counts() == {each.event_id: 1 for each in told}
+
+
+def test_the_end_does_not_wait_for_a_server_that_hangs(start: Start) -> None:
+    with serve() as statsig:
+        statsig.events_fault = statsig.specs_fault = "hang"
+        parley = start(statsig.url)
+        parley.store.record([event()])
+        began = time.monotonic()
+        parley.delivery.close()
+        parley.experiments.close()
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("fault", [400, 413, 500, "reset", "empty"])
+def test_one_bad_event_holds_up_no_other(start: Start, fault: Fault) -> None:
+    with serve() as statsig:
+        statsig.refuses = lambda arrived: fault if arrived["eventName"] == "bad" else None
+        parley = start(statsig.url)
+        told = [event("bad" if number in (7, 300) else "good", number=number) for number in range(400)]
+        parley.store.record(told)
+        arrive(statsig, [each for each in told if each.name == "good"], within_s=30)
+        newer = event("newer")
+        parley.store.record([newer])
+        arrive(statsig, [newer], within_s=30)
+        assert set(statsig.counts().values()) == {1}
+        until(lambda: parley.store.pending()[0] == 2)
+        statsig.refuses = lambda arrived: None
+        arrive(statsig, told, within_s=70)
+
+
+def test_an_event_that_cannot_be_sent_stays_and_the_others_go(start: Start) -> None:
+    with serve() as statsig:
+        parley = start(statsig.url)
+        told = [event(number=number) for number in range(9)]
+        nobody = Event(new_id(), "copied", now_ms(), "", 1, {}, {})
+        parley.store.record([*told[:4], nobody, *told[4:]])
+        arrive(statsig, told)
+        until(lambda: parley.store.pending()[0] == 1)
+
+
+def test_nothing_is_handed_over_before_statsig_answered(start: Start) -> None:
+    port = free_port()
+    parley = start(f"http://127.0.0.1:{port}/v1")
+    told = event()
+    parley.store.record([told]).wait(5)
+    until(lambda: parley.delivery.error)
+    assert parley.store.pending()[0] == 1
+    with serve(port=port) as statsig:
+        arrive(statsig, [told])
+
+
+# Several processes, and their ends
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.test_delivery import Parley, event
+url, address, folder, count = sys.argv[1:]
+parley = Parley(url, address, Path(folder))
+for number in range(int(count)):
+    told = event(number=number)
+    if parley.store.record([told]).wait(10):
+        print(told.event_id, told.time_ms, flush=True)
+if int(count) == 0:
+    sys.stdin.read()
+parley.close()
+"""
+
+
+def process(url: str, address: str, folder: Path, count: int) -> "subprocess.Popen[str]":
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, url, address, str(folder), str(count)],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_what_a_killed_process_left_goes_out_after_the_restart(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/parley.db"
+    with serve() as statsig:
+        statsig.events_fault = 503
+        with process(url, statsig.url, tmp_path, 100_000) as writer:
+            assert writer.stdout is not None
+            written = dict(writer.stdout.readline().split() for _ in range(300))
+            statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 2)
+            writer.send_signal(signal.SIGKILL)
+            written |= dict(line.split() for line in writer.stdout if line.endswith("\n"))
+        statsig.events_fault = None
+        with process(url, statsig.url, tmp_path, 0) as reader:
+            statsig.wait(lambda: written.keys() <= statsig.counts().keys(), 40)
+            reader.communicate()
+        assert set(statsig.counts().values()) == {1}
+        times = {each["metadata"]["event_id"]: str(each["time"]) for each in statsig.events}
+        assert written.items() <= times.items()
+
+
+def test_two_replicas_share_one_outbox(database_url: str, tmp_path: Path) -> None:
+    with serve() as statsig:
+        statsig.events_fault = 503
+        replicas = [Parley(database_url, statsig.url, tmp_path) for _ in range(2)]
+        told = [event(number=number) for number in range(2000)]
+        replicas[0].store.record(told)
+        statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 4)
+        statsig.events_fault = None
+        arrive(statsig, told, within_s=40)
+        until(lambda: replicas[0].store.pending() == (0, 0.0))
+        for each in replicas:
+            each.close()
+        assert set(statsig.counts().values()) == {1}
+
+
+EVERY_WAY: list[Fault] = [400, 401, 403, 408, 429, 500, 502, 503, 504, "reset", "garbage", "empty", "lost"]
+
+
+def test_half_of_all_requests_failing_in_every_way_loses_nothing(start: Start) -> None:
+    chance = random.Random(7)
+    with serve() as statsig:
+        statsig.events_fault = lambda: chance.choice(EVERY_WAY) if chance.random() < 0.5 else None
+        parley = start(statsig.url)
+        told: list[Event] = []
+        until_s = time.monotonic() + 12
+        while time.monotonic() < until_s:
+            news = [event(number=len(told) + number) for number in range(chance.randrange(1, 12))]
+            parley.store.record(news).wait(5)
+            told += news
+            time.sleep(0.02)
+        arrive(statsig, told, within_s=60)
+        until(lambda: parley.store.pending() == (0, 0.0), 60)
+        copies = statsig.counts()
+        unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
+        assert copies.keys() == {each.event_id for each in told}
+        assert sum(copies.values()) - len(told) == unacknowledged  # no second copy of our own making

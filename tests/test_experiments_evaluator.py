@@ -1,0 +1,432 @@
+"""Who gets which group, from which definitions, and what leaves the process for it: the real SDK over real HTTP."""
+
+import hashlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.domain.events import Visitor
+from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions
+from tests.support.app_process import free_port
+from tests.support.statsig_server import id_of, serve
+
+KEY = "secret-Ab12_cd-34"
+TOML = """
+[models]
+default = { model = "gpt-4" }
+[models.groups]
+Control = { weight = 50, parameters = { model = "gpt-3.5-turbo" } }
+Test = { weight = 50, parameters = { model = "gpt-4" } }
+[thirds]
+unit = "sessionID"
+allocation = 40
+control = "b"
+primary = "rating_rate"
+[thirds.groups]
+a = { weight = 1 }
+b = { weight = 2, parameters = { temperature = 0.5 } }
+c = { weight = 1 }
+[paused]
+allocation = 0
+default = { model = "rest" }
+[paused.groups]
+A = { weight = 1, parameters = { model = "other" } }
+"""
+SPEC, DEFINITIONS = compile_definitions(TOML)
+SERVED: dict[str, Any] = compile_definitions(TOML.replace("gpt-3.5-turbo", "served-model"))[0] | {
+    "time": 1_700_000_000_000
+}
+GARBAGE: list[Any] = [401, 403, 500, "reset", "garbage", "empty"]
+
+Open = Callable[..., Experiments]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "experiments.toml"
+    path.write_text(TOML)
+    return path
+
+
+@pytest.fixture
+def start(file: Path) -> Iterator[Open]:
+    opened: list[Experiments] = []
+
+    def begin(**more: Any) -> Experiments:
+        opened.append(Experiments.open(file, **more))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.close()
+
+
+def visitor(name: str = "u1") -> Visitor:
+    return Visitor(f"{name}-visitor", name, f"{name}-stable", f"{name}-session")
+
+
+def model(experiments: Experiments) -> Any:
+    """The model that decides whose definitions these are: only the served ones have `served-model`."""
+    names = (visitor(f"u{number}") for number in range(10))
+    return {experiments.assign(each, "models").parameters["model"] for each in names}
+
+
+OURS, THEIRS = {"gpt-3.5-turbo", "gpt-4"}, {"served-model", "gpt-4"}
+
+
+def until(holds: Callable[[], object], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.02)
+
+
+# Without a key
+
+
+def test_a_unit_keeps_its_group_on_any_machine(start: Open) -> None:
+    experiments = start()
+    for unit in (f"user-{number}" for number in range(100)):
+        # Statsig's own arithmetic. Another salt or bucket would move every tester of every running experiment.
+        bucket = int.from_bytes(hashlib.sha256(f"models.{unit}".encode()).digest()[:8]) % 1000
+        assert experiments.assign(visitor(unit), "models").group == ("Control" if bucket < 500 else "Test")
+
+
+def test_an_assignment_says_everything_about_itself(start: Open) -> None:
+    found = start().assign(visitor("user-1"), "models")
+    assert (found.experiment, found.group, found.rule_id) == ("models", "Control", "Control")
+    assert found.parameters == {"model": "gpt-3.5-turbo"}
+    assert found.defaults == {"model": "gpt-4"}
+    assert (found.user_id, found.ids["stableID"], found.forced, found.layer) == (
+        "user-1",
+        "user-1-stable",
+        False,
+        False,
+    )
+
+
+def test_groups_and_allocation_get_their_shares(start: Open) -> None:
+    experiments = start()
+    counts = Counter(experiments.assign(visitor(f"u{number}"), "thirds").group for number in range(8000))
+    # four standard deviations of 8000 draws are at most 0.022
+    assert {group: pytest.approx(count / 8000, abs=0.022) for group, count in counts.items()} == {
+        None: 0.6, "a": 0.1, "b": 0.2, "c": 0.1,
+    }  # fmt: skip
+
+
+def test_the_unit_of_the_experiment_is_the_one_that_counts(start: Open) -> None:
+    experiments = start()
+    many = [Visitor("v", f"u{number}", f"s{number}", "one-session") for number in range(50)]
+    found = [experiments.assign(each, "thirds") for each in many]
+    assert len({each.group for each in found}) == 1
+    assert {each.user_id for each in found} == {"one-session"}
+
+
+def test_a_paused_experiment_takes_nobody_in(start: Open) -> None:
+    experiments = start()
+    found = [experiments.assign(visitor(f"u{number}"), "paused") for number in range(200)]
+    assert {(each.group, each.parameters["model"]) for each in found} == {(None, "rest")}
+    definition = experiments.definition("paused")
+    assert definition is not None and [group.name for group in definition.groups] == ["A"]
+
+
+def test_an_unknown_experiment_is_told_once_and_assigns_nothing(start: Open, caplog: pytest.LogCaptureFixture) -> None:
+    experiments = start()
+    found = [experiments.assign(visitor(), "nope") for _ in range(3)]
+    assert {(each.group, len(each.parameters)) for each in found} == {(None, 0)}
+    assert len([record for record in caplog.records if "no such experiment" in record.message]) == 1
+    assert experiments.definition("nope") is None
+
+
+def test_a_group_that_can_be_forced_is_marked(start: Open) -> None:
+    experiments = start()
+    found = experiments.force(visitor("user-1"), "models", "Test")
+    assert (found.group, found.forced, found.rule_id, found.parameters) == (
+        "Test",
+        True,
+        "override",
+        {"model": "gpt-4"},
+    )
+    with pytest.raises(ValueError, match="models has no group Tset; it has Control, Test"):
+        experiments.force(visitor(), "models", "Tset")
+
+
+def test_an_assignment_never_raises(start: Open) -> None:
+    experiments = start()
+    nobody = Visitor("", "", "", "")
+    assert experiments.assign(nobody, "models").parameters
+    experiments.close()
+    found = experiments.assign(visitor(), "models")
+    assert (found.group, found.rule_id) == (None, "error")
+
+
+def test_without_a_key_decisions_are_bundled_and_nothing_can_be_sent(start: Open) -> None:
+    experiments = start()
+    assert (experiments.source.name, experiments.source.error, experiments.server) == ("bundled", None, None)
+
+
+def test_a_broken_file_is_told_with_its_name(file: Path) -> None:
+    file.write_text("[models]\nunit = 'x'\n")
+    with pytest.raises(DefinitionError) as told:
+        Experiments.open(file)
+    assert told.value.problems[0].startswith(f"{file}: line 1: [models] groups: there are no groups")
+    with pytest.raises(DefinitionError, match="No such file"):
+        Experiments.open(file.with_name("other.toml"))
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(DefinitionError, match="not UTF-8 text"):
+        Experiments.open(file)
+
+
+# With a key
+
+
+def test_buckets_are_those_of_a_server_with_the_same_spec(start: Open) -> None:
+    with serve(SPEC) as statsig:
+        ours, theirs = start(), start(key=KEY, api_url=statsig.url)
+        for number in range(300):
+            for name in ("models", "thirds", "paused"):
+                assert ours.assign(visitor(f"u{number}"), name) == theirs.assign(visitor(f"u{number}"), name)
+        assert theirs.source.name == "network"
+
+
+def test_statsig_decides_and_what_it_served_is_kept(start: Open) -> None:
+    kept: list[str] = []
+    with serve(SERVED) as statsig:
+        assert model(start(key=KEY, api_url=statsig.url, keep=kept.append)) == THEIRS
+    assert len(kept) == 1
+    later = start(key=KEY, api_url=statsig.url, cached=kept[0])
+    assert model(later) == THEIRS
+    assert later.source.name == "cached"
+
+
+def test_what_was_kept_of_another_project_is_not_used(start: Open) -> None:
+    kept: list[str] = []
+    with serve(SERVED) as statsig:
+        model(start(key=KEY, api_url=statsig.url, keep=kept.append))
+    assert model(start(key="secret-another", api_url=statsig.url, cached=kept[0])) == OURS
+
+
+@pytest.mark.parametrize("cached", ["", "{", "[]", '{"origin": 1}', '{"origin": "x", "specs": "{}"}'])
+def test_what_was_kept_badly_is_not_used(start: Open, cached: str) -> None:
+    with serve() as statsig:
+        statsig.specs_fault = 500
+        assert model(start(key=KEY, api_url=statsig.url, cached=cached)) == OURS
+
+
+@pytest.mark.parametrize("fault", GARBAGE)
+def test_a_server_that_fails_costs_no_time(start: Open, fault: Any) -> None:
+    with serve(SERVED) as statsig:
+        statsig.specs_fault = statsig.lists_fault = fault
+        began = time.monotonic()
+        experiments = start(key=KEY, api_url=statsig.url)
+        assert model(experiments) == OURS
+        assert time.monotonic() - began < 2
+        assert experiments.source.name == "bundled"
+        assert experiments.source.error
+
+
+def test_nobody_listening_costs_no_time(start: Open) -> None:
+    began = time.monotonic()
+    experiments = start(key=KEY, api_url=f"http://127.0.0.1:{free_port()}/v1")
+    assert model(experiments) == OURS
+    assert time.monotonic() - began < 2
+    assert KEY not in str(experiments.source.error)
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_a_server_that_hangs_costs_one_question_two_seconds(start: Open, fault: str) -> None:
+    with serve(SERVED) as statsig:
+        statsig.specs_fault = statsig.lists_fault = fault
+        began = time.monotonic()
+        experiments = start(key=KEY, api_url=statsig.url)
+        assert time.monotonic() - began < 1.9
+        assert model(experiments) == OURS
+        assert 1.9 < time.monotonic() - began < 8
+        assert experiments.server is None
+        began = time.monotonic()
+        experiments.close()
+        experiments.close()
+        assert time.monotonic() - began < 3
+
+
+def test_a_question_waits_for_a_server_that_takes_a_second(start: Open) -> None:
+    def slow() -> None:
+        time.sleep(1)
+
+    with serve(SERVED) as statsig:
+        statsig.specs_fault = slow
+        assert model(start(key=KEY, api_url=statsig.url)) == THEIRS
+
+
+def test_it_goes_back_to_the_network_by_itself(start: Open) -> None:
+    kept: list[str] = []
+    with serve(SERVED) as statsig:
+        statsig.specs_fault = 401
+        experiments = start(key=KEY, api_url=statsig.url, keep=kept.append)
+        assert model(experiments) == OURS
+        assert "401" in str(experiments.source.error)
+        statsig.specs_fault = None
+        until(lambda: experiments.source.name == "network", 15)
+        assert model(experiments) == THEIRS
+        assert (experiments.source.error, len(kept)) == (None, 1)
+        statsig.specs_fault = 503
+        until(lambda: experiments.source.error, 15)
+        assert model(experiments) == THEIRS
+        assert experiments.source.name == "network"
+
+
+def test_nobody_is_exposed_by_being_assigned(start: Open) -> None:
+    with serve(SERVED) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        model(experiments)
+        experiments.server.flush()
+        experiments.close()
+        assert not [request for request in statsig.requests if request.path.endswith("log_event")]
+
+
+def test_the_key_reaches_no_log_and_nothing_is_printed(
+    start: Open, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG, "parley")
+    broken = {"has_updates": True, "time": 5, "dynamic_configs": [{"name": "models", "rules": [{"conditions": 3}]}]}
+    with serve(broken) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        model(experiments)
+        statsig.specs_fault = 401
+        experiments.close()
+    assert "parley.statsig" in {record.name for record in caplog.records}
+    written = capfd.readouterr()
+    assert KEY[7:] not in caplog.text + written.out + written.err
+    assert written.out == ""
+
+
+def test_only_the_configured_address_is_asked(start: Open) -> None:
+    gate = {
+        "name": "segment:testers", "type": "feature_gate", "salt": "s", "enabled": True, "defaultValue": False,
+        "idType": "userID", "rules": [{
+            "name": "list", "id": "list", "salt": "", "passPercentage": 100, "returnValue": True, "idType": "userID",
+            "conditions": [{"type": "unit_id", "operator": "in_segment_list", "targetValue": "testers"}],
+        }],
+    }  # fmt: skip
+    targeted = json.loads(json.dumps(SERVED)) | {"feature_gates": [gate]}
+    for rule in targeted["dynamic_configs"][0]["rules"]:
+        rule["conditions"].append({"type": "pass_gate", "targetValue": "segment:testers"})
+    with serve(targeted) as statsig:
+        statsig.id_lists = {"testers": [id_of("anna")]}  # whose file is said to lie on another machine
+        experiments = start(key=KEY, api_url=statsig.url)
+        assert experiments.assign(visitor("anna"), "models").group
+        assert experiments.assign(visitor("otto"), "models").group is None
+        assert [request.path.rpartition("/")[2] for request in statsig.requests] == [
+            f"{KEY}.json", "get_id_lists", "testers",
+        ]  # fmt: skip
+        assert {request.headers["STATSIG-API-KEY"] for request in statsig.requests} == {KEY}
+
+
+def layered() -> dict[str, Any]:
+    """The spec with experiment `models` inside of a layer, as Statsig serves layers."""
+    spec = json.loads(json.dumps(SERVED))
+    rule = {
+        "name": "members", "id": "members", "salt": "", "passPercentage": 100, "idType": "userID", "returnValue": {},
+        "conditions": [{"type": "public"}], "configDelegate": "models",
+    }  # fmt: skip
+    layer = {
+        "name": "chat", "type": "dynamic_config", "entity": "layer", "salt": "chat", "enabled": True,
+        "idType": "userID", "defaultValue": {"model": "layer-model", "temperature": 1}, "rules": [rule],
+    }  # fmt: skip
+    return spec | {"layer_configs": [layer], "layers": {"chat": ["models"]}}
+
+
+def test_a_layer_may_select_the_parameters(start: Open) -> None:
+    with serve(layered()) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        for number in range(20):
+            inside, layer = (experiments.assign(visitor(f"u{number}"), name) for name in ("models", "chat"))
+            assert (layer.experiment, layer.layer, layer.allocated, layer.parameter) == (
+                "chat",
+                True,
+                "models",
+                "model",
+            )
+            assert (layer.group, layer.rule_id, layer.parameters) == (inside.group, inside.rule_id, inside.parameters)
+            assert layer.defaults == {"model": "layer-model", "temperature": 1}
+        definition = experiments.definition("chat")
+        assert definition is not None and definition.shares == {"Control": 0.5, "Test": 0.5}
+        forced = experiments.force(visitor(), "chat", "Control")
+        assert (forced.layer, forced.forced, forced.parameters) == (True, True, {"model": "served-model"})
+
+
+def test_a_layer_without_an_experiment_gives_its_defaults(start: Open) -> None:
+    spec = layered()
+    spec["layer_configs"][0]["rules"] = []
+    with serve(spec) as statsig:
+        found = start(key=KEY, api_url=statsig.url).assign(visitor(), "chat")
+        assert (found.group, found.layer, found.allocated) == (None, True, None)
+        assert found.parameters == {"model": "layer-model", "temperature": 1}
+
+
+def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
+    spec = json.loads(json.dumps(SERVED))
+    rules = spec["dynamic_configs"][0]["rules"]
+    override = rules[1] | {
+        "id": "abc:userID:override", "isExperimentGroup": False,
+        "conditions": [{"type": "unit_id", "operator": "any", "targetValue": ["anna"], "idType": "userID"}],
+    }  # fmt: skip
+    rules.insert(0, override)
+    with serve(spec) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        found = experiments.assign(visitor("anna"), "models")
+        assert (found.group, found.forced, found.parameters) == ("Test", True, {"model": "gpt-4"})
+        assert not experiments.assign(visitor("otto"), "models").forced
+
+
+def test_rules_that_are_no_groups_put_nobody_into_one(start: Open) -> None:
+    spec = json.loads(json.dumps(SERVED))
+    spec["dynamic_configs"][0]["rules"].insert(
+        0, {"id": "holdout", "groupName": "Held out", "passPercentage": 100, "returnValue": {"model": "rest"},
+            "conditions": [{"type": "public"}]},
+    )  # fmt: skip
+    with serve(spec) as statsig:
+        found = start(key=KEY, api_url=statsig.url).assign(visitor(), "models")
+        assert (found.group, found.parameters) == (None, {"model": "rest"})
+
+
+def test_statsig_says_the_groups_and_the_file_what_matters(start: Open) -> None:
+    changed = TOML.replace("c = { weight = 1 }", "d = { weight = 5 }").replace('control = "b"', "")
+    with serve(compile_definitions(changed)[0] | {"time": 2}) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        model(experiments)
+        definition = experiments.definition("thirds")
+        assert definition is not None
+        assert definition.shares == {"a": 0.125, "b": 0.25, "d": 0.625}
+        assert (definition.control, definition.primary) == ("b", "rating_rate")
+
+
+def test_an_experiment_that_only_statsig_knows_has_a_definition(start: Open) -> None:
+    other = compile_definitions("[theirs.groups]\nX = { weight = 1 }\nY = { weight = 3 }\n")[0] | {"time": 2}
+    with serve(other) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        assert experiments.assign(visitor(), "theirs").group in ("X", "Y")
+        definition = experiments.definition("theirs")
+        assert definition is not None
+        assert (definition.control, definition.shares) == ("X", {"X": 0.25, "Y": 0.75})
+
+
+def test_targeting_sees_the_tier_and_what_is_known_of_the_visitor(start: Open) -> None:
+    spec = json.loads(json.dumps(SERVED))
+    for rule in spec["dynamic_configs"][0]["rules"]:
+        rule["conditions"] += [
+            {"type": "environment_field", "field": "tier", "operator": "any", "targetValue": ["staging"]},
+            {"type": "user_field", "field": "locale", "operator": "any", "targetValue": ["de-DE"]},
+        ]
+    german = Visitor("v", "u", "s", "x", {"locale": "de-DE"})
+    with serve(spec) as statsig:
+        staging = start(key=KEY, api_url=statsig.url, tier="staging")
+        assert staging.assign(german, "models").group
+        assert staging.assign(visitor(), "models").group is None
+        assert start(key=KEY, api_url=statsig.url, tier="development").assign(german, "models").group is None

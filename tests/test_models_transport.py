@@ -1,0 +1,278 @@
+"""Connections to a model server: over real sockets, encrypted and not, kept, ended, reset, full."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpcore2
+import pytest
+import trustme
+
+from lib.domain.events import Completion
+from lib.models.completion import Models, Timeouts
+from lib.models.parameters import Parameters
+from lib.models.transport import MOST, Network
+from tests.support.openai_server import RESET, Server, answer, serve, stream
+
+TEXT = " ".join(f"word{number}" for number in range(400))
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[Server]:
+    """The stand-in behind a certificate for 127.0.0.1."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with serve(context) as server:
+        yield server
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+
+def ask(
+    base_url: str, times: int = 1, between: Callable[[Models], Awaitable[object]] | None = None
+) -> list[Completion]:
+    """So many questions to the same models, one after the other."""
+
+    async def run() -> list[Completion]:
+        models, ended = Models(base_url, "key", Timeouts(backoff=0.01)), []
+        try:
+            for number in range(times):
+                if number and between:
+                    await between(models)
+                asked = models.stream([{"role": "user", "content": "Hello?"}], Parameters("gpt-4"))
+                _ = [piece async for piece in asked]
+                ended.append(asked.completion)
+        finally:
+            await models.aclose()
+        return ended
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def listening(talk: Talk) -> AsyncIterator[int]:
+    """The port at which every connection is talked to, until the end."""
+    talks: set[asyncio.Task[None]] = set()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(itself := asyncio.current_task())  # type: ignore[arg-type]
+        try:
+            await talk(reader, writer)
+            await reader.read()
+        finally:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            talks.discard(itself)  # type: ignore[arg-type]
+
+    async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        for each in talks:
+            each.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+
+
+def against(talk: Talk, use: Callable[[httpcore2.AsyncNetworkStream], Awaitable[None]]) -> None:
+    """One connection, with `talk` at its other end."""
+
+    async def run() -> None:
+        async with listening(talk) as port:
+            connection = await Network().connect_tcp("127.0.0.1", port, 5)
+            try:
+                await asyncio.wait_for(use(connection), 20)
+            finally:
+                await connection.aclose()
+
+    asyncio.run(run())
+
+
+async def say_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    pass
+
+
+async def hear_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+# As a model server's client uses them
+
+
+def test_the_client_takes_them_for_what_it_asks_directly_and_not_for_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    http = Models("http://127.0.0.1:9/v1", "key").client()._client._client
+    proxied = [transport for transport in http._mounts.values() if transport is not None]
+    assert isinstance(http._transport._pool._network_backend, Network)  # type: ignore[attr-defined]
+    assert proxied and not any(isinstance(each._pool._network_backend, Network) for each in proxied)  # type: ignore[attr-defined]
+
+
+def test_a_proxy_that_is_none_is_an_answer_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy")
+    [completion] = ask("http://127.0.0.1:9/v1")
+    assert (completion.finish_reason, completion.error, completion.text) == ("error", "ValueError", "")
+
+
+@pytest.mark.usefixtures("trusted")
+def test_an_encrypted_answer_arrives_whole_and_its_connection_is_kept(secure: Server) -> None:
+    secure.script(answer(TEXT), answer("And again."))
+    first, second = ask(secure.base_url, times=2)
+    assert (first.text, first.finish_reason, second.text) == (TEXT, "stop", "And again.")
+    assert {request.connection for request in secure.requests} == {1}
+
+
+@pytest.mark.usefixtures("trusted")
+def test_an_encrypted_answer_that_breaks_off_keeps_what_had_arrived(secure: Server) -> None:
+    secure.script(stream("The first words", RESET))
+    [completion] = ask(secure.base_url)
+    assert (completion.text, completion.finish_reason) == ("The first words", "interrupted")
+    assert completion.error == "APIConnectionError"
+
+
+def test_who_has_no_certificate_that_is_trusted_is_asked_nothing(secure: Server) -> None:
+    [completion] = ask(secure.base_url)
+    assert (completion.finish_reason, completion.error) == ("error", "APIConnectionError")
+    assert secure.requests == []
+
+
+@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"])
+def test_an_idle_connection_that_the_server_ends_is_not_used_again(last_words: bytes) -> None:
+    body = b'data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(body)
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve_all() -> list[Completion]:
+        async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(writer)
+            asked = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in asked.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            writer.write(head + body)
+
+        async def hang_up() -> None:
+            connections[-1].write(last_words)
+            connections[-1].close()
+            await connections[-1].wait_closed()
+
+        async with listening(reply) as port:
+            loop = asyncio.get_running_loop()
+
+            async def between(models: Models) -> None:
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(hang_up(), loop))
+                pool = models.client()._client._client._transport._pool  # type: ignore[attr-defined]
+                while not all(each.has_expired() for each in pool.connections):  # the network tells it in its own time
+                    await asyncio.sleep(0.01)
+
+            return await asyncio.to_thread(ask, f"http://127.0.0.1:{port}/v1", 2, between)
+
+    first, second = asyncio.run(serve_all())
+    assert (first.text, second.text) == ("Hello", "Hello")
+    assert (second.retries, len(connections)) == (0, 2)
+
+
+# One connection
+
+
+def test_nothing_more_is_taken_from_the_network_than_may_wait() -> None:
+    size, sent = 64 * MOST, 0
+
+    async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        while sent < size:
+            writer.write(b"x" * MOST)
+            await writer.drain()
+            sent += MOST
+        writer.write_eof()
+
+    async def use(connection: httpcore2.AsyncNetworkStream) -> None:
+        got, before = len(await connection.read(1)), -1
+        while sent != before:  # until the other end stands still
+            before = sent
+            await asyncio.sleep(0.2)
+        assert sent < size
+        while data := await connection.read(MOST):
+            got += len(data)
+        assert got == size
+
+    against(flood, use)
+
+
+def test_what_arrived_before_a_reset_is_read_first() -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"words")
+        await writer.drain()
+
+    async def use(connection: httpcore2.AsyncNetworkStream) -> None:
+        while not connection.get_extra_info("is_readable"):
+            await asyncio.sleep(0.01)
+        connection.connection_lost(ConnectionResetError("reset"))  # type: ignore[attr-defined]
+        assert await connection.read(100) == b"words"
+        with pytest.raises(httpcore2.ReadError, match="reset"):
+            await connection.read(100)
+        with pytest.raises(httpcore2.WriteError, match="reset"):
+            await connection.write(b"more")
+
+    against(talk, use)
+
+
+def test_silence_ends_by_its_timeout_and_the_connection_can_still_be_read() -> None:
+    said = asyncio.Event()
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await said.wait()
+        writer.write(b"at last")
+
+    async def use(connection: httpcore2.AsyncNetworkStream) -> None:
+        with pytest.raises(httpcore2.ReadTimeout):
+            await connection.read(100, timeout=0.05)
+        said.set()
+        assert await connection.read(100, timeout=5) == b"at last"
+
+    against(talk, use)
+
+
+def test_who_does_not_listen_is_not_talked_to_for_ever() -> None:
+    async def use(connection: httpcore2.AsyncNetworkStream) -> None:
+        with pytest.raises(httpcore2.WriteTimeout):
+            await connection.write(b"x" * 2**26, timeout=0.1)
+
+    against(hear_nothing, use)
+
+
+def test_who_listens_late_gets_all_of_it() -> None:
+    size, listens, heard = 2**24, asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await listens.wait()
+        await reader.readexactly(size)
+        heard.set()
+
+    async def use(connection: httpcore2.AsyncNetworkStream) -> None:
+        writing = asyncio.ensure_future(connection.write(b"x" * size, timeout=10))
+        while connection._writes is None:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        listens.set()
+        await writing
+        await heard.wait()
+
+    against(talk, use)
+
+
+def test_nobody_at_the_other_end_is_an_error_at_once() -> None:
+    async def run() -> None:
+        async with listening(say_nothing) as port:
+            pass
+        with pytest.raises(httpcore2.ConnectError):
+            await Network().connect_tcp("127.0.0.1", port, 5)
+
+    asyncio.run(run())

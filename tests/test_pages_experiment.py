@@ -1,0 +1,323 @@
+"""The Experiment page: what is compared, what it cost, why a unit has its group, trials, invitations; and what an
+operator may do on the chat page that nobody else may."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from lib.app import App
+from lib.domain.events import Completion, Question, Visitor, chat_completion, exposure, now_ms
+from lib.domain.invitations import new_invitation
+from tests.support import openai_server as openai
+from tests.support.page_runs import begun, press, said, visit
+from tests.support.statsig_server import Statsig
+
+NAME = "statsig_openai_integration"
+EXPERIMENTS = """
+[statsig_openai_integration]
+allocation = 80
+default = { model = "gpt-4" }
+[statsig_openai_integration.groups]
+Control = { weight = 3, parameters = { model = "gpt-3.5-turbo", temperature = 0.5 } }
+Test = { weight = 1, parameters = { model = "gpt-4", temperature = 0.5, system_prompt = "PROMPT" } }
+"""
+PROMPT = "Answer briefly. " * 20
+ALL = EXPERIMENTS.replace("allocation = 80", "allocation = 100")
+Open = Callable[..., App]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
+    """Opens the app in front of the stand-in."""
+    with ExitStack() as stack:
+
+        def start(experiments: str = EXPERIMENTS.replace("PROMPT", PROMPT), **settings: str) -> App:
+            return stack.enter_context(
+                begun(tmp_path, experiments, **({"OPENAI_BASE_URL": model_server.base_url} | settings))
+            )
+
+        yield start
+
+
+def ask(page: AppTest, text: str = "Hello?") -> AppTest:
+    return page.chat_input[0].set_value(text).run()
+
+
+def told(app: App, name: str) -> list[dict[str, Any]]:
+    assert app.store.write(lambda _: None).wait(10)
+    return [event["metadata"] for event in app.store.export() if event["name"] == name]
+
+
+# What is compared
+
+
+def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> None:
+    begin()
+    page = visit("experiment")
+    assert not page.exception
+    table = page.table[0].value
+    assert list(table.columns) == ["", "Control", "Test", "Not taking part"]
+    rows = {
+        str(row[0]).replace("\\", ""): [str(cell).replace("\\", "") for cell in row[1:]] for row in table.to_numpy()
+    }
+    assert rows["Share of who takes part"] == ["75.0%", "25.0%", "–"]
+    assert rows["model :blue-badge[differs]"] == [
+        "gpt-3.5-turbo", ":blue-background[gpt-4]", ":blue-background[gpt-4]",
+    ]  # fmt: skip
+    assert rows["temperature :blue-badge[differs]"] == ["0.5", "0.5", ":blue-background[–]"]
+    prompt = rows["system_prompt :blue-badge[differs]"][1]
+    assert prompt.startswith(":blue-background[Answer briefly.") and prompt.endswith("…]")
+    assert PROMPT.strip() in [text.value.strip() for text in page.text]  # the whole of it stands below
+    [picture] = [chart.proto.alt for chart in page.get("vega_lite_chart")]
+    assert picture == "Of all units: Control 60 %, Test 20 %, not taking part 20 %"
+
+
+def test_a_parameter_that_is_not_valid_is_told(begin: Open) -> None:
+    begin(ALL.replace("temperature = 0.5, system", 'temperature = "hot", system'))
+    assert "Not valid, not sent | – | temperature" in said(visit("experiment"))
+
+
+def test_a_paused_experiment_is_said_to_be_paused(begin: Open) -> None:
+    begin(EXPERIMENTS.replace("80", "0"))
+    assert "The experiment is paused" in said(visit("experiment"))
+
+
+def test_an_unknown_experiment_is_said_to_be_unknown_and_invitations_are_there(begin: Open) -> None:
+    begin(PARLEY_EXPERIMENT="elsewhere")
+    page = visit("experiment")
+    assert not page.exception
+    assert "Nobody knows an experiment or layer elsewhere" in said(page)
+    assert "#### Invitations" in said(page)
+
+
+def test_the_page_says_who_decides_and_why_not_statsig(begin: Open, statsig: Statsig) -> None:
+    statsig.specs_fault = 401
+    app = begin(STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL=statsig.url)
+    statsig.wait(lambda: app.experiments.source.error)
+    assert "The local experiments file decides, since" in said(visit("experiment"))
+    assert "Its last answer: " in said(visit("experiment"))
+
+
+def test_without_a_key_the_local_file_decides(begin: Open) -> None:
+    begin()
+    assert "The local experiments file decides. There is no Statsig key." in said(visit("experiment"))
+
+
+# What today cost
+
+
+def test_todays_exposures_answers_and_spend_are_told(begin: Open, model_server: openai.Server) -> None:
+    app = begin(ALL)
+    model_server.script(openai.answer("One."), openai.status(401))
+    page = ask(ask(visit(operator=False)))
+    group = page.session_state["on_page"].conversation.assignment.group
+    question, *rest = _ended(app)
+    assert app.store.finish(question, *rest).wait(5)
+    text = said(visit("experiment"))
+    together = 2 if question.assignment.group == group else 1
+    assert f"{group} {together}" in text and "1 failed" in text
+    assert "There is no limit for a day's spend" in text
+
+
+def _ended(app: App) -> tuple[Any, ...]:
+    """An answer of somebody else with a price."""
+    assigned = app.experiments.assign(Visitor("v", "v", "v", "s"), NAME)
+    question = Question("other", "c", "s", 1, "gpt-4", assigned)
+    completion = Completion("So.", "stop", 1.0, cost_usd=0.25)
+    app.store.record([exposure(assigned, "s")])
+    return question, completion, chat_completion(question, completion)
+
+
+def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.Server) -> None:
+    model_server.script(
+        otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE)
+    )  # 0.50 or 30 US dollars
+    begin(ALL, PARLEY_BUDGET_USD_PER_DAY="1000", PARLEY_BUDGET_ANSWERS_PER_VISITOR="2")
+    assert "2 answers a visitor and day. Nobody has asked today." in said(visit("experiment"))
+    page = ask(visit(operator=False))
+    text = said(visit("experiment"))
+    assert "of $1,000.00." in text
+    assert "Of 1 visitors, who has asked most has had 1." in text
+    ask(ask(page))
+    text = said(visit("experiment"))
+    assert "1 of 1 visitors have had all of theirs." in text
+    assert "1 more met a limit" in text
+
+
+def test_a_day_that_is_spent_is_told(begin: Open, model_server: openai.Server) -> None:
+    model_server.script(otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE))
+    begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.4")
+    ask(visit(operator=False))
+    assert "The day's $0.40 are spent. New answers are refused until " in said(visit("experiment")).replace("**", "")
+
+
+def test_a_model_without_a_price_is_told_where_there_is_a_limit(begin: Open) -> None:
+    begin(ALL.replace('model = "gpt-4", temperature', 'model = "llama", temperature'), PARLEY_BUDGET_USD_PER_DAY="5")
+    assert "The day's limit cannot be kept: llama has no price." in said(visit("experiment"))
+
+
+# Why this group?
+
+
+def test_any_units_group_is_explained(begin: Open) -> None:
+    app = begin(ALL)
+    page = visit("experiment")
+    page.text_input(key="unit").set_value("somebody").run()
+    decided = app.experiments.assign(Visitor("somebody", "somebody", "somebody", "somebody"), NAME)
+    text = said(page)
+    assert f"**{decided.group}**, by the rule {decided.group}" in text
+    assert "Never exposed" in text
+    table = page.table[1].value
+    assert list(table.iloc[-1])[::3] == [decided.group, "**holds**"]
+
+
+def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:
+    app = begin(ALL, STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL="http://127.0.0.1:9/v1")
+    decided = app.experiments.assign(Visitor("ann", "ann", "ann", "s"), NAME)
+    met = [exposure(decided, "s", time_ms=now_ms() - 5_000), exposure(decided, "s2")]
+    assert app.store.record(met).wait(10)
+    page = visit("experiment")
+    assert f"Exposed to {decided.group}, first" in said(page.text_input(key="unit").set_value("ann").run())
+    assert "2 of 2 still on the way to Statsig." in said(page)
+    assert app.store.acknowledge([event.event_id for event in met]).wait(10)
+    assert "Delivered to Statsig." in said(page.run())
+
+
+# Trials
+
+
+def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open, model_server: openai.Server) -> None:
+    app = begin(ALL)
+    model_server.script(otherwise=openai.answer("Because."))
+    page = visit("experiment")
+    page.text_area(key="trial_prompt").set_value("Why?")
+    press(page, "Ask every group")
+    for answer in page.session_state["trial_answers"].values():
+        news = answer.follow()
+        while news(10) is not None:
+            pass
+    page.run()
+    assert said(page).count("Because.") == 2
+    assert sorted(request.body["model"] for request in model_server.requests) == ["gpt-3.5-turbo", "gpt-4"]
+    assert list(app.store.export()) == []
+    page.text_area(key="trial_prompt").set_value("  ")
+    assert "Please write a question first." in said(press(page, "Ask every group"))
+
+
+# Invitations
+
+
+def test_an_invitation_is_made_listed_and_revoked(begin: Open) -> None:
+    app = begin(PARLEY_ACCESS="invite")
+    page = visit("experiment")
+    assert not page.exception
+    assert "There is no invitation yet." in said(page)
+    page.text_input(key="invitation_name").set_value("Design team")
+    page.number_input(key="invitation_sessions").set_value(3)
+    page.number_input(key="invitation_usd").set_value(5.0)
+    page.selectbox(key="invitation_group").select("Test")
+    press(page, "Make the link")
+    [made] = app.store.invitations()
+    assert (made.name, made.sessions, made.usd, made.group) == ("Design team", 3, 5.0, "Test")
+    text = said(page)
+    assert "**Design team** :green-badge[Open]" in text
+    assert "0 of 3 browsers · $0.00 of $5.00 spent, 0 answers · group Test, not in the readout · until" in text
+    assert f"/invite/{made.id}." in text
+    press(page, "Revoke it")
+    assert app.store.invitations()[0].revoked_ms
+    assert ":red-badge[Revoked]" in said(page)
+    assert "/invite/" not in said(page)
+
+
+@pytest.mark.parametrize("name", ["", "taken"])
+def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name: str) -> None:
+    app = begin(PARLEY_ACCESS="invite")
+    assert app.store.invite(new_invitation("taken", 3, None, None, None, now_ms()))
+    page = visit("experiment")
+    page.text_input(key="invitation_name").set_value(name)
+    press(page, "Make the link")
+    assert len(page.warning) == 1
+    assert len(app.store.invitations()) == 1
+
+
+# On the chat page
+
+
+def test_an_operator_forces_a_group_and_the_readout_is_told(begin: Open) -> None:
+    app = begin(ALL)
+    page = ask(visit(group="Test"))
+    assert not page.exception
+    assert ":material/science: Forced: Test" in said(page) or "Forced: Test" in said(page)
+    [met] = told(app, "exposure")
+    assert (met["group"], met["forced"], met["rule_id"]) == ("Test", True, "override")
+    [ended] = told(app, "chat_completion")
+    assert ended["group"] == "Test"
+    press(page, "Use my own group")
+    assert "group" not in page.query_params
+    assert page.session_state["on_page"].conversation.assignment.forced
+    assert "Forced: Test" in said(page)  # of the conversation that is on the page
+
+
+def test_the_group_chosen_on_the_experiment_page_holds_on_the_chat_page(begin: Open) -> None:
+    app = begin(ALL)
+    page = visit("experiment")
+    page.selectbox(key="force").select("Control").run()
+    assert "Forced: Control" in said(page)
+    page = ask(page.switch_page("chat/page.py").run())
+    assert page.query_params["group"] == "Control"
+    assert [met["forced"] for met in told(app, "exposure")] == [True]
+
+
+def test_a_conversation_that_began_otherwise_keeps_its_group(begin: Open) -> None:
+    app = begin(ALL)
+    page = ask(visit())
+    own = page.session_state["on_page"].conversation.assignment.group
+    other = "Test" if own == "Control" else "Control"
+    page.query_params["group"] = other
+    page = ask(page.run())
+    assert {ended["group"] for ended in told(app, "chat_completion")} == {own}
+    assert f"This conversation keeps {own}" in said(page)
+
+
+def test_a_group_that_is_not_there_is_told_and_forces_nothing(begin: Open) -> None:
+    app = begin(ALL)
+    page = ask(visit(group="Nobody's"))
+    assert "There is no group Nobody's in this experiment." in said(page)
+    assert [met["forced"] for met in told(app, "exposure")] == [False]
+
+
+def test_nobody_else_can_force_a_group(begin: Open) -> None:
+    app = begin(ALL)
+    pages = [ask(visit(operator=False, group=group)) for group in ("Test", "Control", "Test", "Control")]
+    assert {met["forced"] for met in told(app, "exposure")} == {False}
+    assert all("orced" not in said(page) and "Test" not in said(page) for page in pages)
+
+
+def test_an_operator_can_see_what_testers_see(begin: Open) -> None:
+    begin(ALL)
+    page = ask(visit())
+    assert "| Group |" in said(page)
+    page.toggle(key="as_tester").set_value(True).run()
+    assert "| Group |" not in said(page) and "gpt" not in said(page)
+    page.switch_page("experiment/page.py").run()
+    page.switch_page("chat/page.py").run()
+    assert page.toggle(key="as_tester").value and "| Group |" not in said(page)
+
+
+def test_testers_who_are_not_blind_see_the_details_and_no_switch(begin: Open) -> None:
+    begin(ALL, PARLEY_BLIND="false")
+    page = ask(visit(operator=False))
+    assert "| Group |" in said(page)
+    assert not page.toggle
+
+
+def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
+    begin(ALL)
+    page = visit(operator=False)
+    with pytest.raises(ValueError, match="experiment"):
+        page.switch_page("experiment/page.py")
+    assert not page.toggle

@@ -1,0 +1,396 @@
+"""The Results page says what its store has, in every state, to operators alone."""
+
+import csv
+import doctest
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, insert, select, update
+from streamlit.testing.v1 import AppTest
+
+from lib.access.identity import Access
+from lib.domain.events import now_ms
+from lib.domain.invitations import Invitation
+from lib.readout.results import Window
+from lib.settings import load
+from lib.store.database import Database
+from lib.store.schema import answer, conversation, exposure, message, weights
+from lib.web import resources
+from pages import readouts
+from pages.results import numbers, words
+from tests.support import invented_traffic
+from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
+
+ROOT = Path(__file__).parent.parent
+PAGE = str(ROOT / "pages" / "results" / "page.py")
+MORE = """
+[three]
+[three.groups]
+plain = { weight = 1, parameters = { model = "a" } }
+_long_name = { weight = 1, parameters = { model = "b" } }
+c = { weight = 1, parameters = { model = "c" } }
+"""
+EMPTY = Traffic({"Control": Group(0), "Test": Group(0)})
+FEW = Traffic({"Control": Group(9), "Test": Group(14)}, days=0.4)
+DECIDING = ["Satisfaction", "Errors", "Response time"]
+
+Begin = Callable[..., None]
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The page's store."""
+    return f"sqlite:///{tmp_path}/parley.db"
+
+
+@pytest.fixture
+def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
+    """Opens the app of this process; without a demo model, unless one is named."""
+    root, ours = logging.getLogger(), logging.getLogger("parley")
+    before = root.handlers[:], root.level, ours.level
+    definitions = tmp_path / "experiments.toml"
+    definitions.write_text((ROOT / ".streamlit" / "experiments.toml").read_text() + MORE)
+
+    def start(demo_url: str | None = None, **settings: str) -> None:
+        environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(definitions), **settings}
+        readouts.forget()
+        resources.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"), demo_url)
+
+    yield start
+    resources.close()
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+@pytest.fixture
+def show(begin: Begin, url: str) -> Open:
+    """Opens the page, for an operator, on a store with this past."""
+
+    def opened(*past: Traffic, operator: bool = True, **query: str) -> AppTest:
+        invented_traffic.fill(url, *past)
+        begin()
+        return visit(operator, **query)
+
+    return opened
+
+
+def visit(operator: bool = True, **query: str) -> AppTest:
+    test = AppTest.from_file(PAGE, default_timeout=60)
+    test.session_state["operator"] = operator
+    for name, value in query.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def said(test: AppTest) -> str:
+    """Everything that can be read on the page, without the backslashes of its Markdown."""
+    parts = [*test.subheader, *test.markdown, *test.caption, *test.text, *test.warning, *test.error]
+    labels = [part.label for part in (*test.button, *test.expander)]
+    return "\n".join([*(str(part.value) for part in parts), *labels]).replace("\\", "")
+
+
+def headline(test: AppTest) -> str:
+    return str(test.subheader[0].value).replace("\\", "")
+
+
+def charts(test: AppTest) -> list[str]:
+    """The alternative texts of the charts, from top to bottom."""
+    return [chart.proto.alt for chart in test.get("vega_lite_chart")]
+
+
+def compares(test: AppTest) -> bool:
+    """Whether any chart or table holds one group against another."""
+    tables = [str(column) for table in test.table for column in table.value.columns]
+    return any(word in " ".join([*charts(test), *tables]) for word in ("difference", "−", "cost", "dollar"))
+
+
+def change(url: str, *statements: Any) -> None:
+    with closing(Database.open(url)) as database, database.begin() as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+# Who sees it
+
+
+def test_who_is_no_operator_sees_nothing(show: Open) -> None:
+    page = show(invented_traffic.better(), operator=False)
+    assert not page.exception
+    assert said(page) == "" and charts(page) == [] and len(page.table) == 0
+
+
+# What it says
+
+
+def test_an_empty_page_says_what_will_appear(show: Open) -> None:
+    page = show(EMPTY)
+    assert headline(page) == "Not enough data yet: nobody has met this experiment."
+    assert "which group is better" in said(page)
+    assert charts(page) == []
+    assert "Show it with sample data" not in said(page)  # a real model would have to answer
+
+
+def test_an_undecided_page_says_how_many_more_users_it_takes(show: Open) -> None:
+    page = show(invented_traffic.undecided())
+    assert headline(page).startswith("No difference yet: the data fit anything from")
+    assert "gray-badge[:material/balance: No difference yet]" in said(page)
+    assert "more users; at today's pace" in said(page)
+    assert charts(page)[:3] == [f"{name}: difference to Control with its interval" for name in DECIDING]
+
+
+def test_a_better_group_is_told_with_colour_word_and_icon(show: Open) -> None:
+    page = show(invented_traffic.better())
+    assert headline(page).startswith("Test is better on satisfaction: +")
+    assert ":blue-badge[:material/trending_up: Better]" in said(page)
+    assert "stopping now is sound" in said(page)
+    assert "Harmed" not in said(page)
+
+
+def test_a_harmed_guardrail_is_told_beside_the_gain(show: Open) -> None:
+    page = show(invented_traffic.harmed())
+    assert "but slower: +" in headline(page)
+    assert ":orange-badge[:material/warning: Harmed: response time]" in said(page)
+    assert "Weigh the gain against the harm" in said(page)
+
+
+def test_without_prices_the_costs_in_seconds_remain(show: Open) -> None:
+    page = show(Traffic({"Control": Group(150, 0.75, usd=None), "Test": Group(150, 0.35, usd=None)}))
+    assert headline(page).startswith("Test is worse on satisfaction: −")
+    assert "No cost per answer is known: the model has no price." in said(page)
+    assert "Satisfaction and response time of each group" in charts(page)
+    assert "set allocation = 0" in said(page)
+
+
+@pytest.mark.parametrize(
+    ("past", "because"),
+    [
+        (invented_traffic.broken(), "The split is broken: 320 in Control where 245 were meant"),
+        (Traffic({"Control": Group(100, 0.7), "Test": Group(110, 0.4)}, both=20), "of the users met two groups"),
+    ],
+)
+def test_where_groups_cannot_be_compared_no_winner_is_shown(show: Open, past: Traffic, because: str) -> None:
+    page = show(past)
+    assert because in headline(page)
+    assert ":red-badge[:material/error: Broken]" in said(page)
+    assert "Find out why before reading on" in said(page)
+    assert not compares(page)
+    assert charts(page)[0] == "Users who met the experiment, by day and group"
+
+
+def test_weights_that_changed_while_it_ran_end_the_comparison(show: Open, url: str) -> None:
+    invented_traffic.fill(url)
+    early, late = (now_ms() - days * 86_400_000 for days in (20, 2))
+    rows = [(early, '{"Control": 0.9, "Test": 0.1}'), (late, '{"Control": 0.5, "Test": 0.5}')]
+    change(url, *(insert(weights).values(experiment=EXPERIMENT, since_ms=ms, shares=shares) for ms, shares in rows))
+    page = show(invented_traffic.better())
+    assert "The weights changed while it ran" in headline(page)
+    assert "Set since = " in said(page)
+    assert "Split check: not possible, the weights changed." in said(page)
+    assert not compares(page)
+
+
+def test_too_little_data_says_what_is_missing_and_draws_no_difference(show: Open) -> None:
+    page = show(FEW)
+    assert headline(page).startswith("Not enough data yet: Control has")
+    assert "Still missing: users with a rating, " in said(page)
+    assert "9 in Control and 14 in Test with an answer" in said(page)
+    assert not any("difference" in chart for chart in charts(page))
+
+
+def test_every_treatment_is_compared_and_every_name_stays_as_it_is(show: Open) -> None:
+    groups = {"plain": Group(150, 0.45), "_long_name": Group(150, 0.85), "c": Group(150, 0.5)}
+    page = show(Traffic(groups, experiment="three"), experiment="three")
+    assert headline(page).startswith("_long_name is better on satisfaction")
+    assert "_long_name: +" in said(page)
+    assert [chart for chart in charts(page) if "day by day" in chart] == [
+        "Satisfaction: difference of _long_name to plain, day by day",
+        "Satisfaction: difference of c to plain, day by day",
+    ]
+    assert page.table[0].value["Group"].tolist() == list(groups)
+
+
+def test_users_who_do_not_count_are_told(show: Open) -> None:
+    page = show(Traffic({"Control": Group(60), "Test": Group(60)}, both=2, forced=3))
+    assert "Left out: 4 who met two groups and 3 with a forced group." in said(page)
+
+
+def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
+    page = show(Traffic({"Control": Group(200, rates=0.6), "Test": Group(200, rates=0.2)}))
+    assert "Rating rate of each group" in charts(page)
+    rated = next(part.value for part in page.caption if part.value.startswith("Answers that were rated"))
+    assert rated.replace("\\", "").startswith("Answers that were rated: Control 61.7 % (57.9 to 65.3); Test 20.9 %")
+
+
+def test_every_chart_and_table_has_a_text_that_stands_for_it(show: Open) -> None:
+    page = show(invented_traffic.harmed())
+    assert len(charts(page)) == 14 and all(charts(page))
+    assert all(table.proto.alt for table in page.table)
+
+
+def test_an_unknown_experiment_is_named(begin: Begin, url: str) -> None:
+    begin(PARLEY_EXPERIMENT="nowhere")
+    assert "There is no experiment nowhere" in said(visit())
+
+
+def test_a_record_that_cannot_be_read_is_told_in_a_sentence(show: Open, tmp_path: Path) -> None:
+    show(invented_traffic.undecided())
+    readouts.forget()
+    (tmp_path / "parley.db").rename(tmp_path / "elsewhere.db")
+    resources.app().store._database.reader.dispose()
+    page = visit()
+    assert "cannot be read" in page.error[0].value and "tried again every minute" in page.error[0].value
+    assert not page.exception
+
+
+# What testers say
+
+
+def test_remarks_come_newest_first_with_what_they_are_about(show: Open, url: str) -> None:
+    page = show(invented_traffic.harmed())
+    labels = [one.label.replace("\\", "") for one in page.expander if one.label != "All metrics"]
+    assert len(labels) == 10
+    with closing(Database.open(url)) as database, database.read() as connection:
+        newest = connection.execute(
+            answer.select().where(answer.c.reason.is_not(None)).order_by(answer.c.rated_ms.desc()).limit(1)
+        ).one()
+    assert labels[0].startswith(words.REASON_WORDS[newest.reason])
+    assert words.moment(newest.rated_ms, None) in labels[0]
+    assert "How do I connect a model of my own?" in said(page)
+    assert "Open the conversation" not in said(page)
+
+
+def test_more_remarks_are_shown_when_they_are_asked_for(show: Open) -> None:
+    page = show(invented_traffic.harmed())
+    more = next(button for button in page.button if button.label == "Show more").click().run()
+    assert len(more.expander) == 21
+
+
+def test_without_text_a_remark_is_its_reason(show: Open, url: str) -> None:
+    invented_traffic.fill(url, FEW)
+    change(url, delete(message), delete(conversation))
+    page = show()
+    assert [one.label for one in page.expander] == ["All metrics"]
+    assert any(part.value.startswith("Wrong") for part in page.markdown)
+
+
+# What it can be narrowed to
+
+
+def test_dates_narrow_the_page_to_who_came_then(show: Open) -> None:
+    page = show(Traffic({"Control": Group(200), "Test": Group(200)}, days=8))
+    users = [int(n) for n in page.table[0].value["Users"]]
+    day = datetime.now(UTC).date() - timedelta(4)
+    page.date_input[0].set_value((day, day)).run()
+    fewer = [int(n) for n in page.table[0].value["Users"]]
+    assert all(0 < few < many / 2 for few, many in zip(fewer, users, strict=True))
+
+
+@pytest.mark.parametrize("unit", ["visitor", "session", "account"])
+def test_an_invitation_narrows_the_page_to_its_guests(begin: Begin, url: str, unit: str) -> None:
+    invented_traffic.fill(url, Traffic({"Control": Group(40), "Test": Group(40)}))
+    begin(PARLEY_UNIT=unit)
+    page, some = visit(), select(exposure.c.user_id).limit(7)
+    resources.app().store.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
+    change(url, update(exposure).where(exposure.c.user_id.in_(some)).values(invitation="abc"))
+    page.run()
+    page.selectbox(key="invitation").select("abc").run()
+    assert sum(int(n) for n in page.table[0].value["Users"]) == 7
+
+
+def test_a_tier_narrows_the_page_to_what_happened_there(show: Open, url: str) -> None:
+    page = show(Traffic({"Control": Group(40), "Test": Group(40)}))
+    assert "tier" not in [box.key for box in page.selectbox]  # there is but one
+    some = select(exposure.c.user_id).limit(7)
+    for table in (answer, exposure):
+        change(url, update(table).where(table.c.user_id.in_(some)).values(tier="staging"))
+    readouts.forget()
+    page.run()
+    assert page.selectbox(key="tier").options == ["Not recorded", "staging"]
+    page.selectbox(key="tier").select("staging").run()
+    assert sum(int(n) for n in page.table[0].value["Users"]) == 7
+
+
+# Sample data
+
+
+def test_sample_data_is_marked_and_goes_with_one_click(show: Open) -> None:
+    page = show(replace(invented_traffic.better(), simulated=True))
+    assert headline(page).startswith("In simulated data: Test is better")
+    assert ":violet-badge[:material/science: Simulated data]" in said(page)
+    page.button(key="remove_sample").click().run()
+    assert headline(page) == "Not enough data yet: nobody has met this experiment."
+    assert "simulated" not in said(page).lower()
+
+
+def test_beside_real_data_sample_data_is_not_shown(show: Open) -> None:
+    page = show(invented_traffic.undecided(), replace(invented_traffic.better(), simulated=True, seed=2))
+    assert headline(page).startswith("No difference yet")
+    assert "There is sample data, too. It is not shown here." in said(page)
+    page.button(key="remove_sample").click().run()
+    assert headline(page).startswith("No difference yet")
+    assert "sample data" not in said(page)
+
+
+def test_with_the_demo_model_an_empty_page_offers_sample_data(begin: Begin) -> None:
+    begin("http://127.0.0.1:9/v1")
+    assert "Show it with sample data" in said(visit())
+
+
+def test_with_statsig_it_does_not(begin: Begin) -> None:
+    begin("http://127.0.0.1:9/v1", STATSIG_SECRET_KEY="secret-of-the-tests", STATSIG_API_URL="http://127.0.0.1:9")
+    assert "Show it with sample data" not in said(visit())
+
+
+# What can be downloaded
+
+
+@pytest.fixture
+def files(begin: Begin, url: str) -> dict[str, str]:
+    """All files, by the words on their buttons."""
+    invented_traffic.fill(url, invented_traffic.harmed())
+    change(url, update(message).where(message.c.comment.is_not(None)).values(comment="=HYPERLINK(1)"))
+    begin()
+    window = Window(EXPERIMENT)
+    results, details = readouts.results(window), readouts.details(window)
+    assert results and details
+    history = readouts.history(window, results)
+    return {label: file.content(results, details, history) for label, file in numbers.FILES.items()}
+
+
+def test_the_readout_can_be_downloaded_as_its_object(files: dict[str, str]) -> None:
+    found = json.loads(files["Readout (JSON)"])
+    assert found["verdict"] == "better"
+    assert found["metrics"]["response_time"]["vs_control"]["Test"]["guardrail"] == "harmed"
+
+
+def test_every_table_can_be_downloaded_with_its_numbers(files: dict[str, str]) -> None:
+    tables = {label: list(csv.DictReader(io.StringIO(text))) for label, text in files.items() if "CSV" in label}
+    metrics = tables["All metrics (CSV)"]
+    assert len(metrics) == 2 * (8 + 2)
+    assert float(metrics[1]["cs_low"]) < float(metrics[1]["diff"]) < float(metrics[1]["cs_high"])
+    assert sum(int(row["new_users"]) for row in tables["New users (CSV)"]) == 610
+    assert tables["Difference over time (CSV)"][-1]["diff"] == metrics[1]["diff"]
+    timed = sum(int(row["answers"]) for row in tables["Response times (CSV)"])
+    assert timed == sum(float(row["sy"]) for row in metrics if row["metric"] == "response_time")
+
+
+def test_a_comment_is_no_formula_in_a_spreadsheet(files: dict[str, str]) -> None:
+    comments = [row["comment"] for row in csv.DictReader(io.StringIO(files["Reasons and comments (CSV)"]))]
+    assert "'=HYPERLINK(1)" in comments
+    assert not any(comment.startswith("=") for comment in comments)
+
+
+@pytest.mark.parametrize("module", [words, numbers], ids=["words", "numbers"])
+def test_examples_in_docstrings_hold(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

@@ -1,0 +1,462 @@
+"""The readout: known answers, every verdict, what it says, and what must not change it."""
+
+import gzip
+import json
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.commands.readout import lines
+from lib.experiments.definitions import METRICS, Definition, Effect, Group, read_definitions
+from lib.readout.sentences import next_step, sentence, users_needed
+from lib.readout.verdicts import Readout, as_json, rank, read, scope_of, span
+from lib.statistics.sums import Quantile, Scope, Tally, UnitSums, Weights
+from lib.store.ingest import imported
+from lib.store.sums import tally
+from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, answered, encoded, exposed, rated
+
+GOLDEN = Path(__file__).parent / "golden"
+TWO = Definition(EXPERIMENT, (Group("Control", 50), Group("Test", 50)), "Control")
+THREE = Definition(EXPERIMENT, (Group("Control", 1), Group("B", 1), Group("C", 1)), "Control")
+
+
+# Known answers
+
+
+@pytest.mark.parametrize(("case", "verdict"), [("small", "not_enough_data"), ("aa", "equivalent")])
+def test_a_known_case_comes_out_in_every_number(case: str, verdict: str) -> None:
+    definition = read_definitions((GOLDEN / f"{case}.toml").read_text())[f"golden_{case}"]
+    with gzip.open(GOLDEN / f"{case}.jsonl.gz") as lines, imported(lines) as found:
+        readout = read(tally(found.read, scope_of(definition), rank, span), definition, found.last_ms)
+    told = json.loads(json.dumps(as_json(readout, sentence(readout)), allow_nan=False))
+    expected = json.loads((GOLDEN / f"{case}.json").read_text())
+    assert told.pop("verdict") == verdict
+    assert {told.pop(name) is not None for name in ("sentence", "delivery", "as_of")} == {True}
+    compared = agree(told, expected, "")
+    assert compared > 250
+
+
+def agree(told: Any, expected: Any, where: str) -> int:
+    """Every field is there, none is more, numbers to a relative 1e-9; how many numbers were compared."""
+    if isinstance(expected, dict):
+        assert told.keys() == expected.keys(), where
+        return sum(agree(told[key], value, f"{where}.{key}") for key, value in expected.items())
+    if isinstance(expected, int | float) and told is not None:
+        assert math.isclose(told, expected, rel_tol=1e-9), (where, told, expected)
+        return 1
+    assert told == expected, where
+    return 0
+
+
+# Verdicts, from sums made by hand
+
+
+def shares(n: int, up: float) -> UnitSums:
+    """`n` units with one rating each, a share `up` of them thumbs up."""
+    x = round(n * up)
+    return UnitSums(n, x, n, x, n, x, n)
+
+
+def times(n: int, mean: float) -> UnitSums:
+    """`n` units with one answer each, half of them 10 % quicker than the mean and half slower."""
+    return UnitSums(n, n * mean, n, n * mean**2 * 1.01, n, n * mean, n)
+
+
+def told(groups: Mapping[str, UnitSums], definition: Definition = TWO, **more: Any) -> Readout:
+    """The readout of these ratings; of anything else there is nothing but users."""
+    sums = {metric: dict.fromkeys(groups, UnitSums(0, 0, 0, 0, 0, 0, 0)) for metric in METRICS}
+    sums["satisfaction"] = dict(groups)
+    sums["answers_per_user"] = {
+        grp: UnitSums(one.n, one.n, one.n, one.n, one.n, one.n, one.n) for grp, one in groups.items()
+    }
+    sums |= more.pop("sums", {})
+    return read(Tally(Scope(EXPERIMENT, more.pop("simulated", False)), sums, {}, **more), definition, ORIGIN_MS)
+
+
+def test_better() -> None:
+    readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)})
+    assert readout.verdict == "better"
+    assert sentence(readout) == (
+        "Test is better on satisfaction: +20 points (95 % interval +10 to +30, valid however often you look)."
+    )
+    assert next_step(readout) is None
+
+
+def test_better_is_told_with_the_harm_it_does() -> None:
+    sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
+    readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, sums=sums)
+    assert (readout.verdict, readout.metrics["response_time"].versus["Test"].guardrail) == ("better", "harmed")
+    assert sentence(readout).endswith("valid however often you look), but slower: +1.50 s.")
+
+
+def test_worse_is_told_with_what_else_is_worse() -> None:
+    sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
+    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, sums=sums)
+    assert sentence(readout).endswith("valid however often you look), and slower: +1.50 s.")
+
+
+def test_a_harm_is_told_where_nothing_else_is_decided() -> None:
+    sums = {"response_time": {"Control": times(200, 3.0), "Test": times(200, 4.5)}}
+    readout = told({"Control": shares(200, 0.6), "Test": shares(200, 0.63)}, sums=sums)
+    assert sentence(readout).endswith("to detect 10 points. But Test is slower: +1.50 s.")
+
+
+def test_worse() -> None:
+    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)})
+    assert readout.verdict == "worse"
+    assert sentence(readout).startswith("Test is worse on satisfaction: −20 points (95 % interval −30 to −10,")
+
+
+def test_less_is_better_where_less_is_better() -> None:
+    definition = replace(TWO, primary="response_time")
+    readout = told(
+        {"Control": shares(400, 0.5), "Test": shares(400, 0.5)}, definition,
+        sums={"response_time": {"Control": times(400, 4.0), "Test": times(400, 3.0)}},
+    )  # fmt: skip
+    assert readout.verdict == "better"
+    assert readout.metrics["satisfaction"].role == "secondary"
+    assert readout.metrics["response_time"].versus["Test"].guardrail is None
+
+
+def test_equivalent() -> None:
+    readout = told({"Control": shares(2_000, 0.6), "Test": shares(2_000, 0.61)})
+    assert readout.verdict == "equivalent"
+    assert "equivalent on satisfaction: the data fit only" in sentence(readout)
+    assert "less than 10 points does not matter." in sentence(readout)
+
+
+def test_no_difference_yet_says_how_many_more_users() -> None:
+    readout = told({"Control": shares(200, 0.6), "Test": shares(200, 0.63)})
+    assert readout.verdict == "no_difference_yet"
+    assert sentence(readout) == (
+        "No difference yet: the data fit anything from −12 to +18 points. About 1,100 more users to detect 10 points."
+    )
+    assert (users_needed(readout), next_step(readout, 120.0)) == (
+        1_100,
+        "About 1,100 more users; at today's pace 10 days.",
+    )
+
+
+def test_no_difference_yet_with_enough_users_says_so() -> None:
+    readout = told({"Control": shares(900, 0.6), "Test": shares(900, 0.65)})
+    assert readout.verdict == "no_difference_yet"
+    assert sentence(readout).endswith("There are enough users to detect 10 points.")
+
+
+def test_too_few_users_are_not_judged_whatever_the_interval() -> None:
+    definition = replace(TWO, groups=(Group("Control", 300), Group("Test", 19)))
+    readout = told({"Control": shares(300, 0.1), "Test": shares(19, 1.0)}, definition)
+    numbers = readout.main.versus["Test"].numbers
+    assert numbers.cs_low is not None and numbers.cs_low > 0
+    assert readout.verdict == "not_enough_data"
+    assert sentence(readout) == "Not enough data yet: Test has 19 users with a rating, and each group needs 20."
+
+
+def test_an_interval_that_leaves_nothing_out_is_not_told() -> None:
+    """One user in a hundred costs a fortune: the data fit anything, and no number of it means anything."""
+    odd = UnitSums(100, 1000.0, 100, 1_000_000.0, 100, 1000.0, 100)
+    definition = replace(TWO, primary="cost_per_answer", mde={"cost_per_answer": Effect(1.0)})
+    sums = {"cost_per_answer": {"Control": times(100, 0.001), "Test": odd}}
+    readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5)}, definition, sums=sums)
+    versus = readout.main.versus["Test"]
+    assert versus.numbers.cs_low is not None and versus.numbers.cs_low < -400
+    assert (versus.verdict, versus.telling, versus.state) == ("no_difference_yet", False, "not_enough_data")
+    assert sentence(readout) == (
+        "Not enough data yet: what Test has on cost per answer fits any difference there could be."
+    )
+    assert next_step(readout) is None
+    (row,) = [line for line in lines(readout) if line.startswith("cost per answer")]
+    assert "– not enough data" in row and "[−" not in row
+
+
+def test_twenty_users_are_enough() -> None:
+    assert told({"Control": shares(20, 0.1), "Test": shares(20, 0.95)}).verdict == "better"
+
+
+def test_a_broken_split_shows_no_winner() -> None:
+    readout = told({"Control": shares(400, 0.55), "Test": shares(550, 0.75)})
+    assert {one.verdict for metric in readout.metrics.values() for one in metric.versus.values()} == {"broken"}
+    assert readout.metrics["error_rate"].versus["Test"].guardrail == "broken"
+    assert sentence(readout) == (
+        "The split is broken: 400 in Control where 475 were meant, 550 in Test where 475 were meant (p < 0.0001). "
+        "Winners are not shown."
+    )
+    assert "Find out why" in (next_step(readout) or "")
+
+
+def test_a_split_is_held_against_its_weights() -> None:
+    definition = replace(TWO, groups=(Group("Control", 3), Group("Test", 1)))
+    readout = told({"Control": shares(300, 0.5), "Test": shares(100, 0.5)}, definition)
+    assert (readout.split.chi2, readout.split.p) == (0.0, 1.0)
+    assert told({"Control": shares(200, 0.5), "Test": shares(200, 0.5)}, definition).verdict == "broken"
+
+
+def test_too_many_crossovers_break_the_readout() -> None:
+    groups = {"Control": shares(90, 0.5), "Test": shares(90, 0.5)}
+    assert told(groups, crossover=20).verdict != "broken"  # 10 % is the limit, and not beyond it
+    readout = told(groups, crossover=21)
+    assert (readout.verdict, readout.crossover_share) == ("broken", 21 / 201)
+    assert sentence(readout).startswith("Broken: 10 % of the users met two groups")
+
+
+def test_forced_units_break_nothing() -> None:
+    readout = told({"Control": shares(90, 0.5), "Test": shares(90, 0.5)}, forced=80)
+    assert (readout.crossover_share, readout.verdict) == (0.0, "no_difference_yet")
+
+
+def test_three_groups_share_alpha_and_the_first_of_the_order_speaks() -> None:
+    groups = {"Control": shares(400, 0.60), "B": shares(400, 0.80), "C": shares(400, 0.40)}
+    readout = told(groups, THREE)
+    assert (readout.alpha, readout.verdict) == (0.025, "worse")
+    said = sentence(readout)
+    assert said.index("C is worse on satisfaction") < said.index("B is better on satisfaction")
+    assert "97.5 % interval" in said
+
+
+def test_an_undecided_group_among_several_is_named() -> None:
+    readout = told({"Control": shares(200, 0.6), "B": shares(200, 0.62), "C": shares(10, 0.6)},
+                   replace(THREE, groups=(Group("Control", 20), Group("B", 20), Group("C", 1))))  # fmt: skip
+    assert readout.verdict == "not_enough_data"
+    assert "No difference yet for B:" in sentence(readout)
+
+
+def test_one_group_alone_is_compared_with_nothing() -> None:
+    readout = told({"Control": shares(100, 0.5)}, replace(TWO, groups=(Group("Control", 1),)))
+    assert (readout.verdict, readout.alpha, readout.split.p) == ("not_enough_data", 0.05, None)
+    assert sentence(readout) == "There is nothing to compare: it has one group."
+
+
+def test_before_anybody_came() -> None:
+    readout = told({})
+    assert (readout.verdict, readout.crossover_share, readout.split.p) == ("not_enough_data", None, None)
+    assert sentence(readout) == "Not enough data yet: nobody has met this experiment."
+    assert as_json(readout, "")["metrics"]["satisfaction"]["groups"]["Test"]["n"] == 0
+
+
+def test_groups_that_the_definition_does_not_know_are_told_and_not_compared() -> None:
+    readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5), "Old": shares(7, 1.0)})
+    assert readout.counts == {"Control": 100, "Test": 100}
+    assert sentence(readout).endswith("Not counted: 7 users in Old, which the definition does not know.")
+
+
+def test_simulated_users_are_called_so() -> None:
+    readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, simulated=True)
+    assert sentence(readout).startswith("In simulated data: Test is better")
+
+
+def test_users_who_are_all_alike_cannot_be_compared() -> None:
+    definition = replace(TWO, primary="completion_tokens")
+    same = {group: UnitSums(30, 300.0, 30.0, 3000.0, 30.0, 300.0, 30) for group in ("Control", "Test")}
+    readout = told({"Control": shares(30, 0.5), "Test": shares(30, 0.5)}, definition, sums={"completion_tokens": same})
+    assert readout.verdict == "not_enough_data"
+    assert sentence(readout) == "Not enough data yet: length does not vary enough to be compared."
+
+
+# Guardrails
+
+
+@pytest.mark.parametrize(
+    ("seconds", "guardrail"), [(3.0, "safe"), (2.0, "safe"), (3.15, "not_ruled_out"), (4.0, "harmed")]
+)
+def test_a_guardrail(seconds: float, guardrail: str) -> None:
+    sums = {"response_time": {"Control": times(60, 3.0), "Test": times(60, seconds)}}
+    readout = told({"Control": shares(60, 0.5), "Test": shares(60, 0.5)}, sums=sums)
+    assert readout.metrics["response_time"].versus["Test"].guardrail == guardrail
+
+
+def test_a_guardrail_of_which_more_is_better_has_its_bad_side_below() -> None:
+    definition = replace(TWO, primary="response_time", guardrails=("satisfaction",))
+    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, definition)
+    assert readout.metrics["satisfaction"].versus["Test"].guardrail == "harmed"
+
+
+# The smallest difference that matters
+
+
+def test_a_declared_difference_holds_absolute_or_relative_to_control() -> None:
+    definition = replace(TWO, mde={"satisfaction": Effect(0.2, relative=True), "response_time": Effect(0.5)})
+    sums = {"response_time": {"Control": times(60, 3.0), "Test": times(60, 3.0)}}
+    readout = told({"Control": shares(60, 0.5), "Test": shares(60, 0.6)}, definition, sums=sums)
+    assert readout.metrics["satisfaction"].versus["Test"].numbers.mde == pytest.approx(0.1)
+    assert readout.metrics["response_time"].versus["Test"].numbers.mde == 0.5
+
+
+def test_differences_that_matter_by_default() -> None:
+    sums = {name: {"Control": times(60, 0.3), "Test": times(60, 0.3)} for name in METRICS}
+    readout = told({}, sums=sums)
+    found = {name: metric.versus["Test"].numbers.mde for name, metric in readout.metrics.items()}
+    assert found == pytest.approx(dict.fromkeys(METRICS, 0.03) | {"satisfaction": 0.1, "error_rate": 0.02})
+
+
+# Quantiles
+
+
+def quantile(events: int, users: int, value: float = 3.0) -> Quantile:
+    per = events / users
+    return Quantile(
+        value, value - 0.2, value + 0.2, UnitSums(users, events / 2, events, events, events * per, events, users)
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "users", "p50", "p95"),
+    [
+        (400, 100, "better", "better"),
+        (200, 100, "better", "better"),
+        (199, 100, "better", "not_enough_data"),
+        (400, 19, "not_enough_data", "not_enough_data"),
+    ],
+)
+def test_a_quantile_needs_users_and_answers_beyond_it(events: int, users: int, p50: str, p95: str) -> None:
+    found = {name: {"Control": quantile(events, users, 6.0), "Test": quantile(900, 90)} for name in ("p50", "p95")}
+    groups = {"Control": shares(100, 0.5), "Test": shares(100, 0.5)}
+    readout = read(replace(_tally(groups), quantiles=found), TWO, ORIGIN_MS)
+    assert [readout.quantiles[name].versus["Test"].verdict for name in ("p50", "p95")] == [p50, p95]
+
+
+def _tally(groups: Mapping[str, UnitSums]) -> Tally:
+    sums = {metric: dict(groups) for metric in METRICS}
+    return Tally(Scope(EXPERIMENT), sums, {})
+
+
+# Weights that changed
+
+
+def weights(*steps: tuple[int, float]) -> dict[str, Any]:
+    """(when, Control's share) in order."""
+    return {
+        "weights": tuple(Weights(when, {"Control": share, "Test": 1 - share}) for when, share in steps),
+        "first_ms": 100,
+    }
+
+
+SKEWED = {"Control": shares(400, 0.5), "Test": shares(600, 0.8)}
+
+
+def test_weights_that_changed_while_it_ran_ask_for_a_since_instead_of_a_broken_split() -> None:
+    day = 86_400_000
+    readout = told(SKEWED, **weights((50, 0.9), (3 * day, 0.5)))
+    assert (readout.verdict, readout.split.p, readout.changed_ms) == ("not_enough_data", None, 3 * day)
+    assert sentence(readout) == (
+        "The weights changed while it ran (4 January 1970): users from before and after cannot be compared. "
+        'Set since = "1970-01-05" in its table, or give the experiment a new name.'
+    )
+
+
+def test_weights_that_the_store_has_not_met_yet_have_changed_as_well() -> None:
+    assert told(SKEWED, **weights((50, 0.9))).changed_ms == ORIGIN_MS
+
+
+@pytest.mark.parametrize("steps", [[], [(50, 0.5)], [(20, 0.9), (60, 0.5)], [(50, 0.5), (150, 0.5)], [(150, 0.5)]])
+def test_weights_that_did_not_change_while_it_ran_are_no_excuse(steps: list[tuple[int, float]]) -> None:
+    assert told(SKEWED, **weights(*steps)).verdict == "broken"
+
+
+def test_since_begins_at_midnight_utc() -> None:
+    assert scope_of(replace(TWO, since=date(2026, 11, 1))) == Scope(EXPERIMENT, False, 1_793_491_200_000)
+    assert scope_of(TWO, simulated=True) == Scope(EXPERIMENT, True)
+
+
+# What must not change it
+
+
+def traffic(seed: int, users: int = 60, lift: float = 0.1) -> list[Line]:
+    """Users of two groups with ratings and response times of their own."""
+    rng = random.Random(seed)
+    events = []
+    for user in range(users):
+        group = rng.choice(["Control", "Test"])
+        taste = rng.betavariate(4, 3) + (lift if group == "Test" else 0)
+        events.append(exposed(f"x{user}", f"u{user}", group))
+        for turn in range(rng.randint(1, 6)):
+            name = f"{user}-{turn}"
+            reason = "error" if rng.random() < 0.05 else "stop"
+            seconds = round(rng.lognormvariate(1, 0.5), 3)
+            events.append(answered(name, f"u{user}", 1 + turn, reason, response_time=seconds, cost_usd=seconds / 1000))
+            if rng.random() < 0.6:
+                vote = "satisfaction" if rng.random() < taste else "dissatisfaction"
+                events.append(rated(f"r{name}", name, f"u{user}", 9, vote))
+    return events
+
+
+def readout_of(events: list[Line], definition: Definition = TWO) -> dict[str, Any]:
+    with imported(encoded(events)) as found:
+        readout = read(tally(found.read, scope_of(definition), rank, span), definition, found.last_ms)
+    return json.loads(json.dumps(as_json(readout, sentence(readout)), allow_nan=False))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=8, deadline=None)
+def test_neither_order_nor_repetition_changes_anything(seed: int) -> None:
+    events = traffic(seed)
+    mixed = events + random.Random(seed).sample(events, 20)
+    random.Random(seed + 1).shuffle(mixed)
+    before, after = readout_of(events), readout_of(mixed)
+    assert after["sentence"] == before["sentence"]
+    agree(after, before, "")
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=8, deadline=None)
+def test_exchanged_names_mirror_the_readout(seed: int) -> None:
+    names = {"Control": "Test", "Test": "Control"}
+
+    def renamed(one: Line) -> Line:
+        group = one["metadata"].get("group")
+        return one | {"metadata": one["metadata"] | {"group": names.get(group, group)}}
+
+    events = traffic(seed)
+    mirrored = [renamed(one) for one in events]
+    one, other = readout_of(events), readout_of(mirrored)
+    opposite = {"better": "worse", "worse": "better"}
+    for metric, there in one["metrics"].items():
+        back = other["metrics"][metric]
+        assert back["groups"]["Test"] == there["groups"]["Control"]
+        diffs = [each["vs_control"]["Test"]["diff"] for each in (there, back)]
+        assert diffs == [None, None] or diffs[0] == -diffs[1]
+    there, back = (each["metrics"]["satisfaction"]["vs_control"]["Test"] for each in (one, other))
+    assert (back["cs_low"], back["cs_high"]) == pytest.approx((-there["cs_high"], -there["cs_low"]))
+    assert back["verdict"] == opposite.get(there["verdict"], there["verdict"])
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=5, deadline=None)
+def test_more_users_of_the_same_kind_only_narrow(seed: int) -> None:
+    def again(events: list[Line], times: int) -> list[Line]:
+        copies = []
+        for copy in range(times):
+            for one in events:
+                about = dict(one["metadata"])
+                if "answer_id" in about:
+                    about["answer_id"] += f"-{copy}"
+                ids = {"event_id": f"{one['event_id']}-{copy}", "user_id": f"{one['user_id']}-{copy}"}
+                copies.append(one | ids | {"metadata": about})
+        return copies
+
+    events = traffic(seed, 100)
+    versus = [readout_of(again(events, times))["metrics"]["satisfaction"]["vs_control"]["Test"] for times in (1, 2, 4)]
+    widths = [one["cs_high"] - one["cs_low"] for one in versus]
+    assert widths == sorted(widths, reverse=True) and widths[2] < 0.75 * widths[0]
+    assert [one["diff"] for one in versus] == pytest.approx([versus[0]["diff"]] * 3)
+
+
+def test_numbers_that_cannot_be_computed_are_null_in_the_object() -> None:
+    events = [exposed("x1", "u1", "Control"), exposed("x2", "u2", "Test"), answered("a", "u1", response_time=1.0)]
+    found = readout_of(events)
+    test = found["metrics"]["satisfaction"]["groups"]["Test"]
+    assert (test["n"], test["active"], test["sx"], test["value"], test["ci_low"]) == (1, 0, 0.0, None, None)
+    versus = found["metrics"]["satisfaction"]["vs_control"]["Test"]
+    assert versus.pop("mde") == 0.1
+    assert versus.pop("verdict") == "not_enough_data"
+    assert set(versus.values()) == {None}
+    nothing = {"value": None, "ci_low": None, "ci_high": None, "se": None, "events": 0, "users": 0}
+    assert found["quantiles"]["response_time"]["p50"]["groups"]["Test"] == nothing
+    assert found["quantiles"]["response_time"]["p50"]["groups"]["Control"]["value"] == 1.0

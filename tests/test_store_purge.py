@@ -1,0 +1,326 @@
+"""Old events go and nothing else does: whole months on PostgreSQL, else pieces; and an older database comes along."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, insert, select, text, update
+
+from lib import app
+from lib.domain.events import Event, new_id, now_ms
+from lib.domain.ledger import Search
+from lib.experiments.definitions import read_definitions
+from lib.readout.sentences import sentence
+from lib.readout.verdicts import as_json, rank, read, span
+from lib.statistics.sums import Scope
+from lib.store import Store, StoreError, partitions, purge
+from lib.store.purge import Old, old
+from lib.store.schema import event, outbox
+from lib.store.sums import tally
+from tests.support import invented_traffic
+from tests.support.page_runs import EXPERIMENTS, begun
+from tests.support.postgres_server import Postgres
+
+SOON = 10.0
+DAY_MS = 86_400_000
+SEPTEMBER, OCTOBER = (int(datetime(2026, month, 1, tzinfo=UTC).timestamp() * 1_000) for month in (9, 10))
+IDS = {"userID": "u"}
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    with closing(Store.open(database_url, deliver=True)) as opened:
+        yield opened
+
+
+def told(time_ms: int, name: str = "copied", **metadata: object) -> Event:
+    return Event(new_id(), name, time_ms, "u", 1, {"answer_id": "a", **metadata}, IDS)
+
+
+def keep(store: Store, *events: Event, delivered: bool = True) -> None:
+    assert store.record(events).wait(SOON)
+    if delivered:
+        assert store.acknowledge([one.event_id for one in events]).wait(SOON)
+
+
+def kept(store: Store) -> list[int]:
+    """The times of all events."""
+    return [line["time"] for line in store.export()]
+
+
+def gone(store: Store, before_ms: int) -> int:
+    return sum(purge.purge(store, before_ms))
+
+
+def delivery(store: Store, simulated: bool = False) -> tuple[int | None, ...]:
+    counted = tally(store.read, Scope("e", simulated=simulated), rank, span).delivery
+    return counted.events, counted.acknowledged, counted.pending
+
+
+def test_what_is_older_goes_and_what_is_younger_stays(store: Store) -> None:
+    keep(store, *(told(SEPTEMBER + day * DAY_MS) for day in range(-40, 40)))
+    assert old(store, SEPTEMBER) == Old(40, 0, 0)
+    assert gone(store, SEPTEMBER) == 40
+    assert kept(store) == [SEPTEMBER + day * DAY_MS for day in range(40)]
+    assert gone(store, SEPTEMBER) == 0
+
+
+def test_many_go_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purge, "SIZES", (3, 3))
+    times = [SEPTEMBER - number // 4 for number in range(50)]  # pieces end in the middle of a moment
+    keep(store, *(told(time_ms) for time_ms in times))
+    steps = [step for step in purge.purge(store, SEPTEMBER + 1) if step]
+    assert sum(steps) == 50 and max(steps) == 3
+    assert kept(store) == []
+
+
+def test_a_piece_is_as_much_work_for_sqlite_however_many_are_old(tmp_path: Path) -> None:
+    def work(many: int) -> int:
+        """What SQLite does for the first piece, in tens of its instructions."""
+        ticks: list[None] = []
+
+        def first(connection: Connection) -> None:
+            sqlite: Any = connection.connection.driver_connection
+            sqlite.set_progress_handler(lambda: ticks.append(None), 10)
+            assert purge._Piece((0, ""), SEPTEMBER, 20)(connection)[0] == 20
+            sqlite.set_progress_handler(None, 0)
+
+        with closing(Store.open(f"sqlite:///{tmp_path}/{many}.db")) as store:
+            keep(store, *(told(SEPTEMBER - 1 - number) for number in range(many)), delivered=False)
+            assert store.write(first).wait(SOON)
+        return len(ticks)
+
+    assert work(3_000) < 1.5 * work(100)
+
+
+def test_what_waits_for_statsig_stays_and_can_be_delivered(store: Store) -> None:
+    waiting = [told(SEPTEMBER - day * DAY_MS) for day in (1, 70)]
+    keep(store, *(told(SEPTEMBER - day * DAY_MS) for day in range(1, 80)))
+    keep(store, *waiting, delivered=False)
+    assert old(store, SEPTEMBER) == Old(79, 0, 2)
+    assert gone(store, SEPTEMBER) == 79
+    leased = store.lease(10, 60)
+    assert {one.event_id for one in leased} == {one.event_id for one in waiting}
+    assert store.acknowledge([one.event_id for one in leased]).wait(SOON)
+    assert gone(store, SEPTEMBER) == 2
+    assert delivery(store) == (81, 81, 0)
+
+
+def test_where_nothing_is_delivered_nothing_waits(database_url: str) -> None:
+    with closing(Store.open(database_url, deliver=False)) as store:
+        keep(store, told(SEPTEMBER - 1), told(SEPTEMBER), delivered=False)
+        assert old(store, SEPTEMBER) == Old(1, 1, 0)
+        assert gone(store, SEPTEMBER) == 1
+        assert delivery(store) == (2, 0, 0)
+
+
+def test_purged_events_are_still_counted_as_what_they_were(store: Store) -> None:
+    keep(store, *(told(SEPTEMBER - number) for number in range(1, 6)))
+    keep(store, *(told(SEPTEMBER - number, simulated=True) for number in range(1, 4)))
+    keep(store, told(SEPTEMBER), delivered=False)
+    before = delivery(store), delivery(store, simulated=True)
+    assert before == ((6, 5, 1), (3, 0, 0))
+    assert gone(store, SEPTEMBER) == 8
+    assert (delivery(store), delivery(store, simulated=True)) == before
+
+
+def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
+    past = replace(invented_traffic.harmed(), until_ms=OCTOBER)
+    invented_traffic.fill(database_url, past)
+    definition = read_definitions(EXPERIMENTS)[past.experiment]
+
+    def readout(store: Store) -> dict[str, Any]:  # to nine digits: PostgreSQL adds up in whatever order it finds
+        found = read(tally(store.read, Scope(past.experiment), rank, span), definition, OCTOBER)
+        said = json.dumps(as_json(found, sentence(found)))
+        return dict(json.loads(said, parse_float=lambda digits: f"{float(digits):.9g}"))
+
+    with closing(Store.open(database_url)) as store:
+        before = readout(store)
+        assert gone(store, OCTOBER - 2 * DAY_MS) > 500
+        assert readout(store) == before
+        assert gone(store, OCTOBER + DAY_MS) > 100
+        assert readout(store) == before and kept(store) == []
+    assert before["delivery"]["events"] > 600
+
+
+def test_others_write_and_read_while_it_runs(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purge, "SIZES", (5, 20))
+    keep(store, *(told(SEPTEMBER - number * DAY_MS // 4) for number in range(1, 600)))
+    ended = threading.Event()
+    with closing(Store.open(database_url, deliver=True)) as other:
+
+        def write() -> None:
+            while not ended.is_set():
+                keep(other, told(now_ms()))
+                written.append(len(other.ledger(Search()).lines) > 0)
+
+        written: list[bool] = []
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            assert gone(store, SEPTEMBER) == 599
+        finally:
+            ended.set()
+            writing.join(SOON)
+    assert all(written) and len(kept(store)) == len(written) > 0
+
+
+# Months on PostgreSQL
+
+
+@pytest.fixture
+def months(postgres: Postgres) -> Iterator[Store]:
+    with closing(Store.open(postgres.database(), deliver=True)) as opened:
+        yield opened
+
+
+def held(store: Store) -> dict[str, int]:
+    """Of each partition how many events lie in it."""
+    with store.read() as connection:
+        names = connection.scalars(text("SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class c"
+                                        " ON c.oid = inhparent WHERE c.relname = 'event'")).all()  # fmt: skip
+        return {name: connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0 for name in sorted(names)}  # noqa: S608
+
+
+def prepare(store: Store, at_ms: int) -> None:
+    assert store.write(lambda connection: partitions.prepare(connection, at_ms)).wait(SOON)
+
+
+def forget_months(store: Store) -> None:
+    """As if the database were made in another year."""
+
+    def drop(connection: Connection) -> None:
+        for one in partitions.before(connection, 2**62):
+            connection.exec_driver_sql(f"DROP TABLE {one.name}")
+
+    assert store.write(drop).wait(SOON)
+
+
+def test_months_are_there_before_they_begin(months: Store) -> None:
+    begun = [partitions.month(now_ms(), step) for step in range(-1, 4)]
+    keep(months, *(told(time_ms) for time_ms in begun))
+    assert list(held(months).values()) == [1, 1, 1, 1, 1, 0]
+    prepare(months, partitions.month(now_ms(), 2))
+    assert len(held(months)) == 8
+
+
+def test_a_running_app_makes_the_months_to_come(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "HOUSEKEEPING_EVERY", 0.05)
+    key = "a-signing-key-of-the-tests"
+    with begun(tmp_path, DATABASE_URL=postgres.database(), PARLEY_SIGNING_KEY=key) as parley:
+        forget_months(parley.store)
+        until = time.monotonic() + SOON
+        while len(held(parley.store)) < 6 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert len(held(parley.store)) == 6
+
+
+def test_an_event_of_any_time_finds_room_and_later_its_month(months: Store) -> None:
+    forget_months(months)
+    keep(months, told(1), told(SEPTEMBER), told(OCTOBER), told(4_000_000_000_000))
+    assert held(months) == {"event_default": 4}
+    prepare(months, OCTOBER)
+    assert {name: count for name, count in held(months).items() if count} == {
+        "event_2026_09": 1, "event_2026_10": 1, "event_default": 2,
+    }  # fmt: skip
+    assert gone(months, OCTOBER) == 2
+    assert kept(months) == [OCTOBER, 4_000_000_000_000]
+
+
+def test_a_whole_month_is_dropped_unless_some_of_it_waits(months: Store) -> None:
+    forget_months(months)
+    prepare(months, OCTOBER)
+    keep(months, *(told(SEPTEMBER + number) for number in range(20)), *(told(OCTOBER + number) for number in range(20)))
+    keep(months, told(OCTOBER + 5), delivered=False)
+    assert next(iter(purge.purge(months, OCTOBER))) == 20
+    assert "event_2026_09" not in held(months)
+    assert gone(months, partitions.month(OCTOBER, 1)) == 20
+    assert held(months)["event_2026_10"] == 1
+    assert delivery(months) == (41, 40, 1)
+
+
+def test_a_month_that_somebody_reads_is_dropped_when_they_have_ended(
+    months: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "TRIES", 2)
+    monkeypatch.setattr(purge, "PAUSE_S", 0.01)
+    forget_months(months)
+    prepare(months, OCTOBER)
+    keep(months, told(SEPTEMBER), told(OCTOBER))
+    with months.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(event)) == 2
+        with pytest.raises(StoreError, match="event_2026_09 is in use"):
+            gone(months, OCTOBER)
+        keep(months, told(OCTOBER + 1))
+    assert gone(months, OCTOBER) == 1
+    assert kept(months) == [OCTOBER, OCTOBER + 1]
+
+
+# A database of before
+
+
+ONE_TABLE = (
+    "DROP TABLE purged", "DROP TABLE event", "DELETE FROM migration WHERE name = '7 partitions'",
+    "CREATE TABLE event (event_id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, time_ms BIGINT NOT NULL,"
+    " user_id VARCHAR(128) NOT NULL, answer_id VARCHAR(64), grp VARCHAR(128), simulated BOOLEAN NOT NULL, value TEXT,"
+    " metadata TEXT NOT NULL, ids TEXT NOT NULL, acknowledged_ms BIGINT)",
+    "CREATE INDEX event_by_time ON event (time_ms, event_id)",
+    "CREATE INDEX event_of_answer ON event (answer_id)",
+    "CREATE INDEX event_of_user ON event (user_id, time_ms, event_id)",
+    "CREATE INDEX event_by_name ON event (name, time_ms, event_id, grp)",
+    "CREATE INDEX event_by_group ON event (grp, time_ms, event_id)",
+    "CREATE INDEX event_acknowledged ON event (simulated, acknowledged_ms)",
+    """CREATE INDEX event_failed ON event (time_ms, event_id) WHERE value IN ('"error"', '"interrupted"')""",
+)  # fmt: skip
+
+
+def grow_old(store: Store) -> None:
+    """The ledger as it was before it had partitions."""
+    assert store.write(lambda connection: [connection.exec_driver_sql(one) for one in ONE_TABLE] and None).wait(SOON)
+
+
+def test_a_ledger_of_one_table_comes_along_whole(database_url: str) -> None:
+    with closing(Store.open(database_url, deliver=True)) as store:
+        grow_old(store)
+        row = {"name": "copied", "user_id": "u", "simulated": False, "value": "1", "metadata": "{}", "ids": "{}"}
+        rows = [row | {"event_id": f"{day:03}", "time_ms": SEPTEMBER + day * DAY_MS} for day in range(-60, 60)]
+        waiting = {"event_id": "-01", "created_ms": SEPTEMBER - DAY_MS, "due_ms": 1, "attempts": 0}
+
+        def before(connection: Connection) -> None:
+            connection.execute(insert(event), rows)
+            connection.execute(update(event).where(event.c.event_id != "-01").values(acknowledged_ms=7))
+            connection.execute(insert(outbox), waiting)
+
+        assert store.write(before).wait(SOON)
+    with closing(Store.open(database_url, deliver=True)) as store:
+        assert kept(store) == [one["time_ms"] for one in rows]
+        assert [one.event_id for one in store.lease(5, 60)] == ["-01"]
+        assert delivery(store) == (120, 119, 1)
+        again = replace(told(now_ms()), event_id="new")
+        keep(store, again, again)
+        assert [line.event.event_id for line in store.ledger(Search(), size=1).lines] == ["new"]
+        assert gone(store, SEPTEMBER) == 59
+        assert store.acknowledge(["-01"]).wait(SOON)
+        assert gone(store, SEPTEMBER) == 1
+        assert kept(store) == [SEPTEMBER + day * DAY_MS for day in range(60)] + [again.time_ms]
+        assert delivery(store) == (121, 121, 0)
+        assert store.erase("u").events == 61 and kept(store) == []
+
+
+def test_a_ledger_that_came_along_is_the_partition_of_the_past(months: Store) -> None:
+    grow_old(months)
+    keep(months, told(SEPTEMBER), told(now_ms()), delivered=False)
+    assert months.write(partitions.convert).wait(SOON)
+    prepare(months, now_ms())
+    assert held(months)["event_past"] == 2
+    keep(months, told(partitions.month(now_ms(), 1)))
+    assert held(months)["event_past"] == 2 and held(months)["event_default"] == 0

@@ -1,0 +1,170 @@
+"""A stranger walks every page and every route, by every method, and finds nothing of anybody."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lib.domain.events import now_ms
+from lib.domain.invitations import new_invitation
+from lib.store import Store
+from tests.support import app_process
+from tests.support.websocket import Answer, Wire, http
+
+FAR = {"X_Forwarded_For": "203.0.113.7"}
+TOKEN, QUESTION = "the-operator-token-0123", "What do I tell my doctor?"
+LIST_ROUTES = """
+from streamlit_app import app
+for route in app._build_starlette_app().routes:
+    for method in sorted(getattr(route, "methods", None) or {"GET"}):
+        print(method, getattr(route, "path", "") or "/")
+"""
+PAGES = (
+    "",
+    "chat",
+    "results",
+    "experiment",
+    "events",
+    "sign-in",
+    "frame",
+    "door",
+    "sign_in",
+    "nowhere",
+    "..%2F..%2Flib",
+)
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+    """The app, by invitation, with everything in it that nobody else may see."""
+    environ = {
+        "PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": TOKEN,
+        "PARLEY_OPERATORS": "boss@example.org", "PARLEY_SIGNING_KEY": "the-signing-key-0123",
+        "OPENAI_API_KEY": "sk-key-0123",
+        "OPENAI_BASE_URL": "http://127.0.0.1:9/secret-gateway/v1", "PARLEY_CONSENT": "The notice for insiders.",
+        "PARLEY_TRUSTED_PROXIES": "127.0.0.1",
+    }  # fmt: skip
+    app = app_process.start(tmp_path_factory.mktemp("closed"), environ)
+    yield app
+    app.stop()
+    assert not app.outbound()
+
+
+@pytest.fixture(scope="module")
+def secrets(closed: app_process.Running) -> list[str]:
+    """What must not be found: of the settings, of the experiment, of an operator who asked something, of a guest."""
+    jar = http(closed.url, **FAR).cookies
+    with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
+        made = replace(new_invitation("Zebedee", 7, None, None, None, now_ms()), id="0123456789ab")
+        assert store.invite(made)
+        with Wire(closed.url, jar, Authorization=f"Bearer {TOKEN}", **FAR) as wire:
+            wire.run()
+            wire.run(states=[(wire.widgets("button")[-1].id, "trigger_value", True)]).ask(QUESTION)
+            conversation = wire.address
+            assert all(word in wire.text for word in (QUESTION, "Ask anything", "secret test", "notice for insiders"))
+        ids = {value for event in store.export() for value in (event["user_id"], event["event_id"])}
+        told = [event["metadata"] for event in store.export()]
+    assert len(told) == 2
+    ids |= {metadata[name] for metadata in told for name in ("answer_id", "session_id") if name in metadata}
+    return [
+        conversation, *ids, QUESTION, "doctor", "secret test", "Zebedee", "0123456789ab", TOKEN, "boss@", "signing-key",
+        "sk-key", "secret-gateway", "notice for insiders", "Control", "gpt-", "statsig_openai", "rule_id", "parley.db",
+        "Traceback", "What is Parley?", "Ask anything",
+    ]  # fmt: skip
+
+
+def found(text: str, secrets: list[str]) -> list[str]:
+    return [secret for secret in secrets if secret in text]
+
+
+@cache
+def routes(folder: Path) -> list[tuple[str, str]]:
+    """Every route of the running app, ours and Streamlit's, as the app itself lists them."""
+    environ = {"PYTHONPATH": str(folder), "PATH": "", "HOME": str(folder), "PARLEY_SIGNING_KEY": "the-signing-key-0123"}
+    command = [sys.executable, "-c", LIST_ROUTES]
+    run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    return [(method, path) for method, _, path in (line.partition(" ") for line in run.stdout.splitlines())]
+
+
+def test_the_walk_meets_every_door_that_we_know_of(closed: app_process.Running) -> None:
+    paths = {path for _, path in routes(closed.folder)}
+    assert {"/healthz", "/readyz", "/metrics", "/operator", "/invite/{token}", "/_stcore/stream"} <= paths
+    assert len(paths) > 15
+
+
+def test_no_route_tells_a_stranger_anything(closed: app_process.Running, secrets: list[str]) -> None:
+    conversation = secrets[0]
+    jar = http(closed.url, **FAR).cookies
+    walked = 0
+    for method, pattern in routes(closed.folder):
+        for filling in (conversation, "0123456789ab", "..%2F..%2Fdata%2Fparley.db", "frame.py"):
+            path = re.sub(r"\{[^}]+\}", filling, pattern) + f"?c={conversation}&group=Test&families=session_events"
+            body = b'{"id": 1}' if method in ("POST", "PUT", "PATCH") else None
+            for cookies in ({}, jar):
+                named = FAR | {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+                met = http(closed.url + path, method, body, **named)
+                where = f"{method} {path}: {met.status}"
+                assert met.status < 500 or pattern == "/readyz", where
+                del met.headers["link"]  # the names of Streamlit's own scripts, of which one says "Control" too
+                assert found(met.body + str(met.headers), [each for each in secrets if each not in path]) == [], where
+                walked += 1
+            if "{" not in pattern:
+                break
+    assert walked > 60
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+def test_no_page_tells_a_stranger_anything_by_any_method(
+    closed: app_process.Running, secrets: list[str], method: str
+) -> None:
+    pages = {page: http(f"{closed.url}/{page}?c={secrets[0]}", method, **FAR) for page in PAGES}
+    for page, met in pages.items():
+        assert met.status < 500 and found(met.body, secrets[1:]) == [], page
+    assert _same(pages["results"], pages["nowhere"]) and _same(pages["experiment"], pages["nowhere"])
+
+
+def _same(one: Answer, other: Answer) -> bool:
+    return (one.status, one.body) == (other.status, other.body)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_message_of_any_page_tells_a_stranger_anything(
+    closed: app_process.Running, secrets: list[str], page: str
+) -> None:
+    for cookies in ({}, http(closed.url, **FAR).cookies):
+        with Wire(closed.url, cookies, **FAR) as wire:
+            wire.run(page=page).run(f"c={secrets[0]}", page).run("group=Test", page)
+            assert "This page is by invitation" in wire.text
+            assert found(wire.text, secrets) == []
+            assert wire.widgets("button") == wire.widgets("chat_input") == wire.widgets("download_button") == []
+
+
+def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.Running, secrets: list[str]) -> None:
+    """What a stranger's browser is told of `/results` differs in nothing from what it is told of `/nowhere`."""
+    told = {}
+    for page in ("results", "experiment", "events", "nowhere"):
+        with Wire(closed.url, **FAR) as wire:
+            wire.run(page=page)
+            told[page] = (
+                [came.WhichOneof("type") for came in wire.messages],
+                [came.navigation.app_pages for came in wire.messages if came.WhichOneof("type") == "navigation"],
+            )
+    assert told["results"] == told["experiment"] == told["events"] == told["nowhere"]
+    assert [[each.page_name for each in pages] for pages in told["results"][1]] == [["Welcome"]]
+
+
+def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.Running) -> None:
+    with Wire(app.url, http(app.url).cookies, **FAR) as wire:
+        for page in ("results", "experiment", "events"):
+            wire.run(page=page)
+        names = {
+            each.page_name for came in wire.messages if came.WhichOneof("type") == "navigation"
+            for each in came.navigation.app_pages
+        }  # fmt: skip
+    assert names == {"Chat"}
