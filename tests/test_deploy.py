@@ -249,7 +249,7 @@ def test_the_balancer_waits_for_a_start_and_not_for_the_database() -> None:
     text = replicas.CONFIGURATION.read_text(encoding="utf-8")
     [pattern] = re.findall(r'^\s+http-check expect ! rstring "(.*)"$', text, re.MULTILINE)
     assert re.search(pattern, resources.trouble() or ""), "nothing was started here"
-    source = (ROOT / "lib" / "resources.py").read_text(encoding="utf-8")
+    source = (ROOT / "lib" / "web" / "resources.py").read_text(encoding="utf-8")
     assert "the start failed" in source and re.search(pattern, "the start failed")
     assert not re.search(pattern, "The store cannot be written: the connection is lost")
 

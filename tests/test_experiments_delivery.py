@@ -318,7 +318,7 @@ def test_nothing_is_handed_over_before_statsig_answered(start: Start) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from tests.test_delivery import Parley, event
+from tests.test_experiments_delivery import Parley, event
 url, address, folder, count = sys.argv[1:]
 parley = Parley(url, address, Path(folder))
 for number in range(int(count)):

@@ -334,7 +334,7 @@ KILLED = """
 import sys
 from lib.store.database import Database
 from lib.store.writer import Writer
-from tests.test_writer import note
+from tests.test_store_writer import note
 writer = Writer(Database.open(sys.argv[1]).begin)
 for n in range(1_000_000):
     receipts = [writer.submit(note(f"{n}-{m}")) for m in range(3)]

@@ -70,7 +70,7 @@ def level(metric: str, one: Estimate) -> str:
 def difference(metric: str, one: Versus) -> str | None:
     """A difference with its interval; None where there is none to be told.
 
-    >>> from lib.readout import Comparison
+    >>> from lib.readout.verdicts import Comparison
     >>> difference("response_time", Versus(Comparison(diff=0.0664, cs_low=-0.2688, cs_high=0.4016), "better"))
     '+0.07 s (−0.27 to +0.40)'
     """

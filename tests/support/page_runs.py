@@ -48,7 +48,7 @@ def visit(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
     for name, value in query.items():
         test.query_params[name] = value
     test.run()
-    return test.switch_page(f"{page}.py").run() if page else test
+    return test.switch_page(f"{page}/page.py").run() if page else test
 
 
 def press(page: AppTest, label: str) -> AppTest:
