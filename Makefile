@@ -2,6 +2,7 @@
 # load: how many testers it bears, as a table (five minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
+# lock: pin every package of pyproject.toml, and all that they need; LOCK=--upgrade takes the newest that it allows.
 # Quick the second time: packages are installed again only when their list changed.
 # PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
 
@@ -12,7 +13,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SESSIONS ?= 50
 SECONDS ?= 20
 
-.PHONY: run test lint browser bench bench-store load clean
+.PHONY: run test lint lock browser bench bench-store load clean
 
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
@@ -27,6 +28,14 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# One list for all systems and all versions of Python from 3.11 on, wheels only: nothing is compiled at the installation.
+lock: | $(BIN)/python
+	@$(PIP) uv
+	@for list in "-o requirements.txt" "-o requirements-dev.txt --group dev -c requirements.txt"; do \
+	  UV_PYTHON_DOWNLOADS=never UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml $$list \
+	    --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: $(LOCK) >/dev/null || exit 1; \
+	done
 
 browser: $(VENV)/.test
 	$(BIN)/python tests/support/chromium.py

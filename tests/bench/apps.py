@@ -172,7 +172,7 @@ FIRST_ONLY = ("C", "N")
 than a minute."""
 OPTIONAL: dict[str, Callable[[Path, str], App]] = {"chainlit": chainlit, "nicegui": nicegui}
 """Peers outside Streamlit, measured when they are asked for."""
-PINNED = {"chainlit": ("chainlit==2.12.0", "openai==3.54.0"), "nicegui": ("nicegui==3.18.0", "openai==3.54.0")}
+PINNED = {"chainlit": ("chainlit==2.12.0", "openai==3.57.0"), "nicegui": ("nicegui==3.18.0", "openai==3.57.0")}
 
 
 def _streamlit(script: str) -> list[str]:
