@@ -5,15 +5,18 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpcore2
+import httpx2
 import pytest
 import trustme
 
 from lib.domain.events import Completion
+from lib.models import transport
 from lib.models.completion import Models, Timeouts
 from lib.models.parameters import Parameters
-from lib.models.transport import MOST, Network
+from lib.models.transport import MOST, Network, Transport
 from tests.support.openai_server import RESET, Server, answer, serve, stream
 
 TEXT = " ".join(f"word{number}" for number in range(400))
@@ -109,12 +112,51 @@ async def hear_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWri
 # As a model server's client uses them
 
 
-def test_the_client_takes_them_for_what_it_asks_directly_and_not_for_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+@pytest.mark.parametrize(
+    ("proxy", "address", "ours"),
+    [
+        (None, "https://api.openai.com/v1/models", True),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/v1/models", True),
+        ("http://127.0.0.1:9", "https://api.openai.com/v1/models", False),
+    ],
+    ids=["no proxy", "this machine", "by a proxy"],
+)
+def test_direct_requests_go_over_these_connections_and_others_by_the_proxy(
+    proxy: str | None, address: str, ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
     http = Models("http://127.0.0.1:9/v1", "key").client()._client._client
-    proxied = [transport for transport in http._mounts.values() if transport is not None]
-    assert isinstance(http._transport._pool._network_backend, Network)  # type: ignore[attr-defined]
-    assert proxied and not any(isinstance(each._pool._network_backend, Network) for each in proxied)  # type: ignore[attr-defined]
+    used = http._transport_for_url(httpx2.URL(address))
+    assert isinstance(used, Transport) == ours
+    assert isinstance(getattr(used, "_pool", None), httpcore2.AsyncHTTPProxy) == (not ours)
+
+
+def test_a_client_that_takes_no_network_answers_over_its_own_connections(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Pool(httpcore2.AsyncConnectionPool):
+        def __init__(self, **arguments: Any) -> None:
+            if "network_backend" in arguments:
+                raise TypeError("unexpected keyword argument 'network_backend'")
+            super().__init__(**arguments)
+
+    monkeypatch.setattr(httpcore2, "AsyncConnectionPool", Pool)
+    with serve() as server:
+        server.script(answer(TEXT))
+        [completion] = ask(server.base_url)
+    assert (completion.text, completion.finish_reason) == (TEXT, "stop")
+    assert [record.message for record in caplog.records if "slower" in record.message] != []
+
+
+def test_every_error_of_httpcore_has_a_namesake_at_httpx() -> None:
+    kinds = list(transport._ERRORS)
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        assert issubclass(getattr(httpx2, kind.__name__), httpx2.TransportError)
 
 
 def test_a_proxy_that_is_none_is_an_answer_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +211,7 @@ def test_an_idle_connection_that_the_server_ends_is_not_used_again(last_words: b
 
             async def between(models: Models) -> None:
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(hang_up(), loop))
-                pool = models.client()._client._client._transport._pool  # type: ignore[attr-defined]
+                pool = models.client()._client._client._transport_for_url(httpx2.URL(f"http://127.0.0.1:{port}"))._pool  # type: ignore[attr-defined]
                 while not all(each.has_expired() for each in pool.connections):  # the network tells it in its own time
                     await asyncio.sleep(0.01)
 

@@ -8,13 +8,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.request import getproxies
 
 import httpx2
 import openai
 from openai import AsyncOpenAI
 
 from lib.models.faults import Fault, retry_after
-from lib.models.transport import take_over
+from lib.models.transport import open_transport
 
 OPENAI = "https://api.openai.com/v1"
 _KEEP_CONNECTION = 60.0  # the client's own 5 s would make nearly every question pay for a new TLS handshake
@@ -28,14 +29,16 @@ class Client:
 
     def __init__(self, base_url: str | None, api_key: str | None, connect_s: float) -> None:
         patience = openai.Timeout(None, connect=connect_s)
+        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION)
+        direct = open_transport(limits)
         http = openai.DefaultAsyncHttpxClient(
             timeout=patience,
-            limits=httpx2.Limits(
-                max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION
-            ),
-            mounts=dict.fromkeys(_DIRECT),  # a proxy in the environment is not asked for this machine
+            limits=limits,
+            transport=None
+            if _proxies()
+            else direct,  # with a transport the client would ignore the environment's proxies
+            mounts=dict.fromkeys(_DIRECT, direct),  # a proxy is not asked for this machine
         )
-        take_over(http)
         self._client = AsyncOpenAI(
             base_url=base_url or OPENAI,
             api_key=api_key or "none",  # a local server asks for none, the client insists on one
@@ -72,6 +75,11 @@ class Client:
     async def aclose(self) -> None:
         """Close every connection; on the loop that used them."""
         await self._client.close()
+
+
+def _proxies() -> bool:
+    """Return True if the environment names a proxy for requests to other machines."""
+    return not {"http", "https", "all"}.isdisjoint(getproxies())
 
 
 def translate(error: Exception) -> Fault:
