@@ -13,7 +13,7 @@ from lib.chat.generation import Generations
 from lib.chat.recorder import Recorder, Texts
 from lib.chat.rescue import Rescue
 from lib.chat.trials import Trials
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.experiments.delivery import Delivery
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics

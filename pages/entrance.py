@@ -12,8 +12,9 @@ from typing import Literal
 
 import streamlit as st
 
-from lib.domain.events import Assignment, StoreError
+from lib.domain.assignment import Assignment
 from lib.domain.invitations import Refusal
+from lib.domain.record import StoreError
 from lib.web import resources
 
 log = logging.getLogger("parley.access")

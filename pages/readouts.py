@@ -10,7 +10,7 @@ from typing import TypeVar
 import streamlit as st
 
 from lib.app import App
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition
 from lib.readout.results import Days, Details, History, Results, Window, gather, gather_days, gather_details, midnight
 from lib.readout.results import history as history_of

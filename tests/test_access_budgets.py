@@ -12,11 +12,16 @@ import pytest
 from sqlalchemy import func, insert, select, text
 
 from lib.access import budgets
-from lib.access.budgets import EVERYBODY, Account, Budgets, Spent
+from lib.access.budgets import Budgets
 from lib.app import App
 from lib.chat.generation import Answer
-from lib.domain.events import Completion, Conversation, Visitor, new_id, now_ms
+from lib.domain.budget import EVERYBODY, Account, Spent
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation
+from lib.domain.ids import new_id
 from lib.domain.invitations import new_invitation
+from lib.domain.visitor import Visitor
 from lib.settings import load
 from lib.store import Store, schema, spending
 from tests.support import openai_server

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from lib.access.identity import Access
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.domain.invitations import address, new_invitation
 from lib.store import Store
 from tests.support import app_process, openid_provider

@@ -9,7 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from lib.chat import generation
-from lib.domain.events import Completion, Question, chat_completion, new_id
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question
+from lib.domain.events import chat_completion
+from lib.domain.ids import new_id
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record, open_pages, tab, visit, wait_for

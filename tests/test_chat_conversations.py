@@ -11,7 +11,10 @@ import pytest
 from lib.app import App
 from lib.chat.conversations import Exposed
 from lib.chat.generation import Answer
-from lib.domain.events import Assignment, Conversation, Visitor, new_id
+from lib.domain.assignment import Assignment
+from lib.domain.conversation import Conversation
+from lib.domain.ids import new_id
+from lib.domain.visitor import Visitor
 from lib.settings import load
 from tests.support import openai_server as openai
 from tests.support.openai_server import Gate, finish, stream

@@ -11,7 +11,10 @@ import pytest
 
 from lib.chat import generation
 from lib.chat.generation import Answer, Generations
-from lib.domain.events import Assignment, Completion, Question, new_id
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question
+from lib.domain.ids import new_id
 
 ASSIGNMENT = Assignment("e", "A", "A", "u", {"userID": "u"}, {"model": "m"})
 

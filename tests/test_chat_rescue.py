@@ -13,7 +13,10 @@ from sqlalchemy import update
 from lib.chat import rescue
 from lib.chat.recorder import Recorder
 from lib.chat.rescue import SILENT_LOOKS, Rescue
-from lib.domain.events import Completion, Question, Turn, chat_completion, now_ms, signal
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question, Turn
+from lib.domain.events import chat_completion, signal
 from lib.metrics.counters import Metrics
 from lib.store import Store, schema
 from tests.test_chat_generation import until

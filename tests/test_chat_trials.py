@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from lib.access.budgets import EVERYBODY, Account, Spent
 from lib.app import App
 from lib.chat.generation import Answer
-from lib.domain.events import DAY_MS, now_ms
+from lib.domain.budget import EVERYBODY, Account, Spent
+from lib.domain.clock import DAY_MS, now_ms
 from lib.settings import load
 from lib.store.schema import metadata
 from tests.support import openai_server

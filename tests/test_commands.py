@@ -20,7 +20,11 @@ import pytest
 from lib import __version__
 from lib.commands import export
 from lib.domain import events
-from lib.domain.events import Assignment, Completion, Conversation, Event, Question, Usage
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Completion, Usage
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import Event
+from lib.domain.rating import SIGNALS
 from lib.experiments.evaluator import read_file
 from lib.store import Store
 from tests.support import openai_server, statsig_server
@@ -73,7 +77,7 @@ def every_event() -> list[Event]:
         events.rating(QUESTION, told, "satisfaction", 2.0),
         events.rating_withdrawn(QUESTION, told, "satisfaction", 3),
         events.feedback_reason(QUESTION, told, "wrong"),
-        *(events.signal(QUESTION, name) for name in events.SIGNALS),
+        *(events.signal(QUESTION, name) for name in SIGNALS),
     ]
     return [replace(event, time_ms=BEGAN_MS + 1_000 * number) for number, event in enumerate(kinds)]
 

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from lib.access.budgets import visitor_account
 from lib.commands.erase import told
 from lib.domain import events
-from lib.domain.events import Assignment, Completion, Conversation, Question, Usage, new_id, now_ms
+from lib.domain.assignment import Assignment
+from lib.domain.budget import visitor_account
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion, Usage
+from lib.domain.conversation import Conversation, Question
+from lib.domain.ids import new_id
 from lib.domain.invitations import new_invitation
 from lib.store import Erased, Store, schema
 from lib.store.erasure import PIECE

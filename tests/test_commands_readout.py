@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from lib.domain import events
-from lib.domain.events import Assignment, Completion, Conversation, Question, Visitor
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question
+from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments, compile_definitions
 from lib.store import Store
 from tests.support import statsig_server

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from lib.demo.sample import DAYS, Sample
-from lib.domain.events import DAY_MS, now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.settings import Settings, load
 from lib.store import Store
 from lib.store.schema import event, exposure, outbox

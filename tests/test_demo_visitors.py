@@ -21,17 +21,11 @@ from lib.app import App
 from lib.demo import serve
 from lib.demo.behaviour import ALIKE, SATISFIED, acts, visitor
 from lib.demo.visitors import Played, Unplayable, play
-from lib.domain.events import (
-    DAY_MS,
-    Assignment,
-    Completion,
-    Conversation,
-    Question,
-    chat_completion,
-    exposure,
-    now_ms,
-    rating,
-)
+from lib.domain.assignment import Assignment
+from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import chat_completion, exposure, rating
 from lib.experiments.evaluator import read_file
 from lib.readout.verdicts import rank, read, scope_of, span
 from lib.settings import Settings, load

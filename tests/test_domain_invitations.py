@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from lib.access.identity import Access
-from lib.domain.events import DAY_MS, now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.invitations import MAX_DAYS, Invitation, address, new_invitation
 from lib.store import Store, schema
 from lib.store.database import Database, migrate

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from lib.domain.events import Assignment, Event, exposure, new_id, now_ms
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.events import Event, exposure
+from lib.domain.ids import new_id
 from lib.experiments import delivery
 from lib.experiments.delivery import Delivery, statsig_event
 from lib.experiments.evaluator import Experiments

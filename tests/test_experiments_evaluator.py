@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lib.domain.events import Visitor
+from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions
 from tests.support.app_process import free_port
 from tests.support.statsig_server import id_of, serve

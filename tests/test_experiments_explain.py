@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.domain.events import Visitor
+from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.experiments.specs import bucket_of, steps
 

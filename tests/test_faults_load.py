@@ -8,7 +8,9 @@ from contextlib import ExitStack, closing
 
 import psutil
 
-from lib.domain.events import Event, new_id, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.events import Event
+from lib.domain.ids import new_id
 from lib.store import Store
 from tests.conftest import StartApp
 from tests.support import app_process

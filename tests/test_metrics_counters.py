@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from lib.access.budgets import EVERYBODY, Account
-from lib.domain.events import DAY_MS, Completion, Usage, now_ms
+from lib.domain.budget import EVERYBODY, Account
+from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.completion import Completion, Usage
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.readout.results import Window, gather

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lib.domain.events import Completion, Usage
+from lib.domain.completion import Completion, Usage
 from lib.models.completion import Models, Stream, Timeouts
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters

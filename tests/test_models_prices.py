@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.domain.events import Usage
+from lib.domain.completion import Usage
 from lib.models.prices import Price, PriceError, Prices
 
 TABLE = Prices.load()

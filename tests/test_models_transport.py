@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import trustme
 
-from lib.domain.events import Completion
+from lib.domain.completion import Completion
 from lib.models import transport
 from lib.models.completion import Models, Timeouts
 from lib.models.parameters import Parameters

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from lib.access.identity import Access
 from lib.app import App
-from lib.domain.events import new_id
+from lib.domain.ids import new_id
 from lib.settings import load
 from lib.web import resources
 from tests.support import openai_server as openai

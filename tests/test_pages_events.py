@@ -16,7 +16,11 @@ from streamlit.testing.v1 import AppTest
 
 from lib.app import App
 from lib.domain import events
-from lib.domain.events import Assignment, Completion, Conversation, Event, Question, chat_completion, exposure, rating
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import Event, chat_completion, exposure, rating
 from lib.domain.ledger import Search
 from pages.events import ledger
 from tests.support import openai_server as openai
@@ -45,7 +49,7 @@ def happened(app: App, number: int = 0, group: str = "Test", completion: Complet
     assigned = Assignment("statsig_openai_integration", group, group, unit, {"userID": unit}, {})
     question = Question(f"answer-{number}", f"c-{number}", f"s-{number}", 1, "gpt-4", assigned)
     done = completion or Completion("Because.", "stop", 2.0, 0.5)
-    now = events.now_ms() - 60_000 + 10 * number
+    now = now_ms() - 60_000 + 10 * number
     met = exposure(assigned, f"s-{number}", time_ms=now)
     app.store.ask(Conversation(f"c-{number}", unit, assigned), question, "My secret question?", met)
     ended = chat_completion(question, done, time_ms=now + 2_000)

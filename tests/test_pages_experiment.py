@@ -10,8 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lib.app import App
-from lib.domain.events import Completion, Question, Visitor, chat_completion, exposure, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question
+from lib.domain.events import chat_completion, exposure
 from lib.domain.invitations import new_invitation
+from lib.domain.visitor import Visitor
 from tests.support import openai_server as openai
 from tests.support.page_runs import begun, press, said, visit
 from tests.support.statsig_server import Statsig

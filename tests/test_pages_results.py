@@ -17,7 +17,7 @@ from sqlalchemy import delete, insert, select, update
 from streamlit.testing.v1 import AppTest
 
 from lib.access.identity import Access
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.domain.invitations import Invitation
 from lib.readout.results import Window
 from lib.settings import load

@@ -7,7 +7,8 @@ import pytest
 
 from lib.__main__ import COMMANDS
 from lib.demo.knowledge import LONGEST, Knowledge, sections
-from lib.domain.events import RATING_WITHDRAWN, RATINGS, REASONS, SIGNALS
+from lib.domain.events import RATING_WITHDRAWN
+from lib.domain.rating import RATINGS, REASONS, SIGNALS
 from lib.experiments.definitions import KEYS, METRICS, read_definitions
 from lib.metrics.counters import Metrics
 from lib.models.parameters import check_parameters

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.domain.events import DAY_MS, now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.experiments.definitions import Definition, read_definitions
 from lib.readout.results import Window, gather, gather_days, history, midnight
 from lib.readout.verdicts import scope_of

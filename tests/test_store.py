@@ -13,7 +13,13 @@ from sqlalchemy import func, inspect, select, text, update
 
 from lib import store
 from lib.domain import events
-from lib.domain.events import Assignment, Completion, Conversation, Event, Question, Usage, new_id, now_ms
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion, Usage
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import Event
+from lib.domain.ids import new_id
+from lib.domain.rating import Rating
 from lib.store import Store, StoreError, schema
 from lib.store.database import Database
 from tests.support.postgres_server import Postgres, binaries, serve
@@ -90,7 +96,7 @@ def answered(parley: Store, about: Conversation | None = None, **more: Any) -> Q
     return asked
 
 
-def vote(parley: Store, asked: Question, rating: events.Rating | None, seen: events.Rating = "satisfaction") -> None:
+def vote(parley: Store, asked: Question, rating: Rating | None, seen: Rating = "satisfaction") -> None:
     facts = parley.completed(asked.answer_id) or {}
     event = events.rating(asked, facts, rating, 2.0) if rating else events.rating_withdrawn(asked, facts, seen, 2.0)
     assert parley.rate(asked.answer_id, rating, event).wait(SOON)

@@ -8,7 +8,11 @@ from dataclasses import replace
 import pytest
 
 from lib.domain import events
-from lib.domain.events import Assignment, Completion, Conversation, Question, Usage
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Completion, FinishReason, Usage
+from lib.domain.conversation import Conversation, Question
+from lib.domain.rating import Rating
+from lib.domain.record import Receipt
 from lib.readout.verdicts import rank, span
 from lib.statistics.sums import Scope, Tally
 from lib.store import Store
@@ -126,7 +130,7 @@ def test_unknown_events_are_counted_as_events_and_nothing_else() -> None:
     assert (found.events, told.sums["rating_rate"]["b"].sx) == (4, 1)
 
 
-VOTES: list[list[events.Rating | None]] = [
+VOTES: list[list[Rating | None]] = [
     ["satisfaction"],
     ["satisfaction", "dissatisfaction"],
     ["satisfaction", None],
@@ -134,14 +138,14 @@ VOTES: list[list[events.Rating | None]] = [
 ]
 
 
-def converse(store: Store, number: int, began_ms: int) -> events.Receipt:
+def converse(store: Store, number: int, began_ms: int) -> Receipt:
     """One conversation the way the app writes it: asked, ended, rated, the vote changed or taken back."""
     user = f"u{number % 5}"
     group = "Control" if user in ("u0", "u3") else "Test"
     assigned = Assignment(EXPERIMENT, group, "rule", user, {"userID": user}, {})
     conversation = Conversation(f"c{number}", user, assigned)
     question = Question(f"a{number}", conversation.id, "s", 1, "gpt-4", assigned)
-    reason: events.FinishReason = ("stop", "error", "limited")[number % 7 % 3]
+    reason: FinishReason = ("stop", "error", "limited")[number % 7 % 3]
     ended = Completion("text", reason, 0.1 + number / 7, 0.05, Usage(1, 2 + number, 3), cost_usd=number / 7e5)
     end = events.chat_completion(question, ended, time_ms=began_ms)
     store.ask(conversation, question, "Why?", events.exposure(assigned, "s", time_ms=began_ms))

@@ -9,17 +9,11 @@ import pytest
 from sqlalchemy import insert, text
 
 from lib.domain import events
-from lib.domain.events import (
-    NAMES,
-    Assignment,
-    Completion,
-    Conversation,
-    Event,
-    Question,
-    chat_completion,
-    exposure,
-    rating,
-)
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import NAMES, Event, chat_completion, exposure, rating
 from lib.domain.ledger import Key, Line, Search, stations
 from lib.store import Store, ledger
 from lib.store.schema import answer
@@ -142,7 +136,7 @@ def test_the_life_of_an_answer_is_told_in_the_order_of_time(store: Store) -> Non
     assignment = Assignment("e", "Test", "r", "ann", {"userID": "ann"}, {"model": "m"})
     question = Question("a1", "c1", "s1", 1, "m", assignment)
     completion = Completion("Because.", "stop", 2.0, 0.5)
-    asked_ms = events.now_ms()
+    asked_ms = now_ms()
     met = exposure(assignment, "s1", time_ms=asked_ms)
     other = exposure(assignment, "another session", time_ms=asked_ms + 1)
     store.ask(Conversation("c1", "ann", assignment), question, "Why?", met)

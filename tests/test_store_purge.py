@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from lib import app
-from lib.domain.events import Event, new_id, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.events import Event
+from lib.domain.ids import new_id
 from lib.domain.ledger import Search
 from lib.experiments.definitions import read_definitions
 from lib.readout.sentences import sentence

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from sqlalchemy import Connection, insert, update
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.experiments.definitions import METRICS
 from lib.readout.verdicts import rank, span
 from lib.statistics.sums import Remark, Scope

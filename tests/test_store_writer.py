@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, text
 
-from lib.domain.events import StoreError
+from lib.domain.record import StoreError
 from lib.store.database import Database
 from lib.store.schema import definition
 from lib.store.writer import Receipt, Writer

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.domain.invitations import new_invitation
 from lib.store import Store
 from tests.support import app_process

@@ -12,10 +12,12 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
-from lib.domain.events import DAY_MS, Completion, Limit, now_ms
+from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, invitation_account, visitor_account
+from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.completion import Completion, Limit
 
 WORDS: Mapping[Limit, str] = {
     "day": "Today's answers are used up for everybody.",
@@ -23,55 +25,11 @@ WORDS: Mapping[Limit, str] = {
     "invitation": "What your invitation allows has been used up. Please ask the person who sent it to you.",
 }
 """What a tester reads in the place of an answer. Until when the first two hold is said in the reader's own time."""
-FOR_GOOD = 0
-"""The day of an account that is not counted by days."""
-EVERYBODY = "everybody"
 WAIT_S = 0.25
 """How long a question waits for the store's word. It takes a third of a millisecond while the store is well, a tenth of
 a second on a busy machine; once the store is known to be away, nobody waits."""
 REMEMBERED = 10_000
 """Accounts whose last state this process remembers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What is counted under one name on one day (UTC, days since 1970), and what it may come to. None: anything."""
-
-    limit: Limit
-    name: str
-    day: int
-    usd: float | None = None
-    answers: int | None = None
-
-    def met(self, spent: "Spent") -> bool:
-        """Whether nothing more may be asked.
-
-        >>> [Account("day", EVERYBODY, 1, usd=5).met(Spent(usd, 80)) for usd in (4.99, 5.0)]
-        [False, True]
-        """
-        return (self.usd is not None and spent.usd >= self.usd) or (
-            self.answers is not None and spent.answers >= self.answers
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What an account has come to, running answers included."""
-
-    usd: float = 0.0
-    answers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the store said: the limit that was met, None where the answer is counted; and the accounts it looked at."""
-
-    limit: Limit | None
-    spent: Mapping[Account, Spent]
-
-
-Judged = Callable[[], bool | None]
-"""Whether the answer goes on, where that was decided without the store; None where the store is to say it."""
 
 
 class Holding(Protocol):
@@ -159,54 +117,25 @@ class Budgets:
                 self._seen.popitem(last=False)
 
 
-def visitor_account(visitor_id: str) -> str:
-    """The name under which a visitor's answers are counted."""
-    return f"visitor:{visitor_id}"
-
-
-def invitation_account(invitation_id: str) -> str:
-    """The name under which the answers of an invitation's guests are counted."""
-    return f"invitation:{invitation_id}"
-
-
-def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
-    """What an ended answer costs at last, in US dollars and answers.
-
-    One that failed before any text costs nothing. Where the cost is not known (its process died, or it was stopped
-    before a word), what was set aside stays.
-
-    >>> charge(Completion("", "error", 1.0), 0.1), charge(Completion("a", "stop", 1.0, cost_usd=0.02), 0.1)
-    ((0.0, 0), (0.02, 1))
-    >>> charge(Completion("", "stopped", 1.0), 0.1)
-    (0.1, 1)
-    """
-    if completion.finish_reason in ("error", "limited"):
-        return 0.0, 0
-    return (reserved_usd if completion.cost_usd is None else completion.cost_usd), 1
-
-
 def refusal(limit: Limit) -> Completion:
     """Instead of an answer: nobody was asked, and no time was taken."""
     return Completion("", "limited", math.nan, message=WORDS[limit], limit=limit)
 
 
-def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
-    """When a day's limit will be met if the day goes on as it began; None where that is not before midnight, UTC.
-
-    >>> exhausted_ms(1.0, 2.0, 6 * 3_600_000) == 12 * 3_600_000, exhausted_ms(1.0, 9.0, 6 * 3_600_000)
-    (True, None)
-    """
-    began = now_ms // DAY_MS * DAY_MS
-    if spent_usd <= 0:
-        return None
-    met = began + (now_ms - began) * limit_usd / spent_usd
-    return int(met) if met < began + DAY_MS else None
-
-
-def until_ms(time_ms: int) -> int:
-    """When a day's limit that was met then ends: the next midnight, UTC.
-
-    >>> until_ms(1_790_000_000_000) % DAY_MS, until_ms(DAY_MS) == 2 * DAY_MS
-    (0, True)
-    """
-    return (time_ms // DAY_MS + 1) * DAY_MS
+def __getattr__(name: str) -> Any:
+    """Return a name that moved, until every module imports it from where it is."""
+    for module in (
+        "assignment",
+        "budget",
+        "clock",
+        "completion",
+        "conversation",
+        "ids",
+        "rating",
+        "record",
+        "text",
+        "visitor",
+    ):
+        if hasattr(found := import_module(f"lib.domain.{module}"), name):
+            return getattr(found, name)
+    raise AttributeError(name)

@@ -12,27 +12,23 @@ from dataclasses import replace
 from lib.access.budgets import Budgets, refusal
 from lib.chat.generation import Answer, Ended, Generations
 from lib.chat.recorder import Texts
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion, Limit
+from lib.domain.conversation import Conversation, Question, Turn
 from lib.domain.events import (
-    Assignment,
-    Completion,
-    Conversation,
-    Limit,
-    Question,
-    Rating,
-    Reason,
-    Receipt,
-    Turn,
-    Visitor,
     chat_completion,
     completion_facts,
     exposure,
     feedback_reason,
-    new_id,
-    now_ms,
     rating,
     rating_withdrawn,
     signal,
 )
+from lib.domain.ids import new_id
+from lib.domain.rating import Rating, Reason
+from lib.domain.record import Receipt
+from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.models.completion import Models, Stream

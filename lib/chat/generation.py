@@ -14,7 +14,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from lib.domain.events import Completion, FinishReason, Question, Receipt, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion, FinishReason
+from lib.domain.conversation import Question
+from lib.domain.record import Receipt
 
 log = logging.getLogger("parley.generation")
 

@@ -8,7 +8,10 @@ import threading
 from collections import OrderedDict
 from dataclasses import replace
 
-from lib.domain.events import Completion, Question, Receipt, Turn, chat_completion, signal
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question, Turn
+from lib.domain.events import chat_completion, signal
+from lib.domain.record import Receipt
 from lib.metrics.counters import Metrics
 from lib.store import Store
 

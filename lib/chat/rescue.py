@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable
 
 from lib.chat.generation import Journal
-from lib.domain.events import Completion, FinishReason, Question, Turn
+from lib.domain.completion import Completion, FinishReason
+from lib.domain.conversation import Question, Turn
 from lib.store import Store
 
 log = logging.getLogger("parley")

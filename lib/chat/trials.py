@@ -8,7 +8,11 @@ from typing import Any
 
 from lib.access.budgets import Budgets, refusal
 from lib.chat.generation import Answer, Ended, Generations
-from lib.domain.events import Assignment, Completion, Question, Receipt, new_id
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question
+from lib.domain.ids import new_id
+from lib.domain.record import Receipt
 from lib.experiments.definitions import Definition
 from lib.models.completion import Models
 from lib.models.parameters import check_parameters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lib import demo
-from lib.domain.events import Visitor
+from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Definition, DefinitionError, Experiments
 from lib.logs import scrub
 from lib.models.completion import Models

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from lib.access.identity import Access
 from lib.commands.readout import find_definition
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.domain.invitations import DAYS, Invitation, address, new_invitation
 from lib.settings import Settings
 from lib.store import Store

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition, DefinitionError, read_definitions
 from lib.readout.sentences import HEADINGS, WORDS, figures, next_step, sentence
 from lib.readout.verdicts import Readout, Versus, iso, rank, read, scope_of, span

@@ -8,7 +8,8 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from lib.domain.events import Rating, Reason, Visitor
+from lib.domain.rating import Rating, Reason
+from lib.domain.visitor import Visitor
 
 SATISFIED = 0.65
 """The share of thumbs up over all visitors, without a lift."""

@@ -11,7 +11,7 @@ from contextlib import closing
 from lib.app import App
 from lib.demo.server import serve
 from lib.demo.visitors import SPEED, play
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.settings import Settings
 from lib.store import Store
 from lib.store.simulated import has_simulated, remove_simulated, spread

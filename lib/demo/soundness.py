@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lib.demo.behaviour import SATISFIED, acts, visitor
-from lib.domain.events import Rating
+from lib.domain.rating import Rating
 from lib.experiments.definitions import Definition
 from lib.experiments.evaluator import Experiments
 from lib.readout.verdicts import EFFECTS, MIN_UNITS, read

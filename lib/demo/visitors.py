@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 from lib.app import App
 from lib.demo.behaviour import Act, acts, visitor
-from lib.domain.events import Assignment, Conversation, Receipt, Visitor
+from lib.domain.assignment import Assignment
+from lib.domain.conversation import Conversation
+from lib.domain.record import Receipt
+from lib.domain.visitor import Visitor
 
 SPEED = 10.0
 """The demo model's pace for simulated visitors: the differences between its models remain, ten times smaller."""

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 
 PATH = "/invite"
 """Where links lead."""

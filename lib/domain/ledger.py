@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lib.domain.events import CHAT_COMPLETION, EXPOSURE, RATINGS, SIGNALS, Event
+from lib.domain.events import CHAT_COMPLETION, EXPOSURE, Event
+from lib.domain.rating import RATINGS, SIGNALS
 
 Delivery = Literal["waiting", "acknowledged", "kept"]
 """How far an event is: on its way to Statsig, there, or `kept` here alone (there was no Statsig, or nobody real)."""

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from itertools import accumulate, pairwise, takewhile
 from typing import Any, get_args
 
-from lib.domain.events import UnitType
+from lib.domain.visitor import UnitType
 
 METRICS = (
     "satisfaction", "rating_rate", "error_rate", "response_time", "time_to_first_token", "completion_tokens",

@@ -15,7 +15,9 @@ from typing import Any, Literal, Protocol
 
 from statsig import StatsigEvent, StatsigUser
 
-from lib.domain.events import EXPOSURE, MAX_STRING, Event, Untaken, clean
+from lib.domain.events import EXPOSURE, MAX_STRING, Event
+from lib.domain.record import Untaken
+from lib.domain.text import clean
 
 log = logging.getLogger("parley.delivery")
 

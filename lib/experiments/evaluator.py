@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lib.domain.events import Assignment, Visitor, now_ms
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.visitor import Visitor
 from lib.experiments.definitions import Definition, DefinitionError, read_definitions
 from lib.experiments.sdk import Decider, Memory, local, network_options, quiet_server, start
 from lib.experiments.specs import Step, compile_specs

@@ -29,7 +29,8 @@ from statsig.statsig_error_boundary import _StatsigErrorBoundary
 from statsig.statsig_errors import StatsigNameError, StatsigRuntimeError, StatsigValueError
 from statsig.statsig_options import ProxyConfig
 
-from lib.domain.events import Assignment, Visitor
+from lib.domain.assignment import Assignment
+from lib.domain.visitor import Visitor
 from lib.experiments.definitions import Definition, Group
 from lib.experiments.specs import Step, derive, group_rules, steps
 

@@ -9,7 +9,9 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from lib.domain.events import RATINGS, Completion, StoreFailure, Untaken
+from lib.domain.completion import Completion
+from lib.domain.rating import RATINGS
+from lib.domain.record import StoreFailure, Untaken
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300)

@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lib.domain.events import FinishReason, Usage, clean
+from lib.domain.completion import FinishReason, Usage
+from lib.domain.text import clean
 from lib.models.faults import Fault
 
 MAX_EVENT_BYTES = 16_000_000

@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lib.domain.events import Completion, FinishReason, Usage, clean
+from lib.domain.completion import Completion, FinishReason, Usage
+from lib.domain.text import clean
 from lib.models.chunks import Events, Reading
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters

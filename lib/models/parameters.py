@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib.domain.events import MAX_STRING, clean
+from lib.domain.events import MAX_STRING
+from lib.domain.text import clean
 
 MAX_MODEL = 128
 """Longest name of a model, in characters: what the store has room for."""

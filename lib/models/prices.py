@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.domain.events import Usage
+from lib.domain.completion import Usage
 
 FILE = Path(__file__).with_name("prices.toml")
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.experiments.definitions import Definition
 from lib.readout.verdicts import Metric, Readout, over_time, rank, read, scope_of, span, split_p
 from lib.statistics.sums import Remark, Scope, Snapshot

@@ -13,21 +13,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from lib.access.budgets import Account, Judged, Spent
-from lib.domain.events import (
-    DAY_MS,
-    Completion,
-    Conversation,
-    Event,
-    Question,
-    Rating,
-    Reason,
-    StoreError,
-    new_id,
-    now_ms,
-)
+from lib.domain.budget import Account, Judged, Spent
+from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import Event
+from lib.domain.ids import new_id
 from lib.domain.invitations import Invitation, Refusal
 from lib.domain.ledger import Key, Life, Page, Search
+from lib.domain.rating import Rating, Reason
+from lib.domain.record import StoreError
 from lib.statistics.sums import Today
 from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
 from lib.store.database import Database, probe

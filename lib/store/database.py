@@ -17,7 +17,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, in
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lib.domain.events import StoreError, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.record import StoreError
 from lib.store import partitions, schema
 
 BUSY_MS = 1_000

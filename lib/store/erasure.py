@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, func, or_, select
 
-from lib.access.budgets import visitor_account
+from lib.domain.budget import visitor_account
 from lib.domain.ledger import Key
 from lib.store.schema import (
     answer,

@@ -11,7 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lib.domain.events import EXPOSURE, Completion, Conversation, Event, Question, Rating, Reason, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import EXPOSURE, Event
+from lib.domain.rating import Rating, Reason
 from lib.store import reads, rows
 from lib.store.schema import answer, conversation, definition, event, exposure, message, outbox
 

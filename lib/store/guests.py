@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select, update
 
-from lib.domain.events import now_ms
+from lib.domain.clock import now_ms
 from lib.domain.invitations import Invitation, Refusal
 from lib.store import rows
 from lib.store.facts import add

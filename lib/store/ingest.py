@@ -32,7 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from lib.domain.events import CHAT_COMPLETION, EXPOSURE, RATING_WITHDRAWN, RATINGS
+from lib.domain.events import CHAT_COMPLETION, EXPOSURE, RATING_WITHDRAWN
+from lib.domain.rating import RATINGS
 from lib.store.database import Database
 from lib.store.rows import clean
 from lib.store.schema import answer, event, exposure

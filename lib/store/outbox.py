@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from lib.domain.events import Event, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.events import Event
 from lib.store import rows
 from lib.store.schema import event, outbox
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_
 
-from lib.domain.events import CHAT_COMPLETION, Assignment, Conversation, Question
+from lib.domain.assignment import Assignment
+from lib.domain.conversation import Conversation, Question
+from lib.domain.events import CHAT_COMPLETION
 from lib.store import rows
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, definition, event, message

@@ -10,7 +10,10 @@ from typing import Any
 
 from sqlalchemy import Row, String, Table
 
-from lib.domain.events import Assignment, Completion, Conversation, Event, Question, Turn, completion_facts
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question, Turn
+from lib.domain.events import Event, completion_facts
 from lib.store import schema
 
 TITLE = 60

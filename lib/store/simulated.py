@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.store import Store
 from lib.store.schema import answer, conversation, event, exposure, message
 from lib.store.writer import Fact

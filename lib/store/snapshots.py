@@ -21,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.statistics.sums import Scope, Snapshot, UnitSums
 from lib.store.schema import answer, exposure
 from lib.store.units import answers_of, day_of, exposures, first

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
-from lib.access.budgets import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, charge, visitor_account
-from lib.domain.events import DAY_MS, Completion, now_ms
+from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, charge, visitor_account
+from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.completion import Completion
 from lib.store.facts import insert_into
 from lib.store.schema import answer, invitation, reservation, spending
 

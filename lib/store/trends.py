@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.statistics.sums import Remark, Scope
 from lib.store.schema import answer, conversation, exposure, message
 from lib.store.units import answers_of, day_of, exposures, first

@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.statistics.sums import Scope
 from lib.store.schema import exposure
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from lib.access.budgets import EVERYBODY, Account
-from lib.domain.events import DAY_MS, now_ms
+from lib.domain.budget import EVERYBODY, Account
+from lib.domain.clock import DAY_MS, now_ms
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.readout.results import split

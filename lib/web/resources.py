@@ -16,8 +16,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lib.access.identity import LOCAL_HEADER, Access
-from lib.domain.events import StoreError, Visitor, new_id
+from lib.domain.ids import new_id
 from lib.domain.invitations import Invitation, Refusal, address
+from lib.domain.record import StoreError
+from lib.domain.visitor import Visitor
 from lib.settings import Settings
 
 if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser

@@ -8,7 +8,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
-from lib.domain.events import StoreError, Turn
+from lib.domain.conversation import Turn
+from lib.domain.record import StoreError
 from lib.web import resources
 from pages.browser.component import keep_browser, tell_browser
 from pages.chat.operator_view import draw_forced

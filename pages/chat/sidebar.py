@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from lib.access.identity import clean_text
-from lib.domain.events import Conversation, StoreError
+from lib.domain.conversation import Conversation
+from lib.domain.record import StoreError
 from lib.web import resources
 from pages.chat.operator_view import draw_view
 from pages.chat.state import OnPage, on_page

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from lib.domain.events import Conversation, Receipt, Turn
+from lib.domain.conversation import Conversation, Turn
+from lib.domain.record import Receipt
 
 SHOWN = 5
 """Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every

@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib.access.budgets import until_ms
 from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
 from lib.chat.markdown import Blocks, blocks, has_table, safe
 from lib.chat.rescue import LOOK_EVERY
-from lib.domain.events import REASONS, Rating, Turn
+from lib.domain.budget import until_ms
+from lib.domain.conversation import Turn
+from lib.domain.rating import REASONS, Rating
 from lib.web import resources
 from pages import entrance
 from pages.chat.state import on_page

@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from lib.commands.export import Format, write
-from lib.domain.events import CHAT_COMPLETION, NAMES, StoreError, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.events import CHAT_COMPLETION, NAMES
 from lib.domain.ledger import Delivery, Key, Line, Search
+from lib.domain.record import StoreError
 from lib.web import resources
 from pages.results.words import plain
 

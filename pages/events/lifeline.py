@@ -12,8 +12,9 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from lib.domain.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, RATING_WITHDRAWN, StoreError
+from lib.domain.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, RATING_WITHDRAWN
 from lib.domain.ledger import Life, Station, stations
+from lib.domain.record import StoreError
 from lib.web import resources
 from pages.results.charts import GREY
 from pages.results.words import moment, plain

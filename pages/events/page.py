@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from lib.domain.events import StoreError
 from lib.domain.ledger import Key, Line, Page
+from lib.domain.record import StoreError
 from lib.web import resources
 from pages.results.words import plain
 

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from lib.domain.events import EXPOSURE, Assignment, StoreError
+from lib.domain.assignment import Assignment
+from lib.domain.events import EXPOSURE
 from lib.domain.ledger import Line, Search
+from lib.domain.record import StoreError
 from lib.experiments.definitions import Definition
 from lib.web import resources
 from pages.experiment import allocation

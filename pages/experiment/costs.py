@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from lib.access.budgets import EVERYBODY, Account, Spent, exhausted_ms, until_ms
-from lib.domain.events import DAY_MS, StoreError, now_ms
+from lib.domain.budget import EVERYBODY, Account, Spent, exhausted_ms, until_ms
+from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.record import StoreError
 from lib.statistics.sums import Today
 from lib.web import resources
 from pages.results.words import plain

@@ -4,9 +4,10 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from lib.access.budgets import FOR_GOOD, Account, Spent, invitation_account
-from lib.domain.events import StoreError, now_ms
+from lib.domain.budget import FOR_GOOD, Account, Spent, invitation_account
+from lib.domain.clock import now_ms
 from lib.domain.invitations import DAYS, MAX_DAYS, Invitation, new_invitation
+from lib.domain.record import StoreError
 from lib.web import resources
 from pages import entrance
 from pages.results.words import moment, plain

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import altair as alt
 import pandas as pd
 
-from lib.domain.events import DAY_MS
+from lib.domain.clock import DAY_MS
 from lib.readout.results import EDGES
 from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Metric, Readout

@@ -24,7 +24,10 @@ from typing import Any
 from lib.app import App
 from lib.chat.conversations import Conversations
 from lib.commands.readout import find_definition
-from lib.domain.events import Completion, Usage, Visitor, new_id, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.completion import Completion, Usage
+from lib.domain.ids import new_id
+from lib.domain.visitor import Visitor
 from lib.models.prices import Prices
 from lib.readout.verdicts import rank, read, scope_of, span
 from lib.settings import load

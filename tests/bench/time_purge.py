@@ -15,7 +15,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-from lib.domain.events import Event, new_id, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.events import Event
+from lib.domain.ids import new_id
 from lib.store import Store, purge
 
 QUIET_S, PAUSE_S = 10.0, 0.02

@@ -16,7 +16,10 @@ from contextlib import closing
 from pathlib import Path
 
 from lib.app import App
-from lib.domain.events import Event, Visitor, new_id, now_ms
+from lib.domain.clock import now_ms
+from lib.domain.events import Event
+from lib.domain.ids import new_id
+from lib.domain.visitor import Visitor
 from lib.settings import load
 
 TICK_S = 0.02

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert
 
-from lib.domain.events import DAY_MS, now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, event, exposure, message
 

@@ -1,0 +1,29 @@
+"""The decision for one unit: its group and its parameters, as they were served."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The decision for one unit: its group and the raw parameters, as they were served. `group` None: not taking part.
+
+    `user_id` is the value of the experiment's unit, whichever of `ids` it is. `defaults` are the experiment's own
+    parameters for who does not take part: what stands in for a bad value or a model that does not exist. Where
+    `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
+    `invitation` is the id of the link that the visitor came by.
+    """
+
+    experiment: str
+    group: str | None
+    rule_id: str
+    user_id: str
+    ids: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    forced: bool = False
+    layer: bool = False
+    allocated: str | None = None
+    parameter: str | None = None
+    invitation: str | None = None

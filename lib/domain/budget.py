@@ -1,0 +1,100 @@
+"""Budgets as values: the accounts that an answer is counted under, what they have come to, what an answer costs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lib.domain.clock import DAY_MS
+from lib.domain.completion import Completion, Limit
+
+FOR_GOOD = 0
+"""The day of an account that is not counted by days."""
+EVERYBODY = "everybody"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is counted under one name on one day (UTC, days since 1970), and what it may come to. None: anything."""
+
+    limit: Limit
+    name: str
+    day: int
+    usd: float | None = None
+    answers: int | None = None
+
+    def met(self, spent: "Spent") -> bool:
+        """Whether nothing more may be asked.
+
+        >>> [Account("day", EVERYBODY, 1, usd=5).met(Spent(usd, 80)) for usd in (4.99, 5.0)]
+        [False, True]
+        """
+        return (self.usd is not None and spent.usd >= self.usd) or (
+            self.answers is not None and spent.answers >= self.answers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an account has come to, running answers included."""
+
+    usd: float = 0.0
+    answers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store said: the limit that was met, None where the answer is counted; and the accounts it looked at."""
+
+    limit: Limit | None
+    spent: Mapping[Account, Spent]
+
+
+Judged = Callable[[], bool | None]
+"""Whether the answer goes on, where that was decided without the store; None where the store is to say it."""
+
+
+def visitor_account(visitor_id: str) -> str:
+    """The name under which a visitor's answers are counted."""
+    return f"visitor:{visitor_id}"
+
+
+def invitation_account(invitation_id: str) -> str:
+    """The name under which the answers of an invitation's guests are counted."""
+    return f"invitation:{invitation_id}"
+
+
+def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
+    """What an ended answer costs at last, in US dollars and answers.
+
+    One that failed before any text costs nothing. Where the cost is not known (its process died, or it was stopped
+    before a word), what was set aside stays.
+
+    >>> charge(Completion("", "error", 1.0), 0.1), charge(Completion("a", "stop", 1.0, cost_usd=0.02), 0.1)
+    ((0.0, 0), (0.02, 1))
+    >>> charge(Completion("", "stopped", 1.0), 0.1)
+    (0.1, 1)
+    """
+    if completion.finish_reason in ("error", "limited"):
+        return 0.0, 0
+    return (reserved_usd if completion.cost_usd is None else completion.cost_usd), 1
+
+
+def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
+    """When a day's limit will be met if the day goes on as it began; None where that is not before midnight, UTC.
+
+    >>> exhausted_ms(1.0, 2.0, 6 * 3_600_000) == 12 * 3_600_000, exhausted_ms(1.0, 9.0, 6 * 3_600_000)
+    (True, None)
+    """
+    began = now_ms // DAY_MS * DAY_MS
+    if spent_usd <= 0:
+        return None
+    met = began + (now_ms - began) * limit_usd / spent_usd
+    return int(met) if met < began + DAY_MS else None
+
+
+def until_ms(time_ms: int) -> int:
+    """When a day's limit that was met then ends: the next midnight, UTC.
+
+    >>> until_ms(1_790_000_000_000) % DAY_MS, until_ms(DAY_MS) == 2 * DAY_MS
+    (0, True)
+    """
+    return (time_ms // DAY_MS + 1) * DAY_MS

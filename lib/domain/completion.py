@@ -1,0 +1,56 @@
+"""One ended answer of a model: its text, how it ended, its times and tokens."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FinishReason = Literal[
+    "stop", "length", "content_filter", "tool_calls", "refusal", "stopped", "interrupted", "error", "limited"
+]
+"""How an answer ended. `stopped`: by the tester; `interrupted`: the stream broke; `error`: no answer came; `limited`: a
+budget was met and nothing was asked. The others are the model server's own words."""
+Limit = Literal["day", "visitor", "invitation"]
+"""What was used up: everybody's spend of a day, a visitor's answers of a day, what an invitation's guests may cost."""
+UsageSource = Literal["server", "estimated", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the model server counted them, or as we estimated them; `none` means that nothing is known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    source: UsageSource = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question left.
+
+    `error` is the class of what went wrong (never its message), `message` what the tester reads about it. `limit` is
+    the budget that was met where the answer is `limited`.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    response_time: float
+    time_to_first_token: float | None = None
+    usage: Usage = Usage()
+    served_model: str | None = None
+    error: str | None = None
+    message: str | None = None
+    retries: int = 0
+    dropped_parameters: tuple[str, ...] = ()
+    parameter_error: str | None = None
+    cost_usd: float | None = None
+    limit: Limit | None = None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Completion tokens per second between the first token and the end; None where either is unknown."""
+        if self.usage.completion_tokens is None or self.time_to_first_token is None:
+            return None
+        streamed = self.response_time - self.time_to_first_token
+        return self.usage.completion_tokens / streamed if streamed > 0 else None

@@ -1,0 +1,19 @@
+"""Text that every server, database and page can carry."""
+
+import re
+
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def clean(text: str) -> str:
+    """Text that every server, database and page can carry: without control characters and half characters.
+
+    Two halves that belong together become their character; a lone one becomes U+FFFD.
+
+    >>> clean("a\\x00b\\ud83d\\ude00c\\ud83dd\\n") == "ab\\U0001f600c\\ufffdd\\n"
+    True
+    """
+    if not _UNSAFE.search(text):
+        return text
+    return _CONTROL.sub("", text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
