@@ -1,4 +1,4 @@
-# run: chat in a browser. test: lint, then every test, with what they need. lint: style and types only.
+# run: chat in a browser. test: lint, then every test, with what they need. lint: style, types and who imports whom only.
 # load: how many testers it bears, as a table (five minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
@@ -28,6 +28,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # One list for all systems and all versions of Python from 3.11 on, wheels only: nothing is compiled at the installation.
 lock: | $(BIN)/python
@@ -50,7 +51,7 @@ load: $(VENV)/.test
 	$(BIN)/python -m tests.load --sessions $(SESSIONS) --seconds $(SECONDS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output
+	rm -rf $(VENV) .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output
 
 # The first of these that really starts, is new enough and can make a virtual environment.
 $(BIN)/python:

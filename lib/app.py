@@ -17,11 +17,12 @@ from lib.domain.clock import now_ms
 from lib.experiments.delivery import Delivery
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
+from lib.metrics.gauges import Gauges
 from lib.models.completion import Models
+from lib.readout.results import split
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions
 from lib.store.splits import keep_weights
-from lib.web.gauges import Gauges
 
 log = logging.getLogger("parley")
 
@@ -113,7 +114,7 @@ class App:
             self.store.begin_day()
             self.conversations.tell_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
-        gauges = Gauges(self.store, self.experiments, self.settings.experiment, self.settings.budget_usd_per_day)
+        gauges = Gauges(self.store, self.settings.experiment, self.split, self.settings.budget_usd_per_day)
         gauges.serve(self.metrics)
         thread = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
         self._housekeeper.append(thread)
@@ -139,6 +140,11 @@ class App:
         if definition := self.experiments.definition(name):
             shares, noticed_ms = dict(definition.shares), now_ms()
             self.store.write(lambda connection: keep_weights(connection, name, shares, noticed_ms))
+
+    def split(self) -> float | None:
+        """Return the p-value of the split between the experiment's groups; None without exposures."""
+        definition = self.experiments.definition(self.settings.experiment)
+        return split(self.store.read, definition, now_ms()) if definition else None
 
     def trouble(self) -> str | None:
         """Why this replica cannot serve, or None."""

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion, Usage
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
-from lib.readout.results import Window, gather
+from lib.metrics.gauges import Gauges
+from lib.readout.results import Window, gather, split
 from lib.store import Store, StoreError
-from lib.web.gauges import Gauges
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic, fill
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -127,23 +128,19 @@ def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Pa
     fill(url, Traffic({"Control": Group(120, 0.6), "Test": Group(118 if even else 40, 0.6)}, both=3, forced=2))
     file.write_text(f"[{EXPERIMENT}.groups]\nControl = {{ weight = 1 }}\nTest = {{ weight = 1 }}\n")
     with closing(Store.open(url)) as store, closing(Experiments.open(file)) as experiments:
-        Gauges(store, experiments, EXPERIMENT, usd_per_day=None).serve(metrics)
-        told = value(metrics, "parley_split_p_value", experiment=EXPERIMENT)
         definition = experiments.definition(EXPERIMENT)
         assert definition
-        split = gather(store.read, definition, Window(EXPERIMENT), now_ms()).readout.split
-    assert told == split.p
-    assert split.p is not None
-    assert (split.p < 0.001) is broken
+        Gauges(store, EXPERIMENT, partial(split, store.read, definition, now_ms()), usd_per_day=None).serve(metrics)
+        told = value(metrics, "parley_split_p_value", experiment=EXPERIMENT)
+        said = gather(store.read, definition, Window(EXPERIMENT), now_ms()).readout.split
+    assert told == said.p
+    assert said.p is not None
+    assert (said.p < 0.001) is broken
 
 
 def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_path: Path) -> None:
-    (tmp_path / "experiments.toml").write_text(f"[{EXPERIMENT}.groups]\nControl = {{ weight = 1 }}\n")
-    with (
-        closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store,
-        closing(Experiments.open(tmp_path / "experiments.toml")) as experiments,
-    ):
-        Gauges(store, experiments, EXPERIMENT, usd_per_day=5.0).serve(metrics)
+    with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
+        Gauges(store, EXPERIMENT, lambda: None, usd_per_day=5.0).serve(metrics)
         today = Account("day", EVERYBODY, now_ms() // DAY_MS, usd=5.0)
         assert store.hold("a1", 1.25, [today], lambda: None).wait(5)
         assert value(metrics, "parley_budget_spent_usd") == 1.25
@@ -151,11 +148,7 @@ def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_p
 
 
 def test_without_a_budget_none_is_served(metrics: Metrics, tmp_path: Path) -> None:
-    (tmp_path / "experiments.toml").write_text(f"[{EXPERIMENT}.groups]\nControl = {{ weight = 1 }}\n")
-    with (
-        closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store,
-        closing(Experiments.open(tmp_path / "experiments.toml")) as experiments,
-    ):
-        Gauges(store, experiments, EXPERIMENT, usd_per_day=None).serve(metrics)
+    with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
+        Gauges(store, EXPERIMENT, lambda: None, usd_per_day=None).serve(metrics)
         assert value(metrics, "parley_ready") == 1
     assert value(metrics, "parley_budget_usd") is None

@@ -10,9 +10,7 @@ from typing import Generic, TypeVar
 
 from lib.domain.budget import EVERYBODY, Account
 from lib.domain.clock import DAY_MS, now_ms
-from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
-from lib.readout.results import split
 from lib.store import Store
 
 T = TypeVar("T")
@@ -24,10 +22,12 @@ SPLIT_S = 60.0
 
 
 class Gauges:
-    """`usd_per_day`: the daily budget, None where there is none."""
+    """The gauges of one process. `usd_per_day`: the daily budget, None without one; `split` reads the experiment's."""
 
-    def __init__(self, store: Store, experiments: Experiments, experiment: str, usd_per_day: float | None) -> None:
-        self._store, self._experiments = store, experiments
+    def __init__(
+        self, store: Store, experiment: str, split: Callable[[], float | None], usd_per_day: float | None
+    ) -> None:
+        self._store, self._split = store, split
         self._experiment, self._usd_per_day = experiment, usd_per_day
 
     def serve(self, metrics: Metrics) -> None:
@@ -49,10 +49,6 @@ class Gauges:
     def _spent(self) -> float:
         today = Account("day", EVERYBODY, now_ms() // DAY_MS)
         return self._store.spent([today])[today].usd
-
-    def _split(self) -> float | None:
-        definition = self._experiments.definition(self._experiment)
-        return split(self._store.read, definition, now_ms()) if definition else None
 
 
 class Kept(Generic[T]):

@@ -1,0 +1,5 @@
+"""Everything that draws: one package a page, with its script and its parts.
+
+The pages take values from the rooms of `lib` and show them. They compute no statistics, speak no SQL and ask no model
+server; nothing in `lib` imports them.
+"""
