@@ -195,7 +195,7 @@ def test_what_is_looked_for_can_be_downloaded(begin: Open) -> None:
     lines = [json.loads(line) for line in ledger._file(Search(group="Test"), "jsonl").splitlines()]
     assert sorted(line["user_id"] for line in lines) == ["unit-1"] * 3 + ["unit-2"] * 3
     assert lines[0].keys() == {"event_id", "name", "time", "user_id", "value", "metadata"}
-    rows = list(csv.DictReader(io.StringIO(ledger._file(Search(name=events.EXPOSURE), "csv").decode())))
+    rows = list(csv.DictReader(io.StringIO(ledger._file(Search(name=events.EXPOSURE), "csv").decode("utf-8-sig"))))
     assert [row["group"] for row in rows] == ["Test", "Test", "Control"]
 
 

@@ -17,6 +17,8 @@ from sqlalchemy import delete, insert, select, update
 from streamlit.testing.v1 import AppTest
 
 from lib.access.identity import Access
+from lib.commands import spreadsheet
+from lib.commands.spreadsheet import BOM
 from lib.domain.clock import now_ms
 from lib.domain.invitations import Invitation
 from lib.readout.results import Window
@@ -373,8 +375,14 @@ def test_the_readout_can_be_downloaded_as_its_object(files: dict[str, str]) -> N
     assert found["metrics"]["response_time"]["vs_control"]["Test"]["guardrail"] == "harmed"
 
 
+def rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that a person downloads."""
+    assert text.startswith(BOM)
+    return list(csv.DictReader(io.StringIO(text.removeprefix(BOM))))
+
+
 def test_every_table_can_be_downloaded_with_its_numbers(files: dict[str, str]) -> None:
-    tables = {label: list(csv.DictReader(io.StringIO(text))) for label, text in files.items() if "CSV" in label}
+    tables = {label: rows(text) for label, text in files.items() if "CSV" in label}
     metrics = tables["All metrics (CSV)"]
     assert len(metrics) == 2 * (8 + 2)
     assert float(metrics[1]["cs_low"]) < float(metrics[1]["diff"]) < float(metrics[1]["cs_high"])
@@ -385,12 +393,12 @@ def test_every_table_can_be_downloaded_with_its_numbers(files: dict[str, str]) -
 
 
 def test_a_comment_is_no_formula_in_a_spreadsheet(files: dict[str, str]) -> None:
-    comments = [row["comment"] for row in csv.DictReader(io.StringIO(files["Reasons and comments (CSV)"]))]
+    comments = [row["comment"] for row in rows(files["Reasons and comments (CSV)"])]
     assert "'=HYPERLINK(1)" in comments
     assert not any(comment.startswith("=") for comment in comments)
 
 
-@pytest.mark.parametrize("module", [words, numbers], ids=["words", "numbers"])
+@pytest.mark.parametrize("module", [words, spreadsheet], ids=["words", "spreadsheet"])
 def test_examples_in_docstrings_hold(module: Any) -> None:
     found = doctest.testmod(module)
     assert found.attempted and not found.failed

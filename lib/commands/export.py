@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, BinaryIO, Literal
 
+from lib.commands.spreadsheet import cell
+
 Format = Literal["jsonl", "csv", "parquet"]
 Line = Mapping[str, Any]
 
@@ -75,13 +77,13 @@ def _write_csv(lines: Iterable[Line], sink: BinaryIO, wanted: Mapping[str, type]
         writer.writerow(wanted)
         for line in lines:
             row = flatten(line)
-            writer.writerow(_spelled(row.get(name)) for name in wanted)
+            writer.writerow(_spell(row.get(name)) for name in wanted)
     finally:
         text.detach()  # the sink stays open, it is not ours
 
 
-def _spelled(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
+def _spell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else cell(value)
 
 
 def _write_parquet(lines: Iterable[Line], sink: BinaryIO, wanted: Mapping[str, type]) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -13,6 +12,7 @@ from lib.domain.record import StoreError
 from lib.web import resources
 from pages.chat.operator_view import draw_view
 from pages.chat.state import OnPage, on_page
+from pages.clock import reader_zone
 
 LISTED = 30
 """Conversations in the list at first, and more at every click."""
@@ -97,7 +97,7 @@ def _draw_privacy(page: OnPage) -> None:
 
 
 def _day(conversation: Conversation) -> str:
-    zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    zone = reader_zone()
     day, today = datetime.fromtimestamp(conversation.updated_ms / 1000, zone).date(), datetime.now(zone).date()
     ago = (today - day).days
     return "Today" if ago <= 0 else "Yesterday" if ago == 1 else f"{day:%A}" if ago < 7 else f"{day.day} {day:%B %Y}"

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -18,6 +17,7 @@ from lib.domain.rating import REASONS, Rating
 from lib.web import resources
 from pages import entrance
 from pages.chat.state import on_page
+from pages.clock import reader_zone
 
 PACE = 0.045
 """Seconds between two updates of a growing answer; the last one never waits."""
@@ -156,7 +156,7 @@ def _until(turn: Turn) -> str:
     """When a limit that ends by itself does, by the reader's clock."""
     if turn.facts.get("limit") == "invitation" or turn.time_ms is None:
         return ""
-    zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+    zone = reader_zone()
     then, now = datetime.fromtimestamp(until_ms(turn.time_ms) / 1_000, zone), datetime.now(zone)
     if then <= now:
         return "You can ask again now."

@@ -3,13 +3,13 @@
 import io
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from lib.commands.export import Format, write
+from lib.commands.spreadsheet import BOM, cell
 from lib.domain.clock import now_ms
 from lib.domain.events import CHAT_COMPLETION, NAMES
 from lib.domain.ledger import Delivery, Key, Line, Search
@@ -93,7 +93,7 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def draw_lines(lines: Sequence[Line], zone: ZoneInfo | None, key: str) -> Line | None:
+def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
     """The table; the line that the reader picked."""
     rows = [
         {
@@ -104,6 +104,7 @@ def draw_lines(lines: Sequence[Line], zone: ZoneInfo | None, key: str) -> Line |
         }
         for line in lines
     ]  # fmt: skip
+    rows = [{name: cell(value) for name, value in row.items()} for row in rows]  # the table has a download of its own
     shown = st.dataframe(
         rows, hide_index=True, key=key, on_select="rerun", selection_mode="single-row",
         height=HEIGHT if len(rows) > FIT else "content",
@@ -129,7 +130,7 @@ def _delivery(line: Line) -> str:
     return f"Waiting: {line.error}" if line.error else DELIVERY["waiting"]
 
 
-def draw_event(line: Line, zone: ZoneInfo | None) -> None:
+def draw_event(line: Line, zone: tzinfo) -> None:
     """Everything that one event says, as Statsig gets it, and how its delivery went."""
     event = line.event
     with st.expander(f"This event: {event.name}", icon=":material/data_object:", key="this_event"):
@@ -155,7 +156,8 @@ def draw_downloads(search: Search) -> None:
 
 
 def _file(search: Search, form: Format) -> bytes:
-    sink = io.BytesIO()
+    sink = io.BytesIO(BOM.encode() if form == "csv" else b"")
+    sink.seek(0, io.SEEK_END)
     write((line.event.wire() for line in islice(_every(search), AS_FILE)), form, sink)
     return sink.getvalue()
 
@@ -171,5 +173,5 @@ def _every(search: Search) -> Iterator[Line]:
             return
 
 
-def _moment(time_ms: int, zone: ZoneInfo | None) -> str:
+def _moment(time_ms: int, zone: tzinfo) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1_000, zone):%Y-%m-%d %H:%M:%S}.{time_ms % 1_000:03d}"

@@ -5,8 +5,7 @@ must be readable. What lies between is written beside each.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime, tzinfo
 
 import altair as alt
 import pandas as pd
@@ -29,7 +28,7 @@ WORDS = {
 }  # fmt: skip
 
 
-def draw(answer_id: str, zone: ZoneInfo | None) -> None:
+def draw(answer_id: str, zone: tzinfo) -> None:
     """The line, and what still has to reach Statsig."""
     try:
         life = resources.app().store.life(answer_id)
@@ -62,7 +61,7 @@ def _draw_waiting(life: Life) -> None:
         st.caption("Its events are kept here and sent nowhere.")
 
 
-def _chart(found: Sequence[Station], zone: ZoneInfo | None) -> alt.LayerChart:
+def _chart(found: Sequence[Station], zone: tzinfo) -> alt.LayerChart:
     """Clock times on the left of the line, what happened on its right."""
     rows = [
         {
@@ -117,5 +116,5 @@ def _span(ms: int) -> str:
     return f"{ms / 3_600_000:.1f} h" if ms < 172_800_000 else f"{ms / 86_400_000:.1f} days"
 
 
-def _clock(time_ms: int, zone: ZoneInfo | None) -> str:
+def _clock(time_ms: int, zone: tzinfo) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1_000, zone):%H:%M:%S}.{time_ms % 1_000:03d}"

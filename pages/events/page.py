@@ -1,12 +1,11 @@
 """For operators: every event as it was recorded, newest first, and whether Statsig has it; one answer's whole life."""
 
-from zoneinfo import ZoneInfo
-
 import streamlit as st
 
 from lib.domain.ledger import Key, Line, Page
 from lib.domain.record import StoreError
 from lib.web import resources
+from pages.clock import reader_zone
 from pages.results.words import plain
 
 WIDTH = 1100
@@ -16,7 +15,7 @@ if not resources.operator():
     st.stop()
 st.set_page_config(layout="wide")
 app = resources.app()
-zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+zone = reader_zone()
 
 
 def at() -> list[Key | None]:

@@ -1,8 +1,8 @@
 """What is compared: where that comes from, the groups side by side, their shares, and why a unit has its group."""
 
 from collections.abc import Mapping
+from datetime import tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -26,7 +26,7 @@ SOURCES = {
 PATIENT = "It is asked again by itself."
 
 
-def draw_source(zone: ZoneInfo | None) -> None:
+def draw_source(zone: tzinfo) -> None:
     """Who decides, since when, and why nobody better does."""
     app = resources.app()
     source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
@@ -91,7 +91,7 @@ def draw_allocation(definition: Definition) -> None:
         st.caption("The experiment is paused: nobody new takes part. Conversations that began keep their group.")
 
 
-def draw_why(definition: Definition, zone: ZoneInfo | None) -> None:
+def draw_why(definition: Definition, zone: tzinfo) -> None:
     """Why any unit has the group that it has."""
     app = resources.app()
     ids = resources.visitor().ids()
@@ -135,7 +135,7 @@ def _rule(name: str) -> str:
     return {"experimentSize": "Kept out by the allocation"}.get(name, name)
 
 
-def _exposed(lines: list[Line], zone: ZoneInfo | None) -> str:
+def _exposed(lines: list[Line], zone: tzinfo) -> str:
     """Whether it met the experiment, with which groups, and whether Statsig knows."""
     if not lines:
         return "Never exposed: it has not asked anything yet."

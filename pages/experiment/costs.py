@@ -1,7 +1,6 @@
 """What happened today and what it cost: who met the experiment, how answers ended, and which limit is near."""
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime, tzinfo
 
 import streamlit as st
 
@@ -17,7 +16,7 @@ EVERY_S = 10.0
 
 
 @st.fragment(run_every=EVERY_S)
-def draw_today(experiment: str, zone: ZoneInfo | None) -> None:
+def draw_today(experiment: str, zone: tzinfo) -> None:
     """Since midnight, UTC: that is when the limits begin anew."""
     app, now = resources.app(), now_ms()
     try:
@@ -51,7 +50,7 @@ def _spent(now: int) -> Spent:
     return app.store.spent([everybody])[everybody]
 
 
-def _draw_day(spent: Spent, now: int, zone: ZoneInfo | None) -> None:
+def _draw_day(spent: Spent, now: int, zone: tzinfo) -> None:
     limit = resources.app().budgets.usd_per_day
     if limit is None:
         st.caption("There is no limit for a day's spend: `PARLEY_BUDGET_USD_PER_DAY` sets one.")
@@ -121,5 +120,5 @@ def _usd(usd: float) -> str:
     return f"${usd:,.2f}" if usd == 0 or usd >= 0.1 else f"${usd:.3g}"
 
 
-def _clock(time_ms: int, zone: ZoneInfo | None) -> str:
+def _clock(time_ms: int, zone: tzinfo) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1_000, zone):%H:%M}"

@@ -1,6 +1,6 @@
 """Invitations: the links that there are, with their use; a form for a new one; and the end of one."""
 
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 import streamlit as st
 
@@ -20,7 +20,7 @@ STATES = {
 }  # fmt: skip
 
 
-def draw_guests(zone: ZoneInfo | None) -> None:
+def draw_guests(zone: tzinfo) -> None:
     """The list, newest first, below the way to a new one."""
     if resources.app().settings.access != "invite":
         st.caption(
@@ -88,7 +88,7 @@ def _make() -> None:
     state.made, state.invitation_name = made.id, ""
 
 
-def _draw(one: Invitation, spent: Spent, zone: ZoneInfo | None) -> None:
+def _draw(one: Invitation, spent: Spent, zone: tzinfo) -> None:
     state = one.closed(now_ms())
     word, color = STATES[state]
     new = st.session_state.get("made") == one.id
@@ -118,7 +118,7 @@ def _revoke(invitation_id: str) -> None:
         st.toast(plain(str(error)), icon=":material/cloud_off:")
 
 
-def _use(one: Invitation, spent: Spent, zone: ZoneInfo | None) -> str:
+def _use(one: Invitation, spent: Spent, zone: tzinfo) -> str:
     """What it allows and how much of that is used."""
     told = [f"{one.used:,} of {one.sessions:,} browsers" if one.sessions else f"{one.used:,} browsers"]
     if one.usd is not None:

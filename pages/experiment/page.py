@@ -1,12 +1,11 @@
 """For operators: what is compared and where that comes from, what today brought and cost, why somebody has a group,
 what every group answers, who is invited."""
 
-from zoneinfo import ZoneInfo
-
 import streamlit as st
 
 from lib.web import resources
 from pages import entrance
+from pages.clock import reader_zone
 from pages.results.words import plain
 
 WIDTH = 960
@@ -15,7 +14,7 @@ if not resources.operator():
     st.stop()
 st.set_page_config(layout="wide")
 app = resources.app()
-zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+zone = reader_zone()
 name = app.settings.experiment
 definition = app.experiments.definition(name)
 

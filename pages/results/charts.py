@@ -7,7 +7,6 @@ Draws what it is given; computes no statistic. The only file that knows Altair a
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import altair as alt
 import pandas as pd
@@ -89,7 +88,7 @@ def values(metric: Metric, groups: Sequence[str]) -> alt.LayerChart | None:
 
 
 def history(
-    days: Iterable[tuple[int, Metric]], group: str, groups: Sequence[str], zone: ZoneInfo | None
+    days: Iterable[tuple[int, Metric]], group: str, groups: Sequence[str], zone: tzinfo
 ) -> alt.LayerChart | None:
     """The difference of one treatment to control over the days; None where fewer than two can be told."""
     rows, mde = [], 0.0

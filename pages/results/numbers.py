@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lib.commands.spreadsheet import BOM, cell
 from lib.readout.results import EDGES, Details, History, Results
 from lib.readout.sentences import sentence
 from lib.readout.verdicts import as_json, iso
@@ -32,19 +33,11 @@ def _table(suffix: str, rows: Callable[[Results, Details, History], Iterable[Map
 
 def _csv(found: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
+    text.write(BOM)
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in found for name in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in found)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in found)
     return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """What a tester wrote must not become a formula in whoever opens the file with a spreadsheet.
-
-    >>> _cell("=1+1"), _cell(-0.5), _cell(None)
-    ("'=1+1", -0.5, None)
-    """
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _metrics(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:

@@ -4,13 +4,13 @@ Everything under the filters looks anew every minute and leaves the reader where
 """
 
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from lib.readout.results import Window
 from lib.web import resources
 from pages import readouts
+from pages.clock import reader_zone
 from pages.results import words
 
 REFRESH_S = 60  # which is how long a readout is kept anyway
@@ -20,7 +20,7 @@ if not resources.operator():
     st.stop()
 st.set_page_config(layout="wide")
 app, sample = resources.app(), resources.sample()
-zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
+zone = reader_zone()
 
 
 def midnight(day: date) -> int:

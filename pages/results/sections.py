@@ -1,6 +1,6 @@
 """What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
 
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ SHOWN = 10
 """Remarks on the page at first, and more at every click."""
 
 
-def draw_rest(results: Results, window: Window, connected: bool, zone: ZoneInfo | None) -> None:
+def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -> None:
     """What it stands on: first what is known already. `connected`: there is a Statsig. Raises Unready."""
     readout = results.readout
     over_time = st.container()
@@ -93,7 +93,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
     return row
 
 
-def _draw_over_time(readout: Readout, history: History, zone: ZoneInfo | None) -> None:
+def _draw_over_time(readout: Readout, history: History, zone: tzinfo) -> None:
     """How the difference and its interval came to be what they are."""
     st.markdown("#### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
@@ -202,7 +202,7 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
     }
 
 
-def _draw_remarks(readout: Readout, details: Details, zone: ZoneInfo | None) -> None:
+def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
     """Why testers were not satisfied."""
     st.markdown("#### What dissatisfied testers say")
     if not details.remarks:
@@ -224,7 +224,7 @@ def _show_more() -> None:
     st.session_state.remarks_shown += SHOWN
 
 
-def _draw_remark(remark: Remark, zone: ZoneInfo | None) -> None:
+def _draw_remark(remark: Remark, zone: tzinfo) -> None:
     reason = words.REASON_WORDS.get(remark.reason or "", "No reason")
     said = f"{reason}: {remark.comment}" if remark.comment else reason
     head = f"{words.plain(said)} · {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}"
@@ -243,7 +243,7 @@ def _draw_remark(remark: Remark, zone: ZoneInfo | None) -> None:
                          query_params={"c": remark.conversation_id})  # fmt: skip
 
 
-def _draw_delivery(results: Results, connected: bool, zone: ZoneInfo | None) -> None:
+def _draw_delivery(results: Results, connected: bool, zone: tzinfo) -> None:
     """How old this is, and whether Statsig has what the store has."""
     readout, sent = results.readout, results.readout.delivery
     if readout.simulated:

@@ -1,8 +1,7 @@
 """How the Results page writes what a readout says: states, values with their intervals, moments, advice. Pure."""
 
 import re
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime, tzinfo
 
 from lib.readout.sentences import HEADINGS, WORDS, figures, levels
 from lib.readout.verdicts import MIN_UNITS, Estimate, Metric, Readout, Versus
@@ -124,8 +123,9 @@ def probability(p: float | None) -> str:
     return "–" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
-def moment(time_ms: int, zone: ZoneInfo | None) -> str:
+def moment(time_ms: int, zone: tzinfo) -> str:
     """
+    >>> from zoneinfo import ZoneInfo
     >>> moment(1_790_000_000_000, ZoneInfo("Europe/Berlin"))
     '21 September 2026, 16:13'
     """
