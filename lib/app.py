@@ -114,6 +114,7 @@ class App:
             self.store.begin_day()
             self.conversations.tell_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
+        self.experiments.on_change(self.note_weights)
         gauges = Gauges(self.store, self.settings.experiment, self.split, self.settings.budget_usd_per_day)
         gauges.serve(self.metrics)
         thread = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
@@ -135,9 +136,9 @@ class App:
                 return
 
     def note_weights(self) -> None:
-        """Keep since when the experiment's groups have the weights that they have: a readout over a change is none."""
+        """Store since when the experiment's groups have their weights: a readout that spans a change is invalid."""
         name = self.settings.experiment
-        if definition := self.experiments.definition(name):
+        if self.experiments.settled and (definition := self.experiments.definition(name)):
             shares, noticed_ms = dict(definition.shares), now_ms()
             self.store.write(lambda connection: keep_weights(connection, name, shares, noticed_ms))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lib.experiments.definitions import Definition, DefinitionError, Effect, Group, read_definitions
-from lib.experiments.specs import compile_specs, derive
+from lib.experiments.served import derive
+from lib.experiments.specs import compile_specs
 
 FULL = """
 [tone]

@@ -115,7 +115,7 @@ def assignment(**more: Any) -> Assignment:
     return Assignment("models", "Test", "rule-9", "u1", IDS, {}, **more)
 
 
-def test_an_exposure_is_the_one_that_the_sdk_itself_would_send() -> None:
+def test_an_exposure_of_an_earlier_version_is_sent_as_far_as_it_is_known() -> None:
     told = wire(exposure(assignment(), "x1", time_ms=1_700_000_000_123))
     assert (told["eventName"], told["time"], "value" in told) == ("statsig::config_exposure", 1_700_000_000_123, False)
     assert told["metadata"].pop("event_id")
@@ -123,19 +123,18 @@ def test_an_exposure_is_the_one_that_the_sdk_itself_would_send() -> None:
         "config": "models",
         "ruleID": "rule-9",
         "rulePassed": "true",
-        "isManualExposure": "true",
     }
     outside = Assignment("models", None, "default", "u1", IDS, {})
     assert wire(exposure(outside, "x1"))["metadata"]["rulePassed"] == "false"
 
 
-def test_an_exposure_of_a_layer_counts_for_its_experiment() -> None:
+def test_an_earlier_exposure_of_a_layer_counts_for_its_experiment() -> None:
     told = wire(exposure(assignment(layer=True, allocated="inner", parameter="model"), "x1"))
     assert told["eventName"] == "statsig::layer_exposure"
     assert told["metadata"].pop("event_id")
     assert told["metadata"] == {
         "config": "models", "ruleID": "rule-9", "allocatedExperiment": "inner", "parameterName": "model",
-        "isExplicitParameter": "true", "isManualExposure": "true",
+        "isExplicitParameter": "true",
     }  # fmt: skip
     nobody = wire(exposure(assignment(layer=True), "x1"))["metadata"]
     assert (nobody["allocatedExperiment"], nobody["isExplicitParameter"]) == ("", "false")

@@ -7,7 +7,7 @@ import pytest
 
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
-from lib.experiments.specs import bucket_of, steps
+from lib.experiments.steps import bucket_of, steps
 
 EXPERIMENTS = """
 [greeting]
@@ -47,7 +47,7 @@ def test_the_last_rule_is_the_one_that_decided_and_the_unit_is_in_its_buckets(op
         assert [step.decided for step in steps] == [False] * (len(steps) - 1) + [True]
         assert steps[-1].rule == (decided.group or "experimentSize")
         first = steps[0]
-        assert first.wants == "from 600 on" and first.bucket is not None
+        assert first.wants == "buckets from 600 on" and first.bucket is not None
         assert (first.bucket >= 600) == (decided.group is None)
         if decided.group:
             assert steps[-1].bucket is not None
@@ -78,5 +78,30 @@ def test_statsigs_own_conditions_are_told_as_they_are() -> None:
     ]
     spec = {"rules": [{"id": "layerAssignment", "name": "layerAssignment", "conditions": conditions}, {"id": "other"}]}
     gate, chosen = steps(spec, "ann", "layerAssignment")
-    assert (gate.rule, gate.wants, gate.bucket, gate.decided) == ("layerAssignment", "pass gate", None, True)
-    assert (chosen.wants, chosen.bucket) == ("all but 3 chosen ones", bucket_of("s", "ann"))
+    assert (gate.rule, gate.wants, gate.bucket, gate.decided) == (
+        "layerAssignment",
+        "passes gate employees",
+        None,
+        True,
+    )
+    assert (chosen.wants, chosen.bucket) == ("all but 3 chosen buckets", bucket_of("s", "ann"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"type": "public"}, "every unit"),
+        ({"type": "fail_gate", "targetValue": "segment:phones"}, "fails segment phones"),
+        ({"type": "multi_pass_gate", "targetValue": ["a", "b"]}, "passes gate a, b"),
+        ({"type": "user_field", "field": "locale", "operator": "none", "targetValue": ["de-DE"]},
+         "locale is none of de-DE"),
+        ({"type": "environment_field", "field": "tier", "operator": "any", "targetValue": ["production"]},
+         "tier is any of production"),
+        ({"type": "unit_id", "idType": "userID", "operator": "any", "targetValue": ["ann"]}, "userID is any of ann"),
+        ({"type": "current_time", "field": None, "operator": "after", "targetValue": 17}, "current time after 17"),
+        ({"type": "user_field", "field": "age", "operator": "version_gt", "targetValue": "3.1"}, "age version gt 3.1"),
+    ],
+)  # fmt: skip
+def test_a_rule_names_its_gate_or_its_field_and_the_values(condition: dict[str, object], words: str) -> None:
+    (step,) = steps({"rules": [{"id": "r", "conditions": [condition]}]}, "ann", "r")
+    assert (step.wants, step.bucket) == (words, None)

@@ -104,7 +104,8 @@ class Conversations:
         parameters = self._parameters(assignment)
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
         key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
-        met = exposure(assignment, visitor.session_id, simulated=conversation.simulated) if key not in exposed else None
+        meets = key not in exposed and assignment.unknown_unit is None
+        met = exposure(assignment, visitor.session_id, simulated=conversation.simulated) if meets else None
         exposed.add(key)
         limit = self._limit(visitor, rest, prompt, parameters, answer_id)
         if limit:  # the answer that was to be replaced stays: there will be no other

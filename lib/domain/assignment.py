@@ -12,7 +12,9 @@ class Assignment:
     `user_id` is the value of the experiment's unit, whichever of `ids` it is. `defaults` are the experiment's own
     parameters for who does not take part: what stands in for a bad value or a model that does not exist. Where
     `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
-    `invitation` is the id of the link that the visitor came by.
+    `invitation` is the id of the link that the visitor came by. `unknown_unit` is the kind of id that the experiment
+    randomises by, where Parley sends none of that kind; then nobody is exposed. `sent` is the exposure that the SDK
+    itself would send for this evaluation; {} where it would send none, None where that is not known.
     """
 
     experiment: str
@@ -27,3 +29,5 @@ class Assignment:
     allocated: str | None = None
     parameter: str | None = None
     invitation: str | None = None
+    unknown_unit: str | None = None
+    sent: Mapping[str, Any] | None = field(default=None, compare=False)

@@ -6,7 +6,7 @@ Knows nothing of Statsig, OpenAI, SQL or Streamlit.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -31,7 +31,10 @@ MAX_STRING = 64
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact, in the shape of the export. `time_ms` since 1970, UTC. `ids` are the unit's ids, for Statsig."""
+    """One fact, in the shape of the export. `time_ms` since 1970, UTC. `ids` are the unit's ids, for Statsig.
+
+    `sent`: of an exposure, what the SDK itself would send (see `Assignment`).
+    """
 
     event_id: str
     name: str
@@ -40,6 +43,12 @@ class Event:
     value: str | int | float | None
     metadata: Mapping[str, Any]
     ids: Mapping[str, str] = field(default_factory=dict)
+    sent: Mapping[str, Any] | None = None
+
+    @property
+    def withheld(self) -> bool:
+        """True for an exposure that the SDK would not send either: it is kept here and goes nowhere."""
+        return self.sent is not None and not self.sent
 
     def wire(self) -> dict[str, Any]:
         """The event as one object of the export."""
@@ -103,7 +112,8 @@ def exposure(assignment: Assignment, session_id: str, *, simulated: bool = False
          "layer": True if assignment.layer else None, "allocated_experiment": assignment.allocated,
          "parameter": assignment.parameter}
     ) | {"group": assignment.group, "forced": assignment.forced}  # fmt: skip
-    return _event(EXPOSURE, event_id, assignment, None, metadata, time_ms)
+    told = _event(EXPOSURE, event_id, assignment, None, metadata, time_ms)
+    return told if simulated else replace(told, sent=assignment.sent)
 
 
 def chat_completion(question: Question, completion: Completion, *, time_ms: int | None = None) -> Event:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import accumulate, pairwise, takewhile
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from lib.domain.visitor import UnitType
 
@@ -23,11 +23,15 @@ METRICS = (
 UNITS: tuple[str, ...] = get_args(UnitType)
 KEYS = ("unit", "allocation", "default", "groups", "control", "primary", "guardrails", "mde", "since")
 GROUP_KEYS = ("weight", "parameters")
-RESERVED = ("override", "default", "disabled", "experimentSize")
+RESERVED = ("override", "default", "disabled", "experimentSize", "launchedGroup", "abandoned", "prestart")
 """Statsig's own names of rules: a group that is called so could not be told from them."""
 NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,64}")
 BUCKETS = 1000
 """Statsig's own number of buckets: shares are exact to a tenth of a percent."""
+
+State = Literal["running", "not_started", "paused", "decided", "abandoned", "stopped", "disabled", "archived"]
+"""The state of a served experiment. `decided`: one group was shipped to everybody; `stopped`: no groups are served any
+more; `disabled`: the whole configuration is switched off; `archived`: it is not served at all."""
 
 Wrong = Callable[[tuple[str, ...], str], None]
 """Takes what is wrong with which key: the path to it from the top of the file."""
@@ -43,11 +47,27 @@ class DefinitionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One of the things compared. `weight` is relative to the other groups' weights."""
+    """One of the things compared. `weight` is relative to the other groups' weights.
+
+    `ended_ms`: when Statsig disabled the group or ended its experiment in a layer, in milliseconds since 1970 (UTC), as
+    noticed here; None while it is served.
+    """
 
     name: str
     weight: float
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What Statsig made of an experiment. `since_ms`: when Parley noticed that it no longer runs, in milliseconds since
+    1970 (UTC); None where it runs, and where it did not run when Parley first met it. `shipped`: the group that a
+    decision gave to everybody."""
+
+    state: State = "running"
+    since_ms: int | None = None
+    shipped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +96,32 @@ class Definition:
     guardrails: tuple[str, ...] = ("error_rate", "response_time")
     mde: Mapping[str, Effect] = field(default_factory=dict)
     since: date | None = None
+    status: Status = Status()
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the participating units that each group is meant to get."""
+        """The share of the participating units that each group is meant to get; 0 where no group gets any."""
         total = sum(group.weight for group in self.groups)
-        return {group.name: group.weight / total for group in self.groups}
+        return {group.name: group.weight / total if total else 0.0 for group in self.groups}
+
+    @property
+    def unknown_unit(self) -> str | None:
+        """The id that the experiment randomises by where Parley sends none of that kind: every unit would be the same
+        one. None where Parley sends it."""
+        return None if knows_unit(self.unit) else self.unit
 
     def group(self, name: str) -> Group | None:
         """The group of this name."""
         return next((group for group in self.groups if group.name == name), None)
+
+
+def knows_unit(unit: str) -> bool:
+    """True where Parley sends an id of this kind, spelt as the SDK looks for it.
+
+    >>> [knows_unit(unit) for unit in ("userID", "userid", "stableID", "stableid", "companyID")]
+    [True, True, True, False, False]
+    """
+    return unit in UNITS or unit.lower() == "userid"
 
 
 def read_definitions(text: str) -> dict[str, Definition]:

@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from statsig import StatsigEvent, StatsigUser
@@ -280,10 +281,12 @@ class Delivery:
 def statsig_event(event: Event) -> StatsigEvent:
     """The event as the SDK sends it: its own time, our id, and nothing that JSON or Statsig could not carry.
 
-    An exposure becomes the SDK's own, of the experiment or of the layer. Raises where it has no unit.
+    An exposure is the SDK's own, of the experiment or of the layer. Raises where it has no unit.
     """
     ids = {name: value for name, value in (event.ids or {"userID": event.user_id}).items() if value}
     user = StatsigUser(user_id=ids.pop("userID", None), custom_ids=ids or None)
+    if event.sent:
+        return _as_sent(event, event.sent, user)
     name, metadata = (event.name, event.metadata) if event.name != EXPOSURE else _exposure(event.metadata)
     plain = {key: kept for key, value in metadata.items() if (kept := _plain(value)) is not None}
     return StatsigEvent(
@@ -292,9 +295,19 @@ def statsig_event(event: Event) -> StatsigEvent:
     )  # fmt: skip
 
 
+def _as_sent(event: Event, sent: Mapping[str, Any], user: StatsigUser) -> StatsigEvent:
+    """An exposure as the SDK built it when the unit was assigned, with the properties that Statsig slices by."""
+    return StatsigEvent(
+        replace(user, custom=sent.get("custom")), sent["eventName"],
+        metadata={**sent["metadata"], "event_id": event.event_id}, statsigMetadata=sent.get("statsigMetadata"),
+        _secondary_exposures=list(sent.get("secondaryExposures") or ()), _time=event.time_ms,
+    )  # fmt: skip
+
+
 def _exposure(of: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and metadata as the SDK's own logger writes them; a layer's counts for the experiment that it names."""
-    exposed = {"config": of.get("experiment"), "ruleID": of.get("rule_id") or "", "isManualExposure": "true"}
+    """Name and metadata of an exposure that an earlier version recorded, as near as it says; a layer's counts for the
+    experiment that it names."""
+    exposed = {"config": of.get("experiment"), "ruleID": of.get("rule_id") or ""}
     if not of.get("layer"):
         matched = exposed["ruleID"] not in ("", "default", "disabled", "error")
         return "statsig::config_exposure", exposed | {"rulePassed": "true" if matched else "false"}

@@ -17,9 +17,12 @@ from typing import Any, Literal
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
 from lib.domain.visitor import Visitor
-from lib.experiments.definitions import Definition, DefinitionError, read_definitions
-from lib.experiments.sdk import Decider, Memory, local, network_options, quiet_server, start
-from lib.experiments.specs import Step, compile_specs
+from lib.experiments.archive import Archive
+from lib.experiments.decider import Decider, overridden
+from lib.experiments.definitions import Definition, DefinitionError, Status, read_definitions
+from lib.experiments.sdk import Memory, SdkError, local_server, network_options, quiet_server, start
+from lib.experiments.specs import compile_specs
+from lib.experiments.steps import Step
 
 __all__ = ["Definition", "DefinitionError", "Experiments", "Source", "Step", "compile_definitions", "read_file"]
 
@@ -56,7 +59,8 @@ class Experiments:
         self._connected_ms, self._memory = 0, Memory()
         self._ready, self._late, self._closed = threading.Event(), False, False
         self._flushed: Flushed | None = None
-        self._unknown: set[str] = set()
+        self._changed: Callable[[], object] = lambda: None
+        self._reported: set[tuple[str, str]] = set()
 
     @classmethod
     def open(
@@ -69,14 +73,14 @@ class Experiments:
         DefinitionError when the file is broken.
         """
         spec, definitions = read_file(file)
-        if key is None:
-            return cls(definitions, local(json.dumps(spec), "secret-local", tier), Source("bundled", now_ms()))
-        origin = _origin(api_url, key)
-        kept = _kept(cached, origin, key, tier)
+        bundled, origin = json.dumps(spec), "" if key is None else _origin(api_url, key)
+        archive = _archive(cached, origin)
+        kept = None if key is None else _cached(archive, key, tier)
         source = Source("cached" if kept else "bundled", now_ms())
-        log.info("until Statsig answers, %s definitions decide", source.name)
-        opened = cls(definitions, kept or local(json.dumps(spec), key, tier), source)
-        opened._connect(key, api_url, tier, lambda specs: keep(_envelope(origin, specs)) if keep else None)
+        opened = cls(definitions, kept or _bundled(bundled, key or "secret-local", tier), source)
+        if key is not None:
+            log.info("until Statsig answers, %s definitions decide", source.name)
+            opened._connect(key, api_url, tier, archive, keep or (lambda text: None))
         return opened
 
     @property
@@ -91,22 +95,40 @@ class Experiments:
         """The SDK's object that takes events; None without a key and until it is ready to take them."""
         return self._server if self._ready.is_set() and not self._closed else None
 
+    @property
+    def settled(self) -> bool:
+        """False for as long as Statsig's first answer is awaited, which may replace what decides now."""
+        return self._server is None or self._ready.is_set() or self._late or self._memory.error is not None
+
     def on_flushed(self, callback: Flushed) -> None:
         """From now on, `callback` hears what became of each batch of events that the SDK sent."""
         self._flushed = callback
+
+    def on_change(self, callback: Callable[[], object]) -> None:
+        """From now on, `callback` is called whenever Statsig serves other definitions."""
+        self._changed = callback
 
     def assign(self, visitor: Visitor, experiment: str) -> Assignment:
         """The decision for this visitor. Exposes nobody, and waits at most for Statsig's first answer."""
         self._await_first_answer()
         try:
-            assignment = (self._from_network() or self._fallback).decide(visitor, experiment)
+            assignment = self._decider_now().decide(visitor, experiment)
         except Exception as error:
             log.error("no assignment could be made", extra={"experiment": experiment, "error": type(error).__name__})
-            return Assignment(experiment, None, "error", visitor.user_id, visitor.ids(), {}, {})
-        if assignment.rule_id == "" and experiment not in self._unknown:
-            self._unknown.add(experiment)
-            log.warning("there is no such experiment or layer", extra={"experiment": experiment})
+            return Assignment(experiment, None, "error", visitor.user_id, visitor.ids(), {}, {}, sent={})
+        if assignment.rule_id == "":
+            self._report_once("there is no such experiment or layer", experiment)
+        if assignment.unknown_unit:
+            self._report_once(
+                "nobody takes part: the experiment is by an id that Parley does not send", experiment,
+                unit=assignment.unknown_unit,
+            )  # fmt: skip
         return assignment
+
+    def _report_once(self, message: str, experiment: str, **more: str) -> None:
+        if (message, experiment) not in self._reported:
+            self._reported.add((message, experiment))
+            log.warning(message, extra={"experiment": experiment, **more})
 
     def explain(self, unit: str, experiment: str) -> tuple[Assignment, list[Step]]:
         """What this unit gets now, and the rules that led to it. Exposes nobody.
@@ -114,7 +136,7 @@ class Experiments:
         The unit is taken for every kind of id at once; what targeting may know of its visitor is not known here.
         """
         somebody = Visitor(unit, unit, unit, unit)
-        return (self._from_network() or self._fallback).explain(somebody, experiment)
+        return self._decider_now().explain(somebody, experiment)
 
     def force(self, visitor: Visitor, experiment: str, group: str) -> Assignment:
         """This group for this visitor, marked as forced, so that no readout counts it. Raises ValueError: no such."""
@@ -124,24 +146,34 @@ class Experiments:
         if definition is None or chosen is None:
             known = ", ".join(each.name for each in definition.groups) if definition else "none"
             raise ValueError(f"{experiment} has no group {group}; it has {known}.")
-        return replace(own, group=group, rule_id="override", parameters=chosen.parameters, forced=True)
+        return replace(
+            own, group=group, rule_id="override", parameters=chosen.parameters, forced=True, sent=overridden(own),
+        )  # fmt: skip
 
     def definition(self, experiment: str) -> Definition | None:
-        """What is compared: the groups as they are served, the rest as our file says it; None where nobody knows it."""
-        served = (self._from_network() or self._fallback).definition(experiment)
-        return _merged(self.definitions.get(experiment), served)
+        """Return what is compared: the groups as they are served, or were served last where Statsig ended it, and the
+        rest as our file says it. None where neither knows it."""
+        decider = self._decider_now()
+        return _merged(self.definitions.get(experiment), decider.definition(experiment), decider.status(experiment))
+
+    def status(self, experiment: str) -> Status:
+        """Return what Statsig makes of an experiment; without Statsig, what our file does."""
+        return self._decider_now().status(experiment)
 
     def close(self) -> None:
         """End the SDK's threads, and wait for them a moment at most. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
-        servers = [self._fallback.server] + ([self._server] if self._server else [])
+        servers = [server for server in (self._fallback.server, self._server) if server]
         threads = [threading.Thread(target=server.shutdown, name="statsig-end", daemon=True) for server in servers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(CLOSE_S)
+
+    def _decider_now(self) -> Decider:
+        return self._from_network() or self._fallback
 
     def _from_network(self) -> Decider | None:
         """Who decides by what Statsig served; None until it did, although the SDK calls an empty store a success."""
@@ -151,19 +183,23 @@ class Experiments:
         if self._server is not None and not self._late and not self._ready.wait(FIRST_ANSWER_S):
             self._late = True
 
-    def _connect(self, key: str, api_url: str | None, tier: str, keep: Callable[[str], object]) -> None:
-        newest = ""
+    def _connect(
+        self, key: str, api_url: str | None, tier: str, archive: Archive, keep: Callable[[str], object]
+    ) -> None:
+        newest = archive
 
         def served(specs: str) -> None:
             nonlocal newest
-            if specs == newest:
+            if self._decider is not None and specs == newest.specs:
                 return
-            if not newest:
+            if self._decider is None:
                 log.info("Statsig's definitions decide")
-            newest = specs
+            newest = newest.after(specs, tier, now_ms())
             self._connected_ms = self._connected_ms or now_ms()
-            self._decider = Decider(self._server, specs)
-            keep(specs)
+            self._decider = Decider(self._server, newest, tier)
+            keep(newest.text())
+            if self._ready.is_set():
+                self._changed()
 
         def flushed(ok: bool, events: list[dict[str, Any]], status: int | None, error: Exception | None) -> None:
             if self._flushed:
@@ -172,8 +208,13 @@ class Experiments:
         def begin() -> None:
             if start(self._server, key, options):
                 self._ready.set()
+                self._changed()
 
-        self._server = quiet_server()
+        try:
+            self._server = quiet_server()
+        except SdkError as error:
+            self._memory.error = str(error)
+            return
         options = network_options(tier, api_url, self._memory, served, flushed)
         threading.Thread(target=begin, name="statsig-start", daemon=True).start()
 
@@ -200,23 +241,23 @@ def last_known(
     definitions: Mapping[str, Definition], experiment: str, *, key: str, api_url: str | None, cached: str | None
 ) -> Definition | None:
     """What is compared as far as it was known last, without asking Statsig; `cached` as in `Experiments.open`."""
+    archive = _archive(cached, _origin(api_url, key))
     try:
-        envelope = json.loads(cached or "{}")
-        ours = envelope.get("origin") == _origin(api_url, key)
-        served = Decider(None, envelope["specs"]).definition(experiment) if ours else None
-    except (ValueError, KeyError, AttributeError) as error:
+        served, status = archive.definition(experiment), archive.status(experiment)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
-        served = None
-    return _merged(definitions.get(experiment), served)
+        served, status = None, Status()
+    return _merged(definitions.get(experiment), served, status)
 
 
-def _merged(ours: Definition | None, served: Definition | None) -> Definition | None:
+def _merged(ours: Definition | None, served: Definition | None, status: Status) -> Definition | None:
     """The groups as they are served, the rest as our file says it."""
     if ours is None or served is None:
-        return served or ours
+        either = served or ours
+        return either and replace(either, status=status)
     return replace(
         ours, groups=served.groups, control=ours.control if served.group(ours.control) else served.control,
-        unit=served.unit, allocation=served.allocation, default=served.default,
+        unit=served.unit, allocation=served.allocation, default=served.default, status=status,
     )  # fmt: skip
 
 
@@ -225,17 +266,32 @@ def _origin(api_url: str | None, key: str) -> str:
     return hashlib.sha256(f"{api_url} {key}".encode()).hexdigest()[:16]
 
 
-def _envelope(origin: str, specs: str) -> str:
-    """Specs together with whose they are: another key or address must not be answered from them."""
-    return json.dumps({"origin": origin, "specs": specs})
-
-
-def _kept(cached: str | None, origin: str, key: str, tier: str) -> Decider | None:
-    """What was kept, where it is ours and whole."""
+def _archive(cached: str | None, origin: str) -> Archive:
+    """What was kept, where it is whole."""
     try:
-        envelope = json.loads(cached or "{}")
-        decider = local(envelope["specs"], key, tier) if envelope.get("origin") == origin else None
-    except Exception as error:
+        return Archive.read(cached, origin)
+    except (ValueError, KeyError, TypeError) as error:
         log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
+        return Archive(origin)
+
+
+def _cached(archive: Archive, key: str, tier: str) -> Decider | None:
+    """Who decides by the specs that were kept; None where there are none that the SDK takes."""
+    if not archive.specs:
         return None
-    return decider if decider and decider.server.is_store_populated() else None
+    try:
+        decider = Decider(local_server(archive.specs, key, tier), archive, tier)
+    except Exception as error:
+        log.warning("the kept definitions cannot be used", extra={"error": type(error).__name__})
+        return None
+    return decider if decider.server.is_store_populated() else None
+
+
+def _bundled(specs: str, key: str, tier: str) -> Decider:
+    """Who decides by our own file; with an SDK that cannot be started, nobody gets a group."""
+    archive = Archive(specs=specs)
+    try:
+        return Decider(local_server(specs, key, tier), archive, tier)
+    except SdkError as error:
+        log.error("%s", error)
+        return Decider(None, archive, tier)

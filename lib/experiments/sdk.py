@@ -1,17 +1,17 @@
-"""The Statsig SDK, kept quiet: what it is started with, what it may say, and how it is asked.
+"""The Statsig SDK, kept quiet: what it is started with, what it may say, and what it may send.
 
 Owns every reach into the SDK's insides. Nothing leaves this process but requests to the configured address: no error
 report, no diagnostics, no download of its own. Knows neither when Statsig is asked nor what stands in for it.
 """
 
-import json
 import logging
 import math
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -21,18 +21,17 @@ later("grpc")  # before the SDK is imported
 with suppress(PackageNotFoundError):
     later("charset_normalizer", __version__=version("charset_normalizer"), __path__=[])  # what is asked at its import
 
-from statsig import OutputLogger, StatsigOptions, StatsigServer, StatsigUser
-from statsig.evaluation_details import DataSource, EvaluationReason
+from statsig import OutputLogger, StatsigOptions, StatsigServer
+from statsig.batch_event_queue import BatchEventLogs, EventBatchProcessor
+from statsig.diagnostics import Diagnostics
+from statsig.evaluation_details import DataSource
 from statsig.interface_network import NetworkEndpoint, NetworkProtocol
 from statsig.interface_observability_client import ObservabilityClient
 from statsig.statsig_error_boundary import _StatsigErrorBoundary
 from statsig.statsig_errors import StatsigNameError, StatsigRuntimeError, StatsigValueError
+from statsig.statsig_logger import _StatsigLogger
 from statsig.statsig_options import ProxyConfig
-
-from lib.domain.assignment import Assignment
-from lib.domain.visitor import Visitor
-from lib.experiments.definitions import Definition, Group
-from lib.experiments.specs import Step, derive, group_rules, steps
+from statsig.version import __version__
 
 log = logging.getLogger("parley.statsig")
 
@@ -43,79 +42,6 @@ AGAIN_S = 600
 KEY_LIKE = re.compile(r"secret-[^\s/'\"?]+")
 
 
-class Decider:
-    """One SDK server beside the specs that it evaluates, which say more than its answers do."""
-
-    def __init__(self, server: Any, specs: str) -> None:
-        self.server = server
-        served = json.loads(specs)
-        self._configs = {spec["name"]: spec for spec in served.get("dynamic_configs", ())}
-        self._layers = {spec["name"]: spec for spec in served.get("layer_configs", ())}
-        self._members: Mapping[str, list[str]] = served.get("layers") or {}
-
-    def decide(self, visitor: Visitor, name: str) -> Assignment:
-        """Ask for an experiment of this name, then for a layer; rule "" where there is neither. Exposes nobody."""
-        user = StatsigUser(
-            user_id=visitor.user_id,
-            custom_ids={"stableID": visitor.stable_id, "sessionID": visitor.session_id},
-            custom=dict(visitor.custom),
-        )
-        found = self.server.get_experiment(user, name, log_exposure=False)
-        if found.evaluation_details.reason is EvaluationReason.unrecognized and name in self._layers:
-            return self._of_layer(visitor, self.server.get_layer(user, name, log_exposure=False))
-        spec = self._configs.get(name, {})
-        group = found.group_name if found.passed_rule else None
-        return _assignment(visitor, spec, spec, Assignment(name, group, found.rule_id, "", {}, found.value))
-
-    def _of_layer(self, visitor: Visitor, layer: Any) -> Assignment:
-        spec, allocated = self._layers[layer.name], layer.allocated_experiment or None
-        member = self._configs.get(allocated or "", spec)
-        explicit = member.get("explicitParameters") or []
-        found = Assignment(
-            layer.name, layer.group_name if allocated else None, layer.rule_id, "", {}, layer.get_values(), layer=True,
-            allocated=allocated, parameter="model" if "model" in explicit else next(iter(explicit), None),
-        )  # fmt: skip
-        return _assignment(visitor, spec, member, found)
-
-    def explain(self, visitor: Visitor, name: str) -> tuple[Assignment, list[Step]]:
-        """The decision, and the rules that led to it: of the experiment, or of the layer's that decided."""
-        decided = self.decide(visitor, name)
-        spec = self._configs.get(decided.allocated or name) or self._layers.get(name) or {}
-        return decided, list(steps(spec, decided.user_id, decided.rule_id))
-
-    def definition(self, name: str) -> Definition | None:
-        """Of an experiment, or of a layer: that of its experiment (with several, their groups side by side)."""
-        if name in self._configs:
-            return derive(self._configs[name])
-        members = [self._configs[each] for each in self._members.get(name, ()) if each in self._configs]
-        found = [definition for definition in map(derive, members) if definition]
-        if not found:
-            return None
-        groups: dict[str, Group] = {}
-        for group in (group for definition in found for group in definition.groups):
-            groups.setdefault(group.name, group)
-        default = self._layers.get(name, {}).get("defaultValue") or {}
-        return replace(found[0], name=name, groups=tuple(groups.values()), default=default)
-
-
-def _assignment(visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], found: Assignment) -> Assignment:
-    """What the SDK found, read with the specs: `member` is the experiment that decided, `spec` whose defaults count."""
-    forced = found.rule_id == "override" or found.rule_id.endswith(":override")
-    counts = forced or found.rule_id in {rule.get("id") for rule in group_rules(member)}
-    defaults = spec.get("defaultValue") or {}
-    return replace(
-        found, group=found.group if counts else None, forced=forced, defaults=defaults, ids=visitor.ids(),
-        user_id=unit_of(visitor, member.get("idType", "userID")),
-        parameters=defaults if found.rule_id in ("", "error") else found.parameters,
-    )  # fmt: skip
-
-
-def unit_of(visitor: Visitor, id_type: str) -> str:
-    """The value of the visitor's id that an experiment randomises by."""
-    ids = {name.lower(): value for name, value in visitor.ids().items()}
-    return ids.get(id_type.lower(), visitor.user_id)
-
-
 @dataclass(slots=True)
 class Memory:
     """Why Statsig's definitions could not be fetched the last time; None when they could."""
@@ -123,12 +49,13 @@ class Memory:
     error: str | None = None
 
 
-def local(specs: str, key: str, tier: str) -> Decider:
-    """The SDK on these specs alone: nothing asks, nothing is sent."""
+def local_server(specs: str, key: str, tier: str) -> Any:
+    """Return an SDK server on these specs alone: it asks nothing and sends nothing. Raises SdkError."""
     server = quiet_server()
     more = {"local_mode": True, "bootstrap_values": specs, "initialize_sources": [DataSource.BOOTSTRAP]}
     server.initialize(key, _options(tier, _Lines(Memory(), logging.DEBUG), **more))
-    return Decider(server, specs)
+    _catch_exposures(server)
+    return server
 
 
 def network_options(
@@ -153,11 +80,42 @@ def network_options(
     )  # fmt: skip
 
 
+class SdkError(Exception):
+    """The installed Statsig SDK is not the one that this module was written for. The message says what to install."""
+
+
 def quiet_server() -> Any:
-    """An SDK server that reports to nobody. Untyped, as most of the SDK is."""
+    """Return an SDK server that reports to nobody. Untyped, as most of the SDK is. Raises SdkError.
+
+    With another SDK the replacements below would replace nothing: its error reports would carry the key to a public
+    address, and a refused batch would be sent twice.
+    """
+    if missing := list(_missing()):
+        raise SdkError(
+            f"the Statsig SDK was not started: statsig {__version__} has no {', '.join(missing)}, so that it might "
+            "report the key or send events twice; install the version that requirements.txt names"
+        )
     server = StatsigServer()
     server._errorBoundary = _Boundary()
     return server
+
+
+def _missing() -> Iterator[str]:
+    """The names of what is replaced or called below and is not there."""
+    if not isinstance(getattr(StatsigServer(), "_errorBoundary", None), _StatsigErrorBoundary):
+        yield "StatsigServer._errorBoundary"
+    for owner, names in _REPLACED.items():
+        yield from (f"{owner.__name__}.{name}" for name in names if not callable(getattr(owner, name, None)))
+    if "retries" not in BatchEventLogs.__dataclass_fields__:
+        yield "BatchEventLogs.retries"
+
+
+_REPLACED: Mapping[type, tuple[str, ...]] = {
+    _StatsigErrorBoundary: ("set_diagnostics", "capture", "log_exception", "_post_exception"),
+    EventBatchProcessor: ("add_to_batched_events_queue",),
+    _StatsigLogger: ("log", "_is_unique_exposure"),
+    Diagnostics: ("add_marker", "log_diagnostics"),
+}
 
 
 def start(server: Any, key: str, options: StatsigOptions) -> bool:
@@ -166,6 +124,7 @@ def start(server: Any, key: str, options: StatsigOptions) -> bool:
         server.initialize(key, options)
         if server.is_initialized():
             _leave_retries_to_us(server)
+            _catch_exposures(server)
     except Exception as error:
         log.error("the Statsig SDK did not start", extra={"error": type(error).__name__})
     return bool(server.is_initialized())
@@ -190,6 +149,39 @@ def _leave_retries_to_us(server: Any) -> None:
     processor = server._logger.event_batch_processor
     add = processor.add_to_batched_events_queue
     processor.add_to_batched_events_queue = lambda batch: None if batch.retries else add(batch)
+
+
+_caught = threading.local()
+
+
+@contextmanager
+def caught_exposures() -> Iterator[list[dict[str, Any]]]:
+    """Collect the exposures that the SDK would send for what is asked inside, instead of sending them.
+
+    They are as its own code builds them: sampled, with holdouts, versions and reasons. Each goes through the outbox.
+    """
+    events: list[dict[str, Any]] = []
+    _caught.events = events
+    try:
+        yield events
+    finally:
+        _caught.events = None
+
+
+def _catch_exposures(server: Any) -> None:
+    """Let `caught_exposures` have what is asked inside of it; everything else goes its way."""
+    logger = server._logger
+    send = logger.log
+
+    def log_event(event: Any) -> None:
+        events = getattr(_caught, "events", None)
+        if events is None:
+            send(event)
+        else:
+            events.append(event.to_dict())
+
+    logger.log = log_event
+    logger._is_unique_exposure = lambda *_: True  # else it builds none within a minute of the last one
 
 
 class _Boundary(_StatsigErrorBoundary):

@@ -52,7 +52,7 @@ def record(
             [
                 {"event_id": one.event_id, "created_ms": one.time_ms, "due_ms": now, "attempts": 0}
                 for one in events
-                if not rows.simulated(one)
+                if not rows.simulated(one) and not one.withheld
             ],
         )
 

@@ -147,6 +147,7 @@ def event_row(event: Event) -> dict[str, Any]:
             "value": None if event.value is None else _json(event.value),
             "metadata": _json(dict(event.metadata)),
             "ids": _json(dict(event.ids)),
+            "sent": None if event.sent is None else _json(dict(event.sent)),
         },
     )
 
@@ -179,7 +180,8 @@ def to_event(row: Row[Any]) -> Event:
     """A line of the ledger as the event that it was."""
     value = None if row.value is None else json.loads(row.value)
     metadata, ids = json.loads(row.metadata), json.loads(row.ids)
-    return Event(row.event_id, row.name, row.time_ms, row.user_id, value, metadata, ids)
+    sent = None if row.sent is None else json.loads(row.sent)
+    return Event(row.event_id, row.name, row.time_ms, row.user_id, value, metadata, ids, sent)
 
 
 def to_conversation(row: Row[Any], turns: tuple[Turn, ...] = (), earlier: bool = False) -> Conversation:
@@ -220,6 +222,8 @@ def _assignment_json(assignment: Assignment) -> str:
             "allocated": assignment.allocated,
             "parameter": assignment.parameter,
             "invitation": assignment.invitation,
+            "unknown_unit": assignment.unknown_unit,
+            "sent": None if assignment.sent is None else dict(assignment.sent),
         }
     )
 

@@ -154,6 +154,7 @@ event = Table(  # the ledger. Whoever looks for an event by its id says its time
     Column("metadata", Text, nullable=False),  # JSON
     Column("ids", Text, nullable=False),  # JSON of the unit's ids, for Statsig
     Column("acknowledged_ms", BigInteger),  # when Statsig said that it has it
+    Column("sent", Text),  # of an exposure: JSON of what the SDK itself would send; null: not known
     PrimaryKeyConstraint("time_ms", "event_id"),  # older SQLite files: event_id alone, and an index of both
     Index("event_of_answer", "answer_id"),
     Index("event_of_user", "user_id", "time_ms", "event_id"),
@@ -304,6 +305,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("5 today", ("CREATE INDEX exposure_by_time ON exposure (time_ms, experiment, simulated, forced, grp, user_id)",)),
     ("6 origin", _ORIGIN),
     ("7 partitions", (_PURGED, partitions.convert)),
+    ("8 evaluations", ("ALTER TABLE event ADD COLUMN sent TEXT",)),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
 all."""

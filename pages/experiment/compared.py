@@ -106,7 +106,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     if steps:
         rows = [
             {
-                "Rule": plain(_rule(step.rule)), "Buckets it holds for": plain(step.wants),
+                "Rule": plain(_rule(step.rule)), "Holds for": plain(step.wants),
                 "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
                 "": "**holds**" if step.decided else "does not hold",
             }

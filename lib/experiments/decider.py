@@ -1,0 +1,134 @@
+"""Asking the SDK which group a unit gets, and reading its answer with the specs that it evaluated.
+
+Exposes nobody: what the SDK would send for an evaluation travels in the assignment. Knows neither where specs come from
+nor when they change.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from statsig import StatsigUser
+from statsig.evaluation_details import EvaluationReason
+
+from lib.domain.assignment import Assignment
+from lib.domain.visitor import Visitor
+from lib.experiments.archive import Archive
+from lib.experiments.definitions import Definition, Status, knows_unit
+from lib.experiments.sdk import caught_exposures
+from lib.experiments.served import group_rules, is_override, unit_type
+from lib.experiments.steps import Step, steps
+
+Sent = Mapping[str, Any]
+
+
+class Decider:
+    """One SDK server beside the specs that it evaluates, which say more than its answers do."""
+
+    def __init__(self, server: Any, archive: Archive, tier: str = "") -> None:
+        self.server, self.archive, self._tier = server, archive, tier
+        served = json.loads(archive.specs)
+        self._configs = {spec["name"]: spec for spec in served.get("dynamic_configs", ())}
+        self._layers = {spec["name"]: spec for spec in served.get("layer_configs", ())}
+
+    def decide(self, visitor: Visitor, name: str) -> Assignment:
+        """Ask for an experiment of this name, then for a layer; rule "" where there is neither. Exposes nobody."""
+        user = StatsigUser(
+            user_id=visitor.user_id,
+            custom_ids={"stableID": visitor.stable_id, "sessionID": visitor.session_id},
+            custom=dict(visitor.custom),
+        )
+        with caught_exposures() as events:
+            found = self.server.get_experiment(user, name)
+        if found.evaluation_details.reason is EvaluationReason.unrecognized and name in self._layers:
+            return self._of_layer(visitor, user, name)
+        spec, sent = self._configs.get(name, {}), _sent(events)
+        group = found.group_name if found.passed_rule else None
+        decided = Assignment(name, group, found.rule_id, "", {}, found.value, sent=sent)
+        return _assignment(visitor, spec, spec, decided)
+
+    def _of_layer(self, visitor: Visitor, user: StatsigUser, name: str) -> Assignment:
+        spec = self._layers[name]
+        with caught_exposures() as events:
+            layer = self.server.get_layer(user, name)
+            allocated = layer.allocated_experiment or None
+            member = self._configs.get(allocated or "", spec)
+            explicit = member.get("explicitParameters") or []
+            parameter = "model" if "model" in explicit else next(iter(explicit), None)
+            for asked in dict.fromkeys([parameter, "model", *layer.get_values()]):
+                if not events and asked:  # the SDK exposes with the first parameter that the layer has
+                    layer.get(asked)
+        group = self.archive.label(name, allocated, layer.group_name) if allocated and layer.group_name else None
+        found = Assignment(
+            name, group, layer.rule_id, "", {}, layer.get_values(), layer=True,
+            allocated=allocated, parameter=parameter, sent=_sent(events),
+        )  # fmt: skip
+        return _assignment(visitor, spec, member, found)
+
+    def explain(self, visitor: Visitor, name: str) -> tuple[Assignment, list[Step]]:
+        """The decision, and the rules that led to it: of the experiment, or of the layer's that decided."""
+        decided = self.decide(visitor, name)
+        spec = self._configs.get(decided.allocated or name) or self._layers.get(name) or {}
+        return decided, list(steps(spec, decided.user_id, decided.rule_id))
+
+    def definition(self, name: str) -> Definition | None:
+        """Return what an experiment or a layer compares; None where there is none or it never had groups."""
+        return self.archive.definition(name, self._tier)
+
+    def status(self, name: str) -> Status:
+        """Return what Statsig makes of it."""
+        return self.archive.status(name, self._tier)
+
+
+def _assignment(visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], found: Assignment) -> Assignment:
+    """What the SDK found, read with the specs: `member` is the experiment that decided, `spec` whose defaults count."""
+    forced = _is_forced(found)
+    counts = forced or found.rule_id in {rule.get("id") for rule in group_rules(member)}
+    defaults = spec.get("defaultValue") or {}
+    kinds = [unit_type(each) for each in (spec, member)]
+    unknown = next((kind for kind in kinds if not knows_unit(kind)), None)
+    return replace(
+        found, group=found.group if counts and not unknown else None, forced=forced, defaults=defaults,
+        ids=visitor.ids(), user_id=unit_of(visitor, member.get("idType", "userID")), unknown_unit=unknown,
+        parameters=defaults if unknown or found.rule_id in ("", "error") else found.parameters,
+    )  # fmt: skip
+
+
+def _is_forced(found: Assignment) -> bool:
+    """True where an override decided: a rule, a replaced configuration, or the SDK's own."""
+    metadata = (found.sent or {}).get("metadata", {})
+    local = str(metadata.get("reason", "")).endswith(f":{EvaluationReason.local_override.value}")
+    return is_override(found.rule_id) or "overrideConfigName" in metadata or local
+
+
+def _sent(events: list[dict[str, Any]]) -> Sent:
+    """What an exposure of this evaluation says at Statsig; {} where the SDK would send none. The ids are the event's
+    own, and private attributes are in none of it."""
+    if not events:
+        return {}
+    first = events[0]
+    kept = ("eventName", "metadata", "secondaryExposures", "statsigMetadata")
+    return {key: first[key] for key in kept if key in first} | {"custom": first["user"].get("custom")}
+
+
+def overridden(assignment: Assignment) -> Sent | None:
+    """Return the exposure of an assignment as the SDK sends it once a group is forced."""
+    if not assignment.sent:
+        return assignment.sent
+    metadata = dict(assignment.sent["metadata"])
+    metadata.pop("configVersion", None)
+    metadata.pop("overrideConfigName", None)
+    source = str(metadata.get("reason", "")).partition(":")[0]
+    metadata |= {"ruleID": "override", "reason": f"{source}:{EvaluationReason.local_override.value}"}
+    if assignment.layer:
+        metadata |= {"allocatedExperiment": "", "isExplicitParameter": "false"}
+    else:
+        metadata["rulePassed"] = "false"
+    return {**assignment.sent, "metadata": metadata, "secondaryExposures": []}
+
+
+def unit_of(visitor: Visitor, id_type: str) -> str:
+    """The value of the visitor's id that an experiment randomises by."""
+    ids = {name.lower(): value for name, value in visitor.ids().items()}
+    return ids.get(id_type.lower(), visitor.user_id)

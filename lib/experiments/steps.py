@@ -1,0 +1,91 @@
+"""Why a unit has its group: the rules that it came to, each with the buckets, the gate or the field that it asks for.
+
+Pure dictionaries, in the form of `download_config_specs`. Evaluates nothing but buckets: which rule held, the SDK says.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lib.experiments.definitions import BUCKETS
+from lib.experiments.served import bucket_count, is_override
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule that a unit came to. `bucket`: the unit's, of 1000, by this rule's salt; None where the rule does not go
+    by buckets. `wants`: the buckets that it holds for, in words. `decided`: it is the rule that held."""
+
+    rule: str
+    bucket: int | None
+    wants: str
+    decided: bool
+
+
+def bucket_of(salt: str, unit: str) -> int:
+    """Statsig's own bucket of a unit, from 0 to 999.
+
+    >>> bucket_of("greeting", "ann"), bucket_of("greeting.allocation", "ann")
+    (139, 864)
+    """
+    return int.from_bytes(hashlib.sha256(f"{salt}.{unit}".encode()).digest()[:8], "big") % BUCKETS
+
+
+def steps(spec: Mapping[str, Any], unit: str, rule_id: str) -> Iterator[Step]:
+    """The rules that a unit came to, in order, down to the one that decided, which is `rule_id`."""
+    for rule in spec.get("rules", ()):
+        decided = rule.get("id") == rule_id
+        name = str(rule.get("groupName") or rule.get("name") or rule.get("id"))
+        if is_override(str(rule.get("id"))):
+            name += ", forced"
+        for condition in rule.get("conditions", ()):
+            yield _step(name, condition, unit, decided)
+        if decided:
+            return
+
+
+def _step(rule: str, condition: Mapping[str, Any], unit: str, decided: bool) -> Step:
+    if str(condition.get("type", "")).lower() != "user_bucket":
+        return Step(rule, None, _wants(condition), decided)
+    target = condition.get("targetValue")
+    salt = (condition.get("additionalValues") or {}).get("salt") or ""
+    words = {"lt": "buckets below {}", "lte": "buckets up to {}", "gt": "buckets above {}", "gte": "buckets from {} on"}
+    several = {"any": "{} chosen buckets", "none": "all but {} chosen buckets"}
+    operator = str(condition.get("operator", ""))
+    if operator in words:
+        wants = words[operator].format(target)
+    else:
+        wants = several.get(operator, "{}").format(bucket_count(target) if isinstance(target, list | dict) else target)
+    return Step(rule, bucket_of(str(salt), unit), wants, decided)
+
+
+def _wants(condition: Mapping[str, Any]) -> str:
+    """What a condition that knows no buckets asks for: the gate, the field and its values, in words.
+
+    >>> _wants({"type": "pass_gate", "targetValue": "employees"})
+    'passes gate employees'
+    >>> _wants({"type": "user_field", "field": "locale", "operator": "any", "targetValue": ["de-DE", "fr-FR"]})
+    'locale is any of de-DE, fr-FR'
+    """
+    kind, target = str(condition.get("type", "")).lower(), condition.get("targetValue")
+    values = ", ".join(map(str, target)) if isinstance(target, list | dict) else str(target)
+    if kind == "public":
+        return "every unit"
+    if kind.endswith(("pass_gate", "fail_gate")):
+        verb = "passes" if kind.endswith("pass_gate") else "fails"
+        gates = values.replace("segment:", "segment ") if "segment:" in values else f"gate {values}"
+        return f"{verb} {gates}"
+    unit = condition.get("idType", "userID") if kind == "unit_id" else None
+    subject = condition.get("field") or unit or kind
+    operator = str(condition.get("operator") or "is")
+    return f"{' '.join(str(subject).split('_'))} {_OPERATORS.get(operator, ' '.join(operator.split('_')))} {values}"
+
+
+_OPERATORS = {
+    "any": "is any of", "none": "is none of", "any_case_sensitive": "is any of", "none_case_sensitive": "is none of",
+    "eq": "is", "neq": "is not", "gt": "is above", "gte": "is at least", "lt": "is below", "lte": "is at most",
+    "in_segment_list": "is in the list", "not_in_segment_list": "is not in the list",
+    "str_contains_any": "contains any of", "str_contains_none": "contains none of",
+    "str_starts_with_any": "starts with any of", "str_ends_with_any": "ends with any of", "str_matches": "matches",
+}  # fmt: skip
