@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from lib.web import server
+from lib.web import server, start
 
+start.prepare(server.SETTINGS)
 app = st.App(
     "pages/frame.py",
     lifespan=server.lifespan,

@@ -4,26 +4,27 @@
 `SettingsError` with every problem at once. Knows neither Streamlit nor any service, and asks nothing of the network.
 """
 
-import contextlib
 import difflib
 import math
 import os
 import re
-import secrets as randomness
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, WrapValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from lib.domain.database_url import DatabaseUrl as ParsedUrl
+from lib.domain.database_url import parse_database_url
+from lib.domain.injected import injected
+from lib.domain.plain_text import decode
+from lib.domain.proxies import is_loopback, unsupported
+
 SECRETS_FILE = Path(".streamlit/secrets.toml")
-SQLITE = "sqlite:///"
-POSTGRESQL = "postgresql+psycopg://"
 
 Network = IPv4Network | IPv6Network
 
@@ -60,19 +61,33 @@ def _matching(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def unquoted(text: str) -> str:
+    """Return a value without the space and the quotes around it: `docker --env-file` passes quotes on.
+
+    >>> unquoted(' "a b" '), unquoted("''"), unquoted('"a" and "b"')
+    ('a b', '', '"a" and "b"')
+    """
+    text = text.strip()
+    while len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
+        text = text[1:-1].strip()
+    return text
+
+
 def _listed(value: Any) -> list[str]:
     """
-    >>> _listed(" a, b,,")
-    ['a', 'b']
+    >>> _listed(" a, b,,"), _listed('"a", "b"')
+    (['a', 'b'], ['a', 'b'])
     """
-    return [item for part in str(value).split(",") if (item := part.strip())]
+    return [item for part in str(value).split(",") if (item := part.strip("\"' \t\r\n"))]
 
 
 def _url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError
-    if parts.query or parts.fragment or not re.fullmatch("[!-~]+", value):
+    if parts.query or parts.fragment or "@" in parts.path or parts.netloc.count("@") > 1:
+        raise ValueError
+    if not re.fullmatch("[!-~]+", value):
         raise ValueError
     return value.rstrip("/")
 
@@ -101,40 +116,21 @@ def _finite(value: float) -> float:
 
 
 def _database_url(value: str) -> str:
-    """The URL as SQLAlchemy reads it. Hosting platforms hand out `postgres://`, which it refuses."""
-    value = re.sub("^postgres(ql)?://", POSTGRESQL, value)
-    if value.startswith(POSTGRESQL):
-        _check_postgresql(value)
-    elif value.startswith(SQLITE):
-        _check_sqlite(_sqlite_file(value))
-    else:
-        raise ValueError(f"{SQLITE}PATH or {POSTGRESQL}USER:PASSWORD@HOST:PORT/NAME")
-    return value
-
-
-def _check_postgresql(url: str) -> None:
-    try:
-        sound = urlsplit(url).port != 0 and "#" not in url and not re.search(r"\s", url)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError(f"{POSTGRESQL}USER:PASSWORD@HOST:PORT/NAME, with %23 for # in a password (%40 for @, …)")
-
-
-def _sqlite_file(url: str) -> Path:
-    return Path(unquote(url.removeprefix(SQLITE).partition("?")[0]))
+    """The URL in SQLAlchemy's spelling. Hosting platforms hand out `postgres://`."""
+    file = parse_database_url(value).file
+    if file is not None:
+        _check_sqlite(file)
+    return re.sub("^postgres(ql)?://", "postgresql+psycopg://", value)
 
 
 def _check_sqlite(file: Path) -> None:
-    if str(file) in (".", ":memory:") or str(file).startswith("file:"):
-        raise ValueError(f"{SQLITE}PATH, the path of a file")
     if file.exists():
         usable = file.is_file() and os.access(file, os.R_OK | os.W_OK)
     else:
         folder = next(parent for parent in file.absolute().parents if parent.exists())
         usable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
     if not usable:
-        raise ValueError(f"{SQLITE}PATH, the path of a file that can be written, which {file} is not")
+        raise ValueError(f"sqlite:///PATH, the path of a file that can be written, which {file} is not")
 
 
 def _readable(file: Path) -> Path:
@@ -148,7 +144,8 @@ LINE = r"[^\x00-\x1f\x7f]"
 Flag = Annotated[bool, _accepts("true or false")]
 Key = Annotated[SecretStr, _matching("[!-~]+"), _accepts("visible ASCII characters without spaces")]
 StatsigKey = Annotated[SecretStr, _matching("secret-[!-~]+"), _accepts("a server secret key: secret-…")]
-SigningKey = Annotated[SecretStr, _matching("(?s:.{8,})"), _accepts("at least 8 characters, better 32 random ones")]
+Token = Annotated[SecretStr, _matching("[!-~]{16,}"), _accepts("at least 16 visible ASCII characters without spaces")]
+SigningKey = Annotated[SecretStr, _matching("(?s:.{16,})"), _accepts("at least 16 characters, better 32 random ones")]
 Url = Annotated[str, AfterValidator(_url), _accepts("an address that begins with http:// or https://")]
 PublicUrl = Annotated[Url, AfterValidator(_without_password), _accepts("an http:// or https:// address, no password")]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
@@ -198,7 +195,7 @@ class Settings(BaseSettings):
     blind: Flag = _setting("PARLEY_BLIND", True)
     access: Access = _setting("PARLEY_ACCESS", "open")
     operators: Emails = _setting("PARLEY_OPERATORS", ())
-    operator_token: Key | None = _setting("PARLEY_OPERATOR_TOKEN", shown=False)
+    operator_token: Token | None = _setting("PARLEY_OPERATOR_TOKEN", shown=False)
     signing_key: SigningKey | None = _setting("PARLEY_SIGNING_KEY", shown=False)
     public_url: PublicUrl = _setting("PARLEY_PUBLIC_URL", "http://localhost:8501", shown=False)
     title: Title = _setting("PARLEY_TITLE", "Parley")
@@ -225,27 +222,21 @@ class Settings(BaseSettings):
         return self.openai_api_key is None and self.openai_base_url is None
 
     @property
+    def database(self) -> ParsedUrl:
+        """The address of the database; as text it shows neither user nor password."""
+        return parse_database_url(self.database_url)
+
+    @property
     def database_file(self) -> Path | None:
         """The SQLite file; None with PostgreSQL."""
-        return _sqlite_file(self.database_url) if self.database_url.startswith(SQLITE) else None
-
-    def key(self) -> str:
-        """What signs cookies and invitations: the key that was set, or one made once and kept beside the SQLite file.
-
-        Whoever asks at the same time, in whatever process, gets the same. Raises `SettingsError`.
-        """
-        if self.signing_key is not None:
-            return self.signing_key.get_secret_value()
-        file = self.database_file
-        assert file is not None, "load() insists on a key with PostgreSQL"
-        return _kept_key(file.with_name(file.name + ".signing-key"))
+        return self.database.file
 
     def secrets(self) -> list[str]:
         """Every text in these settings that no log may show; too short ones would only garble it."""
         keys = [self.openai_api_key, self.statsig_secret_key, self.operator_token, self.signing_key]
-        urls = [self.database_url, self.openai_base_url, self.statsig_api_url]
-        passwords = [urlsplit(url).password or "" for url in urls if url]
-        found = [key.get_secret_value() for key in keys if key] + passwords + [unquote(text) for text in passwords]
+        urls = [self.openai_base_url, self.statsig_api_url]
+        passwords = [*self.database.secrets, *(unquote(urlsplit(url).password or "") for url in urls if url)]
+        found = [key.get_secret_value() for key in keys if key] + passwords + [quote(text, "") for text in passwords]
         return sorted({text for text in found if len(text) >= 4}, key=len, reverse=True)
 
 
@@ -260,9 +251,9 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
     """
     filed, problems = _read(secrets)
     given = dict(os.environ if environ is None else environ)
-    problems += [_unknown(name) for name in given if _foreign(name)]
+    problems += [_unknown(name) for name, text in given.items() if _foreign(name) and not injected(name, text)]
     problems += [f"{_unknown(name)} (in {secrets})" for name in filed if _foreign(name)]
-    values, odd = _texts(filed | {name: text for name, text in given.items() if text.strip()})
+    values, odd = _texts(filed | {name: text for name, text in given.items() if unquoted(text)})
     problems += odd
     try:
         settings = Settings.model_validate(values)
@@ -270,6 +261,8 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
         raise SettingsError(problems + [_problem(values, found) for found in error.errors()]) from None
     if settings.database_file is None and settings.signing_key is None:
         problems.append("PARLEY_SIGNING_KEY: must be set with PostgreSQL, to the same value on every replica")
+    if not all(is_loopback(urlsplit(url).hostname) for url in _servers(settings)):
+        problems += unsupported(given)
     if settings.access == "sign-in":
         problems += [f"PARLEY_ACCESS: sign-in needs {missing} in {secrets}" for missing in _missing_auth(filed)]
     if problems:
@@ -280,17 +273,24 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
 def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
     """What the file holds at its top level, or the one line that says why it cannot be read."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = decode(file.read_bytes())
         return tomllib.loads(text), []
     except FileNotFoundError:
         return {}, []
     except tomllib.TOMLDecodeError as error:
         end = f"at line {text.count(chr(10)) + 1}, where the file ends"
         return {}, [f"{file}: not valid TOML: {error}".replace("at end of document", end)]
-    except UnicodeDecodeError:
-        return {}, [f"{file}: not UTF-8 text"]
     except OSError as error:
         return {}, [f"{file}: cannot be read: {error.strerror}"]
+    except ValueError as error:
+        return {}, [f"{file}: {error}"]
+
+
+def _servers(settings: Settings) -> list[str]:
+    """The address of every server that these settings make Parley ask."""
+    model = settings.openai_base_url or ("https://api.openai.com/v1" if settings.openai_api_key else None)
+    statsig = settings.statsig_api_url or "https://statsigapi.net/v1" if settings.statsig_secret_key else None
+    return [url for url in (model, statsig) if url]
 
 
 def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
@@ -327,7 +327,7 @@ def _texts(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     for name in FIELDS:
         match raw.get(name, ""):
             case str() | bool() | int() | float() as value:
-                values[name] = _spelled(value)
+                values[name] = unquoted(str(value).lower() if isinstance(value, bool) else str(value))
             case list() as items if all(isinstance(item, str) for item in items):
                 values[name] = ",".join(items)
             case _:
@@ -335,34 +335,7 @@ def _texts(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     return {name: text for name, text in values.items() if text}, odd
 
 
-def _spelled(value: str | float) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
-
-
 def _problem(values: Mapping[str, str], found: Any) -> str:
     name = str(found["loc"][0])
     line = f"{name}: must be {found['ctx']['error']}"
     return f"{line}, not {values[name][:60]!r}" if FIELDS[name].repr else line
-
-
-def _kept_key(file: Path) -> str:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            _make_key(file)
-        key = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise SettingsError([f"PARLEY_SIGNING_KEY: not set, and {file} cannot be used: {error}"]) from None
-    if len(key) < 32:
-        raise SettingsError([f"PARLEY_SIGNING_KEY: not set, and {file} holds none; remove the file for a new one"])
-    return key
-
-
-def _make_key(file: Path) -> None:
-    """Written whole under another name, then linked: of several that try, one succeeds, and nobody reads half a key."""
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name) as draft:  # made with mode 0600
-        draft.write(randomness.token_urlsafe(32))
-        draft.flush()
-        os.fsync(draft.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft.name, file)

@@ -55,7 +55,11 @@ def is_operator(page: Page) -> bool:
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
-    environ = {"PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": "a-token"}
+    environ = {
+        "PARLEY_ACCESS": "invite",
+        "PARLEY_TITLE": "The secret test",
+        "PARLEY_OPERATOR_TOKEN": "the-operator-token-0123",
+    }
     app = app_process.start(tmp_path_factory.mktemp("closed"), environ)
     yield app
     app.stop()
@@ -104,7 +108,7 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.Runnin
     page.get_by_role("button").click()
     expect(page.get_by_role("alert")).to_have_text("That is not the token.")
     page.screenshot(path=picture("door-operator"))
-    page.get_by_label("Operator token").fill("a-token")
+    page.get_by_label("Operator token").fill("the-operator-token-0123")
     page.keyboard.press("Enter")
     page.wait_for_url(closed.url + "/results")
     page.goto(closed.url)
@@ -120,7 +124,10 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.Runnin
 
 
 def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page: Page, tmp_path: Path) -> None:
-    first = {"PARLEY_CONSENT": "Your messages are **kept** for 90 days.", "PARLEY_OPERATOR_TOKEN": "a-token"}
+    first = {
+        "PARLEY_CONSENT": "Your messages are **kept** for 90 days.",
+        "PARLEY_OPERATOR_TOKEN": "the-operator-token-0123",
+    }
     app = app_process.start(tmp_path / "app", first)
     port = int(app.url.rpartition(":")[2])
     page.goto(app.url)

@@ -86,7 +86,7 @@ def test_the_openai_client_is_there_before_anybody_asks_who_takes_a_while(watche
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[app_process.Running]:
     """The app, which writes into its log what it imports."""
-    app = app_process.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-the-testers"})
+    app = app_process.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-for-the-testers"})
     yield app
     app.stop()
 

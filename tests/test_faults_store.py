@@ -18,6 +18,7 @@ from tests.support.app_process import Running
 from tests.support.chat_page import Record, wait_for
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.postgres_server import Postgres
+from tests.support.websocket import http
 from tests.support.websocket_tester import Tester
 
 KEY = {"PARLEY_SIGNING_KEY": "k" * 32, "PARLEY_LOG": "json"}
@@ -170,6 +171,8 @@ def test_a_start_without_the_database_says_so_and_goes_on_by_itself(
         app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY}, ready=False)
         wait_for(lambda: app_process.status(app.url + "/healthz") == 200, 30)
         wait_for(lambda: "refused" in ready(app).get("because", ""), 30)
+        stranger = http(app.url + "/readyz", X_Forwarded_For="192.0.2.1")
+        assert (stranger.status, json.loads(stranger.body)) == (503, {"status": "not ready", "part": "database"})
         with Tester(app.url) as tester:
             assert any(UNUSABLE in line for line in tester.lines)
             assert tester.opened_s < 5

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
@@ -17,6 +18,7 @@ from lib.models import transport
 from lib.models.completion import Models, Timeouts
 from lib.models.parameters import Parameters
 from lib.models.transport import MOST, Network, Transport
+from tests.support import socks_proxy
 from tests.support.openai_server import RESET, Server, answer, serve, stream
 
 TEXT = " ".join(f"word{number}" for number in range(400))
@@ -129,7 +131,7 @@ def test_direct_requests_go_over_these_connections_and_others_by_the_proxy(
         monkeypatch.delenv(name.lower(), raising=False)
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-    http = Models("http://127.0.0.1:9/v1", "key").client()._client._client
+    http = Models(address.removesuffix("/models"), "key").client()._client._client
     used = http._transport_for_url(httpx2.URL(address))
     assert isinstance(used, Transport) == ours
     assert isinstance(getattr(used, "_pool", None), httpcore2.AsyncHTTPProxy) == (not ours)
@@ -161,8 +163,26 @@ def test_every_error_of_httpcore_has_a_namesake_at_httpx() -> None:
 
 def test_a_proxy_that_is_none_is_an_answer_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy")
-    [completion] = ask("http://127.0.0.1:9/v1")
+    [completion] = ask("https://models.example/v1")
     assert (completion.finish_reason, completion.error, completion.text) == ("error", "ValueError", "")
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "socks4://127.0.0.1:9", "nonsense://proxy"])
+@pytest.mark.parametrize("name", ["ALL_PROXY", "HTTP_PROXY"])
+def test_a_server_on_this_machine_is_asked_without_a_proxy(
+    model_server: Server, name: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, proxy)
+    [completion] = ask(model_server.base_url)
+    assert (completion.text, completion.error) == ("Hello from the stand-in.", None)
+
+
+def test_a_server_elsewhere_is_asked_by_a_socks_proxy(model_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socks_proxy.serve(urlsplit(model_server.base_url).port or 0) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
+        [completion] = ask("http://models.example/v1")
+    assert (completion.text, completion.error) == ("Hello from the stand-in.", None)
+    assert proxy.asked == [("models.example", 80)]
 
 
 @pytest.mark.usefixtures("trusted")

@@ -19,13 +19,14 @@ from tests.support.websocket import Answer, Wire, http, refused_with
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 HTTPS = FAR | {"X_Forwarded_Proto": "https"}
+TOKEN = "the-operator-token-0123"
 PATHS = ("/", "/chat", "/nowhere", "/healthz", "/readyz", "/metrics", "/operator", "/invite/x", "/_stcore/health")
 
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
     """The app behind a proxy that is believed."""
-    environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": "a-token"}
+    environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": TOKEN}
     app = app_process.start(tmp_path_factory.mktemp("proxied"), environ)
     yield app
     app.stop()
@@ -170,7 +171,7 @@ def test_our_own_page_is_not(app: app_process.Running) -> None:
 def test_numbers_are_for_this_machine_and_operators(proxied: app_process.Running, path: str) -> None:
     assert http(proxied.url + path).status == 200
     assert http(proxied.url + path, **FAR).status == 404
-    assert http(proxied.url + path, **FAR, Authorization="Bearer a-token").status == 200
+    assert http(proxied.url + path, **FAR, Authorization=f"Bearer {TOKEN}").status == 200
     assert http(proxied.url + path, X_Parley_Local="1", **FAR).status == 404
 
 
@@ -279,6 +280,8 @@ def test_a_frame_that_is_no_message_costs_nobody_else_anything(proxied: app_proc
     assert "Traceback" not in json.dumps(http(proxied.url + "/readyz").body)
 
 
-def test_ready_tells_no_secret(proxied: app_process.Running) -> None:
+def test_strangers_read_only_that_it_is_ready(proxied: app_process.Running) -> None:
     told: Answer = http(proxied.url + "/readyz", **FAR)
-    assert set(json.loads(told.body)) == {"status", "version", "definitions", "statsig", "demo"}
+    assert json.loads(told.body) == {"status": "ready"}
+    token: Answer = http(proxied.url + "/readyz", **FAR, Authorization=f"Bearer {TOKEN}")
+    assert set(json.loads(token.body)) == {"status", "version", "definitions", "statsig", "demo"}

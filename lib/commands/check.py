@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from lib import demo
+from lib.access import data_folder
+from lib.access.signing_key import key_file, signing_key
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Definition, DefinitionError, Experiments
 from lib.logs import scrub
@@ -47,7 +50,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 def _found(settings: Settings) -> Iterator[Finding]:
     yield _settings(settings)
-    yield _database(settings)
+    yield from _database(settings)
     models = [settings.model]
     try:
         opened = Experiments.open(
@@ -68,20 +71,40 @@ def _found(settings: Settings) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    try:
-        settings.key()
-    except SettingsError as error:
-        return Finding("settings", False, str(error))
+    """The signing key is read where there is one, and never made: the file would belong to this user."""
+    file = key_file(settings)
+    if file is not None and file.exists():
+        try:
+            signing_key(settings)
+        except SettingsError as error:
+            return Finding("settings", False, str(error))
     return Finding("settings", True, "every name is known, every value possible")
 
 
-def _database(settings: Settings) -> Finding:
+def _database(settings: Settings) -> Iterator[Finding]:
+    """An SQLite file that is missing is not made, for the same reason."""
+    file = settings.database_file
+    if file is not None:
+        if trouble := data_folder.shortage(file):
+            yield Finding("disk", False, trouble)
+        if not file.exists():
+            yield _folder(file)
+            return
     try:
         with closing(Store.open(settings.database_url)) as store:
             trouble = store.trouble
     except StoreError as error:
         trouble = str(error)
-    return Finding("database", not trouble, trouble or f"{_without_password(settings.database_url)} can be written")
+    yield Finding("database", not trouble, trouble or f"{settings.database} can be written")
+
+
+def _folder(file: Path) -> Finding:
+    owner = data_folder.others(file)
+    if owner is not None:
+        return Finding(
+            "database", True, f"{file} is made at the first start; its folder belongs to {owner}, who must run Parley"
+        )
+    return Finding("database", True, f"{file} is made at the first start, by the user who runs Parley")
 
 
 def _statsig(experiments: Experiments) -> Finding:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lib.access.identity import Access
+from lib.access.signing_key import signing_key
 from lib.commands.readout import find_definition
 from lib.domain.clock import now_ms
 from lib.domain.invitations import DAYS, Invitation, address, new_invitation
@@ -75,7 +76,7 @@ def _notes(settings: Settings, made: Invitation) -> Iterator[str]:
 
 
 def _link(settings: Settings, one: Invitation) -> str:
-    return address(settings.public_url, Access(settings.key()).invitation_token(one.id, one.expires_ms // 1000))
+    return address(settings.public_url, Access(signing_key(settings)).invitation_token(one.id, one.expires_ms // 1000))
 
 
 def _day(time_ms: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.domain.clock import now_ms
-from lib.experiments.definitions import Definition, DefinitionError, read_definitions
+from lib.experiments.definitions import Definition, read_definitions_file
 from lib.readout.sentences import HEADINGS, WORDS, figures, next_step, sentence
 from lib.readout.verdicts import Readout, Versus, iso, rank, read, scope_of, span
 from lib.settings import Settings
@@ -74,7 +74,7 @@ def find_definition(settings: Settings, experiment: str, store: Store | None = N
     Raises ReportError, DefinitionError, StoreError.
     """
     file = settings.experiments_file
-    known = _read(file)
+    known = read_definitions_file(file)
     if store is not None and settings.statsig_secret_key is not None:
         from lib.experiments.evaluator import last_known  # loads the SDK
 
@@ -85,15 +85,6 @@ def find_definition(settings: Settings, experiment: str, store: Store | None = N
     if found is None:
         raise ReportError(f"{file} has no experiment {experiment}; it has {', '.join(known) or 'none'}.")
     return found
-
-
-def _read(file: Path) -> dict[str, Definition]:
-    try:
-        return read_definitions(file.read_text(encoding="utf-8"))
-    except DefinitionError as error:
-        raise DefinitionError([f"{file}: {problem}" for problem in error.problems]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReportError(f"{file} cannot be read: {error}") from None
 
 
 def lines(readout: Readout) -> Iterator[str]:

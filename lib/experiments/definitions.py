@@ -1,7 +1,7 @@
 """Experiments as values: what a table of `.streamlit/experiments.toml` may say, read and checked.
 
-Pure: text in, definitions or a list of problems out. Knows neither Statsig nor any file, and judges no parameter's
-value: that is done as an answer begins.
+Text in, definitions or a list of problems out. Knows nothing of Statsig, and judges no parameter's value: that is done
+as an answer begins.
 """
 
 import math
@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import accumulate, pairwise, takewhile
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lib.domain.plain_text import decode
 from lib.domain.visitor import UnitType
 
 METRICS = (
@@ -122,6 +124,18 @@ def knows_unit(unit: str) -> bool:
     [True, True, True, False, False]
     """
     return unit in UNITS or unit.lower() == "userid"
+
+
+def read_definitions_file(file: Path) -> dict[str, Definition]:
+    """The experiments of this file by name. Raises DefinitionError, whose problems name the file."""
+    try:
+        return read_definitions(decode(file.read_bytes()))
+    except DefinitionError as error:
+        raise DefinitionError([f"{file}: {problem}" for problem in error.problems]) from None
+    except OSError as error:
+        raise DefinitionError([f"{file}: cannot be read: {error.strerror}"]) from None
+    except ValueError as error:
+        raise DefinitionError([f"{file}: {error}"]) from None
 
 
 def read_definitions(text: str) -> dict[str, Definition]:

@@ -19,7 +19,7 @@ from lib.domain.clock import now_ms
 from lib.domain.visitor import Visitor
 from lib.experiments.archive import Archive
 from lib.experiments.decider import Decider, overridden
-from lib.experiments.definitions import Definition, DefinitionError, Status, read_definitions
+from lib.experiments.definitions import Definition, DefinitionError, Status, read_definitions, read_definitions_file
 from lib.experiments.sdk import Memory, SdkError, local_server, network_options, quiet_server, start
 from lib.experiments.specs import compile_specs
 from lib.experiments.steps import Step
@@ -227,14 +227,8 @@ def compile_definitions(text: str) -> tuple[dict[str, Any], dict[str, Definition
 
 def read_file(file: Path) -> tuple[dict[str, Any], dict[str, Definition]]:
     """The same of a file, which the problems then name."""
-    try:
-        return compile_definitions(file.read_text(encoding="utf-8"))
-    except DefinitionError as error:
-        raise DefinitionError([f"{file}: {problem}" for problem in error.problems]) from None
-    except UnicodeDecodeError:
-        raise DefinitionError([f"{file}: not UTF-8 text"]) from None
-    except OSError as error:
-        raise DefinitionError([f"{file}: cannot be read: {error.strerror}"]) from None
+    definitions = read_definitions_file(file)
+    return compile_specs(definitions.values()), definitions
 
 
 def last_known(

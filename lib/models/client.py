@@ -8,19 +8,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx2
 import openai
 from openai import AsyncOpenAI
 
+from lib.domain.proxies import is_loopback
 from lib.models.faults import Fault, retry_after
 from lib.models.transport import open_transport
 
 OPENAI = "https://api.openai.com/v1"
 _KEEP_CONNECTION = 60.0  # the client's own 5 s would make nearly every question pay for a new TLS handshake
 _DRAIN = 0.1
-_DIRECT = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
 class Client:
@@ -31,14 +32,9 @@ class Client:
         patience = openai.Timeout(None, connect=connect_s)
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION)
         direct = open_transport(limits)
-        http = openai.DefaultAsyncHttpxClient(
-            timeout=patience,
-            limits=limits,
-            transport=None
-            if _proxies()
-            else direct,  # with a transport the client would ignore the environment's proxies
-            mounts=dict.fromkeys(_DIRECT, direct),  # a proxy is not asked for this machine
-        )
+        # With a transport of its own the client asks no proxy of the environment, whatever its scheme.
+        alone = is_loopback(urlsplit(base_url or OPENAI).hostname) or not _proxies()
+        http = openai.DefaultAsyncHttpxClient(timeout=patience, limits=limits, transport=direct if alone else None)
         self._client = AsyncOpenAI(
             base_url=base_url or OPENAI,
             api_key=api_key or "none",  # a local server asks for none, the client insists on one

@@ -7,7 +7,8 @@ that cannot be used is tried again until it can.
 import logging
 import threading
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -34,10 +35,19 @@ RETRY_S = 2.0
 """Between two attempts to open a store that cannot be used."""
 PAGES_FIRST_S = 5.0
 """How long the OpenAI client is left to the first question: a page that waits for the start should not wait for it."""
+UNFINISHED = "the start is unfinished"
 AS_TESTER = "as_tester"
 """The session's state that says that an operator looks at the chat as a tester does."""
 SESSIONS = 20_000
 """Sessions whose browser is known; of one that is not, nobody can take over what it had on its page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why this process cannot serve. Anybody may read the `part`, operators the `cause`."""
+
+    part: Literal["start", "database"]
+    cause: str
 
 
 class Unready(Exception):
@@ -51,7 +61,8 @@ class _Opening:
         self.access = access
         self.sample: Sample | None = None
         self.app: App | None = None
-        self.trouble: str | None = "the start is unfinished"
+        self.trouble: str | None = UNFINISHED
+        self.part: Literal["start", "database"] = "start"
         self.tried, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._open, args=(settings, demo_url), name="opening", daemon=True)
         self._thread.start()
@@ -65,11 +76,12 @@ class _Opening:
                 self.sample = self.sample or Sample(settings)
                 self.app = App.open(settings, demo_url)
             except StoreError as error:
-                self.trouble = str(error)
+                self.trouble, self.part = str(error), "database"
                 self.tried.set()
                 log.error("the store cannot be used: %s", error)
                 self._closing.wait(RETRY_S)
             except Exception as error:
+                self.part = "start"
                 self.trouble = f"the start failed: {type(error).__name__}"
                 self.tried.set()
                 log.exception("the start failed")
@@ -129,15 +141,16 @@ def invitations() -> list[Invitation]:
 def sample() -> "Sample":
     """Simulated visitors, for who wants to see a readout before there are real ones. Raises Unready."""
     if _opening is None or _opening.sample is None:
-        raise Unready("the start is unfinished")
+        raise Unready(UNFINISHED)
     return _opening.sample
 
 
-def trouble() -> str | None:
-    """Why this process cannot serve, or None."""
+def trouble() -> Trouble | None:
+    """Return why this process cannot serve, or None."""
     if _opening is None or _opening.app is None:
-        return (_opening and _opening.trouble) or "the start is unfinished"
-    return _opening.app.trouble()
+        return Trouble(_opening.part if _opening else "start", (_opening and _opening.trouble) or UNFINISHED)
+    cause = _opening.app.trouble()
+    return Trouble("database", cause) if cause else None
 
 
 def visitor() -> Visitor:

@@ -26,8 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib import __version__
 from lib.access import identity
+from lib.access.signing_key import signing_key
 from lib.access.throttle import Patience
-from lib.experiments.definitions import DefinitionError, read_definitions
+from lib.experiments.definitions import DefinitionError, read_definitions_file
 from lib.settings import Settings, SettingsError, load
 from lib.web.doors import Doors, origin_of
 from lib.web.sockets import send_at_once
@@ -58,7 +59,7 @@ HEADERS = {
 NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/healthz", "/readyz", "/metrics", "/favicon.png")
 ANY_HOST = ("/healthz", "/readyz", "/metrics", "/_stcore/health", "/_stcore/metrics")
 """What machines ask for, by whatever name or address they have."""
-TAKES_TOKEN = ("/metrics", "/_stcore/metrics", "/_stcore/stream")
+TAKES_TOKEN = ("/readyz", "/metrics", "/_stcore/metrics", "/_stcore/stream")
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <path fill="#2f5bd8" d="M6 4h20a4 4 0 0 1 4 4v12a4 4 0 0 1-4 4H14l-7 6v-6H6a4 4 0 0 1-4-4V8a4 4 0 0 1 4-4z"/>
 <path fill="#fff" d="M8 10h16v2.5H8zM8 15.5h10V18H8z"/></svg>"""
@@ -71,7 +72,7 @@ def _settings() -> Settings:
     """The settings and the local experiments, or the end of the process with one line for every problem."""
     try:
         settings = load()
-        read_definitions(settings.experiments_file.read_text(encoding="utf-8"))
+        read_definitions_file(settings.experiments_file)
     except (SettingsError, DefinitionError) as error:
         print("Parley cannot start:", *error.problems, sep="\n  ", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
@@ -86,7 +87,7 @@ def rules() -> identity.Access:
     """Who may do what, by the settings. Makes the signing key where there is none yet."""
     token = SETTINGS.operator_token
     return identity.Access(
-        SETTINGS.key(), SETTINGS.operators, token.get_secret_value() if token else None, SETTINGS.trusted_proxies
+        signing_key(SETTINGS), SETTINGS.operators, token.get_secret_value() if token else None, SETTINGS.trusted_proxies
     )
 
 
@@ -124,14 +125,20 @@ async def icon(_request: Request) -> Response:
     return Response(ICON, media_type="image/svg+xml", headers={"cache-control": "public, max-age=86400"})
 
 
-async def readyz(_request: Request) -> Response:
-    """It can serve: the start is done and the store can be used. What else is down is named, not held against it."""
+async def readyz(request: Request) -> Response:
+    """Return 200 when this process can serve: the start is done and the store can be used.
+
+    Strangers read whether it is ready and which part is not. Operators and this machine also read the cause, and how
+    the neighbours are.
+    """
     from lib.web import resources
 
-    trouble = await anyio.to_thread.run_sync(resources.trouble)
+    trouble, trusted = await anyio.to_thread.run_sync(resources.trouble), _may_read_metrics(request.scope)
     if trouble:
-        return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "because": trouble})
-    return _json(HTTPStatus.OK, {"status": "ready", "version": __version__, **resources.app().state()})
+        why = {"because": trouble.cause} if trusted else {}
+        return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "part": trouble.part} | why)
+    more = {"version": __version__} | resources.app().state() if trusted else {}
+    return _json(HTTPStatus.OK, {"status": "ready"} | more)
 
 
 async def metrics(request: Request) -> Response:

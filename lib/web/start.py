@@ -1,0 +1,57 @@
+"""What must hold before the server serves; `streamlit_app.py` asks for it while it is imported.
+
+Here a mistake ends the process with one line and exit code 2. Later it would be a traceback of the server's.
+"""
+
+import codecs
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import streamlit as st
+from streamlit import config
+
+from lib.access import data_folder
+from lib.access.signing_key import signing_key
+from lib.domain.plain_text import decode
+from lib.domain.proxies import keep_loopback_direct
+from lib.settings import SECRETS_FILE, Settings, SettingsError, unquoted
+
+
+def prepare(settings: Settings) -> None:
+    """Make what the process needs, or end it with one line for every problem."""
+    keep_loopback_direct(os.environ)
+    if problems := list(_problems(settings)):
+        print("Parley cannot start:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    _hand_over(SECRETS_FILE)
+
+
+def _hand_over(file: Path) -> None:
+    """Give Streamlit the tables of a secrets file with a byte order mark, which it cannot read; [auth] is one of them.
+
+    Top-level values stay out: Streamlit would write them over the environment.
+    """
+    data = file.read_bytes() if file.is_file() else b""
+    if data.startswith(codecs.BOM_UTF8):
+        tables = {name: table for name, table in tomllib.loads(decode(data)).items() if isinstance(table, dict)}
+        st.secrets.merge_programmatic_secrets(tables)
+
+
+def _problems(settings: Settings) -> Iterator[str]:
+    for name, value in os.environ.items():
+        if name.startswith("STREAMLIT_") and unquoted(value) != value.strip():
+            yield f"{name}: must be written without quotes around it, which Streamlit takes for a part of the value"
+    if str(config.get_option("server.baseUrlPath") or "").strip("/ "):
+        yield (
+            "server.baseUrlPath: must be empty, because Parley answers at the root of its host alone; give it a host "
+            "name of its own, such as parley.example.org"
+        )
+    try:
+        if settings.database_file is not None:
+            data_folder.prepare(settings.database_file)
+        signing_key(settings)
+    except SettingsError as error:
+        yield from error.problems
