@@ -4,8 +4,10 @@ Owns engines, pragmas and the difference between "the store is away" and "this c
 the list of migrations.
 """
 
+import contextlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text, update
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, TimeoutError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
 from lib.domain.clock import now_ms
+from lib.domain.database_url import DatabaseUrl, parse_database_url
 from lib.domain.record import StoreError
 from lib.store import partitions, schema
 
@@ -27,8 +30,6 @@ CONNECT_S = 5
 """How long PostgreSQL may take to accept a connection."""
 READERS = 20
 """Connections that may read at the same time."""
-JIT = "SET jit = off"
-"""PostgreSQL would compile a query of the ledger for each of its partitions: 0.2 s for a page that is read in 1 ms."""
 IDLE_S = 10
 """How long PostgreSQL waits for the next statement of a transaction that writes, in seconds."""
 LOCK = 7_265_792_001
@@ -36,28 +37,39 @@ LOCK = 7_265_792_001
 
 SQLITE_AWAY = {3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26}
 """PERM BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL NOTADB: none is the fault of a row."""
-POSTGRES_AWAY = ("08", "25", "28", "3D", "3F", "40", "42501", "42P01", "53", "55", "57", "58", "XX")
-"""SQLSTATE classes (and two single codes: no right, no table) that say the same of PostgreSQL."""
+POSTGRES_AWAY = ("08", "25", "26", "28", "3D", "3F", "40", "42501", "42P01", "42P05", "53", "55", "57", "58", "XX")
+"""SQLSTATE classes (and three single codes: no right, no table, a statement of another session) that say the same of
+PostgreSQL or of a pooler in front of it."""
+# A pooler gives every transaction another session, so nothing may be set for longer than a transaction. PostgreSQL
+# would compile a query of the ledger for each of its partitions: 0.2 s for a page that is read in 1 ms.
+READ = text("SELECT set_config('jit', 'off', true)")
+# Replicas wait for each other's locks: one that froze or lost its network in a transaction must not hold them up. What
+# a receipt confirms must have reached the disk, whatever the server's default is.
+WRITE = text(
+    "SELECT set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', :idle, true),"
+    " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
+    " ELSE current_setting('synchronous_commit') END, true)"
+).bindparams(idle=f"{IDLE_S}s")
 
 
 class Database:
     """Two engines on one database: one connection that writes, several that read."""
 
-    def __init__(self, url: URL) -> None:
-        self.url = url
-        self.name = url.render_as_string(hide_password=True)
-        self._path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+    def __init__(self, address: DatabaseUrl) -> None:
+        self.url, self.name, self._path = _sqlalchemy_url(address), str(address), address.file
         self._file: tuple[int, int] | None = None
         self.writer, self.reader = self._postgres() if self._path is None else self._sqlite(self._path)
 
     @classmethod
     def open(cls, url: str) -> "Database":
         """Connect, and bring the tables up to date. Raises StoreError."""
-        parsed = _parse(url)
-        database = cls(parsed)
+        try:
+            database = cls(parse_database_url(url))
+        except ValueError as error:
+            raise StoreError(f"The address of the database is not understood: it must be {error}.") from None
         try:
             if database._path is not None:
-                database._path.parent.mkdir(parents=True, exist_ok=True)
+                _make_private(database._path)
             _patiently(lambda: migrate(database.writer))
         except (OSError, DBAPIError) as error:
             database.close()
@@ -124,17 +136,19 @@ class Database:
         return writer, reader
 
     def _postgres(self) -> tuple[Engine, Engine]:
-        arguments = {
+        ours: dict[str, Any] = {
             "connect_timeout": CONNECT_S, "application_name": "parley", "keepalives_idle": 10,
             "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000,
         }  # fmt: skip
+        # A prepared statement belongs to a session, and behind a pooler the next transaction may have another one.
+        arguments = {k: v for k, v in ours.items() if k not in self.url.query} | {"prepare_threshold": None}
         writer = _engine(self.url, 1, connect_args=arguments)
         # What one reader counts in several statements belongs together, as it does on SQLite.
         reader = _engine(
             self.url, READERS, connect_args=arguments, pool_pre_ping=True, isolation_level="REPEATABLE READ"
         )
-        event.listen(writer, "connect", _postgres_writer)
-        event.listen(reader, "connect", _postgres_reader)
+        event.listen(writer, "begin", lambda connection: connection.execute(WRITE))
+        event.listen(reader, "begin", lambda connection: connection.execute(READ))
         return writer, reader
 
 
@@ -189,19 +203,28 @@ def explain(error: BaseException) -> str:
     return " ".join(said.split()).rstrip(".") or type(cause).__name__
 
 
-def _parse(url: str) -> URL:
-    wanted = "it must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-    try:
-        parsed = make_url(url)
-        if parsed.drivername in ("postgres", "postgresql"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        backend = parsed.get_dialect().name
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError(f"The address of the database is not understood: {wanted}.") from error
-    memory = backend == "sqlite" and parsed.database in (None, "", ":memory:")
-    if backend not in ("sqlite", "postgresql") or memory:
-        raise StoreError(f"The database {parsed.render_as_string(hide_password=True)} is not supported: {wanted}.")
-    return parsed
+def _sqlalchemy_url(address: DatabaseUrl) -> URL:
+    query: dict[str, Any] = {}
+    for name, value in address.parameters:
+        query.setdefault(name, []).append(value)
+    return URL.create(
+        address.driver, address.user or None, address.password, address.host or None, address.port,
+        address.name or None, {name: values[0] if len(values) == 1 else values for name, values in query.items()},
+    )  # fmt: skip
+
+
+def _make_private(file: Path) -> None:
+    """Make the file, and its folder where it is missing, for this user alone. SQLite's other files follow its mode.
+
+    A file that is there is not opened: closing it would drop the locks of this process's other connections.
+    """
+    file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for one in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
+        with contextlib.suppress(OSError):  # not there, or another user's file, which this one may write
+            if stat.S_IMODE(one.stat().st_mode) & 0o077:
+                one.chmod(0o600)
 
 
 def _engine(url: URL, size: int, **options: Any) -> Engine:
@@ -233,20 +256,3 @@ def _sqlite_writer(connection: Any, _record: object) -> None:
 def _sqlite_reader(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA query_only=ON")
-
-
-def _postgres_writer(connection: Any, _record: object) -> None:
-    connection.autocommit = True
-    # Replicas wait for each other's locks: one that froze or lost its network in a transaction must not hold them up.
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'")
-    connection.execute(  # what a receipt confirms must have reached the disk, whatever the server's default is
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-    )
-    connection.execute(JIT)
-    connection.autocommit = False
-
-
-def _postgres_reader(connection: Any, _record: object) -> None:
-    connection.autocommit = True
-    connection.execute(JIT)
-    connection.autocommit = False

@@ -1,0 +1,105 @@
+"""A pooler in front of PostgreSQL: it gives every transaction another session, and nothing may be lost by that."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from lib.store import Store, StoreError, schema
+from lib.store.database import IDLE_S, Database, away
+from tests.support import pgbouncer_server
+from tests.support.postgres_server import Postgres
+
+VOTES = 24
+REPLICA = """
+import logging, sys
+logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+from concurrent.futures import ThreadPoolExecutor
+from lib.store import Store
+from tests.test_store import answered, conversation, shown, vote
+
+store = Store.open(sys.argv[1], deliver=True)
+print("open", flush=True)
+sys.stdin.readline()
+
+def tester(number):
+    visitor = f"{sys.argv[2]}-{number}"
+    about = conversation(visitor)
+    asked = answered(store, about)
+    shown(store, about, visitor)
+    store.lease(5, 0.0)
+    vote(store, asked, "satisfaction")
+    assert shown(store, about, visitor).turns[0].rating == "satisfaction"
+
+with ThreadPoolExecutor(6) as crowd:
+    list(crowd.map(tester, range(int(sys.argv[3]))))
+print("closed", store.close(), flush=True)
+"""
+
+
+@pytest.fixture
+def port(postgres: Postgres) -> Iterator[int]:
+    if pgbouncer_server.binary() is None:
+        pytest.skip("there is no PgBouncer (on Debian: apt-get install pgbouncer)")
+    with pgbouncer_server.serve(postgres) as found:
+        yield found
+
+
+def behind(postgres: Postgres, port: int) -> str:
+    """The URL of a new database, by way of the pooler."""
+    return postgres.database().replace(f":{postgres.port}/", f":{port}/") + "?pgbouncer=true"
+
+
+def test_two_replicas_behind_a_transaction_pooler_lose_no_vote(postgres: Postgres, port: int) -> None:
+    url = behind(postgres, port)
+    replicas = [
+        subprocess.Popen(
+            [sys.executable, "-c", REPLICA, url, str(number), str(VOTES)], text=True, cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    for replica in replicas:
+        assert replica.stdout and replica.stdout.readline() == "open\n", replica.communicate()
+    for told, log in [replica.communicate("go\n", timeout=120) for replica in replicas]:
+        assert told == "closed True\n" and log == "", log
+    with closing(Store.open(url)) as store, store.read() as connection:
+        rated = select(func.count()).select_from(schema.answer).where(schema.answer.c.rating == "satisfaction")
+        assert connection.scalar(rated) == 2 * VOTES
+        kept = select(func.count()).select_from(schema.event).where(schema.event.c.name == "satisfaction")
+        assert connection.scalar(kept) == 2 * VOTES
+
+
+def test_no_session_is_left_with_a_setting_or_a_statement_of_ours(postgres: Postgres, port: int) -> None:
+    with closing(Database.open(behind(postgres, port))) as database:
+        for _ in range(10):
+            with database.begin() as connection:
+                assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == f"{IDLE_S}s"
+            with database.read() as connection:
+                assert connection.scalar(text("SHOW jit")) == "off"
+        with psycopg.connect(f"postgresql://parley@127.0.0.1:{port}/{database.url.database}") as beside:
+            beside.prepare_threshold = None
+            for name, expected in (("idle_in_transaction_session_timeout", "0"), ("jit", "on")):
+                shown = beside.execute(f"SHOW {name}").fetchone()
+                assert shown == (expected,)
+            statements = beside.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+            assert statements == (0,)
+
+
+@pytest.mark.parametrize("sqlstate", ["26000", "42P05", "08P01", "08006", "57P01", "25P02"])
+def test_a_fault_of_the_way_to_the_database_is_never_that_of_a_row(sqlstate: str) -> None:
+    fault = psycopg.errors.lookup(sqlstate)("lost")
+    assert away(DBAPIError.instance("SELECT 1", {}, fault, psycopg.Error))
+
+
+def test_a_pooler_that_refuses_transactions_is_reported(postgres: Postgres) -> None:
+    if pgbouncer_server.binary() is None:
+        pytest.skip("there is no PgBouncer (on Debian: apt-get install pgbouncer)")
+    with pgbouncer_server.serve(postgres, "statement") as port, pytest.raises(StoreError, match="statement pooling"):
+        Store.open(behind(postgres, port))
