@@ -18,7 +18,7 @@ from lib.experiments.delivery import Delivery
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.metrics.gauges import Gauges
-from lib.models.completion import Models
+from lib.models.completion import Models, Timeouts
 from lib.readout.results import split
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions
@@ -78,6 +78,7 @@ class App:
         models = Models(
             base_url=demo_url or settings.openai_base_url,
             api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+            timeouts=Timeouts.patient(settings.first_token_s),
         )
         texts = None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)

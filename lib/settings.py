@@ -166,6 +166,7 @@ Emails = Annotated[tuple[Email, ...], BeforeValidator(_listed), _accepts("email 
 Proxy = Annotated[Network, BeforeValidator(_network)]
 Proxies = Annotated[tuple[Proxy, ...], BeforeValidator(_listed), _accepts("IP addresses or networks, comma-separated")]
 Amount = Annotated[float, Field(gt=0), AfterValidator(_finite), _accepts("US dollars above 0, such as 5 or 0.50")]
+Seconds = Annotated[float, Field(ge=1, le=3_600), AfterValidator(_finite), _accepts("seconds from 1 to 3600")]
 Count = Annotated[int, Field(ge=1), _accepts("a whole number from 1")]
 Length = Annotated[int, Field(ge=1, le=1_000_000), _accepts("a whole number from 1 to 1000000")]
 Days = Annotated[int, Field(ge=1, le=36_500), _accepts("a whole number from 1 to 36500")]
@@ -191,6 +192,7 @@ class Settings(BaseSettings):
     experiment: Experiment = _setting("PARLEY_EXPERIMENT", "statsig_openai_integration")
     experiments_file: File = _setting("PARLEY_EXPERIMENTS_FILE", Path(".streamlit/experiments.toml"))
     model: Model = _setting("PARLEY_MODEL", "gpt-4")
+    first_token_s: Seconds = _setting("PARLEY_FIRST_TOKEN_S", 60)
     unit: Unit = _setting("PARLEY_UNIT", "visitor")
     blind: Flag = _setting("PARLEY_BLIND", True)
     access: Access = _setting("PARLEY_ACCESS", "open")

@@ -140,7 +140,7 @@ def test_text_is_exported_only_when_asked_for(folder: Path) -> None:
     fill(folder)
     run = parley(folder, "export", "--format", "jsonl", "--text")
     (text,) = (event["text"] for event in map(json.loads, lines(run)) if "text" in event)
-    assert text == {"question": "Why?", "answer": ENDED.text, "comment": None}
+    assert text == {"question": "Why?", "answer": ENDED.text, "comment": None, "reasoning": None}
 
 
 def test_csv_has_stable_columns(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_csv_has_stable_columns(folder: Path) -> None:
     assert lines(empty) == [",".join(export.columns())]
     fill(folder)
     rows = list(csv.DictReader(io.StringIO(parley(folder, "export", "--format", "csv", "--text").stdout.decode())))
-    assert list(rows[0]) == [*export.columns(), "question", "answer", "comment"]
+    assert list(rows[0]) == [*export.columns(), "question", "answer", "comment", "reasoning"]
     exposed, completed, rated = rows
     assert (exposed["group"], exposed["forced"], exposed["value"], exposed["turn"]) == ("Test", "false", "", "")
     assert (completed["value"], completed["cost_usd"], completed["turn"]) == ("stop", "1.5e-06", "1")

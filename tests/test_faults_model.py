@@ -146,7 +146,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Itera
     (folder / ".streamlit/experiments.toml").write_text(EXPERIMENTS)
     left = {name: iter(case.replies) for name, case in CASES.items()}
     model.script(otherwise=lambda request: next(left[asked(request)], openai.HELLO))
-    app = app_process.start(folder, {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json"})
+    app = app_process.start(
+        folder,
+        {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json", "PARLEY_FIRST_TOKEN_S": "10"},
+    )
     with Record.of(app) as record, ThreadPoolExecutor(len(CASES)) as testers:
         yield Run(app, record, {name: testers.submit(meet, name, app, record, model) for name in CASES})
     app.stop()

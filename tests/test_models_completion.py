@@ -5,14 +5,16 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
 from lib.domain.completion import Completion, Usage
-from lib.models.completion import Models, Stream, Timeouts
+from lib.models.completion import Models, Timeouts
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
+from lib.models.stream import Stream
 from tests.support.openai_server import (
     CUT,
     DONE,
@@ -36,7 +38,7 @@ from tests.support.openai_server import (
 )
 
 KEY = "sk-test-1234567890abcdef"
-QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, usage=0.3, backoff=0.01)
+QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, after_finish=0.3, backoff=0.01)
 CALM = Timeouts(backoff=0.01)
 MODEL = Parameters("gpt-4")
 QUESTION = [{"role": "user", "content": "What is the answer?"}]
@@ -165,7 +167,7 @@ class TestOddButWhole:
         assert (completion.text, completion.finish_reason, completion.error) == ("Some text", reason, None)
         assert completion.message
 
-    @pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls"])
+    @pytest.mark.parametrize("reason", ["content_filter", "tool_calls"])
     def test_it_is_kept_without_text_too(self, server: Server, reason: str) -> None:
         completion = ended(server, stream(finish(reason), usage(5, 2), DONE))
         assert (completion.text, completion.finish_reason, completion.error) == ("", reason, None)
@@ -187,11 +189,25 @@ class TestOddButWhole:
         assert completion.text == "42"
         assert (completion.usage.reasoning_tokens, completion.usage.cached_tokens) == (8, 2)
 
-    def test_reasoning_is_a_sign_of_life_and_keep_alives_are_none(self, server: Server) -> None:
-        thinking = [chunk({"reasoning_content": "hm"}), Pause(0.2)] * 4
-        assert ended(server, stream(*thinking, "42", finish(), DONE), timeouts=QUICK).text == "42"
-        alive = [b": keep-alive\n\n", chunk({"role": "assistant", "content": ""}), Pause(0.1)] * 20
-        assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=QUICK).error == "APITimeoutError"
+    @pytest.mark.parametrize(
+        "sign",
+        [chunk({"reasoning_content": "hm"}), b": keep-alive\n\n", b"data:\n\n", b"event: ping\ndata: \n\n",
+         chunk({"role": "assistant", "content": ""}), b"\n"],
+    )  # fmt: skip
+    def test_whatever_a_server_sends_is_a_sign_of_life(self, server: Server, sign: Any) -> None:
+        alive = [sign, Pause(0.2)] * 5
+        assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=QUICK).text == "42"
+
+    def test_a_server_that_only_says_that_it_lives_is_given_up(self, server: Server) -> None:
+        alive = itertools.chain.from_iterable(itertools.repeat((b": keep-alive\n\n", Pause(0.05))))
+        completion = ended(server, Reply(alive), timeouts=replace(QUICK, keep_alive=0.4))
+        assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
+        assert server.requests[0].gone.wait(1)
+
+    def test_a_model_that_thinks_without_end_is_given_up(self, server: Server) -> None:
+        thinking = itertools.chain.from_iterable(itertools.repeat((chunk({"reasoning_content": "hm"}), Pause(0.05))))
+        completion = ended(server, Reply(thinking), timeouts=replace(QUICK, total=0.5))
+        assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
 
     def test_tool_calls_are_named(self, server: Server) -> None:
         call = chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]})
@@ -217,7 +233,7 @@ class TestOddButWhole:
     def test_odd_chunks_are_read_over(self, server: Server) -> None:
         odd: list[Any] = [
             {"choices": []}, {"choices": None}, {}, chunk(None), chunk({}), chunk({"content": None}),
-            {"choices": [None]}, {"choices": [{"index": 0}]}, chunk({"content": 7}), chunk({"content": ["x"]}),
+            {"choices": [None]}, {"choices": [{"index": 0}]}, chunk({"content": 7}),
             b"data: null\n\n", b"data: []\n\n", b": comment\n\n", b"event: ping\nid: 3\nretry: 5\n\n", b"\n\n\n",
             {"choices": [], "usage": None}, {"error": None, "choices": []},
         ]  # fmt: skip
@@ -274,8 +290,12 @@ class TestBrokenStreams:
             (b'data: {"choices": [{"delta": {"content": "\xed\xa0\x80"}}]}\n\n',),
             "UnicodeDecodeError",
         ),
-        "error object": (({"error": {"message": "overloaded", "type": "server_error"}}, DONE), "APIError"),
-        "error text": (({"error": "overloaded"},), "APIError"),
+        "error object": (({"error": {"message": "overloaded", "type": "odd"}}, DONE), "APIError"),
+        "error of a status": (
+            ({"error": {"message": "no", "type": "server_error"}},),
+            "InternalServerError",
+        ),
+        "error text": (({"error": "out of memory"},), "APIError"),
         "old vLLM": (({"object": "error", "message": "no"},), "APIError"),
         "error reason": ((finish("error"), DONE), "APIError"),
         "stall": ((HANG,), "APITimeoutError"),
@@ -303,7 +323,7 @@ class TestBrokenStreams:
         assert ended(server, stream("Hi", DONE, chunked=False)).finish_reason == "stop"
 
     def test_a_line_without_end_is_not_collected_for_ever(self, server: Server, monkeypatch: Any) -> None:
-        monkeypatch.setattr("lib.models.chunks.MAX_EVENT_BYTES", 100_000)
+        monkeypatch.setattr("lib.models.sse.MAX_EVENT_BYTES", 100_000)
         completion = ended(server, Reply(itertools.repeat(b"data: " + b"x" * 9_999)))
         assert (completion.finish_reason, completion.error) == ("error", "EventTooLong")
         assert server.requests[0].gone.wait(1)
@@ -360,7 +380,7 @@ class TestSilence:
         assert (completion.error, completion.retries, len(server.requests)) == ("RateLimitError", 0, 1)
 
     def test_a_repeat_has_all_the_patience_of_a_first_request(self, server: Server) -> None:
-        late = stream(Pause(0.4), "Hi", finish(), DONE)
+        late = stream(Pause(0.25), "Hi", finish(), DONE)
         assert ended(server, stream(finish(), RESET), late, timeouts=QUICK).text == "Hi"
 
     def test_a_slow_answer_that_goes_on_is_not_a_silent_one(self, server: Server) -> None:
@@ -530,12 +550,12 @@ class TestRefusedParameters:
 
     @pytest.mark.parametrize("param", [True, False])
     def test_are_dropped_one_by_one(self, server: Server, param: bool) -> None:
-        server.script(otherwise=refusing("max_tokens", "temperature", "stream_options", param=param))
+        server.script(otherwise=refusing("top_p", "temperature", "stream_options", param=param))
         completion = ask(server, Parameters("o3", None, self.OPTIONS)).completion
         assert (completion.text, completion.error, completion.retries) == ("Hi", None, 0)
-        assert completion.dropped_parameters == ("temperature", "max_tokens", "stream_options")
+        assert completion.dropped_parameters == ("temperature", "top_p", "stream_options")
         assert len(server.requests) == 4
-        kept = {"top_p": 0.9, "seed": 1, "stop": "END", "reasoning_effort": "low"}
+        kept = {"max_tokens": 5, "seed": 1, "stop": "END", "reasoning_effort": "low"}
         assert server.requests[-1].body == {"model": "o3", "messages": QUESTION, "stream": True, **kept}
 
     def test_are_remembered_for_that_model_only(self, server: Server) -> None:

@@ -18,9 +18,11 @@ GOOD: dict[str, Any] = {
     "presence_penalty": -2,
     "frequency_penalty": 2.0,
     "max_tokens": 500,
+    "max_completion_tokens": 700,
     "seed": -7,
     "stop": ["END", "STOP"],
     "reasoning_effort": "low",
+    "verbosity": "high",
 }
 BAD = [
     *[("temperature", value) for value in (-0.1, 2.1, True, "0.5", math.nan, math.inf, None, [1], {})],
@@ -28,6 +30,8 @@ BAD = [
     *[("presence_penalty", value) for value in (-2.1, 2.1, True, "0", None)],
     *[("frequency_penalty", value) for value in (-2.1, 2.1, True, "0", None)],
     *[("max_tokens", value) for value in (0, -1, 1.5, True, "100", math.nan, math.inf, 1e300, None)],
+    *[("max_completion_tokens", value) for value in (0, -1, 1.5, True, "100", math.nan, None)],
+    *[("verbosity", value) for value in ("", "LOW", "minimal", 1, None, ["low"])],
     *[("seed", value) for value in (0.5, True, "1", 2**63, 1e300, -math.inf, None)],
     *[("stop", value) for value in ("", [], ["a"] * 5, ["a", ""], ["a", 1], 3, None, {"a": 1}, "\x00")],
     *[("reasoning_effort", value) for value in ("", "LOW", "extreme", 1, None, ["low"])],

@@ -21,7 +21,8 @@ CHAPTERS = dict(sections(README, depth=4))
 LARGEST_PICTURE = 80_000
 PARAMETERS = [
     ("model", "m"), ("system_prompt", "Be kind."), ("temperature", 1), ("top_p", 1), ("presence_penalty", 1),
-    ("frequency_penalty", 1), ("max_tokens", 1), ("seed", 1), ("stop", "END"), ("reasoning_effort", "low"),
+    ("frequency_penalty", 1), ("max_tokens", 1), ("max_completion_tokens", 1), ("seed", 1), ("stop", "END"),
+    ("reasoning_effort", "low"), ("verbosity", "low"),
 ]  # fmt: skip
 
 

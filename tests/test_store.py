@@ -439,7 +439,7 @@ def test_the_text_is_exported_only_when_asked(parley: Store) -> None:
     answered(parley)
     ((plain,), (full,)) = list(parley.export()), list(parley.export(text=True))
     assert "text" not in plain
-    assert full["text"] == {"question": "Why?", "answer": "The whole answer.", "comment": None}
+    assert full["text"] == {"question": "Why?", "answer": "The whole answer.", "comment": None, "reasoning": None}
 
 
 def test_an_event_that_is_recorded_twice_is_one(parley: Store) -> None:

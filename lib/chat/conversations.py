@@ -31,9 +31,10 @@ from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
-from lib.models.completion import Models, Stream
+from lib.models.completion import Models
 from lib.models.parameters import Parameters, check_parameters
 from lib.models.prompt import trim
+from lib.models.stream import Stream
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
@@ -220,7 +221,8 @@ class Conversations:
         return _with(
             conversation, answer.question.answer_id,
             answer=completion.text, finish_reason=completion.finish_reason, time_ms=answer.ended_ms,
-            message=completion.message, error=completion.error, facts=completion_facts(completion),
+            message=completion.message, error=completion.error, reasoning=completion.reasoning,
+            facts=completion_facts(completion),
         )  # fmt: skip
 
     def rate(self, conversation: Conversation, turn: Turn, vote: Rating | None) -> tuple[Conversation, Receipt]:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Protocol
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, FinishReason
 from lib.domain.conversation import Question
+from lib.domain.pieces import Anew
 from lib.domain.record import Receipt
 
 log = logging.getLogger("parley.generation")
@@ -82,19 +84,23 @@ class Answer:
         self.ended_ms = 0
         self.seen = False
         """Whether somebody was there when it had ended. Whoever follows says so: a follower may outlive its reader."""
+        self.began = time.monotonic()
         self._pieces: list[str] = []
+        self._start = 0  # the piece with which the answer begins: all before it was taken back
         self._news, self._over = threading.Condition(), threading.Event()
         self._cancel: Callable[[], object] = lambda: None
 
     @property
     def text(self) -> str:
-        """Everything that has arrived so far."""
-        return "".join(self._pieces)
+        """Everything of the answer that has arrived so far."""
+        return "".join(self._pieces[self._start :])
 
     def follow(self) -> Callable[[float, float], str | None]:
-        """A function that waits at most so many seconds and returns the text that is new ("" if none), or None when the
-        answer has ended and all of it was returned. It leaves so many seconds (its second argument) between two pieces,
-        but never makes the last one wait.
+        """Return a function that waits at most so many seconds and returns the text that is new ("" if none), or None
+        when the answer has ended and all of it was returned.
+
+        It leaves so many seconds (its second argument) between two pieces, but never makes the last one wait. The text
+        is `Anew` where it takes the place of all that was returned before.
         """
         seen = 0
 
@@ -104,9 +110,12 @@ class Answer:
                 self._over.wait(pace)  # not the condition, which would wake this thread for every piece between
             with self._news:
                 self._news.wait_for(lambda: len(self._pieces) > seen or self.completion is not None, timeout)
-                pieces, ended = self._pieces[seen:], self.completion is not None
-            seen += len(pieces)
-            return None if ended and not pieces else "".join(pieces)
+                count, ended = len(self._pieces), self.completion is not None
+                again, pieces = self._start >= seen > 0, self._pieces[max(seen, self._start) :]
+            if ended and count == seen:
+                return None
+            seen = count
+            return Anew("".join(pieces)) if again else "".join(pieces)
 
         return news
 
@@ -116,6 +125,8 @@ class Answer:
 
     def _append(self, piece: str) -> None:
         with self._news:
+            if isinstance(piece, Anew):
+                self._start = len(self._pieces)
             self._pieces.append(piece)
             self._news.notify_all()
 

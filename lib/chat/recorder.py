@@ -24,25 +24,30 @@ class Texts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[str, str | None, str | None]] = OrderedDict()
 
     def question(self, answer_id: str, text: str) -> None:
         """A question left."""
         with self._lock:
-            self._kept[answer_id] = (text, None)
+            self._kept[answer_id] = (text, None, None)
             while len(self._kept) > REMEMBERED:
                 self._kept.popitem(last=False)
 
-    def answer(self, answer_id: str, text: str) -> None:
-        """Its answer ended."""
+    def answer(self, answer_id: str, text: str, reasoning: str | None = None) -> None:
+        """Its answer ended, after this thinking."""
         with self._lock:
             if answer_id in self._kept:
-                self._kept[answer_id] = (self._kept[answer_id][0], text)
+                self._kept[answer_id] = (self._kept[answer_id][0], text, reasoning)
 
     def fill(self, turn: Turn) -> Turn:
-        """A turn of the store with the texts that it does not have."""
-        question, answer = self._kept.get(turn.answer_id, (None, None))
-        return replace(turn, question=turn.question or question, answer=turn.answer or answer)
+        """Return a turn of the store with the texts that it does not have."""
+        question, answer, reasoning = self._kept.get(turn.answer_id, (None, None, None))
+        return replace(
+            turn,
+            question=turn.question or question,
+            answer=turn.answer or answer,
+            reasoning=turn.reasoning or reasoning,
+        )
 
 
 class Recorder:
@@ -59,7 +64,7 @@ class Recorder:
         """Keep the answer and its event."""
         self._metrics.ended(question.assignment.group, completion)
         if self._texts:
-            self._texts.answer(question.answer_id, completion.text)
+            self._texts.answer(question.answer_id, completion.text, completion.reasoning)
         return self._store.finish(question, completion, chat_completion(question, completion))
 
     def abandoned(self, question: Question) -> None:

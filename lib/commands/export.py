@@ -21,12 +21,13 @@ METADATA: dict[str, type] = {
     "allocated_experiment": str, "parameter": str,
     "session_id": str, "conversation_id": str, "answer_id": str, "turn": int, "model": str, "served_model": str,
     "finish_reason": str, "error": str, "retries": int, "response_time": float, "time_to_first_token": float,
-    "tokens_per_second": float, "prompt_tokens": int, "completion_tokens": int, "total_tokens": int,
-    "cached_tokens": int, "reasoning_tokens": int, "usage_source": str, "cost_usd": float,
-    "dropped_parameters": str, "parameter_error": str, "limit": str, "invitation": str, "rating_delay": float,
+    "reasoning_time": float, "tokens_per_second": float, "prompt_tokens": int, "completion_tokens": int,
+    "total_tokens": int, "cached_tokens": int, "reasoning_tokens": int, "usage_source": str, "cost_usd": float,
+    "dropped_parameters": str, "renamed_parameters": str, "parameter_error": str, "limit": str, "invitation": str,
+    "rating_delay": float,
 }  # fmt: skip
 """The fields that events have. Whatever else one carries, or of another type, goes as JSON into the column `other`."""
-TEXT: dict[str, type] = {"question": str, "answer": str, "comment": str}
+TEXT: dict[str, type] = {"question": str, "answer": str, "comment": str, "reasoning": str}
 GROUP_OF_ROWS = 10_000
 """Events that a Parquet file, and this process, hold together."""
 

@@ -30,7 +30,8 @@ class Completion:
     """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question left.
 
     `error` is the class of what went wrong (never its message), `message` what the tester reads about it. `limit` is
-    the budget that was met where the answer is `limited`.
+    the budget that was met where the answer is `limited`. `reasoning` is what the model thought before it answered, as
+    far as it told, and `reasoning_time` how long that took. `renamed_parameters` were sent under their other name.
     """
 
     text: str
@@ -43,14 +44,18 @@ class Completion:
     message: str | None = None
     retries: int = 0
     dropped_parameters: tuple[str, ...] = ()
+    renamed_parameters: tuple[str, ...] = ()
     parameter_error: str | None = None
     cost_usd: float | None = None
     limit: Limit | None = None
+    reasoning: str | None = None
+    reasoning_time: float | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Completion tokens per second between the first token and the end; None where either is unknown."""
+        """The answer's tokens per second between its first and its end; None where either is unknown."""
         if self.usage.completion_tokens is None or self.time_to_first_token is None:
             return None
         streamed = self.response_time - self.time_to_first_token
-        return self.usage.completion_tokens / streamed if streamed > 0 else None
+        tokens = self.usage.completion_tokens - (self.usage.reasoning_tokens or 0)
+        return tokens / streamed if streamed > 0 and tokens >= 0 else None

@@ -27,9 +27,10 @@ class Turn:
     """One question and its answer, as a page shows them; of an answer that was replaced, the newest version.
 
     `finish_reason` is None while it runs, and `answer` is then what has arrived. The texts are None where they are not
-    kept. `session_id` and `model` are those of the answer, `message` is what the tester reads about a failure, `facts`
-    (for operators) the metadata of its `chat_completion`. `heard_ms` is when the process of a running answer last said
-    that it lives, by its own clock. Times in milliseconds since 1970.
+    kept. `session_id` and `model` are those of the answer, `message` is what the tester reads about a failure. For
+    operators, `facts` is the metadata of its `chat_completion`, and `reasoning` what the model thought before it
+    answered. `heard_ms` is when the process of a running answer last wrote its heartbeat, by its own clock. Times in
+    milliseconds since 1970.
     """
 
     answer_id: str
@@ -47,6 +48,7 @@ class Turn:
     reason: Reason | None = None
     comment: str | None = None
     heard_ms: int | None = None
+    reasoning: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -129,6 +129,7 @@ def completion_facts(completion: Completion) -> dict[str, Any]:
         {
             "response_time": completion.response_time,
             "time_to_first_token": completion.time_to_first_token,
+            "reasoning_time": completion.reasoning_time,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
@@ -141,6 +142,7 @@ def completion_facts(completion: Completion) -> dict[str, Any]:
             "error": completion.error,
             "retries": completion.retries,
             "dropped_parameters": ",".join(completion.dropped_parameters) or None,
+            "renamed_parameters": ",".join(completion.renamed_parameters) or None,
             "parameter_error": completion.parameter_error,
             "cost_usd": completion.cost_usd,
             "limit": completion.limit,

@@ -1,80 +1,57 @@
-"""What a model server streams: bytes to events, and events to what an answer says.
+"""What a model server streams: frames to what an answer says.
 
 Owns the wire format of chat completions, with every irregularity that servers are known for. Pure: it knows no
 connection, no clock and no client.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from lib.domain.completion import FinishReason, Usage
+from lib.domain.pieces import Anew, joined
 from lib.domain.text import clean
 from lib.models.faults import Fault
+from lib.models.sse import Frame
+from lib.models.thinking import Thinking
+from lib.models.usage import read_cost, read_usage
 
-MAX_EVENT_BYTES = 16_000_000
-"""One event (or a body that is no event stream) may have so many bytes before the stream counts as broken."""
+MAX_THOUGHT = 1_000_000
+"""Characters of thinking after which a model is taken to think for ever."""
 _MAX_BLANK = 1000
+_DONE = b"[done]"
 _FINISH: Mapping[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "content_filter": "content_filter",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-}
-_BROKEN = ("error", "abort")
-
-
-class Events:
-    """Splits a stream of bytes into the data of its server-sent events."""
-
-    def __init__(self) -> None:
-        self._line: list[bytes] = []  # pieces of a line that has not ended yet
-        self._size = 0
-        self._data: list[bytes] = []  # lines of an event that has not ended yet
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The data of every event that this chunk completes. Raises Fault when one never ends.
-
-        >>> events = Events()
-        >>> [list(events.feed(chunk)) for chunk in (b"data: {", b"}\\n\\n: hello\\n", b"data: 1\\r\\n\\r\\ndata: 2")]
-        [[], [b'{}'], [b'1']]
-        >>> events.rest()
-        b'2'
-        """
-        self._line.append(chunk)
-        self._size += len(chunk)
-        if self._size > MAX_EVENT_BYTES:
-            raise Fault("EventTooLong", text=f"an event of more than {MAX_EVENT_BYTES} bytes")
-        if b"\n" not in chunk:
-            return
-        *lines, rest = b"".join(self._line).split(b"\n")
-        self._line, self._size = [rest], len(rest) + sum(map(len, self._data))
-        for line in lines:
-            line = line.rstrip(b"\r")
-            if line.startswith(b"data:"):
-                self._data.append(line[5:].removeprefix(b" "))
-            elif not line and self._data:
-                yield b"\n".join(self._data)
-                self._data = []
-
-    def rest(self) -> bytes:
-        """The data of an event that the end of the stream left without its empty line."""
-        line = b"".join(self._line).rstrip(b"\r")
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        return b"\n".join(self._data)
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "token_limit"), "length"),
+    **dict.fromkeys(
+        ("content_filter", "content_filtered", "safety", "recitation", "prohibited_content", "blocklist", "spii",
+         "sensitive"), "content_filter",
+    ),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
+    "refusal": "refusal",
+}  # fmt: skip
+"""Finish reasons of OpenAI, Gemini, Mistral, Anthropic and Zhipu that are more than a stop."""
+_BROKEN = ("error", "abort", "insufficient_system_resource", "network_error", "malformed_function_call")
+_NO_REASON = ("", "null", "none")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""Where servers put thinking; OpenRouter sends the same in two of them."""
 
 
 class Reading:
-    """What one answer has said so far. Feed it events; `text` and the rest are its facts at any time."""
+    """What one answer has said so far. Feed it frames; `text` and the rest are its facts at any time.
 
-    def __init__(self, max_chars: int) -> None:
+    `held`: the model is known to think in the text without an opening tag, so that its text waits for the closing one.
+    """
+
+    def __init__(self, max_chars: int, *, held: bool = False) -> None:
         self.model: str | None = None
         self.usage: Usage | None = None
+        self.cost_usd: float | None = None  # as the server puts it
         self.finish_reason: FinishReason | None = None  # the server's own word, in ours
+        self.contradicted = False  # text came after a finish reason: such a server's word says nothing about the end
         self.done = False  # [DONE] arrived
-        self.heard = False  # the last event said something: not only a role, a comment or nothing at all
+        self.heard = False  # the last frame said something: not only a role or nothing at all
+        self.thought = False  # the last frame held thinking
         self.any_event = False
         self._refused = False
         self._called = False
@@ -83,11 +60,19 @@ class Reading:
         self._received = 0  # the same, with what is not shown
         self._pieces: list[str] = []
         self._held = ""  # blank text before the first word, or half a character
+        self._thoughts: list[str] = []
+        self._thought_chars = 0
+        self._thinking = Thinking(self._note, held=held)
 
     @property
     def text(self) -> str:
-        """All text that was shown."""
+        """All text of the answer that was shown."""
         return "".join(self._pieces)
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought, as far as it told."""
+        return "".join(self._thoughts).strip()
 
     @property
     def begun(self) -> bool:
@@ -95,9 +80,14 @@ class Reading:
         return self._chars > 0
 
     @property
+    def unopened(self) -> bool:
+        """Whether thinking ended in the text that no tag had opened."""
+        return self._thinking.unopened
+
+    @property
     def full(self) -> bool:
-        """Whether the answer has reached its cap."""
-        return self._received >= self._max_chars
+        """Whether the answer, or the thinking before it, has reached its cap."""
+        return self._received >= self._max_chars or self._thought_chars >= MAX_THOUGHT
 
     @property
     def outcome(self) -> FinishReason | None:
@@ -107,7 +97,7 @@ class Reading:
         """
         if self._refused:
             return "refusal"
-        if self.full and self.begun:
+        if self.full and (self.begun or self._thought_chars >= MAX_THOUGHT):
             return "length"
         if self._called and not self.begun and (self.done or self.finish_reason):
             return "tool_calls"
@@ -115,54 +105,119 @@ class Reading:
             return self.finish_reason or ("stop" if self.done else None)
         return None if self.finish_reason == "stop" else self.finish_reason
 
-    def take(self, data: bytes) -> str:
-        """Read one event; returns the text in it that is to be shown, often none.
+    def take(self, frame: Frame) -> str:
+        """Read one frame; return the text in it that is to be shown, often none.
 
-        Raises Fault for an error that the server reports, ValueError for what is not JSON or not UTF-8.
+        The text is `Anew` where it turns out that all text before it was thinking. Raises Fault for an error that the
+        server reports, ValueError for what is not JSON or not UTF-8.
         """
-        self.heard = False
-        if data.startswith(b"[DONE]"):
+        self.heard = self.thought = False
+        data = frame.data.strip()
+        if not frame.error and data[:8].strip(b'"').lower().startswith(_DONE):
             self.done = self.heard = self.any_event = True
             return ""
-        chunk = json.loads(data.decode())  # decoded here, because json.loads would let half characters in bytes pass
+        text = data.decode()  # here, because json.loads would let half characters in bytes pass
+        if frame.error:
+            self.any_event = True
+            raise Fault.reported(_loaded(text))
+        value = json.loads(text)
         self.any_event = True
+        if not isinstance(value, list):
+            return self._chunk(value)
+        return reduce(joined, map(self._chunk, value), "")
+
+    def rest(self) -> str:
+        """Return the text that waited for more when the stream ended."""
+        return self._show(self._thinking.rest())
+
+    def _chunk(self, chunk: object) -> str:
         if not isinstance(chunk, dict):
             return ""
-        if chunk.get("error") or chunk.get("object") == "error":
-            raise Fault.reported(chunk.get("error") or chunk)
+        if error := _error_in(chunk):
+            raise Fault.reported(error)
         if not self.model and isinstance(model := chunk.get("model"), str):
             self.model = clean(model) or None
-        if usage := chunk.get("usage"):
-            self.usage = read_usage(usage) or self.usage
         choices = chunk.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        return self._choice(choice) if isinstance(choice, dict) else ""
+        choice = _first_choice(choices) if isinstance(choices, list) else {}
+        for usage in (chunk.get("usage"), choice.get("usage"), _inside(chunk, "x_groq", "usage")):
+            if usage:
+                self.usage = read_usage(usage) or self.usage
+                self.cost_usd = read_cost(usage, self.cost_usd)
+        return self._choice(choice)
 
-    def _choice(self, choice: dict[str, Any]) -> str:
+    def _choice(self, choice: Mapping[str, Any]) -> str:
+        if error := choice.get("error"):
+            raise Fault.reported(error)
         delta = choice.get("delta")
+        if not delta and not self.begun:  # a whole answer, or that of the older kind of completion
+            delta = choice.get("message") or {"content": choice.get("text")}
         shown = self._delta(delta) if isinstance(delta, dict) else ""
-        if (reason := choice.get("finish_reason")) and isinstance(reason, str):
+        if shown and self.finish_reason:
+            self.contradicted = True
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and (reason := reason.lower()) not in _NO_REASON:
             if reason in _BROKEN:
                 raise Fault("APIError", text=f"finish_reason {reason}")
-            self.finish_reason = _FINISH.get(reason, "stop")
+            known = _FINISH.get(reason, "stop")
+            if known != "stop" or shown or not self.finish_reason:
+                self.finish_reason = known
             self.heard = True
         return shown
 
-    def _delta(self, delta: dict[str, Any]) -> str:
-        content = delta.get("content")
-        if isinstance(content, str) and content:
-            self.heard = True
-            return self._show(content)
+    def _delta(self, delta: Mapping[str, Any]) -> str:
+        for name in _THOUGHTS:
+            if thought := _text_of(delta.get(name)):
+                self._note(thought)
+                break
+        content, shown = delta.get("content"), ""
+        if isinstance(content, str):
+            if content:
+                self.heard = True
+                shown = self._answer(content)
+        elif isinstance(content, list | dict):
+            shown = self._parts(content if isinstance(content, list) else [content])
         if isinstance(refusal := delta.get("refusal"), str) and refusal:
             self.heard = self._refused = True
-            return self._show(refusal)
+            shown = joined(shown, self._show(refusal))
         if delta.get("tool_calls") or delta.get("function_call"):
             self._called = True
-        self.heard = any(value for name, value in delta.items() if name != "role")  # reasoning is a sign of life
-        return ""
+        self.heard = self.heard or any(value for name, value in delta.items() if name != "role")
+        return shown
+
+    def _parts(self, parts: Sequence[object]) -> str:
+        """Take content that comes as a list of parts: texts are shown, thinking is not, the rest is neither."""
+        shown = ""
+        for part in parts:
+            kind = part.get("type", "text") if isinstance(part, dict) else "text"
+            if kind in ("text", "output_text"):
+                if text := _text_of(part):
+                    shown = joined(shown, self._answer(text))
+            elif kind == "refusal" and isinstance(part, dict) and (text := _text_of(part.get("refusal"))):
+                self._refused = True
+                shown = joined(shown, self._show(text))
+            elif ("think" in str(kind) or "reason" in str(kind)) and (text := _text_of(part)):
+                self._note(text)
+        return shown
+
+    def _answer(self, content: str) -> str:
+        """Take a piece of the answer's text, which may hold thinking in tags."""
+        self._received += len(content)
+        piece = self._thinking.feed(content)
+        if not self._thinking.withdrawn:
+            return self._show(piece)
+        self._pieces, self._chars, self._held = [], 0, ""
+        return Anew(self._show(piece))
+
+    def _note(self, thought: str) -> None:
+        if thought:
+            self.thought = self.heard = True
+            if self._thought_chars < self._max_chars:
+                self._thoughts.append(clean(thought))
+            self._thought_chars += len(thought)
 
     def _show(self, piece: str) -> str:
-        self._received += len(piece)
+        if not piece:
+            return ""
         piece, self._held = self._held + piece, ""
         if not self._chars and piece.isspace():
             self._held = piece[-_MAX_BLANK:]
@@ -176,25 +231,63 @@ class Reading:
         return piece
 
 
-def read_usage(raw: object) -> Usage | None:
-    """Usage as a server counts it; None where it says nothing that can be used. Unknown is None, never zero.
+def _loaded(text: str) -> object:
+    """Return an error's data as JSON where it is some, else as the text that it is.
 
-    >>> read_usage({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}})
-    Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7, cached_tokens=2, reasoning_tokens=None, source='server')
-    >>> read_usage({"prompt_tokens": "many"})
+    >>> _loaded('{"code": 1}'), _loaded("out of memory"), _loaded("")
+    ({'code': 1}, 'out of memory', 'the server sent an error without words')
     """
-    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    if prompt is None and completion is None:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text or "the server sent an error without words"
+
+
+def _error_in(chunk: Mapping[str, Any]) -> object:
+    """Return the error that a chunk is, or carries; None where it is none.
+
+    >>> _error_in({"error": None, "choices": []}), _error_in({"detail": "no"}), _error_in({"ok": True})
+    (None, {'detail': 'no'}, None)
+    """
+    if error := chunk.get("error"):
+        return chunk if isinstance(error, str) else error
+    if chunk.get("object") == "error" or chunk.get("type") == "error":
+        return chunk
+    if "choices" in chunk:
         return None
-    total = _count(raw, "total_tokens")
-    if total is None and prompt is not None and completion is not None:
-        total = prompt + completion
-    cached = _count(raw, "prompt_tokens_details", "cached_tokens")
-    reasoning = _count(raw, "completion_tokens_details", "reasoning_tokens")
-    return Usage(prompt, completion, total, cached, reasoning, "server")
+    failed = chunk.get("success") is False or any(
+        isinstance(status := chunk.get(name), int) and status >= 400 for name in ("code", "status", "statusCode")
+    )
+    return chunk if chunk.get("detail") or chunk.get("errors") or failed else None
 
 
-def _count(raw: object, *path: str) -> int | None:
+def _first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
+    """Return the choice of index 0, which some servers leave out, or the first one.
+
+    >>> _first_choice([{"index": 1, "delta": 1}, {"index": 0, "delta": 2}, None])["delta"], _first_choice([None])
+    (2, {})
+    """
+    found = [choice for choice in choices if isinstance(choice, dict)]
+    return next((choice for choice in found if choice.get("index") in (0, None)), found[0] if found else {})
+
+
+def _text_of(value: object) -> str:
+    """Return the text of a part, however deep it lies.
+
+    >>> _text_of({"thinking": [{"type": "text", "text": "so "}, {"text": "then"}]}), _text_of("so"), _text_of(7)
+    ('so then', 'so', '')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(_text_of(part) for part in value)
+    if isinstance(value, dict):
+        names = ("text", "thinking", "reasoning", "content", "summary")
+        return next((text for name in names if (text := _text_of(value.get(name)))), "")
+    return ""
+
+
+def _inside(value: object, *path: str) -> object:
     for name in path:
-        raw = raw.get(name) if isinstance(raw, Mapping) else None
-    return raw if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0 else None
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -85,7 +85,8 @@ def translate(error: Exception) -> Fault:
             return error
         case openai.APIStatusError(status_code=status):
             fault = Fault.reported(error.body or error.message, type(error).__name__, status)
-            fault.retry_after = retry_after(error.response.headers, time.time())
+            asked = retry_after(error.response.headers, time.time())
+            fault.retry_after = fault.retry_after if asked is None else asked
             return fault
         case openai.APITimeoutError() | TimeoutError():
             return Fault("APITimeoutError")

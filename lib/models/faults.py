@@ -4,11 +4,13 @@ be tried again.
 Owns the words and the rules of failure. Knows no client: `completion` translates what the client raises, once.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+
+from lib.models.dialects import Meaning, meaning_of
+from lib.models.echoes import own_words, without_echoes, words_of
+from lib.models.reports import read_report
 
 MAX_CAUSE = 300
 RETRIES = 2
@@ -17,73 +19,113 @@ RETRY_WITHIN = 10.0
 """Seconds from the question within which a repeat must begin, and the longest `Retry-After` that is obeyed."""
 TOLD_WITHIN = 15.0
 """Seconds within which a tester hears of a server that cannot be reached, even if it fails as slowly as it just did."""
+LOADING_EVERY = 2.0
+"""Seconds between two questions to a server that says that it is loading the model."""
 
+FILTERED = "The model's content filter stopped this question. Please ask in another way."
 _SET_UP = "The assistant is not set up correctly. The operator has been told."
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w*.…-]{3,}|(?<=Bearer )\S+", re.IGNORECASE)
-_QUOTA = re.compile(r"quota|billing", re.IGNORECASE)
+_SOON_S = 3_600.0
+"""Seconds: a limit that ends within them is one that passes by itself."""
+_KINDS: Mapping[int, str] = {
+    400: "BadRequestError", 401: "AuthenticationError", 403: "PermissionDeniedError", 404: "NotFoundError",
+    422: "UnprocessableEntityError", 429: "RateLimitError",
+}  # fmt: skip
+"""The class of an error that came inside a stream: the one that it would have had as an HTTP status."""
+_ABOUT_A_VALUE = re.compile(
+    r"too (?:large|big|small|high|low|long)|at (?:most|least)|must be|(?:less|greater|more) than|exceed|\brange\b"
+    r"|maximum|minimum|between|invalid value|unsupported value|only the default|does not support [\"'`]?-?\d|_value\b",
+    re.IGNORECASE,
+)
+_REFUSED = (
+    r"(?:unsupported|unknown|unrecognized|unexpected|invalid|not supported|not allowed|deprecated|extra)"
+    r"[\w ]{{0,40}}(?:param\w*|argument\w*|field\w*|key\w*|input\w*|value\w*)[\w ]{{0,20}}:?\s*[\[\"'`]*{name}\b"
+    r"|\b{name}[\"'`\]]*:?\s*(?:is|are|was|does|cannot|must|extra inputs|unknown|unsupported|not)\b"
+)
+"""How a sentence says that it is about a parameter."""
+_LIMIT = re.compile(r"max_(?:completion_|new_)?tokens|(?:completion|output) tokens|(?:in the|or) completion", re.I)
 
 
 class Fault(Exception):
     """One failure. `kind` is its class, as events name it; `status` that of HTTP, if it came so far.
 
-    `code`, `param` and `text` are the server's own words, `retry_after` the seconds that it asked to wait. `str()` is
-    the operator's line, once `scrubbed`.
+    `codes`, `param` and `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily`
+    tells that it is about a day's use. `str()` is the operator's line, once `scrubbed`.
     """
 
     def __init__(
-        self, kind: str, *, status: int | None = None, code: str | None = None, param: str | None = None,
-        text: str = "", retry_after: float | None = None,
+        self, kind: str, *, status: int | None = None, codes: tuple[str, ...] = (), param: str | None = None,
+        text: str = "", retry_after: float | None = None, daily: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(kind)
-        self.kind, self.status, self.code, self.param = kind, status, code, param
-        self.text, self.retry_after = text, retry_after
+        self.kind, self.status, self.codes, self.param = kind, status, codes, param
+        self.text, self.retry_after, self.daily = text, retry_after, daily
+        self._sent: tuple[str, ...] = ()
 
     @classmethod
     def reported(cls, error: object, kind: str = "APIError", status: int | None = None) -> "Fault":
-        """What a server says in an `error` object, or in whatever else it sends for one.
+        """Return what a server says in an `error` object, or in whatever else it sends for one.
+
+        Without an HTTP status (the error came inside a stream) it has the one that its code stands for.
 
         >>> fault = Fault.reported({"message": "no", "code": 7, "param": "seed"}, "BadRequestError", 400)
-        >>> fault.code, fault.param, str(fault)
-        ('7', 'seed', 'BadRequestError (HTTP 400): no')
+        >>> fault.codes, fault.param, str(fault)
+        (('7',), 'seed', 'BadRequestError (HTTP 400): no')
+        >>> inside = Fault.reported({"message": "slow down", "code": 429})
+        >>> inside.kind, inside.status
+        ('RateLimitError', 429)
         """
-        if not isinstance(error, Mapping):
-            return cls(kind, status=status, text=_words(error))
-        code = error.get("code") or error.get("type")
-        param = error.get("param")
-        words = error.get("message") or error.get("detail") or error
-        return cls(kind, status=status, code=str(code) if code else None,
-                   param=param if isinstance(param, str) and param else None, text=_words(words))  # fmt: skip
+        report = read_report(error)
+        if status is None and report.status is not None:
+            status = report.status
+            kind = _KINDS.get(status, "InternalServerError" if status >= 500 else kind)
+        return cls(kind, status=status, codes=report.codes, param=report.param, text=report.text,
+                   retry_after=report.retry_after, daily=report.daily)  # fmt: skip
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status else ""
         return " ".join(f"{self.kind}{status}: {self.text}".split()).rstrip(": ")[:MAX_CAUSE]
 
-    def scrub(self, secrets: Iterable[str]) -> None:
-        """Take known secrets, and whatever looks like a key, out of what the server said."""
+    def scrub(self, secrets: Iterable[str], sent: Iterable[str] = ()) -> None:
+        """Take known secrets, whatever looks like a key, and what repeats a text that was `sent` out of the words."""
         for secret in secrets:
             if secret:
                 self.text = self.text.replace(secret, "[secret]")
-        self.text = _KEY_LIKE.sub("[secret]", self.text)
+        self._sent = tuple(sent)
+        self.text = without_echoes(_KEY_LIKE.sub("[secret]", self.text), self._sent)
 
     @property
-    def quota(self) -> bool:
-        """Whether the account has run dry, which no repeat will change."""
-        return self.status == 402 or bool(_QUOTA.search(self.code or "")) or "current quota" in self.text
+    def meaning(self) -> Meaning | None:
+        """What the server means, by its dialect, else by its status."""
+        known = meaning_of(self.status, self.codes, own_words(self.text))
+        if known == "limit":
+            soon = self.retry_after is not None and self.retry_after < _SOON_S
+            return "busy" if soon and not self.daily else "quota"
+        return known or _BY_STATUS.get(self.status or 0)
 
     @property
     def transient(self) -> bool:
         """Whether the same question may well be answered a moment later."""
         if self.status is None:
-            return self.kind in ("APIConnectionError", "APITimeoutError")
-        return (self.status in (408, 409, 429) or self.status >= 500) and not self.quota
+            return self.kind in ("APIConnectionError", "APITimeoutError") or self.meaning == "busy"
+        if self.meaning in ("busy", "loading"):
+            return True
+        return self.meaning is None and (self.status in (408, 409) or self.status >= 500)
 
     @property
-    def no_such_model(self) -> bool:
-        """Whether the server does not have the model that was asked for."""
-        return self.status == 404 or (self.status in (400, 403) and self.code == "model_not_found")
+    def about_limit(self) -> bool:
+        """Whether the words name the longest answer that was asked for."""
+        return bool(_LIMIT.search(own_words(self.text)))
+
+    @property
+    def about_value(self) -> bool:
+        """Whether a parameter was refused for the value that it had, so that another value may be taken."""
+        return bool(_ABOUT_A_VALUE.search(" ".join([own_words(self.text), *self.codes])))
 
     def refused_parameter(self, sent: Iterable[str]) -> str | None:
-        """Which of the sent parameters a 400 is about: the one in `param`, or where that is null, named in the text.
+        """Return which of the sent parameters a 400 is about: the one in `param`, else the first that the text names.
+
+        A word that the question has, too, counts only where the sentence is about a parameter of that name.
 
         >>> Fault("BadRequestError", status=400, param="stream_options.include_usage").refused_parameter(
         ...     ["seed", "stream_options"])
@@ -92,14 +134,19 @@ class Fault(Exception):
         'top_p'
         >>> Fault("BadRequestError", status=400, param="messages", text="seed").refused_parameter(["seed"])
         """
-        if self.status not in (400, 422):
+        if self.status not in (400, 422) or self.meaning not in (None, "parameter"):
             return None
         names = set(sent)
-        words = re.split(r"[.\[]", self.param)[:1] if self.param else re.findall(r"\w+", self.text)
-        return next((word for word in words if word in names), None)
+        if self.param:
+            return next((word for word in re.split(r"[.\[]", self.param)[:1] if word in names), None)
+        asked, text = words_of(self._sent), own_words(self.text)
+        for word in re.findall(r"\w+", text):
+            if word in names and (word not in asked or re.search(_REFUSED.format(name=word), text, re.IGNORECASE)):
+                return str(word)
+        return None
 
     def pause(self, retries: int, elapsed: float, took: float, backoff: float) -> float | None:
-        """Seconds to wait before the same question is asked again, or None when it is not.
+        """Return the seconds to wait before the same question is asked again, or None when it is not.
 
         `elapsed` since the question left, `took` of that for the last attempt.
 
@@ -108,6 +155,8 @@ class Fault(Exception):
         [4.0, 4.0, None]
         >>> Fault("RateLimitError", status=429, retry_after=10.2).pause(0, 0.1, 0.1, 0.5)
         """
+        if self.meaning == "loading":
+            return LOADING_EVERY * min(1.0, backoff / 0.5)
         if not self.transient or retries >= RETRIES:
             return None
         pause = max(backoff * (retries + 1), self.retry_after or 0.0)
@@ -117,25 +166,29 @@ class Fault(Exception):
         return pause
 
     def message(self, begun: bool) -> str:
-        """One sentence for the tester, and one thing to do. `begun`: some of the answer is on the page."""
+        """Return one sentence for the tester, and one thing to do. `begun`: some of the answer is on the page."""
         if begun:
             what = "The model went silent" if self.kind == "APITimeoutError" else "The connection to the model broke"
             return f"{what} before the answer was complete. Please try again."
-        if self.quota:
-            return "The assistant's quota is used up. The operator has been told."
-        if self.status in (401, 403):
-            return _SET_UP
-        if self.no_such_model:
-            return "The model is not available. The operator has been told."
-        if self.status == 413 or self.code == "context_length_exceeded":
-            return "The conversation is too long for the model. Please start a new one."
-        if self.status == 429:
+        meaning = self.meaning
+        if meaning == "busy":
             return f"The model is busy. Please try again {_in(self.retry_after)}."
-        return _BY_KIND.get(self.kind) or _by_status(self.status)
+        return _BY_MEANING.get(meaning or "parameter") or _BY_KIND.get(self.kind) or _by_status(self.status)
 
 
+_BY_STATUS: Mapping[int, Meaning] = {401: "bad_key", 403: "bad_key", 404: "no_model", 429: "busy"}
+"""What an error means that no dialect knows."""
+_BY_MEANING: Mapping[Meaning, str] = {
+    "quota": "The assistant's quota is used up. The operator has been told.",
+    "bad_key": _SET_UP,
+    "no_model": "The model is not available. The operator has been told.",
+    "context_full": "The conversation is too long for the model. Please start a new one.",
+    "filtered": FILTERED,
+    "loading": "The model is still being loaded. Please try again in a minute.",
+}
 _BY_KIND: Mapping[str, str] = {
     "NoAnswer": "No answer came back. Please try again.",
+    "EmptyAnswer": "The model used up its tokens while thinking. Please try again.",
     "APIConnectionError": "The model cannot be reached. Please try again.",
     "APITimeoutError": "The model did not answer in time. Please try again.",
 }
@@ -159,12 +212,9 @@ def _in(seconds: float | None) -> str:
     return f"in {-int(-seconds // 60)} minutes"
 
 
-def _words(said: Any) -> str:
-    return said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)
-
-
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a server asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date. `now` since 1970.
+    """Return the seconds that a server asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date. `now`
+    counts since 1970.
 
     >>> retry_after({"retry-after": "7"}, 0), retry_after({"retry-after-ms": "250"}, 0), retry_after({}, 0)
     (7.0, 0.25, None)

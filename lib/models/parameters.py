@@ -10,6 +10,7 @@ from lib.domain.text import clean
 MAX_MODEL = 128
 """Longest name of a model, in characters: what the store has room for."""
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+VERBOSITIES = ("low", "medium", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,10 @@ def _effort(value: Any) -> str | None:
     return value if isinstance(value, str) and value in EFFORTS else None
 
 
+def _verbosity(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in VERBOSITIES else None
+
+
 _CHECKS: Mapping[str, Check] = {
     "model": _model,
     "system_prompt": _text,
@@ -122,7 +127,9 @@ _CHECKS: Mapping[str, Check] = {
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
     "max_tokens": _whole(1, 2**31 - 1),
+    "max_completion_tokens": _whole(1, 2**31 - 1),
     "seed": _whole(-(2**63), 2**63 - 1),
     "stop": _stop,
     "reasoning_effort": _effort,
+    "verbosity": _verbosity,
 }

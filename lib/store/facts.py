@@ -90,7 +90,7 @@ def finish(
         add(connection, answer, rows.running_row(question, None, None, tier) | ended)
         add(connection, message, rows.message_row(question, time_ms, None))
     if keep_text:
-        _keep_answer(connection, question.answer_id, completion.text)
+        _keep_answer(connection, question.answer_id, completion.text, completion.reasoning)
     return True
 
 
@@ -171,8 +171,8 @@ def _take(connection: Connection, found: Select[Any], owner: str) -> list[tuple[
     return reads.cut_off(connection, taken)
 
 
-def _keep_answer(connection: Connection, answer_id: str, text: str) -> None:
-    kept = rows.fit(message, {"answer": text})
+def _keep_answer(connection: Connection, answer_id: str, text: str, reasoning: str | None = None) -> None:
+    kept = rows.fit(message, {"answer": text} | ({"reasoning": reasoning} if reasoning else {}))
     connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
 
 

@@ -36,12 +36,15 @@ def one_conversation(
 
 
 def _spoken() -> Any:
-    said = (message.c.answer_id, message.c.turn, message.c.asked_ms, message.c.question, message.c.answer)
+    said = (
+        message.c.answer_id, message.c.turn, message.c.asked_ms, message.c.question, message.c.answer,
+        message.c.comment, message.c.reasoning,
+    )  # fmt: skip
     ended = (
         answer.c.session_id, answer.c.model, answer.c.finish_reason, answer.c.time_ms, answer.c.message,
         answer.c.error, answer.c.rating, answer.c.reason, answer.c.beat_ms,
     )  # fmt: skip
-    return select(*said, message.c.comment, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
+    return select(*said, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
 
 def conversations(connection: Connection, visitor_id: str, limit: int) -> list[Conversation]:
@@ -104,7 +107,7 @@ def export(database: Database, since_ms: int | None, text: bool) -> Iterator[dic
 def _page(connection: Connection, after: tuple[int, str], text: bool) -> list[Row[Any]]:
     query = select(event)
     if text:
-        said = (message.c.question, message.c.answer, message.c.comment)
+        said = (message.c.question, message.c.answer, message.c.comment, message.c.reasoning)
         query = select(event, *said).outerjoin(message, message.c.answer_id == event.c.answer_id)
     key = tuple_(event.c.time_ms, event.c.event_id)
     return list(connection.execute(query.where(key > after).order_by(event.c.time_ms, event.c.event_id).limit(PAGE)))
@@ -113,5 +116,5 @@ def _page(connection: Connection, after: tuple[int, str], text: bool) -> list[Ro
 def _line(row: Row[Any], text: bool) -> dict[str, Any]:
     line = rows.to_event(row).wire()
     if text and row.name == CHAT_COMPLETION:
-        line["text"] = {"question": row.question, "answer": row.answer, "comment": row.comment}
+        line["text"] = {name: getattr(row, name) for name in ("question", "answer", "comment", "reasoning")}
     return line

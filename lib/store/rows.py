@@ -198,7 +198,7 @@ def to_turn(row: Row[Any], facts: Mapping[str, Any]) -> Turn:
         answer_id=row.answer_id, turn=row.turn, session_id=row.session_id, model=row.model, asked_ms=row.asked_ms,
         question=row.question, answer=row.answer, finish_reason=row.finish_reason, time_ms=row.time_ms,
         message=row.message, error=row.error, rating=row.rating, reason=row.reason, comment=row.comment,
-        heard_ms=row.beat_ms, facts=facts,
+        heard_ms=row.beat_ms, reasoning=row.reasoning, facts=facts,
     )  # fmt: skip
 
 

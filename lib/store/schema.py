@@ -57,6 +57,7 @@ message = Table(  # the text of one turn; a row with nulls where text is not kep
     Column("question", Text),
     Column("answer", Text),
     Column("comment", Text),
+    Column("reasoning", Text),  # what the model thought before it answered
     Index("message_of_conversation", "conversation_id", "turn", "asked_ms"),
     Index("message_by_age", "asked_ms"),
 )  # fmt: skip
@@ -306,6 +307,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("6 origin", _ORIGIN),
     ("7 partitions", (_PURGED, partitions.convert)),
     ("8 evaluations", ("ALTER TABLE event ADD COLUMN sent TEXT",)),
+    ("9 reasoning", ("ALTER TABLE message ADD COLUMN reasoning TEXT",)),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
 all."""

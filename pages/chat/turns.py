@@ -12,7 +12,9 @@ from lib.chat.generation import Answer
 from lib.chat.markdown import Blocks, blocks, has_table, safe
 from lib.chat.rescue import LOOK_EVERY
 from lib.domain.budget import until_ms
+from lib.domain.clock import now_ms
 from lib.domain.conversation import Turn
+from lib.domain.pieces import Anew
 from lib.domain.rating import REASONS, Rating
 from lib.web import resources
 from pages import entrance
@@ -29,6 +31,8 @@ SAVED_WITHIN = 0.25
 HEAD_START = 0.005
 """Seconds that what matters has the processor for itself before the page is drawn: a question leaves 5 to 10 ms sooner,
 and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
+THINKING_FOR_S = 5
+"""Seconds after which a tester reads how long the model has been thinking."""
 VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
 THUMBS = {vote: value for value, vote in VOTES.items()}
 REASON_WORDS = {
@@ -40,6 +44,7 @@ DETAILS = (
     ("model", "Model", "{}"),
     ("served_model", "Answered by", "{}"),
     ("time_to_first_token", "First token", "{:.2f} s"),
+    ("reasoning_time", "Thinking", "{:.2f} s"),
     ("response_time", "Whole answer", "{:.2f} s"),
     ("prompt_tokens", "Prompt", "{:,} tokens"),
     ("completion_tokens", "Answer", "{:,} tokens"),
@@ -51,6 +56,7 @@ DETAILS = (
     ("error", "Error", "{}"),
     ("retries", "Retries", "{}"),
     ("dropped_parameters", "Refused by the model", "{}"),
+    ("renamed_parameters", "Sent by another name", "{}"),
     ("parameter_error", "Not valid, not sent", "{}"),
 )
 """What an operator sees of an answer: the fact, its label, how it is written."""
@@ -127,7 +133,9 @@ def _draw_editor(turn: Turn) -> None:
 
 def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
-    if words := ENDS.get(turn.finish_reason or "") or turn.message:
+    if turn.reasoning and resources.sees_details():
+        _draw_reasoning(turn)
+    if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
         st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if turn.answer:
@@ -150,6 +158,19 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
             _draw_reasons(turn.answer_id)
     elif outdated:
         st.empty()
+
+
+def _without_text(turn: Turn) -> str | None:
+    """Return what is said of an ended answer that says nothing of itself."""
+    return turn.message or ENDS.get(turn.finish_reason or "")
+
+
+def _draw_reasoning(turn: Turn) -> None:
+    """Let an operator unfold what the model thought before it answered."""
+    seconds = turn.facts.get("reasoning_time")
+    label = "Thinking" if seconds is None else f"Thought for {seconds:.1f} s"
+    with st.expander(label, icon=":material/psychology:", key=f"reasoning_{turn.answer_id}"):
+        st.text(_as_typed(turn.reasoning or ""))
 
 
 def _until(turn: Turn) -> str:
@@ -226,8 +247,8 @@ def _draw_details(turn: Turn) -> None:
 
 def follow(answer: Answer) -> None:
     """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
-    growing, slot = Blocks(), st.empty()
-    slot.markdown(":shimmer[Thinking]")
+    growing, slot, drawn = Blocks(), st.empty(), list[DeltaGenerator]()
+    thinking = _draw_thinking(slot, answer.began)
     news = answer.follow()
     generations = resources.app().generations
     while (text := news(0.1, max(PACE, CROWD * generations.running))) is not None:
@@ -235,10 +256,18 @@ def follow(answer: Answer) -> None:
         if entrance.just_closed():
             answer.stop()
             st.rerun()
+        if isinstance(text, Anew):
+            for one in drawn:
+                one.empty()
+            growing, drawn = Blocks(), []
+            thinking = _draw_thinking(slot, answer.began)
         if not text:
+            if not (drawn or growing.open):
+                thinking = _draw_thinking(slot, answer.began, thinking)
             continue
         for block in growing.feed(text):
             _draw_block(slot, block)
+            drawn.append(slot)
             slot = st.empty()
         if growing.open.strip():
             _draw_block(slot, growing.open)
@@ -247,11 +276,23 @@ def follow(answer: Answer) -> None:
     answer.seen |= resources.connected()
 
 
+def _draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None) -> int:
+    """Draw that the model thinks, after a while with the seconds, unless those are `drawn` already; return them."""
+    seconds = int(time.monotonic() - began)
+    shown = seconds if seconds >= THINKING_FOR_S else 0
+    if shown != drawn:
+        slot.markdown(f":shimmer[Thinking … {shown} s]" if shown else ":shimmer[Thinking]")
+    return shown
+
+
 def follow_record(turn: Turn) -> None:
     """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
     page, slot, look = on_page(), st.empty(), resources.app().rescue.watch()
     while turn.running:
-        slot.markdown(safe(turn.answer or "") or ":shimmer[Thinking]")
+        if turn.answer:
+            slot.markdown(safe(turn.answer))
+        else:
+            _draw_thinking(slot, time.monotonic() - (now_ms() - turn.asked_ms) / 1_000)
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
             _ = "on_page" in st.session_state

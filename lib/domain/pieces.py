@@ -1,0 +1,20 @@
+"""Pieces of an answer's text as they travel from the model server to the page: strings, in the order of arrival."""
+
+
+class Anew(str):
+    """A piece that takes the place of all text before it, which has turned out not to be the answer."""
+
+    __slots__ = ()
+
+
+def joined(first: str, second: str) -> str:
+    """Return two pieces as one.
+
+    >>> joined("a", "b"), joined("a", Anew("b")), joined(Anew("a"), "b")
+    ('ab', 'b', 'ab')
+    >>> [isinstance(piece, Anew) for piece in (joined("a", "b"), joined("a", Anew("b")), joined(Anew("a"), "b"))]
+    [False, True, True]
+    """
+    if isinstance(second, Anew):
+        return second
+    return Anew(first + second) if isinstance(first, Anew) else first + second

@@ -1,0 +1,98 @@
+"""A server's own words, told apart from what it repeats of the question.
+
+Servers quote prompts in their errors: whole, as JSON spells them, or shortened. Nothing of that may decide what an
+error means, and nothing of it belongs into a log. Pure.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+LONGEST = 20_000
+"""Characters of an error that are looked at."""
+ELLIPSIS = "[…]"
+_RUN = 4
+"""Words in a row that a server is taken to repeat rather than to say by itself."""
+_EDGE = 3
+"""The same at the beginning and the end of a text, where servers shorten it."""
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+")
+_ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt"'/\\]))""")
+_QUOTED = re.compile(
+    r"""(?<!\w)(?:(["'`])(?=\S)(?:.+?)(?<=\S)\1(?!\w)|“.+?”|«.+?»|‘.+?’|["'`“«‘](?=\S).*\Z)""", re.DOTALL
+)
+"""What stands between two quotation marks, or after one that is never closed because the rest was cut off."""
+_ONE_WORD = re.compile(r"[\w.:/@-]{1,100}")
+
+
+def without_echoes(text: str, sent: Iterable[str]) -> str:
+    """Return the text without what it repeats of the texts that were `sent`.
+
+    >>> without_echoes("No: 'What is quota, and why?'", ["What is quota,\\nand why?"])
+    "No: '[…]?'"
+    >>> without_echoes('bad input "What is \\\\"quota\\\\" an..."', ['What is "quota" and why?'])
+    'bad input "[…]..."'
+    """
+    text = unescape(text[:LONGEST])
+    words = list(_WORD.finditer(text.lower()))
+    if len(text.lower()) != len(text):  # a letter that lower case makes two of would move every place
+        words = list(_WORD.finditer(text))
+    runs = _runs(sent)
+    repeated = [False] * len(words)
+    spelt = [word[0].lower() for word in words]
+    for length in sorted({len(run) for run in runs}):
+        for at in range(len(words) - length + 1):
+            if tuple(spelt[at : at + length]) in runs:
+                repeated[at : at + length] = [True] * length
+    return _without(text, words, repeated)
+
+
+def own_words(text: str) -> str:
+    """Return the text without its quotations; a single quoted word, such as a parameter's name, stays.
+
+    >>> own_words("Unsupported parameter: 'top_p' in 'so, my temperature' (the model's limit)")
+    "Unsupported parameter: 'top_p' in […] (the model's limit)"
+    >>> own_words("cannot parse 'why is my quota gone and")
+    'cannot parse […]'
+    """
+    return _QUOTED.sub(lambda quoted: quoted[0] if _ONE_WORD.fullmatch(quoted[0][1:-1]) else ELLIPSIS, text)
+
+
+def words_of(texts: Iterable[str]) -> set[str]:
+    """Return every word of the texts, in lower case."""
+    return {word for text in texts for word in _WORD.findall(text.lower())}
+
+
+def unescape(text: str) -> str:
+    r"""Return the text with what JSON and Python escape in a string as it was.
+
+    >>> unescape('say \\"no\\"\\nnow')
+    'say "no"\nnow'
+    """
+    if "\\" not in text:
+        return text
+    plain = {"n": "\n", "r": "\r", "t": "\t"}
+    return _ESCAPE.sub(lambda mark: chr(int(mark[1], 16)) if mark[1] else plain.get(mark[2], mark[2]), text)
+
+
+def _runs(sent: Iterable[str]) -> set[tuple[str, ...]]:
+    """Return the runs of words that give a repetition away. A text of one word gives none: it is too common."""
+    runs: set[tuple[str, ...]] = set()
+    for text in sent:
+        words = [word.lower() for word in _WORD.findall(text)]
+        runs |= {tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1)}
+        runs |= {tuple(edge) for edge in (words[:_EDGE], words[-_EDGE:]) if len(edge) > 1}
+    return runs
+
+
+def _without(text: str, words: Sequence[re.Match[str]], repeated: Sequence[bool]) -> str:
+    kept, done, at = [], 0, 0
+    while at < len(words):
+        if not repeated[at]:
+            at += 1
+            continue
+        start = words[at].start()
+        while at < len(words) and repeated[at]:
+            at += 1
+        kept += [text[done:start], ELLIPSIS]
+        done = words[at - 1].end()
+    return "".join([*kept, text[done:]])

@@ -1,0 +1,170 @@
+"""An error as model servers send it, in whatever shape, as one value: its words, its codes, its status, its delay.
+
+Owns the shapes: an object or a list, an error in an error, validation errors, JSON inside a message, Google's details,
+OpenRouter's error of the provider behind it. Knows no meaning of any of them. Pure.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST = 20_000
+"""Characters of a message that are looked at."""
+_DEPTH = 5
+_WORDS = ("message", "msg", "detail", "error_description", "title", "error", "reason")
+_CODES = ("code", "type", "status", "error_type", "error_code", "reason", "error", "name")
+_INSIDE = ("error", "errors", "detail", "details", "message", "innererror", "metadata", "raw", "body")
+_STATUS_WORDS: Mapping[int, frozenset[str]] = {
+    400: frozenset({"invalid_request_error", "invalid_argument", "badrequesterror", "bad_request"}),
+    401: frozenset({"invalid_api_key", "authentication_error", "unauthenticated", "unauthorized", "auth_error"}),
+    403: frozenset({"permission_denied", "permission_error", "forbidden"}),
+    404: frozenset({"model_not_found", "not_found", "not_found_error", "notfounderror"}),
+    429: frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests", "resource_exhausted",
+                    "insufficient_quota"}),
+    500: frozenset({"server_error", "internal_error", "internal_server_error", "api_error", "internal"}),
+    503: frozenset({"overloaded", "overloaded_error", "engine_overloaded", "unavailable", "unavailable_error",
+                    "service_unavailable"}),
+    504: frozenset({"timeout", "deadline_exceeded"}),
+}  # fmt: skip
+"""The status that a code stands for, where an error comes inside a stream and so has none."""
+_RETRY = re.compile(r"(?:retry|try again)\s+(?:in|after)\s+((?:[\d.]+\s*[hms]\w*\s*)+)", re.I)
+_AMOUNT = re.compile(r"([\d.]+)\s*(ms|milli|h|m|s)", re.I)
+_UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BY_THE_DAY = re.compile(r"per[ _-]?day", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a server says of an error. `codes`: every short word for it, in lower case, the most telling first.
+
+    `status` is that of HTTP which the error names by number or by code, `retry_after` seconds. `daily`: it is about
+    what may be used in a day.
+    """
+
+    text: str = ""
+    codes: tuple[str, ...] = ()
+    param: str | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    daily: bool = False
+
+
+@dataclass(slots=True)
+class _Found:
+    words: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    params: list[str] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    daily: bool = False
+
+
+def read_report(error: object) -> Report:
+    """Return what this error says, be it a text, an object or a list.
+
+    >>> report = read_report([{"error": {"code": 429, "message": "slow down", "details": [{"retryDelay": "8s"}]}}])
+    >>> report.text, report.status, report.retry_after
+    ('slow down', 429, 8.0)
+    >>> read_report({"detail": [{"loc": ["body", "seed"], "msg": "not permitted", "input": "my text"}]}).text
+    'body.seed: not permitted'
+    """
+    found = _Found()
+    _collect(error, found, 0)
+    codes = tuple(dict.fromkeys(code.lower() for code in found.codes))
+    text = ": ".join(dict.fromkeys(words.strip() for words in found.words if words.strip()))
+    if not text and error:
+        text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+    return Report(
+        text=text[:MOST],
+        codes=codes,
+        param=next(iter(found.params), None),
+        status=next(_statuses(codes), None),
+        retry_after=next(iter(found.delays), read_delay(text)),
+        daily=found.daily or bool(_BY_THE_DAY.search(text)),
+    )
+
+
+def read_delay(text: str) -> float | None:
+    """Return the seconds after which a text asks to come back.
+
+    >>> [read_delay(text) for text in ("Please retry in 8.2s.", "try again in 7m12.5s", "retry after 820ms", "later")]
+    [8.2, 432.5, 0.82, None]
+    """
+    asked = _RETRY.search(text)
+    if not asked:
+        return None
+    try:
+        seconds = sum(float(amount) * _UNITS[unit.lower()] for amount, unit in _AMOUNT.findall(asked[1]))
+        return round(seconds, 3)
+    except ValueError:
+        return None
+
+
+def _collect(value: object, found: _Found, depth: int) -> None:
+    if isinstance(value, str):
+        _collect_text(value[:MOST], found, depth)
+    elif isinstance(value, list) and depth < _DEPTH:
+        for item in value[:20]:
+            _collect(item, found, depth + 1)
+    elif isinstance(value, Mapping) and depth < _DEPTH:
+        _collect_object(value, found, depth)
+
+
+def _collect_object(value: Mapping[str, Any], found: _Found, depth: int) -> None:
+    if isinstance(value.get("loc"), list | tuple):  # a validation error; its `input` repeats the question
+        place = ".".join(str(part) for part in value["loc"])
+        found.words.append(f"{place}: {value.get('msg')}")
+        return
+    if isinstance(delay := value.get("retryDelay"), str) and re.fullmatch(r"[\d.]+s", delay):
+        found.delays.append(float(delay[:-1]))
+    if isinstance(param := value.get("param"), str) and param.lower() not in ("", "none", "null"):
+        found.params.append(param)
+    found.daily |= bool(_BY_THE_DAY.search(str(value.get("quotaId") or "")))
+    found.codes += [str(code) for name in _CODES if isinstance(code := value.get(name), str | int) and _short(code)]
+    said = [text for name in _WORDS if isinstance(text := value.get(name), str)]
+    if said and not (depth and value.keys() & {"@type"}):
+        _collect_text(said[0][:MOST], found, depth)
+    for name in _INSIDE:
+        inner = value.get(name)
+        if isinstance(inner, Mapping | list) or (name in ("raw", "body") and isinstance(inner, str)):
+            _collect(inner, found, depth + 1)
+
+
+def _collect_text(text: str, found: _Found, depth: int) -> None:
+    """Take a message; of one that holds an error as JSON (or as Python writes it), what that says."""
+    start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
+    inner = _parsed(text[start:]) if start >= 0 and depth < _DEPTH else None
+    if inner is None:
+        found.words.append(text)
+        return
+    before = text[:start].strip(" -:b'\"")
+    if before:
+        found.words.append(before)
+    _collect(inner, found, depth + 1)
+
+
+def _parsed(text: str) -> list[Mapping[str, Any]] | None:
+    """Return the objects that a text begins with, if they tell of an error."""
+    value: object = None
+    try:
+        value = json.JSONDecoder().raw_decode(text)[0]
+    except ValueError:
+        try:
+            value = ast.literal_eval(text[: max(text.rfind("}"), text.rfind("]")) + 1])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    telling = {*_WORDS, "loc"}
+    items = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Mapping)]
+    return items if items and all(telling & item.keys() for item in items) else None
+
+
+def _short(code: str | int) -> bool:
+    return not isinstance(code, bool) and bool(re.fullmatch(r"[\w.:-]{1,80}", str(code)))
+
+
+def _statuses(codes: tuple[str, ...]) -> Iterator[int]:
+    yield from (int(code) for code in codes if re.fullmatch(r"[45]\d\d", code))
+    for code in codes:
+        yield from (status for status, words in _STATUS_WORDS.items() if code in words)

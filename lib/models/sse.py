@@ -1,0 +1,111 @@
+"""Bytes of an answer's body to its frames: server-sent events, lines of JSON, or one JSON body for all of it.
+
+Owns the framing, with every irregularity that servers are known for. Pure: it knows no connection and no completion.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lib.models.faults import Fault
+
+MAX_EVENT_BYTES = 16_000_000
+"""Bytes that one event, or a body that is no event stream, may have before the stream counts as broken."""
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The data of one event. `error`: the server sent it as an error, whatever the data is."""
+
+    data: bytes
+    error: bool = False
+
+
+class Events:
+    """Splits a stream of bytes into frames.
+
+    An event without data is dropped, as the standard has it, unless it is called `error`. Beside the standard, a field
+    `error` is a frame (old llama.cpp), and so is a bare line of JSON. A body that begins with JSON is no event stream:
+    where its first line is a whole value, each line is a frame; else the body is one.
+    """
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []  # pieces of a line that has not ended yet
+        self._size = 0
+        self._data: list[bytes] = []  # lines of an event that has not ended yet
+        self._error = False  # that event is called error
+        self._cut = False  # the last chunk ended with a carriage return, whose line feed may follow
+        self._body: list[bytes] | None = None  # lines of a body that is one JSON value
+        self._first = True
+
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """Yield every frame that this chunk completes. Raises Fault when one never ends.
+
+        >>> events = Events()
+        >>> chunks = (b"data: {", b"}\\n\\n: hi\\n", b"data: 1\\r\\r\\ndata: 2")
+        >>> [[frame.data for frame in events.feed(chunk)] for chunk in chunks]
+        [[], [b'{}'], [b'1']]
+        >>> [frame.data for frame in events.rest()]
+        [b'2']
+        """
+        if self._cut:
+            chunk = chunk.removeprefix(b"\n")
+            self._cut = False
+        if b"\r" in chunk:
+            self._cut = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._line.append(chunk)
+        self._size += len(chunk)
+        if self._size > MAX_EVENT_BYTES:
+            raise Fault("EventTooLong", text=f"an event of more than {MAX_EVENT_BYTES} bytes")
+        if b"\n" not in chunk:
+            return
+        *lines, rest = b"".join(self._line).split(b"\n")
+        self._line, self._size = [rest], len(rest) + sum(map(len, self._data)) + sum(map(len, self._body or ()))
+        for line in lines:
+            yield from self._take(line)
+
+    def rest(self) -> Iterator[Frame]:
+        """Yield what the end of the stream left without an empty line after it."""
+        last, self._line = b"".join(self._line), []
+        yield from self._take(last)
+        if self._body is not None:
+            yield Frame(b"\n".join(self._body))
+        yield from self._take(b"")
+
+    def _take(self, line: bytes) -> Iterator[Frame]:
+        if self._first:
+            line = line.removeprefix(_BOM)
+            if not line.strip():
+                return
+            self._first = False
+            if line.lstrip()[:1] in (b"{", b"[") and not _whole(line):
+                self._body = []
+        if self._body is not None:
+            self._body.append(line)
+        elif line.startswith(b"data"):
+            self._data.append(line[4:].removeprefix(b":").removeprefix(b" "))
+        elif not line:
+            yield from self._dispatch()
+        elif line.startswith(b"event"):
+            self._error = line[5:].removeprefix(b":").strip() == b"error"
+        elif line.startswith(b"error:"):
+            yield Frame(line[6:].strip(), error=True)
+        elif line.lstrip()[:1] in (b"{", b"[") and _whole(line):
+            yield Frame(line)
+
+    def _dispatch(self) -> Iterator[Frame]:
+        data, error = b"\n".join(self._data), self._error
+        self._data, self._error = [], False
+        if error or data.strip():
+            yield Frame(data, error)
+
+
+def _whole(line: bytes) -> bool:
+    """Return whether a line is a JSON value by itself."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,62 @@
+"""Tokens and costs as model servers count them, in the places where they put them. Pure."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lib.domain.completion import Usage
+
+COST_HEADER = "x-litellm-response-cost"
+
+
+def read_usage(raw: object) -> Usage | None:
+    """Usage as a server counts it; None where it says nothing that can be used. Unknown is None, never zero.
+
+    >>> read_usage({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}})
+    Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7, cached_tokens=2, reasoning_tokens=None, source='server')
+    >>> read_usage({"prompt_tokens": "many"})
+    """
+    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
+    if prompt is None and completion is None:
+        return None
+    total = _count(raw, "total_tokens")
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    cached = _count(raw, "prompt_tokens_details", "cached_tokens")
+    reasoning = _count(raw, "completion_tokens_details", "reasoning_tokens")
+    return Usage(prompt, completion, total, cached, reasoning, "server")
+
+
+def _count(raw: object, *path: str) -> int | None:
+    for name in path:
+        raw = raw.get(name) if isinstance(raw, Mapping) else None
+    return raw if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0 else None
+
+
+def read_cost(usage: object, known: float | None = None) -> float | None:
+    """Return the US dollars that a server puts on an answer (OpenRouter, LiteLLM), else what is known already.
+
+    >>> read_cost({"cost": 0.002}), read_cost({"cost": "0.002"}), read_cost({"cost": True}, 1.0), read_cost({})
+    (0.002, 0.002, 1.0, None)
+    """
+    cost = _amount(usage.get("cost") if isinstance(usage, Mapping) else None)
+    return known if cost is None else cost
+
+
+def read_cost_header(headers: Mapping[str, str]) -> float | None:
+    """Return the cost in a gateway's header. Zero is none: the header leaves before a stream has cost anything.
+
+    >>> read_cost_header({COST_HEADER: "3.5e-05"}), read_cost_header({COST_HEADER: "0.0"}), read_cost_header({})
+    (3.5e-05, None, None)
+    """
+    return _amount(headers.get(COST_HEADER)) or None
+
+
+def _amount(said: Any) -> float | None:
+    if isinstance(said, bool) or not isinstance(said, int | float | str):
+        return None
+    try:
+        amount = float(said)
+    except ValueError:
+        return None
+    return amount if math.isfinite(amount) and amount >= 0 else None
