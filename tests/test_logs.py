@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from streamlit.error_util import handle_uncaught_app_exception
 
 from lib import logs
 from tests.conftest import StartApp
@@ -145,3 +146,18 @@ def test_one_answer_can_be_followed_by_its_id(start_app: StartApp, model_server:
     assert 0 < ended["first_token"] <= ended["seconds"]
     assert "my own words" not in app.log()
     assert "Hello from" not in app.log()
+
+
+def test_streamlits_own_line_about_a_failed_page_is_left_out() -> None:
+    """It is recognised by its text, and would otherwise be written twice, the second time past the scrubbing."""
+    logs.configure("text", "info")
+    written: list[str] = []
+    logger, handler = logging.getLogger("streamlit.error_util"), logging.Handler()
+    handler.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        handle_uncaught_app_exception(ValueError("a page's own words"))
+        logger.error("another line")
+    finally:
+        logger.removeHandler(handler)
+    assert written == ["another line"]

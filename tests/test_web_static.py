@@ -1,6 +1,5 @@
 """Streamlit's own files, from the running app: what we send is what Streamlit would have."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -37,23 +36,6 @@ def test_most_of_what_a_page_asks_for_is_there() -> None:
     named = (STATIC.parent / "index.html").read_text()
     wanted = {path.removeprefix(".") for path in named.replace('"', " ").split() if path.startswith("./static/")}
     assert len(wanted) > 50 and wanted <= set(_files())
-
-
-def test_a_page_names_the_scripts_that_the_chat_will_ask_for_with_all_that_they_import(
-    app: app_process.Running,
-) -> None:
-    named = re.findall(r"<\./static/js/([^>]+)>; rel=modulepreload", http(app.url + "/").headers["link"])
-    kinds = {name.partition(".")[0] for name in named}
-    assert {"ChatInput", "Button", "ButtonGroup", "BidiComponent"} <= kinds and len(set(named)) == len(named)
-    known = (STATIC.parent / "index.html").read_text() + " ".join(named)
-    for name in named:
-        imports = re.findall(r'import[^"()]*"\./([^"]+)"', (STATIC / "js" / name).read_text())
-        assert [each for each in imports if each not in known] == []
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/_stcore/health", address(KINDS[0]), "/nothing"])
-def test_nothing_but_the_page_names_them(path: str, app: app_process.Running) -> None:
-    assert "link" not in {name.lower() for name in http(app.url + path).headers}
 
 
 def test_part_of_a_file_and_what_is_known_already_are_left_to_streamlit(app: app_process.Running) -> None:

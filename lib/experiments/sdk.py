@@ -10,16 +10,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-from lib.experiments.later import later
-
-later("grpc")  # before the SDK is imported
-with suppress(PackageNotFoundError):
-    later("charset_normalizer", __version__=version("charset_normalizer"), __path__=[])  # what is asked at its import
 
 from statsig import OutputLogger, StatsigOptions, StatsigServer
 from statsig.batch_event_queue import BatchEventLogs, EventBatchProcessor

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import streamlit as st
-from streamlit import runtime
-from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lib.access.identity import LOCAL_HEADER, Access
 from lib.domain.ids import new_id
@@ -22,6 +19,7 @@ from lib.domain.invitations import Invitation, Refusal, address
 from lib.domain.record import StoreError
 from lib.domain.visitor import Visitor
 from lib.settings import Settings
+from lib.web.patches import SessionGuard, script_session
 
 if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser
     from lib.app import App
@@ -38,8 +36,6 @@ PAGES_FIRST_S = 5.0
 UNFINISHED = "the start is unfinished"
 AS_TESTER = "as_tester"
 """The session's state that says that an operator looks at the chat as a tester does."""
-SESSIONS = 20_000
-"""Sessions whose browser is known; of one that is not, nobody can take over what it had on its page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +160,8 @@ def visitor() -> Visitor:
 def _visitor(settings: Settings) -> Visitor:
     session_id, cookies = new_id(), st.context.cookies.to_dict()
     cookie = _access().visitor(cookies)
-    _remember(cookie)
+    if session := script_session():
+        guard.remember(session, cookie)
     browser = cookie or session_id
     account = _access().account(f"{st.user.get('iss')} {st.user.get('sub')}") if signed_in() else None
     if account:
@@ -180,20 +177,7 @@ def signed_in() -> bool:
     return bool(st.user.get("is_logged_in"))
 
 
-_browsers: dict[str, str | None] = {}
-
-
-def _remember(cookie: str | None) -> None:
-    """Which browser this session belongs to."""
-    if context := get_script_run_ctx():
-        _browsers[context.session_id] = cookie
-    while len(_browsers) > SESSIONS:
-        _browsers.pop(next(iter(_browsers)), None)
-
-
-def may_resume(session_id: str, cookie: str | None) -> bool:
-    """Whether a connection with this visitor's cookie may go on with this session; Streamlit asks for its id alone."""
-    return _browsers.get(session_id, "") == cookie
+guard = SessionGuard()
 
 
 def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
@@ -210,24 +194,11 @@ def invitation_link(invitation: Invitation) -> str:
     return address(app().settings.public_url, token)
 
 
-def host_allowed(host: str | None) -> bool:
-    """Whether Parley answers under this name: what Streamlit asks of websockets, for pages too."""
-    return is_host_allowed(host)
-
-
 def page_allowed(origin: str, hosts: Collection[str]) -> bool:
     """Whether a page of this origin may ask us: one that we served, under one of these names, or a configured one."""
     configured = st.get_option("server.corsAllowedOrigins") or ()
     open_to_all = not st.get_option("server.enableCORS")
     return open_to_all or urlsplit(origin).netloc in hosts or origin in configured
-
-
-def connected() -> bool:
-    """Whether a browser still shows this session: for two minutes after a tab was closed its script goes on without."""
-    context = get_script_run_ctx()
-    if context is None or not runtime.exists():
-        return True
-    return runtime.get_instance().is_active_session(context.session_id)
 
 
 def operator() -> bool:

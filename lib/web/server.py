@@ -32,7 +32,7 @@ from lib.experiments.definitions import DefinitionError, read_definitions_file
 from lib.settings import Settings, SettingsError, load
 from lib.web.doors import Doors, origin_of
 from lib.web.sockets import send_at_once
-from lib.web.static import STATIC, early, send_file
+from lib.web.static import STATIC, send_file
 
 log = logging.getLogger("parley.access")
 
@@ -98,6 +98,7 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
     from lib.web import resources
 
     send_at_once()
+    resources.guard.check()
     demo = Demo().start() if SETTINGS.demo else None
     resources.begin(SETTINGS, rules(), demo.base_url if demo else None)
     try:
@@ -184,9 +185,15 @@ class Outside:
             return await self._app(scope, receive, send)
         scope, foreign = self._without_wrong_token(scope), _foreign(scope)
         if scope["type"] == "websocket":
+            from lib.web.resources import guard
+
             if foreign:
                 return await send({"type": "websocket.close", "code": 1008})
-            return await self._app(_own_session(_marked(scope)), receive, send)
+            admitted = guard.admit(scope, rules().visitor(HTTPConnection(scope).cookies))
+            if admitted is None:
+                log.warning("a connection that names another browser's session was refused")
+                return await send({"type": "websocket.close", "code": 1008})
+            return await self._app(_marked(admitted), receive, send)
         app, cookie, https = self._app, None, _origin(scope).https
         if foreign:
             app = Response(foreign, HTTPStatus.FORBIDDEN)
@@ -203,8 +210,6 @@ class Outside:
                 if cookie:
                     headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"
-                if scope["path"] == "/" and headers.get("content-type", "").startswith("text/html"):
-                    headers.append("link", early())
                 if https:
                     headers.setdefault("strict-transport-security", "max-age=31536000")
                     message["headers"] = [_secure(name, value) for name, value in message["headers"]]
@@ -236,26 +241,16 @@ def _foreign(scope: Scope) -> str | None:
     Streamlit looks at both for websockets alone, and for a foreign page it asks the internet for its own address.
     """
     from lib.web import resources
+    from lib.web.patches import host_allowed
 
     headers = Headers(scope=scope)
     host, page = headers.get("host"), headers.get("origin")
-    if not scope["path"].startswith(ANY_HOST) and not resources.host_allowed(host):
+    if not scope["path"].startswith(ANY_HOST) and not host_allowed(host):
         return WRONG_HOST
     if page is None or resources.page_allowed(page, [host or "", _origin(scope).host]):
         return None
     log.warning("a request from a foreign page was refused")
     return "This request comes from another page."
-
-
-def _own_session(scope: Scope) -> Scope:
-    """Streamlit goes on with whatever session a connection names (third among its protocols): only with its own."""
-    from lib.web import resources
-
-    parts = [part.strip() for part in Headers(scope=scope).get("sec-websocket-protocol", "").split(",")]
-    if len(parts) < 3 or resources.may_resume(parts[2], rules().visitor(HTTPConnection(scope).cookies)):
-        return scope
-    rest = [(name, value) for name, value in scope["headers"] if name.lower() != b"sec-websocket-protocol"]
-    return {**scope, "headers": [*rest, (b"sec-websocket-protocol", ", ".join(parts[:2]).encode("latin-1"))]}
 
 
 def _secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:

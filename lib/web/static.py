@@ -5,7 +5,6 @@ processor time a file, 0.4 ms this way), on the processor that the browser of a 
 """
 
 import functools
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,8 +20,6 @@ CONDITIONS = (b"range", b"if-range", b"if-none-match", b"if-modified-since")
 """Headers of a request that is for less than a whole file, or perhaps for none."""
 FOR_GOOD = "public, immutable, max-age=31536000"
 """As Streamlit says: a file's name changes with what is in it."""
-PARTS = ("Button", "ButtonGroup", "ChatInput", "BidiComponent")
-"""Of Streamlit's elements those that a chat begins with and that its page does not ask for by itself."""
 
 
 async def send_file(scope: Scope, send: Send) -> bool:
@@ -37,22 +34,6 @@ async def send_file(scope: Scope, send: Send) -> bool:
     await send({"type": "http.response.start", "status": 200, "headers": [*headers]})
     await send({"type": "http.response.body", "body": body})
     return True
-
-
-@functools.cache
-def early() -> str:
-    """A `Link` header: the scripts that a browser asks for when the chat is drawn, fetched before it is.
-
-    Streamlit's page asks for each of them when an element of its kind has arrived, then for what that one imports: a
-    tenth of a page's load. Of another version's files those are named that are there.
-    """
-    scripts = {path.name: path for path in (STATIC / "static" / "js").glob("*.js")}
-    page = (STATIC / "index.html").read_text(encoding="utf-8")
-    wanted = [name for part in PARTS for name in scripts if name.startswith(f"{part}.")]
-    for name in wanted:  # grows meanwhile
-        imported = re.findall(r'(?:from|import)"\./([^"]+)"', scripts[name].read_text(encoding="utf-8"))
-        wanted += [each for each in imported if each in scripts and each not in wanted and each not in page]
-    return ", ".join(f"<./static/js/{name}>; rel=modulepreload; fetchpriority=low" for name in wanted)
 
 
 @functools.cache

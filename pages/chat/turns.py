@@ -17,6 +17,7 @@ from lib.domain.conversation import Turn
 from lib.domain.pieces import Anew
 from lib.domain.rating import REASONS, Rating
 from lib.web import resources
+from lib.web.patches import connected
 from pages import entrance
 from pages.chat.state import on_page
 from pages.clock import reader_zone
@@ -273,7 +274,7 @@ def follow(answer: Answer) -> None:
             _draw_block(slot, growing.open)
     if not growing.open.strip():
         slot.empty()
-    answer.seen |= resources.connected()
+    answer.seen |= connected()
 
 
 def _draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None) -> int:

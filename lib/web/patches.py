@@ -1,0 +1,125 @@
+"""The parts of Streamlit that it does not document and Parley relies on, each with its reason and its plain way.
+
+`SessionGuard.check` runs at the start and asks Streamlit itself whether its websocket protocol is still what it was. A
+part that has changed is one line in the log. Knows nothing of a page.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import streamlit as st
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+log = logging.getLogger("parley")
+
+PROTOCOLS = b"sec-websocket-protocol"
+ID_LIKE = re.compile(r"[\w-]{16,}")
+"""Anything long enough to be the id of a session."""
+SESSIONS = 20_000
+"""Sessions whose browser is known. A session that is not known is handed to no connection."""
+
+
+@cache
+def _is_host_allowed() -> Callable[[str | None], bool]:
+    """Return Streamlit's own rule for `server.allowedHosts`, or a stricter one of ours where it has moved.
+
+    Streamlit applies its rule to websockets alone. Parley applies the same one to pages, so that the two cannot differ.
+    """
+    try:
+        from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+    except ImportError:
+        log.error("Streamlit's rule for server.allowedHosts has moved: only names that stand in it are answered")
+        return _is_listed
+    return is_host_allowed
+
+
+def host_allowed(host: str | None) -> bool:
+    """Return True if Parley answers under this name."""
+    return _is_host_allowed()(host)
+
+
+def _is_listed(host: str | None) -> bool:
+    allowed = st.get_option("server.allowedHosts") or ()
+    return not allowed or (host or "").rpartition(":")[0].strip("[]") in allowed or host in allowed
+
+
+def script_session() -> str | None:
+    """Return the id of the session whose script runs in this thread; None outside of one, or where it is not told."""
+    try:
+        from streamlit.runtime.scriptrunner import get_script_run_ctx
+    except ImportError:
+        return None
+    context = get_script_run_ctx()
+    return getattr(context, "session_id", None)
+
+
+def connected() -> bool:
+    """Return False if this session's script runs on after its browser has gone, which it does for two minutes."""
+    session_id = script_session()
+    try:
+        from streamlit import runtime
+
+        if session_id is None or not runtime.exists():
+            return True
+        return bool(runtime.get_instance().is_active_session(session_id))
+    except (ImportError, AttributeError):
+        return True
+
+
+class SessionGuard:
+    """Lets a connection go on with a session of its own browser, and with no other.
+
+    Streamlit goes on with whatever session a connection names, as the third entry of its websocket protocol. Should a
+    version of it look elsewhere, a connection that names another browser's session anywhere is still refused.
+    """
+
+    def __init__(self) -> None:
+        self._browsers: dict[str, str | None] = {}
+        self._third = True
+
+    def check(self) -> None:
+        """Ask Streamlit whether the session is the third entry; if not, no connection goes on with any session."""
+        self._third = _session_is_third()
+        if not self._third:
+            log.error("Streamlit's websocket protocol has changed: a page that reconnects begins a new session")
+
+    def remember(self, session_id: str, visitor_id: str | None) -> None:
+        """Note the browser of a session: its visitor's id, None for a browser without a cookie."""
+        self._browsers[session_id] = visitor_id
+        while len(self._browsers) > SESSIONS:
+            self._browsers.pop(next(iter(self._browsers)), None)
+
+    def admit(self, scope: Scope, visitor_id: str | None) -> Scope | None:
+        """Return the connection without a session that is not its browser's; None if it must be refused."""
+        entries = [entry.strip() for entry in Headers(scope=scope).get(PROTOCOLS.decode(), "").split(",")]
+        own = self._third and len(entries) == 3 and self._browsers.get(entries[2], "") == visitor_id
+        kept = entries if own else entries[:2]
+        rest = [(name, value) for name, value in scope["headers"] if name.lower() != PROTOCOLS]
+        if any(self._browsers.get(found, visitor_id) != visitor_id for found in _ids(scope, rest, kept)):
+            return None
+        protocols = [(PROTOCOLS, ", ".join(kept).encode("latin-1"))] if any(kept) else []
+        return {**scope, "headers": [*rest, *protocols]}
+
+
+def _ids(scope: Scope, headers: list[tuple[bytes, bytes]], entries: list[str]) -> Iterator[str]:
+    """Yield whatever a connection carries that could be the id of a session."""
+    for text in (*entries, scope["path"], scope.get("query_string", b"").decode("latin-1")):
+        yield from ID_LIKE.findall(text)
+    for _, value in headers:
+        yield from ID_LIKE.findall(value.decode("latin-1"))
+
+
+def _session_is_third() -> bool:
+    try:
+        from streamlit.web.server.starlette import starlette_websocket
+
+        parse: Any = starlette_websocket._parse_subprotocols
+        return bool(
+            parse(Headers({PROTOCOLS.decode(): "streamlit, token, session"})) == ("streamlit", "token", "session")
+        )
+    except Exception:  # whatever changed, the answer is no
+        return False

@@ -1,0 +1,52 @@
+"""Packages that are imported when something of them is wanted, and not before."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import app_process
+from tests.support.app_process import ROOT
+from tests.support.chat_page import wait_for
+from tests.support.websocket_tester import Tester
+
+HEAVY = ("pandas", "numpy", "pyarrow", "altair", "scipy", "PIL", "streamlit.emojis")
+"""What takes memory and time, and is of no use to who only chats."""
+
+
+def python(code: str) -> str:
+    """What a program prints, in an interpreter of its own: what is imported here stays out of it."""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def test_the_openai_client_is_not_imported_by_what_a_page_waits_for() -> None:
+    assert python("import lib.app, lib.web.resources, sys; print({'openai', 'httpx2'} & set(sys.modules))") == "set()"
+
+
+def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.Running) -> None:
+    with Tester(watched.url) as tester:
+        tester.ask("What is Parley?")
+        tester.rate(True)
+        tester.idle()
+    assert {"streamlit", "lib.app", "pages.chat.turns", "openai"} <= imported(watched)
+    assert imported(watched).isdisjoint(HEAVY)
+
+
+def test_the_openai_client_is_there_before_anybody_asks_who_takes_a_while(watched: app_process.Running) -> None:
+    wait_for(lambda: "lib.models.client" in imported(watched), 60)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[app_process.Running]:
+    """The app, which writes into its log what it imports."""
+    app = app_process.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-for-the-testers"})
+    yield app
+    app.stop()
+
+
+def imported(app: app_process.Running) -> set[str]:
+    """Every module that it has imported until now."""
+    return {line.rpartition("|")[2].strip() for line in app.log().splitlines() if line.startswith("import time:")}
