@@ -29,6 +29,7 @@ from lib.experiments.evaluator import read_file
 from lib.store import Store
 from tests.support import openai_server, statsig_server
 from tests.support.app_process import OURS, ROOT
+from tests.support.statsig_specs import NAMED
 
 EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
 IDS = {"userID": "u", "stableID": "u", "sessionID": "s"}
@@ -366,6 +367,21 @@ def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
         )
     (line,) = refusals(run)
     assert "Statsig has no experiment or layer named another" in line
+
+
+@pytest.mark.parametrize(
+    ("shape", "code", "words"),
+    [
+        ("company_unit", 1, "by companyID, an id that Parley does not send"),
+        ("not_started", 0, "has not started at Statsig"),
+        ("shipped", 0, "A decision was made at Statsig: everybody gets Test"),
+    ],
+)
+def test_what_statsig_made_of_the_experiment_is_told(folder: Path, shape: str, code: int, words: str) -> None:
+    with statsig_server.serve(NAMED[shape]()) as statsig:
+        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url, PARLEY_MODEL="gpt-4")
+    assert [line for line in lines(run) if words in line], run.stdout
+    assert len([line for line in refusals(run) if "experiment" in line]) == code
 
 
 def test_an_experiment_that_the_file_does_not_have_is_told(folder: Path) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from lib.domain.assignment import Assignment
 from lib.domain.visitor import Visitor
-from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions
+from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions, last_known
 from tests.support.app_process import free_port
 from tests.support.statsig_server import id_of, serve
+from tests.support.statsig_specs import NAME, NAMED
 
 KEY = "secret-Ab12_cd-34"
 TOML = """
@@ -42,6 +44,7 @@ SPEC, DEFINITIONS = compile_definitions(TOML)
 SERVED: dict[str, Any] = compile_definitions(TOML.replace("gpt-3.5-turbo", "served-model"))[0] | {
     "time": 1_700_000_000_000
 }
+GROUPS = ("Control", "Test")
 GARBAGE: list[Any] = [401, 403, 500, "reset", "garbage", "empty"]
 
 Open = Callable[..., Experiments]
@@ -383,6 +386,68 @@ def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
         found = experiments.assign(visitor("anna"), "models")
         assert (found.group, found.forced, found.parameters) == ("Test", True, {"model": "gpt-4"})
         assert not experiments.assign(visitor("otto"), "models").forced
+
+
+# Real shapes
+
+
+def decided(start: Open, shape: str, name: str = NAME, units: int = 50) -> list[Assignment]:
+    """What testers and the two users with an override get."""
+    with serve(NAMED[shape]()) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        return [experiments.assign(visitor(unit), name) for unit in ("op1", "op2", *(f"u{n}" for n in range(units)))]
+
+
+def test_after_a_decision_everybody_gets_the_shipped_parameters_and_nobody_a_group(start: Open) -> None:
+    found = decided(start, "shipped")
+    assert {(each.group, each.forced, each.parameters["model"]) for each in found} == {(None, False, "gpt-4")}
+
+
+@pytest.mark.parametrize("shape", ["running_override", "not_started"])
+def test_an_override_by_id_is_forced_also_before_the_start(start: Open, shape: str) -> None:
+    first, second, *others = decided(start, shape)
+    assert (second.group, second.forced) == ("Test", True)
+    assert (first.group, first.forced) == (("Control", True) if shape == "running_override" else (None, False))
+    assert not any(each.forced for each in others)
+
+
+def test_a_configuration_that_stands_in_for_another_is_forced(start: Open) -> None:
+    with serve(NAMED["mapped"]()) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        german = Visitor("v", "u1", "s", "x", {"locale": "de-DE"})
+        assert experiments.assign(german, NAME).forced
+        assert not experiments.assign(visitor("u1"), NAME).forced
+
+
+def test_a_unit_that_parley_does_not_send_gets_the_default_and_no_group(start: Open) -> None:
+    found = decided(start, "company_unit")
+    assert {(each.group, each.unknown_unit, each.parameters["model"]) for each in found} == {
+        (None, "companyID", "gpt-4"),
+    }  # fmt: skip
+
+
+def test_groups_of_the_same_name_in_a_layer_are_told_apart(start: Open) -> None:
+    found = decided(start, "layer_two", "chat_layer", 200)
+    groups = Counter(each.group for each in found)
+    assert groups.keys() == {None, *(f"{exp}: {each}" for exp in ("exp_model", "exp_temp") for each in GROUPS)}
+    for each in found:
+        assert each.group is None or each.group.startswith(f"{each.allocated}: ")
+
+
+def test_what_ended_is_known_after_a_restart_and_without_statsig(start: Open) -> None:
+    kept: list[str] = []
+    with serve(NAMED["running"]()) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url, keep=kept.append)
+        experiments.assign(visitor(), NAME)
+        statsig.specs = NAMED["shipped"]()
+        until(lambda: experiments.status(NAME).state == "decided", 40)
+        later = start(key=KEY, api_url=statsig.url, cached=kept[-1])
+        later.assign(visitor(), NAME)
+    alone = last_known({}, NAME, key=KEY, api_url=statsig.url, cached=kept[-1])
+    for found in (experiments.definition(NAME), later.definition(NAME), alone):
+        assert found is not None and found.shares == {"Control": 0.5, "Test": 0.5}
+        assert (found.status.state, found.status.shipped) == ("decided", "Test")
+        assert found.status.since_ms == experiments.status(NAME).since_ms is not None
 
 
 def test_rules_that_are_no_groups_put_nobody_into_one(start: Open) -> None:

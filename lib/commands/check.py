@@ -17,6 +17,7 @@ from lib.access import data_folder
 from lib.access.signing_key import key_file, signing_key
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Definition, DefinitionError, Experiments
+from lib.experiments.statuses import status_sentence, unit_sentence
 from lib.logs import scrub
 from lib.models.completion import Models
 from lib.models.faults import Fault
@@ -131,6 +132,10 @@ def _experiment(settings: Settings, experiments: Experiments) -> Iterator[Findin
         return
     groups = definition.groups if definition else ()
     yield Finding("experiment", True, f"{name} compares {_names(group.name for group in groups) or 'no groups yet'}")
+    if definition and definition.unknown_unit:
+        yield Finding("experiment", False, f"{name}: {unit_sentence(definition.unknown_unit)}")
+    if settings.statsig_secret_key and (told := status_sentence(experiments.status(name), str)):
+        yield Finding("experiment", True, f"{name}: {told}")
     for group in groups:
         bad = check_parameters(group.parameters, definition.default if definition else {}, settings.model).error
         if bad:

@@ -30,14 +30,15 @@ class Archive:
     """What is known of a project. `origin` tells whose `specs` these are, without the key.
 
     `ended`: by experiment its last spec that ran, its state, since when, the shipped group, and its layer with the
-    buckets that it had there. `disabled`: by experiment and group, when Statsig disabled it. `first`: the experiment
-    of each layer whose groups keep their own names. Times in milliseconds since 1970, as noticed here.
+    buckets that it had there. `disabled`: by experiment and group, since when Statsig gives it the default, and its
+    parameters before. `first`: the experiment of each layer whose groups keep their own names. Times in milliseconds
+    since 1970, as noticed here.
     """
 
     origin: str = ""
     specs: str = ""
     ended: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    disabled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    disabled: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     first: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -77,16 +78,19 @@ class Archive:
         }
         return Archive(self.origin, specs, ended, self._disabled(old, new, now_ms), first)
 
-    def _disabled(self, old: "_Project", new: "_Project", now_ms: int) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
+    def _disabled(self, old: "_Project", new: "_Project", now_ms: int) -> dict[str, dict[str, Mapping[str, Any]]]:
+        found: dict[str, dict[str, Mapping[str, Any]]] = {}
         for name, spec in new.configs.items():
             known = self.disabled.get(name, {})
             before = {rule.get("groupName"): rule for rule in group_rules(old.configs.get(name, {}))}
             for rule in group_rules(spec):
                 group, default = str(rule.get("groupName")), spec.get("defaultValue") or {}
                 still = group in known and (rule.get("returnValue") == default or not rule.get("passPercentage", 100))
-                if still or (group in before and is_disabled(rule, spec, before[group])):
-                    found.setdefault(name, {})[group] = known.get(group, now_ms)
+                if still:
+                    found.setdefault(name, {})[group] = known[group]
+                elif group in before and is_disabled(rule, spec, before[group]):
+                    entry = {"since_ms": now_ms, "parameters": before[group].get("returnValue") or {}}
+                    found.setdefault(name, {})[group] = entry
         return found
 
     def label(self, layer: str, experiment: str, group: str) -> str:
@@ -130,8 +134,13 @@ class Archive:
         found = derive(entry["spec"] if entry else project.configs[name])
         if found is None:
             return None
-        since = self.disabled.get(name, {})
-        groups = tuple(replace(group, ended_ms=since.get(group.name)) for group in found.groups)
+        off = self.disabled.get(name, {})
+        groups = tuple(
+            replace(group, ended_ms=off[group.name]["since_ms"], parameters=off[group.name]["parameters"])
+            if group.name in off
+            else group
+            for group in found.groups
+        )
         return replace(found, groups=groups, status=self.status(name, tier))
 
     def _members(self, project: "_Project", layer: str, tier: str) -> Iterator[Member]:

@@ -11,6 +11,7 @@ from lib.domain.events import EXPOSURE
 from lib.domain.ledger import Line, Search
 from lib.domain.record import StoreError
 from lib.experiments.definitions import Definition
+from lib.experiments.statuses import disabled_sentence, status_sentence, unit_sentence
 from lib.web import resources
 from pages.experiment import allocation
 from pages.results.words import moment, plain
@@ -37,6 +38,25 @@ def draw_source(zone: tzinfo) -> None:
         st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
     else:
         st.markdown(f":gray[:material/{icon}: {told}]")
+
+
+def draw_status(name: str, definition: Definition | None, zone: tzinfo) -> bool:
+    """What Statsig made of the experiment, and why nobody takes part; True where there is something to say."""
+    app = resources.app()
+    if app.settings.statsig_secret_key is None:
+        return False
+
+    def written(time_ms: int) -> str:
+        return moment(time_ms, zone)
+
+    status = status_sentence(app.experiments.status(name), written)
+    if status:
+        st.info(plain(status), icon=":material/flag:")
+    if definition and (ended := disabled_sentence(definition, written)):
+        st.info(plain(ended), icon=":material/block:")
+    if definition and definition.unknown_unit:
+        st.warning(plain(unit_sentence(definition.unknown_unit)), icon=":material/group_off:")
+    return status is not None
 
 
 def draw_groups(definition: Definition) -> None:

@@ -43,7 +43,10 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     )
 
     compared.draw_source(zone)
-    if definition is None:
+    status = compared.draw_status(name, definition, zone)
+    if definition is None and status:
+        pass  # the status says why there are no groups
+    elif definition is None:
         st.warning(
             f"Nobody knows an experiment or layer {plain(name)}. Define it at Statsig or in the experiments file, or "
             "set `PARLEY_EXPERIMENT`.",
