@@ -161,8 +161,9 @@ Access = Annotated[Literal["open", "invite", "sign-in"], _accepts("open, invite 
 Log = Annotated[Literal["text", "json"], _accepts("text or json")]
 Levels = Literal["debug", "info", "warning", "error", "critical"]
 Level = Annotated[Levels, BeforeValidator(str.lower), _accepts("debug, info, warning, error or critical")]
-Email = Annotated[str, _matching(r"[^@\s]+@[^@\s]+"), AfterValidator(str.lower)]
-Emails = Annotated[tuple[Email, ...], BeforeValidator(_listed), _accepts("email addresses, comma-separated")]
+Operator = Annotated[str, _matching(r"[!-~]{1,300}")]
+Operators = Annotated[tuple[Operator, ...], BeforeValidator(_listed), _accepts("email addresses, comma-separated")]
+Claim = Annotated[str, _matching(r"[!-~]{1,100}"), _accepts("the name of a claim, such as email or sub")]
 Proxy = Annotated[Network, BeforeValidator(_network)]
 Proxies = Annotated[tuple[Proxy, ...], BeforeValidator(_listed), _accepts("IP addresses or networks, comma-separated")]
 Amount = Annotated[float, Field(gt=0), AfterValidator(_finite), _accepts("US dollars above 0, such as 5 or 0.50")]
@@ -196,7 +197,8 @@ class Settings(BaseSettings):
     unit: Unit = _setting("PARLEY_UNIT", "visitor")
     blind: Flag = _setting("PARLEY_BLIND", True)
     access: Access = _setting("PARLEY_ACCESS", "open")
-    operators: Emails = _setting("PARLEY_OPERATORS", ())
+    operators: Operators = _setting("PARLEY_OPERATORS", ())
+    operator_claim: Claim = _setting("PARLEY_OPERATOR_CLAIM", "email")
     operator_token: Token | None = _setting("PARLEY_OPERATOR_TOKEN", shown=False)
     signing_key: SigningKey | None = _setting("PARLEY_SIGNING_KEY", shown=False)
     public_url: PublicUrl = _setting("PARLEY_PUBLIC_URL", "http://localhost:8501", shown=False)
@@ -267,6 +269,7 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
         problems += unsupported(given)
     if settings.access == "sign-in":
         problems += [f"PARLEY_ACCESS: sign-in needs {missing} in {secrets}" for missing in _missing_auth(filed)]
+    problems += _operators(settings, filed.get("auth"))
     if problems:
         raise SettingsError(problems)
     return settings
@@ -311,6 +314,20 @@ def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
         tables = named or tables
     missing = [f"{key} in [auth]" for key in ("redirect_uri", "cookie_secret") if not auth.get(key)]
     return missing + [f"{key} in {title}" for title, table in tables.items() for key in provider if not table.get(key)]
+
+
+def _operators(settings: Settings, auth: object) -> list[str]:
+    """Return what is wrong with how operators are named. A claim other than the email means an account only together
+    with the provider that says it."""
+    if settings.operator_claim == "email":
+        good = all(re.fullmatch(r"[^@\s]+@[^@\s]+", name) for name in settings.operators)
+        return [] if good else ["PARLEY_OPERATORS: must be email addresses, comma-separated"]
+    several = isinstance(auth, dict) and sum(isinstance(one, dict) and "client_id" in one for one in auth.values()) > 1
+    if several and not all("@http" in name for name in settings.operators):
+        return [
+            "PARLEY_OPERATORS: with several providers each must be VALUE@ISSUER, such as a1b2@https://login.example"
+        ]
+    return []
 
 
 def _foreign(name: str) -> bool:

@@ -5,6 +5,7 @@ import streamlit as st
 from lib.web import resources
 from pages import entrance
 
+resources.leave_ended_session()
 app, barrier, operator = resources.app(), entrance.barrier(), resources.operator()
 uninvited = barrier is not None and barrier not in ("sign_in", "consent")
 st.set_page_config(

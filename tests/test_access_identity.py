@@ -154,17 +154,55 @@ def test_the_host_is_what_the_browser_asked_for() -> None:
 # Operators
 
 
+ANN = {"email": "Ann@Example.org", "email_verified": True, "sub": "ann", "iss": "https://login.example"}
+
+
 def test_with_nothing_set_up_this_machine_is_the_operator() -> None:
     assert ACCESS.operator(local=True, cookies={})
     assert not ACCESS.operator(local=False, cookies={})
-    assert not ACCESS.operator(local=False, cookies={}, email="ann@example.org", authorization="Bearer ")
+    assert not ACCESS.operator(local=False, cookies={}, account=ANN, authorization="Bearer ")
 
 
 def test_an_operators_email_opens_and_then_this_machine_does_not() -> None:
     access = Access("key", operators=("ann@example.org",))
-    assert access.operator(local=False, cookies={}, email="Ann@Example.org")
-    assert not access.operator(local=True, cookies={}, email="bo@example.org")
+    assert access.operator(local=False, cookies={}, account=ANN)
+    assert not access.operator(local=True, cookies={}, account=ANN | {"email": "bo@example.org"})
     assert not access.operator(local=True, cookies={})
+
+
+@pytest.mark.parametrize(
+    ("claims", "cause"),
+    [
+        ({"email_verified": False}, "not verified"), ({"email_verified": None}, "not verified"),
+        ({"email_verified": "false"}, "not verified"), ({"email_verified": 1.5}, "not verified"),
+        ({"email": ""}, "has no email"), ({"email": None}, "has no email"), ({"email": 7}, "has no email"),
+        ({"email": "bo@example.org"}, "does not name"), ({"email": "ann@example.org "}, "does not name"),
+        ({"email": "\u212aann@example.org"}, "outside of ASCII"), ({"email": "ann@x.org\u200b"}, "outside of ASCII"),
+        ({"email": "\uff41nn@example.org"}, "outside of ASCII"),
+    ],
+)  # fmt: skip
+def test_an_account_that_is_no_operators_is_told_why(claims: dict[str, object], cause: str) -> None:
+    access = Access("key", operators=("ann@example.org", "kann@example.org"))
+    assert cause in (access.refusal(ANN | claims) or "")
+    assert access.refusal(ANN) is None
+
+
+def test_a_kelvin_sign_is_no_k() -> None:
+    """It folds to one, and so would open another's pages."""
+    access = Access("key", operators=("kim@example.org",))
+    assert access.refusal(ANN | {"email": "\u212aim@example.org"}) is not None
+    assert access.refusal(ANN | {"email": "KIM@example.org"}) is None
+
+
+def test_an_operator_can_be_named_by_another_claim_of_one_issuer() -> None:
+    access = Access("key", operators=("a1B2@https://one.example/t", "c3"), operator_claim="sub")
+    one, other = {"sub": "a1B2", "iss": "https://one.example/t"}, {"sub": "a1B2", "iss": "https://other.example"}
+    assert access.refusal(one) is None and access.refusal(other) is not None
+    assert access.refusal(one | {"sub": "a1b2"}) is not None, "a subject has upper and lower case"
+    assert access.refusal({"sub": "c3", "iss": "https://other.example"}) is None
+    assert access.refusal({"email": "c3", "email_verified": True}) is not None
+    groups = Access("key", operators=("operators",), operator_claim="groups")
+    assert groups.refusal({"groups": ["testers", "operators"]}) is None and groups.refusal({"groups": ["x"]})
 
 
 def test_the_operator_token_opens_and_then_this_machine_does_not() -> None:

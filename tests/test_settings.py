@@ -37,7 +37,7 @@ def test_nothing_needs_to_be_set() -> None:
         ("PARLEY_UNIT", "account", "unit", "account"),
         ("PARLEY_ACCESS", "invite", "access", "invite"),
         ("PARLEY_LOG_LEVEL", "WARNING", "log_level", "warning"),
-        ("PARLEY_OPERATORS", " Ann@Example.org, bo@x.y ,", "operators", ("ann@example.org", "bo@x.y")),
+        ("PARLEY_OPERATORS", " Ann@Example.org, bo@x.y ,", "operators", ("Ann@Example.org", "bo@x.y")),
         ("PARLEY_BUDGET_USD_PER_DAY", "0.50", "budget_usd_per_day", 0.5),
         ("PARLEY_BUDGET_ANSWERS_PER_VISITOR", "20", "budget_answers_per_visitor", 20),
         ("PARLEY_PUBLIC_URL", "https://chat.example.org/", "public_url", "https://chat.example.org"),

@@ -181,10 +181,19 @@ def test_a_form_on_another_page_is_refused_even_with_the_token(
 
 def test_wrong_tokens_slow_their_address_and_no_other(guarded: app_process.Running, somebody: dict[str, str]) -> None:
     assert [give(guarded, "wrong", **somebody).status for _ in range(FREE)] == [403] * FREE
-    slowed = give(guarded, TOKEN, **somebody)
+    slowed = give(guarded, "wrong", **somebody)
     assert slowed.status == 429 and int(slowed.headers["Retry-After"]) >= 1 and "Try again in" in slowed.body
     assert "parley_operator" not in str(slowed.set_cookies)
-    assert give(guarded, TOKEN, **FAR).status == 303
+    assert give(guarded, "wrong", **FAR).status == 403
+
+
+def test_the_right_token_works_at_once_whoever_guessed_before(
+    guarded: app_process.Running, somebody: dict[str, str]
+) -> None:  # fmt: skip
+    while give(guarded, "wrong", **somebody).status != 429:
+        pass
+    assert give(guarded, TOKEN, **somebody).status == 303
+    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
 
 
 def test_what_was_typed_is_in_no_log(guarded: app_process.Running, somebody: dict[str, str]) -> None:
@@ -204,11 +213,10 @@ def test_scripts_send_the_token_in_a_header(guarded: app_process.Running, somebo
     assert http(guarded.url + "/metrics", **somebody, Authorization=f"Basic {TOKEN}").status == 404
 
 
-def test_guessing_in_a_header_is_slowed_too(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_guessing_in_a_header_keeps_nobody_out(guarded: app_process.Running, somebody: dict[str, str]) -> None:
     for _ in range(FREE):
         assert http(guarded.url + "/metrics", **somebody, Authorization="Bearer wrong").status == 404
-    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 404
-    assert give(guarded, TOKEN, **somebody).status == 303, "the form has a patience of its own"
+    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
 
 
 def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.Running) -> None:

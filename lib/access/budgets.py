@@ -22,6 +22,8 @@ from lib.domain.completion import Completion, Limit
 WORDS: Mapping[Limit, str] = {
     "day": "Today's answers are used up for everybody.",
     "visitor": "You have had all your answers for today.",
+    "address": "Many questions have come from your network. Please try again in a few minutes.",
+    "busy": "Many people are asking at the same time. Please try again in a minute.",
     "invitation": "What your invitation allows has been used up. Please ask the person who sent it to you.",
 }
 """What a tester reads in the place of an answer. Until when the first two hold is said in the reader's own time."""

@@ -1,4 +1,4 @@
-"""Who may do what: signed cookies and links, where a request comes from, who is an operator, what may be asked.
+"""The rules: signed cookies and links, where a request comes from, who is an operator, what may be asked.
 
 Plain values in, plain values out. Knows no web framework, no database and no setting's name.
 """
@@ -10,10 +10,13 @@ import secrets
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from itsdangerous import BadData, Signer, TimestampSigner
+
+from lib.access.crowd import UNNAMED
+from lib.access.throttle import network_of
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -26,12 +29,22 @@ VISITOR_DAYS = 400
 OPERATOR_DAYS = 30
 MAX_COOKIE = 256
 """Characters of the longest cookie value that is looked at; ours are shorter."""
-LOCAL_HEADER = "x-parley-local"
-"""How the server tells the pages that a request comes from this machine; a client's own header is thrown away."""
+LOCAL_HEADER, PLACE_HEADER = "x-parley-local", "x-parley-place"
+"""How the server tells the pages that a request comes from this machine, and which limits it meets. A client's own
+headers of these names are thrown away."""
 FORWARDING = re.compile(
     "x-forwarded(-.*)?|forwarded|via|x-real-ip|(x-|true-|x-cluster-|fastly-)client-ip|cf-connecting-ip"
+    "|x-(original|rewrite)-.*"
 )
 """Headers that only a proxy sends."""
+PRIVATE = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
+        "::1/128", "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
+"""Networks that the internet does not reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +52,38 @@ class Origin:
     """Where a request comes from. `address`: the client's, None where unknown. `host`: what the browser asked for.
 
     `https`: between browser and us. `local`: on this machine, which no proxy, trusted or not, can make true.
+    `proxied`: some proxy stands before the address, and no trusted one says who stands before that.
     """
 
     address: str | None
     host: str
     https: bool
     local: bool
+    proxied: bool = False
+
+    @property
+    def place(self) -> str:
+        """The network that limits count under; empty for a browser on this machine or in a private network.
+
+        >>> [Origin(one, "", False, False).place for one in ("203.0.113.7", "2001:db8::1:2:3:4", "192.168.1.7", None)]
+        ['203.0.113.7', '2001:db8::', '', '']
+        >>> Origin("10.0.0.1", "", False, False, proxied=True).place
+        '?'
+        """
+        address = _address(self.address or "")
+        if address and not any(address in network for network in PRIVATE):
+            return network_of(str(address))
+        return UNNAMED if self.proxied else ""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The rules of one Parley. `operators` are email addresses; `trusted_proxies` those whose headers are believed."""
+    """The rules of one Parley. `operators` are the values of `operator_claim` that open the operator pages, a value of
+    another claim than `email` perhaps with `@ISSUER`; `trusted_proxies` are those whose headers are believed."""
 
     key: str = field(repr=False)
     operators: Collection[str] = ()
+    operator_claim: str = "email"
     operator_token: str | None = field(default=None, repr=False)
     trusted_proxies: Collection[Network] = ()
 
@@ -65,20 +96,25 @@ class Access:
         address, hops = self._client(_address(peer or ""), _values(lines, "x-forwarded-for"))
         proto, host = (_at(_values(lines, f"x-forwarded-{what}"), hops) for what in ("proto", "host"))
         hosts = [value for name, value in lines if name == "host"]
+        spoken_for = any(FORWARDING.fullmatch(name) for name, _ in lines)
         return Origin(
             address=str(address) if address else None,
             host=host or (hosts[0] if hosts else ""),
+            proxied=spoken_for and (address is None or hops == 0 or self._trusts(address)),
             https=(proto or scheme).lower() in ("https", "wss"),
             local=_loopback(_address(peer or ""))
             and bool(hosts)
             and all(map(_loopback_host, hosts))
-            and not any(FORWARDING.fullmatch(name) for name, _ in lines),
+            and not spoken_for,
         )
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self.trusted_proxies)
 
     def _client(self, address: Address | None, forwarded: list[str]) -> tuple[Address | None, int]:
         """The first address from the right that is not a trusted proxy's, and how many proxies stand before it."""
         hops = 0
-        while address and any(address in network for network in self.trusted_proxies):
+        while address and self._trusts(address):
             hops += 1
             before = _address(forwarded.pop()) if forwarded else None
             if before is None:
@@ -107,14 +143,16 @@ class Access:
         found = self._unsigned(token, "invitation", r"[0-9a-f]{12}\.[0-9]{1,12}")
         return (found[:12], int(found[13:])) if found else None
 
-    def guest_cookie(self, invitation_id: str, days: int, https: bool) -> str:
-        """The `Set-Cookie` header for a browser that opened an invitation's link."""
-        value = self._signer("guest").sign(invitation_id).decode()
+    def guest_cookie(self, invitation_id: str, visitor_id: str, days: int, https: bool) -> str:
+        """Return the `Set-Cookie` header for a browser that accepted an invitation. It is this visitor's alone."""
+        value = self._signer("guest").sign(f"{invitation_id}.{visitor_id}").decode()
         return _set_cookie(_name(GUEST, https), value, min(days, VISITOR_DAYS), https)
 
     def guest(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
-        """The id of the invitation that this browser opened; whether it still counts is the record's to say."""
-        return self._kept(GUEST, "guest", "[0-9a-f]{12}", cookies, https)
+        """Return the id of the invitation that this browser accepted; whether it still counts, the record knows."""
+        found = self._kept(GUEST, "guest", r"[0-9a-f]{12}\.[0-9a-f]{32}", cookies, https)
+        invitation_id, _, visitor_id = (found or "").partition(".")
+        return invitation_id if found and visitor_id == self.visitor(cookies, https) else None
 
     def _kept(
         self, cookie: str, purpose: str, shape: str, cookies: Mapping[str, str], https: bool | None
@@ -137,14 +175,37 @@ class Access:
         return hmac.new(self.key.encode(), text.encode(), "sha256").hexdigest()[:32]
 
     def operator(
-        self, *, local: bool, cookies: Mapping[str, str], email: str | None = None, authorization: str | None = None
-    ) -> bool:
-        """Whether the operator pages open. `local` of the request's origin; `email` as the sign-in verified it."""
-        if email and email.lower() in {known.lower() for known in self.operators}:
+        self, *, local: bool, cookies: Mapping[str, str], account: Mapping[str, Any] | None = None,
+        authorization: str | None = None,
+    ) -> bool:  # fmt: skip
+        """Return True where the operator pages open. `local` of the request's origin; `account`: a sign-in's claims."""
+        if account and self.refusal(account) is None:
             return True
         if self.operator_token is not None:
             return self._gave_token(cookies, authorization)
         return local and not self.operators
+
+    def refusal(self, account: Mapping[str, Any]) -> str | None:
+        """Return why an account is no operator's, for the log; None where it is one's.
+
+        An email counts where the provider says that it verified it. Letters outside of ASCII are never folded: some
+        fold to a letter of another's name.
+        """
+        claim, named = self.operator_claim, account.get(self.operator_claim)
+        given = [one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str) and one]
+        if not self.operators:
+            return "no operators are named"
+        if not given:
+            return f"the account has no {claim}"
+        if claim == "email" and account.get("email_verified") not in (True, "true"):
+            return "the provider has not verified the email"
+        if not all(one.isascii() for one in given):
+            return f"the account's {claim} has characters outside of ASCII"
+        issuer = str(account.get("iss") or "")
+        known = {_operator(name, claim) for name in self.operators}
+        if any((_same(one, claim), where) in known for one in given for where in ("", issuer)):
+            return None
+        return f"PARLEY_OPERATORS does not name the account's {claim}"
 
     def may_read_metrics(self, *, local: bool, cookies: Mapping[str, str], authorization: str | None = None) -> bool:
         """Whether `/metrics` answers: to this machine, whatever is configured, and to who has the operator token."""
@@ -156,26 +217,38 @@ class Access:
         return self.operator_token is not None and hmac.compare_digest(given, token)
 
     def operator_cookie(self, https: bool) -> str:
-        """The `Set-Cookie` header for a browser that gave the operator token. It ends with the token, or by age."""
-        value = self._token_signer().sign(OPERATOR).decode()
+        """Return the `Set-Cookie` header for a browser that gave the operator token.
+
+        It ends with the token, by age, or when the session that it names is signed out.
+        """
+        value = self._token_signer().sign(f"{OPERATOR}.{secrets.token_hex(16)}").decode()
         return _set_cookie(_name(OPERATOR, https), value, OPERATOR_DAYS, https)
 
-    def _gave_token(self, cookies: Mapping[str, str], authorization: str | None) -> bool:
+    def operator_session(self, cookies: Mapping[str, str]) -> str | None:
+        """Return the session that a browser began by giving the operator token."""
         names = (_name(OPERATOR, secure) for secure in (True, False))
-        return self.bears_token(authorization) or any(self._token_cookie(cookies.get(name)) for name in names)
+        return next((found for name in names if (found := self._token_cookie(cookies.get(name)))), None)
+
+    def no_operator_cookies(self) -> list[str]:
+        """Return the `Set-Cookie` headers that take the operator's cookie away."""
+        return [_set_cookie(_name(OPERATOR, https), "", 0, https) for https in (True, False)]
+
+    def _gave_token(self, cookies: Mapping[str, str], authorization: str | None) -> bool:
+        return self.bears_token(authorization) or self.operator_session(cookies) is not None
 
     def bears_token(self, authorization: str | None) -> bool:
         """Whether this `Authorization` header holds the operator token."""
         scheme, _, token = (authorization or "").partition(" ")
         return scheme.lower() == "bearer" and self.token_matches(token.strip())
 
-    def _token_cookie(self, value: str | None) -> bool:
+    def _token_cookie(self, value: str | None) -> str | None:
         if not value or len(value) > MAX_COOKIE or not value.isascii():
-            return False
+            return None
         try:
-            return self._token_signer().unsign(value, max_age=OPERATOR_DAYS * 86_400).decode() == OPERATOR
+            text = self._token_signer().unsign(value, max_age=OPERATOR_DAYS * 86_400).decode()
         except BadData:
-            return False
+            return None
+        return text if re.fullmatch(OPERATOR + r"\.[0-9a-f]{32}", text) else None
 
     def _token_signer(self) -> TimestampSigner:
         """Another token is another purpose: what was signed under the earlier one is worth nothing."""
@@ -237,6 +310,21 @@ def _set_cookie(name: str, value: str, days: int, https: bool) -> str:
     """
     cookie = f"{name}={value}; Path=/; Max-Age={days * 86_400}; HttpOnly; SameSite=Lax"
     return cookie + "; Secure" if https else cookie
+
+
+def _operator(name: str, claim: str) -> tuple[str, str]:
+    """Return what an entry of `PARLEY_OPERATORS` names, and the issuer that it is tied to, "" for any.
+
+    >>> _operator("Ann@Example.org", "email"), _operator("a1B2@https://login.example/t", "sub")
+    (('ann@example.org', ''), ('a1B2', 'https://login.example/t'))
+    """
+    value, at, issuer = name.partition("@http") if claim != "email" else (name, "", "")
+    return _same(value, claim), at[1:] + issuer
+
+
+def _same(value: str, claim: str) -> str:
+    """Emails do not tell upper from lower case; other claims do."""
+    return value.lower() if claim == "email" else value
 
 
 def _values(lines: Iterable[tuple[str, str]], wanted: str) -> list[str]:

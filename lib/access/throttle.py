@@ -29,12 +29,12 @@ class Patience:
 
     def wait(self, address: str | None) -> float:
         """Seconds until an attempt from there is looked at; 0 when it is now."""
-        one = _left(self._failures.get(_place(address), (0, 0.0)), FREE, LONGEST_S, self._clock())
+        one = _left(self._failures.get(network_of(address), (0, 0.0)), FREE, LONGEST_S, self._clock())
         return max(one, _left(self._all, FREE_FOR_ALL, LONGEST_FOR_ALL_S, self._clock()))
 
     def failed(self, address: str | None) -> None:
         """A wrong secret came from there."""
-        place, now = _place(address), self._clock()
+        place, now = network_of(address), self._clock()
         self._failures[place] = _one_more(self._failures.pop(place, (0, 0.0)), now)
         self._all = _one_more(self._all, now)
         while len(self._failures) > ADDRESSES:
@@ -42,7 +42,7 @@ class Patience:
 
     def succeeded(self, address: str | None) -> None:
         """The right one came from there: its failures are forgiven."""
-        self._failures.pop(_place(address), None)
+        self._failures.pop(network_of(address), None)
 
 
 def _one_more(before: tuple[int, float], now: float) -> tuple[int, float]:
@@ -61,10 +61,10 @@ def _left(failures: tuple[int, float], free: int, longest: float, now: float) ->
     return max(0.0, last + min(longest, 2.0 ** min(count - free, 30)) - now)
 
 
-def _place(address: str | None) -> str:
-    """One customer of a provider has 2**64 addresses of the new kind.
+def network_of(address: str | None) -> str:
+    """Return the network that an address stands for: one customer of a provider has 2**64 addresses of the new kind.
 
-    >>> _place("10.0.0.1"), _place("2001:db8::1:2:3:4"), _place(None)
+    >>> network_of("10.0.0.1"), network_of("2001:db8::1:2:3:4"), network_of(None)
     ('10.0.0.1', '2001:db8::', '')
     """
     try:

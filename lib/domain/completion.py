@@ -8,8 +8,9 @@ FinishReason = Literal[
 ]
 """How an answer ended. `stopped`: by the tester; `interrupted`: the stream broke; `error`: no answer came; `limited`: a
 budget was met and nothing was asked. The others are the model server's own words."""
-Limit = Literal["day", "visitor", "invitation"]
-"""What was used up: everybody's spend of a day, a visitor's answers of a day, what an invitation's guests may cost."""
+Limit = Literal["day", "visitor", "invitation", "address", "busy"]
+"""What was used up: everybody's spend of a day, a visitor's answers of a day, what an invitation's guests may cost, the
+pace of one network, the answers that may run at the same time."""
 UsageSource = Literal["server", "estimated", "none"]
 
 

@@ -12,7 +12,9 @@ class Visitor:
     """Who asks: one browser in one Streamlit session, with the ids that an experiment may randomise by.
 
     `visitor_id` owns conversations (the cookie's id; the session's where there is no cookie). `user_id` is what
-    `PARLEY_UNIT` selects. `custom` holds what targeting may need and nothing that names a person.
+    `PARLEY_UNIT` selects. `custom` holds what targeting may need and nothing that names a person. `place` is the
+    network that the limits of an open link count under, empty where none hold: never stored, never sent. `known` is
+    False for a browser that keeps no cookie.
     """
 
     visitor_id: str
@@ -20,6 +22,8 @@ class Visitor:
     stable_id: str
     session_id: str
     custom: Mapping[str, str] = field(default_factory=dict)
+    place: str = field(default="", repr=False)
+    known: bool = True
 
     def ids(self) -> dict[str, str]:
         """The three ids under Statsig's names."""

@@ -363,6 +363,15 @@ class Store:
         with self.read() as connection:
             return guests.agreed(connection, visitor_id, version)
 
+    def end_sessions(self, sessions: Sequence[str]) -> None:
+        """End these sessions of operators and accounts, for every replica. Raises StoreError."""
+        self._writer.call(lambda connection: guests.end_sessions(connection, sessions))
+
+    def session_ended(self, session: str) -> bool:
+        """Return True for a session that was signed out. Raises StoreError."""
+        with self.read() as connection:
+            return guests.session_ended(connection, session)
+
     # Upkeep
 
     def erase(self, unit: str) -> Erased:

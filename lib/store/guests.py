@@ -1,18 +1,22 @@
-"""Who may come in: invitations, who came by them, who accepted which notice. Knows these three tables.
+"""Who may come in: invitations, who came by them, who accepted which notice, who signed out. Knows these four tables.
 
 What counts somebody holds the invitation's row, so that no two replicas let the last guest in twice.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.invitations import Invitation, Refusal
 from lib.store import rows
 from lib.store.facts import add
-from lib.store.schema import consent, guest, invitation
+from lib.store.schema import consent, guest, invitation, sign_out
+
+SESSION_DAYS = 40
+"""Longer than the cookie of any session lasts."""
 
 
 def invite(connection: Connection, new: Invitation) -> bool:
@@ -77,6 +81,18 @@ def agreed(connection: Connection, visitor_id: str, version: str) -> bool:
     """Whether this visitor accepted this version of the notice."""
     mine = (consent.c.visitor_id == visitor_id) & (consent.c.version == version)
     return connection.scalar(select(consent.c.time_ms).where(mine)) is not None
+
+
+def end_sessions(connection: Connection, sessions: Sequence[str]) -> None:
+    """End these sessions. Those whose cookies have run out by now are forgotten."""
+    now = now_ms()
+    add(connection, sign_out, [{"session": session, "time_ms": now} for session in sessions])
+    connection.execute(delete(sign_out).where(sign_out.c.time_ms < now - SESSION_DAYS * DAY_MS))
+
+
+def session_ended(connection: Connection, session: str) -> bool:
+    """Return True for a session that was signed out."""
+    return connection.scalar(select(sign_out.c.time_ms).where(sign_out.c.session == session)) is not None
 
 
 def _with_use() -> Select[Any]:

@@ -227,6 +227,20 @@ consent = Table(  # who accepted which notice
     Column("time_ms", BigInteger, nullable=False),
 )  # fmt: skip
 
+sign_out = Table(  # sessions of operators and accounts that were ended before their cookies do
+    "sign_out", metadata,
+    Column("session", String(64), primary_key=True),
+    Column("time_ms", BigInteger, nullable=False),
+)  # fmt: skip
+
+deletion = Table(  # conversations whose text a tester deleted, for tabs and replicas that still have it
+    "deletion", metadata,
+    Column("conversation_id", String(64), primary_key=True),
+    Column("visitor_id", String(64), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Index("deletion_by_time", "time_ms"),
+)  # fmt: skip
+
 spending = Table(  # what everybody, a visitor or an invitation's guests have spent, on one day or (0) for good
     "spending", metadata,
     Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC
@@ -296,6 +310,12 @@ _ORIGIN = (
     "CREATE INDEX exposure_of_unit ON exposure (experiment, simulated, user_id, time_ms, grp, forced, event_id, tier)",
     "CREATE INDEX exposure_of_guest ON exposure (invitation, user_id) WHERE invitation IS NOT NULL",
 )
+_ENDED = (
+    "CREATE TABLE sign_out (session VARCHAR(64) NOT NULL PRIMARY KEY, time_ms BIGINT NOT NULL)",
+    "CREATE TABLE deletion (conversation_id VARCHAR(64) NOT NULL PRIMARY KEY, visitor_id VARCHAR(64) NOT NULL,"
+    " time_ms BIGINT NOT NULL)",
+    "CREATE INDEX deletion_by_time ON deletion (time_ms)",
+)
 Step = str | Callable[[Connection], None]
 """A statement in the SQL that SQLite and PostgreSQL share, or a function where they must differ."""
 MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
@@ -308,6 +328,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("7 partitions", (_PURGED, partitions.convert)),
     ("8 evaluations", ("ALTER TABLE event ADD COLUMN sent TEXT",)),
     ("9 reasoning", ("ALTER TABLE message ADD COLUMN reasoning TEXT",)),
+    ("10 sign-outs and deletions", _ENDED),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
 all."""

@@ -1,11 +1,9 @@
-"""The two plain pages beside Streamlit: an invitation's link, and the form that takes the operator token.
+"""The three plain pages beside Streamlit: an invitation, the form that takes the operator token, and the way out.
 
-Both set a cookie, which no Streamlit page can. Owns their HTML, which has no script and loads nothing. Knows the rules
-by `access`, and nothing of what a guest or an operator finds inside.
+Each sets or takes away a cookie, which no Streamlit page can, and only for a form that a person sent: opening an
+address changes nothing. Knows the rules by `access`, and nothing of what a guest or an operator finds inside.
 """
 
-import base64
-import hashlib
 import html
 import logging
 import math
@@ -15,42 +13,22 @@ from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
-from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
 
-from lib.access.identity import Access, Origin
+from lib.access.identity import Access
 from lib.access.throttle import Patience
 from lib.domain.invitations import PATH, WORDS, Refusal
 from lib.settings import Settings
+from lib.web import accounts, plain
+from lib.web.outside import origin_of
+from lib.web.paths import SIGN_OUT
 
 log = logging.getLogger("parley.access")
 
 MAX_FORM = 4_096
 """Bytes of a form that are read; a token is far shorter."""
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center;
-  color: light-dark(#1d2433, #e6e9f0); background: light-dark(#ffffff, #14171f); }
-main { width: min(26rem, 100vw - 3rem); }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .75rem; }
-label, input, button { display: block; box-sizing: border-box; width: 100%; font: inherit; }
-input, button { margin: .5rem 0 1rem; padding: .6rem .8rem; border-radius: .6rem; border: 1px solid; }
-input { color: inherit; background: transparent; border-color: light-dark(#8089a0, #7b849b); }
-button { color: #ffffff; background: #2f5bd8; border-color: #2f5bd8; cursor: pointer; }
-input:focus-visible, button:focus-visible { outline: 3px solid light-dark(#2f5bd8, #7c9bff); outline-offset: 2px; }
-"""
-HEADERS = {
-    "cache-control": "no-store",
-    # Only with a referrer does a browser say where a form comes from; it stays within our own pages.
-    "referrer-policy": "same-origin",
-    "content-security-policy": (
-        "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
-        f"style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
-    ),
-}
 
 
 class Doors:
@@ -61,19 +39,25 @@ class Doors:
         self._home = urlsplit(settings.public_url).path.rstrip("/") + "/"
 
     def routes(self) -> list[Route]:
-        """Where they are."""
-        return [Route(PATH + "/{token}", self.invite), Route("/operator", self.operator, methods=["GET", "POST"])]
+        """Return where they are."""
+        both = ["GET", "POST"]
+        return [
+            Route(PATH + "/{token}", self.invite, methods=both),
+            Route("/operator", self.operator, methods=both),
+            Route(SIGN_OUT, self.sign_out, methods=both),
+        ]
 
     async def invite(self, request: Request) -> Response:
-        """Open an invitation: a cookie for the guest, and on to the chat, so that the link leaves the address bar.
+        """Show an invitation, and let the guest in who accepts it: a cookie, and on to the chat.
 
-        Opening counts nobody: what previews links in a chat opens them too. A guest counts as they come in.
+        What previews links in a chat opens them too, so opening does nothing. A guest counts as they come in, and needs
+        the visitor's cookie that the page brought: without cookies every page would be another guest.
         """
         from lib.web import resources
 
         rules, origin = self._rules(), origin_of(self._rules(), request.scope)
         if self._settings.access != "invite":
-            return _to(self._home)
+            return plain.to(self._home)
         found = rules.invitation(request.path_params["token"])
         if found is None:
             return _refused("unknown")
@@ -82,42 +66,82 @@ class Doors:
         try:
             refusal = await anyio.to_thread.run_sync(resources.may_enter, invitation_id, visitor_id)
         except resources.Unready:
-            return _page(HTTPStatus.SERVICE_UNAVAILABLE, "Please try again in a minute", "The chat is not ready yet.")
+            title = "Please try again in a minute"
+            return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, "The chat is not ready yet.")
         if refusal:
             return _refused(refusal)
+        if request.method != "POST":
+            return plain.form(HTTPStatus.OK, "You are invited", "This link lets you into a chat.", "Open the chat")
+        if not _from_here(request):
+            return _foreign()
+        if visitor_id is None:
+            log.warning("an invitation was refused", extra={"cause": "no cookies"})
+            advice = "Allow this page to keep cookies, open the link again, and press the button once more."
+            return plain.page(HTTPStatus.FORBIDDEN, "This chat needs cookies", advice)
         days = math.ceil(max(1, expires_s - time.time()) / 86_400)
-        return _to(self._home, rules.guest_cookie(invitation_id, days, origin.https))
+        return plain.to(self._home, rules.guest_cookie(invitation_id, visitor_id, days, origin.https))
 
     async def operator(self, request: Request) -> Response:
-        """The form, and what is sent with it. Without a token in the settings it does not exist."""
+        """Show the form, or take what is sent with it. Without a token in the settings it does not exist.
+
+        The right token is taken at once, whoever guessed before. A wrong one is answered with how long to wait.
+        """
         rules = self._rules()
         if rules.operator_token is None:
             return Response("Not Found", HTTPStatus.NOT_FOUND)
         if request.method != "POST":
             return _form()
         if not _from_here(request):
-            return Response("This form belongs to another page", HTTPStatus.FORBIDDEN)
+            return _foreign()
         origin = origin_of(rules, request.scope)
+        if rules.token_matches(await _token(request)):
+            self._patience.succeeded(origin.address)
+            log.info("the operator token was given in the form")
+            return plain.to(self._home + "results", rules.operator_cookie(origin.https))
         if wait := math.ceil(self._patience.wait(origin.address)):
             return _form(HTTPStatus.TOO_MANY_REQUESTS, f"Too many wrong tokens. Try again in {wait} s.", wait)
-        if not rules.token_matches(await _token(request)):
-            self._patience.failed(origin.address)
-            log.warning("a wrong operator token was given in the form")
-            return _form(HTTPStatus.FORBIDDEN, "That is not the token.")
-        self._patience.succeeded(origin.address)
-        log.info("the operator token was given in the form")
-        return _to(self._home + "results", rules.operator_cookie(origin.https))
+        self._patience.failed(origin.address)
+        log.warning("a wrong operator token was given in the form")
+        return _form(HTTPStatus.FORBIDDEN, "That is not the token.")
 
+    async def sign_out(self, request: Request) -> Response:
+        """Ask whether to sign out, and do so for the form: here for every tab and copy of the cookies, and where the
+        sign-in's provider has a page for it, there too."""
+        from lib.web import resources
 
-def origin_of(rules: Access, scope: Scope) -> Origin:
-    """Where a request comes from."""
-    peer = scope["client"][0] if scope.get("client") else None
-    return rules.origin(peer, scope["scheme"], Headers(scope=scope).items())
+        if request.method != "POST":
+            return plain.form(HTTPStatus.OK, "Sign out", "Every tab of this browser will be signed out.", "Sign out")
+        if not _from_here(request):
+            return _foreign()
+        rules = self._rules()
+        sessions = [rules.operator_session(request.cookies), accounts.session_of(request.cookies)]
+        try:
+            await anyio.to_thread.run_sync(resources.sign_out, [one for one in sessions if one])
+        except resources.Unready:
+            title = "You are still signed in"
+            return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, "That could not be saved. Try again in a minute.")
+        log.info("a session was signed out")
+        further, cookies = await accounts.sign_out(request)
+        cookies += rules.no_operator_cookies()
+        if further is None:
+            return plain.to(self._home, *cookies)
+        # A policy's form-action would stop a redirect to the provider, a page's own refresh it does not.
+        where = html.escape(further)
+        inside = f'<p>You are signed out here. <a href="{where}">Sign out of the account too</a></p>'
+        refresh = f'<meta http-equiv="refresh" content="0; url={where}">'
+        response = plain.whole(HTTPStatus.OK, "Signed out", inside, head=refresh)
+        for cookie in cookies:
+            response.headers.append("set-cookie", cookie)
+        return response
 
 
 def _from_here(request: Request) -> bool:
-    """Whether a form was sent by our own page, as the browser says; its `Origin` was looked at before."""
+    """Return True for a form that our own page sent, as the browser says; its `Origin` was looked at before."""
     return request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+def _foreign() -> Response:
+    return Response("This form belongs to another page", HTTPStatus.FORBIDDEN)
 
 
 async def _token(request: Request) -> str:
@@ -129,38 +153,16 @@ async def _token(request: Request) -> str:
     return parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
 
 
-def _to(address: str, cookie: str | None = None) -> Response:
-    response = RedirectResponse(address, HTTPStatus.SEE_OTHER, headers={"cache-control": "no-store"})
-    if cookie:
-        response.headers.append("set-cookie", cookie)
-    return response
-
-
 def _refused(refusal: Refusal) -> Response:
     log.warning("an invitation was refused", extra={"cause": refusal})
-    return _page(HTTPStatus.FORBIDDEN if refusal == "unknown" else HTTPStatus.GONE, *WORDS[refusal])
+    return plain.page(HTTPStatus.FORBIDDEN if refusal == "unknown" else HTTPStatus.GONE, *WORDS[refusal])
 
 
-def _form(status: HTTPStatus = HTTPStatus.OK, problem: str = "", wait: int = 0) -> Response:
+def _form(status: HTTPStatus = HTTPStatus.OK, problem: str = "", wait_s: int = 0) -> Response:
     form = (
         '<form method="post"><label for="token">Operator token</label>'
         '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
         "<button>Open the operator pages</button></form>"
     )
-    told = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
-    return _html(status, "Operator", told + form, {"retry-after": str(wait)} if wait else {})
-
-
-def _page(status: HTTPStatus, title: str, text: str) -> Response:
-    return _html(status, title, f"<p>{html.escape(text)}</p>", {})
-
-
-def _html(status: HTTPStatus, title: str, inside: str, headers: dict[str, str]) -> Response:
-    title = html.escape(title)
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{inside}</main></body></html>",
-        status,
-        headers=HEADERS | headers,
-    )
+    alert = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
+    return plain.whole(status, "Operator", alert + form, headers={"retry-after": str(wait_s)} if wait_s else {})

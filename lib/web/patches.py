@@ -11,8 +11,10 @@ from functools import cache
 from typing import Any
 
 import streamlit as st
+import uvicorn.config
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
+from streamlit import net_util
 
 log = logging.getLogger("parley")
 
@@ -123,3 +125,32 @@ def _session_is_third() -> bool:
         )
     except Exception:  # whatever changed, the answer is no
         return False
+
+
+def keep_the_peer() -> bool:
+    """Leave the connection's own address in every request; True where that was possible.
+
+    uvicorn puts the address and scheme of a client's forwarding headers in their place when the peer is this machine.
+    Then nothing behind it could tell a claim from a connection. `PARLEY_TRUSTED_PROXIES` alone says who is believed.
+    """
+    if not hasattr(uvicorn.config, "ProxyHeadersMiddleware"):
+        log.warning("uvicorn may believe forwarding headers of this machine: it is not the version that is known")
+        return False
+
+    def unchanged(app: ASGIApp, trusted_hosts: object = None) -> ASGIApp:
+        return app
+
+    uvicorn.config.ProxyHeadersMiddleware = unchanged
+    return True
+
+
+def ask_nobody_for_our_address() -> bool:
+    """Keep Streamlit from asking the internet for this machine's address; True where that was possible.
+
+    It would do so for a page of another origin, on the event loop, so that all pages wait for the answer.
+    """
+    if not hasattr(net_util, "get_external_ip"):
+        log.warning("Streamlit may ask the internet for its address: it is not the version that is known")
+        return False
+    net_util.get_external_ip = lambda: None
+    return True

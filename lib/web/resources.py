@@ -6,20 +6,23 @@ that cannot be used is tried again until it can.
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import streamlit as st
 
-from lib.access.identity import LOCAL_HEADER, Access
+from lib.access.identity import LOCAL_HEADER, PLACE_HEADER, Access
+from lib.access.sessions import Sessions
 from lib.domain.ids import new_id
 from lib.domain.invitations import Invitation, Refusal, address
 from lib.domain.record import StoreError
 from lib.domain.visitor import Visitor
 from lib.settings import Settings
+from lib.web import accounts
 from lib.web.patches import SessionGuard, script_session
+from lib.web.tabs import Tab, Tabs
 
 if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser
     from lib.app import App
@@ -57,6 +60,7 @@ class _Opening:
         self.access = access
         self.sample: Sample | None = None
         self.app: App | None = None
+        self.sessions: Sessions | None = None
         self.trouble: str | None = UNFINISHED
         self.part: Literal["start", "database"] = "start"
         self.tried, self._closing = threading.Event(), threading.Event()
@@ -70,7 +74,8 @@ class _Opening:
                 from lib.demo.sample import Sample
 
                 self.sample = self.sample or Sample(settings)
-                self.app = App.open(settings, demo_url)
+                opened = App.open(settings, demo_url)
+                self.sessions, self.app = Sessions(opened.store), opened
             except StoreError as error:
                 self.trouble, self.part = str(error), "database"
                 self.tried.set()
@@ -169,15 +174,66 @@ def _visitor(settings: Settings) -> Visitor:
     user_id = {"session": session_id, "visitor": browser, "account": account or browser}[settings.unit]
     invitation = _access().guest(cookies) if settings.access == "invite" else None
     custom = {"locale": st.context.locale, "timezone": st.context.timezone, "invitation": invitation}
-    return Visitor(account or browser, user_id, browser, session_id, {k: v for k, v in custom.items() if v})
+    place = st.context.headers.get(PLACE_HEADER, "") if settings.access == "open" else ""
+    told = {k: v for k, v in custom.items() if v}
+    visitor = Visitor(account or browser, user_id, browser, session_id, told, place, cookie is not None)
+    if session := script_session():
+        _tabs.remember(session, Tab(visitor.visitor_id, frozenset(_sessions_here())))
+    return visitor
 
 
 def signed_in() -> bool:
-    """Whether this session has an account."""
-    return bool(st.user.get("is_logged_in"))
+    """Return True where this session has an account, and was not signed out in another tab."""
+    return bool(st.user.get("is_logged_in")) and not _ended(accounts.session(st.user.to_dict()))
 
 
 guard = SessionGuard()
+
+
+def _sessions_here() -> list[str]:
+    """Return the sessions of an account and of an operator that this page shows."""
+    account = accounts.session(st.user.to_dict()) if st.user.get("is_logged_in") else None
+    token = _access().operator_session(st.context.cookies.to_dict())
+    return [one for one in (account, token) if one]
+
+
+def _ended(session: str) -> bool:
+    sessions = _opening.sessions if _opening else None
+    return sessions is None or sessions.ended(session)
+
+
+def sign_out(sessions: Sequence[str]) -> None:
+    """End these sessions for good, in every tab and on every replica. Raises Unready."""
+    app(0)
+    known = _opening.sessions if _opening else None
+    if known is None:
+        raise Unready("the start is unfinished")
+    try:
+        known.end(sessions)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+    _tabs.look_again(lambda tab: not tab.sessions.isdisjoint(sessions))
+
+
+def may_sign_out() -> bool:
+    """Return True where this page shows an account's or an operator's session, of which there is a way out."""
+    return not all(map(_ended, _sessions_here()))
+
+
+def leave_ended_session() -> None:
+    """Forget everything that this page knew under a sign-in or an operator's session that has ended meanwhile."""
+    state = st.session_state
+    if "visitor" in state and "left" not in state and any(map(_ended, _sessions_here())):
+        state.clear()
+        state.left = True
+
+
+_tabs = Tabs()
+
+
+def tabs() -> Tabs:
+    """Return the open pages of this process."""
+    return _tabs
 
 
 def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
@@ -227,13 +283,26 @@ def proven_operator() -> bool:
 
 
 def _is_operator(local: bool) -> bool:
-    verified = signed_in() and st.user.get("email_verified", True) in (True, "true")
+    account: Mapping[str, Any] | None = st.user.to_dict() if signed_in() else None
+    if account and (cause := _access().refusal(account)):
+        log.info("a signed-in account is no operator's", extra={"cause": cause})
     return _access().operator(
-        local=local,
-        cookies=st.context.cookies.to_dict(),
-        email=str(st.user.get("email") or "") if verified else None,
+        local=local, cookies=_live_cookies(st.context.cookies.to_dict()), account=account,
         authorization=st.context.headers.get("Authorization"),
-    )
+    )  # fmt: skip
+
+
+def _live_cookies(cookies: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the cookies, or none where the operator's session that they hold was signed out."""
+    session = _access().operator_session(cookies)
+    return {} if session and _ended(session) else cookies
+
+
+def may_read_metrics(local: bool, cookies: Mapping[str, str], authorization: str | None) -> bool:
+    """Return True where `/metrics` answers."""
+    if local:
+        return True
+    return _access().may_read_metrics(local=False, cookies=_live_cookies(cookies), authorization=authorization)
 
 
 def _access() -> Access:

@@ -42,7 +42,7 @@ def draw_sidebar() -> None:
             st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
         _draw_privacy(page)
         draw_view()
-        if resources.signed_in():
+        if resources.may_sign_out():
             st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
 
 

@@ -72,6 +72,15 @@ def http(url: str, method: str = "GET", body: bytes | None = None, **headers: st
             return Answer(error.code, error.headers, error.read().decode(errors="replace"))
 
 
+def accept(link: str, **headers: str) -> dict[str, str]:
+    """The cookies of a guest who opened an invitation's link and pressed its button; empty where there is none."""
+    opened = http(link, **headers)
+    if opened.status != 200 or "<button" not in opened.body:
+        return {}
+    entered = http(link, "POST", b"", **headers, Cookie=header(opened.cookies))
+    return opened.cookies | entered.cookies
+
+
 def header(cookies: Mapping[str, str]) -> str:
     """The `Cookie` header that a browser sends."""
     return "; ".join(f"{name}={value}" for name, value in cookies.items())

@@ -1,0 +1,175 @@
+"""Limits for an open link on the internet, by network and for all together.
+
+Lives in one process, and counts there: with several replicas each has its own. A browser on this machine or in a
+private network has no place here and meets none of them.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lib.domain.completion import Limit
+
+PLACES = 10_000
+"""Networks that are remembered; beyond them those that were heard of longest ago go."""
+UNNAMED = "?"
+"""The place of everybody behind a proxy that `PARLEY_TRUSTED_PROXIES` does not name: only the common limits hold."""
+
+
+class Bucket:
+    """A pace: so many at once, and so many a second for good.
+
+    >>> clock = iter([0.0, 0.0, 0.0, 0.0, 1.0]).__next__
+    >>> bucket = Bucket(2, 1.0, clock)
+    >>> [bucket.take() for _ in range(4)]
+    [True, True, False, True]
+    """
+
+    __slots__ = ("_clock", "_last", "_left", "burst", "per_s")
+
+    def __init__(self, burst: float, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.burst, self.per_s, self._clock = burst, per_s, clock
+        self._left, self._last = float(burst), clock()
+
+    def take(self) -> bool:
+        """Return True, and count one, unless there were too many."""
+        now = self._clock()
+        self._left = min(self.burst, self._left + (now - self._last) * self.per_s)
+        self._last = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def wait_s(self) -> float:
+        """Return the seconds until there is room for one more."""
+        return max(0.0, (1 - self._left) / self.per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many of a kind one network may have at once and an hour, and all networks together."""
+
+    burst: int
+    an_hour: float
+    burst_of_all: int
+    an_hour_of_all: float
+
+
+REQUESTS = Pace(3_000, 360_000, 20_000, 3_600_000)
+"""A first page takes some ninety requests, a further one ten."""
+VISITORS = Pace(200, 200, 2_000, 2_000)
+QUESTIONS = Pace(60, 300, 300, 2_000)
+"""Sixty in the first minute, and 300 an hour."""
+AT_ONCE, AT_ONCE_OF_ALL = 8, 40
+"""Answers that run at the same time, for one network and for all."""
+PAGES, PAGES_OF_ALL = 200, 5_000
+"""Open pages, likewise."""
+
+
+class Ended(Protocol):
+    """Something that comes to its end, such as an answer."""
+
+    @property
+    def completion(self) -> object: ...
+
+
+class _Waiting:
+    """An answer that was let through and has not begun."""
+
+    completion = None
+
+
+class _Paces:
+    """The paces of one kind, by place."""
+
+    def __init__(self, pace: Pace, clock: Callable[[], float]) -> None:
+        self._pace, self._clock = pace, clock
+        self._all = Bucket(pace.burst_of_all, pace.an_hour_of_all / 3_600, clock)
+        self._places: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, place: str) -> float:
+        """Return 0 and count one, or the seconds until there is room."""
+        bucket = self._all if place == UNNAMED else self._of(place)
+        if not bucket.take():
+            return bucket.wait_s()
+        return 0.0 if bucket is self._all or self._all.take() else self._all.wait_s()
+
+    def _of(self, place: str) -> Bucket:
+        bucket = self._places.pop(place, None)
+        if bucket is None:
+            bucket = Bucket(self._pace.burst, self._pace.an_hour / 3_600, self._clock)
+        self._places[place] = bucket
+        while len(self._places) > PLACES:
+            self._places.popitem(last=False)
+        return bucket
+
+
+class Crowd:
+    """The limits of one process. Any thread may ask. An empty place is a browser nearby, which meets none."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._requests, self._visitors = _Paces(REQUESTS, clock), _Paces(VISITORS, clock)
+        self._questions = _Paces(QUESTIONS, clock)
+        self._answers: dict[str, tuple[str, Ended]] = {}
+        self._pages: dict[str, int] = {}
+
+    def request(self, place: str) -> float:
+        """Return the seconds until a request is served; 0 when it is now."""
+        return self._take(self._requests, place)
+
+    def visitor(self, place: str) -> float:
+        """Return the seconds until a new visitor may begin; 0 when they may now."""
+        return self._take(self._visitors, place)
+
+    def _take(self, paces: _Paces, place: str) -> float:
+        if not place:
+            return 0.0
+        with self._lock:
+            return paces.take(place)
+
+    def open_page(self, place: str) -> bool:
+        """Return True, and count an open page, unless there are too many."""
+        with self._lock:
+            theirs, of_all = self._pages.get(place, 0), sum(self._pages.values())
+            if place and (of_all >= PAGES_OF_ALL or (place != UNNAMED and theirs >= PAGES)):
+                return False
+            if place:
+                self._pages[place] = theirs + 1
+            return True
+
+    def close_page(self, place: str) -> None:
+        """Count an open page no longer."""
+        with self._lock:
+            left = self._pages.pop(place, 0) - 1
+            if left > 0:
+                self._pages[place] = left
+
+    def ask(self, answer_id: str, place: str) -> Limit | None:
+        """Count an answer that is to be asked for, or return the limit that it meets."""
+        if not place:
+            return None
+        with self._lock:
+            self._answers = {one: told for one, told in self._answers.items() if told[1].completion is None}
+            theirs = sum(where == place for where, _ in self._answers.values())
+            if len(self._answers) >= AT_ONCE_OF_ALL or (place != UNNAMED and theirs >= AT_ONCE):
+                return "busy"
+            if self._questions.take(place):
+                return "address"
+            self._answers[answer_id] = (place, _Waiting())
+        return None
+
+    def began(self, answer_id: str, answer: Ended) -> None:
+        """An answer that was let through runs until it has a completion."""
+        with self._lock:
+            if answer_id in self._answers:
+                self._answers[answer_id] = (self._answers[answer_id][0], answer)
+
+    def withdraw(self, answer_id: str) -> None:
+        """An answer that was let through is not asked for after all."""
+        with self._lock:
+            self._answers.pop(answer_id, None)

@@ -1,0 +1,67 @@
+"""Sessions of operators and accounts that were signed out: their cookies may live on, and are worth nothing.
+
+The record knows them, for every replica; this process remembers what it said for a moment, because every run of every
+page asks. Knows neither a cookie nor a page.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+REMEMBERED = 10_000
+FRESH_S, TRUSTED_S = 1.0, 60.0
+"""How long the record's word that a session goes on is taken, and how long while the record cannot be read."""
+
+
+class Record(Protocol):
+    """Where ended sessions are kept. Both may raise."""
+
+    def end_sessions(self, sessions: Sequence[str]) -> None: ...
+    def session_ended(self, session: str) -> bool: ...
+
+
+class Sessions:
+    """The sessions of one process. Any thread may ask."""
+
+    def __init__(self, record: Record, clock: Callable[[], float] = time.monotonic) -> None:
+        self._record, self._clock, self._lock = record, clock, threading.Lock()
+        self._ended: OrderedDict[str, bool] = OrderedDict()
+        self._going_on: OrderedDict[str, float] = OrderedDict()
+
+    def end(self, sessions: Sequence[str]) -> None:
+        """End these sessions for good. Raises what the record raises."""
+        self._record.end_sessions(sessions)
+        for session in sessions:
+            self._remember_end(session)
+
+    def ended(self, session: str) -> bool:
+        """Return True for a session that was signed out, or of which nothing could be learned."""
+        with self._lock:
+            known_at = self._going_on.get(session)
+            if session in self._ended:
+                return True
+        now = self._clock()
+        if known_at is not None and now - known_at < FRESH_S:
+            return False
+        try:
+            over = self._record.session_ended(session)
+        except Exception:
+            return known_at is None or now - known_at >= TRUSTED_S
+        if over:
+            self._remember_end(session)
+        else:
+            with self._lock:
+                self._going_on[session] = now
+                self._going_on.move_to_end(session)
+                while len(self._going_on) > REMEMBERED:
+                    self._going_on.popitem(last=False)
+        return over
+
+    def _remember_end(self, session: str) -> None:
+        with self._lock:
+            self._going_on.pop(session, None)
+            self._ended[session] = True
+            while len(self._ended) > REMEMBERED:
+                self._ended.popitem(last=False)

@@ -1,0 +1,97 @@
+"""One page's websocket: only messages that Parley's pages send, of a size and at a pace that they need.
+
+Streamlit obeys every message that its protocol knows, also the one that empties the caches of all sessions. It parses a
+message of up to 25 MB, and logs what it does not expect with a traceback.
+"""
+
+import logging
+import re
+from functools import cache
+from zoneinfo import available_timezones
+
+from starlette.types import Message, Receive, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from lib.access.crowd import Bucket
+
+log = logging.getLogger("parley.access")
+
+ROOM = 64_000
+"""Bytes of a message beside the texts that a tester can write into it."""
+TEXTS, BYTES = 2, 4
+"""The prompt may be in a message twice (the box and the editor of a question), with up to so many bytes a character."""
+BURST, PER_S = 300, 20.0
+"""Messages that a page may send at once, and in a second for good."""
+USED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "backend_operation_request"})
+OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
+"""What pages ask for: a download that is made when it is wanted, and the rest of a long table."""
+_LOCALE = re.compile(r"[A-Za-z0-9_-]{1,35}")
+
+
+def largest(max_prompt_chars: int) -> int:
+    """Return the bytes that one message may have."""
+    return ROOM + TEXTS * BYTES * max_prompt_chars
+
+
+class Frames:
+    """The `receive` and `send` of one connection. The first message that no page of ours sends ends it."""
+
+    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._receive, self._send, self._max_bytes = receive, send, max_bytes
+        self._bucket, self._closed = Bucket(BURST, PER_S), False
+
+    async def receive(self) -> Message:
+        """Return the next message that Streamlit may see."""
+        while not self._closed:
+            message = await self._receive()
+            if message["type"] != "websocket.receive":
+                return message
+            data = message.get("bytes")
+            if data is None:
+                return await self._end(1003, "a message that is text")
+            if len(data) > self._max_bytes:
+                return await self._end(1009, "a message that is too large")
+            if not self._bucket.take():
+                return await self._end(1008, "too many messages")
+            try:
+                known = _known(data)
+            except Exception:  # protobuf's own, of a package that Streamlit brings along
+                return await self._end(1002, "a message that is none")
+            if known is not None:
+                return {"type": "websocket.receive", "bytes": known}
+        return {"type": "websocket.disconnect", "code": 1008}
+
+    async def send(self, message: Message) -> None:
+        """Pass a message to the browser, unless the connection has ended."""
+        if not self._closed:
+            await self._send(message)
+
+    async def _end(self, code: int, cause: str) -> Message:
+        log.warning("a page's connection was ended", extra={"cause": cause})
+        await self._send({"type": "websocket.close", "code": code})
+        self._closed = True
+        return {"type": "websocket.disconnect", "code": code}
+
+
+def _known(data: bytes) -> bytes | None:
+    """Return the message with a time zone and a language that exist; None where no page of ours sends its kind."""
+    message = BackMsg.FromString(data)
+    kind = message.WhichOneof("type")
+    if kind not in USED:
+        return None
+    if kind == "backend_operation_request":
+        return data if message.backend_operation_request.WhichOneof("payload") in OPERATIONS else None
+    if kind != "rerun_script":
+        return data
+    about = message.rerun_script.context_info
+    changed = False
+    if about.timezone and about.timezone not in _zones():
+        about.timezone, changed = "", True
+    if about.locale and not _LOCALE.fullmatch(about.locale):
+        about.locale, changed = "", True
+    return message.SerializeToString() if changed else data
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())

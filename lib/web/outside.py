@@ -1,0 +1,227 @@
+"""Around every request and connection: only addresses, names, pages and amounts that Parley serves reach the rest.
+
+Gives every answer the headers that keep a browser in line, every new visitor a cookie, and the pages two headers of our
+own that say where a request comes from, because they see headers and not the connection. Wrong secrets in a header cost
+time, as in the form.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lib.access import identity
+from lib.access.crowd import Crowd
+from lib.access.identity import Access, Origin
+from lib.access.throttle import Patience
+from lib.settings import Settings
+from lib.web import paths, policy
+from lib.web.frames import Frames, largest
+from lib.web.static import send_file
+
+log = logging.getLogger("parley.access")
+
+WRONG_HOST = "Parley does not answer under this name. Its operator can add the name to server.allowedHosts."
+FOREIGN_PAGE = "This request comes from another page."
+NO_SENSE = "This request makes no sense."
+TOO_MANY = "Too many requests come from your network. Please try again in {} s."
+NEW_VISITORS = "Many new visitors have come from your network. Please try again in {} minutes."
+ORIGIN = "parley.origin"
+"""Where a request keeps its origin, for our own pages."""
+TAKES_TOKEN = (*paths.NUMBERS, "/readyz", paths.STREAM)
+"""Addresses at which a script may send the operator token in a header."""
+
+
+class Outside:
+    """The middleware. `rules` is asked late, because it may make the signing key; `may_read` says who sees numbers, and
+    may wait for the record."""
+
+    def __init__(
+        self, app: ASGIApp, rules: Callable[[], Access], settings: Settings, crowd: Crowd,
+        may_read: Callable[[Scope], bool],
+    ) -> None:  # fmt: skip
+        self._app, self._rules, self._crowd, self._patience = app, rules, crowd, Patience()
+        self._may_read = may_read
+        self._max_bytes = largest(settings.max_prompt_chars)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        origin = origin_of(self._rules(), scope)
+        scope = self._without_wrong_token(scope, origin)
+        refusal = self._refusal(scope, origin)
+        if scope["type"] == "websocket":
+            return await self._connection(scope, receive, send, origin, refused=refusal is not None)
+        return await self._request(scope, receive, send, origin, refusal)
+
+    async def _connection(
+        self, scope: Scope, receive: Receive, send: Send, origin: Origin, *, refused: bool
+    ) -> None:  # fmt: skip
+        from lib.web.resources import guard
+
+        visitor_id = self._rules().visitor(HTTPConnection(scope).cookies)
+        admitted = None if refused else guard.admit(scope, visitor_id)
+        if admitted is None and not refused:
+            log.warning("a connection that names another browser's session was refused")
+        if admitted is None or (visitor_id is None and self._crowd.visitor(origin.place)):
+            return await send({"type": "websocket.close", "code": 1008})
+        with self._open_page(origin.place) as room:
+            if not room:
+                return await send({"type": "websocket.close", "code": 1013})
+            frames = Frames(receive, send, self._max_bytes)
+            return await self._app(marked(admitted, origin), frames.receive, frames.send)
+
+    @contextmanager
+    def _open_page(self, place: str) -> Iterator[bool]:
+        room = self._crowd.open_page(place)
+        try:
+            yield room
+        finally:
+            if room:
+                self._crowd.close_page(place)
+
+    async def _request(
+        self, scope: Scope, receive: Receive, send: Send, origin: Origin, refusal: Response | None
+    ) -> None:  # fmt: skip
+        cookie = None
+        if refusal is None and scope["path"] in paths.NUMBERS:
+            if not await anyio.to_thread.run_sync(self._may_read, scope):
+                refusal = _plain(HTTPStatus.NOT_FOUND, "Not Found")
+        elif refusal is None and self._begins(scope, origin):
+            if wait := self._crowd.visitor(origin.place):
+                minutes = math.ceil(wait / 60)
+                refusal = _plain(HTTPStatus.TOO_MANY_REQUESTS, NEW_VISITORS.format(minutes), wait)
+            else:
+                cookie = self._rules().visitor_cookie(identity.new_visitor_id(), origin.https)
+        told = policy.headers(Headers(scope=scope).get("host", ""))
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in told.items():
+                    headers.setdefault(name, value)
+                if cookie:
+                    headers.append("set-cookie", cookie)
+                    headers["cache-control"] = "no-store"
+                if origin.https:
+                    headers.setdefault("strict-transport-security", "max-age=31536000")
+                    message["headers"] = [_secure(name, value) for name, value in message["headers"]]
+            await send(message)
+
+        if refusal is not None:
+            await refusal(scope, receive, answer)
+        elif not await send_file(scope, answer):
+            await self._app(marked(scope, origin), receive, answer)
+
+    def _refusal(self, scope: Scope, origin: Origin) -> Response | None:
+        """Return the answer to a request that is not for us; None where it may go on."""
+        method, path = scope.get("method", "GET"), scope["path"]
+        try:
+            told = _foreign(scope, origin)
+        except ValueError:  # an `Origin` that is none
+            return _plain(HTTPStatus.BAD_REQUEST, NO_SENSE)
+        if told:
+            return _plain(HTTPStatus.FORBIDDEN, told)
+        if not paths.exists(path):
+            return _plain(HTTPStatus.NOT_FOUND, "Not Found")
+        if not paths.takes(method, path):
+            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
+        if path in paths.SIGN_IN and Headers(scope=scope).get("sec-fetch-dest", "document") != "document":
+            return _plain(HTTPStatus.FORBIDDEN, FOREIGN_PAGE)
+        if wait := self._crowd.request(origin.place):
+            return _plain(HTTPStatus.TOO_MANY_REQUESTS, TOO_MANY.format(math.ceil(wait)), wait)
+        return None
+
+    def _begins(self, scope: Scope, origin: Origin) -> bool:
+        """Return True for a page that is opened by a browser without a good cookie."""
+        if scope["method"] != "GET" or not paths.is_page(scope["path"]):
+            return False
+        return self._rules().visitor(HTTPConnection(scope).cookies, origin.https) is None
+
+    def _without_wrong_token(self, scope: Scope, origin: Origin) -> Scope:
+        """Return the request without a token in its header that is wrong."""
+        given = Headers(scope=scope).get("authorization", "")
+        if self._rules().operator_token is None or not given or scope["path"] not in TAKES_TOKEN:
+            return scope
+        if self._rules().bears_token(given):
+            self._patience.succeeded(origin.address)
+            return scope
+        if self._patience.wait(origin.address) == 0:
+            self._patience.failed(origin.address)
+            log.warning("a wrong operator token was given in a header")
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
+        return {**scope, "headers": headers}
+
+
+def origin_of(rules: Access, scope: Scope) -> Origin:
+    """Return where a request comes from."""
+    if (known := scope.get(ORIGIN)) is not None:
+        assert isinstance(known, Origin)
+        return known  # its headers no longer say it
+    peer = scope["client"][0] if scope.get("client") else None
+    return rules.origin(peer, scope["scheme"], Headers(scope=scope).items())
+
+
+def marked(scope: Scope, origin: Origin) -> Scope:
+    """Return the request as the pages may see it: with our marks, and with no word of where it claims to come from.
+
+    Streamlit compares a page's origin with the name that it was asked for. That is the one that the browser knows,
+    which a trusted proxy may have replaced on the way.
+    """
+    own = {identity.LOCAL_HEADER.encode(): b"1" if origin.local else b"", identity.PLACE_HEADER.encode(): b""}
+    own[identity.PLACE_HEADER.encode()] = origin.place.encode()
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name.lower() not in own and not identity.FORWARDING.fullmatch(name.decode("latin-1").lower())
+    ]
+    page = urlsplit(Headers(scope=scope).get("origin", "")).netloc
+    if page and page == origin.host:
+        headers = [(name, page.encode("latin-1") if name.lower() == b"host" else value) for name, value in headers]
+    return {**scope, ORIGIN: origin, "headers": [*headers, *((name, value) for name, value in own.items() if value)]}
+
+
+def _foreign(scope: Scope, origin: Origin) -> str | None:
+    """Return why a request is not for us: by a name that is not ours, or from a page that is not ours.
+
+    Streamlit looks at both for websockets alone. A name that a proxy adds counts where it is one of ours. Raises
+    ValueError for an `Origin` that is none.
+    """
+    from lib.web import resources
+    from lib.web.patches import host_allowed
+
+    headers = Headers(scope=scope)
+    host, page = headers.get("host"), headers.get("origin")
+    if scope["path"] not in paths.MACHINES and not host_allowed(host):
+        return WRONG_HOST
+    if page is None:
+        return None
+    names = [name for name in (host or "", origin.host) if host_allowed(name) or name == host]
+    if resources.page_allowed(page, names):
+        return None
+    log.warning("a request from a foreign page was refused")
+    return FOREIGN_PAGE
+
+
+def _plain(status: HTTPStatus, text: str, wait_s: float = 0) -> Response:
+    headers = {"cache-control": "no-store"} | ({"retry-after": str(math.ceil(wait_s))} if wait_s else {})
+    return Response(text, status, headers, "text/plain")
+
+
+def _secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Streamlit's own cookies do not say that they are for https only.
+
+    >>> _secure(b"set-cookie", b"a=b; Path=/"), _secure(b"set-cookie", b"a=b; Secure; Path=/")
+    ((b'set-cookie', b'a=b; Path=/; Secure'), (b'set-cookie', b'a=b; Secure; Path=/'))
+    """
+    open_ = name.lower() == b"set-cookie" and b"secure" not in [part.strip().lower() for part in value.split(b";")]
+    return name, value + b"; Secure" if open_ else value

@@ -1,0 +1,65 @@
+"""The look of the plain pages beside Streamlit: no script, nothing loaded, everything escaped."""
+
+import base64
+import hashlib
+import html
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center;
+  color: light-dark(#1d2433, #e6e9f0); background: light-dark(#ffffff, #14171f); }
+main { width: min(26rem, 100vw - 3rem); }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .75rem; }
+label, input, button { display: block; box-sizing: border-box; width: 100%; font: inherit; }
+input, button { margin: .5rem 0 1rem; padding: .6rem .8rem; border-radius: .6rem; border: 1px solid; }
+input { color: inherit; background: transparent; border-color: light-dark(#8089a0, #7b849b); }
+button { color: #ffffff; background: #2f5bd8; border-color: #2f5bd8; cursor: pointer; }
+a { color: light-dark(#2f5bd8, #9db4ff); }
+input:focus-visible, button:focus-visible { outline: 3px solid light-dark(#2f5bd8, #7c9bff); outline-offset: 2px; }
+"""
+HEADERS = {
+    "cache-control": "no-store",
+    # Only with a referrer does a browser say where a form comes from; it stays within our own pages.
+    "referrer-policy": "same-origin",
+    "content-security-policy": (
+        "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
+        f"style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+    ),
+}
+
+
+def page(status: HTTPStatus, title: str, *paragraphs: str) -> Response:
+    """Return a page that says something."""
+    return whole(status, title, "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs))
+
+
+def form(status: HTTPStatus, title: str, text: str, button: str) -> Response:
+    """Return a page with one button, which sends a form to the page's own address."""
+    inside = f'<p>{html.escape(text)}</p><form method="post"><button autofocus>{html.escape(button)}</button></form>'
+    return whole(status, title, inside)
+
+
+def whole(
+    status: HTTPStatus, title: str, inside: str, *, head: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a page around `inside`, which is HTML already, as `head` is."""
+    title = html.escape(title)
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{head}'
+        f"<title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{inside}</main></body></html>",
+        status,
+        headers=HEADERS | dict(headers or {}),
+    )
+
+
+def to(address: str, *cookies: str) -> Response:
+    """Return the answer that leads a browser to another of our pages, with these cookies."""
+    response = RedirectResponse(address, HTTPStatus.SEE_OTHER, headers={"cache-control": "no-store"})
+    for cookie in cookies:
+        response.headers.append("set-cookie", cookie)
+    return response

@@ -1,0 +1,47 @@
+"""The headers that keep a browser in line, one set for every answer.
+
+Owns the Content-Security-Policy. It names Streamlit's one inline script by its hash, for whatever version is installed,
+and images by their addresses: an answer of a model must not make a browser ask our own server for anything.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from lib.web.static import STATIC
+
+ICON = "/favicon.png"
+"""The one image that a page asks the server for. All others travel in the page itself."""
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
+
+
+def _inline_scripts() -> str:
+    scripts = re.findall(rb"<script>(.*?)</script>", (STATIC / "index.html").read_bytes(), re.DOTALL)
+    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
+
+
+_SCRIPTS = _inline_scripts()
+
+
+@lru_cache(64)
+def headers(host: str) -> Mapping[str, str]:
+    """Return the headers for a page that was asked for under this host name.
+
+    Streamlit needs inline styles and, for charts and components, eval and blobs. No image, font or request leaves.
+    A host that a policy cannot name (an IPv6 address) gets no icon.
+    """
+    icon = f" {host}{ICON}" if _HOST.fullmatch(host) else ""
+    return {
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+        "cross-origin-opener-policy": "same-origin",
+        "content-security-policy": (
+            f"default-src 'self'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' blob: {_SCRIPTS}; "
+            f"style-src 'self' 'unsafe-inline'; img-src data: blob:{icon}; font-src 'self' data:; "
+            "connect-src 'self' data: blob:; media-src data: blob:; worker-src 'self' blob:; frame-src 'none'; "
+            "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+        ),
+    }

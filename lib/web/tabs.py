@@ -1,0 +1,84 @@
+"""The open pages of this process: whose they are, and how they are made to look again.
+
+Streamlit has no way to tell a page that the record has changed; this asks its sessions to run their script, as a click
+in the page would. Where Streamlit is another version, pages learn of a change at their next click.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from streamlit import runtime
+
+log = logging.getLogger("parley")
+
+KNOWN = 20_000
+"""Pages that are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One page: its visitor, and the sign-in and operator's sessions that it shows."""
+
+    visitor_id: str
+    sessions: frozenset[str] = frozenset()
+
+
+class Tabs:
+    """The pages that this process has shown, by Streamlit's id of their session. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tabs: OrderedDict[str, Tab] = OrderedDict()
+
+    def remember(self, session_id: str, tab: Tab) -> None:
+        """This page is whose `tab` says."""
+        with self._lock:
+            self._tabs[session_id] = tab
+            while len(self._tabs) > KNOWN:
+                self._tabs.popitem(last=False)
+
+    def look_again(self, wanted: Callable[[Tab], bool]) -> int:
+        """Make the pages run again of which `wanted` is true; return how many were asked to."""
+        with self._lock:
+            theirs = [session_id for session_id, tab in self._tabs.items() if wanted(tab)]
+        return _rerun(theirs)
+
+    def forget_closed(self) -> None:
+        """Forget pages whose sessions are gone for good."""
+        if not runtime.exists():
+            return
+        with self._lock:
+            for session_id in [one for one in self._tabs if not _known(one)]:
+                del self._tabs[session_id]
+
+
+def active(session_id: str) -> bool:
+    """Return True while a browser shows this page."""
+    return runtime.exists() and runtime.get_instance().is_active_session(session_id)
+
+
+def _known(session_id: str) -> bool:
+    try:
+        return runtime.get_instance()._session_mgr.get_session_info(session_id) is not None
+    except AttributeError:
+        return True
+
+
+def _rerun(session_ids: Iterable[str]) -> int:
+    if not runtime.exists():
+        return 0
+    asked = 0
+    try:
+        server = runtime.get_instance()
+        loop = server._get_async_objs().eventloop
+        for session_id in session_ids:
+            info = server._session_mgr.get_active_session_info(session_id)
+            if info is not None:
+                loop.call_soon_threadsafe(info.session.request_rerun, info.session._client_state)
+                asked += 1
+    except AttributeError as error:
+        log.warning("open pages cannot be told of a change: Streamlit is not the version that is known: %s", error.name)
+    return asked
