@@ -164,6 +164,27 @@ def simulate(settings: "Settings", arguments: Arguments) -> int:
     return DONE if told.well else NO
 
 
+def statsig_setup(settings: "Settings", arguments: Arguments) -> int:
+    """Create the experiment and its metrics in a Statsig project, or print the requests."""
+    from lib.commands.readout import ReportError, find_definition
+    from lib.commands.statsig_setup import address_of, create_all, read_key, requests_of
+    from lib.experiments.console import Console, ConsoleError
+    from lib.experiments.definitions import DefinitionError
+
+    try:
+        definition = find_definition(settings, settings.experiment)
+    except (DefinitionError, ReportError) as error:
+        return _refuse(str(error), USAGE)
+    try:
+        if arguments.dry_run:
+            print(*requests_of(definition, address_of(settings)), sep="\n")
+        else:
+            create_all(definition, Console(read_key(), address_of(settings)), lambda line: print(line, flush=True))
+    except ConsoleError as error:
+        return _refuse(str(error), NO)
+    return DONE
+
+
 def _takes_nothing(_: argparse.ArgumentParser) -> None:
     pass
 
@@ -224,6 +245,16 @@ def _invite_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--usd", type=float, metavar="X", help="what their answers may cost together")
 
 
+def _statsig_setup_takes(parser: argparse.ArgumentParser) -> None:
+    parser.description = STATSIG_SETUP
+    parser.add_argument("--dry-run", action="store_true", help="print the requests and send none; needs no key")
+
+
+STATSIG_SETUP = """Create the experiment of PARLEY_EXPERIMENT as the local experiments file has it, and the metrics that
+the README names, in a Statsig project. What exists is left alone and reported. The console key comes from
+STATSIG_CONSOLE_KEY or is typed at the terminal; it is used for this run and kept nowhere."""
+
+
 def _erase_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", type=_unit, required=True, metavar="ID", help="user_id of its events")
 
@@ -258,6 +289,12 @@ COMMANDS = (
     Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
     Command("simulate", "play visitors, or check the readout with them", _simulate_takes, simulate),
     Command("invite", "make a link that lets testers in, list the links, or end one", _invite_takes, invite),
+    Command(
+        "statsig-setup",
+        "create the experiment and its metrics in a Statsig project",
+        _statsig_setup_takes,
+        statsig_setup,
+    ),
     Command("erase", "delete everything of one user", _erase_takes, erase),
     Command("purge", "delete old events, or say which would go", _purge_takes, purge),
 )

@@ -28,3 +28,19 @@ class Visitor:
     def ids(self) -> dict[str, str]:
         """The three ids under Statsig's names."""
         return {"userID": self.user_id, "stableID": self.stable_id, "sessionID": self.session_id}
+
+
+def device_of(user_agent: str | None) -> str | None:
+    """Return the kind of device that a browser runs on, and nothing else of what its name tells.
+
+    >>> device_of("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1 Mobile/15E148 Safari/604.1")
+    'phone'
+    >>> device_of("Mozilla/5.0 (Linux; Android 16; SM-X910) Chrome/150.0 Safari/537.36"), device_of("Mozilla/5.0 (X11)")
+    ('tablet', 'desktop')
+    >>> device_of(None)
+    """
+    if not user_agent:
+        return None
+    if "iPad" in user_agent or ("Android" in user_agent and "Mobile" not in user_agent):
+        return "tablet"
+    return "phone" if "Mobi" in user_agent else "desktop"

@@ -18,7 +18,7 @@ from lib.access.sessions import Sessions
 from lib.domain.ids import new_id
 from lib.domain.invitations import Invitation, Refusal, address
 from lib.domain.record import StoreError
-from lib.domain.visitor import Visitor
+from lib.domain.visitor import Visitor, device_of
 from lib.settings import Settings
 from lib.web import accounts
 from lib.web.patches import SessionGuard, script_session
@@ -173,7 +173,10 @@ def _visitor(settings: Settings) -> Visitor:
         log.info("a signed-in session began")
     user_id = {"session": session_id, "visitor": browser, "account": account or browser}[settings.unit]
     invitation = _access().guest(cookies) if settings.access == "invite" else None
-    custom = {"locale": st.context.locale, "timezone": st.context.timezone, "invitation": invitation}
+    device = device_of(st.context.headers.get("User-Agent"))
+    custom = {
+        "locale": st.context.locale, "timezone": st.context.timezone, "device": device, "invitation": invitation,
+    }  # fmt: skip
     place = st.context.headers.get(PLACE_HEADER, "") if settings.access == "open" else ""
     told = {k: v for k, v in custom.items() if v}
     visitor = Visitor(account or browser, user_id, browser, session_id, told, place, cookie is not None)

@@ -1,0 +1,89 @@
+"""The command `python -m lib statsig-setup`: creates the experiment of the local table and its metrics in a Statsig
+project, or prints the requests. Owns where the console key comes from and the lines for the operator."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from lib.experiments.console import ADDRESS, VERSION, Call, Console, ConsoleError, setup
+from lib.experiments.definitions import Definition
+from lib.settings import Settings
+
+VARIABLE = "STATSIG_CONSOLE_KEY"
+"""The environment variable that may hold the key for this run. It is no setting: nothing else reads it."""
+
+
+def address_of(settings: Settings) -> str:
+    """Return where the Console API is: at Statsig, or at the host of STATSIG_API_URL."""
+    if settings.statsig_api_url is None:
+        return ADDRESS
+    parts = urlsplit(settings.statsig_api_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def read_key(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the console key, from the environment or typed at the terminal. Raises ConsoleError."""
+    key = environ.get(VARIABLE, "").strip()
+    if not key:
+        if not sys.stdin.isatty():
+            raise ConsoleError(f"there is no console key: set {VARIABLE} for this run, or run it at a terminal")
+        key = getpass.getpass("Statsig console key (not shown, not kept): ").strip()
+    if not key.startswith("console-") or not key.isascii() or not key.isprintable():
+        raise ConsoleError(
+            "that is no console key, which begins with console-: create one at Statsig, Project Settings, Keys & "
+            "Environments, Console API Keys"
+        )
+    return key
+
+
+def requests_of(definition: Definition, address: str) -> Iterator[str]:
+    """The requests that would create everything, as text. Raises ConsoleError."""
+    for wanted in setup(definition):
+        yield from _written(wanted.look, address)
+        yield from _written(wanted.create, address)
+
+
+def _written(call: Call, address: str) -> Iterator[str]:
+    yield f"{call.method} {address}{call.path}"
+    yield f"STATSIG-API-KEY: [the console key]\nSTATSIG-API-VERSION: {VERSION}"
+    if call.body is None:
+        yield "(only if there is no such object yet, the next one follows)\n"
+    else:
+        yield f"Content-Type: application/json\n\n{json.dumps(call.body, indent=2, ensure_ascii=False)}\n"
+
+
+def create_all(definition: Definition, console: Console, say: Callable[[str], object]) -> None:
+    """Create what is not there yet and leave alone what is; a line for each. Raises ConsoleError."""
+    for wanted in setup(definition):
+        found = console.find(wanted.look)
+        if found is None:
+            console.create(wanted.create)
+            say(f"created  {wanted.create.about}")
+        else:
+            differs = _difference(found, wanted.create.body or {})
+            say(f"exists   {wanted.create.about}, left alone{differs}")
+    say(f"Review {definition.name} in Statsig's console and start it there; `python -m lib check` says what it finds.")
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """How the groups of an existing experiment differ from the local table, in words."""
+    theirs, ours = _sizes(found), _sizes(wanted)
+    if not ours or theirs == ours:
+        return ""
+    return f"; its groups are {_listed(theirs)}, those of the local table {_listed(ours)}"
+
+
+def _sizes(body: Mapping[str, Any]) -> dict[str, float]:
+    return {str(group.get("name")): float(group.get("size") or 0) for group in body.get("groups") or ()}
+
+
+def _listed(sizes: Mapping[str, float]) -> str:
+    """
+    >>> _listed({"Control": 50.0, "Test": 33.3}), _listed({})
+    ('Control 50 %, Test 33.3 %', 'none')
+    """
+    return ", ".join(f"{name} {size:g} %" for name, size in sizes.items()) or "none"
