@@ -149,8 +149,10 @@ class Reading:
         if error := choice.get("error"):
             raise Fault.reported(error)
         delta = choice.get("delta")
-        if not delta and not self.begun:  # a whole answer, or that of the older kind of completion
-            delta = choice.get("message") or {"content": choice.get("text")}
+        if not delta and isinstance(choice.get("text"), str):  # the older kind of completion
+            delta = {"content": choice["text"]}
+        elif not delta and not self.begun:
+            delta = choice.get("message")  # a whole answer
         shown = self._delta(delta) if isinstance(delta, dict) else ""
         if shown and self.finish_reason:
             self.contradicted = True

@@ -64,7 +64,7 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("litellm no database", "bad_key", "BerriAI/litellm proxy/_types.py CommonProxyErrors.not_connected_db",
          r"no connected db", "no_db_connection"),
     _row("openai key", "bad_key", "platform.openai.com error codes: 401 invalid_api_key; LiteLLM passes it on",
-         r"incorrect api key provided|invalid api key|api key (?:is )?(?:missing|invalid|expired)", "invalid_api_key"),
+         r"incorrect api key provided|invalid api key|api key (?:is )?(?:missing|invalid)", "invalid_api_key"),
     _row("gemini key", "bad_key", "google-gemini/gemini-cli #5377; ai.google.dev troubleshooting: HTTP 400",
          r"api key not valid|api key expired|api key not found", "api_key_invalid api_key_expired"),
     _row("litellm key", "bad_key", "BerriAI/litellm proxy/auth: type auth_error, token_not_found_in_db",

@@ -21,7 +21,7 @@ _QUOTED = re.compile(
     r"""(?<!\w)(?:(["'`])(?=\S)(?:.+?)(?<=\S)\1(?!\w)|“.+?”|«.+?»|‘.+?’|["'`“«‘](?=\S).*\Z)""", re.DOTALL
 )
 """What stands between two quotation marks, or after one that is never closed because the rest was cut off."""
-_ONE_WORD = re.compile(r"[\w.:/@-]{1,100}")
+_ONE_WORD = re.compile(r"[\w.:/@\[\]-]{1,100}")
 
 
 def without_echoes(text: str, sent: Iterable[str]) -> str:

@@ -25,6 +25,8 @@ LOADING_EVERY = 2.0
 FILTERED = "The model's content filter stopped this question. Please ask in another way."
 _SET_UP = "The assistant is not set up correctly. The operator has been told."
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w*.…-]{3,}|(?<=Bearer )\S+", re.IGNORECASE)
+_SHORTEST_SECRET = 4
+"""Characters: to cut out a shorter key would make the words unreadable, and hide nothing."""
 _SOON_S = 3_600.0
 """Seconds: a limit that ends within them is one that passes by itself."""
 _KINDS: Mapping[int, str] = {
@@ -38,7 +40,7 @@ _ABOUT_A_VALUE = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = (
-    r"(?:unsupported|unknown|unrecognized|unexpected|invalid|not supported|not allowed|deprecated|extra)"
+    r"(?:unsupported|unknown|unrecognized|unexpected|invalid|not (?:support(?:ed)?|allowed|accept)|deprecated|extra)"
     r"[\w ]{{0,40}}(?:param\w*|argument\w*|field\w*|key\w*|input\w*|value\w*)[\w ]{{0,20}}:?\s*[\[\"'`]*{name}\b"
     r"|\b{name}[\"'`\]]*:?\s*(?:is|are|was|does|cannot|must|extra inputs|unknown|unsupported|not)\b"
 )
@@ -61,6 +63,7 @@ class Fault(Exception):
         self.kind, self.status, self.codes, self.param = kind, status, codes, param
         self.text, self.retry_after, self.daily = text, retry_after, daily
         self._sent: tuple[str, ...] = ()
+        self._own: str | None = None
 
     @classmethod
     def reported(cls, error: object, kind: str = "APIError", status: int | None = None) -> "Fault":
@@ -88,16 +91,23 @@ class Fault(Exception):
 
     def scrub(self, secrets: Iterable[str], sent: Iterable[str] = ()) -> None:
         """Take known secrets, whatever looks like a key, and what repeats a text that was `sent` out of the words."""
-        for secret in secrets:
-            if secret:
-                self.text = self.text.replace(secret, "[secret]")
         self._sent = tuple(sent)
-        self.text = without_echoes(_KEY_LIKE.sub("[secret]", self.text), self._sent)
+        text = without_echoes(self.text, self._sent)
+        self._own = own_words(text)  # before a key such as "model" is cut out of it
+        for secret in secrets:
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "[secret]")
+        self.text = _KEY_LIKE.sub("[secret]", text)
+
+    @property
+    def own(self) -> str:
+        """The server's own words: no repetition of the question, no quotation."""
+        return own_words(self.text) if self._own is None else self._own
 
     @property
     def meaning(self) -> Meaning | None:
         """What the server means, by its dialect, else by its status."""
-        known = meaning_of(self.status, self.codes, own_words(self.text))
+        known = meaning_of(self.status, self.codes, self.own)
         if known == "limit":
             soon = self.retry_after is not None and self.retry_after < _SOON_S
             return "busy" if soon and not self.daily else "quota"
@@ -115,12 +125,12 @@ class Fault(Exception):
     @property
     def about_limit(self) -> bool:
         """Whether the words name the longest answer that was asked for."""
-        return bool(_LIMIT.search(own_words(self.text)))
+        return bool(_LIMIT.search(self.own))
 
     @property
     def about_value(self) -> bool:
         """Whether a parameter was refused for the value that it had, so that another value may be taken."""
-        return bool(_ABOUT_A_VALUE.search(" ".join([own_words(self.text), *self.codes])))
+        return bool(_ABOUT_A_VALUE.search(" ".join([self.own, *self.codes])))
 
     def refused_parameter(self, sent: Iterable[str]) -> str | None:
         """Return which of the sent parameters a 400 is about: the one in `param`, else the first that the text names.
@@ -139,7 +149,7 @@ class Fault(Exception):
         names = set(sent)
         if self.param:
             return next((word for word in re.split(r"[.\[]", self.param)[:1] if word in names), None)
-        asked, text = words_of(self._sent), own_words(self.text)
+        asked, text = words_of(self._sent), self.own
         for word in re.findall(r"\w+", text):
             if word in names and (word not in asked or re.search(_REFUSED.format(name=word), text, re.IGNORECASE)):
                 return str(word)

@@ -17,7 +17,7 @@ def read_usage(raw: object) -> Usage | None:
     >>> read_usage({"prompt_tokens": "many"})
     """
     prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    if prompt is None and completion is None:
+    if not prompt and not completion:
         return None
     total = _count(raw, "total_tokens")
     if total is None and prompt is not None and completion is not None:

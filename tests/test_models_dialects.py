@@ -1,0 +1,495 @@
+"""Every row of the table of dialects, by an error as that server sends it, and what becomes of the answer."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lib.domain.completion import Completion
+from lib.models.completion import Models, Timeouts
+from lib.models.dialects import DIALECTS, Meaning, meaning_of
+from lib.models.echoes import own_words
+from lib.models.faults import Fault
+from lib.models.parameters import Parameters
+from tests.support.openai_server import DONE, Reply, Request, Server, answer, finish, serve, status, stream
+
+Example = tuple[int, Any]
+
+
+def error(message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **more}}
+
+
+def vllm(message: str, code: int = 400, kind: str = "BadRequestError") -> dict[str, Any]:
+    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+
+
+def litellm(message: str, kind: str | None, code: int, param: str | None = "None") -> dict[str, Any]:
+    return error(message, type=kind, param=param, code=str(code))
+
+
+def anthropic(message: str, kind: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def google(code: int, message: str, word: str, *details: Any) -> list[Any]:
+    return [{"error": {"code": code, "message": message, "status": word, "details": list(details)}}]
+
+
+RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45s"}
+BAD_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}
+QUOTA = {
+    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+    "violations": [{"quotaId": "RequestsPerDayPerProject"}],
+}
+EXAMPLES: dict[str, list[Example]] = {
+    "litellm budget": [
+        (400, litellm("Budget has been exceeded! Current cost: 1.2, Max budget: 1.0", "budget_exceeded", 400)),
+        (429, litellm("ExceededBudget: User=x over budget. Spend=2, Budget=1", "budget_exceeded", 429)),
+        (422, litellm("Key over its limit", "budget_exceeded", 422)),
+        (401, litellm("Authentication Error, ExceededTokenBudget: Current spend for token: 2", None, 401)),
+    ],
+    "litellm model access": [
+        (401, litellm("key not allowed to access model. This key can only access models=['a']. Tried to access b",
+                      "key_model_access_denied", 401)),
+    ],
+    "litellm no database": [(400, litellm("No connected db.", "no_db_connection", 400))],
+    "openai key": [
+        (401, error("Incorrect API key provided: sk-ab***yz.", type="invalid_request_error", code="invalid_api_key")),
+        (400, litellm("litellm.BadRequestError: Invalid API Key", None, 400)),
+    ],
+    "gemini key": [
+        (400, google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT", BAD_KEY)),
+        (400, google(400, "API key expired. Please renew the API key.", "INVALID_ARGUMENT")),
+    ],
+    "litellm key": [
+        (400, litellm("litellm.AuthenticationError: AnthropicException - no", None, 400)),
+        (401, litellm("Authentication Error, Invalid proxy server token passed. key=x", "token_not_found_in_db", 401)),
+        (500, litellm("no", "auth_error", 500)),
+    ],
+    "openrouter key": [(401, error("No auth credentials found", code=401)), (401, error("User not found.", code=401))],
+    "deepseek key": [(401, error("Authentication Fails, Your api key: ****abcd is invalid", type="odd_error"))],
+    "anthropic key": [(401, anthropic("invalid x-api-key", "authentication_error"))],
+    "azure key": [
+        (401, error("Access denied due to invalid subscription key or wrong API endpoint.", code="401")),
+    ],
+    "azure filter": [
+        (400, error("The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+                    param="prompt", code="content_filter",
+                    innererror={"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {}}})),
+        (400, error("Blocked.", innererror={"code": "ResponsibleAIPolicyViolation"})),
+    ],
+    "openai policy": [
+        (400, error("Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
+                    type="invalid_request_error", code="invalid_prompt")),
+    ],
+    "litellm filter": [
+        (400, litellm("litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException - no", None, 400)),
+        (400, litellm("Violated guardrail policy", None, 400)),
+    ],
+    "openrouter moderation": [
+        (403, error("openai/gpt-x requires moderation on OpenAI. Your input was flagged for \"violence\".", code=403,
+                    metadata={"reasons": ["violence"], "flagged_input": "Why is ...", "provider_name": "OpenAI"})),
+    ],
+    "deepseek filter": [(400, error("Content Exists Risk", type="odd", code="invalid_request_error"))],
+    "qwen filter": [
+        (400, error("Input data may contain inappropriate content.", type="data_inspection_failed", code=None)),
+    ],
+    "gemini filter": [(400, google(400, "The prompt was blocked because of PROHIBITED_CONTENT", "INVALID_ARGUMENT"))],
+    "anthropic filter": [
+        (400, {"type": "error", "error": {"type": "invalid_request_error",
+                                          "message": "Output blocked by content filtering policy"}}),
+    ],
+    "moonshot filter": [
+        (400, error("The request was rejected because it was considered high risk", type="odd")),
+    ],
+    "xai filter": [(403, {"code": "No permission", "error": "Content violates usage guidelines."})],
+    "openai context": [
+        (400, error("This model's maximum context length is 8192 tokens. However, your messages resulted in 9000.",
+                    type="invalid_request_error", param="messages", code="context_length_exceeded")),
+        (400, error("Please reduce the length of the messages or completion.", type="invalid_request_error")),
+        (400, vllm("This model's maximum context length is 200 tokens. However, you requested 260 tokens (260 in the"
+                   " messages, 0 in the completion). Please reduce the length of the messages.")),
+        (500, litellm("litellm.APIError: X - This model's maximum context length is 65536 tokens.", None, 500)),
+    ],
+    "vllm context": [
+        (400, vllm("The decoder prompt (length 5000) is longer than the maximum model length of 4096.")),
+        (400, vllm("You passed 4090 input tokens and requested 100 output tokens. However, the model's context length"
+                   " is only 4096 tokens.")),
+        (400, vllm("max_tokens=5000 cannot be greater than max_model_len=4096. Please request fewer output tokens.")),
+    ],
+    "llama.cpp context": [
+        (400, error("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+                    code=400, type="exceed_context_size_error", n_prompt_tokens=5000)),
+        (500, {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}),
+    ],
+    "litellm context": [
+        (400, litellm("litellm.ContextWindowExceededError: too many", "ContextWindowExceededError", 400)),
+        (400, litellm("too many", "ContextWindowExceededError", 400)),
+    ],
+    "tgi context": [
+        (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000"
+                        " `inputs` tokens and 200 `max_new_tokens`", "error_type": "validation"}),
+        (422, {"error": "Input validation error: `inputs` must have less than 1024 tokens. Given: 1100",
+               "error_type": "validation"}),
+    ],
+    "anthropic context": [
+        (400, {"type": "error", "error": {"type": "invalid_request_error",
+                                          "message": "prompt is too long: 210000 tokens > 200000 maximum"}}),
+        (400, error("input length and `max_tokens` exceed context limit: 199000 + 8000 > 200000")),
+    ],
+    "gemini context": [
+        (400, google(400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+                     "INVALID_ARGUMENT")),
+    ],
+    "mistral context": [
+        (400, {"object": "error", "message": "Prompt contains 35000 tokens and 0 draft tokens, too large for model with"
+               " 32768 maximum context length", "type": "invalid_request_error", "param": None, "code": "3051"}),
+    ],
+    "openrouter context": [
+        (400, error("This endpoint's maximum context length is 4095. However, you requested about 5000.", code=400)),
+        (400, error("Provider returned error", code=400, metadata={"provider_name": "X", "raw": json.dumps(
+            {"error": {"message": "However, you requested 4201 tokens", "type": "invalid_request_error"}})})),
+    ],
+    "sglang context": [
+        (400, vllm("The input (5000 tokens) is longer than the model's context length (4096 tokens).")),
+        (400, vllm("Requested token count exceeds the model's maximum context length of 4096 tokens.")),
+    ],
+    "lm studio context": [
+        (400, {"error": "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded"
+                        " with context length of only 4096 tokens, which is not enough."}),
+    ],
+    "ollama context": [(400, error("input length exceeds maximum context length", type="invalid_request_error"))],
+    "bedrock context": [(400, {"message": "Input is too long for requested model."})],
+    "xai context": [
+        (400, {"code": "invalid-argument",
+               "error": "This model's maximum prompt length is 131072 but the request contains 537812 tokens."}),
+    ],
+    "moonshot context": [(400, error("Invalid request: Your request exceeded model token limit: 8192", type="odd"))],
+    "qwen context": [(400, error("Range of input length should be [1, 30720]", code="invalid_parameter_error"))],
+    "groq request size": [
+        (413, error("Request too large for model `llama` in organization `o` on tokens per minute (TPM): Limit 6000,"
+                    " Requested 9000", type="tokens", code="rate_limit_exceeded")),
+    ],
+    "limit and prompt": [
+        (400, vllm("max_tokens (3000) plus the input (2000) exceeds 4096")),
+        (400, vllm("'max_tokens' is too large: 3000. The context window holds 4096 (3000 > 4096 - 2000).")),
+    ],
+    "entity too large": [(413, b"<html>413 Request Entity Too Large</html>")],
+    "gemma system role": [
+        (400, vllm("System role not supported")),
+        (500, error("System role not supported at row 1, column 1", code=500, type="server_error")),
+        (400, error("The model does not support system messages.")),
+    ],
+    "mistral template": [
+        (400, vllm("Conversation roles must alternate user/assistant/user/assistant/...")),
+        (422, {"error": "Template error: Conversation roles must alternate", "error_type": "template_error"}),
+    ],
+    "gemini gemma": [(400, google(400, "Developer instruction is not enabled for models/gemma", "INVALID_ARGUMENT"))],
+    "openai o1": [
+        (400, error("Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+                    type="invalid_request_error", param="messages[0].role", code="unsupported_value")),
+    ],
+    "anthropic system role": [
+        (400, error('messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter')),
+    ],
+    "openai model": [
+        (404, error("The model `gpt-9` does not exist or you do not have access to it.", code="model_not_found")),
+        (403, error("Project `p` does not have access to model `gpt-9`", code="model_not_found")),
+        (404, vllm("The model `x` does not exist.", 404, "NotFoundError")),
+        (400, error("The model `x` has been decommissioned", code="model_decommissioned")),
+        (400, error("Not found the model x or Permission denied", type="resource_not_found_error")),
+    ],
+    "openrouter model": [
+        (400, error("some/retired-model is not a valid model ID", code=400)),
+        (404, error("No endpoints found for some/model.", code=404)),
+    ],
+    "litellm model": [
+        (400, error("/chat/completions: Invalid model name passed in model=retired. Call /v1/models to see what is"
+                    " available.", type="invalid_request_error", param="model", code="400")),
+        (400, litellm("litellm.BadRequestError: LLM Provider NOT provided. You passed model=x", None, 400)),
+        (429, litellm("No healthy deployment available, passed model=x", None, 429)),
+    ],
+    "deepseek model": [(400, error("Model Not Exist", type="invalid_request_error", code="invalid_request_error"))],
+    "mistral model": [
+        (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
+    ],
+    "gemini model": [
+        (404, google(404, "models/x is not found for API version v1main, or is not supported", "NOT_FOUND")),
+        (400, google(400, "* GenerateContentRequest.model: unexpected model name format", "INVALID_ARGUMENT")),
+    ],
+    "together model": [
+        (400, error("Unable to access model x. Please visit the page of models", type="invalid_request_error")),
+    ],
+    "azure deployment": [
+        (404, error("The API deployment for this resource does not exist.", code="DeploymentNotFound")),
+        (400, error("Unknown model: x", code="unknown_model")),
+    ],
+    "huggingface router": [
+        (400, error("The requested model 'x' is not supported by any provider you have enabled.",
+                    code="model_not_supported")),
+    ],
+    "transformers pinned": [(400, {"detail": "Server is pinned to 'a/b', but the request asked for another model"})],
+    "ollama model": [(400, error('model "x" not found, try pulling it first', type="api_error"))],
+    "anthropic model": [(404, {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-x"}})],
+    "openai not chat": [
+        (404, error("This is not a chat model and thus not supported in the v1/chat/completions endpoint.")),
+    ],
+    "bedrock model": [(400, {"message": "The provided model identifier is invalid."})],
+    "openai quota": [
+        (429, error("You exceeded your current quota, please check your plan and billing details.",
+                    type="insufficient_quota", code="insufficient_quota")),
+    ],
+    "payment required": [
+        (402, error("Insufficient Balance", type="unknown_error", code="invalid_request_error")),
+        (402, error("Your account never purchased credits", code=402)),
+    ],
+    "balance": [
+        (400, {"type": "error", "error": {"type": "invalid_request_error",
+                                          "message": "Your credit balance is too low to access the API."}}),
+        (403, error("Key limit exceeded (total limit). Manage it using the settings.", code=403)),
+    ],
+    "openrouter free": [(429, error("Rate limit exceeded: free-models-per-day", code=429))],
+    "gemini quota": [
+        (429, google(429, "You exceeded your current quota. Please retry in 45s.", "RESOURCE_EXHAUSTED", RETRY)),
+        (429, google(429, "You exceeded your current quota.", "RESOURCE_EXHAUSTED", QUOTA, RETRY)),
+        (429, error("You exceeded your current quota, please check your plan and billing details.")),
+    ],
+    "minute limits": [
+        (429, error("Rate limit reached for gpt-x in organization o on requests per min (RPM): Limit 3, Used 3. Please"
+                    " try again in 20s.", type="requests", code="rate_limit_exceeded")),
+        (429, error("Requests have exceeded token rate limit. Please retry after 6 seconds.", code="429")),
+        (429, {"object": "error", "message": "Service tier capacity exceeded for this model.", "code": "3505"}),
+        (400, litellm("litellm.RateLimitError: Too many requests", None, 400)),
+    ],
+    "loading": [
+        (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
+        (503, {"error": "Model org/x is currently loading", "estimated_time": 20.0}),
+    ],
+    "litellm parameters": [
+        (400, litellm("litellm.UnsupportedParamsError: openai does not support parameters: ['temperature'], for"
+                      " model=o3", None, 400)),
+    ],
+}  # fmt: skip
+BOTH_WAYS: dict[tuple[str, int], Meaning] = {
+    ("gemini quota", 0): "busy", ("gemini quota", 1): "quota", ("gemini quota", 2): "quota",
+}  # fmt: skip
+"""What a limit means, by whether waiting helps."""
+WORDS = {
+    "bad_key": "The assistant is not set up correctly.", "quota": "The assistant's quota is used up.",
+    "no_model": "The model is not available.", "context_full": "The conversation is too long for the model.",
+    "busy": "The model is busy. Please try again", "loading": "The model is still being loaded.",
+    "filtered": "The model's content filter stopped this question.",
+}  # fmt: skip
+ALL = [(row, at) for row in DIALECTS for at in range(len(EXAMPLES[row.name]))]
+HELLO = [{"role": "user", "content": "Hello there, what is the answer?"}]
+SYSTEM = [{"role": "system", "content": "Be kind."}, *HELLO]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    running.forget()
+    return running
+
+
+def refusal(example: Example) -> Reply:
+    code, body = example
+    return Reply(
+        [body if isinstance(body, bytes) else json.dumps(body).encode()],
+        status=code, headers={"content-type": "application/json"},
+    )  # fmt: skip
+
+
+def ask(server: Server, messages: list[dict[str, str]], *replies: Any, fallback: str | None = None, times: int = 1,
+        options: dict[str, Any] | None = None) -> Completion:  # fmt: skip
+    server.script(*replies)
+
+    async def run() -> Completion:
+        models = Models(server.base_url, "a-key-of-ours", Timeouts(first_token=1, backoff=0.01))
+        try:
+            for _ in range(times):
+                stream = models.stream(messages, Parameters("asked", None, options or {}), fallback)
+                async for _ in stream:
+                    pass
+            return stream.completion
+        finally:
+            await models.aclose()
+
+    return asyncio.run(run())
+
+
+def test_every_row_has_its_example_and_its_source() -> None:
+    assert {row.name for row in DIALECTS} == EXAMPLES.keys()
+    assert len({row.name for row in DIALECTS}) == len(DIALECTS)
+    assert all(len(row.source) > 10 for row in DIALECTS)
+
+
+@pytest.mark.parametrize(("row", "at"), ALL, ids=lambda value: getattr(value, "name", str(value)))
+def test_a_row_is_found_by_what_that_server_says(row: Any, at: int) -> None:
+    code, body = EXAMPLES[row.name][at]
+    told = body.get("error", body) if isinstance(body, dict) else body
+    fault = Fault.reported(told.decode() if isinstance(told, bytes) else told, "Error", code)
+    assert row.matches(code, fault.codes, own_words(fault.text))
+    assert meaning_of(code, fault.codes, own_words(fault.text)) == row.meaning
+
+
+@pytest.mark.parametrize(("row", "at"), ALL, ids=lambda value: getattr(value, "name", str(value)))
+def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
+    """What the tester reads where nothing can be done, over HTTP; and that a remedy is tried where there is one."""
+    meaning = BOTH_WAYS.get((row.name, at), row.meaning)
+    reply = refusal(EXAMPLES[row.name][at])
+    if meaning == "no_model":
+        done = ask(server, HELLO, reply, answer("From the default."), fallback="other")
+        assert (done.text, server.requests[-1].body["model"]) == ("From the default.", "other")
+    elif meaning == "system_role":
+        done = ask(server, SYSTEM, reply, answer("Hi"))
+        assert (done.text, done.dropped_parameters) == ("Hi", ("system_prompt",))
+    elif meaning == "parameter":
+        done = ask(server, HELLO, reply, answer("Hi"), options={"temperature": 0.5})
+        assert (done.text, done.dropped_parameters) == ("Hi", ("temperature",))
+    else:
+        done = ask(server, HELLO, *[reply] * 300)
+        assert done.text == "" and (done.message or "").startswith(WORDS[meaning])
+        assert (done.finish_reason, done.error is None) == (
+            ("content_filter", True) if meaning == "filtered" else ("error", False)
+        )
+        soon = Fault.reported(EXAMPLES[row.name][at][1]).retry_after is None
+        assert (len(server.requests) > 1) == (meaning in ("busy", "loading") and soon)
+
+
+def test_the_same_words_inside_a_stream_mean_the_same(server: Server) -> None:
+    """Servers that begin a 200 before they know better."""
+    for name, message in (("openai key", "bad_key"), ("openai quota", "quota")):
+        _, body = EXAMPLES[name][0]
+        assert (ask(server, HELLO, stream(body)).message or "").startswith(WORDS[message])
+    done = ask(server, HELLO, stream(error("no", code="model_not_found")), answer("Hi"), fallback="other")
+    assert (done.text, done.served_model) == ("Hi", "other")
+    assert (ask(server, HELLO, stream(error("no", code="invalid_api_key"))).error) == "AuthenticationError"
+
+
+def test_a_system_prompt_goes_in_front_of_the_first_question_from_then_on(server: Server) -> None:
+    def reply(request: Request) -> Reply:
+        refused = any(message["role"] == "system" for message in request.body["messages"])
+        return status(400, {"message": "System role not supported"}) if refused else answer("Hi")
+
+    server.script(otherwise=reply)
+    done = ask(server, SYSTEM, times=2)
+    assert (done.text, done.dropped_parameters) == ("Hi", ("system_prompt",))
+    assert len(server.requests) == 3
+    assert server.requests[-1].body["messages"] == [{"role": "user", "content": f"Be kind.\n\n{HELLO[0]['content']}"}]
+
+
+TOO_LARGE = (
+    "'max_tokens' or 'max_completion_tokens' is too large: 3000. This model's maximum context length is 4096 tokens "
+    "and your request has 2000 input tokens (3000 > 4096 - 2000)."
+)
+
+
+class TestAFullContext:
+    TURNS = [
+        {"role": role, "content": f"{role} {turn}"} for turn in range(8) for role in ("user", "assistant")
+    ] + HELLO  # fmt: skip
+
+    def taking(self, most: int, message: str = "maximum context length is 10 tokens") -> Any:
+        def reply(request: Request) -> Reply:
+            if len(request.body["messages"]) > most:
+                return status(400, {"message": message, "code": "context_length_exceeded"})
+            return answer("Hi")
+
+        return reply
+
+    def test_is_asked_again_with_the_newer_half_of_the_history(self, server: Server) -> None:
+        server.script(otherwise=self.taking(5))
+        assert ask(server, [SYSTEM[0], *self.TURNS]).text == "Hi"
+        sent = [message["content"] for message in server.requests[-1].body["messages"]]
+        assert sent[0] == "Be kind." and sent[-1] == HELLO[0]["content"]
+        assert sent[1:-1] == [message["content"] for message in self.TURNS[-len(sent[1:]) : -1]]
+
+    def test_is_told_when_only_the_question_is_left(self, server: Server) -> None:
+        server.script(otherwise=self.taking(0))
+        done = ask(server, self.TURNS)
+        assert done.message == "The conversation is too long for the model. Please start a new one."
+        assert len(server.requests[-1].body["messages"]) == 1
+
+    def test_takes_the_limit_from_this_one_request_only(self, server: Server) -> None:
+        def reply(request: Request) -> Reply:
+            size = len(request.body["messages"][0]["content"])
+            if "max_tokens" in request.body and size > 100:
+                return refusal((400, vllm(TOO_LARGE)))
+            return answer("Hi")
+
+        server.script(otherwise=reply)
+
+        async def run() -> list[Completion]:
+            models, done = Models(server.base_url, None), []
+            for size in (10, 200, 10):
+                asked = [{"role": "user", "content": "x" * size}]
+                stream = models.stream(asked, Parameters("m", None, {"max_tokens": 3000}))
+                async for _ in stream:
+                    pass
+                done.append(stream.completion)
+            await models.aclose()
+            return done
+
+        assert [one.dropped_parameters for one in asyncio.run(run())] == [(), ("max_tokens",), ()]
+        assert ["max_tokens" in request.body for request in server.requests] == [True, True, False, True]
+
+
+class TestALimitOfTwoNames:
+    def test_is_sent_under_the_other_one_from_then_on(self, server: Server) -> None:
+        for asked, wanted in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
+            server.forget()
+
+            def reply(request: Request, asked: str = asked, wanted: str = wanted) -> Reply:
+                said = f"Unsupported parameter: '{asked}' is not supported with this model. Use '{wanted}' instead."
+                return status(400, {"message": said, "param": None}) if asked in request.body else answer("Hi")
+
+            server.script(otherwise=reply)
+            done = ask(server, HELLO, times=2, options={asked: 5, "seed": 1})
+            assert (done.text, done.dropped_parameters, done.renamed_parameters) == ("Hi", (), (asked,))
+            assert len(server.requests) == 3 and server.requests[-1].body[wanted] == 5
+
+    def test_is_left_out_where_neither_is_taken(self, server: Server) -> None:
+        def reply(request: Request) -> Reply:
+            for name in ("max_tokens", "max_completion_tokens"):
+                if name in request.body:
+                    return status(400, {"message": f"Unknown field {name}"})
+            return answer("Hi")
+
+        server.script(otherwise=reply)
+        done = ask(server, HELLO, options={"max_tokens": 5})
+        assert (done.text, done.dropped_parameters, done.renamed_parameters) == ("Hi", ("max_tokens",), ())
+
+    def test_a_value_that_is_refused_says_nothing_of_other_values(self, server: Server) -> None:
+        def reply(request: Request) -> Reply:
+            if request.body.get("temperature", 1) > 1:
+                return status(400, {"message": "temperature: must be at most 1", "param": "temperature"})
+            return answer("Hi")
+
+        server.script(otherwise=reply)
+
+        async def run() -> list[tuple[str, ...]]:
+            models, dropped = Models(server.base_url, None), []
+            for value in (1.5, 0.5, 1.5):
+                stream = models.stream(HELLO, Parameters("m", None, {"temperature": value}))
+                async for _ in stream:
+                    pass
+                dropped.append(stream.completion.dropped_parameters)
+            await models.aclose()
+            return dropped
+
+        assert asyncio.run(run()) == [("temperature",), (), ("temperature",)]
+        assert len(server.requests) == 4
+
+
+def test_a_filter_in_the_middle_ends_the_answer(server: Server) -> None:
+    done = ask(server, HELLO, stream("So far", error("no", code="content_filter"), finish(), DONE))
+    assert (done.text, done.finish_reason, done.error) == ("So far", "content_filter", None)

@@ -1,0 +1,92 @@
+"""What a server repeats of a question is not what it says."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lib.models.faults import Fault
+
+PROMPT = (
+    "Why is my quota gone?\nThe log says: model not found, maximum context length is 8192 tokens, temperature is not "
+    'supported. "System role not supported", it says; the API key not valid. What is content management policy?'
+)
+BODY = {"messages": [{"role": "user", "content": PROMPT}], "temperature": 0.5}
+OPTIONS = {"temperature": 0.5, "max_tokens": 5, "seed": 1}
+
+
+def said(message: object, **more: Any) -> Fault:
+    """A refusal whose words are `message`, once the question is cut out."""
+    fault = Fault.reported({"message": message, **more}, "BadRequestError", 400)
+    fault.scrub([], [PROMPT])
+    return fault
+
+
+ECHOES = {
+    "whole": f"cannot read {PROMPT}",
+    "quoted": f"cannot read '{PROMPT}'",
+    "as JSON": f"cannot read {json.dumps(PROMPT)}",
+    "as JSON in JSON": f"cannot read {json.dumps(json.dumps(PROMPT))}",
+    "as Python": f"cannot read {PROMPT!r}",
+    "in a request": "cannot read " + json.dumps(BODY),
+    "with an end cut off": f'cannot read "{PROMPT[:150]}…',
+    "with a beginning cut off": f"cannot read ...{PROMPT[40:]}",
+    "in capitals": f"cannot read {PROMPT.upper()}",
+    "on one line": f"cannot read {' '.join(PROMPT.split())}",
+    "as HTML's": f"cannot read {PROMPT.replace(chr(34), '&quot;')}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ECHOES)
+def test_a_repeated_question_decides_nothing(how: str) -> None:
+    fault = said(ECHOES[how])
+    assert (fault.meaning, fault.refused_parameter(OPTIONS)) == (None, None)
+    assert fault.message(False) == "The model refused the question. The operator has been told."
+
+
+@pytest.mark.parametrize("how", ECHOES)
+def test_a_repeated_question_is_not_in_the_operators_line(how: str) -> None:
+    line = str(said(ECHOES[how])).lower()
+    assert "cannot read" in line and "quota gone" not in line and "not found" not in line
+
+
+def test_a_validation_error_that_carries_its_input_tells_only_what_is_wrong() -> None:
+    detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted",
+               "input": BODY}]  # fmt: skip
+    for error in ({"detail": detail}, {"message": str(detail)}, {"message": f"1 validation error: {detail!r}"}):
+        fault = Fault.reported(error, "UnprocessableEntityError", 422)
+        fault.scrub([], [PROMPT])
+        assert fault.refused_parameter(OPTIONS) == "seed"
+
+
+@pytest.mark.parametrize("word", ["temperature", "max_tokens", "quota", "seed"])
+def test_a_question_of_one_word_is_no_parameter(word: str) -> None:
+    fault = Fault.reported({"message": f"cannot read the text {word} today"}, "BadRequestError", 400)
+    fault.scrub([], [word])
+    assert fault.refused_parameter(OPTIONS) is None and fault.meaning is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+        "temperature is not supported",
+        "Unknown field temperature",
+        "temperature: Extra inputs are not permitted",
+        "Unrecognized request argument supplied: temperature",
+        "openai does not support parameters: ['temperature'], for model=o3",
+        "`temperature` does not support 0.5 with this model",
+    ],
+)
+def test_the_servers_own_words_count_whatever_was_asked(message: str) -> None:
+    for prompt in ("temperature", "What is a temperature, and why?", "Hello"):
+        fault = Fault.reported({"message": message}, "BadRequestError", 400)
+        fault.scrub([], [prompt])
+        assert fault.refused_parameter(OPTIONS) == "temperature"
+
+
+def test_a_key_of_common_letters_does_not_hide_the_words() -> None:
+    for key in ("k", "model", "tokens", "key"):
+        fault = Fault.reported({"message": "'max_tokens' is not supported by the model"}, "BadRequestError", 400)
+        fault.scrub([key], ["Hello"])
+        assert fault.refused_parameter(OPTIONS) == "max_tokens"
