@@ -9,10 +9,17 @@ import logging
 import math
 import re
 import sys
+import time
 from collections.abc import Iterable
+from typing import TextIO
 
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w-]{4,}")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+QUIET_S = 60.0
+"""How long a warning or an error is counted instead of written, once it was written."""
+MOST_SEEN = 1_000
+"""Different ones that are remembered in that time."""
 
 
 class _Scrub(logging.Formatter):
@@ -71,9 +78,73 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     return _KEY_LIKE.sub("[secret]", text)
 
 
+class _Once(logging.StreamHandler[TextIO]):
+    """Writes a warning or an error once in `QUIET_S`, then how often it was repeated.
+
+    Out of file descriptors, asyncio alone would write thousands of lines a second. Lines of ours are repeated when all
+    their facts are the same; foreign ones when they differ in numbers only.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._seen: dict[tuple[str, ...], _Seen] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, or count it."""
+        now = time.monotonic()
+        self._settle(now - QUIET_S)
+        if record.levelno >= logging.WARNING:
+            key = _key(record)
+            if (seen := self._seen.get(key)) is not None:
+                seen.repeats += 1
+                return
+            if len(self._seen) < MOST_SEEN:
+                self._seen[key] = _Seen(record, now)
+        super().emit(record)
+
+    def close(self) -> None:
+        """Write what is left to say."""
+        self._settle(math.inf)
+        super().close()
+
+    def _settle(self, before: float) -> None:
+        """Write the counts of what began before then."""
+        for key in [key for key, seen in self._seen.items() if seen.since <= before]:
+            seen = self._seen.pop(key)
+            if seen.repeats:
+                super().emit(_counted(seen))
+
+
+class _Seen:
+    """A record that was written, and how often it came again."""
+
+    def __init__(self, record: logging.LogRecord, since: float) -> None:
+        self.name, self.level, self.message = record.name, record.levelno, _first_line(record)
+        self.since, self.repeats = since, 0
+
+
+def _key(record: logging.LogRecord) -> tuple[str, ...]:
+    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+    told = _first_line(record)
+    if record.name.partition(".")[0] != "parley":
+        told = re.sub(r"\d+|0x[0-9a-f]+", "#", told)
+    return record.name, record.levelname, kind, told, repr(sorted(_extras(record).items()))
+
+
+def _first_line(record: logging.LogRecord) -> str:
+    return record.getMessage().partition("\n")[0][:500]
+
+
+def _counted(seen: _Seen) -> logging.LogRecord:
+    message = f"repeated {seen.repeats} times: {seen.message}"
+    counted = logging.LogRecord(seen.name, seen.level, __file__, 0, message, (), None)
+    counted.repeats = seen.repeats
+    return counted
+
+
 def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
     """Send every log line of ours, and warnings of everybody else's, to standard error in `style` (`text` | `json`)."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Once(sys.stderr)
     handler.setFormatter(_Scrub(style, secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]

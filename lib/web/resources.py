@@ -21,6 +21,7 @@ from lib.domain.record import StoreError
 from lib.domain.visitor import Visitor, device_of
 from lib.settings import Settings
 from lib.web import accounts
+from lib.web.descriptors import limit
 from lib.web.patches import SessionGuard, script_session
 from lib.web.tabs import Tab, Tabs
 
@@ -90,6 +91,7 @@ class _Opening:
             else:
                 self.trouble = None
                 self.tried.set()
+                log.info("ready", extra={"file_descriptors": limit()})
                 if not self._closing.wait(PAGES_FIRST_S):
                     self.app.models.prepare()
                 return

@@ -27,6 +27,7 @@ from lib.access.signing_key import signing_key
 from lib.experiments.definitions import DefinitionError, read_definitions_file
 from lib.settings import Settings, SettingsError, load
 from lib.web import patches
+from lib.web.descriptors import Room
 from lib.web.doors import Doors
 from lib.web.outside import Outside, origin_of
 from lib.web.sockets import send_at_once
@@ -160,4 +161,7 @@ ROUTES = [
     Route("/favicon.png", icon),
     *Doors(SETTINGS, rules).routes(),
 ]
-MIDDLEWARE = [Middleware(Outside, rules=rules, settings=SETTINGS, crowd=CROWD, may_read=may_read_metrics)]
+MIDDLEWARE = [
+    Middleware(Outside, rules=rules, settings=SETTINGS, crowd=CROWD, may_read=may_read_metrics),
+    Middleware(Room),
+]

@@ -18,11 +18,13 @@ from lib.access.signing_key import signing_key
 from lib.domain.plain_text import decode
 from lib.domain.proxies import keep_loopback_direct
 from lib.settings import SECRETS_FILE, Settings, SettingsError, unquoted
+from lib.web.descriptors import raise_limit
 
 
 def prepare(settings: Settings) -> None:
     """Make what the process needs, or end it with one line for every problem."""
     keep_loopback_direct(os.environ)
+    raise_limit()
     if problems := list(_problems(settings)):
         print("Parley cannot start:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201
         raise SystemExit(2)

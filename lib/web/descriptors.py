@@ -1,0 +1,97 @@
+"""File descriptors: as many as the system allows, and no new pages when few are left.
+
+Every open page holds four of them. A process without any can neither accept a connection nor open its database, so new
+pages are refused while those that are open still have what they need.
+"""
+
+import functools
+import os
+import time
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lib.web import plain
+
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
+
+MOST = 1 << 20
+"""The limit that is asked for where the system has none."""
+FALLBACK = 10_240
+"""The limit that is asked for where the system refuses its own, as macOS does."""
+COUNT_S = 0.25
+"""How old the number of open descriptors may be."""
+
+
+def raise_limit() -> int | None:
+    """Raise this process's soft limit to its hard one; return the limit, None where the system has none."""
+    if resource is None:
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (MOST if hard == resource.RLIM_INFINITY else min(hard, MOST), FALLBACK):
+        if soft != resource.RLIM_INFINITY and wanted > soft:
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                break
+            except (ValueError, OSError):
+                continue
+    return limit()
+
+
+def limit() -> int | None:
+    """Return how many descriptors this process may have; None without a limit."""
+    if resource is None:
+        return None
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def reserve(most: int) -> int:
+    """Return how many descriptors are kept for the pages that are open.
+
+    >>> reserve(256), reserve(1024), reserve(1 << 20)
+    (32, 128, 512)
+    """
+    return min(max(most // 8, 32), 512)
+
+
+def scarce() -> bool:
+    """Return True when few descriptors are left."""
+    most = limit()
+    return most is not None and _open(int(time.monotonic() / COUNT_S)) > most - reserve(most)
+
+
+@functools.lru_cache(maxsize=1)
+def _open(_moment: int) -> int:
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return 0
+
+
+class Room:
+    """Around the app: a new page and a new connection are refused, with a kind word, when few descriptors are left."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] == "websocket" and scarce():
+            return await send({"type": "websocket.close", "code": 1013})
+        if scope["type"] == "http" and _is_page(scope) and scarce():
+            page = plain.page(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Parley is full right now",
+                "Please try again in a minute. Conversations that are open go on.",
+            )  # fmt: skip
+            page.headers["retry-after"] = "60"
+            return await page(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+def _is_page(scope: Scope) -> bool:
+    accepted = b"".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] == "GET" and b"text/html" in accepted
