@@ -34,12 +34,13 @@ class Command:
     run: Callable[["Settings", Arguments], int]
 
 
-def check(settings: "Settings", _: Arguments) -> int:
-    """Tell what works, a line for each thing."""
+def check(settings: "Settings", arguments: Arguments) -> int:
+    """Report what works, a line for each thing."""
     from lib.commands.check import findings
+    from lib.settings import origins
 
     well = True
-    for finding in findings(settings):
+    for finding in findings(settings, origins(arguments.from_file)):
         print(finding, flush=True)
         well = well and finding.ok
     return DONE if well else NO
@@ -113,6 +114,27 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
         return _refuse(str(error), NO)
     except (ValueError, DefinitionError, ReportError) as error:
         return _refuse(str(error), USAGE)
+    return DONE
+
+
+def move(settings: "Settings", arguments: Arguments) -> int:
+    """Copy the whole record to another database, and compare."""
+    from lib.commands import move as moving
+    from lib.store import StoreError
+
+    whole = True
+    try:
+        for copied in moving.move(settings, arguments.to):
+            state = "ok" if copied.whole else "NO"
+            print(f"{state:<3} {copied.table:<14} {copied.target} of {copied.source} rows", flush=True)
+            whole = whole and copied.whole
+    except moving.MoveError as error:
+        return _refuse(str(error), USAGE)
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    if not whole:
+        return _refuse("The databases differ. Is Parley stopped, and was the other database empty before?", NO)
+    print(*moving.next_steps(settings, arguments.to), sep="\n")
     return DONE
 
 
@@ -270,6 +292,16 @@ all that the readout counts; what is purged is gone from the Events page and fro
 deleted. A purge that was interrupted is gone on with by calling it again."""
 
 
+def _move_takes(parser: argparse.ArgumentParser) -> None:
+    parser.description = MOVE
+    parser.add_argument("--to", required=True, metavar="URL", help="the other database, as in DATABASE_URL")
+
+
+MOVE = """Copy the whole record from the database of the settings into another one, and compare how much both have.
+Stop Parley first, so that nothing is written meanwhile. A copy that was interrupted goes on when it is called again.
+Exit code 1 when the counts differ."""
+
+
 def _past(text: str) -> int:
     moment = _since(text)
     if moment > time.time() * 1_000:
@@ -296,6 +328,7 @@ COMMANDS = (
         statsig_setup,
     ),
     Command("erase", "delete everything of one user", _erase_takes, erase),
+    Command("move", "copy the whole record to another database, and compare", _move_takes, move),
     Command("purge", "delete old events, or say which would go", _purge_takes, purge),
 )
 
@@ -324,22 +357,43 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         taken = commands.add_parser(command.name, help=command.does, description=command.does.capitalize() + ".")
         command.takes(taken)
+        taken.add_argument(
+            "--env-file", type=Path, metavar="FILE", help="settings instead of those of this environment"
+        )
         taken.set_defaults(run=command.run)
     return parser
 
 
 def _run(arguments: Arguments) -> int:
     from lib import logs
+    from lib.commands.env_file import take
+    from lib.domain.proxies import keep_loopback_direct
     from lib.settings import SettingsError, load
 
     try:
+        arguments.from_file = {arguments.env_file: take(arguments.env_file)} if arguments.env_file else {}
+        keep_loopback_direct(os.environ)
         settings = load()
+        if arguments.command != "check":
+            _refuse_to_make_files(settings)
         logs.configure(settings.log, settings.log_level, settings.secrets())
         code: int = arguments.run(settings, arguments)
     except SettingsError as error:
         return _refuse(str(error), USAGE)
     sys.stdout.flush()
     return code
+
+
+def _refuse_to_make_files(settings: "Settings") -> None:
+    """Raise SettingsError where a command would make files that the user who runs Parley could not open."""
+    from lib.access import data_folder
+    from lib.settings import SettingsError
+
+    file = settings.database_file
+    if file is not None and not file.exists() and (owner := data_folder.others(file)):
+        raise SettingsError(
+            [f"DATABASE_URL: {file} is not there yet, and its folder belongs to {owner}: run this as {owner}"]
+        )
 
 
 def main(words: Sequence[str] | None = None) -> int:

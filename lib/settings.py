@@ -275,6 +275,18 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
     return settings
 
 
+def origins(
+    from_files: Mapping[Path, list[str]], environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE
+) -> dict[str, list[str]]:
+    """Return the names of the settings that each place gives, by the place. `from_files`: what was read from others."""
+    given = os.environ if environ is None else environ
+    files = {str(file): [name for name in names if name in FIELDS] for file, names in from_files.items()}
+    taken = {name for names in files.values() for name in names}
+    here = [name for name in FIELDS if name not in taken and unquoted(given.get(name, ""))]
+    filed = [name for name in FIELDS if name in _read(secrets)[0] and name not in taken and name not in here]
+    return {"the environment": here} | files | ({str(secrets): filed} if secrets.exists() else {})
+
+
 def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
     """What the file holds at its top level, or the one line that says why it cannot be read."""
     try:

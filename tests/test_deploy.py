@@ -6,7 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +23,9 @@ from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
 from lib.web import resources
 from tests.support import replicas
-from tests.support.app_process import APP, ROOT, Running
+from tests.support.app_process import APP, ROOT, Running, free_port, status
+from tests.support.chat_page import wait_for
+from tests.support.websocket import http
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -162,7 +168,9 @@ def test_the_files_that_it_speaks_of_are_there() -> None:
             assert (DEPLOY / build["context"]).resolve() == ROOT
             assert (ROOT / build["dockerfile"]).is_file()
         for volume in service.get("volumes", ()):
-            source = volume.split(":")[0]
+            source = resolved(volume, {}).split(":")[0]
+            if source == "/dev/null":  # an empty secrets.toml, where none is named
+                continue
             assert (DEPLOY / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"], name
 
 
@@ -228,6 +236,18 @@ def test_a_container_may_do_little_and_has_time_to_end(service: str) -> None:
     assert float(said["stop_grace_period"].removesuffix("s")) >= GRACE_S + LEFT_S
 
 
+def test_every_service_has_limits_of_memory_and_those_of_ours_of_descriptors() -> None:
+    assert [name for name, service in SERVICES.items() if "mem_limit" not in service] == []
+    for service in OURS:
+        assert SERVICES[service]["ulimits"]["nofile"]["hard"] >= 16_384
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_sign_in_can_be_given_its_file(service: str) -> None:
+    mounted = [resolved(volume, {"PARLEY_SECRETS_FILE": "./secrets.toml"}) for volume in SERVICES[service]["volumes"]]
+    assert "./secrets.toml:/app/.streamlit/secrets.toml:ro" in mounted
+
+
 def test_every_image_from_elsewhere_has_a_version() -> None:
     images = [service["image"] for service in SERVICES.values() if "build" not in service]
     assert all(re.search(r":\d", image) for image in images)
@@ -266,3 +286,58 @@ def test_haproxy_takes_the_configuration_without_a_warning(tmp_path: Path) -> No
     done = subprocess.run([binary, "-c", "-f", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("in_front", "sent", "seen"),
+    [
+        (True, {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}, ("203.0.113.9", "https")),
+        (False, {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}, ("127.0.0.1", "http")),
+        (True, {"X-Real-Ip": "203.0.113.9", "Forwarded": "for=203.0.113.9;proto=https"}, ("127.0.0.1", "http")),
+    ],
+    ids=["a proxy that is named", "anybody else", "other headers"],
+)
+def test_only_a_proxy_that_is_named_says_where_a_request_comes_from(
+    tmp_path: Path, in_front: bool, sent: dict[str, str], seen: tuple[str, str]
+) -> None:
+    if not (binary := replicas.haproxy()):
+        pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
+    port = free_port()
+    with _echo() as echo:
+        text = replicas.configuration(port, {"one": echo, "two": echo})
+        if in_front:
+            text = text.replace("acl in_front src 255.255.255.255", "acl in_front src 127.0.0.1")
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(text, encoding="utf-8")
+        balancer = subprocess.Popen([binary, "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: status(f"http://127.0.0.1:{port}/") == 200)
+            told = json.loads(http(f"http://127.0.0.1:{port}/", **sent).body)
+        finally:
+            balancer.terminate()
+            balancer.wait()
+    assert (told.get("x-forwarded-for", ""), told.get("x-forwarded-proto", "")) == seen
+    assert "x-real-ip" not in told and "forwarded" not in told
+
+
+@contextmanager
+def _echo() -> Iterator[int]:
+    """The port of a server that answers with the headers that reached it."""
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()

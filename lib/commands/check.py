@@ -6,7 +6,7 @@ nobody, sends no event, pays for no answer.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +43,16 @@ class Finding:
         return f"{'ok' if self.ok else 'NO':<3} {self.about:<12} {' '.join(self.says.split())}"
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
+def findings(settings: Settings, found: Mapping[str, Sequence[str]] | None = None) -> Iterator[Finding]:
     """One after the other, as they are found."""
-    for finding in _found(settings):
+    for finding in _found(settings, found or {}):
         yield Finding(finding.about, finding.ok, scrub(finding.says, settings.secrets()))
 
 
-def _found(settings: Settings) -> Iterator[Finding]:
+def _found(settings: Settings, found: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     yield _settings(settings)
+    for place, names in found.items():
+        yield Finding("settings", True, f"{place} sets {_names(names) or 'nothing'}")
     yield from _database(settings)
     models = [settings.model]
     try:

@@ -74,6 +74,9 @@ class Database:
         except (OSError, DBAPIError) as error:
             database.close()
             raise StoreError(f"The database {database.name} cannot be used: {explain(error)}.") from error
+        except StoreError:
+            database.close()
+            raise
         database._file = database._identity()
         return database
 
@@ -162,6 +165,11 @@ def migrate(engine: Engine) -> None:
             schema.metadata.create_all(connection)
             partitions.default(connection)
         applied = set(connection.scalars(select(schema.migration.c.name)))
+        if unknown := sorted(applied - {name for name, _ in schema.MIGRATIONS}):
+            raise StoreError(
+                f"The database was changed by a newer Parley ({', '.join(unknown)}). Start that version, or restore "
+                "the backup from before the update"
+            )
         for name, steps in schema.MIGRATIONS:
             if name in applied:
                 continue

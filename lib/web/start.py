@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import streamlit as st
-from streamlit import config
 
 from lib.access import data_folder
 from lib.access.signing_key import signing_key
@@ -46,7 +45,7 @@ def _problems(settings: Settings) -> Iterator[str]:
     for name, value in os.environ.items():
         if name.startswith("STREAMLIT_") and unquoted(value) != value.strip():
             yield f"{name}: must be written without quotes around it, which Streamlit takes for a part of the value"
-    if str(config.get_option("server.baseUrlPath") or "").strip("/ "):
+    if str(st.get_option("server.baseUrlPath") or "").strip("/ "):
         yield (
             "server.baseUrlPath: must be empty, because Parley answers at the root of its host alone; give it a host "
             "name of its own, such as parley.example.org"

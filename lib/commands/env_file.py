@@ -1,0 +1,37 @@
+"""A file of settings as Docker and systemd read it (`NAME=value`, a line each), for a tool beside a service."""
+
+import os
+import re
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from lib.domain.plain_text import decode
+from lib.settings import FIELDS, SettingsError, unquoted
+
+
+def take(file: Path, environ: MutableMapping[str, str] = os.environ) -> list[str]:
+    """Put the file's settings in place of those of this environment; return their names. Raises SettingsError."""
+    given = read(file)
+    for name in [name for name in environ if name in FIELDS or name.startswith("PARLEY_")]:
+        del environ[name]
+    environ.update(given)
+    return sorted(given)
+
+
+def read(file: Path) -> dict[str, str]:
+    """Return what the file sets. Raises SettingsError, whose lines show no value."""
+    try:
+        lines = decode(file.read_bytes()).splitlines()
+    except OSError as error:
+        raise SettingsError([f"{file}: cannot be read: {error.strerror}"]) from None
+    except ValueError as error:
+        raise SettingsError([f"{file}: {error}"]) from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        named = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", line)
+        if named is None:
+            raise SettingsError([f"{file}: line {number}: must be NAME=value"])
+        found[named[1]] = unquoted(named[2])
+    return found

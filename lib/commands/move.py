@@ -1,0 +1,43 @@
+"""What `python -m lib move` does: copies the whole record into another database and compares what both have."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from lib.access.signing_key import key_file
+from lib.domain.database_url import DatabaseUrl, parse_database_url
+from lib.settings import Settings
+from lib.store.database import Database
+from lib.store.transfer import Copied, copy
+
+
+class MoveError(Exception):
+    """The record cannot be moved there; the message says why."""
+
+
+def move(settings: Settings, url: str) -> Iterator[Copied]:
+    """Copy the record to this address, a table at a time. Raises MoveError and StoreError.
+
+    An interrupted copy goes on when it is called again.
+    """
+    target = address(url)
+    if target == settings.database:
+        raise MoveError("Both addresses name the same database.")
+    if settings.database_file is not None and not settings.database_file.exists():
+        raise MoveError(f"There is no record yet: {settings.database_file} does not exist.")
+    with closing(Database.open(settings.database_url)) as source, closing(Database.open(url)) as there:
+        yield from copy(source, there)
+
+
+def address(url: str) -> DatabaseUrl:
+    """Read the address. Raises MoveError without showing it."""
+    try:
+        return parse_database_url(url)
+    except ValueError as error:
+        raise MoveError(f"--to: must be {error}") from None
+
+
+def next_steps(settings: Settings, url: str) -> Iterator[str]:
+    """Say what the operator does after a whole copy."""
+    yield f"Everything is in {address(url)}. Set DATABASE_URL to it, and start Parley."
+    if (file := key_file(settings)) is not None and file.exists():
+        yield f"Set PARLEY_SIGNING_KEY to what {file} holds: without it every visitor becomes a new one."

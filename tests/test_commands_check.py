@@ -1,0 +1,99 @@
+"""`check` beside a service: with the service's settings, and without a file that the service could not open."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lib.store import Store
+from tests.support.app_process import ROOT
+from tests.test_commands import environment, lines, parley, refusals
+from tests.test_commands import folder as folder
+
+AS_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root has two users here")
+
+
+def test_before_the_first_start_nothing_is_made(folder: Path) -> None:
+    run = parley(folder, "check")
+    assert any("data/parley.db is made at the first start" in line for line in lines(run)), run.stdout
+    assert not (folder / "data").exists()
+
+
+def test_the_settings_of_the_service_are_taken_from_its_file(folder: Path) -> None:
+    file = folder / "parley.env"
+    file.write_text(
+        "# Parley\n\nPARLEY_TITLE=\"Our chat\"\nexport PARLEY_UNIT='session'\nOPENAI_BASE_URL=http://127.0.0.1:9/v1\n"
+    )
+    (folder / ".streamlit" / "secrets.toml").write_text('PARLEY_MODEL = "of-the-file"\n')
+    run = parley(folder, "check", "--env-file", "parley.env", PARLEY_BLIND="false", STATSIG_TIER="staging")
+    told = "\n".join(lines(run))
+    assert "parley.env sets OPENAI_BASE_URL, PARLEY_TITLE, PARLEY_UNIT" in told
+    assert ".streamlit/secrets.toml sets PARLEY_MODEL" in told
+    assert "the environment sets nothing" in told
+    assert "http://127.0.0.1:9/v1" in told and "demo" not in told
+
+
+@pytest.mark.parametrize(("text", "told"), [("PARLEY_TITLE\n", "line 1: must be NAME=value"), (None, "cannot be read")])
+def test_a_file_that_is_none_is_refused(folder: Path, text: str | None, told: str) -> None:
+    if text:
+        (folder / "parley.env").write_text(text)
+    run = parley(folder, "check", "--env-file", "parley.env")
+    assert run.returncode == 2 and told in run.stderr.decode()
+
+
+@AS_ROOT
+def test_root_makes_no_file_in_the_folder_of_another_user(folder: Path) -> None:
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    shutil.chown(data, "nobody")
+    run = parley(folder, "check")
+    assert any("its folder belongs to nobody" in line for line in lines(run)), run.stdout
+    made = parley(folder, "invite", "--name", "Friends")
+    assert made.returncode == 2 and b"run this as nobody" in made.stderr
+    assert list(data.iterdir()) == []
+
+
+@AS_ROOT
+def test_root_leaves_the_record_of_another_user_as_it_was(folder: Path) -> None:
+    data = folder / "data"
+    with closing(Store.open(f"sqlite:///{data}/parley.db")):
+        pass
+    owner = pwd.getpwnam("nobody").pw_uid
+    for path in (data, *data.iterdir()):
+        os.chown(path, owner, -1)
+    run = parley(folder, "check")
+    assert any("can be written" in line for line in lines(run)), run.stdout
+    assert {path.stat().st_uid for path in data.iterdir()} == {owner}
+
+
+@AS_ROOT
+def test_a_full_disk_is_found(folder: Path) -> None:
+    data = folder / "data"
+    data.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", data], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine does not mount a file system")
+    try:
+        with closing(Store.open(f"sqlite:///{data}/parley.db")):
+            pass
+        run = parley(folder, "check")
+        assert run.returncode == 1
+        assert any("MB left: make room" in line for line in refusals(run)), run.stdout
+    finally:
+        subprocess.run(["umount", data], check=True)
+
+
+def test_the_tool_runs_as_the_documents_say(folder: Path) -> None:
+    """The wrapper of docs/operations.md, without the change of user."""
+    (folder / "parley.env").write_text("PARLEY_TITLE=Chat\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "lib", "check", "--env-file", "parley.env"], cwd=folder, capture_output=True,
+        env=environment(folder),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    assert "--env-file /etc/parley.env" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

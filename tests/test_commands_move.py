@@ -1,0 +1,99 @@
+"""The whole record moves from SQLite to PostgreSQL and back, also when the first try was interrupted."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+
+from lib.store import Store, StoreError, schema
+from lib.store.database import Database
+from lib.store.transfer import copy
+from tests.support.postgres_server import Postgres
+from tests.test_commands import folder as folder
+from tests.test_commands import lines, parley
+from tests.test_store import answered, conversation, vote
+
+KEY = "k" * 32
+TESTERS = 25
+
+
+def filled(url: str) -> list[str]:
+    """Put conversations, votes and events there; return its export."""
+    with closing(Store.open(url, deliver=True)) as store:
+        for number in range(TESTERS):
+            asked = answered(store, conversation(f"visitor-{number}"), prompt=f"Grüße {number} 👋")
+            if number % 3:
+                vote(store, asked, "satisfaction")
+        store.lease(3, 60.0)
+        assert store.keep_definitions("statsig", "{}").wait(10)
+        return exported(store)
+
+
+def exported(store: Store) -> list[str]:
+    return sorted(json.dumps(line, sort_keys=True) for line in store.export(text=True))
+
+
+def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table, the migrations' own times apart."""
+    with closing(Database.open(url)) as database, database.read() as connection:
+        return {
+            table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
+            for table in schema.metadata.sorted_tables
+            if table is not schema.migration
+        }
+
+
+def test_the_record_moves_to_postgresql_and_back(folder: Path, postgres: Postgres) -> None:
+    first, middle, last = f"sqlite:///{folder}/data/a.db", postgres.database(), f"sqlite:///{folder}/data/b.db"
+    before = filled(first)
+    there = parley(folder, "move", "--to", middle, DATABASE_URL=first)
+    assert there.returncode == 0, there.stderr
+    assert f"ok  answer         {TESTERS} of {TESTERS} rows" in lines(there)
+    back = parley(folder, "move", "--to", last, DATABASE_URL=middle, PARLEY_SIGNING_KEY=KEY)
+    assert back.returncode == 0, back.stderr
+    assert rows(first) == rows(middle) == rows(last)
+    with closing(Store.open(last)) as store:
+        assert exported(store) == before
+
+
+def test_an_interrupted_copy_goes_on(folder: Path, postgres: Postgres) -> None:
+    first, second = f"sqlite:///{folder}/data/a.db", postgres.database()
+    filled(first)
+    with closing(Database.open(first)) as source, closing(Database.open(second)) as target:
+        next(copy(source, target))
+        with source.read() as reading, target.begin() as writing:
+            some = reading.execute(select(schema.event).limit(7)).mappings().all()
+            writing.execute(insert(schema.event), [dict(row) for row in some])
+    for _ in range(2):
+        assert parley(folder, "move", "--to", second, DATABASE_URL=first).returncode == 0
+    assert rows(first) == rows(second)
+
+
+def test_a_target_that_has_more_is_reported(folder: Path, postgres: Postgres) -> None:
+    first, second = f"sqlite:///{folder}/data/a.db", postgres.database()
+    filled(first)
+    filled(second)
+    run = parley(folder, "move", "--to", second, DATABASE_URL=first)
+    assert run.returncode == 1
+    assert f"NO  answer         {2 * TESTERS} of {TESTERS} rows" in lines(run)
+    assert b"The databases differ" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [("postgres://u:hunter@22@h/d", "write @ as %40"), ("mysql://u:hunter22@h/d", "--to: must be sqlite:///PATH"),
+     ("sqlite:///data/parley.db", "same database"), ("sqlite:///data/other.db", "no record yet")],
+)  # fmt: skip
+def test_what_cannot_be_moved_is_refused_without_a_trace(folder: Path, to: str, told: str) -> None:
+    run = parley(folder, "move", "--to", to)
+    assert run.returncode == 2 and told in run.stderr.decode() and b"hunter" not in run.stderr
+    assert not (folder / "data").exists()
+
+
+def test_an_older_version_refuses_a_database_of_a_newer_one(database_url: str) -> None:
+    with closing(Database.open(database_url)) as database, database.begin() as connection:
+        connection.execute(insert(schema.migration).values(name="99 of tomorrow", applied_ms=1))
+    with pytest.raises(StoreError, match=r"newer Parley \(99 of tomorrow\). Start that version"):
+        Store.open(database_url)
