@@ -1,4 +1,4 @@
-"""A model's Markdown as Streamlit gets it: cut where nothing can change any more, and disarmed outside of code."""
+"""A model's Markdown as the page gets it: cut where nothing can change any more, the same however it came."""
 
 import time
 
@@ -6,181 +6,116 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.chat.markdown import Blocks, blocks, safe
+from lib.chat.markdown import Block, Blocks, as_one, blocks
 
 CODE = "```python\nprint('$5')\n\n\n![no](image)\n```"
 PARTS = [
     "One paragraph.", "Another\nof two lines.", "# Title", CODE, "~~~\nfence\n\nin tildes\n~~~", "- a\n- b",
     "- a\n\n- b", "1. a\n\n   more of a\n\n2. b", "| a | b |\n|---|---|\n| 1 | 2 |", "$$\nx\n\ny\n$$",
     "\\[\nx\n\ny\n\\]", "> quote", "costs $5 or $6", "![i](http://e.example/a.png)", "`code`", "---", "* x\n    * y",
+    "````md\n```\n\n```\n````", "```markdown\n# T\n\n```bash\nx\n\ny\n```\n\n```\nbare\n```\n\nEnd\n```",
+    "1. a\n\n    ```sh\n    x\n\n    y\n    ```\n\n2. b", "[^1]: note", "Term\n===", "> ```\n> x\n> ```",
 ]  # fmt: skip
-texts = st.lists(st.sampled_from(PARTS), max_size=8).map("\n\n".join)
+LINES = [
+    *(f"{line}\n" for part in PARTS for line in part.split("\n")), "[1]: http://x\n", "[1]:\n", ' "title"\n', "www",
+    "see [a][1] ", "[^1] ", "===\n", "\r\n", "\r", "\ttab\n", "text $x$", "2)", "-", "*", "  ", " ", "\0", "| 1", "(",
+    "<br>", "<sub>2</sub>",
+]  # fmt: skip
+texts = st.lists(
+    st.one_of(st.sampled_from(LINES), st.text(alphabet="ab \n`~-*1.$\\[]()!|#>:\r\"'=_<", max_size=6)), max_size=25
+).map("".join)
 
 
-def grown(pieces: list[str]) -> list[str]:
-    """The blocks of a text that came in these pieces."""
-    growing, closed = Blocks(), []
+def grown(pieces: list[str]) -> list[Block]:
+    """Return the blocks of a text that came in these pieces."""
+    growing = Blocks()
     for piece in pieces:
-        closed += growing.feed(piece)
-    return [*closed, growing.open] if growing.open.strip() else closed
+        growing.feed(piece)
+    growing.finish()
+    return growing.closed
 
 
-# Where a growing answer is cut
+def drawn(parts: list[Block]) -> list[tuple[str, str]]:
+    return [(part.source, part.markdown) for part in parts]
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_what_belongs_together_is_one_block(part: str) -> None:
-    assert blocks(f"Before.\n\n{part}\n\nAfter, at last.") == ["Before.", part, "After, at last."]
-
-
-def test_a_list_with_blank_lines_is_one_block() -> None:
-    assert blocks("- a\n\n- b\n\n  more\n\nEnd of it.") == ["- a\n\n- b\n\n  more", "End of it."]
-
-
-def test_an_open_fence_swallows_everything() -> None:
-    text = "```\none\n\ntwo\n\n# three"
-    assert blocks(text) == [text]
-
-
-def test_a_block_is_closed_only_when_the_next_one_is_certain() -> None:
-    growing = Blocks()
-    assert growing.feed("- a\n\n") == []
-    assert growing.feed("-") == []
-    assert growing.feed(" b\n\nThe") == []
-    assert growing.feed(" end.") == ["- a\n\n- b"]
-    assert growing.open == "The end."
-
-
-def test_links_by_reference_stay_with_their_addresses() -> None:
-    text = "See [here][1].\n\n[1]: https://e.example\n\nMore."
-    assert blocks(text)[-1].endswith("More.")
-    assert any(
-        "[here][1]" in block and "[1]: https" in block for block in blocks("[1]: https://e.example\n\n[here][1]")
-    )
+    sources = [block.source.rstrip("\n") for block in blocks(f"Before.\n\n{part}\n\nAfter, at last.")]
+    assert sources == ["Before.", part, "After, at last."]
 
 
 @given(texts, st.data())
 def test_an_answer_grows_in_the_blocks_that_it_is_reopened_in(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
-    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert grown(pieces) == blocks(text)
+    whole = drawn(blocks(text))
+    assert "".join(source for source, _ in whole) == text
+    assert drawn(grown([text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)])) == whole
+    assert drawn(grown(list(text))) == whole
 
 
-@given(st.text(alphabet="ab \n`~-*1.$\\[]()!|#>", max_size=80))
-def test_no_character_but_blank_lines_is_lost(text: str) -> None:
-    assert "".join("".join(blocks(text)).split()) == "".join(text.split())
+@pytest.mark.parametrize("text", ["\n\n".join(PARTS), "\n".join(PARTS)])
+def test_an_answer_of_every_kind_grows_by_characters(text: str) -> None:
+    assert drawn(grown(list(text))) == drawn(blocks(text))
 
 
-# What a block becomes
+def test_a_paragraph_is_closed_when_the_next_one_is_certain() -> None:
+    growing = Blocks()
+    assert growing.feed("- a\n\n") == []
+    assert growing.feed("-") == []
+    assert growing.feed(" b\n\n") == []
+    assert [block.source for _, block in growing.feed("The")] == ["- a\n\n- b\n\n"]
+    assert growing.open.markdown == "The"
+
+
+def test_an_open_fence_swallows_everything() -> None:
+    text = "```\none\n\ntwo\n\n# three"
+    assert [block.source for block in blocks(text)] == [text]
+
+
+def test_links_and_footnotes_that_are_defined_later_are_drawn_again() -> None:
+    growing = Blocks()
+    growing.feed("See [here][1] and this[^a].\n\nMore.\n\n")
+    assert growing.closed[0].markdown == "See \\[here\\]\\[1\\] and this\\[^a\\]."
+    assert 0 not in dict(growing.feed("[1]: https://e.example\n\n[^a]: A"))
+    again = dict(growing.feed("\n\nEnd"))
+    assert again[0].markdown == "See [here](<https://e.example>) and this¹."
+    growing.finish()
+    assert [block.markdown for block in growing.closed[1:]] == ["More.", "", "¹ A", "End"]
+
+
+def test_a_formula_without_an_end_holds_nothing_back_for_ever() -> None:
+    growing = Blocks()
+    growing.feed("$$\nx = 1\n\n" + "Words and words.\n\n" * 300)
+    assert len(growing.closed) > 200
+    assert len(growing.open.source) < 5_000
 
 
 @pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        (r"\(a^2\) and \( b \)", "$a^2$ and $b$"),
-        (r"so \[x\] here", "so $$x$$ here"),
-        (r"\[ x^2 \]", "$$\nx^2\n$$"),
-        ("   \\[ x \\]", "   $$\n   x\n   $$"),
-        ("\\[\nx\n\\]", "$$\nx\n$$"),
-        ("$$ E = mc^2 $$", "$$\nE = mc^2\n$$"),
-        ("$x_1$ or $y$", "$x_1$ or $y$"),
-        (r"$\$5$", r"$\$5$"),
-    ],
+    "kind", ["A paragraph with `code` and **bold**.\n\n", "- an *item* and more\n\n", "```\ncode\n```\n\n"]
 )
-def test_formulas_are_drawn_however_they_are_written(written: str, shown: str) -> None:
-    assert safe(written) == shown
+def test_a_piece_costs_the_same_at_the_end_as_at_the_beginning(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib.chat import markdown
+
+    parsed: list[int] = []
+    real = markdown.parse
+    monkeypatch.setattr(markdown, "parse", lambda text, env: parsed.append(len(text)) or real(text, env))
+    growing = Blocks()
+    for piece in [kind[:9], kind[9:]] * 300:
+        growing.feed(piece)
+    assert max(parsed[2:]) <= 3 * len(kind)
 
 
 @pytest.mark.parametrize(
-    ("written", "shown"),
+    "text",
     [
-        ("It costs $5 and $10.", r"It costs \$5 and \$10."),
-        ("US$ 5, or 5 $", r"US\$ 5, or 5 \$"),
-        (r"already \$5", r"already \$5"),
-        ("from $5-$10", r"from \$5-\$10"),
-        ("one $", r"one \$"),
-    ],
-)
-def test_prices_are_no_formulas(written: str, shown: str) -> None:
-    assert safe(written) == shown
-
-
-@pytest.mark.parametrize(
-    "code", [CODE, "`$5 and \\(x\\) ![a](b) :red[c]`", "``a ` $5 b``", "~~~\n$5\n~~~", "```\n$5 open"]
-)
-def test_code_is_left_alone(code: str) -> None:
-    assert safe(code) == code
-    assert safe(f"$5 {code}") == rf"\$5 {code}" or code.startswith(("```", "~~~"))
-
-
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        (":red[alarm]", r"\:red[alarm]"),
-        (":material/home: sweet", r"\:material/home: sweet"),
-        (":streamlit: and 10:30", ":streamlit: and 10:30"),
-        ("note:[x]", "note:[x]"),
-    ],
-)
-def test_streamlits_own_directives_are_not_obeyed(written: str, shown: str) -> None:
-    assert safe(written) == shown
-
-
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        ("![A cat](https://cats.example/a.png)", "[A cat (image at cats.example)](https://cats.example/a.png)"),
-        ('![](https://cats.example/a.png "title")', "[Image (image at cats.example)](https://cats.example/a.png)"),
-        ("![A cat](<https://cats.example/a.png>)", "[A cat (image at cats.example)](https://cats.example/a.png)"),
-        ("![two\nlines](https://c.example/a)", "[two\nlines (image at c.example)](https://c.example/a)"),
-        ("![a [b] c](https://c.example/a)", "[a [b] c (image at c.example)](https://c.example/a)"),
-        ("![local](/_stcore/health)", "local"),
-        ("![data](data:image/png;base64,AAAA)", "data"),
-        ("![broken](http://[)", "broken"),
-        ("![by name][ref]", "by name"),
-        ("![ref][]", "ref"),
-        ("![ref]", "ref"),
-    ],
-)
-def test_an_image_becomes_a_link_or_its_words(written: str, shown: str) -> None:
-    assert safe(written) == shown
-
-
-@pytest.mark.parametrize(
-    "trick",
-    [
-        r"\`![x](https://e.example/a)\`", "``![x](https://e.example/a)`", "![a [b](c) d](https://e.example/a)",
-        "![" * 40 + "](https://e.example/a)", "`a\n\n![x](https://e.example/a)\n\nb`", "![x\n](https://e.example/a",
-        "``` a`b\n![x](https://e.example/a)", "!\u200b[x](https://e.example/a) ![x](https://e.example/a 'a\nb')",
+        "![" * 20_000, "[" * 20_000, "`" * 20_000, "$" * 20_001, "\\[" * 10_000, "- \n\n" * 2_000, "> " * 2_000,
+        "*a " * 5_000, "<sub>" * 3_000, "[^" * 3_000, "$$\n" * 3_000, "\\(" * 5_000, "| a " * 3_000, ":a:" * 5_000,
     ],
 )  # fmt: skip
-def test_no_trick_leaves_an_image(trick: str) -> None:
-    assert "![" not in safe(trick)
-
-
-@pytest.mark.parametrize(
-    "tag", ["<img src=x>", "<IMG SRC=x>", "<iframe src=x>", "</video>", "<svg onload=x>", "<link>"]
-)
-def test_a_tag_that_could_load_something_is_text(tag: str) -> None:
-    assert safe(tag) == "\\" + tag
-
-
-def test_a_comparison_is_no_tag() -> None:
-    assert safe("a < b and i<import") == "a < b and i<import"
-
-
-@given(st.text(alphabet="a![](x):/\\`\n <$", max_size=60))
-def test_outside_of_code_no_image_ever_remains(text: str) -> None:
-    if "`" not in text:
-        assert "![" not in safe(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["![" * 20_000, "[" * 20_000, "`" * 20_000, "$" * 20_001, "\\[" * 10_000, "- \n\n" * 5_000]
-)
 def test_nothing_takes_long(text: str) -> None:
-    """What a model could send to hold a page up, drawn once."""
+    """What a model could send to hold a page up, drawn once. Quadratic work would take minutes."""
     began = time.process_time()
-    for block in blocks(text):
-        safe(block)
-    assert time.process_time() - began < 5
+    blocks(text)
+    as_one(text)
+    assert time.process_time() - began < 20

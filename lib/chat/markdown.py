@@ -1,133 +1,248 @@
-"""A model's answer as Markdown that Streamlit shows as it was meant. Pure text in, pure text out.
+"""A model's answer as Markdown for the page, cut where a finished part can stay on the page for good.
 
-`Blocks` cuts a growing answer where a finished part can stay on the page for good; `safe` turns what models write
-(formulas in TeX's own brackets, prices with a dollar sign, images from anywhere) into what the page renders.
+`Blocks` takes a growing answer and parses its unfinished tail only; `blocks` takes a whole one and returns the same
+parts. The language is `dialect`, what Streamlit gets is `streamlit_markdown`. Pure text in, pure text out.
 """
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-_LIST = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s")
-_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:\s*\S", re.MULTILINE)
-_CODE = re.compile(
-    r"^ {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n.*?(?:^ {0,3}(?(1)\1|\2)[`~]*\s*?$|\Z)"  # a fence, perhaps still open
-    r"|(?<![\\`])(`+)(?!`)(?:(?!\n\s*\n).)+?(?<!`)\3(?!`)",  # code in a line
-    re.M | re.S,
-)
-_TABLE = re.compile(r"^ {0,3}\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$", re.MULTILINE)
-_IMAGE = re.compile(
-    r"!\[((?:\\.|[^\[\]\\]|\[[^\[\]]*\]){0,500})\](?:\(\s*<?([^\s)>]+)>?[^)\n]*\)|\[([^\]\n]*)\])", re.S
-)
-_IMAGE_SHORT = re.compile(r"!\[([^\[\]\n]+)\](?![\[(])")
-_HTML_IMAGE = re.compile(r"<(?=/?(?:img|video|audio|source|iframe|object|embed|link|svg)\b)", re.I)
-_DISPLAY = re.compile(r"\\\[(.{1,4000}?)\\\]", re.S)
-_ALONE = re.compile(r"^([ \t]*)\$\$[ \t]*(\S.*?)[ \t]*\$\$[ \t]*$", re.M)
-_INLINE = re.compile(r"\\\((.{1,1000}?)\\\)", re.S)
-_DOLLARS = re.compile(r"\\\$|\$\$.+?\$\$|\$(?=[^\s$])(?:[^$\n\\]|\\.)*?(?<=[^\s$\\])\$(?!\d)|\$", re.S)
-_DIRECTIVE = re.compile(r":(?=[a-z-]+\[)|:(?=(?:material|streamlit)/)")
+from markdown_it.token import Token
+
+from lib.chat.dialect import environment, parse
+from lib.chat.streamlit_markdown import code_block, siblings, write, write_items
+
+_LINE_END = re.compile(r"\r\n?|\n")
+_PLAIN = re.compile(r"(?![\s\d-])(?:(?!--|->|www)[^\\`*_\[\]<~:$&|!@#+=\r\n\t\0])*", re.I)
+"""The beginning of a paragraph that is drawn as it is written. Most updates of an answer need no parser."""
+_MORE = re.compile(r"(?:(?!--|->|www)[^\\`*_\[\]<~:;$&|!@#+=\n\r\t\0])*", re.I)
+_ENDS_PLAIN = re.compile(r"(?:^|[\r\n])(?:[^\W\d_]|[^\r\n]{12})[^\r\n]*[^\W_][^\W_] ?\Z")
+"""A last line to which plain words can be added without parsing it again: they only make its last text longer."""
+_PARAGRAPH = re.compile(r"(?:[^\W\d_]|\*\*\w)")
+"""What begins a paragraph after a blank line, whatever follows."""
+_NO_FENCE = re.compile(r"[^`~\r\0]*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One part of an answer: its source, what `st.markdown` gets, and whether it holds a table, which may be wider than
+    the page. `missing` are the labels of links and footnotes that were not defined when it was drawn."""
+
+    source: str
+    markdown: str
+    has_table: bool = False
+    missing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The finished items of an unfinished list: their source, what they are drawn as, and whether they stand close
+    together. Once the list is finished it is drawn as one: whether its items stand apart may show in the last one."""
+
+    source: str
+    drawn: list[str]
+    tight: bool
+
+    def joined(self, part: Sequence[Token]) -> str:
+        """Return the list with its last items, which this part holds."""
+        items, tight = write_items(part)
+        return ("\n" if tight and self.tight else "\n\n").join([*self.drawn, *items])
+
+    def more(self, source: str, part: Sequence[Token]) -> "_Items":
+        """Return these items and those of a part, but its last one, whose source this is."""
+        items, tight = write_items(part)
+        return _Items(self.source + source, [*self.drawn, *items[:-1]], tight and self.tight)
 
 
 class Blocks:
-    """Markdown that grows: `feed` text, take `closed` blocks (they never change again) and the `open` rest.
+    """Markdown that grows.
 
-    >>> blocks = Blocks()
-    >>> blocks.feed("One.\\n\\nTwo with `")
-    ['One.']
-    >>> blocks.open
-    'Two with `'
+    >>> growing = Blocks()
+    >>> [(at, block.source) for at, block in growing.feed("One.\\n\\nTwo with `code` and\\n")]
+    [(0, 'One.\\n\\n')]
+    >>> growing.open.markdown
+    'Two with `code` and'
+    >>> [(at, block.source) for at, block in growing.finish()]
+    [(1, 'Two with `code` and\\n')]
     """
 
     def __init__(self) -> None:
-        self.open = ""
-        self._scanned = 0
+        self.closed: list[Block] = []
+        self.open = Block("", "")
+        self._tail = ""
+        self._items: _Items | None = None
+        self._code: Token | None = None
+        self._links: dict[str, Any] = {}
+        self._footnotes: list[str] = []
 
-    def feed(self, text: str) -> list[str]:
-        """Add text; the blocks that are finished by it."""
-        self.open += text
-        closed = []
-        while (cut := self._cut()) is not None:
-            closed.append(self.open[:cut])
-            self.open, self._scanned = self.open[cut:].lstrip("\n"), 0
-        return closed
+    def feed(self, text: str) -> list[tuple[int, Block]]:
+        """Add text. Return the blocks to draw for good, by their place: those that it finished, and earlier ones with a
+        link or a footnote that it defined."""
+        self._tail += text
+        source = self.open.source + text
+        if self._code and _NO_FENCE.fullmatch(text):
+            self._code.content += text
+            self.open = replace(self.open, source=source, markdown=code_block(self._code.content, self._code.info))
+        elif _PLAIN.fullmatch(source):
+            self.open = Block(source, source)
+        elif _MORE.fullmatch(text) and (markdown := self._longer(text)):
+            self.open = replace(self.open, source=source, markdown=markdown)
+        else:
+            return self._take(last=False)
+        return []
 
-    def _cut(self) -> int | None:
-        """Where the first block ends for certain: at a blank line outside fence, formula and list."""
-        if _REFERENCE.search(self.open):
+    def _longer(self, text: str) -> str | None:
+        """Return what is drawn with these plain words at its end, if they cannot change what is there."""
+        last = self.open.source[-200:]
+        words = last.rstrip(" ")
+        if (
+            not _ENDS_PLAIN.search(last)
+            or self.open.markdown[-2:] != words[-2:]
+            or "www" in (words[-3:] + text[:3]).lower()
+        ):
             return None
-        while (at := self.open.find("\n\n", self._scanned)) >= 0:
-            after = self.open[at:].lstrip("\n")
-            if not after.split("\n", 1)[0].strip() or ("\n" not in after and len(after) < 4):
-                return None  # what follows is not known yet: it may continue a list
-            if self._ends(self.open[:at], after):
-                return at
-            self._scanned = at + 2
-        return None
+        return self.open.markdown + last[len(words) :] + text
 
-    @staticmethod
-    def _ends(block: str, after: str) -> bool:
-        if len(_FENCE.findall(block)) % 2 or block.count("$$") % 2 or block.count("\\[") > block.count("\\]"):
-            return False
-        if not block.strip():
-            return False
-        in_list = _LIST.match(block) is not None
-        return not (in_list and (after[0] in " \t" or _LIST.match(after)))
+    def finish(self) -> list[tuple[int, Block]]:
+        """End the text. Return the blocks to draw for good, as `feed` does."""
+        return self._take(last=True) if self._tail else []
+
+    def _take(self, *, last: bool) -> list[tuple[int, Block]]:
+        """Parse the tail and close what no further text can change."""
+        tail, env = self._tail, environment(self._links, self._footnotes)
+        parts = siblings(parse(tail, env))
+        lines = [0, *(found.end() for found in _LINE_END.finditer(tail)), len(tail)]
+        count = len(lines) - 1
+        links = {label: link["map"] for label, link in env["references"].items() if label not in self._links}
+        defining = [*links.values(), *(link["map"] for link in env.get("duplicate_refs", ()))]
+        bounds = [0, *_bounds(parts, defining, tail, lines, None if last else env.get("unsure", count))]
+        ends = [*bounds[1:], count] if last else bounds[1:]
+        missing = frozenset(env["references"].missing)
+
+        def block(start: int, end: int) -> Block:
+            inside = [part for part in parts if part[0].map and start <= part[0].map[0] < end]
+            source, tokens = tail[lines[start] : lines[end]], [token for part in inside for token in part]
+            table = any(token.type == "table_open" for token in tokens)
+            if start > 0 or self._items is None:
+                return Block(source, write(tokens), table, missing)
+            markdown = "\n\n".join([self._items.joined(inside[0]), *(write(part) for part in inside[1:])])
+            return Block(self._items.source + source, markdown, table, missing)
+
+        first = len(self.closed)
+        self.closed += [block(start, end) for start, end in zip(bounds, ends, strict=False)]
+        rest = ends[-1] if ends else 0
+        if rest and self._items:
+            self.closed[first] = self._draw_again(self.closed[first])
+            self._items = None
+        defined = self._define(env, parts, links, rest)
+        self.open, self._tail = block(rest, count), tail[lines[rest] :]
+        unfinished = [part for part in parts if part[0].map and part[0].map[0] >= rest]
+        self._code = _open_code(unfinished)
+        if line := _last_item(unfinished, count):
+            defined |= self._define(env, parts, links, line)
+            self._items = (self._items or _Items("", [], True)).more(tail[lines[rest] : lines[line]], unfinished[0])
+            self._tail = tail[lines[line] :]
+        again = [at for at, earlier in enumerate(self.closed[:first]) if earlier.missing & defined]
+        for at in again:
+            self.closed[at] = self._draw_again(self.closed[at])
+        return [(at, self.closed[at]) for at in [*again, *range(first, len(self.closed))]]
+
+    def _define(
+        self, env: Mapping[str, Any], parts: Sequence[Sequence[Token]], links: Mapping[str, Sequence[int]], end: int
+    ) -> set[str]:
+        """Keep the definitions that stand before this line. Return their labels."""
+        for label, (start, _) in links.items():
+            if start < end:
+                self._links[label] = env["references"][label]
+        notes = [
+            f":{token.meta['label']}"
+            for part in parts
+            for token in part
+            if token.type == "footnote_reference_open" and token.map and token.map[0] < end
+        ]
+        new = [label for label in dict.fromkeys(notes) if label not in self._footnotes]
+        self._footnotes += new
+        return {*(label for label in links if label in self._links), *(f"^{label[1:]}" for label in new)}
+
+    def _draw_again(self, block: Block) -> Block:
+        env = environment(self._links, self._footnotes)
+        markdown = write(parse(block.source, env))
+        return replace(block, markdown=markdown, missing=frozenset(env["references"].missing))
 
 
-def blocks(text: str) -> list[str]:
-    """A finished text as the same blocks that it grew in.
+def blocks(text: str) -> list[Block]:
+    """Return a finished text as the same blocks that it grew in.
 
-    >>> blocks("# Title\\n\\n- a\\n\\n- b\\n\\nEnd.")
-    ['# Title', '- a\\n\\n- b', 'End.']
+    >>> [block.markdown for block in blocks("# Title\\n\\n- a\\n\\n- b\\n\\n[End][1].\\n\\n[1]: https://e.example")]
+    ['### Title', '- a\\n\\n- b', '[End](<https://e.example>).', '']
     """
     growing = Blocks()
-    closed = growing.feed(text)
-    return [*closed, growing.open] if growing.open.strip() else closed
+    growing.feed(text)
+    growing.finish()
+    return growing.closed
 
 
-def has_table(block: str) -> bool:
-    """Whether there is a table in it, which may be wider than the page.
+def as_one(text: str) -> str:
+    """Return a text as one block.
 
-    >>> has_table("| a | b |\\n|---|:-:|\\n| 1 | 2 |"), has_table("a | b")
-    (True, False)
+    >>> as_one("# Title\\n\\nIt costs $5.")
+    '### Title\\n\\nIt costs \\\\$5.'
     """
-    return "|" in block and _TABLE.search(block) is not None
+    return write(parse(text, environment({}, [])))
 
 
-def safe(block: str) -> str:
-    r"""A block as Streamlit should get it: code untouched, formulas in dollars, no image fetched, no directive obeyed.
+def _bounds(
+    parts: Sequence[Sequence[Token]],
+    defining: Sequence[Sequence[int]],
+    tail: str,
+    lines: Sequence[int],
+    unsure: int | None,
+) -> list[int]:
+    """Return the lines that begin a block, without the first one. `unsure`: more text may come, which may change
+    everything from this line on; then only those bounds that no text can move."""
+    whole = [part[0].map for part in parts if part[0].map]
+    starts = {part[0].map[0]: _settled_by(part[0]) for part in parts if part[0].map}
+    starts |= {start: end for start, end in defining if not any(first <= start < beyond for first, beyond in whole)}
+    bounds = sorted(start for start in starts if start > 0)
+    if unsure is None:
+        return bounds
+    certain = []
+    for bound in bounds:
+        if bound > unsure or not (starts[bound] < len(lines) - 1 or _begins_paragraph(tail, lines, bound)):
+            break
+        certain.append(bound)
+    titles = {end for _, end in defining}
+    if certain and certain[-1] in titles and tail[lines[certain[-1]] :].lstrip(" ")[:1] in "\"'(":
+        certain.pop()  # what follows may become the title of the link that is defined above it
+    return certain
 
-    >>> safe(r"It costs $5 and $10, or \(x^2\). ![Cat](https://cats.example/a.png)")
-    'It costs \\$5 and \\$10, or $x^2$. [Cat (image at cats.example)](https://cats.example/a.png)'
-    """
-    parts, at = [], 0
-    for code in _CODE.finditer(block):
-        parts += [_prose(block[at : code.start()]), code.group()]
-        at = code.end()
-    return "".join([*parts, _prose(block[at:])])
+
+def _begins_paragraph(tail: str, lines: Sequence[int], line: int) -> bool:
+    """Check that an incomplete line is a new paragraph for certain."""
+    return bool(_PARAGRAPH.match(tail, lines[line])) and not tail[lines[line - 1] : lines[line]].strip()
 
 
-def _prose(text: str) -> str:
-    if not text:
-        return text
-    if "![" in text:
-        text = _IMAGE_SHORT.sub(r"\1", _IMAGE.sub(_as_link, text)).replace("![", "&#33;[")
-    text = _HTML_IMAGE.sub(r"\<", text) if "<" in text else text
-    text = _DIRECTIVE.sub(r"\:", text) if ":" in text else text
-    if "\\[" in text or "\\(" in text:
-        text = _INLINE.sub(lambda m: f"${m[1].strip()}$", _DISPLAY.sub(lambda m: f"$${m[1]}$$", text))
-    if "$$" in text:  # a formula on a line of its own is drawn as one only between dollars on lines of their own
-        text = _ALONE.sub(r"\1$$\n\1\2\n\1$$", text)
-    return _DOLLARS.sub(lambda m: m[0] if len(m[0]) > 1 else r"\$", text) if "$" in text else text
+def _settled_by(token: Token) -> int:
+    """Return the line up to which text must have come for this block to begin where it does."""
+    assert token.map
+    if token.type == "formula_block":
+        return token.map[1]
+    return token.map[0] + (2 if token.type == "table_open" else 1)
 
 
-def _as_link(image: re.Match[str]) -> str:
-    """An image as a link that names its host; by reference, as its words."""
-    words, address = image[1] or "Image", image[2]
-    if not address:
-        return words
-    try:
-        host = urlsplit(address).hostname
-    except ValueError:
-        host = None
-    return f"[{words} (image at {host})]({address})" if host else words
+def _open_code(unfinished: Sequence[Sequence[Token]]) -> Token | None:
+    """Return the fenced block that is all of the unfinished tail, if more of its code may come."""
+    token = unfinished[0][0] if len(unfinished) == 1 else None
+    is_open = token and token.type == "fence" and token.content and not token.meta["closed"]
+    return token if is_open else None
+
+
+def _last_item(unfinished: Sequence[Sequence[Token]], lines: int) -> int | None:
+    """Return the line at which the last item of the unfinished list begins, if it has items before that."""
+    if len(unfinished) != 1 or unfinished[0][0].type not in ("bullet_list_open", "ordered_list_open"):
+        return None
+    items = siblings(unfinished[0][1:-1])
+    start = items[-1][0].map
+    return start[0] if len(items) > 1 and start and start[0] + 1 < lines else None

@@ -50,6 +50,7 @@ def open_wanted() -> None:
     if wanted == (here.id if here else None):
         return
     page.moved_on()
+    page.parsed.clear()
     page.waiting, page.earlier, page.missing, page.away = [], 0, False, False
     page.conversation = None
     try:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from lib.chat.markdown import Block
 from lib.domain.conversation import Conversation, Turn
 from lib.domain.record import Receipt
 
@@ -22,7 +23,8 @@ class OnPage:
     another's place): the answer id this is about;
     `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
-    `nonce` counts what the browser was asked to do."""
+    `nonce` counts what the browser was asked to do; `parsed`: answers on the page by id, with the parts they are drawn
+    in."""
 
     conversation: Conversation | None = None
     missing: bool = False
@@ -40,6 +42,7 @@ class OnPage:
     copied: str | None = None
     awaited: str | None = None
     nonce: int = 0
+    parsed: dict[str, tuple[str, list[Block]]] = field(default_factory=dict)
     listed: list[Conversation] | None = None
     listed_more: int = 1
 

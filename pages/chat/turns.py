@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
-from lib.chat.markdown import Blocks, blocks, has_table, safe
+from lib.chat.markdown import Block, Blocks, as_one, blocks
 from lib.chat.rescue import LOOK_EVERY
 from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
@@ -75,8 +75,7 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
     when the answer below it has ended."""
     draw_question(turn)
     with answer_place():
-        for block in blocks(turn.answer or ""):
-            _draw_block(st, block)
+        _draw_answer(turn)
         draw_end(turn, last, outdated)
 
 
@@ -85,11 +84,24 @@ def answer_place() -> DeltaGenerator:
     return st.chat_message("assistant", avatar=":material/forum:")
 
 
-def _draw_block(place: DeltaGenerator, block: str) -> None:
-    """A part of an answer. A table that is too wide scrolls by itself, not the page."""
-    if has_table(block):
+def _draw_answer(turn: Turn) -> None:
+    """Draw an ended answer. A rerun draws the same again, so the page holds what it was parsed to."""
+    text, page = turn.answer or "", on_page()
+    parsed = page.parsed.get(turn.answer_id)
+    if parsed is None or parsed[0] != text:
+        parsed = page.parsed[turn.answer_id] = text, blocks(text)
+    for block in parsed[1]:
+        _draw_block(st, block)
+
+
+def _draw_block(place: DeltaGenerator, block: Block) -> None:
+    """Draw a part of an answer. A table that is too wide scrolls by itself, not the page."""
+    if not block.markdown:  # definitions of links, which the text above names
+        place.empty()
+        return
+    if block.has_table:
         place = place.container(horizontal=True, wrap=False)
-    place.markdown(safe(block))
+    place.markdown(block.markdown)
 
 
 def draw_question(turn: Turn) -> None:
@@ -248,8 +260,8 @@ def _draw_details(turn: Turn) -> None:
 
 def follow(answer: Answer) -> None:
     """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
-    growing, slot, drawn = Blocks(), st.empty(), list[DeltaGenerator]()
-    thinking = _draw_thinking(slot, answer.began)
+    growing, slots = Blocks(), [st.empty()]
+    thinking = _draw_thinking(slots[0], answer.began)
     news = answer.follow()
     generations = resources.app().generations
     while (text := news(0.1, max(PACE, CROWD * generations.running))) is not None:
@@ -258,22 +270,19 @@ def follow(answer: Answer) -> None:
             answer.stop()
             st.rerun()
         if isinstance(text, Anew):
-            for one in drawn:
-                one.empty()
-            growing, drawn = Blocks(), []
-            thinking = _draw_thinking(slot, answer.began)
+            for slot in slots[:-1]:
+                slot.empty()
+            growing, slots = Blocks(), slots[-1:]
+            thinking = _draw_thinking(slots[0], answer.began)
         if not text:
-            if not (drawn or growing.open):
-                thinking = _draw_thinking(slot, answer.began, thinking)
+            if not (growing.closed or growing.open.source):
+                thinking = _draw_thinking(slots[0], answer.began, thinking)
             continue
-        for block in growing.feed(text):
-            _draw_block(slot, block)
-            drawn.append(slot)
-            slot = st.empty()
-        if growing.open.strip():
-            _draw_block(slot, growing.open)
-    if not growing.open.strip():
-        slot.empty()
+        _draw_closed(slots, growing.feed(text))
+        if growing.open.markdown:
+            _draw_block(slots[-1], growing.open)
+    _draw_closed(slots, growing.finish())
+    slots[-1].empty()
     answer.seen |= connected()
 
 
@@ -286,12 +295,20 @@ def _draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None)
     return shown
 
 
+def _draw_closed(slots: list[DeltaGenerator], closed: list[tuple[int, Block]]) -> None:
+    """Draw blocks that are finished, and earlier ones anew. The last slot is that of the unfinished rest."""
+    for at, block in closed:
+        _draw_block(slots[at], block)
+        if at == len(slots) - 1:
+            slots.append(st.empty())
+
+
 def follow_record(turn: Turn) -> None:
     """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
     page, slot, look = on_page(), st.empty(), resources.app().rescue.watch()
     while turn.running:
         if turn.answer:
-            slot.markdown(safe(turn.answer))
+            slot.markdown(as_one(turn.answer))
         else:
             _draw_thinking(slot, time.monotonic() - (now_ms() - turn.asked_ms) / 1_000)
         for _ in range(5):
@@ -304,8 +321,7 @@ def follow_record(turn: Turn) -> None:
         else:
             look(turn)
     slot.empty()
-    for block in blocks(turn.answer or ""):
-        _draw_block(st, block)
+    _draw_answer(turn)
 
 
 def send(prompt: str) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
-from lib.chat.markdown import safe
+from lib.chat.markdown import as_one
 from lib.experiments.definitions import Definition
 from lib.web import resources
 from pages.results.words import plain
@@ -45,7 +45,7 @@ def _draw_answers(answers: Mapping[str, Answer], growing: bool) -> None:
         for group, answer in answers.items():
             with st.container(border=True):
                 st.markdown(f"**{plain(group)}** :gray[{plain(answer.question.model)}]")
-                st.markdown(safe(answer.text) or (":shimmer[Thinking]" if answer.completion is None else ""))
+                st.markdown(as_one(answer.text) or (":shimmer[Thinking]" if answer.completion is None else ""))
                 if answer.completion is not None:
                     st.caption(_facts(answer))
 

@@ -4,7 +4,7 @@ from datetime import tzinfo
 
 import streamlit as st
 
-from lib.chat.markdown import blocks, safe
+from lib.chat.markdown import blocks
 from lib.readout.results import Details, History, Results, Window
 from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Metric, Readout
@@ -237,7 +237,7 @@ def _draw_remark(remark: Remark, zone: tzinfo) -> None:
             st.text(remark.question)
         st.caption("Answered")
         for block in blocks(remark.answer or ""):
-            st.markdown(safe(block))
+            st.markdown(block.markdown)
         if remark.visitor_id == resources.visitor().visitor_id:
             st.page_link("chat/page.py", label="Open the conversation", icon=":material/forum:",
                          query_params={"c": remark.conversation_id})  # fmt: skip
