@@ -126,6 +126,7 @@ class App:
         while True:
             try:
                 self.rescue.sweep()
+                self.conversations.tell_same_groups()
                 self.note_weights()
                 self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
                 self.store.purge(self.settings.retention_days)

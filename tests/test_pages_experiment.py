@@ -17,6 +17,7 @@ from lib.domain.events import chat_completion, exposure
 from lib.domain.invitations import new_invitation
 from lib.domain.visitor import Visitor
 from tests.support import openai_server as openai
+from tests.support.chat_page import wait_for
 from tests.support.page_runs import begun, press, said, visit
 from tests.support.statsig_server import Statsig
 
@@ -31,6 +32,13 @@ Test = { weight = 1, parameters = { model = "gpt-4", temperature = 0.5, system_p
 """
 PROMPT = "Answer briefly. " * 20
 ALL = EXPERIMENTS.replace("allocation = 80", "allocation = 100")
+SAME = """
+[statsig_openai_integration]
+default = { model = "gpt-4" }
+[statsig_openai_integration.groups]
+Control = { weight = 1, parameters = { model = "gpt-4", temperature = 0.2 } }
+Test = { weight = 1, parameters = { model = "gpt-4", temperature = 0.9 } }
+"""
 Open = Callable[..., App]
 
 
@@ -83,6 +91,28 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
 def test_a_parameter_that_is_not_valid_is_told(begin: Open) -> None:
     begin(ALL.replace("temperature = 0.5, system", 'temperature = "hot", system'))
     assert "Not valid, not sent | – | temperature" in said(visit("experiment"))
+
+
+def test_groups_that_the_server_made_the_same_are_reported(
+    begin: Open, model_server: openai.Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(request: openai.Request) -> openai.Reply:
+        if "temperature" in request.body:
+            return openai.status(400, {"message": "Unsupported parameter", "param": "temperature"})
+        return openai.HELLO
+
+    model_server.script(otherwise=reply)
+    app = begin(SAME)
+    assert not visit("experiment").warning
+    definition = app.experiments.definition(NAME)
+    assert definition
+    for answer in app.trials.ask("ann", "Why?", definition).values():
+        wait_for(lambda answer=answer: answer.completion)
+    sentence = "Control and Test are now identical: `temperature` was dropped by the server."
+    assert sentence in [warning.value.replace("\\", "")[: len(sentence)] for warning in visit("experiment").warning]
+    app.conversations.tell_same_groups()
+    app.conversations.tell_same_groups()
+    assert len([line for line in capsys.readouterr().err.splitlines() if sentence in line]) == 1
 
 
 def test_a_paused_experiment_is_said_to_be_paused(begin: Open) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from lib.access.budgets import Budgets, refusal
 from lib.chat.generation import Answer, Ended, Generations
 from lib.chat.recorder import Texts
+from lib.chat.sameness import Sameness, same_groups
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, Limit
@@ -61,6 +62,7 @@ class Conversations:
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
+        self._same: set[Sameness] = set()
         self._told: set[tuple[str, str | None, str]] = set()
         self._unpriced: set[str] = set()
         self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
@@ -166,6 +168,19 @@ class Conversations:
     def problems(self) -> dict[str, str]:
         """By group: the names of its parameters that are not valid and so not sent."""
         return {group: parameters.error for group, parameters in self._served().items() if group and parameters.error}
+
+    def same_groups(self) -> list[Sameness]:
+        """Return the groups that differ by nothing any more, because of what their models refused in this process."""
+        return same_groups(self._served(), self._models.taken)
+
+    def tell_same_groups(self) -> None:
+        """Log each of these once."""
+        for same in self.same_groups():
+            if same not in self._same:
+                self._same.add(same)
+                log.warning(
+                    same.sentence(), extra={"groups": ", ".join(same.groups), "parameters": ", ".join(same.dropped)}
+                )
 
     def _served(self) -> dict[str | None, Parameters]:
         """What each group is served now, and (None) who does not take part."""

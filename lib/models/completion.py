@@ -16,7 +16,7 @@ from lib.models.faults import Fault
 from lib.models.parameters import Parameters
 from lib.models.prices import Prices
 from lib.models.prompt import estimate_messages
-from lib.models.refusals import Refusals
+from lib.models.refusals import Options, Refusals
 from lib.models.stream import Stream
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ class Models:
         have the model that `parameters` name."""
         said = [{**message, "content": clean(message["content"])} for message in messages]
         return Stream(self, said, parameters, fallback_model)
+
+    def taken(self, parameters: Parameters) -> Options:
+        """Return what the model takes of these options, as far as it has refused some in this process."""
+        return self.refusals.options(parameters.model, parameters.options)
 
     def expected_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
         """What an answer will cost, roughly; None for a model that has no price."""

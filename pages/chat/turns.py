@@ -181,8 +181,8 @@ def _without_text(turn: Turn) -> str | None:
 def _draw_reasoning(turn: Turn) -> None:
     """Let an operator unfold what the model thought before it answered."""
     seconds = turn.facts.get("reasoning_time")
-    label = "Thinking" if seconds is None else f"Thought for {seconds:.1f} s"
-    with st.expander(label, icon=":material/psychology:", key=f"reasoning_{turn.answer_id}"):
+    label = f"Thought for {seconds:.0f} s" if seconds and seconds >= 1 else "Thinking"
+    with st.expander(label, icon=":material/psychology:", type="compact", key=f"reasoning_{turn.answer_id}"):
         st.text(_as_typed(turn.reasoning or ""))
 
 

@@ -72,6 +72,11 @@ def draw_groups(definition: Definition) -> None:
     if problems:
         rows.append({"": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
     st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
+    for same in resources.app().conversations.same_groups():
+        st.warning(
+            f"{same.sentence()} Their results compare nothing: change a parameter that the model takes.",
+            icon=":material/difference:",
+        )
     for name in names:
         for group, parameters in columns.items():
             if len(str(parameters.get(name, ""))) > LONG:

@@ -1,0 +1,66 @@
+"""Groups that a server has made the same: what it dropped or renamed was all that told them apart.
+
+Knows what each group is served and what its model was found to refuse; knows neither pages nor the experiment.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lib.models.parameters import Parameters
+from lib.models.refusals import Options
+
+Taken = Callable[[Parameters], Options]
+"""What a model takes of a group's options, as far as it has refused some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """Groups that are served different parameters and answered alike; `dropped` and `renamed` made them so."""
+
+    groups: tuple[str, ...]
+    dropped: tuple[str, ...]
+    renamed: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Return what happened, for an operator, in Markdown.
+
+        >>> Sameness(("Control", "Test"), ("temperature",)).sentence()
+        'Control and Test are now identical: `temperature` was dropped by the server.'
+        >>> Sameness(("A", "B", "C"), ("seed", "top_p")).sentence()
+        'A, B and C are now identical: `seed` and `top_p` were dropped by the server.'
+        """
+        names, what = (self.dropped, "dropped") if self.dropped else (self.renamed, "renamed")
+        verb = "was" if len(names) == 1 else "were"
+        told = _listed(tuple(f"`{name}`" for name in names))
+        return f"{_listed(self.groups)} are now identical: {told} {verb} {what} by the server."
+
+
+def same_groups(served: Mapping[str | None, Parameters], taken: Taken) -> list[Sameness]:
+    """Return the groups that differ as they are served and no longer as they are sent.
+
+    >>> served = {"A": Parameters("m", options={"seed": 1}), "B": Parameters("m", options={"seed": 2})}
+    >>> same_groups(served, lambda parameters: Options(parameters.options))
+    []
+    >>> same_groups(served, lambda parameters: Options({}, dropped=("seed",)))
+    [Sameness(groups=('A', 'B'), dropped=('seed',), renamed=())]
+    """
+    alike: dict[str, list[str]] = {}
+    options = {group: taken(parameters) for group, parameters in served.items() if group is not None}
+    for group, sent in options.items():
+        alike.setdefault(_key(served[group], sent.sent), []).append(group)
+    found = []
+    for groups in alike.values():
+        if len({_key(served[group], served[group].options) for group in groups}) > 1:
+            dropped = {name for group in groups for name in options[group].dropped}
+            renamed = {name for group in groups for name in options[group].renamed}
+            found.append(Sameness(tuple(groups), tuple(sorted(dropped)), tuple(sorted(renamed))))
+    return found
+
+
+def _key(parameters: Parameters, options: Mapping[str, object]) -> str:
+    asked = getattr(parameters, "provider", None), parameters.model, parameters.system_prompt
+    return repr((asked, sorted(options.items())))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
