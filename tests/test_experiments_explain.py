@@ -98,6 +98,8 @@ def test_statsigs_own_conditions_are_told_as_they_are() -> None:
         ({"type": "environment_field", "field": "tier", "operator": "any", "targetValue": ["production"]},
          "tier is any of production"),
         ({"type": "unit_id", "idType": "userID", "operator": "any", "targetValue": ["ann"]}, "userID is any of ann"),
+        ({"type": "user_bucket", "idType": "companyID", "operator": "lt", "targetValue": 500},
+         "buckets below 500, by companyID, which Parley does not send"),
         ({"type": "current_time", "field": None, "operator": "after", "targetValue": 17}, "current time after 17"),
         ({"type": "user_field", "field": "age", "operator": "version_gt", "targetValue": "3.1"}, "age version gt 3.1"),
     ],

@@ -6,7 +6,7 @@ nor when they change.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from statsig import StatsigUser
@@ -23,6 +23,14 @@ from lib.experiments.steps import Step, steps
 Sent = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """The ids of the rules that stand for groups, and the kind of id that Parley does not send."""
+
+    group_rules: frozenset[str | None]
+    unknown_unit: str | None
+
+
 class Decider:
     """One SDK server beside the specs that it evaluates, which say more than its answers do."""
 
@@ -31,6 +39,15 @@ class Decider:
         served = json.loads(archive.specs)
         self._configs = {spec["name"]: spec for spec in served.get("dynamic_configs", ())}
         self._layers = {spec["name"]: spec for spec in served.get("layer_configs", ())}
+        self._known: dict[str, _Facts] = {}
+
+    def _facts(self, spec: Mapping[str, Any]) -> "_Facts":
+        """What every assignment asks of a spec, found out once."""
+        name = f"{spec.get('entity')} {spec.get('name')}"
+        if name not in self._known:
+            kind, rules = unit_type(spec), {rule.get("id") for rule in group_rules(spec)}
+            self._known[name] = _Facts(frozenset(rules), None if knows_unit(kind) else kind)
+        return self._known[name]
 
     def decide(self, visitor: Visitor, name: str) -> Assignment:
         """Ask for an experiment of this name, then for a layer; rule "" where there is neither. Exposes nobody."""
@@ -46,7 +63,7 @@ class Decider:
         spec, sent = self._configs.get(name, {}), _sent(events)
         group = found.group_name if found.passed_rule else None
         decided = Assignment(name, group, found.rule_id, "", {}, found.value, sent=sent)
-        return _assignment(visitor, spec, spec, decided)
+        return self._assignment(visitor, spec, spec, decided)
 
     def _of_layer(self, visitor: Visitor, user: StatsigUser, name: str) -> Assignment:
         spec = self._layers[name]
@@ -64,7 +81,22 @@ class Decider:
             name, group, layer.rule_id, "", {}, layer.get_values(), layer=True,
             allocated=allocated, parameter=parameter, sent=_sent(events),
         )  # fmt: skip
-        return _assignment(visitor, spec, member, found)
+        return self._assignment(visitor, spec, member, found)
+
+    def _assignment(
+        self, visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], found: Assignment
+    ) -> Assignment:
+        """What the SDK found, read with the specs: `member` is the experiment that decided, `spec` whose defaults
+        count."""
+        forced, facts = _is_forced(found), self._facts(member)
+        unknown = facts.unknown_unit or self._facts(spec).unknown_unit
+        counts = (forced or found.rule_id in facts.group_rules) and not unknown
+        defaults = spec.get("defaultValue") or {}
+        return replace(
+            found, group=found.group if counts else None, forced=forced, defaults=defaults, ids=visitor.ids(),
+            user_id=unit_of(visitor, member.get("idType", "userID")), unknown_unit=unknown,
+            parameters=defaults if unknown or found.rule_id in ("", "error") else found.parameters,
+        )  # fmt: skip
 
     def explain(self, visitor: Visitor, name: str) -> tuple[Assignment, list[Step]]:
         """The decision, and the rules that led to it: of the experiment, or of the layer's that decided."""
@@ -79,20 +111,6 @@ class Decider:
     def status(self, name: str) -> Status:
         """Return what Statsig makes of it."""
         return self.archive.status(name, self._tier)
-
-
-def _assignment(visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], found: Assignment) -> Assignment:
-    """What the SDK found, read with the specs: `member` is the experiment that decided, `spec` whose defaults count."""
-    forced = _is_forced(found)
-    counts = forced or found.rule_id in {rule.get("id") for rule in group_rules(member)}
-    defaults = spec.get("defaultValue") or {}
-    kinds = [unit_type(each) for each in (spec, member)]
-    unknown = next((kind for kind in kinds if not knows_unit(kind)), None)
-    return replace(
-        found, group=found.group if counts and not unknown else None, forced=forced, defaults=defaults,
-        ids=visitor.ids(), user_id=unit_of(visitor, member.get("idType", "userID")), unknown_unit=unknown,
-        parameters=defaults if unknown or found.rule_id in ("", "error") else found.parameters,
-    )  # fmt: skip
 
 
 def _is_forced(found: Assignment) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.experiments.definitions import BUCKETS
+from lib.experiments.definitions import BUCKETS, knows_unit
 from lib.experiments.served import bucket_count, is_override
 
 
@@ -57,6 +57,9 @@ def _step(rule: str, condition: Mapping[str, Any], unit: str, decided: bool) -> 
         wants = words[operator].format(target)
     else:
         wants = several.get(operator, "{}").format(bucket_count(target) if isinstance(target, list | dict) else target)
+    kind = str(condition.get("idType") or "userID")
+    if not knows_unit(kind):
+        return Step(rule, None, f"{wants}, by {kind}, which Parley does not send", decided)
     return Step(rule, bucket_of(str(salt), unit), wants, decided)
 
 
