@@ -1,14 +1,16 @@
-"""The launcher: `streamlit run streamlit_app.py`. Settings are read and checked while this file is imported."""
+"""The launcher: `streamlit run streamlit_app.py`. Reads and checks the settings before anything else."""
 
 import streamlit as st
 
-from lib.web import server, start
+from lib.web.failed_page import on_script_error
+from lib.web.server import Server
+from lib.web.start import prepare
 
-start.prepare(server.SETTINGS)
+server = Server(prepare())
 app = st.App(
     "pages/frame.py",
     lifespan=server.lifespan,
-    routes=server.ROUTES,
-    middleware=server.MIDDLEWARE,
-    on_script_error=server.on_script_error,
+    routes=server.routes(),
+    middleware=server.middleware(),
+    on_script_error=on_script_error,
 )

@@ -1,6 +1,6 @@
 """Whether this session may chat: its invitation, its account, its consent. Asked on every rerun and before a question.
 
-Belongs to `resources` (it reads Streamlit's session); knows none of the pages that say what it finds.
+Reads Streamlit's session as `session` does. Knows none of the pages that show what it finds.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ import streamlit as st
 from lib.domain.assignment import Assignment
 from lib.domain.invitations import Refusal
 from lib.domain.record import StoreError
-from lib.web import resources
+from lib.web import running
+from pages import session
 
 log = logging.getLogger("parley.access")
 
@@ -35,10 +36,10 @@ def barrier() -> Barrier | None:
     Whoever proved to be an operator is let in. Being on this machine is no proof: behind a proxy that says nothing of
     itself, everybody is.
     """
-    access = resources.app().settings.access
-    resources.visitor()  # from here on the session is known to be this browser's
-    if access != "open" and not resources.proven_operator():
-        if access == "sign-in" and not resources.signed_in():
+    access = running.app().settings.access
+    session.visitor()  # from here on the session is known to be this browser's
+    if access != "open" and not session.proven_operator():
+        if access == "sign-in" and not session.signed_in():
             return "sign_in"
         if access == "invite" and (refusal := _refusal()):
             return refusal
@@ -46,16 +47,16 @@ def barrier() -> Barrier | None:
 
 
 def _refusal() -> Refusal | None:
-    invitation_id = resources.visitor().custom.get("invitation")
+    invitation_id = session.visitor().custom.get("invitation")
     if invitation_id is None:
         return "uninvited"
     now, state = time.monotonic(), st.session_state
     try:
-        refusal = resources.app().store.enter(invitation_id, resources.visitor().visitor_id)
+        refusal = running.app().store.enter(invitation_id, session.visitor().visitor_id)
     except StoreError as error:
         if now - state.get("entered_at", -TRUSTED_S) < TRUSTED_S:
             return None
-        raise resources.Unready(str(error)) from error
+        raise running.Unready(str(error)) from error
     if refusal is None:
         if "entered_at" not in state:
             log.info("a guest came in", extra={"invitation": invitation_id})
@@ -68,7 +69,7 @@ def _refusal() -> Refusal | None:
 
 def just_closed() -> bool:
     """Whether an invitation has ended while its guest waits for an answer; to be asked again and again."""
-    if resources.app().settings.access != "invite":
+    if running.app().settings.access != "invite":
         return False
     now = time.monotonic()
     if now - st.session_state.get("looked_at", now - LOOK_EVERY_S) < LOOK_EVERY_S:
@@ -76,13 +77,13 @@ def just_closed() -> bool:
     st.session_state.looked_at = now
     try:
         return barrier() is not None
-    except resources.Unready:
+    except running.Unready:
         return False
 
 
 def groups() -> list[str]:
     """The groups of the experiment."""
-    app = resources.app()
+    app = running.app()
     definition = app.experiments.definition(app.settings.experiment)
     return [group.name for group in definition.groups] if definition else []
 
@@ -95,7 +96,7 @@ def choose(group: str | None) -> None:
 
 def chosen() -> str | None:
     """The group that an operator chose for this session, here or by `?group=NAME`; nobody else's word counts."""
-    if not resources.operator():
+    if not session.operator():
         return None
     named = st.query_params.get("group")
     if named and named != st.session_state.get("chosen_group") and named in groups():
@@ -106,13 +107,13 @@ def chosen() -> str | None:
 
 def unknown_group() -> str | None:
     """The name in an operator's address that is no group's."""
-    named = st.query_params.get("group") if resources.operator() else None
+    named = st.query_params.get("group") if session.operator() else None
     return named if named and named not in groups() else None
 
 
 def forced() -> Assignment | None:
     """The assignment that an operator or this session's invitation forces on its conversations; None: nobody does."""
-    app, visitor = resources.app(), resources.visitor()
+    app, visitor = running.app(), session.visitor()
     if "forced_group" not in st.session_state:
         invitation_id = visitor.custom.get("invitation")
         invitation = app.store.invitation(invitation_id) if invitation_id else None
@@ -129,13 +130,13 @@ def forced() -> Assignment | None:
 
 def agreed() -> bool:
     """Whether this visitor accepted the notice as it reads now, or there is none."""
-    notice = resources.app().settings.consent
+    notice = running.app().settings.consent
     if notice is None or st.session_state.get("agreed") == _version(notice):
         return True
     try:
-        found = resources.app().store.agreed(resources.visitor().visitor_id, _version(notice))
+        found = running.app().store.agreed(session.visitor().visitor_id, _version(notice))
     except StoreError as error:
-        raise resources.Unready(str(error)) from error
+        raise running.Unready(str(error)) from error
     if found:
         st.session_state.agreed = _version(notice)
     return found
@@ -143,8 +144,8 @@ def agreed() -> bool:
 
 def agree() -> bool:
     """The visitor accepts the notice; False when that could not be written, and then it is not accepted."""
-    notice = resources.app().settings.consent or ""
-    written = resources.app().store.agree(resources.visitor().visitor_id, _version(notice)).wait(SAVED_WITHIN_S)
+    notice = running.app().settings.consent or ""
+    written = running.app().store.agree(session.visitor().visitor_id, _version(notice)).wait(SAVED_WITHIN_S)
     if written:
         st.session_state.agreed = _version(notice)
     return written
@@ -168,5 +169,5 @@ def providers() -> dict[str | None, str]:
 
 def offers_sign_in() -> bool:
     """Whether an operator may want to sign in where testers need not."""
-    settings = resources.app().settings
-    return bool(settings.operators) and settings.access != "sign-in" and not resources.signed_in() and bool(providers())
+    settings = running.app().settings
+    return bool(settings.operators) and settings.access != "sign-in" and not session.signed_in() and bool(providers())

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from lib.web import resources
-from pages import entrance
+from lib.web import running
+from pages import entrance, session
 
-resources.leave_ended_session()
-app, barrier, operator = resources.app(), entrance.barrier(), resources.operator()
+session.leave_ended_session()
+app, barrier, operator = running.app(), entrance.barrier(), session.operator()
 uninvited = barrier is not None and barrier not in ("sign_in", "consent")
 st.set_page_config(
     # Without one the tab shows our icon (lib/web/server.py); Streamlit would fetch an icon of its own from elsewhere.

@@ -1,6 +1,6 @@
 """The readouts that pages show, kept for a minute for all who look, and the sample data that may stand in for them.
 
-Belongs to `resources`: it knows the open app and Streamlit's cache. What is gathered is `results`.
+Knows the open app and Streamlit's cache. What is gathered is `results`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from lib.readout.results import Days, Details, History, Results, Window, gather,
 from lib.readout.results import history as history_of
 from lib.readout.results import tiers as gather_tiers
 from lib.store import StoreError
-from lib.web import resources
+from lib.web import running
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ PAST_S = 3_600.0
 
 def experiments() -> list[str]:
     """The names of the experiments that have a readout, the one that is running first."""
-    app = resources.app()
+    app = running.app()
     return list(dict.fromkeys([app.settings.experiment, *app.experiments.definitions]))
 
 
@@ -47,7 +47,7 @@ def details(window: Window) -> Details | None:
 
 def history(window: Window, results: Results) -> History:
     """The primary metric as of the end of each day and as of these results. Raises Unready."""
-    definition = resources.app().experiments.definition(window.experiment)
+    definition = running.app().experiments.definition(window.experiment)
     if definition is None:
         return []
     days = _kept(lambda *known: _days(*known, definition.primary, midnight(window, now_ms())), window) or []
@@ -68,30 +68,30 @@ def forget() -> None:
 def has_sample() -> bool:
     """Whether there is simulated data. Raises Unready."""
     try:
-        return resources.sample().is_in(resources.app().store)
+        return running.sample().is_in(running.app().store)
     except StoreError as error:
-        raise resources.Unready(str(error)) from error
+        raise running.Unready(str(error)) from error
 
 
 def remove_sample() -> None:
     """Delete what simulated visitors left. Raises Unready."""
     try:
-        resources.sample().remove(resources.app().store)
+        running.sample().remove(running.app().store)
     except StoreError as error:
-        raise resources.Unready(str(error)) from error
+        raise running.Unready(str(error)) from error
     finally:
         forget()
 
 
 def _kept(what: Callable[..., T], window: Window) -> T | None:
-    app = resources.app()
+    app = running.app()
     definition = app.experiments.definition(window.experiment)
     if definition is None:
         return None
     try:
         return what(app, definition, app.store.owner, window)
     except StoreError as error:
-        raise resources.Unready(str(error)) from error
+        raise running.Unready(str(error)) from error
 
 
 # Nobody who looks waits for a newer one: the one that is there is shown meanwhile.

@@ -21,7 +21,7 @@ from streamlit import config
 
 from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
-from lib.web import resources
+from lib.web import running
 from tests.support import replicas
 from tests.support.app_process import APP, ROOT, Running, free_port, status
 from tests.support.chat_page import wait_for
@@ -275,7 +275,7 @@ def test_the_balancer_waits_for_a_start_and_not_for_the_database() -> None:
 
 def _unready(part: Literal["start", "database"]) -> str:
     """The body of `/readyz` that a balancer reads."""
-    return json.dumps({"status": "not ready", "part": resources.Trouble(part, "").part})
+    return json.dumps({"status": "not ready", "part": running.Trouble(part, "").part})
 
 
 def test_haproxy_takes_the_configuration_without_a_warning(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def python(code: str) -> str:
 
 
 def test_the_openai_client_is_not_imported_by_what_a_page_waits_for() -> None:
-    assert python("import lib.app, lib.web.resources, sys; print({'openai', 'httpx2'} & set(sys.modules))") == "set()"
+    assert python("import lib.app, lib.web.running, sys; print({'openai', 'httpx2'} & set(sys.modules))") == "set()"
 
 
 def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.Running) -> None:

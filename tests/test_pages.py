@@ -12,7 +12,7 @@ from lib.access.identity import Access
 from lib.app import App
 from lib.domain.ids import new_id
 from lib.settings import load
-from lib.web import resources
+from lib.web import running
 from tests.support import openai_server as openai
 from tests.support.openai_server import stream
 
@@ -30,10 +30,10 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     def start(**settings: str) -> None:
         url = settings.pop("DATABASE_URL", f"sqlite:///{tmp_path}/parley.db")
         environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
-        resources.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"))
+        running.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"))
 
     yield start
-    resources.close()
+    running.close()
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
@@ -43,7 +43,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
 def app(begin: Begin, model_server: openai.Server) -> App:
     """The open app in front of the stand-in."""
     begin(OPENAI_BASE_URL=model_server.base_url)
-    return resources.app()
+    return running.app()
 
 
 def opened(**query: str) -> AppTest:
@@ -200,7 +200,7 @@ def test_text_that_is_gone_is_said_to_be_gone(begin: Begin, model_server: openai
     page = ask(opened(), "Hello?")
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
     visitor, wanted = page.session_state["visitor"], conversation_id(page)
-    resources.close()
+    running.close()
     begin(**settings)
     later = AppTest.from_file(FRAME, default_timeout=20)
     later.session_state["visitor"], later.query_params["c"] = visitor, wanted
@@ -245,15 +245,16 @@ def test_without_an_app_the_page_draws_nothing_and_says_why_to_the_operator(begi
     assert len(page.exception) == 1  # `on_script_error`, which this kind of test does without, says it in a sentence
     assert not page.chat_input
     assert not page.header
-    assert "database" in (resources.trouble() or "")
+    trouble = running.trouble()
+    assert trouble and trouble.part == "database" and "database" in trouble.cause
 
 
 def test_a_failed_page_shows_a_sentence_and_its_cause_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     def script() -> None:
-        from lib.web import resources
+        from lib.web import failed_page, running
 
-        assert resources.on_script_error(resources.Unready("the store is away"))
-        assert resources.on_script_error(ZeroDivisionError("one by none"))
+        assert failed_page.on_script_error(running.Unready("the store is away"))
+        assert failed_page.on_script_error(ZeroDivisionError("one by none"))
 
     caplog.set_level("WARNING", logger="parley")  # whatever level an app opened before has left
     page = AppTest.from_function(script).run()

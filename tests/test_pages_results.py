@@ -25,7 +25,7 @@ from lib.readout.results import Window
 from lib.settings import load
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, exposure, message, weights
-from lib.web import resources
+from lib.web import running
 from pages import readouts
 from pages.results import numbers, words
 from tests.support import invented_traffic
@@ -65,10 +65,10 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
     def start(demo_url: str | None = None, **settings: str) -> None:
         environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(definitions), **settings}
         readouts.forget()
-        resources.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"), demo_url)
+        running.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"), demo_url)
 
     yield start
-    resources.close()
+    running.close()
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
@@ -248,7 +248,7 @@ def test_a_record_that_cannot_be_read_is_told_in_a_sentence(show: Open, tmp_path
     show(invented_traffic.undecided())
     readouts.forget()
     (tmp_path / "parley.db").rename(tmp_path / "elsewhere.db")
-    resources.app().store._database.reader.dispose()
+    running.app().store._database.reader.dispose()
     page = visit()
     assert "cannot be read" in page.error[0].value and "tried again every minute" in page.error[0].value
     assert not page.exception
@@ -302,7 +302,7 @@ def test_an_invitation_narrows_the_page_to_its_guests(begin: Begin, url: str, un
     invented_traffic.fill(url, Traffic({"Control": Group(40), "Test": Group(40)}))
     begin(PARLEY_UNIT=unit)
     page, some = visit(), select(exposure.c.user_id).limit(7)
-    resources.app().store.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
+    running.app().store.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
     change(url, update(exposure).where(exposure.c.user_id.in_(some)).values(invitation="abc"))
     page.run()
     page.selectbox(key="invitation").select("abc").run()

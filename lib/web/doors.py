@@ -53,7 +53,7 @@ class Doors:
         What previews links in a chat opens them too, so opening does nothing. A guest counts as they come in, and needs
         the visitor's cookie that the page brought: without cookies every page would be another guest.
         """
-        from lib.web import resources
+        from lib.web import running
 
         rules, origin = self._rules(), origin_of(self._rules(), request.scope)
         if self._settings.access != "invite":
@@ -64,8 +64,8 @@ class Doors:
         invitation_id, expires_s = found
         visitor_id = rules.visitor(request.cookies, origin.https)
         try:
-            refusal = await anyio.to_thread.run_sync(resources.may_enter, invitation_id, visitor_id)
-        except resources.Unready:
+            refusal = await anyio.to_thread.run_sync(running.may_enter, invitation_id, visitor_id)
+        except running.Unready:
             title = "Please try again in a minute"
             return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, "The chat is not ready yet.")
         if refusal:
@@ -107,7 +107,7 @@ class Doors:
     async def sign_out(self, request: Request) -> Response:
         """Ask whether to sign out, and do so for the form: here for every tab and copy of the cookies, and where the
         sign-in's provider has a page for it, there too."""
-        from lib.web import resources
+        from lib.web import running
 
         if request.method != "POST":
             return plain.form(HTTPStatus.OK, "Sign out", "Every tab of this browser will be signed out.", "Sign out")
@@ -116,8 +116,8 @@ class Doors:
         rules = self._rules()
         sessions = [rules.operator_session(request.cookies), accounts.session_of(request.cookies)]
         try:
-            await anyio.to_thread.run_sync(resources.sign_out, [one for one in sessions if one])
-        except resources.Unready:
+            await anyio.to_thread.run_sync(running.sign_out, [one for one in sessions if one])
+        except running.Unready:
             title = "You are still signed in"
             return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, "That could not be saved. Try again in a minute.")
         log.info("a session was signed out")

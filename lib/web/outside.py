@@ -7,12 +7,13 @@ time, as in the form.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import anyio
+import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -23,7 +24,7 @@ from lib.access.crowd import Crowd
 from lib.access.identity import Access, Origin
 from lib.access.throttle import Patience
 from lib.settings import Settings
-from lib.web import paths, policy
+from lib.web import patches, paths, policy
 from lib.web.frames import Frames, largest
 from lib.web.static import send_file
 
@@ -66,10 +67,8 @@ class Outside:
     async def _connection(
         self, scope: Scope, receive: Receive, send: Send, origin: Origin, *, refused: bool
     ) -> None:  # fmt: skip
-        from lib.web.resources import guard
-
         visitor_id = self._rules().visitor(HTTPConnection(scope).cookies)
-        admitted = None if refused else guard.admit(scope, visitor_id)
+        admitted = None if refused else patches.guard.admit(scope, visitor_id)
         if admitted is None and not refused:
             log.warning("a connection that names another browser's session was refused")
         if admitted is None or (visitor_id is None and self._crowd.visitor(origin.place)):
@@ -196,7 +195,6 @@ def _foreign(scope: Scope, origin: Origin) -> str | None:
     Streamlit looks at both for websockets alone. A name that a proxy adds counts where it is one of ours. Raises
     ValueError for an `Origin` that is none.
     """
-    from lib.web import resources
     from lib.web.patches import host_allowed
 
     headers = Headers(scope=scope)
@@ -206,7 +204,7 @@ def _foreign(scope: Scope, origin: Origin) -> str | None:
     if page is None:
         return None
     names = [name for name in (host or "", origin.host) if host_allowed(name) or name == host]
-    if resources.page_allowed(page, names):
+    if _page_allowed(page, names):
         return None
     log.warning("a request from a foreign page was refused")
     return FOREIGN_PAGE
@@ -225,3 +223,10 @@ def _secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     """
     open_ = name.lower() == b"set-cookie" and b"secure" not in [part.strip().lower() for part in value.split(b";")]
     return name, value + b"; Secure" if open_ else value
+
+
+def _page_allowed(origin: str, hosts: Collection[str]) -> bool:
+    """Whether a page of this origin may ask us: one that we served, under one of these names, or a configured one."""
+    configured = st.get_option("server.corsAllowedOrigins") or ()
+    open_to_all = not st.get_option("server.enableCORS")
+    return open_to_all or urlsplit(origin).netloc in hosts or origin in configured

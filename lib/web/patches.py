@@ -154,3 +154,7 @@ def ask_nobody_for_our_address() -> bool:
         return False
     net_util.get_external_ip = lambda: None
     return True
+
+
+guard = SessionGuard()
+"""The guard of this process' sessions."""

@@ -16,18 +16,32 @@ from lib.access import data_folder
 from lib.access.signing_key import signing_key
 from lib.domain.plain_text import decode
 from lib.domain.proxies import keep_loopback_direct
-from lib.settings import SECRETS_FILE, Settings, SettingsError, unquoted
+from lib.experiments.definitions import DefinitionError, read_definitions_file
+from lib.settings import SECRETS_FILE, Settings, SettingsError, load, unquoted
+from lib.web import patches
 from lib.web.descriptors import raise_limit
 
 
-def prepare(settings: Settings) -> None:
-    """Make what the process needs, or end it with one line for every problem."""
+def prepare() -> Settings:
+    """Return the settings and make what the process needs, or end it with one line for every problem.
+
+    Reads the environment before Streamlit writes its secrets over it.
+    """
     keep_loopback_direct(os.environ)
     raise_limit()
-    if problems := list(_problems(settings)):
+    patches.keep_the_peer()
+    patches.ask_nobody_for_our_address()
+    try:
+        settings = load()
+        read_definitions_file(settings.experiments_file)
+        problems = list(_problems(settings))
+    except (SettingsError, DefinitionError) as error:
+        problems = list(error.problems)
+    if problems:
         print("Parley cannot start:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201
         raise SystemExit(2)
     _hand_over(SECRETS_FILE)
+    return settings
 
 
 def _hand_over(file: Path) -> None:

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from lib.web import resources
-from pages import entrance
+from lib.web import running
+from pages import entrance, session
 from pages.chat.state import OnPage
 from pages.results.words import plain
 
@@ -14,7 +14,7 @@ def draw_forced(page: OnPage) -> None:
     own = here.assignment if here else None
     if unknown := entrance.unknown_group():
         st.warning(f"There is no group {plain(unknown)} in this experiment.", icon=":material/science:")
-    if group is None and not (own and own.forced and resources.operator()):
+    if group is None and not (own and own.forced and session.operator()):
         return
     if group and st.query_params.get("group") != group:
         st.query_params["group"] = group  # so that a reload goes on with it
@@ -33,8 +33,8 @@ def draw_forced(page: OnPage) -> None:
 
 def draw_view() -> None:
     """The switch between an operator's page and a tester's."""
-    if resources.operator() and resources.app().settings.blind:
+    if session.operator() and running.app().settings.blind:
         st.toggle(
-            "See what testers see", key=resources.AS_TESTER, persist_state="session",
+            "See what testers see", key=session.AS_TESTER, persist_state="session",
             help="Hides what only operators see under answers: group, model, times, tokens, cost.",
         )  # fmt: skip

@@ -10,7 +10,8 @@ from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
 from lib.domain.conversation import Turn
 from lib.domain.record import StoreError
-from lib.web import resources
+from lib.web import running
+from pages import session
 from pages.browser.component import keep_browser, tell_browser
 from pages.chat.operator_view import draw_forced
 from pages.chat.sidebar import draw_sidebar
@@ -38,7 +39,7 @@ SUGGESTIONS = (
 groups: dict[int, DeltaGenerator] = {}
 
 st.set_page_config(layout="centered")  # operators may come from a wide page
-app, page = resources.app(), on_page()
+app, page = running.app(), on_page()
 
 
 def open_wanted() -> None:
@@ -54,7 +55,7 @@ def open_wanted() -> None:
     page.waiting, page.earlier, page.missing, page.away = [], 0, False, False
     page.conversation = None
     try:
-        page.conversation = app.conversations.get(wanted, resources.visitor().visitor_id) if wanted else None
+        page.conversation = app.conversations.get(wanted, session.visitor().visitor_id) if wanted else None
     except StoreError:
         page.away = True  # the address stays, so that the next look tries again
         return
@@ -148,7 +149,7 @@ draw_sidebar()
 unseen = st.container()
 with unseen:
     keep_browser()
-if resources.operator():
+if session.operator():
     draw_forced(page)
 
 with st.bottom:

@@ -9,7 +9,8 @@ import streamlit as st
 from lib.access.identity import clean_text
 from lib.domain.conversation import Conversation
 from lib.domain.record import StoreError
-from lib.web import resources
+from lib.web import running
+from pages import session
 from pages.chat.operator_view import draw_view
 from pages.chat.state import OnPage, on_page
 from pages.clock import reader_zone
@@ -42,14 +43,14 @@ def draw_sidebar() -> None:
             st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
         _draw_privacy(page)
         draw_view()
-        if resources.may_sign_out():
+        if session.may_sign_out():
             st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
 
 
 def _read_list(page: OnPage) -> list[Conversation] | None:
     """None while the store cannot be read; then the next rerun tries again."""
     try:
-        return resources.app().store.conversations(resources.visitor().visitor_id, limit=LISTED * page.listed_more + 1)
+        return running.app().store.conversations(session.visitor().visitor_id, limit=LISTED * page.listed_more + 1)
     except StoreError:
         return None
 
@@ -80,7 +81,7 @@ def _draw_menu(page: OnPage, conversation: Conversation) -> None:
 
 
 def _draw_privacy(page: OnPage) -> None:
-    settings = resources.app().settings
+    settings = running.app().settings
     with st.popover("Privacy", icon=":material/lock:", type="tertiary", key="privacy"):
         if settings.keep_text:
             st.markdown(f"Your messages are kept here for {settings.retention_days} days, then deleted.")
@@ -116,13 +117,13 @@ def _list_more(page: OnPage) -> None:
 
 def _rename(page: OnPage, key: str) -> None:
     if title := clean_text(st.session_state[key]).strip():
-        app, here = resources.app(), page.conversation
+        app, here = running.app(), page.conversation
         app.store.rename(here.id, here.visitor_id, title).wait(0.25)
         page.listed = None
 
 
 def _delete(page: OnPage, conversation_id: str | None) -> None:
-    resources.app().conversations.delete(resources.visitor().visitor_id, conversation_id).wait(0.25)
+    running.app().conversations.delete(session.visitor().visitor_id, conversation_id).wait(0.25)
     page.listed = None
     _open(page, None)
 

@@ -16,9 +16,9 @@ from lib.domain.clock import now_ms
 from lib.domain.conversation import Turn
 from lib.domain.pieces import Anew
 from lib.domain.rating import REASONS, Rating
-from lib.web import resources
+from lib.web import running
 from lib.web.patches import connected
-from pages import entrance
+from pages import entrance, session
 from pages.chat.state import on_page
 from pages.clock import reader_zone
 
@@ -134,7 +134,7 @@ def _draw_editor(turn: Turn) -> None:
             sent = st.form_submit_button("Ask again", type="primary")
             cancelled = st.form_submit_button("Cancel", type="tertiary")
     prompt = clean_text(text)
-    problem = check_prompt(prompt, resources.app().settings.max_prompt_chars) if sent else None
+    problem = check_prompt(prompt, running.app().settings.max_prompt_chars) if sent else None
     if problem:
         st.warning(problem)
     elif sent:
@@ -146,7 +146,7 @@ def _draw_editor(turn: Turn) -> None:
 
 def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
-    if turn.reasoning and resources.sees_details():
+    if turn.reasoning and session.sees_details():
         _draw_reasoning(turn)
     if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
         st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
@@ -154,7 +154,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
         if turn.answer:
             _draw_thumbs(turn)
             _draw_button("Copy", "content_copy", turn, _copy, turn)
-        if resources.sees_details():
+        if session.sees_details():
             _draw_details(turn)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
             _draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
@@ -210,7 +210,7 @@ def _draw_thumbs(turn: Turn) -> None:
     if vote == turn.rating:
         return
     page = on_page()
-    page.conversation, page.receipt = resources.app().conversations.rate(page.conversation, turn, vote)
+    page.conversation, page.receipt = running.app().conversations.rate(page.conversation, turn, vote)
     page.receipt.wait(SAVED_WITHIN)
     page.explaining = turn.answer_id if vote else None
 
@@ -235,9 +235,7 @@ def _draw_reasons(answer_id: str) -> None:
     )  # fmt: skip
     comment = clean_text(comment or "").strip() or None
     if (reason, comment) != (turn.reason, turn.comment):
-        page.conversation, page.receipt = resources.app().conversations.explain(
-            page.conversation, turn, reason, comment
-        )
+        page.conversation, page.receipt = running.app().conversations.explain(page.conversation, turn, reason, comment)
 
 
 @st.fragment(run_every=2.0)
@@ -263,7 +261,7 @@ def follow(answer: Answer) -> None:
     growing, slots = Blocks(), [st.empty()]
     thinking = _draw_thinking(slots[0], answer.began)
     news = answer.follow()
-    generations = resources.app().generations
+    generations = running.app().generations
     while (text := news(0.1, max(PACE, CROWD * generations.running))) is not None:
         _ = "on_page" in st.session_state
         if entrance.just_closed():
@@ -305,7 +303,7 @@ def _draw_closed(slots: list[DeltaGenerator], closed: list[tuple[int, Block]]) -
 
 def follow_record(turn: Turn) -> None:
     """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
-    page, slot, look = on_page(), st.empty(), resources.app().rescue.watch()
+    page, slot, look = on_page(), st.empty(), running.app().rescue.watch()
     while turn.running:
         if turn.answer:
             slot.markdown(as_one(turn.answer))
@@ -314,10 +312,10 @@ def follow_record(turn: Turn) -> None:
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
             _ = "on_page" in st.session_state
-        known, page.conversation = page.conversation, resources.app().conversations.reread(page.conversation)
+        known, page.conversation = page.conversation, running.app().conversations.reread(page.conversation)
         turn = page.conversation.turns[-1]
         if page.conversation is known:  # the record could not be read: who writes into it could not either
-            look = resources.app().rescue.watch()
+            look = running.app().rescue.watch()
         else:
             look(turn)
     slot.empty()
@@ -331,8 +329,8 @@ def send(prompt: str) -> None:
         page.waiting = []
         return
     forced = entrance.forced() if page.conversation is None else None
-    page.conversation, _ = resources.app().conversations.ask(
-        resources.visitor(), page.conversation, prompt, page.exposed, assignment=forced
+    page.conversation, _ = running.app().conversations.ask(
+        session.visitor(), page.conversation, prompt, page.exposed, assignment=forced
     )
     _sent()
 
@@ -342,8 +340,8 @@ def send_again(prompt: str | None = None) -> None:
     page = on_page()
     if entrance.barrier():
         return
-    page.conversation, _ = resources.app().conversations.ask_again(
-        resources.visitor(), page.conversation, page.exposed, prompt
+    page.conversation, _ = running.app().conversations.ask_again(
+        session.visitor(), page.conversation, page.exposed, prompt
     )
     _sent()
     page.again = page.conversation.turns[-1].answer_id
@@ -359,5 +357,5 @@ def _sent() -> None:
 
 def _copy(turn: Turn) -> None:
     page = on_page()
-    resources.app().conversations.copied(page.conversation, turn)
+    running.app().conversations.copied(page.conversation, turn)
     page.copied, page.nonce = turn.answer, page.nonce + 1

@@ -14,7 +14,7 @@ from lib.domain.clock import now_ms
 from lib.domain.events import CHAT_COMPLETION, NAMES
 from lib.domain.ledger import Delivery, Key, Line, Search
 from lib.domain.record import StoreError
-from lib.web import resources
+from lib.web import running
 from pages.results.words import plain
 
 AS_FILE = 100_000
@@ -34,7 +34,7 @@ OURS = ("answer_id", "group", "event_id", "experiment", "session_id", "conversat
 def draw_filters() -> Search:
     """What the reader looks for; kept in the address, so that it can be handed on."""
     try:
-        groups = resources.app().store.groups()
+        groups = running.app().store.groups()
     except StoreError:
         groups = []
     with st.grid(5, min_column_width=150, vertical_alignment="bottom"):
@@ -58,7 +58,7 @@ def draw_filters() -> Search:
 @st.fragment(run_every=5.0)
 def draw_delivery() -> None:
     """How much Statsig does not have yet, for how long, and why."""
-    app = resources.app()
+    app = running.app()
     if app.delivery is None:
         st.caption(":material/inventory_2: There is no Statsig key: events stay here.", width="content")
         return
@@ -166,7 +166,7 @@ def _every(search: Search) -> Iterator[Line]:
     """Every line that is looked for, from the newest on."""
     before: Key | None = None
     while True:
-        page = resources.app().store.ledger(search, before, STRIDE)
+        page = running.app().store.ledger(search, before, STRIDE)
         yield from page.lines
         before = page.older
         if before is None:

@@ -14,7 +14,7 @@ import streamlit as st
 from lib.domain.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, RATING_WITHDRAWN
 from lib.domain.ledger import Life, Station, stations
 from lib.domain.record import StoreError
-from lib.web import resources
+from lib.web import running
 from pages.results.charts import GREY
 from pages.results.words import moment, plain
 
@@ -31,7 +31,7 @@ WORDS = {
 def draw(answer_id: str, zone: tzinfo) -> None:
     """The line, and what still has to reach Statsig."""
     try:
-        life = resources.app().store.life(answer_id)
+        life = running.app().store.life(answer_id)
     except StoreError as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return

@@ -4,17 +4,18 @@ import streamlit as st
 
 from lib.domain.ledger import Key, Line, Page
 from lib.domain.record import StoreError
-from lib.web import resources
+from lib.web import running
+from pages import session
 from pages.clock import reader_zone
 from pages.results.words import plain
 
 WIDTH = 1100
 SIZE = 50  # events on a page
 
-if not resources.operator():
+if not session.operator():
     st.stop()
 st.set_page_config(layout="wide")
-app = resources.app()
+app = running.app()
 zone = reader_zone()
 
 

@@ -12,7 +12,8 @@ from lib.domain.ledger import Line, Search
 from lib.domain.record import StoreError
 from lib.experiments.definitions import Definition
 from lib.experiments.statuses import disabled_sentence, status_sentence, unit_sentence
-from lib.web import resources
+from lib.web import running
+from pages import session
 from pages.experiment import allocation
 from pages.results.words import moment, plain
 
@@ -29,7 +30,7 @@ PATIENT = "It is asked again by itself."
 
 def draw_source(zone: tzinfo) -> None:
     """Who decides, since when, and why nobody better does."""
-    app = resources.app()
+    app = running.app()
     source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
     icon, told = SOURCES[source.name if connected else "local"]
     told = told.format(since=moment(source.since_ms, zone))
@@ -42,7 +43,7 @@ def draw_source(zone: tzinfo) -> None:
 
 def draw_status(name: str, definition: Definition | None, zone: tzinfo) -> bool:
     """What Statsig made of the experiment, and why nobody takes part; True where there is something to say."""
-    app = resources.app()
+    app = running.app()
     if app.settings.statsig_secret_key is None:
         return False
 
@@ -65,14 +66,14 @@ def draw_groups(definition: Definition) -> None:
     if definition.allocation < 100:
         columns["Not taking part"] = definition.default
     names = [*dict.fromkeys(name for parameters in columns.values() for name in parameters)]
-    problems = resources.app().conversations.problems()
+    problems = running.app().conversations.problems()
     shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
     rows = [{"": "Share of who takes part"} | {name: shares.get(name, "–") for name in columns}]
     rows += [_row(name, columns, definition.control) for name in names]
     if problems:
         rows.append({"": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
     st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
-    for same in resources.app().conversations.same_groups():
+    for same in running.app().conversations.same_groups():
         st.warning(
             f"{same.sentence()} Their results compare nothing: change a parameter that the model takes.",
             icon=":material/difference:",
@@ -118,8 +119,8 @@ def draw_allocation(definition: Definition) -> None:
 
 def draw_why(definition: Definition, zone: tzinfo) -> None:
     """Why any unit has the group that it has."""
-    app = resources.app()
-    ids = resources.visitor().ids()
+    app = running.app()
+    ids = session.visitor().ids()
     unit = st.text_input(
         "Unit", ids.get(definition.unit, ids["userID"]), key="unit", max_chars=128,
         help=f"The {definition.unit} of somebody, as the Events page has it. Yours is filled in.",

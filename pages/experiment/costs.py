@@ -8,7 +8,7 @@ from lib.domain.budget import EVERYBODY, Account, Spent, exhausted_ms, until_ms
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.record import StoreError
 from lib.statistics.sums import Today
-from lib.web import resources
+from lib.web import running
 from pages.results.words import plain
 
 EVERY_S = 10.0
@@ -18,7 +18,7 @@ EVERY_S = 10.0
 @st.fragment(run_every=EVERY_S)
 def draw_today(experiment: str, zone: tzinfo) -> None:
     """Since midnight, UTC: that is when the limits begin anew."""
-    app, now = resources.app(), now_ms()
+    app, now = running.app(), now_ms()
     try:
         today = app.store.today(experiment, now // DAY_MS * DAY_MS)
         spent = _spent(now)
@@ -43,7 +43,7 @@ def _metric(label: str, value: str, told: str) -> None:
 
 def _spent(now: int) -> Spent:
     """By the counter that the limit goes by; without a limit, by the answers."""
-    app, day = resources.app(), now // DAY_MS
+    app, day = running.app(), now // DAY_MS
     if app.budgets.usd_per_day is None:
         return app.store.spent_since(day * DAY_MS)
     everybody = Account("day", EVERYBODY, day)
@@ -51,7 +51,7 @@ def _spent(now: int) -> Spent:
 
 
 def _draw_day(spent: Spent, now: int, zone: tzinfo) -> None:
-    limit = resources.app().budgets.usd_per_day
+    limit = running.app().budgets.usd_per_day
     if limit is None:
         st.caption("There is no limit for a day's spend: `PARLEY_BUDGET_USD_PER_DAY` sets one.")
         return
@@ -67,7 +67,7 @@ def _draw_day(spent: Spent, now: int, zone: tzinfo) -> None:
 
 
 def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
-    most = resources.app().budgets.answers_per_visitor
+    most = running.app().budgets.answers_per_visitor
     if most is None:
         st.caption("There is no limit for a visitor's answers: `PARLEY_BUDGET_ANSWERS_PER_VISITOR` sets one.")
         return
@@ -81,7 +81,7 @@ def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
 
 
 def _draw_unpriced() -> None:
-    app = resources.app()
+    app = running.app()
     models = app.conversations.unpriced()
     if models and app.budgets.usd_per_day is not None:
         st.warning(

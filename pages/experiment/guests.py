@@ -8,8 +8,8 @@ from lib.domain.budget import FOR_GOOD, Account, Spent, invitation_account
 from lib.domain.clock import now_ms
 from lib.domain.invitations import DAYS, MAX_DAYS, Invitation, new_invitation
 from lib.domain.record import StoreError
-from lib.web import resources
-from pages import entrance
+from lib.web import running
+from pages import entrance, session
 from pages.results.words import moment, plain
 
 SHOWN = 20
@@ -22,15 +22,15 @@ STATES = {
 
 def draw_guests(zone: tzinfo) -> None:
     """The list, newest first, below the way to a new one."""
-    if resources.app().settings.access != "invite":
+    if running.app().settings.access != "invite":
         st.caption(
             "Links count only where `PARLEY_ACCESS` is `invite`. Here everybody may come in who can reach the page."
         )
     _draw_form()
     try:
-        found = resources.invitations()
-        spent = resources.app().store.spent([_account(one) for one in found if one.usd is not None])
-    except (resources.Unready, StoreError) as error:
+        found = session.invitations()
+        spent = running.app().store.spent([_account(one) for one in found if one.usd is not None])
+    except (running.Unready, StoreError) as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return
     if not found:
@@ -71,7 +71,7 @@ def _draw_form() -> None:
 
 
 def _make() -> None:
-    state, app = st.session_state, resources.app()
+    state, app = st.session_state, running.app()
     try:
         made = new_invitation(
             state.invitation_name or "", int(state.invitation_days), state.invitation_sessions, state.invitation_group,
@@ -99,10 +99,10 @@ def _draw(one: Invitation, spent: Spent, zone: tzinfo) -> None:
                 _draw_revoke(one)
         st.caption(_use(one, spent, zone))
         if state is None and new:
-            st.code(resources.invitation_link(one), language=None, wrap_lines=True)
+            st.code(session.invitation_link(one), language=None, wrap_lines=True)
         elif state is None:
             with st.expander("Link", icon=":material/link:"):
-                st.code(resources.invitation_link(one), language=None, wrap_lines=True)
+                st.code(session.invitation_link(one), language=None, wrap_lines=True)
 
 
 def _draw_revoke(one: Invitation) -> None:
@@ -113,7 +113,7 @@ def _draw_revoke(one: Invitation) -> None:
 
 def _revoke(invitation_id: str) -> None:
     try:
-        resources.app().store.revoke(invitation_id)
+        running.app().store.revoke(invitation_id)
     except StoreError as error:
         st.toast(plain(str(error)), icon=":material/cloud_off:")
 

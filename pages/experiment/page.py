@@ -3,17 +3,17 @@ what every group answers, who is invited."""
 
 import streamlit as st
 
-from lib.web import resources
-from pages import entrance
+from lib.web import running
+from pages import entrance, session
 from pages.clock import reader_zone
 from pages.results.words import plain
 
 WIDTH = 960
 
-if not resources.operator():
+if not session.operator():
     st.stop()
 st.set_page_config(layout="wide")
-app = resources.app()
+app = running.app()
 zone = reader_zone()
 name = app.settings.experiment
 definition = app.experiments.definition(name)

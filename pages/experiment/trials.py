@@ -8,7 +8,8 @@ from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
 from lib.chat.markdown import as_one
 from lib.experiments.definitions import Definition
-from lib.web import resources
+from lib.web import running
+from pages import session
 from pages.results.words import plain
 
 EVERY_S = 0.25
@@ -24,11 +25,11 @@ def draw_trials(definition: Definition) -> None:
         )
         asked = st.form_submit_button("Ask every group", icon=":material/play_arrow:")
     prompt = clean_text(text or "")
-    if asked and (problem := check_prompt(prompt, resources.app().settings.max_prompt_chars)):
+    if asked and (problem := check_prompt(prompt, running.app().settings.max_prompt_chars)):
         st.warning(problem)
     elif asked:
         _stop()
-        st.session_state.trial_answers = resources.app().trials.ask(resources.visitor().visitor_id, prompt, definition)
+        st.session_state.trial_answers = running.app().trials.ask(session.visitor().visitor_id, prompt, definition)
     answers: Mapping[str, Answer] = st.session_state.get("trial_answers", {})
     if answers:
         growing = any(answer.completion is None for answer in answers.values())

@@ -8,18 +8,18 @@ from datetime import date, datetime, time, timedelta
 import streamlit as st
 
 from lib.readout.results import Window
-from lib.web import resources
-from pages import readouts
+from lib.web import running
+from pages import readouts, session
 from pages.clock import reader_zone
 from pages.results import words
 
 REFRESH_S = 60  # which is how long a readout is kept anyway
 WIDTH = 960
 
-if not resources.operator():
+if not session.operator():
     st.stop()
 st.set_page_config(layout="wide")
-app, sample = resources.app(), resources.sample()
+app, sample = running.app(), running.sample()
 zone = reader_zone()
 
 
@@ -31,8 +31,8 @@ def midnight(day: date) -> int:
 def invited() -> dict[str, str]:
     """The names of the invitations by id; none while they cannot be read."""
     try:
-        return {one.id: one.name for one in resources.invitations()}
-    except resources.Unready:
+        return {one.id: one.name for one in session.invitations()}
+    except running.Unready:
         return {}
 
 
@@ -40,7 +40,7 @@ def tiers(experiment: str) -> list[str]:
     """The tiers of the experiment's units; none while they cannot be read."""
     try:
         return readouts.tiers(experiment)
-    except resources.Unready:
+    except running.Unready:
         return []
 
 
@@ -117,7 +117,7 @@ def draw_results(window: Window) -> None:
         if results is not None and not verdict.is_empty(results.readout):
             with rest:
                 sections.draw_rest(results, window, app.settings.statsig_secret_key is not None, zone)
-    except resources.Unready as error:
+    except running.Unready as error:
         first.error(f"{words.plain(str(error))} It is tried again every minute.", icon=":material/cloud_off:")
 
 

@@ -9,8 +9,7 @@ from lib.readout.results import Details, History, Results, Window
 from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Metric, Readout
 from lib.statistics.sums import Remark
-from lib.web import resources
-from pages import readouts
+from pages import readouts, session
 from pages.results import charts, words
 from pages.results.verdict import comparable, decisive
 
@@ -238,7 +237,7 @@ def _draw_remark(remark: Remark, zone: tzinfo) -> None:
         st.caption("Answered")
         for block in blocks(remark.answer or ""):
             st.markdown(block.markdown)
-        if remark.visitor_id == resources.visitor().visitor_id:
+        if remark.visitor_id == session.visitor().visitor_id:
             st.page_link("chat/page.py", label="Open the conversation", icon=":material/forum:",
                          query_params={"c": remark.conversation_id})  # fmt: skip
 

@@ -6,7 +6,7 @@ from altair import LayerChart
 from lib.readout.results import Results
 from lib.readout.sentences import WORDS, next_step, sentence
 from lib.readout.verdicts import Metric, Readout
-from lib.web import resources
+from lib.web import running
 from pages import readouts
 from pages.results import charts, words
 
@@ -43,7 +43,7 @@ def draw_empty(results: Results, offer: bool) -> None:
     st.markdown("As soon as people ask and rate, this page says\n" + "\n".join(f"- {one}" for one in APPEARS))
     if not offer:
         return
-    sample = resources.sample()
+    sample = running.sample()
     if st.button("Show it with sample data", icon=":material/science:", key="sample"):
         sample.play()
         st.rerun()

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from lib.domain.invitations import WORDS
-from lib.web import resources
+from lib.web import running
 from pages import entrance
 
-app, barrier = resources.app(), entrance.barrier()
+app, barrier = running.app(), entrance.barrier()
 
 
 def agree() -> None:

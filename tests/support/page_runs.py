@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from lib.access.identity import Access
 from lib.app import App
 from lib.settings import load
-from lib.web import resources
+from lib.web import running
 
 ROOT = Path(__file__).parents[2]
 FRAME = str(ROOT / "pages" / "frame.py")
@@ -30,11 +30,11 @@ def begun(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iter
     toml = folder / "experiments.toml"
     toml.write_text(experiments, encoding="utf-8")
     environ = {"DATABASE_URL": f"sqlite:///{folder}/parley.db", "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
-    resources.begin(load(environ, folder / "none.toml"), ACCESS)
+    running.begin(load(environ, folder / "none.toml"), ACCESS)
     try:
-        yield resources.app()
+        yield running.app()
     finally:
-        resources.close()
+        running.close()
         root.handlers[:] = before[0]
         root.setLevel(before[1])
         ours.setLevel(before[2])
@@ -42,7 +42,7 @@ def begun(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iter
 
 def visit(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
     """A new session on this page, when all that was handed to the store is written. `query` is its address."""
-    assert resources.app().store.write(lambda _: None).wait(10)
+    assert running.app().store.write(lambda _: None).wait(10)
     test = AppTest.from_file(FRAME, default_timeout=60)
     test.session_state["operator"] = test.session_state["proven_operator"] = operator
     for name, value in query.items():

@@ -1,0 +1,194 @@
+"""The running Parley of this process: opened in a thread of its own, so that the server serves at once.
+
+Whatever needs the open app waits for it. A store that cannot be used is retried until it can. Knows neither Streamlit
+nor how a page finds out whose session it is.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lib.access.identity import Access
+from lib.access.sessions import Sessions
+from lib.domain.invitations import Refusal
+from lib.domain.record import StoreError
+from lib.settings import Settings
+from lib.web.descriptors import limit
+from lib.web.tabs import Tabs
+
+if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser
+    from lib.app import App
+    from lib.demo.sample import Sample
+
+log = logging.getLogger("parley")
+
+WAIT_S = 10.0
+"""How long a page waits for a start that is under way."""
+RETRY_S = 2.0
+"""Between two attempts to open a store that cannot be used."""
+PAGES_FIRST_S = 5.0
+"""How long the OpenAI client is left to the first question: a page that waits for the start should not wait for it."""
+UNFINISHED = "the start is unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why this process cannot serve. Anybody may read the `part`, operators the `cause`."""
+
+    part: Literal["start", "database"]
+    cause: str
+
+
+class Unready(Exception):
+    """Parley is not open (yet). Its text is for the operator."""
+
+
+class _Opening:
+    """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is known."""
+
+    def __init__(self, settings: Settings, access: Access, demo_url: str | None) -> None:
+        self.access = access
+        self.sample: Sample | None = None
+        self.app: App | None = None
+        self.sessions: Sessions | None = None
+        self.trouble: str | None = UNFINISHED
+        self.part: Literal["start", "database"] = "start"
+        self.tried, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._open, args=(settings, demo_url), name="opening", daemon=True)
+        self._thread.start()
+
+    def _open(self, settings: Settings, demo_url: str | None) -> None:
+        while not self._closing.is_set():
+            try:
+                from lib.app import App
+                from lib.demo.sample import Sample
+
+                self.sample = self.sample or Sample(settings)
+                opened = App.open(settings, demo_url)
+                self.sessions, self.app = Sessions(opened.store), opened
+            except StoreError as error:
+                self.trouble, self.part = str(error), "database"
+                self.tried.set()
+                log.error("the store cannot be used: %s", error)
+                self._closing.wait(RETRY_S)
+            except Exception as error:
+                self.part = "start"
+                self.trouble = f"the start failed: {type(error).__name__}"
+                self.tried.set()
+                log.exception("the start failed")
+                return
+            else:
+                self.trouble = None
+                self.tried.set()
+                log.info("ready", extra={"file_descriptors": limit()})
+                if not self._closing.wait(PAGES_FIRST_S):
+                    self.app.models.prepare()
+                return
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(WAIT_S)
+        if self.sample:
+            self.sample.close()
+        if self.app:
+            self.app.close()
+
+
+_opening: _Opening | None = None
+
+
+def begin(settings: Settings, access: Access, demo_url: str | None = None) -> None:
+    """Start opening the app of this process."""
+    global _opening
+    _opening = _Opening(settings, access, demo_url)
+
+
+def close() -> None:
+    """Close the app of this process, if there is one."""
+    global _opening
+    opening, _opening = _opening, None
+    if opening:
+        opening.close()
+
+
+def app(wait: float = WAIT_S) -> "App":
+    """The open app. Waits for a start that is under way; raises Unready when it failed (and is tried again)."""
+    opening = _opening
+    if opening is None:
+        raise Unready("nothing was started")
+    opening.tried.wait(wait)
+    if opening.app is None:
+        raise Unready(opening.trouble)
+    return opening.app
+
+
+def sample() -> "Sample":
+    """Simulated visitors, for who wants to see a readout before there are real ones. Raises Unready."""
+    if _opening is None or _opening.sample is None:
+        raise Unready(UNFINISHED)
+    return _opening.sample
+
+
+def trouble() -> Trouble | None:
+    """Return why this process cannot serve, or None."""
+    if _opening is None or _opening.app is None:
+        return Trouble(_opening.part if _opening else "start", (_opening and _opening.trouble) or UNFINISHED)
+    cause = _opening.app.trouble()
+    return Trouble("database", cause) if cause else None
+
+
+def ended(session: str) -> bool:
+    """Return True for a session of an account or an operator that was signed out; and while nothing is known of it."""
+    sessions = _opening.sessions if _opening else None
+    return sessions is None or sessions.ended(session)
+
+
+def sign_out(sessions: Sequence[str]) -> None:
+    """End these sessions for good, in every tab and on every replica. Raises Unready."""
+    app(0)
+    known = _opening.sessions if _opening else None
+    if known is None:
+        raise Unready("the start is unfinished")
+    try:
+        known.end(sessions)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+    _tabs.look_again(lambda tab: not tab.sessions.isdisjoint(sessions))
+
+
+_tabs = Tabs()
+
+
+def tabs() -> Tabs:
+    """Return the open pages of this process."""
+    return _tabs
+
+
+def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
+    """Why a visitor could not come in by this invitation now. Raises Unready."""
+    try:
+        return app(0).store.may_enter(invitation_id, visitor_id)
+    except StoreError as error:
+        raise Unready(str(error)) from error
+
+
+def live_cookies(cookies: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the cookies, or none where the operator's session that they hold was signed out."""
+    session = access().operator_session(cookies)
+    return {} if session and ended(session) else cookies
+
+
+def may_read_metrics(local: bool, cookies: Mapping[str, str], authorization: str | None) -> bool:
+    """Return True where `/metrics` answers."""
+    if local:
+        return True
+    return access().may_read_metrics(local=False, cookies=live_cookies(cookies), authorization=authorization)
+
+
+def access() -> Access:
+    """Return the rules of who may do what. Raises Unready."""
+    if _opening is None:
+        raise Unready("nothing was started")
+    return _opening.access

@@ -1,0 +1,131 @@
+"""This Streamlit session: its visitor, and what it may see.
+
+Reads the session's cookies, account and headers once and remembers what they mean. Knows no page.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from lib.access.identity import LOCAL_HEADER, PLACE_HEADER
+from lib.domain.ids import new_id
+from lib.domain.invitations import Invitation, address
+from lib.domain.record import StoreError
+from lib.domain.visitor import Visitor, device_of
+from lib.settings import Settings
+from lib.web import accounts, patches, running
+from lib.web.patches import script_session
+from lib.web.running import Unready
+from lib.web.tabs import Tab
+
+log = logging.getLogger("parley")
+
+AS_TESTER = "as_tester"
+"""The session's state that says that an operator looks at the chat as a tester does."""
+
+
+def visitor() -> Visitor:
+    """Who this Streamlit session is: the cookie's visitor, or the session itself where there is no cookie."""
+    if "visitor" not in st.session_state:
+        st.session_state.visitor = _visitor(running.app().settings)
+    known: Visitor = st.session_state.visitor
+    return known
+
+
+def _visitor(settings: Settings) -> Visitor:
+    session_id, cookies = new_id(), st.context.cookies.to_dict()
+    cookie = running.access().visitor(cookies)
+    if session := script_session():
+        patches.guard.remember(session, cookie)
+    browser = cookie or session_id
+    account = running.access().account(f"{st.user.get('iss')} {st.user.get('sub')}") if signed_in() else None
+    if account:
+        log.info("a signed-in session began")
+    user_id = {"session": session_id, "visitor": browser, "account": account or browser}[settings.unit]
+    invitation = running.access().guest(cookies) if settings.access == "invite" else None
+    device = device_of(st.context.headers.get("User-Agent"))
+    custom = {
+        "locale": st.context.locale, "timezone": st.context.timezone, "device": device, "invitation": invitation,
+    }  # fmt: skip
+    place = st.context.headers.get(PLACE_HEADER, "") if settings.access == "open" else ""
+    told = {k: v for k, v in custom.items() if v}
+    visitor = Visitor(account or browser, user_id, browser, session_id, told, place, cookie is not None)
+    if session := script_session():
+        running.tabs().remember(session, Tab(visitor.visitor_id, frozenset(_sessions_here())))
+    return visitor
+
+
+def signed_in() -> bool:
+    """Return True where this session has an account, and was not signed out in another tab."""
+    return bool(st.user.get("is_logged_in")) and not running.ended(accounts.session(st.user.to_dict()))
+
+
+def _sessions_here() -> list[str]:
+    """Return the sessions of an account and of an operator that this page shows."""
+    account = accounts.session(st.user.to_dict()) if st.user.get("is_logged_in") else None
+    token = running.access().operator_session(st.context.cookies.to_dict())
+    return [one for one in (account, token) if one]
+
+
+def may_sign_out() -> bool:
+    """Return True where this page shows an account's or an operator's session, of which there is a way out."""
+    return not all(map(running.ended, _sessions_here()))
+
+
+def leave_ended_session() -> None:
+    """Forget everything that this page knew under a sign-in or an operator's session that has ended meanwhile."""
+    state = st.session_state
+    if "visitor" in state and "left" not in state and any(map(running.ended, _sessions_here())):
+        state.clear()
+        state.left = True
+
+
+def invitation_link(invitation: Invitation) -> str:
+    """The link of an invitation, as it is handed out."""
+    token = running.access().invitation_token(invitation.id, invitation.expires_ms // 1000)
+    return address(running.app().settings.public_url, token)
+
+
+def operator() -> bool:
+    """Whether this session may see what is for operators; decided once for a session."""
+    if "operator" not in st.session_state:
+        here = st.context.headers.get(LOCAL_HEADER) == "1"
+        st.session_state.operator = proven_operator() or _is_operator(local=here)
+    return bool(st.session_state.operator)
+
+
+def sees_details() -> bool:
+    """Whether this session sees what answers are made of: operators, unless they look as a tester does; and everybody
+    where testers are not blind."""
+    if not running.app().settings.blind:
+        return True
+    return operator() and not st.session_state.get(AS_TESTER, False)
+
+
+def proven_operator() -> bool:
+    """Whether it is one by an email or the token, and not because it runs on this machine alone."""
+    if "proven_operator" not in st.session_state:
+        st.session_state.proven_operator = _is_operator(local=False)
+        if st.session_state.proven_operator:
+            log.info("an operator's session began")
+    return bool(st.session_state.proven_operator)
+
+
+def _is_operator(local: bool) -> bool:
+    account: Mapping[str, Any] | None = st.user.to_dict() if signed_in() else None
+    if account and (cause := running.access().refusal(account)):
+        log.info("a signed-in account is no operator's", extra={"cause": cause})
+    return running.access().operator(
+        local=local, cookies=running.live_cookies(st.context.cookies.to_dict()), account=account,
+        authorization=st.context.headers.get("Authorization"),
+    )  # fmt: skip
+
+
+def invitations() -> list[Invitation]:
+    """All invitations, the newest first. Raises Unready."""
+    try:
+        return running.app().store.invitations()
+    except StoreError as error:
+        raise Unready(str(error)) from error
