@@ -12,13 +12,16 @@ from lib.chat.conversations import Conversations
 from lib.chat.generation import Generations
 from lib.chat.recorder import Recorder, Texts
 from lib.chat.rescue import Rescue
+from lib.chat.standings import Standings
 from lib.chat.trials import Trials
 from lib.domain.clock import now_ms
+from lib.domain.providers import OPENAI, OPENAI_URL, Provider
 from lib.experiments.delivery import Delivery
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.metrics.gauges import Gauges
-from lib.models.completion import Models, Timeouts
+from lib.models.completion import Timeouts
+from lib.models.providers import Asking, Providers
 from lib.readout.results import split
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions
@@ -33,6 +36,15 @@ GRACE_S = 15.0
 """Seconds that running answers get to end when their process is told to, where another one shows them meanwhile."""
 
 
+def providers_of(settings: Settings, demo_url: str | None) -> list[Provider]:
+    """Return the providers that are asked, the default one first. Where the demo model answers, it answers for all of
+    them, under the names of their models; its answers are given their prices."""
+    named = list(settings.providers) or [Provider(OPENAI, OPENAI_URL)]
+    if demo_url is None:
+        return named
+    return [Provider(each.name, demo_url, priced_as=each.base_url) for each in named]
+
+
 @dataclass(frozen=True)
 class App:
     """One open Parley. `demo` tells whether the built-in demo model answers."""
@@ -41,7 +53,7 @@ class App:
     demo: bool
     store: Store
     experiments: Experiments
-    models: Models
+    models: Providers
     generations: Generations
     conversations: Conversations
     recorder: Recorder
@@ -49,6 +61,7 @@ class App:
     budgets: Budgets
     rescue: Rescue
     trials: Trials
+    standings: Standings
     delivery: Delivery | None
     _closing: threading.Event
     _housekeeper: list[threading.Thread]
@@ -75,23 +88,21 @@ class App:
             cached=store.definitions("statsig"),
             keep=lambda specs: store.keep_definitions("statsig", specs),
         )
-        models = Models(
-            base_url=demo_url or settings.openai_base_url,
-            api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
-            timeouts=Timeouts.patient(settings.first_token_s),
-        )
+        asking = Asking(settings.model, settings.history_tokens, Timeouts.patient(settings.first_token_s))
+        models = Providers(providers_of(settings, demo_url), asking)
         texts = None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)
         generations = Generations(recorder, at_end=models.aclose)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
         conversations = Conversations(
-            experiment=settings.experiment, model=settings.model, store=store, experiments=experiments,
-            models=models, generations=generations, metrics=metrics, budgets=budgets, texts=texts,
+            experiment=settings.experiment, store=store, experiments=experiments, models=models,
+            generations=generations, metrics=metrics, budgets=budgets, texts=texts,
         )  # fmt: skip
         delivery = Delivery(store, experiments, metrics) if key else None
         app = cls(
             settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
-            budgets, Rescue(store, recorder), Trials(store, models, generations, budgets, settings.model), delivery,
+            budgets, Rescue(store, recorder), Trials(store, models, generations, budgets),
+            Standings(models, generations, conversations.served, demo_url is not None), delivery,
             threading.Event(), [],
         )  # fmt: skip
         app._begin()

@@ -10,18 +10,21 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, WrapValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lib.domain.database_url import DatabaseUrl as ParsedUrl
 from lib.domain.database_url import parse_database_url
 from lib.domain.injected import injected
+from lib.domain.models import CONTROL_MODEL
 from lib.domain.plain_text import decode
+from lib.domain.providers import OPENAI, OPENAI_URL, Provider, make_provider, read_address, read_providers
 from lib.domain.proxies import is_loopback, unsupported
 
 SECRETS_FILE = Path(".streamlit/secrets.toml")
@@ -92,6 +95,11 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _model_url(value: str) -> str:
+    read_address(value)
+    return value
+
+
 def _without_password(value: str) -> str:
     if "@" in urlsplit(value).netloc:
         raise ValueError
@@ -146,6 +154,7 @@ Key = Annotated[SecretStr, _matching("[!-~]+"), _accepts("visible ASCII characte
 StatsigKey = Annotated[SecretStr, _matching("secret-[!-~]+"), _accepts("a server secret key: secret-…")]
 Token = Annotated[SecretStr, _matching("[!-~]{16,}"), _accepts("at least 16 visible ASCII characters without spaces")]
 SigningKey = Annotated[SecretStr, _matching("(?s:.{16,})"), _accepts("at least 16 characters, better 32 random ones")]
+ModelUrl = Annotated[str, AfterValidator(_model_url)]
 Url = Annotated[str, AfterValidator(_url), _accepts("an address that begins with http:// or https://")]
 PublicUrl = Annotated[Url, AfterValidator(_without_password), _accepts("an http:// or https:// address, no password")]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
@@ -170,6 +179,7 @@ Amount = Annotated[float, Field(gt=0), AfterValidator(_finite), _accepts("US dol
 Seconds = Annotated[float, Field(ge=1, le=3_600), AfterValidator(_finite), _accepts("seconds from 1 to 3600")]
 Count = Annotated[int, Field(ge=1), _accepts("a whole number from 1")]
 Length = Annotated[int, Field(ge=1, le=1_000_000), _accepts("a whole number from 1 to 1000000")]
+Tokens = Annotated[int, Field(ge=100, le=10_000_000), _accepts("a whole number of tokens from 100 to 10000000")]
 Days = Annotated[int, Field(ge=1, le=36_500), _accepts("a whole number from 1 to 36500")]
 # fmt: on
 
@@ -185,15 +195,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
 
     openai_api_key: Key | None = _setting("OPENAI_API_KEY", shown=False)
-    openai_base_url: Url | None = _setting("OPENAI_BASE_URL", shown=False)
+    openai_base_url: ModelUrl | None = _setting("OPENAI_BASE_URL", shown=False)
     statsig_secret_key: StatsigKey | None = _setting("STATSIG_SECRET_KEY", shown=False)
     statsig_api_url: Url | None = _setting("STATSIG_API_URL", shown=False)
     statsig_tier: Tier = _setting("STATSIG_TIER", "development")
     database_url: DatabaseUrl = _setting("DATABASE_URL", "sqlite:///data/parley.db", shown=False)
     experiment: Experiment = _setting("PARLEY_EXPERIMENT", "statsig_openai_integration")
     experiments_file: File = _setting("PARLEY_EXPERIMENTS_FILE", Path(".streamlit/experiments.toml"))
-    model: Model = _setting("PARLEY_MODEL", "gpt-4")
+    model: Model = _setting("PARLEY_MODEL", CONTROL_MODEL)
     first_token_s: Seconds = _setting("PARLEY_FIRST_TOKEN_S", 60)
+    history_tokens: Tokens | None = _setting("PARLEY_HISTORY_TOKENS")
     unit: Unit = _setting("PARLEY_UNIT", "visitor")
     blind: Flag = _setting("PARLEY_BLIND", True)
     access: Access = _setting("PARLEY_ACCESS", "open")
@@ -213,6 +224,7 @@ class Settings(BaseSettings):
     trusted_proxies: Proxies = _setting("PARLEY_TRUSTED_PROXIES", ())
     log: Log = _setting("PARLEY_LOG", "text")
     log_level: Level = _setting("PARLEY_LOG_LEVEL", "info")
+    _named: Mapping[str, Provider] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -222,8 +234,27 @@ class Settings(BaseSettings):
 
     @property
     def demo(self) -> bool:
-        """Whether the built-in demo model answers, because no other was set."""
-        return self.openai_api_key is None and self.openai_base_url is None
+        """True where no provider is set, so that the built-in demo model answers."""
+        return not self.providers
+
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Every provider that is set. The first one answers where a group names none: `openai`, if that is set."""
+        key = self.openai_api_key and self.openai_api_key.get_secret_value()
+        table = self._named.get(OPENAI)
+        rest = [provider for name, provider in self._named.items() if name != OPENAI]
+        if not (key or self.openai_base_url or table):
+            return tuple(rest)
+        base = table or Provider(OPENAI, OPENAI_URL)
+        if self.openai_base_url:
+            found = make_provider(OPENAI, self.openai_base_url, None, base.headers, base.api_version)
+            base = replace(found, api_key=base.api_key)
+        return (replace(base, api_key=key or base.api_key), *rest)
+
+    @property
+    def provider_names(self) -> list[str]:
+        """The names that a group's `provider` may have, the default one first."""
+        return [provider.name for provider in self.providers] or [OPENAI]
 
     @property
     def database(self) -> ParsedUrl:
@@ -237,10 +268,11 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Every text in these settings that no log may show; too short ones would only garble it."""
+        asked = [text for provider in self.providers for text in provider.secrets()]
         keys = [self.openai_api_key, self.statsig_secret_key, self.operator_token, self.signing_key]
-        urls = [self.openai_base_url, self.statsig_api_url]
-        passwords = [*self.database.secrets, *(unquote(urlsplit(url).password or "") for url in urls if url)]
-        found = [key.get_secret_value() for key in keys if key] + passwords + [quote(text, "") for text in passwords]
+        passwords = [*self.database.secrets, unquote(urlsplit(self.statsig_api_url or "").password or "")]
+        found = [key.get_secret_value() for key in keys if key] + asked
+        found += passwords + [quote(text, "") for text in passwords]
         return sorted({text for text in found if len(text) >= 4}, key=len, reverse=True)
 
 
@@ -258,11 +290,15 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
     problems += [_unknown(name) for name, text in given.items() if _foreign(name) and not injected(name, text)]
     problems += [f"{_unknown(name)} (in {secrets})" for name in filed if _foreign(name)]
     values, odd = _texts(filed | {name: text for name, text in given.items() if unquoted(text)})
-    problems += odd
+    providers, wrong = _providers(filed, given)
+    problems += odd + wrong
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(problems + [_problem(values, found) for found in error.errors()]) from None
+    settings._named = providers
+    if unfit := _unfit(settings):
+        raise SettingsError([*problems, unfit])
     if settings.database_file is None and settings.signing_key is None:
         problems.append("PARLEY_SIGNING_KEY: must be set with PostgreSQL, to the same value on every replica")
     if not all(is_loopback(urlsplit(url).hostname) for url in _servers(settings)):
@@ -305,9 +341,8 @@ def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _servers(settings: Settings) -> list[str]:
     """The address of every server that these settings make Parley ask."""
-    model = settings.openai_base_url or ("https://api.openai.com/v1" if settings.openai_api_key else None)
     statsig = settings.statsig_api_url or "https://statsigapi.net/v1" if settings.statsig_secret_key else None
-    return [url for url in (model, statsig) if url]
+    return [provider.base_url for provider in settings.providers] + ([statsig] if statsig else [])
 
 
 def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
@@ -343,10 +378,64 @@ def _operators(settings: Settings, auth: object) -> list[str]:
 
 
 def _foreign(name: str) -> bool:
-    return name.upper().startswith("PARLEY_") and name not in FIELDS
+    return name.upper().startswith("PARLEY_") and name not in FIELDS and not _PROVIDER.fullmatch(name)
+
+
+_PROVIDER = re.compile("PARLEY_PROVIDER_([A-Za-z0-9](?:[A-Za-z0-9_-]{0,63}))_(URL|KEY)")
+_PROVIDER_KEYS = {"URL": "base_url", "KEY": "api_key"}
+
+
+def _providers(filed: Mapping[str, Any], given: Mapping[str, str]) -> tuple[dict[str, Provider], list[str]]:
+    """Return the providers of the file's tables and of the `PARLEY_PROVIDER_…` names, which win; and the problems."""
+    named: dict[str, dict[str, str]] = {}
+    problems = []
+    for name, text in {**filed, **given}.items():
+        match = _PROVIDER.fullmatch(name)
+        value = unquoted(text) if match and isinstance(text, str) else ""
+        if not match or not value:
+            continue
+        provider, key = match[1].lower(), _PROVIDER_KEYS[match[2]]
+        if provider == OPENAI:
+            problems.append(f"{name}: of this provider set OPENAI_BASE_URL and OPENAI_API_KEY")
+        elif key == "api_key" and not re.fullmatch("[!-~]+", value):
+            problems.append(f"{name}: must be visible ASCII characters without spaces")
+        elif key == "base_url" and (refusal := _refusal(provider, value)):
+            problems.append(f"{name}: must be {refusal}")
+        else:
+            named.setdefault(provider, {})[key] = value
+    tables = filed.get("providers", {})
+    tabled = {name.lower() for name in tables} if isinstance(tables, dict) else set()
+    for provider in [name for name, values in named.items() if "base_url" not in values and name not in tabled]:
+        del named[provider]
+        missing = f"PARLEY_PROVIDER_{provider.upper()}_URL"
+        if missing not in {**filed, **given}:
+            problems.append(f"{missing}: is missing, the address of that key's server")
+    if "provider" in filed:
+        problems.append("[provider]: no such table; did you mean [providers.NAME]?")
+    providers, wrong = read_providers(tables, named)
+    return providers, problems + wrong
+
+
+def _unfit(settings: Settings) -> str | None:
+    """Return what makes the provider `openai` impossible once its address and its table are put together."""
+    try:
+        settings.providers  # noqa: B018
+    except ValueError as error:
+        return f"OPENAI_BASE_URL: must be {error}"
+    return None
+
+
+def _refusal(name: str, address: str) -> str | None:
+    try:
+        make_provider(name, address)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _unknown(name: str) -> str:
+    if name.upper().startswith("PARLEY_PROVIDER"):
+        return f"{name}: no such setting; a provider is PARLEY_PROVIDER_<NAME>_URL and PARLEY_PROVIDER_<NAME>_KEY"
     near = difflib.get_close_matches(name.upper(), FIELDS, n=1)
     return f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
 

@@ -21,6 +21,7 @@ from lib.domain.completion import Completion
 from lib.domain.conversation import Conversation
 from lib.domain.ids import new_id
 from lib.domain.invitations import new_invitation
+from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.settings import load
 from lib.store import Store, schema, spending
@@ -30,14 +31,14 @@ from tests.support.openai_server import DONE, Gate, Server, finish, status, stre
 SOON = 10.0
 TODAY = now_ms() // budgets.DAY_MS
 ENDED = Completion("Because.", "stop", 1.0, cost_usd=0.02)
-DOLLAR_ANSWER = stream("All of it.", finish(), usage(1_000_000, 500_000), DONE)
-"""By gpt-3.5-turbo's price of 0.50 and 1.50 a million: 1.25 US dollars."""
+DOLLAR_ANSWER = stream("All of it.", finish(), usage(200_000, 85_000), DONE)
+"""By the price of the model below, 2 and 10 US dollars a million: 1.25."""
 EXPERIMENTS = """
 [statsig_openai_integration]
 [statsig_openai_integration.groups]
-Control = { weight = 1, parameters = { model = "gpt-3.5-turbo", max_tokens = 100 } }
-Test = { weight = 1, parameters = { model = "gpt-3.5-turbo", temperature = 1 } }
-"""
+Control = { weight = 1, parameters = { model = "PRICED", max_tokens = 100 } }
+Test = { weight = 1, parameters = { model = "PRICED", temperature = 1 } }
+""".replace("PRICED", TEST_MODEL)
 
 Open = Callable[..., Any]
 
@@ -345,10 +346,10 @@ def test_what_a_running_answer_may_cost_is_set_aside_for_it(start: Open, model_s
     ann = Person(app)
     ann.conversation, answer = app.conversations.ask(ann.visitor, None, "Why?", ann.exposed)
     assert Person(app, "bob").ask() == "limited"
-    assert spent(app.store).usd >= 0.00015  # of gpt-3.5-turbo 100 tokens, or 1,000
+    assert spent(app.store).usd >= 0.001  # 100 tokens, or 1,000
     gate.open()
     assert ann.ended(answer) == "stop"
-    assert spent(app.store).usd == pytest.approx(0.000002)
+    assert spent(app.store).usd == pytest.approx(0.000012)
 
 
 def test_a_failure_is_given_back(start: Open, model_server: Server) -> None:

@@ -81,7 +81,7 @@ async def model() -> AsyncIterator[str]:
 async def ask(url: str, question: str) -> tuple[list[str], int | None]:
     async with AsyncOpenAI(base_url=url, api_key="none") as client:
         stream = await client.chat.completions.create(
-            model="gpt-4", stream=True, stream_options={"include_usage": True},
+            model="large-model", stream=True, stream_options={"include_usage": True},
             messages=[{"role": "user", "content": question}],
         )  # fmt: skip
         chunks = [chunk async for chunk in stream]

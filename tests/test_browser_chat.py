@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import openai_server as openai
 from tests.support.chat_page import SOON_MS, Chat, Record, wait_for
 from tests.support.openai_server import HANG, Gate, Pause, stream
@@ -200,7 +201,7 @@ def test_the_model_is_told_the_whole_conversation(chat: Chat, model: openai.Serv
         ("assistant", "Blue."),
         ("user", "Why?"),
     ]
-    assert {request.body["model"] for request in model.requests} <= {"gpt-3.5-turbo", "gpt-4"}
+    assert {request.body["model"] for request in model.requests} <= {CONTROL_MODEL, TEST_MODEL}
     assert len({request.body["model"] for request in model.requests}) == 1
 
 

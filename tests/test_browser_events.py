@@ -77,7 +77,10 @@ def export(app: app_process.Running) -> list[dict[str, Any]]:
 
 def talk(chat: Chat, model: openai.Server, record: Record) -> str:
     """A conversation in which everything happens that has an event; its id."""
-    named = [chunk({"content": "It is "}, model="gpt-4-0613"), chunk({"content": "Paris."}, model="gpt-4-0613")]
+    named = [
+        chunk({"content": "It is "}, model="large-0613"),
+        chunk({"content": "Paris."}, model="large-0613"),
+    ]
     model.script(stream(*named, finish(), usage(11, 3), openai.DONE), stream("Half", openai.HANG))
     chat.ask("What is the capital of France?")
     chat.thumb(up=True).click()
@@ -143,7 +146,7 @@ def test_the_same_events_are_exported_and_arrive_at_statsig(
     assert len({event["user_id"] for event in exported}) == 1
     [first, *_] = [event["metadata"] for event in about if event["name"] == "chat_completion"]
     assert (first["prompt_tokens"], first["completion_tokens"], first["total_tokens"]) == (11, 3, 14)
-    assert (first["served_model"], first["usage_source"]) == ("gpt-4-0613", "server")
+    assert (first["served_model"], first["usage_source"]) == ("large-0613", "server")
     assert first["cost_usd"] > 0
     for event in exported:
         check_shape(event)

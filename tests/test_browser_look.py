@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.chat_page import DESK, PHONE, Chat, tab, visit, wait_for, watched
@@ -248,7 +249,7 @@ def test_a_tester_sees_no_group_and_no_measurement(chat: Chat, model: openai.Ser
     chat.ask("Question")
     expect(chat.page.get_by_role("button", name="Details")).to_have_count(0)
     shown = chat.page.locator("body").inner_text()
-    assert not [word for word in ("gpt-3.5-turbo", "gpt-4", "Control", "Test", "tokens") if word in shown]
+    assert not [word for word in (CONTROL_MODEL, TEST_MODEL, "Control", "Test", "tokens") if word in shown]
 
 
 def test_no_input_is_without_a_name(chat: Chat) -> None:

@@ -25,11 +25,11 @@ LIMIT = 3
 EXPERIMENTS = """
 [statsig_openai_integration]
 allocation = 90
-default = { model = "gpt-4" }
+default = { model = "large-model" }
 [statsig_openai_integration.groups]
-Control = { weight = 50, parameters = { model = "gpt-3.5-turbo", temperature = 0.7 } }
-Test = { weight = 30, parameters = { model = "gpt-4", temperature = 0.7, system_prompt = "PROMPT" } }
-Short = { weight = 20, parameters = { model = "gpt-4", max_tokens = 60, temperature = 3 } }
+Control = { weight = 50, parameters = { model = "small-model", temperature = 0.7 } }
+Test = { weight = 30, parameters = { model = "large-model", temperature = 0.7, system_prompt = "PROMPT" } }
+Short = { weight = 20, parameters = { model = "large-model", max_tokens = 60, temperature = 3 } }
 """.replace("PROMPT", "Answer in at most three sentences, without lists, and say what you do not know. " * 3)
 ANSWER = openai.stream(
     "Set `OPENAI_BASE_URL` to its address, ", "then start Parley again.", openai.finish(), openai.usage(900, 400),

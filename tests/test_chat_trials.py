@@ -11,6 +11,7 @@ from lib.app import App
 from lib.chat.generation import Answer
 from lib.domain.budget import EVERYBODY, Account, Spent
 from lib.domain.clock import DAY_MS, now_ms
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.settings import load
 from lib.store.schema import metadata
 from tests.support import openai_server
@@ -20,12 +21,12 @@ from tests.support.openai_server import DONE, HANG, Server, finish, status, stre
 SOON = 10.0
 EXPERIMENTS = """
 [statsig_openai_integration]
-default = { model = "gpt-4" }
+default = { model = "large-model" }
 [statsig_openai_integration.groups]
-Control = { weight = 1, parameters = { model = "gpt-3.5-turbo", temperature = 0.2 } }
-Test = { weight = 1, parameters = { model = "gpt-4", system_prompt = "Be brief." } }
-Third = { weight = 1, parameters = { model = "gpt-4", temperature = "hot" } }
-"""
+Control = { weight = 1, parameters = { model = "small-model", temperature = 0.2 } }
+Test = { weight = 1, parameters = { model = "large-model", system_prompt = "Be brief." } }
+Third = { weight = 1, parameters = { model = "large-model", temperature = "hot" } }
+""".replace("small-model", CONTROL_MODEL).replace("large-model", TEST_MODEL)
 
 GROUPS = ("Control", "Test", "Third")
 LIMITED = {"PARLEY_BUDGET_USD_PER_DAY": "1", "PARLEY_BUDGET_ANSWERS_PER_VISITOR": "1"}
@@ -75,7 +76,7 @@ def test_each_group_is_asked_with_its_own_parameters(app: App, model_server: Ser
         ["Control", "Test", "Third"], "Because."
     )
     bodies = [request.body for request in model_server.requests]
-    control = next(body for body in bodies if body["model"] == "gpt-3.5-turbo")
+    control = next(body for body in bodies if body["model"] == CONTROL_MODEL)
     assert control["temperature"] == 0.2 and control["messages"] == [{"role": "user", "content": "Why?"}]
     assert {"role": "system", "content": "Be brief."} in [message for body in bodies for message in body["messages"]]
     third = answers["Third"].completion
@@ -110,13 +111,15 @@ def test_it_can_be_stopped(app: App, model_server: Server) -> None:
 
 @pytest.mark.parametrize("app", [LIMITED], indirect=True)
 def test_what_it_costs_counts_into_the_day_and_not_for_a_visitor(app: App, model_server: Server) -> None:
-    model_server.script(otherwise=stream("So.", finish(), usage(1_000_000, 0), DONE))  # 0.50, 30 and 30 US dollars
+    model_server.script(
+        otherwise=stream("So.", finish(), usage(200_000, 100_000), DONE)
+    )  # 0.07, 1.40 and 1.40 US dollars
     first, again = ask(app), ask(app)
     assert {answer.completion and answer.completion.finish_reason for answer in first.values()} == {"stop"}
     assert {answer.completion and answer.completion.limit for answer in again.values()} == {"day"}
     day = Account("day", EVERYBODY, now_ms() // DAY_MS)
     assert rows(app)["spending"] == 1
-    assert app.store.spent([day])[day] == Spent(pytest.approx(60.5), 3)
+    assert app.store.spent([day])[day] == Spent(pytest.approx(2.87), 3)
 
 
 @pytest.mark.parametrize("app", [{"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}], indirect=True)

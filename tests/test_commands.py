@@ -24,6 +24,7 @@ from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion, Usage
 from lib.domain.conversation import Conversation, Question
 from lib.domain.events import Event
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.domain.rating import SIGNALS
 from lib.experiments.evaluator import read_file
 from lib.store import Store
@@ -33,13 +34,13 @@ from tests.support.statsig_specs import NAMED
 
 EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
 IDS = {"userID": "u", "stableID": "u", "sessionID": "s"}
-ASSIGNED = Assignment("exp", "Test", "rule", "u", IDS, {"model": "gpt-4"})
+ASSIGNED = Assignment("exp", "Test", "rule", "u", IDS, {"model": "large-model"})
 ENDED = Completion(
-    "Because, it “said”\n=1+1 👋", "stop", 1.5, 0.5, Usage(10, 20, 30, 5, 7, "server"), "gpt-4-0613", error="None",
+    "Because, it “said”\n=1+1 👋", "stop", 1.5, 0.5, Usage(10, 20, 30, 5, 7, "server"), "large-0613", error="None",
     parameter_error="seed", dropped_parameters=("top_p", "seed"), cost_usd=0.0000015,
 )  # fmt: skip
 BEGAN_MS = 1_793_491_200_000  # 2026-11-01, UTC
-QUESTION = Question("a1", "c1", "s", 1, "gpt-4", ASSIGNED)
+QUESTION = Question("a1", "c1", "s", 1, "large-model", ASSIGNED)
 
 
 @pytest.fixture
@@ -270,7 +271,8 @@ def refusals(run: "subprocess.CompletedProcess[bytes]") -> list[str]:
 def test_a_fresh_machine_is_well(folder: Path) -> None:
     run = parley(folder, "check")
     assert (run.returncode, refusals(run)) == (0, []), run.stderr
-    assert {line.split()[1] for line in lines(run)} == {"settings", "database", "experiments", "experiment", "model"}
+    told = {line.split()[1] for line in lines(run)}
+    assert told == {"settings", "database", "experiments", "experiment", "model", "prices"}
 
 
 def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
@@ -282,11 +284,11 @@ def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
 
 def test_a_model_that_the_server_lacks_is_told(folder: Path) -> None:
     with openai_server.serve() as server:
-        server.models = ["gpt-3.5-turbo", "llama"]
+        server.models = [CONTROL_MODEL, "llama"]
         run = parley(folder, "check", OPENAI_BASE_URL=server.base_url)
     (line,) = refusals(run)
     assert run.returncode == 1
-    assert "gpt-4 is not there" in line and "llama" in line
+    assert f"Test: {TEST_MODEL} is not at openai" in line and "llama" in line
 
 
 @contextmanager
@@ -316,7 +318,6 @@ def answering(status: int, body: bytes) -> Iterator[str]:
     ("status", "body", "told"),
     [
         (401, b'{"error": {"message": "Incorrect API key provided: sk-hunter22"}}', "OPENAI_API_KEY"),
-        (404, b"not here", "/v1"),
         (200, b"<html>welcome</html>", "/v1"),
         (500, b"", "later"),
     ],
@@ -328,6 +329,15 @@ def test_what_is_wrong_with_the_model_server_is_told(folder: Path, status: int, 
     assert run.returncode == 1
     assert told in line and "127.0.0.1" in line
     assert b"hunter22" not in run.stdout + run.stderr and b"Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_server_without_a_list_of_models_is_no_failure(folder: Path, status: int) -> None:
+    with answering(status, b"not here") as base_url:
+        run = parley(folder, "check", OPENAI_BASE_URL=base_url)
+    (line,) = refusals(run)
+    assert run.returncode == 0
+    assert line.startswith("warn") and "cannot be listed" in line and "/v1" in line
 
 
 def test_a_model_server_that_is_not_there_is_told(folder: Path) -> None:
@@ -379,7 +389,7 @@ def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
 )
 def test_what_statsig_made_of_the_experiment_is_told(folder: Path, shape: str, code: int, words: str) -> None:
     with statsig_server.serve(NAMED[shape]()) as statsig:
-        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url, PARLEY_MODEL="gpt-4")
+        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url)
     assert [line for line in lines(run) if words in line], run.stdout
     assert len([line for line in refusals(run) if "experiment" in line]) == code
 
@@ -394,12 +404,12 @@ def test_a_broken_experiments_file_is_told_beside_the_rest(folder: Path) -> None
     run = parley(folder, "check")
     assert run.returncode == 1
     assert all("experiments.toml" in line for line in refusals(run)) and refusals(run)
-    assert any("gpt-4 is there" in line for line in lines(run))
+    assert any(f"{CONTROL_MODEL} is there" in line for line in lines(run))
 
 
 def test_a_parameter_that_cannot_be_sent_is_told(folder: Path) -> None:
     file = folder / ".streamlit/experiments.toml"
-    file.write_text(file.read_text().replace('{ model = "gpt-4" } }', '{ model = "gpt-4", temperature = 9 } }'))
+    file.write_text(file.read_text().replace(f'"{TEST_MODEL}" }} }}', f'"{TEST_MODEL}", temperature = 9 }} }}'))
     (line,) = refusals(parley(folder, "check"))
     assert "group Test" in line and "temperature" in line
 
@@ -409,7 +419,7 @@ def test_a_database_that_cannot_be_used_is_told_without_its_password(folder: Pat
         folder, "check", DATABASE_URL="postgresql+psycopg://u:hunter22@127.0.0.1:9/parley", PARLEY_SIGNING_KEY="k" * 32
     )
     (line,) = refusals(run)
-    assert line.startswith("NO  database") and "127.0.0.1" in line
+    assert line.startswith("NO   database") and "127.0.0.1" in line
     assert b"hunter22" not in run.stdout + run.stderr
 
 
@@ -419,6 +429,6 @@ def test_a_budget_that_cannot_be_kept_is_told(folder: Path) -> None:
         environ = {"OPENAI_BASE_URL": server.base_url, "PARLEY_BUDGET_USD_PER_DAY": "5"}
         assert refusals(parley(folder, "check", **environ)) == []
         file = folder / ".streamlit/experiments.toml"
-        file.write_text(file.read_text().replace("gpt-3.5-turbo", "llama"))
+        file.write_text(file.read_text().replace(TEST_MODEL, "llama"))
         (line,) = refusals(parley(folder, "check", **environ))
     assert "PARLEY_BUDGET_USD_PER_DAY" in line and "llama" in line

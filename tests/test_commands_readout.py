@@ -123,7 +123,7 @@ def converse(store: Store, number: int, *, simulated: bool) -> None:
     user = f"{'s' if simulated else 'u'}{number}"
     assigned = Assignment("golden_small", group, group, user, {"userID": user}, {})
     conversation = Conversation(f"c-{user}", user, assigned, simulated=simulated)
-    question = Question(f"a-{user}", conversation.id, "s", 1, "gpt-4", assigned, simulated)
+    question = Question(f"a-{user}", conversation.id, "s", 1, "large-model", assigned, simulated)
     ended = Completion("text", "stop", 1.0 + number, 0.5)
     store.ask(conversation, question, "Why?", events.exposure(assigned, "s", simulated=simulated))
     assert store.finish(question, ended, events.chat_completion(question, ended)).wait(10)

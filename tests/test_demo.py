@@ -21,6 +21,7 @@ from lib.demo import Demo, serve
 from lib.demo.knowledge import Knowledge
 from lib.demo.server import MODELS
 from lib.demo.wire import tokens
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support.app_process import ROOT
 
 README = """# Parley
@@ -90,7 +91,7 @@ def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
 
 
 def asked(question: str, **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4", "messages": [{"role": "user", "content": question}], **more}
+    return {"model": TEST_MODEL, "messages": [{"role": "user", "content": question}], **more}
 
 
 def text(client: openai.OpenAI, question: str, **more: Any) -> str:
@@ -208,7 +209,7 @@ def test_the_same_question_and_seed_get_the_same_answer(readme: Path) -> None:
 
 def test_its_models_are_listed(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == list(MODELS)
-    assert client.models.retrieve("gpt-4").id == "gpt-4"
+    assert client.models.retrieve(TEST_MODEL).id == TEST_MODEL
 
 
 def test_a_stream_is_the_same_answer_in_pieces_with_usage_at_the_end(client: openai.OpenAI) -> None:
@@ -220,7 +221,7 @@ def test_a_stream_is_the_same_answer_in_pieces_with_usage_at_the_end(client: ope
     assert chunks[0].choices[0].delta.role == "assistant"
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
-    assert {chunk.model for chunk in chunks} == {"gpt-4"}
+    assert {chunk.model for chunk in chunks} == {TEST_MODEL}
     assert len({chunk.id for chunk in chunks}) == 1
 
 
@@ -304,8 +305,8 @@ def test_null_means_not_set(http: httpx2.Client) -> None:
 
 
 def test_another_model_does_not_exist(client: openai.OpenAI) -> None:
-    for ask in (lambda: client.models.retrieve("gpt-9"), lambda: text(client, "Hello", model="gpt-9")):
-        with pytest.raises(openai.NotFoundError, match="gpt-9") as caught:
+    for ask in (lambda: client.models.retrieve("no-model"), lambda: text(client, "Hello", model="no-model")):
+        with pytest.raises(openai.NotFoundError, match="no-model") as caught:
             ask()
         assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
@@ -329,7 +330,7 @@ def test_what_is_not_there_has_openais_shape_of_an_error(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"model": "gpt-4", "messages": "\\ud800"}']
+    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"model": TEST_MODEL, "messages": "\\ud800"}']
 )
 def test_a_body_that_is_no_request_is_a_400(body: bytes, http: httpx2.Client) -> None:
     answer = http.post("chat/completions", content=body)
@@ -350,7 +351,7 @@ def test_every_text_gets_an_answer(written: str) -> None:
 # How it behaves
 
 
-@pytest.mark.parametrize(("model", "first", "rate"), [("gpt-3.5-turbo", (0.15, 0.4), 90), ("gpt-4", (0.5, 0.9), 60)])
+@pytest.mark.parametrize(("model", "first", "rate"), [(CONTROL_MODEL, (0.15, 0.4), 90), (TEST_MODEL, (0.5, 0.9), 60)])
 def test_an_answer_comes_at_its_models_pace(
     model: str, first: tuple[float, float], rate: float, paced: tuple[Demo, openai.OpenAI]
 ) -> None:

@@ -91,8 +91,8 @@ def what_they_did(app: App) -> dict[str, list[tuple[str, Any, Any, Any]]]:
 
 def somebody_real(store: Store) -> None:
     """One real person's question, answer and thumb."""
-    assigned = Assignment(EXPERIMENT, "Test", "Test", "ann", {"userID": "ann"}, {"model": "gpt-4"})
-    question = Question("a-real", "c-real", "s-real", 1, "gpt-4", assigned)
+    assigned = Assignment(EXPERIMENT, "Test", "Test", "ann", {"userID": "ann"}, {"model": "large-model"})
+    question = Question("a-real", "c-real", "s-real", 1, "large-model", assigned)
     completion = Completion("Because.", "stop", 1.0)
     ended = chat_completion(question, completion)
     store.ask(Conversation("c-real", "ann", assigned), question, "Why?", exposure(assigned, "s-real"))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lib.domain.models import CONTROL_MODEL
 from lib.experiments.archive import Archive
 from lib.experiments.definitions import Status
 from lib.experiments.served import state_of, unit_type
@@ -97,7 +98,7 @@ def test_a_disabled_group_keeps_its_place_and_when_it_was_disabled() -> None:
     found = archive.definition(NAME)
     assert found is not None and found.shares == SPLIT and found.status == Status()
     assert [group.ended_ms for group in found.groups] == [2000, None]
-    assert found.groups[0].parameters == {"model": "gpt-3.5-turbo"}  # as its users met it
+    assert found.groups[0].parameters == {"model": CONTROL_MODEL}  # as its users met it
     again = after("running", "disabled_group", "running").definition(NAME)
     assert again is not None and [group.ended_ms for group in again.groups] == [None, None]
 

@@ -14,7 +14,7 @@ FULL = """
 [tone]
 unit = "stableID"
 allocation = 40
-default = { model = "gpt-4" }
+default = { model = "large-model" }
 control = "Plain"
 primary = "rating_rate"
 guardrails = ["error_rate"]
@@ -45,7 +45,7 @@ def test_a_table_is_read_whole() -> None:
             control="Plain",
             unit="stableID",
             allocation=40.0,
-            default={"model": "gpt-4"},
+            default={"model": "large-model"},
             primary="rating_rate",
             guardrails=("error_rate",),
             mde={"satisfaction": Effect(0.05), "response_time": Effect(0.125, relative=True)},
@@ -80,7 +80,7 @@ def test_an_empty_file_defines_nothing() -> None:
         ("[e]\nallocation = -1\n" + GROUPS, "line 2: [e] allocation: expected a percentage"),
         ("[e]\nallocation = true\n" + GROUPS, "line 2: [e] allocation: expected a percentage"),
         ("[e]\nallocation = nan\n" + GROUPS, "line 2: [e] allocation: expected a percentage"),
-        ("[e]\ndefault = 'gpt-4'\n" + GROUPS, "line 2: [e] default: expected a table of parameters"),
+        ("[e]\ndefault = 'large-model'\n" + GROUPS, "line 2: [e] default: expected a table of parameters"),
         ("[e]\ncontrol = 'C'\n" + GROUPS, "line 2: [e] control: no such group: 'C'; known are A, B"),
         ("[e]\nprimary = 'clicks'\n" + GROUPS, "line 2: [e] primary: no such metric: 'clicks'; known are satisfaction"),
         ("[e]\nguardrails = ['clicks']\n" + GROUPS, "line 2: [e] guardrails: no such metric: 'clicks'"),

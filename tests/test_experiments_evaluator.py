@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lib.domain.assignment import Assignment
+from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions, last_known
 from tests.support.app_process import free_port
@@ -21,10 +22,10 @@ from tests.support.statsig_specs import NAME, NAMED
 KEY = "secret-Ab12_cd-34"
 TOML = """
 [models]
-default = { model = "gpt-4" }
+default = { model = "large-model" }
 [models.groups]
-Control = { weight = 50, parameters = { model = "gpt-3.5-turbo" } }
-Test = { weight = 50, parameters = { model = "gpt-4" } }
+Control = { weight = 50, parameters = { model = "small-model" } }
+Test = { weight = 50, parameters = { model = "large-model" } }
 [thirds]
 unit = "sessionID"
 allocation = 40
@@ -41,7 +42,7 @@ default = { model = "rest" }
 A = { weight = 1, parameters = { model = "other" } }
 """
 SPEC, DEFINITIONS = compile_definitions(TOML)
-SERVED: dict[str, Any] = compile_definitions(TOML.replace("gpt-3.5-turbo", "served-model"))[0] | {
+SERVED: dict[str, Any] = compile_definitions(TOML.replace("small-model", "served-model"))[0] | {
     "time": 1_700_000_000_000
 }
 GROUPS = ("Control", "Test")
@@ -80,7 +81,7 @@ def model(experiments: Experiments) -> Any:
     return {experiments.assign(each, "models").parameters["model"] for each in names}
 
 
-OURS, THEIRS = {"gpt-3.5-turbo", "gpt-4"}, {"served-model", "gpt-4"}
+OURS, THEIRS = {"small-model", "large-model"}, {"served-model", "large-model"}
 
 
 def until(holds: Callable[[], object], within_s: float) -> None:
@@ -104,8 +105,8 @@ def test_a_unit_keeps_its_group_on_any_machine(start: Open) -> None:
 def test_an_assignment_says_everything_about_itself(start: Open) -> None:
     found = start().assign(visitor("user-1"), "models")
     assert (found.experiment, found.group, found.rule_id) == ("models", "Control", "Control")
-    assert found.parameters == {"model": "gpt-3.5-turbo"}
-    assert found.defaults == {"model": "gpt-4"}
+    assert found.parameters == {"model": "small-model"}
+    assert found.defaults == {"model": "large-model"}
     assert (found.user_id, found.ids["stableID"], found.forced, found.layer) == (
         "user-1",
         "user-1-stable",
@@ -154,7 +155,7 @@ def test_a_group_that_can_be_forced_is_marked(start: Open) -> None:
         "Test",
         True,
         "override",
-        {"model": "gpt-4"},
+        {"model": "large-model"},
     )
     with pytest.raises(ValueError, match="models has no group Tset; it has Control, Test"):
         experiments.force(visitor(), "models", "Tset")
@@ -384,7 +385,7 @@ def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
     with serve(spec) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
         found = experiments.assign(visitor("anna"), "models")
-        assert (found.group, found.forced, found.parameters) == ("Test", True, {"model": "gpt-4"})
+        assert (found.group, found.forced, found.parameters) == ("Test", True, {"model": "large-model"})
         assert not experiments.assign(visitor("otto"), "models").forced
 
 
@@ -400,7 +401,7 @@ def decided(start: Open, shape: str, name: str = NAME, units: int = 50) -> list[
 
 def test_after_a_decision_everybody_gets_the_shipped_parameters_and_nobody_a_group(start: Open) -> None:
     found = decided(start, "shipped")
-    assert {(each.group, each.forced, each.parameters["model"]) for each in found} == {(None, False, "gpt-4")}
+    assert {(each.group, each.forced, each.parameters["model"]) for each in found} == {(None, False, TEST_MODEL)}
 
 
 @pytest.mark.parametrize("shape", ["running_override", "not_started"])
@@ -422,7 +423,7 @@ def test_a_configuration_that_stands_in_for_another_is_forced(start: Open) -> No
 def test_a_unit_that_parley_does_not_send_gets_the_default_and_no_group(start: Open) -> None:
     found = decided(start, "company_unit")
     assert {(each.group, each.unknown_unit, each.parameters["model"]) for each in found} == {
-        (None, "companyID", "gpt-4"),
+        (None, "companyID", TEST_MODEL),
     }  # fmt: skip
 
 

@@ -145,8 +145,8 @@ def test_a_forced_group_is_exposed_as_the_sdk_exposes_an_override(shape: str, na
     many = visitors(20)
     with serve(NAMED[shape]()) as statsig:
         with theirs(statsig, "development") as server:
-            server.override_experiment(name, {"model": "gpt-4", "temperature": 1})
-            server.override_layer(name, {"model": "gpt-4", "temperature": 1})
+            server.override_experiment(name, {"model": "large-model", "temperature": 1})
+            server.override_layer(name, {"model": "large-model", "temperature": 1})
             for each in many:
                 if name == "chat_layer":
                     user = StatsigUser(each.user_id, custom_ids=dict(list(each.ids().items())[1:]), custom=each.custom)

@@ -24,9 +24,9 @@ from tests.support.websocket_tester import Tester
 KEY = "sk-hunter22hunter22"
 EXPERIMENTS = """
 [statsig_openai_integration]
-default = { model = "gpt-3.5-turbo" }
+default = { model = "small-model" }
 [statsig_openai_integration.groups]
-Only = { weight = 1, parameters = { model = "gpt-4", temperature = "hot", top_p = 0.5 } }
+Only = { weight = 1, parameters = { model = "large-model", temperature = "hot", top_p = 0.5 } }
 """
 SET_UP = "The assistant is not set up correctly. The operator has been told."
 NOTHING = "No answer came back. Please try again."
@@ -70,8 +70,8 @@ CASES = {
     "401": Case([UNAUTHORIZED], "error", SET_UP, "AuthenticationError"),
     "404 of every model": Case([NO_MODEL] * 2, "error", "The model is not available.", "NotFoundError", requests=2),
     "404 of one model": Case(
-        [NO_MODEL, openai.answer("From the default.", model="gpt-3.5-turbo")], "stop", requests=2,
-        text="From the default.", facts={"model": "gpt-4", "served_model": "gpt-3.5-turbo"},
+        [NO_MODEL, openai.answer("From the default.", model="small-model")], "stop", requests=2,
+        text="From the default.", facts={"model": "large-model", "served_model": "small-model"},
     ),
     "429, then well": Case([status(429)], "stop", requests=2, text=".", facts={"retries": 1}),
     "500 and 503, then well": Case([status(500), status(503)], "stop", requests=3, text=".", facts={"retries": 2}),
@@ -183,7 +183,7 @@ def test_a_fault_is_told_recorded_once_and_survived(name: str, run: Run) -> None
     assert met.thumbs == (1 if case.text else 0)
     first, second = met.events
     told = first["metadata"]
-    assert (first["value"], told.get("error"), told["model"]) == (case.value, case.error, "gpt-4")
+    assert (first["value"], told.get("error"), told["model"]) == (case.value, case.error, "large-model")
     assert case.facts.items() <= told.items()
     if not case.text:
         assert "total_tokens" not in told or told["total_tokens"] > 0
@@ -219,7 +219,7 @@ def test_a_refused_parameter_is_not_sent_to_that_model_again(run: Run, model: op
     run.met["400 that names a parameter"].result()
     with Tester(run.app.url) as tester:
         tester.ask("429, then well")
-    assert "top_p" not in model.requests[-1].body and model.requests[-1].body["model"] == "gpt-4"
+    assert "top_p" not in model.requests[-1].body and model.requests[-1].body["model"] == "large-model"
 
 
 def test_no_fault_tells_the_key_or_shows_a_traceback(run: Run) -> None:

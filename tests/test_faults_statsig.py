@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.experiments.evaluator import compile_definitions
 from tests.conftest import StartApp
 from tests.support import app_process
@@ -91,7 +92,7 @@ def test_a_start_without_statsig_serves_at_once_and_says_who_decides(
             assert time.monotonic() - began < max(START_S, 2.5 * usual_s)
             tester.ask("Who decides?")
             assert "Hello from the stand-in." in tester.answer
-        assert models_asked(model_server) <= {"gpt-4", "gpt-3.5-turbo"}
+        assert models_asked(model_server) <= {TEST_MODEL, CONTROL_MODEL}
         wait_for(lambda: ready(app)["statsig"] != "ok", 15)
         assert (ready(app)["definitions"], ready(app)["http"]) == ("bundled", 200)
         assert "until Statsig answers, bundled definitions decide" in app.log()

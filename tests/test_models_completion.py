@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 import pytest
 
 from lib.domain.completion import Completion, Usage
+from lib.domain.models import TEST_MODEL
+from lib.domain.providers import Provider
+from lib.models.catalogue import Catalogue
 from lib.models.completion import Models, Timeouts
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
@@ -40,7 +43,7 @@ from tests.support.openai_server import (
 KEY = "sk-test-1234567890abcdef"
 QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, after_finish=0.3, backoff=0.01)
 CALM = Timeouts(backoff=0.01)
-MODEL = Parameters("gpt-4")
+MODEL = Parameters(TEST_MODEL)
 QUESTION = [{"role": "user", "content": "What is the answer?"}]
 
 
@@ -75,7 +78,7 @@ def ask(
     max_chars = more.pop("max_chars", 100_000)
 
     async def run() -> Stream:
-        models = Models(server.base_url, KEY, timeouts, max_chars)
+        models = Models(Provider("openai", server.base_url, KEY), timeouts, max_chars)
         try:
             for _ in range(times - 1):
                 await read(models, parameters, **more)
@@ -95,12 +98,12 @@ def ended(server: Server, *replies: Any, **more: Any) -> Completion:
 
 class TestWholeAnswers:
     def test_arrive_piece_by_piece_with_all_their_facts(self, server: Server) -> None:
-        completion = ended(server, answer("one two three", model="gpt-4-0613"))
+        completion = ended(server, answer("one two three", model=f"{TEST_MODEL}-2026-09-22"))
         assert completion.text == "one two three"
         assert completion.finish_reason == "stop"
         assert completion.usage == Usage(10, 3, 13, source="server")
-        assert completion.served_model == "gpt-4-0613"
-        assert completion.cost_usd == pytest.approx((10 * 30 + 3 * 60) / 1e6)
+        assert completion.served_model == f"{TEST_MODEL}-2026-09-22"
+        assert completion.cost_usd == pytest.approx((10 * 2 + 3 * 10) / 1e6)
         assert completion.error is completion.message is completion.parameter_error is None
         assert (completion.retries, completion.dropped_parameters) == (0, ())
 
@@ -109,7 +112,7 @@ class TestWholeAnswers:
         server.script(stream("first", gate, "second", finish(), DONE))
 
         async def run() -> list[str]:
-            models, seen = Models(server.base_url, KEY, CALM), []
+            models, seen = Models(Provider("openai", server.base_url, KEY), CALM), []
             async for piece in models.stream(QUESTION, MODEL):
                 seen.append(piece)
                 gate.open()
@@ -127,10 +130,10 @@ class TestWholeAnswers:
         assert 0.2 <= completion.response_time < 2
 
     def test_the_request_says_what_was_asked_and_nothing_else(self, server: Server) -> None:
-        ask(server, Parameters("gpt-4", None, {"temperature": 0.5, "seed": 7, "stop": ["END"]}))
+        ask(server, Parameters("large-model", None, {"temperature": 0.5, "seed": 7, "stop": ["END"]}))
         (request,) = server.requests
         assert request.body == {
-            "model": "gpt-4", "messages": QUESTION, "stream": True, "stream_options": {"include_usage": True},
+            "model": "large-model", "messages": QUESTION, "stream": True, "stream_options": {"include_usage": True},
             "temperature": 0.5, "seed": 7, "stop": ["END"],
         }  # fmt: skip
         assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -140,11 +143,11 @@ class TestWholeAnswers:
         assert len({request.connection for request in server.requests}) == 1
 
     def test_parameter_errors_travel_along(self, server: Server) -> None:
-        assert ask(server, Parameters("gpt-4", error="top_k")).completion.parameter_error == "top_k"
+        assert ask(server, Parameters("large-model", error="top_k")).completion.parameter_error == "top_k"
 
     def test_a_server_without_a_key_is_asked_all_the_same(self, server: Server) -> None:
         async def run() -> Stream:
-            models = Models(server.base_url, None)
+            models = Models(Provider("openai", server.base_url, None))
             try:
                 return await read(models)
             finally:
@@ -263,7 +266,7 @@ class TestUsage:
         assert completion.usage.source == "estimated"
         assert completion.usage.completion_tokens == 10
         assert completion.usage.prompt_tokens == 4 + 5  # "What is the answer?" and what frames a message
-        assert completion.cost_usd == pytest.approx((9 * 30 + 10 * 60) / 1e6)
+        assert completion.cost_usd == pytest.approx((9 * 2 + 10 * 10) / 1e6)
 
     def test_is_unknown_and_not_zero_without_any_text(self, server: Server) -> None:
         completion = ended(server, status(400))
@@ -500,18 +503,18 @@ class TestSetUp:
         assert "\n" not in cause and len(cause) <= 300
 
     def test_an_unknown_model_is_answered_by_the_default(self, server: Server) -> None:
-        missing = {"message": "The model `gpt-9` does not exist", "code": "model_not_found"}
+        missing = {"message": "The model `no-model` does not exist", "code": "model_not_found"}
         for reply in (status(404, missing), status(403, missing), status(404, {"message": "not found"})):
             completion = ended(
-                server, reply, stream("Hi", finish(), DONE), parameters=Parameters("gpt-9"), fallback="gpt-4"
+                server, reply, stream("Hi", finish(), DONE), parameters=Parameters("no-model"), fallback="large-model"
             )
-            assert (completion.text, completion.served_model, completion.error) == ("Hi", "gpt-4", None)
-            assert [request.body["model"] for request in server.requests[-2:]] == ["gpt-9", "gpt-4"]
+            assert (completion.text, completion.served_model, completion.error) == ("Hi", "large-model", None)
+            assert [request.body["model"] for request in server.requests[-2:]] == ["no-model", "large-model"]
 
     def test_where_no_other_model_answers_it_is_told(self, server: Server) -> None:
-        for fallback, requests in ((None, 1), ("gpt-9", 1), ("gpt-8", 2)):
+        for fallback, requests in ((None, 1), ("no-model", 1), ("no-model-8", 2)):
             server.requests.clear()
-            completion = ended(server, *[status(404)] * requests, parameters=Parameters("gpt-9"), fallback=fallback)
+            completion = ended(server, *[status(404)] * requests, parameters=Parameters("no-model"), fallback=fallback)
             assert (completion.finish_reason, completion.error) == ("error", "NotFoundError")
             assert completion.message == "The model is not available. The operator has been told."
             assert len(server.requests) == requests
@@ -551,24 +554,24 @@ class TestRefusedParameters:
     @pytest.mark.parametrize("param", [True, False])
     def test_are_dropped_one_by_one(self, server: Server, param: bool) -> None:
         server.script(otherwise=refusing("top_p", "temperature", "stream_options", param=param))
-        completion = ask(server, Parameters("o3", None, self.OPTIONS)).completion
+        completion = ask(server, Parameters("thinker", None, self.OPTIONS)).completion
         assert (completion.text, completion.error, completion.retries) == ("Hi", None, 0)
         assert completion.dropped_parameters == ("temperature", "top_p", "stream_options")
         assert len(server.requests) == 4
         kept = {"max_tokens": 5, "seed": 1, "stop": "END", "reasoning_effort": "low"}
-        assert server.requests[-1].body == {"model": "o3", "messages": QUESTION, "stream": True, **kept}
+        assert server.requests[-1].body == {"model": "thinker", "messages": QUESTION, "stream": True, **kept}
 
     def test_are_remembered_for_that_model_only(self, server: Server) -> None:
         server.script(otherwise=refusing("temperature"))
-        completion = ask(server, Parameters("o3", None, self.OPTIONS), times=2).completion
+        completion = ask(server, Parameters("thinker", None, self.OPTIONS), times=2).completion
         assert completion.dropped_parameters == ("temperature",)
         assert len(server.requests) == 3
 
         async def other() -> None:
-            models = Models(server.base_url, KEY)
-            await read(models, Parameters("o3", None, {"temperature": 1}))
+            models = Models(Provider("openai", server.base_url, KEY))
+            await read(models, Parameters("thinker", None, {"temperature": 1}))
             before = len(server.requests)
-            await read(models, Parameters("o4", None, {"temperature": 1}))
+            await read(models, Parameters("thinker-2", None, {"temperature": 1}))
             assert len(server.requests) == before + 2
             await models.aclose()
 
@@ -576,7 +579,9 @@ class TestRefusedParameters:
 
     def test_are_dropped_once_each(self, server: Server) -> None:
         stubborn = status(400, {"message": "temperature is wrong", "param": "temperature"})
-        completion = ended(server, stubborn, stubborn, stubborn, parameters=Parameters("o3", None, {"temperature": 1}))
+        completion = ended(
+            server, stubborn, stubborn, stubborn, parameters=Parameters("thinker", None, {"temperature": 1})
+        )
         assert (completion.error, len(server.requests)) == ("BadRequestError", 2)
         assert completion.dropped_parameters == ("temperature",)
 
@@ -591,7 +596,7 @@ class TestRefusedParameters:
         ],
     )
     def test_what_was_not_a_parameter_of_ours_is_told(self, server: Server, error: dict[str, Any]) -> None:
-        completion = ended(server, status(400, error), parameters=Parameters("gpt-4", None, self.OPTIONS))
+        completion = ended(server, status(400, error), parameters=Parameters("large-model", None, self.OPTIONS))
         assert (completion.error, completion.dropped_parameters) == ("BadRequestError", ())
         assert len(server.requests) == 1
 
@@ -611,10 +616,10 @@ class TestRefusedParameters:
 
     def test_drops_a_refused_model_and_a_busy_server_come_together(self, server: Server) -> None:
         server.script(status(404), status(500), status(400, {"message": "no", "param": "seed"}), answer("Hi"))
-        answering = ask(server, Parameters("gpt-9", None, {"seed": 1}), fallback="o3")
+        answering = ask(server, Parameters("no-model", None, {"seed": 1}), fallback="thinker")
         completion = answering.completion
         assert (completion.text, completion.retries, completion.dropped_parameters) == ("Hi", 1, ("seed",))
-        assert completion.served_model == "o3" and "HTTP 400" in answering.cause
+        assert completion.served_model == "thinker" and "HTTP 400" in answering.cause
 
 
 class TestStopping:
@@ -623,7 +628,7 @@ class TestStopping:
         server.script(stream(*steps) if steps else silence())
 
         async def run() -> Completion:
-            models = Models(server.base_url, KEY, CALM)
+            models = Models(Provider("openai", server.base_url, KEY), CALM)
             answering, seen = models.stream(QUESTION, MODEL), []
             enough = asyncio.Event()
 
@@ -669,7 +674,7 @@ class TestStopping:
         server.script(otherwise=status(429, headers={"retry-after": "5"}))
 
         async def run() -> Completion:
-            models = Models(server.base_url, KEY)
+            models = Models(Provider("openai", server.base_url, KEY))
             answering = models.stream(QUESTION, MODEL)
             task = asyncio.create_task(anext(aiter(answering)))
             while not server.requests or not server.requests[0].complete.is_set():
@@ -685,7 +690,7 @@ class TestStopping:
 
     def test_a_stream_that_was_never_read_is_stopped_and_asked_nothing(self, server: Server) -> None:
         async def run() -> Completion:
-            models = Models(server.base_url, KEY)
+            models = Models(Provider("openai", server.base_url, KEY))
             answering = models.stream(QUESTION, MODEL)
             await answering.aclose()
             await models.aclose()
@@ -721,31 +726,31 @@ class TestUnsafeText:
 
 
 class TestListingModels:
-    def ids(self, server: Server) -> list[str]:
-        async def run() -> list[str]:
-            models = Models(server.base_url, KEY, QUICK)
+    def catalogue(self, server: Server) -> Catalogue:
+        async def run() -> Catalogue:
+            models = Models(Provider("openai", server.base_url, KEY), QUICK)
             try:
-                return await models.ids()
+                return await models.catalogue()
             finally:
                 await models.aclose()
 
         return asyncio.run(run())
 
     def test_gives_their_names(self, server: Server) -> None:
-        assert self.ids(server) == ["gpt-3.5-turbo", "gpt-4"]
+        assert [entry.id for entry in self.catalogue(server).entries] == server.models
 
     def test_tells_the_operator_what_is_wrong(self) -> None:
         nobody = Server()
         nobody.base_url = "http://127.0.0.1:9/v1"
-        with pytest.raises(Fault, match="APIConnectionError"):
-            self.ids(nobody)
+        fault = self.catalogue(nobody).fault
+        assert fault is not None and "APIConnectionError" in str(fault)
 
 
 def test_many_answers_run_side_by_side(server: Server) -> None:
     server.script(otherwise=answer("one two three four", pace=0.02))
 
     async def run() -> list[Stream]:
-        models = Models(server.base_url, KEY)
+        models = Models(Provider("openai", server.base_url, KEY))
         streams = await asyncio.gather(*(read(models) for _ in range(50)))
         await models.aclose()
         return streams
@@ -756,7 +761,7 @@ def test_many_answers_run_side_by_side(server: Server) -> None:
 
 
 def test_models_can_be_made_before_their_loop_runs(server: Server) -> None:
-    models = Models(server.base_url, KEY)
+    models = Models(Provider("openai", server.base_url, KEY))
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(read(models)).completion.finish_reason == "stop"
     loop.run_until_complete(models.aclose())

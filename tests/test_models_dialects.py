@@ -196,8 +196,8 @@ EXAMPLES: dict[str, list[Example]] = {
         (400, error('messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter')),
     ],
     "openai model": [
-        (404, error("The model `gpt-9` does not exist or you do not have access to it.", code="model_not_found")),
-        (403, error("Project `p` does not have access to model `gpt-9`", code="model_not_found")),
+        (404, error("The model `no-model` does not exist or you do not have access to it.", code="model_not_found")),
+        (403, error("Project `p` does not have access to model `no-model`", code="model_not_found")),
         (404, vllm("The model `x` does not exist.", 404, "NotFoundError")),
         (400, error("The model `x` has been decommissioned", code="model_decommissioned")),
         (400, error("Not found the model x or Permission denied", type="resource_not_found_error")),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lib.models.parameters import Parameters, check_parameters
 
 GOOD: dict[str, Any] = {
-    "model": "gpt-4o",
+    "model": "other-model",
     "system_prompt": "Be brief.",
     "temperature": 0.7,
     "top_p": 1,
@@ -35,15 +35,15 @@ BAD = [
     *[("seed", value) for value in (0.5, True, "1", 2**63, 1e300, -math.inf, None)],
     *[("stop", value) for value in ("", [], ["a"] * 5, ["a", ""], ["a", 1], 3, None, {"a": 1}, "\x00")],
     *[("reasoning_effort", value) for value in ("", "LOW", "extreme", 1, None, ["low"])],
-    *[("model", value) for value in ("", "  ", None, 4, ["gpt-4"], "a\x00b", "a\nb", "\ud800", "x" * 129)],
+    *[("model", value) for value in ("", "  ", None, 4, ["large-model"], "a\x00b", "a\nb", "\ud800", "x" * 129)],
     *[("system_prompt", value) for value in (None, 1, ["Be brief."], True)],
 ]
 
 
 def test_all_that_the_contract_names_is_sent_as_it_is() -> None:
-    checked = check_parameters(GOOD, {}, "gpt-4")
+    checked = check_parameters(GOOD, {}, "large-model")
     options = {name: value for name, value in GOOD.items() if name not in ("model", "system_prompt")}
-    assert checked == Parameters("gpt-4o", "Be brief.", options, None)
+    assert checked == Parameters("other-model", "Be brief.", options, None)
 
 
 def test_whole_numbers_may_come_as_floats() -> None:
@@ -53,7 +53,7 @@ def test_whole_numbers_may_come_as_floats() -> None:
 
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_a_bad_value_is_replaced_by_the_experiments_default(name: str, value: Any) -> None:
-    checked = check_parameters({name: value}, GOOD, "gpt-4")
+    checked = check_parameters({name: value}, GOOD, "large-model")
     sent = {"model": checked.model, "system_prompt": checked.system_prompt, **checked.options}
     assert sent[name] == GOOD[name]
     assert checked.error == name
@@ -62,7 +62,7 @@ def test_a_bad_value_is_replaced_by_the_experiments_default(name: str, value: An
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_it_is_not_sent_where_the_default_is_no_better(name: str, value: Any) -> None:
     for defaults in ({}, {name: value}):
-        assert check_parameters({name: value}, defaults, "gpt-4") == Parameters("gpt-4", error=name)
+        assert check_parameters({name: value}, defaults, "large-model") == Parameters("large-model", error=name)
 
 
 def test_an_unknown_name_is_told_and_not_sent() -> None:
@@ -106,7 +106,7 @@ some = st.dictionaries(st.sampled_from(list(GOOD)) | st.text(), anything)
 
 @given(raw=some, defaults=some)
 def test_whatever_is_served_what_is_sent_is_json_that_a_server_can_read(raw: Any, defaults: Any) -> None:
-    checked = check_parameters(raw, defaults, "gpt-4")
+    checked = check_parameters(raw, defaults, "large-model")
     assert checked.model.strip()
     assert json.dumps(
         [checked.model, checked.system_prompt, checked.options], allow_nan=False, ensure_ascii=False

@@ -14,6 +14,8 @@ import pytest
 import trustme
 
 from lib.domain.completion import Completion
+from lib.domain.models import TEST_MODEL
+from lib.domain.providers import Provider
 from lib.models import transport
 from lib.models.completion import Models, Timeouts
 from lib.models.parameters import Parameters
@@ -51,12 +53,12 @@ def ask(
     """So many questions to the same models, one after the other."""
 
     async def run() -> list[Completion]:
-        models, ended = Models(base_url, "key", Timeouts(backoff=0.01)), []
+        models, ended = Models(Provider("openai", base_url, "key"), Timeouts(backoff=0.01)), []
         try:
             for number in range(times):
                 if number and between:
                     await between(models)
-                asked = models.stream([{"role": "user", "content": "Hello?"}], Parameters("gpt-4"))
+                asked = models.stream([{"role": "user", "content": "Hello?"}], Parameters(TEST_MODEL))
                 _ = [piece async for piece in asked]
                 ended.append(asked.completion)
         finally:

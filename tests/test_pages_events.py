@@ -47,7 +47,7 @@ def happened(app: App, number: int = 0, group: str = "Test", completion: Complet
     """One unit meets the experiment, gets an answer, and rates it where it has text; of one moment to the next."""
     unit = f"unit-{number}"
     assigned = Assignment("statsig_openai_integration", group, group, unit, {"userID": unit}, {})
-    question = Question(f"answer-{number}", f"c-{number}", f"s-{number}", 1, "gpt-4", assigned)
+    question = Question(f"answer-{number}", f"c-{number}", f"s-{number}", 1, "large-model", assigned)
     done = completion or Completion("Because.", "stop", 2.0, 0.5)
     now = now_ms() - 60_000 + 10 * number
     met = exposure(assigned, f"s-{number}", time_ms=now)
@@ -83,7 +83,7 @@ def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> Non
     assert [row["Event"] for row in rows] == ["satisfaction", "chat_completion", "exposure"]
     assert [row["Delivery"].split()[0].rstrip(":") for row in rows] == ["Waiting", "Waiting", "At"]
     assert {row["Group"] for row in rows} == {"Test"} and {row["Unit"] for row in rows} == {"unit-0"}
-    assert rows[1]["Details"] == "2.00 s, gpt-4"
+    assert rows[1]["Details"] == "2.00 s, large-model"
 
 
 def test_failed_answers_are_found_with_their_error(begin: Open) -> None:

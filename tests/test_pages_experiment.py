@@ -15,6 +15,7 @@ from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.events import chat_completion, exposure
 from lib.domain.invitations import new_invitation
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.domain.visitor import Visitor
 from tests.support import openai_server as openai
 from tests.support.chat_page import wait_for
@@ -25,19 +26,19 @@ NAME = "statsig_openai_integration"
 EXPERIMENTS = """
 [statsig_openai_integration]
 allocation = 80
-default = { model = "gpt-4" }
+default = { model = "large-model" }
 [statsig_openai_integration.groups]
-Control = { weight = 3, parameters = { model = "gpt-3.5-turbo", temperature = 0.5 } }
-Test = { weight = 1, parameters = { model = "gpt-4", temperature = 0.5, system_prompt = "PROMPT" } }
-"""
+Control = { weight = 3, parameters = { model = "small-model", temperature = 0.5 } }
+Test = { weight = 1, parameters = { model = "large-model", temperature = 0.5, system_prompt = "PROMPT" } }
+""".replace("small-model", CONTROL_MODEL).replace("large-model", TEST_MODEL)
 PROMPT = "Answer briefly. " * 20
 ALL = EXPERIMENTS.replace("allocation = 80", "allocation = 100")
 SAME = """
 [statsig_openai_integration]
-default = { model = "gpt-4" }
+default = { model = "large-model" }
 [statsig_openai_integration.groups]
-Control = { weight = 1, parameters = { model = "gpt-4", temperature = 0.2 } }
-Test = { weight = 1, parameters = { model = "gpt-4", temperature = 0.9 } }
+Control = { weight = 1, parameters = { model = "large-model", temperature = 0.2 } }
+Test = { weight = 1, parameters = { model = "large-model", temperature = 0.9 } }
 """
 Open = Callable[..., App]
 
@@ -78,7 +79,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     }
     assert rows["Share of who takes part"] == ["75.0%", "25.0%", "–"]
     assert rows["model :blue-badge[differs]"] == [
-        "gpt-3.5-turbo", ":blue-background[gpt-4]", ":blue-background[gpt-4]",
+        CONTROL_MODEL, ":blue-background[" + TEST_MODEL + "]", ":blue-background[" + TEST_MODEL + "]",
     ]  # fmt: skip
     assert rows["temperature :blue-badge[differs]"] == ["0.5", "0.5", ":blue-background[–]"]
     prompt = rows["system_prompt :blue-badge[differs]"][1]
@@ -160,7 +161,7 @@ def test_todays_exposures_answers_and_spend_are_told(begin: Open, model_server: 
 def _ended(app: App) -> tuple[Any, ...]:
     """An answer of somebody else with a price."""
     assigned = app.experiments.assign(Visitor("v", "v", "v", "s"), NAME)
-    question = Question("other", "c", "s", 1, "gpt-4", assigned)
+    question = Question("other", "c", "s", 1, TEST_MODEL, assigned)
     completion = Completion("So.", "stop", 1.0, cost_usd=0.25)
     app.store.record([exposure(assigned, "s")])
     return question, completion, chat_completion(question, completion)
@@ -184,13 +185,13 @@ def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.S
 
 def test_a_day_that_is_spent_is_told(begin: Open, model_server: openai.Server) -> None:
     model_server.script(otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE))
-    begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.4")
+    begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.1")
     ask(visit(operator=False))
-    assert "The day's $0.40 are spent. New answers are refused until " in said(visit("experiment")).replace("**", "")
+    assert "The day's $0.10 are spent. New answers are refused until " in said(visit("experiment")).replace("**", "")
 
 
 def test_a_model_without_a_price_is_told_where_there_is_a_limit(begin: Open) -> None:
-    begin(ALL.replace('model = "gpt-4", temperature', 'model = "llama", temperature'), PARLEY_BUDGET_USD_PER_DAY="5")
+    begin(ALL.replace(TEST_MODEL, "llama"), PARLEY_BUDGET_USD_PER_DAY="5")
     assert "The day's limit cannot be kept: llama has no price." in said(visit("experiment"))
 
 
@@ -236,7 +237,7 @@ def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open,
             pass
     page.run()
     assert said(page).count("Because.") == 2
-    assert sorted(request.body["model"] for request in model_server.requests) == ["gpt-3.5-turbo", "gpt-4"]
+    assert sorted(request.body["model"] for request in model_server.requests) == [CONTROL_MODEL, "large-model"]
     assert list(app.store.export()) == []
     page.text_area(key="trial_prompt").set_value("  ")
     assert "Please write a question first." in said(press(page, "Ask every group"))

@@ -21,9 +21,9 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CHAPTERS = dict(sections(README, depth=4))
 LARGEST_PICTURE = 80_000
 PARAMETERS = [
-    ("model", "m"), ("system_prompt", "Be kind."), ("temperature", 1), ("top_p", 1), ("presence_penalty", 1),
-    ("frequency_penalty", 1), ("max_tokens", 1), ("max_completion_tokens", 1), ("seed", 1), ("stop", "END"),
-    ("reasoning_effort", "low"), ("verbosity", "low"),
+    ("model", "m"), ("provider", "openai"), ("system_prompt", "Be kind."), ("temperature", 1), ("top_p", 1),
+    ("presence_penalty", 1), ("frequency_penalty", 1), ("max_tokens", 1), ("max_completion_tokens", 1), ("seed", 1),
+    ("stop", "END"), ("reasoning_effort", "low"), ("verbosity", "low"),
 ]  # fmt: skip
 
 
@@ -50,12 +50,18 @@ def shown(default: object) -> str:
 
 
 def test_every_setting_is_listed_once_and_no_other() -> None:
-    assert [names(name) for name, _, _ in rows("Settings")] == [[name] for name in FIELDS]
+    told = [names(name) for name, _, _ in rows("Settings")]
+    assert [name for name in told if "<NAME>" not in name[0]] == [[name] for name in FIELDS]
+    assert ["PARLEY_PROVIDER_<NAME>_URL", "PARLEY_PROVIDER_<NAME>_KEY"] in told
 
 
-@pytest.mark.parametrize("name, default", [(row[0].strip("`"), row[1]) for row in rows("Settings")])
+SETTINGS = [(row[0].strip("`"), row[1]) for row in rows("Settings") if "<NAME>" not in row[0]]
+
+
+@pytest.mark.parametrize(("name", "default"), SETTINGS)
 def test_a_setting_has_the_default_that_is_told(name: str, default: str) -> None:
     in_words = {"OPENAI_BASE_URL": "OpenAI's", "STATSIG_API_URL": "Statsig's"}
+    in_words["PARLEY_HISTORY_TOKENS"] = "by model"
     in_words["PARLEY_SIGNING_KEY"] = "made once, kept beside the SQLite file"
     assert default == in_words.get(name, shown(FIELDS[name].default))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from lib import settings
+from lib.domain.models import CONTROL_MODEL
 from lib.settings import SettingsError, load
 
 NOWHERE = Path("no/secrets.toml")
@@ -25,7 +26,7 @@ def test_nothing_needs_to_be_set() -> None:
     found = load({}, NOWHERE)
     assert found.demo
     assert found.database_url == "sqlite:///data/parley.db"
-    assert (found.model, found.unit, found.access, found.blind) == ("gpt-4", "visitor", "open", True)
+    assert (found.model, found.unit, found.access, found.blind) == (CONTROL_MODEL, "visitor", "open", True)
     assert (found.statsig_tier, found.max_prompt_chars, found.retention_days) == ("development", 8000, 90)
     assert (found.operators, found.operator_token, found.consent) == ((), None, None)
 
@@ -54,7 +55,7 @@ def test_a_value_is_read(name: str, text: str, field: str, value: object) -> Non
 def test_an_empty_value_is_the_same_as_none(secrets: Path) -> None:
     secrets.write_text('PARLEY_TITLE = ""\nOPENAI_API_KEY = "from-the-file"')
     found = load({"PARLEY_MODEL": "", "PARLEY_OPERATORS": "", "OPENAI_API_KEY": " "}, secrets)
-    assert (found.model, found.operators, found.title) == ("gpt-4", (), "Parley")
+    assert (found.model, found.operators, found.title) == (CONTROL_MODEL, (), "Parley")
     assert found.openai_api_key is not None
 
 

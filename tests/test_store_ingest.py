@@ -144,7 +144,7 @@ def converse(store: Store, number: int, began_ms: int) -> Receipt:
     group = "Control" if user in ("u0", "u3") else "Test"
     assigned = Assignment(EXPERIMENT, group, "rule", user, {"userID": user}, {})
     conversation = Conversation(f"c{number}", user, assigned)
-    question = Question(f"a{number}", conversation.id, "s", 1, "gpt-4", assigned)
+    question = Question(f"a{number}", conversation.id, "s", 1, "large-model", assigned)
     reason: FinishReason = ("stop", "error", "limited")[number % 7 % 3]
     ended = Completion("text", reason, 0.1 + number / 7, 0.05, Usage(1, 2 + number, 3), cost_usd=number / 7e5)
     end = events.chat_completion(question, ended, time_ms=began_ms)

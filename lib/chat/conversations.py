@@ -32,9 +32,8 @@ from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
-from lib.models.completion import Models
-from lib.models.parameters import Parameters, check_parameters
-from lib.models.prompt import trim
+from lib.models.parameters import Parameters
+from lib.models.providers import Providers
 from lib.models.stream import Stream
 from lib.store import Store, StoreError
 
@@ -55,16 +54,16 @@ class Conversations:
     """Everything that a page may do with conversations, for any visitor; ownership is checked against the store."""
 
     def __init__(
-        self, *, experiment: str, model: str, store: Store, experiments: Experiments, models: Models,
+        self, *, experiment: str, store: Store, experiments: Experiments, models: Providers,
         generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
     ) -> None:  # fmt: skip
-        self._experiment, self._model, self._budgets = experiment, model, budgets
+        self._experiment, self._budgets = experiment, budgets
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
         self._same: set[Sameness] = set()
         self._told: set[tuple[str, str | None, str]] = set()
-        self._unpriced: set[str] = set()
+        self._unpriced: set[tuple[str, str]] = set()
         self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
 
     def fresh(self, conversation: Conversation) -> Conversation:
@@ -152,26 +151,26 @@ class Conversations:
 
     def _expected_usd(self, conversation: Conversation, prompt: str, parameters: Parameters) -> float:
         """What the budgets set aside for an answer; nothing where its model has no price."""
-        self._tell_unpriced(parameters.model)
-        return self._models.expected_usd(_messages(conversation, prompt, parameters), parameters) or 0.0
+        self._tell_unpriced(parameters)
+        return self._models.expected_usd(self._messages(conversation, prompt, parameters), parameters) or 0.0
 
     def tell_unpriced(self) -> None:
-        """Say in the log which models have no price."""
-        for model in self.unpriced():
-            self._tell_unpriced(model)
+        """Log the models that have no price."""
+        for parameters in self.served().values():
+            self._tell_unpriced(parameters)
 
     def unpriced(self) -> list[str]:
-        """The models of the experiment that have no price, with which no budget in US dollars can be kept."""
-        models = dict.fromkeys(parameters.model for parameters in self._served().values())
-        return [model for model in models if self._models.prices.of(model) is None]
+        """Return the models of the experiment that have no price, so that no budget in US dollars can be kept."""
+        unpriced = (each for each in self.served().values() if self._models.price(each) is None)
+        return list(dict.fromkeys(each.model for each in unpriced))
 
     def problems(self) -> dict[str, str]:
         """By group: the names of its parameters that are not valid and so not sent."""
-        return {group: parameters.error for group, parameters in self._served().items() if group and parameters.error}
+        return {group: parameters.error for group, parameters in self.served().items() if group and parameters.error}
 
     def same_groups(self) -> list[Sameness]:
         """Return the groups that differ by nothing any more, because of what their models refused in this process."""
-        return same_groups(self._served(), self._models.taken)
+        return same_groups(self.served(), self._models.taken)
 
     def tell_same_groups(self) -> None:
         """Log each of these once."""
@@ -182,23 +181,27 @@ class Conversations:
                     same.sentence(), extra={"groups": ", ".join(same.groups), "parameters": ", ".join(same.dropped)}
                 )
 
-    def _served(self) -> dict[str | None, Parameters]:
-        """What each group is served now, and (None) who does not take part."""
+    def served(self) -> dict[str | None, Parameters]:
+        """Return what each group is served now, and under None what units outside of the experiment are."""
         definition = self._experiments.definition(self._experiment)
         if definition is None:
-            return {None: check_parameters({}, {}, self._model)}
+            return {None: self._models.check({}, {})}
         sets: dict[str | None, Mapping[str, object]] = {None: {}}
         sets |= {group.name: group.parameters for group in definition.groups}
-        return {name: check_parameters(served, definition.default, self._model) for name, served in sets.items()}
+        return {name: self._models.check(served, definition.default) for name, served in sets.items()}
 
-    def _tell_unpriced(self, model: str) -> None:
-        if model not in self._unpriced and self._models.prices.of(model) is None:
-            self._unpriced.add(model)
-            log.warning("the budget cannot be kept: a model has no price", extra={"model": model})
+    def _tell_unpriced(self, parameters: Parameters) -> None:
+        asked = (parameters.provider, parameters.model)
+        if asked not in self._unpriced and self._models.price(parameters) is None:
+            self._unpriced.add(asked)
+            log.warning(
+                "the budget cannot be kept: a model has no price",
+                extra={"model": parameters.model, "provider": parameters.provider},
+            )
 
     def _parameters(self, assignment: Assignment) -> Parameters:
         """What the group is served, checked; a definition with a bad value is told once."""
-        parameters = check_parameters(assignment.parameters, assignment.defaults, self._model)
+        parameters = self._models.check(assignment.parameters, assignment.defaults)
         if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
             self._told.add(told)
             log.warning(
@@ -208,8 +211,12 @@ class Conversations:
         return parameters
 
     def _stream(self, conversation: Conversation, prompt: str, parameters: Parameters) -> Stream:
-        fallback = check_parameters({}, conversation.assignment.defaults, self._model).model
-        return self._models.stream(_messages(conversation, prompt, parameters), parameters, fallback)
+        messages = self._messages(conversation, prompt, parameters)
+        return self._models.stream(messages, parameters, conversation.assignment.defaults)
+
+    def _messages(self, conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:
+        turns = [(turn.question, turn.answer) for turn in conversation.turns]
+        return self._models.messages([*turns, (prompt, None)], parameters)
 
     def answer(self, turn: Turn) -> Answer | None:
         """The running (or lately ended) answer of a turn, where this process has it."""
@@ -304,12 +311,6 @@ def _tell_asked(question: Question, visitor: Visitor) -> None:
             "experiment": question.assignment.experiment, "group": question.assignment.group,
         },
     )  # fmt: skip
-
-
-def _messages(conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:
-    """What is sent with a new question."""
-    said = [*((turn.question, turn.answer) for turn in conversation.turns), (prompt, None)]
-    return trim(said, parameters.system_prompt)
 
 
 def _with(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:

@@ -10,10 +10,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, FinishReason
@@ -184,6 +184,10 @@ class Generations:
         self._loop.call_soon_threadsafe(begin)
         return answer
 
+    def beside(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run something on the loop of the answers, beside them: what uses the connections that they use."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def close(self, timeout: float = 3.0, grace: float = 0.0) -> None:
         """Let what runs go on for at most `grace` seconds, then stop it and keep what has arrived; end the thread."""
         if self._thread.is_alive():
@@ -275,7 +279,9 @@ def _tell(answer: Answer, completion: Completion, cause: str | None) -> None:
         extra={
             "answer_id": answer.question.answer_id,
             "visitor_id": answer.visitor_id,
+            "group": answer.question.assignment.group,
             "model": answer.question.model,
+            "provider": completion.provider,
             "finish_reason": completion.finish_reason,
             "error": completion.error,
             "cause": cause,

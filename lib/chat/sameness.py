@@ -58,7 +58,7 @@ def same_groups(served: Mapping[str | None, Parameters], taken: Taken) -> list[S
 
 
 def _key(parameters: Parameters, options: Mapping[str, object]) -> str:
-    asked = getattr(parameters, "provider", None), parameters.model, parameters.system_prompt
+    asked = parameters.provider, parameters.model, parameters.system_prompt
     return repr((asked, sorted(options.items())))
 
 

@@ -14,9 +14,7 @@ from lib.domain.conversation import Question
 from lib.domain.ids import new_id
 from lib.domain.record import Receipt
 from lib.experiments.definitions import Definition
-from lib.models.completion import Models
-from lib.models.parameters import check_parameters
-from lib.models.prompt import trim
+from lib.models.providers import Providers
 from lib.store import Store
 
 
@@ -49,9 +47,8 @@ class _Nowhere:
 class Trials:
     """Asks for an operator, who is `visitor_id` here."""
 
-    def __init__(self, store: Store, models: Models, generations: Generations, budgets: Budgets, model: str) -> None:
-        self._store, self._models, self._generations = store, models, generations
-        self._budgets, self._model = budgets, model
+    def __init__(self, store: Store, models: Providers, generations: Generations, budgets: Budgets) -> None:
+        self._store, self._models, self._generations, self._budgets = store, models, generations, budgets
 
     def ask(self, visitor_id: str, prompt: str, definition: Definition) -> dict[str, Answer]:
         """One running answer for each group, by its name."""
@@ -63,13 +60,12 @@ class Trials:
     def _ask(
         self, asker: str, prompt: str, definition: Definition, group: str, parameters: Mapping[str, Any]
     ) -> Answer:
-        sent = check_parameters(parameters, definition.default, self._model)
-        fallback = check_parameters({}, definition.default, self._model).model
-        messages, answer_id = trim([(prompt, None)], sent.system_prompt), new_id()
+        sent = self._models.check(parameters, definition.default)
+        messages, answer_id = self._models.messages([(prompt, None)], sent), new_id()
         limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.expected_usd(messages, sent) or 0.0)
         nobody = Assignment(definition.name, group, "", asker, {}, parameters)
         return self._generations.start(
             Question(answer_id, "", "", 1, sent.model, nobody), asker,
-            lambda: Ended(refusal(limit)) if limit else self._models.stream(messages, sent, fallback),
+            lambda: Ended(refusal(limit)) if limit else self._models.stream(messages, sent, definition.default),
             _Nowhere(self._store, self._budgets.usd_per_day is not None),
         )  # fmt: skip

@@ -26,6 +26,7 @@ from starlette.routing import Route
 from lib.demo import wire
 from lib.demo.knowledge import README, Knowledge
 from lib.demo.wire import Answer, Refused
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,7 @@ class Model:
 
 QUICK = Model(thorough=False, first_token_s=(0.15, 0.4), tokens_per_s=(90, 120))
 THOROUGH = Model(thorough=True, first_token_s=(0.5, 0.9), tokens_per_s=(60, 80))
-MODELS: Mapping[str, Model] = {
-    "gpt-3.5-turbo": QUICK,
-    "gpt-4": THOROUGH,
-    "gpt-4o-mini": QUICK,
-    "gpt-4o": THOROUGH,
-}
+MODELS: Mapping[str, Model] = {CONTROL_MODEL: QUICK, TEST_MODEL: THOROUGH}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,16 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     source: UsageSource = "none"
+    cache_write_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question left.
 
-    `error` is the class of what went wrong (never its message), `message` what the tester reads about it. `limit` is
-    the budget that was met where the answer is `limited`. `reasoning` is what the model thought before it answered, as
+    `provider` is the one that was asked last, None where none was. `error` is the class of what went wrong (never its
+    message), `message` what the tester reads about it. `limit` is the budget that was met where the answer is
+    `limited`. `reasoning` is what the model thought before it answered, as
     far as it told, and `reasoning_time` how long that took. `renamed_parameters` were sent under their other name.
     """
 
@@ -41,6 +43,7 @@ class Completion:
     time_to_first_token: float | None = None
     usage: Usage = Usage()
     served_model: str | None = None
+    provider: str | None = None
     error: str | None = None
     message: str | None = None
     retries: int = 0

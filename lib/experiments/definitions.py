@@ -7,7 +7,7 @@ as an answer begins.
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import accumulate, pairwise, takewhile
@@ -126,10 +126,10 @@ def knows_unit(unit: str) -> bool:
     return unit in UNITS or unit.lower() == "userid"
 
 
-def read_definitions_file(file: Path) -> dict[str, Definition]:
-    """The experiments of this file by name. Raises DefinitionError, whose problems name the file."""
+def read_definitions_file(file: Path, providers: Collection[str] | None = None) -> dict[str, Definition]:
+    """Return the experiments of this file by name. Raises DefinitionError, whose problems name the file."""
     try:
-        return read_definitions(decode(file.read_bytes()))
+        return read_definitions(decode(file.read_bytes()), providers)
     except DefinitionError as error:
         raise DefinitionError([f"{file}: {problem}" for problem in error.problems]) from None
     except OSError as error:
@@ -138,8 +138,9 @@ def read_definitions_file(file: Path) -> dict[str, Definition]:
         raise DefinitionError([f"{file}: {error}"]) from None
 
 
-def read_definitions(text: str) -> dict[str, Definition]:
-    """The experiments of this TOML by name. Raises DefinitionError with everything that is wrong."""
+def read_definitions(text: str, providers: Collection[str] | None = None) -> dict[str, Definition]:
+    """Return the experiments of this TOML by name. Raises DefinitionError with everything that is wrong, a provider
+    that is none of `providers` included where these are given."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -153,9 +154,21 @@ def read_definitions(text: str) -> dict[str, Definition]:
         problems.append(f"line {line}: {where}: {what}" if line else f"{where}: {what}")
 
     found = {name: _definition(name, table, wrong) for name, table in tables.items()}
+    for definition in found.values() if providers is not None else ():
+        _check_providers(definition, providers or (), wrong)
     if problems:
         raise DefinitionError(problems)
     return found
+
+
+def _check_providers(definition: Definition, providers: Collection[str], wrong: Wrong) -> None:
+    places: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [(("default",), definition.default)]
+    places += [(("groups", group.name, "parameters"), group.parameters) for group in definition.groups]
+    for path, parameters in places:
+        value = parameters.get("provider")
+        if value is not None and str(value).strip().lower() not in providers:
+            known = ", ".join(providers)
+            wrong((definition.name, *path, "provider"), f"no such provider: {value!r}; known are {known}")
 
 
 def _definition(name: str, table: Any, wrong: Wrong) -> Definition:

@@ -27,6 +27,9 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._answers = Counter("parley_answers", "Answers ended", ["group", "finish_reason"], registry=registry)
+        self._provided = Counter(
+            "parley_provider_answers", "Answers ended, by provider", ["provider", "finish_reason"], registry=registry
+        )
         self._response = self._histogram("parley_response_time_seconds", "From the question to the end", _SECONDS)
         self._first = self._histogram("parley_time_to_first_token_seconds", "From the question to text", _SECONDS)
         self._tokens = Counter("parley_tokens", "Tokens of answers", ["group", "kind"], registry=registry)
@@ -53,6 +56,8 @@ class Metrics:
         """An answer ended, in whatever way."""
         name = self._known(group)
         self._answers.labels(name, completion.finish_reason).inc()
+        if completion.provider:
+            self._provided.labels(completion.provider, completion.finish_reason).inc()
         if math.isfinite(completion.response_time):
             self._response.observe(completion.response_time)
         if completion.time_to_first_token is not None:

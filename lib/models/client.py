@@ -5,6 +5,7 @@ neither messages nor answers, only requests.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -15,29 +16,31 @@ import httpx2
 import openai
 from openai import AsyncOpenAI
 
+from lib.domain.providers import Provider
 from lib.domain.proxies import is_loopback
 from lib.models.faults import Fault, retry_after
 from lib.models.transport import open_transport
 
-OPENAI = "https://api.openai.com/v1"
 _KEEP_CONNECTION = 60.0  # the client's own 5 s would make nearly every question pay for a new TLS handshake
 _DRAIN = 0.1
 
 
 class Client:
-    """A model server, with the connections to it that are kept. `base_url` None: OpenAI's. A connection may take
-    `connect_s` seconds; all other waiting is timed by who asks."""
+    """The connections to one provider. A connection may take `connect_s` seconds; the caller times all other
+    waiting."""
 
-    def __init__(self, base_url: str | None, api_key: str | None, connect_s: float) -> None:
+    def __init__(self, provider: Provider, connect_s: float) -> None:
         patience = openai.Timeout(None, connect=connect_s)
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION)
         direct = open_transport(limits)
         # With a transport of its own the client asks no proxy of the environment, whatever its scheme.
-        alone = is_loopback(urlsplit(base_url or OPENAI).hostname) or not _proxies()
+        alone = is_loopback(urlsplit(provider.base_url).hostname) or not _proxies()
         http = openai.DefaultAsyncHttpxClient(timeout=patience, limits=limits, transport=direct if alone else None)
         self._client = AsyncOpenAI(
-            base_url=base_url or OPENAI,
-            api_key=api_key or "none",  # a local server asks for none, the client insists on one
+            base_url=provider.base_url,
+            api_key=provider.api_key or "none",  # a local server asks for none, the client insists on one
+            default_headers=_headers(provider),
+            default_query={"api-version": provider.api_version} if provider.api_version else None,
             max_retries=0,
             timeout=patience,
             http_client=http,
@@ -60,12 +63,12 @@ class Client:
         except (TimeoutError, httpx2.HTTPError):
             pass
 
-    async def ids(self) -> list[str]:
-        """The names of the server's models."""
-        page = await self._client.models.list()
+    async def models(self) -> object:
+        """Return the body of `GET /models` as it came: a typed list would lose what vendors add to a model."""
+        response = await self._client.models.with_raw_response.list()
         try:
-            return [model.id for model in page.data]
-        except (AttributeError, TypeError) as error:
+            return json.loads(response.content)
+        except ValueError as error:
             raise Fault("NoAnswer", text="what came back is not a list of models") from error
 
     async def aclose(self) -> None:
@@ -76,6 +79,18 @@ class Client:
 def _proxies() -> bool:
     """Return True if the environment names a proxy for requests to other machines."""
     return not {"http", "https", "all"}.isdisjoint(getproxies())
+
+
+def _headers(provider: Provider) -> dict[str, Any]:
+    """Return the headers of every request. Azure takes a bearer token for one of its own directory's, so that a key
+    goes into `api-key` alone.
+
+    >>> _headers(Provider("azure", "https://x", "k", api_version="2024-10-21"))["api-key"]
+    'k'
+    """
+    if not provider.api_version or not provider.api_key:
+        return dict(provider.headers)
+    return {"Authorization": openai.Omit(), "api-key": provider.api_key, **provider.headers}
 
 
 def translate(error: Exception) -> Fault:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib.domain.completion import Usage
+from lib.domain.providers import Provider
 from lib.domain.text import clean
+from lib.models.catalogue import Catalogue, read_catalogue
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
 from lib.models.prices import Prices
@@ -59,18 +61,22 @@ class Timeouts:
 
 
 class Models:
-    """A model server. One for the whole process, so that its connections are kept; used on one event loop, which need
-    not run yet when it is made. `base_url` None: OpenAI's."""
+    """One provider's models. A process has one for each provider, which keeps its connections and remembers what its
+    models refused. Used on one event loop, which need not run yet when it is made."""
 
     def __init__(
-        self, base_url: str | None, api_key: str | None, timeouts: Timeouts = Timeouts(), max_chars: int = MAX_CHARS,
+        self,
+        provider: Provider,
+        timeouts: Timeouts = Timeouts(),
+        max_chars: int = MAX_CHARS,
         prices: Prices | None = None,
-    ) -> None:  # fmt: skip
-        self.prices = prices or Prices.load()
-        self._base_url, self._api_key = base_url, api_key
+    ) -> None:
+        self.provider, self.prices = provider, prices or Prices.load()
         self._timeouts, self._max_chars = timeouts, max_chars
-        self._secrets = [api_key] if api_key else []
+        self._secrets = list(provider.secrets())
         self.refusals = Refusals()
+        self.missing: set[str] = set()
+        """Models that this provider did not have when a question last named them."""
         self._made: Client | None = None
         self._making = threading.Lock()
 
@@ -80,7 +86,7 @@ class Models:
             if self._made is None:
                 from lib.models.client import Client
 
-                self._made = Client(self._base_url, self._api_key, self._timeouts.connect)
+                self._made = Client(self.provider, self._timeouts.connect)
             return self._made
 
     def prepare(self) -> None:
@@ -89,12 +95,16 @@ class Models:
             self.client()
 
     def stream(
-        self, messages: Sequence[Mapping[str, str]], parameters: Parameters, fallback_model: str | None = None
+        self,
+        messages: Sequence[Mapping[str, str]],
+        parameters: Parameters,
+        fallback_model: str | None = None,
+        fallback_at: "Models | None" = None,
     ) -> Stream:
-        """Ask; nothing is sent before the stream is first awaited. `fallback_model` answers where the server does not
-        have the model that `parameters` name."""
+        """Return the stream of an answer; nothing is sent before it is first awaited. `fallback_model` answers, at its
+        own provider `fallback_at`, where this one does not have the model that `parameters` name."""
         said = [{**message, "content": clean(message["content"])} for message in messages]
-        return Stream(self, said, parameters, fallback_model)
+        return Stream(self, said, parameters, (fallback_at or self, fallback_model) if fallback_model else None)
 
     def taken(self, parameters: Parameters) -> Options:
         """Return what the model takes of these options, as far as it has refused some in this process."""
@@ -102,16 +112,20 @@ class Models:
 
     def expected_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
         """What an answer will cost, roughly; None for a model that has no price."""
-        answered = min(EXPECTED_TOKENS, parameters.options.get("max_tokens", EXPECTED_TOKENS))
-        return self.prices.cost_usd(parameters.model, Usage(estimate_messages(messages), answered))
+        answered = min(EXPECTED_TOKENS, parameters.answer_tokens or EXPECTED_TOKENS)
+        return self.cost_usd(parameters.model, None, Usage(estimate_messages(messages), answered))
 
-    async def ids(self) -> list[str]:
-        """The names of the server's models. Raises Fault, whose text is for the operator."""
+    def cost_usd(self, asked: str, served: str | None, usage: Usage) -> float | None:
+        """Return what these tokens cost at this provider; None where the price or the tokens are unknown."""
+        return self.prices.cost_usd(self.provider, asked, served, usage)
+
+    async def catalogue(self) -> Catalogue:
+        """Return the provider's list of models, or why there is none. Raises nothing."""
         try:
             async with asyncio.timeout(2 * self._timeouts.connect):
-                return await self.client().ids()
+                return read_catalogue(self.provider, await self.client().models())
         except Exception as error:
-            raise self._fault(error, []) from error
+            return Catalogue(self.provider.name, fault=self._fault(error, []))
 
     async def aclose(self) -> None:
         """Close every connection; on the loop that used them."""

@@ -1,10 +1,11 @@
 """What an experiment may say to a model: each parameter, its type and range, what happens to a bad value. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lib.domain.events import MAX_STRING
+from lib.domain.providers import OPENAI
 from lib.domain.text import clean
 
 MAX_MODEL = 128
@@ -24,30 +25,53 @@ class Parameters:
     system_prompt: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    provider: str = OPENAI
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """The most tokens that an answer may have, where the group says so."""
+        limits = [self.options[name] for name in ("max_tokens", "max_completion_tokens") if name in self.options]
+        return min(limits, default=None)
 
 
-def check_parameters(raw: Mapping[str, Any], defaults: Mapping[str, Any], model: str) -> Parameters:
-    """The parameters that a group was served, as they can be sent.
+def check_parameters(
+    raw: Mapping[str, Any], defaults: Mapping[str, Any], model: str, providers: Sequence[str] = (OPENAI,)
+) -> Parameters:
+    """Return the parameters that a group was served, as they can be sent.
 
     A value of the wrong type or range is replaced by the experiment's default where that is valid, and otherwise not
-    sent; an unknown name is not sent. `error` has the names of all of these. `model` is used where neither names one.
+    sent; an unknown name is not sent. `error` has the names of all of these. Where neither names a model or a provider,
+    `model` and the first of `providers` are used.
 
-    >>> check_parameters({"model": "gpt-4", "temperature": 3, "top_k": 5}, {"temperature": 0.5}, "m")
-    Parameters(model='gpt-4', system_prompt=None, options={'temperature': 0.5}, error='temperature,top_k')
-    >>> check_parameters({"seed": 7.0, "stop": ["a", "b"], "system_prompt": " "}, {}, "m")
-    Parameters(model='m', system_prompt=None, options={'seed': 7, 'stop': ['a', 'b']}, error=None)
+    >>> sent = check_parameters({"model": "a", "temperature": 3, "top_k": 5}, {"temperature": 0.5}, "m")
+    >>> sent.model, sent.options, sent.error
+    ('a', {'temperature': 0.5}, 'temperature,top_k')
+    >>> sent = check_parameters({"seed": 7.0, "stop": ["a", "b"], "system_prompt": " "}, {}, "m")
+    >>> sent.model, sent.system_prompt, sent.options, sent.error
+    ('m', None, {'seed': 7, 'stop': ['a', 'b']}, None)
+    >>> sent = check_parameters({"provider": "gone"}, {"provider": "local"}, "m", ["openai", "local"])
+    >>> sent.provider, sent.error
+    ('local', 'provider')
     """
+    checks = {**_CHECKS, "provider": _one_of(providers)}
     good: dict[str, Any] = {}
     bad: list[str] = []
-    for name, value in {"model": defaults.get("model", model), **raw}.items():
-        check = _CHECKS.get(name)
+    base = {"model": defaults.get("model", model), "provider": defaults.get("provider", providers[0])}
+    for name, value in {**base, **raw}.items():
+        check = checks.get(name)
         checked = check(value) if check else None
         if checked is None:
             bad.append(name)
             checked = check(defaults.get(name)) if check else None
         if checked is not None:
             good[name] = checked
-    return Parameters(good.pop("model", model), good.pop("system_prompt", "").strip() or None, good, _named(bad))
+    return Parameters(
+        model=good.pop("model", model),
+        provider=good.pop("provider", providers[0]),
+        system_prompt=good.pop("system_prompt", "").strip() or None,
+        options=good,
+        error=_named(bad),
+    )
 
 
 def _named(bad: list[str]) -> str | None:
@@ -86,10 +110,23 @@ def _whole(low: int, high: int) -> Check:
     return check
 
 
+def _one_of(names: Sequence[str]) -> Check:
+    """
+    >>> [_one_of(["openai", "local"])(value) for value in (" Local", "gone", None, 4)]
+    ['local', None, None, None]
+    """
+
+    def check(value: Any) -> str | None:
+        name = value.strip().lower() if isinstance(value, str) else None
+        return name if name in names else None
+
+    return check
+
+
 def _model(value: Any) -> str | None:
     """
-    >>> [_model(value) for value in (" gpt-4 ", "", "a\\x00b", "x" * 129, 4)]
-    ['gpt-4', None, None, None, None]
+    >>> [_model(value) for value in (" llama3.2 ", "", "a\\x00b", "x" * 129, 4)]
+    ['llama3.2', None, None, None, None]
     """
     name = value.strip() if isinstance(value, str) else ""
     return name if 0 < len(name) <= MAX_MODEL and name.isprintable() else None

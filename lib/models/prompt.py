@@ -1,9 +1,14 @@
 """What is sent to a model: the conversation within a budget of tokens, oldest turns left out first. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 HISTORY_TOKENS = 6_000
-"""Estimated tokens that a question may take with its history: leaves room for an answer in the 8k of `gpt-4`."""
+"""Estimated tokens that a question may take with its history where the model's context is not known."""
+MOST_HISTORY_TOKENS = 32_000
+"""The same where it is known and nothing was set. Each question pays for its history again: with a window of a million
+tokens, sending all that fits would make a long conversation's question cost dollars instead of cents."""
+_ANSWER_SHARE = 0.25
 _PER_MESSAGE = 4
 
 Exchange = tuple[str | None, str | None]
@@ -24,6 +29,23 @@ def estimate(text: str) -> int:
 def estimate_messages(messages: Iterable[Mapping[str, str]]) -> int:
     """Tokens of everything that is sent, roughly."""
     return sum(_PER_MESSAGE + estimate(message["content"]) for message in messages)
+
+
+def history_tokens(context: int | None, answer: int | None, wanted: int | None) -> int:
+    """Return the tokens that a question may take with its history.
+
+    A quarter of a known `context` is left for the answer, or as much as the `answer` may have. `wanted` is the
+    operator's setting: it replaces the two constants, but never exceeds what the context has room for.
+
+    >>> [history_tokens(context, None, None) for context in (None, 4_096, 8_192, 1_050_000)]
+    [6000, 3072, 6144, 32000]
+    >>> history_tokens(8_192, 4_000, None), history_tokens(8_192, None, 50_000), history_tokens(None, None, 50_000)
+    (4192, 6144, 50000)
+    """
+    if context is None:
+        return wanted or HISTORY_TOKENS
+    reserved = max(math.ceil(context * _ANSWER_SHARE), min(answer or 0, context // 2))
+    return min(wanted or MOST_HISTORY_TOKENS, context - reserved)
 
 
 def trim(

@@ -41,11 +41,15 @@ class Stream:
     """
 
     def __init__(
-        self, models: "Models", messages: list[dict[str, str]], parameters: Parameters, fallback_model: str | None
+        self,
+        models: "Models",
+        messages: list[dict[str, str]],
+        parameters: Parameters,
+        fallback: "tuple[Models, str] | None",
     ) -> None:
         self.cause: str | None = None  # for the operator: the last fault, without secrets, even if a repeat answered
         self._models, self._timeouts = models, models._timeouts
-        self._parameters, self._model, self._fallback = parameters, parameters.model, fallback_model
+        self._parameters, self._model, self._fallback = parameters, parameters.model, fallback
         self._request = Request(messages, {**parameters.options, "stream_options": {"include_usage": True}})
         self._reading = Reading(models._max_chars)
         self._retries = 0
@@ -129,6 +133,7 @@ class Stream:
             self._times.withdraw()
         if piece:
             self._times.text()
+            self._models.missing.discard(self._model)
         return piece
 
     def _last(self, events: Events) -> Iterator[str]:
@@ -187,9 +192,11 @@ class Stream:
         if meaning == "system_role" and request.has_system and refusals.takes_system(self._model):
             refusals.refuse_system(self._model)
             return True
-        if meaning == "no_model" and self._fallback and self._fallback != self._model:
-            self._model = self._fallback
-            return True
+        if meaning == "no_model":
+            self._models.missing.add(self._model)
+            if self._fallback and self._fallback != (self._models, self._model):
+                self._models, self._model = self._fallback
+                return True
         sent = request.options(refusals, self._model).sent
         if name := fault.refused_parameter(sent):
             refusals.refuse(self._model, name, sent[name], request.wanted, about_value=fault.about_value)
@@ -216,6 +223,7 @@ class Stream:
             time_to_first_token=times.first_text,
             usage=usage,
             served_model=served,
+            provider=self._models.provider.name,
             error=failed.kind if failed else None,
             message=self._message(finish, failed),
             retries=self._retries,
@@ -268,4 +276,4 @@ class Stream:
         for said in (self._reading.cost_usd, self._header_cost):
             if said is not None:
                 return said
-        return self._models.prices.cost_usd(served or self._model, usage)
+        return self._models.cost_usd(self._model, served, usage)

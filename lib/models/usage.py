@@ -1,7 +1,7 @@
 """Tokens and costs as model servers count them, in the places where they put them. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lib.domain.completion import Usage
@@ -10,10 +10,11 @@ COST_HEADER = "x-litellm-response-cost"
 
 
 def read_usage(raw: object) -> Usage | None:
-    """Usage as a server counts it; None where it says nothing that can be used. Unknown is None, never zero.
+    """Return the usage as a server counts it; None where it gives no number. An unknown count is None, never zero.
 
-    >>> read_usage({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}})
-    Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7, cached_tokens=2, reasoning_tokens=None, source='server')
+    >>> usage = read_usage({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}})
+    >>> usage.total_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.source
+    (7, 2, None, 'server')
     >>> read_usage({"prompt_tokens": "many"})
     """
     prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
@@ -22,9 +23,26 @@ def read_usage(raw: object) -> Usage | None:
     total = _count(raw, "total_tokens")
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    cached = _count(raw, "prompt_tokens_details", "cached_tokens")
+    cached = _first(raw, _CACHED)
     reasoning = _count(raw, "completion_tokens_details", "reasoning_tokens")
-    return Usage(prompt, completion, total, cached, reasoning, "server")
+    return Usage(prompt, completion, total, cached, reasoning, "server", _first(raw, _CACHE_WRITES))
+
+
+_CACHED = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("prompt_cache_hit_tokens",),  # DeepSeek
+    ("cache_read_input_tokens",),  # Anthropic, through LiteLLM
+)
+_CACHE_WRITES = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("prompt_tokens_details", "cache_creation_tokens"),  # LiteLLM
+    ("cache_creation_input_tokens",),
+)
+"""The places where servers count the tokens that they read from, and wrote to, their cache of prompts."""
+
+
+def _first(raw: object, paths: Iterable[tuple[str, ...]]) -> int | None:
+    return next((count for path in paths if (count := _count(raw, *path)) is not None), None)
 
 
 def _count(raw: object, *path: str) -> int | None:

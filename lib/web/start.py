@@ -17,6 +17,7 @@ from lib.access.signing_key import signing_key
 from lib.domain.plain_text import decode
 from lib.domain.proxies import keep_loopback_direct
 from lib.experiments.definitions import DefinitionError, read_definitions_file
+from lib.models.prices import PriceError, Prices
 from lib.settings import SECRETS_FILE, Settings, SettingsError, load, unquoted
 from lib.web import patches
 from lib.web.descriptors import raise_limit
@@ -33,9 +34,10 @@ def prepare() -> Settings:
     patches.ask_nobody_for_our_address()
     try:
         settings = load()
-        read_definitions_file(settings.experiments_file)
+        read_definitions_file(settings.experiments_file, settings.provider_names)
+        Prices.load()
         problems = list(_problems(settings))
-    except (SettingsError, DefinitionError) as error:
+    except (SettingsError, DefinitionError, PriceError) as error:
         problems = list(error.problems)
     if problems:
         print("Parley cannot start:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201

@@ -58,7 +58,7 @@ def answers(total: int, users: int, seed: int) -> Iterator[tuple[object, ...]]:
         seconds = round(rng.lognormvariate(1.0, 0.7), 6)
         answer_id = f"{rng.getrandbits(128):032x}"
         yield (
-            answer_id, answer_id, "s", 1, EXPERIMENT, group, user, "gpt-4", 0, TIER, time_ms,
+            answer_id, answer_id, "s", 1, EXPERIMENT, group, user, "large-model", 0, TIER, time_ms,
             "error" if error else "stop", None if error else seconds, None if error else round(seconds / 10, 6),
             None if error else int(seconds * 80), None if error else round(seconds * 0.0002, 9),
             ("satisfaction" if liked else "dissatisfaction") if rated else None,

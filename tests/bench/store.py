@@ -54,7 +54,9 @@ class Answered:
     """A model's answer that is there at once."""
 
     cause = None
-    completion = Completion("Because.", "stop", 1.5, 0.25, Usage(30, 50, 80, source="server"), "gpt-4", cost_usd=0.001)
+    completion = Completion(
+        "Because.", "stop", 1.5, 0.25, Usage(30, 50, 80, source="server"), "large-model", cost_usd=0.001
+    )
 
     async def __aiter__(self) -> AsyncIterator[str]:
         yield self.completion.text

@@ -83,7 +83,7 @@ class Recording(threading.Thread):
 def _event() -> Event:
     event_id, unit = new_id(), new_id()
     ids = {"userID": unit, "stableID": unit, "sessionID": unit}
-    metadata = {"event_id": event_id, "answer_id": unit, "conversation_id": unit, "turn": 1, "model": "gpt-4"}
+    metadata = {"event_id": event_id, "answer_id": unit, "conversation_id": unit, "turn": 1, "model": "large-model"}
     return Event(event_id, "copied", now_ms(), unit, 1, metadata, ids)
 
 

@@ -132,7 +132,7 @@ def _answers(
         reason = chance.choice(REASONS) if rated and not liked and chance.random() < 0.5 else None
         yield answer, {
             "answer_id": answer_id, "conversation_id": talk, "session_id": talk, "turn": turn,
-            "experiment": traffic.experiment, "grp": name, "user_id": user, "model": "gpt-4", "time_ms": time_ms,
+            "experiment": traffic.experiment, "grp": name, "user_id": user, "model": "large-model", "time_ms": time_ms,
             "finish_reason": "error" if failed else "stop", "response_time": None if failed else seconds,
             "time_to_first_token": None if failed else seconds / 5, "completion_tokens": None if failed else 180,
             "cost_usd": None if failed or group.usd is None else group.usd * chance.uniform(0.6, 1.4),

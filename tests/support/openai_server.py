@@ -3,7 +3,7 @@
     with serve() as server:
         server.script(status(500), stream("Hel", "lo", finish(), usage(3, 2), DONE))
         ... ask server.base_url ...
-        assert server.requests[0].body["model"] == "gpt-4"
+        assert server.requests[0].body["model"] == TEST_MODEL
         assert server.requests[1].gone.wait(1)      # the client closed the connection before the answer was complete
 
 A stream is a list of steps: text (a chunk with that content), a dict (a chunk as it stands), bytes (as they stand),
@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 
 
 class End(Enum):
@@ -156,7 +158,7 @@ class Server:
 
     def __init__(self) -> None:
         self.base_url = ""
-        self.models = ["gpt-3.5-turbo", "gpt-4"]
+        self.models = [CONTROL_MODEL, TEST_MODEL, "small-model", "large-model"]
         self.requests: list[Request] = []
         self._script: list[Script] = []
         self._otherwise: Script = HELLO

@@ -9,6 +9,8 @@ Each function returns a dictionary as `download_config_specs` has it. `NAMED` ho
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from lib.domain.models import CONTROL_MODEL, TEST_MODEL
+
 NAME = "statsig_openai_integration"
 Spec = dict[str, Any]
 
@@ -51,9 +53,9 @@ def buckets(operator: str, target: Any, salt: str, unit: str = "userID") -> Spec
 
 def groups(name: str = NAME, unit: str = "userID", **models: str) -> list[Spec]:
     """The allocation of everybody, and the rules of equal groups by the model that each gets."""
-    models = models or {"Control": "gpt-3.5-turbo", "Test": "gpt-4"}
+    models = models or {"Control": CONTROL_MODEL, "Test": TEST_MODEL}
     part = 1000 // len(models)
-    everybody = rule("layerAssignment", {"model": "gpt-4"}, buckets("any", [-1], f"{name}-alloc", unit), idType=unit)
+    everybody = rule("layerAssignment", {"model": TEST_MODEL}, buckets("any", [-1], f"{name}-alloc", unit), idType=unit)
     return [everybody] + [
         rule(
             f"{name}-{group}", {"model": model}, buckets("lt", part * (number + 1), f"{name}-grp", unit), idType=unit,
@@ -67,7 +69,7 @@ def experiment(name: str = NAME, rules: Sequence[Spec] = (), **more: Any) -> Spe
     """One experiment that runs."""
     return {
         "name": name, "type": "dynamic_config", "salt": f"{name}-salt", "enabled": True,
-        "defaultValue": {"model": "gpt-4"}, "rules": list(rules), "isDeviceBased": False, "idType": "userID",
+        "defaultValue": {"model": TEST_MODEL}, "rules": list(rules), "isDeviceBased": False, "idType": "userID",
         "entity": "experiment", "isActive": True, "hasSharedParams": False, "version": 7,
         "explicitParameters": ["model"],
     } | more  # fmt: skip
@@ -81,13 +83,13 @@ def gate(name: str, *rules: Spec, entity: str = "feature_gate") -> Spec:
     }  # fmt: skip
 
 
-def override(group: str, unit: str, model: str = "gpt-4") -> Spec:
+def override(group: str, unit: str, model: str = TEST_MODEL) -> Spec:
     """The rule by which the console forces a group on one user."""
     user = condition("user_field", [unit], "any", "userID")
     return rule(f"9aa{group}:userID:id_override", {"model": model}, user, groupName=group)
 
 
-def launched(group: str, model: str = "gpt-4") -> Spec:
+def launched(group: str, model: str = TEST_MODEL) -> Spec:
     """The only rule of a decided experiment."""
     return rule("launchedGroup", {"model": model}, PUBLIC, groupName=group)
 
@@ -95,11 +97,16 @@ def launched(group: str, model: str = "gpt-4") -> Spec:
 def layer(name: str, parts: Mapping[str, Sequence[int]], **more: Any) -> Spec:
     """A layer whose buckets these experiments share."""
     delegates = [
-        rule("experimentAssignment", {"model": "gpt-4"}, buckets("any", list(part), "ls"), configDelegate=experiment)
+        rule(
+            "experimentAssignment",
+            {"model": TEST_MODEL},
+            buckets("any", list(part), "ls"),
+            configDelegate=experiment,
+        )
         for experiment, part in parts.items()
     ]
     return {
-        "name": name, "type": "dynamic_config", "salt": "ls", "enabled": True, "defaultValue": {"model": "gpt-4"},
+        "name": name, "type": "dynamic_config", "salt": "ls", "enabled": True, "defaultValue": {"model": TEST_MODEL},
         "entity": "layer", "idType": "userID", "isDeviceBased": False, "version": 2, "explicitParameters": [],
         "rules": delegates,
     } | more  # fmt: skip
@@ -114,16 +121,18 @@ def shipped() -> Spec:
 
 
 def running_override() -> Spec:
-    return specs(experiment(rules=[override("Control", "op1", "gpt-3.5-turbo"), override("Test", "op2"), *groups()]))
+    return specs(experiment(rules=[override("Control", "op1", CONTROL_MODEL), override("Test", "op2"), *groups()]))
 
 
 def not_started() -> Spec:
-    rules = [override("Test", "op2"), rule("prestart", {"model": "gpt-4"}, PUBLIC)]
+    rules = [override("Test", "op2"), rule("prestart", {"model": TEST_MODEL}, PUBLIC)]
     return specs(experiment(rules=rules, isActive=False))
 
 
 def abandoned() -> Spec:
-    return specs(experiment(rules=[rule("abandoned", {"model": "gpt-4"}, PUBLIC)], isActive=False), time=1754459045322)
+    return specs(
+        experiment(rules=[rule("abandoned", {"model": TEST_MODEL}, PUBLIC)], isActive=False), time=1754459045322
+    )
 
 
 def stopped() -> Spec:
@@ -146,7 +155,7 @@ def paused() -> Spec:
 
 def disabled_group() -> Spec:
     rules = groups()
-    rules[1]["returnValue"] = {"model": "gpt-4"}
+    rules[1]["returnValue"] = {"model": TEST_MODEL}
     return specs(experiment(rules=rules, version=8), time=1754459045327)
 
 
@@ -155,7 +164,7 @@ def company_unit() -> Spec:
 
 
 def holdout() -> Spec:
-    held = rule("HoldExp", {"model": "gpt-4"}, condition("pass_gate", "global_holdout", "any"), passing=0)
+    held = rule("HoldExp", {"model": TEST_MODEL}, condition("pass_gate", "global_holdout", "any"), passing=0)
     some = rule("HoldRule:10.00:1", True, PUBLIC, passing=10)
     return specs(experiment(rules=[held, *groups()]), gates=[gate("global_holdout", some, entity="holdout")])
 
@@ -168,9 +177,9 @@ def targeted() -> Spec:
         "nested", True, condition("pass_gate", "speaks_german"), condition("fail_gate", "segment:phones"), passing=80
     )
     insiders = condition("multi_pass_gate", ["german_desk", "speaks_german"])
-    tester = rule("tester", {"model": "gpt-3.5-turbo"}, insiders, passing=50, groupName="Insiders")
-    zone = rule("zone", {"model": "gpt-4"}, condition("user_field", ["Paris"], "str_contains_any", "timezone"))
-    closed = rule("tier", {"model": "gpt-4"}, condition("environment_field", ["production"], "any", "tier"))
+    tester = rule("tester", {"model": CONTROL_MODEL}, insiders, passing=50, groupName="Insiders")
+    zone = rule("zone", {"model": TEST_MODEL}, condition("user_field", ["Paris"], "str_contains_any", "timezone"))
+    closed = rule("tier", {"model": TEST_MODEL}, condition("environment_field", ["production"], "any", "tier"))
     return specs(
         experiment(rules=[tester, zone, closed, *groups()]),
         gates=[
@@ -189,7 +198,7 @@ def sampled() -> Spec:
 
 def mapped() -> Spec:
     """An experiment that another configuration stands in for, for some users."""
-    other = experiment("other", rules=groups("other", Control="gpt-3.5-turbo", Test="gpt-4"))
+    other = experiment("other", rules=groups("other", Control=CONTROL_MODEL, Test=TEST_MODEL))
     some = rule("some", None, condition("user_field", ["de-DE"], "any", "locale"))
     mapping = {NAME: [{"new_config_name": "other", "rules": [{"rule_name": "some", "start_time": 0}]}]}
     return specs(experiment(rules=groups()), other, overrides=mapping, override_rules={"some": some})
@@ -198,7 +207,7 @@ def mapped() -> Spec:
 def layer_two() -> Spec:
     warm = groups("exp_temp")
     for each, temperature in zip(warm[1:], (0.2, 1.2), strict=True):
-        each["returnValue"] = {"model": "gpt-4", "temperature": temperature}
+        each["returnValue"] = {"model": TEST_MODEL, "temperature": temperature}
     return specs(
         experiment("exp_model", rules=groups("exp_model")),
         experiment("exp_temp", rules=warm, explicitParameters=["temperature"]),

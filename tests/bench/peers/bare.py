@@ -36,7 +36,7 @@ q.addEventListener("keydown", async (e) => {
 
 
 async def ask(request: Request) -> StreamingResponse:
-    stream = await client.chat.completions.create(model="gpt-4", messages=await request.json(), stream=True)
+    stream = await client.chat.completions.create(model="large-model", messages=await request.json(), stream=True)
 
     async def texts() -> AsyncIterator[str]:
         async for part in stream:

@@ -16,7 +16,7 @@ async def main(message: cl.Message):
     history = cl.user_session.get("history")
     history.append({"role": "user", "content": message.content})
     msg = cl.Message(content="")
-    stream = await client.chat.completions.create(model="gpt-4", messages=history, stream=True)
+    stream = await client.chat.completions.create(model="large-model", messages=history, stream=True)
     async for part in stream:
         if part.choices and (token := part.choices[0].delta.content):
             await msg.stream_token(token)

@@ -23,7 +23,7 @@ def page():
                     ui.button(icon="thumb_up").props("flat dense")
                     ui.button(icon="thumb_down").props("flat dense")
         answer = ""
-        async for part in await client.chat.completions.create(model="gpt-4", messages=history, stream=True):
+        async for part in await client.chat.completions.create(model="large-model", messages=history, stream=True):
             if part.choices and part.choices[0].delta.content:
                 answer += part.choices[0].delta.content
                 reply.set_content(answer)

@@ -15,7 +15,7 @@ for line in sys.stdin:
     cpu, submit, first, last = time.process_time(), time.time_ns(), 0, 0
     pieces = []
     for chunk in client.chat.completions.create(
-        model="gpt-4", stream=True, stream_options={"include_usage": True},
+        model="large-model", stream=True, stream_options={"include_usage": True},
         messages=[{"role": "user", "content": line.strip()}],
     ):  # fmt: skip
         if chunk.choices and (piece := chunk.choices[0].delta.content):

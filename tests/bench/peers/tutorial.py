@@ -20,7 +20,7 @@ if prompt := st.chat_input("What is up?", key="chat"):
         st.markdown(prompt)
     with st.chat_message("assistant"):
         stream = client.chat.completions.create(
-            model="gpt-4", stream=True,
+            model="large-model", stream=True,
             messages=[{"role": m["role"], "content": m["content"]} for m in st.session_state.messages],
         )  # fmt: skip
         response = st.write_stream(stream)

@@ -1,0 +1,29 @@
+"""One line of `python -m lib check`: the thing, whether it works, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "warn", "NO"]
+"""`warn`: works today, and needs a look. `NO`: does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing, and whether it works. `says` is the operator's line: what works, or what is wrong and what to do."""
+
+    about: str
+    verdict: Verdict
+    says: str
+
+    @property
+    def ok(self) -> bool:
+        """False where something does not work."""
+        return self.verdict != "NO"
+
+    def __str__(self) -> str:
+        return f"{self.verdict:<4} {self.about:<12} {' '.join(self.says.split())}"
+
+
+def finding(about: str, ok: bool, says: str) -> Finding:
+    """Return a finding that is either `ok` or not."""
+    return Finding(about, "ok" if ok else "NO", says)

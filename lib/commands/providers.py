@@ -1,0 +1,127 @@
+"""What `check` finds about providers: whether each answers, has the experiment's models, for how long, at what price.
+
+Asks each provider for its list of models and nothing else, so that it pays for no answer.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from urllib.parse import urlsplit
+
+from lib import demo
+from lib.app import providers_of
+from lib.chat.standings import GroupModel, group_models
+from lib.commands.finding import Finding, Verdict
+from lib.domain.providers import OPENAI, Provider
+from lib.experiments.evaluator import Definition
+from lib.models.catalogue import Catalogue, State
+from lib.models.faults import Fault
+from lib.models.parameters import Parameters
+from lib.models.prices import AS_OF, OWN_FILE, PriceError, Prices
+from lib.models.providers import Asking, Providers
+from lib.settings import Settings
+
+_VERDICTS: Mapping[State, Verdict] = {"missing": "NO", "gone": "NO", "ending": "warn"}
+
+
+def provider_findings(settings: Settings, definition: Definition | None) -> Iterator[Finding]:
+    """Yield what is found about every provider, then about every model of this experiment."""
+    try:
+        prices = Prices.load()
+    except PriceError as error:
+        yield from (Finding("prices", "NO", problem) for problem in error.problems)
+        return
+    with demo.serve() if settings.demo else nullcontext(None) as demo_url:
+        asked = providers_of(settings, demo_url)
+        models = Providers(asked, Asking(settings.model, settings.history_tokens), prices)
+        catalogues = asyncio.run(_catalogues(models))
+        served = _served(models, definition)
+        for provider in asked:
+            yield _provider(settings, provider, catalogues[provider.name])
+        yield from _lines(group_models(models, served), catalogues)
+    yield from _prices(settings, models, served.values())
+
+
+async def _catalogues(models: Providers) -> Mapping[str, Catalogue]:
+    try:
+        return await models.look()
+    finally:
+        await models.aclose()
+
+
+def _served(models: Providers, definition: Definition | None) -> dict[str | None, Parameters]:
+    """Return what each group is served, and under None what units outside of the experiment are."""
+    default = definition.default if definition else {}
+    groups = definition.groups if definition else ()
+    return {None: models.check({}, default)} | {group.name: models.check(group.parameters, default) for group in groups}
+
+
+def _provider(settings: Settings, provider: Provider, catalogue: Catalogue) -> Finding:
+    name = f"{provider.name} ({without_password(provider.base_url)})"
+    if settings.demo:
+        name = "the built-in demo model"
+    if catalogue.unlisted:
+        status = catalogue.fault.status if catalogue.fault else None
+        return Finding(
+            "model", "warn", f"{name}: its models cannot be listed (HTTP {status}), which need not matter; if "
+            "questions fail, too: is the address whole? It usually ends in /v1"
+        )  # fmt: skip
+    if catalogue.fault:
+        return Finding("model", "NO", f"{name}: {catalogue.fault}; {_advice(provider, catalogue.fault)}")
+    if not catalogue.complete:
+        return Finding("model", "ok", f"{name} answers; it does not list the deployments that a group may name")
+    more = " (set OPENAI_API_KEY, OPENAI_BASE_URL or a provider for another)" if settings.demo else ""
+    return Finding("model", "ok", f"{name} answers{more}")
+
+
+def _lines(groups: Iterable[GroupModel], catalogues: Mapping[str, Catalogue]) -> Iterator[Finding]:
+    """Yield one line for each model that is there, and one for each group whose model needs a change."""
+    there: dict[str, None] = {}
+    for one in groups:
+        standing = one.standing
+        if verdict := _VERDICTS.get(standing.state):
+            yield Finding("model", verdict, one.sentence())
+        elif standing.state == "there":
+            there[f"{standing.model} is there" + (f", at {standing.provider}" if len(catalogues) > 1 else "")] = None
+    yield from (Finding("model", "ok", line) for line in there)
+
+
+def _advice(provider: Provider, fault: Fault) -> str:
+    if provider.name == OPENAI:
+        key, address = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+    else:
+        key, address = (f"PARLEY_PROVIDER_{provider.name.upper()}_{word}" for word in ("KEY", "URL"))
+    if fault.status in (401, 403):
+        return f"set {key} to a key that this server takes"
+    if fault.kind == "NoAnswer":
+        return f"is {address} the whole address? It usually ends in /v1"
+    if fault.status is None:
+        return f"does the server run, and is {address} its address?"
+    return "try again later, or ask who runs the server"
+
+
+def _prices(settings: Settings, models: Providers, served: Iterable[Parameters]) -> Iterator[Finding]:
+    unpriced = list(dict.fromkeys(each.model for each in served if models.price(each) is None))
+    if settings.budget_usd_per_day is not None and unpriced:
+        yield Finding(
+            "budget", "NO", f"PARLEY_BUDGET_USD_PER_DAY cannot be kept: {', '.join(unpriced)} has no price; add it to "
+            f"{OWN_FILE}"
+        )  # fmt: skip
+        return
+    if settings.budget_usd_per_day is not None:
+        yield Finding("budget", "ok", f"${settings.budget_usd_per_day:g} a day, and every model has a price")
+    if unpriced:
+        yield Finding("prices", "ok", f"{', '.join(unpriced)} has no price, so its cost is not known: see {OWN_FILE}")
+    else:
+        own = f"{OWN_FILE} adds {len(models.prices.own)}" if models.prices.own else f"your own go into {OWN_FILE}"
+        yield Finding("prices", "ok", f"every model has one ({AS_OF}); {own}")
+
+
+def without_password(url: str) -> str:
+    """Return an address that can be shown.
+
+    >>> without_password("postgresql+psycopg://u:p@db:5432/parley?password=p"), without_password("sqlite:///a.db")
+    ('postgresql+psycopg://db:5432/parley', 'sqlite:///a.db')
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url

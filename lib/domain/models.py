@@ -1,0 +1,10 @@
+"""The models that Parley ships with: the only place in the code that names a model.
+
+A vendor shuts its models down after a year or two. When that happens, change the two names here and in
+`.streamlit/experiments.toml`, and their rows in `lib/models/prices.toml`.
+"""
+
+CONTROL_MODEL = "gpt-6-luna"
+"""The small model: the default, and the shipped experiment's Control."""
+TEST_MODEL = "gpt-6.2-sol"
+"""The everyday model: the shipped experiment's Test."""

@@ -1,0 +1,134 @@
+"""A provider's list of models: read from `GET /models`, and asked whether a model is on it and until when.
+
+Pure: JSON in, values out. Knows the ways in which servers differ from OpenAI here; asks nothing of the network.
+"""
+
+import difflib
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from lib.domain.providers import Provider
+from lib.models.faults import Fault
+
+WARN_BEFORE = timedelta(days=60)
+"""A shutdown is worth a warning from then on."""
+_CONTEXTS = ("max_model_len", "context_length", "max_context_length", "context_window")
+"""The fields in which vLLM, OpenRouter, Mistral and LM Studio, and Groq give a model's window."""
+
+State = Literal["there", "ending", "gone", "missing", "unknown"]
+"""`ending`: to be shut down within 60 days; `gone`: that day has come; `unknown`: the provider gave no list, or one
+that need not be complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model of a list. `context` is its window in tokens, `shutdown` the day from which it answers no more."""
+
+    id: str
+    context: int | None = None
+    shutdown: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one model at one provider. `near` are the listed names most like a missing one."""
+
+    provider: str
+    model: str
+    state: State
+    shutdown: date | None = None
+    near: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """False where a question for it will fail."""
+        return self.state not in ("gone", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The models of one provider. `fault` says why there is no list, `complete` is False where a model may be served
+    that is not on it."""
+
+    provider: str
+    entries: tuple[Entry, ...] = ()
+    fault: Fault | None = None
+    complete: bool = True
+
+    @property
+    def unlisted(self) -> bool:
+        """True where the server answers but has no list of its models, which is no failure."""
+        return self.fault is not None and self.fault.status in (404, 405, 501)
+
+    def find(self, model: str) -> Entry | None:
+        """Return the entry of a model: under its own name, or as it is listed by Ollama (`:latest`), or by a gateway
+        that takes whatever begins so (`openai/*`)."""
+        names = {model, f"{model}:latest", model.removesuffix(":latest")}
+        exact = next((entry for entry in self.entries if entry.id in names), None)
+        return exact or next((e for e in self.entries if "*" in e.id and fnmatch.fnmatchcase(model, e.id)), None)
+
+    def standing(self, model: str, today: date) -> Standing:
+        """Return what is known of a model on this day."""
+        entry = self.find(model)
+        if entry is None:
+            if self.fault or not self.complete:
+                return Standing(self.provider, model, "unknown")
+            return Standing(self.provider, model, "missing", near=self._near(model))
+        if entry.shutdown is None or entry.shutdown - today > WARN_BEFORE:
+            return Standing(self.provider, model, "there", entry.shutdown)
+        if entry.shutdown > today:
+            return Standing(self.provider, model, "ending", entry.shutdown)
+        return Standing(self.provider, model, "gone", entry.shutdown, self._near(model))
+
+    def _near(self, model: str) -> tuple[str, ...]:
+        others = [entry.id for entry in self.entries if entry.id != model]
+        close = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
+        return tuple(dict.fromkeys([*close, *others]))[:3]
+
+
+def read_catalogue(provider: Provider, body: object) -> Catalogue:
+    """Return the models in the body of `GET /models`: OpenAI's object, or a list as Together sends it. Raises Fault.
+
+    >>> local = Provider("local", "http://127.0.0.1:1/v1")
+    >>> catalogue = read_catalogue(local, {"data": [{"id": "a", "shutdown_date": "2026-12-11"}, {"id": "models/b"}]})
+    >>> [(entry.id, str(entry.shutdown)) for entry in catalogue.entries]
+    [('a', '2026-12-11'), ('b', 'None')]
+    >>> catalogue.standing("a", date(2026, 11, 27)).state, catalogue.standing("aa", date(2026, 11, 27)).near
+    ('ending', ('a',))
+    """
+    rows = body.get("data", body.get("models")) if isinstance(body, Mapping) else body
+    if not isinstance(rows, list):
+        raise Fault("NoAnswer", text="what came back is not a list of models")
+    entries = [entry for row in rows if (entry := _entry(row))]
+    return Catalogue(provider.name, tuple(entries), complete=not _lists_no_deployments(provider))
+
+
+def _entry(row: object) -> Entry | None:
+    if not isinstance(row, Mapping):
+        return None
+    name = row.get("id", row.get("name"))
+    if not isinstance(name, str) or not name:
+        return None
+    context = next((size for key in _CONTEXTS if type(size := row.get(key)) is int and size > 0), None)
+    return Entry(name.removeprefix("models/"), context, _day(row.get("shutdown_date")))  # `models/` is Gemini's
+
+
+def _day(value: Any) -> date | None:
+    """
+    >>> _day("2026-12-11"), _day("2026-12-11T00:00:00Z"), _day(None), _day("soon")
+    (datetime.date(2026, 12, 11), datetime.date(2026, 12, 11), None, None)
+    """
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _lists_no_deployments(provider: Provider) -> bool:
+    """Azure lists the models that one could deploy; a request names a deployment."""
+    host = urlsplit(provider.base_url).hostname or ""
+    return host.endswith((".azure.com", ".azure.us", ".azure.cn")) or "/openai/deployments/" in provider.base_url

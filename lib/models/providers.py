@@ -1,0 +1,127 @@
+"""Every model server that Parley can ask, by name, and which one a question goes to.
+
+Owns the default provider and model, the provider of a fallback, and the providers' lists of models, kept for some
+minutes. Knows no experiment: it is handed parameters.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from lib.domain.providers import Provider
+from lib.models import prices as listed_prices
+from lib.models.catalogue import Catalogue, Standing
+from lib.models.completion import Models, Timeouts
+from lib.models.parameters import Parameters, check_parameters
+from lib.models.prices import Listed, Price, Prices
+from lib.models.prompt import Exchange, history_tokens, trim
+from lib.models.refusals import Options
+from lib.models.stream import Stream
+
+LOOK_EVERY_S = 300.0
+"""A list of models is read again at most so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the settings say of every question: the `model` where a group names none, the budget for a question with its
+    `history` in tokens (None: by model), and how long a server may take."""
+
+    model: str
+    history: int | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class Providers:
+    """All providers of this process. The first one is asked where a group names none."""
+
+    def __init__(self, providers: Sequence[Provider], asking: Asking, prices: Prices | None = None) -> None:
+        self.prices = prices or Prices.load()
+        self._models = {each.name: Models(each, asking.timeouts, prices=self.prices) for each in providers}
+        self._model, self._history = asking.model, asking.history
+        self._catalogues: dict[str, Catalogue] = {}
+        self._looked_at = -LOOK_EVERY_S
+
+    @property
+    def names(self) -> list[str]:
+        """The providers' names, the default one first."""
+        return list(self._models)
+
+    def check(self, raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> Parameters:
+        """Return the parameters that a group was served as they can be sent; see `check_parameters`."""
+        return check_parameters(raw, defaults, self._model, self.names)
+
+    def fallback(self, defaults: Mapping[str, Any]) -> Parameters:
+        """Return what answers where a group's model does not exist: the experiment's default."""
+        return self.check({}, defaults)
+
+    def messages(self, turns: Sequence[Exchange], parameters: Parameters) -> list[dict[str, str]]:
+        """Return what is sent for the last of these turns: as much of the earlier ones as the model has room for."""
+        if len(turns) == 1:
+            return trim(turns, parameters.system_prompt)
+        budget = history_tokens(self._context(parameters), parameters.answer_tokens, self._history)
+        return trim(turns, parameters.system_prompt, budget)
+
+    def stream(
+        self, messages: Sequence[Mapping[str, str]], parameters: Parameters, defaults: Mapping[str, Any]
+    ) -> Stream:
+        """Return the stream of an answer; where the model does not exist, `defaults` answer at their own provider."""
+        fallback = self.fallback(defaults)
+        at = self._models[parameters.provider]
+        return at.stream(messages, parameters, fallback.model, self._models[fallback.provider])
+
+    def taken(self, parameters: Parameters) -> Options:
+        """Return what the model takes of these options, as far as it has refused some in this process."""
+        return self._models[parameters.provider].taken(parameters)
+
+    def expected_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
+        """Return roughly what an answer will cost; None for a model that has no price."""
+        return self._models[parameters.provider].expected_usd(messages, parameters)
+
+    def price(self, parameters: Parameters) -> Price | Listed | None:
+        """Return the price of a group's model at its provider."""
+        return self.prices.of(self._models[parameters.provider].provider, parameters.model)
+
+    def prepare(self) -> None:
+        """Import and read what the first answer would otherwise wait for."""
+        for each in self._models.values():
+            each.prepare()
+        listed_prices.prepare()
+
+    async def look(self, within_s: float = LOOK_EVERY_S) -> dict[str, Catalogue]:
+        """Read every provider's list of models, unless that was done less than so many seconds ago."""
+        if time.monotonic() - self._looked_at >= within_s:
+            self._looked_at = time.monotonic()
+            read = await asyncio.gather(*(each.catalogue() for each in self._models.values()))
+            self._catalogues = dict(zip(self._models, read, strict=True))
+        return self._catalogues
+
+    @property
+    def outdated(self) -> bool:
+        """True where the lists of models are not read yet, or too long ago."""
+        return time.monotonic() - self._looked_at >= LOOK_EVERY_S
+
+    def standing(self, parameters: Parameters, today: date | None = None) -> Standing:
+        """Return what is known of a group's model by the lists that were read last, or where these do not say, by the
+        questions that named it. Asks nothing."""
+        provider, model = parameters.provider, parameters.model
+        catalogue = self._catalogues.get(provider, Catalogue(provider, complete=False))
+        known = catalogue.standing(model, today or datetime.now(UTC).date())
+        if known.state == "unknown" and model in self._models[provider].missing:
+            return Standing(provider, model, "missing")
+        return known
+
+    async def aclose(self) -> None:
+        """Close every connection; on the loop that used them."""
+        for each in self._models.values():
+            await each.aclose()
+
+    def _context(self, parameters: Parameters) -> int | None:
+        """Return the model's window: as its provider lists it, else as the prices do."""
+        catalogue = self._catalogues.get(parameters.provider)
+        entry = catalogue.find(parameters.model) if catalogue else None
+        price = self.price(parameters)
+        return (entry and entry.context) or (price.context if price else None)
