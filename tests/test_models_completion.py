@@ -198,8 +198,9 @@ class TestOddButWhole:
          chunk({"role": "assistant", "content": ""}), b"\n"],
     )  # fmt: skip
     def test_whatever_a_server_sends_is_a_sign_of_life(self, server: Server, sign: Any) -> None:
-        alive = [sign, Pause(0.2)] * 5
-        assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=QUICK).text == "42"
+        alive = [sign, Pause(0.6)] * 4
+        patient = replace(QUICK, first_token=2, between_tokens=2)
+        assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=patient).text == "42"
 
     def test_a_server_that_only_says_that_it_lives_is_given_up(self, server: Server) -> None:
         alive = itertools.chain.from_iterable(itertools.repeat((b": keep-alive\n\n", Pause(0.05))))

@@ -49,6 +49,8 @@ EXAMPLES: dict[str, list[Example]] = {
         (400, litellm("Budget has been exceeded! Current cost: 1.2, Max budget: 1.0", "budget_exceeded", 400)),
         (429, litellm("ExceededBudget: User=x over budget. Spend=2, Budget=1", "budget_exceeded", 429)),
         (422, litellm("Key over its limit", "budget_exceeded", 422)),
+        (429, litellm("No deployments available - crossed budget: Exceeded budget for deployment model_name: x", None,
+                      429)),
         (401, litellm("Authentication Error, ExceededTokenBudget: Current spend for token: 2", None, 401)),
     ],
     "litellm model access": [
@@ -123,7 +125,8 @@ EXAMPLES: dict[str, list[Example]] = {
     "llama.cpp context": [
         (400, error("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
                     code=400, type="exceed_context_size_error", n_prompt_tokens=5000)),
-        (500, {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}),
+        (500, error("Context size has been exceeded.", code=500, type="server_error")),
+        (400, error("Requested tokens (2285) exceed context window of 2048")),
     ],
     "litellm context": [
         (400, litellm("litellm.ContextWindowExceededError: too many", "ContextWindowExceededError", 400)),
@@ -187,7 +190,10 @@ EXAMPLES: dict[str, list[Example]] = {
         (400, vllm("Conversation roles must alternate user/assistant/user/assistant/...")),
         (422, {"error": "Template error: Conversation roles must alternate", "error_type": "template_error"}),
     ],
-    "gemini gemma": [(400, google(400, "Developer instruction is not enabled for models/gemma", "INVALID_ARGUMENT"))],
+    "gemini gemma": [
+        (400, google(400, "Developer instruction is not enabled for models/gemma", "INVALID_ARGUMENT")),
+        (400, google(400, "The input system_instruction is not supported.", "INVALID_ARGUMENT")),
+    ],
     "openai o1": [
         (400, error("Unsupported value: 'messages[0].role' does not support 'system' with this model.",
                     type="invalid_request_error", param="messages[0].role", code="unsupported_value")),

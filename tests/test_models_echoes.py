@@ -76,6 +76,11 @@ def test_a_question_of_one_word_is_no_parameter(word: str) -> None:
         "Unrecognized request argument supplied: temperature",
         "openai does not support parameters: ['temperature'], for model=o3",
         "`temperature` does not support 0.5 with this model",
+        "temperature is deprecated for this model.",
+        'Invalid JSON payload received. Unknown name "temperature": Cannot find field.',
+        "[{'type': 'extra_forbidden', 'loc': ('body', 'temperature'), 'msg': 'Extra inputs are not permitted'}]",
+        r'litellm.BadRequestError: BedrockException - {"message":"The model returned the following errors: '
+        r'{\"type\":\"error\",\"error\":{\"message\":\"`temperature` is deprecated for this model.\"}}"}',
     ],
 )
 def test_the_servers_own_words_count_whatever_was_asked(message: str) -> None:

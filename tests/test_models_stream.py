@@ -29,7 +29,7 @@ from tests.support.openai_server import (
     usage,
 )
 
-QUICK = Timeouts(connect=2, first_token=2, between_tokens=2, after_finish=0.6, total=9, backoff=0.01)
+QUICK = Timeouts(connect=2, first_token=5, between_tokens=5, after_finish=2, total=30, backoff=0.01)
 BUSY = b'{"code": 503, "message": "slot busy"}'
 QUESTION = [{"role": "user", "content": "What is the answer?"}]
 JSON = "application/json"
@@ -191,7 +191,7 @@ class TestThinking:
         done, pieces = read(server, stream(*steps[:-1], Pause(0.2), steps[-1], "42", finish(), DONE))
         assert (done.text, done.reasoning, pieces) == ("42", "Hm, so.", ["42"])
         assert done.reasoning_time and done.time_to_first_token
-        assert 0.1 < done.reasoning_time <= done.time_to_first_token
+        assert 0 < done.reasoning_time <= done.time_to_first_token and done.time_to_first_token >= 0.2
 
     def test_without_an_opening_tag_is_taken_back_when_it_ends(self, server: Server) -> None:
         unopened = stream("Let me ", Pause(0.2), "see.\n</think>", "\n\n", "42", finish(), DONE)

@@ -139,10 +139,9 @@ class Reading:
             self.model = clean(model) or None
         choices = chunk.get("choices")
         choice = _first_choice(choices) if isinstance(choices, list) else {}
-        for usage in (chunk.get("usage"), choice.get("usage"), _inside(chunk, "x_groq", "usage")):
-            if usage:
-                self.usage = read_usage(usage) or self.usage
-                self.cost_usd = read_cost(usage, self.cost_usd)
+        if usage := chunk.get("usage") or choice.get("usage") or _inside(chunk.get("x_groq"), "usage"):
+            self.usage = read_usage(usage) or self.usage
+            self.cost_usd = read_cost(usage, self.cost_usd)
         return self._choice(choice)
 
     def _choice(self, choice: Mapping[str, Any]) -> str:
@@ -167,6 +166,9 @@ class Reading:
         return shown
 
     def _delta(self, delta: Mapping[str, Any]) -> str:
+        if len(delta) == 1 and isinstance(text := delta.get("content"), str) and text:  # nearly every chunk
+            self.heard = True
+            return self._answer(text)
         for name in _THOUGHTS:
             if thought := _text_of(delta.get(name)):
                 self._note(thought)
@@ -269,6 +271,8 @@ def _first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
     >>> _first_choice([{"index": 1, "delta": 1}, {"index": 0, "delta": 2}, None])["delta"], _first_choice([None])
     (2, {})
     """
+    if choices and isinstance(choices[0], dict) and choices[0].get("index") in (0, None):
+        return choices[0]
     found = [choice for choice in choices if isinstance(choice, dict)]
     return next((choice for choice in found if choice.get("index") in (0, None)), found[0] if found else {})
 
@@ -289,7 +293,5 @@ def _text_of(value: object) -> str:
     return ""
 
 
-def _inside(value: object, *path: str) -> object:
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+def _inside(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else None

@@ -56,12 +56,12 @@ _N = r"[\d,]+"
 # fmt: off
 DIALECTS: tuple[Dialect, ...] = (
     # The set-up of the server or the key, before all else: their words may name models and parameters.
-    _row("litellm budget", "quota", "BerriAI/litellm: budget_exceeded with 400, 422 or 429",
+    _row("litellm budget", "quota", "BerriAI/litellm #14144, #36729: budget_exceeded with 400, 422 or 429",
          r"budget has been exceeded|Exceeded(?:Token)?Budget|BudgetExceededError|exceeded (?:your )?budget",
          "budget_exceeded"),
     _row("litellm model access", "no_model", "BerriAI/litellm proxy/_types.py ProxyErrorTypes",
          r"not allowed to access (?:this )?model", "key_model_access_denied team_model_access_denied"),
-    _row("litellm no database", "bad_key", "BerriAI/litellm proxy/_types.py CommonProxyErrors.not_connected_db",
+    _row("litellm no database", "bad_key", "BerriAI/litellm #12273, #4880: a key that is not the master key",
          r"no connected db", "no_db_connection"),
     _row("openai key", "bad_key", "platform.openai.com error codes: 401 invalid_api_key; LiteLLM passes it on",
          r"incorrect api key provided|invalid api key|api key (?:is )?(?:missing|invalid)", "invalid_api_key"),
@@ -88,7 +88,8 @@ DIALECTS: tuple[Dialect, ...] = (
          r"ContentPolicyViolationError|violated guardrail policy", "contentpolicyviolationerror"),
     _row("openrouter moderation", "filtered", "openrouter.ai errors: 403 with metadata.reasons",
          r"requires moderation on|input was flagged|flagged (?:by|for) ", statuses=(403,)),
-    _row("deepseek filter", "filtered", "deepseek-ai/DeepSeek-V3 issues: 400", r"content exists risk"),
+    _row("deepseek filter", "filtered", "deepseek-ai/awesome-deepseek-integration #13, DeepSeek-V2 #30: 400",
+         r"content exists risk"),
     _row("qwen filter", "filtered", "help.aliyun.com DashScope error codes",
          r"may contain inappropriate content", "data_inspection_failed datainspectionfailed"),
     _row("gemini filter", "filtered", "ai.google.dev safety settings: blocked prompts",
@@ -106,8 +107,9 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("vllm context", "context_full", "vllm-project/vllm #20409, #33418, entrypoints/openai/serving_engine.py",
          rf"longer than the maximum model length|model's context length is only {_N}|maximum model length of {_N}"
          rf"|maximum input length of {_N}|max_tokens={_N} cannot be greater than max_model_len|fewer output tokens"),
-    _row("llama.cpp context", "context_full", "ggml-org/llama.cpp tools/server: exceed_context_size_error",
-         r"exceeds? the available context size|context size (?:has been )?exceeded|context shift is disabled",
+    _row("llama.cpp context", "context_full", "ggml-org/llama.cpp PR #15780, #14566; abetlen/llama-cpp-python",
+         r"exceeds? the available context size|context size (?:has been )?exceeded|context shift is disabled"
+         rf"|requested tokens \({_N}\) exceed context window",
          "exceed_context_size_error"),
     _row("litellm context", "context_full", "docs.litellm.ai exception mapping: ContextWindowExceededError",
          r"ContextWindowExceededError", "contextwindowexceedederror context_window_exceeded"),
@@ -148,8 +150,8 @@ DIALECTS: tuple[Dialect, ...] = (
          r"|(?:does not|doesn't) support (?:the |a )?[\"'`]?system[\"'`]? (?:role|messages?|prompts?|instructions?)"),
     _row("mistral template", "system_role", "mistralai chat templates: roles alternate; vllm-project/vllm PR #2964",
          r"conversation roles must alternate|roles must alternate user/assistant"),
-    _row("gemini gemma", "system_role", "generativelanguage.googleapis.com with Gemma models: HTTP 400",
-         r"(?:developer|system) instructions? (?:is|are) not (?:enabled|supported)"),
+    _row("gemini gemma", "system_role", "QuantumNous/new-api #989, 0xPlaygrounds/rig #788: Gemma at Gemini, 400",
+         r"(?:developer|system)[ _]instructions? (?:is|are) not (?:enabled|supported)"),
     _row("openai o1", "system_role", "openai o1-mini, o1-preview: unsupported_value at messages[0].role",
          r"messages\[\d+\]\.role[\"'`]? does not support|unsupported value:? [\"'`]?messages\[\d+\]\.role"),
     _row("anthropic system role", "system_role", "docs.anthropic.com Messages API: roles user and assistant only",
@@ -207,7 +209,7 @@ DIALECTS: tuple[Dialect, ...] = (
          r"^loading model|model .{0,140}is currently loading|model is (?:still )?loading", statuses=(503,)),
 
     # Names and values that the server knows and the model does not take.
-    _row("litellm parameters", "parameter", "docs.litellm.ai: UnsupportedParamsError",
+    _row("litellm parameters", "parameter", "docs.litellm.ai exception mapping: UnsupportedParamsError",
          r"UnsupportedParamsError|does not support parameters?:"),
 )
 # fmt: on

@@ -5,7 +5,7 @@ Owns the framing, with every irregularity that servers are known for. Pure: it k
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lib.models.faults import Fault
 
@@ -14,8 +14,7 @@ MAX_EVENT_BYTES = 16_000_000
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """The data of one event. `error`: the server sent it as an error, whatever the data is."""
 
     data: bytes
