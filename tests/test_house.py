@@ -1,9 +1,11 @@
 """The house keeps its shape: who imports whom, what is known in one place only, what is written nowhere."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,21 @@ def parsed(path: Path) -> ast.Module:
 
 def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+FACES = {
+    contract["allowed_importers"][0]: sorted(line.rpartition(".")[2] for line in contract["ignore_imports"])
+    for contract in LINTER["contracts"]
+    if contract["type"] == "protected"
+}
+
+
+@pytest.mark.parametrize("room", sorted(set(FACES) - {"lib.store"}))  # the store's face is its class
+def test_a_room_names_the_modules_that_others_may_import(room: str) -> None:
+    face = importlib.import_module(room)
+    modules = [name for name in face.__all__ if (ROOT / room.replace(".", "/") / f"{name}.py").exists()]
+    assert sorted(modules) == FACES[room] and 2 <= len(modules) <= 8
 
 
 def test_importing_a_plain_room_loads_no_heavy_package() -> None:

@@ -1,1 +1,7 @@
-"""Access: who a visitor is, who is an operator, what budgets leave, and how fast secrets may be guessed."""
+"""Access: who may come in, who is an operator, how much and how fast anybody may ask.
+
+Owns the cookies and tokens of visitors and operators, invitations' signatures, budgets, and the limits of an open link.
+Knows no page, no model server and no SQL: what all replicas count together is counted by what the store offers.
+"""
+
+__all__ = ["budgets", "crowd", "data_folder", "identity", "sessions", "signing_key", "throttle"]

@@ -1,1 +1,6 @@
-"""Counters of what happens in the chat, as `/metrics` serves them."""
+"""What `/metrics` serves: counters of what happens, and gauges that are read when somebody asks.
+
+Owns the names, labels and buckets. Knows neither what is done about a number nor who may read it.
+"""
+
+__all__ = ["counters", "gauges"]

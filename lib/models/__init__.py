@@ -1,1 +1,7 @@
-"""Model servers: what is sent to them, how their streams are read, what their errors mean, what an answer costs."""
+"""Model servers: what is asked of them, how their streams are read, what their errors mean, what answers cost.
+
+Owns the OpenAI client and everything on its wire; the client is imported with the first question. A question goes in as
+messages and parameters, a `Stream` and its `Completion` come out. Knows no visitor, no experiment and no record.
+"""
+
+__all__ = ["catalogue", "completion", "faults", "parameters", "prices", "providers", "refusals", "stream"]
