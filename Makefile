@@ -1,5 +1,5 @@
 # run: chat in a browser. test: lint, then every test, with what they need. lint: style, types and who imports whom only.
-# load: how many testers it bears, as a table (five minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
+# load: how many testers it bears, as a table (ten minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
 # lock: pin every package of pyproject.toml, and all that they need; LOCK=--upgrade takes the newest that it allows.

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from lib.access.identity import Access
 from lib.app import App
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question
+from lib.domain.events import chat_completion
 from lib.domain.ids import new_id
 from lib.settings import load
 from lib.web import running
@@ -154,6 +158,55 @@ def test_only_the_latest_turns_are_drawn_until_earlier_ones_are_wanted(app: App)
     page = next(button for button in page.main.button if button.label == "Show earlier messages").click().run()
     assert len(messages(page)) == 42
     assert "Show earlier messages" not in buttons(page)
+
+
+def click(page: AppTest, label: str) -> AppTest:
+    """Click a button of the page or of its sidebar."""
+    [button] = [button for button in page.button if button.label == label]
+    return button.click().run()
+
+
+def test_a_long_conversation_is_read_to_its_beginning_with_few_turns_on_the_page(app: App) -> None:
+    page = ask(opened(), "Question 0")
+    about = page.session_state["on_page"].conversation
+    for number in range(1, 130):
+        asked = Question(new_id(), about.id, "session", number + 1, "m", about.assignment)
+        ended = Completion("Answer.", "stop", 1.0)
+        app.store.ask(about, asked, f"Question {number}")
+        app.store.finish(asked, ended, chat_completion(asked, ended))
+    assert app.store.record([]).wait(10)
+    page.session_state["on_page"].conversation = app.conversations.get(about.id, about.visitor_id)
+    page = page.run()
+    most = 0
+    while "Show earlier messages" in buttons(page):
+        page = click(page, "Show earlier messages")
+        most = max(most, len(messages(page)))
+    assert messages(page)[0] == "Question 0" and 40 < most <= 80
+    page = click(page, "Show later messages")
+    assert messages(page)[0] != "Question 0" and "Newest" in buttons(page)
+    far = ask(page, "From far back")
+    assert messages(far)[-1] == "Hello from the stand-in." and messages(far)[-2] == "From far back"
+    assert "Newest" not in buttons(far) and not far.exception
+
+
+def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None:
+    page = ask(opened(), "The first")
+    about = page.session_state["on_page"].conversation
+    for number in range(300):
+        asked = Question(new_id(), new_id(), "session", 1, "m", about.assignment)
+        app.store.ask(replace(about, id=asked.conversation_id, title=None, turns=()), asked, f"Older {number}")
+    assert app.store.record([]).wait(10)
+    page.session_state["on_page"].listed = None
+    page, seen, longest = page.run(), set(), 0
+    while True:
+        listed = [button.label for button in page.sidebar.button if button.label.startswith("Older ")]
+        seen, longest = seen | set(listed), max(longest, len(listed))
+        if "Show older" not in [button.label for button in page.sidebar.button]:
+            break
+        page = click(page, "Show older")
+    assert len(seen) == 300 and longest <= 90
+    page = click(page, "Show newer")
+    assert "Show older" in [button.label for button in page.sidebar.button]
 
 
 @pytest.mark.parametrize(

@@ -252,10 +252,10 @@ class Store:
         with self.read() as connection:
             return reads.one_conversation(connection, conversation_id, visitor_id, newest, before_turn)
 
-    def conversations(self, visitor_id: str, limit: int = 50) -> list[Conversation]:
-        """A visitor's conversations without their turns, the last used first."""
+    def conversations(self, visitor_id: str, limit: int = 50, skip: int = 0) -> list[Conversation]:
+        """Return a visitor's conversations without their turns, the last used first, from the one after `skip` on."""
         with self.read() as connection:
-            return reads.conversations(connection, visitor_id, limit)
+            return reads.conversations(connection, visitor_id, limit, skip)
 
     def completed(self, answer_id: str) -> Mapping[str, Any] | None:
         """The metadata of an answer's `chat_completion`; None while it runs."""

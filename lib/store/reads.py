@@ -47,10 +47,10 @@ def _spoken() -> Any:
     return select(*said, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
 
-def conversations(connection: Connection, visitor_id: str, limit: int) -> list[Conversation]:
-    """A visitor's conversations without their turns, the last used first."""
+def conversations(connection: Connection, visitor_id: str, limit: int, skip: int = 0) -> list[Conversation]:
+    """Return a visitor's conversations without their turns, the last used first, from the one after `skip` on."""
     mine = select(conversation).where(conversation.c.visitor_id == visitor_id)
-    newest = mine.order_by(conversation.c.updated_ms.desc()).limit(limit)
+    newest = mine.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit).offset(skip)
     return [rows.to_conversation(row) for row in connection.execute(newest)]
 
 

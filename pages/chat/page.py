@@ -99,6 +99,14 @@ def show_earlier() -> None:
     page.earlier += EARLIER
 
 
+def show_later() -> None:
+    page.earlier = max(0, page.earlier - EARLIER)
+
+
+def show_newest() -> None:
+    page.earlier = 0
+
+
 def group(at: int) -> DeltaGenerator:
     """The container of a turn and its neighbours. Every update of a growing answer makes the browser look at all that
     stands beside it and beside each container that it is in; turns in groups are few of both."""
@@ -180,13 +188,19 @@ if page.conversation is None or not page.conversation.turns:
             )
 else:
     turns = page.conversation.turns
-    first = page.first_shown()
+    if turns[-1].running and page.past_shown() < len(turns):
+        page.earlier = 0
+    first, past = page.first_shown(), page.past_shown()
     if first > 0 or page.conversation.earlier:
         st.button("Show earlier messages", icon=":material/expand_less:", type="tertiary", on_click=show_earlier)
-    for at in range(first, len(turns) - 1):
+    for at in range(first, min(past, len(turns) - 1)):
         with group(at):
             draw(turns[at], last=False, outdated=at == len(turns) - 2)
-    if not turns[-1].running:
+    if past < len(turns):
+        with st.container(horizontal=True):
+            st.button("Show later messages", icon=":material/expand_more:", type="tertiary", on_click=show_later)
+            st.button("Newest", icon=":material/arrow_downward:", type="tertiary", on_click=show_newest)
+    elif not turns[-1].running:
         if ended := app.conversations.answer(turns[-1]):
             ended.seen = True
         with group(len(turns) - 1):

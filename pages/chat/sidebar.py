@@ -17,6 +17,8 @@ from pages.clock import reader_zone
 
 LISTED = 30
 """Conversations in the list at first, and more at every click."""
+PIECES = 3
+"""As many times that are in the list at most: a list of thousands would make every click slow."""
 
 
 def draw_sidebar() -> None:
@@ -25,7 +27,8 @@ def draw_sidebar() -> None:
     if page.listed is None:
         page.listed = _read_list(page)
     listed, here = page.listed if page.listed is not None else [], page.conversation
-    if here and here.turns and all(each.id != here.id for each in listed):
+    start = max(0, page.listed_more - PIECES)
+    if here and here.turns and start == 0 and all(each.id != here.id for each in listed):
         title = here.title or " ".join((here.turns[0].question or "").split())[:60]
         listed.insert(0, replace(here, title=title, updated_ms=here.turns[-1].asked_ms, turns=()))
     with st.sidebar:
@@ -34,7 +37,9 @@ def draw_sidebar() -> None:
         )
         if page.listed is None:
             st.caption("Earlier conversations cannot be shown right now.")
-        shown = listed[: LISTED * page.listed_more]
+        if start:
+            st.button("Show newer", type="tertiary", key="newer", on_click=_list_more, args=(page, -1))
+        shown = listed[: LISTED * (page.listed_more - start)]
         for day, conversations in groupby(shown, key=_day):
             st.caption(day)
             for conversation in conversations:
@@ -50,7 +55,10 @@ def draw_sidebar() -> None:
 def _read_list(page: OnPage) -> list[Conversation] | None:
     """None while the store cannot be read; then the next rerun tries again."""
     try:
-        return running.app().store.conversations(session.visitor().visitor_id, limit=LISTED * page.listed_more + 1)
+        start = max(0, page.listed_more - PIECES)
+        return running.app().store.conversations(
+            session.visitor().visitor_id, limit=LISTED * (page.listed_more - start) + 1, skip=LISTED * start
+        )
     except StoreError:
         return None
 
@@ -111,8 +119,8 @@ def _open(page: OnPage, conversation_id: str | None) -> None:
         del st.query_params["c"]
 
 
-def _list_more(page: OnPage) -> None:
-    page.listed, page.listed_more = None, page.listed_more + 1
+def _list_more(page: OnPage, pieces: int = 1) -> None:
+    page.listed, page.listed_more = None, page.listed_more + pieces
 
 
 def _rename(page: OnPage, key: str) -> None:

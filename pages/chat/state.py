@@ -15,6 +15,8 @@ GROUP = 5
 """Turns in one container."""
 EARLIER = 20
 """Turns more when earlier ones are wanted."""
+MOST = 40
+"""Turns on the page at most: with all of a long conversation, every click takes the longer the more there are."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class OnPage:
         """Another question or conversation: what was open about the last one goes."""
         self.editing = self.explaining = self.receipt = self.saving = self.copied = self.awaited = None
         self.late = False
+        if self.past_shown() < self._turns:
+            self.earlier = 0
 
     @property
     def overtaken(self) -> bool:
@@ -63,8 +67,15 @@ class OnPage:
 
     def first_shown(self) -> int:
         """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""
-        turns = len(self.conversation.turns) if self.conversation else 0
-        return max(0, (turns - SHOWN) // SHOWN * SHOWN - self.earlier)
+        return max(0, (self._turns - SHOWN) // SHOWN * SHOWN - self.earlier)
+
+    def past_shown(self) -> int:
+        """Return the index behind the last turn on the page: the newest one's, unless the reader went far back."""
+        return min(self._turns, self.first_shown() + MOST)
+
+    @property
+    def _turns(self) -> int:
+        return len(self.conversation.turns) if self.conversation else 0
 
 
 def on_page() -> OnPage:

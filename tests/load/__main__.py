@@ -1,6 +1,6 @@
 """How many testers Parley bears: `make load` plays them and prints a table.
 
-    python -m tests.load [--sessions 50] [--seconds 20] [--idle 200] [--only idle,streaming,two,events]
+    python -m tests.load [--sessions 50] [--seconds 20] [--idle 200] [--pages 2000] [--only idle,pages,two]
 
 Starts PostgreSQL, a stand-in model server, a stand-in Statsig and replicas of the real app, plays testers over
 Streamlit's own websocket, and ends what it started, by its ids. Progress goes to standard error. Every tester asks,
@@ -23,7 +23,9 @@ from typing import Any
 
 import psutil
 import psycopg
+from websockets.exceptions import WebSocketException
 
+from lib.web.descriptors import raise_limit
 from tests.load.crowd import Crowd
 from tests.load.player import Asked
 from tests.load.scene import DELAY_S, PER_S, TOKENS, Scene, Watch, can_limit, scene
@@ -33,6 +35,10 @@ LATE_S = 0.3
 """A replica holds as many testers as read the first words, at p95, so soon after the model has written them."""
 SETTLE_S, STEP_S = 3.0, 8.0
 """Before and while a step is measured."""
+FULL_MB = 500
+"""The memory that a replica with many idle pages should not exceed."""
+PAGES_STEP = 100
+"""Pages that are opened before its memory is looked at again."""
 SHARE = 0.5
 """Of a core, for each replica where two are compared with one: what plays them needs the rest of two cores."""
 EVENTS_PER_S = 1000
@@ -57,6 +63,37 @@ async def idle(scene: Scene, options: argparse.Namespace) -> list[Row]:
         (f"{options.idle} idle sessions: resident memory", f"{resident:.0f} MB ({first:.0f} MB with one)", "260 MB"),
         ("… of each", f"{1000 * (resident - first) / options.idle:.0f} kB, {each:.2f} ‰ of a core", ""),
     ]
+
+
+async def pages(scene: Scene, options: argparse.Namespace) -> list[Row]:
+    """Open pages on which nothing is done: how many a replica bears within `FULL_MB`, of as many as are wanted."""
+    raise_limit()
+    borne, why = 0, ""
+    with scene.replicas(1) as [replica]:
+        async with Crowd([replica.url]) as crowd:
+            await crowd.open(1)
+            first, descriptors = replica.resident_mb, replica.process.num_fds()
+            while borne < options.pages and not why:
+                try:
+                    await crowd.open(min(borne + PAGES_STEP, options.pages))
+                except (OSError, TimeoutError, WebSocketException) as error:
+                    why = f"; then {type(error).__name__}"
+                    break
+                if replica.resident_mb > FULL_MB:
+                    why = f"; more need {replica.resident_mb:.0f} MB"
+                    break
+                borne = len(crowd)
+                print(f"{borne} pages: {replica.resident_mb:.0f} MB", file=sys.stderr)
+            more = max(len(crowd) - 1, 1)
+            each = (replica.process.num_fds() - descriptors) / more
+            watch = Watch([replica])
+            await watch.during(options.seconds / 2)
+            resident = watch.resident_mb[-1]
+    return [
+        ("idle pages that a replica bears", f"{borne} in {resident:.0f} MB{why}", f"2,000 in {FULL_MB} MB"),
+        ("… of each", f"{1000 * (resident - first) / more:.0f} kB, {each:.1f} descriptors, "
+                      f"{1000 * watch.cores / more:.2f} ‰ of a core", ""),
+    ]  # fmt: skip
 
 
 async def streaming(scene: Scene, options: argparse.Namespace) -> list[Row]:
@@ -135,7 +172,7 @@ async def events(scene: Scene, options: argparse.Namespace) -> list[Row]:
 
 
 SCENES: dict[str, Callable[[Scene, argparse.Namespace], Coroutine[Any, Any, list[Row]]]] = {
-    "idle": idle, "streaming": streaming, "two": two, "events": events,
+    "idle": idle, "pages": pages, "streaming": streaming, "two": two, "events": events,
 }  # fmt: skip
 
 
@@ -201,6 +238,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=50, help="testers who stream at once")
     parser.add_argument("--seconds", type=float, default=20, help="how long they are measured")
     parser.add_argument("--idle", type=int, default=200, help="open pages that do nothing")
+    parser.add_argument("--pages", type=int, default=2000, help="open pages that are tried at most")
     parser.add_argument("--only", default=",".join(SCENES), help=f"of {', '.join(SCENES)}")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended

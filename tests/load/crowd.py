@@ -40,6 +40,10 @@ class Crowd:
         await asyncio.gather(*self._busy, return_exceptions=True)
         await self._stack.aclose()
 
+    def __len__(self) -> int:
+        """How many have opened a page."""
+        return len(self._players)
+
     async def open(self, count: int) -> None:
         """Have so many players with an open page in all."""
         await asyncio.gather(*(self._open() for _ in range(count - len(self._players))))
