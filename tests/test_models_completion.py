@@ -308,7 +308,8 @@ class TestBrokenStreams:
     @pytest.mark.parametrize("how", BREAKS)
     def test_what_had_arrived_is_kept_as_interrupted(self, server: Server, how: str) -> None:
         steps, error = self.BREAKS[how]
-        completion = ended(server, stream("Half an", " answer", *steps), timeouts=QUICK)
+        patient = replace(QUICK, first_token=3, between_tokens=3)
+        completion = ended(server, stream("Half an", " answer", *steps), timeouts=patient)
         assert (completion.text, completion.finish_reason, completion.error) == ("Half an answer", "interrupted", error)
         assert completion.message and "try again" in completion.message
         assert completion.usage.source == "estimated"

@@ -237,7 +237,7 @@ def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open,
             pass
     page.run()
     assert said(page).count("Because.") == 2
-    assert sorted(request.body["model"] for request in model_server.requests) == [CONTROL_MODEL, "large-model"]
+    assert sorted(request.body["model"] for request in model_server.requests) == [CONTROL_MODEL, TEST_MODEL]
     assert list(app.store.export()) == []
     page.text_area(key="trial_prompt").set_value("  ")
     assert "Please write a question first." in said(press(page, "Ask every group"))
