@@ -12,8 +12,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, invitation_account, visitor_account
 from lib.domain.clock import DAY_MS, now_ms
@@ -122,22 +121,3 @@ class Budgets:
 def refusal(limit: Limit) -> Completion:
     """Instead of an answer: nobody was asked, and no time was taken."""
     return Completion("", "limited", math.nan, message=WORDS[limit], limit=limit)
-
-
-def __getattr__(name: str) -> Any:
-    """Return a name that moved, until every module imports it from where it is."""
-    for module in (
-        "assignment",
-        "budget",
-        "clock",
-        "completion",
-        "conversation",
-        "ids",
-        "rating",
-        "record",
-        "text",
-        "visitor",
-    ):
-        if hasattr(found := import_module(f"lib.domain.{module}"), name):
-            return getattr(found, name)
-    raise AttributeError(name)

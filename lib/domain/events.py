@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import Any
 
 from lib.domain.assignment import Assignment
@@ -190,22 +189,3 @@ def _event(
     time_ms: int | None,
 ) -> Event:  # fmt: skip
     return Event(event_id, name, time_ms or now_ms(), assignment.user_id, value, metadata, assignment.ids)
-
-
-def __getattr__(name: str) -> Any:
-    """Return a name that moved, until every module imports it from where it is."""
-    for module in (
-        "assignment",
-        "budget",
-        "clock",
-        "completion",
-        "conversation",
-        "ids",
-        "rating",
-        "record",
-        "text",
-        "visitor",
-    ):
-        if hasattr(found := import_module(f"lib.domain.{module}"), name):
-            return getattr(found, name)
-    raise AttributeError(name)
