@@ -155,13 +155,13 @@ def test_an_answer_ends_once(parley: Store) -> None:
     assert list(parley.export()) == [first.wire()]
 
 
-def test_an_answer_may_end_before_its_question_is_handed_over(parley: Store) -> None:
+def test_an_answer_whose_question_was_refused_is_recorded_without_it(parley: Store) -> None:
     about = conversation()
-    asked = question(about)
-    answer(parley, asked)
-    assert parley.ask(about, asked, "Why?").wait(SOON)
-    (turn,) = shown(parley, about).turns
-    assert (turn.question, turn.answer, turn.finish_reason) == ("Why?", "The whole answer.", "stop")
+    asked = ask(parley, about)
+    refused = replace(asked, answer_id=new_id(), turn=2)
+    answer(parley, refused)
+    turns = shown(parley, about).turns
+    assert [(turn.question, turn.answer) for turn in turns] == [("Why?", None), (None, "The whole answer.")]
 
 
 def test_an_answer_without_known_times_has_none(parley: Store) -> None:

@@ -18,6 +18,7 @@ from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, Limit
 from lib.domain.conversation import Conversation, Question, Turn
 from lib.domain.events import (
+    Event,
     chat_completion,
     completion_facts,
     exposure,
@@ -33,8 +34,7 @@ from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.models.parameters import Parameters
-from lib.models.providers import Providers
-from lib.models.stream import Stream
+from lib.models.providers import Call, Providers
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
@@ -102,57 +102,64 @@ class Conversations:
     def _send(
         self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Question | None
     ) -> tuple[Conversation, Answer]:
+        """Record a question, then start its answer. A refusal comes after the exposure, whichever group it was."""
         assignment, answer_id = conversation.assignment, new_id()
-        parameters = self._parameters(assignment)
+        met = self._exposure(visitor, conversation, exposed)
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
-        meets = key not in exposed and assignment.unknown_unit is None
-        met = exposure(assignment, visitor.session_id, simulated=conversation.simulated) if meets else None
-        exposed.add(key)
-        limit = self._limit(visitor, rest, prompt, parameters, answer_id)
+        call = self._call(rest, prompt)
+        limit = self._limit(visitor, conversation, call, answer_id)
         if limit:  # the answer that was to be replaced stays: there will be no other
             rest, replaced = conversation, None
         turn = replaced.turn if replaced else (rest.turns[-1].turn + 1 if rest.turns else 1)
+        model = call.parameters.model
         question = Question(
-            answer_id, conversation.id, visitor.session_id, turn, parameters.model, assignment, conversation.simulated
+            answer_id, conversation.id, visitor.session_id, turn, model, assignment, conversation.simulated
         )
-        again = [signal(replaced, "regenerated")] if replaced else []  # before the answer can end: events go by time
-
-        def start() -> Answer:
-            stream = (lambda: Ended(refusal(limit))) if limit else (lambda: self._stream(rest, prompt, parameters))
-            return self._generations.start(question, visitor.visitor_id, stream)
-
         if self._texts:
-            self._texts.question(question.answer_id, prompt)
-        answer = None if limit else start()
+            self._texts.question(answer_id, prompt)
         self._store.ask(
             conversation, question, prompt, met,
-            replaces=replaced.answer_id if replaced else None, also=again,
+            replaces=replaced.answer_id if replaced else None,
+            also=[signal(replaced, "regenerated")] if replaced else [],
         )  # fmt: skip
-        answer = answer or start()  # a refusal is told after the exposure, whichever group it was
+        answer = self._generations.start(
+            question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call)
+        )
         if not question.simulated:
             _tell_asked(question, visitor)
-        self._latest[conversation.id] = question.answer_id
+        self._latest[conversation.id] = answer_id
         while len(self._latest) > REMEMBERED:
             self._latest.popitem(last=False)
-        new = Turn(question.answer_id, turn, visitor.session_id, question.model, now_ms(), question=prompt)
+        new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt)
         return replace(rest, turns=(*rest.turns, new)), answer
 
-    def _limit(
-        self, visitor: Visitor, conversation: Conversation, prompt: str, parameters: Parameters, answer_id: str
-    ) -> Limit | None:
-        """The budget that this question meets; None where it may be asked, and is counted."""
+    def _exposure(self, visitor: Visitor, conversation: Conversation, exposed: Exposed) -> Event | None:
+        """Return the exposure that this question is, None where the session has had it."""
+        assignment = conversation.assignment
+        key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
+        if key in exposed:
+            return None
+        exposed.add(key)
+        if assignment.unknown_unit is not None:
+            return None
+        return exposure(assignment, visitor.session_id, simulated=conversation.simulated)
+
+    def _call(self, conversation: Conversation, prompt: str) -> Call:
+        assignment = conversation.assignment
+        turns = [(turn.question, turn.answer) for turn in conversation.turns]
+        return self._models.call([*turns, (prompt, None)], self._parameters(assignment), assignment.defaults)
+
+    def _limit(self, visitor: Visitor, conversation: Conversation, call: Call, answer_id: str) -> Limit | None:
+        """Return the budget that this question meets; None where it may be asked, and is counted."""
         if conversation.simulated:
             return None
         invitation = visitor.custom.get("invitation")
-        return self._budgets.reserve(
-            answer_id, visitor.visitor_id, invitation, lambda: self._expected_usd(conversation, prompt, parameters)
-        )
+        return self._budgets.reserve(answer_id, visitor.visitor_id, invitation, lambda: self._expected_usd(call))
 
-    def _expected_usd(self, conversation: Conversation, prompt: str, parameters: Parameters) -> float:
-        """What the budgets set aside for an answer; nothing where its model has no price."""
-        self._tell_unpriced(parameters)
-        return self._models.expected_usd(self._messages(conversation, prompt, parameters), parameters) or 0.0
+    def _expected_usd(self, call: Call) -> float:
+        """Return what the budgets set aside for an answer; nothing where its model has no price."""
+        self._tell_unpriced(call.parameters)
+        return self._models.expected_usd(call) or 0.0
 
     def tell_unpriced(self) -> None:
         """Log the models that have no price."""
@@ -209,14 +216,6 @@ class Conversations:
                 extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},
             )
         return parameters
-
-    def _stream(self, conversation: Conversation, prompt: str, parameters: Parameters) -> Stream:
-        messages = self._messages(conversation, prompt, parameters)
-        return self._models.stream(messages, parameters, conversation.assignment.defaults)
-
-    def _messages(self, conversation: Conversation, prompt: str, parameters: Parameters) -> list[dict[str, str]]:
-        turns = [(turn.question, turn.answer) for turn in conversation.turns]
-        return self._models.messages([*turns, (prompt, None)], parameters)
 
     def answer(self, turn: Turn) -> Answer | None:
         """The running (or lately ended) answer of a turn, where this process has it."""

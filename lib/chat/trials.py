@@ -61,11 +61,11 @@ class Trials:
         self, asker: str, prompt: str, definition: Definition, group: str, parameters: Mapping[str, Any]
     ) -> Answer:
         sent = self._models.check(parameters, definition.default)
-        messages, answer_id = self._models.messages([(prompt, None)], sent), new_id()
-        limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.expected_usd(messages, sent) or 0.0)
+        call, answer_id = self._models.call([(prompt, None)], sent, definition.default), new_id()
+        limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.expected_usd(call) or 0.0)
         nobody = Assignment(definition.name, group, "", asker, {}, parameters)
         return self._generations.start(
             Question(answer_id, "", "", 1, sent.model, nobody), asker,
-            lambda: Ended(refusal(limit)) if limit else self._models.stream(messages, sent, definition.default),
+            lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             _Nowhere(self._store, self._budgets.usd_per_day is not None),
         )  # fmt: skip

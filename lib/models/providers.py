@@ -35,6 +35,15 @@ class Asking:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question as it is going to be asked: what is sent, and which parameters answer where the model is unknown."""
+
+    messages: list[dict[str, str]]
+    parameters: Parameters
+    fallback: Parameters
+
+
 class Providers:
     """All providers of this process. The first one is asked where a group names none."""
 
@@ -58,28 +67,28 @@ class Providers:
         """Return what answers where a group's model does not exist: the experiment's default."""
         return self.check({}, defaults)
 
-    def messages(self, turns: Sequence[Exchange], parameters: Parameters) -> list[dict[str, str]]:
-        """Return what is sent for the last of these turns: as much of the earlier ones as the model has room for."""
+    def call(self, turns: Sequence[Exchange], parameters: Parameters, defaults: Mapping[str, Any]) -> Call:
+        """Return the call for the last of these turns, with as much of the earlier ones as the model has room for."""
+        return Call(self._messages(turns, parameters), parameters, self.fallback(defaults))
+
+    def _messages(self, turns: Sequence[Exchange], parameters: Parameters) -> list[dict[str, str]]:
         if len(turns) == 1:
             return trim(turns, parameters.system_prompt)
         budget = history_tokens(self._context(parameters), parameters.answer_tokens, self._history)
         return trim(turns, parameters.system_prompt, budget)
 
-    def stream(
-        self, messages: Sequence[Mapping[str, str]], parameters: Parameters, defaults: Mapping[str, Any]
-    ) -> Stream:
-        """Return the stream of an answer; where the model does not exist, `defaults` answer at their own provider."""
-        fallback = self.fallback(defaults)
-        at = self._models[parameters.provider]
-        return at.stream(messages, parameters, fallback.model, self._models[fallback.provider])
+    def stream(self, call: Call) -> Stream:
+        """Return the stream of an answer; where the model does not exist, the fallback answers at its own provider."""
+        at, fallback = self._models[call.parameters.provider], call.fallback
+        return at.stream(call.messages, call.parameters, fallback.model, self._models[fallback.provider])
 
     def taken(self, parameters: Parameters) -> Options:
         """Return what the model takes of these options, as far as it has refused some in this process."""
         return self._models[parameters.provider].taken(parameters)
 
-    def expected_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
+    def expected_usd(self, call: Call) -> float | None:
         """Return roughly what an answer will cost; None for a model that has no price."""
-        return self._models[parameters.provider].expected_usd(messages, parameters)
+        return self._models[call.parameters.provider].expected_usd(call.messages, call.parameters)
 
     def price(self, parameters: Parameters) -> Price | Listed | None:
         """Return the price of a group's model at its provider."""

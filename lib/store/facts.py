@@ -65,8 +65,7 @@ def ask(
     upsert(connection, conversation, rows.conversation_row(about, title, asked_ms), "updated_ms")
     if replaces is not None:
         connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
-    # An answer that failed at once may have ended before its question was handed over: both orders must do.
-    upsert(connection, message, rows.message_row(question, asked_ms, text), "question", "asked_ms")
+    add(connection, message, rows.message_row(question, asked_ms, text))
     add(connection, answer, rows.running_row(question, owner, now_ms(), tier))
 
 
@@ -81,7 +80,8 @@ def partial(connection: Connection, answer_id: str, text: str | None, owner: str
 def finish(
     connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool, tier: str
 ) -> bool:
-    """How it ended, once; False when that was written before. An answer whose question has not come gets its rows."""
+    """Write how it ended, once; False when that was written before. An answer whose question the full queue refused
+    gets its rows here, so that it is counted."""
     ended = rows.ended_row(completion, time_ms)
     running = (answer.c.answer_id == question.answer_id) & answer.c.finish_reason.is_(None)
     if not connection.execute(update(answer).where(running).values(ended)).rowcount:
