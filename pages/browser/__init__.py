@@ -1,1 +1,5 @@
-"""What only the browser can do, as one component and its Python face."""
+"""What only the browser can do, as one component: its JavaScript files and their Python face."""
+
+from pages.browser.component import keep_browser, tell_browser
+
+__all__ = ["keep_browser", "tell_browser"]

@@ -12,7 +12,7 @@ from lib.domain.conversation import Turn
 from lib.domain.record import StoreError
 from lib.web import running
 from pages import session
-from pages.browser.component import keep_browser, tell_browser
+from pages.browser import keep_browser, tell_browser
 from pages.chat.operator_view import draw_forced
 from pages.chat.sidebar import draw_sidebar
 from pages.chat.state import EARLIER, GROUP, on_page
@@ -26,6 +26,7 @@ from pages.chat.turns import (
     draw_waiting,
     follow,
     follow_record,
+    report_copied,
     send,
 )
 
@@ -156,7 +157,7 @@ if page.overtaken:
 draw_sidebar()
 unseen = st.container()
 with unseen:
-    keep_browser()
+    keep_browser(report_copied)
 if session.operator():
     draw_forced(page)
 
@@ -192,7 +193,13 @@ else:
         page.earlier = 0
     first, past = page.first_shown(), page.past_shown()
     if first > 0 or page.conversation.earlier:
-        st.button("Show earlier messages", icon=":material/expand_less:", type="tertiary", on_click=show_earlier)
+        st.button(
+            "Show earlier messages",
+            icon=":material/expand_less:",
+            type="tertiary",
+            key="earlier",
+            on_click=show_earlier,
+        )
     for at in range(first, min(past, len(turns) - 1)):
         with group(at):
             draw(turns[at], last=False, outdated=at == len(turns) - 2)
@@ -226,5 +233,4 @@ if page.last and page.last.answer_id == page.awaited:
     # Said by the run that comes to its end: the one that saw the answer end may have been overtaken by a click on Stop.
     page.awaited, page.nonce = None, page.nonce + 1
 with unseen:
-    tell_browser(page.nonce, copy=page.copied, say="The answer is complete." if page.copied is None else "Copied.")
-page.copied = None
+    tell_browser(page.nonce, say="The answer is complete.", texts=page.texts())

@@ -41,7 +41,6 @@ class OnPage:
     receipt: Receipt | None = None
     saving: Receipt | None = None
     late: bool = False
-    copied: str | None = None
     awaited: str | None = None
     nonce: int = 0
     parsed: dict[str, tuple[str, list[Block]]] = field(default_factory=dict)
@@ -50,7 +49,7 @@ class OnPage:
 
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
-        self.editing = self.explaining = self.receipt = self.saving = self.copied = self.awaited = None
+        self.editing = self.explaining = self.receipt = self.saving = self.awaited = None
         self.late = False
         if self.past_shown() < self._turns:
             self.earlier = 0
@@ -64,6 +63,11 @@ class OnPage:
     def last(self) -> Turn | None:
         """The newest turn, if there is one."""
         return self.conversation.turns[-1] if self.conversation and self.conversation.turns else None
+
+    def texts(self) -> dict[str, str]:
+        """Return the answers on the page by id, as they can be copied."""
+        turns = self.conversation.turns[self.first_shown() :] if self.conversation else ()
+        return {turn.answer_id: turn.answer for turn in turns if turn.answer}
 
     def first_shown(self) -> int:
         """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""

@@ -153,7 +153,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if turn.answer:
             _draw_thumbs(turn)
-            _draw_button("Copy", "content_copy", turn, _copy, turn)
+            _draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
         if session.sees_details():
             _draw_details(turn)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
@@ -198,7 +198,7 @@ def _until(turn: Turn) -> str:
     return f"You can ask again {day} at {then:%H:%M}."
 
 
-def _draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object], *args: object) -> None:
+def _draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object] | None = None, *args: object) -> None:
     st.button(
         label, icon=f":material/{icon}:", type="tertiary", key=f"{icon}_{turn.answer_id}", on_click=action, args=args
     )
@@ -355,7 +355,9 @@ def _sent() -> None:
     time.sleep(HEAD_START)
 
 
-def _copy(turn: Turn) -> None:
+def report_copied(answer_id: str) -> None:
+    """Record that an answer of this page is in the reader's clipboard."""
     page = on_page()
-    running.app().conversations.copied(page.conversation, turn)
-    page.copied, page.nonce = turn.answer, page.nonce + 1
+    for turn in page.conversation.turns if page.conversation else ():
+        if turn.answer_id == answer_id and turn.answer:
+            running.app().conversations.copied(page.conversation, turn)

@@ -1,0 +1,38 @@
+// The component itself. It is mounted twice a page: `keep` works by itself from the first run on, `tell` is spoken to.
+
+const done = new WeakMap();
+const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const before = done.get(parentElement);
+  done.set(parentElement, data.nonce);
+  if (data.texts) state.texts = JSON.parse(data.texts);
+  if (data.keep) {
+    state.report = (id) => setTriggerValue("copied", id);
+    const main = document.querySelector('[data-testid="stMain"]');
+    if (main !== state.main) {
+      state.main = main;
+      setDirections(main);
+      followAnswers(main);
+    }
+    if (state.kept) return;
+    state.kept = true;
+    keepEnterOfCompositions();
+    takeEscForStop();
+    sendAtOnce();
+    copyInTheClick(state);
+    keepTextWhole();
+    closeSidebarOnPhones();
+    addStyle();
+    setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
+      for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
+    }), 400); // the page is to be there first
+    return;
+  }
+  state.say = (words) => { parentElement.querySelector("span").textContent = words; };
+  if (before === undefined || before === data.nonce) return;
+  state.say(data.say);
+  const box = document.querySelector(BOX), active = document.activeElement;
+  const nowhere = !active || active === document.body || active.closest(".st-key-stop"); // which is about to go
+  if (box && nowhere) box.focus({ preventScroll: true });
+}

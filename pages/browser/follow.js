@@ -1,0 +1,86 @@
+// The page follows a growing answer until the reader scrolls up, and offers the way back. Only what the reader does
+// counts: content may grow by any amount before the browser reports a scroll.
+
+const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 3000;
+const SCROLL_KEYS = new Set(["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End", "Tab", " "]);
+
+function followAnswers(main) {
+  let following = true, held = false, gesture = 0, last = 0, anchor = null, until = 0;
+  const distance = () => main.scrollHeight - main.scrollTop - main.clientHeight;
+  const onChat = () => document.querySelector(BOX) !== null;
+  const byReader = () => { gesture = performance.now(); anchor = null; };
+  const jump = document.createElement("button");
+  jump.type = "button";
+  jump.className = "parley-jump";
+  jump.textContent = "Jump to latest";
+  jump.hidden = true;
+  document.body.append(jump);
+
+  // The topmost message in sight, by its words and the next one's: Streamlit draws it in another element afterwards.
+  const messages = () => [...main.querySelectorAll('[data-testid="stChatMessage"]')];
+  const words = (list, at) => list.slice(at, at + 2).map((one) => one.textContent.slice(0, 200)).join("\n");
+  const place = () => {
+    const list = messages(), top = main.getBoundingClientRect().top;
+    const at = list.findIndex((one) => one.getBoundingClientRect().bottom > top);
+    return at < 0 ? null : { words: words(list, at), from: list[at].getBoundingClientRect().top };
+  };
+  const backTo = (wanted) => {
+    const list = messages(), at = list.findIndex((_, one) => words(list, one) === wanted.words);
+    if (at >= 0) main.scrollTop += list[at].getBoundingClientRect().top - wanted.from;
+  };
+  const show = () => {
+    if (!main.isConnected) return jump.remove();
+    jump.hidden = following || distance() < NEAR || !onChat();
+    if (jump.hidden) return;
+    const area = main.getBoundingClientRect(), box = document.querySelector('[data-testid="stBottom"]');
+    jump.style.left = `${area.left + area.width / 2}px`;
+    jump.style.bottom = `${innerHeight - area.bottom + (box?.offsetHeight ?? 0) + 8}px`;
+  };
+  const settle = () => {
+    if (!onChat()) return show();
+    if (anchor && performance.now() < until) backTo(anchor);
+    else if (following) main.scrollTop = main.scrollHeight;
+    last = main.scrollTop;
+    show();
+  };
+
+  main.addEventListener("wheel", (event) => {
+    byReader();
+    if (event.deltaY < 0 && main.scrollTop > 0) following = false;
+  }, { passive: true });
+  main.addEventListener("touchstart", () => { held = true; byReader(); }, { passive: true });
+  main.addEventListener("touchmove", byReader, { passive: true });
+  main.addEventListener("pointerdown", () => { held = true; byReader(); }, { passive: true });
+  for (const end of ["pointerup", "pointercancel", "touchend", "touchcancel"])
+    window.addEventListener(end, () => { if (held) byReader(); held = false; }, { passive: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches?.(BOX) && !composes(event)) {
+      following = true; // asking takes the reader back to the end
+      anchor = null;
+    } else if (SCROLL_KEYS.has(event.key) && !event.target.matches?.("input, textarea")) byReader();
+  }, true);
+  main.addEventListener("scroll", () => {
+    const reader = held || performance.now() - gesture < GESTURE_MS, up = main.scrollTop < last - 1;
+    if (reader && up) following = false;
+    else if (reader && distance() < NEAR) following = true;
+    last = main.scrollTop;
+    show();
+  }, { passive: true });
+  document.addEventListener("click", ({ target }) => {
+    if (target === jump) {
+      following = true;
+      settle();
+      document.querySelector(BOX)?.focus({ preventScroll: true });
+    } else if (target.closest?.(".st-key-earlier")) { // what comes is put above what the reader sees
+      following = false;
+      anchor = place();
+      until = performance.now() + EARLIER_MS;
+    } else if (target.closest?.('[class*="st-key-open_"], .st-key-new, [data-testid="stChatInputSubmitButton"]')) {
+      following = true;
+      anchor = null;
+    }
+  }, true);
+  new ResizeObserver(settle).observe(main.firstElementChild);
+  new ResizeObserver(settle).observe(main);
+  settle();
+}

@@ -1,0 +1,34 @@
+// Small things around the page: whole characters, the sidebar on phones, the direction of text, our own style sheet.
+
+function keepTextWhole() { // half a character, pasted or cut, would break the message that carries it
+  document.addEventListener("input", ({ target }) => {
+    if (target.value?.isWellFormed?.() !== false) return;
+    const kind = target instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(target, target.value.toWellFormed());
+  }, true);
+}
+
+function closeSidebarOnPhones() { // where it lies over the conversation that was picked in it
+  document.addEventListener("click", ({ target }) => {
+    if (innerWidth < 768 && target.closest?.('[class*="st-key-open_"], .st-key-new'))
+      document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
+  });
+}
+
+function setDirections(main) { // each block by its own first letter
+  const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])';
+  const set = (place) => {
+    if (place.matches?.(TEXTS)) place.dir = "auto";
+    for (const one of place.querySelectorAll?.(TEXTS) ?? []) one.dir = "auto";
+  };
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeType === 1) set(node);
+  }).observe(main, { childList: true, subtree: true });
+  set(main);
+}
+
+function addStyle() {
+  const style = document.createElement("style");
+  style.textContent = STYLE;
+  document.head.append(style);
+}

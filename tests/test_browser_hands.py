@@ -1,0 +1,162 @@
+"""What hands do on the chat page, in Chromium: copy, scroll, type with an input method, press Esc."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import SOON_MS, Chat, Record, visit, wait_for
+from tests.support.openai_server import Gate, stream
+
+pytestmark = pytest.mark.browser
+
+REFUSE = """navigator.clipboard.writeText = () => Promise.reject(new DOMException("", "NotAllowedError"));
+document.execCommand = () => false;"""
+DISTANCE = """() => { const main = document.querySelector('[data-testid="stMain"]');
+  return main.scrollHeight - main.scrollTop - main.clientHeight; }"""
+KEY = """(box, options) => box.dispatchEvent(
+  new KeyboardEvent("keydown", {bubbles: true, cancelable: true, ...options}))"""
+LONG = "A paragraph that is long enough to fill a line of the page, and then some more of it. " * 3
+TABLE = "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 12
+CODE = "```python\n" + "print('a line of code')\n" * 15 + "```\n"
+
+
+def whole(*steps: openai.Step) -> openai.Reply:
+    return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)
+
+
+@pytest.fixture
+def reader(browser: Browser, chat_app: app_process.Running, model: openai.Server) -> Iterator[Chat]:
+    """A visitor whose browser lets the page write into the clipboard, and who can read it."""
+    model.forget()
+    with visit(browser, chat_app, permissions=["clipboard-read", "clipboard-write"]) as chat:
+        yield chat
+
+
+def test_the_click_copies_and_then_it_is_recorded(reader: Chat, model: openai.Server, record: Record) -> None:
+    model.script(whole("**Bold** and `code`, $5."))
+    reader.ask("Hello?")
+    reader.button("Copy").click()
+    expect(reader.page.get_by_text("Copied", exact=True).first).to_be_visible()
+    assert reader.page.evaluate("navigator.clipboard.readText()") == "**Bold** and `code`, $5."
+    wait_for(lambda: "copied" in record.names(reader.conversation_id))
+
+
+def test_a_refused_clipboard_is_reported_and_not_recorded(reader: Chat, record: Record) -> None:
+    reader.page.evaluate(REFUSE)
+    reader.ask("Hello?")
+    reader.button("Copy").click()
+    expect(reader.page.locator(".parley-note")).to_contain_text("Not copied.")
+    reader.ask("Again?")  # what the click had caused would be recorded before this
+    assert "copied" not in record.names(reader.conversation_id)
+
+
+def test_an_earlier_answer_is_copied_while_another_grows(reader: Chat, model: openai.Server, record: Record) -> None:
+    gate = Gate()
+    model.script(whole("The first."), whole("The second", gate, " grows."))
+    reader.ask("First?")
+    reader.send("Second?")
+    expect(reader.answer).to_contain_text("The second")
+    reader.page.get_by_role("button", name="Copy").first.click()
+    expect(reader.page.locator(".parley-note")).to_have_text("Copied")
+    assert reader.page.evaluate("navigator.clipboard.readText()") == "The first."
+    wait_for(lambda: "copied" in record.names(reader.conversation_id))
+    gate.open()
+    expect(reader.answer).to_contain_text("The second grows.")
+
+
+@pytest.mark.parametrize("options", [{"isComposing": True}, {"keyCode": 229}])
+def test_keys_of_a_composition_neither_send_nor_stop(
+    options: dict[str, object], chat: Chat, model: openai.Server
+) -> None:
+    gate = Gate()
+    model.script(whole("Half", gate, " and whole."))
+    chat.box.fill("日本")
+    chat.box.evaluate(KEY, {"key": "Enter", **options})
+    chat.send("日本語")
+    expect(chat.answer).to_contain_text("Half")
+    assert len(model.requests) == 1
+    chat.box.fill("次")
+    chat.box.evaluate(KEY, {"key": "Escape", **options})
+    chat.box.evaluate(KEY, {"key": "Enter", **options})
+    gate.open()
+    expect(chat.answer).to_contain_text("Half and whole.")
+    expect(chat.feedback).to_have_count(1)
+    expect(chat.box).to_have_value("次")
+    assert len(model.requests) == 1
+
+
+def test_esc_over_something_open_closes_that_alone(chat: Chat, model: openai.Server) -> None:
+    gate = Gate()
+    model.script(whole("Half", gate, " and whole."))
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Half")
+    chat.page.get_by_role("button", name="Privacy").click()
+    over = chat.page.get_by_role("button", name="Delete all my conversations")
+    expect(over).to_be_visible()
+    chat.page.keyboard.press("Escape")
+    expect(over).to_have_count(0)
+    expect(chat.stop).to_be_visible()
+    gate.open()
+    expect(chat.answer).to_contain_text("Half and whole.")
+
+
+def test_the_page_follows_until_the_reader_scrolls_up_and_offers_the_way_back(chat: Chat, model: openai.Server) -> None:
+    gates = [Gate() for _ in range(4)]
+    model.script(whole(
+        *(f"{LONG}\n\n" for _ in range(8)), gates[0], f"{TABLE}\n{CODE}\n", gates[1], f"{LONG}\n\n{TABLE}\n", gates[2],
+        f"{CODE}\n{LONG}\n\n", gates[3], "The end.",
+    ))  # fmt: skip
+    jump = chat.page.get_by_role("button", name="Jump to latest")
+    chat.send("Go")
+    for gate, count in zip(gates[:2], (1, 2), strict=True):
+        gate.open()
+        expect(chat.answer.locator("table")).to_have_count(count)
+        chat.page.wait_for_function(f"({DISTANCE})() < 5")
+    expect(jump).to_be_hidden()
+    chat.messages.last.hover()
+    chat.page.mouse.wheel(0, -400)
+    expect(jump).to_be_visible()
+    before = chat.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollTop")
+    gates[2].open()
+    expect(chat.answer.get_by_test_id("stCode")).to_have_count(2)
+    assert chat.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollTop") == before
+    jump.click()
+    chat.page.wait_for_function(f"({DISTANCE})() < 5")
+    expect(jump).to_be_hidden()
+    gates[3].open()
+    expect(chat.answer).to_contain_text("The end.")
+    chat.page.wait_for_function(f"({DISTANCE})() < 5")
+
+
+def test_earlier_messages_come_above_what_the_reader_sees(chat: Chat, model: openai.Server) -> None:
+    for number in range(12):
+        model.script(whole(f"Answer {number}. {LONG}"))
+        chat.send(f"Question {number}?")
+        expect(chat.answer).to_contain_text(f"Answer {number}.")
+        chat.idle()
+    chat.page.reload()
+    earlier = chat.page.get_by_role("button", name="Show earlier messages")
+    expect(earlier).to_be_visible(timeout=SOON_MS)
+    expect(chat.answer).to_contain_text("Answer 11.")
+    chat.messages.last.hover()
+    chat.page.mouse.wheel(0, -20_000)
+    first = chat.messages.first.get_by_test_id("stText").inner_text()
+    place = chat.page.get_by_text(first, exact=True)
+    expect(earlier).to_be_in_viewport()
+    top = place.bounding_box()
+    assert top
+    earlier.click()
+    expect(chat.messages.first).to_contain_text("Question 0?", timeout=SOON_MS)
+    wait_for(lambda: (box := place.bounding_box()) and abs(box["y"] - top["y"]) < 60)
+
+
+def test_a_break_in_a_cell_and_text_from_right_to_left(chat: Chat, model: openai.Server) -> None:
+    model.script(whole("| a |\n|---|\n| one<br>two<br/>three |\n\nمرحبا بالعالم\n\n- واحد\n\nEnd"))
+    chat.ask("Go")
+    assert chat.answer.locator("td").inner_text().split("\n") == ["one", "two", "three"]
+    expect(chat.answer.locator("ul")).to_have_css("direction", "rtl")
+    expect(chat.answer.get_by_text("مرحبا بالعالم")).to_have_css("direction", "rtl")
+    expect(chat.answer.get_by_text("End", exact=True)).to_have_css("direction", "ltr")
