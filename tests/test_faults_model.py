@@ -6,7 +6,6 @@ ask again, and that store, metrics and log each know of every answer exactly onc
 
 import itertools
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,7 +113,6 @@ CASES = {
 class Met:
     """What one tester met: the page when the answer had ended and after it was asked for again, and what is stored."""
 
-    took_s: float
     answer: str
     thumbs: int
     again: str
@@ -163,26 +161,25 @@ def asked(request: openai.Request) -> str:
 def meet(name: str, app: app_process.Running, record: Record, model: openai.Server) -> Met:
     """One tester's way: the question, and once more with whatever button is offered for that."""
     with Tester(app.url, within_s=60) as tester:
-        began = time.monotonic()
         tester.ask(name)
-        took_s, answer, thumbs = time.monotonic() - began, tester.answer, len(tester.thumbs)
+        answer, thumbs = tester.answer, len(tester.thumbs)
         requests = [request for request in model.requests if asked(request) == name]
         tester.click("Try again" if "Try again" in answer else "Regenerate")
         tester.idle()
         events = record.events(tester.conversation_id, "chat_completion")
-        return Met(took_s, answer, thumbs, tester.answer, requests, events)
+        return Met(answer, thumbs, tester.answer, requests, events)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_fault_is_told_recorded_once_and_survived(name: str, run: Run) -> None:
     case, met = CASES[name], run.met[name].result()
-    assert met.took_s < case.within_s
     assert len(met.requests) == case.requests
     assert case.text in met.answer and (case.words or "") in met.answer
     assert ("Try again" in met.answer) == (case.value in ("error", "interrupted"))
     assert met.thumbs == (1 if case.text else 0)
     first, second = met.events
     told = first["metadata"]
+    assert told["response_time"] < case.within_s  # what was waited for, not how busy this machine is
     assert (first["value"], told.get("error"), told["model"]) == (case.value, case.error, "large-model")
     assert case.facts.items() <= told.items()
     if not case.text:
