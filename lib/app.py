@@ -4,6 +4,7 @@ tool and the tests; every other module receives what it needs and never looks fo
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lib import logs
@@ -45,7 +46,42 @@ def providers_of(settings: Settings, demo_url: str | None) -> list[Provider]:
     return [Provider(each.name, demo_url, priced_as=each.base_url) for each in named]
 
 
-@dataclass(frozen=True)
+class Housekeeping:
+    """A thread that does the same chores every few seconds, until it is closed."""
+
+    def __init__(self) -> None:
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, chores: Callable[[], object]) -> None:
+        """Do them now and from now on. A store that is away is the writer's to report."""
+
+        def keep() -> None:
+            while not self._closing.is_set():
+                try:
+                    chores()
+                except StoreError:
+                    pass
+                except Exception:
+                    log.warning("housekeeping failed", exc_info=True)
+                self._closing.wait(HOUSEKEEPING_EVERY)
+
+        self._thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Begin no further round; False where that was said before."""
+        first = not self._closing.is_set()
+        self._closing.set()
+        return first
+
+    def join(self) -> None:
+        """Wait for the round that is under way, for a moment."""
+        if self._thread:
+            self._thread.join(2)
+
+
+@dataclass(frozen=True, kw_only=True)
 class App:
     """One open Parley. `demo` tells whether the built-in demo model answers."""
 
@@ -63,8 +99,7 @@ class App:
     trials: Trials
     standings: Standings
     delivery: Delivery | None
-    _closing: threading.Event
-    _housekeeper: list[threading.Thread]
+    housekeeping: Housekeeping
 
     @classmethod
     def open(cls, settings: Settings, demo_url: str | None = None) -> "App":
@@ -100,22 +135,21 @@ class App:
         )  # fmt: skip
         delivery = Delivery(store, experiments, metrics) if key else None
         app = cls(
-            settings, demo_url is not None, store, experiments, models, generations, conversations, recorder, metrics,
-            budgets, Rescue(store, recorder), Trials(store, models, generations, budgets),
-            Standings(models, generations, conversations.served, demo_url is not None), delivery,
-            threading.Event(), [],
+            settings=settings, demo=demo_url is not None, store=store, experiments=experiments, models=models,
+            generations=generations, conversations=conversations, recorder=recorder, metrics=metrics, budgets=budgets,
+            rescue=Rescue(store, recorder), trials=Trials(store, models, generations, budgets),
+            standings=Standings(models, generations, conversations.served, demo_url is not None), delivery=delivery,
+            housekeeping=Housekeeping(),
         )  # fmt: skip
         app._begin()
         return app
 
     def close(self) -> None:
         """Let what runs end or save it, deliver what can be delivered in time, end every thread. Safe to call twice."""
-        if self._closing.is_set():
+        if not self.housekeeping.stop():
             return
-        self._closing.set()
         self.generations.close(grace=GRACE_S if self.store.shared else 0.0)
-        for thread in self._housekeeper:
-            thread.join(2)
+        self.housekeeping.join()
         if self.delivery:
             self.delivery.close()
         self.experiments.close()
@@ -129,24 +163,14 @@ class App:
         self.experiments.on_change(self.note_weights)
         gauges = Gauges(self.store, self.settings.experiment, self.split, self.settings.budget_usd_per_day)
         gauges.serve(self.metrics)
-        thread = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
-        self._housekeeper.append(thread)
-        thread.start()
+        self.housekeeping.begin(self._keep_house)
 
     def _keep_house(self) -> None:
-        while True:
-            try:
-                self.rescue.sweep()
-                self.conversations.tell_same_groups()
-                self.note_weights()
-                self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
-                self.store.purge(self.settings.retention_days)
-            except StoreError:
-                pass  # the writer has told it
-            except Exception:
-                log.warning("housekeeping failed", exc_info=True)
-            if self._closing.wait(HOUSEKEEPING_EVERY):
-                return
+        self.rescue.sweep()
+        self.conversations.tell_same_groups()
+        self.note_weights()
+        self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
+        self.store.purge(self.settings.retention_days)
 
     def note_weights(self) -> None:
         """Store since when the experiment's groups have their weights: a readout that spans a change is invalid."""
