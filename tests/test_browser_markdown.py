@@ -1,0 +1,92 @@
+"""What Chromium asks for when Streamlit draws a model's Markdown: nothing, whatever form an image has."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Error, expect
+
+from tests.support.app_process import ROOT, free_port
+from tests.support.image_forms import FORMS
+
+pytestmark = pytest.mark.browser
+
+SOON_MS = 60_000
+SCRIPT = """
+import os
+import streamlit as st
+from lib.chat.markdown import as_one, blocks
+from tests.support.image_forms import FORMS
+
+port = os.environ["FORMS_PORT"]
+for form in FORMS:
+    text = form.replace("U", f"http://127.0.0.1:{port}/asked").replace("PORT", port)
+    for block in blocks(text):
+        st.markdown(block.markdown)
+    st.markdown(as_one(text))
+st.text("The end of all forms")
+"""
+LOADING = "img, video, audio, iframe, object, embed, link[href*=asked], svg image, input[type=image]"
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[int, list[str]]]:
+    """A server's port, and the paths that it was asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, paths
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_form_of_an_image_or_of_html_makes_the_browser_ask(
+    browser: Browser, asked: tuple[int, list[str]], tmp_path: Path
+) -> None:
+    forms_port, paths = asked
+    port = free_port()
+    (tmp_path / "page.py").write_text(SCRIPT)
+    options = [f"--server.port={port}", "--server.headless=true", "--browser.gatherUsageStats=false"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "page.py", *options, "--server.address=127.0.0.1"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT), "FORMS_PORT": str(forms_port)},
+    )  # fmt: skip
+    try:
+        with browser.new_context() as context:
+            page, requests = context.new_page(), list[str]()
+            page.on("request", lambda request: requests.append(urlsplit(request.url).path))
+            for _ in range(100):
+                try:
+                    page.goto(f"http://127.0.0.1:{port}/")
+                    break
+                except Error:
+                    time.sleep(0.3)  # it does not listen yet
+            expect(page.get_by_text("The end of all forms")).to_be_visible(timeout=SOON_MS)
+            page.wait_for_load_state("networkidle", timeout=SOON_MS)
+            drawn = page.get_by_test_id("stMain")
+            expect(drawn.locator(LOADING)).to_have_count(0)
+            links = drawn.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+            assert len(links) > len(FORMS)
+            assert {link.split(":")[0].lower() for link in links if not link.startswith("#")} == {"http", "mailto"}
+            foreign = [path for path in requests if not path.startswith(("/static/", "/_stcore/")) and path != "/"]
+            assert set(foreign) <= {"/favicon.png", "/favicon.ico"}
+            assert paths == []
+    finally:
+        process.terminate()
+        process.wait(30)
