@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lib import logs
 from lib.access.budgets import Budgets
+from lib.access.crowd import Crowd
 from lib.chat.conversations import Conversations
 from lib.chat.generation import Generations
 from lib.chat.recorder import Recorder, Texts
@@ -33,6 +34,8 @@ log = logging.getLogger("parley")
 HOUSEKEEPING_EVERY = 10.0
 """Seconds between two looks for answers that a process left behind, and for text that is too old."""
 
+ABANDONED_S = 60.0
+"""Seconds without a page after which an answer is stopped, where that is wanted."""
 GRACE_S = 15.0
 """Seconds that running answers get to end when their process is told to, where another one shows them meanwhile."""
 
@@ -102,8 +105,9 @@ class App:
     housekeeping: Housekeeping
 
     @classmethod
-    def open(cls, settings: Settings, demo_url: str | None = None) -> "App":
-        """Open every part. `demo_url` is where the demo model listens, when it is the one that answers.
+    def open(cls, settings: Settings, demo_url: str | None = None, crowd: Crowd | None = None) -> "App":
+        """Open every part. `demo_url` is where the demo model listens, when it is the one that answers. `crowd` limits
+        what comes by an open link.
 
         Raises StoreError when the database cannot be used and DefinitionError when the local experiments are broken.
         """
@@ -127,11 +131,12 @@ class App:
         models = Providers(providers_of(settings, demo_url), asking)
         texts = None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)
-        generations = Generations(recorder, at_end=models.aclose)
+        stop_s = ABANDONED_S if settings.stops_abandoned else None
+        generations = Generations(recorder, at_end=models.aclose, stop_unwatched_s=stop_s)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
         conversations = Conversations(
             experiment=settings.experiment, store=store, experiments=experiments, models=models,
-            generations=generations, metrics=metrics, budgets=budgets, texts=texts,
+            generations=generations, metrics=metrics, budgets=budgets, texts=texts, crowd=crowd,
         )  # fmt: skip
         delivery = Delivery(store, experiments, metrics) if key else None
         app = cls(

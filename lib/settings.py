@@ -175,6 +175,7 @@ Operators = Annotated[tuple[Operator, ...], BeforeValidator(_listed), _accepts("
 Claim = Annotated[str, _matching(r"[!-~]{1,100}"), _accepts("the name of a claim, such as email or sub")]
 Proxy = Annotated[Network, BeforeValidator(_network)]
 Proxies = Annotated[tuple[Proxy, ...], BeforeValidator(_listed), _accepts("IP addresses or networks, comma-separated")]
+Abandoned = Annotated[Literal["finish", "stop"], _accepts("finish or stop")]
 Amount = Annotated[float, Field(gt=0), AfterValidator(_finite), _accepts("US dollars above 0, such as 5 or 0.50")]
 Seconds = Annotated[float, Field(ge=1, le=3_600), AfterValidator(_finite), _accepts("seconds from 1 to 3600")]
 Count = Annotated[int, Field(ge=1), _accepts("a whole number from 1")]
@@ -217,6 +218,7 @@ class Settings(BaseSettings):
     greeting: Greeting = _setting("PARLEY_GREETING", "What would you like to talk about?")
     budget_usd_per_day: Amount | None = _setting("PARLEY_BUDGET_USD_PER_DAY")
     budget_answers_per_visitor: Count | None = _setting("PARLEY_BUDGET_ANSWERS_PER_VISITOR")
+    abandoned: Abandoned | None = _setting("PARLEY_ABANDONED")
     max_prompt_chars: Length = _setting("PARLEY_MAX_PROMPT_CHARS", 8000)
     keep_text: Flag = _setting("PARLEY_KEEP_TEXT", True)
     retention_days: Days = _setting("PARLEY_RETENTION_DAYS", 90)
@@ -231,6 +233,12 @@ class Settings(BaseSettings):
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)  # `load` alone says where a value comes from
+
+    @property
+    def stops_abandoned(self) -> bool:
+        """Return True where an answer whose page was left is stopped: where that was chosen, or else with a budget."""
+        budget = self.budget_usd_per_day or self.budget_answers_per_visitor
+        return self.abandoned == "stop" or (self.abandoned is None and budget is not None)
 
     @property
     def demo(self) -> bool:

@@ -51,7 +51,7 @@ def _visitor(settings: Settings) -> Visitor:
     }  # fmt: skip
     place = st.context.headers.get(PLACE_HEADER, "") if settings.access == "open" else ""
     told = {k: v for k, v in custom.items() if v}
-    visitor = Visitor(account or browser, user_id, browser, session_id, told, place, cookie is not None)
+    visitor = Visitor(account or browser, user_id, browser, session_id, told, place, bool(cookie or account))
     if session := script_session():
         running.tabs().remember(session, Tab(visitor.visitor_id, frozenset(_sessions_here())))
     return visitor

@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from lib.access import budgets
+from lib.access import budgets, crowd
 from lib.access.budgets import Budgets
 from lib.app import App
 from lib.chat.generation import Answer
@@ -25,8 +26,9 @@ from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.settings import load
 from lib.store import Store, schema, spending
-from tests.support import openai_server
+from tests.support import app_process, openai_server
 from tests.support.openai_server import DONE, Gate, Server, finish, status, stream, usage
+from tests.support.websocket import Wire
 
 SOON = 10.0
 TODAY = now_ms() // budgets.DAY_MS
@@ -127,13 +129,13 @@ def test_replicas_that_count_the_same_accounts_in_any_order_never_wait_for_each_
 
 
 def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:
-    limits = Budgets(store, usd_per_day=0.025)
+    limits = Budgets(store, usd_per_day=0.03)
     assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began below it
     assert spent(store) == Spent(pytest.approx(0.03), 3)
 
 
 def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Store) -> None:
-    invited = new_invitation("Ann's team", 30, None, None, 0.015, now_ms())
+    invited = new_invitation("Ann's team", 30, None, None, 0.02, now_ms())
     assert store.invite(invited)
     limits = Budgets(store)
     assert reserve(limits, "ann", invited.id) != "invitation"
@@ -315,11 +317,9 @@ def test_a_met_limit_asks_nobody_and_is_told_after_the_exposure(start: Open, mod
     assert not {"response_time", "cost_usd", "error", "prompt_tokens"} & said.keys()
 
 
-@pytest.mark.parametrize("usd", ["0.000001"])
-def test_no_group_loses_a_unit_to_a_limit(start: Open, usd: str) -> None:
+def test_no_group_loses_a_unit_to_a_limit(start: Open) -> None:
     """A visitor whose very first question is refused was exposed all the same, in either group."""
-    app = start(PARLEY_BUDGET_USD_PER_DAY=usd)
-    assert Person(app, "first").ask() == "stop"
+    app = start(PARLEY_BUDGET_USD_PER_DAY="0.000001")
     late = [Person(app, f"late-{number}") for number in range(12)]
     assert {person.ask() for person in late} == {"limited"}
     exposed = [event for event in app.store.export() if event["name"] == "exposure"]
@@ -341,12 +341,11 @@ def test_a_second_replica_knows_what_the_first_one_spent(start: Open, model_serv
 
 
 def test_what_a_running_answer_may_cost_is_set_aside_for_it(start: Open, model_server: Server) -> None:
-    app, gate = start(PARLEY_BUDGET_USD_PER_DAY="0.00001"), Gate()
+    app, gate = start(PARLEY_BUDGET_USD_PER_DAY="5"), Gate()
     model_server.script(stream("Half ", gate, "done.", finish(), usage(1, 1), DONE))
     ann = Person(app)
     ann.conversation, answer = app.conversations.ask(ann.visitor, None, "Why?", ann.exposed)
-    assert Person(app, "bob").ask() == "limited"
-    assert spent(app.store).usd >= 0.001  # 100 tokens, or 1,000
+    assert spent(app.store).usd >= 0.001  # 100 tokens, or 25,000
     gate.open()
     assert ann.ended(answer) == "stop"
     assert spent(app.store).usd == pytest.approx(0.000012)
@@ -395,3 +394,103 @@ def test_simulated_visitors_spend_nothing(start: Open) -> None:
         ann.conversation, answer = app.conversations.ask(ann.visitor, ann.conversation, "Why?", set(), simulated=True)
         assert ann.ended(answer) == "stop"
     assert spent(app.store, "visitor:ann") == Spent()
+
+
+def test_a_burst_starts_nothing_that_would_not_fit(start: Open, model_server: Server, tmp_path: Path) -> None:
+    """Where no parameter limits an answer, the budget does; what is set aside for those that run leaves no room."""
+    file, gate = tmp_path / "uncapped.toml", Gate()
+    file.write_text(EXPERIMENTS.replace(", max_tokens = 100", ""))
+    app = start(PARLEY_BUDGET_USD_PER_DAY="1", PARLEY_EXPERIMENTS_FILE=str(file))
+    model_server.script(otherwise=stream("Long.", gate, finish(), usage(10, 25_000), DONE))
+    answers = []
+    for person in [Person(app, f"v{number}") for number in range(30)]:
+        person.conversation, answer = app.conversations.ask(person.visitor, None, "Why?", person.exposed)
+        answers.append((person, answer))
+    gate.open()
+    ended = [person.ended(answer) for person, answer in answers]
+    assert 0 < len(ended) - ended.count("limited") < 10
+    assert spent(app.store).usd <= 1
+    assert {request.body["max_completion_tokens"] for request in model_server.requests} == {25_000}
+
+
+def test_without_a_limit_in_dollars_no_cap_is_imposed(start: Open, model_server: Server) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="5")
+    assert Person(app).ask() == "stop"
+    assert "max_completion_tokens" not in model_server.requests[-1].body
+
+
+def test_a_refused_question_is_not_stored_and_a_repeated_refusal_writes_nothing(start: Open) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
+    ann = Person(app)
+    assert ann.ask() == "stop"
+    ann.conversation, answer = app.conversations.ask(ann.visitor, ann.conversation, "My secret?", ann.exposed)
+    assert ann.ended(answer) == "limited" and ann.conversation is not None
+    assert ann.conversation.turns[-1].question == "My secret?", "the page still has it"
+    written = told(app)
+    for _ in range(3):
+        assert ann.ask() == "limited" and ann.again() == "limited"
+    other = Person(app)
+    assert other.ask() == "limited"
+    assert told(app) == written
+    assert "secret" not in str(list(app.store.export(text=True)))
+    kept = app.conversations.get(ann.conversation.id, "ann")
+    assert [turn.finish_reason for turn in kept.turns] == ["stop", "limited"] and kept.turns[-1].question is None
+
+
+def test_browsers_without_a_cookie_share_the_answers_of_one_visitor(start: Open) -> None:
+    app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="2")
+    people = [Person(app, f"session {number}") for number in range(6)]
+    for person in people:
+        person.visitor = replace(person.visitor, known=False)
+    assert [person.ask() for person in people] == ["stop", "stop", *["limited"] * 4]
+    assert Person(app, "with a cookie").ask() == "stop"
+
+
+def test_one_network_meets_its_limits_and_nobody_nearby_does(start: Open, model_server: Server) -> None:
+    app, gate = start(), Gate()
+    model_server.script(otherwise=stream("Slow ", gate, "answer.", finish(), DONE))
+    people = [Person(app, f"v{number}") for number in range(crowd.AT_ONCE + 1)]
+    answers = []
+    for person in people:
+        person.visitor = replace(person.visitor, place="203.0.113.7")
+        person.conversation, answer = app.conversations.ask(person.visitor, None, "Why?", person.exposed)
+        answers.append((person, answer))
+    near = Person(app, "near")
+    near.conversation, nearby = app.conversations.ask(near.visitor, None, "Why?", near.exposed)
+    gate.open()
+    assert [person.ended(answer) for person, answer in answers] == ["stop"] * crowd.AT_ONCE + ["limited"]
+    assert near.ended(nearby) == "stop"
+    refused = people[-1].conversation.turns[-1]  # type: ignore[union-attr]
+    assert refused.facts["limit"] == "busy" and refused.message == budgets.WORDS["busy"]
+    assert "203.0.113.7" not in str(list(app.store.export(text=True)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"PARLEY_ABANDONED": "stop"}, "stopped"), ({"PARLEY_BUDGET_USD_PER_DAY": "5"}, "stopped"),
+        ({}, "stop"), ({"PARLEY_BUDGET_USD_PER_DAY": "5", "PARLEY_ABANDONED": "finish"}, "stop"),
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_page_is_stopped_where_that_is_wanted(
+    start: Open, model_server: Server, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], reason: str
+) -> None:
+    monkeypatch.setattr("lib.app.ABANDONED_S", 0.2)
+    model_server.script(otherwise=openai_server.answer("word " * 60, pace=0.05))
+    app = start(**settings)
+    _, answer = app.conversations.ask(Visitor("ann", "ann", "ann", "s"), None, "Why?", set())
+    assert answer._over.wait(SOON) and answer.completion is not None
+    assert answer.completion.finish_reason == reason
+
+
+def test_connections_without_a_cookie_get_the_answers_of_one_visitor_from_the_running_app(tmp_path: Path) -> None:
+    app = app_process.start(tmp_path / "app", {"PARLEY_BUDGET_ANSWERS_PER_VISITOR": "2"})
+    try:
+        for _ in range(8):
+            with Wire(app.url) as wire:
+                wire.run().ask("What is Parley?")
+        with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
+            ends = [event["value"] for event in store.export() if event["name"] == "chat_completion"]
+        assert ends == ["stop", "stop", "limited"], "and repeated refusals are written nowhere"
+    finally:
+        app.stop()

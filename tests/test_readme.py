@@ -62,6 +62,7 @@ SETTINGS = [(row[0].strip("`"), row[1]) for row in rows("Settings") if "<NAME>" 
 def test_a_setting_has_the_default_that_is_told(name: str, default: str) -> None:
     in_words = {"OPENAI_BASE_URL": "OpenAI's", "STATSIG_API_URL": "Statsig's"}
     in_words["PARLEY_HISTORY_TOKENS"] = "by model"
+    in_words["PARLEY_ABANDONED"] = "`finish`; `stop` with a budget"
     in_words["PARLEY_SIGNING_KEY"] = "made once, kept beside the SQLite file"
     assert default == in_words.get(name, shown(FIELDS[name].default))
 

@@ -4,4 +4,4 @@ Owns the cookies and tokens of visitors and operators, invitations' signatures, 
 Knows no page, no model server and no SQL: what all replicas count together is counted by what the store offers.
 """
 
-__all__ = ["budgets", "crowd", "data_folder", "identity", "sessions", "signing_key", "throttle"]
+__all__ = ["budgets", "crowd", "data_folder", "identity", "repeats", "sessions", "signing_key", "throttle"]

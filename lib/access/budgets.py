@@ -60,16 +60,16 @@ class Budgets:
         self._allowances: dict[str, float | None] = {}
 
     def reserve(
-        self, answer_id: str, visitor_id: str | None, invitation_id: str | None, expected_usd: Callable[[], float]
+        self, answer_id: str, visitor_id: str | None, invitation_id: str | None, most_usd: Callable[[], float]
     ) -> Limit | None:
-        """Count this answer and set aside what it will cost, or say which limit is met.
+        """Count this answer and set aside what it may cost at most, or say which limit is met.
 
         Where nothing is limited, nothing is done. Without a visitor only the day's spend counts.
         """
         accounts = self._accounts(visitor_id, invitation_id)
         if not accounts:
             return None
-        usd = expected_usd() if any(account.usd is not None for account in accounts) else 0.0
+        usd = most_usd() if any(account.usd is not None for account in accounts) else 0.0
         verdict: list[bool] = []
         holding = self._till.hold(answer_id, usd, accounts, lambda: verdict[0] if verdict else None)
         if self._till.healthy and holding.wait(WAIT_S) and isinstance(held := holding.result, Held):
@@ -78,6 +78,12 @@ class Budgets:
         limit = self._judge(accounts, usd)
         verdict.append(limit is None)
         return limit
+
+    def limits_usd(self, invitation_id: str | None) -> bool:
+        """Return True where this visitor's answers count under a limit in US dollars."""
+        return self.usd_per_day is not None or (
+            invitation_id is not None and self._allowance(invitation_id) is not None
+        )
 
     def _accounts(self, visitor_id: str | None, invitation_id: str | None) -> list[Account]:
         """What a question is counted under: only what is limited. The order is the one in which all replicas count."""
@@ -104,7 +110,7 @@ class Budgets:
         """Without the store: by what was seen last."""
         with self._lock:
             seen = {account: self._seen.get(account, Spent()) for account in accounts}
-        limit = next((account.limit for account, spent in seen.items() if account.met(spent)), None)
+        limit = next((account.limit for account, spent in seen.items() if account.met(spent, usd)), None)
         if limit is None:
             self._remember({one: Spent(spent.usd + usd, spent.answers + 1) for one, spent in seen.items()})
         return limit

@@ -10,8 +10,10 @@ from collections.abc import Mapping, MutableSet
 from dataclasses import replace
 
 from lib.access.budgets import Budgets, refusal
+from lib.access.crowd import Crowd
+from lib.access.repeats import Repeats
 from lib.chat.generation import Answer, Ended, Generations
-from lib.chat.recorder import Texts
+from lib.chat.recorder import Texts, Unwritten
 from lib.chat.sameness import Sameness, same_groups
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
@@ -33,6 +35,7 @@ from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
+from lib.models.completion import MOST_TOKENS
 from lib.models.parameters import Parameters
 from lib.models.providers import Call, Providers
 from lib.store import Store, StoreError
@@ -46,6 +49,9 @@ STOPPED_WITHIN_S = 0.25
 REMEMBERED = 2_000
 """Conversations whose latest answer is known."""
 
+WITHOUT_COOKIE = "a browser without a cookie"
+"""All of these share the answers of one visitor: each connection would be another one."""
+
 Exposed = MutableSet[tuple[str, str, str | None, bool]]
 """What one session has been exposed to already."""
 
@@ -56,7 +62,9 @@ class Conversations:
     def __init__(
         self, *, experiment: str, store: Store, experiments: Experiments, models: Providers,
         generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
+        crowd: Crowd | None = None,
     ) -> None:  # fmt: skip
+        self._crowd, self._repeats = crowd or Crowd(), Repeats()
         self._experiment, self._budgets = experiment, budgets
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
@@ -104,10 +112,11 @@ class Conversations:
     ) -> tuple[Conversation, Answer]:
         """Record a question, then start its answer. A refusal comes after the exposure, whichever group it was."""
         assignment, answer_id = conversation.assignment, new_id()
-        met = self._exposure(visitor, conversation, exposed)
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        call = self._call(rest, prompt)
+        call = self._call(visitor, rest, prompt)
         limit = self._limit(visitor, conversation, call, answer_id)
+        written = limit is None or self._repeats.first(limit, visitor)
+        met = self._exposure(visitor, conversation, exposed) if written else None
         if limit:  # the answer that was to be replaced stays: there will be no other
             rest, replaced = conversation, None
         turn = replaced.turn if replaced else (rest.turns[-1].turn + 1 if rest.turns else 1)
@@ -115,17 +124,21 @@ class Conversations:
         question = Question(
             answer_id, conversation.id, visitor.session_id, turn, model, assignment, conversation.simulated
         )
-        if self._texts:
+        if self._texts and not limit:
             self._texts.question(answer_id, prompt)
-        self._store.ask(
-            conversation, question, prompt, met,
-            replaces=replaced.answer_id if replaced else None,
-            also=[signal(replaced, "regenerated")] if replaced else [],
-        )  # fmt: skip
+        answered = replaced is not None and conversation.turns[-1].finish_reason != "limited"
+        if written:  # of a refused question without its text
+            self._store.ask(
+                conversation, question, None if limit else prompt, met,
+                replaces=replaced.answer_id if replaced else None,
+                also=[signal(replaced, "regenerated")] if replaced and answered else [],
+            )  # fmt: skip
         answer = self._generations.start(
-            question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call)
-        )
-        if not question.simulated:
+            question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
+            journal=None if written else Unwritten(),
+        )  # fmt: skip
+        self._crowd.began(answer_id, answer)
+        if written and not question.simulated:
             _tell_asked(question, visitor)
         self._latest[conversation.id] = answer_id
         while len(self._latest) > REMEMBERED:
@@ -144,22 +157,31 @@ class Conversations:
             return None
         return exposure(assignment, visitor.session_id, simulated=conversation.simulated)
 
-    def _call(self, conversation: Conversation, prompt: str) -> Call:
+    def _call(self, visitor: Visitor, conversation: Conversation, prompt: str) -> Call:
         assignment = conversation.assignment
+        parameters = self._parameters(assignment)
+        if not conversation.simulated and self._budgets.limits_usd(visitor.custom.get("invitation")):
+            parameters = parameters.capped(MOST_TOKENS)
         turns = [(turn.question, turn.answer) for turn in conversation.turns]
-        return self._models.call([*turns, (prompt, None)], self._parameters(assignment), assignment.defaults)
+        return self._models.call([*turns, (prompt, None)], parameters, assignment.defaults)
 
     def _limit(self, visitor: Visitor, conversation: Conversation, call: Call, answer_id: str) -> Limit | None:
         """Return the budget that this question meets; None where it may be asked, and is counted."""
         if conversation.simulated:
             return None
+        if limit := self._crowd.ask(answer_id, visitor.place):
+            return limit
         invitation = visitor.custom.get("invitation")
-        return self._budgets.reserve(answer_id, visitor.visitor_id, invitation, lambda: self._expected_usd(call))
+        asker = visitor.visitor_id if visitor.known else WITHOUT_COOKIE
+        limit = self._budgets.reserve(answer_id, asker, invitation, lambda: self._most_usd(call))
+        if limit:
+            self._crowd.withdraw(answer_id)
+        return limit
 
-    def _expected_usd(self, call: Call) -> float:
+    def _most_usd(self, call: Call) -> float:
         """Return what the budgets set aside for an answer; nothing where its model has no price."""
         self._tell_unpriced(call.parameters)
-        return self._models.expected_usd(call) or 0.0
+        return self._models.most_usd(call) or 0.0
 
     def tell_unpriced(self) -> None:
         """Log the models that have no price."""

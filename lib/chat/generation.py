@@ -85,6 +85,9 @@ class Answer:
         self.seen = False
         """Whether somebody was there when it had ended. Whoever follows says so: a follower may outlive its reader."""
         self.began = time.monotonic()
+        self.left = False
+        """True when it was stopped because no page showed it."""
+        self._watched_at = time.monotonic()
         self._pieces: list[str] = []
         self._start = 0  # the piece with which the answer begins: all before it was taken back
         self._news, self._over = threading.Condition(), threading.Event()
@@ -95,17 +98,20 @@ class Answer:
         """Everything of the answer that has arrived so far."""
         return "".join(self._pieces[self._start :])
 
-    def follow(self) -> Callable[[float, float], str | None]:
+    def follow(self, watching: Callable[[], bool] = lambda: True) -> Callable[[float, float], str | None]:
         """Return a function that waits at most so many seconds and returns the text that is new ("" if none), or None
         when the answer has ended and all of it was returned.
 
         It leaves so many seconds (its second argument) between two pieces, but never makes the last one wait. The text
-        is `Anew` where it takes the place of all that was returned before.
+        is `Anew` where it takes the place of all that was returned before. `watching` returns False once nobody is
+        there to read what is followed.
         """
         seen = 0
 
         def news(timeout: float, pace: float = 0.0) -> str | None:
             nonlocal seen
+            if watching():
+                self._watched_at = time.monotonic()
             if seen and pace:
                 self._over.wait(pace)  # not the condition, which would wake this thread for every piece between
             with self._news:
@@ -118,6 +124,10 @@ class Answer:
             return Anew("".join(pieces)) if again else "".join(pieces)
 
         return news
+
+    def unwatched_s(self) -> float:
+        """Return the seconds since a page showed it."""
+        return time.monotonic() - self._watched_at
 
     def stop(self) -> None:
         """End it now. What has arrived is kept; the connection is closed in the background."""
@@ -139,10 +149,14 @@ class Answer:
 
 class Generations:
     """All answers of this process that run or ended lately. `at_end` is awaited on their loop before it ends, to close
-    what the streams have shared."""
+    what the streams have shared. `stop_unwatched_s`: an answer that no page of this process has shown for so long is
+    stopped; None: it goes on."""
 
-    def __init__(self, journal: Journal, at_end: Callable[[], Awaitable[object]] | None = None) -> None:
-        self._journal, self._at_end = journal, at_end
+    def __init__(
+        self, journal: Journal, at_end: Callable[[], Awaitable[object]] | None = None,
+        stop_unwatched_s: float | None = None,
+    ) -> None:  # fmt: skip
+        self._journal, self._at_end, self._stop_unwatched_s = journal, at_end, stop_unwatched_s
         self._answers: dict[str, Answer] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -239,6 +253,10 @@ class Generations:
         while True:
             await asyncio.sleep(PARTIAL_EVERY)
             answer._journal.partial(answer.question.answer_id, answer.text)
+            if self._stop_unwatched_s is not None and answer.unwatched_s() > self._stop_unwatched_s:
+                answer.left = True
+                answer.stop()
+                return
 
     def _end(self, answer: Answer, source: Stream | None, failed: bool) -> None:
         completion = _internal(answer) if failed else self._facts(answer, source)
@@ -265,8 +283,8 @@ class Generations:
         self._answers.pop(answer.question.answer_id, None)
         if not any(other.visitor_id == answer.visitor_id for other in list(self._answers.values())):
             self._turns.pop(answer.visitor_id, None)
-        left = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
-        if left and not self._closing:
+        unseen = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
+        if (unseen or answer.left) and not self._closing:
             answer._journal.abandoned(answer.question)
 
 

@@ -50,6 +50,31 @@ class Texts:
         )
 
 
+class Written:
+    """The receipt of what need not be written."""
+
+    committed = True
+    result = True
+
+    def wait(self, timeout: float) -> bool:
+        """Return True at once."""
+        return True
+
+
+class Unwritten:
+    """A journal that keeps nothing, for what was refused before."""
+
+    def partial(self, answer_id: str, text: str) -> None:
+        """Keep nothing."""
+
+    def ended(self, question: Question, completion: Completion) -> Receipt:
+        """Keep nothing."""
+        return Written()
+
+    def abandoned(self, question: Question) -> None:
+        """Keep nothing."""
+
+
 class Recorder:
     """Generation's journal: how answers get from the loop into the store, and are counted."""
 

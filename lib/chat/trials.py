@@ -8,23 +8,16 @@ from typing import Any
 
 from lib.access.budgets import Budgets, refusal
 from lib.chat.generation import Answer, Ended, Generations
+from lib.chat.recorder import Written
 from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.ids import new_id
 from lib.domain.record import Receipt
 from lib.experiments.definitions import Definition
+from lib.models.completion import MOST_TOKENS
 from lib.models.providers import Providers
 from lib.store import Store
-
-
-class _Written:
-    """There is nothing to be written."""
-
-    committed = True
-
-    def wait(self, timeout: float) -> bool:
-        return True
 
 
 class _Nowhere:
@@ -38,7 +31,7 @@ class _Nowhere:
 
     def ended(self, question: Question, completion: Completion) -> Receipt:
         """Only the budget hears of it."""
-        return self._store.settle(question.answer_id, completion) if self._counted else _Written()
+        return self._store.settle(question.answer_id, completion) if self._counted else Written()
 
     def abandoned(self, question: Question) -> None:
         """Nothing."""
@@ -61,8 +54,9 @@ class Trials:
         self, asker: str, prompt: str, definition: Definition, group: str, parameters: Mapping[str, Any]
     ) -> Answer:
         sent = self._models.check(parameters, definition.default)
+        sent = sent.capped(MOST_TOKENS) if self._budgets.limits_usd(None) else sent
         call, answer_id = self._models.call([(prompt, None)], sent, definition.default), new_id()
-        limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.expected_usd(call) or 0.0)
+        limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.most_usd(call) or 0.0)
         nobody = Assignment(definition.name, group, "", asker, {}, parameters)
         return self._generations.start(
             Question(answer_id, "", "", 1, sent.model, nobody), asker,

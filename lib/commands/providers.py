@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from urllib.parse import urlsplit
 
 from lib import demo
+from lib.access.crowd import QUESTIONS
 from lib.app import providers_of
 from lib.chat.standings import GroupModel, group_models
 from lib.commands.finding import Finding, Verdict
@@ -40,6 +41,8 @@ def provider_findings(settings: Settings, definition: Definition | None) -> Iter
             yield _provider(settings, provider, catalogues[provider.name])
         yield from _lines(group_models(models, served), catalogues)
     yield from _prices(settings, models, served.values())
+    if settings.access == "open" and not settings.demo:
+        yield _hostile(settings, models, served.values())
 
 
 async def _catalogues(models: Providers) -> Mapping[str, Catalogue]:
@@ -54,6 +57,21 @@ def _served(models: Providers, definition: Definition | None) -> dict[str | None
     default = definition.default if definition else {}
     groups = definition.groups if definition else ()
     return {None: models.check({}, default)} | {group.name: models.check(group.parameters, default) for group in groups}
+
+
+def _hostile(settings: Settings, models: Providers, served: Iterable[Parameters]) -> Finding:
+    """Return what somebody who means harm can make an open link cost."""
+    if settings.budget_usd_per_day is not None:
+        return Finding("visitors", "ok", f"the link is open; a day costs at most ${settings.budget_usd_per_day:g}")
+    longest = [("x" * 4 * settings.max_prompt_chars, None)]
+    costs = [cost for each in served if (cost := models.most_usd(models.call(longest, each, {}))) is not None]
+    if not costs:
+        what = "what a day costs is not known, because no model has a price"
+    else:
+        one, everybody = (24 * hourly * max(costs) for hourly in (QUESTIONS.an_hour, QUESTIONS.an_hour_of_all))
+        what = f"a hostile network can cost up to ${one:,.0f} a day, and all together up to ${everybody:,.0f}"
+    advice = "PARLEY_BUDGET_USD_PER_DAY sets a limit, PARLEY_ACCESS a door"
+    return Finding("visitors", "warn", f"the link is open and there is no budget in US dollars: {what}; {advice}")
 
 
 def _provider(settings: Settings, provider: Provider, catalogue: Catalogue) -> Finding:

@@ -9,6 +9,8 @@ from lib.domain.completion import Completion, Limit
 FOR_GOOD = 0
 """The day of an account that is not counted by days."""
 EVERYBODY = "everybody"
+CENT_PARTS = 1e-9
+"""US dollars that are a matter of rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +23,15 @@ class Account:
     usd: float | None = None
     answers: int | None = None
 
-    def met(self, spent: "Spent") -> bool:
-        """Whether nothing more may be asked.
+    def met(self, spent: "Spent", usd: float = 0.0) -> bool:
+        """Return True where an answer that may cost so many US dollars does not fit any more.
 
-        >>> [Account("day", EVERYBODY, 1, usd=5).met(Spent(usd, 80)) for usd in (4.99, 5.0)]
-        [False, True]
+        >>> [Account("day", EVERYBODY, 1, usd=5).met(Spent(usd, 80), 0.01) for usd in (4.99, 4.995, 5.0)]
+        [False, True, True]
         """
-        return (self.usd is not None and spent.usd >= self.usd) or (
-            self.answers is not None and spent.answers >= self.answers
-        )
+        if self.answers is not None and spent.answers >= self.answers:
+            return True
+        return self.usd is not None and (spent.usd >= self.usd or spent.usd + usd > self.usd + CENT_PARTS)
 
 
 @dataclass(frozen=True, slots=True)

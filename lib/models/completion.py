@@ -17,7 +17,6 @@ from lib.models.catalogue import Catalogue, read_catalogue
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
 from lib.models.prices import Prices
-from lib.models.prompt import estimate_messages
 from lib.models.refusals import Options, Refusals
 from lib.models.stream import Stream
 
@@ -26,8 +25,10 @@ if TYPE_CHECKING:
 
 MAX_CHARS = 100_000
 """An answer is cut at so many characters: some 40 pages."""
-EXPECTED_TOKENS = 1_000
-"""What an answer is taken to have where nothing limits it, as long as its cost is not known."""
+MOST_TOKENS = 25_000
+"""What a limit in US dollars imposes on an answer whose parameters impose nothing: as much as `MAX_CHARS` may be."""
+PER_MESSAGE = 16
+"""Tokens around a message at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,13 @@ class Models:
         """Return what the model takes of these options, as far as it has refused some in this process."""
         return self.refusals.options(parameters.model, parameters.options)
 
-    def expected_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
-        """What an answer will cost, roughly; None for a model that has no price."""
-        answered = min(EXPECTED_TOKENS, parameters.answer_tokens or EXPECTED_TOKENS)
-        return self.cost_usd(parameters.model, None, Usage(estimate_messages(messages), answered))
+    def most_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
+        """Return what an answer of this model can cost at most; None for a model that has no price.
+
+        No token is shorter than a byte. The answer has the length that its parameters allow.
+        """
+        sent = sum(len(message["content"].encode("utf-8", "replace")) + PER_MESSAGE for message in messages)
+        return self.cost_usd(parameters.model, None, Usage(sent, parameters.answer_tokens or MOST_TOKENS))
 
     def cost_usd(self, asked: str, served: str | None, usage: Usage) -> float | None:
         """Return what these tokens cost at this provider; None where the price or the tokens are unknown."""

@@ -1,7 +1,7 @@
 """What an experiment may say to a model: each parameter, its type and range, what happens to a bad value. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lib.domain.events import MAX_STRING
@@ -32,6 +32,14 @@ class Parameters:
         """The most tokens that an answer may have, where the group says so."""
         limits = [self.options[name] for name in ("max_tokens", "max_completion_tokens") if name in self.options]
         return min(limits, default=None)
+
+    def capped(self, tokens: int) -> "Parameters":
+        """Return the same, with a cap where there is none.
+
+        >>> Parameters("m").capped(5).options, Parameters("m", options={"max_tokens": 9}).capped(5).options
+        ({'max_completion_tokens': 5}, {'max_tokens': 9})
+        """
+        return self if self.answer_tokens else replace(self, options={**self.options, "max_completion_tokens": tokens})
 
 
 def check_parameters(

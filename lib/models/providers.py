@@ -86,9 +86,9 @@ class Providers:
         """Return what the model takes of these options, as far as it has refused some in this process."""
         return self._models[parameters.provider].taken(parameters)
 
-    def expected_usd(self, call: Call) -> float | None:
-        """Return roughly what an answer will cost; None for a model that has no price."""
-        return self._models[call.parameters.provider].expected_usd(call.messages, call.parameters)
+    def most_usd(self, call: Call) -> float | None:
+        """Return what an answer can cost at most; None for a model that has no price."""
+        return self._models[call.parameters.provider].most_usd(call.messages, call.parameters)
 
     def price(self, parameters: Parameters) -> Price | Listed | None:
         """Return the price of a group's model at its provider."""

@@ -128,16 +128,20 @@ class Store:
     # What happens in a conversation
 
     def ask(
-        self, conversation: Conversation, question: Question, prompt: str, exposure: Event | None = None,
+        self, conversation: Conversation, question: Question, prompt: str | None, exposure: Event | None = None,
         replaces: str | None = None, also: Sequence[Event] = (),
     ) -> Receipt:  # fmt: skip
         """A question leaves: its conversation if that is new, its running answer, its exposure, further events.
 
-        `replaces` names the answer whose place the coming one takes.
+        `prompt` None: its text is not stored. `replaces` names the answer whose place the coming one takes.
         """
         asked_ms = now_ms()
         text = prompt if self._keep_text else None
-        title = (conversation.title or rows.title(prompt)) if self._keep_text else None
+        title = (
+            rows.title(prompt)
+            if self._keep_text and prompt and not any(turn.answer for turn in conversation.turns)
+            else None
+        )
         events = [*([exposure] if exposure else []), *also]
 
         def fact(connection: Connection) -> None:

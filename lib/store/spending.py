@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
-from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, charge, visitor_account
+from lib.domain.budget import CENT_PARTS, EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, charge, visitor_account
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion
 from lib.store.facts import insert_into
@@ -117,14 +117,18 @@ def _take_turns(connection: Connection) -> None:
 
 
 def _add(connection: Connection, account: Account, usd: float, *, limited: bool) -> Spent | None:
-    """One more answer, unless the limit is met; what the account has come to."""
+    """Count one more answer, unless it does not fit; return what the account has come to."""
+    if limited and account.met(Spent(), usd):
+        return None  # more than the whole limit: the statement below would begin a new row with it
     dialect = connection.dialect.name
     if dialect not in _ADD:
         new = insert_into(connection, spending)
         _ADD[dialect] = new.on_conflict_do_update(
             index_elements=[spending.c.day, spending.c.account],
             set_={"usd": spending.c.usd + new.excluded.usd, "answers": spending.c.answers + new.excluded.answers},
-            where=(spending.c.usd < bindparam("most_usd")) & (spending.c.answers < bindparam("most_answers")),
+            where=(spending.c.usd < bindparam("most_usd"))
+            & (spending.c.usd + new.excluded.usd <= bindparam("most_usd") + CENT_PARTS)
+            & (spending.c.answers < bindparam("most_answers")),
         ).returning(spending.c.usd, spending.c.answers)
     values = {
         "day": account.day, "account": account.name, "usd": usd, "answers": 1,

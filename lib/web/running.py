@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lib.access.crowd import Crowd
 from lib.access.identity import Access
 from lib.access.sessions import Sessions
 from lib.domain.invitations import Refusal
@@ -48,7 +49,7 @@ class Unready(Exception):
 class _Opening:
     """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is known."""
 
-    def __init__(self, settings: Settings, access: Access, demo_url: str | None) -> None:
+    def __init__(self, settings: Settings, access: Access, demo_url: str | None, crowd: Crowd | None) -> None:
         self.access = access
         self.sample: Sample | None = None
         self.app: App | None = None
@@ -56,17 +57,18 @@ class _Opening:
         self.trouble: str | None = UNFINISHED
         self.part: Literal["start", "database"] = "start"
         self.tried, self._closing = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._open, args=(settings, demo_url), name="opening", daemon=True)
+        what = (settings, demo_url, crowd)
+        self._thread = threading.Thread(target=self._open, args=what, name="opening", daemon=True)
         self._thread.start()
 
-    def _open(self, settings: Settings, demo_url: str | None) -> None:
+    def _open(self, settings: Settings, demo_url: str | None, crowd: Crowd | None) -> None:
         while not self._closing.is_set():
             try:
                 from lib.app import App
                 from lib.demo.sample import Sample
 
                 self.sample = self.sample or Sample(settings)
-                opened = App.open(settings, demo_url)
+                opened = App.open(settings, demo_url, crowd)
                 self.sessions, self.app = Sessions(opened.store), opened
             except StoreError as error:
                 self.trouble, self.part = str(error), "database"
@@ -99,10 +101,10 @@ class _Opening:
 _opening: _Opening | None = None
 
 
-def begin(settings: Settings, access: Access, demo_url: str | None = None) -> None:
+def begin(settings: Settings, access: Access, demo_url: str | None = None, crowd: Crowd | None = None) -> None:
     """Start opening the app of this process."""
     global _opening
-    _opening = _Opening(settings, access, demo_url)
+    _opening = _Opening(settings, access, demo_url, crowd)
 
 
 def close() -> None:

@@ -78,7 +78,7 @@ class Server:
         send_at_once()
         patches.guard.check()
         demo = Demo().start() if self._settings.demo else None
-        running.begin(self._settings, self.rules, demo.base_url if demo else None)
+        running.begin(self._settings, self.rules, demo.base_url if demo else None, self._crowd)
         try:
             yield
         finally:

@@ -188,7 +188,7 @@ def _draw_reasoning(turn: Turn) -> None:
 
 def _until(turn: Turn) -> str:
     """When a limit that ends by itself does, by the reader's clock."""
-    if turn.facts.get("limit") == "invitation" or turn.time_ms is None:
+    if turn.facts.get("limit") not in ("day", "visitor") or turn.time_ms is None:
         return ""
     zone = reader_zone()
     then, now = datetime.fromtimestamp(until_ms(turn.time_ms) / 1_000, zone), datetime.now(zone)
@@ -260,7 +260,7 @@ def follow(answer: Answer) -> None:
     """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
     growing, slots = Blocks(), [st.empty()]
     thinking = _draw_thinking(slots[0], answer.began)
-    news = answer.follow()
+    news = answer.follow(connected)
     generations = running.app().generations
     while (text := news(0.1, max(PACE, CROWD * generations.running))) is not None:
         _ = "on_page" in st.session_state

@@ -73,7 +73,7 @@ class Model:
     def stream(self, *_: object) -> Answered:
         return Answered()
 
-    def expected_usd(self, *_: object) -> float:
+    def most_usd(self, *_: object) -> float:
         return 0.001
 
 
