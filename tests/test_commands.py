@@ -279,7 +279,7 @@ def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
     with openai_server.serve() as server:
         run = parley(folder, "check", OPENAI_BASE_URL=server.base_url)
         assert (run.returncode, refusals(run)) == (0, [])
-        assert [request.path for request in server.requests] == ["/v1/models"]
+        assert [request.path for request in server.listings] == ["/v1/models"] and not server.requests
 
 
 def test_a_model_that_the_server_lacks_is_told(folder: Path) -> None:

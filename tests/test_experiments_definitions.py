@@ -149,3 +149,14 @@ def test_a_spec_with_lists_of_buckets_tells_its_allocation() -> None:
 
 def test_a_config_without_groups_defines_no_experiment() -> None:
     assert derive({"name": "banner", "rules": [{"id": "everyone", "returnValue": {}}]}) is None
+
+
+def test_an_unknown_provider_is_reported_with_its_line() -> None:
+    text = "[e]\ndefault = { model = 'm', provider = 'Local' }\n[e.groups]\n"
+    text += "A = { weight = 1, parameters = { provider = 'x' } }\n"
+    assert read_definitions(text)["e"].groups[0].parameters == {"provider": "x"}
+    with pytest.raises(DefinitionError) as told:
+        read_definitions(text, ["openai", "local"])
+    assert told.value.problems == [
+        "line 4: [e] groups.A.parameters.provider: no such provider: 'x'; known are openai, local"
+    ]

@@ -93,3 +93,34 @@ def test_no_file_names_a_registry_or_a_place_on_some_machine() -> None:
             if HOSTS.search(line) or PLACES.search(line):
                 found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
     assert found == []
+
+
+# The names of models that a vendor may shut down, by their beginnings, put together from halves like the hosts above.
+MORTAL = re.compile(
+    r"\b(" + "gpt" + r"-\d|" + "claude" + r"-(opus|sonnet|haiku|\d)|" + "gemini" + r"-\d)", re.IGNORECASE
+)
+MAY_NAME_THEM = {
+    "lib/domain/models.py", "lib/models/prices.toml", ".streamlit/experiments.toml", ".streamlit/secrets.toml.example",
+    "README.md", "tests/test_models_prices.py",
+}  # fmt: skip
+"""The one place, the shipped experiment, the prices, and what shows the two of these to operators."""
+
+
+def test_no_other_file_names_a_model_that_could_die() -> None:
+    found = []
+    for path in tracked():
+        name = path.relative_to(ROOT).as_posix()
+        if path.suffix in (".png", ".svg", ".gz", ".woff2") or name in MAY_NAME_THEM or name.startswith("requirements"):
+            continue
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        found += [f"{name}:{number}" for number, line in enumerate(lines, 1) if MORTAL.search(line)]
+    assert found == []
+
+
+def test_the_shipped_experiment_compares_the_models_of_the_one_place() -> None:
+    from lib.domain.models import CONTROL_MODEL, TEST_MODEL
+    from lib.experiments.definitions import read_definitions_file
+
+    (shipped,) = read_definitions_file(ROOT / ".streamlit/experiments.toml").values()
+    assert [group.parameters["model"] for group in shipped.groups] == [CONTROL_MODEL, TEST_MODEL]
+    assert shipped.default == {"model": CONTROL_MODEL}

@@ -1,6 +1,7 @@
 """The Experiment page: what is compared, what it cost, why a unit has its group, trials, invitations; and what an
 operator may do on the chat page that nobody else may."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -356,3 +357,18 @@ def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
     with pytest.raises(ValueError, match="experiment"):
         page.switch_page("experiment/page.py")
     assert not page.toggle
+
+
+# Models
+
+
+def test_operators_read_that_a_model_is_missing_and_testers_do_not(begin: Open, model_server: openai.Server) -> None:
+    model_server.models = [CONTROL_MODEL]
+    app = begin(ALL)
+    app.standings.refresh()
+    deadline = time.monotonic() + 20
+    while not app.standings.worries() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "is not at openai" in said(visit("experiment")) and "is not at openai" in said(visit())
+    assert "is not at openai" not in said(visit(operator=False))
+    assert not model_server.requests

@@ -269,3 +269,86 @@ def test_sign_in_without_its_table_is_told(tmp_path: Path, written: str, missing
     except SettingsError as error:
         problems = error.problems
     assert problems == [f"PARLEY_ACCESS: sign-in needs {what} in {file}" for what in missing]
+
+
+# Providers
+
+
+def named(environ: dict[str, str], secrets: Path) -> list[tuple[str, str, str | None]]:
+    return [(each.name, each.base_url, each.api_key) for each in load(environ, secrets).providers]
+
+
+def test_a_provider_comes_from_the_environment_or_the_file_and_the_environment_wins(secrets: Path) -> None:
+    secrets.write_text(
+        '[providers.Local]\nbase_url = "http://a/v1"\napi_key = "from-file"\napi_version = 2024-10-21\n'
+        'headers = { X-Team = "header-secret" }\n[providers.other]\nbase_url = "http://b/v1"\n'
+    )
+    environ = {
+        "OPENAI_API_KEY": "sk-one",
+        "PARLEY_PROVIDER_LOCAL_URL": "'http://c/v1'",
+        "PARLEY_PROVIDER_GATE_URL": "http://d",
+    }
+    assert named(environ, secrets) == [
+        ("openai", "https://api.openai.com/v1", "sk-one"), ("local", "http://c/v1", "from-file"),
+        ("other", "http://b/v1", None), ("gate", "http://d", None),
+    ]  # fmt: skip
+    found = load(environ, secrets)
+    assert {"header-secret", "from-file", "sk-one"} <= set(found.secrets())
+    assert "from-file" not in repr(found.providers) and "header-secret" not in repr(found.providers)
+    assert found.providers[1].api_version == "2024-10-21" and not found.demo
+
+
+def test_a_provider_alone_is_the_default_one_and_no_demo(secrets: Path) -> None:
+    found = load({"PARLEY_PROVIDER_MY_LLM_URL": "http://localhost:8000/v1"}, secrets)
+    assert (found.provider_names, found.demo) == (["my_llm"], False)
+    assert load({}, secrets).provider_names == ["openai"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "toml", "told"),
+    [
+        ({"PARLEY_PROVIDER_LOCAL_KEY": "hunter22"}, "", "PARLEY_PROVIDER_LOCAL_URL: is missing"),
+        ({"PARLEY_PROVIDER_LOCAL_URL": "ftp://hunter22"}, "", "PARLEY_PROVIDER_LOCAL_URL: must be an address"),
+        ({"PARLEY_PROVIDER_LOCAL_URL": "http://x?key=hunter22"}, "", "PARLEY_PROVIDER_LOCAL_URL: must be an address"),
+        ({"PARLEY_PROVIDER_A_URL": "http://x", "PARLEY_PROVIDER_A_KEY": "hunter22 a"}, "", "A_KEY: must be"),
+        ({"PARLEY_PROVIDER_URL": "http://x"}, "", "PARLEY_PROVIDER_URL: no such setting"),
+        ({"PARLEY_PROVIDER_A_HEADERS": "hunter22"}, "", "PARLEY_PROVIDER_A_HEADERS: no such setting"),
+        ({"PARLEY_PROVIDER_OPENAI_URL": "http://x"}, "", "set OPENAI_BASE_URL and OPENAI_API_KEY"),
+        ({}, "providers = 3", "[providers]: expected a table"),
+        ({}, "[providers]\nlocal = 'http://x'", "[providers]: expected a table"),
+        ({}, "[providers.local]\napi_key = 'hunter22'", "[providers.local] base_url: is missing"),
+        ({}, "[providers.local]\nbase_url = 'hunter22'", "[providers.local] base_url: must be an address"),
+        ({}, "[providers.local]\nbase_url = 'http://x'\nurl = 'hunter22'", "[providers.local] url: no such key"),
+        ({}, "[providers.local]\nbase_url = 'http://x'\napi_key = 'hunter22 x'", "[providers.local] api_key: must be"),
+        ({}, "[providers.local]\nbase_url = 'http://x'\nheaders = 'hunter22'", "[providers.local] headers: must be"),
+        ({}, "[providers.a]\nbase_url = 'http://x'\n[providers.a.headers]\nA = 'hunter22é'", "headers.A: must"),
+        ({}, "[providers.'a b']\nbase_url = 'http://x'", "a name is at most"),
+        ({}, "[provider.local]\nbase_url = 'http://x'", "did you mean [providers.NAME]"),
+        ({"OPENAI_BASE_URL": "https://x.openai.azure.com/openai/deployments/d"}, "", "?api-version=…"),
+    ],
+)  # fmt: skip
+def test_a_provider_that_cannot_be_is_one_line_without_its_secret(
+    environ: dict[str, str], toml: str, told: str, secrets: Path
+) -> None:
+    secrets.write_text(toml)
+    with pytest.raises(SettingsError) as caught:
+        load(environ, secrets)
+    [line] = caught.value.problems
+    assert told in line and "hunter22" not in line and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://x.openai.azure.com/openai/deployments/d?api-version=2024-10-21",
+     "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21"],
+)  # fmt: skip
+def test_azures_older_address_is_read(address: str, secrets: Path) -> None:
+    [provider] = load({"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "k"}, secrets).providers
+    assert provider.base_url == "https://x.openai.azure.com/openai/deployments/d"
+    assert (provider.api_version, provider.name) == ("2024-10-21", "openai")
+
+
+def test_azures_version_may_stand_in_the_table(secrets: Path) -> None:
+    secrets.write_text('[providers.openai]\napi_version = "2024-10-21"\n')
+    [provider] = load({"OPENAI_BASE_URL": "https://x.openai.azure.com/openai/deployments/d"}, secrets).providers
+    assert provider.api_version == "2024-10-21"

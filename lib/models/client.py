@@ -45,12 +45,13 @@ class Client:
             timeout=patience,
             http_client=http,
         )
+        self._each = {"Authorization": openai.Omit()} if "api-key" in _headers(provider) else None
         self._create = self._client.chat.completions.with_streaming_response.create  # imports much at its first touch
 
     def ask(self, model: str, body: Mapping[str, Any]) -> Any:
         """The response as it comes, as a context: building a typed object for every chunk would cost more than all the
         rest, and `create(messages=…)` would copy the whole conversation piece by piece."""
-        return self._create(model=model, messages=[], stream=True, extra_body=body)
+        return self._create(model=model, messages=[], stream=True, extra_body=body, extra_headers=self._each)
 
     @staticmethod
     async def drain(chunks: AsyncIterator[bytes]) -> None:
@@ -65,7 +66,7 @@ class Client:
 
     async def models(self) -> object:
         """Return the body of `GET /models` as it came: a typed list would lose what vendors add to a model."""
-        response = await self._client.models.with_raw_response.list()
+        response = await self._client.models.with_raw_response.list(extra_headers=self._each)
         try:
             return json.loads(response.content)
         except ValueError as error:
@@ -81,7 +82,7 @@ def _proxies() -> bool:
     return not {"http", "https", "all"}.isdisjoint(getproxies())
 
 
-def _headers(provider: Provider) -> dict[str, Any]:
+def _headers(provider: Provider) -> dict[str, str]:
     """Return the headers of every request. Azure takes a bearer token for one of its own directory's, so that a key
     goes into `api-key` alone.
 
@@ -90,7 +91,7 @@ def _headers(provider: Provider) -> dict[str, Any]:
     """
     if not provider.api_version or not provider.api_key:
         return dict(provider.headers)
-    return {"Authorization": openai.Omit(), "api-key": provider.api_key, **provider.headers}
+    return {"api-key": provider.api_key, **provider.headers}
 
 
 def translate(error: Exception) -> Fault:

@@ -125,6 +125,7 @@ class Models:
 
     async def catalogue(self) -> Catalogue:
         """Return the provider's list of models, or why there is none. Raises nothing."""
+        self.prepare()  # what that takes is not the server's time
         try:
             async with asyncio.timeout(2 * self._timeouts.connect):
                 return read_catalogue(self.provider, await self.client().models())

@@ -23,6 +23,8 @@ from lib.models.stream import Stream
 
 LOOK_EVERY_S = 300.0
 """A list of models is read again at most so often."""
+LOOK_AGAIN_S = 30.0
+"""The same after a server did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ class Providers:
             each.prepare()
         listed_prices.prepare()
 
-    async def look(self, within_s: float = LOOK_EVERY_S) -> dict[str, Catalogue]:
-        """Read every provider's list of models, unless that was done less than so many seconds ago."""
-        if time.monotonic() - self._looked_at >= within_s:
+    async def look(self) -> dict[str, Catalogue]:
+        """Read every provider's list of models, unless that was done a few minutes ago."""
+        if self.outdated:
             self._looked_at = time.monotonic()
             read = await asyncio.gather(*(each.catalogue() for each in self._models.values()))
             self._catalogues = dict(zip(self._models, read, strict=True))
@@ -111,7 +113,8 @@ class Providers:
     @property
     def outdated(self) -> bool:
         """True where the lists of models are not read yet, or too long ago."""
-        return time.monotonic() - self._looked_at >= LOOK_EVERY_S
+        failed = any(each.fault and not each.unlisted for each in self._catalogues.values())
+        return time.monotonic() - self._looked_at >= (LOOK_AGAIN_S if failed else LOOK_EVERY_S)
 
     def standing(self, parameters: Parameters, today: date | None = None) -> Standing:
         """Return what is known of a group's model by the lists that were read last, or where these do not say, by the

@@ -5,6 +5,7 @@ import streamlit as st
 from lib.web import running
 from pages import entrance, session
 from pages.chat.state import OnPage
+from pages.experiment.models import draw_worry
 from pages.results.words import plain
 
 
@@ -29,6 +30,14 @@ def draw_forced(page: OnPage) -> None:
             st.badge(f"Forced: {plain(group)}", icon=":material/science:", color="orange")
             st.caption("New conversations get it and stay out of the readout.", width="content")
             st.button("Use my own group", type="tertiary", key="own_group", on_click=entrance.choose, args=(None,))
+
+
+def draw_worries() -> None:
+    """Says which group's model is missing, gone or about to go, before a tester meets it. Asks in the background."""
+    standings = running.app().standings
+    standings.refresh()
+    for one in standings.worries():
+        draw_worry(one)
 
 
 def draw_view() -> None:

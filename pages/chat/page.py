@@ -13,7 +13,7 @@ from lib.domain.record import StoreError
 from lib.web import running
 from pages import session
 from pages.browser import keep_browser, tell_browser
-from pages.chat.operator_view import draw_forced
+from pages.chat.operator_view import draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
 from pages.chat.state import EARLIER, GROUP, on_page
 from pages.chat.turns import (
@@ -160,6 +160,8 @@ with unseen:
     keep_browser(report_copied)
 if session.operator():
     draw_forced(page)
+    if not st.session_state.get(session.AS_TESTER):
+        draw_worries()
 
 with st.bottom:
     if page.refused:

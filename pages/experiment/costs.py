@@ -86,7 +86,7 @@ def _draw_unpriced() -> None:
     if models and app.budgets.usd_per_day is not None:
         st.warning(
             f"The day's limit cannot be kept: {plain(', '.join(models))} has no price. "
-            "Add it to `lib/models/prices.toml`.",
+            "Add it to `.streamlit/prices.toml`.",
             icon=":material/money_off:",
         )
 

@@ -39,6 +39,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         compared,
         costs,
         guests,
+        models,
         trials,
     )
 
@@ -57,6 +58,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         costs.draw_today(name, zone)
         st.markdown("#### Groups")
         compared.draw_groups(definition)
+        models.draw_models()
         compared.draw_allocation(definition)
         st.markdown("#### Force a group")
         draw_forcing()

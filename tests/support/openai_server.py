@@ -160,6 +160,10 @@ class Server:
         self.base_url = ""
         self.models = [CONTROL_MODEL, TEST_MODEL, "small-model", "large-model"]
         self.requests: list[Request] = []
+        self.listings: list[Request] = []
+        """Requests for the list of models, which operators' pages look up in the background."""
+        self.shutdowns: dict[str, str] = {}
+        self.contexts: dict[str, int] = {}
         self._script: list[Script] = []
         self._otherwise: Script = HELLO
         self._connections = 0
@@ -175,6 +179,7 @@ class Server:
     def forget(self) -> None:
         """As at the beginning: no requests, no script."""
         self.requests.clear()
+        self.listings.clear()
         self._script.clear()
         self._otherwise = HELLO
 
@@ -185,7 +190,7 @@ class Server:
         try:
             while True:
                 request = await _read(reader, connection)
-                self.requests.append(request)
+                (self.listings if request.path.endswith("/models") else self.requests).append(request)
                 await _send(self._reply(request), request, reader, writer)
                 request.complete.set()
         except (ConnectionAbortedError, asyncio.CancelledError):
@@ -198,7 +203,11 @@ class Server:
 
     def _reply(self, request: Request) -> Reply:
         if request.path.endswith("/models"):
-            listed = [{"id": name, "object": "model", "created": 1, "owned_by": "tests"} for name in self.models]
+            listed = [
+                {"id": name, "object": "model", "created": 1, "shutdown_date": self.shutdowns.get(name)}
+                | ({"max_model_len": self.contexts[name]} if name in self.contexts else {})
+                for name in self.models
+            ]
             body = json.dumps({"object": "list", "data": listed}).encode()
             return Reply([body], headers={"content-type": "application/json"})
         script = self._script.pop(0) if self._script else self._otherwise

@@ -1,0 +1,40 @@
+"""Whether every group's model can be asked, and for how long: by the lists that the providers give."""
+
+import streamlit as st
+
+from lib.chat.standings import GroupModel
+from lib.web import running
+from pages.results.words import plain
+
+EVERY_S = 10.0
+"""How often it is drawn anew; a provider is asked at most every few minutes."""
+
+
+@st.fragment(run_every=EVERY_S)
+def draw_models() -> None:
+    """One line for each model that an operator should change, else one for all."""
+    if running.app().demo:
+        return
+    standings = running.app().standings
+    standings.refresh()
+    groups = standings.groups()
+    for one in groups:
+        draw_worry(one)
+    there = [one for one in groups if one.standing.state == "there"]
+    unknown = [one for one in groups if one.standing.state == "unknown"]
+    if len(there) == len(groups):
+        st.caption(":material/check: Every model is at its provider.")
+    elif unknown:
+        names = sorted({f"{one.standing.model} at {one.standing.provider}" for one in unknown})
+        st.caption(f"Not listed by the provider: {plain(', '.join(names))}. A question shows whether it is there.")
+
+
+def draw_worry(one: GroupModel) -> None:
+    """What is wrong with a group's model, and what to change; nothing where nothing is wrong."""
+    if not one.worrying:
+        return
+    sentence = plain(one.sentence())
+    if one.answers:
+        st.warning(sentence, icon=":material/event_busy:")
+    else:
+        st.error(sentence, icon=":material/error:")
