@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support.app_process import Running
+from tests.support.websocket_tester import Tester
 
 KUBERNETES = {
     "PARLEY_SERVICE_HOST": "10.0.0.7", "PARLEY_SERVICE_PORT": "8501", "PARLEY_SERVICE_PORT_HTTP": "8501",
@@ -101,6 +102,15 @@ def test_a_password_that_is_not_escaped_stops_it_unseen(start_app: StartApp, url
     assert app.wait_exit() == 2
     assert "write @ as %40" in app.log() and "DATABASE_URL: must be" in app.log()
     assert "ssw0rd" not in app.log() and "Traceback" not in app.log()
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "socks4://127.0.0.1:9"])
+def test_the_demo_model_answers_whatever_proxy_the_environment_names(start_app: StartApp, proxy: str) -> None:
+    app = start_app({"ALL_PROXY": proxy, "HTTP_PROXY": proxy, "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""})
+    with Tester(app.url) as tester:
+        tester.send("What is Parley?")
+        tester.until(lambda: "Parley" in tester.answer)
+    assert "ImportError" not in app.log() and "no answer" not in app.log(), app.log()
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
