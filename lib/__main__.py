@@ -68,8 +68,7 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
 
     from lib.commands.readout import ReportError, from_file, from_store, lines
     from lib.experiments.definitions import DefinitionError
-    from lib.readout.sentences import sentence
-    from lib.readout.verdicts import as_json
+    from lib.readout.report import as_json
     from lib.store import StoreError
 
     experiment = arguments.experiment or settings.experiment
@@ -85,10 +84,10 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
     for note in report.notes:
         print(note, file=sys.stderr)
     if arguments.json:
-        print(json.dumps(as_json(report.readout, sentence(report.readout)), indent=1, allow_nan=False))
+        print(json.dumps(as_json(report.readout), indent=1, allow_nan=False))
     else:
-        print(*lines(report.readout), sep="\n")
-    return DONE
+        print(*lines(report), sep="\n")
+    return DONE if report.reliable else NO
 
 
 def invite(settings: "Settings", arguments: Arguments) -> int:

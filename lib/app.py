@@ -24,7 +24,7 @@ from lib.metrics.counters import Metrics
 from lib.metrics.gauges import Gauges
 from lib.models.completion import Timeouts
 from lib.models.providers import Asking, Providers
-from lib.readout.results import split
+from lib.readout.results import split_evidence
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions
 from lib.store.splits import keep_weights
@@ -166,7 +166,7 @@ class App:
             self.conversations.tell_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
         self.experiments.on_change(self.note_weights)
-        gauges = Gauges(self.store, self.settings.experiment, self.split, self.settings.budget_usd_per_day)
+        gauges = Gauges(self.store, self.settings.experiment, self.split_evidence, self.settings.budget_usd_per_day)
         gauges.serve(self.metrics)
         self.housekeeping.begin(self._keep_house)
 
@@ -184,10 +184,10 @@ class App:
             shares, noticed_ms = dict(definition.shares), now_ms()
             self.store.write(lambda connection: keep_weights(connection, name, shares, noticed_ms))
 
-    def split(self) -> float | None:
-        """Return the p-value of the split between the experiment's groups; None without exposures."""
+    def split_evidence(self) -> float | None:
+        """Return the evidence that the experiment's groups are not split as configured; None without exposures."""
         definition = self.experiments.definition(self.settings.experiment)
-        return split(self.store.read, definition, now_ms()) if definition else None
+        return split_evidence(self.store.read, definition, now_ms()) if definition else None
 
     def trouble(self) -> str | None:
         """Why this replica cannot serve, or None."""

@@ -100,7 +100,7 @@ _keep = partial(st.cache_resource, max_entries=50, show_spinner=False, refresh_m
 
 @_keep(ttl=KEPT_S)
 def _results(_app: App, _definition: Definition, owner: str, window: Window) -> Results:
-    return gather(_app.store.read, _definition, window, now_ms())
+    return gather(_app.store, _definition, window, now_ms())
 
 
 @_keep(ttl=KEPT_S)

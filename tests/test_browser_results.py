@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 SOON_MS = 60_000
 """The first visit of a process loads pandas and Altair."""
 STATES = {
-    "undecided": (invented_traffic.undecided(), "No difference yet"),
+    "undecided": (invented_traffic.undecided(), "Undecided"),
     "better": (invented_traffic.better(), "Better"),
     "harmed": (invented_traffic.harmed(), "Harmed: response time"),
     "broken": (invented_traffic.broken(), "Broken"),

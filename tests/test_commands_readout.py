@@ -71,16 +71,18 @@ def test_the_table_holds_every_metric_with_its_intervals(folder: Path) -> None:
     told = parley(folder, *NAMED, **SMALL).stdout
     assert "Not enough data yet: control has 9 users and b has 9 users with a rating, and each group needs 20." in told
     rows = {line.split("  ")[0]: line for line in told.splitlines()}
-    assert "22.6 [10.8, 41.3]" in rows["satisfaction (primary)"]
+    assert "23 [11, 41]" in rows["satisfaction (primary)"]
     assert "– not enough data" in rows["satisfaction (primary)"]
     assert {
-        "rating rate",
+        "answers rated",
+        "thumbs up per answer",
+        "answers copied",
         "errors (guardrail)",
         "response time p50",
         "response time p95",
         "cost per answer",
     } <= rows.keys()
-    assert "Split check: p = 0.4142." in told
+    assert "Split check: as configured (log e = -0.04)." in told
 
 
 def test_unreadable_lines_are_told_on_stderr_and_the_rest_counts(folder: Path) -> None:
@@ -90,6 +92,16 @@ def test_unreadable_lines_are_told_on_stderr_and_the_rest_counts(folder: Path) -
     assert run.returncode == 0
     assert json.loads(run.stdout)["delivery"]["events"] == 355
     assert run.stderr.splitlines() == ["line 356: not JSON", "1 line could not be read and is not in the readout."]
+    assert json.loads(run.stdout)["unreadable"] == 1
+
+
+def test_more_than_one_unreadable_line_in_a_hundred_is_a_no(folder: Path) -> None:
+    with (folder / "events.jsonl").open("a") as lines:
+        lines.write("?\n" * 4)
+    run = parley(folder, *NAMED, "--json", **SMALL)
+    assert run.returncode == 1
+    assert json.loads(run.stdout)["unreadable"] == 4
+    assert "That is more than 1 % of the 359 lines: the readout is not to be relied on." in run.stderr
 
 
 @pytest.mark.parametrize(

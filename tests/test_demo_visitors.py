@@ -27,13 +27,13 @@ from lib.domain.completion import Completion
 from lib.domain.conversation import Conversation, Question
 from lib.domain.events import chat_completion, exposure, rating
 from lib.experiments.evaluator import read_file
-from lib.readout.verdicts import rank, read, scope_of, span
+from lib.readout.verdicts import read, scope_of
 from lib.settings import Settings, load
 from lib.store import Store
 from lib.store.schema import answer, conversation, event, message, outbox
 from lib.store.schema import exposure as exposures
 from lib.store.simulated import has_simulated, remove_simulated, spread
-from lib.store.sums import only_simulated, tally
+from lib.store.tallies import only_simulated, tally
 from tests.support.app_process import OURS, ROOT
 from tests.support.statsig_server import Statsig
 
@@ -199,7 +199,7 @@ def test_the_readout_counts_what_was_played(start: Open) -> None:
     app = start()
     played = play(app, 2 * USERS, SEED)
     definition = app.experiments.definitions[EXPERIMENT]
-    found = read(tally(app.store.read, scope_of(definition, simulated=True), rank, span), definition, None)
+    found = read(tally(app.store.read, scope_of(definition, simulated=True)), definition, None)
     for group, counts in played.groups.items():
         satisfaction, answers = found.metrics["satisfaction"].sums[str(group)], found.metrics["error_rate"]
         assert (satisfaction.n, satisfaction.sx, satisfaction.sy) == (
@@ -258,7 +258,7 @@ def test_real_and_simulated_visitors_never_share_a_readout(start: Open) -> None:
     somebody_real(app.store)
     with app.store.read() as connection:
         assert not only_simulated(connection, EXPERIMENT)
-    counted = tally(app.store.read, scope_of(app.experiments.definitions[EXPERIMENT]), rank, span)
+    counted = tally(app.store.read, scope_of(app.experiments.definitions[EXPERIMENT]))
     assert {group: sums.n for group, sums in counted.sums["answers_per_user"].items()} == {"Test": 1}
 
 

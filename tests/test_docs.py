@@ -5,7 +5,7 @@ import re
 from lib.store import schema
 from tests.support.app_process import ROOT
 
-NOBODYS = {"migration", "definition", "weights", "purged"}
+NOBODYS = {"migration", "definition", "weights", "purged", "held"}
 """Tables about the experiment and the database itself, in which no id of a person stands."""
 
 

@@ -14,7 +14,7 @@ from lib.domain.completion import Completion, Usage
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.metrics.gauges import Gauges
-from lib.readout.results import Window, gather, split
+from lib.readout.results import Window, gather, split_evidence
 from lib.store import Store, StoreError
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic, fill
 
@@ -130,12 +130,12 @@ def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Pa
     with closing(Store.open(url)) as store, closing(Experiments.open(file)) as experiments:
         definition = experiments.definition(EXPERIMENT)
         assert definition
-        Gauges(store, EXPERIMENT, partial(split, store.read, definition, now_ms()), usd_per_day=None).serve(metrics)
-        told = value(metrics, "parley_split_p_value", experiment=EXPERIMENT)
-        said = gather(store.read, definition, Window(EXPERIMENT), now_ms()).readout.split
-    assert told == said.p
-    assert said.p is not None
-    assert (said.p < 0.001) is broken
+        read_split = partial(split_evidence, store.read, definition, now_ms())
+        Gauges(store, EXPERIMENT, read_split, usd_per_day=None).serve(metrics)
+        told = value(metrics, "parley_split_log_evidence", experiment=EXPERIMENT)
+        said = gather(store, definition, Window(EXPERIMENT), now_ms()).readout.split
+    assert told == said.log_e
+    assert said.broken is broken
 
 
 def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_path: Path) -> None:

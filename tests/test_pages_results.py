@@ -144,9 +144,9 @@ def test_an_empty_page_says_what_will_appear(show: Open) -> None:
 
 def test_an_undecided_page_says_how_many_more_users_it_takes(show: Open) -> None:
     page = show(invented_traffic.undecided())
-    assert headline(page).startswith("No difference yet: the data fit anything from")
-    assert "gray-badge[:material/balance: No difference yet]" in said(page)
-    assert "more users; at today's pace" in said(page)
+    assert headline(page).startswith("Undecided: The true difference may be anywhere from")
+    assert "gray-badge[:material/balance: Undecided]" in said(page)
+    assert "more users; at the last 7 days' pace" in said(page)
     assert charts(page)[:3] == [f"{name}: difference to Control with its interval" for name in DECIDING]
 
 
@@ -154,7 +154,7 @@ def test_a_better_group_is_told_with_colour_word_and_icon(show: Open) -> None:
     page = show(invented_traffic.better())
     assert headline(page).startswith("Test is better on satisfaction: +")
     assert ":blue-badge[:material/trending_up: Better]" in said(page)
-    assert "stopping now is sound" in said(page)
+    assert "looks larger than it is: count on the near end of the interval, +" in said(page)
     assert "Harmed" not in said(page)
 
 
@@ -212,7 +212,8 @@ def test_too_little_data_says_what_is_missing_and_draws_no_difference(show: Open
 def test_every_treatment_is_compared_and_every_name_stays_as_it_is(show: Open) -> None:
     groups = {"plain": Group(150, 0.45), "_long_name": Group(150, 0.85), "c": Group(150, 0.5)}
     page = show(Traffic(groups, experiment="three"), experiment="three")
-    assert headline(page).startswith("_long_name is better on satisfaction")
+    assert headline(page) == "_long_name is better than plain on satisfaction, c is undecided."
+    assert "Satisfaction, treatments among each other" in said(page)
     assert "_long_name: +" in said(page)
     assert [chart for chart in charts(page) if "day by day" in chart] == [
         "Satisfaction: difference of _long_name to plain, day by day",
@@ -228,7 +229,7 @@ def test_users_who_do_not_count_are_told(show: Open) -> None:
 
 def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
     page = show(Traffic({"Control": Group(200, rates=0.6), "Test": Group(200, rates=0.2)}))
-    assert "Rating rate of each group" in charts(page)
+    assert "Answers rated of each group" in charts(page)
     rated = next(part.value for part in page.caption if part.value.startswith("Answers that were rated"))
     assert rated.replace("\\", "").startswith("Answers that were rated: Control 61.7 % (57.9 to 65.3); Test 20.9 %")
 
@@ -336,10 +337,10 @@ def test_sample_data_is_marked_and_goes_with_one_click(show: Open) -> None:
 
 def test_beside_real_data_sample_data_is_not_shown(show: Open) -> None:
     page = show(invented_traffic.undecided(), replace(invented_traffic.better(), simulated=True, seed=2))
-    assert headline(page).startswith("No difference yet")
+    assert headline(page).startswith("Undecided")
     assert "There is sample data, too. It is not shown here." in said(page)
     page.button(key="remove_sample").click().run()
-    assert headline(page).startswith("No difference yet")
+    assert headline(page).startswith("Undecided")
     assert "sample data" not in said(page)
 
 

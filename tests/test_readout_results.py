@@ -11,7 +11,7 @@ from lib.domain.clock import DAY_MS, now_ms
 from lib.experiments.definitions import Definition, read_definitions
 from lib.readout.results import Window, gather, gather_days, history, midnight
 from lib.readout.verdicts import scope_of
-from lib.store.database import Database
+from lib.store import Store
 from lib.store.snapshots import snapshots
 from tests.support import invented_traffic
 from tests.support.invented_events import alike
@@ -27,11 +27,11 @@ def definition() -> Definition:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def store(tmp_path: Path) -> Iterator[Store]:
     """Nine days and a half of users, up to a moment in the middle of a day."""
     url = f"sqlite:///{tmp_path}/parley.db"
     invented_traffic.fill(url, replace(invented_traffic.harmed(), days=9.5, until_ms=_noon()))
-    with closing(Database.open(url)) as opened:
+    with closing(Store.open(url)) as opened:
         yield opened
 
 
@@ -39,12 +39,10 @@ def _noon() -> int:
     return now_ms() // DAY_MS * DAY_MS - DAY_MS // 2
 
 
-def test_the_history_has_every_day_that_is_over_and_ends_with_the_readout(
-    database: Database, definition: Definition
-) -> None:
+def test_the_history_has_every_day_that_is_over_and_ends_with_the_readout(store: Store, definition: Definition) -> None:
     now = _noon()
-    results = gather(database.read, definition, WINDOW, now)
-    days = gather_days(database.read, definition, WINDOW, midnight(WINDOW, now))
+    results = gather(store, definition, WINDOW, now)
+    days = gather_days(store.read, definition, WINDOW, midnight(WINDOW, now))
     told = history(days, results, definition)
     ends = [midnight(WINDOW, now) - back * DAY_MS for back in range(8, -1, -1)]
     assert [moment for moment, _ in told] == [*ends, now]
@@ -52,10 +50,10 @@ def test_the_history_has_every_day_that_is_over_and_ends_with_the_readout(
     assert told[-1][1].versus["Test"].numbers == results.readout.main.versus["Test"].numbers
 
 
-def test_a_day_that_is_over_says_what_it_said(database: Database, definition: Definition) -> None:
+def test_a_day_that_is_over_says_what_it_said(store: Store, definition: Definition) -> None:
     now = _noon()
-    days = gather_days(database.read, definition, WINDOW, midnight(WINDOW, now))
-    with database.read() as connection:
+    days = gather_days(store.read, definition, WINDOW, midnight(WINDOW, now))
+    with store.read() as connection:
         every = snapshots(connection, scope_of(definition), definition.primary)
     assert len(every) == len(days) + 1
     for day, whole in zip(days, every, strict=False):
@@ -64,9 +62,9 @@ def test_a_day_that_is_over_says_what_it_said(database: Database, definition: De
             alike(sums, whole.sums[grp])
 
 
-def test_a_reader_who_looks_at_days_that_are_over_sees_none_twice(database: Database, definition: Definition) -> None:
+def test_a_reader_who_looks_at_days_that_are_over_sees_none_twice(store: Store, definition: Definition) -> None:
     window = Window(EXPERIMENT, until_ms=midnight(WINDOW, _noon()))
-    results = gather(database.read, definition, window, now_ms())
-    told = history(gather_days(database.read, definition, window, midnight(window, now_ms())), results, definition)
+    results = gather(store, definition, window, now_ms())
+    told = history(gather_days(store.read, definition, window, midnight(window, now_ms())), results, definition)
     moments = [moment for moment, _ in told]
     assert moments == sorted(set(moments)) and moments[-1] == window.until_ms

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from lib.statistics import formulas
-from lib.statistics.formulas import Estimate, Sums, compare, estimate
+from lib.statistics import differences, formulas, quantiles, splits
+from lib.statistics.differences import compare
+from lib.statistics.formulas import Estimate, estimate
+from lib.statistics.sums import Sums
 
 
 def given(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -63,15 +65,15 @@ def test_degrees_of_freedom_of_two_means_are_welchs(seed: int) -> None:
     a, b = rng.gamma(2.0, 3.0, 25), rng.gamma(2.0, 5.0, 40)
     one, other = (estimate(sums_of(x, np.ones(len(x))), rate=False) for x in (a, b))
     test = stats.ttest_ind(b, a, equal_var=False)
-    assert formulas.welch(one, other) == pytest.approx(test.df)
-    found = compare(one, other, 1.0, 0.05)
+    assert differences.welch(one, other) == pytest.approx(test.df)
+    found = compare(one, other, 1.0, 0.05, pooled=False)
     assert found.diff is not None and found.se is not None
     assert found.diff / found.se == pytest.approx(test.statistic)
 
 
 @given(st.floats(0, 3_000), st.integers(1, 12))
 def test_the_tail_of_chi_square_is_scipys(x: float, df: int) -> None:
-    assert formulas.chi2_tail(x, df) == pytest.approx(stats.chi2.sf(x, df), rel=1e-10, abs=1e-300)
+    assert splits.chi2_tail(x, df) == pytest.approx(stats.chi2.sf(x, df), rel=1e-10, abs=1e-300)
 
 
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=6).filter(any), st.data())
@@ -80,15 +82,15 @@ def test_the_split_check_is_pearsons(counts: list[int], data: st.DataObject) -> 
     expected = np.array(weights) / sum(weights) * sum(counts)
     theirs = stats.chisquare(counts, expected)
     names = [str(number) for number in range(len(counts))]
-    ours = formulas.split(dict(zip(names, counts, strict=True)), dict(zip(names, weights, strict=True)))
+    ours = splits.split(dict(zip(names, counts, strict=True)), dict(zip(names, weights, strict=True)))
     assert (ours.chi2, ours.df) == (pytest.approx(theirs.statistic, rel=1e-9, abs=1e-9), len(counts) - 1)
     assert ours.p == pytest.approx(theirs.pvalue, rel=1e-8, abs=1e-300)
 
 
 def test_a_split_nobody_took_part_in_has_no_p() -> None:
-    assert formulas.split({}, {"a": 1.0, "b": 1.0}) == formulas.Split(None, 1, None)
-    assert formulas.split({"a": 9}, {"a": 1.0}) == formulas.Split(0.0, 0, None)
-    assert formulas.split({"a": 9, "b": 1}, {"a": 1.0, "b": 0.0}).p == 0.0
+    assert splits.split({}, {"a": 1.0, "b": 1.0}) == splits.Split(None, 1, None)
+    assert splits.split({"a": 9}, {"a": 1.0}) == splits.Split(0.0, 0, None, pytest.approx(0.0))
+    assert splits.split({"a": 9, "b": 1}, {"a": 1.0, "b": 0.0}).p == 0.0
 
 
 @given(st.integers(0, 80), st.integers(1, 80))
@@ -117,19 +119,19 @@ def test_a_multiplier_beyond_floating_point_is_infinite() -> None:
 
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.2, 0.5, 3.0]), min_size=1, max_size=60), st.sampled_from([0.5, 0.95, 0.1]))
 def test_a_quantiles_rank_is_numpys_inverted_cdf(values: list[float], p: float) -> None:
-    ours = sorted(values)[formulas.rank(p, len(values)) - 1]
+    ours = sorted(values)[quantiles.rank(p, len(values)) - 1]
     assert ours == np.quantile(values, p, method="inverted_cdf")
 
 
 @given(st.floats(-2, 3), st.integers(1, 1000))
 def test_a_rank_is_never_outside(p: float, n: int) -> None:
-    assert 1 <= formulas.rank(p, n) <= n
+    assert 1 <= quantiles.rank(p, n) <= n
 
 
 def test_the_interval_is_the_mixtures_own() -> None:
     """Zero lies on the edge exactly where the mixture's likelihood ratio is 1/alpha."""
     variance, tau, alpha = 0.0004, 0.02, 0.05
-    edge = formulas.multiplier(variance, tau, alpha) * math.sqrt(variance)
+    edge = differences.multiplier(variance, tau, alpha) * math.sqrt(variance)
     ratio = math.sqrt(variance / (variance + tau)) * math.exp(edge**2 * tau / (2 * variance * (variance + tau)))
     assert ratio == pytest.approx(1 / alpha)
 
@@ -166,8 +168,8 @@ def test_more_users_of_the_same_kind_only_narrow(seed: int) -> None:
 
 @given(POSITIVE, POSITIVE, ALPHAS)
 def test_after_the_growth_needed_the_difference_is_detectable(variance: float, mde: float, alpha: float) -> None:
-    factor = formulas.growth(variance, mde, alpha)
-    assert formulas.detectable(variance / factor, mde, alpha) == pytest.approx(mde, rel=1e-9)
+    factor = differences.growth(variance, mde, alpha)
+    assert differences.detectable(variance / factor, mde, alpha) == pytest.approx(mde, rel=1e-9)
 
 
 def test_the_relative_error_is_that_of_the_ratio() -> None:
@@ -184,8 +186,8 @@ def test_a_treatment_of_nothing_has_a_relative_error_still() -> None:
 def test_one_busy_user_leaves_half_a_degree_of_freedom_to_a_comparison() -> None:
     """Kish's size is 1, as if only one user were there: his weight in Welch's formula has a floor."""
     lonely, many = Estimate(1.0, 1.0, 1.0, kish=1.0), Estimate(1.0, 1.0, 1.0, kish=101.0)
-    assert formulas.welch(lonely, lonely) == pytest.approx(4 / (1 / 0.5 + 1 / 0.5))
-    assert formulas.welch(lonely, many) == pytest.approx(4 / (1 / 0.5 + 1 / 100))
+    assert differences.welch(lonely, lonely) == pytest.approx(4 / (1 / 0.5 + 1 / 0.5))
+    assert differences.welch(lonely, many) == pytest.approx(4 / (1 / 0.5 + 1 / 100))
 
 
 def test_one_busy_user_leaves_one_degree_of_freedom_to_a_groups_own_bar() -> None:
@@ -194,6 +196,87 @@ def test_one_busy_user_leaves_one_degree_of_freedom_to_a_groups_own_bar() -> Non
     assert found.kish == pytest.approx(1.004, abs=0.001)
     assert found.value is not None and found.se is not None and found.ci_high is not None
     assert (found.ci_high - found.value) / found.se == pytest.approx(formulas.student(formulas.Z95, 1.0))
+
+
+# The pair's pooled spread
+
+
+def test_a_small_group_that_looks_certain_has_at_least_the_pooled_spread() -> None:
+    """29 users with the same response time beside 300 of whom a few waited for a minute."""
+    rng = np.random.default_rng(4)
+    many, few = np.where(rng.random(300) < 0.02, 60.0, 3.0), np.full(29, 3.0)
+    one, other = (estimate(sums_of(x, np.ones(len(x))), rate=False) for x in (many, few))
+    assert one.se is not None and other.se == 0.0
+    spread = (one.se**2 * 300**2) / (300 + 29)
+    found = compare(one, other, 0.3, 0.05)
+    assert found.se == pytest.approx(math.sqrt(one.se**2 + spread / 29))
+    assert found.se_delta == pytest.approx(one.se)
+
+
+@given(st.integers(0, 900))
+def test_pooling_never_narrows(seed: int) -> None:
+    one, other = two_estimates(seed)
+    wide, narrow = compare(one, other, 0.1, 0.05), compare(one, other, 0.1, 0.05, pooled=False)
+    assert wide.se is not None and narrow.se is not None
+    assert wide.se >= narrow.se * (1 - 1e-12)
+
+
+def test_groups_of_one_kind_and_size_are_not_changed_by_pooling() -> None:
+    same = estimate(sums_of(*units(3)), rate=True)
+    pooled, alone = compare(same, same, 0.1, 0.05), compare(same, same, 0.1, 0.05, pooled=False)
+    assert pooled.se == pytest.approx(alone.se)
+
+
+# The planned look
+
+
+@given(st.integers(0, 900))
+def test_one_look_has_the_interval_of_welchs_test(seed: int) -> None:
+    numbers = compare(*two_estimates(seed), 0.1, 0.025)
+    once = differences.look_once(numbers, 0.025)
+    assert numbers.df is not None and numbers.se is not None and numbers.diff is not None
+    t = stats.t.isf(0.0125, numbers.df)
+    assert once.cs_high == pytest.approx(numbers.diff + t * numbers.se, rel=0.01)
+    assert once.cs_low is not None and numbers.cs_low is not None and once.cs_low > numbers.cs_low
+
+
+# The split, watched
+
+
+@given(st.lists(st.integers(0, 400), min_size=2, max_size=4).filter(any), st.data())
+def test_the_evidence_is_the_dirichlet_multinomials(counts: list[int], data: st.DataObject) -> None:
+    weights = data.draw(st.lists(st.floats(0.5, 50), min_size=len(counts), max_size=len(counts)))
+    shares = np.array(weights) / sum(weights)
+    theirs = stats.dirichlet_multinomial.logpmf(counts, 100 * shares, sum(counts))
+    theirs -= stats.multinomial.logpmf(counts, sum(counts), shares)
+    names = [str(number) for number in range(len(counts))]
+    ours = splits.split(dict(zip(names, counts, strict=True)), dict(zip(names, weights, strict=True)))
+    assert ours.log_e == pytest.approx(theirs, rel=1e-7, abs=1e-7)
+
+
+def test_a_sound_split_that_is_watched_after_every_user_is_hardly_ever_broken() -> None:
+    rng = np.random.default_rng(5)
+    broken = 0
+    for _ in range(300):
+        counts = {"a": 0, "b": 0}
+        for group in rng.choice(["a", "b"], 400, p=[0.9, 0.1]):
+            counts[str(group)] += 1
+            if splits.log_evidence(counts, {"a": 0.9, "b": 0.1}) > splits.LIMIT:
+                broken += 1
+                break
+    assert broken <= 2  # at most one in a thousand in truth
+
+
+def test_three_users_of_a_99_to_1_split_in_the_small_group_do_not_break_it() -> None:
+    assert not splits.split({"a": 0, "b": 3}, {"a": 99.0, "b": 1.0}).broken
+    assert splits.split({"a": 400, "b": 600}, {"a": 1.0, "b": 1.0}).broken
+    assert splits.split({"a": 9, "b": 1}, {"a": 1.0, "b": 0.0}).broken
+
+
+def test_stretches_are_found_where_shares_changed() -> None:
+    ramp = [{"a": 19, "b": 1}] * 20 + [{"a": 15, "b": 5}] * 20 + [{"a": 10, "b": 10}] * 20
+    assert splits.stretches(ramp) == [(0, 20), (20, 40), (40, 60)]
+    assert splits.stretches([]) == []
 
 
 # What cannot be computed

@@ -13,11 +13,10 @@ from lib.domain.completion import Completion, FinishReason, Usage
 from lib.domain.conversation import Conversation, Question
 from lib.domain.rating import Rating
 from lib.domain.record import Receipt
-from lib.readout.verdicts import rank, span
 from lib.statistics.sums import Scope, Tally
 from lib.store import Store
 from lib.store.ingest import TOLD, Imported, imported
-from lib.store.sums import tally
+from lib.store.tallies import tally
 from tests.support.invented_events import EXPERIMENT, Line, answered, counted, encoded, exposed, rated, same
 
 SCOPE = Scope(EXPERIMENT)
@@ -26,7 +25,7 @@ READABLE = [exposed("x", "u", "b"), answered("a", "u"), rated("r", "a", "u")]
 
 def read(lines: Iterable[bytes]) -> tuple[Imported, Tally]:
     with imported(lines) as found:
-        return found, tally(found.read, SCOPE, rank, span)
+        return found, tally(found.read, SCOPE)
 
 
 def changed(line: Line, **fields: object) -> bytes:
@@ -165,7 +164,7 @@ def test_a_stores_own_export_reads_as_the_store_does(database_url: str) -> None:
         receipts = [converse(store, number, 1_790_000_000_000 + 10 * number) for number in range(24)]
         assert all(receipt.wait(10) for receipt in receipts)
         exported = [json.dumps(line).encode() for line in store.export()]
-        here = tally(store.read, SCOPE, rank, span)
+        here = tally(store.read, SCOPE)
     _, there = read(exported)
     same(there, here)
     assert {grp: one.n for grp, one in here.sums["satisfaction"].items()} == {"Control": 2, "Test": 3}

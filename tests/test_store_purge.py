@@ -20,12 +20,12 @@ from lib.domain.ids import new_id
 from lib.domain.ledger import Search
 from lib.experiments.definitions import read_definitions
 from lib.readout.sentences import sentence
-from lib.readout.verdicts import as_json, rank, read, span
+from lib.readout.verdicts import as_json, read
 from lib.statistics.sums import Scope
 from lib.store import Store, StoreError, partitions, purge
 from lib.store.purge import Old, old
 from lib.store.schema import event, outbox
-from lib.store.sums import tally
+from lib.store.tallies import tally
 from tests.support import invented_traffic
 from tests.support.page_runs import EXPERIMENTS, begun
 from tests.support.postgres_server import Postgres
@@ -62,7 +62,7 @@ def gone(store: Store, before_ms: int) -> int:
 
 
 def delivery(store: Store, simulated: bool = False) -> tuple[int | None, ...]:
-    counted = tally(store.read, Scope("e", simulated=simulated), rank, span).delivery
+    counted = tally(store.read, Scope("e", simulated=simulated)).delivery
     return counted.events, counted.acknowledged, counted.pending
 
 
@@ -139,7 +139,7 @@ def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
     definition = read_definitions(EXPERIMENTS)[past.experiment]
 
     def readout(store: Store) -> dict[str, Any]:  # to nine digits: PostgreSQL adds up in whatever order it finds
-        found = read(tally(store.read, Scope(past.experiment), rank, span), definition, OCTOBER)
+        found = read(tally(store.read, Scope(past.experiment)), definition, OCTOBER)
         said = json.dumps(as_json(found, sentence(found)))
         return dict(json.loads(said, parse_float=lambda digits: f"{float(digits):.9g}"))
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
 from lib.experiments.definitions import METRICS as DEFINED
-from lib.readout.verdicts import rank, span
 from lib.statistics.sums import Delivery, Scope
 from lib.store import ranks
 from lib.store.schema import answer, event, exposure, outbox
 from lib.store.splits import keep_weights, weights_over_time
-from lib.store.sums import METRICS, delivery, only_simulated, tally
+from lib.store.sums import METRICS
+from lib.store.tallies import delivery, only_simulated, tally
 from tests.support import invented_events
 from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, answered, counted, exposed, plainly, rated, same
 from tests.support.postgres_server import Postgres
@@ -84,12 +84,12 @@ def test_simulated_events_are_counted_by_themselves(events: list[Line]) -> None:
 @settings(max_examples=8, deadline=None)
 def test_postgresql_counts_the_same(events: list[Line], postgres: Postgres) -> None:
     with invented_events.stored(events, postgres.database()) as database:
-        same(tally(database.read, SCOPE, rank, span), plainly(events))
+        same(tally(database.read, SCOPE), plainly(events))
 
 
 def test_a_busy_history_is_counted_as_by_hand(database_url: str) -> None:
     with invented_events.stored(busy(), database_url) as database:
-        same(tally(database.read, SCOPE, rank, span), plainly(busy()))
+        same(tally(database.read, SCOPE), plainly(busy()))
 
 
 @given(events=invented_events.histories(), elsewhere=st.sets(st.integers(0, 19)))
@@ -112,7 +112,7 @@ def test_a_tier_is_counted_as_if_nothing_else_had_happened(
         for tier in (False, True):
             kept = [one for one in events if there(one["metadata"].get("answer_id", one["event_id"])) == tier]
             scope = replace(SCOPE, tier="development" if tier else "production")
-            same(tally(database.read, scope, rank, span), plainly(kept))
+            same(tally(database.read, scope), plainly(kept))
 
 
 def test_an_invitation_is_counted_by_its_units_whichever_id_they_have(database_url: str) -> None:
@@ -121,7 +121,7 @@ def test_an_invitation_is_counted_by_its_units_whichever_id_they_have(database_u
         with database.begin() as connection:
             came = exposure.c.user_id.in_(guests)
             connection.execute(update(exposure).where(came).values(invitation="friends"))
-        found = tally(database.read, replace(SCOPE, invitation="friends"), rank, span)
+        found = tally(database.read, replace(SCOPE, invitation="friends"))
         same(found, plainly([one for one in busy() if one["user_id"] in guests]))
 
 
@@ -142,7 +142,7 @@ def test_a_quantile_far_from_that_of_all_answers_is_found(
         with database.begin() as connection:
             came = exposure.c.user_id.in_(guests)
             connection.execute(update(exposure).where(came).values(invitation="friends"))
-        found = tally(database.read, replace(SCOPE, invitation="friends"), rank, span)
+        found = tally(database.read, replace(SCOPE, invitation="friends"))
         same(found, plainly([one for one in many if one["user_id"] in guests]))
 
 
@@ -151,7 +151,7 @@ def test_where_answers_were_given_in_another_group_than_their_units_all_are_sort
         one | {"metadata": one["metadata"] | {"group": "old"}} if one["event_id"] == "c-3-1" else one for one in busy()
     ]
     with invented_events.stored(events, database_url) as database:
-        same(tally(database.read, SCOPE, rank, span), plainly(events))
+        same(tally(database.read, SCOPE), plainly(events))
 
 
 def test_an_answer_in_the_millisecond_of_its_exposure_counts_and_one_before_does_not() -> None:
@@ -205,7 +205,7 @@ def test_an_exposure_without_a_group_counts_for_nothing() -> None:
 
 def test_nothing_at_all_is_an_empty_tally(database_url: str) -> None:
     with invented_events.stored([], database_url) as database:
-        found = tally(database.read, SCOPE, rank, span)
+        found = tally(database.read, SCOPE)
     assert (found.forced, found.crossover, found.first_ms) == (0, 0, None)
     assert set(found.sums) == set(DEFINED)
     assert not any(found.sums.values()) and not any(found.quantiles.values())

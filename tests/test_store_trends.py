@@ -9,11 +9,10 @@ from sqlalchemy import Connection, insert, update
 
 from lib.domain.clock import DAY_MS
 from lib.experiments.definitions import METRICS
-from lib.readout.verdicts import rank, span
 from lib.statistics.sums import Remark, Scope
 from lib.store.schema import answer, message
 from lib.store.snapshots import snapshots
-from lib.store.sums import tally
+from lib.store.tallies import tally
 from lib.store.trends import exposed_per_day, reasons, remarks, response_times
 from tests.support import invented_events
 from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, alike, answered, exposed, rated
@@ -34,7 +33,7 @@ def days_as_told(database: invented_events.Database) -> None:
         with database.read() as connection:
             found = snapshots(connection, SCOPE, metric)
         for day in found:
-            then = tally(database.read, replace(SCOPE, until_ms=day.until_ms), rank, span).sums[metric]
+            then = tally(database.read, replace(SCOPE, until_ms=day.until_ms)).sums[metric]
             assert {grp for grp, one in day.sums.items() if one.n} == then.keys()
             for grp, one in then.items():
                 alike(day.sums[grp], one)
@@ -86,7 +85,7 @@ def test_response_times_fall_between_edges(database_url: str) -> None:
 def test_all_response_times_of_the_readout_fall_somewhere(events: list[Line]) -> None:
     with invented_events.imported(invented_events.encoded(events)) as found:
         for scope in (SCOPE, replace(SCOPE, since_ms=ORIGIN_MS + 4)):
-            timed = tally(found.read, scope, rank, span).sums["response_time"]
+            timed = tally(found.read, scope).sums["response_time"]
             with found.read() as connection:
                 counted = response_times(connection, scope, [0.5, 2.0])
             assert {grp: sum(places) for grp, places in counted.items()} == {

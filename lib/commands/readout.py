@@ -1,6 +1,6 @@
-"""What `python -m lib readout` prints: finds the definition, has the store or a file counted, and tells the readout.
+"""The command `python -m lib readout`: finds the definition, has the store or a file counted, and prints the readout.
 
-Owns the printed table and where a definition comes from. The analysis is `readout`, the sentences are `wording`.
+Owns the printed table and the origin of a definition. The analysis and its sentences are in `lib.readout`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,19 @@ from pathlib import Path
 
 from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition, read_definitions_file
-from lib.readout.sentences import HEADINGS, WORDS, figures, next_step, sentence
-from lib.readout.verdicts import Readout, Versus, iso, rank, read, scope_of, span
+from lib.readout.advice import advice
+from lib.readout.figures import levels, significant
+from lib.readout.judge import ONE_SIDED, Metric, Versus
+from lib.readout.report import iso
+from lib.readout.results import current
+from lib.readout.sentences import WORDS, heading, sentence, written_difference
+from lib.readout.verdicts import Readout, plan_of, read, scope_of, signal_metrics
 from lib.settings import Settings
 from lib.statistics.sums import Delivery
 from lib.store import Store
 from lib.store.ingest import Imported, imported
-from lib.store.sums import Read, only_simulated, tally
+from lib.store.signals import signals
+from lib.store.tallies import Read, only_simulated, tally
 
 
 class ReportError(Exception):
@@ -25,17 +31,25 @@ class ReportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A readout with what is worth knowing about where it came from."""
+    """A readout, the implicit signals beside it, and notes on the file that it came from.
+
+    `reliable` is False where too many lines of that file could not be read.
+    """
 
     readout: Readout
+    signals: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
+    reliable: bool = True
 
 
 def from_store(settings: Settings, experiment: str) -> Report:
     """The readout of the store. Raises StoreError, DefinitionError, ReportError."""
     with closing(Store.open(settings.database_url)) as store:
         definition = find_definition(settings, experiment, store)
-        return _report(store.read, definition, now_ms())
+        with store.read() as connection:
+            simulated = only_simulated(connection, definition.name)
+        readout = current(store, definition, simulated, now_ms())
+        return Report(readout, _signals(store.read, definition, readout))
 
 
 def from_file(settings: Settings, experiment: str, events: Path) -> Report:
@@ -43,18 +57,22 @@ def from_file(settings: Settings, experiment: str, events: Path) -> Report:
     definition = find_definition(settings, experiment)
     try:
         with events.open("rb") as lines, imported(lines) as found:
-            report = _report(found.read, definition, found.last_ms)
+            with found.read() as connection:
+                simulated = only_simulated(connection, definition.name)
+            counted = tally(found.read, scope_of(definition, simulated=simulated), plan_of(definition))
+            readout = read(counted, definition, found.last_ms)
+            beside = _signals(found.read, definition, readout)
     except OSError as error:
         raise ReportError(f"{events} cannot be read: {error.strerror}") from None
-    readout = replace(report.readout, delivery=Delivery(found.events))
-    return Report(readout, (*_unreadable(found), *report.notes))
+    readout = replace(readout, delivery=Delivery(found.events), unreadable=found.unreadable)
+    return Report(readout, beside, tuple(_unreadable(found)), not found.unreliable)
 
 
-def _report(read_from: Read, definition: Definition, as_of_ms: int | None) -> Report:
+def _signals(read_from: Read, definition: Definition, readout: Readout) -> tuple[Metric, ...]:
+    scope = scope_of(definition, simulated=readout.simulated)
     with read_from() as connection:
-        simulated = only_simulated(connection, definition.name)
-    counted = tally(read_from, scope_of(definition, simulated=simulated), rank, span)
-    return Report(read(counted, definition, as_of_ms))
+        found = signals(connection, scope, readout.metrics["answers_per_user"].sums)
+    return tuple(signal_metrics(found, definition))
 
 
 def _unreadable(found: Imported) -> Iterator[str]:
@@ -66,6 +84,8 @@ def _unreadable(found: Imported) -> Iterator[str]:
             else f"{found.unreadable:,} lines could not be read and are"
         )
         yield f"{lines_are} not in the readout."
+    if found.unreliable:
+        yield f"That is more than 1 % of the {found.lines:,} lines: the readout is not to be relied on."
 
 
 def find_definition(settings: Settings, experiment: str, store: Store | None = None) -> Definition:
@@ -87,22 +107,23 @@ def find_definition(settings: Settings, experiment: str, store: Store | None = N
     return found
 
 
-def lines(readout: Readout) -> Iterator[str]:
-    """The readout as a person reads it: the verdict, what to do next, then the numbers."""
-    yield f"{readout.experiment}: {HEADINGS[readout.verdict]}"
+def lines(report: Report) -> Iterator[str]:
+    """The readout as a person reads it: the verdict, the next step, then the numbers."""
+    readout = report.readout
+    yield f"{readout.experiment}: {heading(readout)}"
     yield sentence(readout)
-    if (step := next_step(readout)) is not None:
-        yield step
+    yield from advice(readout)
     yield ""
-    yield from _aligned(_rows(readout))
+    yield from _aligned(_rows(report))
     yield ""
     yield from _footer(readout)
 
 
-def _rows(readout: Readout) -> Iterator[list[str]]:
+def _rows(report: Report) -> Iterator[list[str]]:
+    readout = report.readout
     yield ["", *readout.counts, *(f"{group} − {readout.control}" for group in readout.treatments), ""]
     yield ["users", *(f"{n:,}" for n in readout.counts.values()), *("" for _ in readout.treatments), ""]
-    for metric in readout.metrics.values():
+    for metric in (*readout.metrics.values(), *report.signals):
         words = WORDS[metric.name]
         label = f"{words.name}{'' if metric.role == 'secondary' else f' ({metric.role})'}"
         bars = [_bar(one.value, one.ci_low, one.ci_high, words.scale) for one in metric.groups.values()]
@@ -119,23 +140,33 @@ def _rows(readout: Readout) -> Iterator[list[str]]:
 
 def _differences(metric: str, versus: Mapping[str, Versus]) -> Iterator[str]:
     for one in versus.values():
-        numbers, state = one.numbers, one.state.replace("_", " ")
-        if not one.telling or numbers.diff is None or numbers.cs_low is None or numbers.cs_high is None:
+        numbers, state = one.numbers, _state(metric, one)
+        if not one.telling or numbers.diff is None or one.low is None or one.high is None:
             yield f"– {state}"
         else:
-            low, high, diff = figures(metric, numbers.cs_low, numbers.cs_high, numbers.diff)
+            low, high, diff = written_difference(metric, one.low, one.high, numbers.diff, numbers.mde)
             yield f"{diff} [{low}, {high}] {state}"
+
+
+def _state(metric: str, one: Versus) -> str:
+    """The verdict in a word; more or less for a metric that is neither better nor worse."""
+    if one.verdict in ("better", "worse") and metric in ONE_SIDED and one.guardrail is None:
+        return "more" if (one.numbers.diff or 0) > 0 else "less"
+    plain = {"no_difference_yet": "undecided", "slight": "slightly better"}
+    return plain.get(one.state, one.state.replace("_", " "))
 
 
 def _bar(value: float | None, low: float | None, high: float | None, scale: float) -> str:
     """
     >>> _bar(0.669, 0.634, 0.702, 100), _bar(None, None, None, 1), _bar(0.000258, 0.000254, 0.000262, 1)
-    ('66.9 [63.4, 70.2]', '–', '0.000258 [0.000254, 0.000262]')
+    ('66.9 [63.4, 70.2]', '–', '0.0002580 [0.0002540, 0.0002620]')
     """
     if value is None:
         return "–"
-    told = f"{value * scale:.3g}"
-    return told if low is None or high is None else f"{told} [{low * scale:.3g}, {high * scale:.3g}]"
+    if low is None or high is None:
+        return significant(value * scale)
+    ends = levels(scale, low, high, value)
+    return f"{ends[2]} [{ends[0]}, {ends[1]}]"
 
 
 def _aligned(rows: Iterator[list[str]]) -> Iterator[str]:
@@ -147,13 +178,16 @@ def _aligned(rows: Iterator[list[str]]) -> Iterator[str]:
 
 
 def _footer(readout: Readout) -> Iterator[str]:
-    p = readout.split.p
-    yield f"Split check: p = {p:.4f}." if p is not None else "Split check: not possible."
+    log_e = readout.split.log_e
+    if log_e is None:
+        yield "Split check: not possible."
+    else:
+        yield f"Split check: {'broken' if readout.split.broken else 'as configured'} (log e = {log_e:.2f})."
     yield f"Left out: {readout.crossover:,} users of two groups, {readout.forced:,} with a forced group."
     sent = readout.delivery
     if sent.acknowledged is not None:
         yield f"Delivery: {sent.events:,} events, {sent.acknowledged:,} acknowledged, {sent.pending or 0:,} pending."
     yield (
         f"A group's bar is a 95 % interval for one look; a difference's holds at every look "
-        f"({100 * (1 - readout.alpha):.3g} %). As of {iso(readout.as_of_ms) or 'no event'}."
+        f"({significant(100 * (1 - readout.alpha))} %). As of {iso(readout.as_of_ms) or 'no event'}."
     )

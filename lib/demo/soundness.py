@@ -1,168 +1,268 @@
-"""How often the readout is wrong, and how often it finds what is there, when somebody looks after every single rating.
+"""How often the readout is wrong, and how often it finds a difference, when an operator watches all the time.
 
-Owns experiments that are played in memory: the same visitors as `demo.visitors` has them, assigned by the real SDK,
-and after every rating the same `readout` and `analysis` that the Results page and the tool show, with all their rules.
-What is left out is the way there: no answer is generated, no event is stored, no SQL is run.
+Owns experiments that are played in memory: visitors drawn as those of `behaviour`, with errors, response times and rare
+answers of a minute, put into groups at random, and judged while they come by the formulas and limits of the readout.
+Leaves out the way there: no answer is generated, no event is stored, no SQL is run.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from lib.demo.behaviour import SATISFIED, acts, visitor
-from lib.domain.rating import Rating
-from lib.experiments.definitions import Definition
-from lib.experiments.evaluator import Experiments
-from lib.readout.verdicts import EFFECTS, MIN_UNITS, read
-from lib.statistics.sums import Scope, Tally, UnitSums
+from lib.demo.behaviour import ALIKE, MORE_ANSWERS, MOST_ANSWERS, RATES, SATISFIED, lifted
+from lib.experiments.definitions import METRICS, Definition, Effect
+from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS
+from lib.readout.judge import RATES as SHARES
+from lib.statistics.differences import ALPHA, Comparison, compare, look_once
+from lib.statistics.formulas import Z95, estimate
+from lib.statistics.splits import split
+from lib.statistics.sums import Sums
 
-SEEDS = 1_000_000
-"""Distance between the seeds of two checks: so many experiments have visitors of their own."""
-METRIC = "satisfaction"
-Z95 = 1.959963984540054
+SPLITS = (0.5, 0.1, 0.05)
+"""Shares of the treatment at which every experiment is played."""
+ALWAYS = ("satisfaction", "error_rate", "response_time")
+"""Metrics that are played whatever the definition judges by."""
+FAILS, STALLS, STALL_S = 0.03, 0.01, 60.0
+"""Shares of answers that fail, and that take a minute."""
+SECONDS, SLOW, SLOWER = 3.0, 0.3, 0.5
+"""Median response time, and how much it varies between visitors and between answers (sigma of its logarithm)."""
+EVERY = 0.02
+"""A look is taken after each answer at first, later once this share of answers has come since the last one."""
+Found = str | None
+"""The first verdict that named a winner or a loser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One metric of one experiment: the verdict of the watched interval, that with planned users, and (of satisfaction)
+    that of a naive z-test which counts every rating as a person and every look as the only one."""
+
+    watched: Found = None
+    planned: Found = None
+    naive: Found = None
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One experiment, watched to its end: the first verdict that named a winner or a loser, by the page and by a naive
-    z-test that counts every rating as a person and every look as the only one; whether the page ever called the split
-    broken; how often it was looked at.
-    """
+    """One experiment, watched to its end."""
 
-    verdict: str | None
-    naive: str | None
+    metrics: Mapping[str, Judged]
     broken: bool
     looks: int
 
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """What came of all experiments: those without a lift, and those with one."""
+    """The experiments without a difference and those with one, by the treatment's share."""
 
-    without: tuple[Watched, ...]
-    lifted: tuple[Watched, ...]
+    without: Mapping[float, Sequence[Watched]]
+    lifted: Mapping[float, Sequence[Watched]]
 
 
 def check(
-    experiments: Experiments, name: str, users: int, seed: int, lift: float, runs: int,
+    definition: Definition, users: int, seed: int, lift: float, runs: int, rated: float = 1.0,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Soundness:  # fmt: skip
-    """Play `runs` experiments without a lift and as many with one; `progress` hears how many are over.
+    """Play `runs` experiments without a difference and as many with one, at every split.
 
-    Raises KeyError: there is no experiment of this name.
+    `lift` is the difference in satisfaction; every other metric gets its smallest difference that matters, for the
+    worse. `rated` is the share of their ratings that visitors give after all. `progress` hears how many are over.
     """
-    definition = judged_by_satisfaction(experiments.definitions[name])
-    found: list[Watched] = []
-    for number in range(2 * runs):
-        found.append(watch(experiments, definition, users, seed * SEEDS + number, lift if number >= runs else 0.0))
-        progress(len(found))
-    return Soundness(tuple(found[:runs]), tuple(found[runs:]))
+    without: dict[float, list[Watched]] = {share: [] for share in SPLITS}
+    with_lift: dict[float, list[Watched]] = {share: [] for share in SPLITS}
+    for number in range(runs):
+        crowd = Crowd.drawn(users, f"{seed} {number}", rated)
+        for share in SPLITS:
+            without[share].append(watch(definition, crowd, share, None))
+            with_lift[share].append(watch(definition, crowd, share, lift))
+        progress(number + 1)
+    return Soundness(without, with_lift)
 
 
-def judged_by_satisfaction(definition: Definition) -> Definition:
-    """The experiment with thumbs as what decides, whatever it is meant to be decided by."""
-    return replace(definition, primary=METRIC, guardrails=())
+def played_metrics(definition: Definition) -> tuple[str, ...]:
+    """The metrics that are judged: those of the definition, and the usual ones."""
+    wanted = {*ALWAYS, definition.primary, *definition.guardrails}
+    return tuple(name for name in METRICS if name in wanted)
 
 
 def smallest_effect(definition: Definition) -> float:
-    """What the definition calls the smallest difference that matters, of visitors as satisfied as ours."""
-    effect = definition.mde.get(METRIC) or EFFECTS[METRIC]
+    """The smallest difference in satisfaction that matters by the definition, of visitors as satisfied as ours."""
+    effect = effect_on(definition, "satisfaction")
     return effect.size * (SATISFIED if effect.relative else 1)
 
 
-def watch(experiments: Experiments, definition: Definition, users: int, seed: int, lift: float) -> Watched:
-    """One experiment, looked at after every rating."""
-    looks, broken, verdict, naive = 0, False, None, None
-    for sums in _ratings(experiments, definition, users, seed, lift):
-        looks += 1
-        if verdict is None:
-            said = read(_tally(definition, sums), definition, None).verdict
-            broken = broken or said == "broken"
-            verdict = said if said in ("better", "worse") else None
-        naive = naive or _naively(definition, sums)
-    return Watched(verdict, naive, broken, looks)
+def effect_on(definition: Definition, metric: str) -> Effect:
+    """The smallest difference of a metric that matters."""
+    return definition.mde.get(metric) or EFFECTS.get(metric, EFFECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, as it would be in either group: draws, and the visitor's own likings."""
+
+    visitor: int
+    mood: float
+    share: float
+    rates: bool
+    luck: float
+    seconds: float
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Visitors in the order of their arrival (the draw that puts each into a group), and their answers in order."""
+
+    lots: Sequence[float]
+    arrivals: Sequence[int]
+    answers: Sequence[Answer]
+
+    @classmethod
+    def drawn(cls, users: int, seed: str, rated: float = 1.0) -> "Crowd":
+        """Draw visitors; `arrivals` tells for each answer how many of them have come by then."""
+        chance = random.Random(seed)
+        lots, timed = [], []
+        for visitor in range(users):
+            lots.append(chance.random())
+            moment = float(visitor)
+            for answer in _stay(chance, visitor, rated):
+                moment += chance.expovariate(1 / 3)
+                timed.append((moment, answer))
+        timed.sort(key=lambda one: one[0])
+        return cls(lots, [min(int(moment) + 1, users) for moment, _ in timed], [answer for _, answer in timed])
+
+
+def _stay(chance: random.Random, visitor: int, rated: float) -> Iterator[Answer]:
+    share = chance.betavariate(SATISFIED * ALIKE, (1 - SATISFIED) * ALIKE)
+    rates = rated * chance.betavariate(*RATES)
+    pace = SECONDS * math.exp(chance.gauss(0, SLOW))
+    for _ in range(min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MOST_ANSWERS)):
+        seconds = STALL_S if chance.random() < STALLS else pace * math.exp(chance.gauss(0, SLOWER))
+        tokens = 200 * math.exp(chance.gauss(0, SLOWER))
+        yield Answer(visitor, chance.random(), share, chance.random() < rates, chance.random(), seconds, tokens)
 
 
 @dataclass(slots=True)
-class _Group:
-    """The running sums of one group over its visitors, each with thumbs up and ratings so far."""
+class _Running:
+    """The running sums of one metric and group over its visitors."""
 
     n: int = 0
     active: int = 0
-    sx: int = 0
-    sy: int = 0
-    sxx: int = 0
-    syy: int = 0
-    sxy: int = 0
-    units: dict[int, tuple[int, int]] = field(default_factory=dict)
+    sx: float = 0.0
+    sy: float = 0.0
+    sxx: float = 0.0
+    syy: float = 0.0
+    sxy: float = 0.0
+    units: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, number: int, up: int, rated: int) -> None:
-        """A visitor's thumbs up and ratings become so many more (or fewer)."""
-        x, y = self.units.get(number, (0, 0))
-        new_x, new_y = self.units[number] = x + up, y + rated
-        self.sx, self.sy = self.sx + up, self.sy + rated
+    def add(self, unit: int, more_x: float, more_y: float) -> None:
+        x, y = self.units.get(unit, (0.0, 0.0))
+        new_x, new_y = self.units[unit] = x + more_x, y + more_y
+        self.sx, self.sy = self.sx + more_x, self.sy + more_y
         self.sxx += new_x * new_x - x * x
         self.syy += new_y * new_y - y * y
         self.sxy += new_x * new_y - x * y
         self.active += (new_y > 0) - (y > 0)
 
-    def sums(self) -> UnitSums:
-        """The same as a store has them."""
-        return UnitSums(self.n, self.sx, self.sy, self.sxx, self.syy, self.sxy, self.active)
+    def sums(self) -> Sums:
+        return Sums(self.n, self.sx, self.sy, self.sxx, self.syy, self.sxy, self.active)
 
 
-def _ratings(
-    experiments: Experiments, definition: Definition, users: int, seed: int, lift: float
-) -> Iterator[Mapping[str, _Group]]:
-    """All groups after each rating that is given, changed or taken back, in the order of time."""
-    groups = {group.name: _Group() for group in definition.groups}
-    treatment = next(name for name in groups if name != definition.control)
-    moments: list[tuple[float, int, int, str, tuple[int, int] | None]] = []
-    for number in range(users):
-        met = experiments.assign(visitor(seed, number), definition.name).group
-        if met is not None:
-            stay = _stay(seed, number, lift if met == treatment else 0.0)
-            moments += [(time, number, place, met, change) for place, (time, change) in enumerate(stay)]
-    for _, number, _, met, change in sorted(moments):
-        if change is None:
-            groups[met].n += 1
-        else:
-            groups[met].add(number, *change)
-            yield groups
-
-
-def _stay(seed: int, number: int, lift: float) -> Iterator[tuple[float, tuple[int, int] | None]]:
-    """When a visitor meets the experiment (None) and votes (by how much thumbs up and ratings change)."""
-    time = float(number)
-    yield time, None
-    for act in acts(seed, number, lift):
-        time += act.pause
-        before = 0, 0
-        for vote in act.votes:
-            after = _worth(vote)
-            yield time, (after[0] - before[0], after[1] - before[1])
-            before = after
-
-
-def _worth(vote: Rating | None) -> tuple[int, int]:
-    return (0, 0) if vote is None else (int(vote == "satisfaction"), 1)
-
-
-def _tally(definition: Definition, groups: Mapping[str, _Group]) -> Tally:
-    sums = {name: group.sums() for name, group in groups.items()}
-    exposed = {name: UnitSums(one.n, 0, 0, 0, 0, 0, 0) for name, one in sums.items()}
-    return Tally(Scope(definition.name, simulated=True), {METRIC: sums, "answers_per_user": exposed}, {})
-
-
-def _naively(definition: Definition, groups: Mapping[str, _Group]) -> str | None:
-    """What |z| > 1.96 of two proportions says, from as many visitors on as the page needs."""
-    control = groups[definition.control]
-    for name, group in groups.items():
-        if name == definition.control or min(control.active, group.active) < MIN_UNITS:
+def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None) -> Watched:
+    """One experiment at this share of the treatment, with a difference or (None) without."""
+    metrics = played_metrics(definition)
+    groups = {name: (_Running(), _Running()) for name in metrics}
+    found: dict[str, Judged] = {name: Judged() for name in metrics}
+    numbers: dict[str, Comparison] = {}
+    treated = [lot < share for lot in crowd.lots]
+    effects = {name: effect_on(definition, name) for name in metrics}
+    came, looks, broken, due = 0, 0, False, 0.0
+    counts = [0, 0]
+    for place, (answer, arrived) in enumerate(zip(crowd.answers, crowd.arrivals, strict=True), 1):
+        for visitor in range(came, arrived):
+            counts[treated[visitor]] += 1
+            for name in metrics:
+                group = groups[name][treated[visitor]]
+                group.n += 1
+                if name == "answers_per_user":
+                    group.add(visitor, 0, 1)
+        came = arrived
+        group_of = treated[answer.visitor]
+        for name in metrics:
+            worth = _worth(name, answer, lift if group_of else None, effects)
+            if worth is not None:
+                groups[name][group_of].add(answer.visitor, *worth)
+        if place < due and place < len(crowd.answers):
             continue
-        pooled = (control.sx + group.sx) / (control.sy + group.sy)
-        error = math.sqrt(pooled * (1 - pooled) * (1 / control.sy + 1 / group.sy))
-        diff = group.sx / group.sy - control.sx / control.sy
-        if abs(diff) > Z95 * error > 0:
-            return "better" if diff > 0 else "worse"
-    return None
+        looks, due = looks + 1, place * (1 + EVERY)
+        broken = broken or split({"a": counts[0], "b": counts[1]}, {"a": 1 - share, "b": share}).broken
+        for name in metrics:
+            pair = groups[name][0].sums(), groups[name][1].sums()
+            found[name] = _looked(found[name], name, pair, effects[name], numbers)
+    return Watched({name: _planned(one, name, numbers) for name, one in found.items()}, broken, looks)
+
+
+def _worth(
+    metric: str, answer: Answer, lift: float | None, effects: Mapping[str, Effect]
+) -> tuple[float, float] | None:
+    """The amounts that an answer adds to a metric; None where it adds to neither."""
+    if metric == "error_rate":
+        return float(answer.luck < _worse(FAILS, effects[metric], lift)), 1.0
+    if metric == "answers_per_user":
+        return 1.0, 0.0
+    liked = answer.mood < (answer.share if lift is None else lifted(answer.share, lift))
+    if metric == "satisfaction":
+        return (float(liked), 1.0) if answer.rates else None
+    if metric in ("rating_rate", "up_per_answer", "down_per_answer"):
+        counts = {"rating_rate": True, "up_per_answer": liked, "down_per_answer": not liked}[metric]
+        return float(answer.rates and counts), 1.0
+    if answer.luck < FAILS and metric != "time_to_first_token":
+        return None
+    value = {"completion_tokens": answer.tokens, "cost_per_answer": answer.tokens / 1e6}.get(metric, answer.seconds)
+    return _worse(value, effects[metric], lift), 1.0
+
+
+def _worse(value: float, effect: Effect, lift: float | None) -> float:
+    """The value with the smallest difference that matters."""
+    if lift is None:
+        return value
+    return value * (1 + effect.size) if effect.relative else value + effect.size
+
+
+def _looked(
+    before: Judged, metric: str, pair: tuple[Sums, Sums], effect: Effect, numbers: dict[str, Comparison]
+) -> Judged:
+    """The verdicts after one more look; what was found before stays."""
+    if min(one.kish for one in pair) < MIN_UNITS:
+        return before
+    control, treatment = (estimate(one, rate=metric in SHARES) for one in pair)
+    size = effect.size * abs(control.value or 0) if effect.relative else effect.size
+    watched, planned = before.watched, before.planned
+    if watched is None:
+        watched = _side(compare(control, treatment, size, ALPHA))
+    half = numbers[metric] = compare(control, treatment, size, ALPHA / 2)
+    return Judged(watched, planned or _side(half), before.naive or _naive(metric, *pair))
+
+
+def _planned(found: Judged, metric: str, numbers: Mapping[str, Comparison]) -> Judged:
+    """The verdicts after the planned look, at the end."""
+    if found.planned is not None or metric not in numbers:
+        return found
+    return Judged(found.watched, _side(look_once(numbers[metric], ALPHA / 2)), found.naive)
+
+
+def _side(numbers: Comparison) -> Found:
+    if numbers.cs_low is None or numbers.cs_high is None or numbers.cs_low <= 0 <= numbers.cs_high:
+        return None
+    return "more" if numbers.cs_low > 0 else "less"
+
+
+def _naive(metric: str, control: Sums, treatment: Sums) -> Found:
+    """The verdict of |z| > 1.96 for two proportions."""
+    if metric != "satisfaction":
+        return None
+    pooled = (control.sx + treatment.sx) / (control.sy + treatment.sy)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / control.sy + 1 / treatment.sy))
+    diff = treatment.sx / treatment.sy - control.sx / control.sy
+    return None if abs(diff) <= Z95 * error or not error else "more" if diff > 0 else "less"

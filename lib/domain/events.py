@@ -20,6 +20,7 @@ EXPOSURE = "exposure"
 CHAT_COMPLETION = "chat_completion"
 RATING_WITHDRAWN = "rating_withdrawn"
 FEEDBACK_REASON = "feedback_reason"
+PREFERENCE = "preference"
 """The names that others look for; the other names are only ever written, by the functions below."""
 
 NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, *SIGNALS)

@@ -18,12 +18,18 @@ from lib.domain.plain_text import decode
 from lib.domain.visitor import UnitType
 
 METRICS = (
-    "satisfaction", "rating_rate", "error_rate", "response_time", "time_to_first_token", "completion_tokens",
-    "cost_per_answer", "answers_per_user",
+    "satisfaction", "rating_rate", "up_per_answer", "down_per_answer", "error_rate", "response_time",
+    "time_to_first_token", "completion_tokens", "cost_per_answer", "answers_per_user",
 )  # fmt: skip
-"""What a readout measures, and so what `primary`, `guardrails` and `mde` may name."""
+"""The metrics of a readout: the names that `primary`, `guardrails` and `mde` accept."""
+PREFERENCE = "preference"
+"""The result of comparisons: no metric of the A/B test, but `mde` accepts it."""
 UNITS: tuple[str, ...] = get_args(UnitType)
-KEYS = ("unit", "allocation", "default", "groups", "control", "primary", "guardrails", "mde", "since")
+KEYS = (
+    "unit", "allocation", "default", "groups", "control", "primary", "guardrails", "mde", "since", "planned_users",
+    "compare", "reveal", "stop_on",
+)  # fmt: skip
+REVEALS = ("stream", "together")
 GROUP_KEYS = ("weight", "parameters")
 RESERVED = ("override", "default", "disabled", "experimentSize", "launchedGroup", "abandoned", "prestart")
 """Statsig's own names of rules: a group that is called so could not be told from them."""
@@ -85,7 +91,9 @@ class Definition:
     """One experiment: what is assigned, and what its readout compares.
 
     `allocation` is the percentage of units that take part, `default` the parameters of who does not. The readout counts
-    exposures from `since` on (UTC); None: from the first.
+    exposures from `since` on (UTC); None: from the first. `planned_users` is the number of units that the A/B test is
+    planned for. `compare` is the percentage of units that compare two answers instead, `reveal` the way in which they
+    see them, `stop_on` the guardrails that switch a harmed group off.
     """
 
     name: str
@@ -98,6 +106,10 @@ class Definition:
     guardrails: tuple[str, ...] = ("error_rate", "response_time")
     mde: Mapping[str, Effect] = field(default_factory=dict)
     since: date | None = None
+    planned_users: int | None = None
+    compare: float = 0.0
+    reveal: str = REVEALS[0]
+    stop_on: tuple[str, ...] = ()
     status: Status = Status()
 
     @property
@@ -184,17 +196,22 @@ def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
         wrong((name, "default"), "expected a table of parameters")
         default = {}
     groups = _groups(name, table.get("groups"), wrong)
+    guardrails = _guardrails(name, table.get("guardrails"), wrong)
     return Definition(
         name=name,
         groups=groups,
         control=_control(name, table.get("control"), groups, wrong),
         unit=_one_of((name, "unit"), table.get("unit", "userID"), UNITS, "unit", wrong),
-        allocation=_allocation(name, table.get("allocation", 100), wrong),
+        allocation=_percentage((name, "allocation"), table.get("allocation", 100), wrong),
         default=_plain(default),
         primary=_one_of((name, "primary"), table.get("primary", "satisfaction"), METRICS, "metric", wrong),
-        guardrails=_guardrails(name, table.get("guardrails"), wrong),
+        guardrails=guardrails,
         mde=_mde(name, table.get("mde", {}), wrong),
         since=_since(name, table.get("since"), wrong),
+        planned_users=_planned_users(name, table.get("planned_users"), wrong),
+        compare=_percentage((name, "compare"), table.get("compare", 0), wrong),
+        reveal=_one_of((name, "reveal"), table.get("reveal", REVEALS[0]), REVEALS, "way to reveal answers", wrong),
+        stop_on=_stop_on(name, table.get("stop_on", []), guardrails, wrong),
     )
 
 
@@ -246,11 +263,25 @@ def _one_of(path: tuple[str, ...], value: Any, known: Iterable[str], noun: str, 
     return str(value)
 
 
-def _allocation(name: str, value: Any, wrong: Wrong) -> float:
+def _percentage(path: tuple[str, ...], value: Any, wrong: Wrong) -> float:
     if _is_number(value) and 0 <= value <= 100:
         return float(value)
-    wrong((name, "allocation"), f"expected a percentage from 0 to 100, not {value!r}")
+    wrong(path, f"expected a percentage from 0 to 100, not {value!r}")
     return 0.0
+
+
+def _planned_users(name: str, value: Any, wrong: Wrong) -> int | None:
+    if value is None or (_is_number(value) and value >= 1 and value == int(value)):
+        return None if value is None else int(value)
+    wrong((name, "planned_users"), f"expected a whole number of users above 0, not {value!r}")
+    return None
+
+
+def _stop_on(name: str, value: Any, guardrails: tuple[str, ...], wrong: Wrong) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        wrong((name, "stop_on"), "expected a list of guardrails")
+        return ()
+    return tuple(_one_of((name, "stop_on"), metric, guardrails, "guardrail", wrong) for metric in value)
 
 
 def _guardrails(name: str, value: Any, wrong: Wrong) -> tuple[str, ...]:
@@ -268,9 +299,11 @@ def _mde(name: str, table: Any, wrong: Wrong) -> dict[str, Effect]:
         return {}
     effects = {}
     for metric, value in table.items():
-        _one_of((name, "mde", metric), metric, METRICS, "metric", wrong)
+        _one_of((name, "mde", metric), metric, (*METRICS, PREFERENCE), "metric", wrong)
         effects[metric] = effect = _effect(value)
-        if not (math.isfinite(effect.size) and effect.size > 0):
+        if metric == PREFERENCE and not (not effect.relative and 0 < effect.size <= 1):
+            wrong((name, "mde", metric), f"expected a net preference above 0 and up to 1, not {value!r}")
+        elif not (math.isfinite(effect.size) and effect.size > 0):
             wrong((name, "mde", metric), f'expected a number above 0 or a share such as "10%", not {value!r}')
     return effects
 

@@ -42,7 +42,7 @@ class Gauges:
             metrics.gauge("parley_budget_usd", "What all answers of a day (UTC) may cost", lambda: limit)
             metrics.gauge("parley_budget_spent_usd", "What today's answers cost, running ones included", self._spent)
         metrics.gauge(
-            "parley_split_p_value", "How likely chance alone makes the groups so uneven",
+            "parley_split_log_evidence", "Evidence that the split is not as configured; above 6.9 it is broken",
             Kept(self._split, SPLIT_S), experiment=self._experiment,
         )  # fmt: skip
 

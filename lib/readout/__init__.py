@@ -1,7 +1,9 @@
-"""The readout: what the store has summed becomes verdicts, and verdicts become sentences.
+"""The readout: the sums of the store become verdicts, and verdicts become sentences.
 
-Owns which metrics there are, the order in which a verdict is found, and every word of it. Computes with `statistics`,
-reads from `store`. Knows no page and no command.
+Owns the metrics, the order in which a verdict is found, and every word of it: `verdicts` holds the readout as a value,
+`judge` judges one metric, `sentences`, `advice` and `figures` word it, `report` is the JSON, `results` gathers the
+contents of the Results page, `runs` names runs. Computes with `statistics`, reads from `store`. Knows no page and no
+command.
 """
 
-__all__ = ["results", "sentences", "verdicts"]
+__all__ = ["advice", "figures", "judge", "report", "results", "runs", "sentences", "verdicts"]

@@ -1,7 +1,7 @@
-"""What the Results page shows, gathered from the store: first what decides, then what stands below it.
+"""The contents of the Results page, gathered from the store: first the readout, then what stands below it.
 
-Owns which questions belong to that page, and what a reader may narrow them to. Knows no page; the analysis is
-`readout`, the counting is `store`.
+Owns the questions that belong to that page, the parts that a reader may narrow them to, and the intervals that are held
+from one readout to the next. Knows no page; the verdicts are in `verdicts`, the counting is in `lib.store`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +10,16 @@ from typing import Any, NamedTuple
 
 from lib.domain.clock import DAY_MS
 from lib.experiments.definitions import Definition
-from lib.readout.verdicts import Metric, Readout, over_time, rank, read, scope_of, span, split_p
+from lib.readout.judge import Metric
+from lib.readout.runs import terms_of
+from lib.readout.verdicts import Readout, over_time, plan_of, read, scope_of, signal_metrics, split_of_units
 from lib.statistics.sums import Remark, Scope, Snapshot
+from lib.store import Store
+from lib.store.bounds import held_intervals, hold
+from lib.store.signals import answers_per_unit, signals
 from lib.store.snapshots import snapshots
 from lib.store.splits import weights_over_time
-from lib.store.sums import Read, only_simulated, tally
+from lib.store.tallies import Read, only_simulated, tally
 from lib.store.trends import exposed_per_day, reasons, remarks, response_times, tiers_of
 from lib.store.units import units_by_group
 
@@ -38,47 +43,72 @@ class Window(NamedTuple):
     invitation: str | None = None
     tier: str | None = None
 
+    @property
+    def narrowed(self) -> bool:
+        """True where it is a part of the experiment, for which no interval holds."""
+        return self != Window(self.experiment)
+
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One look at an experiment. `exposed`: (start of the day, group, units); `pace`: new users a day, None where that
-    is not known."""
+    """One look at an experiment. `exposed`: (start of the day, group, units); `pace`: new users a day by group, empty
+    where that is not known."""
 
     readout: Readout
     exposed: Sequence[tuple[int, str, int]]
-    pace: float | None
+    pace: Mapping[str, float]
     as_of_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What takes longer to gather. `times` counts answers by group between `EDGES`, `reasons` answers by group and
-    reason."""
+    """The parts that take longer to gather. `times` counts answers by group between `EDGES`, `reasons` answers by group
+    and reason; `signals` are the implicit signals per answer."""
 
     times: Mapping[str, Sequence[int]]
     reasons: Mapping[str, Mapping[str, int]]
     remarks: Sequence[Remark]
+    signals: Sequence[Metric]
 
 
-def gather(read_from: Read, definition: Definition, window: Window, now_ms: int) -> Results:
-    """What the first screen says. Raises StoreError."""
+def gather(store: Store, definition: Definition, window: Window, now_ms: int) -> Results:
+    """The first screen. Raises StoreError."""
     as_of_ms = min(window.until_ms or now_ms, now_ms)
-    scope = _scope(read_from, definition, window)
-    readout = read(tally(read_from, scope, rank, span), definition, as_of_ms)
-    with read_from() as connection:
+    scope = _scope(store.read, definition, window)
+    if window.narrowed:
+        readout = read(tally(store.read, scope), definition, as_of_ms)
+    else:
+        readout = current(store, definition, scope.simulated, now_ms)
+    with store.read() as connection:
         exposed = exposed_per_day(connection, scope)
-    return Results(readout, exposed, None if scope.simulated else pace(exposed, as_of_ms), as_of_ms)
+    return Results(readout, exposed, {} if scope.simulated else pace(exposed, as_of_ms), as_of_ms)
+
+
+def current(store: Store, definition: Definition, simulated: bool, now_ms: int) -> Readout:
+    """The readout of the whole experiment, inside the intervals of all earlier ones, which it narrows.
+
+    Raises StoreError.
+    """
+    scope, run = scope_of(definition, simulated=simulated), terms_of(definition)
+    with store.read() as connection:
+        before = held_intervals(connection, definition.name, simulated, run)
+    readout = read(tally(store.read, scope, plan_of(definition)), definition, now_ms, before)
+    narrower = {look: one for look, one in (readout.held or {}).items() if before.get(look) != one}
+    if narrower:
+        store.write(lambda connection: hold(connection, definition.name, simulated, run, narrower))
+    return readout
 
 
 def gather_details(read_from: Read, definition: Definition, window: Window) -> Details:
-    """What stands below it. Raises StoreError."""
+    """The parts below it. Raises StoreError."""
     scope = _scope(read_from, definition, window)
 
     def ask(question: Callable[..., Any], *more: Any) -> Any:
         with read_from() as connection:
             return question(connection, scope, *more)
 
-    return Details(ask(response_times, EDGES), ask(reasons), ask(remarks))
+    signalled = signal_metrics(ask(signals, ask(answers_per_unit)), definition)
+    return Details(ask(response_times, EDGES), ask(reasons), ask(remarks), signalled)
 
 
 def midnight(window: Window, now_ms: int) -> int:
@@ -107,13 +137,13 @@ def tiers(read_from: Read, definition: Definition) -> list[str]:
         return tiers_of(connection, scope)
 
 
-def split(read_from: Read, definition: Definition, now_ms: int) -> float | None:
-    """How likely chance alone makes the split of real units so uneven. Counts exposures only. Raises StoreError."""
+def split_evidence(read_from: Read, definition: Definition, now_ms: int) -> float | None:
+    """The `log_e` of the split of real units, None where there is none. Counts exposures only. Raises StoreError."""
     scope = scope_of(definition)
     with read_from() as connection:
         units, first_ms = units_by_group(connection, scope)
         weights = weights_over_time(connection, definition.name)
-    return split_p(units, first_ms, weights, definition, now_ms)
+    return split_of_units(units, first_ms, weights, definition, now_ms).log_e
 
 
 def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:
@@ -130,15 +160,19 @@ def _narrowed(scope: Scope, window: Window) -> Scope:
     )  # fmt: skip
 
 
-def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> float | None:
-    """New users a day over the last week, or since the first of them; None where nobody came.
+def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> dict[str, float]:
+    """New users a day by group over the last week, or since the first of them; empty where nobody came.
 
     >>> pace([(0, "A", 30), (86_400_000, "B", 10)], 2 * 86_400_000), pace([(0, "A", 30)], 9 * 86_400_000)
-    (20.0, None)
+    ({'A': 15.0, 'B': 5.0}, {})
     """
     since = as_of_ms - PACE_DAYS * DAY_MS
-    users = sum(n for day, _, n in exposed if day >= since)
+    users: dict[str, int] = {}
+    for day, group, n in exposed:
+        if day >= since:
+            users[group] = users.get(group, 0) + n
     if not users:
-        return None
+        return {}
     first = max(min(day for day, *_ in exposed), since)
-    return users / max((as_of_ms - first) / DAY_MS, 1.0)
+    days = max((as_of_ms - first) / DAY_MS, 1.0)
+    return {group: n / days for group, n in users.items()}

@@ -1,10 +1,10 @@
-"""What a store counted for a readout, as values: sums over units, quantiles, who was left out, what was delivered.
+"""The counts of a store as values: sums over units, quantiles, units that were left out, votes, deliveries.
 
-Owns the shapes that travel from the store to the analysis and the pages. Knows neither SQL nor statistics.
+Owns the shapes that travel from the store to the analysis and the pages. Knows neither SQL nor formulas.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95}
@@ -27,16 +27,25 @@ class Scope:
     tier: str | None = None
 
 
-class UnitSums(NamedTuple):
+class Sums(NamedTuple):
     """One group and metric, summed over its `n` units; `active` of them have data (y > 0)."""
 
-    n: int
-    sx: float
-    sy: float
-    sxx: float
-    syy: float
-    sxy: float
-    active: int
+    n: int = 0
+    sx: float = 0.0
+    sy: float = 0.0
+    sxx: float = 0.0
+    syy: float = 0.0
+    sxy: float = 0.0
+    active: int = 0
+
+    @property
+    def kish(self) -> float:
+        """The effective units: as many equally busy units would say as much. Kish, "Survey Sampling", 1965.
+
+        >>> Sums(n=3, sy=12, syy=102, active=3).kish  # 10, 1 and 1 answers
+        1.411764705882353
+        """
+        return self.sy**2 / self.syy if self.syy else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Quantile:
     value: float | None
     low: float | None
     high: float | None
-    below: UnitSums
+    below: Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +89,66 @@ class Weights:
         return mine.keys() == shares.keys() and all(abs(mine[group] - shares[group]) < 1e-6 for group in mine)
 
 
+class BusyUnit(NamedTuple):
+    """A unit that holds more than `BUSY` of its group's answers."""
+
+    unit: str
+    answers: int
+
+
+class Plan(NamedTuple):
+    """One further look at `metric`, once so many units count."""
+
+    users: int
+    metric: str
+
+
+class Planned(NamedTuple):
+    """The planned look: its moment, the first midnight (UTC) with all planned units, and the sums as of then."""
+
+    at_ms: int
+    sums: Mapping[str, Sums]
+
+
+class Ballot(NamedTuple):
+    """The last vote on one comparison: `value` is the preferred group, `tie` or `both_bad`."""
+
+    unit: str
+    left: str
+    right: str
+    value: str
+
+
+BUSY = 0.2
+"""A unit with more than this share of its group's answers is named."""
+FEW = 5
+"""Among so few units one always has that share: none is named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Everything that one readout stands on.
 
     `sums` by metric and group and `quantiles` by name and group hold every group that the events name, known to the
     definition or not. Units with a forced exposure and units of two groups are in neither; `forced` and `crossover`
-    count them. `first_ms` is the first exposure that counts. `weights` are in order of time.
+    count them. `first_ms` is the first exposure that counts. `weights` are in order of time. `stopped` counts answers
+    by group, `busy` names units by group, `ballots` are the votes on comparisons. `arrivals` counts new units by hour
+    and group where no weights are known: (start of the hour, units).
     """
 
     scope: Scope
-    sums: Mapping[str, Mapping[str, UnitSums]]
+    sums: Mapping[str, Mapping[str, Sums]]
     quantiles: Mapping[str, Mapping[str, Quantile]]
     forced: int = 0
     crossover: int = 0
     first_ms: int | None = None
     delivery: Delivery = Delivery(0)
     weights: tuple[Weights, ...] = ()
+    stopped: Mapping[str, int] = field(default_factory=dict)
+    busy: Mapping[str, Sequence[BusyUnit]] = field(default_factory=dict)
+    arrivals: Sequence[tuple[int, Mapping[str, int]]] = ()
+    ballots: Sequence[Ballot] = ()
+    planned: Planned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +171,7 @@ class Snapshot:
     """What a metric's sums were at the end of one day (UTC), by group."""
 
     until_ms: int
-    sums: Mapping[str, UnitSums]
+    sums: Mapping[str, Sums]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Export lines into the store's own tables, in a database that lives as long as one readout: the same SQL reads them.
 
-Owns what makes a line unreadable. Reads line by line and keeps nothing in memory; events may come in any order and more
-than once. Only what a readout counts is taken: exposures, ended answers, ratings.
+Owns the reasons for which a line is unreadable. Reads line by line and keeps nothing in memory; events may come in any
+order and more than once. Takes what a readout counts: exposures, ended answers, ratings, signals and preferences.
 """
 
 import json
@@ -32,18 +32,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from lib.domain.events import CHAT_COMPLETION, EXPOSURE, RATING_WITHDRAWN
-from lib.domain.rating import RATINGS
+from lib.domain.events import CHAT_COMPLETION, EXPOSURE, PREFERENCE, RATING_WITHDRAWN
+from lib.domain.rating import RATINGS, SIGNALS
 from lib.store.database import Database
 from lib.store.rows import clean
 from lib.store.schema import answer, event, exposure
-from lib.store.sums import Read
+from lib.store.tallies import Read
 
 TOLD = 20
 """Unreadable lines that are told one by one."""
 BATCH = 2_000
 LARGEST = 2**53
 """Beyond this no number is a time, a count or a duration."""
+TOO_MANY = 0.01
+"""Share of unreadable lines above which the readout of a file is not to be relied on."""
 
 _staged = MetaData()
 ended = Table(
@@ -66,13 +68,20 @@ class _Unreadable(Exception):
 
 @dataclass(slots=True)
 class Imported:
-    """A file's events in a database. `problems` names the first unreadable lines, `unreadable` counts all of them."""
+    """A file's events in a database. `problems` names the first unreadable lines, `unreadable` counts all of them, of
+    all `lines` that are not blank."""
 
     read: Read
+    lines: int = 0
     events: int = 0
     last_ms: int | None = None
     unreadable: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def unreliable(self) -> bool:
+        """True where more than 1 % of the lines cannot be read."""
+        return self.unreadable > TOO_MANY * self.lines
 
 
 @contextmanager
@@ -106,6 +115,7 @@ def _events(lines: Iterable[bytes], into: Imported) -> Iterator[Mapping[str, Any
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        into.lines += 1
         try:
             yield _checked(line)
         except _Unreadable as problem:
@@ -125,7 +135,10 @@ def _checked(line: bytes) -> Mapping[str, Any]:
         _text(said, key)
     _whole(said, "time")
     about = said["metadata"]
+    _flag(said, "simulated")
+    _flag(about, "simulated")
     if said["name"] == EXPOSURE:
+        _flag(about, "forced")
         _text(about, "experiment")
         if about.get("group") is not None:
             _text(about, "group")
@@ -135,8 +148,12 @@ def _checked(line: bytes) -> Mapping[str, Any]:
         _text(said, "value")
         for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd"):
             _number(about, key)
-    elif said["name"] in (*RATINGS, RATING_WITHDRAWN):
+    elif said["name"] in (*RATINGS, RATING_WITHDRAWN, *SIGNALS):
         _text(about, "answer_id")
+    elif said["name"] == PREFERENCE:
+        _text(said, "value")
+        for key in ("experiment", "comparison_id", "left", "right"):
+            _text(about, key)
     return said
 
 
@@ -157,13 +174,28 @@ def _number(values: Mapping[str, Any], key: str) -> None:
         raise _Unreadable(f"{key} is not a number")
 
 
+def _flag(values: Mapping[str, Any], key: str) -> None:
+    if not isinstance(values.get(key), bool | None):
+        raise _Unreadable(f"{key} is neither true nor false")
+
+
 def _is_number(value: Any) -> bool:
     """A number that is none of NaN, infinite, or beyond what the database holds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
+_COMPARED = ("experiment", "comparison_id", "left", "right")
+
+
 def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:
-    return _of(said) | {"name": clean(said["name"]), "metadata": "{}", "ids": "{}"}
+    about, compared = said["metadata"], said["name"] == PREFERENCE
+    answer_id = about.get("answer_id")
+    return _of(said) | {
+        "name": clean(said["name"]), "ids": "{}",
+        "answer_id": clean(answer_id) if isinstance(answer_id, str) else None,
+        "value": json.dumps(clean(said["value"])) if compared else None,
+        "metadata": json.dumps({key: clean(about[key]) for key in _COMPARED} if compared else {}),
+    }  # fmt: skip
 
 
 def _exposure_row(said: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Which response time of a group stands at which rank: walked to along an index, from a value whose rank was counted.
 
 Where the index does not lead there (answers given under another group's name than their unit's) or the way is long, the
-answers are sorted. Knows no quantile: ranks are handed in.
+answers are sorted. Answers that failed have no rank. Knows no quantile.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import replace
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from lib.statistics.sums import Scope
-from lib.store.schema import answer, exposure
+from lib.store.schema import TIMED, answer, exposure
 from lib.store.units import answers_of, first, mine
 
 FAR, NEAR = 8, 1_000
@@ -52,7 +52,7 @@ class Ranks:
 
     def _labelled(self) -> ColumnElement[bool]:
         scope = replace(self._scope, invitation=None)  # whose members would have to be looked up answer by answer
-        rows = mine(answer, scope) & (answer.c.grp == self._grp) & answer.c.failed.is_not(None) & _VALUE.is_not(None)
+        rows = mine(answer, scope) & (answer.c.grp == self._grp) & TIMED
         return rows if scope.since_ms is None else rows & (answer.c.time_ms >= scope.since_ms)
 
     def _walked(self, ways: Mapping[int, tuple[float, int]]) -> dict[int, float]:
@@ -72,7 +72,7 @@ class Ranks:
         x, a = exposure.alias("x"), answer.alias("a")
         place = func.row_number().over(order_by=a.c.response_time).label("place")
         answers = select(a.c.response_time, place).join_from(x, a, answers_of(x, a, self._scope))
-        counts = (first(x, self._scope), x.c.grp == self._grp, a.c.response_time.is_not(None))
+        counts = (first(x, self._scope), x.c.grp == self._grp, a.c.failed == 0, a.c.response_time.is_not(None))
         ranked = answers.where(*counts).subquery().c
         found = self._connection.execute(select(ranked.place, ranked.response_time).where(ranked.place.in_(places)))
         return {row[0]: row[1] for row in found}

@@ -101,11 +101,12 @@ Index(  # everything that the readout sums, unit by unit, so that it never touch
     answer.c.response_time, answer.c.time_to_first_token, answer.c.completion_tokens, answer.c.cost_usd, answer.c.grp,
     answer.c.rated_ms, answer.c.tier, sqlite_where=_COUNTS, postgresql_where=_COUNTS,
 )  # fmt: skip
-_TIMED = _COUNTS & answer.c.response_time.is_not(None)
+TIMED = (answer.c.failed == text("0")) & answer.c.response_time.is_not(None)
+"""Answers whose response time counts, spelt as the index has it."""
 Index(  # the response times of a group in order, for its quantiles
     "answer_times",
     answer.c.experiment, answer.c.simulated, answer.c.grp, answer.c.response_time, answer.c.user_id, answer.c.time_ms,
-    answer.c.tier, sqlite_where=_TIMED, postgresql_where=_TIMED,
+    answer.c.tier, sqlite_where=TIMED, postgresql_where=TIMED,
 )  # fmt: skip
 _DISLIKED = answer.c.liked == text("0")
 Index(  # what dissatisfied testers say, newest first
@@ -116,6 +117,12 @@ Index(  # what dissatisfied testers say, newest first
 Index(  # what a day's answers were and cost
     "answer_by_time",
     answer.c.time_ms, answer.c.simulated, answer.c.finish_reason, answer.c.cost_usd, answer.c.experiment, answer.c.grp,
+)  # fmt: skip
+STOPPED = answer.c.finish_reason == text("'stopped'")
+"""An answer that its tester stopped, spelt as the index has it."""
+Index(  # answers that their testers stopped
+    "answer_stopped", answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.tier,
+    sqlite_where=STOPPED, postgresql_where=STOPPED,
 )  # fmt: skip
 Index(  # whose process may be gone
     "answer_running", answer.c.beat_ms,
@@ -198,6 +205,19 @@ weights = Table(  # the weights that an experiment had, from when on: a split of
     Column("experiment", String(128), primary_key=True),
     Column("since_ms", BigInteger, primary_key=True),
     Column("shares", Text, nullable=False),  # JSON: group to share
+)  # fmt: skip
+
+held = Table(  # of each run, metric and treatment the narrowest interval that any readout gave
+    "held", metadata,
+    Column("experiment", String(128), primary_key=True),
+    Column("simulated", Boolean, primary_key=True),
+    Column("run", String(64), primary_key=True),
+    Column("metric", String(64), primary_key=True),
+    Column("grp", String(128), primary_key=True),
+    Column("low", Float, nullable=False),
+    Column("low_ms", BigInteger, nullable=False),  # of the readout that gave it
+    Column("high", Float, nullable=False),
+    Column("high_ms", BigInteger, nullable=False),
 )  # fmt: skip
 
 invitation = Table(  # the links that let guests in
@@ -316,6 +336,16 @@ _ENDED = (
     " time_ms BIGINT NOT NULL)",
     "CREATE INDEX deletion_by_time ON deletion (time_ms)",
 )
+_READOUT = (
+    "DROP INDEX answer_times",
+    "CREATE INDEX answer_times ON answer (experiment, simulated, grp, response_time, user_id, time_ms, tier)"
+    " WHERE failed = 0 AND response_time IS NOT NULL",
+    "CREATE INDEX answer_stopped ON answer (experiment, simulated, user_id, time_ms, tier)"
+    " WHERE finish_reason = 'stopped'",
+    "CREATE TABLE held (experiment VARCHAR(128) NOT NULL, simulated BOOLEAN NOT NULL, run VARCHAR(64) NOT NULL,"
+    " metric VARCHAR(64) NOT NULL, grp VARCHAR(128) NOT NULL, low FLOAT NOT NULL, low_ms BIGINT NOT NULL,"
+    " high FLOAT NOT NULL, high_ms BIGINT NOT NULL, PRIMARY KEY (experiment, simulated, run, metric, grp))",
+)
 Step = str | Callable[[Connection], None]
 """A statement in the SQL that SQLite and PostgreSQL share, or a function where they must differ."""
 MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
@@ -329,6 +359,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("8 evaluations", ("ALTER TABLE event ADD COLUMN sent TEXT",)),
     ("9 reasoning", ("ALTER TABLE message ADD COLUMN reasoning TEXT",)),
     ("10 sign-outs and deletions", _ENDED),
+    ("11 readout", _READOUT),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
 all."""

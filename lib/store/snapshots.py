@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from lib.domain.clock import DAY_MS
-from lib.statistics.sums import Scope, Snapshot, UnitSums
+from lib.statistics.sums import Scope, Snapshot, Sums
 from lib.store.schema import answer, exposure
 from lib.store.units import answers_of, day_of, exposures, first
 
@@ -41,7 +41,7 @@ def snapshots(connection: Connection, scope: Scope, metric: str) -> list[Snapsho
         for grp, change in days.get(day, {}).items():
             totals[grp] = [total + step for total, step in zip(totals[grp], change, strict=True)]
         sums = {
-            grp: UnitSums(round(n), sx, sy, sxx, syy, sxy, round(active))
+            grp: Sums(round(n), sx, sy, sxx, syy, sxy, round(active))
             for grp, (n, sx, sy, sxx, syy, sxy, active) in totals.items()
         }
         found.append(Snapshot((day + 1) * DAY_MS, sums))
@@ -118,7 +118,7 @@ def _parts(metric: str) -> list[_Part]:
     """From which moment on an answer adds how much to x and to y, and which answers do."""
     one, sound = cast(literal(1), Float), _A.c.failed == 0
     measured = {
-        "response_time": (_A.c.response_time, None),
+        "response_time": (_A.c.response_time, sound),
         "time_to_first_token": (_A.c.time_to_first_token, None),
         "completion_tokens": (_A.c.completion_tokens, sound),
         "cost_per_answer": (_A.c.cost_usd, sound),
@@ -131,6 +131,8 @@ def _parts(metric: str) -> list[_Part]:
     counted: dict[str, list[_Part]] = {
         "satisfaction": [(_RATED, liked, one, rated)],
         "rating_rate": [(_A.c.time_ms, None, one, None), (_RATED, one, None, rated)],
+        "up_per_answer": [(_A.c.time_ms, None, one, None), (_RATED, liked, None, rated)],
+        "down_per_answer": [(_A.c.time_ms, None, one, None), (_RATED, 1 - liked, None, rated)],
         "error_rate": [(_A.c.time_ms, cast(_A.c.failed, Float), one, None)],
         "answers_per_user": [(_A.c.time_ms, one, None, None)],
     }

@@ -5,7 +5,7 @@ One statement each, over the same units and answers that the readout counts. Day
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, or_, select
 
 from lib.domain.clock import DAY_MS
 from lib.statistics.sums import Remark, Scope
@@ -27,9 +27,10 @@ def tiers_of(connection: Connection, scope: Scope) -> list[str]:
 
 
 def response_times(connection: Connection, scope: Scope, edges: Sequence[float]) -> dict[str, list[int]]:
-    """By group: how many answers took less than the first edge, up to each next one, and longer than the last."""
+    """Count by group the answers below the first edge, up to each next one, and above the last; no failed ones."""
     x, a = exposure.alias("x"), answer.alias("a")
-    place = case((a.c.response_time.is_not(None), _place(a.c.response_time, edges, 0))).label("place")
+    timed = and_(a.c.failed == 0, a.c.response_time.is_not(None))
+    place = case((timed, _place(a.c.response_time, edges, 0))).label("place")
     # Joined to units without an answer, too: else SQLite begins with the answers and looks up the unit of each.
     answers = select(place).select_from(x.outerjoin(a, answers_of(x, a, scope))).where(first(x, scope))
     groups = select(exposure.c.grp).where(exposures(exposure, scope)).distinct()

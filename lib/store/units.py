@@ -25,6 +25,8 @@ from lib.domain.clock import DAY_MS
 from lib.statistics.sums import Scope
 from lib.store.schema import exposure
 
+HOUR_MS = 3_600_000
+
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
     """Rows of this experiment, real or simulated, before `until`, of everybody or an invitation's guests, of a tier."""
@@ -80,6 +82,17 @@ def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int]
     found = select(unit.least, func.count(case((counts, 1))), func.min(unit.first_ms)).group_by(unit.least)
     rows = connection.execute(found).all()
     return {row[0]: row[1] for row in rows}, min((row[2] for row in rows), default=None)
+
+
+def arrivals(connection: Connection, scope: Scope) -> list[tuple[int, dict[str, int]]]:
+    """Count the new units that count, by group, of each hour that has any: (start of the hour, units)."""
+    x = exposure.alias("x")
+    hour = cast(x.c.time_ms // HOUR_MS, BigInteger)
+    counted = select(hour, x.c.grp, func.count()).where(first(x, scope)).group_by(hour, x.c.grp).order_by(hour)
+    found: dict[int, dict[str, int]] = {}
+    for start, grp, n in connection.execute(counted):
+        found.setdefault(int(start) * HOUR_MS, {})[grp] = n
+    return list(found.items())
 
 
 def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None]:

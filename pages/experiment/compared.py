@@ -78,6 +78,11 @@ def draw_groups(definition: Definition) -> None:
             f"{same.sentence()} Their results compare nothing: change a parameter that the model takes.",
             icon=":material/difference:",
         )
+    if definition.planned_users:
+        st.caption(
+            f"Planned for {definition.planned_users:,} users: at the end of the day (UTC) on which the last of them "
+            "comes, the results are looked at once more, with half of the allowed error."
+        )
     for name in names:
         for group, parameters in columns.items():
             if len(str(parameters.get(name, ""))) > LONG:

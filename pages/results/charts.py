@@ -12,9 +12,10 @@ import altair as alt
 import pandas as pd
 
 from lib.domain.clock import DAY_MS
+from lib.readout.judge import Metric
 from lib.readout.results import EDGES
 from lib.readout.sentences import WORDS
-from lib.readout.verdicts import Metric, Readout
+from lib.readout.verdicts import Readout
 from pages.results import words
 
 GREY = "#8a93a5"
@@ -35,8 +36,8 @@ def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
     scale = WORDS[metric.name].scale
     rows = [
         {
-            "group": group, "diff": one.numbers.diff * scale, "low": one.numbers.cs_low * scale,
-            "high": one.numbers.cs_high * scale, "difference": words.difference(metric.name, one),
+            "group": group, "diff": one.shown_diff * scale, "low": one.low * scale,
+            "high": one.high * scale, "difference": words.difference(metric.name, one),
         }
         for group, one in metric.versus.items()
         if one.telling

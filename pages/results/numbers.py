@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib.commands.spreadsheet import BOM, cell
+from lib.readout.report import as_json, iso
 from lib.readout.results import EDGES, Details, History, Results
-from lib.readout.sentences import sentence
-from lib.readout.verdicts import as_json, iso
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class File:
 
 
 def _json(results: Results, *_: object) -> str:
-    return json.dumps(as_json(results.readout, sentence(results.readout)), indent=1, allow_nan=False) + "\n"
+    return json.dumps(as_json(results.readout), indent=1, allow_nan=False) + "\n"
 
 
 def _table(suffix: str, rows: Callable[[Results, Details, History], Iterable[Mapping[str, Any]]]) -> File:
@@ -41,7 +40,7 @@ def _csv(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _metrics(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
-    said = as_json(results.readout, "")
+    said = as_json(results.readout)
     for name, metric in said["metrics"].items():
         for group, one in metric["groups"].items():
             versus = metric["vs_control"].get(group, {})

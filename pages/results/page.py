@@ -111,7 +111,7 @@ def draw_results(window: Window) -> None:
             elif verdict.is_empty(results.readout):
                 verdict.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
             else:
-                verdict.draw_first(results, sampled)
+                verdict.draw_first(results, sampled, window.narrowed)
                 if verdict.comparable(results.readout):
                     sections.draw_groups(results.readout)
         if results is not None and not verdict.is_empty(results.readout):

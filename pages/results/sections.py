@@ -5,9 +5,11 @@ from datetime import tzinfo
 import streamlit as st
 
 from lib.chat.markdown import blocks
+from lib.readout.figures import significant
+from lib.readout.judge import Metric
 from lib.readout.results import Details, History, Results, Window
 from lib.readout.sentences import WORDS
-from lib.readout.verdicts import Metric, Readout
+from lib.readout.verdicts import Readout
 from lib.statistics.sums import Remark
 from pages import readouts, session
 from pages.results import charts, words
@@ -27,7 +29,7 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -
     if comparable(readout) and readout.verdict != "not_enough_data":
         _draw_price(readout)
     remarks = st.container()
-    _draw_every_metric(readout)
+    every = st.container()
     _draw_delivery(results, connected, zone)
     with times.skeleton(height=400):  # nothing is drawn in it: only what is gathered takes long
         details = readouts.details(window)
@@ -35,6 +37,8 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -
         _draw_response_times(readout, details)
     with remarks:
         _draw_remarks(readout, details, zone)
+    with every:
+        _draw_every_metric(readout, details)
     if comparable(readout):
         with over_time.skeleton(height=300):
             history = readouts.history(window, results)
@@ -57,13 +61,13 @@ def draw_groups(readout: Readout) -> None:
                     st.altair_chart(chart, key=f"value_{metric.name}", alt=f"{words.name(metric.name)} of each group")
     rated = [f"{words.plain(group)} {words.plain(words.level('rating_rate', one))}"
              for group, one in readout.metrics["rating_rate"].groups.items()]  # fmt: skip
-    st.caption(f"Answers that were rated: {'; '.join(rated)}. A group that is rated less is compared less.")
+    st.caption(f"Answers that were rated: {'; '.join(rated)}.")
 
 
-def _draw_every_metric(readout: Readout) -> None:
+def _draw_every_metric(readout: Readout, details: Details) -> None:
     """All numbers that were computed, intervals first."""
     with st.expander("All metrics", icon=":material/table:", key="every_metric"):
-        rows = [_row(metric, readout) for metric in readout.metrics.values()]
+        rows = [_row(metric, readout) for metric in (*readout.metrics.values(), *details.signals)]
         for name, reading in readout.quantiles.items():
             row = {"": f"Response time {name}"}
             row |= {group: words.level("response_time", one) for group, one in reading.groups.items()}
@@ -73,8 +77,9 @@ def _draw_every_metric(readout: Readout) -> None:
             rows.append(row)
         st.table(rows, border="horizontal", hide_index=True, alt="Every metric of every group, with intervals")
         st.caption(
-            f"Differences hold at every look ({100 * (1 - readout.alpha):.3g} %); a group's own interval is for one "
-            "look (95 %). p is the chance of so large a difference, or a larger one at any look, where there is none."
+            f"Differences hold at every look ({significant(100 * (1 - readout.alpha))} %); a group's own interval is "
+            "for one look (95 %). p is the chance of so large a difference, or a larger one at any look, where there "
+            "is none."
         )
 
 
@@ -131,14 +136,14 @@ def _draw_users(results: Results) -> None:
 
 
 def _split(readout: Readout) -> str:
-    p, left = readout.split.p, []
-    if readout.changed_ms is not None:
+    log_e, left = readout.split.log_e, []
+    if readout.weights_changed:
         checked = "Split check: not possible, the weights changed."
-    elif p is None:
+    elif log_e is None:
         checked = "Split check: not possible yet."
     else:
-        state = "broken" if p < 0.001 else "as configured"
-        checked = f"Split check: **{state}** (p {'' if p < 0.0001 else '= '}{words.plain(words.probability(p))})."
+        state = "broken" if readout.split.broken else "as configured"
+        checked = f"Split check: **{state}**, however often it is looked at."
     if readout.crossover:
         left.append(f"{readout.crossover:,} who met two groups")
     if readout.unknown:

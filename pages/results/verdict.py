@@ -1,11 +1,15 @@
 """The first screen of the Results page: the verdict in a sentence, what to do next, and the chart that decides."""
 
+from itertools import pairwise
+
 import streamlit as st
 from altair import LayerChart
 
+from lib.readout.advice import advice
+from lib.readout.judge import Metric
 from lib.readout.results import Results
-from lib.readout.sentences import WORDS, next_step, sentence
-from lib.readout.verdicts import Metric, Readout
+from lib.readout.sentences import WORDS, details, headline
+from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import readouts
 from pages.results import charts, words
@@ -26,9 +30,17 @@ APPEARS = (
 """What an empty page says that it will say."""
 
 
-def draw_first(results: Results, sampled: bool) -> None:
-    """What decides. `sampled`: there is simulated data."""
+NARROWED = (
+    "This is a part of the experiment that the filter chose. No interval holds for a part that was picked by its "
+    "result: treat it as a hint."
+)
+
+
+def draw_first(results: Results, sampled: bool, narrowed: bool) -> None:
+    """The first screen. `sampled`: there is simulated data; `narrowed`: the reader chose a part of the experiment."""
     _draw_verdict(results)
+    if narrowed:
+        st.markdown(f":material/filter_alt: {NARROWED}")
     if sampled:
         _draw_sample_notice(results.readout)
     if comparable(results.readout):
@@ -62,7 +74,7 @@ def is_empty(readout: Readout) -> bool:
 
 def comparable(readout: Readout) -> bool:
     """Whether groups may be compared at all."""
-    return readout.verdict != "broken" and readout.changed_ms is None
+    return readout.verdict != "broken" and not readout.weights_changed
 
 
 def decisive(readout: Readout) -> list[Metric]:
@@ -72,20 +84,36 @@ def decisive(readout: Readout) -> list[Metric]:
 
 
 def _draw_verdict(results: Results) -> None:
-    """What there is to say, in a sentence, and what to do next."""
+    """The verdict: its states, one sentence, what stands beside it, and the next step for each treatment."""
     readout = results.readout
-    states = [words.badge(readout.verdict)]
-    states += [
-        words.badge("harmed", WORDS[metric.name].name)
-        for metric in decisive(readout)
-        if comparable(readout) and any(one.guardrail == "harmed" for one in metric.versus.values())
-    ]
-    if readout.simulated:
-        states.append(":violet-badge[:material/science: Simulated data]")
-    st.markdown(" ".join(states))
-    st.subheader(words.plain(sentence(readout)), anchor=False)
-    if step := words.lacking(readout) or next_step(readout, results.pace) or words.advice(readout):
+    st.markdown(" ".join(_states(readout)))
+    st.subheader(words.plain(headline(readout)), anchor=False)
+    for detail in details(readout):
+        st.markdown(words.plain(detail))
+    for step in advice(readout, results.pace):
         st.markdown(f":material/arrow_forward: {words.plain(step)}")
+
+
+def _states(readout: Readout) -> list[str]:
+    """The states as badges: the verdict of each treatment, harm, and doubt about who rates."""
+    versus = readout.main.versus
+    if not comparable(readout) or len(versus) < 2:
+        only = next(iter(versus.values()), None)
+        state = words.state(readout.primary, only) if only and comparable(readout) else readout.verdict
+        found = [words.badge(state)]
+    else:
+        found = [words.badge(words.state(readout.primary, one), group) for group, one in versus.items()]
+    if comparable(readout):
+        found += [
+            words.badge("harmed", WORDS[metric.name].name)
+            for metric in decisive(readout)
+            if any(one.guardrail == "harmed" for one in metric.versus.values())
+        ]
+        if readout.selection:
+            found.append(words.badge("selection"))
+    if readout.simulated:
+        found.append(":violet-badge[:material/science: Simulated data]")
+    return found
 
 
 def _draw_sample_notice(readout: Readout) -> None:
@@ -105,7 +133,7 @@ def _draw_causes() -> None:
 
 
 def _draw_differences(readout: Readout) -> None:
-    """What decides: the primary metric and the guardrails, each treatment against control."""
+    """The primary metric and the guardrails, each treatment against control."""
     whom = readout.treatments[0] if len(readout.treatments) == 1 else "Every group"
     drawn = {metric.name: charts.differences(metric, readout) for metric in decisive(readout)}
     with st.container(border=True, gap="small"):
@@ -117,11 +145,24 @@ def _draw_differences(readout: Readout) -> None:
                     st.caption("better :material/arrow_forward:", width="content")
             for metric in decisive(readout):
                 _draw_difference(metric, readout, drawn[metric.name])
+        _draw_between(readout)
         if any(chart is not None for chart in drawn.values()):
             st.caption(
                 "A point is a difference, its bar the interval that holds however often you look. What lies within the "
                 "shaded band does not matter."
             )
+
+
+def _draw_between(readout: Readout) -> None:
+    """The treatments among each other, on the primary metric."""
+    metric, found = readout.main, []
+    for better, other in pairwise(metric.ranked):
+        versus = metric.compared(better, other)
+        if versus is not None and (written := words.difference(metric.name, versus)):
+            state = words.badge(words.state(metric.name, versus))
+            found.append(f"{words.plain(f'{better} − {other}: {written}')} {state}")
+    if found:
+        st.markdown("  \n".join([f"**{words.name(metric.name)}, treatments among each other**", *found]))
 
 
 def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:
@@ -130,7 +171,7 @@ def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None)
     for group, one in metric.versus.items():
         whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
         said = words.compared(metric, group, readout.control)
-        told.append(f"{whose}{words.plain(said)} {words.badge(one.state)}")
+        told.append(f"{whose}{words.plain(said)} {words.badge(words.state(metric.name, one))}")
     head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
     st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
     if chart is not None:

@@ -1,10 +1,12 @@
-"""How the Results page writes what a readout says: states, values with their intervals, moments, advice. Pure."""
+"""The words of the Results page: states, values with their intervals, moments. Pure."""
 
 import re
 from datetime import datetime, tzinfo
 
-from lib.readout.sentences import HEADINGS, WORDS, figures, levels
-from lib.readout.verdicts import MIN_UNITS, Estimate, Metric, Readout, Versus
+from lib.readout.figures import levels, significant
+from lib.readout.judge import ONE_SIDED, Metric, Versus
+from lib.readout.sentences import HEADINGS, WORDS, written_difference
+from lib.statistics.formulas import Estimate
 
 STATES = {
     "broken": (HEADINGS["broken"], "error", "red"),
@@ -16,8 +18,14 @@ STATES = {
     "harmed": ("Harmed", "warning", "orange"),
     "safe": ("Safe", "shield", "gray"),
     "not_ruled_out": ("Harm not ruled out", "help", "gray"),
+    "slight": ("Slightly better", "trending_up", "blue"),
+    "changed": ("Changed over time", "timeline", "orange"),
+    "cut_short": ("Cut short by stops", "content_cut", "orange"),
+    "selection": ("Raters may differ", "group", "orange"),
+    "more": ("More", "north", "gray"),
+    "less": ("Less", "south", "gray"),
 }
-"""Of every verdict and guardrail its word, its icon and its colour."""
+"""The word, the icon and the colour of every state."""
 REASON_WORDS = {
     "wrong": "Wrong", "incomplete": "Incomplete", "too_long": "Too long", "too_slow": "Too slow",
     "off_tone": "Off tone", "unsafe": "Unsafe", "other": "Something else",
@@ -38,6 +46,18 @@ def badge(state: str, of: str = "") -> str:
     """A verdict or a guardrail (of a metric), as Markdown."""
     word, icon, color = STATES[state]
     return f":{color}-badge[:material/{icon}: {word}{f': {of}' if of else ''}]"
+
+
+def state(metric: str, one: Versus) -> str:
+    """The state of a difference; more or less for a metric that is neither better nor worse.
+
+    >>> from lib.statistics.differences import Comparison
+    >>> state("rating_rate", Versus(Comparison(diff=-0.1), "worse"))
+    'less'
+    """
+    if metric in ONE_SIDED and one.state in ("better", "worse", "slight"):
+        return "more" if (one.numbers.diff or 0) > 0 else "less"
+    return one.state
 
 
 def name(metric: str) -> str:
@@ -61,22 +81,21 @@ def level(metric: str, one: Estimate) -> str:
     if one.value is None:
         return "–"
     if one.ci_low is None or one.ci_high is None:
-        return f"{one.value * WORDS[metric].scale:.3g} {unit(metric)}"
-    low, high, value = levels(metric, one.ci_low, one.ci_high, one.value)
+        return f"{significant(one.value * WORDS[metric].scale)} {unit(metric)}"
+    low, high, value = levels(WORDS[metric].scale, one.ci_low, one.ci_high, one.value)
     return f"{value} {unit(metric)} ({low} to {high})"
 
 
 def difference(metric: str, one: Versus) -> str | None:
     """A difference with its interval; None where there is none to be told.
 
-    >>> from lib.readout.verdicts import Comparison
+    >>> from lib.statistics.differences import Comparison
     >>> difference("response_time", Versus(Comparison(diff=0.0664, cs_low=-0.2688, cs_high=0.4016), "better"))
     '+0.07 s (−0.27 to +0.40)'
     """
-    numbers = one.numbers
-    if not one.telling or numbers.diff is None or numbers.cs_low is None or numbers.cs_high is None:
+    if not one.telling or one.numbers.diff is None or one.low is None or one.high is None:
         return None
-    low, high, diff = figures(metric, numbers.cs_low, numbers.cs_high, numbers.diff)
+    low, high, diff = written_difference(metric, one.low, one.high, one.shown_diff, one.numbers.mde)
     return f"{diff} {WORDS[metric].unit} ({low} to {high})"
 
 
@@ -87,32 +106,6 @@ def compared(metric: Metric, group: str, control: str) -> str:
         return told
     have = " and ".join(f"{metric.sums[each].active:,} in {each}" for each in (control, group))
     return f"{have} with {WORDS[metric.name].data}"
-
-
-def advice(readout: Readout) -> str | None:
-    """What is next where more users would not change the answer; None where the readout says it itself."""
-    if readout.verdict == "better":
-        harmed = any(one.guardrail == "harmed" for metric in readout.metrics.values() for one in metric.versus.values())
-        if harmed:
-            return "Weigh the gain against the harm: what a better answer costs is shown below."
-        return "This is decided. Going on only narrows the interval, and stopping now is sound."
-    if readout.verdict == "worse":
-        return "This is decided: control serves testers better. To end it, set allocation = 0 in its table."
-    if readout.verdict == "equivalent":
-        return "More users will find no difference that matters. Choose by time and cost, below."
-    if readout.verdict == "no_difference_yet":
-        return "A difference that matters would most likely have shown by now. Go on until the interval fits the band."
-    return None
-
-
-def lacking(readout: Readout) -> str | None:
-    """Whose ratings (or answers) the primary metric still waits for."""
-    metric = readout.main
-    lacks = {group: MIN_UNITS - sums.active for group, sums in metric.sums.items() if sums.active < MIN_UNITS}
-    if readout.verdict != "not_enough_data" or readout.changed_ms is not None or not lacks:
-        return None
-    told = " and ".join(f"{n} in {group}" for group, n in lacks.items())
-    return f"Still missing: users with {WORDS[metric.name].data}, {told}."
 
 
 def probability(p: float | None) -> str:

@@ -29,9 +29,9 @@ from lib.domain.completion import Completion, Usage
 from lib.domain.ids import new_id
 from lib.domain.visitor import Visitor
 from lib.models.prices import Prices
-from lib.readout.verdicts import rank, read, scope_of, span
+from lib.readout.verdicts import read, scope_of
 from lib.settings import load
-from lib.store.sums import tally
+from lib.store.tallies import tally
 from tests.bench import fill_store, table
 from tests.support import app_process, postgres_server
 
@@ -112,7 +112,7 @@ def _read(app: App, times: int, taken: Taken, busy: Busy) -> None:
     scope, before = scope_of(definition), busy()
     for _ in range(times):
         with taken.timed(READOUT):
-            read(tally(app.store.read, scope, rank, span), definition, now_ms())
+            read(tally(app.store.read, scope), definition, now_ms())
     taken.processor[READOUT] = (busy() - before) / times
 
 

@@ -9,9 +9,8 @@ import argparse
 import time
 from collections.abc import Callable
 
-from lib.readout import verdicts
 from lib.statistics.sums import Scope
-from lib.store import sums, trends, units
+from lib.store import tallies, trends, units
 from lib.store.database import Database
 from lib.store.snapshots import snapshots
 from tests.bench.fill_store import DAY_MS, DAYS, EXPERIMENT, START_MS, TIER
@@ -30,11 +29,11 @@ def main() -> None:
     tier = Scope(EXPERIMENT, tier=TIER)
     with database.read() as connection:
         questions: dict[str, Callable[[], object]] = {
-            "readout": lambda: sums.tally(database.read, scope, verdicts.rank, verdicts.span),
-            "readout since a date": lambda: sums.tally(database.read, since, verdicts.rank, verdicts.span),
-            "readout of a tier": lambda: sums.tally(database.read, tier, verdicts.rank, verdicts.span),
+            "readout": lambda: tallies.tally(database.read, scope),
+            "readout since a date": lambda: tallies.tally(database.read, since),
+            "readout of a tier": lambda: tallies.tally(database.read, tier),
             "of it: who is left out": lambda: units.excluded(connection, scope),
-            "of it: delivery": lambda: sums.delivery(connection, scope),
+            "of it: delivery": lambda: tallies.delivery(connection, scope),
             "snapshots of satisfaction": lambda: snapshots(connection, scope, "satisfaction"),
             "snapshots of response time": lambda: snapshots(connection, scope, "response_time"),
             "exposures per day": lambda: trends.exposed_per_day(connection, scope),

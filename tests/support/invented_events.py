@@ -10,12 +10,14 @@ from typing import Any
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from lib.readout.verdicts import rank, span
-from lib.statistics.sums import QUANTILES, Scope, Tally, UnitSums
+from lib.statistics.quantiles import quantile_span, rank
+from lib.statistics.sums import QUANTILES, Scope, Sums, Tally
 from lib.store.database import Database
 from lib.store.ingest import imported
 from lib.store.schema import answer, exposure
-from lib.store.sums import METRICS, tally
+from lib.store.schema import event as ledger
+from lib.store.sums import METRICS
+from lib.store.tallies import tally
 
 Line = dict[str, Any]
 EXPERIMENT = "invented"
@@ -51,15 +53,22 @@ def encoded(events: Iterable[Line]) -> list[bytes]:
 def counted(events: Iterable[Line], scope: Scope | None = None) -> Tally:
     """What the store's SQL makes of the events, on SQLite."""
     with imported(encoded(events)) as found:
-        return tally(found.read, scope or Scope(EXPERIMENT), rank, span)
+        return tally(found.read, scope or Scope(EXPERIMENT))
 
 
 @contextmanager
 def stored(events: Iterable[Line], url: str) -> Iterator[Database]:
     """The same rows in a database of the store's own, such as a PostgreSQL."""
-    with imported(encoded(events)) as found, closing(Database.open(url)) as database:
+    with stored_lines(encoded(events), url) as database:
+        yield database
+
+
+@contextmanager
+def stored_lines(lines: Iterable[bytes], url: str) -> Iterator[Database]:
+    """The events of an export in a database of the store's own."""
+    with imported(lines) as found, closing(Database.open(url)) as database:
         with found.read() as here, database.begin() as there:
-            for table in (exposure, answer):
+            for table in (exposure, answer, ledger):
                 columns = [column for column in table.c if column.computed is None]
                 rows = [dict(row._mapping) for row in here.execute(select(*columns))]
                 if rows:
@@ -136,31 +145,33 @@ def _xy(answers: Sequence[Line], metric: str) -> tuple[float, float]:
             return votes.count("satisfaction"), len(votes)
         case "rating_rate":
             return len(votes), len(answers)
+        case "up_per_answer":
+            return votes.count("satisfaction"), len(answers)
+        case "down_per_answer":
+            return votes.count("dissatisfaction"), len(answers)
         case "error_rate":
             return len(answers) - len(fine), len(answers)
         case "answers_per_user":
             return len(answers), 1
-        case "response_time" | "time_to_first_token":
+        case "time_to_first_token":
             values = [one[metric] for one in answers if one.get(metric) is not None]
-        case "completion_tokens" | "cost_per_answer":
+        case "response_time" | "completion_tokens" | "cost_per_answer":
             key = "cost_usd" if metric == "cost_per_answer" else metric
             values = [one[key] for one in fine if one.get(key) is not None]
     return math.fsum(values), len(values)
 
 
-def _sums(pairs: Sequence[tuple[float, float]]) -> UnitSums:
+def _sums(pairs: Sequence[tuple[float, float]]) -> Sums:
     def total(term: Any) -> float:
         return math.fsum(term(x, y) for x, y in pairs)
 
-    return UnitSums(
+    return Sums(
         len(pairs), total(lambda x, y: x), total(lambda x, y: y), total(lambda x, y: x * x),
         total(lambda x, y: y * y), total(lambda x, y: x * y), sum(y > 0 for _, y in pairs),
     )  # fmt: skip
 
 
-def _summed(
-    units: Mapping[str, tuple[str, int]], of_unit: Mapping[str, list[Line]], metric: str
-) -> dict[str, UnitSums]:
+def _summed(units: Mapping[str, tuple[str, int]], of_unit: Mapping[str, list[Line]], metric: str) -> dict[str, Sums]:
     groups = sorted({group for group, _ in units.values()})
     return {
         grp: _sums([_xy(of_unit[user], metric) for user, (group, _) in units.items() if group == grp]) for grp in groups
@@ -172,7 +183,11 @@ def _quantiles(units: Mapping[str, tuple[str, int]], of_unit: Mapping[str, list[
     found: dict[str, Any] = {name: {} for name in QUANTILES}
     for grp in sorted({group for group, _ in units.values()}):
         times = [
-            [one["response_time"] for one in of_unit[user] if one.get("response_time") is not None]
+            [
+                one["response_time"]
+                for one in of_unit[user]
+                if one.get("response_time") is not None and one["value"] not in ERRORS
+            ]
             for user, (group, _) in units.items()
             if group == grp
         ]
@@ -187,7 +202,7 @@ def _quantile(values: Sequence[float], times: Sequence[Sequence[float]], p: floa
         return None, None, None, _sums([])
     value = values[rank(p, len(values)) - 1]
     below = _sums([(sum(one <= value for one in unit), len(unit)) for unit in times])
-    shares = span(p, below)
+    shares = quantile_span(p, below)
     low, high = (values[rank(share, len(values)) - 1] for share in shares) if shares else (None, None)
     return value, low, high, below
 
@@ -210,7 +225,7 @@ def same(one: Tally, other: Tally) -> None:
             alike(found.below, below)
 
 
-def alike(one: UnitSums, other: UnitSums) -> None:
+def alike(one: Sums, other: Sums) -> None:
     for a, b in zip(one, other, strict=True):
         assert math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9), (one, other)
 

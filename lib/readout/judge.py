@@ -1,0 +1,330 @@
+"""Estimates, compares and judges one metric at a time by a definition, with the limits of every verdict.
+
+Owns the direction of each metric, the smallest difference that matters by default, and the order of the verdicts. The
+formulas are in `lib.statistics`. Knows neither SQL nor a page, and no sentence.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+from lib.experiments.definitions import Definition, Effect
+from lib.statistics.differences import Comparison, compare, look_once
+from lib.statistics.formulas import Estimate, estimate
+from lib.statistics.intervals import Interval, Look, together
+from lib.statistics.quantiles import quantile_estimate
+from lib.statistics.sums import Quantile, Sums
+
+Verdict = Literal["broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet"]
+Guardrail = Literal["harmed", "safe", "not_ruled_out", "broken", "not_enough_data"]
+Role = Literal["primary", "guardrail", "secondary"]
+
+ORDER: tuple[Verdict, ...] = ("broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet")
+"""With several treatments, the first of these that any of them has is the experiment's."""
+UP = ("satisfaction", "rating_rate", "up_per_answer", "answers_per_user", "copied")
+"""Metrics of which more is better."""
+RATES = (
+    "satisfaction", "rating_rate", "up_per_answer", "down_per_answer", "error_rate", "copied", "regenerated",
+    "abandoned",
+)  # fmt: skip
+"""Metrics that are shares of 0/1 events."""
+ONE_SIDED = ("rating_rate", "answers_per_user", "completion_tokens", "copied", "regenerated", "abandoned")
+"""Metrics of which a group has more or less, and neither is better."""
+EFFECTS = {"satisfaction": Effect(0.10), "error_rate": Effect(0.02)}
+"""The smallest difference that matters where the definition names none: 10 points, 2 points."""
+EFFECT = Effect(0.10, relative=True)
+"""The same of any other metric: 10 % of control."""
+MIN_UNITS = 20
+"""Effective units that a group needs before it is judged."""
+MIN_TAIL = 10
+"""Answers beyond a quantile that it needs."""
+TOO_WIDE = 10
+"""An interval that reaches this many times the larger of the groups' values excludes nothing worth reporting."""
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """One group against another. `guardrail` is None where the metric is none.
+
+    `interval` is the one that decides: where earlier readouts are known, what all of them have in common. `telling`:
+    there is enough data, and the interval excludes some of the possible differences. `changed`: the intervals of
+    different times exclude each other. `once`: the planned look, where it decided. `cut_short`: a response time that
+    looks favourable because testers stopped the slow answers.
+    """
+
+    numbers: Comparison
+    verdict: Verdict
+    guardrail: Guardrail | None = None
+    telling: bool = True
+    interval: Interval | None = None
+    changed: bool = False
+    once: Comparison | None = None
+    cut_short: bool = False
+
+    @property
+    def state(self) -> str:
+        """The verdict or guardrail in a word, as a page shows it."""
+        if self.changed:
+            return "changed"
+        if not self.telling and self.verdict != "broken":
+            return "not_enough_data"
+        if self.cut_short:
+            return "cut_short"
+        return self.guardrail or ("slight" if self.slight and self.verdict == "better" else self.verdict)
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval that decides."""
+        return self.interval.low if self.interval else self.numbers.cs_low
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the interval that decides."""
+        return self.interval.high if self.interval else self.numbers.cs_high
+
+    @property
+    def shown_diff(self) -> float:
+        """The difference, inside of the interval that decides."""
+        diff, low, high = self.numbers.diff or 0.0, self.low, self.high
+        return diff if low is None or high is None or low > high else min(max(diff, low), high)
+
+    @property
+    def slight(self) -> bool:
+        """True where the interval excludes 0 and every difference that matters."""
+        low, high, mde = self.low, self.high, self.numbers.mde
+        if self.verdict not in ("better", "worse") or low is None or high is None or mde is None:
+            return False
+        return max(abs(low), abs(high)) < mde
+
+    @property
+    def early(self) -> bool:
+        """True where the verdict came before the users that the smallest difference that matters would need."""
+        growth = self.numbers.growth_needed
+        return self.verdict in ("better", "worse") and growth is not None and growth > 1
+
+    @property
+    def held_since_ms(self) -> int | None:
+        """The readout that decided, where the interval of the newest one alone would not; else None."""
+        low, high = self.numbers.cs_low, self.numbers.cs_high
+        if self.verdict not in ("better", "worse") or self.interval is None or low is None or high is None:
+            return None
+        if self.once is not None or low > 0 or high < 0:
+            return None
+        return self.interval.low_ms if self.interval.low > 0 else self.interval.high_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of every group, of every treatment against control, and of the treatments against each other."""
+
+    name: str
+    role: Role
+    sums: Mapping[str, Sums]
+    groups: Mapping[str, Estimate]
+    versus: Mapping[str, Versus]
+    between: Mapping[tuple[str, str], Versus]
+
+    @property
+    def direction(self) -> Literal["up", "down"]:
+        """The direction of better."""
+        return "up" if self.name in UP else "down"
+
+    @property
+    def ranked(self) -> list[str]:
+        """The treatments with a value, the best first."""
+        values = {name: self.groups[name].value for name in self.versus}
+        known = {name: value for name, value in values.items() if value is not None}
+        return sorted(known, key=known.__getitem__, reverse=self.direction == "up")
+
+    def compared(self, better: str, other: str) -> Versus | None:
+        """Two treatments against each other; `numbers` and interval are those of `better` minus `other`."""
+        if (other, better) in self.between:
+            return self.between[other, better]
+        found = self.between.get((better, other))
+        return None if found is None else _mirrored(found)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileReading:
+    """One quantile of the response time of every group."""
+
+    counted: Mapping[str, Quantile]
+    groups: Mapping[str, Estimate]
+    versus: Mapping[str, Versus]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges by one definition. `refusal` is the verdict of every comparison where none can be relied on.
+
+    `alpha` is the chance of a wrong difference that one comparison with control may have, `between_alpha` the same of
+    two treatments. With planned users, half of it belongs to the planned look. `looks` are the intervals of earlier
+    readouts, None where none are kept.
+    """
+
+    definition: Definition
+    alpha: float
+    between_alpha: float
+    refusal: Verdict | None
+    as_of_ms: int = 0
+    looks: Mapping[Look, Interval] | None = None
+
+    @property
+    def watched_alpha(self) -> float:
+        """The part of alpha that the watched interval has."""
+        return self.alpha / 2 if self.definition.planned_users else self.alpha
+
+    def metric(self, name: str, counted: Mapping[str, Sums], once: Mapping[str, Comparison] | None = None) -> Metric:
+        """A metric of all groups. `once`: the planned look, by treatment."""
+        sums = {group.name: counted.get(group.name, Sums()) for group in self.definition.groups}
+        groups = {group: estimate(one, rate=name in RATES) for group, one in sums.items()}
+        role, control = self._role(name), self.definition.control
+        mde = self.mde(name, groups[control].value)
+        versus = {}
+        for group in self.treatments():
+            pair = (control, group)
+            numbers = compare(groups[control], groups[group], mde, self.watched_alpha)
+            versus[group] = self._versus(name, role, numbers, groups, pair, (once or {}).get(group))
+        between = {}
+        half = self.between_alpha / 2 if self.definition.planned_users else self.between_alpha
+        for one, other in combinations(self.treatments(), 2):
+            numbers = compare(groups[one], groups[other], mde, half)
+            between[one, other] = self._versus(name, "secondary", numbers, groups, (one, other), None)
+        return Metric(name, role, sums, groups, versus, between)
+
+    def _versus(
+        self, name: str, role: Role, numbers: Comparison, groups: Mapping[str, Estimate], pair: tuple[str, str],
+        once: Comparison | None,
+    ) -> Versus:  # fmt: skip
+        enough = all((groups[group].kish or 0) >= MIN_UNITS - _ROUNDING for group in pair)
+        interval = None
+        if enough and self.refusal is None and self.looks is not None and pair[0] == self.definition.control:
+            interval = together(self.looks.get((name, pair[1])), numbers, self.as_of_ms)
+        up = name in UP
+        verdict, changed, once = _verdict(numbers, interval, once, self.refusal, enough=enough, up=up)
+        low, high = (interval.low, interval.high) if interval else (numbers.cs_low, numbers.cs_high)
+        guardrail = _guardrail(verdict, low, high, numbers.mde, up=up) if role == "guardrail" else None
+        telling = _telling(low, high, verdict, 1.0 if name in RATES else _most(groups))
+        return Versus(numbers, verdict, guardrail, telling, interval, changed, once)
+
+    def looked_once(self, name: str, counted: Mapping[str, Sums]) -> dict[str, Comparison]:
+        """The planned look at the sums as of then, by treatment, with its own interval."""
+        groups = {
+            group.name: estimate(counted.get(group.name, Sums()), rate=name in RATES)
+            for group in self.definition.groups
+        }
+        control = groups[self.definition.control]
+        mde = self.mde(name, control.value)
+        return {
+            group: look_once(compare(control, groups[group], mde, self.alpha / 2), self.alpha / 2)
+            for group in self.treatments()
+        }
+
+    def verdict_once(self, name: str, numbers: Comparison, counted: Mapping[str, Sums], group: str) -> Verdict:
+        """The verdict of the planned look by itself."""
+        pair = counted.get(self.definition.control, Sums()), counted.get(group, Sums())
+        enough = all(one.kish >= MIN_UNITS - _ROUNDING for one in pair)
+        return _verdict(numbers, None, None, self.refusal, enough=enough, up=name in UP)[0]
+
+    def quantile(self, p: float, counted: Mapping[str, Quantile]) -> QuantileReading:
+        """A quantile of the response time of all groups."""
+        nothing = Quantile(None, None, None, Sums())
+        found = {group.name: counted.get(group.name, nothing) for group in self.definition.groups}
+        groups = {name: quantile_estimate(one.value, one.low, one.high, one.below) for name, one in found.items()}
+        control = self.definition.control
+        mde = size_of(EFFECT, groups[control].value)
+        versus = {}
+        for group in self.treatments():
+            numbers = compare(groups[control], groups[group], mde, self.watched_alpha, pooled=False)
+            pair = found[control].below, found[group].below
+            enough = all(
+                one.kish >= MIN_UNITS - _ROUNDING and one.sy * min(p, 1 - p) >= MIN_TAIL - _ROUNDING for one in pair
+            )
+            verdict, *_ = _verdict(numbers, None, None, self.refusal, enough=enough, up=False)
+            telling = _telling(numbers.cs_low, numbers.cs_high, verdict, _most(groups))
+            versus[group] = Versus(numbers, verdict, None, telling)
+        return QuantileReading(found, groups, versus)
+
+    def treatments(self) -> Iterator[str]:
+        """Every group but control."""
+        return (group.name for group in self.definition.groups if group.name != self.definition.control)
+
+    def mde(self, name: str, control: float | None) -> float | None:
+        """The smallest difference of a metric that matters, in its own unit."""
+        return size_of(self.definition.mde.get(name) or EFFECTS.get(name, EFFECT), control)
+
+    def _role(self, name: str) -> Role:
+        if name == self.definition.primary:
+            return "primary"
+        return "guardrail" if name in self.definition.guardrails else "secondary"
+
+
+def size_of(effect: Effect, control: float | None) -> float | None:
+    """A difference in the metric's own unit."""
+    if not effect.relative:
+        return effect.size
+    return None if control is None else effect.size * abs(control)
+
+
+def _verdict(
+    numbers: Comparison, interval: Interval | None, once: Comparison | None, refusal: Verdict | None, *,
+    enough: bool, up: bool,
+) -> tuple[Verdict, bool, Comparison | None]:  # fmt: skip
+    """The first verdict that holds, whether the effect changed, and the planned look where it decides."""
+    low, high = (interval.low, interval.high) if interval else (numbers.cs_low, numbers.cs_high)
+    if refusal is not None:
+        return refusal, False, None
+    if not enough or low is None or high is None or numbers.mde is None:
+        return "not_enough_data", False, None
+    side, planned = _side(low, high), _side(once.cs_low, once.cs_high) if once else None
+    if low > high or (side is not None and planned is not None and side != planned):
+        return "no_difference_yet", True, None
+    if side is not None or planned is not None:
+        more = planned if side is None else side
+        return "better" if more == up else "worse", False, once if side is None else None
+    return ("equivalent" if -numbers.mde < low and high < numbers.mde else "no_difference_yet"), False, None
+
+
+def _side(low: float | None, high: float | None) -> bool | None:
+    """True where an interval lies above 0, False where it lies below, None where it does neither."""
+    if low is None or high is None or low <= 0 <= high:
+        return None
+    return low > 0
+
+
+def _most(groups: Mapping[str, Estimate]) -> float:
+    """A difference that is hardly possible between such groups."""
+    return TOO_WIDE * max((abs(one.value) for one in groups.values() if one.value is not None), default=0.0)
+
+
+def _telling(low: float | None, high: float | None, verdict: Verdict, most: float) -> bool:
+    if verdict == "not_enough_data" or low is None or high is None or low > high:
+        return False
+    return high - low < 2 * most
+
+
+def _guardrail(verdict: Verdict, low: float | None, high: float | None, mde: float | None, *, up: bool) -> Guardrail:
+    """Harmed: the interval is on the bad side. Safe: its bad end is nearer than the difference that matters."""
+    if verdict == "broken" or verdict == "not_enough_data":
+        return verdict
+    if verdict == "worse":
+        return "harmed"
+    assert low is not None and high is not None and mde is not None
+    bad = -low if up else high
+    return "safe" if bad < mde else "not_ruled_out"
+
+
+def _mirrored(versus: Versus) -> Versus:
+    """The same pair the other way round."""
+    numbers = versus.numbers
+    swapped = replace(
+        numbers, diff=_minus(numbers.diff), cs_low=_minus(numbers.cs_high), cs_high=_minus(numbers.cs_low)
+    )
+    opposite: dict[str, Verdict] = {"better": "worse", "worse": "better"}
+    return replace(versus, numbers=swapped, verdict=opposite.get(versus.verdict, versus.verdict))
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value

@@ -1,0 +1,108 @@
+"""The object of `readout --json`: every number, unrounded; null where a number cannot be computed, never NaN."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from lib.readout.judge import Metric, QuantileReading
+from lib.readout.preferences import Comparisons
+from lib.readout.sentences import preference_sentence, sentence
+from lib.readout.verdicts import PlannedLook, Readout
+from lib.statistics.formulas import Estimate
+
+
+def as_json(readout: Readout) -> dict[str, Any]:
+    """The readout as JSON has it."""
+    return {
+        "experiment": readout.experiment,
+        "control": readout.control,
+        "alpha_per_comparison": readout.alpha,
+        "verdict": readout.verdict,
+        "sentence": sentence(readout),
+        "srm": _finite(asdict(readout.split)) | {"counts": dict(readout.counts)},
+        "excluded": {"crossover": readout.crossover, "forced": readout.forced},
+        "crossover_share": readout.crossover_share,
+        "metrics": {name: _metric(metric) for name, metric in readout.metrics.items()},
+        "quantiles": {"response_time": {name: _quantile(one) for name, one in readout.quantiles.items()}},
+        "comparisons": _comparisons(readout.comparisons, readout),
+        "run": readout.run,
+        "planned": _planned(readout.planned),
+        "held": _held(readout),
+        "unreadable": readout.unreadable,
+        "delivery": asdict(readout.delivery),
+        "as_of": iso(readout.as_of_ms),
+    }
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in values.items()}
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    versus = {}
+    for group, one in metric.versus.items():
+        versus[group] = asdict(one.numbers) | {"verdict": one.verdict}
+        if one.guardrail is not None:
+            versus[group]["guardrail"] = one.guardrail
+    groups = {group: sums._asdict() | _estimate(metric.groups[group]) for group, sums in metric.sums.items()}
+    return {"role": metric.role, "direction": metric.direction, "groups": groups, "vs_control": versus}
+
+
+def _estimate(one: Estimate) -> dict[str, Any]:
+    return {key: getattr(one, key) for key in ("value", "se_delta", "se", "ci_low", "ci_high")}
+
+
+def _quantile(reading: QuantileReading) -> dict[str, Any]:
+    groups = {}
+    for group, one in reading.groups.items():
+        below = reading.counted[group].below
+        counted = {"events": int(below.sy), "users": below.active}
+        groups[group] = {key: getattr(one, key) for key in ("value", "ci_low", "ci_high", "se")} | counted
+    shown = ("diff", "se", "df", "cs_low", "cs_high")
+    versus = {
+        group: {key: getattr(one.numbers, key) for key in shown} | {"verdict": one.verdict}
+        for group, one in reading.versus.items()
+    }
+    return {"groups": groups, "vs_control": versus}
+
+
+def _comparisons(found: Comparisons | None, readout: Readout) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    treatments = {name: asdict(one) | {"verdict": found.verdicts[name]} for name, one in found.treatments.items()}
+    return {"verdict": found.verdict, "sentence": preference_sentence(readout), "treatments": treatments}
+
+
+def _planned(look: PlannedLook | None) -> dict[str, Any] | None:
+    if look is None:
+        return None
+    shown = ("diff", "se", "df", "cs_low", "cs_high")
+    versus = {
+        group: {key: getattr(numbers, key) for key in shown} | {"verdict": verdict}
+        for group, (numbers, verdict) in (look.versus or {}).items()
+    }
+    return {"users": look.users, "reached": look.reached, "at": iso(look.at_ms), "vs_control": versus}
+
+
+def _held(readout: Readout) -> dict[str, Any] | None:
+    """By metric and treatment, the interval of all readouts of the run."""
+    if readout.held is None:
+        return None
+    found: dict[str, Any] = {}
+    for (metric, group), one in readout.held.items():
+        found.setdefault(metric, {})[group] = {"low": one.low, "high": one.high, "since": iso(one.since_ms)}
+    return found
+
+
+def iso(time_ms: int | None) -> str | None:
+    """A moment as ISO 8601, to the second, UTC.
+
+    >>> iso(1_790_000_000_000), iso(None), iso(10**18)
+    ('2026-09-21T14:13:20Z', None, None)
+    """
+    try:
+        return None if time_ms is None else datetime.fromtimestamp(time_ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return None

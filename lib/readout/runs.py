@@ -1,0 +1,35 @@
+"""The names of a run and of the terms of its intervals: what is comparable, and what may be intersected.
+
+A run is a stretch of an experiment with unchanged groups, weights and parameters. Knows neither events nor SQL.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from lib.experiments.definitions import Definition
+
+
+def run_of(definition: Definition) -> str:
+    """The name of the run that a definition describes: another one begins with other groups, weights or parameters.
+
+    >>> from lib.experiments.definitions import Group
+    >>> one = Definition("e", (Group("A", 1), Group("B", 1)), "A")
+    >>> run_of(one) == run_of(Definition("e", (Group("A", 50), Group("B", 50)), "A"))
+    True
+    """
+    shares = definition.shares
+    groups = {group.name: [round(shares[group.name], 6), dict(group.parameters)] for group in definition.groups}
+    since = definition.since and definition.since.isoformat()
+    return _digest({"unit": definition.unit, "default": dict(definition.default), "groups": groups, "since": since})
+
+
+def terms_of(definition: Definition) -> str:
+    """The name of a run's intervals: those under another control, MDE or plan are held by themselves."""
+    effects = {name: asdict(effect) for name, effect in definition.mde.items()}
+    terms = _digest({"control": definition.control, "mde": effects, "planned": definition.planned_users})
+    return f"{run_of(definition)} {terms}"
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]

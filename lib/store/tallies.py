@@ -1,0 +1,137 @@
+"""Everything that a readout counts, together: sums and quantiles of every group, units that were left out, deliveries.
+
+Owns the order in which the database is asked, and that two groups are counted at the same time. The sums are in `sums`,
+the answer at a rank in `ranks`, the rank of a quantile in `lib.statistics`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, exists, func, select
+
+from lib.statistics.quantiles import quantile_span, rank
+from lib.statistics.sums import BUSY, FEW, QUANTILES, BusyUnit, Delivery, Plan, Quantile, Scope, Sums, Tally
+from lib.store.ballots import ballots
+from lib.store.plans import planned
+from lib.store.ranks import Ranks
+from lib.store.schema import event, exposure, outbox, purged
+from lib.store.signals import stopped
+from lib.store.splits import weights_over_time
+from lib.store.sums import METRICS, answers_by_unit, per_unit, sum_units
+from lib.store.units import arrivals, excluded, exposures
+
+Read = Callable[[], AbstractContextManager[Connection]]
+"""Opens a connection; called from several threads."""
+
+
+class _Group(NamedTuple):
+    """What one group's units add up to, by metric, and its quantiles."""
+
+    sums: Mapping[str, Sums]
+    quantiles: Mapping[str, Quantile]
+    busy: tuple[BusyUnit, ...]
+
+
+def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
+    """Count all that a readout needs: two groups at the same time, because a statement keeps one core busy."""
+
+    def ask(question: Callable[..., Any], *more: Any) -> Any:
+        with read() as connection:
+            return question(connection, *more)
+
+    with ThreadPoolExecutor(2) as threads:
+        groups = ask(_names, scope)
+        counted = [threads.submit(ask, _count, scope, grp) for grp in groups]
+        left, sent = threads.submit(ask, excluded, scope), threads.submit(ask, delivery, scope)
+        beside = [threads.submit(ask, question, scope) for question in (stopped, ballots)]
+        found = {grp: one.result() for grp, one in zip(groups, counted, strict=True)}
+        forced, crossover, first_ms = left.result()
+    found = {grp: one for grp, one in found.items() if one is not None}
+    sums = {name: {grp: one.sums[name] for grp, one in found.items()} for name in METRICS}
+    quantiles = {name: {grp: one.quantiles[name] for grp, one in found.items()} for name in QUANTILES}
+    weights = ask(weights_over_time, scope.experiment)
+    stops, votes = (one.result() for one in beside)
+    return Tally(
+        scope, sums, quantiles, forced, crossover, first_ms, sent.result(), weights, stopped=stops,
+        busy={grp: one.busy for grp, one in found.items() if one.busy},
+        ballots=votes,
+        arrivals=() if weights else ask(arrivals, scope), planned=ask(planned, scope, plan) if plan else None,
+    )  # fmt: skip
+
+
+def _names(connection: Connection, scope: Scope) -> list[str]:
+    return sorted(connection.scalars(select(exposure.c.grp).where(exposures(exposure, scope)).distinct()))
+
+
+def _count(connection: Connection, scope: Scope, grp: str) -> _Group | None:
+    """Count one group; None where no unit counts.
+
+    The quantile must be known before its answers can be counted together with everything else: it is guessed from all
+    answers in the group, also of units that do not count. The counts then show the way from the guess to the quantile,
+    and where that is another value, they are taken again.
+    """
+    ranks = Ranks(connection, scope, grp)
+    given = ranks.given()
+    guess = ranks.among_given([rank(p, given) for p in QUANTILES.values()], given) if given else []
+    limits = dict(zip(QUANTILES, guess, strict=False))
+    sums, strays, most = sum_units(connection, per_unit(scope, grp, limits))
+    size = int(sums["response_time"].sy)
+    if not sums["answers_per_user"].n:
+        return None
+    busy = _busy(connection, scope, grp, sums["answers_per_user"], most)
+    if not size:
+        return _Group(sums, {name: Quantile(None, None, None, sums[name]) for name in QUANTILES}, busy)
+    places = {name: rank(p, size) for name, p in QUANTILES.items()}
+    found = _values(ranks, places.values(), sums, limits, strays)
+    if limits != (limits := {name: found[place] for name, place in places.items()}):
+        sums, strays, _ = sum_units(connection, per_unit(scope, grp, limits))
+    spans = {name: quantile_span(p, sums[name]) for name, p in QUANTILES.items()}
+    ends = {name: [rank(share, size) for share in shares] for name, shares in spans.items() if shares}
+    found = _values(ranks, {place for pair in ends.values() for place in pair}, sums, limits, strays)
+    quantiles = {}
+    for name, value in limits.items():
+        low, high = (found[place] for place in ends[name]) if name in ends else (None, None)
+        quantiles[name] = Quantile(value, low, high, sums[name])
+    return _Group(sums, quantiles, busy)
+
+
+def _busy(connection: Connection, scope: Scope, grp: str, answers: Sums, most: float) -> tuple[BusyUnit, ...]:
+    """The units that hold more than a fifth of the group's answers, the busiest first; looked up where one does."""
+    limit = BUSY * answers.sx
+    units = answers_by_unit(scope, grp).subquery().c
+    if most <= limit or (connection.scalar(select(func.count()).where(units.answers > 0)) or 0) <= FEW:
+        return ()
+    found = select(units.user_id, units.answers).where(units.answers > limit).order_by(units.answers.desc())
+    return tuple(BusyUnit(row[0], int(row[1])) for row in connection.execute(found))
+
+
+def _values(
+    ranks: Ranks, places: Collection[int], sums: Mapping[str, Sums], limits: Mapping[str, float], strays: bool
+) -> dict[int, float]:
+    """The response times at these ranks, from what was summed up to the limits."""
+    known = {limit: int(sums[name].sx) for name, limit in limits.items()}
+    return ranks.among_counted(places, int(sums["response_time"].sy), known, strays)
+
+
+def delivery(connection: Connection, scope: Scope) -> Delivery:
+    """Events in the whole record, those that were purged included; how many Statsig has acknowledged, and how many wait
+    for it."""
+    counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(event.c.simulated == scope.simulated)
+    events, acknowledged = connection.execute(counts.select_from(event)).one()
+    gone = select(purged.c.events, purged.c.acknowledged).where(purged.c.simulated == scope.simulated)
+    for row in connection.execute(gone):
+        events, acknowledged = events + row.events, acknowledged + row.acknowledged
+    pending = 0 if scope.simulated else connection.scalar(select(func.count()).select_from(outbox))
+    return Delivery(events, acknowledged, pending)
+
+
+def only_simulated(connection: Connection, experiment: str) -> bool:
+    """Whether the experiment has exposures, and all of them are simulated."""
+
+    def some(simulated: bool) -> ColumnElement[bool]:
+        return exists().where(exposure.c.experiment == experiment, exposure.c.simulated == simulated)
+
+    real, invented = connection.execute(select(some(False), some(True))).one()
+    return bool(invented) and not real
