@@ -3,13 +3,19 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from lib.domain.clock import DAY_MS, now_ms
+from lib.experiments.definitions import Definition, read_definitions
+from lib.readout.runs import terms_of
+from lib.statistics.intervals import Interval
+from lib.store.bounds import hold
+from lib.store.database import Database
 from tests.support import app_process, invented_traffic
 from tests.support.chat_page import DESK, PHONE, visited
 from tests.support.chromium import picture
@@ -24,6 +30,9 @@ STATES = {
     "better": (invented_traffic.better(), "Better"),
     "harmed": (invented_traffic.harmed(), "Harmed: response time"),
     "broken": (invented_traffic.broken(), "Broken"),
+    "three": (invented_traffic.three(), "Better: B"),
+    "selection": (invented_traffic.selection(), "Raters may differ"),
+    "held": (invented_traffic.held(), "Better"),
     "few": (Traffic({"Control": Group(9), "Test": Group(14)}, days=0.4), "Not enough data"),
 }
 """Experiments of one store, each in a state of its own, and the word that tells it."""
@@ -31,6 +40,12 @@ TABLE = """
 [{name}.groups]
 Control = {{ weight = 1, parameters = {{ model = "a" }} }}
 Test = {{ weight = 1, parameters = {{ model = "b" }} }}
+"""
+THREE = """
+[{name}.groups]
+Control = {{ weight = 1, parameters = {{ model = "a" }} }}
+B = {{ weight = 1, parameters = {{ model = "b" }} }}
+C = {{ weight = 1, parameters = {{ model = "c" }} }}
 """
 CONSTANTS = {
     "pages/results/page.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
@@ -55,15 +70,24 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_proces
         assert was in text
         (folder / name).write_text(text.replace(was, now))
     definitions = folder / ".streamlit" / "experiments.toml"
-    definitions.write_text(definitions.read_text() + "".join(TABLE.format(name=name) for name in STATES))
-    invented_traffic.fill(
-        f"sqlite:///{folder}/data/parley.db", *(replace(past, experiment=name) for name, (past, _) in STATES.items())
-    )
+    tables = "".join((THREE if name == "three" else TABLE).format(name=name) for name in STATES)
+    definitions.write_text(definitions.read_text() + tables)
+    url = f"sqlite:///{folder}/data/parley.db"
+    invented_traffic.fill(url, *(replace(past, experiment=name) for name, (past, _) in STATES.items()))
+    hold_a_verdict(url, read_definitions(definitions.read_text())["held"])
     started = app_process.start(folder)
     yield started
     started.stop()
     assert not started.outbound()
     assert "Traceback" not in started.log()
+
+
+def hold_a_verdict(url: str, definition: Definition) -> None:
+    """An earlier readout has shown that Test is better."""
+    early = now_ms() - 3 * DAY_MS
+    with closing(Database.open(url)) as database, database.begin() as connection:
+        interval = Interval(0.012, early, 0.18, early)
+        hold(connection, definition.name, False, terms_of(definition), {("satisfaction", "Test"): interval})
 
 
 @contextmanager

@@ -27,7 +27,8 @@ SAID = {
 
 @dataclass(frozen=True)
 class Group:
-    """How the users of one group fare. `seconds`: the median response time; `usd`: cost of an answer, None: unknown."""
+    """The users of one group. `seconds`: the median response time; `usd`: cost of an answer, None: unknown; `rates`:
+    the share of answers that get a thumb, `unhappy_rates` that of those that are not liked, where it is another."""
 
     users: int
     liked: float = 0.6
@@ -35,6 +36,7 @@ class Group:
     failed: float = 0.01
     usd: float | None = 0.0004
     rates: float = 0.35
+    unhappy_rates: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,21 @@ def harmed() -> Traffic:
 def broken() -> Traffic:
     """Half of Test's users are missing."""
     return Traffic({"Control": Group(320, 0.55), "Test": Group(170, 0.75)}, 8)
+
+
+def three() -> Traffic:
+    """B is better than Control, C is worse."""
+    return Traffic({"Control": Group(300, 0.55), "B": Group(290, 0.78, usd=0.0021), "C": Group(310, 0.3)}, 12)
+
+
+def selection() -> Traffic:
+    """No difference, but the unhappy testers of Test rate less."""
+    return Traffic({"Control": Group(600, 0.6, rates=0.5), "Test": Group(610, 0.6, rates=0.5, unhappy_rates=0.2)}, 12)
+
+
+def held() -> Traffic:
+    """No difference that today's interval alone would show."""
+    return Traffic({"Control": Group(210, 0.6), "Test": Group(205, 0.65)}, 12)
 
 
 def fill(url: str, *past: Traffic) -> None:
@@ -128,7 +145,9 @@ def _answers(
             return
         answer_id, failed = f"{chance.getrandbits(128):032x}", chance.random() < group.failed
         seconds = round(group.seconds * chance.lognormvariate(0, 0.45), 3)
-        rated, liked = not failed and chance.random() < group.rates, chance.random() < share
+        draw, liked = chance.random(), chance.random() < share
+        rates = group.rates if liked or group.unhappy_rates is None else group.unhappy_rates
+        rated = not failed and draw < rates
         reason = chance.choice(REASONS) if rated and not liked and chance.random() < 0.5 else None
         yield answer, {
             "answer_id": answer_id, "conversation_id": talk, "session_id": talk, "turn": turn,
