@@ -236,9 +236,9 @@ def _simulate_takes(parser: argparse.ArgumentParser) -> None:
 
 SIMULATE = """Play N visitors through the real path into the chosen database: the Statsig SDK assigns them, the demo
 model answers over HTTP, and exposures, answers, ratings and reasons are stored, each marked as simulated and never sent
-to Statsig. With --check, nothing is stored: R experiments without a lift and R with one are played in memory, and after
-every rating the readout is made as the Results page makes it. There, too, the SDK assigns, the visitors are the same,
-and the verdict has all its rules; but no answer is generated, and the sums are kept in memory instead of read with SQL.
+to Statsig. With --check, nothing is stored: R experiments without a difference and R with one are played in memory, at
+50/50, 90/10 and 95/5, and watched while visitors come. Visitors are drawn as the others are, with errors and rare
+answers of a minute; no answer is generated, chance alone draws the groups, and no SQL is run.
 Exit code 1 when more of them than allowed named a winner where there was none."""
 
 

@@ -385,7 +385,7 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_every_table_can_be_downloaded_with_its_numbers(files: dict[str, str]) -> None:
     tables = {label: rows(text) for label, text in files.items() if "CSV" in label}
     metrics = tables["All metrics (CSV)"]
-    assert len(metrics) == 2 * (8 + 2)
+    assert len(metrics) == 2 * (10 + 2)
     assert float(metrics[1]["cs_low"]) < float(metrics[1]["diff"]) < float(metrics[1]["cs_high"])
     assert sum(int(row["new_users"]) for row in tables["New users (CSV)"]) == 610
     assert tables["Difference over time (CSV)"][-1]["diff"] == metrics[1]["diff"]

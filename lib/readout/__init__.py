@@ -6,4 +6,4 @@ contents of the Results page, `runs` names runs. Computes with `statistics`, rea
 command.
 """
 
-__all__ = ["advice", "figures", "judge", "report", "results", "runs", "sentences", "verdicts"]
+__all__ = ["advice", "figures", "judge", "report", "results", "sentences", "verdicts"]

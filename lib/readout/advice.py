@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from lib.readout.figures import many, significant
 from lib.readout.judge import MIN_UNITS
-from lib.readout.sentences import WORDS, harm_of, set_since, users_needed, written_difference
+from lib.readout.sentences import WORDS, best_first, harm_of, set_since, users_needed, written_difference
 from lib.readout.verdicts import Readout
 
 Pace = Mapping[str, float]
@@ -18,7 +18,7 @@ def advice(readout: Readout, pace: Pace | None = None) -> list[str]:
         return [set_since(readout)]
     if readout.verdict == "broken":
         return ["Find out why before reading on: no number below can be trusted to compare groups."]
-    found = {group: step for group in readout.treatments if (step := _step(readout, group, pace or {}))}
+    found = {group: step for group in best_first(readout) if (step := _step(readout, group, pace or {}))}
     if len(readout.treatments) > 1:
         return [f"{group}: {step}" for group, step in found.items()]
     return list(found.values())

@@ -56,7 +56,7 @@ def heading(readout: Readout) -> str:
     if readout.verdict == "broken" or readout.weights_changed or len(versus) < 2:
         named = HEADINGS[readout.verdict]
     else:
-        named = ", ".join(f"{group} {HEADINGS[versus[group].verdict].lower()}" for group in _ordered(readout))
+        named = ", ".join(f"{group} {HEADINGS[versus[group].verdict].lower()}" for group in best_first(readout))
     doubt = readout.verdict in ("better", "worse") and readout.primary == "satisfaction" and readout.selection
     return f"{named} (raters may differ)" if doubt else named
 
@@ -79,7 +79,7 @@ def details(readout: Readout) -> list[str]:
     found = []
     if _refusal(readout) is None:
         if len(readout.treatments) > 1:
-            found += [_about(readout, group) for group in _ordered(readout)]
+            found += [_about(readout, group) for group in best_first(readout)]
             found += _best_two(readout)
         found += [warning for group in readout.treatments for warning in warnings(readout, group)]
         found += _busy(readout)
@@ -97,7 +97,7 @@ def _one(readout: Readout) -> str:
     return _about(readout, readout.treatments[0])
 
 
-def _ordered(readout: Readout) -> list[str]:
+def best_first(readout: Readout) -> list[str]:
     """The treatments, the better ones first."""
     versus = readout.main.versus
     return sorted(readout.treatments, key=lambda group: _RANKING.index(_plain_state(versus[group])))
@@ -106,7 +106,7 @@ def _ordered(readout: Readout) -> list[str]:
 def _several(readout: Readout) -> str:
     """The verdicts of several treatments by name: B is better than Control on satisfaction, C is worse."""
     by_state: dict[str, list[str]] = {}
-    for group in _ordered(readout):
+    for group in best_first(readout):
         by_state.setdefault(_plain_state(readout.main.versus[group]), []).append(group)
     on = f" on {WORDS[readout.primary].name}"
     (first, groups), *others = by_state.items()

@@ -8,7 +8,7 @@ from altair import LayerChart
 from lib.readout.advice import advice
 from lib.readout.judge import Metric
 from lib.readout.results import Results
-from lib.readout.sentences import WORDS, details, headline
+from lib.readout.sentences import WORDS, best_first, details, headline
 from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import readouts
@@ -88,10 +88,11 @@ def _draw_verdict(results: Results) -> None:
     readout = results.readout
     st.markdown(" ".join(_states(readout)))
     st.subheader(words.plain(headline(readout)), anchor=False)
-    for detail in details(readout):
-        st.markdown(words.plain(detail))
-    for step in advice(readout, results.pace):
-        st.markdown(f":material/arrow_forward: {words.plain(step)}")
+    with st.container(gap="xsmall"):
+        for detail in details(readout):
+            st.markdown(words.plain(detail))
+        for step in advice(readout, results.pace):
+            st.markdown(f":material/arrow_forward: {words.plain(step)}")
 
 
 def _states(readout: Readout) -> list[str]:
@@ -102,7 +103,7 @@ def _states(readout: Readout) -> list[str]:
         state = words.state(readout.primary, only) if only and comparable(readout) else readout.verdict
         found = [words.badge(state)]
     else:
-        found = [words.badge(words.state(readout.primary, one), group) for group, one in versus.items()]
+        found = [words.badge(words.state(readout.primary, versus[group]), group) for group in best_first(readout)]
     if comparable(readout):
         found += [
             words.badge("harmed", WORDS[metric.name].name)
