@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition, read_definitions_file
+from lib.experiments.statuses import disabled_sentence, status_sentence
 from lib.readout.advice import advice
 from lib.readout.figures import levels, significant
 from lib.readout.judge import ONE_SIDED, Metric, Versus
@@ -33,13 +34,15 @@ class ReportError(Exception):
 class Report:
     """A readout, the implicit signals beside it, and notes on the file that it came from.
 
-    `reliable` is False where too many lines of that file could not be read.
+    `reliable` is False where too many lines of that file could not be read. `status` is what Statsig made of the
+    experiment.
     """
 
     readout: Readout
     signals: tuple[Metric, ...] = ()
     notes: tuple[str, ...] = ()
     reliable: bool = True
+    status: str | None = None
 
 
 def from_store(settings: Settings, experiment: str) -> Report:
@@ -49,7 +52,7 @@ def from_store(settings: Settings, experiment: str) -> Report:
         with store.read() as connection:
             simulated = only_simulated(connection, definition.name)
         readout = current(store, definition, simulated, now_ms())
-        return Report(readout, _signals(store.read, definition, readout))
+        return Report(readout, _signals(store.read, definition, readout), status=_status(settings, definition))
 
 
 def from_file(settings: Settings, experiment: str, events: Path) -> Report:
@@ -88,6 +91,17 @@ def _unreadable(found: Imported) -> Iterator[str]:
         yield f"That is more than 1 % of the {found.lines:,} lines: the readout is not to be relied on."
 
 
+def _status(settings: Settings, definition: Definition) -> str | None:
+    if settings.statsig_secret_key is None:
+        return None
+    told = [status_sentence(definition.status, _written), disabled_sentence(definition, _written)]
+    return " ".join(one for one in told if one) or None
+
+
+def _written(time_ms: int) -> str:
+    return iso(time_ms) or "an unknown day"
+
+
 def find_definition(settings: Settings, experiment: str, store: Store | None = None) -> Definition:
     """What the file says of the experiment; with a key, its groups as Statsig served them last.
 
@@ -112,7 +126,10 @@ def lines(report: Report) -> Iterator[str]:
     readout = report.readout
     yield f"{readout.experiment}: {heading(readout)}"
     yield sentence(readout)
-    yield from advice(readout)
+    if report.status:
+        yield report.status
+    else:
+        yield from advice(readout)
     yield ""
     yield from _aligned(_rows(report))
     yield ""

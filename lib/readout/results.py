@@ -154,8 +154,9 @@ def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:
 
 def _narrowed(scope: Scope, window: Window) -> Scope:
     starts = [one for one in (scope.since_ms, window.since_ms) if one is not None]
+    ends = [one for one in (scope.until_ms, window.until_ms) if one is not None]
     return replace(
-        scope, since_ms=max(starts, default=None), until_ms=window.until_ms, invitation=window.invitation,
+        scope, since_ms=max(starts, default=None), until_ms=min(ends, default=None), invitation=window.invitation,
         tier=window.tier,
     )  # fmt: skip
 

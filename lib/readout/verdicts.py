@@ -93,10 +93,14 @@ class Readout:
 
 
 def scope_of(definition: Definition, *, simulated: bool = False) -> Scope:
-    """The part of the record that the store has to count for this experiment."""
+    """The part of the record that the store has to count for this experiment: nothing from when it ended at Statsig."""
     since = definition.since
     midnight = datetime.combine(since, time(), UTC) if since else None
-    return Scope(definition.name, simulated, int(midnight.timestamp() * 1_000) if midnight else None)
+    ends = tuple((group.name, group.ended_ms) for group in definition.groups if group.ended_ms is not None)
+    return Scope(
+        definition.name, simulated, int(midnight.timestamp() * 1_000) if midnight else None,
+        None if simulated else definition.status.since_ms, ends=() if simulated else ends,
+    )  # fmt: skip
 
 
 def plan_of(definition: Definition) -> Plan | None:
@@ -114,7 +118,7 @@ def read(
     remaining = sum(one.n for one in units.values())
     share = tally.crossover / (tally.crossover + remaining) if tally.crossover + remaining else None
     changed_ms = weights_changed(tally.first_ms, tally.weights, definition, as_of_ms)
-    split = split_of(counts, definition.shares)
+    split = _split(counts, definition)
     stretches = shares_changed(tally.arrivals, definition) if split.broken else []
     if changed_ms is not None or stretches:
         split = Split(None, len(names) - 1, None)
@@ -159,7 +163,13 @@ def split_of_units(
     """The check of the split as the readout reports it; empty where it reports none."""
     if weights_changed(first_ms, weights, definition, as_of_ms) is not None:
         return Split(None, len(definition.groups) - 1, None)
-    return split_of({group.name: units.get(group.name, 0) for group in definition.groups}, definition.shares)
+    return _split(units, definition)
+
+
+def _split(units: Mapping[str, int], definition: Definition) -> Split:
+    """The check of the groups that still get units: one that was disabled has fewer, and that is right."""
+    shares = {group.name: definition.shares[group.name] for group in definition.groups if group.ended_ms is None}
+    return split_of({name: units.get(name, 0) for name in shares}, shares)
 
 
 def signal_metrics(signals: Mapping[str, Mapping[str, Sums]], definition: Definition) -> list[Metric]:

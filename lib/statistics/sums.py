@@ -4,7 +4,7 @@ Owns the shapes that travel from the store to the analysis and the pages. Knows 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95}
@@ -16,7 +16,8 @@ class Scope:
     """What is read: one experiment, real or simulated, and exposures, answers and ratings of [since, until).
 
     `invitation`: only units that came by it (its id). `tier`: only what processes of that tier exposed and asked;
-    empty: what was recorded without a tier.
+    empty: what was recorded without a tier. `ends`: by group, when it ended before the others; nothing of it counts
+    from then on.
     """
 
     experiment: str
@@ -25,6 +26,16 @@ class Scope:
     until_ms: int | None = None
     invitation: str | None = None
     tier: str | None = None
+    ends: tuple[tuple[str, int], ...] = ()
+
+    def of(self, group: str) -> "Scope":
+        """Return what counts of one group.
+
+        >>> Scope("e", until_ms=9, ends=(("A", 5),)).of("A").until_ms, Scope("e", ends=(("A", 5),)).of("B").until_ms
+        (5, None)
+        """
+        end = dict(self.ends).get(group)
+        return self if end is None else replace(self, until_ms=min(end, self.until_ms or end))
 
 
 class Sums(NamedTuple):

@@ -34,7 +34,7 @@ def planned(connection: Connection, scope: Scope, plan: Plan) -> Planned | None:
     at_ms = -(-reached_ms // DAY_MS) * DAY_MS
     then = replace(scope, until_ms=min(at_ms + 1, scope.until_ms or at_ms + 1))
     groups = sorted(connection.scalars(select(exposure.c.grp).where(exposures(exposure, then)).distinct()))
-    return Planned(at_ms, {grp: _sums(connection, then, plan.metric, grp) for grp in groups})
+    return Planned(at_ms, {grp: _sums(connection, then.of(grp), plan.metric, grp) for grp in groups})
 
 
 def _sums(connection: Connection, scope: Scope, metric: str, grp: str) -> Sums:

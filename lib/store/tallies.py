@@ -72,6 +72,7 @@ def _count(connection: Connection, scope: Scope, grp: str) -> _Group | None:
     answers in the group, also of units that do not count. The counts then show the way from the guess to the quantile,
     and where that is another value, they are taken again.
     """
+    scope = scope.of(grp)
     ranks = Ranks(connection, scope, grp)
     given = ranks.given()
     guess = ranks.among_given([rank(p, given) for p in QUANTILES.values()], given) if given else []

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 
 import streamlit as st
 
+from lib.experiments.statuses import disabled_sentence, status_sentence
 from lib.readout.results import Window
 from lib.web import running
 from pages import readouts, session
@@ -84,6 +85,20 @@ def draw_downloads(window: Window) -> None:
             )  # fmt: skip
 
 
+def told_status(experiment: str) -> str | None:
+    """What Statsig made of the experiment and its groups, and when; None where all of it runs."""
+    if app.settings.statsig_secret_key is None:
+        return None
+
+    def written(time_ms: int) -> str:
+        return words.moment(time_ms, zone)
+
+    definition = app.experiments.definition(experiment)
+    told = [status_sentence(app.experiments.status(experiment), written)]
+    told += [disabled_sentence(definition, written)] if definition else []
+    return " ".join(one for one in told if one) or None
+
+
 @st.fragment(run_every=1.0)
 def draw_visitors() -> None:
     """Simulated visitors are under way."""
@@ -104,14 +119,18 @@ def draw_results(window: Window) -> None:
             # pandas and Altair take seconds to load: after something is on the page
             from pages.results import sections, verdict
         with first:
-            if results is None:
+            status = told_status(window.experiment)
+            if results is None and status:
+                st.info(words.plain(status), icon=":material/flag:")
+            elif results is None:
                 st.warning(
                     f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file."
                 )
             elif verdict.is_empty(results.readout):
-                verdict.draw_empty(results, offer=app.demo and app.settings.statsig_secret_key is None and not sampled)
+                offer = app.demo and app.settings.statsig_secret_key is None
+                verdict.draw_empty(results, offer=offer and not sampled, status=status)
             else:
-                verdict.draw_first(results, sampled, window.narrowed)
+                verdict.draw_first(results, sampled, window.narrowed, status)
                 if verdict.comparable(results.readout):
                     sections.draw_groups(results.readout)
         if results is not None and not verdict.is_empty(results.readout):

@@ -36,9 +36,10 @@ NARROWED = (
 )
 
 
-def draw_first(results: Results, sampled: bool, narrowed: bool) -> None:
-    """The first screen. `sampled`: there is simulated data; `narrowed`: the reader chose a part of the experiment."""
-    _draw_verdict(results)
+def draw_first(results: Results, sampled: bool, narrowed: bool, status: str | None = None) -> None:
+    """The first screen. `sampled`: there is simulated data; `narrowed`: the reader chose a part of the experiment;
+    `status`: what Statsig made of it, after which there is nothing more to advise."""
+    _draw_verdict(results, status)
     if narrowed:
         st.markdown(f":material/filter_alt: {NARROWED}")
     if sampled:
@@ -49,9 +50,9 @@ def draw_first(results: Results, sampled: bool, narrowed: bool) -> None:
         _draw_causes()
 
 
-def draw_empty(results: Results, offer: bool) -> None:
-    """What will appear here, and (`offer`) a way to see it at once."""
-    _draw_verdict(results)
+def draw_empty(results: Results, offer: bool, status: str | None = None) -> None:
+    """What will appear here, and (`offer`) a way to see it at once. `status`: what Statsig made of the experiment."""
+    _draw_verdict(results, status)
     st.markdown("As soon as people ask and rate, this page says\n" + "\n".join(f"- {one}" for one in APPEARS))
     if not offer:
         return
@@ -83,15 +84,17 @@ def decisive(readout: Readout) -> list[Metric]:
     return [readout.main, *found]
 
 
-def _draw_verdict(results: Results) -> None:
+def _draw_verdict(results: Results, status: str | None) -> None:
     """The verdict: its states, one sentence, what stands beside it, and the next step for each treatment."""
     readout = results.readout
     st.markdown(" ".join(_states(readout)))
     st.subheader(words.plain(headline(readout)), anchor=False)
+    if status:
+        st.info(words.plain(status), icon=":material/flag:")
     with st.container(gap="xsmall"):
         for detail in details(readout):
             st.markdown(words.plain(detail))
-        for step in advice(readout, results.pace):
+        for step in advice(readout, results.pace) if not status else ():
             st.markdown(f":material/arrow_forward: {words.plain(step)}")
 
 
