@@ -265,7 +265,8 @@ def test_a_purge_is_of_the_past(folder: Path) -> None:
 
 
 def refusals(run: "subprocess.CompletedProcess[bytes]") -> list[str]:
-    return [line for line in lines(run) if not line.startswith("ok ")]
+    """The lines that something is wrong; that an open link has no budget is none of these tests' business."""
+    return [line for line in lines(run) if not line.startswith(("ok ", "warn visitors"))]
 
 
 def test_a_fresh_machine_is_well(folder: Path) -> None:
