@@ -176,6 +176,7 @@ class App:
         self.note_weights()
         self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
         self.store.purge(self.settings.retention_days)
+        self.store.forget_deleted()
 
     def note_weights(self) -> None:
         """Store since when the experiment's groups have their weights: a readout that spans a change is invalid."""

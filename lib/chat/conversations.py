@@ -44,6 +44,8 @@ TURNS_LOADED = 60
 """Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
 log = logging.getLogger("parley.conversation")
 
+DELETED_WITHIN_S = 5.0
+"""How long the record may take to delete something."""
 STOPPED_WITHIN_S = 0.25
 """How long the record may take to say that an answer has ended."""
 REMEMBERED = 2_000
@@ -65,6 +67,7 @@ class Conversations:
         crowd: Crowd | None = None,
     ) -> None:  # fmt: skip
         self._crowd, self._repeats = crowd or Crowd(), Repeats()
+        self._deleted: OrderedDict[str, int] = OrderedDict()  # by visitor
         self._experiment, self._budgets = experiment, budgets
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
@@ -298,8 +301,27 @@ class Conversations:
         self._store.record([signal(conversation.question(turn), "copied")])
 
     def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
-        """Delete the text of one conversation of this visitor, or of all."""
-        return self._store.delete(visitor_id, conversation_id)
+        """Delete the text of one conversation of this visitor, or of all, and end what runs there."""
+        self._generations.end(visitor_id, conversation_id)
+        receipt = self._store.delete(visitor_id, conversation_id)
+        receipt.wait(DELETED_WITHIN_S)  # another tab that looks before would see it still
+        self._deleted[visitor_id] = self._deleted.pop(visitor_id, 0) + 1
+        while len(self._deleted) > REMEMBERED:
+            self._deleted.popitem(last=False)
+        if self._texts:
+            self._texts.forget(receipt.result or ())
+        return receipt
+
+    def deletions(self, visitor_id: str) -> int:
+        """Return how often this visitor deleted something in this process, for tabs that still show it."""
+        return self._deleted.get(visitor_id, 0)
+
+    def deleted(self, conversation: Conversation) -> bool:
+        """Return True where the record has this conversation no more, so that its text must go from a page too."""
+        try:
+            return self.get(conversation.id, conversation.visitor_id) is None
+        except StoreError:
+            return False
 
     def get(self, conversation_id: str, visitor_id: str, before_turn: int | None = None) -> Conversation | None:
         """A conversation of this visitor with its newest turns (or those before one); None for anybody else's.

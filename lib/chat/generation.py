@@ -170,6 +170,15 @@ class Generations:
         """How many answers are under way."""
         return sum(answer.completion is None for answer in list(self._answers.values()))
 
+    def end(self, visitor_id: str, conversation_id: str | None) -> None:
+        """Stop the answers of one conversation of a visitor, or of all, and let go of those that have ended."""
+        for answer in list(self._answers.values()):
+            theirs = answer.visitor_id == visitor_id
+            if theirs and conversation_id in (None, answer.question.conversation_id):
+                answer.stop()
+                if answer.completion is not None:
+                    self._answers.pop(answer.question.answer_id, None)
+
     def get(self, answer_id: str) -> Answer | None:
         """An answer of this process, while it runs and for a little while after."""
         return self._answers.get(answer_id)

@@ -6,6 +6,7 @@ what a tester may do.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 
 from lib.domain.completion import Completion
@@ -38,6 +39,12 @@ class Texts:
         with self._lock:
             if answer_id in self._kept:
                 self._kept[answer_id] = (self._kept[answer_id][0], text, reasoning)
+
+    def forget(self, answer_ids: Iterable[str]) -> None:
+        """These answers' texts were deleted."""
+        with self._lock:
+            for answer_id in answer_ids:
+                self._kept.pop(answer_id, None)
 
     def fill(self, turn: Turn) -> Turn:
         """Return a turn of the store with the texts that it does not have."""

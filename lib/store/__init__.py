@@ -6,6 +6,7 @@ the pages of all events, `outbox` what Statsig still has to acknowledge, `guests
 cost, `erasure` what belongs to somebody, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
 """
 
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class Store:
     def __init__(
         self, database: Database, *, keep_text: bool, deliver: bool, tier: str, owner: str, meter: Meter | None = None
     ) -> None:
-        self._meter = meter or Unmetered()
+        self._meter, self._deleted = meter or Unmetered(), threading.Event()
         self._database, self._writer = database, Writer(database.begin, self._meter)
         self._keep_text, self._deliver, self._tier, self.owner = keep_text, deliver, tier, owner
 
@@ -204,7 +205,12 @@ class Store:
 
     def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
         """Delete the text of one conversation of this visitor, or of all; numbers and events stay."""
-        return self._writer.submit(lambda connection: facts.forget(connection, visitor_id, conversation_id))
+
+        def fact(connection: Connection) -> list[str]:
+            self._deleted.set()
+            return facts.forget(connection, visitor_id, conversation_id)
+
+        return self._writer.submit(fact)
 
     def keep_definitions(self, source: str, specs: str) -> Receipt:
         """Keep what a source served last, for a start without it."""
@@ -384,7 +390,15 @@ class Store:
             found = erasure.find(connection, unit)
         for step in erasure.steps(found):
             self._writer.call(step, 60)
+        self._database.empty_log()
         return found.erased
+
+    def forget_deleted(self) -> None:
+        """Leave nothing beside the database of text that was deleted since; to be tried again and again."""
+        if self._deleted.is_set() and self._writer.error is None:
+            self._deleted.clear()
+            if not self._database.empty_log():
+                self._deleted.set()
 
     def recover(self, stale_ms: int, limit: int = 100) -> list[tuple[Question, str]]:
         """Take over answers that a process left running and has not been heard of for so long.
@@ -432,5 +446,6 @@ class Store:
         gone = 0
         while piece := self._writer.call(lambda connection: facts.purge(connection, before_ms, PIECE)):
             gone += piece
+            self._deleted.set()
             time.sleep(0.01)  # others' facts come in between
         return gone

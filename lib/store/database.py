@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -105,6 +105,20 @@ class Database:
             if away(error):  # behind the same address another server may answer by now, or this one differently
                 self.writer.dispose()
             raise
+
+    def empty_log(self) -> bool:
+        """Write what SQLite keeps beside the file into it, and leave nothing there; True when nothing was left.
+
+        Text that was deleted would else stay in the log until the last process closes the file.
+        """
+        if self._path is None:
+            return True
+        try:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_MS / 1_000)) as connection:
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy
 
     def close(self) -> None:
         """Give all connections back."""

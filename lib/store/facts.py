@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Conversation, Question
 from lib.domain.events import EXPOSURE, Event
 from lib.domain.rating import Rating, Reason
 from lib.store import reads, rows
-from lib.store.schema import answer, conversation, definition, event, exposure, message, outbox
+from lib.store.schema import answer, conversation, definition, deletion, event, exposure, message, outbox
 
 
 def add(connection: Connection, table: Table, values: dict[str, Any] | list[dict[str, Any]]) -> None:
@@ -61,12 +61,14 @@ def ask(
     connection: Connection, about: Conversation, question: Question, text: str | None, title: str | None,
     replaces: str | None, asked_ms: int, owner: str, tier: str,
 ) -> None:  # fmt: skip
-    """The conversation if it is new, the message, the running answer."""
+    """The conversation if it is new, the message, the running answer. A conversation that was deleted stays so."""
+    add(connection, answer, rows.running_row(question, owner, now_ms(), tier))
+    if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == about.id)) is not None:
+        return
     upsert(connection, conversation, rows.conversation_row(about, title, asked_ms), "updated_ms")
     if replaces is not None:
         connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
     add(connection, message, rows.message_row(question, asked_ms, text))
-    add(connection, answer, rows.running_row(question, owner, now_ms(), tier))
 
 
 def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:
@@ -127,13 +129,18 @@ def rename(connection: Connection, conversation_id: str, visitor_id: str, title:
     connection.execute(update(conversation).where(mine).values(rows.fit(conversation, {"title": title})))
 
 
-def forget(connection: Connection, visitor_id: str, conversation_id: str | None) -> None:
-    """The text of one conversation, or of all of a visitor; the numbers and events stay."""
+def forget(connection: Connection, visitor_id: str, conversation_id: str | None) -> list[str]:
+    """Delete the text of one conversation, or of all of a visitor; the numbers and events stay. Return the answers."""
     mine = select(conversation.c.id).where(conversation.c.visitor_id == visitor_id)
     if conversation_id is not None:
         mine = mine.where(conversation.c.id == conversation_id)
+    gone, now = list(connection.scalars(mine)), now_ms()
+    told = [{"conversation_id": one, "visitor_id": visitor_id, "time_ms": now} for one in gone]
+    add(connection, deletion, told)
+    answers = list(connection.scalars(select(message.c.answer_id).where(message.c.conversation_id.in_(mine))))
     connection.execute(delete(message).where(message.c.conversation_id.in_(mine)))
     connection.execute(delete(conversation).where(conversation.c.id.in_(mine)))
+    return answers
 
 
 def keep_definitions(connection: Connection, source: str, specs: str) -> None:
@@ -143,7 +150,13 @@ def keep_definitions(connection: Connection, source: str, specs: str) -> None:
 
 
 def purge(connection: Connection, before_ms: int, piece: int) -> int:
-    """Delete at most `piece` messages asked before then, and the conversations that lie there; how many went."""
+    """Delete at most `piece` messages asked before then, and the conversations that lie there; return how many went.
+
+    A title is made from the first question, and goes with it.
+    """
+    begun = (conversation.c.created_ms < before_ms) & conversation.c.title.is_not(None)
+    connection.execute(update(conversation).where(begun).values(title=None))
+    connection.execute(delete(deletion).where(deletion.c.time_ms < now_ms() - DAY_MS))
     old = select(message.c.answer_id).where(message.c.asked_ms < before_ms).order_by(message.c.asked_ms).limit(piece)
     gone = connection.execute(delete(message).where(message.c.answer_id.in_(old))).rowcount
     stale = select(conversation.c.id).where(conversation.c.updated_ms < before_ms).limit(piece)

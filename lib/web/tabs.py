@@ -40,10 +40,10 @@ class Tabs:
             while len(self._tabs) > KNOWN:
                 self._tabs.popitem(last=False)
 
-    def look_again(self, wanted: Callable[[Tab], bool]) -> int:
-        """Make the pages run again of which `wanted` is true; return how many were asked to."""
+    def look_again(self, wanted: Callable[[Tab], bool], but: str | None = None) -> int:
+        """Make the pages run again of which `wanted` is true, `but` one; return how many were asked to."""
         with self._lock:
-            theirs = [session_id for session_id, tab in self._tabs.items() if wanted(tab)]
+            theirs = [session_id for session_id, tab in self._tabs.items() if session_id != but and wanted(tab)]
         return _rerun(theirs)
 
     def forget_closed(self) -> None:

@@ -65,6 +65,17 @@ def open_wanted() -> None:
         del st.query_params["c"]
 
 
+def forget_deleted() -> None:
+    """Let go of what this visitor deleted, in this tab or another one."""
+    visitor_id = session.visitor().visitor_id
+    if page.deletions == (count := app.conversations.deletions(visitor_id)):
+        return
+    page.deletions, page.listed = count, None
+    if page.conversation and app.conversations.deleted(page.conversation):
+        page.forget()
+        st.query_params.pop("c", None)
+
+
 def running() -> Answer | None:
     """The answer of this process that the page should follow."""
     return app.conversations.answer(page.last) if page.last and page.last.running else None
@@ -151,6 +162,7 @@ def draw_saving() -> None:
     st.caption("Saved" if saved else "This answer is not saved yet")
 
 
+forget_deleted()
 open_wanted()
 if page.overtaken:
     page.saving, page.conversation = None, app.conversations.reread(page.conversation)

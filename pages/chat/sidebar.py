@@ -10,6 +10,7 @@ from lib.access.identity import clean_text
 from lib.domain.conversation import Conversation
 from lib.domain.record import StoreError
 from lib.web import running
+from lib.web.patches import script_session
 from pages import session
 from pages.chat.operator_view import draw_view
 from pages.chat.state import OnPage, on_page
@@ -131,9 +132,11 @@ def _rename(page: OnPage, key: str) -> None:
 
 
 def _delete(page: OnPage, conversation_id: str | None) -> None:
-    running.app().conversations.delete(session.visitor().visitor_id, conversation_id).wait(0.25)
+    visitor_id = session.visitor().visitor_id
+    running.app().conversations.delete(visitor_id, conversation_id).wait(0.25)
     page.listed = None
     _open(page, None)
+    running.tabs().look_again(lambda tab: tab.visitor_id == visitor_id, but=script_session())
 
 
 def _as_markdown(conversation: Conversation) -> str:

@@ -46,6 +46,12 @@ class OnPage:
     parsed: dict[str, tuple[str, list[Block]]] = field(default_factory=dict)
     listed: list[Conversation] | None = None
     listed_more: int = 1
+    deletions: int = 0
+
+    def forget(self) -> None:
+        """Hold nothing of a conversation that was deleted."""
+        self.moved_on()
+        self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
 
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
