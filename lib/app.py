@@ -18,7 +18,7 @@ from lib.chat.standings import Standings
 from lib.chat.trials import Trials
 from lib.domain.clock import now_ms
 from lib.domain.providers import OPENAI, OPENAI_URL, Provider
-from lib.experiments.delivery import Delivery
+from lib.experiments.delivery import Dispatcher
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.metrics.gauges import Gauges
@@ -101,7 +101,7 @@ class App:
     rescue: Rescue
     trials: Trials
     standings: Standings
-    delivery: Delivery | None
+    delivery: Dispatcher | None
     housekeeping: Housekeeping
 
     @classmethod
@@ -138,7 +138,7 @@ class App:
             experiment=settings.experiment, store=store, experiments=experiments, models=models,
             generations=generations, metrics=metrics, budgets=budgets, texts=texts, crowd=crowd,
         )  # fmt: skip
-        delivery = Delivery(store, experiments, metrics) if key else None
+        delivery = Dispatcher(store, experiments, metrics) if key else None
         app = cls(
             settings=settings, demo=demo_url is not None, store=store, experiments=experiments, models=models,
             generations=generations, conversations=conversations, recorder=recorder, metrics=metrics, budgets=budgets,

@@ -378,7 +378,7 @@ def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Se
     assert [guest.ask() for guest in guests] == ["stop", "limited"]
     assert Person(app, "eve").ask() == "stop"
     turn = guests[1].conversation.turns[-1]  # type: ignore[union-attr]
-    assert turn.message == budgets.WORDS["invitation"] and turn.facts["limit"] == "invitation"
+    assert turn.message == budgets.LIMIT_WORDS["invitation"] and turn.facts["limit"] == "invitation"
 
 
 def test_a_model_without_a_price_is_told_at_the_start(start: Open, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.experiments.console import METRICS, Console, ConsoleError
+from lib.experiments.console import SETUP_METRICS, Console, ConsoleError
 from tests.support import statsig_console
 from tests.support.app_process import OURS, ROOT
 
@@ -30,7 +30,7 @@ Test = { weight = 2, parameters = { model = "large", temperature = 0.2 } }
 [ "not.this".groups]
 A = { weight = 1 }
 """
-CREATED = [*(f"metric {metric.name}" for metric in METRICS), "experiment chat_models"]
+CREATED = [*(f"metric {metric.name}" for metric in SETUP_METRICS), "experiment chat_models"]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_an_empty_project_gets_the_metrics_and_then_the_experiment(
         "primaryMetrics": [{"name": "errors_per_answer", "type": "ratio", "direction": "decrease"}],
         "secondaryMetrics": [
             {"name": metric.name, "type": metric.kind, "direction": metric.direction}
-            for metric in METRICS
+            for metric in SETUP_METRICS
             if metric.name != "errors_per_answer"
         ],
     }  # fmt: skip
@@ -100,7 +100,7 @@ def test_what_exists_is_left_alone_and_reported(folder: Path, console: statsig_c
     before, console.requests[:] = json.dumps(console.objects["experiments", "chat_models"]), []
     run = keyed(folder, console)
     assert run.returncode == 0
-    assert run.stdout.count("left alone") == len(METRICS)
+    assert run.stdout.count("left alone") == len(SETUP_METRICS)
     assert "created  metric cost_usd" in run.stdout
     assert "its groups are Other 100 %, those of the local table Control 33.3 %, Test 66.7 %" in run.stdout
     assert json.dumps(console.objects["experiments", "chat_models"]) == before

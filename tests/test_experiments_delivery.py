@@ -18,7 +18,7 @@ from lib.domain.clock import now_ms
 from lib.domain.events import Event, exposure
 from lib.domain.ids import new_id
 from lib.experiments import delivery
-from lib.experiments.delivery import Delivery, statsig_event
+from lib.experiments.delivery import Dispatcher, statsig_event
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.store import Store
@@ -39,7 +39,7 @@ class Parley:
         self.store = Store.open(url, deliver=True)
         self.experiments = Experiments.open(file, key="secret-abc", api_url=address)
         self.metrics = Metrics()
-        self.delivery = Delivery(self.store, self.experiments, self.metrics)
+        self.delivery = Dispatcher(self.store, self.experiments, self.metrics)
 
     def close(self) -> None:
         self.delivery.close()

@@ -13,7 +13,7 @@ from statsig import StatsigOptions, StatsigServer, StatsigUser
 
 from lib.domain.events import exposure
 from lib.domain.visitor import Visitor
-from lib.experiments.delivery import Delivery
+from lib.experiments.delivery import Dispatcher
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
 from lib.store import Store
@@ -79,7 +79,7 @@ def sent_by_parley(statsig: Statsig, many: list[Visitor], name: str, tier: str, 
     ):
         told = [exposure(experiments.assign(each, name), each.session_id) for each in many]
         store.record(told).wait(10)
-        with closing(Delivery(store, experiments, Metrics())):
+        with closing(Dispatcher(store, experiments, Metrics())):
             wanted = {each.event_id for each in told if not each.withheld}
             statsig.wait(lambda: wanted <= statsig.counts().keys())
     return arrived(statsig)

@@ -9,7 +9,7 @@ from lib.__main__ import COMMANDS
 from lib.demo.knowledge import LONGEST, Knowledge, sections
 from lib.domain.events import RATING_WITHDRAWN
 from lib.domain.rating import RATINGS, REASONS, SIGNALS
-from lib.experiments.console import METRICS as CONSOLE_METRICS
+from lib.experiments.console import SETUP_METRICS
 from lib.experiments.definitions import KEYS, METRICS, read_definitions
 from lib.metrics.counters import Metrics
 from lib.models.parameters import check_parameters
@@ -99,7 +99,7 @@ def test_every_room_is_listed_once_and_no_other() -> None:
 def test_the_metrics_that_are_set_up_at_statsig_are_those_that_are_told() -> None:
     kinds = {"ratio": "ratio", "mean": "aggregation, average", "sum": "aggregation, sum"}
     told = [(names(name)[0], kind) for name, kind, _ in rows("Metrics to create in Statsig")]
-    assert told == [(metric.name, kinds[metric.kind]) for metric in CONSOLE_METRICS]
+    assert told == [(metric.name, kinds[metric.kind]) for metric in SETUP_METRICS]
 
 
 def test_every_event_is_told_and_no_other() -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, select, text
 from lib.domain.record import StoreError
 from lib.store.database import Database
 from lib.store.schema import definition
-from lib.store.writer import Receipt, Writer
+from lib.store.writer import Ticket, Writer
 from tests.support.postgres_server import Postgres, binaries, serve
 
 SOON = 10.0
@@ -326,7 +326,7 @@ def test_closing_gives_up_in_time_and_says_so(
 def test_after_the_end_a_fact_is_refused(database: Database) -> None:
     writer = Writer(database.begin)
     writer.close(SOON)
-    receipt: Receipt = writer.submit(note("late"))
+    receipt: Ticket = writer.submit(note("late"))
     assert receipt.done and not receipt.committed
 
 

@@ -18,7 +18,7 @@ from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent,
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion, Limit
 
-WORDS: Mapping[Limit, str] = {
+LIMIT_WORDS: Mapping[Limit, str] = {
     "day": "Today's answers are used up for everybody.",
     "visitor": "You have had all your answers for today.",
     "address": "Many questions have come from your network. Please try again in a few minutes.",
@@ -126,4 +126,4 @@ class Budgets:
 
 def refusal(limit: Limit) -> Completion:
     """Instead of an answer: nobody was asked, and no time was taken."""
-    return Completion("", "limited", math.nan, message=WORDS[limit], limit=limit)
+    return Completion("", "limited", math.nan, message=LIMIT_WORDS[limit], limit=limit)

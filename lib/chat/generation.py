@@ -39,7 +39,7 @@ ENDED: Mapping[FinishReason, str] = {
 FAILED = "Something went wrong with this answer. Please try again."
 
 
-class Stream(Protocol):
+class AnswerStream(Protocol):
     """What an answer is read from: iterate it for text, then read its facts."""
 
     @property
@@ -184,7 +184,7 @@ class Generations:
         return self._answers.get(answer_id)
 
     def start(
-        self, question: Question, visitor_id: str, stream: Callable[[], Stream], journal: Journal | None = None
+        self, question: Question, visitor_id: str, stream: Callable[[], AnswerStream], journal: Journal | None = None
     ) -> Answer:
         """Begin an answer in the background; `stream` is called on the loop when its turn has come.
 
@@ -238,9 +238,9 @@ class Generations:
         if self._at_end:
             await self._at_end()
 
-    async def _answer(self, answer: Answer, stream: Callable[[], Stream]) -> None:
+    async def _answer(self, answer: Answer, stream: Callable[[], AnswerStream]) -> None:
         turn = self._turns.setdefault(answer.visitor_id, asyncio.Semaphore(AT_ONCE))
-        source: Stream | None = None
+        source: AnswerStream | None = None
         failed = False
         beat = self._loop.create_task(self._beat(answer))
         try:
@@ -267,13 +267,13 @@ class Generations:
                 answer.stop()
                 return
 
-    def _end(self, answer: Answer, source: Stream | None, failed: bool) -> None:
+    def _end(self, answer: Answer, source: AnswerStream | None, failed: bool) -> None:
         completion = _internal(answer) if failed else self._facts(answer, source)
         if completion.error or not answer.question.simulated:
             _tell(answer, completion, source.cause if source else None)
         answer._end(completion, answer._journal.ended(answer.question, completion))
 
-    def _facts(self, answer: Answer, source: Stream | None) -> Completion:
+    def _facts(self, answer: Answer, source: AnswerStream | None) -> Completion:
         """How it ended; an answer that the end of the process cut off was not stopped by its tester."""
         try:
             completion = source.completion if source else Completion("", "stopped", 0.0)

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from lib.demo import wire
 from lib.demo.knowledge import README, Knowledge
-from lib.demo.wire import Answer, Refused
+from lib.demo.wire import DemoAnswer, Refused
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 
 
@@ -119,14 +119,14 @@ class Demo:
             await self._wait(time.monotonic() + pace.due_s(len(answer.pieces)) / self._speed)
         return JSONResponse(wire.whole(answer))
 
-    def _answer(self, body: Mapping[str, Any]) -> Answer:
+    def _answer(self, body: Mapping[str, Any]) -> DemoAnswer:
         thorough = MODELS[body["model"]].thorough
         text = self._knowledge.answer(wire.question(body), thorough=thorough, seed=body.get("seed"))
         pieces, finish_reason = wire.limited(text, body)
         name, now = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
-        return Answer(name, body["model"], now, pieces, finish_reason, wire.prompt_tokens(body))
+        return DemoAnswer(name, body["model"], now, pieces, finish_reason, wire.prompt_tokens(body))
 
-    async def _stream(self, answer: Answer, pace: Pace, include_usage: bool) -> AsyncIterator[str]:
+    async def _stream(self, answer: DemoAnswer, pace: Pace, include_usage: bool) -> AsyncIterator[str]:
         """The answer's frames, each when it is due; late ones at once, so that the whole takes its time and no more."""
         began = time.monotonic()
         with self._counted():

@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DemoAnswer:
     """One answer, whole, before it is sent. `pieces` are its tokens; `created` is in seconds since 1970."""
 
     id: str
@@ -164,11 +164,11 @@ def described(model: str) -> dict[str, Any]:
     return {"id": model, "object": "model", "created": 0, "owned_by": "parley-demo"}
 
 
-def _head(answer: Answer, kind: str = "chat.completion.chunk") -> dict[str, Any]:
+def _head(answer: DemoAnswer, kind: str = "chat.completion.chunk") -> dict[str, Any]:
     return {"id": answer.id, "object": kind, "created": answer.created, "model": answer.model}
 
 
-def frames(answer: Answer, include_usage: bool) -> Iterator[str]:
+def frames(answer: DemoAnswer, include_usage: bool) -> Iterator[str]:
     """The chunks of a stream, as text to send: the role, each piece, the end, and the usage where it was asked for."""
     head, tail = _head(answer), {"usage": None} if include_usage else {}
 
@@ -183,7 +183,7 @@ def frames(answer: Answer, include_usage: bool) -> Iterator[str]:
     yield opening + frame({}, answer.finish_reason) + _ending(answer, include_usage)
 
 
-def _ending(answer: Answer, include_usage: bool) -> str:
+def _ending(answer: DemoAnswer, include_usage: bool) -> str:
     usage = sse(_head(answer) | {"choices": [], "usage": answer.usage}) if include_usage else ""
     return usage + "data: [DONE]\n\n"
 
@@ -193,7 +193,7 @@ def sse(chunk: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
 
 
-def whole(answer: Answer) -> dict[str, Any]:
+def whole(answer: DemoAnswer) -> dict[str, Any]:
     """An answer that is not streamed."""
     message = {"role": "assistant", "content": "".join(answer.pieces), "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}

@@ -18,7 +18,7 @@ DAYS, MAX_DAYS = 30, 365
 Refusal = Literal["uninvited", "unknown", "revoked", "expired", "used_up"]
 """Why a guest stays outside. `uninvited`: came without a link; `unknown`: with one that we did not make."""
 
-WORDS: dict[Refusal, tuple[str, str]] = {
+REFUSAL_WORDS: dict[Refusal, tuple[str, str]] = {
     "uninvited": (
         "This page is by invitation",
         "If somebody sent you a link, please open it once more. If not, ask the person who told you about this page.",

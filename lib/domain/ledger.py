@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lib.domain.events import CHAT_COMPLETION, EXPOSURE, Event
 from lib.domain.rating import RATINGS, SIGNALS
 
-Delivery = Literal["waiting", "acknowledged", "kept"]
+DeliveryState = Literal["waiting", "acknowledged", "kept"]
 """How far an event is: on its way to Statsig, there, or `kept` here alone (there was no Statsig, or nobody real)."""
 Key = tuple[int, str]
 """The place of an event in the ledger: its time and its id."""
@@ -25,7 +25,7 @@ class Search:
     group: str | None = None
     user_id: str | None = None
     answer_id: str | None = None
-    delivery: Delivery | None = None
+    delivery: DeliveryState | None = None
     simulated: bool | None = None
     failed: bool = False
 
@@ -49,7 +49,7 @@ class Line:
     simulated: bool = False
 
     @property
-    def delivery(self) -> Delivery:
+    def delivery(self) -> DeliveryState:
         """How far it is."""
         if self.acknowledged_ms is not None:
             return "acknowledged"

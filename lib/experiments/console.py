@@ -60,7 +60,7 @@ def _metadata(key: str) -> dict[str, Any]:
 
 
 _FAILED = {"criteria": [{"type": "value", "condition": "in", "values": ["error", "interrupted"]}]}
-METRICS = (
+SETUP_METRICS = (
     Metric("thumbs_up_per_answer", "ratio", "increase", (_count("satisfaction"), _count(CHAT_COMPLETION)),
            "Thumbs up per answer"),
     Metric("thumbs_down_per_answer", "ratio", "decrease", (_count("dissatisfaction"), _count(CHAT_COMPLETION)),
@@ -88,7 +88,7 @@ def experiment_body(definition: Definition) -> dict[str, Any]:
             "and set PARLEY_EXPERIMENT"
         )
     names = list(dict.fromkeys(name for group in definition.groups for name in group.parameters))
-    primary = _OURS.get(definition.primary, METRICS[0].name)
+    primary = _OURS.get(definition.primary, SETUP_METRICS[0].name)
     return {
         "id": definition.name, "name": definition.name, "idType": definition.unit,
         "description": "Set up by Parley, which assigns testers of its chat to these groups.",
@@ -105,8 +105,8 @@ def experiment_body(definition: Definition) -> dict[str, Any]:
             for group, (low, high) in zip(definition.groups, ranges(definition.groups), strict=True)
         ],
         "allocation": definition.allocation,
-        "primaryMetrics": [_named(metric) for metric in METRICS if metric.name == primary],
-        "secondaryMetrics": [_named(metric) for metric in METRICS if metric.name != primary],
+        "primaryMetrics": [_named(metric) for metric in SETUP_METRICS if metric.name == primary],
+        "secondaryMetrics": [_named(metric) for metric in SETUP_METRICS if metric.name != primary],
         "sequentialTesting": True,
     }  # fmt: skip
 
@@ -139,7 +139,7 @@ def setup(definition: Definition) -> Iterator[Wanted]:
     Raises ConsoleError.
     """
     experiment, unit = experiment_body(definition), definition.unit
-    for metric in METRICS:
+    for metric in SETUP_METRICS:
         look = Call("GET", f"/console/v1/metrics/{quote(metric.id, safe='')}", f"metric {metric.name}")
         yield Wanted(look, Call("POST", "/console/v1/metrics", look.about, metric.body(unit)))
     look = Call("GET", f"/console/v1/experiments/{quote(definition.name, safe='')}", f"experiment {definition.name}")

@@ -65,7 +65,7 @@ class Sender(Protocol):
     def on_flushed(self, callback: Callable[..., None]) -> None: ...
 
 
-class Meter(Protocol):
+class DeliveryMeter(Protocol):
     """Who is told how delivery fares; nothing of it raises."""
 
     def acknowledged(self, events: int) -> None: ...
@@ -73,10 +73,10 @@ class Meter(Protocol):
     def batch_refused(self, why: Untaken) -> None: ...
 
 
-class Delivery:
+class Dispatcher:
     """One dispatcher, running from the start on. `error` says what Statsig answered last, None when it took it."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, meter: Meter) -> None:
+    def __init__(self, outbox: Outbox, sender: Sender, meter: DeliveryMeter) -> None:
         self.error: str | None = None
         self._outbox, self._sender, self._meter = outbox, sender, meter
         self._news = threading.Condition()

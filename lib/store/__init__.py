@@ -1,6 +1,6 @@
 """The record: conversations, answers, ratings, and every event with its way to Statsig, on SQLite or PostgreSQL.
 
-`Store` is the door. Writes are handed to one thread (`writer`) and give a `Receipt`; reads are direct. Behind it:
+`Store` is the door. Writes are handed to one thread (`writer`) and give a `Ticket`; reads are direct. Behind it:
 `database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `ledger`
 the pages of all events, `outbox` what Statsig still has to acknowledge, `guests` who may come in, `spending` what it
 cost, `erasure` what belongs to somebody, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
@@ -29,9 +29,9 @@ from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spend
 from lib.store.database import Database, probe
 from lib.store.erasure import Erased
 from lib.store.today import today
-from lib.store.writer import PROGRESS, SIGNALS, Fact, Meter, Receipt, Unmetered, Writer
+from lib.store.writer import PROGRESS_LIMIT, SIGNAL_LIMIT, Fact, StoreMeter, Ticket, Unmetered, Writer
 
-__all__ = ["Erased", "Receipt", "Store", "StoreError"]
+__all__ = ["Erased", "Store", "StoreError", "Ticket"]
 
 PROBE_S = 1.0
 """How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
@@ -42,12 +42,19 @@ PIECE = 1_000
 class Store:
     """One process's way to the record.
 
-    What writes returns a `Receipt` at once and never raises; while the database is away it is kept and written when the
+    What writes returns a `Ticket` at once and never raises; while the database is away it is kept and written when the
     database is back. What reads raises `StoreError` when the database cannot be read.
     """
 
     def __init__(
-        self, database: Database, *, keep_text: bool, deliver: bool, tier: str, owner: str, meter: Meter | None = None
+        self,
+        database: Database,
+        *,
+        keep_text: bool,
+        deliver: bool,
+        tier: str,
+        owner: str,
+        meter: StoreMeter | None = None,
     ) -> None:
         self._meter, self._deleted = meter or Unmetered(), threading.Event()
         self._database, self._writer = database, Writer(database.begin, self._meter)
@@ -56,7 +63,7 @@ class Store:
     @classmethod
     def open(
         cls, url: str, *, keep_text: bool = True, deliver: bool = False, tier: str = "", owner: str | None = None,
-        meter: Meter | None = None,
+        meter: StoreMeter | None = None,
     ) -> "Store":  # fmt: skip
         """Connect and bring the tables up to date. Raises StoreError with a sentence for the operator.
 
@@ -118,7 +125,7 @@ class Store:
             raise
         self._meter.read(time.monotonic() - began)
 
-    def write(self, fact: Fact) -> Receipt:
+    def write(self, fact: Fact) -> Ticket:
         """Hand over a fact of one's own: a function of a connection that is harmless when it runs twice."""
         return self._writer.submit(fact)
 
@@ -131,7 +138,7 @@ class Store:
     def ask(
         self, conversation: Conversation, question: Question, prompt: str | None, exposure: Event | None = None,
         replaces: str | None = None, also: Sequence[Event] = (),
-    ) -> Receipt:  # fmt: skip
+    ) -> Ticket:  # fmt: skip
         """A question leaves: its conversation if that is new, its running answer, its exposure, further events.
 
         `prompt` None: its text is not stored. `replaces` names the answer whose place the coming one takes.
@@ -151,14 +158,16 @@ class Store:
 
         return self._writer.submit(fact)
 
-    def partial(self, answer_id: str, text: str | None = None) -> Receipt:
+    def partial(self, answer_id: str, text: str | None = None) -> Ticket:
         """An answer of this process still runs, and this has arrived so far."""
         kept = text if self._keep_text else None
         return self._writer.submit(
-            lambda connection: facts.partial(connection, answer_id, kept, self.owner), limit=PROGRESS, key=answer_id
+            lambda connection: facts.partial(connection, answer_id, kept, self.owner),
+            limit=PROGRESS_LIMIT,
+            key=answer_id,
         )
 
-    def finish(self, question: Question, completion: Completion, event: Event) -> Receipt:
+    def finish(self, question: Question, completion: Completion, event: Event) -> Ticket:
         """An answer ended, and `event` tells it. The first end of an answer is the one that counts: where the receipt's
         result is False, the record may have another one."""
 
@@ -171,7 +180,7 @@ class Store:
 
         return self._writer.submit(fact)
 
-    def rate(self, answer_id: str, rating: Rating | None, event: Event | None) -> Receipt:
+    def rate(self, answer_id: str, rating: Rating | None, event: Event | None) -> Ticket:
         """A thumb is given, changed or (None) taken back. What is stored already is neither written nor told again.
 
         Of a rating that is taken back, the event's value becomes the one that was stored. A changed rating loses the
@@ -184,7 +193,7 @@ class Store:
 
         return self._writer.submit(fact)
 
-    def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Receipt:
+    def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Ticket:
         """Why a thumb was given, as it is now (None: nothing is said). A reason that is stored is not told again."""
         kept = comment if self._keep_text else None
 
@@ -194,16 +203,16 @@ class Store:
 
         return self._writer.submit(fact)
 
-    def record(self, events: Sequence[Event]) -> Receipt:
+    def record(self, events: Sequence[Event]) -> Ticket:
         """Events that change nothing else."""
-        return self._writer.submit(lambda c: facts.record(c, events, self._deliver, self._tier), limit=SIGNALS)
+        return self._writer.submit(lambda c: facts.record(c, events, self._deliver, self._tier), limit=SIGNAL_LIMIT)
 
-    def rename(self, conversation_id: str, visitor_id: str, title: str) -> Receipt:
+    def rename(self, conversation_id: str, visitor_id: str, title: str) -> Ticket:
         """Give a conversation of this visitor another title."""
         kept = title if self._keep_text else None
         return self._writer.submit(lambda connection: facts.rename(connection, conversation_id, visitor_id, kept))
 
-    def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
+    def delete(self, visitor_id: str, conversation_id: str | None = None) -> Ticket:
         """Delete the text of one conversation of this visitor, or of all; numbers and events stay."""
 
         def fact(connection: Connection) -> list[str]:
@@ -212,21 +221,21 @@ class Store:
 
         return self._writer.submit(fact)
 
-    def keep_definitions(self, source: str, specs: str) -> Receipt:
+    def keep_definitions(self, source: str, specs: str) -> Ticket:
         """Keep what a source served last, for a start without it."""
         return self._writer.submit(lambda connection: facts.keep_definitions(connection, source, specs))
 
     # What it may cost
 
-    def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Receipt:
+    def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Ticket:
         """Count an answer that is to be asked, for every replica at once; the receipt's result is `budgets.Held`."""
         return self._writer.submit(lambda c: spending.hold(c, answer_id, usd, accounts, judged))
 
-    def settle(self, answer_id: str, completion: Completion) -> Receipt:
+    def settle(self, answer_id: str, completion: Completion) -> Ticket:
         """What an answer cost that is in no record; of the others `finish` sees to it."""
         return self._writer.submit(lambda connection: spending.settle(connection, answer_id, completion))
 
-    def begin_day(self) -> Receipt:
+    def begin_day(self) -> Ticket:
         """Count what today's answers have cost before there was a limit."""
         return self._writer.submit(spending.begin_day)
 
@@ -313,11 +322,11 @@ class Store:
         except StoreError:
             return []
 
-    def acknowledge(self, event_ids: Collection[str]) -> Receipt:
+    def acknowledge(self, event_ids: Collection[str]) -> Ticket:
         """Statsig has these events."""
         return self._writer.submit(lambda connection: outbox.acknowledge(connection, event_ids))
 
-    def postpone(self, event_ids: Collection[str], delay_s: float, error: str | None) -> Receipt:
+    def postpone(self, event_ids: Collection[str], delay_s: float, error: str | None) -> Ticket:
         """Deliver these events after the delay, for a reason that the operator may read."""
         return self._writer.submit(lambda connection: outbox.postpone(connection, event_ids, delay_s, error))
 
@@ -364,7 +373,7 @@ class Store:
         refusal: Refusal | None = self._writer.call(lambda c: guests.enter(c, invitation_id, visitor_id))
         return refusal
 
-    def agree(self, visitor_id: str, version: str) -> Receipt:
+    def agree(self, visitor_id: str, version: str) -> Ticket:
         """This visitor accepts this version of the notice."""
         return self._writer.submit(lambda connection: guests.agree(connection, visitor_id, version))
 
@@ -444,7 +453,7 @@ class Store:
         before_ms = now_ms() - int(days * DAY_MS)
         self._writer.call(spending.sweep)
         gone = 0
-        while piece := self._writer.call(lambda connection: facts.purge(connection, before_ms, PIECE)):
+        while piece := self._writer.call(lambda connection: facts.delete_old_text(connection, before_ms, PIECE)):
             gone += piece
             self._deleted.set()
             time.sleep(0.01)  # others' facts come in between

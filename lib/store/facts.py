@@ -149,7 +149,7 @@ def keep_definitions(connection: Connection, source: str, specs: str) -> None:
     upsert(connection, definition, kept, "specs", "time_ms")
 
 
-def purge(connection: Connection, before_ms: int, piece: int) -> int:
+def delete_old_text(connection: Connection, before_ms: int, piece: int) -> int:
     """Delete at most `piece` messages asked before then, and the conversations that lie there; return how many went.
 
     A title is made from the first question, and goes with it.

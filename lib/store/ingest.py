@@ -35,7 +35,7 @@ from sqlalchemy.dialects import sqlite
 from lib.domain.events import CHAT_COMPLETION, EXPOSURE, PREFERENCE, RATING_WITHDRAWN
 from lib.domain.rating import RATINGS, SIGNALS
 from lib.store.database import Database
-from lib.store.rows import clean
+from lib.store.rows import storable
 from lib.store.schema import answer, event, exposure
 from lib.store.tallies import Read
 
@@ -191,10 +191,10 @@ def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:
     about, compared = said["metadata"], said["name"] == PREFERENCE
     answer_id = about.get("answer_id")
     return _of(said) | {
-        "name": clean(said["name"]), "ids": "{}",
-        "answer_id": clean(answer_id) if isinstance(answer_id, str) else None,
-        "value": json.dumps(clean(said["value"])) if compared else None,
-        "metadata": json.dumps({key: clean(about[key]) for key in _COMPARED} if compared else {}),
+        "name": storable(said["name"]), "ids": "{}",
+        "answer_id": storable(answer_id) if isinstance(answer_id, str) else None,
+        "value": json.dumps(storable(said["value"])) if compared else None,
+        "metadata": json.dumps({key: storable(about[key]) for key in _COMPARED} if compared else {}),
     }  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def _exposure_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     about = said["metadata"]
     return _of(said) | {
-        "experiment": clean(about["experiment"]),
+        "experiment": storable(about["experiment"]),
         "grp": _group(about),
         "forced": bool(about.get("forced")),
     }
@@ -215,8 +215,8 @@ def _ended_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
     about = said["metadata"]
     numbers = {key: about.get(key) for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd")}
     return _of(said) | numbers | {
-        "experiment": clean(about["experiment"]), "answer_id": clean(about["answer_id"]), "grp": _group(about),
-        "finish_reason": clean(said["value"]),
+        "experiment": storable(about["experiment"]), "answer_id": storable(about["answer_id"]), "grp": _group(about),
+        "finish_reason": storable(said["value"]),
     }  # fmt: skip
 
 
@@ -224,8 +224,13 @@ def _voted_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
     if said["name"] not in (*RATINGS, RATING_WITHDRAWN):
         return None
     rating = None if said["name"] == RATING_WITHDRAWN else said["name"]
-    answer_id = clean(said["metadata"]["answer_id"])
-    return {"event_id": clean(said["event_id"]), "answer_id": answer_id, "time_ms": int(said["time"]), "rating": rating}
+    answer_id = storable(said["metadata"]["answer_id"])
+    return {
+        "event_id": storable(said["event_id"]),
+        "answer_id": answer_id,
+        "time_ms": int(said["time"]),
+        "rating": rating,
+    }
 
 
 _ROWS: dict[Table, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
@@ -235,8 +240,8 @@ _ROWS: dict[Table, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
 
 def _of(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "event_id": clean(said["event_id"]),
-        "user_id": clean(said["user_id"]),
+        "event_id": storable(said["event_id"]),
+        "user_id": storable(said["user_id"]),
         "time_ms": int(said["time"]),
         "simulated": bool(said.get("simulated") or said["metadata"].get("simulated")),
     }
@@ -244,7 +249,7 @@ def _of(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _group(about: Mapping[str, Any]) -> str | None:
     group = about.get("group")
-    return clean(group) if isinstance(group, str) else None
+    return storable(group) if isinstance(group, str) else None
 
 
 def _make_answers(connection: Connection) -> None:

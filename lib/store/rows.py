@@ -34,11 +34,11 @@ def _fit(table: Table, name: str, value: Any) -> Any:
         return value if math.isfinite(value) else None
     if not isinstance(value, str):
         return value
-    kind, value = table.c[name].type, clean(value)
+    kind, value = table.c[name].type, storable(value)
     return value[: kind.length] if isinstance(kind, String) and kind.length else value
 
 
-def clean(value: str) -> str:
+def storable(value: str) -> str:
     """Text that every database, page and JSON reader takes."""
     if value.isascii():
         return value.replace("\x00", "")

@@ -25,7 +25,7 @@ Fact = Callable[[Connection], Any]
 
 GROUP = 200
 """Facts in one commit at most."""
-VITAL, SIGNALS, PROGRESS = 100_000, 50_000, 10_000
+VITAL_LIMIT, SIGNAL_LIMIT, PROGRESS_LIMIT = 100_000, 50_000, 10_000
 """How long the queue may be for a further vote or answer, for a further signal, for the state of a running answer.
 Beyond it the newcomer is refused: the least important facts are the first to find no room."""
 RETRY_S = (0.05, 1.0)
@@ -34,7 +34,7 @@ STALLED_S = 2.0
 """A commit that takes longer means that the store hangs."""
 
 
-class Meter(Protocol):
+class StoreMeter(Protocol):
     """Who is told how the store fares: on whatever thread it happens, so it must be quick and never raise."""
 
     def committed(self, facts: int, seconds: float) -> None: ...
@@ -55,8 +55,8 @@ class Unmetered:
         """Something could not be written or read."""
 
 
-class Receipt:
-    """A promise that something will be written."""
+class Ticket:
+    """One fact that was handed over: the writer's receipt of it."""
 
     __slots__ = ("_decided", "_fact", "_keep", "_key", "committed", "result")
 
@@ -85,12 +85,14 @@ class Receipt:
 class Writer:
     """`begin` opens a transaction; its block commits. Everything public may be called from any thread."""
 
-    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], meter: Meter | None = None) -> None:
+    def __init__(
+        self, begin: Callable[[], AbstractContextManager[Connection]], meter: StoreMeter | None = None
+    ) -> None:
         self._begin, self._meter = begin, meter or Unmetered()
-        self._queue: deque[Receipt] = deque()
-        self._keys: dict[str, Receipt] = {}
+        self._queue: deque[Ticket] = deque()
+        self._keys: dict[str, Ticket] = {}
         self._news = threading.Condition(threading.Lock())
-        self._in_hand: list[Receipt] = []
+        self._in_hand: list[Ticket] = []
         self._closing, self._abandon = False, threading.Event()
         self._error: str | None = None
         self._began_at = math.inf  # the commit under way; all on the monotonic clock
@@ -115,7 +117,7 @@ class Writer:
         seconds = time.monotonic() - self._began_at
         return f"The store has not answered for {seconds:.0f} s" if seconds > STALLED_S else None
 
-    def submit(self, fact: Fact, *, limit: int = VITAL, key: str | None = None, keep: bool = True) -> Receipt:
+    def submit(self, fact: Fact, *, limit: int = VITAL_LIMIT, key: str | None = None, keep: bool = True) -> Ticket:
         """Hand a fact over. Never waits, never raises.
 
         A fact with the `key` of one that still waits takes its place. `keep` False: given up as soon as the store turns
@@ -125,7 +127,7 @@ class Writer:
             if key is not None and (waiting := self._keys.get(key)) is not None:
                 waiting._fact = fact
                 return waiting
-            receipt = Receipt(fact, key, keep)
+            receipt = Ticket(fact, key, keep)
             refused = self._closing or len(self._queue) >= limit
             if not refused:
                 self._queue.append(receipt)
@@ -174,14 +176,14 @@ class Writer:
             self._told_at = time.monotonic()
             log.error("facts are refused", extra={"cause": "closed" if self._closing else "the queue is full"})
 
-    def _undecided(self) -> list[Receipt]:
+    def _undecided(self) -> list[Ticket]:
         return [receipt for receipt in self._in_hand if not receipt.done]
 
     def _run(self) -> None:
         while group := self._take():
             self._write(group)
 
-    def _take(self) -> list[Receipt]:
+    def _take(self) -> list[Ticket]:
         with self._news:
             self._news.wait_for(lambda: self._queue or self._closing)
             if self._abandon.is_set():
@@ -192,7 +194,7 @@ class Writer:
                     del self._keys[receipt._key]
             return self._in_hand
 
-    def _write(self, group: list[Receipt]) -> None:
+    def _write(self, group: list[Ticket]) -> None:
         """Commit a group, as often as it takes; when one of it cannot be written, each by itself."""
         pause = RETRY_S[0]
         while group:
@@ -208,7 +210,7 @@ class Writer:
                 return
             pause = min(2 * pause, RETRY_S[1])
 
-    def _commit(self, group: list[Receipt]) -> None:
+    def _commit(self, group: list[Ticket]) -> None:
         self._began_at = time.monotonic()
         try:
             with self._begin() as connection:
@@ -230,7 +232,7 @@ class Writer:
             self._error, self.returned_at = None, now
             log.warning("the store is back", extra={"facts": len(self)})
 
-    def _one_by_one(self, group: list[Receipt], error: Exception) -> None:
+    def _one_by_one(self, group: list[Ticket], error: Exception) -> None:
         if len(group) > 1:
             for receipt in group:
                 self._write([receipt])
@@ -240,7 +242,7 @@ class Writer:
         group[0].result = error
         group[0]._decide(False)
 
-    def _hold(self, group: list[Receipt], error: Exception) -> list[Receipt]:
+    def _hold(self, group: list[Ticket], error: Exception) -> list[Ticket]:
         """The store is away: remember why, and give up what need not be kept."""
         self._meter.store_failed("away")
         if self._error is None:

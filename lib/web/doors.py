@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from lib.access.identity import Access
 from lib.access.throttle import Patience
-from lib.domain.invitations import PATH, WORDS, Refusal
+from lib.domain.invitations import PATH, REFUSAL_WORDS, Refusal
 from lib.settings import Settings
 from lib.web import accounts, plain
 from lib.web.outside import origin_of
@@ -155,7 +155,7 @@ async def _token(request: Request) -> str:
 
 def _refused(refusal: Refusal) -> Response:
     log.warning("an invitation was refused", extra={"cause": refusal})
-    return plain.page(HTTPStatus.FORBIDDEN if refusal == "unknown" else HTTPStatus.GONE, *WORDS[refusal])
+    return plain.page(HTTPStatus.FORBIDDEN if refusal == "unknown" else HTTPStatus.GONE, *REFUSAL_WORDS[refusal])
 
 
 def _form(status: HTTPStatus = HTTPStatus.OK, problem: str = "", wait_s: int = 0) -> Response:

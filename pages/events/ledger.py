@@ -12,7 +12,7 @@ from lib.commands.export import Format, write
 from lib.commands.spreadsheet import BOM, cell
 from lib.domain.clock import now_ms
 from lib.domain.events import CHAT_COMPLETION, NAMES
-from lib.domain.ledger import Delivery, Key, Line, Search
+from lib.domain.ledger import DeliveryState, Key, Line, Search
 from lib.domain.record import StoreError
 from lib.web import running
 from pages.results.words import plain
@@ -21,7 +21,11 @@ AS_FILE = 100_000
 """Events that one download has at most."""
 STRIDE = 2_000
 """Events that are read at once for it."""
-DELIVERY: dict[Delivery, str] = {"waiting": "Waiting for Statsig", "acknowledged": "At Statsig", "kept": "Kept here"}
+DELIVERY: dict[DeliveryState, str] = {
+    "waiting": "Waiting for Statsig",
+    "acknowledged": "At Statsig",
+    "kept": "Kept here",
+}
 HEIGHT, FIT = 460, 12
 """Of a table that is longer than fits: its height in pixels, so that what is below it is at hand."""
 FAILED = "failed answers"

@@ -20,7 +20,7 @@ from pages.results.words import moment, plain
 
 ROW, SPINE = 40, 110
 """Height of one moment, and how far the line is from the left, in pixels."""
-WORDS = {
+STATION_WORDS = {
     "asked": "Asked", "first_token": "First token", "delivered": "All of it at Statsig", EXPOSURE: "Exposed",
     CHAT_COMPLETION: "Ended", RATING_WITHDRAWN: "Thumb taken back", FEEDBACK_REASON: "Reason given",
     "satisfaction": "Thumb up", "dissatisfaction": "Thumb down", "regenerated": "Asked again", "copied": "Copied",
@@ -93,7 +93,7 @@ def _ink() -> str:
 
 
 def _name(one: Station) -> str:
-    name = WORDS.get(one.what, one.what)
+    name = STATION_WORDS.get(one.what, one.what)
     return f"{name}: {one.detail}" if one.detail else name
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from lib.domain.invitations import WORDS
+from lib.domain.invitations import REFUSAL_WORDS
 from lib.web import running
 from pages import entrance
 
@@ -24,6 +24,6 @@ elif barrier == "consent":
     if st.session_state.get("not_saved"):
         st.warning("That could not be saved. Please try again in a minute.")
 elif barrier:
-    title, text = WORDS[barrier]
+    title, text = REFUSAL_WORDS[barrier]
     st.header(title)
     st.markdown(text)
