@@ -19,8 +19,9 @@ from lib.domain.events import Event
 from lib.domain.ids import new_id
 from lib.domain.ledger import Search
 from lib.experiments.definitions import read_definitions
+from lib.readout.report import as_json
 from lib.readout.sentences import sentence
-from lib.readout.verdicts import as_json, read
+from lib.readout.verdicts import read
 from lib.statistics.sums import Scope
 from lib.store import Store, StoreError, partitions, purge
 from lib.store.purge import Old, old

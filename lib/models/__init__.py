@@ -4,4 +4,4 @@ Owns the OpenAI client and everything on its wire; the client is imported with t
 messages and parameters, a `Stream` and its `Completion` come out. Knows no visitor, no experiment and no record.
 """
 
-__all__ = ["catalogue", "completion", "faults", "parameters", "prices", "providers", "refusals", "stream"]
+__all__ = ["catalogue", "completion", "faults", "parameters", "prices", "providers", "refusals"]
