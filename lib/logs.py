@@ -16,6 +16,9 @@ from typing import TextIO
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w-]{4,}")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_QUOTED = re.compile(r"""(["'`“«]).*?(["'`”»]|\Z)""", re.DOTALL)
+CUT = 80
+"""Characters that are kept of a library's message."""
 QUIET_S = 60.0
 """How long a warning or an error is counted instead of written, once it was written."""
 MOST_SEEN = 1_000
@@ -31,6 +34,8 @@ class _Scrub(logging.Formatter):
         self._secrets = [secret for secret in secrets if secret]
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record; of a library's, only what cannot hold a tester's words."""
+        record = record if record.name.partition(".")[0] == "parley" else _of_a_library(record, self._secrets)
         line = self._object(record) if self._json else super().format(record) + self._extra(record)
         return scrub(line, self._secrets)
 
@@ -57,6 +62,28 @@ class _Scrub(logging.Formatter):
 
     def _extra(self, record: logging.LogRecord) -> str:
         return _one_line("".join(f" {name}={value}" for name, value in _extras(record).items()))
+
+
+def _of_a_library(record: logging.LogRecord, secrets: Iterable[str]) -> logging.LogRecord:
+    """Return a library's record with a cut of its message and, of an exception, its class and where it was raised."""
+    short = logging.makeLogRecord({name: vars(record)[name] for name in ("name", "levelno", "levelname", "created")})
+    short.msecs, short.msg = record.msecs, cut(scrub(record.getMessage(), secrets))
+    if record.exc_info and record.exc_info[0] is not None:
+        kind, _, trace = record.exc_info
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f" in {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace is not None else ""
+        short.cause = f"{kind.__name__}{where}"
+    return short
+
+
+def cut(message: str) -> str:
+    """Return the beginning of a foreign message on one line, without what it quotes.
+
+    >>> cut('Refused "What does my doctor say?", and more'), len(cut("x" * 200))
+    ('Refused […], and more', 80)
+    """
+    return _one_line(_QUOTED.sub("[…]", message[:2_000]))[:CUT]
 
 
 def _one_line(text: str) -> str:

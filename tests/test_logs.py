@@ -75,7 +75,7 @@ def test_no_secret_is_written_wherever_it_stands(style: str, capsys: pytest.Capt
     text = "\n".join(lines(capsys))
     for secret in (*SECRETS, "secret-abcdEFGH1234", "sk-proj-other-98765"):
         assert secret not in text
-    assert text.count("[secret]") >= 5
+    assert text.count("[secret]") >= 2
 
 
 def test_a_secret_that_json_would_escape_is_not_written_either(capsys: pytest.CaptureFixture[str]) -> None:

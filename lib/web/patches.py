@@ -144,6 +144,27 @@ def keep_the_peer() -> bool:
     return True
 
 
+def log_through_ours() -> bool:
+    """Send Streamlit's own log lines to the one handler that escapes and cuts them; True where that was possible.
+
+    Streamlit gives each of its loggers a handler that writes whatever a client sent, line breaks and all.
+    """
+    from streamlit import logger
+
+    if not hasattr(logger, "setup_formatter") or not hasattr(logger, "_loggers"):
+        log.warning("Streamlit writes log lines of its own: it is not the version that is known")
+        return False
+
+    def plain(one: logging.Logger) -> None:
+        one.handlers[:] = []
+        one.propagate = True
+
+    vars(logger)["setup_formatter"] = plain
+    for one in logger._loggers.values():
+        plain(one)
+    return True
+
+
 def ask_nobody_for_our_address() -> bool:
     """Keep Streamlit from asking the internet for this machine's address; True where that was possible.
 

@@ -30,6 +30,7 @@ def prepare() -> Settings:
     """
     keep_loopback_direct(os.environ)
     raise_limit()
+    patches.log_through_ours()
     patches.keep_the_peer()
     patches.ask_nobody_for_our_address()
     try:
