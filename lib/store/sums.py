@@ -78,15 +78,29 @@ def sum_units(connection: Connection, units: Select[Any]) -> tuple[dict[str, Sum
     """All units added up, by metric and quantile (whose units are those with a timed answer); whether any of their
     answers was given under another group's name; and the answers of the busiest unit."""
     unit = units.subquery().c
-    columns = [one for x, y in _SUMMED.values() for one in _six(unit[x], unit[y])]
-    row = connection.execute(select(func.count(), func.sum(unit.stray), func.max(unit.answers), *columns)).one()
+    terms = {term: _sum_of(unit, term) for x, y in _SUMMED.values() for term in _terms(x, y)}
+    row = connection.execute(select(func.count(), func.sum(unit.stray), func.max(unit.answers), *terms.values())).one()
     n, strays, most, *numbers = (float(number or 0) for number in row)
+    total = dict(zip(terms, numbers, strict=True))
     sums = {}
-    for place, name in enumerate(_SUMMED):
-        sx, sy, sxx, syy, sxy, active = numbers[6 * place : 6 * place + 6]
+    for name, (x, y) in _SUMMED.items():
+        sx, sy, sxx, syy, sxy, active = (total[term] for term in _terms(x, y))
         sums[name] = Sums(int(active if name in QUANTILES else n), sx, sy, sxx, syy, sxy, int(active))
     return sums, strays > 0, most
 
 
-def _six(x: ColumnElement[Any], y: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    return [func.sum(x), func.sum(y), func.sum(x * x), func.sum(y * y), func.sum(x * y), func.count(case((y > 0, 1)))]
+_Term = tuple[str, ...]
+"""A column, or two whose product is summed; with a mark, the number of units that have any of the column."""
+_ACTIVE = "> 0"
+
+
+def _terms(x: str, y: str) -> tuple[_Term, ...]:
+    """Σx, Σy, Σx², Σy², Σxy and the number of units with data: metrics share most of them, which are summed once."""
+    return (x,), (y,), (x, x), (y, y), (x, y), (y, _ACTIVE)
+
+
+def _sum_of(unit: Any, term: _Term) -> ColumnElement[Any]:
+    first, *second = term
+    if second == [_ACTIVE]:
+        return func.count(case((unit[first] > 0, 1)))
+    return func.sum(unit[first] * unit[second[0]] if second else unit[first])
