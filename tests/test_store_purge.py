@@ -20,7 +20,6 @@ from lib.domain.ids import new_id
 from lib.domain.ledger import Search
 from lib.experiments.definitions import read_definitions
 from lib.readout.report import as_json
-from lib.readout.sentences import sentence
 from lib.readout.verdicts import read
 from lib.statistics.sums import Scope
 from lib.store import Store, StoreError, partitions, purge
@@ -141,7 +140,7 @@ def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
 
     def readout(store: Store) -> dict[str, Any]:  # to nine digits: PostgreSQL adds up in whatever order it finds
         found = read(tally(store.read, Scope(past.experiment)), definition, OCTOBER)
-        said = json.dumps(as_json(found, sentence(found)))
+        said = json.dumps(as_json(found))
         return dict(json.loads(said, parse_float=lambda digits: f"{float(digits):.9g}"))
 
     with closing(Store.open(database_url)) as store:
