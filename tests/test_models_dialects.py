@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lib.domain.completion import Completion
+from lib.domain.providers import Provider
 from lib.models.completion import Models, Timeouts
 from lib.models.dialects import DIALECTS, Meaning, meaning_of
 from lib.models.echoes import own_words
@@ -319,7 +320,7 @@ def ask(server: Server, messages: list[dict[str, str]], *replies: Any, fallback:
     server.script(*replies)
 
     async def run() -> Completion:
-        models = Models(server.base_url, "a-key-of-ours", Timeouts(first_token=1, backoff=0.01))
+        models = Models(Provider("openai", server.base_url, "a-key-of-ours"), Timeouts(first_token=1, backoff=0.01))
         try:
             for _ in range(times):
                 stream = models.stream(messages, Parameters("asked", None, options or {}), fallback)
@@ -435,7 +436,7 @@ class TestAFullContext:
         server.script(otherwise=reply)
 
         async def run() -> list[Completion]:
-            models, done = Models(server.base_url, None), []
+            models, done = Models(Provider("openai", server.base_url)), []
             for size in (10, 200, 10):
                 asked = [{"role": "user", "content": "x" * size}]
                 stream = models.stream(asked, Parameters("m", None, {"max_tokens": 3000}))
@@ -483,7 +484,7 @@ class TestALimitOfTwoNames:
         server.script(otherwise=reply)
 
         async def run() -> list[tuple[str, ...]]:
-            models, dropped = Models(server.base_url, None), []
+            models, dropped = Models(Provider("openai", server.base_url)), []
             for value in (1.5, 0.5, 1.5):
                 stream = models.stream(HELLO, Parameters("m", None, {"temperature": value}))
                 async for _ in stream:

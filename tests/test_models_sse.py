@@ -15,6 +15,8 @@ CASES = {
     "carriage returns": (b"data: 1\r\n\r\ndata: 2\r\n\r\n", [b"1", b"2"]),
     "carriage returns alone": (b"data: 1\r\rdata: 2\r\r", [b"1", b"2"]),
     "several lines of data": (b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}']),
+    "no empty lines between": (b'data: {"a": 1}\ndata: {"b":\ndata: 2}\n\n', [b'{"a": 1}', b'{"b":\n2}']),
+    "a doubled prefix": (b'data: data: {"a": 1}\n\ndata:data:[DONE]\n\n', [b'{"a": 1}', b"[DONE]"]),
     "a byte order mark": (b"\xef\xbb\xbfdata: 1\n\n", [b"1"]),
     "blank lines before": (b"\n\r\n  \ndata: 1\n\n", [b"1"]),
     "comments": (b": hi\n\n:\n\ndata: 1\n: in between\n\n", [b"1"]),

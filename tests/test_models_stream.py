@@ -10,6 +10,7 @@ import pytest
 
 from lib.domain.completion import Completion, Usage
 from lib.domain.pieces import Anew
+from lib.domain.providers import Provider
 from lib.models.completion import Models, Timeouts
 from lib.models.parameters import Parameters
 from tests.support.openai_server import (
@@ -52,7 +53,7 @@ def read(server: Server, *replies: Reply, times: int = 1, timeouts: Timeouts = Q
     server.script(*replies)
 
     async def run() -> tuple[Completion, list[str]]:
-        models = Models(server.base_url, None, timeouts)
+        models = Models(Provider("openai", server.base_url), timeouts)
         try:
             for _ in range(times):
                 asked = models.stream(QUESTION, Parameters("m"))
@@ -97,8 +98,39 @@ class TestTheEnd:
             done, _ = read(server, stream(said("a", first), said("b", None), finish(last), DONE))
             assert done.finish_reason == expected
 
+    @pytest.mark.parametrize(
+        ("reason", "expected"),
+        [("FinishReason.MAX_TOKENS", "length"), ("model_context_window_exceeded", "length"), ("max-tokens", "length"),
+         ("ERROR_LIMIT", "length"), ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+         ("content-filter", "content_filter"), ("guardrail_intervened", "content_filter"),
+         ("ERROR_TOXIC", "content_filter"), ("end_turn", "stop"), ("COMPLETE", "stop"), ("FinishReason.STOP", "stop")],
+    )  # fmt: skip
+    def test_has_its_reason_in_the_words_of_every_server(self, server: Server, reason: str, expected: str) -> None:
+        done, _ = read(server, stream("Some text", finish(reason), DONE))
+        assert (done.text, done.finish_reason, done.error) == ("Some text", expected, None)
+
 
 class TestOddFrames:
+    @pytest.mark.parametrize(
+        "frame", [b"data: heartbeat\n\n", b'event: ping\ndata: {"type": "ping"}\n\n', b"data: keep-alive\n\n",
+                  b"event: ping\ndata: ping\n\n", b"data: true\n\n"],
+    )  # fmt: skip
+    def test_of_plain_words_are_heartbeats(self, server: Server, frame: bytes) -> None:
+        done, _ = read(server, stream(frame, "a", frame, "b", frame, finish(), frame, DONE))
+        assert (done.text, done.finish_reason, done.error) == ("ab", "stop", None)
+
+    def test_of_plain_words_alone_are_the_operators_cause(self, server: Server) -> None:
+        server.script(stream(b"data: Internal Server Error\n\n"))
+
+        async def run() -> str | None:
+            models = Models(Provider("openai", server.base_url), QUICK)
+            asked = models.stream(QUESTION, Parameters("m"))
+            assert [piece async for piece in asked] == []
+            await models.aclose()
+            return asked.cause
+
+        assert asyncio.run(run()) == "NoAnswer (HTTP 200): no event in text/event-stream: Internal Server Error"
+
     def test_carry_no_answer_and_break_none(self, server: Server) -> None:
         odd = [b"data:\n\n", b"data: \n\n", b"event: ping\ndata: \n\n", b": hi\n\n", b"data\n\n", chunk(None),
                {"choices": [{"delta": {"content": None}}]}]  # fmt: skip
@@ -127,6 +159,16 @@ class TestOddFrames:
         for frame in (b"event: error\ndata: out of memory\n\n", b"event: error\n\n", b"error: boom\n\n"):
             done, _ = read(server, stream("Half", frame))
             assert (done.finish_reason, done.error) == ("interrupted", "APIError")
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [('{"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}', "The assistant's quota"),
+         ('{"code": "invalid_api_key", "message": "no", "request_id": "r"}', "The assistant is not set up"),
+         ('{"code": "model_not_found", "message": "no"}', "The model is not available")],
+    )  # fmt: skip
+    def test_a_body_that_is_an_error_by_its_code_alone_is_one(self, server: Server, body: str, words: str) -> None:
+        done, _ = read(server, page(body, JSON))
+        assert done.finish_reason == "error" and (done.message or "").startswith(words)
 
 
 class TestWholeBodies:
@@ -167,9 +209,11 @@ class TestParts:
     def test_texts_are_shown_and_the_rest_is_not(self, server: Server) -> None:
         parts = chunk({"content": [
             {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "So "},
-            {"type": "reference", "reference_ids": [1]}, "it ", {"text": "is"}, {"type": "image_url", "image_url": {}},
+            {"type": "reference", "reference_ids": [1]}, "it ", {"text": {"value": "is", "annotations": []}},
+            {"type": "image_url", "image_url": {}},
         ]})  # fmt: skip
-        done, _ = read(server, stream(parts, ".", finish(), DONE))
+        bare = {"choices": [{"index": 0, "delta": "."}]}
+        done, _ = read(server, stream(parts, bare, finish(), DONE))
         assert (done.text, done.reasoning) == ("So it is.", "Hm.")
 
 
@@ -178,7 +222,8 @@ class TestThinking:
         "steps",
         [
             (chunk({"reasoning_content": "Hm, "}), chunk({"reasoning_content": "so."})),
-            (chunk({"reasoning": "Hm, "}), chunk({"reasoning": "so."})),
+            (chunk({"reasoning": "Hm, "}), chunk({"reasoning_text": "so.", "reasoning_opaque": "x"})),
+            (chunk({"thinking_blocks": [{"type": "thinking", "thinking": "Hm, "}]}), chunk({"reasoning": "so."})),
             (chunk({"reasoning": "Hm, ", "reasoning_details": [{"type": "reasoning.text", "text": "Hm, "}]}),
              chunk({"reasoning_details": [{"type": "reasoning.text", "text": "so."}]})),
             (chunk({"content": [{"type": "thinking", "thinking": "Hm, "}]}),
@@ -239,6 +284,16 @@ class TestCounts:
         steps = [said("x", None, usage=counts) for counts in (
             {"prompt_tokens": 5, "completion_tokens": 1}, {"prompt_tokens": 5, "completion_tokens": 2},
             {"prompt_tokens": 0, "completion_tokens": 0})]  # fmt: skip
+        assert read(server, stream(*steps, finish(), DONE))[0].usage == Usage(5, 2, 7, source="server")
+
+    @pytest.mark.parametrize(
+        "counts",
+        [({"input_tokens": 5, "output_tokens": 2},), ({"prompt_tokens": 5.0, "completion_tokens": "2"},),
+         ({"prompt_tokens": 5}, {"completion_tokens": 2}), ({"prompt_tokens": 5, "total_tokens": 7},),
+         ({"input_tokens": 5, "output_tokens": 1}, {"input_tokens": 0, "output_tokens": 2})],
+    )  # fmt: skip
+    def test_are_read_under_every_name_and_put_together(self, server: Server, counts: Any) -> None:
+        steps = [said("x", None, usage=count) for count in counts]
         assert read(server, stream(*steps, finish(), DONE))[0].usage == Usage(5, 2, 7, source="server")
 
     def test_are_found_where_groq_and_moonshot_put_them(self, server: Server) -> None:

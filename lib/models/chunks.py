@@ -22,19 +22,28 @@ MAX_THOUGHT = 1_000_000
 _MAX_BLANK = 1000
 _DONE = b"[done]"
 _FINISH: Mapping[str, FinishReason] = {
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "token_limit"), "length"),
     **dict.fromkeys(
-        ("content_filter", "content_filtered", "safety", "recitation", "prohibited_content", "blocklist", "spii",
-         "sensitive"), "content_filter",
+        ("length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit", "error_limit",
+         "model_context_window_exceeded", "context_length_exceeded", "max_context_length"), "length",
+    ),
+    **dict.fromkeys(
+        ("content_filter", "content_filtered", "safety", "image_safety", "recitation", "prohibited_content",
+         "blocklist", "spii", "sensitive", "guardrail_intervened", "error_toxic"), "content_filter",
     ),
     **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
     "refusal": "refusal",
 }  # fmt: skip
-"""Finish reasons of OpenAI, Gemini, Mistral, Anthropic and Zhipu that are more than a stop."""
-_BROKEN = ("error", "abort", "insufficient_system_resource", "network_error", "malformed_function_call")
+"""Finish reasons of OpenAI, Gemini, Mistral, Anthropic, Bedrock, Cohere and Zhipu that are more than a stop."""
+_BROKEN = (
+    "error", "abort", "insufficient_system_resource", "network_error", "malformed_function_call", "timeout",
+    "cancelled",
+)  # fmt: skip
 _NO_REASON = ("", "null", "none")
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
-"""Where servers put thinking; OpenRouter sends the same in two of them."""
+_LITERALS = ("null", "true", "false")
+_THOUGHTS = (
+    "reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks",
+)  # fmt: skip
+"""Where servers put thinking; OpenRouter and LiteLLM send the same in two of them."""
 
 
 class Reading:
@@ -53,6 +62,7 @@ class Reading:
         self.heard = False  # the last frame said something: not only a role or nothing at all
         self.thought = False  # the last frame held thinking
         self.any_event = False
+        self.stray = ""  # the last data that was no JSON and did not look like any
         self._refused = False
         self._called = False
         self._max_chars = max_chars
@@ -109,7 +119,8 @@ class Reading:
         """Read one frame; return the text in it that is to be shown, often none.
 
         The text is `Anew` where it turns out that all text before it was thinking. Raises Fault for an error that the
-        server reports, ValueError for what is not JSON or not UTF-8.
+        server reports, ValueError for broken JSON and for what is not UTF-8. Plain words, which some servers send as
+        a heartbeat, say nothing.
         """
         self.heard = self.thought = False
         data = frame.data.strip()
@@ -120,6 +131,9 @@ class Reading:
         if frame.error:
             self.any_event = True
             raise Fault.reported(_loaded(text))
+        if text[:1].isalpha() and text not in _LITERALS:
+            self.stray = text[:_MAX_BLANK]
+            return ""
         value = json.loads(text)
         self.any_event = True
         if not isinstance(value, list):
@@ -140,7 +154,7 @@ class Reading:
         choices = chunk.get("choices")
         choice = _first_choice(choices) if isinstance(choices, list) else {}
         if usage := chunk.get("usage") or choice.get("usage") or _inside(chunk.get("x_groq"), "usage"):
-            self.usage = read_usage(usage) or self.usage
+            self.usage = read_usage(usage, self.usage)
             self.cost_usd = read_cost(usage, self.cost_usd)
         return self._choice(choice)
 
@@ -152,11 +166,12 @@ class Reading:
             delta = {"content": choice["text"]}
         elif not delta and not self.begun:
             delta = choice.get("message")  # a whole answer
+        if isinstance(delta, str):
+            delta = {"content": delta}
         shown = self._delta(delta) if isinstance(delta, dict) else ""
         if shown and self.finish_reason:
             self.contradicted = True
-        reason = choice.get("finish_reason")
-        if isinstance(reason, str) and (reason := reason.lower()) not in _NO_REASON:
+        if reason := _plain_reason(choice.get("finish_reason")):
             if reason in _BROKEN:
                 raise Fault("APIError", text=f"finish_reason {reason}")
             known = _FINISH.get(reason, "stop")
@@ -247,6 +262,18 @@ def _loaded(text: str) -> object:
         return text or "the server sent an error without words"
 
 
+def _plain_reason(reason: object) -> str:
+    """Return a finish reason as the table spells it; "" for none.
+
+    >>> [_plain_reason(reason) for reason in ("FinishReason.MAX_TOKENS", "content_filter: SAFETY", "NULL", 0)]
+    ['max_tokens', 'content_filter', '', '']
+    """
+    if not isinstance(reason, str):
+        return ""
+    plain = reason.partition(":")[0].rpartition(".")[2].strip().lower().replace("-", "_")
+    return "" if plain in _NO_REASON else plain
+
+
 def _error_in(chunk: Mapping[str, Any]) -> object:
     """Return the error that a chunk is, or carries; None where it is none.
 
@@ -259,6 +286,10 @@ def _error_in(chunk: Mapping[str, Any]) -> object:
         return chunk
     if "choices" in chunk:
         return None
+    if isinstance(outcome := chunk.get("base_resp"), dict) and outcome.get("status_code"):  # MiniMax
+        return outcome
+    if isinstance(chunk.get("code"), str) and isinstance(chunk.get("message"), str):  # DashScope
+        return chunk
     failed = chunk.get("success") is False or any(
         isinstance(status := chunk.get(name), int) and status >= 400 for name in ("code", "status", "statusCode")
     )
@@ -288,7 +319,7 @@ def _text_of(value: object) -> str:
     if isinstance(value, list):
         return "".join(_text_of(part) for part in value)
     if isinstance(value, dict):
-        names = ("text", "thinking", "reasoning", "content", "summary")
+        names = ("text", "thinking", "reasoning", "content", "summary", "value")
         return next((text for name in names if (text := _text_of(value.get(name)))), "")
     return ""
 

@@ -14,8 +14,8 @@ from typing import Any
 MOST = 20_000
 """Characters of a message that are looked at."""
 _DEPTH = 10
-_WORDS = ("message", "msg", "detail", "error_description", "title", "error", "reason")
-_CODES = ("code", "type", "status", "error_type", "error_code", "reason", "error", "name")
+_WORDS = ("message", "msg", "status_msg", "detail", "error_description", "title", "error", "reason")
+_CODES = ("code", "type", "status", "status_code", "error_type", "error_code", "reason", "error", "name")
 _INSIDE = ("error", "errors", "detail", "details", "message", "innererror", "metadata", "raw", "body", "violations")
 _STATUS_WORDS: Mapping[int, frozenset[str]] = {
     400: frozenset({"invalid_request_error", "invalid_argument", "badrequesterror", "bad_request"}),

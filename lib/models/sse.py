@@ -4,6 +4,7 @@ Owns the framing, with every irregularity that servers are known for. Pure: it k
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from lib.models.faults import Fault
 MAX_EVENT_BYTES = 16_000_000
 """Bytes that one event, or a body that is no event stream, may have before the stream counts as broken."""
 _BOM = b"\xef\xbb\xbf"
+_DATA = re.compile(rb"data(?:: ?data(?=:))*:? ?")
 
 
 class Frame(NamedTuple):
@@ -25,8 +27,10 @@ class Events:
     """Splits a stream of bytes into frames.
 
     An event without data is dropped, as the standard has it, unless it is called `error`. Beside the standard, a field
-    `error` is a frame (old llama.cpp), and so is a bare line of JSON. A body that begins with JSON is no event stream:
-    where its first line is a whole value, each line is a frame; else the body is one.
+    `error` is a frame (old llama.cpp), and so is a bare line of JSON; a line of data that follows a whole JSON value
+    begins an event of its own (gateways that leave the empty lines out), and a prefix `data:` may be doubled.
+    A body that begins with JSON is no event stream: where its first line is a whole value, each line is a frame; else
+    the body is one.
     """
 
     def __init__(self) -> None:
@@ -84,7 +88,9 @@ class Events:
         if self._body is not None:
             self._body.append(line)
         elif line.startswith(b"data"):
-            self._data.append(line[4:].removeprefix(b":").removeprefix(b" "))
+            if len(self._data) == 1 and _whole(self._data[0]):
+                yield from self._dispatch()
+            self._data.append(_DATA.sub(b"", line, count=1))
         elif not line:
             yield from self._dispatch()
         elif line.startswith(b"event"):

@@ -123,7 +123,8 @@ class Stream:
                 yield piece
             if not self._reading.any_event:
                 kind = response.headers.get("content-type", "no content type")
-                raise Fault("NoAnswer", status=response.status_code, text=f"no event in {kind}")
+                words = f": {self._reading.stray}" if self._reading.stray else ""
+                raise Fault("NoAnswer", status=response.status_code, text=f"no event in {kind}{words}")
 
     def _take(self, frame: Frame) -> str:
         piece = self._reading.take(frame)

@@ -9,27 +9,46 @@ from lib.domain.completion import Usage
 COST_HEADER = "x-litellm-response-cost"
 
 
-def read_usage(raw: object) -> Usage | None:
-    """Return the usage as a server counts it; None where it gives no number. An unknown count is None, never zero.
+def read_usage(raw: object, earlier: Usage | None = None) -> Usage | None:
+    """Return the usage as a server counts it, completed by what it counted `earlier` in the same answer.
+
+    An unknown count is None, never zero; where there is no number at all, the earlier usage stays.
 
     >>> usage = read_usage({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}})
     >>> usage.total_tokens, usage.cached_tokens, usage.cache_write_tokens, usage.source
     (7, 2, None, 'server')
-    >>> read_usage({"prompt_tokens": "many"})
+    >>> begun = read_usage({"input_tokens": "3"})
+    >>> read_usage({"output_tokens": 4.0}, begun).total_tokens, read_usage({"prompt_tokens": "many"}, begun) is begun
+    (7, True)
+    >>> read_usage({"prompt_tokens": 3, "total_tokens": 7}).completion_tokens
+    4
     """
-    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
+    prompt, completion, total = (_first(raw, paths) for paths in (_PROMPT, _COMPLETION, _TOTAL))
+    if not completion and prompt and total:
+        completion = total - prompt if total > prompt else completion
     if not prompt and not completion:
-        return None
-    total = _count(raw, "total_tokens")
+        return earlier
+    before = earlier or Usage()
+    prompt, completion = prompt or before.prompt_tokens or prompt, completion or before.completion_tokens or completion
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    cached = _first(raw, _CACHED)
-    reasoning = _count(raw, "completion_tokens_details", "reasoning_tokens")
-    return Usage(prompt, completion, total, cached, reasoning, "server", _first(raw, _CACHE_WRITES))
+    cached, reasoning, writes = (_first(raw, paths) for paths in (_CACHED, _REASONING, _CACHE_WRITES))
+    return Usage(
+        prompt, completion, total,
+        before.cached_tokens if cached is None else cached,
+        before.reasoning_tokens if reasoning is None else reasoning,
+        "server",
+        before.cache_write_tokens if writes is None else writes,
+    )  # fmt: skip
 
 
+_PROMPT = (("prompt_tokens",), ("input_tokens",))
+_COMPLETION = (("completion_tokens",), ("output_tokens",))
+_TOTAL = (("total_tokens",),)
+_REASONING = (("completion_tokens_details", "reasoning_tokens"), ("output_tokens_details", "reasoning_tokens"))
 _CACHED = (
     ("prompt_tokens_details", "cached_tokens"),
+    ("input_tokens_details", "cached_tokens"),
     ("prompt_cache_hit_tokens",),  # DeepSeek
     ("cache_read_input_tokens",),  # Anthropic, through LiteLLM
 )
@@ -48,7 +67,8 @@ def _first(raw: object, paths: Iterable[tuple[str, ...]]) -> int | None:
 def _count(raw: object, *path: str) -> int | None:
     for name in path:
         raw = raw.get(name) if isinstance(raw, Mapping) else None
-    return raw if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0 else None
+    count = _amount(raw)
+    return None if count is None or count != int(count) else int(count)
 
 
 def read_cost(usage: object, known: float | None = None) -> float | None:
