@@ -10,13 +10,13 @@ went away, each once.
 
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, invitation_account, visitor_account
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion, Limit
+from lib.domain.recent import Recent
 
 LIMIT_WORDS: Mapping[Limit, str] = {
     "day": "Today's answers are used up for everybody.",
@@ -56,7 +56,7 @@ class Budgets:
     def __init__(self, till: Till, usd_per_day: float | None = None, answers_per_visitor: int | None = None) -> None:
         self.usd_per_day, self.answers_per_visitor = usd_per_day, answers_per_visitor
         self._till, self._lock = till, threading.Lock()
-        self._seen: OrderedDict[Account, Spent] = OrderedDict()
+        self._seen: Recent[Account, Spent] = Recent(REMEMBERED)
         self._allowances: dict[str, float | None] = {}
 
     def reserve(
@@ -119,9 +119,6 @@ class Budgets:
         with self._lock:
             for account, amount in spent.items():
                 self._seen[account] = amount
-                self._seen.move_to_end(account)
-            while len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
 
 
 def refusal(limit: Limit) -> Completion:

@@ -6,12 +6,12 @@ private network has no place here and meets none of them.
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from lib.domain.completion import Limit
+from lib.domain.recent import Recent
 
 PLACES = 10_000
 """Networks that are remembered; beyond them those that were heard of longest ago go."""
@@ -89,7 +89,7 @@ class _Paces:
     def __init__(self, pace: Pace, clock: Callable[[], float]) -> None:
         self._pace, self._clock = pace, clock
         self._all = Bucket(pace.burst_of_all, pace.an_hour_of_all / 3_600, clock)
-        self._places: OrderedDict[str, Bucket] = OrderedDict()
+        self._places: Recent[str, Bucket] = Recent(PLACES)
 
     def take(self, place: str) -> float:
         """Return 0 and count one, or the seconds until there is room."""
@@ -99,12 +99,10 @@ class _Paces:
         return 0.0 if bucket is self._all or self._all.take() else self._all.wait_s()
 
     def _of(self, place: str) -> Bucket:
-        bucket = self._places.pop(place, None)
+        bucket = self._places.get(place)
         if bucket is None:
             bucket = Bucket(self._pace.burst, self._pace.an_hour / 3_600, self._clock)
         self._places[place] = bucket
-        while len(self._places) > PLACES:
-            self._places.popitem(last=False)
         return bucket
 
 

@@ -4,10 +4,10 @@ Without this, somebody at a limit fills the record with events for free. Lives i
 """
 
 import threading
-from collections import OrderedDict
 
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Limit
+from lib.domain.recent import Recent
 from lib.domain.visitor import Visitor
 
 REMEMBERED = 20_000
@@ -19,7 +19,7 @@ class Repeats:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told: OrderedDict[tuple[Limit, int, str], None] = OrderedDict()
+        self._told: Recent[tuple[Limit, int, str], None] = Recent(REMEMBERED)
 
     def first(self, limit: Limit, visitor: Visitor) -> bool:
         """Return True for the first refusal by this limit today, of a visitor or of all who count as one with them."""
@@ -30,6 +30,4 @@ class Repeats:
             if key in self._told:
                 return False
             self._told[key] = None
-            while len(self._told) > REMEMBERED:
-                self._told.popitem(last=False)
         return True

@@ -6,9 +6,10 @@ page asks. Knows neither a cookie nor a page.
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from lib.domain.recent import Recent
 
 REMEMBERED = 10_000
 FRESH_S, TRUSTED_S = 1.0, 60.0
@@ -27,8 +28,8 @@ class Sessions:
 
     def __init__(self, record: Record, clock: Callable[[], float] = time.monotonic) -> None:
         self._record, self._clock, self._lock = record, clock, threading.Lock()
-        self._ended: OrderedDict[str, bool] = OrderedDict()
-        self._going_on: OrderedDict[str, float] = OrderedDict()
+        self._ended: Recent[str, bool] = Recent(REMEMBERED)
+        self._going_on: Recent[str, float] = Recent(REMEMBERED)
 
     def end(self, sessions: Sequence[str]) -> None:
         """End these sessions for good. Raises what the record raises."""
@@ -54,14 +55,9 @@ class Sessions:
         else:
             with self._lock:
                 self._going_on[session] = now
-                self._going_on.move_to_end(session)
-                while len(self._going_on) > REMEMBERED:
-                    self._going_on.popitem(last=False)
         return over
 
     def _remember_end(self, session: str) -> None:
         with self._lock:
             self._going_on.pop(session, None)
             self._ended[session] = True
-            while len(self._ended) > REMEMBERED:
-                self._ended.popitem(last=False)

@@ -5,9 +5,10 @@ and whoever guesses cannot lock the operator out for long. Lives in one process;
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
+
+from lib.domain.recent import Recent
 
 FREE, LONGEST_S = 3, 300.0
 """Wrong secrets of one address that cost nothing, and the longest wait after more: it doubles with each."""
@@ -24,7 +25,7 @@ class Patience:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, and when the last one was
+        self._failures: Recent[str, tuple[int, float]] = Recent(ADDRESSES)  # how many, and when the last one was
         self._all = (0, 0.0)
 
     def wait(self, address: str | None) -> float:
@@ -37,8 +38,6 @@ class Patience:
         place, now = network_of(address), self._clock()
         self._failures[place] = _one_more(self._failures.pop(place, (0, 0.0)), now)
         self._all = _one_more(self._all, now)
-        while len(self._failures) > ADDRESSES:
-            self._failures.popitem(last=False)
 
     def succeeded(self, address: str | None) -> None:
         """The right one came from there: its failures are forgiven."""

@@ -5,7 +5,6 @@ none of their insides; pages hold the `Conversation` values that it gives and ha
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping, MutableSet
 from dataclasses import replace
 
@@ -31,6 +30,7 @@ from lib.domain.events import (
 )
 from lib.domain.ids import new_id
 from lib.domain.rating import Rating, Reason
+from lib.domain.recent import Recent
 from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
@@ -67,7 +67,7 @@ class Conversations:
         crowd: Crowd | None = None,
     ) -> None:  # fmt: skip
         self._crowd, self._repeats = crowd or Crowd(), Repeats()
-        self._deleted: OrderedDict[str, int] = OrderedDict()  # by visitor
+        self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
         self._experiment, self._budgets = experiment, budgets
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
@@ -75,7 +75,7 @@ class Conversations:
         self._same: set[Sameness] = set()
         self._told: set[tuple[str, str | None, str]] = set()
         self._unpriced: set[tuple[str, str]] = set()
-        self._latest: OrderedDict[str, str] = OrderedDict()  # of each conversation the answer that was asked for last
+        self._latest: Recent[str, str] = Recent(REMEMBERED)  # of each conversation the answer that was asked for last
 
     def fresh(self, conversation: Conversation) -> Conversation:
         """The conversation with what was asked in another tab meanwhile; without a query where nothing was."""
@@ -144,8 +144,6 @@ class Conversations:
         if written and not question.simulated:
             _tell_asked(question, visitor)
         self._latest[conversation.id] = answer_id
-        while len(self._latest) > REMEMBERED:
-            self._latest.popitem(last=False)
         new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt)
         return replace(rest, turns=(*rest.turns, new)), answer
 
@@ -305,9 +303,7 @@ class Conversations:
         self._generations.end(visitor_id, conversation_id)
         receipt = self._store.delete(visitor_id, conversation_id)
         receipt.wait(DELETED_WITHIN_S)  # another tab that looks before would see it still
-        self._deleted[visitor_id] = self._deleted.pop(visitor_id, 0) + 1
-        while len(self._deleted) > REMEMBERED:
-            self._deleted.popitem(last=False)
+        self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
         if self._texts:
             self._texts.forget(receipt.result or ())
         return receipt

@@ -5,13 +5,13 @@ what a tester may do.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question, Turn
 from lib.domain.events import chat_completion, signal
+from lib.domain.recent import Recent
 from lib.domain.record import Receipt
 from lib.metrics.counters import Metrics
 from lib.store import Store
@@ -25,14 +25,12 @@ class Texts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[str, str | None, str | None]] = OrderedDict()
+        self._kept: Recent[str, tuple[str, str | None, str | None]] = Recent(REMEMBERED)
 
     def question(self, answer_id: str, text: str) -> None:
         """A question left."""
         with self._lock:
             self._kept[answer_id] = (text, None, None)
-            while len(self._kept) > REMEMBERED:
-                self._kept.popitem(last=False)
 
     def answer(self, answer_id: str, text: str, reasoning: str | None = None) -> None:
         """Its answer ended, after this thinking."""

@@ -16,6 +16,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Scope
 from streamlit import net_util
 
+from lib.domain.recent import Recent
+
 log = logging.getLogger("parley")
 
 PROTOCOLS = b"sec-websocket-protocol"
@@ -80,7 +82,7 @@ class SessionGuard:
     """
 
     def __init__(self) -> None:
-        self._browsers: dict[str, str | None] = {}
+        self._browsers: Recent[str, str | None] = Recent(SESSIONS)
         self._third = True
 
     def check(self) -> None:
@@ -92,8 +94,6 @@ class SessionGuard:
     def remember(self, session_id: str, visitor_id: str | None) -> None:
         """Note the browser of a session: its visitor's id, None for a browser without a cookie."""
         self._browsers[session_id] = visitor_id
-        while len(self._browsers) > SESSIONS:
-            self._browsers.pop(next(iter(self._browsers)), None)
 
     def admit(self, scope: Scope, visitor_id: str | None) -> Scope | None:
         """Return the connection without a session that is not its browser's; None if it must be refused."""

@@ -6,11 +6,12 @@ in the page would. Where Streamlit is another version, pages learn of a change a
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from streamlit import runtime
+
+from lib.domain.recent import Recent
 
 log = logging.getLogger("parley")
 
@@ -31,14 +32,12 @@ class Tabs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tabs: OrderedDict[str, Tab] = OrderedDict()
+        self._tabs: Recent[str, Tab] = Recent(KNOWN)
 
     def remember(self, session_id: str, tab: Tab) -> None:
         """This page is whose `tab` says."""
         with self._lock:
             self._tabs[session_id] = tab
-            while len(self._tabs) > KNOWN:
-                self._tabs.popitem(last=False)
 
     def look_again(self, wanted: Callable[[Tab], bool], but: str | None = None) -> int:
         """Make the pages run again of which `wanted` is true, `but` one; return how many were asked to."""
