@@ -461,7 +461,7 @@ def test_one_network_meets_its_limits_and_nobody_nearby_does(start: Open, model_
     assert [person.ended(answer) for person, answer in answers] == ["stop"] * crowd.AT_ONCE + ["limited"]
     assert near.ended(nearby) == "stop"
     refused = people[-1].conversation.turns[-1]  # type: ignore[union-attr]
-    assert refused.facts["limit"] == "busy" and refused.message == budgets.WORDS["busy"]
+    assert refused.facts["limit"] == "busy" and refused.message == budgets.LIMIT_WORDS["busy"]
     assert "203.0.113.7" not in str(list(app.store.export(text=True)))
 
 
