@@ -9,14 +9,23 @@ import logging
 import math
 import re
 import sys
+import threading
 import time
+import traceback
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
 from typing import TextIO
 
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w-]{4,}")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-_QUOTED = re.compile(r"""(["'`“«]).*?(["'`”»]|\Z)""", re.DOTALL)
+_MARK = r"&(?:quot|apos|\#\w+);|\\(?:u00|x)2[27]"
+_QUOTED = re.compile(
+    rf"""(?:(?<!\w)["'`“„«‘]|{_MARK})(?:.*(?:["'`”“»’](?!\w)|{_MARK})|.*)""".replace("\\#", "#"), re.DOTALL
+)
+"""From the first quotation mark to the last one, also where a library escaped it: what it quotes may hold marks too."""
 CUT = 80
 """Characters that are kept of a library's message."""
 QUIET_S = 60.0
@@ -26,7 +35,10 @@ MOST_SEEN = 1_000
 
 
 class _Scrub(logging.Formatter):
-    """Formats a record, then removes secrets from the whole line, traceback included."""
+    """Formats a record, then removes secrets from the whole line.
+
+    Of an exception it writes the class and the calls that led to it. Its words may quote a question.
+    """
 
     def __init__(self, style: str, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S%z")
@@ -36,12 +48,14 @@ class _Scrub(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record; of a library's, only what cannot hold a tester's words."""
         record = record if record.name.partition(".")[0] == "parley" else _of_a_library(record, self._secrets)
-        line = self._object(record) if self._json else super().format(record) + self._extra(record)
-        return scrub(line, self._secrets)
+        return scrub(self._object(record) if self._json else self._line(record), self._secrets)
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The first line of a record. What came from outside must not look like a further one."""
-        return _one_line(super().formatMessage(record))
+    def _line(self, record: logging.LogRecord) -> str:
+        """Return one line. What came from outside must not look like a further one."""
+        record.message, record.asctime = record.getMessage(), self.formatTime(record, self.datefmt)
+        error = _raised(record)
+        facts = _extras(record) | ({"traceback": _calls(error)} if error else {})
+        return _one_line(self.formatMessage(record) + "".join(f" {name}={value}" for name, value in facts.items()))
 
     def _object(self, record: logging.LogRecord) -> str:
         fields = {
@@ -50,8 +64,8 @@ class _Scrub(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         } | _extras(record)
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+        if error := _raised(record):
+            fields["traceback"] = _calls(error)
         return json.dumps({name: self._told(value) for name, value in fields.items()}, ensure_ascii=False, default=str)
 
     def _told(self, value: object) -> object:
@@ -60,21 +74,32 @@ class _Scrub(logging.Formatter):
             return str(value)
         return scrub(value, self._secrets) if isinstance(value, str) else value
 
-    def _extra(self, record: logging.LogRecord) -> str:
-        return _one_line("".join(f" {name}={value}" for name, value in _extras(record).items()))
-
 
 def _of_a_library(record: logging.LogRecord, secrets: Iterable[str]) -> logging.LogRecord:
     """Return a library's record with a cut of its message and, of an exception, its class and where it was raised."""
     short = logging.makeLogRecord({name: vars(record)[name] for name in ("name", "levelno", "levelname", "created")})
     short.msecs, short.msg = record.msecs, cut(scrub(record.getMessage(), secrets))
-    if record.exc_info and record.exc_info[0] is not None:
-        kind, _, trace = record.exc_info
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f" in {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace is not None else ""
-        short.cause = f"{kind.__name__}{where}"
+    if error := _raised(record):
+        short.cause = _calls(error, 1)
     return short
+
+
+def _raised(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
+
+
+def _calls(error: BaseException, most: int = 30) -> str:
+    """Return an exception's class and the calls that led to it, the last one first; then those of its cause."""
+    told: list[str] = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen and len(seen) < 5:
+        seen.add(id(cause))
+        frames = traceback.extract_tb(cause.__traceback__)[-most:]
+        places = (f"{'/'.join(Path(one.filename).parts[-3:])}:{one.lineno} {one.name}" for one in reversed(frames))
+        told.append(" < ".join([type(cause).__name__, *places]))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return " after ".join(told[:1] if most == 1 else told)
 
 
 def cut(message: str) -> str:
@@ -177,8 +202,37 @@ def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("parley").setLevel(level.upper())
+    _take_last_words()
     # Streamlit would tell of a failed page past this filter; `on_script_error` tells of it here.
     logging.getLogger("streamlit.error_util").addFilter(lambda record: record.msg != "Uncaught app execution")
+
+
+def _take_last_words() -> None:
+    """Log what Python would print by itself: warnings, and exceptions that ended a thread or the process."""
+    log = logging.getLogger("python")
+
+    def warn(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: object = None, line: object = None,
+    ) -> None:  # fmt: skip
+        log.warning("%s in %s:%d: %s", category.__name__, Path(filename).name, lineno, message)
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical("the process ended by an exception", exc_info=error)
+
+    def in_thread(gone: threading.ExceptHookArgs) -> None:
+        if gone.exc_value is not None and not isinstance(gone.exc_value, SystemExit):
+            log.error("a thread ended by an exception", exc_info=gone.exc_value)
+
+    def unraisable(lost: "sys.UnraisableHookArgs") -> None:
+        if lost.exc_value is not None:
+            log.error("an exception could not be raised", exc_info=lost.exc_value)
+
+    warnings.showwarning = warn
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, in_thread, unraisable
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:

@@ -1,7 +1,11 @@
 """Log lines: readable or JSON, complete, and without any secret, whoever wrote them."""
 
+import asyncio
 import json
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +16,7 @@ from tests.conftest import StartApp
 from tests.support import openai_server as openai
 from tests.support.websocket_tester import Tester
 
+_HOOKS = (sys.excepthook, threading.excepthook, sys.unraisablehook)
 SECRETS = ["hunter22-operator-token", "sk-own-key-12345"]
 
 
@@ -20,7 +25,10 @@ def restored() -> Iterator[None]:
     """The log as it was before."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     handlers, levels = root.handlers[:], (root.level, ours.level)
+    show = warnings.showwarning
     yield
+    warnings.showwarning = show
+    sys.excepthook, threading.excepthook, sys.unraisablehook = _HOOKS
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     ours.setLevel(levels[1])
@@ -59,7 +67,59 @@ def test_an_exception_is_part_of_its_json_line(capsys: pytest.CaptureFixture[str
     except ValueError:
         logging.getLogger("parley").exception("a page failed")
     [line] = lines(capsys)
-    assert "ValueError: what went wrong" in json.loads(line)["traceback"]
+    told = json.loads(line)["traceback"]
+    assert told.startswith("ValueError < ") and "test_an_exception_is_part_of_its_json_line" in told
+    assert "what went wrong" not in line
+
+
+def fail(words: str) -> None:
+    try:
+        raise KeyError(words)
+    except KeyError as error:
+        raise ValueError(f"cannot use {words}") from error
+
+
+@pytest.mark.parametrize("logger", ["parley.generation", "asyncio", "uvicorn.error"])
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_an_exception_is_one_line_without_its_words(
+    style: str, logger: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(style, "info")
+    try:
+        fail("my own\nquestion")
+    except ValueError:
+        logging.getLogger(logger).exception("an answer failed", extra={"answer_id": "a1"})
+    [line] = lines(capsys)
+    assert "question" not in line and "ValueError" in line and "fail" in line
+    assert "KeyError" in line or logger != "parley.generation"
+
+
+def test_what_python_would_print_by_itself_is_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    sys.excepthook(ValueError, ValueError("a question"), None)
+    thread = threading.Thread(target=fail, args=("a question",))
+    thread.start()
+    thread.join()
+    warnings.showwarning('about "a question"', UserWarning, "/somewhere/else.py", 7)
+    loop = asyncio.new_event_loop()
+    loop.call_exception_handler({"message": "lost\n", "exception": ValueError("a question")})
+    loop.close()
+    told = [json.loads(line) for line in lines(capsys)]
+    assert [one["logger"] for one in told] == ["python", "python", "python", "asyncio"]
+    assert "UserWarning in else.py:7" in told[2]["message"]
+    assert "question" not in json.dumps(told) and "fail" in json.dumps(told[1])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "no: 'it's my question' (quoted)", 'no: {"message": "my question", "and": "my question"}', "no: “my question”",
+        "no: &quot;my question&quot;", r"no: \u0022my question\u0022", "no: `my question", "x" * 80 + "my question",
+        r"no: \"my question\" or 'my question",
+    ],
+)  # fmt: skip
+def test_a_librarys_message_is_cut_before_it_quotes(message: str) -> None:
+    assert "question" not in logs.cut(message) and len(logs.cut(message)) <= 80 and logs.cut(message)
 
 
 @pytest.mark.parametrize("style", ["text", "json"])

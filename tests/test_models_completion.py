@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -502,7 +503,22 @@ class TestSetUp:
         )
         cause = ask(server).cause
         assert "answer?" not in cause and "sk-" not in cause
-        assert "\n" not in cause and len(cause) <= 300
+        assert "\n" not in cause and len(cause) <= 120
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "Cannot answer: why does my knee hurt so", "Input why%20does%20my%20knee%20hurt", "bad: why does my kn...",
+            r"{\"messages\": [\"why does my knee hurt so\"]}", "why&#32;does&#32;my knee hurt",
+            "it's 'my knee' of 'so'", r"\u0077hy does my \u006bnee hurt", "hurt so: refused",
+            "'pain' pain PAIN in pain.",
+        ],
+    )  # fmt: skip
+    def test_what_a_server_repeats_of_a_question_is_in_no_log(self, words: str) -> None:
+        fault = Fault("BadRequestError", status=400, codes=("bad_value", "my knee"), text=f"{words} is not valid")
+        fault.scrub([], ["Why does my knee hurt so?", "Pain"])
+        assert fault.line.startswith("BadRequestError (HTTP 400, bad_value): ") and len(fault.line) < 130
+        assert not {"knee", "kn", "pain", "hurt"} & set(re.findall(r"[a-z]+", fault.line.lower()))
 
     def test_an_unknown_model_is_answered_by_the_default(self, server: Server) -> None:
         missing = {"message": "The model `no-model` does not exist", "code": "model_not_found"}

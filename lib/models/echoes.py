@@ -4,8 +4,11 @@ Servers quote prompts in their errors: whole, as JSON spells them, or shortened.
 error means, and nothing of it belongs into a log. Pure.
 """
 
+import html
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from urllib.parse import unquote
 
 LONGEST = 20_000
 """Characters of an error that are looked at."""
@@ -14,6 +17,8 @@ _RUN = 4
 """Words in a row that a server is taken to repeat rather than to say by itself."""
 _EDGE = 3
 """The same at the beginning and the end of a text, where servers shorten it."""
+_FEW = 3
+"""Words of a text that is so short that each of them is taken for a repetition."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+")
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt"'/\\]))""")
@@ -30,7 +35,7 @@ def without_echoes(text: str, sent: Iterable[str]) -> str:
     >>> without_echoes("No: 'What is quota, and why?'", ["What is quota,\\nand why?"])
     "No: '[…]?'"
     >>> without_echoes('bad input "What is \\\\"quota\\\\" an..."', ['What is "quota" and why?'])
-    'bad input "[…]..."'
+    'bad input "[…]" an..."'
     """
     text = unescape(text[:LONGEST])
     words = list(_WORD.finditer(text.lower()))
@@ -43,6 +48,28 @@ def without_echoes(text: str, sent: Iterable[str]) -> str:
         for at in range(len(words) - length + 1):
             if tuple(spelt[at : at + length]) in runs:
                 repeated[at : at + length] = [True] * length
+    return _without(text, words, repeated)
+
+
+def without_traces(text: str, sent: Iterable[str]) -> str:
+    """Return the text without any two words in a row of the texts that were `sent`, and without those of short ones.
+
+    Stricter than `without_echoes`: the rest of a sentence may become unreadable. Also undoes what an address or a page
+    escapes.
+
+    >>> without_traces("Prompt: my+knee%20hu... is refused (knee)", ["My knee hurts a lot today", "Knee"])
+    'Prompt: […]... is refused ([…])'
+    """
+    sent, text = list(sent), unescape(unescape(html.unescape(unquote(text[:LONGEST]))))
+    words = list(_WORD.finditer(text))
+    asked = [[word.lower() for word in _WORD.findall(one)] for one in sent]
+    pairs = {pair for one in asked for pair in pairwise(one)}
+    few = {word for one in asked if len(one) <= _FEW for word in one}
+    spelt = [word[0].lower() for word in words]
+    repeated = [word in few for word in spelt]
+    for at, pair in enumerate(pairwise(spelt)):
+        if pair in pairs or any(pair[0] == first and second.startswith(pair[1]) for first, second in pairs):
+            repeated[at : at + 2] = [True, True]
     return _without(text, words, repeated)
 
 

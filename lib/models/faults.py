@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
+from lib.logs import cut
 from lib.models.dialects import Meaning, meaning_of
-from lib.models.echoes import own_words, without_echoes, words_of
+from lib.models.echoes import own_words, without_echoes, without_traces, words_of
 from lib.models.reports import read_report
 
 MAX_CAUSE = 300
@@ -27,6 +28,7 @@ _SET_UP = "The assistant is not set up correctly. The operator has been told."
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w*.…-]{3,}|(?<=Bearer )\S+", re.IGNORECASE)
 _SHORTEST_SECRET = 4
 """Characters: to cut out a shorter key would make the words unreadable, and hide nothing."""
+_CODE = re.compile(r"[\w.-]{1,40}")
 _SOON_S = 3_600.0
 """Seconds: a limit that ends within them is one that passes by itself."""
 _KINDS: Mapping[int, str] = {
@@ -52,7 +54,7 @@ class Fault(Exception):
     """One failure. `kind` is its class, as events name it; `status` that of HTTP, if it came so far.
 
     `codes`, `param` and `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily`
-    tells that it is about a day's use. `str()` is the operator's line, once `scrubbed`.
+    tells that it is about a day's use. `line` is for the log, `str()` for an operator who asked, both once `scrubbed`.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Fault(Exception):
         self.text, self.retry_after, self.daily = text, retry_after, daily
         self._sent: tuple[str, ...] = ()
         self._own: str | None = None
+        self._cut = ""
 
     @classmethod
     def reported(cls, error: object, kind: str = "APIError", status: int | None = None) -> "Fault":
@@ -89,15 +92,30 @@ class Fault(Exception):
         status = f" (HTTP {self.status})" if self.status else ""
         return " ".join(f"{self.kind}{status}: {self.text}".split()).rstrip(": ")[:MAX_CAUSE]
 
+    @property
+    def line(self) -> str:
+        """Return the fault as the log has it: class, status, code, and a cut of the words, without quotations.
+
+        >>> fault = Fault("BadRequestError", status=400, codes=("bad",), text="Refused: my knee hurts. Ask 'why'")
+        >>> fault.scrub([], ["My knee hurts"])
+        >>> fault.line
+        'BadRequestError (HTTP 400, bad): Refused: […]. Ask […]'
+        """
+        asked = words_of(self._sent)
+        codes = [code for code in self.codes if _CODE.fullmatch(code) and not (asked & words_of([code]))]
+        about = ", ".join([*([f"HTTP {self.status}"] if self.status else []), *codes[:2]])
+        words = cut(" ".join(self._cut.split()))
+        return f"{self.kind}{f' ({about})' if about else ''}: {words}".rstrip(": ")
+
     def scrub(self, secrets: Iterable[str], sent: Iterable[str] = ()) -> None:
         """Take known secrets, whatever looks like a key, and what repeats a text that was `sent` out of the words."""
         self._sent = tuple(sent)
-        text = without_echoes(self.text, self._sent)
+        text, rest = without_echoes(self.text, self._sent), without_traces(self.text, self._sent)
         self._own = own_words(text)  # before a key such as "model" is cut out of it
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, "[secret]")
-        self.text = _KEY_LIKE.sub("[secret]", text)
+                text, rest = text.replace(secret, "[secret]"), rest.replace(secret, "[secret]")
+        self.text, self._cut = _KEY_LIKE.sub("[secret]", text), _KEY_LIKE.sub("[secret]", rest)
 
     @property
     def own(self) -> str:

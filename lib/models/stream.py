@@ -167,7 +167,7 @@ class Stream:
             return None
         if fault.status is not None:
             self._times.sign()
-        self.cause = str(fault)
+        self.cause = fault.line
         return fault
 
     def _repeat_after(self, fault: Fault) -> float | None:
@@ -210,7 +210,7 @@ class Stream:
         ended = finish is None and fault is None
         finish, failed = (finish, None) if finish else self._ended(fault)
         if failed and self.cause is None:
-            self.cause = str(failed)
+            self.cause = failed.line
         if ended and reading.begun:
             self._models.refusals.note_thinking(self._model, unopened=reading.unopened)
         usage = self._usage()

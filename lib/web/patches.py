@@ -145,9 +145,9 @@ def keep_the_peer() -> bool:
 
 
 def log_through_ours() -> bool:
-    """Send Streamlit's own log lines to the one handler that escapes and cuts them; True where that was possible.
+    """Send Streamlit's and uvicorn's log lines to the one handler that escapes and cuts them; True where possible.
 
-    Streamlit gives each of its loggers a handler that writes whatever a client sent, line breaks and all.
+    Both give their loggers handlers that write whatever a client sent, line breaks and tracebacks and all.
     """
     from streamlit import logger
 
@@ -162,6 +162,8 @@ def log_through_ours() -> bool:
     vars(logger)["setup_formatter"] = plain
     for one in logger._loggers.values():
         plain(one)
+    for settings in uvicorn.config.LOGGING_CONFIG["loggers"].values():
+        settings |= {"handlers": [], "propagate": True}
     return True
 
 
