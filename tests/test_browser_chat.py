@@ -369,6 +369,42 @@ def test_only_the_last_answer_can_be_made_anew(chat: Chat) -> None:
     expect(chat.page.get_by_role("button", name="Copy")).to_have_count(2)
 
 
+def test_no_message_shows_the_text_of_a_replaced_answer(chat: Chat, model: openai.Server) -> None:
+    gates = [Gate(), Gate()]
+    first, second = ("One\n\n## Uno\n\nEin.", "Two\n\n## Dos\n\nZwei.")
+    model.script(whole(first), whole(second), whole("Three", gates[0], f"\n\n{first}"), whole("Four", gates[1], "."))
+    chat.ask("First")
+    chat.button("Regenerate").click()
+    expect(chat.answer).to_contain_text("Zwei.")
+    chat.idle()
+    chat.button("Regenerate").click()
+    expect(chat.answer).to_contain_text("Three")
+    expect(chat.page.get_by_text("Zwei.")).to_have_count(0)
+    gates[0].open()
+    expect(chat.answer).to_contain_text("Ein.")
+    chat.idle()
+    chat.send("Second")
+    expect(chat.answer).to_contain_text("Four")
+    expect(chat.messages).to_have_count(4)
+    expect(chat.messages.nth(2)).not_to_contain_text("Ein.")
+    gates[1].open()
+    expect(chat.answer).to_contain_text("Four.")
+
+
+def test_the_page_follows_the_answer_that_replaces_a_longer_one(chat: Chat, model: openai.Server) -> None:
+    gates, page_of_text = [Gate(), Gate()], "Many words that take some room. " * 80
+    model.script(whole(page_of_text), whole("Short", gates[0], f"\n\n{page_of_text}", gates[1], "\n\nThe end."))
+    chat.ask("First")
+    chat.button("Regenerate").click()
+    expect(chat.answer).to_contain_text("Short")
+    gates[0].open()
+    expect(chat.answer).to_contain_text("Many words")
+    gates[1].open()
+    expect(chat.answer.get_by_text("The end.")).to_be_in_viewport()
+    chat.idle()
+    expect(chat.page.get_by_role("button", name="Jump to latest")).to_have_count(0)
+
+
 def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(openai.status(400), openai.answer("Now it works."))
     chat.send("Question")

@@ -84,6 +84,36 @@ def test_a_shutdown_is_told_before_it_comes(start: Open, model_server: Server) -
     assert all(one.answers for one in app.standings.groups())
 
 
+def test_no_model_is_suggested_that_is_about_to_be_shut_down(start: Open, model_server: Server) -> None:
+    model_server.models = ["base", "other-1", "other-2", "other-3"]
+    today = datetime.now(UTC).date()
+    model_server.shutdowns |= {
+        "other-1": (today + timedelta(days=30)).isoformat(), "other-2": (today - timedelta(days=3)).isoformat(),
+        "other-3": (today + timedelta(days=200)).isoformat(),
+    }  # fmt: skip
+    [sentence] = sentences(start())
+    assert sentence.endswith("Change the group's model: openai has other-3, base")
+
+
+def test_a_provider_that_does_not_answer_is_reported(start: Open, model_server: Server) -> None:
+    model_server.listing_status = 401
+    app = start()
+    assert not app.standings.looked
+    app.standings.refresh()
+    assert until(lambda: app.standings.looked)
+    control, test = app.standings.worries()
+    assert control.sentence().startswith("Control: openai does not list its models, so questions may fail.")
+    assert "(HTTP 401)" in test.sentence() and test.answers
+
+
+def test_a_server_without_a_list_of_models_is_no_worry(start: Open, model_server: Server) -> None:
+    model_server.listing_status = 404
+    app = start()
+    app.standings.refresh()
+    assert until(lambda: app.standings.looked)
+    assert not app.standings.worries()
+
+
 def test_it_is_logged_once(start: Open, model_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     model_server.models = ["base"]
     written: list[str] = []

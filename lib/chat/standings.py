@@ -36,13 +36,15 @@ class GroupModel:
     @property
     def worrying(self) -> bool:
         """True where an operator should change something."""
-        return self.standing.state in ("missing", "gone", "ending")
+        return self.standing.state in ("missing", "gone", "ending") or self.standing.fault is not None
 
     def sentence(self) -> str:
         """Return what is wrong and what to do, for an operator; the state alone where nothing is wrong."""
         one, who = self.standing, "Units outside of the experiment" if self.group is None else self.group
         if one.state == "there":
             return f"{who}: {one.model} is there"
+        if one.fault:
+            return f"{who}: {one.provider} does not list its models, so questions may fail. {one.fault}"
         if one.state == "unknown":
             return f"{who}: {one.provider} does not say whether it has {one.model}"
         change = f"Change the group's model{_such_as(one)}"
@@ -88,6 +90,11 @@ class Standings:
         """Read the lists of models in the background, unless that was done a few minutes ago. Returns at once."""
         if not self._demo and self._models.outdated:
             self._generations.beside(self._look())
+
+    @property
+    def looked(self) -> bool:
+        """True where the lists were read at least once."""
+        return self._models.looked
 
     def groups(self) -> list[GroupModel]:
         """Return every group's model as far as it is known now."""

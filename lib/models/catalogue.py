@@ -35,13 +35,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one model at one provider. `near` are the listed names most like a missing one."""
+    """What is known of one model at one provider. `near` are the listed names most like a missing one; `fault` is why
+    the provider gave no list, where that is likely to fail its answers, too."""
 
     provider: str
     model: str
     state: State
     shutdown: date | None = None
     near: tuple[str, ...] = ()
+    fault: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -76,16 +78,18 @@ class Catalogue:
         entry = self.find(model)
         if entry is None:
             if self.fault or not self.complete:
-                return Standing(self.provider, model, "unknown")
-            return Standing(self.provider, model, "missing", near=self._near(model))
-        if entry.shutdown is None or entry.shutdown - today > WARN_BEFORE:
+                failed = self.fault if self.fault and not self.unlisted else None
+                return Standing(self.provider, model, "unknown", fault=str(failed) if failed else None)
+            return Standing(self.provider, model, "missing", near=self._near(model, today))
+        if entry.shutdown is None or _stays(entry, today):
             return Standing(self.provider, model, "there", entry.shutdown)
         if entry.shutdown > today:
             return Standing(self.provider, model, "ending", entry.shutdown)
-        return Standing(self.provider, model, "gone", entry.shutdown, self._near(model))
+        return Standing(self.provider, model, "gone", entry.shutdown, self._near(model, today))
 
-    def _near(self, model: str) -> tuple[str, ...]:
-        others = [entry.id for entry in self.entries if entry.id != model]
+    def _near(self, model: str, today: date) -> tuple[str, ...]:
+        """Return the listed names most like this one, without models that are about to be shut down, too."""
+        others = [entry.id for entry in self.entries if entry.id != model and _stays(entry, today)]
         close = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
         return tuple(dict.fromkeys([*close, *others]))[:3]
 
@@ -126,6 +130,10 @@ def _day(value: Any) -> date | None:
         return date.fromisoformat(value[:10]) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _stays(entry: Entry, today: date) -> bool:
+    return entry.shutdown is None or entry.shutdown - today > WARN_BEFORE
 
 
 def _lists_no_deployments(provider: Provider) -> bool:

@@ -111,6 +111,11 @@ class Providers:
         return self._catalogues
 
     @property
+    def looked(self) -> bool:
+        """True where the lists of models were read at least once."""
+        return bool(self._catalogues)
+
+    @property
     def outdated(self) -> bool:
         """True where the lists of models are not read yet, or too long ago."""
         failed = any(each.fault and not each.unlisted for each in self._catalogues.values())

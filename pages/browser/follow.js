@@ -2,6 +2,7 @@
 // counts: content may grow by any amount before the browser reports a scroll.
 
 const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 3000;
+const TO_THE_END = '[class*="st-key-open_"], [class*="st-key-refresh_"], .st-key-new, [data-testid="stChatInputSubmitButton"]';
 const SCROLL_KEYS = new Set(["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End", "Tab", " "]);
 
 function followAnswers(main) {
@@ -60,7 +61,8 @@ function followAnswers(main) {
     } else if (SCROLL_KEYS.has(event.key) && !event.target.matches?.("input, textarea")) byReader();
   }, true);
   main.addEventListener("scroll", () => {
-    const reader = held || performance.now() - gesture < GESTURE_MS, up = main.scrollTop < last - 1;
+    const reader = held || performance.now() - gesture < GESTURE_MS;
+    const up = main.scrollTop < last - 1 && distance() > 1; // at the end, the content has shrunk
     if (reader && up) following = false;
     else if (reader && distance() < NEAR) following = true;
     last = main.scrollTop;
@@ -75,9 +77,10 @@ function followAnswers(main) {
       following = false;
       anchor = place();
       until = performance.now() + EARLIER_MS;
-    } else if (target.closest?.('[class*="st-key-open_"], .st-key-new, [data-testid="stChatInputSubmitButton"]')) {
+    } else if (target.closest?.(TO_THE_END)) {
       following = true;
       anchor = null;
+      gesture = -GESTURE_MS; // what moves the page from here on is the answer
     }
   }, true);
   new ResizeObserver(settle).observe(main.firstElementChild);

@@ -132,9 +132,7 @@ def draw_running(turn: Turn) -> None:
     """The last turn while its answer comes, and the questions that wait for it."""
     page.awaited = turn.answer_id
     draw_question(turn)
-    if page.again == turn.answer_id:
-        st.empty()  # moves the new answer down by one, or the old one's text would stay under it until it ended
-    place, queue = answer_place(), st.empty()
+    place, queue = answer_place(turn), st.empty()
     if page.waiting:
         with queue.container():
             draw_waiting(page.waiting)

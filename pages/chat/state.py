@@ -21,8 +21,8 @@ MOST = 40
 
 @dataclass
 class OnPage:
-    """`waiting`: questions that wait for the running answer; `editing`, `explaining`, `again` (it takes
-    another's place): the answer id this is about;
+    """`waiting`: questions that wait for the running answer; `editing`, `explaining`: the answer id this is about;
+    `replaced`: how many answers each answer id replaced on this page;
     `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
     `nonce` counts what the browser was asked to do; `parsed`: answers on the page by id, with the parts they are drawn
@@ -37,7 +37,7 @@ class OnPage:
     earlier: int = 0
     editing: str | None = None
     explaining: str | None = None
-    again: str | None = None
+    replaced: dict[str, int] = field(default_factory=dict)
     receipt: Receipt | None = None
     saving: Receipt | None = None
     late: bool = False

@@ -44,6 +44,7 @@ DETAILS = (
     ("group", "Group", "{}"),
     ("model", "Model", "{}"),
     ("served_model", "Answered by", "{}"),
+    ("provider", "Provider", "{}"),
     ("time_to_first_token", "First token", "{:.2f} s"),
     ("reasoning_time", "Thinking", "{:.2f} s"),
     ("response_time", "Whole answer", "{:.2f} s"),
@@ -74,13 +75,16 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
     """An ended turn. `outdated`: it was the last one until now, and what only the last one has must go at once, not
     when the answer below it has ended."""
     draw_question(turn)
-    with answer_place():
+    with answer_place(turn):
         _draw_answer(turn)
         draw_end(turn, last, outdated)
 
 
-def answer_place() -> DeltaGenerator:
-    """Where an answer goes."""
+def answer_place(turn: Turn) -> DeltaGenerator:
+    """Return the container of an answer. Each answer that this one replaced moves it down by one element, for as long
+    as the page lasts: in the place of another message it would show that message's text until the run ends."""
+    for _ in range(on_page().replaced.get(turn.answer_id, 0)):
+        st.empty()
     return st.chat_message("assistant", avatar=":material/forum:")
 
 
@@ -340,11 +344,13 @@ def send_again(prompt: str | None = None) -> None:
     page = on_page()
     if entrance.barrier():
         return
+    old = page.last
     page.conversation, _ = running.app().conversations.ask_again(
         session.visitor(), page.conversation, page.exposed, prompt
     )
     _sent()
-    page.again = page.conversation.turns[-1].answer_id
+    if page.last != old:
+        page.replaced[page.last.answer_id] = page.replaced.get(old.answer_id, 0) + 1
 
 
 def _sent() -> None:

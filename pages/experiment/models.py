@@ -1,4 +1,4 @@
-"""Whether every group's model can be asked, and for how long: by the lists that the providers give."""
+"""Each group's model at its provider, by the lists of models that the providers give."""
 
 import streamlit as st
 
@@ -6,22 +6,25 @@ from lib.chat.standings import GroupModel
 from lib.web import running
 from pages.results.words import plain
 
-EVERY_S = 10.0
-"""How often it is drawn anew; a provider is asked at most every few minutes."""
+EVERY_S = 3.0
+"""Seconds between two updates; each provider is asked for its list at most every few minutes."""
 
 
 @st.fragment(run_every=EVERY_S)
 def draw_models() -> None:
-    """One line for each model that an operator should change, else one for all."""
+    """Draw one line for each model that an operator should change, else one for all."""
     if running.app().demo:
         return
     standings = running.app().standings
     standings.refresh()
+    if not standings.looked:
+        st.caption("Asking the providers for their lists of models.")
+        return
     groups = standings.groups()
     for one in groups:
         draw_worry(one)
     there = [one for one in groups if one.standing.state == "there"]
-    unknown = [one for one in groups if one.standing.state == "unknown"]
+    unknown = [one for one in groups if one.standing.state == "unknown" and not one.worrying]
     if len(there) == len(groups):
         st.caption(":material/check: Every model is at its provider.")
     elif unknown:
@@ -30,7 +33,7 @@ def draw_models() -> None:
 
 
 def draw_worry(one: GroupModel) -> None:
-    """What is wrong with a group's model, and what to change; nothing where nothing is wrong."""
+    """Draw what is wrong with a group's model, and what to change; nothing where nothing is wrong."""
     if not one.worrying:
         return
     sentence = plain(one.sentence())

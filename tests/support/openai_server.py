@@ -162,6 +162,8 @@ class Server:
         self.requests: list[Request] = []
         self.listings: list[Request] = []
         """Requests for the list of models, which operators' pages look up in the background."""
+        self.listing_status = 200
+        """The status of every request for the list of models."""
         self.shutdowns: dict[str, str] = {}
         self.contexts: dict[str, int] = {}
         self._script: list[Script] = []
@@ -203,6 +205,8 @@ class Server:
 
     def _reply(self, request: Request) -> Reply:
         if request.path.endswith("/models"):
+            if self.listing_status != 200:
+                return status(self.listing_status)
             listed = [
                 {"id": name, "object": "model", "created": 1, "shutdown_date": self.shutdowns.get(name)}
                 | ({"max_model_len": self.contexts[name]} if name in self.contexts else {})
