@@ -555,6 +555,7 @@ def test_a_database_from_before_tiers_gets_them_and_knows_whom_an_invitation_bro
     fresh = shapes(database_url)
     back = [
         "DROP INDEX answer_sums", "DROP INDEX answer_times", "DROP INDEX answer_disliked",
+        "DROP INDEX answer_stopped", "DROP TABLE held", "DELETE FROM migration WHERE name = '11 readout'",
         "DROP INDEX exposure_of_unit", "DROP INDEX exposure_of_guest", "ALTER TABLE answer DROP COLUMN tier",
         "ALTER TABLE exposure DROP COLUMN tier",
         "ALTER TABLE exposure DROP COLUMN invitation", "DELETE FROM migration WHERE name = '6 origin'",
