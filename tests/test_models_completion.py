@@ -295,7 +295,7 @@ class TestBrokenStreams:
             (b'data: {"choices": [{"delta": {"content": "\xed\xa0\x80"}}]}\n\n',),
             "UnicodeDecodeError",
         ),
-        "error object": (({"error": {"message": "overloaded", "type": "odd"}}, DONE), "APIError"),
+        "error object": (({"error": {"message": "no", "type": "odd"}}, DONE), "APIError"),
         "error of a status": (
             ({"error": {"message": "no", "type": "server_error"}},),
             "InternalServerError",

@@ -78,6 +78,21 @@ EXAMPLES: dict[str, list[Example]] = {
     "azure key": [
         (401, error("Access denied due to invalid subscription key or wrong API endpoint.", code="401")),
     ],
+    "minimax key": [(401, {"base_resp": {"status_code": 1004, "status_msg": "login fail: Please carry the API key"}})],
+    "azure api version": [
+        (400, error("Model x is enabled only for api versions 2026-03-01-preview and later", code="BadRequest")),
+        (404, error("Resource not found. API version not supported", code="404")),
+        (400, error("The api-version 'x' is not valid.", code="InvalidApiVersionParameter")),
+    ],
+    "place or organization": [
+        (400, google(400, "User location is not supported for the API use.", "FAILED_PRECONDITION")),
+        (400, google(400, "Missing or invalid Authorization header.", "INVALID_ARGUMENT")),
+        (400, error("Organization has been restricted. Please reach out.", code="organization_restricted")),
+    ],
+    "no chat template": [
+        (400, vllm("As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat"
+                   " template if the tokenizer does not define one.")),
+    ],
     "azure filter": [
         (400, error("The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
                     param="prompt", code="content_filter",
@@ -91,6 +106,8 @@ EXAMPLES: dict[str, list[Example]] = {
     "litellm filter": [
         (400, litellm("litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException - no", None, 400)),
         (400, litellm("Violated guardrail policy", None, 400)),
+        (400, litellm("{'error': 'Violated guardrail policy', 'bedrock_guardrail_response': 'No.'}", None, 400)),
+        (400, litellm("Blocked entity detected: PERSON by Guardrail: presidio. It is not allowed.", None, 400)),
     ],
     "openrouter moderation": [
         (403, error("openai/gpt-x requires moderation on OpenAI. Your input was flagged for \"violence\".", code=403,
@@ -173,7 +190,14 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     "moonshot context": [(400, error("Invalid request: Your request exceeded model token limit: 8192", type="odd"))],
     "qwen context": [(400, error("Range of input length should be [1, 30720]", code="invalid_parameter_error"))],
-    "groq request size": [
+    "fireworks context": [
+        (400, error("The prompt is too long: 140000, model maximum context length: 131071", object="error")),
+    ],
+    "cohere context": [(400, {"message": "too many tokens: size limit exceeded by 11326 tokens. Try fewer inputs."})],
+    "request above the minute": [
+        (429, error("Request too large for gpt-x in organization o on tokens per min (TPM): Limit 30000, Requested"
+                    " 40000. The input or output tokens must be reduced in order to run successfully.",
+                    type="tokens", code="rate_limit_exceeded")),
         (413, error("Request too large for model `llama` in organization `o` on tokens per minute (TPM): Limit 6000,"
                     " Requested 9000", type="tokens", code="rate_limit_exceeded")),
     ],
@@ -233,18 +257,31 @@ EXAMPLES: dict[str, list[Example]] = {
     "azure deployment": [
         (404, error("The API deployment for this resource does not exist.", code="DeploymentNotFound")),
         (400, error("Unknown model: x", code="unknown_model")),
+        (400, error("The chatCompletion operation does not work with the specified model, x.",
+                    code="OperationNotSupported")),
     ],
     "huggingface router": [
         (400, error("The requested model 'x' is not supported by any provider you have enabled.",
                     code="model_not_supported")),
     ],
     "transformers pinned": [(400, {"detail": "Server is pinned to 'a/b', but the request asked for another model"})],
-    "ollama model": [(400, error('model "x" not found, try pulling it first', type="api_error"))],
+    "ollama model": [
+        (400, error('model "x" not found, try pulling it first', type="api_error")),
+        (400, error('"nomic-embed-text:latest" does not support chat', type="api_error")),
+    ],
     "anthropic model": [(404, {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-x"}})],
     "openai not chat": [
         (404, error("This is not a chat model and thus not supported in the v1/chat/completions endpoint.")),
     ],
-    "bedrock model": [(400, {"message": "The provided model identifier is invalid."})],
+    "bedrock model": [
+        (400, {"message": "The provided model identifier is invalid."}),
+        (400, {"message": "Invocation of model ID a.b-x with on-demand throughput isn\u2019t supported. Retry."}),
+        (403, {"message": "You don't have access to the model with the specified model ID."}),
+    ],
+    "groq model permission": [
+        (400, error("The model `x` requires terms acceptance.", code="model_terms_required")),
+        (403, error("The model `x` is blocked at the project level.", code="model_permission_blocked_project")),
+    ],
     "openai quota": [
         (429, error("You exceeded your current quota, please check your plan and billing details.",
                     type="insufficient_quota", code="insufficient_quota")),
@@ -258,6 +295,13 @@ EXAMPLES: dict[str, list[Example]] = {
                                           "message": "Your credit balance is too low to access the API."}}),
         (403, error("Key limit exceeded (total limit). Manage it using the settings.", code=403)),
     ],
+    "spending limits": [
+        (400, anthropic("You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+                        "invalid_request_error")),
+        (412, error("Account x is suspended, possibly due to the monthly spending limit", code="FAILED")),
+        (403, {"statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 2.12:03:01."}),
+        (429, {"message": "You are using a Trial key, which is limited to 1000 API calls / month."}),
+    ],
     "openrouter free": [(429, error("Rate limit exceeded: free-models-per-day", code=429))],
     "gemini quota": [
         (429, google(429, "You exceeded your current quota. Please retry in 45s.", "RESOURCE_EXHAUSTED", RETRY)),
@@ -270,6 +314,12 @@ EXAMPLES: dict[str, list[Example]] = {
         (429, error("Requests have exceeded token rate limit. Please retry after 6 seconds.", code="429")),
         (429, {"object": "error", "message": "Service tier capacity exceeded for this model.", "code": "3505"}),
         (400, litellm("litellm.RateLimitError: Too many requests", None, 400)),
+    ],
+    "overloaded": [
+        (529, anthropic("Overloaded", "overloaded_error")),
+        (503, google(503, "The model is overloaded. Please try again later.", "UNAVAILABLE")),
+        (498, error("Flex tier capacity exceeded", type="capacity_exceeded")),
+        (429, error("The system is currently experiencing high demand and cannot process it.", code="NoCapacity")),
     ],
     "loading": [
         (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
@@ -398,6 +448,67 @@ TOO_LARGE = (
     "'max_tokens' or 'max_completion_tokens' is too large: 3000. This model's maximum context length is 4096 tokens "
     "and your request has 2000 input tokens (3000 > 4096 - 2000)."
 )
+
+
+def test_a_days_limit_without_a_delay_is_a_quota(server: Server) -> None:
+    reply = refusal((429, {"message": "Too many tokens per day, please wait before trying again."}))
+    assert (ask(server, HELLO, reply).message or "").startswith(WORDS["quota"]) and len(server.requests) == 1
+
+
+def test_a_failed_dependency_is_asked_again(server: Server) -> None:
+    reply = refusal((424, {"error": "Request failed during generation", "error_type": "generation"}))
+    assert ask(server, HELLO, reply, answer("Hi")).retries == 1
+
+
+def test_a_templates_own_words_count(server: Server) -> None:
+    reply = status(500, {"message": "not callable:\n{{ raise_exception('System role not supported') }}"})
+    assert ask(server, SYSTEM, reply, answer("Hi")).dropped_parameters == ("system_prompt",)
+
+
+REFUSED: list[tuple[str, int, Any]] = [
+    ("presence_penalty", 400, {"code": "invalid", "error": "Argument not supported on this model: presencePenalty"}),
+    ("presence_penalty", 400, google(400, "Penalty is not enabled for models/x", "INVALID_ARGUMENT")),
+    ("reasoning_effort", 400, {"error": "Model x does not support parameter reasoningEffort."}),
+    ("reasoning_effort", 400, google(400, "Thinking level LOW is not supported for this model.", "INVALID_ARGUMENT")),
+    ("reasoning_effort", 400, google(400, "Budget 0 is invalid. This model only works in thinking mode.", "INVALID")),
+    ("reasoning_effort", 400, error('"llama3" does not support thinking')),
+    ("reasoning_effort", 400, error("invalid reasoning value: 'max' (must be \"high\", \"medium\" or \"low\")")),
+    ("reasoning_effort", 400, error("Unsupported value", param="reasoning.effort")),
+    ("reasoning_effort", 400, error('[{"code": "invalid_value", "path": ["reasoning_effort"], "message": "Invalid"}]')),
+    ("top_p", 400, error("<400> InternalError.Algo.InvalidParameter: The value of TopP should be in (0, 1)")),
+    ("temperature", 400, error("Temperature should be in [0.0, 2.0)")),
+    ("max_tokens", 400, google(400, "It has a maxOutputTokens value of 9 but the range is from 1 to 5.", "INVALID")),
+    ("seed", 400, error("Invalid value", param="body.seed")),
+    ("seed", 400, error("Invalid value", param="/seed")),
+    ("seed", 400, {"errors": [{"message": "it is not allowed", "path": ["seed"]}]}),
+    ("seed", 400, google(400, "Bad", "INVALID_ARGUMENT", {"fieldViolations": [{"field": "seed"}]})),
+    ("seed", 501, error("seed is not implemented")),
+    ("verbosity", 500, error("Completions.create() got an unexpected keyword argument 'verbosity'")),
+    ("verbosity", 200, {"error": "verbosity is not supported"}),
+]  # fmt: skip
+OPTIONS = {"seed": 7, "temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.5, "verbosity": "low",
+           "reasoning_effort": "max", "max_tokens": 9}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code", "body"), REFUSED)
+def test_a_parameter_is_found_however_the_server_spells_it(name: str, code: int, body: Any, server: Server) -> None:
+    done = ask(server, HELLO, refusal((code, body)), answer("Hi"), options=OPTIONS)
+    assert (done.text, done.dropped_parameters, done.retries) == ("Hi", (name,), 0)
+
+
+def test_the_other_limit_in_camel_case_is_a_name_too(server: Server) -> None:
+    reply = refusal((400, error("this model is not supported MaxTokens, please use MaxCompletionTokens")))
+    assert ask(server, HELLO, reply, answer("Hi"), options={"max_tokens": 5}).renamed_parameters == ("max_tokens",)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ['Invalid request body: {"model": "m", "temperature": 0.5, "verbosity": "low", "messages": []} is malformed',
+     "1 validation error: {'loc': ('body',), 'input': {'temperature': 0.5, 'seed': 7}, 'ctx': {'e': ValueError('x')}}"],
+)  # fmt: skip
+def test_a_repeated_request_names_no_parameter(message: str, server: Server) -> None:
+    done = ask(server, HELLO, refusal((400, error(message))), options=OPTIONS)
+    assert (done.text, done.dropped_parameters, len(server.requests)) == ("", (), 1)
 
 
 class TestAFullContext:

@@ -132,8 +132,8 @@ class TestOddFrames:
         assert asyncio.run(run()) == "NoAnswer (HTTP 200): no event in text/event-stream: Internal Server Error"
 
     def test_carry_no_answer_and_break_none(self, server: Server) -> None:
-        odd = [b"data:\n\n", b"data: \n\n", b"event: ping\ndata: \n\n", b": hi\n\n", b"data\n\n", chunk(None),
-               {"choices": [{"delta": {"content": None}}]}]  # fmt: skip
+        odd: list[Any] = [b"data:\n\n", b"data: \n\n", b"event: ping\ndata: \n\n", b": hi\n\n", b"data\n\n",
+                          chunk(None), {"choices": [{"delta": {"content": None}}]}]  # fmt: skip
         done, _ = read(server, stream(*odd, "a", *odd, "b", *odd, finish(), DONE))
         assert (done.text, done.finish_reason, done.error) == ("ab", "stop", None)
 

@@ -64,7 +64,8 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("litellm no database", "bad_key", "BerriAI/litellm #12273, #4880: a key that is not the master key",
          r"no connected db", "no_db_connection"),
     _row("openai key", "bad_key", "platform.openai.com error codes: 401 invalid_api_key; LiteLLM passes it on",
-         r"incorrect api key provided|invalid api key|api key (?:is )?(?:missing|invalid)", "invalid_api_key"),
+         r"incorrect api key provided|invalid api key|api key (?:is )?(?:missing|invalid)",
+         "invalid_api_key invalidapikey"),
     _row("gemini key", "bad_key", "google-gemini/gemini-cli #5377; ai.google.dev troubleshooting: HTTP 400",
          r"api key not valid|api key expired|api key not found", "api_key_invalid api_key_expired"),
     _row("litellm key", "bad_key", "BerriAI/litellm proxy/auth: type auth_error, token_not_found_in_db",
@@ -78,6 +79,18 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("azure key", "bad_key", "learn.microsoft.com Azure OpenAI: 401",
          r"access denied due to invalid (?:subscription key|credentials)", statuses=(401, 403)),
 
+    _row("minimax key", "bad_key", "MiniMax error codes: 1004 in base_resp, HTTP 200", r"^login fail"),
+    _row("azure api version", "bad_key", "learn.microsoft.com Azure OpenAI: api-version",
+         r"api[- ]version (?:is )?(?:not (?:valid|supported)|invalid|missing)|api-version .{0,40}is not valid"
+         r"|only for api versions|missing .{0,40}api-version", "invalidapiversionparameter missingapiversionparameter"),
+    _row("place or organization", "bad_key", "Gemini FAILED_PRECONDITION, OpenAI 403, Groq organization_restricted",
+         r"location is not supported for the api|country, region, or territory not supported"
+         r"|organization has been (?:restricted|disabled)|missing or invalid authorization header",
+         "organization_restricted unsupported_country_region_territory"),
+    _row("no chat template", "bad_key", "vllm-project/vllm #7978, huggingface/transformers 4.44: a base model",
+         r"chat template is no longer allowed|must provide a chat template|chat_template is not set"
+         r"|does(?: not|n't) have a chat template"),
+
     # A prompt that a filter stopped.
     _row("azure filter", "filtered", "Azure OpenAI content filter, HTTP 400; stanford-crfm/helm PR #3327",
          r"filtered (?:due to the prompt triggering|by the content management policy)|content management policy",
@@ -85,7 +98,9 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("openai policy", "filtered", "platform.openai.com: content_policy_violation, invalid_prompt",
          r"flagged as potentially violating our usage policy", "content_policy_violation invalid_prompt"),
     _row("litellm filter", "filtered", "docs.litellm.ai exception mapping: ContentPolicyViolationError; guardrails",
-         r"ContentPolicyViolationError|violated guardrail policy", "contentpolicyviolationerror"),
+         r"ContentPolicyViolationError|violated guardrail policy|blocked (?:by|entity detected).{0,60}guardrail"
+         r"|guardrail.{0,40}(?:blocked|intervened|violat)|violated content safety policy",
+         "contentpolicyviolationerror guardrail_intervened guardrail_violation"),
     _row("openrouter moderation", "filtered", "openrouter.ai errors: 403 with metadata.reasons",
          r"requires moderation on|input was flagged|flagged (?:by|for) ", statuses=(403,)),
     _row("deepseek filter", "filtered", "deepseek-ai/awesome-deepseek-integration #13, DeepSeek-V2 #30: 400",
@@ -136,8 +151,11 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("xai context", "context_full", "docs.x.ai errors: 400", rf"maximum prompt length is {_N}"),
     _row("moonshot context", "context_full", "platform.moonshot.cn errors: 400", r"exceeded model token limit"),
     _row("qwen context", "context_full", "help.aliyun.com DashScope error codes", r"range of input length should be"),
-    _row("groq request size", "context_full", "console.groq.com errors: 413, a request above the minute's tokens",
-         r"request too large for model", statuses=(413,)),
+    _row("fireworks context", "context_full", "fireworks.ai: 400",
+         rf"prompt is too long: {_N}|maximum context length: {_N}"),
+    _row("cohere context", "context_full", "docs.cohere.com errors: 400", r"too many tokens: size limit exceeded"),
+    _row("request above the minute", "context_full", "Groq 413, OpenAI 429: no wait makes such a request fit",
+         r"request too large for |must be reduced in order to run", statuses=(413, 429)),
     _row("limit and prompt", "context_full", "vllm-project/vllm #4667, #42474: prompt and max_tokens together",
          r"max_(?:completion_|new_)?tokens.{0,60}(?:context (?:length|window)|prompt|input).{0,60}(?:exceed|>|<=)"
          r"|(?:prompt|input|messages).{0,60}max_(?:completion_|new_)?tokens.{0,60}(?:exceed|>|<=)"),
@@ -174,20 +192,24 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("together model", "no_model", "docs.together.ai errors: 404 model_not_available",
          r"unable to access (?:non-serverless )?model", "model_not_available"),
     _row("azure deployment", "no_model", "learn.microsoft.com Azure OpenAI: DeploymentNotFound, unknown_model",
-         r"deployment for this resource does not exist|unknown model",
-         "deploymentnotfound unknown_model unavailable_model"),
+         r"deployment for this resource does not exist|unknown model|does not work with the specified model",
+         "deploymentnotfound unknown_model unavailable_model operationnotsupported"),
     _row("huggingface router", "no_model", "huggingface.co inference providers: 400 model_not_supported",
          r"is not supported by any provider", "model_not_supported"),
     _row("transformers pinned", "no_model", "huggingface/transformers cli/serve: one model for its whole life",
          r"server is pinned to"),
     _row("ollama model", "no_model", "ollama/ollama server/routes.go: 404",
-         r"not found, try pulling it first|try pulling it"),
+         r"not found, try pulling it first|try pulling it|[\"'`] does not support chat"),
     _row("anthropic model", "no_model", "docs.anthropic.com errors: not_found_error",
          codes="not_found_error", statuses=(404,)),
     _row("openai not chat", "no_model", "platform.openai.com: 404 of completion models",
          r"not a chat model|not supported in the v1/chat/completions endpoint"),
     _row("bedrock model", "no_model", "docs.aws.amazon.com Bedrock: ValidationException",
-         r"model identifier is invalid"),
+         r"model identifier is invalid|invocation of model id .{0,140}isn.t supported"
+         r"|access to the model with the specified model id|model version has reached the end of its life"),
+    _row("groq model permission", "no_model", "console.groq.com errors: 400 model_terms_required, 403",
+         r"requires terms acceptance|is blocked at the (?:project|organization) level",
+         "model_terms_required model_permission_blocked_project model_permission_blocked_org"),
 
     # Money and limits.
     _row("openai quota", "quota", "platform.openai.com: 429 insufficient_quota",
@@ -197,6 +219,8 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("balance", "quota", "Anthropic 400, Moonshot and DeepSeek behind gateways",
          r"credit balance is too low|insufficient (?:account )?balance|insufficient credits|key limit exceeded",
          "exceeded_current_quota_error insufficient_balance"),
+    _row("spending limits", "quota", "Anthropic usage limits, Fireworks 412, Azure's gateway 403, Cohere trial keys",
+         r"api usage limits|monthly spending limit|out of call volume quota|calls / month"),
     _row("openrouter free", "quota", "openrouter.ai limits: free-models-per-day", r"free-models-per-day"),
     _row("gemini quota", "limit", "google-gemini/gemini-cli #10717: the same words for a minute and for the contract",
          r"exceeded your current quota|quota exceeded for (?:metric|quota)|check your plan and billing"),
@@ -205,6 +229,10 @@ DIALECTS: tuple[Dialect, ...] = (
          r"|service tier capacity exceeded|exceeded (?:token|call) rate limit|temporarily rate.limited",
          "rate_limit_exceeded rate_limit_error ratelimitreached rate_limited too_many_requests throttling",
          (400, 403, 413, 422, 429, 500, 503)),
+    _row("overloaded", "busy", "Anthropic 529 overloaded_error, Gemini, vLLM, Ollama, Groq flex: also inside a stream",
+         r"\b(?:is|are|currently|temporarily) overloaded|^overloaded$|tier capacity exceeded|experiencing high demand"
+         r"|server busy, please try again|no (?:slot|instances) available",
+         "overloaded_error engine_overloaded capacity_exceeded nocapacity"),
     _row("loading", "loading", "ggml-org/llama.cpp tools/server: 503 while it loads; Hugging Face's inference API",
          r"^loading model|model .{0,140}is currently loading|model is (?:still )?loading", statuses=(503,)),
 

@@ -26,6 +26,7 @@ _QUOTED = re.compile(
     r"""(?<!\w)(?:(["'`])(?=\S)(?:.+?)(?<=\S)\1(?!\w)|“.+?”|«.+?»|‘.+?’|["'`“«‘](?=\S).*\Z)""", re.DOTALL
 )
 """What stands between two quotation marks, or after one that is never closed because the rest was cut off."""
+_RAISED = re.compile(r"""raise_exception\(\s*(["'])(.*?)\1""")
 _ONE_WORD = re.compile(r"[\w.:/@\[\]-]{1,100}")
 
 
@@ -74,13 +75,15 @@ def without_traces(text: str, sent: Iterable[str]) -> str:
 
 
 def own_words(text: str) -> str:
-    """Return the text without its quotations; a single quoted word, such as a parameter's name, stays.
+    """Return the text without its quotations; a single quoted word, such as a parameter's name, stays, and so does what
+    a chat template raises.
 
     >>> own_words("Unsupported parameter: 'top_p' in 'so, my temperature' (the model's limit)")
     "Unsupported parameter: 'top_p' in […] (the model's limit)"
     >>> own_words("cannot parse 'why is my quota gone and")
     'cannot parse […]'
     """
+    text = _RAISED.sub(r"raise_exception(\2", text)
     return _QUOTED.sub(lambda quoted: quoted[0] if _ONE_WORD.fullmatch(quoted[0][1:-1]) else ELLIPSIS, text)
 
 

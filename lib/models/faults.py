@@ -12,6 +12,7 @@ from lib.logs import cut
 from lib.models.dialects import Meaning, meaning_of
 from lib.models.echoes import own_words, without_echoes, without_traces, words_of
 from lib.models.reports import read_report
+from lib.models.spellings import named_by, named_in
 
 MAX_CAUSE = 300
 RETRIES = 2
@@ -36,6 +37,8 @@ _KINDS: Mapping[int, str] = {
     422: "UnprocessableEntityError", 429: "RateLimitError",
 }  # fmt: skip
 """The class of an error that came inside a stream: the one that it would have had as an HTTP status."""
+_PASSING = (408, 409, 424, 425)
+"""Statuses below 500 after which the same request may well be answered: 424 is TGI's and Bedrock's word for 500."""
 _ABOUT_A_VALUE = re.compile(
     r"too (?:large|big|small|high|low|long)|at (?:most|least)|must be|(?:less|greater|more) than|exceed|\brange\b"
     r"|maximum|minimum|between|invalid value|unsupported value|only the default|does not support [\"'`]?-?\d|_value\b",
@@ -129,7 +132,8 @@ class Fault(Exception):
         if known == "limit":
             soon = self.retry_after is not None and self.retry_after < _SOON_S
             return "busy" if soon and not self.daily else "quota"
-        return known or _BY_STATUS.get(self.status or 0)
+        known = known or _BY_STATUS.get(self.status or 0)
+        return "quota" if known == "busy" and self.daily and self.retry_after is None else known
 
     @property
     def transient(self) -> bool:
@@ -138,7 +142,7 @@ class Fault(Exception):
             return self.kind in ("APIConnectionError", "APITimeoutError") or self.meaning == "busy"
         if self.meaning in ("busy", "loading"):
             return True
-        return self.meaning is None and (self.status in (408, 409) or self.status >= 500)
+        return self.meaning is None and (self.status in _PASSING or self.status >= 500)
 
     @property
     def about_limit(self) -> bool:
@@ -151,9 +155,10 @@ class Fault(Exception):
         return bool(_ABOUT_A_VALUE.search(" ".join([self.own, *self.codes])))
 
     def refused_parameter(self, sent: Iterable[str]) -> str | None:
-        """Return which of the sent parameters a 400 is about: the one in `param`, else the first that the text names.
+        """Return which of the sent parameters a refusal is about: the one in `param`, else the first in the text.
 
-        A word that the question has, too, counts only where the sentence is about a parameter of that name.
+        A word that the question has, too, counts only where the sentence is about a parameter of that name, and so does
+        every word of an error that has no status of a refusal: servers raise it as a 500, or inside a stream.
 
         >>> Fault("BadRequestError", status=400, param="stream_options.include_usage").refused_parameter(
         ...     ["seed", "stream_options"])
@@ -162,15 +167,17 @@ class Fault(Exception):
         'top_p'
         >>> Fault("BadRequestError", status=400, param="messages", text="seed").refused_parameter(["seed"])
         """
-        if self.status not in (400, 422) or self.meaning not in (None, "parameter"):
+        refused = self.status in (400, 422)
+        if not (refused or self.status in (None, 500, 501)) or self.meaning not in (None, "parameter"):
             return None
         names = set(sent)
         if self.param:
-            return next((word for word in re.split(r"[.\[]", self.param)[:1] if word in names), None)
+            return named_by(self.param, names)
         asked, text = words_of(self._sent), self.own
-        for word in re.findall(r"\w+", text):
-            if word in names and (word not in asked or re.search(_REFUSED.format(name=word), text, re.IGNORECASE)):
-                return str(word)
+        for word, name in named_in(text, names):
+            common = not refused or word.lower() in asked
+            if not common or re.search(_REFUSED.format(name=re.escape(word)), text, re.IGNORECASE):
+                return name
         return None
 
     def pause(self, retries: int, elapsed: float, took: float, backoff: float) -> float | None:

@@ -16,7 +16,10 @@ MOST = 20_000
 _DEPTH = 10
 _WORDS = ("message", "msg", "status_msg", "detail", "error_description", "title", "error", "reason")
 _CODES = ("code", "type", "status", "status_code", "error_type", "error_code", "reason", "error", "name")
-_INSIDE = ("error", "errors", "detail", "details", "message", "innererror", "metadata", "raw", "body", "violations")
+_INSIDE = (
+    "error", "errors", "detail", "details", "message", "innererror", "metadata", "raw", "body", "violations",
+    "fieldViolations", "issues", "base_resp",
+)  # fmt: skip
 _STATUS_WORDS: Mapping[int, frozenset[str]] = {
     400: frozenset({"invalid_request_error", "invalid_argument", "badrequesterror", "bad_request"}),
     401: frozenset({"invalid_api_key", "authentication_error", "unauthenticated", "unauthorized", "auth_error"}),
@@ -33,7 +36,7 @@ _STATUS_WORDS: Mapping[int, frozenset[str]] = {
 _RETRY = re.compile(r"(?:retry|try again)\s+(?:in|after)\s+((?:[\d.]+\s*[hms]\w*\s*)+)", re.I)
 _AMOUNT = re.compile(r"([\d.]+)\s*(ms|milli|h|m|s)", re.I)
 _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_BY_THE_DAY = re.compile(r"per[ _-]?day", re.I)
+_BY_THE_DAY = re.compile(r"per[ _-]?day|daily (?:limit|quota)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ def _collect_object(value: Mapping[str, Any], found: _Found, depth: int) -> None
         return
     if isinstance(delay := value.get("retryDelay"), str) and re.fullmatch(r"[\d.]+s", delay):
         found.delays.append(float(delay[:-1]))
-    if isinstance(param := value.get("param"), str) and param.lower() not in ("", "none", "null"):
+    if param := _param(value):
         found.params.append(param)
     found.daily |= bool(_BY_THE_DAY.search(str(value.get("quotaId") or "")))
     found.codes += [str(code) for name in _CODES if isinstance(code := value.get(name), str | int) and _short(code)]
@@ -130,6 +133,23 @@ def _collect_object(value: Mapping[str, Any], found: _Found, depth: int) -> None
         inner = value.get(name)
         if isinstance(inner, Mapping | list) or (name in ("raw", "body") and isinstance(inner, str)):
             _collect(inner, found, depth + 1)
+
+
+def _param(value: Mapping[str, Any]) -> str:
+    """Return the path to the parameter that an error is about; "" where it names none.
+
+    >>> [_param(error) for error in ({"param": "None"}, {"path": ["body", "seed"]}, {"path": "/v1"}, {"field": "seed"})]
+    ['', 'body.seed', '', 'seed']
+    """
+    for name in ("param", "path", "field"):
+        path = value.get(name)
+        if isinstance(path, list):
+            path = ".".join(str(part) for part in path)
+        elif name == "path":  # a string is that of the request
+            continue
+        if isinstance(path, str) and path.lower() not in ("", "none", "null"):
+            return path
+    return ""
 
 
 def _collect_text(text: str, found: _Found, depth: int) -> None:
