@@ -26,6 +26,10 @@ def test_the_openai_client_is_not_imported_by_what_a_page_waits_for() -> None:
     assert python("import lib.app, lib.web.running, sys; print({'openai', 'httpx2'} & set(sys.modules))") == "set()"
 
 
+def test_the_verdict_is_drawn_without_the_packages_of_the_charts() -> None:
+    assert python("import pages.results.verdict, sys; print({'altair', 'pandas'} & set(sys.modules))") == "set()"
+
+
 def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.Running) -> None:
     with Tester(watched.url) as tester:
         tester.ask("What is Parley?")

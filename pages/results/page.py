@@ -12,7 +12,7 @@ from lib.readout.results import Window
 from lib.web import running
 from pages import readouts, session
 from pages.clock import reader_zone
-from pages.results import words
+from pages.results import verdict, words
 
 REFRESH_S = 60  # which is how long a readout is kept anyway
 WIDTH = 960
@@ -116,8 +116,6 @@ def draw_results(window: Window) -> None:
     try:
         with first.skeleton(height=400):
             results, sampled = readouts.results(window), readouts.has_sample()
-            # pandas and Altair take seconds to load: after something is on the page
-            from pages.results import sections, verdict
         with first:
             status = told_status(window.experiment)
             if results is None and status:
@@ -131,9 +129,13 @@ def draw_results(window: Window) -> None:
                 verdict.draw_empty(results, offer=offer and not sampled, status=status)
             else:
                 verdict.draw_first(results, sampled, window.narrowed, status)
-                if verdict.comparable(results.readout):
-                    sections.draw_groups(results.readout)
         if results is not None and not verdict.is_empty(results.readout):
+            with first.skeleton(height=400):  # Altair and pandas take seconds to load: after the verdict is on the page
+                from pages.results import differences, sections
+            with first:
+                if verdict.comparable(results.readout):
+                    differences.draw_differences(results.readout)
+                    sections.draw_groups(results.readout)
             with rest:
                 sections.draw_rest(results, window, app.settings.statsig_secret_key is not None, zone)
     except running.Unready as error:

@@ -1,9 +1,10 @@
-"""The first screen of the Results page: the verdict in a sentence, what to do next, and the chart that decides."""
+"""The first words of the Results page: the verdict in a sentence, and what to do next.
 
-from itertools import pairwise
+Knows no chart, so that a page can draw it before Altair and pandas are loaded; the chart that decides is in
+`differences`.
+"""
 
 import streamlit as st
-from altair import LayerChart
 
 from lib.readout.advice import advice
 from lib.readout.judge import Metric
@@ -12,7 +13,7 @@ from lib.readout.sentences import WORDS, best_first, details, headline
 from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import readouts
-from pages.results import charts, words
+from pages.results import words
 
 CAUSES = (
     "Does a group's model fail before its answer begins, so that its users leave?",
@@ -37,16 +38,14 @@ NARROWED = (
 
 
 def draw_first(results: Results, sampled: bool, narrowed: bool, status: str | None = None) -> None:
-    """The first screen. `sampled`: there is simulated data; `narrowed`: the reader chose a part of the experiment;
+    """Draw the verdict. `sampled`: there is simulated data; `narrowed`: the reader chose a part of the experiment;
     `status`: what Statsig made of it, after which there is nothing more to advise."""
     _draw_verdict(results, status)
     if narrowed:
         st.markdown(f":material/filter_alt: {NARROWED}")
     if sampled:
         _draw_sample_notice(results.readout)
-    if comparable(results.readout):
-        _draw_differences(results.readout)
-    else:
+    if not comparable(results.readout):
         _draw_causes()
 
 
@@ -134,50 +133,3 @@ def _draw_sample_notice(readout: Readout) -> None:
 def _draw_causes() -> None:
     """What to look at when groups cannot be compared."""
     st.markdown("Ask yourself:\n" + "\n".join(f"- {cause}" for cause in CAUSES))
-
-
-def _draw_differences(readout: Readout) -> None:
-    """The primary metric and the guardrails, each treatment against control."""
-    whom = readout.treatments[0] if len(readout.treatments) == 1 else "Every group"
-    drawn = {metric.name: charts.differences(metric, readout) for metric in decisive(readout)}
-    with st.container(border=True, gap="small"):
-        st.markdown(f"**{words.plain(whom)} compared with {words.plain(readout.control)}**")
-        with st.container(gap="xsmall"):
-            if any(chart is not None for chart in drawn.values()):
-                with st.container(horizontal=True, horizontal_alignment="distribute"):
-                    st.caption(":material/arrow_back: worse", width="content")
-                    st.caption("better :material/arrow_forward:", width="content")
-            for metric in decisive(readout):
-                _draw_difference(metric, readout, drawn[metric.name])
-        _draw_between(readout)
-        if any(chart is not None for chart in drawn.values()):
-            st.caption(
-                "A point is a difference, its bar the interval that holds however often you look. What lies within the "
-                "shaded band does not matter."
-            )
-
-
-def _draw_between(readout: Readout) -> None:
-    """The treatments among each other, on the primary metric."""
-    metric, found = readout.main, []
-    for better, other in pairwise(metric.ranked):
-        versus = metric.compared(better, other)
-        if versus is not None and (written := words.difference(metric.name, versus)):
-            state = words.badge(words.state(metric.name, versus))
-            found.append(f"{words.plain(f'{better} − {other}: {written}')} {state}")
-    if found:
-        st.markdown("  \n".join([f"**{words.name(metric.name)}, treatments among each other**", *found]))
-
-
-def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:
-    role = "decides" if metric.role == "primary" else "must not get worse"
-    told = []
-    for group, one in metric.versus.items():
-        whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
-        said = words.compared(metric, group, readout.control)
-        told.append(f"{whose}{words.plain(said)} {words.badge(words.state(metric.name, one))}")
-    head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
-    st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
-    if chart is not None:
-        alt = f"{words.name(metric.name)}: difference to {readout.control} with its interval"
-        st.altair_chart(chart, key=f"difference_{metric.name}", alt=alt)

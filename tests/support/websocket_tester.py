@@ -43,7 +43,8 @@ class Node:
 
 
 class Tester:
-    """One tab of one browser. `cookie` is who it is (a new visitor where none is given), `conversation` what it opens.
+    """One tab of one browser. `cookie` is who it is (a new visitor where none is given), `conversation` what it opens,
+    `page` the address of a page other than the chat. Without `whole` the page may still be drawn when this returns.
 
     `opened_s` is how long the first page took, `first_s` when the first words of the last answer came, from the
     question on.
@@ -51,11 +52,14 @@ class Tester:
 
     __test__ = False  # pytest takes it for a test by its name
 
-    def __init__(self, url: str, *, cookie: str = "", conversation: str = "", within_s: float = SOON_S) -> None:
+    def __init__(
+        self, url: str, *, cookie: str = "", conversation: str = "", page: str = "", whole: bool = True,
+        within_s: float = SOON_S,
+    ) -> None:  # fmt: skip
         began = time.monotonic()
         self._url, self._within = url, within_s
         self.cookie = cookie or _new_cookie(url)
-        self.conversation_id = conversation
+        self.conversation_id, self._page = conversation, page
         self.gone = False
         self.first_s = 0.0
         self._asked = 0.0
@@ -74,7 +78,8 @@ class Tester:
         self._reader = threading.Thread(target=self._read, name="tester", daemon=True)
         self._reader.start()
         self._rerun()
-        self.idle()
+        if whole:
+            self.idle()
         self.opened_s = time.monotonic() - began
 
     def __enter__(self) -> "Tester":
@@ -94,6 +99,11 @@ class Tester:
     def lines(self) -> list[str]:
         """Every visible text, from top to bottom; of a button its label. What a click must open first is not here."""
         return self._shown(())
+
+    @property
+    def headings(self) -> list[str]:
+        """The headings on the page, from top to bottom."""
+        return [node.proto.body for node in self._ordered() if node.kind == "heading"]
 
     @property
     def answer(self) -> str:
@@ -169,7 +179,7 @@ class Tester:
         query = f"c={self.conversation_id}" if self.conversation_id else ""
         with self._news:
             self._awaited = True
-        self._socket.send(rerun(query, [(widget, field, value)] if widget else ()))
+        self._socket.send(rerun(query, [(widget, field, value)] if widget else (), page=self._page))
 
     def _read(self) -> None:
         try:
