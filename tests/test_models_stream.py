@@ -230,6 +230,10 @@ class TestThinking:
              chunk({"content": [{"type": "reasoning", "text": "so."}]})),
             ("<th", "ink>\nHm, ", "so.", "</thi", "nk>\n\n"),
             ("\n<think>Hm, ", "so.</think>"),
+            ("<|channel|>analysis<|mess", "age|>Hm, so.<|end|><|start|>assistant", "<|channel|>final<|message|>"),
+            ("◁think▷Hm, ", "so.◁/think▷"),
+            ("<|START_THINKING|>Hm, ", "so.<|END_THINKING|>", "<|START_RESPONSE|>"),
+            ("<think>Hm, so.", "</think>\n<answer>"),
         ],
     )  # fmt: skip
     def test_is_no_part_of_the_answer(self, server: Server, steps: Any) -> None:

@@ -29,6 +29,18 @@ THOUGHT = {
     "no opening tag": ("Let me see.\n</think>\n\nYes.", "Yes.", "Let me see.\n"),
     "no opening tag, no line": ("Let me see.</think>Yes.", "Yes.", "Let me see."),
     "no opening tag, and a mention later": ("Hm.\n</think>\nA </think> B", "A </think> B", "Hm.\n"),
+    "one inside another": ("<think>a <think>b</think> c</think>\n\nYes.", "Yes.", "a <think>bc"),
+    "an opening tag that is spoken of": ("<think>a <think> tag</think>\n\nYes. No.", "Yes. No.", "a <think> tag"),
+    "a closing tag in code": ("<think>use `</think>` here</think>Yes.", "Yes.", "use `</think>` here"),
+    "an answer in tags": ("<think>a</think>\n<answer>\nYes.</answer>\n", "Yes.", "a"),
+    "a response in tags": ("<think>a</think><response>Use </response> b</response>", "Use </response> b", "a"),
+    "channels": ("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>",
+                 "Yes.", "Hm.<|end|><|start|>assistant"),
+    "channels from their start": ("<|start|>assistant<|channel|>analysis<|message|>Hm.<|channel|>final<|message|>Yes.",
+                                  "Yes.", "Hm."),
+    "channels without marks": ("analysisWe see.assistantfinalYes.", "Yes.", "analysisWe see."),
+    "Gemma's channel": ("<|channel>thought\nHm.<channel|>Yes.", "Yes.", "\nHm."),
+    "Cohere's marks": ("<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>", "Yes.", "Hm."),
     "never closed": ("<think>and so on", "", "and so on"),
     "cut off in a tag": ("<think>and so on</thi", "", "and so on</thi"),
 }  # fmt: skip
@@ -48,6 +60,7 @@ def test_every_pair_of_tags_is_known(opening: str) -> None:
 
 
 TEXT = [
+    "analysis of it", "analysisResult = 1", "an", "analysis", "<answer>Yes.</answer>", "a <|return|>",
     "", "   ", "Yes.", "a < b and [1]", "<thin air", "<b>bold</b>", "[think about it]",
     "The tag <think> opens, </think> closes.",
     "Write `</think>` at the end.",
@@ -63,6 +76,12 @@ TEXT = [
 @pytest.mark.parametrize("text", TEXT)
 def test_everything_else_is_text(text: str, size: int) -> None:
     assert read(text, size) == (text if text.strip() else "", "")
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_a_final_channel_alone_is_the_answer(size: int) -> None:
+    for text in ("<|channel|>final<|message|>Yes.", "<|start|>assistant<|channel|>final<|message|>Yes.<|end|>\n"):
+        assert read(text, size) == ("Yes.", "")
 
 
 def test_a_closing_tag_at_the_very_end_closes_nothing() -> None:
@@ -86,6 +105,12 @@ def test_where_it_does_not_think_this_time_its_text_is_the_answer() -> None:
     assert read("Yes.\nAnd more.", 3, held=True) == ("Yes.\nAnd more.", "")
 
 
-@given(st.text(alphabet="<>/thinkT[] \n`a.", max_size=60), st.integers(1, 9))
+@given(st.text(alphabet="<>/thinkT[] \n`a.|", max_size=60), st.integers(1, 9))
 def test_the_size_of_the_pieces_changes_nothing(text: str, size: int) -> None:
     assert read(text, size) == read(text)
+
+
+@given(st.lists(st.sampled_from([*TAGS, *TAGS.values(), "<answer>", "</answer>", "<|end|>", "`", " ", "Yes. ", "\n"])),
+       st.integers(1, 9))  # fmt: skip
+def test_nor_does_it_between_tags(parts: list[str], size: int) -> None:
+    assert read("".join(parts), size) == read("".join(parts))

@@ -14,7 +14,7 @@ from lib.domain.pieces import Anew, joined
 from lib.domain.text import clean
 from lib.models.faults import Fault
 from lib.models.sse import Frame
-from lib.models.thinking import Thinking
+from lib.models.thinking import Thinking, plain_thought
 from lib.models.usage import read_cost, read_usage
 
 MAX_THOUGHT = 1_000_000
@@ -82,7 +82,7 @@ class Reading:
     @property
     def reasoning(self) -> str:
         """What the model thought, as far as it told."""
-        return "".join(self._thoughts).strip()
+        return plain_thought("".join(self._thoughts)).strip()
 
     @property
     def begun(self) -> bool:

@@ -3,22 +3,37 @@
 Many servers leave the tags in the text. They count at the start of an answer only: `<think>` (DeepSeek R1, Qwen and
 most others, through llama.cpp, Ollama or vLLM without a reasoning parser), `<thinking>` and `<reasoning>` (models that
 were prompted or tuned to it, such as Granite), `<thought>` (Gemini's OpenAI endpoint), `<seed:think>` (Seed-OSS),
-`[THINK]` (Magistral). Templates that write the opening tag into the prompt leave the closing one alone in the answer.
-Pure.
+`[THINK]` (Magistral), `◁think▷` (Kimi), the channels of gpt-oss and Gemma. Templates that write the opening tag into
+the prompt leave the closing one alone in the answer. Pure.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 
 TAGS = {
     "<think>": "</think>", "<thinking>": "</thinking>", "<thought>": "</thought>", "<reasoning>": "</reasoning>",
-    "<seed:think>": "</seed:think>", "[think]": "[/think]",
+    "<seed:think>": "</seed:think>", "[think]": "[/think]", "<reason>": "</reason>", "◁think▷": "◁/think▷",
+    "<|start_thinking|>": "<|end_thinking|>", "<|channel>thought": "<channel|>",
+    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
+    "<|start|>assistant<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
 }  # fmt: skip
 """Opening tags and their closing tags, in lower case."""
+_FINAL = ("<|return|>", "<|end|>")
+_FRAMES: Mapping[str, tuple[str, ...]] = {
+    "<|channel|>final<|message|>": _FINAL, "<|start|>assistant<|channel|>final<|message|>": _FINAL,
+    "<|start_response|>": ("<|end_response|>",), "<answer>": ("</answer>",), "<response>": ("</response>",),
+}  # fmt: skip
+"""What frames the answer itself: its beginning and what may stand at its end. Plain tags count after thinking only."""
+_BARE, _BARE_END = "analysis", "assistantfinal"
+"""What is left of the channels of gpt-oss where a server drops special tokens."""
+_BARE_CLOSING = re.compile(_BARE_END)
+_CHANNELS = re.compile(rf"<\|end\|>|<\|start\|>assistant|<\|channel\|>\w+<\|message\|>|\A{_BARE}(?=[A-Z])")
 _ALL = (*TAGS, *TAGS.values())
 _LONGEST = max(map(len, _ALL))
+_STARTS = re.compile(r"[<\[◁]")
 _ANY = re.compile("|".join(map(re.escape, _ALL)), re.IGNORECASE)
+_OPENING = re.compile("|".join(map(re.escape, TAGS)), re.IGNORECASE)
 _CLOSING = {tag: re.compile(re.escape(tag), re.IGNORECASE) for tag in TAGS.values()}
 _UNOPENED = re.compile("|".join(map(re.escape, TAGS.values())), re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.MULTILINE)
@@ -52,6 +67,9 @@ class Thinking:
         self._buffer = ""  # text that may be, or end with, a part of a tag
         self._passed: list[str] = []  # the answer so far, or what was held, while a closing tag may still claim it
         self._thought = False  # a stretch of thinking has ended
+        self._nested = False  # and an opening tag was inside it, so that one more closing tag may follow
+        self._ends: tuple[str, ...] = ()  # what may stand at the end of the answer
+        self._end = ""  # the end of the text so far, where it may be one of these
         self._settled = False  # no tag counts any more
 
     def feed(self, piece: str) -> str:
@@ -68,8 +86,10 @@ class Thinking:
         ['Let me see.', '4', True]
         """
         self.withdrawn = False
-        if self._settled:
-            return piece
+        shown = piece if self._settled else self._split(piece)
+        return self._hold_end(shown) if self._ends else shown
+
+    def _split(self, piece: str) -> str:
         self._buffer += piece
         while True:
             before = self.state
@@ -83,6 +103,10 @@ class Thinking:
         What was held for a closing tag that never came is the answer. A closing tag at the very end closes nothing.
         """
         self.withdrawn = False
+        last = self._end + self._waiting()
+        return "" if last.strip().lower() in self._ends else last
+
+    def _waiting(self) -> str:
         buffer, self._buffer = self._buffer, ""
         state, self.state = self.state, State.ANSWER
         if state is State.THINKING:
@@ -112,19 +136,41 @@ class Thinking:
                 return None
             if tag.startswith(head):
                 return ""
+        for frame, ends in _FRAMES.items():
+            if "|" in frame or self._thought:
+                if head.startswith(frame):
+                    self._buffer, self._ends = text[len(frame) :], ends
+                    return self._start()
+                if frame.startswith(head):
+                    return ""
+        if _BARE.startswith(text[: len(_BARE) + 1]):
+            return ""
+        if text.startswith(_BARE) and text[len(_BARE)].isupper():
+            self.state, self._closing, self._buffer = State.HELD, _BARE_CLOSING, text
+            return None
         if self._thought:
             self._buffer = _LEAD.sub("", self._buffer)
         self.state = State.HELD if self._hold and not self._thought else State.ANSWER
         return None
 
     def _think(self) -> str | None:
-        if found := self._closing.search(self._buffer):
-            self._passed.append(self._buffer[: found.start()])
+        for found in self._closing.finditer(self._buffer):
+            after = self._buffer[found.end() : found.end() + 1]
+            if self._buffer[: found.start()].endswith("`") and after in ("", "`"):  # spoken of
+                if not after:
+                    return ""
+                continue
+            last = self._buffer[: found.start()]
+            self._nested = self._nested or bool(_OPENING.search(last))
+            self._passed.append(last)
             self._note("".join(self._passed))
-            self.unopened |= self.state is State.HELD
+            self.unopened |= self.state is State.HELD and self._closing is _UNOPENED
+            self._ends = _FRAMES.get(found[0].lower(), self._ends)
             self._ended(found.end())
             return None
-        sure = len(self._buffer) - _unsure(self._buffer)
+        self._nested = self._nested or bool(_OPENING.search(self._buffer))
+        unsure = len(_BARE_END) if self._closing is _BARE_CLOSING else _unsure(self._buffer)
+        sure = max(0, len(self._buffer) - unsure - 1)  # what stands before a tag says what it is
         thought, self._buffer = self._buffer[:sure], self._buffer[sure:]
         if self.state is State.HELD:
             self._passed.append(thought)
@@ -133,7 +179,7 @@ class Thinking:
         return ""
 
     def _answer(self) -> str | None:
-        if self._thought:
+        if self._thought and not self._nested:
             self._settled = True
             return self._rest_of_buffer()
         found = _ANY.search(self._buffer)
@@ -155,7 +201,8 @@ class Thinking:
             self._settled = True
             return self._rest_of_buffer()
         self._note(before)
-        self.withdrawn = self.unopened = True
+        self.withdrawn, self.unopened, self._nested = True, not self._thought, False
+        self._end, self._ends = "", _FRAMES.get(tag[0].lower(), ())
         self._ended(tag.end())
         return None
 
@@ -167,18 +214,36 @@ class Thinking:
         shown, self._buffer, self._passed = self._buffer, "", []
         return shown
 
+    def _hold_end(self, shown: str) -> str:
+        """Return the text without what frames its end; that waits, because text may follow."""
+        text = self._end + shown
+        found = re.search(rf"(?:{'|'.join(map(re.escape, self._ends))})\s*\Z", text, re.IGNORECASE)
+        start = found.start() if found else len(text) - _unsure(text, self._ends)
+        self._end = text[start:]
+        return text[:start]
 
-def _unsure(text: str) -> int:
+
+def plain_thought(thought: str) -> str:
+    """Return thinking without the marks of channels.
+
+    >>> plain_thought("So.<|end|><|start|>assistant<|channel|>commentary<|message|>Now.<|end|>")
+    'So.Now.'
+    """
+    return _CHANNELS.sub("", thought)
+
+
+def _unsure(text: str, tags: Collection[str] = _ALL) -> int:
     """Return the length of the end of a text that may be the beginning of a tag.
 
     >>> [_unsure(text) for text in ("a <th", "a < b", "a", "[/thi", "<<")]
     [3, 0, 0, 5, 1]
     """
-    start = max(text.rfind("<"), text.rfind("["))
-    if start < 0 or len(text) - start >= _LONGEST:
-        return 0
-    tail = text[start:].lower()
-    return len(tail) if any(tag.startswith(tail) for tag in _ALL) else 0
+    tail = text[1 - _LONGEST :]
+    for start in _STARTS.finditer(tail):
+        begun = tail[start.start() :].lower()
+        if any(len(tag) > len(begun) and tag.startswith(begun) for tag in tags):
+            return len(begun)
+    return 0
 
 
 def _in_code(before: str) -> bool:
