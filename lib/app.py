@@ -138,6 +138,8 @@ class App:
             experiment=settings.experiment, store=store, experiments=experiments, models=models,
             generations=generations, metrics=metrics, budgets=budgets, texts=texts, crowd=crowd,
         )  # fmt: skip
+        if texts is not None:
+            metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
         delivery = Dispatcher(store, experiments, metrics) if key else None
         app = cls(
             settings=settings, demo=demo_url is not None, store=store, experiments=experiments, models=models,

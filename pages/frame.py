@@ -4,8 +4,10 @@ import streamlit as st
 
 from lib.web import running
 from pages import entrance, session
+from pages.chat.state import forget_deleted
 
 session.leave_ended_session()
+forget_deleted()
 app, barrier, operator = running.app(), entrance.barrier(), session.operator()
 uninvited = barrier is not None and barrier not in ("sign_in", "consent")
 st.set_page_config(

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from lib.chat.recorder import CLOSED_S, Texts
 from tests.support import app_process, openai_server
 from tests.support.websocket import Wire, http
 
+GAUGE = "parley_texts_in_memory"
 SECRET = "Pomegranate seventeen"
 
 
-def soon(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+def soon(holds: Callable[[], bool], within_s: float = 60) -> None:
+    deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -53,3 +55,87 @@ def test_what_was_deleted_comes_back_nowhere(
             assert SECRET not in later.run("c=" + one.address).text
     finally:
         app.stop()
+
+
+def test_a_closed_page_comes_back_without_what_was_deleted(
+    tmp_path: Path, model_server: openai_server.Server
+) -> None:  # fmt: skip
+    """The session waits for its browser; it is ended, and the text that it holds goes."""
+    model_server.script(otherwise=openai_server.answer("An answer."))
+    app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model_server.base_url})
+    try:
+        jar = http(app.url).cookies
+        with Wire(app.url, jar) as closed:
+            closed.run().ask(SECRET)
+        with Wire(app.url, jar) as open_one:
+            press(open_one.run("c=" + closed.address), "Delete all my conversations")
+
+        def gone() -> bool:
+            with Wire(app.url, jar, session=closed.session) as back:
+                return SECRET not in back.run().text and back.session != closed.session
+
+        soon(gone)
+    finally:
+        app.stop()
+
+
+def test_another_replica_lets_go_of_what_was_deleted(tmp_path: Path, model_server: openai_server.Server) -> None:
+    model_server.script(otherwise=openai_server.answer("An answer."))
+    shared = {
+        "OPENAI_BASE_URL": model_server.base_url, "PARLEY_SIGNING_KEY": "a-signing-key-of-both-replicas-0123456789",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'shared' / 'parley.db'}",
+    }  # fmt: skip
+    (tmp_path / "shared").mkdir(mode=0o700)
+    first = app_process.start(tmp_path / "one", shared)
+    second = app_process.start(tmp_path / "two", shared)
+    try:
+        jar = http(first.url).cookies
+        with Wire(first.url, jar) as one, Wire(second.url, jar) as other:
+            one.run().ask(SECRET)
+            other.run("c=" + one.address)
+            assert SECRET in other.text
+            press(one, "Delete all my conversations")
+            other.forget()
+            other.until(lambda: other.address == "" and "Ask a question" in other.text)
+            assert SECRET not in other.text
+    finally:
+        first.stop()
+        second.stop()
+
+
+def test_text_that_is_not_stored_goes_when_no_page_shows_it(
+    tmp_path: Path, model_server: openai_server.Server
+) -> None:  # fmt: skip
+    model_server.script(otherwise=openai_server.answer("An answer."))
+    environ = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
+    app = app_process.start(tmp_path / "app", environ)
+
+    def held() -> float:
+        [line] = [line for line in http(app.url + "/metrics").body.splitlines() if line.startswith(GAUGE + " ")]
+        return float(line.split()[-1])
+
+    try:
+        jar = http(app.url).cookies
+        with Wire(app.url, jar) as one:
+            one.run().ask(SECRET)
+            assert held() == 1
+        with Wire(app.url, jar) as reloaded:
+            assert SECRET in reloaded.run("c=" + one.address).text
+        soon(lambda: held() == 0, 180)
+        with Wire(app.url, jar) as later:
+            assert SECRET not in later.run("c=" + one.address).text
+    finally:
+        app.stop()
+
+
+def test_a_conversation_that_is_shown_keeps_its_texts() -> None:
+    now = [0.0]
+    texts = Texts(lambda: now[0])
+    texts.question("open", "a1", "one")
+    texts.question("closed", "a2", "two")
+    for _ in range(3):
+        now[0] += CLOSED_S - 1
+        texts.forget_closed({"open", "a conversation of before"})
+    assert len(texts) == 1
+    texts.forget_conversation("open")
+    assert len(texts) == 0

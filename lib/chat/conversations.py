@@ -5,7 +5,7 @@ none of their insides; pages hold the `Conversation` values that it gives and ha
 """
 
 import logging
-from collections.abc import Mapping, MutableSet
+from collections.abc import Collection, Mapping, MutableSet
 from dataclasses import replace
 
 from lib.access.budgets import Budgets, refusal
@@ -51,6 +51,9 @@ STOPPED_WITHIN_S = 0.25
 REMEMBERED = 2_000
 """Conversations whose latest answer is known."""
 
+RECENT_MS = 300_000
+"""Milliseconds for which replicas look back for deletions, so that their clocks may differ by less."""
+
 WITHOUT_COOKIE = "a browser without a cookie"
 """All of these share the answers of one visitor: each connection would be another one."""
 
@@ -68,6 +71,7 @@ class Conversations:
     ) -> None:  # fmt: skip
         self._crowd, self._repeats = crowd or Crowd(), Repeats()
         self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
+        self._learnt: set[str] = set()
         self._experiment, self._budgets = experiment, budgets
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
@@ -127,8 +131,8 @@ class Conversations:
         question = Question(
             answer_id, conversation.id, visitor.session_id, turn, model, assignment, conversation.simulated
         )
-        if self._texts and not limit:
-            self._texts.question(answer_id, prompt)
+        if self._texts is not None and not limit:
+            self._texts.question(conversation.id, answer_id, prompt)
         answered = replaced is not None and conversation.turns[-1].finish_reason != "limited"
         if written:  # of a refused question without its text
             self._store.ask(
@@ -304,9 +308,27 @@ class Conversations:
         receipt = self._store.delete(visitor_id, conversation_id)
         receipt.wait(DELETED_WITHIN_S)  # another tab that looks before would see it still
         self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
-        if self._texts:
+        if self._texts is not None:
             self._texts.forget(receipt.result or ())
         return receipt
+
+    def learn_deletions(self) -> set[str]:
+        """Let go of what was deleted lately, on any replica; return the visitors whose pages must look again."""
+        lately = self._store.deletions(now_ms() - RECENT_MS)
+        new = {one: visitor_id for one, visitor_id in lately.items() if one not in self._learnt}
+        self._learnt = set(lately)
+        for conversation_id, visitor_id in new.items():
+            self._generations.end(visitor_id, conversation_id)
+            if self._texts is not None:
+                self._texts.forget_conversation(conversation_id)
+        for visitor_id in set(new.values()):
+            self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
+        return set(new.values())
+
+    def forget_closed(self, shown: Collection[str]) -> None:
+        """Let go of texts that are stored nowhere, where no page shows their conversation any more."""
+        if self._texts is not None:
+            self._texts.forget_closed(shown)
 
     def deletions(self, visitor_id: str) -> int:
         """Return how often this visitor deleted something in this process, for tabs that still show it."""

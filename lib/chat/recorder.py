@@ -5,8 +5,9 @@ what a tester may do.
 """
 
 import threading
-from collections.abc import Iterable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question, Turn
@@ -18,40 +19,73 @@ from lib.store import Store
 
 REMEMBERED = 2_000
 """Answers whose text is held where none is stored."""
+CLOSED_S = 60.0
+"""Seconds that a conversation's text outlives its last open page: a reload or a lost connection takes less."""
+
+
+@dataclass(slots=True)
+class _Held:
+    conversation_id: str
+    question: str
+    answer: str | None = None
+    reasoning: str | None = None
 
 
 class Texts:
-    """Where no text is stored: the latest ones, in this process only."""
+    """The texts of the open conversations of this process, where no text is stored."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: Recent[str, tuple[str, str | None, str | None]] = Recent(REMEMBERED)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock, self._clock = threading.Lock(), clock
+        self._held: Recent[str, _Held] = Recent(REMEMBERED)
+        self._open_at: dict[str, float] = {}
 
-    def question(self, answer_id: str, text: str) -> None:
-        """A question left."""
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def question(self, conversation_id: str, answer_id: str, text: str) -> None:
+        """Hold the question of an answer."""
         with self._lock:
-            self._kept[answer_id] = (text, None, None)
+            self._held[answer_id] = _Held(conversation_id, text)
+            self._open_at[conversation_id] = self._clock()
 
     def answer(self, answer_id: str, text: str, reasoning: str | None = None) -> None:
-        """Its answer ended, after this thinking."""
+        """Hold an answer that ended, and the thinking before it."""
         with self._lock:
-            if answer_id in self._kept:
-                self._kept[answer_id] = (self._kept[answer_id][0], text, reasoning)
+            if held := self._held.get(answer_id):
+                held.answer, held.reasoning = text, reasoning
 
     def forget(self, answer_ids: Iterable[str]) -> None:
-        """These answers' texts were deleted."""
+        """Drop the texts of answers that were deleted."""
         with self._lock:
             for answer_id in answer_ids:
-                self._kept.pop(answer_id, None)
+                self._held.pop(answer_id, None)
+
+    def forget_conversation(self, conversation_id: str) -> None:
+        """Drop the texts of a conversation."""
+        with self._lock:
+            for answer_id in [one for one, held in self._held.items() if held.conversation_id == conversation_id]:
+                del self._held[answer_id]
+            self._open_at.pop(conversation_id, None)
+
+    def forget_closed(self, shown: Collection[str]) -> None:
+        """Drop the texts of conversations that no page has shown for `CLOSED_S`; `shown` are those that one shows."""
+        now = self._clock()
+        with self._lock:
+            self._open_at |= {one: now for one in shown if one in self._open_at}
+            closed = [one for one, at in self._open_at.items() if now - at > CLOSED_S]
+        for conversation_id in closed:
+            self.forget_conversation(conversation_id)
 
     def fill(self, turn: Turn) -> Turn:
         """Return a turn of the store with the texts that it does not have."""
-        question, answer, reasoning = self._kept.get(turn.answer_id, (None, None, None))
+        held = self._held.get(turn.answer_id)
+        if held is None:
+            return turn
         return replace(
             turn,
-            question=turn.question or question,
-            answer=turn.answer or answer,
-            reasoning=turn.reasoning or reasoning,
+            question=turn.question or held.question,
+            answer=turn.answer or held.answer,
+            reasoning=turn.reasoning or held.reasoning,
         )
 
 
@@ -93,7 +127,7 @@ class Recorder:
     def ended(self, question: Question, completion: Completion) -> Receipt:
         """Keep the answer and its event."""
         self._metrics.ended(question.assignment.group, completion)
-        if self._texts:
+        if self._texts is not None:
             self._texts.answer(question.answer_id, completion.text, completion.reasoning)
         return self._store.finish(question, completion, chat_completion(question, completion))
 

@@ -221,6 +221,11 @@ class Store:
 
         return self._writer.submit(fact)
 
+    def deletions(self, since_ms: int) -> dict[str, str]:
+        """Return the conversations whose text was deleted since then, by any replica, with their visitors."""
+        with self.read() as connection:
+            return facts.deletions(connection, since_ms)
+
     def keep_definitions(self, source: str, specs: str) -> Ticket:
         """Keep what a source served last, for a start without it."""
         return self._writer.submit(lambda connection: facts.keep_definitions(connection, source, specs))

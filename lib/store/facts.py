@@ -143,6 +143,12 @@ def forget(connection: Connection, visitor_id: str, conversation_id: str | None)
     return answers
 
 
+def deletions(connection: Connection, since_ms: int) -> dict[str, str]:
+    """Return the conversations that were deleted since then, with their visitors."""
+    lately = select(deletion.c.conversation_id, deletion.c.visitor_id).where(deletion.c.time_ms >= since_ms)
+    return {row.conversation_id: row.visitor_id for row in connection.execute(lately)}
+
+
 def keep_definitions(connection: Connection, source: str, specs: str) -> None:
     """What Statsig served last."""
     kept = rows.fit(definition, {"source": source, "specs": specs, "time_ms": now_ms()})

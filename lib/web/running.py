@@ -4,9 +4,10 @@ Whatever needs the open app waits for it. A store that cannot be used is retried
 nor how a page finds out whose session it is.
 """
 
+import functools
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +21,7 @@ from lib.web.descriptors import limit
 from lib.web.tabs import Tabs
 
 if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser
-    from lib.app import App
+    from lib.app import App, Housekeeping
     from lib.demo.sample import Sample
 
 log = logging.getLogger("parley")
@@ -53,6 +54,7 @@ class _Opening:
         self.access = access
         self.sample: Sample | None = None
         self.app: App | None = None
+        self.sweeping: Housekeeping | None = None
         self.sessions: Sessions | None = None
         self.trouble: str | None = UNFINISHED
         self.part: Literal["start", "database"] = "start"
@@ -64,12 +66,14 @@ class _Opening:
     def _open(self, settings: Settings, demo_url: str | None, crowd: Crowd | None) -> None:
         while not self._closing.is_set():
             try:
-                from lib.app import App
+                from lib.app import App, Housekeeping
                 from lib.demo.sample import Sample
 
                 self.sample = self.sample or Sample(settings)
                 opened = App.open(settings, demo_url, crowd)
                 self.sessions, self.app = Sessions(opened.store), opened
+                self.sweeping = Housekeeping()
+                self.sweeping.begin(functools.partial(let_go, opened))
             except StoreError as error:
                 self.trouble, self.part = str(error), "database"
                 self.tried.set()
@@ -92,6 +96,9 @@ class _Opening:
     def close(self) -> None:
         self._closing.set()
         self._thread.join(WAIT_S)
+        if self.sweeping:
+            self.sweeping.stop()
+            self.sweeping.join()
         if self.sample:
             self.sample.close()
         if self.app:
@@ -166,6 +173,20 @@ _tabs = Tabs()
 def tabs() -> Tabs:
     """Return the open pages of this process."""
     return _tabs
+
+
+def let_go(opened: "App") -> None:
+    """Hold nothing that was deleted, here or by another replica, and no unstored text that no page shows."""
+    _tabs.forget_closed()
+    if visitors := opened.conversations.learn_deletions():
+        forget_pages(visitors)
+    opened.conversations.forget_closed(_tabs.shown())
+
+
+def forget_pages(visitors: Collection[str], but: str | None = None) -> None:
+    """Make the open pages of these visitors look again, `but` one, and end their closed ones."""
+    _tabs.end_closed(lambda tab: tab.visitor_id in visitors)
+    _tabs.look_again(lambda tab: tab.visitor_id in visitors, but=but)
 
 
 def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:

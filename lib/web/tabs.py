@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from streamlit import runtime
 
@@ -33,11 +34,30 @@ class Tabs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tabs: Recent[str, Tab] = Recent(KNOWN)
+        self._shown: Recent[str, str | None] = Recent(KNOWN)
 
     def remember(self, session_id: str, tab: Tab) -> None:
         """This page is whose `tab` says."""
         with self._lock:
             self._tabs[session_id] = tab
+
+    def show(self, session_id: str | None, conversation_id: str | None) -> None:
+        """Note which conversation a page shows."""
+        if session_id is not None:
+            with self._lock:
+                self._shown[session_id] = conversation_id
+
+    def shown(self) -> set[str]:
+        """Return the conversations that an open page shows."""
+        with self._lock:
+            pages = dict(self._shown)
+        return {shown for session_id, shown in pages.items() if shown and active(session_id)}
+
+    def end_closed(self, wanted: Callable[[Tab], bool]) -> None:
+        """End the sessions of closed pages of which `wanted` is true: nothing that they hold is shown again."""
+        with self._lock:
+            theirs = [session_id for session_id, tab in self._tabs.items() if wanted(tab)]
+        _end([session_id for session_id in theirs if not active(session_id)])
 
     def look_again(self, wanted: Callable[[Tab], bool], but: str | None = None) -> int:
         """Make the pages run again of which `wanted` is true, `but` one; return how many were asked to."""
@@ -46,12 +66,14 @@ class Tabs:
         return _rerun(theirs)
 
     def forget_closed(self) -> None:
-        """Forget pages whose sessions are gone for good."""
+        """Forget pages whose sessions are gone for good, and make Streamlit let go of those that have expired."""
         if not runtime.exists():
             return
+        _expire()
         with self._lock:
             for session_id in [one for one in self._tabs if not _known(one)]:
                 del self._tabs[session_id]
+                self._shown.pop(session_id, None)
 
 
 def active(session_id: str) -> bool:
@@ -64,6 +86,28 @@ def _known(session_id: str) -> bool:
         return runtime.get_instance()._session_mgr.get_session_info(session_id) is not None
     except AttributeError:
         return True
+
+
+def _expire() -> None:
+    """Drop sessions whose time is over. Streamlit does so only when another one is stored."""
+    try:
+        server: Any = runtime.get_instance()
+        loop, cache = server._get_async_objs().eventloop, server._session_mgr._session_storage._cache
+        loop.call_soon_threadsafe(cache.expire)
+    except AttributeError as error:
+        log.warning("closed pages are kept longer: Streamlit is not the version that is known: %s", error.name)
+
+
+def _end(session_ids: Iterable[str]) -> None:
+    if not runtime.exists():
+        return
+    try:
+        server: Any = runtime.get_instance()
+        loop = server._get_async_objs().eventloop
+        for session_id in session_ids:
+            loop.call_soon_threadsafe(server._session_mgr.close_session, session_id)
+    except AttributeError as error:
+        log.warning("closed pages are kept longer: Streamlit is not the version that is known: %s", error.name)
 
 
 def _rerun(session_ids: Iterable[str]) -> int:

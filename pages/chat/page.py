@@ -15,7 +15,7 @@ from pages import session
 from pages.browser import keep_browser, tell_browser
 from pages.chat.operator_view import draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
-from pages.chat.state import EARLIER, GROUP, on_page
+from pages.chat.state import EARLIER, GROUP, on_page, show
 from pages.chat.turns import (
     HEAD_START,
     SAVED_WITHIN,
@@ -63,17 +63,6 @@ def open_wanted() -> None:
     if wanted and page.conversation is None:
         page.missing = True
         del st.query_params["c"]
-
-
-def forget_deleted() -> None:
-    """Let go of what this visitor deleted, in this tab or another one."""
-    visitor_id = session.visitor().visitor_id
-    if page.deletions == (count := app.conversations.deletions(visitor_id)):
-        return
-    page.deletions, page.listed = count, None
-    if page.conversation and app.conversations.deleted(page.conversation):
-        page.forget()
-        st.query_params.pop("c", None)
 
 
 def running() -> Answer | None:
@@ -160,10 +149,10 @@ def draw_saving() -> None:
     st.caption("Saved" if saved else "This answer is not saved yet")
 
 
-forget_deleted()
 open_wanted()
 if page.overtaken:
     page.saving, page.conversation = None, app.conversations.reread(page.conversation)
+show(page)
 draw_sidebar()
 unseen = st.container()
 with unseen:

@@ -136,7 +136,7 @@ def _delete(page: OnPage, conversation_id: str | None) -> None:
     running.app().conversations.delete(visitor_id, conversation_id).wait(0.25)
     page.listed = None
     _open(page, None)
-    running.tabs().look_again(lambda tab: tab.visitor_id == visitor_id, but=script_session())
+    running.forget_pages({visitor_id}, but=script_session())
 
 
 def _as_markdown(conversation: Conversation) -> str:

@@ -7,6 +7,9 @@ import streamlit as st
 from lib.chat.markdown import Block
 from lib.domain.conversation import Conversation, Turn
 from lib.domain.record import Receipt
+from lib.web import running
+from lib.web.patches import script_session
+from pages import session
 
 SHOWN = 5
 """Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every
@@ -51,6 +54,7 @@ class OnPage:
     def forget(self) -> None:
         """Hold nothing of a conversation that was deleted."""
         self.moved_on()
+        self.parsed.clear()
         self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
 
     def moved_on(self) -> None:
@@ -94,3 +98,21 @@ def on_page() -> OnPage:
         st.session_state.on_page = OnPage()
     page: OnPage = st.session_state.on_page
     return page
+
+
+def show(page: OnPage) -> None:
+    """Note which conversation this page shows: its text is held until no page does."""
+    running.tabs().show(script_session(), page.conversation.id if page.conversation else None)
+
+
+def forget_deleted() -> None:
+    """Let go of what this visitor deleted, in this tab, another one, or at another replica."""
+    if "on_page" not in st.session_state:
+        return
+    page, conversations, visitor_id = on_page(), running.app().conversations, session.visitor().visitor_id
+    if page.deletions == (count := conversations.deletions(visitor_id)):
+        return
+    page.deletions, page.listed = count, None
+    if page.conversation and conversations.deleted(page.conversation):
+        page.forget()
+        st.query_params.pop("c", None)

@@ -5,7 +5,7 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -140,6 +140,13 @@ class Wire:
                 came.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
             ):
                 return self
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Read what the server sends by itself until that holds."""
+        while not holds():
+            raw = self._socket.recv(4 * SOON_S)
+            self.raw += raw
+            self.messages.append(ForwardMsg.FromString(raw))
 
     @property
     def text(self) -> str:
