@@ -154,7 +154,7 @@ def chat_app(
     yield started
     started.stop()
     assert not started.outbound()
-    assert "Traceback" not in started.log()
+    assert "raceback" not in started.log()
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def operated(
     yield app
     app.stop()
     assert not app.outbound()
-    assert "Traceback" not in app.log()
+    assert "raceback" not in app.log()
 
 
 @contextmanager

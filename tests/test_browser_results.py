@@ -79,7 +79,7 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_proces
     yield started
     started.stop()
     assert not started.outbound()
-    assert "Traceback" not in started.log()
+    assert "raceback" not in started.log()
 
 
 def hold_a_verdict(url: str, definition: Definition) -> None:
