@@ -15,7 +15,6 @@ from lib.models.prices import Prices
 from lib.models.providers import Asking, Providers
 from tests.support.openai_server import Server, answer, serve, status
 
-MESSAGES = [{"role": "user", "content": "Why?"}]
 NO_MODEL = status(404, {"message": "The model does not exist", "code": "model_not_found"})
 NO_TOP_P = status(400, {"message": "Unsupported parameter: 'top_p'", "param": "top_p", "code": "unsupported_parameter"})
 
@@ -49,7 +48,8 @@ def run(
     async def ask() -> list[Completion]:
         ended = []
         for raw in questions:
-            stream = providers.stream(MESSAGES, providers.check(raw, defaults or {}), defaults or {})
+            parameters = providers.check(raw, defaults or {})
+            stream = providers.stream(providers.call([("Why?", None)], parameters, defaults or {}))
             async for _ in stream:
                 pass
             ended.append(stream.completion)
@@ -178,8 +178,8 @@ LONG = [("word " * 200, "word " * 800)] * 60  # 1,250 tokens a turn
 
 
 def sent(providers: Providers, raw: Mapping[str, Any]) -> int:
-    messages = providers.messages([*LONG, ("Why?", None)], providers.check(raw, {}))
-    return len(messages) // 2
+    call = providers.call([*LONG, ("Why?", None)], providers.check(raw, {}), {})
+    return len(call.messages) // 2
 
 
 @pytest.mark.parametrize(
