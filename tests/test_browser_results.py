@@ -102,9 +102,9 @@ def look(
 
 def settle(page: Page) -> None:
     """Until all of the page is there."""
-    expect(
-        page.get_by_text("looked at anew every minute").or_(page.get_by_text("As soon as people ask"))
-    ).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_text("updated every minute").or_(page.get_by_text("As soon as people ask"))).to_be_visible(
+        timeout=SOON_MS
+    )
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=SOON_MS)
     page.wait_for_function(DRAWN, timeout=SOON_MS)
 

@@ -66,7 +66,7 @@ def test_where_the_fallback_is_gone_too_every_group_is_named(start: Open, model_
     model_server.shutdowns["base"] = "2026-10-23"
     control, test = sentences(start())
     assert control.startswith(
-        "Control: base was shut down on 2026-10-23. It is the fallback, too, so its questions fail"
+        "Control: base was shut down on 2026-10-23. It is also the fallback, so its questions fail"
     )
     assert test.startswith(
         "Test: other is not at openai. Its questions fail: the default, base at openai, was shut down"

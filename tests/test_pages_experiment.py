@@ -78,7 +78,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     rows = {
         str(row[0]).replace("\\", ""): [str(cell).replace("\\", "") for cell in row[1:]] for row in table.to_numpy()
     }
-    assert rows["Share of who takes part"] == ["75.0%", "25.0%", "–"]
+    assert rows["Share of units"] == ["75.0%", "25.0%", "–"]
     assert rows["model :blue-badge[differs]"] == [
         CONTROL_MODEL, ":blue-background[" + TEST_MODEL + "]", ":blue-background[" + TEST_MODEL + "]",
     ]  # fmt: skip
@@ -206,9 +206,9 @@ def test_any_units_group_is_explained(begin: Open) -> None:
     decided = app.experiments.assign(Visitor("somebody", "somebody", "somebody", "somebody"), NAME)
     text = said(page)
     assert f"**{decided.group}**, by the rule {decided.group}" in text
-    assert "Never exposed" in text
+    assert "Not exposed" in text
     table = page.table[1].value
-    assert list(table.iloc[-1])[::3] == [decided.group, "**holds**"]
+    assert list(table.iloc[-1])[::3] == [decided.group, "**matches**"]
 
 
 def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:

@@ -132,6 +132,12 @@ def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_pro
     assert sent(proxied.url, b"\x00" * 24_000_000) in (1009, reset)
 
 
+def test_requests_are_not_logged(proxied: app_process.Running) -> None:
+    for _ in range(3):
+        assert app_process.status(proxied.url + "/healthz") == 200
+    assert "uvicorn.access" not in proxied.log()
+
+
 def test_what_is_no_message_ends_the_connection_and_logs_one_line(proxied: app_process.Running) -> None:
     assert sent(proxied.url, "text") == 1003 and sent(proxied.url, b"\xff" * 100) == 1002
     assert "raceback" not in proxied.log()

@@ -55,11 +55,11 @@ class GroupModel:
 
     def _instead(self) -> str:
         if self.fallback is None:
-            return "It is the fallback, too, so its questions fail."
+            return "It is also the fallback, so its questions fail."
         if self.fallback.usable:
             return f"The default, {self.fallback.model}, answers instead."
-        gone = "was shut down" if self.fallback.state == "gone" else "does not exist"
-        return f"Its questions fail: the default, {self.fallback.model} at {self.fallback.provider}, {gone}, too."
+        gone = "was shut down, too" if self.fallback.state == "gone" else "does not exist either"
+        return f"Its questions fail: the default, {self.fallback.model} at {self.fallback.provider}, {gone}."
 
 
 def _such_as(standing: Standing) -> str:

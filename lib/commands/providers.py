@@ -60,18 +60,18 @@ def _served(models: Providers, definition: Definition | None) -> dict[str | None
 
 
 def _hostile(settings: Settings, models: Providers, served: Iterable[Parameters]) -> Finding:
-    """Return what somebody who means harm can make an open link cost."""
+    """Return what abuse of an open link can cost."""
     if settings.budget_usd_per_day is not None:
-        return Finding("visitors", "ok", f"the link is open; a day costs at most ${settings.budget_usd_per_day:g}")
+        return Finding("visitors", "ok", f"everyone may chat; the budget is ${settings.budget_usd_per_day:g} a day")
     longest = [("x" * 4 * settings.max_prompt_chars, None)]
     costs = [cost for each in served if (cost := models.most_usd(models.call(longest, each, {}))) is not None]
     if not costs:
-        what = "what a day costs is not known, because no model has a price"
+        what = "the cost of a day is unknown, because no model has a price"
     else:
         one, everybody = (24 * hourly * max(costs) for hourly in (QUESTIONS.an_hour, QUESTIONS.an_hour_of_all))
-        what = f"a hostile network can cost up to ${one:,.0f} a day, and all together up to ${everybody:,.0f}"
-    advice = "PARLEY_BUDGET_USD_PER_DAY sets a limit, PARLEY_ACCESS a door"
-    return Finding("visitors", "warn", f"the link is open and there is no budget in US dollars: {what}; {advice}")
+        what = f"one abusive network can cost up to ${one:,.0f} a day, all networks together up to ${everybody:,.0f}"
+    advice = "set PARLEY_BUDGET_USD_PER_DAY, or restrict who may chat with PARLEY_ACCESS"
+    return Finding("visitors", "warn", f"everyone may chat and there is no budget in US dollars: {what}; {advice}")
 
 
 def _provider(settings: Settings, provider: Provider, catalogue: Catalogue) -> Finding:

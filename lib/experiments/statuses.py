@@ -6,7 +6,7 @@ from lib.experiments.definitions import UNITS, Definition, State, Status
 
 _DID: dict[State, str] = {
     "not_started": "Statsig reset the experiment: nobody gets a group until it is started again.",
-    "paused": "Statsig paused the experiment: nobody new takes part.",
+    "paused": "Statsig paused the experiment: no new unit takes part.",
     "decided": "A decision was made at Statsig: everybody gets {shipped}.",
     "abandoned": "The experiment was abandoned at Statsig: everybody gets the default.",
     "stopped": "Statsig serves no groups for the experiment any more: everybody gets the default.",

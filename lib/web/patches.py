@@ -157,13 +157,13 @@ def log_through_ours() -> bool:
 
     def plain(one: logging.Logger) -> None:
         one.handlers[:] = []
-        one.propagate = True
+        one.propagate = one.name != "uvicorn.access"  # Streamlit wants no line for each request
 
     vars(logger)["setup_formatter"] = plain
     for one in logger._loggers.values():
         plain(one)
-    for settings in uvicorn.config.LOGGING_CONFIG["loggers"].values():
-        settings |= {"handlers": [], "propagate": True}
+    for name, settings in uvicorn.config.LOGGING_CONFIG["loggers"].items():
+        settings |= {"handlers": [], "propagate": name != "uvicorn.access"}
     return True
 
 

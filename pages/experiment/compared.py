@@ -25,7 +25,7 @@ SOURCES = {
     "bundled": ("cloud_off", "Statsig does not answer. The local experiments file decides, since {since}."),
     "local": ("description", "The local experiments file decides. There is no Statsig key."),
 }
-PATIENT = "It is asked again by itself."
+PATIENT = "Parley keeps asking it."
 
 
 def draw_source(zone: tzinfo) -> None:
@@ -68,7 +68,7 @@ def draw_groups(definition: Definition) -> None:
     names = [*dict.fromkeys(name for parameters in columns.values() for name in parameters)]
     problems = running.app().conversations.problems()
     shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
-    rows = [{"": "Share of who takes part"} | {name: shares.get(name, "–") for name in columns}]
+    rows = [{"": "Share of units"} | {name: shares.get(name, "–") for name in columns}]
     rows += [_row(name, columns, definition.control) for name in names]
     if problems:
         rows.append({"": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
@@ -80,8 +80,8 @@ def draw_groups(definition: Definition) -> None:
         )
     if definition.planned_users:
         st.caption(
-            f"Planned for {definition.planned_users:,} users: at the end of the day (UTC) on which the last of them "
-            "comes, the results are looked at once more, with half of the allowed error."
+            f"Planned for {definition.planned_users:,} users. At the end of the day (UTC) on which the last of them "
+            "is exposed, the results get one further look, with half of the allowed error."
         )
     for name in names:
         for group, parameters in columns.items():
@@ -119,7 +119,7 @@ def draw_allocation(definition: Definition) -> None:
         allocation.chart({name: parts[name] for name in order}, outside), key="allocation", alt=f"Of all units: {told}"
     )
     if definition.allocation == 0:
-        st.caption("The experiment is paused: nobody new takes part. Conversations that began keep their group.")
+        st.caption("The experiment is paused: no new unit takes part. Earlier conversations keep their group.")
 
 
 def draw_why(definition: Definition, zone: tzinfo) -> None:
@@ -128,7 +128,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     ids = session.visitor().ids()
     unit = st.text_input(
         "Unit", ids.get(definition.unit, ids["userID"]), key="unit", max_chars=128,
-        help=f"The {definition.unit} of somebody, as the Events page has it. Yours is filled in.",
+        help=f"A {definition.unit} from the Events page. Yours is filled in.",
     ).strip()  # fmt: skip
     if not unit:
         return
@@ -137,14 +137,14 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     if steps:
         rows = [
             {
-                "Rule": plain(_rule(step.rule)), "Holds for": plain(step.wants),
+                "Rule": plain(_rule(step.rule)), "Matches": plain(step.wants),
                 "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
-                "": "**holds**" if step.decided else "does not hold",
+                "": "**matches**" if step.decided else "does not match",
             }
             for step in steps
         ]  # fmt: skip
-        st.table(rows, border="horizontal", hide_index=True, alt="The rules that the unit came to")
-        st.caption("Every rule sorts units into 1000 buckets of its own. The first one that holds decides.")
+        st.table(rows, border="horizontal", hide_index=True, alt="The rules that were evaluated for this unit")
+        st.caption("Each rule sorts units into 1000 buckets of its own. The first rule that matches decides.")
     try:
         met = app.store.ledger(Search(user_id=unit, name=EXPOSURE), size=50).lines
     except StoreError as error:
@@ -169,7 +169,7 @@ def _rule(name: str) -> str:
 def _exposed(lines: list[Line], zone: tzinfo) -> str:
     """Whether it met the experiment, with which groups, and whether Statsig knows."""
     if not lines:
-        return "Never exposed: it has not asked anything yet."
+        return "Not exposed: this unit has not asked a question yet."
     groups = dict.fromkeys(line.event.metadata.get("group") or "no group" for line in reversed(lines))
     forced = any(line.event.metadata.get("forced") for line in lines)
     waiting = sum(line.delivery == "waiting" for line in lines)
@@ -180,7 +180,7 @@ def _exposed(lines: list[Line], zone: tzinfo) -> str:
     elif len(groups) > 1:
         told += " It met two groups: it is left out of the readout."
     if kept:
-        return f"{told} Kept here, sent nowhere."
+        return f"{told} Stored here, not sent to Statsig."
     return f"{told} " + (
         "Delivered to Statsig." if not waiting else f"{waiting} of {len(lines)} still on the way to Statsig."
     )

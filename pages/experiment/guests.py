@@ -23,9 +23,7 @@ STATES = {
 def draw_guests(zone: tzinfo) -> None:
     """The list, newest first, below the way to a new one."""
     if running.app().settings.access != "invite":
-        st.caption(
-            "Links count only where `PARLEY_ACCESS` is `invite`. Here everybody may come in who can reach the page."
-        )
+        st.caption("Invitations matter only with `PARLEY_ACCESS=invite`. Now everyone who can open the page may chat.")
     _draw_form()
     try:
         found = session.invitations()

@@ -18,7 +18,7 @@ EVERY_S = 0.25
 
 def draw_trials(definition: Definition) -> None:
     """Asks every group at once. Nothing of it is recorded."""
-    st.caption("Nobody is exposed, nothing is recorded or sent to Statsig. It costs what the answers cost.")
+    st.caption("Asks outside of the experiment: no exposure, no record, no event. The answers cost money.")
     with st.form("trial", border=False):
         text = st.text_area(
             "Prompt", key="trial_prompt", placeholder="What do your testers ask?", label_visibility="collapsed"

@@ -123,7 +123,7 @@ def _draw_users(results: Results) -> None:
     total = sum(readout.counts.values())
     rows = [
         {"Group": group, "Users": f"{n:,}", "Share": f"{100 * n / total:.1f} %",
-         "Meant": f"{100 * readout.shares[group]:.1f} %"}
+         "Configured": f"{100 * readout.shares[group]:.1f} %"}
         for group, n in readout.counts.items()
     ]  # fmt: skip
     st.table(rows, border="horizontal", hide_index=True, alt="Users of each group, and the share that was meant")
@@ -257,4 +257,4 @@ def _draw_delivery(results: Results, connected: bool, zone: tzinfo) -> None:
     else:
         told = f"{sent.events:,} events are in the record: Statsig has acknowledged {sent.acknowledged or 0:,}, "
         told += f"{sent.pending or 0:,} wait for it."
-    st.caption(f"As of {words.moment(results.as_of_ms, zone)}, looked at anew every minute. {told}")
+    st.caption(f"As of {words.moment(results.as_of_ms, zone)}, updated every minute. {told}")
