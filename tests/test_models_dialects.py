@@ -329,6 +329,39 @@ EXAMPLES: dict[str, list[Example]] = {
         (400, litellm("litellm.UnsupportedParamsError: openai does not support parameters: ['temperature'], for"
                       " model=o3", None, 400)),
     ],
+    "any quota": [
+        (403, error("user quota is not enough", code="insufficient_user_quota")),
+        (429, error("余额不足或无可用资源包,请充值。", code="1113")),
+        (400, error("Arrearage: Access denied, please make sure your account is in good standing.")),
+        (429, error("Monthly quota exceeded")),
+    ],
+    "any filter": [
+        (400, error("Your request was rejected by the safety system")),
+        (400, error("This request has been blocked by our content filters.")),
+        (400, error("The prompt violates our rules and policies")),
+        (403, {"errors": [{"code": 2016, "message": "Prompt blocked due to security configurations"}]}),
+        (400, error("系统检测到输入内容可能包含不安全或敏感内容", code="1301")),
+    ],
+    "legal": [(451, error("Unavailable for legal reasons"))],
+    "any context": [
+        (400, error("Input length 5000 exceeds maximum allowed token size 4096")),
+        (400, error("Prompt is too long")),
+        (400, error("prompt token count of 70000 exceeds the limit of 64000", code="model_max")),
+        (500, {"error": "Token indices sequence length is longer than the specified maximum sequence length"}),
+        (400, error("Total message token length exceed model limit", code="1261")),
+    ],
+    "any key": [(400, error("Malformed API key")), (400, error("invalid token"))],
+    "any model": [
+        (400, error("Model gpt-x is not supported")),
+        (400, error("model `x` is not available")),
+        (400, error("No such model: x")),
+        (422, {"detail": "model x is not loaded"}),
+        (400, error("Requested model does not exist")),
+        (400, error("'x' is not a valid model")),
+        (410, error("This model is gone")),
+        (503, error("There is no available channel for model x under group default", type="new_api_error")),
+        (400, {"error_code": 336003, "error_msg": "model not exist"}),
+    ],
 }  # fmt: skip
 BOTH_WAYS: dict[tuple[str, int], Meaning] = {
     ("gemini quota", 0): "busy", ("gemini quota", 1): "quota", ("gemini quota", 2): "quota",
@@ -509,6 +542,11 @@ def test_the_other_limit_in_camel_case_is_a_name_too(server: Server) -> None:
 def test_a_repeated_request_names_no_parameter(message: str, server: Server) -> None:
     done = ask(server, HELLO, refusal((400, error(message))), options=OPTIONS)
     assert (done.text, done.dropped_parameters, len(server.requests)) == ("", (), 1)
+
+
+def test_the_models_name_as_the_parameter_is_a_model_that_is_not_there(server: Server) -> None:
+    reply = refusal((400, error("Bad value", param="model", code="invalid_value")))
+    assert ask(server, HELLO, reply, answer("Hi"), fallback="other").served_model == "other"
 
 
 class TestAFullContext:

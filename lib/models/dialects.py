@@ -239,5 +239,26 @@ DIALECTS: tuple[Dialect, ...] = (
     # Names and values that the server knows and the model does not take.
     _row("litellm parameters", "parameter", "docs.litellm.ai exception mapping: UnsupportedParamsError",
          r"UnsupportedParamsError|does not support parameters?:"),
+
+    # The same things in the words of servers that no row above knows.
+    _row("any quota", "quota", "QuantumNous/new-api insufficient_user_quota, DashScope Arrearage, Zhipu",
+         r"\bno credits\b|out of credits|quota is not enough|monthly (?:quota|limit).{0,20}(?:exceeded|reached)"
+         r"|\barrearage\b|额度不足|余额不足|欠费", "insufficient_user_quota arrearage", (400, 403, 429)),
+    _row("any filter", "filtered", "OpenAI safety system, Lakera, Zhipu, Cloudflare AI Gateway: one sentence each",
+         r"content (?:filters?|policy|moderation)\b|safety (?:system|policy|filters?)\b|flagged (?:by|as|for) "
+         r"|violate[sd]? .{0,40}(?:polic(?:y|ies)|guardrail|guidelines)|prompt blocked|sensitive content|敏感",
+         "moderation_blocked sensitive_content", (400, 403, 422)),
+    _row("legal", "filtered", "RFC 7725: unavailable for legal reasons", ".?", statuses=(451,)),
+    _row("any context", "context_full", "vLLM, TGI, Copilot, Zhipu, Baidu: a prompt that is longer than something",
+         r"\b(?:prompt|input length|messages|conversation|tokens?|sequence length)\b[^:;\"]{0,60}"
+         r"\b(?:too long|exceeds?|longer than)\b|reduce (?:your|the) (?:prompt|input)", statuses=(400, 413, 422, 500)),
+    _row("any key", "bad_key", "Kong, one-api and others: 400 and 403",
+         r"\b(?:invalid|malformed|missing|expired) (?:(?:api|access|auth|authentication|bearer)[ -](?:key|token)"
+         r"|token\b(?! (?:in|at|id|count|limit)))", statuses=(400, 403)),
+    _row("any model", "no_model", "QuantumNous/new-api distributor, LocalAI, LM Studio, LMDeploy, Baidu",
+         r"\b(?:no such|unsupported|invalid|could not find|cannot find) (?:the )?model\b(?=[:.]? |\.?\Z)"
+         r"|\bmodel (?:[\"'`]?[\w./:@-]{1,80}[\"'`]? )?(?:is |was |has been )?(?:(?:does )?not (?:exist|found|available"
+         r"|loaded|deployed|supported(?=\W*\Z))|gone\b|retired|shut down|unavailable\b)"
+         r"|is not a valid model|no available channel|无可用渠道|模型不存在", statuses=(400, 404, 410, 422, 500, 503)),
 )
 # fmt: on

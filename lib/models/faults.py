@@ -132,6 +132,8 @@ class Fault(Exception):
         if known == "limit":
             soon = self.retry_after is not None and self.retry_after < _SOON_S
             return "busy" if soon and not self.daily else "quota"
+        if known is None and self.param == "model" and self.status in (400, 422):
+            return "no_model"
         known = known or _BY_STATUS.get(self.status or 0)
         return "quota" if known == "busy" and self.daily and self.retry_after is None else known
 
@@ -211,7 +213,7 @@ class Fault(Exception):
         return _BY_MEANING.get(meaning or "parameter") or _BY_KIND.get(self.kind) or _by_status(self.status)
 
 
-_BY_STATUS: Mapping[int, Meaning] = {401: "bad_key", 403: "bad_key", 404: "no_model", 429: "busy"}
+_BY_STATUS: Mapping[int, Meaning] = {401: "bad_key", 403: "bad_key", 404: "no_model", 407: "bad_key", 429: "busy"}
 """What an error means that no dialect knows."""
 _BY_MEANING: Mapping[Meaning, str] = {
     "quota": "The assistant's quota is used up. The operator has been told.",

@@ -14,7 +14,7 @@ from typing import Any
 MOST = 20_000
 """Characters of a message that are looked at."""
 _DEPTH = 10
-_WORDS = ("message", "msg", "status_msg", "detail", "error_description", "title", "error", "reason")
+_WORDS = ("message", "msg", "status_msg", "error_msg", "detail", "error_description", "title", "error", "reason")
 _CODES = ("code", "type", "status", "status_code", "error_type", "error_code", "reason", "error", "name")
 _INSIDE = (
     "error", "errors", "detail", "details", "message", "innererror", "metadata", "raw", "body", "violations",
