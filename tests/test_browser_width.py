@@ -1,0 +1,67 @@
+"""Chromium and what is too wide: no word, formula, table or line of code makes the page wider than its column."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import DESK, PHONE, Chat, visit
+
+pytestmark = pytest.mark.browser
+
+LONG = "Q" * 5_000
+SUM = "+".join(f"x_{{{number}}}" for number in range(200))
+CELLS = 40
+WIDE = {
+    "a word": f"Before {LONG} after",
+    "a word in each place": f"# {LONG}\n\n- {LONG}\n\n> {LONG}\n\n1. **{LONG}**\n\n`{LONG}`\n\n[{LONG}](https://example.org/{LONG})",
+    "a formula": f"$$ {SUM} $$\n\nIn a line: ${SUM}$ and on",
+    "a formula in a list": f"- ${SUM}$\n\n> $$ {SUM} $$",
+    "a matrix": "$$\\begin{pmatrix} " + " & ".join(["\\text{a long entry}"] * 30) + " \\end{pmatrix}$$",
+    "a word in a formula": f"$$\\text{{{LONG}}}$$\n\n$\\text{{{LONG}}}$ and $\\rule{{9999px}}{{10px}}$",
+    "room in a formula": "$\\kern{9999px}$x and $$\\kern{9999px}y$$",
+    "a table": "| a longer heading " * CELLS + "|\n" + "|---" * CELLS + "|\n" + "| value " * CELLS + "|\n",
+    "a table with a word": f"| a | b |\n|---|---|\n| {LONG} | ${SUM}$ |",
+    "a table in a list": "- | a | b |\n  |---|---|\n  | " + LONG + " | `" + LONG + "` |",
+    "a line of code": f"```python\n{LONG} = 1\n```\n\n- in a list\n  ```\n  {LONG}\n  ```",
+}  # fmt: skip
+"""Wide answers, by what is wide in them."""
+
+OUTSIDE = """() => {
+  const main = document.querySelector('[data-testid="stMain"]');
+  const pages = [document.scrollingElement, main, document.querySelector('[data-testid="stSidebarContent"]')];
+  const tooWide = one => one && one.getBoundingClientRect().right > 100 && one.scrollWidth > one.clientWidth + 1;
+  const wider = pages.filter(tooWide).map(one => one.dataset.testid || 'page');
+  const right = main.getBoundingClientRect().right + 1;
+  const messages = [...document.querySelectorAll('[data-testid="stChatMessage"]')];
+  return wider.concat(messages.filter(one => one.getBoundingClientRect().right > right).map(() => 'message'));
+}"""
+"""The parts of the page that something made too wide."""
+
+
+def outside(chat: Chat) -> list[str]:
+    """Return the parts of the page that are too wide."""
+    return list(chat.page.evaluate(OUTSIDE))
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_nothing_that_is_written_makes_the_page_wider(
+    size: tuple[int, int], browser: Browser, chat_app: app_process.Running, model: openai.Server
+) -> None:
+    model.forget()
+    model.script(otherwise=openai.answer("Short."))
+    with visit(browser, chat_app, size=size) as chat:
+        chat.open()
+        chat.ask(LONG)  # the question's word is the title, too
+        expect(chat.answer).to_contain_text("Short.")
+        wide = {"a question": found} if (found := outside(chat)) else {}
+        for what, answer in WIDE.items():
+            chat.open()
+            model.script(openai.stream(answer, openai.finish(), openai.DONE))
+            chat.ask(f"Show me {what}")
+            if found := outside(chat):
+                wide[what] = found
+        assert wide == {}
+        chat.page.goto(chat.app.url)
+        expect(chat.box).to_be_enabled()
+        assert outside(chat) == []
