@@ -102,7 +102,7 @@ def read_catalogue(provider: Provider, body: object) -> Catalogue:
     >>> [(entry.id, str(entry.shutdown)) for entry in catalogue.entries]
     [('a', '2026-12-11'), ('b', 'None')]
     >>> catalogue.standing("a", date(2026, 11, 27)).state, catalogue.standing("aa", date(2026, 11, 27)).near
-    ('ending', ('a',))
+    ('ending', ('b',))
     """
     rows = body.get("data", body.get("models")) if isinstance(body, Mapping) else body
     if not isinstance(rows, list):
