@@ -85,6 +85,21 @@ def test_the_fallback_is_asked_at_its_own_provider(both: list[Provider], hosted:
     assert (gone.state, gone.provider) == ("missing", "local")
 
 
+def test_as_much_is_set_aside_as_the_more_expensive_of_a_model_and_its_fallback_costs() -> None:
+    providers = Providers([Provider("openai", OPENAI_URL, "sk-hosted-key"), Provider("local", "http://127.0.0.1:9/v1")],
+                          Asking(CONTROL_MODEL))  # fmt: skip
+
+    def most_usd(asked: str, fallback: str, provider: str = "openai") -> float | None:
+        default = {"model": fallback, "provider": "openai"}
+        sent = providers.check({"model": asked, "provider": provider, "max_tokens": 500}, default)
+        return providers.most_usd(providers.call([("Why?", None)], sent, default))
+
+    alone = [most_usd(model, model) or 0.0 for model in (CONTROL_MODEL, TEST_MODEL)]
+    assert alone[0] != alone[1] and min(alone) > 0
+    assert most_usd(CONTROL_MODEL, TEST_MODEL) == most_usd(TEST_MODEL, CONTROL_MODEL) == max(alone)
+    assert most_usd("gone", TEST_MODEL, "local") == alone[1]
+
+
 def test_the_same_model_at_another_provider_is_a_fallback(both: list[Provider], hosted: Server, local: Server) -> None:
     local.script(NO_MODEL)
     hosted.script(answer("Here."))

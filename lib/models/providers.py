@@ -7,7 +7,7 @@ minutes. Knows no experiment: it is handed parameters.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -89,8 +89,14 @@ class Providers:
         return self._models[parameters.provider].taken(parameters)
 
     def most_usd(self, call: Call) -> float | None:
-        """Return what an answer can cost at most; None for a model that has no price."""
-        return self._models[call.parameters.provider].most_usd(call.messages, call.parameters)
+        """Return what an answer can cost at most; None where neither its model nor the fallback has a price.
+
+        The fallback gets the same options where the model does not exist, and may be the more expensive one.
+        """
+        other = replace(call.parameters, model=call.fallback.model, provider=call.fallback.provider)
+        asked = {(each.provider, each.model): each for each in (call.parameters, other)}.values()
+        costs = [self._models[each.provider].most_usd(call.messages, each) for each in asked]
+        return max((cost for cost in costs if cost is not None), default=None)
 
     def price(self, parameters: Parameters) -> Price | Listed | None:
         """Return the price of a group's model at its provider."""
