@@ -135,6 +135,13 @@ def test_who_is_no_operator_sees_nothing(show: Open) -> None:
 # What it says
 
 
+def test_a_group_keeps_its_colour_while_it_is_alone(show: Open) -> None:
+    page = show(Traffic({"Control": Group(0), "Test": Group(30)}, days=0.4))
+    coloured = [spec for chart in page.get("vega_lite_chart") if '"color": {"field"' in (spec := chart.proto.spec)]
+    assert any("Response times of Test" in alt for alt in charts(page)) and coloured
+    assert all('"domain": ["Control", "Test"]' in spec for spec in coloured)
+
+
 def test_an_empty_page_says_what_will_appear(show: Open) -> None:
     page = show(EMPTY)
     assert headline(page) == "Not enough data yet: nobody has met this experiment."

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from pages.results.charts import GREY
+from pages.results.charts import GREY, TIGHT
 
-ROW = 34
+ROW = 28
 """Height of one bar, in pixels."""
 OUTSIDE = "Not taking part"
 
@@ -17,12 +17,14 @@ def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
     rows = [{"group": name, "percent": percent, "told": f"{percent:.3g} %"} for name, percent in parts.items()]
     if outside:
         rows.append({"group": OUTSIDE, "percent": outside, "told": f"{outside:.3g} %"})
+    rows = [row | {"none": 0, "all": 100} for row in rows]
     names = [row["group"] for row in rows]
-    along = alt.X("percent:Q", scale=alt.Scale(domain=[0, 100], nice=False), axis=None)
+    scale = alt.Scale(domain=[0, 112], nice=False)  # with room for the last number
+    along = alt.X("percent:Q", scale=scale, axis=None)
     axis = alt.Axis(title=None, domain=False, ticks=False, labelLimit=120, labelPadding=8)
     chart = alt.Chart(pd.DataFrame(rows)).encode(y=alt.Y("group:N", sort=names, axis=axis))
     track = chart.mark_bar(color=GREY, opacity=0.16, height=14, cornerRadius=4).encode(
-        x=alt.value(0), x2=alt.value("width")
+        x=alt.X("none:Q", scale=scale, axis=None), x2="all"
     )
     color = alt.Color("group:N", scale=alt.Scale(domain=list(parts)), legend=None)
     bars = (
@@ -35,7 +37,7 @@ def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
         .mark_bar(height=14, cornerRadius=4, color=GREY, opacity=0.5)
         .encode(x=along)
     )
-    told = chart.mark_text(align="right", baseline="bottom", dy=-8, color=GREY, fontSize=12).encode(
-        x=alt.value("width"), text="told"
+    told = chart.mark_text(align="left", baseline="middle", dx=6, color=GREY, fontSize=12).encode(
+        x=alt.X("all:Q", scale=scale, axis=None), text="told"
     )
-    return (track + rest + bars + told).properties(height=ROW * len(rows))
+    return (track + rest + bars + told).properties(height=ROW * len(rows), padding=TIGHT)

@@ -252,7 +252,7 @@ def _signed(unit: str) -> str:
 
 
 def _with_unit(unit: str) -> str:
-    return f"format(datum.value, ',~r') + ' {unit}'"
+    return f"format(datum.value, ',.4~r') + ' {unit}'"
 
 
 def _colour(groups: Sequence[str], *, legend: bool = False) -> alt.Color:

@@ -159,8 +159,8 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
     if not details.times:
         st.caption("No answer has a response time yet")
         return
-    order = [group for group in charts.groups_of(readout) if group in details.times]
-    for group in order:
+    order = charts.groups_of(readout)
+    for group in (group for group in order if group in details.times):
         quantiles = {name: value for name, reading in readout.quantiles.items()
                      if (value := reading.groups[group].value) is not None}  # fmt: skip
         told = ", ".join(f"{name} {words.level('response_time', reading.groups[group])}"
