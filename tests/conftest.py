@@ -7,12 +7,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests.support import app_process, loopback_guard, openai_server, statsig_server
 from tests.support import chromium as chromium
 from tests.support import postgres_server as real
 from tests.support.chat_page import Chat, Record, watched
+
+# An example may take longer on a busy machine; how long is no test's matter.
+hypothesis_settings.register_profile("parley", deadline=None)
+hypothesis_settings.load_profile("parley")
 
 collect_ignore = ["bench/peers"]  # programs that start when they are imported
 _ways_out: list[str] = []

@@ -46,23 +46,26 @@ class Pause:
 
 
 class Gate:
-    """Nothing until the test opens it, or the client goes away."""
+    """Nothing until the test opens it, or the client goes away. Any number of replies may wait at it."""
 
     def __init__(self) -> None:
-        self._open = threading.Event()
-        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._lock = threading.Lock()
+        self._opened = False
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def open(self) -> None:
-        self._open.set()
-        if self._waiting:
-            loop, event = self._waiting
-            loop.call_soon_threadsafe(event.set)
+        with self._lock:
+            self._opened = True
+            for loop, event in self._waiting:
+                loop.call_soon_threadsafe(event.set)
 
     async def wait(self) -> None:
         event = asyncio.Event()
-        self._waiting = asyncio.get_running_loop(), event
-        if not self._open.is_set():
-            await event.wait()
+        with self._lock:
+            if self._opened:
+                return
+            self._waiting.append((asyncio.get_running_loop(), event))
+        await event.wait()
 
 
 Step = str | dict[str, Any] | bytes | Pause | Gate | End
