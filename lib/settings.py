@@ -76,6 +76,14 @@ def unquoted(text: str) -> str:
     return text
 
 
+def _between_bars(value: Any) -> list[str]:
+    """
+    >>> _between_bars("Where is my order? | How do I return it?|")
+    ['Where is my order?', 'How do I return it?']
+    """
+    return [item for part in str(value).split("|") if (item := part.strip())]
+
+
 def _listed(value: Any) -> list[str]:
     """
     >>> _listed(" a, b,,"), _listed('"a", "b"')
@@ -164,6 +172,10 @@ File = Annotated[Path, AfterValidator(_readable), _accepts("the path of a file t
 Model = Annotated[str, _matching(LINE + "{1,128}"), _accepts("one line of at most 128 characters")]
 Title = Annotated[str, _matching(LINE + "{1,60}"), _accepts("one line of at most 60 characters")]
 Greeting = Annotated[str, _matching(LINE + "{1,300}"), _accepts("one line of at most 300 characters")]
+Suggestion = Annotated[str, _matching(LINE + "{1,200}")]
+Suggestions = Annotated[
+    tuple[Suggestion, ...], BeforeValidator(_between_bars), _accepts("lines of at most 200 characters, separated by |")
+]
 Notice = Annotated[str, Field(max_length=20_000), _accepts("a text of at most 20000 characters")]
 Unit = Annotated[Literal["visitor", "session", "account"], _accepts("visitor, session or account")]
 Access = Annotated[Literal["open", "invite", "sign-in"], _accepts("open, invite or sign-in")]
@@ -216,6 +228,7 @@ class Settings(BaseSettings):
     public_url: PublicUrl = _setting("PARLEY_PUBLIC_URL", "http://localhost:8501", shown=False)
     title: Title = _setting("PARLEY_TITLE", "Parley")
     greeting: Greeting = _setting("PARLEY_GREETING", "What would you like to talk about?")
+    suggestions: Suggestions = _setting("PARLEY_SUGGESTIONS", ())
     budget_usd_per_day: Amount | None = _setting("PARLEY_BUDGET_USD_PER_DAY")
     budget_answers_per_visitor: Count | None = _setting("PARLEY_BUDGET_ANSWERS_PER_VISITOR")
     abandoned: Abandoned | None = _setting("PARLEY_ABANDONED")

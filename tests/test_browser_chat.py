@@ -43,6 +43,9 @@ It costs $5 and then $10.
 """
 
 
+SETTINGS = {"PARLEY_SUGGESTIONS": "What is Parley? | Write a haiku in Python"}
+
+
 def whole(*steps: openai.Step) -> openai.Reply:
     """A stream of these steps that ends well."""
     return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)

@@ -15,7 +15,10 @@ from tests.support.openai_server import Gate, stream
 
 pytestmark = pytest.mark.browser
 
-SETTINGS = {"PARLEY_OPERATORS": "operator@example.org"}  # as testers see it: this machine is no operator
+SETTINGS = {
+    "PARLEY_OPERATORS": "operator@example.org",  # as testers see it: this machine is no operator
+    "PARLEY_SUGGESTIONS": "What is Parley? | Write a haiku in Python",
+}
 
 ANSWER = """\
 Bread needs three things: **flour, water and time**. A first loaf:

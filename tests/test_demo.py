@@ -120,7 +120,9 @@ def test_what_is_prepared_needs_no_readme(question: str, thorough: bool, knowled
 def test_every_suggestion_of_the_empty_page_has_an_answer() -> None:
     page = ast.parse((ROOT / "pages" / "chat" / "page.py").read_text(encoding="utf-8"))
     values = [
-        node.value for node in page.body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "SUGGESTIONS"
+        node.value
+        for node in page.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "DEMO_SUGGESTIONS"
     ]
     suggestions, parley = ast.literal_eval(values[0]), Knowledge()
     assert len(suggestions) >= 3

@@ -62,6 +62,17 @@ def ask(page: AppTest, text: str) -> AppTest:
     return page.chat_input[0].set_value(text).run()
 
 
+def test_with_a_real_model_the_empty_page_offers_what_the_operator_chose_and_nothing_of_ours(
+    begin: Begin, model_server: openai.Server
+) -> None:
+    begin(OPENAI_BASE_URL=model_server.base_url)
+    assert not opened().button_group
+    running.close()
+    begin(OPENAI_BASE_URL=model_server.base_url, PARLEY_SUGGESTIONS="Where is my order? | Is it open?")
+    (offered,) = opened().button_group
+    assert offered.options == ["Where is my order?", "Is it open?"]
+
+
 def messages(page: AppTest) -> list[str]:
     """What was said, one string a message."""
     return [" ".join(str(part.value) for part in (*message.text, *message.markdown)) for message in page.chat_message]

@@ -44,6 +44,7 @@ def test_nothing_needs_to_be_set() -> None:
         ("PARLEY_PUBLIC_URL", "https://chat.example.org/", "public_url", "https://chat.example.org"),
         ("PARLEY_CONSENT", "# Notice\n\nYou are read.", "consent", "# Notice\n\nYou are read."),
         ("PARLEY_GREETING", "Grüß Gott 👋", "greeting", "Grüß Gott 👋"),
+        ("PARLEY_SUGGESTIONS", "Is it | open? ||", "suggestions", ("Is it", "open?")),
         ("OPENAI_BASE_URL", "http://[::1]:11434/v1", "openai_base_url", "http://[::1]:11434/v1"),
         ("PARLEY_MODEL", "meta-llama/Llama-3.1 8B", "model", "meta-llama/Llama-3.1 8B"),
     ],

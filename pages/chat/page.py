@@ -30,7 +30,7 @@ from pages.chat.turns import (
     send,
 )
 
-SUGGESTIONS = (
+DEMO_SUGGESTIONS = (
     "What is Parley?",
     "How does Parley decide which model is better?",
     "Show me a table of the settings",
@@ -174,11 +174,16 @@ if page.conversation is None or not page.conversation.turns:
     with welcome.container():
         st.header(app.settings.greeting)
         st.markdown("Ask a question and tell us with a thumb whether the answer helped.")
-        st.session_state.suggestion = None
-        st.pills(
-            "Try one of these", SUGGESTIONS, key="suggestion", on_change=submit, args=("suggestion",),
-            label_visibility="collapsed",
-        )  # fmt: skip
+        if suggestions := app.settings.suggestions or (DEMO_SUGGESTIONS if app.demo else ()):
+            st.session_state.suggestion = None
+            st.pills(
+                "Try one of these",
+                suggestions,
+                key="suggestion",
+                on_change=submit,
+                args=("suggestion",),
+                label_visibility="collapsed",
+            )
         if page.missing:
             st.info("That conversation is not here. It may have been deleted, or it belongs to another browser.")
         if page.away:
