@@ -1,4 +1,5 @@
 # run: chat in a browser. test: lint, then every test, with what they need. lint: style, types and who imports whom only.
+# test FAST=1: the tests that start no other process, in a minute or two.
 # load: how many testers it bears, as a table (ten minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
@@ -19,10 +20,15 @@ run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
 
 # Most tests wait more than they work, so several run at once; those of how soon a page answers run alone.
+ifndef FAST
 test: lint browser
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not browser"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not alone"
 	$(BIN)/python -m pytest -m alone
+else
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not browser and not slow"
+endif
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

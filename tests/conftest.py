@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,24 @@ StartApp = Callable[..., app_process.Running]
 def pytest_configure() -> None:
     """Nothing that the tests or the code under them do may leave this machine."""
     loopback_guard.watch(_ways_out.append)
+
+
+SLOW = ("app_process", "Running", "Postgres", "replicas", "chromium", "subprocess")
+"""Words in a test file's imports that tell that it starts processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that start a server, a database or another process as slow; `make test FAST=1` leaves them out."""
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "postgresql" in params.values() or "postgres" in getattr(item, "fixturenames", ()) or _starts(item.path):
+            item.add_marker("slow")
+
+
+@cache
+def _starts(file: Path) -> bool:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return any(line.startswith(("import ", "from ")) and any(word in line for word in SLOW) for line in lines)
 
 
 @pytest.hookimpl(wrapper=True)
