@@ -133,7 +133,7 @@ def test_direct_requests_go_over_these_connections_and_others_by_the_proxy(
         monkeypatch.delenv(name.lower(), raising=False)
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-    http = Models(address.removesuffix("/models"), "key").client()._client._client
+    http = Models(Provider("openai", address.removesuffix("/models"), "key")).client()._client._client
     used = http._transport_for_url(httpx2.URL(address))
     assert isinstance(used, Transport) == ours
     assert isinstance(getattr(used, "_pool", None), httpcore2.AsyncHTTPProxy) == (not ours)

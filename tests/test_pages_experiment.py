@@ -185,10 +185,10 @@ def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.S
 
 
 def test_a_day_that_is_spent_is_told(begin: Open, model_server: openai.Server) -> None:
-    model_server.script(otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE))
-    begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.1")
+    model_server.script(otherwise=openai.stream("So.", openai.finish(), openai.usage(10_000_000, 0), openai.DONE))
+    begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.5")
     ask(visit(operator=False))
-    assert "The day's $0.10 are spent. New answers are refused until " in said(visit("experiment")).replace("**", "")
+    assert "The day's $0.50 are spent. New answers are refused until " in said(visit("experiment")).replace("**", "")
 
 
 def test_a_model_without_a_price_is_told_where_there_is_a_limit(begin: Open) -> None:
