@@ -59,14 +59,6 @@ def sent(request: openai.Request) -> list[tuple[str, str]]:
 # The empty page
 
 
-def test_what_the_empty_page_is_drawn_with_is_fetched_before_and_once(chat: Chat) -> None:
-    fetched = chat.page.evaluate("performance.getEntriesByType('resource').map(each => [each.name, each.startTime])")
-    started = min(at for name, at in fetched if name.endswith("/_stcore/health"))
-    for kind in ("ChatInput", "ButtonGroup", "BidiComponent", "recordbatch"):
-        (at,) = (at for name, at in fetched if f"/static/js/{kind}." in name)
-        assert at < started
-
-
 def test_the_empty_page_greets_and_asks_nobody(chat: Chat, model: openai.Server) -> None:
     expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_be_visible()
     expect(chat.page.get_by_text("built-in demo model")).to_have_count(0)
