@@ -200,7 +200,7 @@ def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: ap
         with page.expect_download() as waiting:
             page.get_by_role("button", name="CSV", exact=True).click()
         text = Path(waiting.value.path()).read_text()
-        assert text.startswith("event_id,name,time,user_id,value,") and text.count("\n") > 20
+        assert text.startswith("\ufeffevent_id,name,time,user_id,value,") and text.count("\n") > 20
 
 
 def test_one_prompt_is_answered_by_every_group_side_by_side(
