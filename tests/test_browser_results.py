@@ -249,7 +249,7 @@ def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_
         assert (found["experiment"], found["verdict"], found["sentence"]) == ("harmed", "better", headline(page))
         with page.expect_download() as told:
             page.get_by_role("button", name="All metrics (CSV)").click()
-        assert told.value.path().read_text().startswith("metric,role,direction,group,n,")
+        assert told.value.path().read_text().startswith("\ufeffmetric,role,direction,group,n,")
 
 
 def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: app_process.Running) -> None:

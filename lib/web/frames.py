@@ -28,9 +28,14 @@ OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 _LOCALE = re.compile(r"[A-Za-z0-9_-]{1,35}")
 
 
+PASTED = 4_500_000
+"""Bytes that every message may have: a pasted megabyte of characters is refused on the page and stays in the box, where
+a closed connection would lose it."""
+
+
 def largest(max_prompt_chars: int) -> int:
     """Return the bytes that one message may have."""
-    return ROOM + TEXTS * BYTES * max_prompt_chars
+    return max(PASTED, ROOM + TEXTS * BYTES * max_prompt_chars)
 
 
 class Frames:
