@@ -29,7 +29,7 @@ ABOUT = {
 FACTS = {"response_time": float, "usage_source": str, "finish_reason": str, "retries": int}
 COUNTED = {
     "prompt_tokens": int, "completion_tokens": int, "total_tokens": int, "time_to_first_token": float,
-    "tokens_per_second": float, "cost_usd": float, "served_model": str,
+    "tokens_per_second": float, "cost_usd": float, "served_model": str, "provider": str,
 }  # fmt: skip
 EXPOSED = {"event_id": str, "session_id": str, "experiment": str, "group": str, "rule_id": str, "forced": bool}
 SHAPES: dict[str, dict[str, type]] = {
