@@ -51,7 +51,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many of a kind one network may have at once and an hour, and all networks together."""
+    """The limits of one kind, at once and an hour, for one network and for all together."""
 
     burst: int
     an_hour: float

@@ -30,7 +30,7 @@ OPERATOR_DAYS = 30
 MAX_COOKIE = 256
 """Characters of the longest cookie value that is looked at; ours are shorter."""
 LOCAL_HEADER, PLACE_HEADER = "x-parley-local", "x-parley-place"
-"""How the server tells the pages that a request comes from this machine, and which limits it meets. A client's own
+"""The header in which the server reports that a request comes from this machine, and its limits. A client's own
 headers of these names are thrown away."""
 FORWARDING = re.compile(
     "x-forwarded(-.*)?|forwarded|via|x-real-ip|(x-|true-|x-cluster-|fastly-)client-ip|cf-connecting-ip"

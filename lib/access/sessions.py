@@ -13,11 +13,11 @@ from lib.domain.recent import Recent
 
 REMEMBERED = 10_000
 FRESH_S, TRUSTED_S = 1.0, 60.0
-"""How long the record's word that a session goes on is taken, and how long while the record cannot be read."""
+"""Seconds for which a session is trusted after the record confirmed it, and while the record cannot be read."""
 
 
 class Record(Protocol):
-    """Where ended sessions are kept. Both may raise."""
+    """The record of ended sessions. Both methods may raise."""
 
     def end_sessions(self, sessions: Sequence[str]) -> None: ...
     def session_ended(self, session: str) -> bool: ...

@@ -12,7 +12,7 @@ from lib.settings import Settings, SettingsError
 LENGTH = 32
 """Characters that a key of a file has at least."""
 WRITTEN_WITHIN_S = 2.0
-"""How long another process may take to write the key that it has begun."""
+"""Seconds that another process may take to write the key that it has begun."""
 
 
 def signing_key(settings: Settings) -> str:

@@ -45,7 +45,7 @@ TURNS_LOADED = 60
 log = logging.getLogger("parley.conversation")
 
 DELETED_WITHIN_S = 5.0
-"""How long the record may take to delete something."""
+"""Seconds that the record may take to delete something."""
 STOPPED_WITHIN_S = 0.25
 """How long the record may take to say that an answer has ended."""
 REMEMBERED = 2_000

@@ -21,7 +21,7 @@ _MORE = re.compile(r"(?:(?!--|->|www)[^\\`*_\[\]<~:;$&|!@#+=\n\r\t\0])*", re.I)
 _ENDS_PLAIN = re.compile(r"(?:^|[\r\n])(?:[^\W\d_]|[^\r\n]{12})[^\r\n]*[^\W_][^\W_] ?\Z")
 """A last line to which plain words can be added without parsing it again: they only make its last text longer."""
 _PARAGRAPH = re.compile(r"(?:[^\W\d_]|\*\*\w)")
-"""What begins a paragraph after a blank line, whatever follows."""
+"""The beginning of a line that starts a paragraph after a blank line, whatever follows."""
 _NO_FENCE = re.compile(r"[^`~\r\0]*")
 
 

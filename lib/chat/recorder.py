@@ -1,4 +1,4 @@
-"""How answers get from the loop into the record, and where their texts are while nothing stores them.
+"""The way of answers from the loop into the record, and their texts while nothing stores them.
 
 `Recorder` is generation's journal: it hands over and counts. Knows the store and the metrics; knows neither a model nor
 what a tester may do.
@@ -132,5 +132,5 @@ class Recorder:
         return self._store.finish(question, completion, chat_completion(question, completion))
 
     def abandoned(self, question: Question) -> None:
-        """Nobody waited for this answer."""
+        """Record that the page was left while this answer ran."""
         self._store.record([signal(question, "abandoned")])

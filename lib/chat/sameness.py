@@ -10,7 +10,7 @@ from lib.models.parameters import Parameters
 from lib.models.refusals import Options
 
 Taken = Callable[[Parameters], Options]
-"""What a model takes of a group's options, as far as it has refused some."""
+"""The options of a group that a model accepts, without those that it has refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from lib.models.providers import Providers
 log = logging.getLogger("parley.models")
 
 Served = Callable[[], Mapping[str | None, Parameters]]
-"""What each group is served now, and under None what units outside of the experiment are."""
+"""Returns the parameters that each group is served now; under None those of units outside of the experiment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _CLASHES = re.compile(
     r":(?=[\w+-]+:)"
     r"|(?:(?<=\s)|^)(?:<(?=-(?:\s|$))|-(?=[->](?:\s|$))|[<>~](?==(?:\s|$)))|(?<=<)-(?=>)"
 )
-"""Where Streamlit replaces text after it was parsed, so that no escape helps: emoji codes, icons, its logo, arrows."""
+"""Text that Streamlit replaces after parsing, so that no escape helps: emoji codes, icons, its logo, arrows."""
 _ADDRESS = re.compile(r"https?://\S*?(?=[.,;:!?)'\"]*(?:\s|$))", re.I)
 _TASK = re.compile(r"\\\[([ xX])\\\] ")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
