@@ -1,6 +1,7 @@
 """The lists of packages: every imported package is declared, and two machines install the same versions."""
 
 import ast
+import gc
 import re
 import sys
 import tomllib
@@ -26,12 +27,24 @@ def imported(paths: Iterable[Path]) -> set[str]:
     """Return the top-level names of the foreign packages that these files import."""
     names: set[str] = set()
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module.partition(".")[0])
     return names - set(sys.stdlib_module_names) - {"lib", "pages", "tests", "streamlit_app"}
+
+
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a file.
+
+    Python 3.11 raises SystemError where the garbage collector runs a finalizer while a tree is built, so it waits.
+    """
+    gc.disable()
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    finally:
+        gc.enable()
 
 
 @cache

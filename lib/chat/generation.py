@@ -160,6 +160,7 @@ class Generations:
         self._answers: dict[str, Answer] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[object]] = set()
         self._closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="generations", daemon=True)
@@ -209,7 +210,18 @@ class Generations:
 
     def beside(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something on the loop of the answers, beside them: what uses the connections that they use."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+        def begin() -> None:
+            task = self._loop.create_task(work)
+            self._beside.add(task)
+            task.add_done_callback(self._done_beside)
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def _done_beside(self, task: asyncio.Task[object]) -> None:
+        self._beside.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("work beside the answers failed", exc_info=fault)
 
     def close(self, timeout: float = 3.0, grace: float = 0.0) -> None:
         """Let what runs go on for at most `grace` seconds, then stop it and keep what has arrived; end the thread."""
@@ -232,7 +244,8 @@ class Generations:
         await asyncio.sleep(0)  # every task has made its first step
         while self.running and self._loop.time() < until:
             await asyncio.sleep(0.05)
-        for task in (tasks := list(self._tasks)):
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._beside]
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._at_end:
