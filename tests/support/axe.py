@@ -1,0 +1,24 @@
+"""axe-core in a page under test: what its rules find, one line for each element."""
+
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page
+
+OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+"""All rules that axe-core runs by itself, and targets of 24 pixels (WCAG 2.2), which it leaves out by default."""
+
+
+def findings(page: Page, within: str = "html") -> list[str]:
+    """Return what axe-core finds in a page or in the part that a selector names: rule, element, reason.
+
+    Wait until the page stands still first: a colour that is still fading has another contrast.
+    """
+    page.evaluate(AXE_SCRIPT)
+    found: dict[str, Any] = page.evaluate("([part, options]) => axe.run(part, options)", [within, OPTIONS])
+    return [_line(rule["id"], node) for rule in found["violations"] for node in rule["nodes"]]
+
+
+def _line(rule: str, node: dict[str, Any]) -> str:
+    reason = " ".join(node["failureSummary"].split())
+    return f"{rule}: {node['html'][:300]} ({reason})"
