@@ -9,20 +9,22 @@ from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.support import app_process, loopback_guard, openai_server, statsig_server
 from tests.support import chromium as chromium
 from tests.support import postgres_server as real
-from tests.support.chat_page import Chat, Record, watched
+from tests.support.app_process import AppProcess
+from tests.support.chat_page import SOON_MS, Chat, Record, watched
 
 # An example may take longer on a busy machine; how long is no test's matter.
 hypothesis_settings.register_profile("parley", deadline=None)
 hypothesis_settings.load_profile("parley")
+expect.set_options(timeout=SOON_MS)
 
 collect_ignore = ["bench/peers"]  # programs that start when they are imported
 _ways_out: list[str] = []
-StartApp = Callable[..., app_process.Running]
+StartApp = Callable[..., AppProcess]
 
 
 def pytest_configure() -> None:
@@ -30,7 +32,7 @@ def pytest_configure() -> None:
     loopback_guard.watch(_ways_out.append)
 
 
-SLOW = ("app_process", "Running", "Postgres", "replicas", "chromium", "subprocess")
+SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subprocess")
 """Words in a test file's imports that tell that it starts processes."""
 
 
@@ -139,10 +141,10 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def start_app(tmp_path: Path) -> Iterator[StartApp]:
-    """Starts the real app with the settings given, as often as asked (`running.start`); all are stopped at the end."""
-    apps: list[app_process.Running] = []
+    """Starts the real app with the settings given, as often as asked (`app_process.start`); all are stopped."""
+    apps: list[AppProcess] = []
 
-    def start(environ: Mapping[str, str] | None = None, folder: Path | None = None, **more: Any) -> app_process.Running:
+    def start(environ: Mapping[str, str] | None = None, folder: Path | None = None, **more: Any) -> AppProcess:
         apps.append(app_process.start(folder or tmp_path / "app", environ, **more))
         return apps[-1]
 
@@ -153,7 +155,7 @@ def start_app(tmp_path: Path) -> Iterator[StartApp]:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The real app as it comes, without any setting, for all tests of one file."""
     started = app_process.start(tmp_path_factory.mktemp("app"))
     yield started
@@ -171,7 +173,7 @@ def model() -> Iterator[openai_server.Server]:
 @pytest.fixture(scope="module")
 def chat_app(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: openai_server.Server
-) -> Iterator[app_process.Running]:
+) -> Iterator[AppProcess]:
     """The real app in front of a scripted model server, for all tests of one file; its SETTINGS go along."""
     settings = {"OPENAI_BASE_URL": model.base_url, **getattr(request.module, "SETTINGS", {})}
     started = app_process.start(tmp_path_factory.mktemp("app"), settings)
@@ -189,7 +191,7 @@ def visitors(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def chat(visitors: BrowserContext, chat_app: app_process.Running, model: openai_server.Server) -> Iterator[Chat]:
+def chat(visitors: BrowserContext, chat_app: AppProcess, model: openai_server.Server) -> Iterator[Chat]:
     """A new visitor's empty page; the model server has forgotten what earlier tests told it."""
     model.forget()
     visitors.clear_cookies()
@@ -201,7 +203,7 @@ def chat(visitors: BrowserContext, chat_app: app_process.Running, model: openai_
 
 
 @pytest.fixture(scope="module")
-def record(chat_app: app_process.Running) -> Iterator[Record]:
+def record(chat_app: AppProcess) -> Iterator[Record]:
     """What `chat_app` has stored."""
     with Record.of(chat_app) as opened:
         yield opened

@@ -28,7 +28,7 @@ from lib.settings import load
 from lib.store import Store, schema, spending
 from tests.support import app_process, openai_server
 from tests.support.openai_server import DONE, Gate, Server, finish, status, stream, usage
-from tests.support.websocket import Wire
+from tests.support.raw_websocket import RawWebsocket
 
 SOON = 10.0
 TODAY = now_ms() // budgets.DAY_MS
@@ -495,7 +495,7 @@ def test_connections_without_a_cookie_get_the_answers_of_one_visitor_from_the_ru
     app = app_process.start(tmp_path / "app", {"PARLEY_BUDGET_ANSWERS_PER_VISITOR": "2"})
     try:
         for _ in range(8):
-            with Wire(app.url) as wire:
+            with RawWebsocket(app.url) as wire:
                 wire.run().ask("What is Parley?")
         with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
             ends = [event["value"] for event in store.export() if event["name"] == "chat_completion"]

@@ -8,8 +8,9 @@ from playwright.sync_api import expect
 
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import openai_server as openai
-from tests.support.chat_page import SOON_MS, Chat, Record, wait_for
+from tests.support.chat_page import Chat, Record
 from tests.support.openai_server import HANG, Gate, Pause, stream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -236,7 +237,7 @@ def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Ser
     model.script(openai.silence() if steps is None else stream(*steps), openai.answer("At last."))
     chat.send("Go")
     expect(chat.stop).to_be_visible()
-    wait_for(lambda: model.requests)
+    until(lambda: model.requests)
     if text := steps and next((step for step in steps if isinstance(step, str)), None):
         expect(chat.answer).to_contain_text(text)
     chat.stop.click(trial=True)
@@ -416,7 +417,7 @@ def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record
 def test_an_interrupted_answer_keeps_its_text(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(stream("Half an answer", openai.RESET))
     chat.send("Question")
-    expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=SOON_MS)
+    expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible()
     expect(chat.answer).to_contain_text("Half an answer")
     expect(chat.feedback).to_have_count(1)
     expect(chat.button("Try again")).to_be_visible()

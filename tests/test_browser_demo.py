@@ -5,47 +5,46 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.app_process import Running
+from tests.support.app_process import AppProcess
 from tests.support.chromium import picture
 
 pytestmark = pytest.mark.browser
-ANSWERED_MS = 30_000
 
 
-def ask(page: Page, app: Running, question: str) -> None:
+def ask(page: Page, app: AppProcess, question: str) -> None:
     """A new conversation with one question, until its answer is complete."""
     page.goto(app.url)
     box = page.get_by_test_id("stChatInputTextArea")
     box.fill(question)
     box.press("Enter")
-    expect(page).to_have_url(re.compile(r"\?c=\w+"), timeout=ANSWERED_MS)
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0, timeout=ANSWERED_MS)
-    expect(page.get_by_test_id("stFeedback")).to_be_visible(timeout=ANSWERED_MS)
+    expect(page).to_have_url(re.compile(r"\?c=\w+"))
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+    expect(page.get_by_test_id("stFeedback")).to_be_visible()
 
 
-def test_a_suggestion_is_answered_and_the_page_says_that_it_is_the_demo(page: Page, app: Running) -> None:
+def test_a_suggestion_is_answered_and_the_page_says_that_it_is_the_demo(page: Page, app: AppProcess) -> None:
     page.goto(app.url)
-    expect(page.get_by_text("built-in demo model")).to_be_visible(timeout=ANSWERED_MS)
+    expect(page.get_by_text("built-in demo model")).to_be_visible()
     page.screenshot(path=picture("empty"))
     page.get_by_role("button", name="What is Parley?").or_(page.get_by_role("radio", name="What is Parley?")).click()
     answer = page.get_by_test_id("stChatMessage").last
-    expect(answer).to_contain_text("which model, prompt and", timeout=ANSWERED_MS)
-    expect(page.get_by_test_id("stFeedback")).to_be_visible(timeout=ANSWERED_MS)
+    expect(answer).to_contain_text("which model, prompt and")
+    expect(page.get_by_test_id("stFeedback")).to_be_visible()
     page.screenshot(path=picture("demo-answer"))
 
 
-def test_code_is_drawn_as_code(page: Page, app: Running) -> None:
+def test_code_is_drawn_as_code(page: Page, app: AppProcess) -> None:
     ask(page, app, "Write a haiku in Python")
     expect(page.get_by_test_id("stCode").last).to_contain_text("the loop comes home to its start")
 
 
-def test_a_table_is_drawn_as_a_table(page: Page, app: Running) -> None:
+def test_a_table_is_drawn_as_a_table(page: Page, app: AppProcess) -> None:
     ask(page, app, "Show me a table of planets")
     expect(page.get_by_role("cell", name="Neptune")).to_be_visible()
     page.screenshot(path=picture("demo-table"))
 
 
-def test_a_formula_is_drawn_as_a_formula(page: Page, app: Running) -> None:
+def test_a_formula_is_drawn_as_a_formula(page: Page, app: AppProcess) -> None:
     ask(page, app, "Explain Bayes' theorem with a formula")
     expect(page.locator(".katex-display").first).to_be_visible()
     expect(page.locator(".katex-error")).to_have_count(0)

@@ -15,10 +15,9 @@ from lib.domain.invitations import address, new_invitation
 from lib.store import Store
 from tests.support import app_process, openid_provider
 from tests.support.chromium import picture
-from tests.support.websocket import header, http
+from tests.support.raw_websocket import header, http
 
 pytestmark = pytest.mark.browser
-SOON_MS = 20_000
 PEOPLE = {
     "ann": {"email": "ann@example.org", "email_verified": True, "name": "Ann Andersson"},
     "bo": {"email": "bo@example.org", "email_verified": True, "name": "Bo Berg"},
@@ -28,11 +27,11 @@ PEOPLE = {
 
 
 def inside(page: Page) -> None:
-    expect(page.get_by_test_id("stChatInputTextArea")).to_be_enabled(timeout=SOON_MS)
+    expect(page.get_by_test_id("stChatInputTextArea")).to_be_enabled()
 
 
 def outside(page: Page, words: str) -> None:
-    expect(page.get_by_role("heading", name=words)).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_role("heading", name=words)).to_be_visible()
     expect(page.get_by_test_id("stChatInputTextArea")).to_have_count(0)
     expect(page.get_by_test_id("stSidebar").get_by_role("button", name="New conversation")).to_have_count(0)
     assert page.get_by_test_id("stSidebar").all_inner_texts() in ([], [""])
@@ -43,7 +42,7 @@ def ask(page: Page, text: str) -> None:
     field = page.get_by_test_id("stChatInputTextArea")
     field.fill(text)
     field.press("Enter")
-    expect(page.get_by_test_id("stFeedback")).to_have_count(before + 1, timeout=SOON_MS)
+    expect(page.get_by_test_id("stFeedback")).to_have_count(before + 1)
 
 
 def is_operator(page: Page) -> bool:
@@ -55,7 +54,7 @@ def is_operator(page: Page) -> bool:
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     environ = {
         "PARLEY_ACCESS": "invite",
         "PARLEY_TITLE": "The secret test",
@@ -67,13 +66,13 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Run
 
 
 @pytest.fixture
-def record(closed: app_process.Running) -> Iterator[Store]:
+def record(closed: app_process.AppProcess) -> Iterator[Store]:
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         yield store
 
 
 def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
-    page: Page, closed: app_process.Running, record: Store
+    page: Page, closed: app_process.AppProcess, record: Store
 ) -> None:
     page.goto(closed.url)
     outside(page, "This page is by invitation")
@@ -104,7 +103,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     page.screenshot(path=picture("door-revoked-link"))
 
 
-def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.Running) -> None:
+def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.AppProcess) -> None:
     page.goto(closed.url + "/operator")
     page.get_by_label("Operator token").fill("not it")
     page.get_by_role("button").click()
@@ -123,18 +122,18 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.Runnin
     ends_everywhere(page, closed, {"parley_operator": str(cookie["value"])})
 
 
-def ends_everywhere(page: Page, app: app_process.Running, cookies: dict[str, str]) -> None:
+def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, str]) -> None:
     """Sign out in one tab: another one ends by itself, and a copy of the cookie is worth nothing."""
     far = {"X_Forwarded_For": "203.0.113.7", "Cookie": header(cookies)}
     assert http(app.url + "/metrics", **far).status == 200
     with page.context.new_page() as other:
         other.goto(app.url)
-        expect(other.get_by_role("link", name="Results")).to_be_visible(timeout=SOON_MS)
+        expect(other.get_by_role("link", name="Results")).to_be_visible()
         page.get_by_role("button", name="Sign out").click()
         page.get_by_text("Every tab of this browser").wait_for()
         page.screenshot(path=picture("door-sign-out"))
         page.get_by_role("button", name="Sign out").click()
-        expect(other.get_by_role("heading", name="This page is by invitation")).to_be_visible(timeout=SOON_MS)
+        expect(other.get_by_role("heading", name="This page is by invitation")).to_be_visible()
         expect(other.get_by_role("link", name="Results")).to_have_count(0)
     assert http(app.url + "/metrics", **far).status == 404
     assert not [each for each in page.context.cookies() if each["name"] == "parley_operator"]
@@ -177,7 +176,7 @@ def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page:
 
 
 @pytest.fixture(scope="module")
-def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app with a real OpenID provider, both on loopback."""
     folder = tmp_path_factory.mktemp("accounts")
     environ = {"PARLEY_ACCESS": "sign-in", "PARLEY_UNIT": "account", "PARLEY_OPERATORS": "Ann@example.org"}
@@ -188,7 +187,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.R
         assert not app.outbound()
 
 
-def sign_in(page: Page, app: app_process.Running, who: str, at: str = "/") -> None:
+def sign_in(page: Page, app: app_process.AppProcess, who: str, at: str = "/") -> None:
     page.context.route(lambda url: "/pico." in url, lambda route: route.fulfill(body=""))  # the provider's looks
     page.goto(app.url + at)
     page.get_by_role("button", name="Sign in").click()
@@ -196,20 +195,20 @@ def sign_in(page: Page, app: app_process.Running, who: str, at: str = "/") -> No
     inside(page)
 
 
-def sign_out(page: Page, app: app_process.Running) -> None:
+def sign_out(page: Page, app: app_process.AppProcess) -> None:
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("Every tab of this browser").wait_for()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="End session").click()  # at the provider
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-def events(app: app_process.Running) -> str:
+def events(app: app_process.AppProcess) -> str:
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
         return str(list(store.export()))
 
 
-def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_process.Running) -> None:
+def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_process.AppProcess) -> None:
     page.goto(accounts.url)
     outside(page, "Parley")
     expect(page.get_by_role("button")).to_have_text(["Sign in"])
@@ -217,7 +216,7 @@ def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_pro
 
 
 def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_same(
-    browser: Browser, accounts: app_process.Running
+    browser: Browser, accounts: app_process.AppProcess
 ) -> None:
     with browser.new_context() as context, context.new_page() as page:
         sign_in(page, accounts, "bo")
@@ -229,12 +228,12 @@ def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_s
         outside(page, "Parley")
         sign_in(page, accounts, "eve")
         page.goto(address)
-        expect(page.get_by_text("That conversation is not here")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_text("That conversation is not here")).to_be_visible()
         expect(page.get_by_role("button", name="What is Parley?")).to_have_count(0)
     with browser.new_context() as context, context.new_page() as page:
         sign_in(page, accounts, "bo")
         page.goto(address)
-        expect(page.get_by_test_id("stFeedback")).to_have_count(1, timeout=SOON_MS)
+        expect(page.get_by_test_id("stFeedback")).to_have_count(1)
     with closing(Store.open(f"sqlite:///{accounts.folder}/data/parley.db")) as store:
         units = {event["user_id"] for event in store.export()}
     assert len(units) == 1 and re.fullmatch("[0-9a-f]{32}", units.pop())
@@ -242,14 +241,14 @@ def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_s
 
 @pytest.mark.parametrize(("who", "may"), [("ann", True), ("bo", False), ("eve", False), ("old", False)])
 def test_an_operator_is_known_by_an_email_that_the_provider_verified(
-    page: Page, accounts: app_process.Running, who: str, may: bool
+    page: Page, accounts: app_process.AppProcess, who: str, may: bool
 ) -> None:
     sign_in(page, accounts, who)
     ask(page, "What is Parley?")
     assert is_operator(page) == may
 
 
-def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: app_process.Running) -> None:
+def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: app_process.AppProcess) -> None:
     sign_in(page, accounts, "ann")
     ask(page, "What is Parley?")
     told = events(accounts) + accounts.log() + page.url
@@ -314,8 +313,8 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
     try:
         page.goto(app.url)
         inside(page)
-        expect(page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)")).to_have_count(2, timeout=SOON_MS)
-        expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible(timeout=SOON_MS)
+        expect(page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)")).to_have_count(2)
+        expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
         expect(
             page.locator("[data-testid=stCode] span[style*=color], [data-testid=stCode] .token").first
         ).to_be_visible()

@@ -14,10 +14,11 @@ from playwright.sync_api import Browser, expect
 from lib.experiments.evaluator import compile_definitions
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Chat, Record, open_pages, tab, visit, wait_for
+from tests.support.chat_page import Chat, Record, open_pages, tab, visit
 from tests.support.chromium import OUTPUT
 from tests.support.openai_server import chunk, finish, stream, usage
 from tests.support.statsig_server import Statsig, serve
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -56,7 +57,7 @@ def statsig() -> Iterator[Statsig]:
 @pytest.fixture(scope="module")
 def app(
     tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig
-) -> Iterator[app_process.Running]:
+) -> Iterator[app_process.AppProcess]:
     """The real app between a scripted model server and a Statsig."""
     settings = {"OPENAI_BASE_URL": model.base_url, "STATSIG_SECRET_KEY": KEY, "STATSIG_API_URL": statsig.url}
     started = app_process.start(tmp_path_factory.mktemp("app"), settings)
@@ -66,7 +67,7 @@ def app(
     assert KEY not in started.log()
 
 
-def export(app: app_process.Running) -> list[dict[str, Any]]:
+def export(app: app_process.AppProcess) -> list[dict[str, Any]]:
     """What `python -m lib export` writes, run as an operator does."""
     done = subprocess.run(
         [sys.executable, "-m", "lib", "export", "--format", "jsonl"],
@@ -85,17 +86,17 @@ def talk(chat: Chat, model: openai.Server, record: Record) -> str:
     chat.ask("What is the capital of France?")
     chat.thumb(up=True).click()
     conversation_id = chat.conversation_id
-    wait_for(lambda: "satisfaction" in record.names(conversation_id))
+    until(lambda: "satisfaction" in record.names(conversation_id))
     chat.thumb(up=False).click()
     chat.page.get_by_text("Too slow", exact=True).click()
-    wait_for(lambda: "feedback_reason" in record.names(conversation_id))
+    until(lambda: "feedback_reason" in record.names(conversation_id))
     comment = chat.page.get_by_role("textbox", name="Anything to add?")
     comment.fill("My name is Nobody")
     comment.press("Enter")
     chat.thumb(up=False).click()
-    wait_for(lambda: "rating_withdrawn" in record.names(conversation_id))
+    until(lambda: "rating_withdrawn" in record.names(conversation_id))
     chat.button("Copy").click()
-    wait_for(lambda: "copied" in record.names(conversation_id))
+    until(lambda: "copied" in record.names(conversation_id))
     chat.button("Regenerate").click()
     expect(chat.answer).to_contain_text("Half")
     chat.stop.click()
@@ -106,14 +107,14 @@ def talk(chat: Chat, model: openai.Server, record: Record) -> str:
         chat.page.close()
         other.send("Why?")
         expect(other.answer).to_contain_text("Another half")
-    wait_for(lambda: open_pages(chat.app) == 0)
+    until(lambda: open_pages(chat.app) == 0)
     gate.open()
-    wait_for(lambda: "abandoned" in record.names(conversation_id), 15)
+    until(lambda: "abandoned" in record.names(conversation_id))
     return conversation_id
 
 
 def test_the_same_events_are_exported_and_arrive_at_statsig(
-    browser: Browser, app: app_process.Running, model: openai.Server, statsig: Statsig
+    browser: Browser, app: app_process.AppProcess, model: openai.Server, statsig: Statsig
 ) -> None:
     with Record.of(app) as record, visit(browser, app) as chat:
         session = {cookie["name"]: cookie.get("httpOnly") for cookie in chat.page.context.cookies()}

@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Chat, Record, visit, wait_for
+from tests.support.chat_page import Chat, Record, visit
 from tests.support.openai_server import stream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -236,7 +237,7 @@ def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, mo
 
 
 def test_the_policy_stops_what_would_get_through(
-    browser: Browser, chat_app: app_process.Running, model: openai.Server
+    browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     """The second line of defence, without the first: an image planted into the page is not fetched."""
     model.forget()
@@ -257,7 +258,7 @@ def test_the_policy_stops_what_would_get_through(
 
 
 @pytest.fixture
-def forgetful(model: openai.Server, tmp_path: Path) -> Iterator[app_process.Running]:
+def forgetful(model: openai.Server, tmp_path: Path) -> Iterator[app_process.AppProcess]:
     """An app that stores no text."""
     model.forget()
     settings = {"OPENAI_BASE_URL": model.base_url, "PARLEY_KEEP_TEXT": "false"}
@@ -268,7 +269,7 @@ def forgetful(model: openai.Server, tmp_path: Path) -> Iterator[app_process.Runn
 
 
 def test_text_that_is_not_kept_lives_in_the_process_only(
-    forgetful: app_process.Running, browser: Browser, model: openai.Server
+    forgetful: app_process.AppProcess, browser: Browser, model: openai.Server
 ) -> None:
     model.script(openai.answer("An unforgettable answer."))
     with visit(browser, forgetful) as chat:
@@ -282,7 +283,7 @@ def test_text_that_is_not_kept_lives_in_the_process_only(
         expect(question(chat)).to_have_text("An unforgettable question")
         expect(chat.answer).to_contain_text("An unforgettable answer.")
         with Record.of(forgetful) as record:
-            wait_for(lambda: len(record.names(chat.conversation_id)) == 3)
+            until(lambda: len(record.names(chat.conversation_id)) == 3)
             assert "nforgettable" not in str(list(record.store.export(text=True)))
         time.sleep(1.2)  # longer than between two states of a running answer
         for file in (forgetful.folder / "data").iterdir():

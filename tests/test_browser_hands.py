@@ -7,8 +7,9 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import SOON_MS, Chat, Record, visit, wait_for
+from tests.support.chat_page import Chat, Record, visit
 from tests.support.openai_server import Gate, stream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ def whole(*steps: openai.Step) -> openai.Reply:
 
 
 @pytest.fixture
-def reader(browser: Browser, chat_app: app_process.Running, model: openai.Server) -> Iterator[Chat]:
+def reader(browser: Browser, chat_app: app_process.AppProcess, model: openai.Server) -> Iterator[Chat]:
     """A visitor whose browser lets the page write into the clipboard, and who can read it."""
     model.forget()
     with visit(browser, chat_app, permissions=["clipboard-read", "clipboard-write"]) as chat:
@@ -41,7 +42,7 @@ def test_the_click_copies_and_then_it_is_recorded(reader: Chat, model: openai.Se
     reader.button("Copy").click()
     expect(reader.page.get_by_text("Copied", exact=True).first).to_be_visible()
     assert reader.page.evaluate("navigator.clipboard.readText()") == "**Bold** and `code`, $5."
-    wait_for(lambda: "copied" in record.names(reader.conversation_id))
+    until(lambda: "copied" in record.names(reader.conversation_id))
 
 
 def test_a_refused_clipboard_is_reported_and_not_recorded(reader: Chat, record: Record) -> None:
@@ -62,7 +63,7 @@ def test_an_earlier_answer_is_copied_while_another_grows(reader: Chat, model: op
     reader.page.get_by_role("button", name="Copy").first.click()
     expect(reader.page.locator(".parley-note")).to_have_text("Copied")
     assert reader.page.evaluate("navigator.clipboard.readText()") == "The first."
-    wait_for(lambda: "copied" in record.names(reader.conversation_id))
+    until(lambda: "copied" in record.names(reader.conversation_id))
     gate.open()
     expect(reader.answer).to_contain_text("The second grows.")
 
@@ -139,7 +140,7 @@ def test_earlier_messages_come_above_what_the_reader_sees(chat: Chat, model: ope
         chat.idle()
     chat.page.reload()
     earlier = chat.page.get_by_role("button", name="Show earlier messages")
-    expect(earlier).to_be_visible(timeout=SOON_MS)
+    expect(earlier).to_be_visible()
     expect(chat.answer).to_contain_text("Answer 11.")
     chat.messages.last.hover()
     chat.page.mouse.wheel(0, -20_000)
@@ -149,8 +150,8 @@ def test_earlier_messages_come_above_what_the_reader_sees(chat: Chat, model: ope
     top = place.bounding_box()
     assert top
     earlier.click()
-    expect(chat.messages.first).to_contain_text("Question 0?", timeout=SOON_MS)
-    wait_for(lambda: (box := place.bounding_box()) and abs(box["y"] - top["y"]) < 60)
+    expect(chat.messages.first).to_contain_text("Question 0?")
+    until(lambda: (box := place.bounding_box()) and abs(box["y"] - top["y"]) < 60)
 
 
 def test_a_break_in_a_cell_and_text_from_right_to_left(chat: Chat, model: openai.Server) -> None:

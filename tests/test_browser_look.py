@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, PHONE, Chat, tab, visit, wait_for, watched
+from tests.support.chat_page import DESK, PHONE, Chat, tab, visit, watched
 from tests.support.chromium import picture
 from tests.support.openai_server import Gate, stream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -86,7 +87,7 @@ def scrolls_sideways(page: Page) -> bool:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 def test_the_four_states_have_their_picture(
-    width: str, dark: bool, browser: Browser, chat_app: app_process.Running, model: openai.Server
+    width: str, dark: bool, browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.forget()
     name = f"{width}-{'dark' if dark else 'light'}"
@@ -130,7 +131,7 @@ def shoot(chat: Chat, name: str) -> None:
     chat.page.screenshot(path=picture(name), animations="disabled")
 
 
-def test_dark_is_dark(browser: Browser, chat_app: app_process.Running) -> None:
+def test_dark_is_dark(browser: Browser, chat_app: app_process.AppProcess) -> None:
     with visit(browser, chat_app, dark=True) as chat:
         shade = chat.page.get_by_test_id("stApp").evaluate("one => getComputedStyle(one).backgroundColor")
         assert shade == "rgb(20, 23, 31)"
@@ -140,7 +141,7 @@ def test_dark_is_dark(browser: Browser, chat_app: app_process.Running) -> None:
 
 
 @contextmanager
-def phone(browser: Browser, app: app_process.Running) -> Iterator[Chat]:
+def phone(browser: Browser, app: app_process.AppProcess) -> Iterator[Chat]:
     """A tester's page on a phone."""
     size: ViewportSize = {"width": PHONE[0], "height": PHONE[1]}
     with (
@@ -152,7 +153,7 @@ def phone(browser: Browser, app: app_process.Running) -> Iterator[Chat]:
 
 
 def test_on_a_phone_everything_is_reached_with_a_thumb(
-    browser: Browser, chat_app: app_process.Running, model: openai.Server
+    browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.forget()
     with phone(browser, chat_app) as chat:
@@ -181,7 +182,7 @@ def test_on_a_phone_everything_is_reached_with_a_thumb(
         assert not scrolls_sideways(chat.page)
 
 
-def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app: app_process.Running) -> None:
+def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app: app_process.AppProcess) -> None:
     with phone(browser, chat_app) as chat:
         chat.ask("The first one")
         first = chat.conversation_id
@@ -189,7 +190,7 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         chat.ask("The second one")
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
         entry = chat.page.get_by_role("button", name="The first one")
-        wait_for(lambda: in_view(entry))
+        until(lambda: in_view(entry))
         entry.tap()
         expect(chat.messages.first).to_contain_text("The first one")
         expect(entry).not_to_be_in_viewport()
@@ -197,7 +198,7 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
         chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").tap()
         for name in ("Download", "Delete"):
-            wait_for(lambda name=name: in_view(chat.button(name)))
+            until(lambda name=name: in_view(chat.button(name)))
 
 
 # With a keyboard

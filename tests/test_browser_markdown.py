@@ -18,7 +18,6 @@ from tests.support.image_forms import FORMS
 
 pytestmark = pytest.mark.browser
 
-SOON_MS = 60_000
 SCRIPT = """
 import os
 import streamlit as st
@@ -77,8 +76,8 @@ def test_no_form_of_an_image_or_of_html_makes_the_browser_ask(
                     break
                 except Error:
                     time.sleep(0.3)  # it does not listen yet
-            expect(page.get_by_text("The end of all forms")).to_be_visible(timeout=SOON_MS)
-            page.wait_for_load_state("networkidle", timeout=SOON_MS)
+            expect(page.get_by_text("The end of all forms")).to_be_visible()
+            page.wait_for_load_state("networkidle")
             drawn = page.get_by_test_id("stMain")
             expect(drawn.locator(LOADING)).to_have_count(0)
             links = drawn.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))")

@@ -12,14 +12,14 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.support import app_process, statsig_server
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, IDLE, PHONE, Chat, visited, wait_for
+from tests.support.chat_page import DESK, IDLE, PHONE, Chat, watched_page
 from tests.support.chromium import picture
 from tests.support.statsig_server import Statsig
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 
 pytestmark = pytest.mark.browser
 
-SOON_MS = 60_000
 """The first visit of a process loads pandas and Altair."""
 LIMIT = 3
 EXPERIMENTS = """
@@ -54,7 +54,7 @@ def statsig() -> Iterator[Statsig]:
 @pytest.fixture(scope="module")
 def operated(
     tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig
-) -> Iterator[app_process.Running]:
+) -> Iterator[app_process.AppProcess]:
     """The app after a morning: answers, votes, failures, a limit that was met, events that Statsig does not take."""
     folder = tmp_path_factory.mktemp("app")
     app_process.lay_out(folder)
@@ -67,7 +67,7 @@ def operated(
     model.script(otherwise=ANSWER)
     for number in range(9):
         if number == 6:
-            wait_for(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0, 30)
+            until(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0)
             statsig.events_fault = 500
         with Tester(app.url) as tester:
             if number == 4:
@@ -86,19 +86,19 @@ def operated(
 
 @contextmanager
 def look(
-    browser: Browser, app: app_process.Running, path: str, size: tuple[int, int] = DESK, dark: bool = False
+    browser: Browser, app: app_process.AppProcess, path: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
     """A page of the app, drawn."""
-    with visited(browser, app.url + path, size, dark) as page:
+    with watched_page(browser, app.url + path, size, dark) as page:
         settle(page)
         yield page
 
 
 def settle(page: Page) -> None:
     """Until all of the page is there."""
-    expect(page.get_by_test_id("stMain")).to_be_visible(timeout=SOON_MS)
-    page.wait_for_function(IDLE, timeout=SOON_MS)
-    page.wait_for_function(DRAWN, timeout=SOON_MS)
+    expect(page.get_by_test_id("stMain")).to_be_visible()
+    page.wait_for_function(IDLE)
+    page.wait_for_function(DRAWN)
 
 
 def whole(page: Page, name: str, size: tuple[int, int]) -> None:
@@ -133,7 +133,7 @@ def name_of(what: str, size: tuple[int, int], dark: bool) -> str:
 
 @EVERY_SCREEN
 def test_the_experiment_page_is_drawn_within_the_screen(
-    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.Running
+    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/experiment", size, dark) as page:
         expect(page.get_by_role("heading", name="statsig_openai_integration")).to_be_in_viewport()
@@ -144,7 +144,7 @@ def test_the_experiment_page_is_drawn_within_the_screen(
 
 @EVERY_SCREEN
 def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
-    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.Running
+    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/events", size, dark) as page:
         expect(page.get_by_text("They go out when it is back.")).to_be_visible()
@@ -157,7 +157,7 @@ def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
 
 @EVERY_SCREEN
 def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
-    size: tuple[int, int], dark: bool, browser: Browser, app: app_process.Running
+    size: tuple[int, int], dark: bool, browser: Browser, app: app_process.AppProcess
 ) -> None:
     with look(browser, app, "/events", size, dark) as page:
         expect(page.get_by_text("Nothing has happened yet.")).to_be_visible()
@@ -174,7 +174,7 @@ def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
 
 
 def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
-    browser: Browser, operated: app_process.Running
+    browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/events") as page:
         pick(page, 0)
@@ -183,7 +183,7 @@ def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
         expect(page.get_by_text('"metadata"')).to_be_visible()
 
 
-def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, operated: app_process.Running) -> None:
+def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/events") as page:
         page.get_by_role("combobox", name="Event").click()
         page.get_by_role("option", name="failed answers").click()
@@ -195,7 +195,7 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
         expect(page.get_by_role("combobox", name="Event")).to_have_value("failed answers")
 
 
-def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: app_process.Running) -> None:
+def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/events") as page:
         with page.expect_download() as waiting:
             page.get_by_role("button", name="CSV", exact=True).click()
@@ -204,32 +204,32 @@ def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: ap
 
 
 def test_one_prompt_is_answered_by_every_group_side_by_side(
-    browser: Browser, operated: app_process.Running, model: openai.Server
+    browser: Browser, operated: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/experiment") as page:
         page.get_by_role("textbox", name="Prompt").fill("How do I connect a model of my own?")
         page.get_by_role("button", name="Ask every group").click()
-        expect(page.get_by_text("then start Parley again.")).to_have_count(3, timeout=SOON_MS)
+        expect(page.get_by_text("then start Parley again.")).to_have_count(3)
         expect(page.get_by_text("not sent: temperature")).to_be_visible()
         expect(page.get_by_role("button", name="Stop all")).to_have_count(0)
         page.get_by_role("heading", name="Try a prompt").scroll_into_view_if_needed()
         page.screenshot(path=picture("experiment-trial"))
 
 
-def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: app_process.Running) -> None:
+def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/experiment") as page:
         page.get_by_role("button", name="New invitation").click()
         page.get_by_role("textbox", name="Name").fill("Design team")
         page.get_by_role("button", name="Make the link").click()
-        expect(page.get_by_text(re.compile(r"/invite/[0-9a-f]{12}\."))).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_text(re.compile(r"/invite/[0-9a-f]{12}\."))).to_be_visible()
         expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
         page.get_by_text("Design team").scroll_into_view_if_needed()
         page.screenshot(path=picture("experiment-invitation"))
 
 
 def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
-    browser: Browser, operated: app_process.Running
+    browser: Browser, operated: app_process.AppProcess
 ) -> None:
     servers: list[WebSocketRoute] = []
     held: list[str | bytes] | None = None
@@ -251,12 +251,12 @@ def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
         for message in held:
             servers[-1].send(message)
         held = None
-        expect(page.get_by_text("Research")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_text("Research")).to_be_visible()
         expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
 
 
 def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
-    browser: Browser, operated: app_process.Running, model: openai.Server
+    browser: Browser, operated: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/experiment") as page:
@@ -277,7 +277,7 @@ def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
 
 
 def test_an_operator_sees_what_testers_see_at_a_click(
-    browser: Browser, operated: app_process.Running, model: openai.Server
+    browser: Browser, operated: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/") as page:
@@ -294,7 +294,7 @@ def test_an_operator_sees_what_testers_see_at_a_click(
 
 
 def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
-    browser: Browser, operated: app_process.Running, model: openai.Server
+    browser: Browser, operated: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
     with look(browser, operated, "/") as page:
@@ -322,7 +322,7 @@ def test_a_stranger_has_no_way_to_these_pages(browser: Browser, tmp_path: Path) 
         for path in ("/", "/experiment", "/events", "/?group=Test"):
             with browser.new_page() as page:  # not watched: that there is no such page stands in the console
                 page.goto(app.url + path)
-                expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=SOON_MS)
+                expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
                 settle(page)
                 shown = page.locator("body").inner_text()
                 assert not re.search("Experiment|Events|Results|Forced|Control|gpt-|testers see", shown), path

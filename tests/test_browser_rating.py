@@ -6,8 +6,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
-from tests.support.chat_page import SOON_MS, Chat, Record, tab, wait_for
+from tests.support.chat_page import Chat, Record, tab
 from tests.support.openai_server import Gate, stream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 RATED = ("satisfaction", "dissatisfaction", "rating_withdrawn", "feedback_reason")
@@ -20,7 +21,7 @@ def votes(record: Record, chat: Chat) -> list[tuple[str, Any]]:
 
 def told(record: Record, chat: Chat, *expected: tuple[str, Any]) -> None:
     """Within a second the record has exactly these."""
-    wait_for(lambda: len(votes(record, chat)) >= len(expected), 1)
+    until(lambda: len(votes(record, chat)) >= len(expected))
     assert votes(record, chat) == [*expected]
 
 
@@ -68,7 +69,7 @@ def test_clicks_in_quick_succession_end_in_what_the_page_shows(chat: Chat, recor
         chat.thumb(up).click()
     chat.idle()
     expect(chat.thumb(up=False)).to_be_checked()
-    wait_for(lambda: votes(record, chat) and votes(record, chat)[-1] == ("dissatisfaction", 1), 1)
+    until(lambda: votes(record, chat) and votes(record, chat)[-1] == ("dissatisfaction", 1))
     chat.page.reload()
     expect(chat.thumb(up=False)).to_be_checked()
     assert votes(record, chat)[-1] == ("dissatisfaction", 1)
@@ -93,7 +94,7 @@ def test_why_not_can_be_told_and_is_shown_again(chat: Chat, record: Record) -> N
     comment = chat.page.get_by_role("textbox", name="Anything to add?")
     comment.fill("Half of it would have been enough.")
     comment.press("Enter")
-    wait_for(lambda: "enough" in str(list(record.store.export(text=True))), 1)
+    until(lambda: "enough" in str(list(record.store.export(text=True))))
     chat.page.get_by_text("Incomplete", exact=True).click()
     reasons = ("feedback_reason", "too_long"), ("feedback_reason", "incomplete")
     told(record, chat, ("dissatisfaction", 1), *reasons)
@@ -175,7 +176,7 @@ def test_two_tabs_vote_and_one_rating_remains(chat: Chat, record: Record) -> Non
         other.thumb(up=True).click()
         other.idle()
         other.thumb(up=False).click()
-        wait_for(lambda: votes(record, chat)[-1] == ("dissatisfaction", 1), 2)
+        until(lambda: votes(record, chat)[-1] == ("dissatisfaction", 1))
     assert [name for name, _ in votes(record, chat)] == ["satisfaction", "dissatisfaction"]
     chat.page.reload()
     expect(chat.thumb(up=False)).to_be_checked()
@@ -209,9 +210,9 @@ def test_an_answer_is_copied_as_it_was_written(
     chat.button("Copy").click()
     expect(chat.page.get_by_role("status").filter(has_text="Copied.")).to_have_count(1)
     assert chat.page.evaluate("navigator.clipboard.readText()") == text
-    wait_for(lambda: "copied" in record.names(chat.conversation_id), 1)
+    until(lambda: "copied" in record.names(chat.conversation_id))
     chat.button("Copy").click()
-    wait_for(lambda: record.names(chat.conversation_id) == ["chat_completion", "copied", "copied"], 1)
+    until(lambda: record.names(chat.conversation_id) == ["chat_completion", "copied", "copied"])
 
 
 def test_a_finished_answer_is_announced_and_its_words_are_not(chat: Chat, model: openai.Server) -> None:
@@ -222,5 +223,5 @@ def test_a_finished_answer_is_announced_and_its_words_are_not(chat: Chat, model:
     statuses = chat.page.get_by_role("status")
     expect(statuses.filter(has_text="Word")).to_have_count(0)
     gate.open()
-    expect(statuses.filter(has_text="The answer is complete.")).to_have_count(1, timeout=SOON_MS)
+    expect(statuses.filter(has_text="The answer is complete.")).to_have_count(1)
     expect(statuses.filter(has_text="Word")).to_have_count(0)

@@ -20,8 +20,8 @@ from tests.support import replicas, statsig_server
 from tests.support.chat_page import Chat
 from tests.support.openai_server import DONE, Gate, Request, finish, stream, usage
 from tests.support.postgres_server import Postgres
+from tests.support.raw_websocket import http
 from tests.support.replicas import COOKIE, NAMES, Site
-from tests.support.websocket import http
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -135,7 +135,7 @@ class Guest:
 
     def saved(self) -> None:
         """The page confirms the answers that it shows."""
-        expect(self.page.get_by_text("not saved yet")).to_have_count(0, timeout=30_000)
+        expect(self.page.get_by_text("not saved yet")).to_have_count(0)
         shown = [message.locator("p").first.inner_text() for message in self.chat.messages.all()[1::2]]
         self._parley.answers |= {(self.chat.conversation_id, text) for text in shown}
 
@@ -213,7 +213,7 @@ def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
         second = Chat(guest.context.new_page(), site.front())
         second.open(f"/?c={guest.chat.conversation_id}")
         expect(second.stop).to_have_count(1)
-        expect(second.answer).to_contain_text("w23", timeout=20_000)
+        expect(second.answer).to_contain_text("w23")
         second.idle()
         expect(guest.chat.answer).to_contain_text("w23")
         assert parley.ends(guest.chat.conversation_id) == ["stop"]
@@ -265,7 +265,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         guest.vote(up=True)
         name = guest.replica
         guest.chat.send("slowly 400 words")
-        expect(guest.chat.answer).to_contain_text("w12", timeout=20_000)
+        expect(guest.chat.answer).to_contain_text("w12")
         site.replica(name).kill()
         killed = time.monotonic()
         expect(guest.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=UNUSABLE_S * 1000)
@@ -298,7 +298,7 @@ def test_a_rolling_restart_is_not_noticed_by_answers_under_way(browser: Browser,
             site.stop(name)
             site.start(name)
             for visitor in guest.values():
-                expect(visitor.chat.answer).to_contain_text("w31", timeout=20_000)
+                expect(visitor.chat.answer).to_contain_text("w31")
                 visitor.chat.idle(20_000)
                 visitor.saved()
         for visitor in guest.values():
@@ -327,7 +327,7 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
         began = time.monotonic()
         try:
             for visitor in guest.values():
-                expect(visitor.chat.answer).to_contain_text("w23", timeout=20_000)
+                expect(visitor.chat.answer).to_contain_text("w23")
                 visitor.chat.idle()
                 expect(visitor.page.get_by_text("This answer is not saved yet")).to_be_visible()
                 visitor.chat.thumb(up=True).click()

@@ -17,13 +17,12 @@ from lib.statistics.intervals import Interval
 from lib.store.bounds import hold
 from lib.store.database import Database
 from tests.support import app_process, invented_traffic
-from tests.support.chat_page import DESK, PHONE, visited
+from tests.support.chat_page import DESK, PHONE, watched_page
 from tests.support.chromium import picture
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
 
 pytestmark = pytest.mark.browser
 
-SOON_MS = 60_000
 """The first visit of a process loads pandas and Altair."""
 STATES = {
     "undecided": (invented_traffic.undecided(), "Undecided"),
@@ -61,7 +60,7 @@ DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]'
 
 
 @pytest.fixture(scope="module")
-def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app with an experiment in every state, and one that nobody has met."""
     folder = tmp_path_factory.mktemp("app")
     app_process.lay_out(folder)
@@ -92,21 +91,19 @@ def hold_a_verdict(url: str, definition: Definition) -> None:
 
 @contextmanager
 def look(
-    browser: Browser, app: app_process.Running, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
+    browser: Browser, app: app_process.AppProcess, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
     """The page of one experiment, drawn."""
-    with visited(browser, f"{app.url}/results?experiment={experiment}", size, dark) as page:
+    with watched_page(browser, f"{app.url}/results?experiment={experiment}", size, dark) as page:
         settle(page)
         yield page
 
 
 def settle(page: Page) -> None:
     """Until all of the page is there."""
-    expect(page.get_by_text("updated every minute").or_(page.get_by_text("As soon as people ask"))).to_be_visible(
-        timeout=SOON_MS
-    )
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=SOON_MS)
-    page.wait_for_function(DRAWN, timeout=SOON_MS)
+    expect(page.get_by_text("updated every minute").or_(page.get_by_text("As soon as people ask"))).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    page.wait_for_function(DRAWN)
 
 
 def headline(page: Page) -> str:
@@ -125,7 +122,7 @@ def badge(page: Page, word: str) -> Locator:
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("state", ["empty", *STATES])
 def test_every_state_is_drawn_within_the_screen(
-    state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: app_process.Running
+    state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: app_process.AppProcess
 ) -> None:
     experiment = EXPERIMENT if state == "empty" else state
     word = "Not enough data" if state == "empty" else STATES[state][1]
@@ -141,7 +138,7 @@ def test_every_state_is_drawn_within_the_screen(
 
 
 def test_the_first_screen_has_the_verdict_the_next_step_and_the_chart_that_decides(
-    browser: Browser, results_app: app_process.Running
+    browser: Browser, results_app: app_process.AppProcess
 ) -> None:
     with look(browser, results_app, "harmed") as page:
         assert headline(page).startswith("Test is better on satisfaction: +")
@@ -150,7 +147,7 @@ def test_the_first_screen_has_the_verdict_the_next_step_and_the_chart_that_decid
             expect(shown).to_be_in_viewport()
 
 
-def test_a_broken_split_shows_no_winner(browser: Browser, results_app: app_process.Running) -> None:
+def test_a_broken_split_shows_no_winner(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, "broken") as page:
         assert "Winners are not shown" in headline(page)
         expect(page.get_by_label("Users who met the experiment").first).to_be_visible()
@@ -158,7 +155,7 @@ def test_a_broken_split_shows_no_winner(browser: Browser, results_app: app_proce
 
 
 def test_charts_have_names_and_colours_that_stay_with_their_groups(
-    browser: Browser, results_app: app_process.Running
+    browser: Browser, results_app: app_process.AppProcess
 ) -> None:
     with look(browser, results_app, "better") as page:
         expect(page.get_by_label("Satisfaction: difference to Control with its interval").first).to_be_visible()
@@ -175,15 +172,17 @@ def test_charts_have_names_and_colours_that_stay_with_their_groups(
 # Who sees it
 
 
-def test_operators_go_from_the_chat_to_the_results_and_back(browser: Browser, results_app: app_process.Running) -> None:
+def test_operators_go_from_the_chat_to_the_results_and_back(
+    browser: Browser, results_app: app_process.AppProcess
+) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(results_app.url)
         page.get_by_role("link", name="Results").click()
-        expect(page.get_by_text("nobody has met this experiment")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_text("nobody has met this experiment")).to_be_visible()
         assert page.url == f"{results_app.url}/results"
         page.get_by_role("link", name="Chat").click()
-        expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
 
 
 def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> None:
@@ -196,7 +195,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
             seen = {}
             for path in ("/results", "/nonsense"):
                 page.goto(app.url + path)
-                expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=SOON_MS)
+                expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
                 expect(page.get_by_role("dialog")).to_be_visible()
                 seen[path] = page.get_by_role("dialog").inner_text().replace(path[1:], "…")
                 assert page.get_by_role("link", name="Results").count() == 0
@@ -210,7 +209,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
 # What it does
 
 
-def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: app_process.Running) -> None:
+def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, "undecided") as page:
         remark = page.get_by_test_id("stExpander").first
         remark.get_by_role("button").or_(remark.locator("summary")).first.click()
@@ -222,24 +221,26 @@ def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_
         store = f"sqlite:///{results_app.folder}/data/parley.db"
         more = Traffic({"Control": Group(6), "Test": Group(6)}, days=4, experiment="undecided", seed=99)
         invented_traffic.fill(store, replace(more, groups={"Control": Group(6, rates=0), "Test": Group(6, rates=0)}))
-        expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1, timeout=SOON_MS)
+        expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1)
         expect(users).to_have_count(0)
         expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
         assert abs(page.get_by_test_id("stMain").evaluate("main => main.scrollTop") - place) < 40
 
 
-def test_the_filter_is_in_the_address_and_survives_a_reload(browser: Browser, results_app: app_process.Running) -> None:
+def test_the_filter_is_in_the_address_and_survives_a_reload(
+    browser: Browser, results_app: app_process.AppProcess
+) -> None:
     with look(browser, results_app, "better") as page:
         page.get_by_role("button", name="Filter").click()
         page.get_by_role("combobox", name=re.compile("Experiment")).click()
         page.get_by_role("option", name="harmed", exact=True).click()
-        expect(page.get_by_text("but slower").first).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_text("but slower").first).to_be_visible()
         assert "experiment=harmed" in page.url
         page.reload()
-        expect(page.get_by_text("but slower").first).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_text("but slower").first).to_be_visible()
 
 
-def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_app: app_process.Running) -> None:
+def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, "harmed") as page:
         page.get_by_role("button", name="Download", exact=True).click()
         with page.expect_download() as told:
@@ -252,12 +253,12 @@ def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_
         assert told.value.path().read_text().startswith("\ufeffmetric,role,direction,group,n,")
 
 
-def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: app_process.Running) -> None:
+def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, EXPERIMENT) as page:
         page.get_by_role("button", name="Show it with sample data").click()
         expect(badge(page, "Simulated data")).to_be_visible(timeout=120_000)
         expect(page.get_by_text("In simulated data:")).to_be_visible()
         page.screenshot(path=picture("results-sample-1280-light"))
         page.get_by_role("button", name="Remove sample data").click()
-        expect(page.get_by_role("button", name="Show it with sample data")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("button", name="Show it with sample data")).to_be_visible()
         expect(badge(page, "Simulated data")).to_have_count(0)

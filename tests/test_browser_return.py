@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lib.chat import generation
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.events import chat_completion
 from lib.domain.ids import new_id
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Chat, Record, open_pages, tab, visit, wait_for
+from tests.support.chat_page import Chat, Record, open_pages, tab, visit
 from tests.support.network_cable import cable
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
-OTHER_PAGE_MS = 30_000
 """The Results page loads charts and tables at its first look."""
 
 
@@ -102,9 +101,9 @@ def test_another_page_and_back_finds_the_answer(chat: Chat, model: openai.Server
     expect(chat.answer).to_contain_text("The first half")
     conversation_id = chat.conversation_id
     chat.page.get_by_role("link", name="Results").click()
-    expect(chat.page).to_have_url(chat.app.url + "/results", timeout=OTHER_PAGE_MS)
+    expect(chat.page).to_have_url(chat.app.url + "/results")
     chat.page.get_by_role("link", name="Chat", exact=False).last.click()
-    expect(chat.answer).to_contain_text("The first half", timeout=OTHER_PAGE_MS)
+    expect(chat.answer).to_contain_text("The first half")
     expect(chat.stop).to_have_count(1)
     assert chat.conversation_id == conversation_id
     gate.open()
@@ -126,10 +125,10 @@ def test_the_answer_of_a_closed_tab_is_whole_and_counts_as_abandoned(
         other.send("Question")
         expect(other.answer).to_contain_text("The first half")
         conversation_id = other.conversation_id
-    wait_for(lambda: open_pages(chat.app) == 1)
+    until(lambda: open_pages(chat.app) == 1)
     gate.open()
-    wait_for(lambda: values(record, conversation_id) == ["stop"])
-    wait_for(lambda: record.names(conversation_id)[1:] == ["abandoned"], generation.GRACE + 5)
+    until(lambda: values(record, conversation_id) == ["stop"])
+    until(lambda: record.names(conversation_id)[1:] == ["abandoned"])
     chat.open(f"/?c={conversation_id}")
     expect(chat.answer).to_contain_text(WHOLE)
     assert len(model.requests) == 1
@@ -139,7 +138,7 @@ def test_the_answer_of_a_closed_tab_is_whole_and_counts_as_abandoned(
 
 
 def test_a_network_that_is_gone_for_three_seconds_costs_nothing(
-    browser: Browser, chat_app: app_process.Running, model: openai.Server, record: Record
+    browser: Browser, chat_app: app_process.AppProcess, model: openai.Server, record: Record
 ) -> None:
     model.forget()
     model.script(openai.answer(" ".join(f"w{number}" for number in range(60)), pace=0.1))
@@ -151,13 +150,13 @@ def test_a_network_that_is_gone_for_three_seconds_costs_nothing(
         wire.pull()
         time.sleep(3)
         wire.plug()
-        expect(chat.answer).to_contain_text("w59", timeout=20_000)
+        expect(chat.answer).to_contain_text("w59")
         expect(chat.answer).to_contain_text(" ".join(f"w{number}" for number in range(60)))
         chat.idle()
         expect(chat.messages).to_have_count(2)
         expect(chat.feedback).to_have_count(1)
         chat.thumb(up=True).click()
-        wait_for(lambda: len(record.names(chat.conversation_id)) == 2)
+        until(lambda: len(record.names(chat.conversation_id)) == 2)
         assert record.names(chat.conversation_id) == ["chat_completion", "satisfaction"]
     assert len(model.requests) == 1
 
@@ -257,7 +256,7 @@ def test_earlier_conversations_are_listed_and_open(chat: Chat, record: Record) -
     expect(chat.page.get_by_text("Today", exact=True)).to_be_visible()
     chat.page.get_by_role("button", name="What is the capital of France?").click()
     expect(chat.messages.first).to_contain_text("What is the capital of France?")
-    wait_for(lambda: chat.conversation_id == first)
+    until(lambda: chat.conversation_id == first)
     chat.idle()
     chat.page.go_back()
     expect(chat.messages.first).to_contain_text("And of Peru?")
@@ -365,7 +364,7 @@ def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: C
 
 
 @pytest.fixture
-def again(model: openai.Server, tmp_path: Path) -> Iterator[app_process.Running]:
+def again(model: openai.Server, tmp_path: Path) -> Iterator[app_process.AppProcess]:
     """An app of its own that a test may end."""
     model.forget()
     app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
@@ -375,7 +374,7 @@ def again(model: openai.Server, tmp_path: Path) -> Iterator[app_process.Running]
 
 
 def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
-    again: app_process.Running, browser: Browser, model: openai.Server
+    again: app_process.AppProcess, browser: Browser, model: openai.Server
 ) -> None:
     model.script(openai.answer("Whole."), stream("Half an answer", openai.HANG))
     port = int(again.url.rpartition(":")[2])

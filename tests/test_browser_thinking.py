@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
-from tests.support.chat_page import SOON_MS, Chat, Record
+from tests.support.chat_page import Chat, Record
 from tests.support.openai_server import DONE, Gate, chunk, finish, stream, usage
 
 pytestmark = pytest.mark.browser
@@ -18,8 +18,8 @@ def test_the_page_says_that_it_thinks_and_after_a_while_for_how_long(chat: Chat,
     gate = Gate()
     model.script(stream(chunk({"reasoning_content": "Hm."}), gate, "The answer is 42.", finish(), usage(9, 9), DONE))
     chat.send("What is the answer?")
-    expect(chat.answer).to_have_text(re.compile("Thinking$"), timeout=SOON_MS)
-    expect(chat.answer).to_have_text(re.compile(r"Thinking … [5-9] s$"), timeout=SOON_MS)
+    expect(chat.answer).to_have_text(re.compile("Thinking$"))
+    expect(chat.answer).to_have_text(re.compile(r"Thinking … [5-9] s$"))
     assert "Hm." not in chat.page.content()
     gate.open()
     chat.idle()
@@ -34,7 +34,7 @@ def test_text_that_turns_out_to_be_thinking_goes_from_the_page(
     gate = Gate()
     model.script(stream("First I look.\n\n", "Then I see.", gate, "\n</think>\n\n", "It is 42.", finish(), DONE))
     chat.send("What is it?")
-    expect(chat.answer).to_contain_text("Then I see.", timeout=SOON_MS)
+    expect(chat.answer).to_contain_text("Then I see.")
     gate.open()
     chat.idle()
     expect(chat.answer).to_contain_text("It is 42.")
@@ -45,7 +45,7 @@ def test_text_that_turns_out_to_be_thinking_goes_from_the_page(
         "What is it?", "It is 42.", "And then?",
     ]  # fmt: skip
     chat.page.reload()
-    expect(chat.page.get_by_text("It is 42.")).to_be_visible(timeout=SOON_MS)
+    expect(chat.page.get_by_text("It is 42.")).to_be_visible()
     assert "I look" not in chat.page.content()
     facts = record.events(chat.conversation_id, "chat_completion")[0]["metadata"]
     assert facts["reasoning_time"] > 0 and "reasoning" not in facts

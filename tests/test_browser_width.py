@@ -46,7 +46,7 @@ def outside(chat: Chat) -> list[str]:
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_nothing_that_is_written_makes_the_page_wider(
-    size: tuple[int, int], browser: Browser, chat_app: app_process.Running, model: openai.Server
+    size: tuple[int, int], browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.forget()
     model.script(otherwise=openai.answer("Short."))

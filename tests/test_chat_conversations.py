@@ -1,6 +1,5 @@
 """What a tester does, as calls: one question's path through a whole app, against a scripted model server."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from lib.domain.visitor import Visitor
 from lib.settings import load
 from tests.support import openai_server as openai
 from tests.support.openai_server import Gate, finish, stream
+from tests.support.waiting import until
 
 Start = Callable[..., App]
 TOML = """
@@ -90,13 +90,6 @@ class Tester:
 @pytest.fixture
 def tester(app: App) -> Tester:
     return Tester(app, visitor())
-
-
-def until(holds: Callable[[], object], within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.005)
 
 
 def told(app: App) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,6 +15,7 @@ from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.ids import new_id
+from tests.support.waiting import until
 
 ASSIGNMENT = Assignment("e", "A", "A", "u", {"userID": "u"}, {"model": "m"})
 
@@ -93,13 +94,6 @@ def answers(notes: Notes) -> Iterator[Generations]:
     running = Generations(notes)
     yield running
     running.close()
-
-
-def until(holds: Callable[[], object], within_s: float = 5) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.005)
 
 
 def ended(answer: Answer) -> Completion:

@@ -1,6 +1,5 @@
 """What operators read about the models of the experiment."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ import pytest
 from lib.app import App
 from lib.settings import load
 from tests.support.openai_server import Server
+from tests.support.waiting import until
 
 EXPERIMENTS = """
 [statsig_openai_integration]
@@ -20,13 +20,6 @@ Control = { weight = 50, parameters = { model = "base" } }
 Test = { weight = 50, parameters = { model = "other" } }
 """
 Open = Callable[..., App]
-
-
-def until(holds: Callable[[], object], within_s: float = 20) -> bool:
-    deadline = time.monotonic() + within_s
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(holds())
 
 
 @pytest.fixture

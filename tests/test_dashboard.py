@@ -27,7 +27,7 @@ Served = Mapping[str, Mapping[str, set[str]]]
 
 
 @pytest.fixture(scope="module")
-def served(chat_app: app_process.Running, model: Server) -> Served:
+def served(chat_app: app_process.AppProcess, model: Server) -> Served:
     """What /metrics serves once a tester has asked and rated."""
     with Tester(chat_app.url) as tester:
         tester.ask("Why?")

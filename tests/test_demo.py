@@ -23,6 +23,7 @@ from lib.demo.server import MODELS
 from lib.demo.wire import tokens
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support.app_process import ROOT
+from tests.support.waiting import until
 
 README = """# Parley
 A chat with an experiment inside. ![picture](docs/page.png)
@@ -96,13 +97,6 @@ def asked(question: str, **more: Any) -> dict[str, Any]:
 
 def text(client: openai.OpenAI, question: str, **more: Any) -> str:
     return client.chat.completions.create(**asked(question, **more)).choices[0].message.content or ""
-
-
-def eventually(holds: Any, within_s: float = 5) -> bool:
-    deadline = time.monotonic() + within_s
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(holds())
 
 
 # What it says
@@ -371,7 +365,7 @@ def test_many_answers_run_at_once(paced: tuple[Demo, openai.OpenAI]) -> None:
     began = time.monotonic()
     for thread in threads:
         thread.start()
-    assert eventually(lambda: demo.running == 10)
+    until(lambda: demo.running == 10)
     for thread in threads:
         thread.join()
     assert time.monotonic() - began < 6  # one after the other they would take 14 s
@@ -381,8 +375,8 @@ def test_many_answers_run_at_once(paced: tuple[Demo, openai.OpenAI]) -> None:
 def test_an_answer_that_nobody_reads_any_more_ends(paced: tuple[Demo, openai.OpenAI]) -> None:
     demo, client = paced
     with client.chat.completions.create(**asked("What is Parley?", stream=True)):
-        assert eventually(lambda: demo.running == 1)
-    assert eventually(lambda: demo.running == 0, within_s=1)
+        until(lambda: demo.running == 1)
+    until(lambda: demo.running == 0)
 
 
 def test_stopping_breaks_off_what_runs_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,5 @@
 """Sample data comes in the background, as if over a week, and goes without a trace."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from lib.settings import Settings, load
 from lib.store import Store
 from lib.store.schema import event, exposure, outbox
 from tests.support.app_process import ROOT
+from tests.support.waiting import until
 
 EXPERIMENTS = str(ROOT / ".streamlit" / "experiments.toml")
 
@@ -31,10 +31,7 @@ def store(settings: Settings) -> Iterator[Store]:
 
 
 def over(sample: Sample) -> None:
-    deadline = time.monotonic() + 120
-    while sample.running:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not sample.running, 120)
 
 
 def test_visitors_come_in_the_background_as_if_over_a_week(settings: Settings, store: Store) -> None:
@@ -66,10 +63,7 @@ def test_it_goes_without_a_trace(settings: Settings, store: Store) -> None:
 def test_the_end_of_the_process_waits_for_nobody_who_has_not_come(settings: Settings) -> None:
     sample = Sample(settings, users=10_000)
     sample.play()
-    deadline = time.monotonic() + 60
-    while not sample.done:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: sample.done)
     sample.close()
     assert not sample.running
     assert sample.done < 1_000 and sample.trouble == ""

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -36,6 +35,7 @@ from lib.store.simulated import has_simulated, remove_simulated, spread
 from lib.store.tallies import only_simulated, tally
 from tests.support.app_process import OURS, ROOT
 from tests.support.statsig_server import Statsig
+from tests.support.waiting import until
 
 EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
 EXPERIMENT = "statsig_openai_integration"
@@ -180,10 +180,7 @@ def test_nobody_takes_them_for_gone(start: Open, monkeypatch: pytest.MonkeyPatch
     app = start()
     play(app, 3, SEED)
     answers = [line["metadata"]["answer_id"] for line in exported(app) if line["name"] == "chat_completion"]
-    deadline = time.monotonic() + 20
-    while any(app.generations.get(answer_id) for answer_id in answers):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not any(app.generations.get(answer_id) for answer_id in answers))
     assert "abandoned" not in {line["name"] for line in exported(app)}
 
 

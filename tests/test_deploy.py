@@ -23,9 +23,9 @@ from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
 from lib.web import running
 from tests.support import replicas
-from tests.support.app_process import APP, ROOT, Running, free_port, status
-from tests.support.chat_page import wait_for
-from tests.support.websocket import http
+from tests.support.app_process import APP, ROOT, AppProcess, free_port, status
+from tests.support.raw_websocket import http
+from tests.support.waiting import until
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ def test_its_base_is_named_and_slim() -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_its_health_check_tells_an_app_from_none(app: Running, there: bool) -> None:
+def test_its_health_check_tells_an_app_from_none(app: AppProcess, there: bool) -> None:
     command = json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2])
     assert command[0] == "python" and "/healthz" in command[-1]
     port = app.url.rpartition(":")[2] if there else "1"
@@ -311,7 +311,7 @@ def test_only_a_proxy_that_is_named_says_where_a_request_comes_from(
         file.write_text(text, encoding="utf-8")
         balancer = subprocess.Popen([binary, "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait_for(lambda: status(f"http://127.0.0.1:{port}/") == 200)
+            until(lambda: status(f"http://127.0.0.1:{port}/") == 200)
             told = json.loads(http(f"http://127.0.0.1:{port}/", **sent).body)
         finally:
             balancer.terminate()

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,7 +21,8 @@ from lib.domain.invitations import MAX_DAYS, Invitation, address, new_invitation
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
 from tests.support import app_process, openai_server
-from tests.support.websocket import Wire, accept, header, http, refused_with
+from tests.support.raw_websocket import RawWebsocket, accept, header, http, refused_with
+from tests.support.waiting import until
 
 ACCESS, OTHER = Access("a-signing-key"), Access("another-signing-key")
 LATER_S = 4_000_000_000
@@ -258,7 +258,7 @@ TOKEN = "an-operator-token"
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app, by invitation."""
     environ = {"PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_GREETING": "Hello, dear insider"}
     app = app_process.start(tmp_path_factory.mktemp("closed"), environ | {"PARLEY_OPERATOR_TOKEN": TOKEN})
@@ -270,26 +270,26 @@ INSIDE = ("secret test", "dear insider", "Ask anything", "What is Parley?", "Tes
 
 
 @pytest.fixture
-def record(closed: app_process.Running) -> Iterator[Store]:
+def record(closed: app_process.AppProcess) -> Iterator[Store]:
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         yield store
 
 
 @pytest.fixture
-def link(closed: app_process.Running, record: Store) -> Iterator[str]:
+def link(closed: app_process.AppProcess, record: Store) -> Iterator[str]:
     """A new link for one browser; its invitation is called Ann."""
     yield invited(closed, record, invitation("Ann", sessions=1))
     record.revoke("Ann")
 
 
-def invited(app: app_process.Running, record: Store, made: Invitation) -> str:
+def invited(app: app_process.AppProcess, record: Store, made: Invitation) -> str:
     assert record.invite(made)
     key = (app.folder / "data/parley.db.signing-key").read_text().strip()
     return address(app.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
 
 
-def test_without_a_link_nothing_of_the_app_is_sent(closed: app_process.Running) -> None:
-    with Wire(closed.url, http(closed.url).cookies) as wire:
+def test_without_a_link_nothing_of_the_app_is_sent(closed: app_process.AppProcess) -> None:
+    with RawWebsocket(closed.url, http(closed.url).cookies) as wire:
         wire.run().run("c=" + "0" * 32).run(page="results").run(page="chat").run("group=Test")
         assert "This page is by invitation" in wire.text
         assert [word for word in INSIDE if word in wire.text] == []
@@ -297,7 +297,7 @@ def test_without_a_link_nothing_of_the_app_is_sent(closed: app_process.Running) 
 
 
 def test_a_link_leaves_the_address_bar_and_lets_the_guest_in_after_one_click(
-    closed: app_process.Running, link: str
+    closed: app_process.AppProcess, link: str
 ) -> None:  # fmt: skip
     opened = http(link)
     assert opened.status == 200 and set(opened.cookies) == {"parley_visitor"} and 'method="post"' in opened.body
@@ -306,68 +306,68 @@ def test_a_link_leaves_the_address_bar_and_lets_the_guest_in_after_one_click(
     assert (entered.status, entered.headers["Location"], entered.body) == (303, "/", "")
     assert set(entered.cookies) == {"parley_guest"}
     assert all("HttpOnly" in line and "SameSite=Lax" in line for line in entered.set_cookies)
-    with Wire(closed.url, opened.cookies | entered.cookies) as wire:
+    with RawWebsocket(closed.url, opened.cookies | entered.cookies) as wire:
         assert wire.run().widgets("chat_input") and "dear insider" in wire.text
 
 
 @pytest.mark.parametrize("said", [{"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}])
 def test_no_other_page_accepts_an_invitation_for_its_reader(
-    closed: app_process.Running, link: str, said: dict[str, str]
+    closed: app_process.AppProcess, link: str, said: dict[str, str]
 ) -> None:  # fmt: skip
     met = http(link, "POST", b"", Cookie=header(http(link).cookies), **said)
     assert met.status == 403 and "parley_guest" not in met.cookies
 
 
-def test_opening_a_link_often_uses_it_up_for_nobody(closed: app_process.Running, link: str) -> None:
+def test_opening_a_link_often_uses_it_up_for_nobody(closed: app_process.AppProcess, link: str) -> None:
     """What previews links in a chat opens them before the guest does."""
     assert [http(link).status for _ in range(3)] == [200] * 3
-    with Wire(closed.url, accept(link)) as wire:
+    with RawWebsocket(closed.url, accept(link)) as wire:
         assert wire.run().widgets("chat_input")
 
 
-def test_a_browser_without_cookies_uses_no_invitation_up(closed: app_process.Running, link: str) -> None:
+def test_a_browser_without_cookies_uses_no_invitation_up(closed: app_process.AppProcess, link: str) -> None:
     for _ in range(3):
         met = http(link, "POST", b"")
         assert met.status == 403 and "needs cookies" in met.body and "parley_guest" not in met.cookies
     jar = accept(link)
     for cookies in ({"parley_guest": jar["parley_guest"]}, {"parley_guest": jar["parley_guest"]} | http(link).cookies):
         for _ in range(2):
-            with Wire(closed.url, cookies) as wire:
+            with RawWebsocket(closed.url, cookies) as wire:
                 assert "This page is by invitation" in wire.run().text
-    with Wire(closed.url, jar) as wire:
+    with RawWebsocket(closed.url, jar) as wire:
         assert wire.run().widgets("chat_input")
 
 
-def test_a_used_up_link_is_told_kindly_and_a_reload_is_no_second_use(closed: app_process.Running, link: str) -> None:
+def test_a_used_up_link_is_told_kindly_and_a_reload_is_no_second_use(closed: app_process.AppProcess, link: str) -> None:
     first, second = accept(link), accept(link)
     for _ in range(2):
-        with Wire(closed.url, first) as wire:
+        with RawWebsocket(closed.url, first) as wire:
             assert wire.run().widgets("chat_input")
     refused = http(link)
     assert refused.status == 410 and "used up" in refused.body and "parley_guest" not in refused.cookies
     assert [word for word in INSIDE if word in refused.body] == []
-    with Wire(closed.url, second) as wire:  # had opened it in time, and came too late
+    with RawWebsocket(closed.url, second) as wire:  # had opened it in time, and came too late
         assert "used up" in wire.run().text and not wire.widgets("chat_input")
 
 
-def test_a_guest_cookie_is_worth_nothing_without_its_visitor(closed: app_process.Running, link: str) -> None:
+def test_a_guest_cookie_is_worth_nothing_without_its_visitor(closed: app_process.AppProcess, link: str) -> None:
     jar = accept(link)
-    with Wire(closed.url, jar) as wire:
+    with RawWebsocket(closed.url, jar) as wire:
         assert wire.run().widgets("chat_input")
     stolen = {"parley_guest": jar["parley_guest"]}
     for cookies in (stolen, stolen | http(closed.url).cookies):
-        with Wire(closed.url, cookies) as wire:
+        with RawWebsocket(closed.url, cookies) as wire:
             assert "by invitation" in wire.run().text and not wire.widgets("chat_input")
 
 
-def test_a_forged_link_is_told_kindly(closed: app_process.Running, link: str) -> None:
+def test_a_forged_link_is_told_kindly(closed: app_process.AppProcess, link: str) -> None:
     for forged in (link[:-1], link + "A", closed.url + "/invite/nonsense", closed.url + "/invite/" + "A" * 500):
         refused = http(forged)
         assert refused.status == 403 and "does not work" in refused.body and "parley_guest" not in refused.cookies
 
 
-def test_a_revoked_guest_sees_nothing_more(closed: app_process.Running, link: str, record: Store) -> None:
-    with Wire(closed.url, accept(link)) as wire:
+def test_a_revoked_guest_sees_nothing_more(closed: app_process.AppProcess, link: str, record: Store) -> None:
+    with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
         record.revoke("Ann")
         wire.forget()
@@ -377,10 +377,10 @@ def test_a_revoked_guest_sees_nothing_more(closed: app_process.Running, link: st
 
 
 def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
-    closed: app_process.Running, record: Store
+    closed: app_process.AppProcess, record: Store
 ) -> None:  # fmt: skip
     link = invited(closed, record, invitation("Moment"))
-    with Wire(closed.url, accept(link)) as wire:
+    with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()
         before = len(list(record.export()))
         record.revoke("Moment")
@@ -390,11 +390,7 @@ def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
 
 def written(store: Store, name: str) -> list[dict[str, Any]]:
     """The events of this name, as soon as there are any: a page may hear of an end before the record has it."""
-    deadline = time.monotonic() + 20
-    while not (found := [event for event in store.export() if event["name"] == name]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
+    return until(lambda: [event for event in store.export() if event["name"] == name])
 
 
 def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_server: openai_server.Server) -> None:
@@ -404,7 +400,7 @@ def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_serv
     try:
         with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
             link = invited(app, store, invitation("Ann"))
-            with Wire(app.url, accept(link)) as wire:
+            with RawWebsocket(app.url, accept(link)) as wire:
                 wire.run()
                 threading.Timer(1.5, store.revoke, ["Ann"]).start()
                 wire.ask("A long story, please")
@@ -421,7 +417,7 @@ def test_without_the_record_nobody_new_comes_in_and_who_is_inside_stays(tmp_path
         with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
             link = invited(app, store, invitation("Ann"))
         jar = accept(link)
-        with Wire(app.url, jar) as inside, Wire(app.url, accept(link)) as late:
+        with RawWebsocket(app.url, jar) as inside, RawWebsocket(app.url, accept(link)) as late:
             assert inside.run().widgets("chat_input")
             (app.folder / "data/parley.db").rename(app.folder / "data/away.db")
             assert "cannot be used right now" in late.run().text and not late.widgets("chat_input")
@@ -432,16 +428,16 @@ def test_without_the_record_nobody_new_comes_in_and_who_is_inside_stays(tmp_path
         app.stop()
 
 
-def test_every_way_in_and_every_refusal_is_in_the_log(closed: app_process.Running, record: Store) -> None:
+def test_every_way_in_and_every_refusal_is_in_the_log(closed: app_process.AppProcess, record: Store) -> None:
     made = invitation("Logged")
     link = invited(closed, record, made)
-    with Wire(closed.url, accept(link)) as wire:
+    with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()
         record.revoke("Logged")
         wire.run()
     http(link)
     http(closed.url + "/invite/nonsense")
-    with Wire(closed.url, http(closed.url).cookies, Authorization=f"Bearer {TOKEN}") as wire:
+    with RawWebsocket(closed.url, http(closed.url).cookies, Authorization=f"Bearer {TOKEN}") as wire:
         wire.run()
     refused_with(closed.url, Origin="https://evil.example")
     for line in (
@@ -453,10 +449,10 @@ def test_every_way_in_and_every_refusal_is_in_the_log(closed: app_process.Runnin
     assert "Logged" not in closed.log() and link.rpartition("/")[2] not in closed.log()
 
 
-def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.Running, record: Store) -> None:
+def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.AppProcess, record: Store) -> None:
     made = replace(invitation("Zebedee"), group="Test")
     link = invited(closed, record, made)
-    with Wire(closed.url, accept(link)) as wire:
+    with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
         assert "Zebedee" not in wire.text and made.id not in wire.text
     told = [event for event in record.export() if event["metadata"].get("invitation") in (made.id, None)][-2:]
@@ -467,12 +463,12 @@ def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.
     record.revoke("Zebedee")
 
 
-def test_an_operator_who_has_the_token_needs_no_invitation(closed: app_process.Running) -> None:
-    with Wire(closed.url, http(closed.url).cookies, Authorization=f"Bearer {TOKEN}") as wire:
+def test_an_operator_who_has_the_token_needs_no_invitation(closed: app_process.AppProcess) -> None:
+    with RawWebsocket(closed.url, http(closed.url).cookies, Authorization=f"Bearer {TOKEN}") as wire:
         assert wire.run().widgets("chat_input")
 
 
-def test_an_open_app_lets_whoever_has_a_link_go_on(app: app_process.Running) -> None:
+def test_an_open_app_lets_whoever_has_a_link_go_on(app: app_process.AppProcess) -> None:
     opened = http(app.url + "/invite/whatever")
     assert (opened.status, opened.headers["Location"]) == (303, "/") and "parley_guest" not in opened.cookies
 
@@ -481,7 +477,7 @@ def test_being_on_this_machine_is_no_invitation(tmp_path: Path) -> None:
     """A proxy that says nothing of itself makes everybody look so."""
     app = app_process.start(tmp_path / "app", {"PARLEY_ACCESS": "invite"})
     try:
-        with Wire(app.url, http(app.url).cookies) as wire:
+        with RawWebsocket(app.url, http(app.url).cookies) as wire:
             assert "by invitation" in wire.run().text and not wire.widgets("chat_input")
     finally:
         app.stop()

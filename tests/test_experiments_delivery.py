@@ -24,6 +24,7 @@ from lib.metrics.counters import Metrics
 from lib.store import Store
 from tests.support.app_process import free_port
 from tests.support.statsig_server import Fault, Statsig, serve
+from tests.support.waiting import until
 
 IDS = {"userID": "u1", "stableID": "s1", "sessionID": "x1"}
 ROOT = Path(__file__).parent.parent
@@ -72,13 +73,6 @@ def arrive(statsig: Statsig, events: list[Event], within_s: float = 20) -> None:
     """Returns when every event has arrived; with more than one copy only where the server lost an acknowledgement."""
     ids = {each.event_id for each in events}
     statsig.wait(lambda: ids <= statsig.counts().keys(), within_s)
-
-
-def until(holds: Callable[[], object], within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.02)
 
 
 # What goes over the wire
@@ -392,7 +386,7 @@ def test_half_of_all_requests_failing_in_every_way_loses_nothing(start: Start) -
             told += news
             time.sleep(0.02)
         arrive(statsig, told, within_s=60)
-        until(lambda: parley.store.pending() == (0, 0.0), 60)
+        until(lambda: parley.store.pending() == (0, 0.0))
         copies = statsig.counts()
         unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
         assert copies.keys() == {each.event_id for each in told}

@@ -18,6 +18,7 @@ from lib.experiments.evaluator import DefinitionError, Experiments, compile_defi
 from tests.support.app_process import free_port
 from tests.support.statsig_server import id_of, serve
 from tests.support.statsig_specs import NAME, NAMED
+from tests.support.waiting import until
 
 KEY = "secret-Ab12_cd-34"
 TOML = """
@@ -82,13 +83,6 @@ def model(experiments: Experiments) -> Any:
 
 
 OURS, THEIRS = {"small-model", "large-model"}, {"served-model", "large-model"}
-
-
-def until(holds: Callable[[], object], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.02)
 
 
 # Without a key
@@ -276,11 +270,11 @@ def test_it_goes_back_to_the_network_by_itself(start: Open) -> None:
         assert model(experiments) == OURS
         assert "401" in str(experiments.source.error)
         statsig.specs_fault = None
-        until(lambda: experiments.source.name == "network", 15)
+        until(lambda: experiments.source.name == "network")
         assert model(experiments) == THEIRS
         assert (experiments.source.error, len(kept)) == (None, 1)
         statsig.specs_fault = 503
-        until(lambda: experiments.source.error, 15)
+        until(lambda: experiments.source.error)
         assert model(experiments) == THEIRS
         assert experiments.source.name == "network"
 
@@ -441,7 +435,7 @@ def test_what_ended_is_known_after_a_restart_and_without_statsig(start: Open) ->
         experiments = start(key=KEY, api_url=statsig.url, keep=kept.append)
         experiments.assign(visitor(), NAME)
         statsig.specs = NAMED["shipped"]()
-        until(lambda: experiments.status(NAME).state == "decided", 40)
+        until(lambda: experiments.status(NAME).state == "decided")
         later = start(key=KEY, api_url=statsig.url, cached=kept[-1])
         later.assign(visitor(), NAME)
     alone = last_known({}, NAME, key=KEY, api_url=statsig.url, cached=kept[-1])

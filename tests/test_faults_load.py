@@ -15,9 +15,10 @@ from lib.store import Store
 from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Record, wait_for
+from tests.support.chat_page import Record
 from tests.support.openai_server import DONE, Gate, Reply, finish, stream, usage
 from tests.support.statsig_server import Statsig
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
@@ -57,7 +58,7 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
 ) -> None:
     statsig.specs, statsig.events_fault = specs(), 503
     app = start_app(settings(model_server, statsig.url))
-    wait_for(lambda: ready(app)["definitions"] == "network")
+    until(lambda: ready(app)["definitions"] == "network")
     told = [event(number) for number in range(BURST)]
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db", deliver=True)) as beside:
         for start in range(0, BURST, 500):
@@ -72,7 +73,7 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
             during += first_token_s(tester, 1)
             memory.append(process.memory_info().rss)
         statsig.wait(lambda: ids <= statsig.counts().keys())
-        wait_for(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0, 30)
+        until(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0)
         usual += first_token_s(tester, 10)
     assert set(statsig.counts().values()) == {1}
     assert len(during) > 10
@@ -117,7 +118,7 @@ def test_a_visitor_who_asks_without_pause_is_slowed_and_nobody_else(
         usual = statistics.median(first_token_s(other, 5))
         for tab in greedy:
             tab.send("More")
-        wait_for(lambda: len(gate.opened) == AT_ONCE)
+        until(lambda: len(gate.opened) == AT_ONCE)
         assert statistics.median(first_token_s(other, 5)) < max(1.5 * usual, usual + NOISE_S)
         assert len(gate.opened) == AT_ONCE
         gate.open()

@@ -124,7 +124,7 @@ class Met:
 class Run:
     """Everybody at once; each result can be waited for."""
 
-    app: app_process.Running
+    app: app_process.AppProcess
     record: Record
     met: dict[str, Future[Met]]
 
@@ -158,7 +158,7 @@ def asked(request: openai.Request) -> str:
     return str(request.body["messages"][-1]["content"])
 
 
-def meet(name: str, app: app_process.Running, record: Record, model: openai.Server) -> Met:
+def meet(name: str, app: app_process.AppProcess, record: Record, model: openai.Server) -> Met:
     """One tester's way: the question, and once more with whatever button is offered for that."""
     with Tester(app.url, within_s=60) as tester:
         tester.ask(name)

@@ -3,8 +3,8 @@
 from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import wait_for
 from tests.support.statsig_server import Statsig
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
@@ -31,11 +31,11 @@ def test_an_error_inside_the_statsig_sdk_is_reported_to_nobody(
 ) -> None:
     statsig.specs = specs()
     app = start_app(settings(model_server, statsig.url) | {"PARLEY_LOG_LEVEL": "debug"})
-    wait_for(lambda: ready(app)["definitions"] == "network")
+    until(lambda: ready(app)["definitions"] == "network")
     statsig.events_fault = "reset"
     with Tester(app.url) as tester:
         tester.ask("Does it report?")
-    wait_for(lambda: "statsig::log_event_failed" in app.log())  # what the SDK would have posted, with the key
+    until(lambda: "statsig::log_event_failed" in app.log())  # what the SDK would have posted, with the key
     statsig.events_fault = None
     statsig.wait(lambda: statsig.named("chat_completion"))
     assert {request.path.partition("?")[0] for request in statsig.requests} == {

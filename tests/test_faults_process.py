@@ -9,10 +9,11 @@ from contextlib import closing
 
 from tests.conftest import StartApp
 from tests.support import openai_server as openai
-from tests.support.app_process import Running
-from tests.support.chat_page import Record, wait_for
+from tests.support.app_process import AppProcess
+from tests.support.chat_page import Record
 from tests.support.openai_server import HANG, silence, stream
 from tests.support.statsig_server import Statsig
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
@@ -22,18 +23,18 @@ RECOVERED_S = 20
 END_S = 10.0
 
 
-def again(app: Running, tester: Tester) -> Tester:
+def again(app: AppProcess, tester: Tester) -> Tester:
     """The same browser on the same conversation, after a restart."""
     return Tester(app.url, cookie=tester.cookie, conversation=tester.conversation_id, within_s=RECOVERED_S)
 
 
-def told(app: Running) -> dict[str, int]:
+def told(app: AppProcess) -> dict[str, int]:
     """Every event of the record and its time."""
     with Record.of(app) as record:
         return {event["event_id"]: event["time"] for event in record.events()}
 
 
-def written(app: Running) -> list[str]:
+def written(app: AppProcess) -> list[str]:
     """The text of every answer in the record."""
     with closing(sqlite3.connect(app.folder / "data/parley.db")) as database:
         return [row[0] for row in database.execute("SELECT answer FROM message")]
@@ -58,7 +59,7 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
     half.send("Half")
     half.until(lambda: "Half of it" in half.answer)
     asked.send("Asked")
-    wait_for(lambda: "Half of it" in written(app))  # every second
+    until(lambda: "Half of it" in written(app))  # every second
     statsig.wait(lambda: any(request.events for request in statsig.requests))
     app.kill()
     before = told(app)
@@ -87,7 +88,7 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
         tester.close()
 
 
-def end(app: Running, signals: int) -> float:
+def end(app: AppProcess, signals: int) -> float:
     """Ask it to end, that often; seconds until it has."""
     began = time.monotonic()
     for _ in range(signals):
@@ -102,7 +103,7 @@ def test_sigterm_while_statsig_hangs_keeps_the_partial_answer_and_is_quick(
 ) -> None:
     statsig.specs = specs()
     app = start_app(settings(model_server, statsig.url))
-    wait_for(lambda: ready(app)["definitions"] == "network")
+    until(lambda: ready(app)["definitions"] == "network")
     statsig.specs_fault = statsig.events_fault = "hang"
     with Tester(app.url) as tester:
         tester.ask("Whole")

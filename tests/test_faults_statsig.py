@@ -23,8 +23,9 @@ from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.app_process import free_port
-from tests.support.chat_page import Record, wait_for
+from tests.support.chat_page import Record
 from tests.support.statsig_server import Fault, Statsig, serve
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 from tests.test_commands import environment
 from tests.test_faults_store import ready
@@ -93,7 +94,7 @@ def test_a_start_without_statsig_serves_at_once_and_says_who_decides(
             tester.ask("Who decides?")
             assert "Hello from the stand-in." in tester.answer
         assert models_asked(model_server) <= {TEST_MODEL, CONTROL_MODEL}
-        wait_for(lambda: ready(app)["statsig"] != "ok", 15)
+        until(lambda: ready(app)["statsig"] != "ok")
         assert (ready(app)["definitions"], ready(app)["http"]) == ("bundled", 200)
         assert "until Statsig answers, bundled definitions decide" in app.log()
         assert app_process.metrics(app.url)["parley_outbox_pending"] == 2
@@ -105,7 +106,7 @@ def test_what_statsig_served_last_decides_while_it_is_away(
 ) -> None:
     statsig.specs = specs()
     app = start_app(settings(model_server, statsig.url))
-    wait_for(lambda: ready(app)["definitions"] == "network")
+    until(lambda: ready(app)["definitions"] == "network")
     app.stop()
     statsig.specs_fault = "hang"
     app = start_app(settings(model_server, statsig.url), folder=app.folder)
@@ -119,11 +120,11 @@ def test_what_statsig_served_last_decides_while_it_is_away(
 def test_it_goes_back_to_statsig_by_itself(start_app: StartApp, model_server: openai.Server) -> None:
     port = free_port()
     app = start_app(settings(model_server, f"http://127.0.0.1:{port}/v1"))
-    wait_for(lambda: ready(app)["statsig"] != "ok")
+    until(lambda: ready(app)["statsig"] != "ok")
     with Tester(app.url) as before:
         before.ask("First")
         with serve(specs(), port) as statsig:
-            wait_for(lambda: ready(app)["definitions"] == "network", 30)
+            until(lambda: ready(app)["definitions"] == "network")
             assert ready(app)["statsig"] == "ok" and "Statsig's definitions decide" in app.log()
             with Tester(app.url) as after:
                 after.ask("Second")
@@ -151,7 +152,7 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
     app = start_app(settings(model_server, statsig.url))
-    wait_for(lambda: ready(app)["definitions"] == "network")
+    until(lambda: ready(app)["definitions"] == "network")
     statsig.specs_fault = 401
     for fault in EVENT_FAULTS:
         statsig.events_fault = fault
@@ -164,7 +165,7 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
             assert "Thanks" in tester.lines
         statsig.wait(lambda since=failed: any(request.events for request in statsig.requests[since:]))
     assert app_process.metrics(app.url)["parley_outbox_pending"] >= 3
-    wait_for(lambda: "401" in str(ready(app)["statsig"]), 15)
+    until(lambda: "401" in str(ready(app)["statsig"]))
     assert (ready(app)["definitions"], ready(app)["http"]) == ("network", 200)
     statsig.events_fault = statsig.specs_fault = None
     with Record.of(app) as record:
@@ -176,8 +177,8 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
     assert {event["metadata"]["event_id"]: event["time"] for event in statsig.events} == told
     unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
     assert statsig.counts().total() - len(told) == unacknowledged
-    wait_for(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0)
-    wait_for(lambda: ready(app)["statsig"] == "ok", 15)
+    until(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0)
+    until(lambda: ready(app)["statsig"] == "ok")
     lines = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]
     told_of = [line["message"] for line in lines if line["logger"] == "parley.delivery"]
     assert told_of[0].startswith("Statsig does not take events") and told_of[-1] == "Statsig takes events again"

@@ -14,18 +14,19 @@ from lib.store import Store
 from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.app_process import Running
-from tests.support.chat_page import Record, wait_for
+from tests.support.app_process import AppProcess
+from tests.support.chat_page import Record
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.postgres_server import Postgres
-from tests.support.websocket import http
+from tests.support.raw_websocket import http
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 
 KEY = {"PARLEY_SIGNING_KEY": "k" * 32, "PARLEY_LOG": "json"}
 UNUSABLE = "Parley cannot be used right now."
 
 
-def ready(app: Running) -> dict[str, Any]:
+def ready(app: AppProcess) -> dict[str, Any]:
     """What /readyz says, with its status."""
     try:
         with urllib.request.urlopen(app.url + "/readyz", timeout=10) as answer:
@@ -38,7 +39,7 @@ def ready(app: Running) -> dict[str, Any]:
 class Talk:
     """Two testers, and what they must find in the record in the end."""
 
-    def __init__(self, app: Running, model: openai.Server) -> None:
+    def __init__(self, app: AppProcess, model: openai.Server) -> None:
         self.app, self.model = app, model
         self.gate = Gate()
         self.anna, self.ben = Tester(app.url), Tester(app.url)
@@ -67,8 +68,8 @@ class Talk:
 
     def check(self, store: Store) -> None:
         """The store is back: everything is there, once."""
-        wait_for(lambda: ready(self.app)["http"] == 200)
-        wait_for(lambda: len(completions(store)) == 4)
+        until(lambda: ready(self.app)["http"] == 200)
+        until(lambda: len(completions(store)) == 4)
         self.anna.look_again()
         assert "Not saved yet" not in self.anna.lines and "Thanks" in self.anna.lines
         answers = [event["metadata"]["answer_id"] for event in completions(store)]
@@ -99,9 +100,9 @@ def test_a_locked_sqlite_file_loses_nothing(start_app: StartApp, model_server: o
         talk.check(record.store)
 
 
-def wait_unready(app: Running, because: str) -> None:
+def wait_unready(app: AppProcess, because: str) -> None:
     """Until /readyz says 503, and this among its reasons."""
-    wait_for(lambda: ready(app)["http"] == 503 and because in ready(app).get("because", ""))
+    until(lambda: ready(app)["http"] == 503 and because in ready(app).get("because", ""))
 
 
 def test_a_full_disk_loses_nothing(start_app: StartApp, model_server: openai.Server) -> None:
@@ -169,8 +170,8 @@ def test_a_start_without_the_database_says_so_and_goes_on_by_itself(
     postgres.stop()
     try:
         app = start_app({"OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": url, **KEY}, ready=False)
-        wait_for(lambda: app_process.status(app.url + "/healthz") == 200, 30)
-        wait_for(lambda: "refused" in ready(app).get("because", ""), 30)
+        until(lambda: app_process.status(app.url + "/healthz") == 200)
+        until(lambda: "refused" in ready(app).get("because", ""))
         stranger = http(app.url + "/readyz", X_Forwarded_For="192.0.2.1")
         assert (stranger.status, json.loads(stranger.body)) == (503, {"status": "not ready", "part": "database"})
         with Tester(app.url) as tester:

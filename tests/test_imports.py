@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import app_process
 from tests.support.app_process import ROOT
-from tests.support.chat_page import wait_for
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 
 HEAVY = ("pandas", "numpy", "pyarrow", "altair", "scipy", "PIL", "streamlit.emojis")
@@ -30,7 +30,7 @@ def test_the_verdict_is_drawn_without_the_packages_of_the_charts() -> None:
     assert python("import pages.results.verdict, sys; print({'altair', 'pandas'} & set(sys.modules))") == "set()"
 
 
-def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.Running) -> None:
+def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.AppProcess) -> None:
     with Tester(watched.url) as tester:
         tester.ask("What is Parley?")
         tester.rate(True)
@@ -39,18 +39,18 @@ def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.Runnin
     assert imported(watched).isdisjoint(HEAVY)
 
 
-def test_the_openai_client_is_there_before_anybody_asks_who_takes_a_while(watched: app_process.Running) -> None:
-    wait_for(lambda: "lib.models.client" in imported(watched), 60)
+def test_the_openai_client_is_there_before_anybody_asks_who_takes_a_while(watched: app_process.AppProcess) -> None:
+    until(lambda: "lib.models.client" in imported(watched))
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[app_process.Running]:
+def watched(tmp_path: Path) -> Iterator[app_process.AppProcess]:
     """The app, which writes into its log what it imports."""
     app = app_process.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-for-the-testers"})
     yield app
     app.stop()
 
 
-def imported(app: app_process.Running) -> set[str]:
+def imported(app: app_process.AppProcess) -> set[str]:
     """Every module that it has imported until now."""
     return {line.rpartition("|")[2].strip() for line in app.log().splitlines() if line.startswith("import time:")}

@@ -9,12 +9,13 @@ from tests.load.player import Player
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.chat_page import Record
+from tests.support.waiting import until_async
 
 PLAYERS, ENOUGH = 4, 2
 
 
 def test_players_read_whole_answers_and_their_votes_are_in_the_record(
-    chat_app: app_process.Running, model: openai.Server, record: Record
+    chat_app: app_process.AppProcess, model: openai.Server, record: Record
 ) -> None:
     model.script(otherwise=lambda request: reply(request, delay_s=0.05, tokens=30, per_s=100))
     crowd = asyncio.run(play(chat_app.url))
@@ -30,13 +31,12 @@ async def play(url: str) -> Crowd:
     async with Crowd([url]) as crowd:
         await crowd.open(PLAYERS)
         await crowd.begin(over_s=0.1)
-        while len(crowd.asked) < PLAYERS * ENOUGH and not crowd.errors:
-            await asyncio.sleep(0.05)
+        await until_async(lambda: len(crowd.asked) >= PLAYERS * ENOUGH or crowd.errors)
         await crowd.end()
     return crowd
 
 
-def test_a_page_that_waits_for_nothing_asks_for_nothing(chat_app: app_process.Running, model: openai.Server) -> None:
+def test_a_page_that_waits_for_nothing_asks_for_nothing(chat_app: app_process.AppProcess, model: openai.Server) -> None:
     model.script(otherwise=lambda request: reply(request, delay_s=0.0, tokens=5, per_s=100))
     assert asyncio.run(fragments_after_a_vote(chat_app.url)) == 0
 

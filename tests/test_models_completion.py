@@ -40,6 +40,7 @@ from tests.support.openai_server import (
     stream,
     usage,
 )
+from tests.support.waiting import until_async
 
 KEY = "sk-test-1234567890abcdef"
 QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, after_finish=0.3, backoff=0.01)
@@ -660,8 +661,7 @@ class TestStopping:
                 await answering.aclose()
 
             task = asyncio.create_task(follow())
-            while not (enough.is_set() or (wait_for == 0 and server.requests)):
-                await asyncio.sleep(0.005)
+            await until_async(lambda: enough.is_set() or (wait_for == 0 and server.requests))
             began = time.monotonic()
             if how == "cancel":
                 task.cancel()
@@ -695,8 +695,7 @@ class TestStopping:
             models = Models(Provider("openai", server.base_url, KEY))
             answering = models.stream(QUESTION, MODEL)
             task = asyncio.create_task(anext(aiter(answering)))
-            while not server.requests or not server.requests[0].complete.is_set():
-                await asyncio.sleep(0.005)
+            await until_async(lambda: server.requests and server.requests[0].complete.is_set())
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -22,6 +22,7 @@ from lib.models.parameters import Parameters
 from lib.models.transport import MOST, Network, Transport
 from tests.support import socks_proxy
 from tests.support.openai_server import RESET, Server, answer, serve, stream
+from tests.support.waiting import until_async
 
 TEXT = " ".join(f"word{number}" for number in range(400))
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -234,8 +235,7 @@ def test_an_idle_connection_that_the_server_ends_is_not_used_again(last_words: b
             async def between(models: Models) -> None:
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(hang_up(), loop))
                 pool = models.client()._client._client._transport_for_url(httpx2.URL(f"http://127.0.0.1:{port}"))._pool  # type: ignore[attr-defined]
-                while not all(each.has_expired() for each in pool.connections):  # the network tells it in its own time
-                    await asyncio.sleep(0.01)
+                await until_async(lambda: all(each.has_expired() for each in pool.connections))
 
             return await asyncio.to_thread(ask, f"http://127.0.0.1:{port}/v1", 2, between)
 
@@ -277,8 +277,7 @@ def test_what_arrived_before_a_reset_is_read_first() -> None:
         await writer.drain()
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
-        while not connection.get_extra_info("is_readable"):
-            await asyncio.sleep(0.01)
+        await until_async(lambda: connection.get_extra_info("is_readable"))
         connection.connection_lost(ConnectionResetError("reset"))  # type: ignore[attr-defined]
         assert await connection.read(100) == b"words"
         with pytest.raises(httpcore2.ReadError, match="reset"):
@@ -323,8 +322,7 @@ def test_who_listens_late_gets_all_of_it() -> None:
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
         writing = asyncio.ensure_future(connection.write(b"x" * size, timeout=10))
-        while connection._writes is None:  # type: ignore[attr-defined]
-            await asyncio.sleep(0.01)
+        await until_async(lambda: connection._writes is not None)  # type: ignore[attr-defined]
         listens.set()
         await writing
         await heard.wait()

@@ -251,13 +251,6 @@ def test_every_way_to_end_is_told(app: App, model_server: openai.Server) -> None
         assert [caption.value for caption in page.chat_message[-1].caption] == [words]
 
 
-def until(holds: Callable[[], object], within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.005)
-
-
 def test_text_that_is_gone_is_said_to_be_gone(begin: Begin, model_server: openai.Server) -> None:
     settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
     begin(**settings)

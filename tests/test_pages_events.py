@@ -24,7 +24,7 @@ from lib.domain.events import Event, chat_completion, exposure, rating
 from lib.domain.ledger import Search
 from pages.events import ledger
 from tests.support import openai_server as openai
-from tests.support.page_runs import begun, press, said, visit
+from tests.support.page_runs import opened_app, page_text, press, run_page
 
 Open = Callable[..., App]
 
@@ -35,7 +35,7 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def start(**settings: str) -> App:
-            return stack.enter_context(begun(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
+            return stack.enter_context(opened_app(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
 
         yield start
 
@@ -69,9 +69,9 @@ def table(page: AppTest) -> list[dict[str, Any]]:
 
 def test_an_empty_ledger_says_so(begin: Open) -> None:
     begin()
-    page = visit("events")
+    page = run_page("events")
     assert not page.exception
-    assert "Nothing has happened yet." in said(page)
+    assert "Nothing has happened yet." in page_text(page)
     assert table(page) == []
 
 
@@ -79,7 +79,7 @@ def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> Non
     app = begin(**KEY)
     met, *_ = happened(app)
     assert app.store.acknowledge([met.event_id]).wait(10)
-    rows = table(visit("events"))
+    rows = table(run_page("events"))
     assert [row["Event"] for row in rows] == ["satisfaction", "chat_completion", "exposure"]
     assert [row["Delivery"].split()[0].rstrip(":") for row in rows] == ["Waiting", "Waiting", "At"]
     assert {row["Group"] for row in rows} == {"Test"} and {row["Unit"] for row in rows} == {"unit-0"}
@@ -91,7 +91,7 @@ def test_failed_answers_are_found_with_their_error(begin: Open) -> None:
     happened(app, 0)
     happened(app, 1, completion=Completion("", "error", 1.0, error="APITimeoutError"))
     happened(app, 2, completion=Completion("Half", "interrupted", 1.0, error="APIConnectionError"))
-    page = visit("events")
+    page = run_page("events")
     page.selectbox(key="name").select(ledger.FAILED).run()
     rows = table(page)
     assert [(row["Value"], row["Details"].partition(",")[0]) for row in rows] == [
@@ -103,7 +103,7 @@ def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> N
     app = begin()
     happened(app, 0, "Test")
     happened(app, 1, "Control")
-    page = visit("events")
+    page = run_page("events")
     page.selectbox(key="group_of").select("Control").run()
     assert {row["Group"] for row in table(page)} == {"Control"}
     page.selectbox(key="name").select("exposure").run()
@@ -113,14 +113,14 @@ def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> N
     page.text_input(key="unit").set_value("unit-0").run()
     assert {row["Unit"] for row in table(page)} == {"unit-0"} and len(table(page)) == 3
     page.text_input(key="unit").set_value("nobody").run()
-    assert "No event is like that." in said(page)
+    assert "No event is like that." in page_text(page)
 
 
 def test_the_delivery_state_is_a_filter(begin: Open) -> None:
     app = begin(**KEY)
     met, *_ = happened(app)
     assert app.store.acknowledge([met.event_id]).wait(10)
-    page = visit("events")
+    page = run_page("events")
     page.selectbox(key="delivery").set_value("acknowledged").run()
     assert [row["Event"] for row in table(page)] == ["exposure"]
     page.selectbox(key="delivery").set_value("waiting").run()
@@ -133,7 +133,7 @@ def test_older_pages_are_a_click_away_and_so_is_the_newest(begin: Open) -> None:
     app = begin()
     for number in range(40):
         happened(app, number)
-    page = visit("events")
+    page = run_page("events")
     first = table(page)
     assert len(first) == 50 and "Newer" not in [button.label for button in page.button]
     press(page, "Older")
@@ -150,25 +150,25 @@ def test_older_pages_are_a_click_away_and_so_is_the_newest(begin: Open) -> None:
 def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     app = begin(**KEY)
     told = happened(app)
-    page = visit("events")
+    page = run_page("events")
     page.text_input(key="answer").set_value("answer-0").run()
     assert not page.exception
     [line] = [chart.proto.alt for chart in page.get("vega_lite_chart")]
     assert line.startswith("The life of this answer: Exposed: Test, ")
     for moment in ("Asked", "First token", "Ended: stop", "Thumb up"):
         assert moment in line
-    assert "3 of 3 events wait for Statsig" in said(page)
+    assert "3 of 3 events wait for Statsig" in page_text(page)
     assert app.store.acknowledge([event.event_id for event in told]).wait(10)
     [line] = [chart.proto.alt for chart in page.run().get("vega_lite_chart")]
     assert "All of it at Statsig: 3 events" in line
-    assert "wait for Statsig" not in said(page).replace("events wait for Statsig:", "")
+    assert "wait for Statsig" not in page_text(page).replace("events wait for Statsig:", "")
 
 
 def test_an_unknown_answer_is_said_to_be_unknown(begin: Open) -> None:
     begin()
-    page = visit("events")
+    page = run_page("events")
     page.text_input(key="answer").set_value("nobody's").run()
-    assert "Nobody knows an answer with this id." in said(page)
+    assert "Nobody knows an answer with this id." in page_text(page)
 
 
 def test_the_page_says_how_much_waits_and_why(begin: Open) -> None:
@@ -176,21 +176,21 @@ def test_the_page_says_how_much_waits_and_why(begin: Open) -> None:
     happened(app)
     assert app.delivery is not None
     app.delivery.error = "HTTP 500"
-    told = said(visit("events"))
+    told = page_text(run_page("events"))
     assert re.search("3 events wait, the oldest for 6[0-9] s: Statsig says", told)
     assert "There is no Statsig key" not in told
 
 
 def test_without_a_key_the_page_says_that_events_stay(begin: Open) -> None:
     begin()
-    assert "There is no Statsig key: events stay here." in said(visit("events"))
+    assert "There is no Statsig key: events stay here." in page_text(run_page("events"))
 
 
 def test_what_is_looked_for_can_be_downloaded(begin: Open) -> None:
     app = begin()
     for number in range(3):
         happened(app, number, "Test" if number else "Control")
-    page = visit("events")
+    page = run_page("events")
     assert [button.label for button in page.get("download_button")] == ["JSON lines", "CSV"]
     lines = [json.loads(line) for line in ledger._file(Search(group="Test"), "jsonl").splitlines()]
     assert sorted(line["user_id"] for line in lines) == ["unit-1"] * 3 + ["unit-2"] * 3
@@ -202,10 +202,10 @@ def test_what_is_looked_for_can_be_downloaded(begin: Open) -> None:
 def test_no_text_is_on_the_page_or_in_its_files(begin: Open) -> None:
     app = begin()
     happened(app)
-    page = visit("events")
+    page = run_page("events")
     page.text_input(key="answer").set_value("answer-0").run()
     files = ledger._file(Search(), "jsonl") + ledger._file(Search(), "csv")
-    everything = said(page) + str(table(page)) + files.decode()
+    everything = page_text(page) + str(table(page)) + files.decode()
     assert "secret question" not in everything and "Because." not in everything
 
 
@@ -213,12 +213,12 @@ def test_a_ledger_that_cannot_be_read_is_told(begin: Open) -> None:
     app = begin()
     gone = text("ALTER TABLE event RENAME TO gone")
     assert app.store.write(lambda connection: connection.execute(gone) and None).wait(10)
-    page = visit("events")
+    page = run_page("events")
     assert not page.exception
-    assert "cannot be read" in said(page) and "Try again in a minute." in said(page)
+    assert "cannot be read" in page_text(page) and "Try again in a minute." in page_text(page)
 
 
 def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
     begin()
     with pytest.raises(ValueError, match="events"):
-        visit(operator=False).switch_page("events/page.py")
+        run_page(operator=False).switch_page("events/page.py")

@@ -1,7 +1,6 @@
 """The Experiment page: what is compared, what it cost, why a unit has its group, trials, invitations; and what an
 operator may do on the chat page that nobody else may."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,9 +18,9 @@ from lib.domain.invitations import new_invitation
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.domain.visitor import Visitor
 from tests.support import openai_server as openai
-from tests.support.chat_page import wait_for
-from tests.support.page_runs import begun, press, said, visit
+from tests.support.page_runs import opened_app, page_text, press, run_page
 from tests.support.statsig_server import Statsig
+from tests.support.waiting import until
 
 NAME = "statsig_openai_integration"
 EXPERIMENTS = """
@@ -51,7 +50,7 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
 
         def start(experiments: str = EXPERIMENTS.replace("PROMPT", PROMPT), **settings: str) -> App:
             return stack.enter_context(
-                begun(tmp_path, experiments, **({"OPENAI_BASE_URL": model_server.base_url} | settings))
+                opened_app(tmp_path, experiments, **({"OPENAI_BASE_URL": model_server.base_url} | settings))
             )
 
         yield start
@@ -71,7 +70,7 @@ def told(app: App, name: str) -> list[dict[str, Any]]:
 
 def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> None:
     begin()
-    page = visit("experiment")
+    page = run_page("experiment")
     assert not page.exception
     table = page.table[0].value
     assert list(table.columns) == ["", "Control", "Test", "Not taking part"]
@@ -92,7 +91,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
 
 def test_a_parameter_that_is_not_valid_is_told(begin: Open) -> None:
     begin(ALL.replace("temperature = 0.5, system", 'temperature = "hot", system'))
-    assert "Not valid, not sent | – | temperature" in said(visit("experiment"))
+    assert "Not valid, not sent | – | temperature" in page_text(run_page("experiment"))
 
 
 def test_groups_that_the_server_made_the_same_are_reported(
@@ -105,13 +104,13 @@ def test_groups_that_the_server_made_the_same_are_reported(
 
     model_server.script(otherwise=reply)
     app = begin(SAME)
-    assert not visit("experiment").warning
+    assert not run_page("experiment").warning
     definition = app.experiments.definition(NAME)
     assert definition
     for answer in app.trials.ask("ann", "Why?", definition).values():
-        wait_for(lambda answer=answer: answer.completion)
+        until(lambda answer=answer: answer.completion)
     sentence = "Control and Test are now identical: `temperature` was dropped by the server."
-    assert sentence in [warning.value.replace("\\", "")[: len(sentence)] for warning in visit("experiment").warning]
+    assert sentence in [warning.value.replace("\\", "")[: len(sentence)] for warning in run_page("experiment").warning]
     app.conversations.tell_same_groups()
     app.conversations.tell_same_groups()
     assert len([line for line in capsys.readouterr().err.splitlines() if sentence in line]) == 1
@@ -119,28 +118,28 @@ def test_groups_that_the_server_made_the_same_are_reported(
 
 def test_a_paused_experiment_is_said_to_be_paused(begin: Open) -> None:
     begin(EXPERIMENTS.replace("80", "0"))
-    assert "The experiment is paused" in said(visit("experiment"))
+    assert "The experiment is paused" in page_text(run_page("experiment"))
 
 
 def test_an_unknown_experiment_is_said_to_be_unknown_and_invitations_are_there(begin: Open) -> None:
     begin(PARLEY_EXPERIMENT="elsewhere")
-    page = visit("experiment")
+    page = run_page("experiment")
     assert not page.exception
-    assert "Nobody knows an experiment or layer elsewhere" in said(page)
-    assert "#### Invitations" in said(page)
+    assert "Nobody knows an experiment or layer elsewhere" in page_text(page)
+    assert "#### Invitations" in page_text(page)
 
 
 def test_the_page_says_who_decides_and_why_not_statsig(begin: Open, statsig: Statsig) -> None:
     statsig.specs_fault = 401
     app = begin(STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL=statsig.url)
     statsig.wait(lambda: app.experiments.source.error)
-    assert "The local experiments file decides, since" in said(visit("experiment"))
-    assert "Its last answer: " in said(visit("experiment"))
+    assert "The local experiments file decides, since" in page_text(run_page("experiment"))
+    assert "Its last answer: " in page_text(run_page("experiment"))
 
 
 def test_without_a_key_the_local_file_decides(begin: Open) -> None:
     begin()
-    assert "The local experiments file decides. There is no Statsig key." in said(visit("experiment"))
+    assert "The local experiments file decides. There is no Statsig key." in page_text(run_page("experiment"))
 
 
 # What today cost
@@ -149,11 +148,11 @@ def test_without_a_key_the_local_file_decides(begin: Open) -> None:
 def test_todays_exposures_answers_and_spend_are_told(begin: Open, model_server: openai.Server) -> None:
     app = begin(ALL)
     model_server.script(openai.answer("One."), openai.status(401))
-    page = ask(ask(visit(operator=False)))
+    page = ask(ask(run_page(operator=False)))
     group = page.session_state["on_page"].conversation.assignment.group
     question, *rest = _ended(app)
     assert app.store.finish(question, *rest).wait(5)
-    text = said(visit("experiment"))
+    text = page_text(run_page("experiment"))
     together = 2 if question.assignment.group == group else 1
     assert f"{group} {together}" in text and "1 failed" in text
     assert "There is no limit for a day's spend" in text
@@ -173,13 +172,13 @@ def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.S
         otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE)
     )  # 0.50 or 30 US dollars
     begin(ALL, PARLEY_BUDGET_USD_PER_DAY="1000", PARLEY_BUDGET_ANSWERS_PER_VISITOR="2")
-    assert "2 answers a visitor and day. Nobody has asked today." in said(visit("experiment"))
-    page = ask(visit(operator=False))
-    text = said(visit("experiment"))
+    assert "2 answers a visitor and day. Nobody has asked today." in page_text(run_page("experiment"))
+    page = ask(run_page(operator=False))
+    text = page_text(run_page("experiment"))
     assert "of $1,000.00." in text
     assert "Of 1 visitors, who has asked most has had 1." in text
     ask(ask(page))
-    text = said(visit("experiment"))
+    text = page_text(run_page("experiment"))
     assert "1 of 1 visitors have had all of theirs." in text
     assert "1 more met a limit" in text
 
@@ -187,13 +186,15 @@ def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.S
 def test_a_day_that_is_spent_is_told(begin: Open, model_server: openai.Server) -> None:
     model_server.script(otherwise=openai.stream("So.", openai.finish(), openai.usage(10_000_000, 0), openai.DONE))
     begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.5")
-    ask(visit(operator=False))
-    assert "The day's $0.50 are spent. New answers are refused until " in said(visit("experiment")).replace("**", "")
+    ask(run_page(operator=False))
+    assert "The day's $0.50 are spent. New answers are refused until " in page_text(run_page("experiment")).replace(
+        "**", ""
+    )
 
 
 def test_a_model_without_a_price_is_told_where_there_is_a_limit(begin: Open) -> None:
     begin(ALL.replace(TEST_MODEL, "llama"), PARLEY_BUDGET_USD_PER_DAY="5")
-    assert "The day's limit cannot be kept: llama has no price." in said(visit("experiment"))
+    assert "The day's limit cannot be kept: llama has no price." in page_text(run_page("experiment"))
 
 
 # Why this group?
@@ -201,10 +202,10 @@ def test_a_model_without_a_price_is_told_where_there_is_a_limit(begin: Open) -> 
 
 def test_any_units_group_is_explained(begin: Open) -> None:
     app = begin(ALL)
-    page = visit("experiment")
+    page = run_page("experiment")
     page.text_input(key="unit").set_value("somebody").run()
     decided = app.experiments.assign(Visitor("somebody", "somebody", "somebody", "somebody"), NAME)
-    text = said(page)
+    text = page_text(page)
     assert f"**{decided.group}**, by the rule {decided.group}" in text
     assert "Not exposed" in text
     table = page.table[1].value
@@ -216,11 +217,11 @@ def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:
     decided = app.experiments.assign(Visitor("ann", "ann", "ann", "s"), NAME)
     met = [exposure(decided, "s", time_ms=now_ms() - 5_000), exposure(decided, "s2")]
     assert app.store.record(met).wait(10)
-    page = visit("experiment")
-    assert f"Exposed to {decided.group}, first" in said(page.text_input(key="unit").set_value("ann").run())
-    assert "2 of 2 still on the way to Statsig." in said(page)
+    page = run_page("experiment")
+    assert f"Exposed to {decided.group}, first" in page_text(page.text_input(key="unit").set_value("ann").run())
+    assert "2 of 2 still on the way to Statsig." in page_text(page)
     assert app.store.acknowledge([event.event_id for event in met]).wait(10)
-    assert "Delivered to Statsig." in said(page.run())
+    assert "Delivered to Statsig." in page_text(page.run())
 
 
 # Trials
@@ -229,7 +230,7 @@ def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:
 def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open, model_server: openai.Server) -> None:
     app = begin(ALL)
     model_server.script(otherwise=openai.answer("Because."))
-    page = visit("experiment")
+    page = run_page("experiment")
     page.text_area(key="trial_prompt").set_value("Why?")
     press(page, "Ask every group")
     for answer in page.session_state["trial_answers"].values():
@@ -237,11 +238,11 @@ def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open,
         while news(10) is not None:
             pass
     page.run()
-    assert said(page).count("Because.") == 2
+    assert page_text(page).count("Because.") == 2
     assert sorted(request.body["model"] for request in model_server.requests) == [CONTROL_MODEL, TEST_MODEL]
     assert list(app.store.export()) == []
     page.text_area(key="trial_prompt").set_value("  ")
-    assert "Please write a question first." in said(press(page, "Ask every group"))
+    assert "Please write a question first." in page_text(press(page, "Ask every group"))
 
 
 # Invitations
@@ -249,9 +250,9 @@ def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open,
 
 def test_an_invitation_is_made_listed_and_revoked(begin: Open) -> None:
     app = begin(PARLEY_ACCESS="invite")
-    page = visit("experiment")
+    page = run_page("experiment")
     assert not page.exception
-    assert "There is no invitation yet." in said(page)
+    assert "There is no invitation yet." in page_text(page)
     page.text_input(key="invitation_name").set_value("Design team")
     page.number_input(key="invitation_sessions").set_value(3)
     page.number_input(key="invitation_usd").set_value(5.0)
@@ -259,21 +260,21 @@ def test_an_invitation_is_made_listed_and_revoked(begin: Open) -> None:
     press(page, "Make the link")
     [made] = app.store.invitations()
     assert (made.name, made.sessions, made.usd, made.group) == ("Design team", 3, 5.0, "Test")
-    text = said(page)
+    text = page_text(page)
     assert "**Design team** :green-badge[Open]" in text
     assert "0 of 3 browsers · $0.00 of $5.00 spent, 0 answers · group Test, not in the readout · until" in text
     assert f"/invite/{made.id}." in text
     press(page, "Revoke it")
     assert app.store.invitations()[0].revoked_ms
-    assert ":red-badge[Revoked]" in said(page)
-    assert "/invite/" not in said(page)
+    assert ":red-badge[Revoked]" in page_text(page)
+    assert "/invite/" not in page_text(page)
 
 
 @pytest.mark.parametrize("name", ["", "taken"])
 def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name: str) -> None:
     app = begin(PARLEY_ACCESS="invite")
     assert app.store.invite(new_invitation("taken", 3, None, None, None, now_ms()))
-    page = visit("experiment")
+    page = run_page("experiment")
     page.text_input(key="invitation_name").set_value(name)
     press(page, "Make the link")
     assert len(page.warning) == 1
@@ -285,9 +286,9 @@ def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name
 
 def test_an_operator_forces_a_group_and_the_readout_is_told(begin: Open) -> None:
     app = begin(ALL)
-    page = ask(visit(group="Test"))
+    page = ask(run_page(group="Test"))
     assert not page.exception
-    assert ":material/science: Forced: Test" in said(page) or "Forced: Test" in said(page)
+    assert ":material/science: Forced: Test" in page_text(page) or "Forced: Test" in page_text(page)
     [met] = told(app, "exposure")
     assert (met["group"], met["forced"], met["rule_id"]) == ("Test", True, "override")
     [ended] = told(app, "chat_completion")
@@ -295,14 +296,14 @@ def test_an_operator_forces_a_group_and_the_readout_is_told(begin: Open) -> None
     press(page, "Use my own group")
     assert "group" not in page.query_params
     assert page.session_state["on_page"].conversation.assignment.forced
-    assert "Forced: Test" in said(page)  # of the conversation that is on the page
+    assert "Forced: Test" in page_text(page)  # of the conversation that is on the page
 
 
 def test_the_group_chosen_on_the_experiment_page_holds_on_the_chat_page(begin: Open) -> None:
     app = begin(ALL)
-    page = visit("experiment")
+    page = run_page("experiment")
     page.selectbox(key="force").select("Control").run()
-    assert "Forced: Control" in said(page)
+    assert "Forced: Control" in page_text(page)
     page = ask(page.switch_page("chat/page.py").run())
     assert page.query_params["group"] == "Control"
     assert [met["forced"] for met in told(app, "exposure")] == [True]
@@ -310,50 +311,50 @@ def test_the_group_chosen_on_the_experiment_page_holds_on_the_chat_page(begin: O
 
 def test_a_conversation_that_began_otherwise_keeps_its_group(begin: Open) -> None:
     app = begin(ALL)
-    page = ask(visit())
+    page = ask(run_page())
     own = page.session_state["on_page"].conversation.assignment.group
     other = "Test" if own == "Control" else "Control"
     page.query_params["group"] = other
     page = ask(page.run())
     assert {ended["group"] for ended in told(app, "chat_completion")} == {own}
-    assert f"This conversation keeps {own}" in said(page)
+    assert f"This conversation keeps {own}" in page_text(page)
 
 
 def test_a_group_that_is_not_there_is_told_and_forces_nothing(begin: Open) -> None:
     app = begin(ALL)
-    page = ask(visit(group="Nobody's"))
-    assert "There is no group Nobody's in this experiment." in said(page)
+    page = ask(run_page(group="Nobody's"))
+    assert "There is no group Nobody's in this experiment." in page_text(page)
     assert [met["forced"] for met in told(app, "exposure")] == [False]
 
 
 def test_nobody_else_can_force_a_group(begin: Open) -> None:
     app = begin(ALL)
-    pages = [ask(visit(operator=False, group=group)) for group in ("Test", "Control", "Test", "Control")]
+    pages = [ask(run_page(operator=False, group=group)) for group in ("Test", "Control", "Test", "Control")]
     assert {met["forced"] for met in told(app, "exposure")} == {False}
-    assert all("orced" not in said(page) and "Test" not in said(page) for page in pages)
+    assert all("orced" not in page_text(page) and "Test" not in page_text(page) for page in pages)
 
 
 def test_an_operator_can_see_what_testers_see(begin: Open) -> None:
     begin(ALL)
-    page = ask(visit())
-    assert "| Group |" in said(page)
+    page = ask(run_page())
+    assert "| Group |" in page_text(page)
     page.toggle(key="as_tester").set_value(True).run()
-    assert "| Group |" not in said(page) and "gpt" not in said(page)
+    assert "| Group |" not in page_text(page) and "gpt" not in page_text(page)
     page.switch_page("experiment/page.py").run()
     page.switch_page("chat/page.py").run()
-    assert page.toggle(key="as_tester").value and "| Group |" not in said(page)
+    assert page.toggle(key="as_tester").value and "| Group |" not in page_text(page)
 
 
 def test_testers_who_are_not_blind_see_the_details_and_no_switch(begin: Open) -> None:
     begin(ALL, PARLEY_BLIND="false")
-    page = ask(visit(operator=False))
-    assert "| Group |" in said(page)
+    page = ask(run_page(operator=False))
+    assert "| Group |" in page_text(page)
     assert not page.toggle
 
 
 def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
     begin(ALL)
-    page = visit(operator=False)
+    page = run_page(operator=False)
     with pytest.raises(ValueError, match="experiment"):
         page.switch_page("experiment/page.py")
     assert not page.toggle
@@ -366,9 +367,7 @@ def test_operators_read_that_a_model_is_missing_and_testers_do_not(begin: Open, 
     model_server.models = [CONTROL_MODEL]
     app = begin(ALL)
     app.standings.refresh()
-    deadline = time.monotonic() + 20
-    while not app.standings.worries() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert "is not at openai" in said(visit("experiment")) and "is not at openai" in said(visit())
-    assert "is not at openai" not in said(visit(operator=False))
+    until(app.standings.worries)
+    assert "is not at openai" in page_text(run_page("experiment")) and "is not at openai" in page_text(run_page())
+    assert "is not at openai" not in page_text(run_page(operator=False))
     assert not model_server.requests

@@ -12,7 +12,7 @@ from lib.app import App
 from lib.domain.visitor import Visitor
 from lib.store.splits import weights_over_time
 from tests.support import openai_server as openai
-from tests.support.page_runs import begun, said, visit
+from tests.support.page_runs import opened_app, page_text, run_page
 from tests.support.statsig_server import Statsig
 from tests.support.statsig_specs import NAME, NAMED
 
@@ -27,7 +27,7 @@ def begin(tmp_path: Path, model_server: openai.Server, statsig: Statsig) -> Iter
         def start(shape: str, **settings: str) -> App:
             statsig.specs = NAMED[shape]()
             named = {"STATSIG_SECRET_KEY": "secret-key", "STATSIG_API_URL": statsig.url} | settings
-            app = stack.enter_context(begun(tmp_path, "", OPENAI_BASE_URL=model_server.base_url, **named))
+            app = stack.enter_context(opened_app(tmp_path, "", OPENAI_BASE_URL=model_server.base_url, **named))
             app.experiments.assign(Visitor("v", "v", "v", "v"), NAME)
             assert app.experiments.source.name == "network"
             return app
@@ -41,7 +41,7 @@ def exposures(app: App) -> list[dict[str, Any]]:
 
 
 def ask() -> AppTest:
-    return visit(operator=False).chat_input[0].set_value("Hello?").run()
+    return run_page(operator=False).chat_input[0].set_value("Hello?").run()
 
 
 def rules(statsig: Statsig) -> list[str]:
@@ -62,7 +62,7 @@ def test_a_unit_that_parley_does_not_send_exposes_nobody_and_the_page_says_so(
     app = begin("company_unit")
     page = ask()
     assert not page.exception and exposures(app) == []
-    experiment = said(visit("experiment"))
+    experiment = page_text(run_page("experiment"))
     assert "is by companyID, an id that Parley does not send" in experiment
     assert capfd.readouterr().err.count("by an id that Parley does not send") == 1  # in the log, once
 
@@ -71,7 +71,7 @@ def test_an_experiment_that_has_not_started_reads_so(begin: Open) -> None:
     app = begin("not_started")
     ask()
     assert {met["group"] for met in exposures(app)} == {None}
-    assert "has not started at Statsig" in said(visit("experiment"))
+    assert "has not started at Statsig" in page_text(run_page("experiment"))
 
 
 def test_after_a_decision_the_groups_stay_and_whoever_comes_is_no_unit(begin: Open, statsig: Statsig) -> None:
@@ -83,7 +83,7 @@ def test_after_a_decision_the_groups_stay_and_whoever_comes_is_no_unit(begin: Op
     page = ask()
     assert not page.exception
     assert [met["group"] for met in exposures(app)] == [before["group"], None]
-    experiment = said(visit("experiment"))
+    experiment = page_text(run_page("experiment"))
     assert "A decision was made at Statsig: everybody gets Test." in experiment
     assert "the results stay as they were then" in experiment and "Control" in experiment
     statsig.wait(lambda: rules(statsig)[-1:] == ["launchedGroup"])

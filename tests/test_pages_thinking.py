@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from lib.app import App
 from tests.support import openai_server as openai
 from tests.support.openai_server import DONE, chunk, finish, stream, usage
-from tests.support.page_runs import begun, visit
+from tests.support.page_runs import opened_app, run_page
 
 Begin = Callable[..., App]
 THOUGHT = "The question is easy."
@@ -22,7 +22,7 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Begin]:
     with ExitStack() as stack:
 
         def start(**settings: str) -> App:
-            return stack.enter_context(begun(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
+            return stack.enter_context(opened_app(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
 
         yield start
 
@@ -40,7 +40,7 @@ def test_operators_unfold_it_and_testers_do_not_see_it(begin: Begin, model_serve
     begin()
     for operator, expected in ((True, [THOUGHT]), (False, [])):
         model_server.script(THINKING)
-        page = ask(visit(operator=operator), "What is it?")
+        page = ask(run_page(operator=operator), "What is it?")
         assert unfolded(page) == expected
         assert any(part.value.strip() == "42." for part in page.chat_message[-1].markdown)
 
@@ -49,7 +49,7 @@ def test_operators_unfold_it_and_testers_do_not_see_it(begin: Begin, model_serve
 def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: openai.Server) -> None:
     app = begin(PARLEY_KEEP_TEXT=kept)
     model_server.script(THINKING)
-    page = ask(visit(), "What is it?")
+    page = ask(run_page(), "What is it?")
     conversation = page.session_state["on_page"].conversation
     opened = app.conversations.get(conversation.id, conversation.visitor_id)
     assert opened and [turn.reasoning for turn in opened.turns] == [THOUGHT]
@@ -65,7 +65,7 @@ def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: 
 def test_it_is_not_sent_back(begin: Begin, model_server: openai.Server) -> None:
     begin()
     model_server.script(THINKING)
-    ask(ask(visit(), "What is it?"), "And now?")
+    ask(ask(run_page(), "What is it?"), "And now?")
     sent = [message["content"] for message in model_server.requests[-1].body["messages"]]
     assert sent == ["What is it?", "42.", "And now?"]
 
@@ -73,7 +73,7 @@ def test_it_is_not_sent_back(begin: Begin, model_server: openai.Server) -> None:
 def test_an_answer_that_was_all_thinking_can_be_tried_again(begin: Begin, model_server: openai.Server) -> None:
     begin()
     model_server.script(stream(chunk({"reasoning": THOUGHT}), finish("length"), usage(9, 50), DONE))
-    page = ask(visit(operator=False), "What is it?")
+    page = ask(run_page(operator=False), "What is it?")
     told = [caption.value for caption in page.chat_message[-1].caption]
     assert told == ["The model used up its tokens while thinking. Please try again."]
     assert "Try again" in [button.label for button in page.chat_message[-1].button]
@@ -84,7 +84,7 @@ def test_a_prompt_that_a_filter_stopped_is_no_error(begin: Begin, model_server: 
     app = begin()
     filtered = openai.status(400, {"message": "The prompt was filtered", "code": "content_filter"})
     model_server.script(filtered)
-    page = ask(visit(operator=False), "What is it?")
+    page = ask(run_page(operator=False), "What is it?")
     told = [caption.value for caption in page.chat_message[-1].caption]
     assert told == ["The model's content filter stopped this question. Please ask in another way."]
     assert app.store.write(lambda _: None).wait(10)

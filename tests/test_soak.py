@@ -18,11 +18,12 @@ from websockets.exceptions import WebSocketException
 
 from tests.conftest import StartApp
 from tests.support import openai_server as openai
-from tests.support.app_process import Running, free_port
-from tests.support.chat_page import Record, wait_for
+from tests.support.app_process import AppProcess, free_port
+from tests.support.chat_page import Record
 from tests.support.chromium import OUTPUT
 from tests.support.openai_server import RESET, stream
 from tests.support.statsig_server import Fault, Statsig
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 
@@ -135,8 +136,8 @@ def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
     assert [visitor.fault for visitor in visitors] == [None] * VISITORS
 
     ended = time.monotonic()
-    wait_for(lambda: count(app, "answer WHERE finish_reason IS NULL") == 0, RECOVERED_S)
-    wait_for(lambda: count(app, "outbox") == 0, RECOVERED_S)
+    until(lambda: count(app, "answer WHERE finish_reason IS NULL") == 0, RECOVERED_S)
+    until(lambda: count(app, "outbox") == 0, RECOVERED_S)
     drained = time.monotonic() - ended
     with Record.of(app) as record:
         told = record.events()
@@ -157,7 +158,7 @@ def check_confirmed(visitors: list[Visitor], told: list[dict[str, Any]]) -> None
         assert visitor.votes.items() <= votes.items()
 
 
-def count(app: Running, rows: str) -> int:
+def count(app: AppProcess, rows: str) -> int:
     with closing(sqlite3.connect(app.folder / "data/parley.db", timeout=10)) as database:
         return int(database.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])  # noqa: S608
 

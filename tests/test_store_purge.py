@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -27,8 +26,9 @@ from lib.store.purge import Old, old
 from lib.store.schema import event, outbox
 from lib.store.tallies import tally
 from tests.support import invented_traffic
-from tests.support.page_runs import EXPERIMENTS, begun
+from tests.support.page_runs import EXPERIMENTS, opened_app
 from tests.support.postgres_server import Postgres
+from tests.support.waiting import until
 
 SOON = 10.0
 DAY_MS = 86_400_000
@@ -218,12 +218,9 @@ def test_a_running_app_makes_the_months_to_come(
 ) -> None:
     monkeypatch.setattr(app, "HOUSEKEEPING_EVERY", 0.05)
     key = "a-signing-key-of-the-tests"
-    with begun(tmp_path, DATABASE_URL=postgres.database(), PARLEY_SIGNING_KEY=key) as parley:
+    with opened_app(tmp_path, DATABASE_URL=postgres.database(), PARLEY_SIGNING_KEY=key) as parley:
         forget_months(parley.store)
-        until = time.monotonic() + SOON
-        while len(held(parley.store)) < 6 and time.monotonic() < until:
-            time.sleep(0.02)
-        assert len(held(parley.store)) == 6
+        until(lambda: len(held(parley.store)) == 6)
 
 
 def test_an_event_of_any_time_finds_room_and_later_its_month(months: Store) -> None:

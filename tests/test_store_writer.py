@@ -20,6 +20,7 @@ from lib.store.database import Database
 from lib.store.schema import definition
 from lib.store.writer import Ticket, Writer
 from tests.support.postgres_server import Postgres, binaries, serve
+from tests.support.waiting import until
 
 SOON = 10.0
 
@@ -32,13 +33,6 @@ def note(name: str) -> Callable[[Connection], Any]:
 def notes(database: Database) -> list[str]:
     with database.read() as connection:
         return list(connection.scalars(select(definition.c.source).order_by(definition.c.source)))
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +327,7 @@ def test_after_the_end_a_fact_is_refused(database: Database) -> None:
 KILLED = """
 import sys
 from lib.store.database import Database
+from tests.support.waiting import until
 from lib.store.writer import Writer
 from tests.test_store_writer import note
 writer = Writer(Database.open(sys.argv[1]).begin)

@@ -1,27 +1,19 @@
 """What a tester deleted is in no tab, no file and no answer of the running app any more."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lib.chat.recorder import CLOSED_S, Texts
 from tests.support import app_process, openai_server
-from tests.support.websocket import Wire, http
+from tests.support.raw_websocket import RawWebsocket, http
+from tests.support.waiting import until
 
 GAUGE = "parley_texts_in_memory"
 SECRET = "Pomegranate seventeen"
 
 
-def soon(holds: Callable[[], bool], within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def press(wire: Wire, label: str) -> None:
+def press(wire: RawWebsocket, label: str) -> None:
     [button] = [one for one in wire.widgets("button") if one.label == label][-1:]
     wire.run(states=[(button.id, "trigger_value", True)])
 
@@ -40,7 +32,7 @@ def test_what_was_deleted_comes_back_nowhere(
 
     try:
         jar = http(app.url).cookies
-        with Wire(app.url, jar) as one, Wire(app.url, jar) as other:
+        with RawWebsocket(app.url, jar) as one, RawWebsocket(app.url, jar) as other:
             one.run().ask(SECRET)
             other.run("c=" + one.address)
             assert SECRET in other.text and stored() == (keep == "true")
@@ -50,8 +42,8 @@ def test_what_was_deleted_comes_back_nowhere(
             assert SECRET not in other.text
             other.ask("Something else").run()
             assert SECRET not in other.text
-            soon(lambda: not stored())
-        with Wire(app.url, jar) as later:
+            until(lambda: not stored())
+        with RawWebsocket(app.url, jar) as later:
             assert SECRET not in later.run("c=" + one.address).text
     finally:
         app.stop()
@@ -65,16 +57,16 @@ def test_a_closed_page_comes_back_without_what_was_deleted(
     app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model_server.base_url})
     try:
         jar = http(app.url).cookies
-        with Wire(app.url, jar) as closed:
+        with RawWebsocket(app.url, jar) as closed:
             closed.run().ask(SECRET)
-        with Wire(app.url, jar) as open_one:
+        with RawWebsocket(app.url, jar) as open_one:
             press(open_one.run("c=" + closed.address), "Delete all my conversations")
 
         def gone() -> bool:
-            with Wire(app.url, jar, session=closed.session) as back:
+            with RawWebsocket(app.url, jar, session=closed.session) as back:
                 return SECRET not in back.run().text and back.session != closed.session
 
-        soon(gone)
+        until(gone)
     finally:
         app.stop()
 
@@ -90,7 +82,7 @@ def test_another_replica_lets_go_of_what_was_deleted(tmp_path: Path, model_serve
     second = app_process.start(tmp_path / "two", shared)
     try:
         jar = http(first.url).cookies
-        with Wire(first.url, jar) as one, Wire(second.url, jar) as other:
+        with RawWebsocket(first.url, jar) as one, RawWebsocket(second.url, jar) as other:
             one.run().ask(SECRET)
             other.run("c=" + one.address)
             assert SECRET in other.text
@@ -116,13 +108,13 @@ def test_text_that_is_not_stored_goes_when_no_page_shows_it(
 
     try:
         jar = http(app.url).cookies
-        with Wire(app.url, jar) as one:
+        with RawWebsocket(app.url, jar) as one:
             one.run().ask(SECRET)
             assert held() == 1
-        with Wire(app.url, jar) as reloaded:
+        with RawWebsocket(app.url, jar) as reloaded:
             assert SECRET in reloaded.run("c=" + one.address).text
-        soon(lambda: held() == 0, 180)
-        with Wire(app.url, jar) as later:
+        until(lambda: held() == 0, 180)
+        with RawWebsocket(app.url, jar) as later:
             assert SECRET not in later.run("c=" + one.address).text
     finally:
         app.stop()

@@ -9,7 +9,7 @@ import pytest
 from lib import logs
 from tests.conftest import StartApp
 from tests.support import openai_server as openai
-from tests.support.websocket import Wire, http
+from tests.support.raw_websocket import RawWebsocket, http
 from tests.support.websocket_tester import Tester
 
 PAGE = {"Accept": "text/html"}
@@ -41,7 +41,7 @@ def test_at_the_limit_new_pages_are_refused_kindly_and_open_ones_go_on(
             for _ in range(40):
                 if http(app.url + "/", **PAGE).status != 200:
                     break
-                opened.append(Wire(app.url, {}).__enter__())
+                opened.append(RawWebsocket(app.url, {}).__enter__())
                 opened[-1].run()
             refused = http(app.url + "/", **PAGE)
             assert refused.status == 503 and refused.headers["Retry-After"] == "60"

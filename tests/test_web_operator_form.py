@@ -8,7 +8,7 @@ import pytest
 from lib.access.identity import Access
 from lib.access.throttle import ADDRESSES, FORGET_S, FREE, FREE_FOR_ALL, LONGEST_FOR_ALL_S, LONGEST_S, Patience
 from tests.support import app_process
-from tests.support.websocket import Answer, Wire, http
+from tests.support.raw_websocket import Answer, RawWebsocket, http
 
 TOKEN = "an+operator&token=%41"  # what a form must not misread
 FAR = {"X_Forwarded_For": "203.0.113.7"}
@@ -95,7 +95,7 @@ def test_guessing_from_everywhere_fills_no_memory(patience: Patience) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app with an operator token, and a proxy before it that is believed."""
     environ = {"PARLEY_OPERATOR_TOKEN": TOKEN, "PARLEY_TRUSTED_PROXIES": "127.0.0.1"}
     app = app_process.start(tmp_path_factory.mktemp("guarded"), environ)
@@ -112,17 +112,17 @@ def somebody() -> dict[str, str]:
     return {"X_Forwarded_For": f"198.51.100.{next(_addresses)}"}
 
 
-def give(app: app_process.Running, token: str, **headers: str) -> Answer:
+def give(app: app_process.AppProcess, token: str, **headers: str) -> Answer:
     return http(app.url + "/operator", "POST", urlencode({"token": token}).encode(), **headers)
 
 
-def test_without_a_token_in_the_settings_there_is_no_form(app: app_process.Running) -> None:
+def test_without_a_token_in_the_settings_there_is_no_form(app: app_process.AppProcess) -> None:
     assert http(app.url + "/operator").status == 404
     given = give(app, "")
     assert given.status == 404 and given.set_cookies == []
 
 
-def test_the_form_has_no_script_and_loads_nothing(guarded: app_process.Running) -> None:
+def test_the_form_has_no_script_and_loads_nothing(guarded: app_process.AppProcess) -> None:
     form = http(guarded.url + "/operator")
     assert form.status == 200 and 'type="password"' in form.body and "<script" not in form.body
     assert form.headers["Content-Security-Policy"].startswith("default-src 'none';")
@@ -131,7 +131,7 @@ def test_the_form_has_no_script_and_loads_nothing(guarded: app_process.Running) 
     assert TOKEN not in form.body
 
 
-def test_the_token_opens_the_operator_pages(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_the_token_opens_the_operator_pages(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
     given = give(guarded, TOKEN, **somebody, Origin=guarded.url, Sec_Fetch_Site="same-origin")
     assert given.status == 303 and given.headers["Location"] == "/results"
     [cookie] = [line for line in given.set_cookies if line.startswith("parley_operator=")]
@@ -141,7 +141,7 @@ def test_the_token_opens_the_operator_pages(guarded: app_process.Running, somebo
 
 
 def test_under_https_the_cookie_can_be_planted_by_nobody(
-    guarded: app_process.Running, somebody: dict[str, str]
+    guarded: app_process.AppProcess, somebody: dict[str, str]
 ) -> None:
     given = give(guarded, TOKEN, **somebody, X_Forwarded_Proto="https")
     [cookie] = [line for line in given.set_cookies if "parley_operator=" in line]
@@ -149,18 +149,18 @@ def test_under_https_the_cookie_can_be_planted_by_nobody(
 
 
 @pytest.mark.parametrize("wrong", ["", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é", "x" * 100_000])
-def test_a_wrong_token_opens_nothing(guarded: app_process.Running, somebody: dict[str, str], wrong: str) -> None:
+def test_a_wrong_token_opens_nothing(guarded: app_process.AppProcess, somebody: dict[str, str], wrong: str) -> None:
     given = give(guarded, wrong, **somebody)
     assert given.status == 403 and "not the token" in given.body
     assert "parley_operator" not in str(given.set_cookies)
 
 
 @pytest.mark.parametrize("body", [b"", b"token", b"token=%ff%00", b"\xff\xfe", b"tok=" + quote(TOKEN).encode()])
-def test_what_is_no_form_opens_nothing(guarded: app_process.Running, somebody: dict[str, str], body: bytes) -> None:
+def test_what_is_no_form_opens_nothing(guarded: app_process.AppProcess, somebody: dict[str, str], body: bytes) -> None:
     assert http(guarded.url + "/operator", "POST", body, **somebody).status == 403
 
 
-def test_a_token_in_the_address_opens_nothing(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_a_token_in_the_address_opens_nothing(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
     opened = http(f"{guarded.url}/operator?token={quote(TOKEN)}", **somebody)
     assert opened.status == 200 and "parley_operator" not in str(opened.set_cookies)
 
@@ -173,13 +173,15 @@ def test_a_token_in_the_address_opens_nothing(guarded: app_process.Running, some
     ],
 )  # fmt: skip
 def test_a_form_on_another_page_is_refused_even_with_the_token(
-    guarded: app_process.Running, somebody: dict[str, str], said: dict[str, str]
+    guarded: app_process.AppProcess, somebody: dict[str, str], said: dict[str, str]
 ) -> None:
     given = give(guarded, TOKEN, **somebody, **said)
     assert given.status == 403 and "parley_operator" not in str(given.set_cookies)
 
 
-def test_wrong_tokens_slow_their_address_and_no_other(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_wrong_tokens_slow_their_address_and_no_other(
+    guarded: app_process.AppProcess, somebody: dict[str, str]
+) -> None:
     assert [give(guarded, "wrong", **somebody).status for _ in range(FREE)] == [403] * FREE
     slowed = give(guarded, "wrong", **somebody)
     assert slowed.status == 429 and int(slowed.headers["Retry-After"]) >= 1 and "Try again in" in slowed.body
@@ -188,7 +190,7 @@ def test_wrong_tokens_slow_their_address_and_no_other(guarded: app_process.Runni
 
 
 def test_the_right_token_works_at_once_whoever_guessed_before(
-    guarded: app_process.Running, somebody: dict[str, str]
+    guarded: app_process.AppProcess, somebody: dict[str, str]
 ) -> None:  # fmt: skip
     while give(guarded, "wrong", **somebody).status != 429:
         pass
@@ -196,7 +198,7 @@ def test_the_right_token_works_at_once_whoever_guessed_before(
     assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
 
 
-def test_what_was_typed_is_in_no_log(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_what_was_typed_is_in_no_log(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
     give(guarded, "my-bank-password", **somebody)
     give(guarded, TOKEN, **somebody)
     log = guarded.log()
@@ -207,23 +209,23 @@ def test_what_was_typed_is_in_no_log(guarded: app_process.Running, somebody: dic
 # The header
 
 
-def test_scripts_send_the_token_in_a_header(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_scripts_send_the_token_in_a_header(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
     assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
     assert http(guarded.url + "/metrics", **somebody, Authorization="Bearer wrong").status == 404
     assert http(guarded.url + "/metrics", **somebody, Authorization=f"Basic {TOKEN}").status == 404
 
 
-def test_guessing_in_a_header_keeps_nobody_out(guarded: app_process.Running, somebody: dict[str, str]) -> None:
+def test_guessing_in_a_header_keeps_nobody_out(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
     for _ in range(FREE):
         assert http(guarded.url + "/metrics", **somebody, Authorization="Bearer wrong").status == 404
     assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
 
 
-def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.Running) -> None:
+def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.AppProcess) -> None:
     """Whoever asks sees what an operator sees of an answer; without the token, or with a wrong one, nothing."""
     seen = {}
     for who, said in (("operator", f"Bearer {TOKEN}"), ("guesser", "Bearer wrong"), ("tester", "")):
-        with Wire(guarded.url, http(guarded.url).cookies, **({"Authorization": said} if said else {})) as wire:
+        with RawWebsocket(guarded.url, http(guarded.url).cookies, **({"Authorization": said} if said else {})) as wire:
             seen[who] = "time_to_first_token" in wire.run().ask("Hello").text or "First token" in wire.text
     assert seen == {"operator": True, "guesser": False, "tester": False}
 

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from lib.access.crowd import AT_ONCE, AT_ONCE_OF_ALL, PAGES, PLACES, QUESTIONS, VISITORS, Crowd
 from lib.web.frames import BURST, largest
 from tests.support import app_process
-from tests.support.websocket import Wire, header, http, refused_with, rerun
+from tests.support.raw_websocket import RawWebsocket, header, http, refused_with, rerun
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 UNUSED = (
@@ -27,7 +27,7 @@ UNUSED = (
 
 
 @pytest.fixture(scope="module")
-def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app behind a proxy that is believed."""
     environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": "the-token-of-the-operators"}
     app = app_process.start(tmp_path_factory.mktemp("proxied"), environ)
@@ -39,7 +39,9 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Ru
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"])
 @pytest.mark.parametrize("path", UNUSED)
-def test_what_parley_does_not_use_of_streamlit_does_not_exist(app: app_process.Running, path: str, method: str) -> None:
+def test_what_parley_does_not_use_of_streamlit_does_not_exist(
+    app: app_process.AppProcess, path: str, method: str
+) -> None:
     jar = http(app.url + "/_stcore/health").cookies
     token = jar.get("_streamlit_xsrf", "")
     body = b"x" * 100_000 if method in ("PUT", "POST", "PATCH") else None
@@ -49,7 +51,7 @@ def test_what_parley_does_not_use_of_streamlit_does_not_exist(app: app_process.R
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/", "/chat", "/healthz", "/media/x", "/auth/login", "/static/js/x.js", "/metrics"])
-def test_nothing_is_sent_where_there_is_no_form(app: app_process.Running, path: str, method: str) -> None:
+def test_nothing_is_sent_where_there_is_no_form(app: app_process.AppProcess, path: str, method: str) -> None:
     met = http(app.url + path, method, b"x" if method in ("PUT", "POST", "PATCH") else None)
     assert met.status == 405 and met.set_cookies == []
 
@@ -63,7 +65,7 @@ HOSTILE = ("evil.example", "evil.example:80", "169.254.169.254", "[", "a b", "lo
 @pytest.mark.parametrize("name", ["X_Forwarded_Host", "Forwarded", "X_Original_Host", "X_Forwarded_Server", "X_Host"])
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_claimed_host_lets_no_page_of_elsewhere_in_and_asks_nobody(
-    proxied: app_process.Running, name: str, value: str
+    proxied: app_process.AppProcess, name: str, value: str
 ) -> None:
     claim = {name: f"host={value};proto=https" if name == "Forwarded" else value}
     for origin in (f"http://{value}", "https://evil.example", "http://evil.example:80"):
@@ -74,7 +76,7 @@ def test_a_claimed_host_lets_no_page_of_elsewhere_in_and_asks_nobody(
     assert refused_with(proxied.url, **FAR, **claim, Origin=proxied.url) is None
 
 
-def test_a_name_of_ours_that_a_trusted_proxy_replaced_counts(proxied: app_process.Running) -> None:
+def test_a_name_of_ours_that_a_trusted_proxy_replaced_counts(proxied: app_process.AppProcess) -> None:
     said = FAR | {"X_Forwarded_Host": "localhost:9999", "Origin": "http://localhost:9999"}
     assert http(proxied.url, **said).status == 200 and refused_with(proxied.url, **said) is None
 
@@ -82,7 +84,7 @@ def test_a_name_of_ours_that_a_trusted_proxy_replaced_counts(proxied: app_proces
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "http://]", "[", "http://[fe80::1%25eth0]:x"])
 @pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere", "/operator", "/_stcore/health"])
 def test_an_origin_that_is_none_is_refused_with_all_headers(
-    proxied: app_process.Running, path: str, origin: str
+    proxied: app_process.AppProcess, path: str, origin: str
 ) -> None:  # fmt: skip
     met = http(proxied.url + path, **FAR, Origin=origin)
     assert met.status in (400, 403) and met.headers["X-Content-Type-Options"] == "nosniff"
@@ -90,7 +92,7 @@ def test_an_origin_that_is_none_is_refused_with_all_headers(
 
 
 @pytest.mark.parametrize("path", ["/healthzz", "/healthz/x", "/readyz.html", "/metrics/x", "/_stcore/healthy"])
-def test_an_unknown_path_under_a_foreign_name_is_refused(app: app_process.Running, path: str) -> None:
+def test_an_unknown_path_under_a_foreign_name_is_refused(app: app_process.AppProcess, path: str) -> None:
     met = http(app.url + path, Host="evil.example")
     assert met.status in (403, 404) and "<html" not in met.body and met.set_cookies == []
 
@@ -124,7 +126,7 @@ def sent(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) 
             return ended.rcvd.code if ended.rcvd else 1006
 
 
-def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_process.Running) -> None:
+def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_process.AppProcess) -> None:
     fits = rerun(states=[("x", "string_value", "x" * (largest(8_000) - 1_000))])
     assert sent(proxied.url, fits) is None
     assert sent(proxied.url, rerun(states=[("x", "string_value", "x" * largest(8_000))])) == 1009
@@ -132,18 +134,18 @@ def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_pro
     assert sent(proxied.url, b"\x00" * 24_000_000) in (1009, reset)
 
 
-def test_requests_are_not_logged(proxied: app_process.Running) -> None:
+def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
     for _ in range(3):
         assert app_process.status(proxied.url + "/healthz") == 200
     assert "uvicorn.access" not in proxied.log()
 
 
-def test_what_is_no_message_ends_the_connection_and_logs_one_line(proxied: app_process.Running) -> None:
+def test_what_is_no_message_ends_the_connection_and_logs_one_line(proxied: app_process.AppProcess) -> None:
     assert sent(proxied.url, "text") == 1003 and sent(proxied.url, b"\xff" * 100) == 1002
     assert "raceback" not in proxied.log()
 
 
-def test_a_page_cannot_send_without_end(proxied: app_process.Running) -> None:
+def test_a_page_cannot_send_without_end(proxied: app_process.AppProcess) -> None:
     with (
         connect(
             proxied.url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=["streamlit"],  # type: ignore[list-item]
@@ -164,7 +166,7 @@ def test_nobody_empties_the_caches_or_stops_the_server(tmp_path: Path) -> None:
     )
     app = app_process.start(tmp_path)
     try:
-        with Wire(app.url, http(app.url).cookies) as wire:
+        with RawWebsocket(app.url, http(app.url).cookies) as wire:
             first = wire.run().widgets("text")[-1].body
             for message in (
                 BackMsg(clear_cache=True), BackMsg(debug_shutdown_runtime=True), BackMsg(set_run_on_save=True),
@@ -177,12 +179,12 @@ def test_nobody_empties_the_caches_or_stops_the_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Land", "Europe/Berlin\nforged", "../../etc/passwd", "\x1b[31m", "a" * 9_000])
-def test_a_claimed_time_zone_breaks_no_page_and_writes_no_line(proxied: app_process.Running, zone: str) -> None:
+def test_a_claimed_time_zone_breaks_no_page_and_writes_no_line(proxied: app_process.AppProcess, zone: str) -> None:
     before = proxied.log()
     message = BackMsg()
     message.rerun_script.context_info.timezone = zone
     message.rerun_script.context_info.locale = zone
-    with Wire(proxied.url, http(proxied.url).cookies) as wire:
+    with RawWebsocket(proxied.url, http(proxied.url).cookies) as wire:
         wire._socket.send(message.SerializeToString())
         wire.run().ask("What is Parley?")
         assert "Something went wrong" not in wire.text
@@ -193,7 +195,7 @@ def test_a_claimed_time_zone_breaks_no_page_and_writes_no_line(proxied: app_proc
 
 
 @pytest.mark.parametrize("path", ["/auth/logout", "/operator", "/invite/x", "/auth/login", "/oauth2callback?error=x"])
-def test_opening_an_address_takes_no_cookie_away_and_gives_none(app: app_process.Running, path: str) -> None:
+def test_opening_an_address_takes_no_cookie_away_and_gives_none(app: app_process.AppProcess, path: str) -> None:
     jar = http(app.url).cookies | {"_streamlit_user": "x", "parley_operator": "x", "parley_guest": "x"}
     for said in ({}, {"Sec_Fetch_Dest": "image"}, {"Sec_Fetch_Dest": "document", "Sec_Fetch_Site": "same-origin"}):
         met = http(app.url + path, Cookie=header(jar), **said)
@@ -203,7 +205,7 @@ def test_opening_an_address_takes_no_cookie_away_and_gives_none(app: app_process
             assert met.status == 200 and 'method="post"' in met.body and met.set_cookies == []
 
 
-def test_a_page_may_show_no_image_of_ours_but_its_icon(app: app_process.Running) -> None:
+def test_a_page_may_show_no_image_of_ours_but_its_icon(app: app_process.AppProcess) -> None:
     policy = http(app.url).headers["Content-Security-Policy"]
     [images] = [part.split()[1:] for part in policy.split(";") if part.strip().startswith("img-src")]
     assert images == ["data:", "blob:", f"{urlsplit(app.url).netloc}/favicon.png"]
@@ -213,7 +215,7 @@ def test_a_page_may_show_no_image_of_ours_but_its_icon(app: app_process.Running)
 
 
 @pytest.mark.parametrize("host", ["a;script-src *", "localhost; img-src *", "localhost\t*", "x'unsafe-inline'"])
-def test_a_host_writes_nothing_into_the_policy(app: app_process.Running, host: str) -> None:
+def test_a_host_writes_nothing_into_the_policy(app: app_process.AppProcess, host: str) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(app.url).port or 0)) as plain:
         plain.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: plain.recv(65_536), b"")).decode("latin-1").lower()
@@ -307,7 +309,7 @@ def test_many_networks_fill_no_memory(crowd: Crowd) -> None:
     assert len(crowd._requests._places) == PLACES
 
 
-def test_new_visitors_of_a_far_network_are_refused_kindly(proxied: app_process.Running) -> None:
+def test_new_visitors_of_a_far_network_are_refused_kindly(proxied: app_process.AppProcess) -> None:
     far = {"X_Forwarded_For": "198.51.100.77"}
     met = http(proxied.url, **far)
     for _ in range(VISITORS.burst + 5):
@@ -320,7 +322,7 @@ def test_new_visitors_of_a_far_network_are_refused_kindly(proxied: app_process.R
     assert http(proxied.url, **far, Cookie=header(http(proxied.url).cookies)).status == 200, "who was here stays"
 
 
-def test_a_line_of_streamlits_own_is_one_of_ours(proxied: app_process.Running) -> None:
+def test_a_line_of_streamlits_own_is_one_of_ours(proxied: app_process.AppProcess) -> None:
     http(proxied.url + "/oauth2callback?error=%0aforged%1b%5b31m" + "x" * 500 + "&error_description=%0d%0aforged")
     new = [line for line in proxied.log().splitlines() if "streamlit.web" in line]
     assert new and all(re.match(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+ streamlit\S*: .{0,90}", line) for line in new)

@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from lib.store import Store
 from tests.support import app_process
-from tests.support.websocket import Answer, Wire, http, refused_with
+from tests.support.raw_websocket import Answer, RawWebsocket, http, refused_with
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 HTTPS = FAR | {"X_Forwarded_Proto": "https"}
@@ -24,7 +24,7 @@ PATHS = ("/", "/chat", "/nowhere", "/healthz", "/readyz", "/metrics", "/operator
 
 
 @pytest.fixture(scope="module")
-def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app behind a proxy that is believed."""
     environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": TOKEN}
     app = app_process.start(tmp_path_factory.mktemp("proxied"), environ)
@@ -37,7 +37,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Ru
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/static/nothing.js", "/media/nothing", "/_stcore/metrics", "/auth/login"])
-def test_every_answer_keeps_the_browser_in_line(proxied: app_process.Running, path: str) -> None:
+def test_every_answer_keeps_the_browser_in_line(proxied: app_process.AppProcess, path: str) -> None:
     for asked in (http(proxied.url + path, **HTTPS), http(proxied.url + path, **HTTPS, Host="evil.example")):
         told = {name.lower(): value for name, value in asked.headers.items()}
         assert told["x-content-type-options"] == "nosniff" and "frame-ancestors '" in told["content-security-policy"]
@@ -46,7 +46,7 @@ def test_every_answer_keeps_the_browser_in_line(proxied: app_process.Running, pa
         assert told["strict-transport-security"] == "max-age=31536000"
 
 
-def test_the_policy_lets_nothing_in_or_out_but_our_own(proxied: app_process.Running) -> None:
+def test_the_policy_lets_nothing_in_or_out_but_our_own(proxied: app_process.AppProcess) -> None:
     told = http(proxied.url).headers["Content-Security-Policy"]
     policy = {name: set(values) for name, *values in (part.split() for part in told.split(";"))}
     assert policy["default-src"] == {"'self'"} and policy["object-src"] == policy["base-uri"] == {"'none'"}
@@ -56,25 +56,25 @@ def test_the_policy_lets_nothing_in_or_out_but_our_own(proxied: app_process.Runn
     assert "'unsafe-inline'" not in policy["script-src"]
 
 
-def test_without_https_nobody_is_told_to_insist_on_it(proxied: app_process.Running) -> None:
+def test_without_https_nobody_is_told_to_insist_on_it(proxied: app_process.AppProcess) -> None:
     assert http(proxied.url, **FAR).headers["Strict-Transport-Security"] is None
 
 
-def test_every_page_has_our_icon_and_it_makes_no_visitor(proxied: app_process.Running) -> None:
+def test_every_page_has_our_icon_and_it_makes_no_visitor(proxied: app_process.AppProcess) -> None:
     icon = http(proxied.url + "/favicon.png")
     assert icon.status == 200 and icon.headers["Content-Type"] == "image/svg+xml" and not icon.cookies
     assert 'href="./favicon.png"' in http(proxied.url).body
     ElementTree.fromstring(icon.body)
 
 
-def test_the_version_of_the_server_is_not_told(proxied: app_process.Running) -> None:
+def test_the_version_of_the_server_is_not_told(proxied: app_process.AppProcess) -> None:
     assert http(proxied.url).headers["Server"] in (None, "uvicorn")
 
 
 # Cookies
 
 
-def test_a_first_page_gets_a_cookie_and_no_second_one(proxied: app_process.Running) -> None:
+def test_a_first_page_gets_a_cookie_and_no_second_one(proxied: app_process.AppProcess) -> None:
     first = http(proxied.url, **FAR)
     [line] = first.set_cookies
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(line.split("; ")) and first.headers[
@@ -84,31 +84,31 @@ def test_a_first_page_gets_a_cookie_and_no_second_one(proxied: app_process.Runni
     assert again.set_cookies == []
 
 
-def test_under_https_every_cookie_is_secure_and_ours_is_bound_to_the_host(proxied: app_process.Running) -> None:
+def test_under_https_every_cookie_is_secure_and_ours_is_bound_to_the_host(proxied: app_process.AppProcess) -> None:
     [line] = http(proxied.url, **HTTPS).set_cookies
     assert line.startswith("__Host-parley_visitor=") and line.endswith("; Secure") and "Domain" not in line
     for path in ("/_stcore/health", "/_stcore/host-config", "/auth/login"):
         assert all("secure" in cookie.lower() for cookie in http(proxied.url + path, **HTTPS).set_cookies)
 
 
-def test_a_cookie_of_the_plain_kind_is_a_stranger_under_https(proxied: app_process.Running) -> None:
+def test_a_cookie_of_the_plain_kind_is_a_stranger_under_https(proxied: app_process.AppProcess) -> None:
     """Anybody on the way could have planted it."""
     [plain] = http(proxied.url, **FAR).set_cookies
     assert http(proxied.url, **HTTPS, Cookie=plain.partition(";")[0]).set_cookies != []
 
 
 @pytest.mark.parametrize("value", ["nonsense", "ab" * 16, "ab" * 16 + ".AAAA", "'; DROP TABLE answer", "a" * 3_000])
-def test_a_forged_cookie_is_a_new_visitor(proxied: app_process.Running, value: str) -> None:
+def test_a_forged_cookie_is_a_new_visitor(proxied: app_process.AppProcess, value: str) -> None:
     [line] = http(proxied.url, **FAR, Cookie=f'parley_visitor="{value}"').set_cookies
     assert value not in line
 
 
-def test_an_untrusted_client_cannot_say_that_it_is_https(app: app_process.Running) -> None:
+def test_an_untrusted_client_cannot_say_that_it_is_https(app: app_process.AppProcess) -> None:
     [line] = http(app.url, **HTTPS).set_cookies
     assert line.startswith("parley_visitor=") and "Secure" not in line
 
 
-def test_what_is_no_page_makes_no_visitor(proxied: app_process.Running) -> None:
+def test_what_is_no_page_makes_no_visitor(proxied: app_process.AppProcess) -> None:
     for path in ("/healthz", "/readyz", "/_stcore/health", "/static/nothing.js", "/media/nothing"):
         assert "parley_visitor" not in str(http(proxied.url + path).set_cookies)
 
@@ -119,7 +119,7 @@ def test_what_is_no_page_makes_no_visitor(proxied: app_process.Running) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1", "a b"]
 )
-def test_a_name_that_is_not_ours_gets_no_page(app: app_process.Running, host: str) -> None:
+def test_a_name_that_is_not_ours_gets_no_page(app: app_process.AppProcess, host: str) -> None:
     """So does a name that was made to lead here (DNS rebinding)."""
     for path in ("/", "/chat", "/operator", "/invite/x", "/_stcore/host-config", "/media/x", "/auth/login"):
         refused = http(app.url + path, Host=host)
@@ -128,17 +128,17 @@ def test_a_name_that_is_not_ours_gets_no_page(app: app_process.Running, host: st
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1", "[::1]:8501", "LOCALHOST"])
-def test_our_own_names_get_the_page(app: app_process.Running, host: str) -> None:
+def test_our_own_names_get_the_page(app: app_process.AppProcess, host: str) -> None:
     assert http(app.url, Host=host).status == 200
 
 
-def test_what_machines_ask_answers_under_any_name(app: app_process.Running) -> None:
+def test_what_machines_ask_answers_under_any_name(app: app_process.AppProcess) -> None:
     assert {http(app.url + path, Host="10.1.2.3").status for path in ("/healthz", "/readyz", "/_stcore/health")} == {
         200
     }
 
 
-def test_a_websocket_by_a_name_that_is_not_ours_is_refused(app: app_process.Running) -> None:
+def test_a_websocket_by_a_name_that_is_not_ours_is_refused(app: app_process.AppProcess) -> None:
     port = urlsplit(app.url).port or 0
     with (
         socket.create_connection(("127.0.0.1", port)) as plain,
@@ -152,14 +152,14 @@ def test_a_websocket_by_a_name_that_is_not_ours_is_refused(app: app_process.Runn
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost.evil.example"]
 )
-def test_a_page_of_another_origin_is_refused(app: app_process.Running, origin: str) -> None:
+def test_a_page_of_another_origin_is_refused(app: app_process.AppProcess, origin: str) -> None:
     assert refused_with(app.url, Origin=origin) == 403
     assert http(app.url + "/_stcore/health", Origin=origin).status == 403
     assert http(app.url + "/_stcore/upload_file/a/b", "PUT", b"x", Origin=origin).status == 403
     assert not app.outbound(), "nobody was asked what our address is"
 
 
-def test_our_own_page_is_not(app: app_process.Running) -> None:
+def test_our_own_page_is_not(app: app_process.AppProcess) -> None:
     assert refused_with(app.url, Origin=app.url) is None
     assert http(app.url + "/_stcore/health", Origin=app.url).status == 200
 
@@ -168,19 +168,19 @@ def test_our_own_page_is_not(app: app_process.Running) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/_stcore/metrics"])
-def test_numbers_are_for_this_machine_and_operators(proxied: app_process.Running, path: str) -> None:
+def test_numbers_are_for_this_machine_and_operators(proxied: app_process.AppProcess, path: str) -> None:
     assert http(proxied.url + path).status == 200
     assert http(proxied.url + path, **FAR).status == 404
     assert http(proxied.url + path, **FAR, Authorization=f"Bearer {TOKEN}").status == 200
     assert http(proxied.url + path, X_Parley_Local="1", **FAR).status == 404
 
 
-def test_a_client_cannot_say_that_it_is_on_this_machine(proxied: app_process.Running, tmp_path: Path) -> None:
+def test_a_client_cannot_say_that_it_is_on_this_machine(proxied: app_process.AppProcess, tmp_path: Path) -> None:
     app = app_process.start(tmp_path / "open")  # without a token, this machine's browsers are operators
     try:
         seen = {}
         for who, said in (("here", {}), ("far", FAR), ("liar", FAR | {"X_Parley_Local": "1"})):
-            with Wire(app.url, http(app.url).cookies, **said) as wire:
+            with RawWebsocket(app.url, http(app.url).cookies, **said) as wire:
                 seen[who] = "First token" in wire.run().ask("Hello").text
         assert seen == {"here": True, "far": False, "liar": False}
     finally:
@@ -191,14 +191,14 @@ def test_a_client_cannot_say_that_it_is_on_this_machine(proxied: app_process.Run
 
 
 @pytest.fixture(scope="module")
-def jar(proxied: app_process.Running) -> dict[str, str]:
+def jar(proxied: app_process.AppProcess) -> dict[str, str]:
     return http(proxied.url, **FAR).cookies
 
 
 @pytest.fixture(scope="module")
-def asked(proxied: app_process.Running, jar: dict[str, str]) -> str:
+def asked(proxied: app_process.AppProcess, jar: dict[str, str]) -> str:
     """The id of a conversation of the visitor with this jar."""
-    with Wire(proxied.url, jar, **FAR) as wire:
+    with RawWebsocket(proxied.url, jar, **FAR) as wire:
         wire.run().ask("What is Parley?")
         return wire.address
 
@@ -206,12 +206,14 @@ def asked(proxied: app_process.Running, jar: dict[str, str]) -> str:
 ANSWER = "which model, prompt and"
 
 
-def test_the_owner_reads_it(proxied: app_process.Running, jar: dict[str, str], asked: str) -> None:
-    with Wire(proxied.url, jar, **FAR) as wire:
+def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str], asked: str) -> None:
+    with RawWebsocket(proxied.url, jar, **FAR) as wire:
         assert ANSWER in wire.run("c=" + asked).text
 
 
-def test_nobody_else_reads_it_whatever_they_send(proxied: app_process.Running, jar: dict[str, str], asked: str) -> None:
+def test_nobody_else_reads_it_whatever_they_send(
+    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+) -> None:
     cookie = jar["parley_visitor"]
     forged = "0" * 32 + cookie[32:]
     stranger = http(proxied.url, **FAR).cookies
@@ -224,35 +226,37 @@ def test_nobody_else_reads_it_whatever_they_send(proxied: app_process.Running, j
             "c=%25",
             f"C={asked}",
         ):
-            with Wire(proxied.url, cookies, **FAR) as wire:
+            with RawWebsocket(proxied.url, cookies, **FAR) as wire:
                 wire.run(query)
                 assert ANSWER not in wire.text and "What is Parley?" not in [text.body for text in wire.widgets("text")]
 
 
-def test_nobody_else_takes_over_its_session(proxied: app_process.Running, jar: dict[str, str], asked: str) -> None:
-    with Wire(proxied.url, jar, **FAR) as owner:
+def test_nobody_else_takes_over_its_session(proxied: app_process.AppProcess, jar: dict[str, str], asked: str) -> None:
+    with RawWebsocket(proxied.url, jar, **FAR) as owner:
         owner.run("c=" + asked)
         for cookies in ({}, http(proxied.url, **FAR).cookies):
-            with Wire(proxied.url, cookies, session=owner.session, **FAR) as thief:
+            with RawWebsocket(proxied.url, cookies, session=owner.session, **FAR) as thief:
                 assert thief.run("c=" + asked).session != owner.session and ANSWER not in thief.text
         owner.forget()
         assert ANSWER in owner.run("c=" + asked).text, "and the owner noticed nothing"
-    with Wire(proxied.url, jar, session=owner.session, **FAR) as again:
+    with RawWebsocket(proxied.url, jar, session=owner.session, **FAR) as again:
         assert again.run("c=" + asked).session == owner.session
 
 
-def test_nobody_else_rates_renames_or_deletes_it(proxied: app_process.Running, jar: dict[str, str], asked: str) -> None:
+def test_nobody_else_rates_renames_or_deletes_it(
+    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+) -> None:
     """The ids of the owner's widgets, sent by somebody else, are nothing."""
-    with Wire(proxied.url, jar, **FAR) as owner:
+    with RawWebsocket(proxied.url, jar, **FAR) as owner:
         owner.run("c=" + asked)
         thumb = owner.widgets("feedback")[-1].id
         name = owner.widgets("text_input")[0].id
         buttons = [(button.id, "trigger_value", True) for button in owner.widgets("button")]
     states = [(thumb, "string_value", "0"), (name, "string_value", "Mine now"), *buttons]
     for cookies in ({}, http(proxied.url, **FAR).cookies):
-        with Wire(proxied.url, cookies, **FAR) as thief:
+        with RawWebsocket(proxied.url, cookies, **FAR) as thief:
             thief.run("c=" + asked).run("c=" + asked, states=states).run(states=states)
-    with Wire(proxied.url, jar, **FAR) as owner:
+    with RawWebsocket(proxied.url, jar, **FAR) as owner:
         owner.run("c=" + asked)
         assert ANSWER in owner.text and "Mine now" not in owner.text
         assert not owner.widgets("feedback")[-1].HasField("default")
@@ -262,16 +266,16 @@ def test_nobody_else_rates_renames_or_deletes_it(proxied: app_process.Running, j
 
 
 def test_a_tester_is_told_nothing_of_the_experiment(
-    proxied: app_process.Running, jar: dict[str, str], asked: str
+    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
 ) -> None:
-    with Wire(proxied.url, jar, **FAR) as wire:
+    with RawWebsocket(proxied.url, jar, **FAR) as wire:
         wire.run("c=" + asked).ask("Hello").run(page="results").run("group=Test").run()
     for word in ("gpt-", "Control", "statsig_openai", "rule_id", "time_to_first_token", "First token", "cost_usd"):
         assert word not in wire.text, word
     assert not re.search(r"\bTest\b", wire.text)
 
 
-def test_a_frame_that_is_no_message_costs_nobody_else_anything(proxied: app_process.Running) -> None:
+def test_a_frame_that_is_no_message_costs_nobody_else_anything(proxied: app_process.AppProcess) -> None:
     url = proxied.url.replace("http", "ws", 1) + "/_stcore/stream"
     for junk in (b"\xff" * 1_000, b"", "text"):
         with connect(url, subprotocols=["streamlit"], proxy=None) as wire:  # type: ignore[list-item]
@@ -280,7 +284,7 @@ def test_a_frame_that_is_no_message_costs_nobody_else_anything(proxied: app_proc
     assert "Traceback" not in json.dumps(http(proxied.url + "/readyz").body)
 
 
-def test_strangers_read_only_that_it_is_ready(proxied: app_process.Running) -> None:
+def test_strangers_read_only_that_it_is_ready(proxied: app_process.AppProcess) -> None:
     told: Answer = http(proxied.url + "/readyz", **FAR)
     assert json.loads(told.body) == {"status": "ready"}
     token: Answer = http(proxied.url + "/readyz", **FAR, Authorization=f"Bearer {TOKEN}")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import StartApp
 from tests.support import app_process
-from tests.support.app_process import Running
+from tests.support.app_process import AppProcess
 from tests.support.websocket_tester import Tester
 
 KUBERNETES = {
@@ -33,7 +33,7 @@ os.link = link
 
 def refused(start_app: StartApp, environ: Mapping[str, str], folder: Path | None = None, **more: object) -> list[str]:
     """The lines that stopped this start, without the headline."""
-    app: Running = start_app(environ, folder=folder, ready=False, **more)
+    app: AppProcess = start_app(environ, folder=folder, ready=False, **more)
     assert app.wait_exit() == 2, app.log()
     assert "raceback" not in app.log(), app.log()
     head, _, told = app.log().partition("Parley cannot start:\n")
@@ -98,7 +98,7 @@ def test_files_of_a_windows_editor_are_read(start_app: StartApp, tmp_path: Path)
     ["postgres://u:p@ssw0rd-Long@127.0.0.1:5432/d", "postgres://u:1?ssw0rd@h/d", "postgres://u@h/d?password=ssw0rd&x=1"],
 )  # fmt: skip
 def test_a_password_that_is_not_escaped_stops_it_unseen(start_app: StartApp, url: str) -> None:
-    app: Running = start_app({"DATABASE_URL": url} | KEY, ready=False)
+    app: AppProcess = start_app({"DATABASE_URL": url} | KEY, ready=False)
     assert app.wait_exit() == 2
     assert "write @ as %40" in app.log() and "DATABASE_URL: must be" in app.log()
     assert "ssw0rd" not in app.log() and "raceback" not in app.log()

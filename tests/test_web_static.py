@@ -7,7 +7,7 @@ import streamlit
 
 from lib.web.static import AT_ONCE, _files
 from tests.support import app_process
-from tests.support.websocket import Answer, http
+from tests.support.raw_websocket import Answer, http
 
 STATIC = Path(streamlit.__file__).parent / "static" / "static"
 KINDS = ("js/index.*.js", "js/react-dom.*.js", "css/*.css", "media/MaterialSymbols-*.woff2")
@@ -23,7 +23,7 @@ def said(answer: Answer) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_is_the_one_that_streamlit_sends_headers_and_all(kind: str, app: app_process.Running) -> None:
+def test_a_file_is_the_one_that_streamlit_sends_headers_and_all(kind: str, app: app_process.AppProcess) -> None:
     path = address(kind)
     assert path in _files()
     ours, theirs = http(app.url + path), http(app.url + path, If_None_Match='"another"')
@@ -38,7 +38,7 @@ def test_most_of_what_a_page_asks_for_is_there() -> None:
     assert len(wanted) > 50 and wanted <= set(_files())
 
 
-def test_part_of_a_file_and_what_is_known_already_are_left_to_streamlit(app: app_process.Running) -> None:
+def test_part_of_a_file_and_what_is_known_already_are_left_to_streamlit(app: app_process.AppProcess) -> None:
     path = address(KINDS[0])
     etag = http(app.url + path).headers["ETag"]
     part = http(app.url + path, Range="bytes=0-9")
@@ -48,7 +48,7 @@ def test_part_of_a_file_and_what_is_known_already_are_left_to_streamlit(app: app
     assert (head.status, head.body) == (200, "") and int(head.headers["Content-Length"]) > 1_000
 
 
-def test_a_file_that_would_hold_others_up_is_left_to_streamlit(app: app_process.Running) -> None:
+def test_a_file_that_would_hold_others_up_is_left_to_streamlit(app: app_process.AppProcess) -> None:
     large = max(STATIC.rglob("*.js"), key=lambda path: path.stat().st_size)
     assert large.stat().st_size > AT_ONCE
     path = f"/static/{large.relative_to(STATIC).as_posix()}"
@@ -58,5 +58,5 @@ def test_a_file_that_would_hold_others_up_is_left_to_streamlit(app: app_process.
 @pytest.mark.parametrize(
     "path", ["/static/js/nothing.js", "/static/", "/static/../index.html", "/static/%2e%2e/index.html"]
 )
-def test_nothing_else_is_a_file(path: str, app: app_process.Running) -> None:
+def test_nothing_else_is_a_file(path: str, app: app_process.AppProcess) -> None:
     assert path not in _files() and http(app.url + path).headers["Content-Type"] != "application/javascript"

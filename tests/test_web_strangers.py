@@ -15,7 +15,7 @@ from lib.domain.clock import now_ms
 from lib.domain.invitations import new_invitation
 from lib.store import Store
 from tests.support import app_process
-from tests.support.websocket import Answer, Wire, http
+from tests.support.raw_websocket import Answer, RawWebsocket, http
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 TOKEN, QUESTION = "the-operator-token-0123", "What do I tell my doctor?"
@@ -41,7 +41,7 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Running]:
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app, by invitation, with everything in it that nobody else may see."""
     environ = {
         "PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": TOKEN,
@@ -57,13 +57,13 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Run
 
 
 @pytest.fixture(scope="module")
-def secrets(closed: app_process.Running) -> list[str]:
+def secrets(closed: app_process.AppProcess) -> list[str]:
     """What must not be found: of the settings, of the experiment, of an operator who asked something, of a guest."""
     jar = http(closed.url, **FAR).cookies
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         made = replace(new_invitation("Zebedee", 7, None, None, None, now_ms()), id="0123456789ab")
         assert store.invite(made)
-        with Wire(closed.url, jar, Authorization=f"Bearer {TOKEN}", **FAR) as wire:
+        with RawWebsocket(closed.url, jar, Authorization=f"Bearer {TOKEN}", **FAR) as wire:
             wire.run()
             wire.run(states=[(wire.widgets("button")[-1].id, "trigger_value", True)]).ask(QUESTION)
             conversation = wire.address
@@ -92,13 +92,13 @@ def routes(folder: Path) -> list[tuple[str, str]]:
     return [(method, path) for method, _, path in (line.partition(" ") for line in run.stdout.splitlines())]
 
 
-def test_the_walk_meets_every_door_that_we_know_of(closed: app_process.Running) -> None:
+def test_the_walk_meets_every_door_that_we_know_of(closed: app_process.AppProcess) -> None:
     paths = {path for _, path in routes(closed.folder)}
     assert {"/healthz", "/readyz", "/metrics", "/operator", "/invite/{token}", "/_stcore/stream"} <= paths
     assert len(paths) > 15
 
 
-def test_no_route_tells_a_stranger_anything(closed: app_process.Running, secrets: list[str]) -> None:
+def test_no_route_tells_a_stranger_anything(closed: app_process.AppProcess, secrets: list[str]) -> None:
     conversation = secrets[0]
     jar = http(closed.url, **FAR).cookies
     walked = 0
@@ -120,7 +120,7 @@ def test_no_route_tells_a_stranger_anything(closed: app_process.Running, secrets
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 def test_no_page_tells_a_stranger_anything_by_any_method(
-    closed: app_process.Running, secrets: list[str], method: str
+    closed: app_process.AppProcess, secrets: list[str], method: str
 ) -> None:
     pages = {page: http(f"{closed.url}/{page}?c={secrets[0]}", method, **FAR) for page in PAGES}
     for page, met in pages.items():
@@ -134,21 +134,21 @@ def _same(one: Answer, other: Answer) -> bool:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_message_of_any_page_tells_a_stranger_anything(
-    closed: app_process.Running, secrets: list[str], page: str
+    closed: app_process.AppProcess, secrets: list[str], page: str
 ) -> None:
     for cookies in ({}, http(closed.url, **FAR).cookies):
-        with Wire(closed.url, cookies, **FAR) as wire:
+        with RawWebsocket(closed.url, cookies, **FAR) as wire:
             wire.run(page=page).run(f"c={secrets[0]}", page).run("group=Test", page)
             assert "This page is by invitation" in wire.text
             assert found(wire.text, secrets) == []
             assert wire.widgets("button") == wire.widgets("chat_input") == wire.widgets("download_button") == []
 
 
-def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.Running, secrets: list[str]) -> None:
+def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.AppProcess, secrets: list[str]) -> None:
     """What a stranger's browser is told of `/results` differs in nothing from what it is told of `/nowhere`."""
     told = {}
     for page in ("results", "experiment", "events", "nowhere"):
-        with Wire(closed.url, **FAR) as wire:
+        with RawWebsocket(closed.url, **FAR) as wire:
             wire.run(page=page)
             told[page] = (
                 [came.WhichOneof("type") for came in wire.messages],
@@ -158,8 +158,8 @@ def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.Running,
     assert [[each.page_name for each in pages] for pages in told["results"][1]] == [["Welcome"]]
 
 
-def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.Running) -> None:
-    with Wire(app.url, http(app.url).cookies, **FAR) as wire:
+def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.AppProcess) -> None:
+    with RawWebsocket(app.url, http(app.url).cookies, **FAR) as wire:
         for page in ("results", "experiment", "events"):
             wire.run(page=page)
         names = {

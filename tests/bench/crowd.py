@@ -19,7 +19,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.support.websocket import rerun
+from tests.support.raw_websocket import rerun
 
 QUESTION = "background question id=crowd{number} n=200 r=40 d=200"
 PAUSE_S, STAGGER_S = 1.0, 0.05

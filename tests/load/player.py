@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.support.websocket import rerun
+from tests.support.raw_websocket import rerun
 
 WITHIN_S = 30.0
 """What takes longer has failed."""

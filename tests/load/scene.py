@@ -32,7 +32,7 @@ QUOTA = Path("/sys/fs/cgroup/cpu")
 class Replica:
     """One running app."""
 
-    app: app_process.Running
+    app: app_process.AppProcess
 
     @property
     def url(self) -> str:

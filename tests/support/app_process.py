@@ -10,12 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 APP = ("streamlit_app.py", "pages", "lib", "README.md", ".streamlit/config.toml", ".streamlit/experiments.toml")
@@ -25,7 +26,7 @@ READY_WITHIN_S = 60
 
 
 @dataclass
-class Running:
+class AppProcess:
     """One process of the app. `folder` is its working directory; `url` has no slash at its end."""
 
     folder: Path
@@ -45,13 +46,8 @@ class Running:
 
     def wait_ready(self, within_s: float = READY_WITHIN_S) -> None:
         """Returns when /readyz says 200; raises AssertionError with the log when it ended or took too long."""
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
-            if status(self.url + "/readyz") == 200:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"not ready after {within_s} s:\n{self.log()}")
+        until(lambda: self.process.poll() is not None or status(self.url + "/readyz") == 200, within_s, show=self.log)
+        assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
 
     def wait_exit(self, within_s: float = 30) -> int:
         """Its exit code, once it ended by itself."""
@@ -76,7 +72,7 @@ class Running:
 def start(
     folder: Path, environ: Mapping[str, str] | None = None, *, port: int | None = None,
     options: Sequence[str] = (), ready: bool = True,
-) -> Running:  # fmt: skip
+) -> AppProcess:  # fmt: skip
     """Starts the app in `folder` with these settings and, unless `ready` is False, waits until it serves.
 
     A folder that already holds the app is used as it is, so that the same call is a restart. `options` are Streamlit's.
@@ -91,7 +87,7 @@ def start(
             [*command, "--server.headless=true", *options],
             cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
-    app = Running(folder, f"http://127.0.0.1:{port}", process, environment)
+    app = AppProcess(folder, f"http://127.0.0.1:{port}", process, environment)
     if ready:
         try:
             app.wait_ready()

@@ -5,9 +5,8 @@ an error in the console fails the test. `Chat` is what the contract says about t
 """
 
 import re
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +14,12 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, WebError, expect
 
 from lib.store import Store
-from tests.support.app_process import Running
+from tests.support.app_process import AppProcess
 from tests.support.loopback_guard import is_loopback
+from tests.support.waiting import ENOUGH_S
 
-SOON_MS = 10_000
-"""Longer than anything takes that is expected to happen, on a machine that does other things too."""
+SOON_MS = 1000 * ENOUGH_S
+"""The time limit of `expect` (conftest.py sets it) and of Playwright's other waits."""
 DESK, PHONE = (1280, 800), (390, 844)
 
 STATE = """document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState"""
@@ -42,7 +42,7 @@ WATCH = """() => {
 class Chat:
     """One tab. Everything visible is a Playwright locator, so that `expect` waits for it."""
 
-    def __init__(self, page: Page, app: Running) -> None:
+    def __init__(self, page: Page, app: AppProcess) -> None:
         self.page, self.app = page, app
         self.box = page.get_by_test_id("stChatInputTextArea")
         self.stop = page.get_by_role("button", name="Stop", exact=True)
@@ -104,7 +104,7 @@ class Chat:
 
 @contextmanager
 def visit(
-    browser: Browser, app: Running, *, path: str = "/", size: tuple[int, int] = DESK, dark: bool = False, **more: Any
+    browser: Browser, app: AppProcess, *, path: str = "/", size: tuple[int, int] = DESK, dark: bool = False, **more: Any
 ) -> Iterator[Chat]:
     """The page in a browser of its own (no cookies), watched until the block ends."""
     options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
@@ -113,7 +113,7 @@ def visit(
 
 
 @contextmanager
-def tab(context: BrowserContext, app: Running, path: str = "/") -> Iterator[Chat]:
+def tab(context: BrowserContext, app: AppProcess, path: str = "/") -> Iterator[Chat]:
     """One more tab of a browser."""
     with context.new_page() as page:
         chat = Chat(page, app)
@@ -122,7 +122,7 @@ def tab(context: BrowserContext, app: Running, path: str = "/") -> Iterator[Chat
 
 
 @contextmanager
-def visited(browser: Browser, url: str, size: tuple[int, int] = DESK, dark: bool = False) -> Iterator[Page]:
+def watched_page(browser: Browser, url: str, size: tuple[int, int] = DESK, dark: bool = False) -> Iterator[Page]:
     """A page of the app in a browser of its own, `watched` to its end."""
     options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
     with browser.new_context(**options, timezone_id="Europe/Berlin") as context, watched(context):
@@ -167,7 +167,7 @@ class Record:
 
     @classmethod
     @contextmanager
-    def of(cls, app: Running) -> "Iterator[Record]":
+    def of(cls, app: AppProcess) -> "Iterator[Record]":
         """The record of an app with the default database."""
         store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
         try:
@@ -189,16 +189,7 @@ class Record:
         return [event["name"] for event in self.events(conversation_id)]
 
 
-def open_pages(app: Running) -> int:
+def open_pages(app: AppProcess) -> int:
     """How many pages the app knows to be open, by Streamlit's own count."""
     with urllib.request.urlopen(app.url + "/_stcore/metrics") as answer:
         return int(re.findall(r"^active_sessions (\d+)", answer.read().decode(), re.MULTILINE)[0])
-
-
-def wait_for(condition: Callable[[], object], within_s: float = 10) -> float:
-    """Seconds until it held; AssertionError when it does not in time."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s, f"not within {within_s} s"
-        time.sleep(0.02)
-    return time.monotonic() - began

@@ -1,8 +1,8 @@
 """Watches that a process stays on this machine: every other connection, and every look-up of another name, is told.
 
-Runs inside the tests, and inside the app that the tests start: `running.py` lays it there as `sitecustomize.py`, and it
-then writes what it saw into the file that OUTBOUND_LOG names. Such a connection is refused, as it would be without a
-network. Sees Python's own sockets (asyncio's too), not those that a C library opens by itself.
+Runs inside the tests and inside the app that the tests start: `app_process.py` lays it there as `sitecustomize.py`, which
+writes what it saw into the file that OUTBOUND_LOG names. Such a connection is refused, as it would be without a network.
+Sees Python's own sockets (asyncio's too), not those that a C library opens by itself.
 """
 
 import ipaddress

@@ -3,15 +3,14 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support import app_process
+from tests.support.waiting import until
 
-START_S = 30
 AUTH = """\
 [auth]
 redirect_uri = "{app}/oauth2callback"
@@ -34,17 +33,19 @@ def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + START_S
-        while app_process.status(url + "/.well-known/openid-configuration") != 200:
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "provider.log").read_text()
-            time.sleep(0.05)
+        configuration = url + "/.well-known/openid-configuration"
+        until(
+            lambda: process.poll() is not None or app_process.status(configuration) == 200,
+            show=lambda: (folder / "provider.log").read_text(),
+        )
+        assert process.poll() is None, (folder / "provider.log").read_text()
         yield url
     finally:
         process.terminate()
         process.wait(10)
 
 
-def start(folder: Path, provider_url: str, environ: Mapping[str, str], auth: str = AUTH) -> app_process.Running:
+def start(folder: Path, provider_url: str, environ: Mapping[str, str], auth: str = AUTH) -> app_process.AppProcess:
     """The app in this folder, with this provider in its secrets."""
     app_process.lay_out(folder)
     port = app_process.free_port()

@@ -1,7 +1,7 @@
 """The pages of an open app as Streamlit runs them, without a browser, for an operator or for anybody else.
 
-with begun(folder, OPENAI_BASE_URL=server.base_url):
-    page = visit("experiment", operator=True)
+with opened_app(folder, OPENAI_BASE_URL=server.base_url):
+    page = run_page("experiment", operator=True)
 """
 
 import logging
@@ -23,7 +23,7 @@ ACCESS = Access("a-signing-key-of-the-tests")
 
 
 @contextmanager
-def begun(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
+def opened_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
     """The app of this process, open with these settings; logging is as it was afterwards."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     before = root.handlers[:], root.level, ours.level
@@ -40,7 +40,7 @@ def begun(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iter
         ours.setLevel(before[2])
 
 
-def visit(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
+def run_page(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
     """A new session on this page, when all that was handed to the store is written. `query` is its address."""
     assert running.app().store.write(lambda _: None).wait(10)
     test = AppTest.from_file(FRAME, default_timeout=60)
@@ -56,7 +56,7 @@ def press(page: AppTest, label: str) -> AppTest:
     return next(button for button in page.button if button.label == label).click().run()
 
 
-def said(page: AppTest) -> str:
+def page_text(page: AppTest) -> str:
     """Everything that can be read on the page, without the backslashes of its Markdown."""
     kinds = ("header", "subheader", "markdown", "caption", "text", "warning", "error", "info", "code")
     parts = [str(part.value) for kind in kinds for part in page.get(kind)]

@@ -5,17 +5,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-
 from tests.support.app_process import free_port
-from tests.support.postgres_server import Postgres, _unprivileged
+from tests.support.postgres_server import Postgres, _unprivileged, accepts
+from tests.support.waiting import until
 
-START_S = 30
 SETTINGS = """
 [databases]
 * = host=127.0.0.1 port={server}
@@ -66,11 +63,5 @@ def serve(postgres: Postgres, mode: str = "transaction") -> Iterator[int]:
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            with closing(psycopg.connect(f"postgresql://parley@127.0.0.1:{port}/postgres", connect_timeout=2)):
-                return
-        except psycopg.OperationalError:
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.05)
+    until(lambda: process.poll() is not None or accepts(f"postgresql://parley@127.0.0.1:{port}/postgres"))
+    assert process.poll() is None, (folder / "log").read_text()

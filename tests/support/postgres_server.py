@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any
 import psutil
 import psycopg
 
+from tests.support.waiting import ENOUGH_S, until
+
 OLDEST = 15
 """The oldest major version that Parley is tested with."""
-START_S = 60
 
 
 def binaries() -> Path | None:
@@ -55,21 +55,15 @@ class Postgres:
                 [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as,
             )  # fmt: skip
-        deadline = time.monotonic() + START_S
-        while True:
-            try:
-                psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
-                return
-            except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        process = self._process
+        until(lambda: process.poll() is not None or accepts(self._dsn("postgres")))
+        assert process.poll() is None, (self.folder / "log").read_text()
 
     def stop(self) -> None:
         """End it at once, cutting every connection."""
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGINT)
-            self._process.wait(START_S)
+            self._process.wait(ENOUGH_S)
 
     def freeze(self) -> None:
         """Let every process of it hang until `thaw`."""
@@ -109,6 +103,15 @@ class Postgres:
     def _run(self, command: str, *arguments: str) -> None:
         done = subprocess.run([self._bin / command, *arguments], capture_output=True, text=True, **self._as)
         assert done.returncode == 0, done.stderr
+
+
+def accepts(dsn: str) -> bool:
+    """True if a server accepts connections at this address."""
+    try:
+        psycopg.connect(dsn, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support import app_process
-from tests.support.app_process import ROOT, Running, free_port, status
-from tests.support.chat_page import wait_for
+from tests.support.app_process import ROOT, AppProcess, free_port, status
+from tests.support.waiting import until
 
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
 COOKIE = "PARLEY_REPLICA"
@@ -50,20 +50,20 @@ class Site:
     ports: Mapping[str, int]
     url: str
     balancer: subprocess.Popen[bytes]
-    replicas: dict[str, Running] = field(default_factory=dict)
+    replicas: dict[str, AppProcess] = field(default_factory=dict)
 
-    def replica(self, name: str) -> Running:
+    def replica(self, name: str) -> AppProcess:
         """One of the two."""
         return self.replicas[name]
 
-    def front(self) -> Running:
+    def front(self) -> AppProcess:
         """The balancer, in the place where tests expect an app."""
         return replace(self.replicas["one"], url=self.url)
 
     def start(self, name: str) -> None:
         """Start this replica (again), until it is ready and the balancer knows."""
         self.replicas[name] = app_process.start(self.folder / name, self.settings, port=self.ports[name])
-        wait_for(lambda: self.up(name), 30)
+        until(lambda: self.up(name))
 
     def stop(self, name: str) -> None:
         """Ask this replica to end, as a rolling restart does, and wait until it has."""
@@ -101,8 +101,8 @@ def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
             site.replicas[name] = app
         for name in NAMES:
             site.replicas[name].wait_ready()
-            wait_for(lambda name=name: site.up(name), 30)
-        wait_for(lambda: balancer.poll() is not None or status(site.url + "/readyz") == 200)
+            until(lambda name=name: site.up(name))
+        until(lambda: balancer.poll() is not None or status(site.url + "/readyz") == 200)
         assert balancer.poll() is None, site.log()
         yield site
         assert not [line for app in site.replicas.values() for line in app.outbound()]

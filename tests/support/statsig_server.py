@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.waiting import ENOUGH_S, late
+
 FAULTS = {
     "hang": "takes the request and never answers",
     "drip": "answers with a byte now and then, and never to the end",
@@ -86,13 +88,13 @@ class Statsig:
         """How often each `event_id` arrived."""
         return Counter(event["metadata"]["event_id"] for event in self.events)
 
-    def wait(self, until: Callable[[], object], within_s: float = 20) -> None:
-        """Returns as soon as it holds, looked at after every request; AssertionError when it does not in time."""
+    def wait(self, holds: Callable[[], object], within_s: float = ENOUGH_S) -> None:
+        """Wait as `waiting.until` does, and look after every request; `holds` never sees half of one."""
         deadline = time.monotonic() + within_s
         with self._news:
-            while not until():
+            while not holds():
                 left = deadline - time.monotonic()
-                assert left > 0, f"not within {within_s} s; {len(self.events)} events, {len(self.requests)} requests"
+                assert left > 0, late(holds, within_s, f"{len(self.events)} events, {len(self.requests)} requests")
                 self._news.wait(min(left, 0.1))
 
     def keep(self, request: Request, arrived: bool) -> None:

@@ -22,10 +22,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.support.websocket import rerun
+from tests.support.raw_websocket import rerun
+from tests.support.waiting import ENOUGH_S, late
 
-SOON_S = 15.0
-"""Longer than anything takes that is expected to happen, on a machine that does other things too."""
 SHOWN = {
     "markdown": "body", "text": "body", "heading": "body", "alert": "body", "button": "label", "button_group": "label",
 }  # fmt: skip
@@ -54,7 +53,7 @@ class Tester:
 
     def __init__(
         self, url: str, *, cookie: str = "", conversation: str = "", page: str = "", whole: bool = True,
-        within_s: float = SOON_S,
+        within_s: float = ENOUGH_S,
     ) -> None:  # fmt: skip
         began = time.monotonic()
         self._url, self._within = url, within_s
@@ -164,13 +163,13 @@ class Tester:
         self.until(lambda: not self._running and not self._awaited, within_s)
 
     def until(self, holds: Callable[[], object], within_s: float | None = None) -> None:
-        """Returns as soon as it holds, looked at after every message; AssertionError when it does not in time."""
+        """Wait as `waiting.until` does, and look after every message."""
         deadline = time.monotonic() + (within_s or self._within)
         with self._news:
             while not holds():
                 left = deadline - time.monotonic()
                 assert not self.gone, f"the connection was closed; {self.lines}"
-                assert left > 0, f"not in time; {self.lines}"
+                assert left > 0, late(holds, within_s or self._within, show=lambda: self.lines)
                 self._news.wait(left)
 
     # The protocol
@@ -250,5 +249,5 @@ class Tester:
 
 def _new_cookie(url: str) -> str:
     """A new visitor's, as the page's first request gets it."""
-    with urllib.request.urlopen(url + "/", timeout=SOON_S) as page:
+    with urllib.request.urlopen(url + "/", timeout=ENOUGH_S) as page:
         return str(page.headers["Set-Cookie"]).partition(";")[0]

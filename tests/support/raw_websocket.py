@@ -1,6 +1,6 @@
 """Streamlit's websocket, raw: whatever somebody sends who does not use our page, and every byte that comes back.
 
-`tester.Tester` plays a well-meaning tester; this one lies about ids, pages, cookies and sessions.
+`websocket_tester.Tester` plays a well-meaning tester; this one lies about ids, pages, cookies and sessions.
 """
 
 import urllib.error
@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-SOON_S = 15.0
+from tests.support.waiting import ENOUGH_S, late
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def http(url: str, method: str = "GET", body: bytes | None = None, **headers: st
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, body, named, method=method)
     try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=SOON_S) as answer:
+        with urllib.request.build_opener(_Stay).open(request, timeout=ENOUGH_S) as answer:
             return Answer(answer.status, answer.headers, answer.read().decode(errors="replace"))
     except urllib.error.HTTPError as error:
         with error:
@@ -100,11 +100,11 @@ def _connect(url: str, headers: Mapping[str, str], protocols: Sequence[str]) -> 
     named = [Subprotocol(name) for name in protocols]
     return connect(
         url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=named, additional_headers=dict(headers),
-        open_timeout=SOON_S, close_timeout=2, max_size=None, compression=None, proxy=None,
+        open_timeout=ENOUGH_S, close_timeout=2, max_size=None, compression=None, proxy=None,
     )  # fmt: skip
 
 
-class Wire:
+class RawWebsocket:
     """One connection. `messages` are all that came, `raw` their bytes, `session` the id of Streamlit's session."""
 
     def __init__(
@@ -120,17 +120,17 @@ class Wire:
         self.raw = b""
         self.session = ""
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> "RawWebsocket":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._until_closed.close()
 
-    def run(self, query: str = "", page: str = "", states: Sequence[tuple[str, str, Any]] = ()) -> "Wire":
+    def run(self, query: str = "", page: str = "", states: Sequence[tuple[str, str, Any]] = ()) -> "RawWebsocket":
         """Run the script once, to its end. `states`: widget id, field of its state, value."""
         self._socket.send(rerun(query, states, page=page))
         while True:
-            raw = self._socket.recv(SOON_S)
+            raw = self._socket.recv(ENOUGH_S)
             self.raw += raw
             came = ForwardMsg.FromString(raw)
             self.messages.append(came)
@@ -144,7 +144,10 @@ class Wire:
     def until(self, holds: Callable[[], bool]) -> None:
         """Read what the server sends by itself until that holds."""
         while not holds():
-            raw = self._socket.recv(4 * SOON_S)
+            try:
+                raw = self._socket.recv(ENOUGH_S)
+            except TimeoutError as error:
+                raise AssertionError(late(holds, ENOUGH_S, show=lambda: self.text[-2000:])) from error
             self.raw += raw
             self.messages.append(ForwardMsg.FromString(raw))
 
@@ -168,6 +171,6 @@ class Wire:
         told = [came.page_info_changed.query_string for came in self.messages if came.HasField("page_info_changed")]
         return told[-1].removeprefix("c=") if told else ""
 
-    def ask(self, text: str) -> "Wire":
+    def ask(self, text: str) -> "RawWebsocket":
         """Ask a question; its answer has ended when this returns."""
         return self.run(states=[(self.widgets("chat_input")[-1].id, "chat_input_value", text)])
