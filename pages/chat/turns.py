@@ -9,16 +9,16 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
-from lib.chat.markdown import Block, Blocks, as_one, blocks
+from lib.chat.markdown import as_one
 from lib.chat.rescue import LOOK_EVERY
 from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
 from lib.domain.conversation import Turn
-from lib.domain.pieces import Anew
 from lib.domain.rating import REASONS, Rating
 from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
+from pages.chat.answer_text import GrowingText, as_typed, draw_answer, draw_thinking
 from pages.chat.state import on_page
 from pages.clock import reader_zone
 
@@ -32,8 +32,6 @@ SAVED_WITHIN = 0.25
 HEAD_START = 0.005
 """Seconds that what matters has the processor for itself before the page is drawn: a question leaves 5 to 10 ms sooner,
 and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
-THINKING_FOR_S = 5
-"""Seconds after which a tester reads how long the model has been thinking."""
 VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
 THUMBS = {vote: value for value, vote in VOTES.items()}
 REASON_WORDS = {
@@ -76,7 +74,7 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
     when the answer below it has ended."""
     draw_question(turn)
     with answer_place(turn):
-        _draw_answer(turn)
+        draw_answer(turn)
         draw_end(turn, last, outdated)
 
 
@@ -88,45 +86,20 @@ def answer_place(turn: Turn) -> DeltaGenerator:
     return st.chat_message("assistant", avatar=":material/forum:")
 
 
-def _draw_answer(turn: Turn) -> None:
-    """Draw an ended answer. A rerun draws the same again, so the page holds what it was parsed to."""
-    text, page = turn.answer or "", on_page()
-    parsed = page.parsed.get(turn.answer_id)
-    if parsed is None or parsed[0] != text:
-        parsed = page.parsed[turn.answer_id] = text, blocks(text)
-    for block in parsed[1]:
-        _draw_block(st, block)
-
-
-def _draw_block(place: DeltaGenerator, block: Block) -> None:
-    """Draw a part of an answer. A table that is too wide scrolls by itself, not the page."""
-    if not block.markdown:  # definitions of links, which the text above names
-        place.empty()
-        return
-    if block.has_table:
-        place = place.container(horizontal=True, wrap=False)
-    place.markdown(block.markdown)
-
-
 def draw_question(turn: Turn) -> None:
     """What was asked, exactly as it was typed."""
     with st.chat_message("user", avatar=":material/person:"):
         if on_page().editing == turn.answer_id:
             _draw_editor(turn)
             return
-        st.text(_as_typed(turn.question) if turn.question is not None else "This text is no longer kept.")
-
-
-def _as_typed(text: str) -> str:
-    """Streamlit takes the indentation away that all lines share, unless the first begins with something else."""
-    return "\u200b" + text if text[:1].isspace() else text
+        st.text(as_typed(turn.question) if turn.question is not None else "This text is no longer kept.")
 
 
 def draw_waiting(prompts: list[str]) -> None:
     """Questions that were asked while an answer was running."""
     for prompt in prompts:
         with st.chat_message("user", avatar=":material/schedule:"):
-            st.text(_as_typed(prompt))
+            st.text(as_typed(prompt))
             st.caption("Waits for the answer above")
 
 
@@ -187,7 +160,7 @@ def _draw_reasoning(turn: Turn) -> None:
     seconds = turn.facts.get("reasoning_time")
     label = f"Thought for {seconds:.0f} s" if seconds and seconds >= 1 else "Thinking"
     with st.expander(label, icon=":material/psychology:", type="compact", key=f"reasoning_{turn.answer_id}"):
-        st.text(_as_typed(turn.reasoning or ""))
+        st.text(as_typed(turn.reasoning or ""))
 
 
 def _until(turn: Turn) -> str:
@@ -262,47 +235,16 @@ def _draw_details(turn: Turn) -> None:
 
 def follow(answer: Answer) -> None:
     """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
-    growing, slots = Blocks(), [st.empty()]
-    thinking = _draw_thinking(slots[0], answer.began)
-    news = answer.follow(connected)
+    text, news = GrowingText(st.empty, answer.began), answer.follow(connected)
     generations = running.app().generations
-    while (text := news(0.1, max(PACE, CROWD * generations.running))) is not None:
+    while (piece := news(0.1, max(PACE, CROWD * generations.running))) is not None:
         _ = "on_page" in st.session_state
         if entrance.just_closed():
             answer.stop()
             st.rerun()
-        if isinstance(text, Anew):
-            for slot in slots[:-1]:
-                slot.empty()
-            growing, slots = Blocks(), slots[-1:]
-            thinking = _draw_thinking(slots[0], answer.began)
-        if not text:
-            if not (growing.closed or growing.open.source):
-                thinking = _draw_thinking(slots[0], answer.began, thinking)
-            continue
-        _draw_closed(slots, growing.feed(text))
-        if growing.open.markdown:
-            _draw_block(slots[-1], growing.open)
-    _draw_closed(slots, growing.finish())
-    slots[-1].empty()
+        text.grow(piece)
+    text.finish()
     answer.seen |= connected()
-
-
-def _draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None) -> int:
-    """Draw that the model thinks, after a while with the seconds, unless those are `drawn` already; return them."""
-    seconds = int(time.monotonic() - began)
-    shown = seconds if seconds >= THINKING_FOR_S else 0
-    if shown != drawn:
-        slot.markdown(f":shimmer[Thinking … {shown} s]" if shown else ":shimmer[Thinking]")
-    return shown
-
-
-def _draw_closed(slots: list[DeltaGenerator], closed: list[tuple[int, Block]]) -> None:
-    """Draw blocks that are finished, and earlier ones anew. The last slot is that of the unfinished rest."""
-    for at, block in closed:
-        _draw_block(slots[at], block)
-        if at == len(slots) - 1:
-            slots.append(st.empty())
 
 
 def follow_record(turn: Turn) -> None:
@@ -312,7 +254,7 @@ def follow_record(turn: Turn) -> None:
         if turn.answer:
             slot.markdown(as_one(turn.answer))
         else:
-            _draw_thinking(slot, time.monotonic() - (now_ms() - turn.asked_ms) / 1_000)
+            draw_thinking(slot, time.monotonic() - (now_ms() - turn.asked_ms) / 1_000)
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
             _ = "on_page" in st.session_state
@@ -323,7 +265,7 @@ def follow_record(turn: Turn) -> None:
         else:
             look(turn)
     slot.empty()
-    _draw_answer(turn)
+    draw_answer(turn)
 
 
 def send(prompt: str) -> None:

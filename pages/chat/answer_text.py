@@ -1,0 +1,89 @@
+"""The text of an answer on the page, ended or growing, block by block."""
+
+import time
+from collections.abc import Callable
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lib.chat.markdown import Block, Blocks, blocks
+from lib.domain.conversation import Turn
+from lib.domain.pieces import Anew
+from pages.chat.state import on_page
+
+THINKING_FOR_S = 5
+"""Seconds after which a tester reads how long the model has been thinking."""
+
+
+def draw_answer(turn: Turn) -> None:
+    """Draw an ended answer. A rerun draws the same again, so the page holds what it was parsed to."""
+    text, page = turn.answer or "", on_page()
+    parsed = page.parsed.get(turn.answer_id)
+    if parsed is None or parsed[0] != text:
+        parsed = page.parsed[turn.answer_id] = text, blocks(text)
+    for block in parsed[1]:
+        draw_block(st, block)
+
+
+def draw_block(place: DeltaGenerator, block: Block) -> None:
+    """Draw a part of an answer. A table that is too wide scrolls by itself, not the page."""
+    if not block.markdown:  # definitions of links, which the text above names
+        place.empty()
+        return
+    if block.has_table:
+        place = place.container(horizontal=True, wrap=False)
+    place.markdown(block.markdown)
+
+
+class GrowingText:
+    """The text of a running answer, each block in a slot that `new_slot` makes below the last one. `began` is when the
+    answer did, on the monotonic clock; until text arrives, the page shows that the model thinks."""
+
+    def __init__(self, new_slot: Callable[[], DeltaGenerator], began: float) -> None:
+        self._new_slot, self._began, self._blocks = new_slot, began, Blocks()
+        self._slots = [new_slot()]
+        self._thinking = draw_thinking(self._slots[0], began)
+
+    def grow(self, piece: str) -> None:
+        """Draw what arrived; without news, for how long the model has been thinking."""
+        if isinstance(piece, Anew):
+            self._begin_anew()
+        if not piece:
+            if not (self._blocks.closed or self._blocks.open.source):
+                self._thinking = draw_thinking(self._slots[0], self._began, self._thinking)
+            return
+        self._draw_closed(self._blocks.feed(piece))
+        if self._blocks.open.markdown:
+            draw_block(self._slots[-1], self._blocks.open)
+
+    def finish(self) -> None:
+        """Draw the end: no more text will arrive."""
+        self._draw_closed(self._blocks.finish())
+        self._slots[-1].empty()
+
+    def _begin_anew(self) -> None:
+        for slot in self._slots[:-1]:
+            slot.empty()
+        self._blocks, self._slots = Blocks(), self._slots[-1:]
+        self._thinking = draw_thinking(self._slots[0], self._began)
+
+    def _draw_closed(self, closed: list[tuple[int, Block]]) -> None:
+        """Draw blocks that are finished, and earlier ones anew. The last slot is that of the unfinished rest."""
+        for at, block in closed:
+            draw_block(self._slots[at], block)
+            if at == len(self._slots) - 1:
+                self._slots.append(self._new_slot())
+
+
+def draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None) -> int:
+    """Draw that the model thinks, after a while with the seconds, unless those are `drawn` already; return them."""
+    seconds = int(time.monotonic() - began)
+    shown = seconds if seconds >= THINKING_FOR_S else 0
+    if shown != drawn:
+        slot.markdown(f":shimmer[Thinking … {shown} s]" if shown else ":shimmer[Thinking]")
+    return shown
+
+
+def as_typed(text: str) -> str:
+    """Streamlit takes the indentation away that all lines share, unless the first begins with something else."""
+    return "\u200b" + text if text[:1].isspace() else text
