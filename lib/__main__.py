@@ -272,7 +272,7 @@ def _statsig_setup_takes(parser: argparse.ArgumentParser) -> None:
 
 
 STATSIG_SETUP = """Create the experiment of PARLEY_EXPERIMENT as the local experiments file has it, and the metrics that
-the README names, in a Statsig project. What exists is left alone and reported. The console key comes from
+docs/set-up.md names, in a Statsig project. What exists is left alone and reported. The console key comes from
 STATSIG_CONSOLE_KEY or is typed at the terminal; it is used for this run and kept nowhere."""
 
 

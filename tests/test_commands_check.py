@@ -89,11 +89,11 @@ def test_a_full_disk_is_found(folder: Path) -> None:
 
 
 def test_the_tool_runs_as_the_documents_say(folder: Path) -> None:
-    """The wrapper of docs/operations.md, without the change of user."""
+    """The wrapper of docs/operate.md, without the change of user."""
     (folder / "parley.env").write_text("PARLEY_TITLE=Chat\n")
     run = subprocess.run(
         [sys.executable, "-m", "lib", "check", "--env-file", "parley.env"], cwd=folder, capture_output=True,
         env=environment(folder),
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
-    assert "--env-file /etc/parley.env" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert "--env-file /etc/parley.env" in (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")

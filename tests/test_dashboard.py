@@ -108,7 +108,7 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 
 
 def test_every_metric_that_the_app_serves_is_told_to_operators(served: Served) -> None:
-    table = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = (ROOT / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
     told = set(re.findall(r"parley_\w+", " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
     plain = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in served if name.startswith("parley_")}
     assert {name for name in plain if name not in told and f"{name}_total" not in told} == set()

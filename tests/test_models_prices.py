@@ -183,8 +183,8 @@ def test_every_mistake_is_reported(tmp_path: Path) -> None:
 def test_the_documents_say_how_old_the_prices_are() -> None:
     version, month = AS_OF.removeprefix("genai-prices ").split(", ")
     assert importlib.metadata.version("genai-prices") == version
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"genai-prices {version} (data of {month}" in readme
+    manual = " ".join((ROOT / "docs" / "set-up.md").read_text(encoding="utf-8").split())
+    assert f"genai-prices {version} (data of {month}" in manual
 
 
 def test_parleys_own_table_holds_the_models_that_it_ships_with() -> None:

@@ -1,7 +1,7 @@
-"""What the demo models say: prepared topics, chapters of the README, and otherwise that they do not know.
+"""The answers of the demo models: prepared topics, chapters of the README and the manual, else that they do not know.
 
-Owns the finding of an answer by the words of a question. Knows nothing of HTTP, tokens or time. The same question and
-seed always get the same answer.
+Finds an answer by the words of a question. Knows nothing of HTTP, tokens or time. The same question and seed always get
+the same answer.
 """
 
 import math
@@ -142,21 +142,31 @@ def _prepared(text: str) -> Iterator[Topic]:
         yield Topic(title, tuple(map(words, phrases)), short.strip(), thorough.strip())
 
 
+def manual(readme: Path = README) -> dict[str, Path]:
+    """The README and the documents of `docs/` and `docs/reference/` beside it, by the names that answers quote."""
+    folder = readme.parent
+    documents = [*sorted(folder.glob("docs/*.md")), *sorted(folder.glob("docs/reference/*.md"))]
+    return {"the README": readme} | {path.relative_to(folder).as_posix(): path for path in documents}
+
+
 def _chapters(readme: Path) -> list[Topic]:
-    """The README's chapters, where there is a README."""
-    try:
-        text = readme.read_text(encoding="utf-8")
-    except OSError:
+    """The chapters of the manual; none without a README."""
+    if not readme.exists():
         return []
-    return [_chapter(title, plain) for title, body in sections(text, depth=4) if (plain := _without_pictures(body))]
+    return [
+        _chapter(title, plain, name)
+        for name, path in manual(readme).items()
+        for title, body in sections(path.read_text(encoding="utf-8"), depth=4)
+        if (plain := _without_pictures(body))
+    ]
 
 
-def _chapter(title: str, body: str) -> Topic:
-    source = f"*From the README, “{title}”.*"
+def _chapter(title: str, body: str, document: str) -> Topic:
+    source = f"*From {document}, “{title}”.*"
     short = f"{_beginning(body)}\n\n{source}"
     asked = words(title)
     phrases = (asked, asked | words("table")) if "\n|--" in body or "\n| --" in body else (asked,)
-    return Topic(title, phrases, short, f"### {title}\n\n{_shortened(body)}\n\n{source}", words(body))
+    return Topic(title, phrases, short, f"### {title}\n\n{_shortened(body)}\n\n{source}", asked | words(body))
 
 
 def sections(markdown: str, depth: int = 1) -> Iterator[tuple[str, str]]:
@@ -183,7 +193,7 @@ def sections(markdown: str, depth: int = 1) -> Iterator[tuple[str, str]]:
 
 
 def _without_pictures(markdown: str) -> str:
-    """Without what a chat cannot show: pictures, HTML, links to files beside the README."""
+    """Drop what a chat cannot show: pictures, HTML, and links to other documents."""
     text = re.sub(r"<!--.*?-->|</?[a-z][^<>\n]*>", "", markdown, flags=re.DOTALL)
     text = re.sub(r"\[?!\[[^\]]*\]\([^)]*\)(\]\([^)]*\))?", "", text)
     text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", text)

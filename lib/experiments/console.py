@@ -71,7 +71,7 @@ SETUP_METRICS = (
     Metric("time_to_first_token", "mean", "decrease", (_metadata("time_to_first_token"),), "Seconds to the first word"),
     Metric("cost_usd", "sum", "decrease", (_metadata("cost_usd"),), "US dollars that answers cost"),
 )  # fmt: skip
-"""The metrics of the README, in its order."""
+"""The metrics of docs/set-up.md, in its order."""
 _OURS = {
     "satisfaction": "thumbs_up_per_answer", "up_per_answer": "thumbs_up_per_answer", "error_rate": "errors_per_answer",
     "down_per_answer": "thumbs_down_per_answer", "response_time": "response_time",

@@ -3,7 +3,7 @@
     python -m tests.bench [--only first,long] [--peer chainlit] [--count 22] [--few 5] [--json FILE] [--write]
 
 Starts a stand-in model server, every app and a headless Chromium on this machine, in a temporary folder, and ends what
-it started, by its ids. Progress goes to standard error. `--write` puts the figures into docs/speed.md and README.md.
+it started, by its ids. Progress goes to standard error. `--write` puts the figures into docs/understand/speed.md.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tests.bench.sections import SECTIONS, Bench, Raw
 from tests.support import app_process
 from tests.support import chromium as chromium
 
-SPEED, README = app_process.ROOT / "docs" / "speed.md", app_process.ROOT / "README.md"
+SPEED = app_process.ROOT / "docs" / "understand" / "speed.md"
 
 
 def main() -> None:
@@ -46,8 +46,7 @@ def main() -> None:
     if failed:
         sys.exit("Not everything could be measured; the documents are as they were.")
     if options.write:
-        for path, new in ((SPEED, full), (README, table.short(bench.values))):
-            path.write_text(table.renewed(path.read_text(encoding="utf-8"), measured, new), encoding="utf-8")
+        SPEED.write_text(table.renewed(SPEED.read_text(encoding="utf-8"), measured, full), encoding="utf-8")
 
 
 def _done(name: str, bench: Bench) -> bool:

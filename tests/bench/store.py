@@ -4,7 +4,8 @@
 
 `make bench-store`. Everything goes through the app's own parts (`App.open`, `Conversations`); only the model is a
 stand-in that answers at once, so that nothing but Parley is timed. The databases lie in a temporary folder; PostgreSQL
-is started for it (with fsync on) and ended. Prints one table in Markdown; `--write` puts it into docs/store.md.
+is started for it (with fsync on) and ended. Prints one table in Markdown; `--write` puts it into
+docs/understand/store.md.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from lib.store.tallies import tally
 from tests.bench import fill_store, table
 from tests.support import app_process, postgres_server
 
-DOCUMENT = app_process.ROOT / "docs" / "store.md"
+DOCUMENT = app_process.ROOT / "docs" / "understand" / "store.md"
 SETTINGS = {
     "PARLEY_SIGNING_KEY": "of-the-benchmark-alone", "PARLEY_LOG_LEVEL": "error",
     "PARLEY_EXPERIMENTS_FILE": str(app_process.ROOT / ".streamlit" / "experiments.toml"),
@@ -188,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", default="10000,100000,1000000", help="how many, comma-separated")
     parser.add_argument("--questions", type=int, default=1_000, help="questions that are asked and rated")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/store.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/understand/store.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that PostgreSQL is ended
     sizes, load_before, began = [int(one) for one in options.answers.split(",")], os.getloadavg()[0], time.monotonic()

@@ -175,16 +175,6 @@ def markdown(values: Values, imported: Mapping[str, Sequence[str]]) -> str:
     return table(("", "Parley: median (quartiles)", "beside it", "must", "aim"), lines)
 
 
-def short(values: Values) -> str:
-    """For who only wants to know how fast it is: Parley beside the tutorial chat."""
-    lines = []
-    for row in ROWS:
-        own, other = row.place.of(values), Place(row.place.section, row.place.measure, "V").of(values)
-        if own and other:
-            lines.append([row.what, written(own.median, row.unit), written(other.median, row.unit)])
-    return table(("", "Parley", "Streamlit's tutorial chat"), lines)
-
-
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     rule = "|" + "---|" * len(head)

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
-APP = ("streamlit_app.py", "pages", "lib", "README.md", ".streamlit/config.toml", ".streamlit/experiments.toml")
+APP = ("streamlit_app.py", "pages", "lib", "README.md", "docs", ".streamlit/config.toml", ".streamlit/experiments.toml")
 OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON")
 """Settings of whoever runs the tests, which the app must not see (beginnings of their names)."""
 READY_WITHIN_S = 60
