@@ -15,6 +15,8 @@ class Assignment:
     `invitation` is the id of the link that the visitor came by. `unknown_unit` is the kind of id that the experiment
     randomises by, where Parley sends none of that kind; then nobody is exposed. `sent` is the exposure that the SDK
     itself would send for this evaluation; {} where it would send none, None where that is not known.
+    `compare`: the unit compares two answers instead of taking part in the A/B test, so that it has no group and is
+    never exposed.
     """
 
     experiment: str
@@ -31,3 +33,4 @@ class Assignment:
     invitation: str | None = None
     unknown_unit: str | None = None
     sent: Mapping[str, Any] | None = field(default=None, compare=False)
+    compare: bool = False

@@ -1,17 +1,23 @@
-"""A conversation, its turns, and a question on its way."""
+"""A conversation, its turns and comparisons, and a question on its way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from lib.domain.assignment import Assignment
 from lib.domain.completion import FinishReason
-from lib.domain.rating import Rating, Reason
+from lib.domain.rating import Rating, Reason, Vote
+
+Position = Literal["left", "right"]
+"""The place of an answer in a comparison."""
+CUT = ("stopped", "interrupted", "error")
+"""How an answer ended that is not whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question on its way: everything that the events about its answer repeat. `turn` counts from 1."""
+    """One question on its way: everything that the events about its answer repeat. `turn` counts from 1.
+    `comparison_id`: of the comparison that the answer is one side of."""
 
     answer_id: str
     conversation_id: str
@@ -20,6 +26,7 @@ class Question:
     model: str
     assignment: Assignment
     simulated: bool = False
+    comparison_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,9 @@ class Turn:
     operators, `facts` is the metadata of its `chat_completion`, and `reasoning` what the model thought before it
     answered. `heard_ms` is when the process of a running answer last wrote its heartbeat, by its own clock. Times in
     milliseconds since 1970.
+
+    A question that two groups answered is one turn with a `comparison`, whose sides are turns with `comparison_id` and
+    `group`; see `compared`.
     """
 
     answer_id: str
@@ -50,11 +60,78 @@ class Turn:
     heard_ms: int | None = None
     reasoning: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    group: str | None = None
+    comparison_id: str | None = None
+    comparison: "Comparison | None" = None
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
         return self.finish_reason is None
+
+    @property
+    def sides(self) -> "tuple[Turn, ...]":
+        """The answers of this turn: the two of a comparison from left to right, or the turn itself."""
+        return (self.comparison.left, self.comparison.right) if self.comparison else (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One question answered by two groups side by side, and the vote on it.
+
+    `drawn` is the side, chosen by chance when the question was asked, from which the conversation goes on where the
+    vote prefers none.
+    """
+
+    id: str
+    left: Turn
+    right: Turn
+    drawn: Position
+    vote: Vote | None = None
+
+    @property
+    def sides(self) -> tuple[Turn, Turn]:
+        """Both answers, from left to right."""
+        return self.left, self.right
+
+    @property
+    def running(self) -> bool:
+        """True until both answers have ended."""
+        return self.left.running or self.right.running
+
+    @property
+    def votable(self) -> bool:
+        """True where the two can be compared: both ended with text, and neither is cut off unless both are."""
+        if self.running or not all(side.answer for side in self.sides):
+            return False
+        return (self.left.finish_reason in CUT) == (self.right.finish_reason in CUT)
+
+    @property
+    def continued(self) -> Turn:
+        """The answer from which the conversation goes on: the preferred one, else the one that was drawn, else the one
+        that has text."""
+        at = self.vote if self.vote in ("left", "right") else self.drawn
+        chosen, other = self.sides if at == "left" else self.sides[::-1]
+        return other if other.answer and not chosen.answer else chosen
+
+    @property
+    def worse(self) -> tuple[Turn, ...]:
+        """The answers that the vote found wanting."""
+        if self.vote == "both_bad":
+            return self.sides
+        return {"left": (self.right,), "right": (self.left,)}.get(self.vote or "", ())
+
+
+def compared(comparison: Comparison) -> Turn:
+    """Return the turn of a comparison: its id is the comparison's, its text the one that the conversation continues."""
+    first, chosen = comparison.left, comparison.continued
+    running = comparison.running
+    return Turn(
+        comparison.id, first.turn, first.session_id, chosen.model, first.asked_ms, question=first.question,
+        answer=chosen.answer, finish_reason=None if running else chosen.finish_reason,
+        time_ms=None if running else max(side.time_ms or 0 for side in comparison.sides),
+        message=chosen.message, error=chosen.error, facts=chosen.facts, comparison=comparison,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +153,9 @@ class Conversation:
     earlier: bool = False
 
     def question(self, turn: Turn) -> Question:
-        """What the events about one of its turns repeat."""
+        """What the events about one of its turns, or about one side of a comparison, repeat."""
+        assignment = replace(self.assignment, group=turn.group) if turn.comparison_id else self.assignment
         return Question(
-            turn.answer_id, self.id, turn.session_id, turn.turn, turn.model, self.assignment, self.simulated
-        )
+            turn.answer_id, self.id, turn.session_id, turn.turn, turn.model, assignment, self.simulated,
+            turn.comparison_id,
+        )  # fmt: skip

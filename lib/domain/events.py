@@ -14,7 +14,7 @@ from lib.domain.clock import now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.ids import new_id
-from lib.domain.rating import RATINGS, SIGNALS, Rating, Reason, Signal
+from lib.domain.rating import RATINGS, SIGNALS, Rating, Reason, Signal, Vote
 
 EXPOSURE = "exposure"
 CHAT_COMPLETION = "chat_completion"
@@ -23,8 +23,10 @@ FEEDBACK_REASON = "feedback_reason"
 PREFERENCE = "preference"
 """The names that others look for; the other names are only ever written, by the functions below."""
 
-NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, *SIGNALS)
+NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, PREFERENCE, *SIGNALS)
 """Every event that there is."""
+COMPARED = ("response_time", "time_to_first_token", "completion_tokens")
+"""What a preference repeats of the `chat_completion` of both answers."""
 MAX_STRING = 64
 """Longest string in an event's metadata, in characters (Statsig's own limit)."""
 
@@ -98,6 +100,7 @@ def _about(question: Question) -> dict[str, Any]:
         "group": assignment.group,
         "rule_id": assignment.rule_id,
         "model": question.model,
+        "comparison_id": question.comparison_id,
         "invitation": assignment.invitation,
         "simulated": True if question.simulated else None,
     }
@@ -166,6 +169,22 @@ def rating_withdrawn(question: Question, completed: Mapping[str, Any], earlier: 
 def feedback_reason(question: Question, completed: Mapping[str, Any], reason: Reason) -> Event:
     """Why a thumb was given."""
     return _of(FEEDBACK_REASON, question.assignment, reason, _rated(question, completed))
+
+
+def preference(
+    left: Question, right: Question, vote: Vote, completed: tuple[Mapping[str, Any], Mapping[str, Any]]
+) -> Event:
+    """A vote on two answers to one question. `completed`: the metadata of both `chat_completion`s, left first."""
+    groups = {"left": left.assignment.group, "right": right.assignment.group}
+    fields: dict[str, Any] = {
+        "comparison_id": left.comparison_id, "experiment": left.assignment.experiment, **groups,
+        "left_answer_id": left.answer_id, "right_answer_id": right.answer_id,
+        "position": vote if vote in groups else None, "conversation_id": left.conversation_id,
+        "session_id": left.session_id, "turn": left.turn, "simulated": True if left.simulated else None,
+    }  # fmt: skip
+    for side, question, facts in (("left", left, completed[0]), ("right", right, completed[1])):
+        fields |= {f"{side}_{name}": facts.get(name) for name in COMPARED} | {f"{side}_model": question.model}
+    return _of(PREFERENCE, left.assignment, groups.get(vote) or vote, fields)
 
 
 def signal(question: Question, name: Signal) -> Event:

@@ -48,8 +48,8 @@ class Invitation:
     """One link. `id` is random and stands for the name wherever that must not go.
 
     `sessions`: browsers that it lets in, None for any number; `used`: how many it has let in so far, the last one at
-    `last_ms`. `group` is forced on whoever comes by it, and `usd` is what their answers may cost together. Times in
-    milliseconds since 1970.
+    `last_ms`. `group` is forced on whoever comes by it, `usd` is what their answers may cost together, and with
+    `compare` they compare two answers instead of taking part in the A/B test. Times in milliseconds since 1970.
     """
 
     id: str
@@ -62,6 +62,7 @@ class Invitation:
     revoked_ms: int | None = None
     used: int = 0
     last_ms: int | None = None
+    compare: bool = False
 
     def over(self, now_ms: int) -> Refusal | None:
         """Why it lets nobody in or stay any more.
@@ -84,7 +85,8 @@ class Invitation:
 
 
 def new_invitation(
-    name: str, days: int, sessions: int | None, group: str | None, usd: float | None, now_ms: int
+    name: str, days: int, sessions: int | None, group: str | None, usd: float | None, now_ms: int,
+    compare: bool = False,
 ) -> Invitation:  # fmt: skip
     """An invitation from now on for so many days. Raises ValueError with a sentence for who asked for it."""
     name = " ".join(name.split())
@@ -96,7 +98,10 @@ def new_invitation(
         raise ValueError("The sessions must be a whole number from 1 to 1000000.")
     if usd is not None and not 0 < usd < math.inf:
         raise ValueError("The US dollars must be above 0, such as 5 or 0.50.")
-    return Invitation(secrets.token_hex(6), name, now_ms, now_ms + days * DAY_MS, sessions, group, usd)
+    if compare and group is not None:
+        raise ValueError("Guests either get one group or compare two answers: leave one of the two out.")
+    until_ms = now_ms + days * DAY_MS
+    return Invitation(secrets.token_hex(6), name, now_ms, until_ms, sessions, group, usd, compare=compare)
 
 
 def address(public_url: str, token: str) -> str:

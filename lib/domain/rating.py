@@ -1,11 +1,14 @@
-"""What a tester makes of an answer: the thumb, its reason, and the signals that nobody gives on purpose."""
+"""What a tester makes of answers: thumbs, their reasons, votes on two answers, signals that nobody gives on purpose."""
 
 from typing import Literal, get_args
 
 Rating = Literal["satisfaction", "dissatisfaction"]
 Reason = Literal["wrong", "incomplete", "too_long", "too_slow", "off_tone", "unsafe", "other"]
 Signal = Literal["regenerated", "copied", "abandoned"]
+Vote = Literal["left", "right", "tie", "both_bad"]
+"""The vote on two answers: the better one by its place, or neither."""
 
 RATINGS: tuple[Rating, ...] = get_args(Rating)
 REASONS: tuple[Reason, ...] = get_args(Reason)
+VOTES: tuple[Vote, ...] = get_args(Vote)
 SIGNALS: tuple[Signal, ...] = get_args(Signal)

@@ -1,9 +1,10 @@
 """The record: conversations, answers, ratings, and every event with its way to Statsig, on SQLite or PostgreSQL.
 
 `Store` is the door. Writes are handed to one thread (`writer`) and give a `Ticket`; reads are direct. Behind it:
-`database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read, `ledger`
-the pages of all events, `outbox` what Statsig still has to acknowledge, `guests` who may come in, `spending` what it
-cost, `erasure` what belongs to somebody, `rows` turns values into rows. Knows nothing of Statsig, OpenAI or Streamlit.
+`database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read,
+`comparisons` which answers stand side by side, `ledger` the pages of all events, `outbox` what Statsig still has to
+acknowledge, `guests` who may come in, `spending` what it cost, `erasure` what belongs to somebody, `rows` turns values
+into rows. Knows nothing of Statsig, OpenAI or Streamlit.
 """
 
 import threading
@@ -17,21 +18,22 @@ from sqlalchemy import Connection
 from lib.domain.budget import Account, Judged, Spent
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion
-from lib.domain.conversation import Conversation, Question
+from lib.domain.conversation import Comparison, Conversation, Question
 from lib.domain.events import Event
 from lib.domain.ids import new_id
 from lib.domain.invitations import Invitation, Refusal
 from lib.domain.ledger import Key, Life, Page, Search
-from lib.domain.rating import Rating, Reason
+from lib.domain.rating import Rating, Reason, Vote
 from lib.domain.record import StoreError
 from lib.statistics.sums import Today
-from lib.store import erasure, facts, guests, ledger, outbox, reads, rows, spending
+from lib.store import comparisons, erasure, facts, guests, ledger, outbox, reads, rows, schema, spending
+from lib.store.comparisons import Way
 from lib.store.database import Database, probe
 from lib.store.erasure import Erased
 from lib.store.today import today
 from lib.store.writer import PROGRESS_LIMIT, SIGNAL_LIMIT, Fact, StoreMeter, Ticket, Unmetered, Writer
 
-__all__ = ["Erased", "Store", "StoreError", "Ticket"]
+__all__ = ["Erased", "Store", "StoreError", "Ticket", "Way"]
 
 PROBE_S = 1.0
 """How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
@@ -143,6 +145,21 @@ class Store:
 
         `prompt` None: its text is not stored. `replaces` names the answer whose place the coming one takes.
         """
+        events, replaced = [*([exposure] if exposure else []), *also], [replaces] if replaces else []
+        return self._ask(conversation, [question], prompt, replaced, events)
+
+    def compare(
+        self, conversation: Conversation, comparison: Comparison, prompt: str | None, replaces: Collection[str] = (),
+        also: Sequence[Event] = (),
+    ) -> Ticket:  # fmt: skip
+        """A question leaves to two groups: like `ask`, with two running answers and no exposure."""
+        questions = [conversation.question(side) for side in comparison.sides]
+        return self._ask(conversation, questions, prompt, replaces, also, comparison)
+
+    def _ask(
+        self, conversation: Conversation, questions: Sequence[Question], prompt: str | None, replaces: Collection[str],
+        events: Sequence[Event], comparison: Comparison | None = None,
+    ) -> Ticket:  # fmt: skip
         asked_ms = now_ms()
         text = prompt if self._keep_text else None
         title = (
@@ -150,10 +167,11 @@ class Store:
             if self._keep_text and prompt and not any(turn.answer for turn in conversation.turns)
             else None
         )
-        events = [*([exposure] if exposure else []), *also]
 
         def fact(connection: Connection) -> None:
-            facts.ask(connection, conversation, question, text, title, replaces, asked_ms, self.owner, self._tier)
+            if comparison is not None:
+                facts.add(connection, schema.comparison, rows.comparison_row(conversation, comparison))
+            facts.ask(connection, conversation, questions, text, title, replaces, asked_ms, self.owner, self._tier)
             facts.record(connection, events, self._deliver, self._tier, conversation.assignment.invitation)
 
         return self._writer.submit(fact)
@@ -199,6 +217,15 @@ class Store:
 
         def fact(connection: Connection) -> None:
             told = facts.give_reason(connection, answer_id, reason, kept, event)
+            facts.record(connection, told, self._deliver, self._tier)
+
+        return self._writer.submit(fact)
+
+    def vote(self, comparison_id: str, vote: Vote, event: Event) -> Ticket:
+        """A comparison is voted on, or its vote is changed. A vote that is stored is neither written nor told again."""
+
+        def fact(connection: Connection) -> None:
+            told = comparisons.vote(connection, comparison_id, vote, event)
             facts.record(connection, told, self._deliver, self._tier)
 
         return self._writer.submit(fact)
@@ -275,6 +302,16 @@ class Store:
         """
         with self.read() as connection:
             return reads.one_conversation(connection, conversation_id, visitor_id, newest, before_turn)
+
+    def way(self, experiment: str, unit: str, simulated: bool = False) -> Way | None:
+        """How a unit has taken part in an experiment so far. Raises StoreError."""
+        with self.read() as connection:
+            return comparisons.way(connection, experiment, unit, simulated)
+
+    def compares(self, experiment: str) -> bool:
+        """True where any unit has compared in this experiment. Raises StoreError."""
+        with self.read() as connection:
+            return comparisons.known(connection, experiment)
 
     def conversations(self, visitor_id: str, limit: int = 50, skip: int = 0) -> list[Conversation]:
         """Return a visitor's conversations without their turns, the last used first, from the one after `skip` on."""

@@ -14,6 +14,7 @@ from lib.domain.budget import visitor_account
 from lib.domain.ledger import Key
 from lib.store.schema import (
     answer,
+    comparison,
     consent,
     conversation,
     event,
@@ -91,7 +92,8 @@ def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
         yield _deletion(outbox.c.event_id, [event_id for _, event_id in events])
         yield _deletion_of_events(events)
     for column, keys in (
-        (exposure.c.user_id, found.units),
+        (exposure.c.user_id, found.units), (comparison.c.user_id, found.units),
+        (comparison.c.conversation_id, found.conversations),
         (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
         (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
         (guest.c.visitor_id, found.owners), (consent.c.visitor_id, found.owners),

@@ -4,7 +4,7 @@ Every function may run twice for the same fact (a connection can break between c
 either finds its rows there or compares with what is stored before it changes or emits anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,17 +58,18 @@ def record(
 
 
 def ask(
-    connection: Connection, about: Conversation, question: Question, text: str | None, title: str | None,
-    replaces: str | None, asked_ms: int, owner: str, tier: str,
+    connection: Connection, about: Conversation, questions: Sequence[Question], text: str | None, title: str | None,
+    replaces: Collection[str], asked_ms: int, owner: str, tier: str,
 ) -> None:  # fmt: skip
-    """The conversation if it is new, the message, the running answer. A conversation that was deleted stays so."""
-    add(connection, answer, rows.running_row(question, owner, now_ms(), tier))
+    """The conversation if it is new, the message and the running answer of each question (two where two groups answer
+    the same one). A conversation that was deleted stays so."""
+    add(connection, answer, [rows.running_row(question, owner, now_ms(), tier) for question in questions])
     if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == about.id)) is not None:
         return
     upsert(connection, conversation, rows.conversation_row(about, title, asked_ms), "updated_ms")
-    if replaces is not None:
-        connection.execute(update(message).where(message.c.answer_id == replaces).values(replaced=True))
-    add(connection, message, rows.message_row(question, asked_ms, text))
+    if replaces:
+        connection.execute(update(message).where(message.c.answer_id.in_(replaces)).values(replaced=True))
+    add(connection, message, [rows.message_row(question, asked_ms, text) for question in questions])
 
 
 def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:

@@ -26,7 +26,7 @@ def invite(connection: Connection, new: Invitation) -> bool:
         return False
     kept = {
         "id": new.id, "name": new.name, "created_ms": new.created_ms, "expires_ms": new.expires_ms,
-        "sessions": new.sessions, "grp": new.group, "usd": new.usd,
+        "sessions": new.sessions, "grp": new.group, "usd": new.usd, "compare": new.compare,
     }  # fmt: skip
     add(connection, invitation, rows.fit(invitation, kept))
     return True
@@ -104,4 +104,4 @@ def _with_use() -> Select[Any]:
 
 def _invitation(row: Row[Any]) -> Invitation:
     found = Invitation(row.id, row.name, row.created_ms, row.expires_ms, row.sessions, row.grp, row.usd)
-    return replace(found, revoked_ms=row.revoked_ms, used=row.used, last_ms=row.last_ms)
+    return replace(found, revoked_ms=row.revoked_ms, used=row.used, last_ms=row.last_ms, compare=bool(row.compare))

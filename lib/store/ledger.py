@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, String, and_, literal, select, tuple_
 
-from lib.domain.events import EXPOSURE
+from lib.domain.events import EXPOSURE, PREFERENCE
 from lib.domain.ledger import Key, Life, Line, Page, Search
 from lib.store import rows
 from lib.store.schema import FAILURE, answer, event, message, outbox
@@ -59,8 +59,9 @@ def has_simulated(connection: Connection) -> bool:
 
 def life(connection: Connection, answer_id: str) -> Life | None:
     """Everything about one answer; None where nobody knows it."""
+    columns = (answer.c.user_id, answer.c.session_id, answer.c.experiment, answer.c.time_ms, answer.c.comparison_id)
     known = connection.execute(
-        select(answer.c.user_id, answer.c.session_id, answer.c.experiment, answer.c.time_ms, message.c.asked_ms)
+        select(*columns, message.c.asked_ms)
         .outerjoin(message, message.c.answer_id == answer.c.answer_id)
         .where(answer.c.answer_id == answer_id)
     ).one_or_none()
@@ -68,7 +69,15 @@ def life(connection: Connection, answer_id: str) -> Life | None:
     if known is None and not own:
         return None
     before = [exposed] if known is not None and (exposed := _exposure(connection, known)) else []
-    return Life(answer_id, known.asked_ms if known is not None else None, [*before, *own])
+    votes = _votes(connection, known) if known is not None and known.comparison_id else []
+    return Life(answer_id, known.asked_ms if known is not None else None, [*before, *own, *votes])
+
+
+def _votes(connection: Connection, known: Any) -> list[Line]:
+    """The votes on the comparison that an answer is one side of."""
+    mine = (event.c.user_id == known.user_id) & (event.c.name == PREFERENCE)
+    mine &= event.c.metadata.contains(f'"{known.comparison_id}"', autoescape=True)
+    return [_line(row) for row in connection.execute(_EVENTS.where(mine).order_by(*_PLACE))]
 
 
 def _exposure(connection: Connection, known: Any) -> Line | None:

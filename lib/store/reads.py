@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Row, select, tuple_
 from lib.domain.assignment import Assignment
 from lib.domain.conversation import Conversation, Question
 from lib.domain.events import CHAT_COMPLETION
-from lib.store import rows
+from lib.store import comparisons, rows
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, definition, event, message
 
@@ -28,11 +29,15 @@ def one_conversation(
     shown = (message.c.conversation_id == conversation_id) & message.c.replaced.is_(False)
     if before_turn is not None:
         shown &= message.c.turn < before_turn
-    spoken = _spoken().where(shown).order_by(message.c.turn.desc(), message.c.asked_ms.desc()).limit(newest + 1)
-    turns = connection.execute(spoken).all()
-    facts = completions(connection, [row.answer_id for row in turns[:newest]])
-    shown_turns = tuple(rows.to_turn(row, facts.get(row.answer_id, {})) for row in reversed(turns[:newest]))
-    return rows.to_conversation(found, shown_turns, earlier=len(turns) > newest)
+    answers = newest * (2 if rows.to_assignment(found.assignment).compare else 1)
+    spoken = _spoken().where(shown).order_by(message.c.turn.desc(), message.c.asked_ms.desc()).limit(answers + 1)
+    read = connection.execute(spoken).all()
+    kept = read[:answers]
+    if len(read) > len(kept) and kept and kept[-1].comparison_id and kept[-1].comparison_id == read[-1].comparison_id:
+        kept = kept[:-1]  # its other half comes with the earlier turns
+    facts = completions(connection, [row.answer_id for row in kept])
+    turns = [rows.to_turn(row, facts.get(row.answer_id, {})) for row in reversed(kept)]
+    return rows.to_conversation(found, comparisons.joined(connection, turns), earlier=len(read) > len(kept))
 
 
 def _spoken() -> Any:
@@ -42,7 +47,7 @@ def _spoken() -> Any:
     )  # fmt: skip
     ended = (
         answer.c.session_id, answer.c.model, answer.c.finish_reason, answer.c.time_ms, answer.c.message,
-        answer.c.error, answer.c.rating, answer.c.reason, answer.c.beat_ms,
+        answer.c.error, answer.c.rating, answer.c.reason, answer.c.beat_ms, answer.c.grp, answer.c.comparison_id,
     )  # fmt: skip
     return select(*said, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
@@ -84,11 +89,13 @@ def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Q
 def _cut_off(row: Row[Any]) -> tuple[Question, str]:
     if row.assignment is not None:
         assignment = rows.to_assignment(row.assignment)
+        assignment = replace(assignment, group=row.grp) if row.comparison_id else assignment
     else:  # its conversation was deleted while it ran
         assignment = Assignment(row.experiment, row.grp, "", row.user_id, {"userID": row.user_id}, {})
     question = Question(
-        row.answer_id, row.conversation_id, row.session_id, row.turn, row.model, assignment, row.simulated
-    )
+        row.answer_id, row.conversation_id, row.session_id, row.turn, row.model, assignment, row.simulated,
+        row.comparison_id,
+    )  # fmt: skip
     return question, row.text or ""
 
 

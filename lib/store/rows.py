@@ -12,7 +12,7 @@ from sqlalchemy import Row, String, Table
 
 from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
-from lib.domain.conversation import Conversation, Question, Turn
+from lib.domain.conversation import Comparison, Conversation, Question, Turn
 from lib.domain.events import Event, completion_facts
 from lib.store import schema
 
@@ -106,8 +106,27 @@ def running_row(question: Question, owner: str | None, beat_ms: int | None, tier
             "model": question.model,
             "simulated": question.simulated,
             "tier": tier,
+            "comparison_id": question.comparison_id,
             "owner": owner,
             "beat_ms": beat_ms,
+        },
+    )
+
+
+def comparison_row(conversation: Conversation, comparison: Comparison) -> dict[str, Any]:
+    """A comparison that has begun."""
+    return fit(
+        schema.comparison,
+        {
+            "comparison_id": comparison.id,
+            "conversation_id": conversation.id,
+            "experiment": conversation.assignment.experiment,
+            "user_id": conversation.assignment.user_id,
+            "simulated": conversation.simulated,
+            "asked_ms": comparison.left.asked_ms,
+            "left_answer_id": comparison.left.answer_id,
+            "right_answer_id": comparison.right.answer_id,
+            "drawn": comparison.drawn,
         },
     )
 
@@ -199,6 +218,7 @@ def to_turn(row: Row[Any], facts: Mapping[str, Any]) -> Turn:
         question=row.question, answer=row.answer, finish_reason=row.finish_reason, time_ms=row.time_ms,
         message=row.message, error=row.error, rating=row.rating, reason=row.reason, comment=row.comment,
         heard_ms=row.beat_ms, reasoning=row.reasoning, facts=facts,
+        group=row.grp if row.comparison_id else None, comparison_id=row.comparison_id,
     )  # fmt: skip
 
 
@@ -208,8 +228,10 @@ def to_assignment(kept: str) -> Assignment:
 
 
 def _assignment_json(assignment: Assignment) -> str:
+    compare = {"compare": True} if assignment.compare else {}  # replicas of an older version do not know the name
     return _json(
-        {
+        compare
+        | {
             "experiment": assignment.experiment,
             "group": assignment.group,
             "rule_id": assignment.rule_id,

@@ -77,6 +77,7 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("model", String(128), nullable=False),
     Column("simulated", Boolean, nullable=False),
     Column("tier", String(64), nullable=False, server_default=""),  # of the process that asked; empty: not known
+    Column("comparison_id", String(64)),  # of the comparison that it is one side of
     Column("owner", String(64)),  # the process that runs it
     Column("beat_ms", BigInteger),  # when that process last said so: a stale one was cut off
     Column("time_ms", BigInteger),  # of its chat_completion
@@ -127,6 +128,23 @@ Index(  # answers that their testers stopped
 Index(  # whose process may be gone
     "answer_running", answer.c.beat_ms,
     sqlite_where=answer.c.finish_reason.is_(None), postgresql_where=answer.c.finish_reason.is_(None),
+)  # fmt: skip
+
+comparison = Table(  # one question answered by two groups side by side; both have a row in `answer`
+    "comparison", metadata,
+    Column("comparison_id", String(64), primary_key=True),
+    Column("conversation_id", String(64), nullable=False),
+    Column("experiment", String(128), nullable=False),
+    Column("user_id", String(128), nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("asked_ms", BigInteger, nullable=False),
+    Column("left_answer_id", String(64), nullable=False),
+    Column("right_answer_id", String(64), nullable=False),
+    Column("drawn", String(8), nullable=False),  # the side to go on from where the vote prefers none
+    Column("vote", String(16)),  # left | right | tie | both_bad | null
+    Column("voted_ms", BigInteger),
+    Index("comparison_of_unit", "experiment", "simulated", "user_id"),
+    Index("comparison_of_conversation", "conversation_id"),
 )  # fmt: skip
 
 exposure = Table(
@@ -230,6 +248,7 @@ invitation = Table(  # the links that let guests in
     Column("grp", String(128)),  # forced on who comes by it
     Column("usd", Float),  # what their answers may cost together
     Column("revoked_ms", BigInteger),
+    Column("compare", Boolean, nullable=False, server_default=text("FALSE")),  # guests compare two answers
 )  # fmt: skip
 
 guest = Table(  # who came by which link
@@ -346,6 +365,15 @@ _READOUT = (
     " metric VARCHAR(64) NOT NULL, grp VARCHAR(128) NOT NULL, low FLOAT NOT NULL, low_ms BIGINT NOT NULL,"
     " high FLOAT NOT NULL, high_ms BIGINT NOT NULL, PRIMARY KEY (experiment, simulated, run, metric, grp))",
 )
+_COMPARISONS = (
+    "ALTER TABLE answer ADD COLUMN comparison_id VARCHAR(64)",
+    "CREATE TABLE comparison (comparison_id VARCHAR(64) NOT NULL PRIMARY KEY, conversation_id VARCHAR(64) NOT NULL,"
+    " experiment VARCHAR(128) NOT NULL, user_id VARCHAR(128) NOT NULL, simulated BOOLEAN NOT NULL,"
+    " asked_ms BIGINT NOT NULL, left_answer_id VARCHAR(64) NOT NULL, right_answer_id VARCHAR(64) NOT NULL,"
+    " drawn VARCHAR(8) NOT NULL, vote VARCHAR(16), voted_ms BIGINT)",
+    "CREATE INDEX comparison_of_unit ON comparison (experiment, simulated, user_id)",
+    "CREATE INDEX comparison_of_conversation ON comparison (conversation_id)",
+)
 Step = str | Callable[[Connection], None]
 """A statement in the SQL that SQLite and PostgreSQL share, or a function where they must differ."""
 MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
@@ -360,6 +388,8 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("9 reasoning", ("ALTER TABLE message ADD COLUMN reasoning TEXT",)),
     ("10 sign-outs and deletions", _ENDED),
     ("11 readout", _READOUT),
+    ("12 comparisons", _COMPARISONS),
+    ("13 comparing guests", ("ALTER TABLE invitation ADD COLUMN compare BOOLEAN DEFAULT FALSE NOT NULL",)),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
 all."""

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, s
 
 from lib.domain.clock import DAY_MS
 from lib.store import Store
-from lib.store.schema import answer, conversation, event, exposure, held, message
+from lib.store.schema import answer, comparison, conversation, event, exposure, held, message
 from lib.store.writer import Fact
 
-TIMES = ("time_ms", "rated_ms", "asked_ms", "created_ms", "updated_ms")
+TIMES = ("time_ms", "rated_ms", "voted_ms", "asked_ms", "created_ms", "updated_ms")
 """The columns that say when something of a visit happened."""
 UNITS = 50
 """Visitors whose rows are moved in one transaction."""
@@ -52,7 +52,7 @@ def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
     rows: dict[Table, ColumnElement[bool]] = {
         message: message.c.conversation_id.in_(theirs),
         conversation: conversation.c.id.in_(theirs),
-        **{table: table.c.simulated & table.c.user_id.in_(units) for table in (answer, exposure, event)},
+        **{table: table.c.simulated & table.c.user_id.in_(units) for table in (answer, comparison, exposure, event)},
     }
 
     def fact(connection: Connection) -> None:
@@ -76,7 +76,7 @@ def _remove(connection: Connection) -> int:
     """At most a piece of the first table that has any; the text goes first, because its mark is its answer's."""
     invented = select(answer.c.answer_id).where(answer.c.simulated)
     marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(invented))]
-    marked += [(table, table.c.simulated) for table in (answer, exposure, conversation, event, held)]
+    marked += [(table, table.c.simulated) for table in (answer, comparison, exposure, conversation, event, held)]
     for table, condition in marked:
         key = list(table.primary_key)
         piece = select(*key).where(condition).limit(PIECE)

@@ -1,0 +1,71 @@
+"""Comparisons: which two answers belong to one question, the vote on them, and which units compare at all.
+
+Knows the table of comparisons and whom it keeps out of the A/B test; the votes of a readout are read in `ballots`.
+"""
+
+from typing import Literal, get_args
+
+from sqlalchemy import Connection, exists, select, update
+
+from lib.domain.clock import now_ms
+from lib.domain.conversation import Comparison, Position, Turn, compared
+from lib.domain.events import Event
+from lib.domain.rating import Vote
+from lib.store.schema import comparison, exposure, message
+
+Way = Literal["exposed", "compared"]
+"""How a unit takes part in an experiment: in the A/B test, or in comparisons."""
+
+
+def way(connection: Connection, experiment: str, unit: str, simulated: bool) -> Way | None:
+    """Return how a unit has taken part so far. A group that was forced on it takes part in nothing."""
+    x, c = exposure.c, comparison.c
+    exposed = (x.experiment == experiment) & x.simulated.is_(simulated) & (x.user_id == unit)
+    exposed &= x.grp.is_not(None) & x.forced.is_(False)
+    if connection.scalar(select(exists().where(exposed))):
+        return "exposed"
+    theirs = (c.experiment == experiment) & c.simulated.is_(simulated) & (c.user_id == unit)
+    return "compared" if connection.scalar(select(exists().where(theirs))) else None
+
+
+def known(connection: Connection, experiment: str) -> bool:
+    """Return True where any unit has compared in this experiment."""
+    return bool(connection.scalar(select(exists().where(comparison.c.experiment == experiment))))
+
+
+def joined(connection: Connection, answers: list[Turn]) -> tuple[Turn, ...]:
+    """Return the turns of a conversation: two answers of one comparison become one turn."""
+    ids = {turn.comparison_id for turn in answers if turn.comparison_id}
+    if not ids:
+        return tuple(answers)
+    theirs = select(comparison).where(comparison.c.comparison_id.in_(sorted(ids)))
+    known = {row.comparison_id: row for row in connection.execute(theirs)}
+    by_id, turns = {turn.answer_id: turn for turn in answers}, list[Turn]()
+    for turn in answers:
+        row = known.get(turn.comparison_id)
+        if row is None or not {row.left_answer_id, row.right_answer_id} <= set(by_id):
+            turns.append(turn)
+        elif turn.answer_id == row.left_answer_id:
+            left, right = by_id[row.left_answer_id], by_id[row.right_answer_id]
+            turns.append(compared(Comparison(row.comparison_id, left, right, _position(row.drawn), row.vote)))
+    return tuple(turns)
+
+
+def _position(text: str) -> Position:
+    return next(one for one in get_args(Position) if one == text)
+
+
+def vote(connection: Connection, comparison_id: str, preferred: Vote, said: Event) -> list[Event]:
+    """Set the vote; the events that tell it, none when it was so already or a later question has been asked."""
+    stored = connection.execute(
+        select(comparison).where(comparison.c.comparison_id == comparison_id).with_for_update()
+    ).one_or_none()
+    if stored is None or stored.vote == preferred:
+        return []
+    asked = select(message.c.turn).where(message.c.answer_id == stored.left_answer_id).scalar_subquery()
+    later = (message.c.conversation_id == stored.conversation_id) & (message.c.turn > asked)
+    if connection.scalar(select(exists().where(later))):
+        return []
+    changed = {"vote": preferred, "voted_ms": said.time_ms or now_ms()}
+    connection.execute(update(comparison).where(comparison.c.comparison_id == comparison_id).values(changed))
+    return [said]
