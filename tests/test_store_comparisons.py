@@ -100,7 +100,7 @@ def test_a_vote_stays_as_it_was_once_the_next_question_is_asked(store: Store) ->
 def test_a_comparison_that_was_asked_again_shows_the_new_answers_only(store: Store) -> None:
     about, first, second = conversation(), comparison(), comparison()
     store.compare(about, first, "Why?")
-    store.compare(about, second, "Why?", replaces=[side.answer_id for side in first.sides])
+    assert store.compare(about, second, "Why?", replaces=[side.answer_id for side in first.sides]).wait(SOON)
     found = store.conversation(about.id, "visitor")
     assert found is not None
     assert [turn.answer_id for turn in found.turns] == [second.id]
@@ -130,10 +130,9 @@ def test_a_unit_takes_part_in_the_way_that_it_met_first(store: Store) -> None:
 
 
 def test_a_forced_group_is_no_way_to_take_part(store: Store) -> None:
-    forced = replace(UNIT, group="A", forced=True, compare=False)
-    assert store.record([events.exposure(forced, "session"), events.exposure(replace(UNIT, compare=False), "s")]).wait(
-        SOON
-    )
+    outside = replace(UNIT, compare=False)
+    forced = replace(outside, group="A", forced=True)
+    assert store.record([events.exposure(one, "session") for one in (forced, outside)]).wait(SOON)
     assert store.way("e", "unit") is None
 
 
