@@ -1,5 +1,5 @@
-"""The operator's tool: `python -m lib COMMAND`. Owns its commands, their arguments and exit codes; what a command does
-lives in a module of its own, imported when it is asked for.
+"""The operator's tool: `python -m lib COMMAND`. Defines the commands, their arguments and exit codes; each command is a
+module of `lib.commands`, imported when it runs.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the answer is no, 2 usage.
 """
@@ -26,7 +26,7 @@ Arguments = argparse.Namespace
 
 @dataclass(frozen=True)
 class Command:
-    """One word of the tool. `run` gives the exit code."""
+    """One command. `run` returns the exit code."""
 
     name: str
     does: str
@@ -35,7 +35,7 @@ class Command:
 
 
 def check(settings: "Settings", arguments: Arguments) -> int:
-    """Report what works, a line for each thing."""
+    """Report the state of each part, one line each."""
     from lib.commands.check import findings
     from lib.settings import origins
 
@@ -63,7 +63,7 @@ def export(settings: "Settings", arguments: Arguments) -> int:
 
 
 def readout(settings: "Settings", arguments: Arguments) -> int:
-    """Say which group is better, and how sure that is."""
+    """Print the readout: which group is better, with its interval."""
     import json
 
     from lib.commands.readout import ReportError, from_file, from_store, lines
@@ -91,7 +91,7 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
 
 
 def invite(settings: "Settings", arguments: Arguments) -> int:
-    """Make a link, list the links, or end one."""
+    """Make an invitation, list all, or end one."""
     from lib.commands.invite import InviteError, end, listed, make
     from lib.commands.readout import ReportError
     from lib.experiments.definitions import DefinitionError
@@ -117,7 +117,7 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
 
 
 def move(settings: "Settings", arguments: Arguments) -> int:
-    """Copy the whole record to another database, and compare."""
+    """Copy the whole record to another database and compare the row counts."""
     from lib.commands import move as moving
     from lib.store import StoreError
 
@@ -138,7 +138,7 @@ def move(settings: "Settings", arguments: Arguments) -> int:
 
 
 def erase(settings: "Settings", arguments: Arguments) -> int:
-    """Delete everything of a unit, and say what must be asked of Statsig."""
+    """Delete everything of a unit and print the request that deletes the rest at Statsig."""
     from lib.commands.erase import told
     from lib.store import Store, StoreError
 
@@ -152,7 +152,7 @@ def erase(settings: "Settings", arguments: Arguments) -> int:
 
 
 def purge(settings: "Settings", arguments: Arguments) -> int:
-    """Delete old events, or say which would go."""
+    """Delete old events, or count those that would be deleted."""
     from lib.commands.purge import purged
     from lib.store import Store, StoreError
 
@@ -166,7 +166,7 @@ def purge(settings: "Settings", arguments: Arguments) -> int:
 
 
 def simulate(settings: "Settings", arguments: Arguments) -> int:
-    """Play visitors who were never there, or check the readout with them."""
+    """Play simulated visitors, or measure the readout's error rate and power with them."""
     from lib.commands.simulate import SimulationError, soundness, visits
     from lib.demo.visitors import Unplayable
     from lib.experiments.definitions import DefinitionError
@@ -227,10 +227,12 @@ def _simulate_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--users", type=_number, required=True, metavar="N", help="how many visitors (an experiment)")
     parser.add_argument("--seed", type=int, required=True, metavar="S", help="the same seed, the same visitors")
     parser.add_argument(
-        "--lift", type=float, metavar="X",
+        "--lift",
+        type=float,
+        metavar="X",
         help="0.1: ten points more satisfaction in the first group that is not control (0, or the smallest effect that "
         "matters with --check, where nothing is said)",
-    )  # fmt: skip
+    )
     parser.add_argument("--check", type=_number, metavar="R", help="check the readout in R experiments each way")
 
 
@@ -384,7 +386,7 @@ def _run(arguments: Arguments) -> int:
 
 
 def _refuse_to_make_files(settings: "Settings") -> None:
-    """Raise SettingsError where a command would make files that the user who runs Parley could not open."""
+    """Raise SettingsError where a command would create files that the user of the service could not open."""
     from lib.access import data_folder
     from lib.settings import SettingsError
 
@@ -396,10 +398,10 @@ def _refuse_to_make_files(settings: "Settings") -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return its exit code."""
     try:
         return _run(_parser().parse_args(words))
-    except BrokenPipeError:  # who read has had enough, and what is still buffered has nowhere to go
+    except BrokenPipeError:  # the reader has closed its end, so buffered output has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:

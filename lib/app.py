@@ -1,5 +1,5 @@
-"""The parts wired together from the settings, in one place. Opened and closed by the server's lifespan, the operator's
-tool and the tests; every other module receives what it needs and never looks for it.
+"""The parts, wired together from the settings. The server's lifespan, the operator's tool and the tests open and close
+them; every other module receives the parts that it needs.
 """
 
 import logging
@@ -32,17 +32,17 @@ from lib.store.splits import keep_weights
 log = logging.getLogger("parley")
 
 HOUSEKEEPING_EVERY = 10.0
-"""Seconds between two looks for answers that a process left behind, and for text that is too old."""
+"""Seconds between two searches for answers that a process left behind and for expired text."""
 
 ABANDONED_S = 60.0
-"""Seconds without a page after which an answer is stopped, where that is wanted."""
+"""Seconds without a page after which an answer is stopped, where abandoned answers are stopped."""
 GRACE_S = 15.0
-"""Seconds that running answers get to end when their process is told to, where another one shows them meanwhile."""
+"""Seconds that running answers get to finish at shutdown, where another replica shows them meanwhile."""
 
 
 def providers_of(settings: Settings, demo_url: str | None) -> list[Provider]:
-    """Return the providers that are asked, the default one first. Where the demo model answers, it answers for all of
-    them, under the names of their models; its answers are given their prices."""
+    """Return the providers, the default one first. The demo model stands in for all of them, under the names and with
+    the prices of their models."""
     named = list(settings.providers) or [Provider(OPENAI, OPENAI_URL)]
     if demo_url is None:
         return named
@@ -50,14 +50,14 @@ def providers_of(settings: Settings, demo_url: str | None) -> list[Provider]:
 
 
 class Housekeeping:
-    """A thread that does the same chores every few seconds, until it is closed."""
+    """A thread that runs the same chores every few seconds until it is closed."""
 
     def __init__(self) -> None:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self, chores: Callable[[], object]) -> None:
-        """Do them now and from now on. A store that is away is the writer's to report."""
+        """Run the chores now and from now on. The writer reports a store that is away."""
 
         def keep() -> None:
             while not self._closing.is_set():
@@ -73,20 +73,20 @@ class Housekeeping:
         self._thread.start()
 
     def stop(self) -> bool:
-        """Begin no further round; False where that was said before."""
+        """Begin no further round. Returns False if already stopped."""
         first = not self._closing.is_set()
         self._closing.set()
         return first
 
     def join(self) -> None:
-        """Wait for the round that is under way, for a moment."""
+        """Wait briefly for the current round."""
         if self._thread:
             self._thread.join(2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """One open Parley. `demo` tells whether the built-in demo model answers."""
+    """One open Parley. `demo` is True where the built-in demo model answers."""
 
     settings: Settings
     demo: bool
@@ -106,8 +106,8 @@ class App:
 
     @classmethod
     def open(cls, settings: Settings, demo_url: str | None = None, crowd: Crowd | None = None) -> "App":
-        """Open every part. `demo_url` is where the demo model listens, when it is the one that answers. `crowd` limits
-        what comes by an open link.
+        """Open every part. `demo_url` is the demo model's address where it answers. `crowd` holds the limits of an open
+        link.
 
         Raises StoreError when the database cannot be used and DefinitionError when the local experiments are broken.
         """
@@ -116,9 +116,12 @@ class App:
         key = settings.statsig_secret_key
         metrics = Metrics()
         store = Store.open(
-            settings.database_url, keep_text=settings.keep_text, deliver=key is not None, tier=settings.statsig_tier,
+            settings.database_url,
+            keep_text=settings.keep_text,
+            deliver=key is not None,
+            tier=settings.statsig_tier,
             meter=metrics,
-        )  # fmt: skip
+        )
         experiments = Experiments.open(
             settings.experiments_file,
             key=key.get_secret_value() if key else None,
@@ -135,24 +138,42 @@ class App:
         generations = Generations(recorder, at_end=models.aclose, stop_unwatched_s=stop_s)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
         conversations = Conversations(
-            experiment=settings.experiment, store=store, experiments=experiments, models=models,
-            generations=generations, metrics=metrics, budgets=budgets, texts=texts, crowd=crowd,
-        )  # fmt: skip
+            experiment=settings.experiment,
+            store=store,
+            experiments=experiments,
+            models=models,
+            generations=generations,
+            metrics=metrics,
+            budgets=budgets,
+            texts=texts,
+            crowd=crowd,
+        )
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
         delivery = Dispatcher(store, experiments, metrics) if key else None
         app = cls(
-            settings=settings, demo=demo_url is not None, store=store, experiments=experiments, models=models,
-            generations=generations, conversations=conversations, recorder=recorder, metrics=metrics, budgets=budgets,
-            rescue=Rescue(store, recorder), trials=Trials(store, models, generations, budgets),
-            standings=Standings(models, generations, conversations.served, demo_url is not None), delivery=delivery,
+            settings=settings,
+            demo=demo_url is not None,
+            store=store,
+            experiments=experiments,
+            models=models,
+            generations=generations,
+            conversations=conversations,
+            recorder=recorder,
+            metrics=metrics,
+            budgets=budgets,
+            rescue=Rescue(store, recorder),
+            trials=Trials(store, models, generations, budgets),
+            standings=Standings(models, generations, conversations.served, demo_url is not None),
+            delivery=delivery,
             housekeeping=Housekeeping(),
-        )  # fmt: skip
+        )
         app._begin()
         return app
 
     def close(self) -> None:
-        """Let what runs end or save it, deliver what can be delivered in time, end every thread. Safe to call twice."""
+        """Finish or save running answers, deliver what can be delivered in time, end every thread. Safe to call
+        twice."""
         if not self.housekeeping.stop():
             return
         self.generations.close(grace=GRACE_S if self.store.shared else 0.0)
@@ -181,7 +202,7 @@ class App:
         self.store.forget_deleted()
 
     def note_weights(self) -> None:
-        """Store since when the experiment's groups have their weights: a readout that spans a change is invalid."""
+        """Store the time from which the groups have their weights: a readout that spans a weight change is invalid."""
         name = self.settings.experiment
         if self.experiments.settled and (definition := self.experiments.definition(name)):
             shares, noticed_ms = dict(definition.shares), now_ms()
@@ -193,11 +214,11 @@ class App:
         return split_evidence(self.store.read, definition, now_ms()) if definition else None
 
     def trouble(self) -> str | None:
-        """Why this replica cannot serve, or None."""
+        """The reason why this replica cannot serve, or None."""
         return self.store.trouble
 
     def state(self) -> dict[str, object]:
-        """What `/readyz` says of the neighbours, of which none makes a replica unready."""
+        """Return the state of the neighbours for `/readyz`. None of them makes a replica unready."""
         source = self.experiments.source
         statsig = source.error or (self.delivery and self.delivery.error)
         return {"definitions": source.name, "statsig": statsig or "ok", "demo": self.demo}

@@ -1,7 +1,8 @@
-"""Log lines, as text or JSON, with every known secret and anything like one taken out. Knows no other module.
+"""Log lines as text or JSON, with every known secret and every key-shaped text removed. Imports no other module of
+Parley.
 
-Foreign messages (a model server's error, the Statsig SDK's warnings) may echo a key; nothing but this filter stands
-between them and the log, so it sits on the one handler that writes.
+Foreign messages (a model server's error, the Statsig SDK's warnings) may echo a key. This filter is the only
+protection, so it belongs to the one handler that writes.
 """
 
 import json
@@ -25,19 +26,19 @@ _MARK = r"&(?:quot|apos|\#\w+);|\\(?:u00|x)2[27]"
 _QUOTED = re.compile(
     rf"""(?:(?<!\w)["'`“„«‘]|{_MARK})(?:.*(?:["'`”“»’](?!\w)|{_MARK})|.*)""".replace("\\#", "#"), re.DOTALL
 )
-"""From the first quotation mark to the last one, also where a library escaped it: what it quotes may hold marks too."""
+"""From the first quotation mark to the last, escaped ones included: a quoted text may contain quotation marks."""
 CUT = 80
-"""Characters that are kept of a library's message."""
+"""Characters kept of a library's message."""
 QUIET_S = 60.0
-"""How long a warning or an error is counted instead of written, once it was written."""
+"""Seconds in which a repeated warning or error is counted instead of written."""
 MOST_SEEN = 1_000
-"""Different ones that are remembered in that time."""
+"""Distinct messages remembered in that time."""
 
 
 class _Scrub(logging.Formatter):
     """Formats a record, then removes secrets from the whole line.
 
-    Of an exception it writes the class and the calls that led to it. Its words may quote a question.
+    It writes an exception's class and calls, never its message: that may quote a question.
     """
 
     def __init__(self, style: str, secrets: Iterable[str]) -> None:
@@ -46,12 +47,12 @@ class _Scrub(logging.Formatter):
         self._secrets = [secret for secret in secrets if secret]
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record; of a library's, only what cannot hold a tester's words."""
+        """Return the line of a record. Of a library's record, keep only what cannot contain a tester's words."""
         record = record if record.name.partition(".")[0] == "parley" else _of_a_library(record, self._secrets)
         return scrub(self._object(record) if self._json else self._line(record), self._secrets)
 
     def _line(self, record: logging.LogRecord) -> str:
-        """Return one line. What came from outside must not look like a further one."""
+        """Return one line. Control characters are escaped, so foreign text cannot forge a second line."""
         record.message, record.asctime = record.getMessage(), self.formatTime(record, self.datefmt)
         error = _raised(record)
         facts = _extras(record) | ({"traceback": _calls(error)} if error else {})
@@ -66,17 +67,21 @@ class _Scrub(logging.Formatter):
         } | _extras(record)
         if error := _raised(record):
             fields["traceback"] = _calls(error)
-        return json.dumps({name: self._told(value) for name, value in fields.items()}, ensure_ascii=False, default=str)
+        return json.dumps(
+            {name: self._json_value(value) for name, value in fields.items()}, ensure_ascii=False, default=str
+        )
 
-    def _told(self, value: object) -> object:
-        """A field's value before JSON escapes it, in which a secret could hide; NaN, which JSON lacks, as its name."""
+    def _json_value(self, value: object) -> object:
+        """Return a field's value for JSON. Text is scrubbed before JSON escapes it; NaN and infinity, which JSON lacks,
+        become their names."""
         if isinstance(value, float) and not math.isfinite(value):
             return str(value)
         return scrub(value, self._secrets) if isinstance(value, str) else value
 
 
 def _of_a_library(record: logging.LogRecord, secrets: Iterable[str]) -> logging.LogRecord:
-    """Return a library's record with a cut of its message and, of an exception, its class and where it was raised."""
+    """Return a library's record with its message cut and, of an exception, the class and the place where it was
+    raised."""
     short = logging.makeLogRecord({name: vars(record)[name] for name in ("name", "levelno", "levelname", "created")})
     short.msecs, short.msg = record.msecs, cut(scrub(record.getMessage(), secrets))
     if error := _raised(record):
@@ -89,7 +94,7 @@ def _raised(record: logging.LogRecord) -> BaseException | None:
 
 
 def _calls(error: BaseException, most: int = 30) -> str:
-    """Return an exception's class and the calls that led to it, the last one first; then those of its cause."""
+    """Return an exception's class and its calls, the last one first, then those of its cause."""
     told: list[str] = []
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -103,7 +108,7 @@ def _calls(error: BaseException, most: int = 30) -> str:
 
 
 def cut(message: str) -> str:
-    """Return the beginning of a foreign message on one line, without what it quotes.
+    """Return the beginning of a foreign message on one line, without quoted text.
 
     >>> cut('Refused "What does my doctor say?", and more'), len(cut("x" * 200))
     ('Refused […], and more', 80)
@@ -120,7 +125,7 @@ def _one_line(text: str) -> str:
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the given secrets and without anything shaped like a key.
+    """Return `text` without the given secrets and without anything shaped like a key.
 
     >>> scrub("Incorrect API key provided: sk-abc123XYZ, token hunter22", ["hunter22"])
     'Incorrect API key provided: [secret], token [secret]'
@@ -133,8 +138,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
 class _Once(logging.StreamHandler[TextIO]):
     """Writes a warning or an error once in `QUIET_S`, then how often it was repeated.
 
-    Out of file descriptors, asyncio alone would write thousands of lines a second. Lines of ours are repeated when all
-    their facts are the same; foreign ones when they differ in numbers only.
+    Out of file descriptors, asyncio alone would write thousands of lines a second. Our lines are repetitions where all
+    their facts are equal; foreign lines where they differ in numbers only.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -142,7 +147,7 @@ class _Once(logging.StreamHandler[TextIO]):
         self._seen: dict[tuple[str, ...], _Seen] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, or count it."""
+        """Write the record, or count it as a repetition."""
         now = time.monotonic()
         self._settle(now - QUIET_S)
         if record.levelno >= logging.WARNING:
@@ -155,12 +160,12 @@ class _Once(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def close(self) -> None:
-        """Write what is left to say."""
+        """Write the counts that are still held back."""
         self._settle(math.inf)
         super().close()
 
     def _settle(self, before: float) -> None:
-        """Write the counts of what began before then."""
+        """Write the counts of records first seen before a moment."""
         for key in [key for key, seen in self._seen.items() if seen.since <= before]:
             seen = self._seen.pop(key)
             if seen.repeats:
@@ -168,7 +173,7 @@ class _Once(logging.StreamHandler[TextIO]):
 
 
 class _Seen:
-    """A record that was written, and how often it came again."""
+    """A record that was written, and the number of its repetitions."""
 
     def __init__(self, record: logging.LogRecord, since: float) -> None:
         self.name, self.level, self.message = record.name, record.levelno, _first_line(record)
@@ -195,7 +200,7 @@ def _counted(seen: _Seen) -> logging.LogRecord:
 
 
 def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
-    """Send every log line of ours, and warnings of everybody else's, to standard error in `style` (`text` | `json`)."""
+    """Send every log line and every warning to standard error in `style` (`text` | `json`)."""
     handler = _Once(sys.stderr)
     handler.setFormatter(_Scrub(style, secrets))
     root = logging.getLogger()
@@ -203,18 +208,23 @@ def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("parley").setLevel(level.upper())
     _take_last_words()
-    # Streamlit would tell of a failed page past this filter; `on_script_error` tells of it here.
+    # Streamlit would log a failed page past this filter; `on_script_error` logs it here.
     logging.getLogger("streamlit.error_util").addFilter(lambda record: record.msg != "Uncaught app execution")
 
 
 def _take_last_words() -> None:
-    """Log what Python would print by itself: warnings, and exceptions that ended a thread or the process."""
+    """Log what Python would print to standard error itself: warnings, and exceptions that ended a thread or the
+    process."""
     log = logging.getLogger("python")
 
     def warn(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
-        file: object = None, line: object = None,
-    ) -> None:  # fmt: skip
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: object = None,
+    ) -> None:
         log.warning("%s in %s:%d: %s", category.__name__, Path(filename).name, lineno, message)
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

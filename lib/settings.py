@@ -1,7 +1,7 @@
-"""Every setting: its name, its default, what it accepts. The only module that knows how a setting is called.
+"""Every setting: its name, its default, its accepted values. No other module knows the name of a setting.
 
 `load` reads the environment, then `.streamlit/secrets.toml`, and hands out one frozen `Settings`, or raises
-`SettingsError` with every problem at once. Knows neither Streamlit nor any service, and asks nothing of the network.
+`SettingsError` with every problem at once. Knows neither Streamlit nor any service, and uses no network.
 """
 
 import difflib
@@ -33,7 +33,7 @@ Network = IPv4Network | IPv6Network
 
 
 class SettingsError(Exception):
-    """Settings that cannot be worked with. `problems`: one line each, name first, never a secret's value."""
+    """Invalid settings. `problems` holds one line each, name first, never a secret's value."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -41,7 +41,7 @@ class SettingsError(Exception):
 
 
 def _accepts(what: str) -> WrapValidator:
-    """Whatever is wrong with a value, the message says what would be right."""
+    """Replace any validation error by a message that says what is accepted."""
 
     def check(value: Any, handler: Any) -> Any:
         try:
@@ -53,7 +53,7 @@ def _accepts(what: str) -> WrapValidator:
 
 
 def _matching(pattern: str) -> AfterValidator:
-    """The whole value matches. A `SecretStr` is looked at, never shown."""
+    """Require that the whole value matches. A `SecretStr` is checked but never shown."""
 
     def check(value: Any) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -65,7 +65,7 @@ def _matching(pattern: str) -> AfterValidator:
 
 
 def unquoted(text: str) -> str:
-    """Return a value without the space and the quotes around it: `docker --env-file` passes quotes on.
+    """Return a value without surrounding space and quotes: `docker --env-file` passes quotes on.
 
     >>> unquoted(' "a b" '), unquoted("''"), unquoted('"a" and "b"')
     ('a b', '', '"a" and "b"')
@@ -115,7 +115,7 @@ def _without_password(value: str) -> str:
 
 
 def _network(value: str) -> Network:
-    """One address is a network of one; an IPv4 address in the clothes of IPv6 is what it is.
+    """Parse an address or a network; an address is a network of one, an IPv4-mapped IPv6 address is the IPv4 address.
 
     >>> _network("::ffff:127.0.0.1"), _network("10.0.0.1/8")
     (IPv4Network('127.0.0.1/32'), IPv4Network('10.0.0.0/8'))
@@ -198,12 +198,12 @@ Days = Annotated[int, Field(ge=1, le=36_500), _accepts("a whole number from 1 to
 
 
 def _setting(name: str, default: Any = None, *, shown: bool = True) -> Any:
-    """One row of the table. Not `shown`: it may hold a password, so no message and no `repr` tells its value."""
+    """One row of the table. Values that are not `shown` may hold a password and appear in no message and no `repr`."""
     return Field(default, alias=name, repr=shown)
 
 
 class Settings(BaseSettings):
-    """What the operator decided. A field is called like its setting, in lower case and without `PARLEY_`."""
+    """The operator's settings. A field has the name of its setting, in lower case and without `PARLEY_`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True)
 
@@ -245,22 +245,22 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # `load` alone says where a value comes from
+        return (init_settings,)  # `load` alone knows where a value comes from
 
     @property
     def stops_abandoned(self) -> bool:
-        """Return True where an answer whose page was left is stopped: where that was chosen, or else with a budget."""
+        """Return True where an answer whose page was left is stopped: by choice, or because a budget is set."""
         budget = self.budget_usd_per_day or self.budget_answers_per_visitor
         return self.abandoned == "stop" or (self.abandoned is None and budget is not None)
 
     @property
     def demo(self) -> bool:
-        """True where no provider is set, so that the built-in demo model answers."""
+        """True where no provider is set and the demo model answers."""
         return not self.providers
 
     @property
     def providers(self) -> tuple[Provider, ...]:
-        """Every provider that is set. The first one answers where a group names none: `openai`, if that is set."""
+        """Every provider that is set. The first one is the default: `openai`, if set."""
         key = self.openai_api_key and self.openai_api_key.get_secret_value()
         table = self._named.get(OPENAI)
         rest = [provider for name, provider in self._named.items() if name != OPENAI]
@@ -274,12 +274,12 @@ class Settings(BaseSettings):
 
     @property
     def provider_names(self) -> list[str]:
-        """The names that a group's `provider` may have, the default one first."""
+        """The accepted values of a group's `provider`, the default first."""
         return [provider.name for provider in self.providers] or [OPENAI]
 
     @property
     def database(self) -> ParsedUrl:
-        """The address of the database; as text it shows neither user nor password."""
+        """The database's address. Its text form omits user and password."""
         return parse_database_url(self.database_url)
 
     @property
@@ -288,7 +288,8 @@ class Settings(BaseSettings):
         return self.database.file
 
     def secrets(self) -> list[str]:
-        """Every text in these settings that no log may show; too short ones would only garble it."""
+        """Every text in these settings that no log may show. Very short ones are left out: removing them would garble
+        every line."""
         asked = [text for provider in self.providers for text in provider.secrets()]
         keys = [self.openai_api_key, self.statsig_secret_key, self.operator_token, self.signing_key]
         passwords = [*self.database.secrets, unquote(urlsplit(self.statsig_api_url or "").password or "")]
@@ -298,13 +299,13 @@ class Settings(BaseSettings):
 
 
 FIELDS = {str(field.alias): field for field in Settings.model_fields.values()}
-"""Every setting by its name."""
+"""Every setting, by name."""
 
 
 def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE) -> Settings:
-    """The settings that `environ` (default: the process's) and then `secrets` give. Raises `SettingsError`.
+    """Return the settings that `environ` (default: the process's) and then `secrets` give. Raises `SettingsError`.
 
-    To be called before Streamlit has read its secrets, because Streamlit writes them over the environment.
+    Call it before Streamlit reads its secrets, because Streamlit writes them into the environment.
     """
     filed, problems = _read(secrets)
     given = dict(os.environ if environ is None else environ)
@@ -335,7 +336,8 @@ def load(environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE)
 def origins(
     from_files: Mapping[Path, list[str]], environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FILE
 ) -> dict[str, list[str]]:
-    """Return the names of the settings that each place gives, by the place. `from_files`: what was read from others."""
+    """Return the names of the settings by the place that gives them. `from_files`: names that were read from other
+    files."""
     given = os.environ if environ is None else environ
     files = {str(file): [name for name in names if name in FIELDS] for file, names in from_files.items()}
     taken = {name for names in files.values() for name in names}
@@ -345,7 +347,7 @@ def origins(
 
 
 def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
-    """What the file holds at its top level, or the one line that says why it cannot be read."""
+    """Return the file's top-level values, or one line that says why it cannot be read."""
     try:
         text = decode(file.read_bytes())
         return tomllib.loads(text), []
@@ -361,13 +363,13 @@ def _read(file: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _servers(settings: Settings) -> list[str]:
-    """The address of every server that these settings make Parley ask."""
+    """The address of every server that Parley will ask with these settings."""
     statsig = settings.statsig_api_url or "https://statsigapi.net/v1" if settings.statsig_secret_key else None
     return [provider.base_url for provider in settings.providers] + ([statsig] if statsig else [])
 
 
 def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
-    """What Streamlit's sign-in needs and the file does not have, as the file would name it.
+    """Return the names that Streamlit's sign-in needs and the file lacks, as the file would spell them.
 
     >>> _missing_auth({}), _missing_auth({"auth": {"redirect_uri": "…", "cookie_secret": "…"}})
     (['a table [auth]'], ['client_id in [auth]', 'client_secret in [auth]', 'server_metadata_url in [auth]'])
@@ -377,7 +379,7 @@ def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
         return ["a table [auth]"]
     provider = ("client_id", "client_secret", "server_metadata_url")
     tables = {"[auth]": auth}
-    if "client_id" not in auth:  # one provider or several, each in a table of its own
+    if "client_id" not in auth:  # one provider, or several in tables of their own
         named = {f"[auth.{name}]": one for name, one in auth.items() if isinstance(one, dict) and "client_id" in one}
         tables = named or tables
     missing = [f"{key} in [auth]" for key in ("redirect_uri", "cookie_secret") if not auth.get(key)]
@@ -385,8 +387,8 @@ def _missing_auth(filed: Mapping[str, Any]) -> list[str]:
 
 
 def _operators(settings: Settings, auth: object) -> list[str]:
-    """Return what is wrong with how operators are named. A claim other than the email means an account only together
-    with the provider that says it."""
+    """Return the problems of the operators' names. A claim other than the email identifies an account only together
+    with its issuer."""
     if settings.operator_claim == "email":
         good = all(re.fullmatch(r"[^@\s]+@[^@\s]+", name) for name in settings.operators)
         return [] if good else ["PARLEY_OPERATORS: must be email addresses, comma-separated"]
@@ -407,7 +409,8 @@ _PROVIDER_KEYS = {"URL": "base_url", "KEY": "api_key"}
 
 
 def _providers(filed: Mapping[str, Any], given: Mapping[str, str]) -> tuple[dict[str, Provider], list[str]]:
-    """Return the providers of the file's tables and of the `PARLEY_PROVIDER_…` names, which win; and the problems."""
+    """Return the providers of the file's tables and of the `PARLEY_PROVIDER_…` variables, which win, and the
+    problems."""
     named: dict[str, dict[str, str]] = {}
     problems = []
     for name, text in {**filed, **given}.items():
@@ -438,7 +441,7 @@ def _providers(filed: Mapping[str, Any], given: Mapping[str, str]) -> tuple[dict
 
 
 def _unfit(settings: Settings) -> str | None:
-    """Return what makes the provider `openai` impossible once its address and its table are put together."""
+    """Return the problem of the provider `openai` once its address and its table are combined, or None."""
     try:
         settings.providers  # noqa: B018
     except ValueError as error:
@@ -462,7 +465,7 @@ def _unknown(name: str) -> str:
 
 
 def _texts(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Our settings as the environment would spell them, whatever TOML made of them; empty ones left out."""
+    """Our settings from TOML, spelt as the environment would spell them; empty ones left out."""
     values: dict[str, str] = {}
     odd: list[str] = []
     for name in FIELDS:

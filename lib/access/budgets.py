@@ -1,11 +1,11 @@
-"""What answers may cost: counted before a question leaves, settled when its answer has ended.
+"""Budgets: an answer's cost is reserved before its question is sent and settled when the answer has ended.
 
-Owns which limits a question meets, how much is set aside for it, and the words for who meets one. What everybody has
-spent is the store's to know, for all replicas alike; it is handed in. Knows no SQL, no model server and no page.
+Owns the limits, the reservation, and the texts at a limit. The store counts the spending, for all replicas together.
+Knows no SQL, no model server and no page.
 
-While the store is away nobody waits for it: a question is then judged by what this process saw last and has let through
-since, and counted when the store is back. Several replicas can so exceed a limit by what was left of it when the store
-went away, each once.
+While the store is away no question waits for it: this process judges by the last known state and by what it has
+admitted since, and the store counts those questions later. Each replica can then exceed a limit once, by what was left
+of it.
 """
 
 import math
@@ -25,10 +25,11 @@ LIMIT_WORDS: Mapping[Limit, str] = {
     "busy": "Many people are asking at the same time. Please try again in a minute.",
     "invitation": "What your invitation allows has been used up. Please ask the person who sent it to you.",
 }
-"""What a tester reads in the place of an answer. Until when the first two hold is said in the reader's own time."""
+"""The text that replaces an answer at a limit. The page adds until when a day's limit holds, in the reader's time
+zone."""
 WAIT_S = 0.25
-"""How long a question waits for the store's word. It takes a third of a millisecond while the store is well, a tenth of
-a second on a busy machine; once the store is known to be away, nobody waits."""
+"""Seconds that a question waits for the store. The store takes a third of a millisecond when healthy, a tenth of a
+second on a busy machine; while the store is known to be away, no question waits."""
 REMEMBERED = 10_000
 """Accounts whose last state this process remembers."""
 
@@ -42,7 +43,7 @@ class Holding(Protocol):
 
 
 class Till(Protocol):
-    """Who counts. Nothing of it raises but `allowance`."""
+    """The counter of spending. Only `allowance` raises."""
 
     @property
     def healthy(self) -> bool: ...
@@ -51,7 +52,7 @@ class Till(Protocol):
 
 
 class Budgets:
-    """The limits of one Parley. Any thread may ask."""
+    """The limits of one Parley. Thread-safe."""
 
     def __init__(self, till: Till, usd_per_day: float | None = None, answers_per_visitor: int | None = None) -> None:
         self.usd_per_day, self.answers_per_visitor = usd_per_day, answers_per_visitor
@@ -62,7 +63,7 @@ class Budgets:
     def reserve(
         self, answer_id: str, visitor_id: str | None, invitation_id: str | None, most_usd: Callable[[], float]
     ) -> Limit | None:
-        """Count this answer and set aside what it may cost at most, or say which limit is met.
+        """Count this answer and reserve the most it can cost, or return the limit that it meets.
 
         Where nothing is limited, nothing is done. Without a visitor only the day's spend counts.
         """
@@ -80,13 +81,13 @@ class Budgets:
         return limit
 
     def limits_usd(self, invitation_id: str | None) -> bool:
-        """Return True where this visitor's answers count under a limit in US dollars."""
+        """Return True where a limit in US dollars applies to this visitor."""
         return self.usd_per_day is not None or (
             invitation_id is not None and self._allowance(invitation_id) is not None
         )
 
     def _accounts(self, visitor_id: str | None, invitation_id: str | None) -> list[Account]:
-        """What a question is counted under: only what is limited. The order is the one in which all replicas count."""
+        """The limited accounts that a question counts under, in the order in which all replicas lock them."""
         day = now_ms() // DAY_MS
         accounts = []
         if self.usd_per_day is not None:
@@ -98,16 +99,16 @@ class Budgets:
         return accounts
 
     def _allowance(self, invitation_id: str) -> float | None:
-        """An invitation's own limit, which never changes; asked once, and again only where the store was away."""
+        """An invitation's own limit. It never changes, so it is read once, and again only after a failure."""
         if invitation_id not in self._allowances:
             try:
                 self._allowances[invitation_id] = self._till.allowance(invitation_id)
-            except Exception:  # whoever comes by an invitation is let in by the store; it was there a minute ago
+            except Exception:  # the store let this guest in a minute ago, so a missing limit is rare and brief
                 return None
         return self._allowances[invitation_id]
 
     def _judge(self, accounts: Sequence[Account], usd: float) -> Limit | None:
-        """Without the store: by what was seen last."""
+        """Judge by the last known state, without the store."""
         with self._lock:
             seen = {account: self._seen.get(account, Spent()) for account in accounts}
         limit = next((account.limit for account, spent in seen.items() if account.met(spent, usd)), None)
@@ -122,5 +123,5 @@ class Budgets:
 
 
 def refusal(limit: Limit) -> Completion:
-    """Instead of an answer: nobody was asked, and no time was taken."""
+    """The completion of a refused question: no model was asked and no time passed."""
     return Completion("", "limited", math.nan, message=LIMIT_WORDS[limit], limit=limit)

@@ -1,7 +1,7 @@
-"""Limits for an open link on the internet, by network and for all together.
+"""Limits for an open link on the internet, for each network and for all together.
 
-Lives in one process, and counts there: with several replicas each has its own. A browser on this machine or in a
-private network has no place here and meets none of them.
+The counts are those of one process, so each replica has its own. Browsers on this machine or in a private network have
+no limits.
 """
 
 import threading
@@ -14,13 +14,14 @@ from lib.domain.completion import Limit
 from lib.domain.recent import Recent
 
 PLACES = 10_000
-"""Networks that are remembered; beyond them those that were heard of longest ago go."""
+"""Networks remembered; beyond that the least recently seen are dropped."""
 UNNAMED = "?"
-"""The place of everybody behind a proxy that `PARLEY_TRUSTED_PROXIES` does not name: only the common limits hold."""
+"""The place of all clients behind a proxy that `PARLEY_TRUSTED_PROXIES` does not name. Only the common limits apply to
+it."""
 
 
 class Bucket:
-    """A pace: so many at once, and so many a second for good.
+    """A token bucket: a burst, and a steady rate per second.
 
     >>> clock = iter([0.0, 0.0, 0.0, 0.0, 1.0]).__next__
     >>> bucket = Bucket(2, 1.0, clock)
@@ -35,7 +36,7 @@ class Bucket:
         self._left, self._last = float(burst), clock()
 
     def take(self) -> bool:
-        """Return True, and count one, unless there were too many."""
+        """Take one token and return True, or return False when none is left."""
         now = self._clock()
         self._left = min(self.burst, self._left + (now - self._last) * self.per_s)
         self._last = now
@@ -45,13 +46,13 @@ class Bucket:
         return True
 
     def wait_s(self) -> float:
-        """Return the seconds until there is room for one more."""
+        """Return the seconds until the next token."""
         return max(0.0, (1 - self._left) / self.per_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The limits of one kind, at once and an hour, for one network and for all together."""
+    """The limits of one kind: burst and hourly rate, for one network and for all together."""
 
     burst: int
     an_hour: float
@@ -60,31 +61,31 @@ class Pace:
 
 
 REQUESTS = Pace(3_000, 360_000, 20_000, 3_600_000)
-"""A first page takes some ninety requests, a further one ten."""
+"""A first page takes about ninety requests, a later one ten."""
 VISITORS = Pace(200, 200, 2_000, 2_000)
 QUESTIONS = Pace(60, 300, 300, 2_000)
 """Sixty in the first minute, and 300 an hour."""
 AT_ONCE, AT_ONCE_OF_ALL = 8, 40
-"""Answers that run at the same time, for one network and for all."""
+"""Concurrent answers, for one network and for all."""
 PAGES, PAGES_OF_ALL = 200, 5_000
 """Open pages, likewise."""
 
 
 class Ended(Protocol):
-    """Something that comes to its end, such as an answer."""
+    """An object with an end, such as an answer."""
 
     @property
     def completion(self) -> object: ...
 
 
 class _Waiting:
-    """An answer that was let through and has not begun."""
+    """An answer that was admitted and has not begun."""
 
     completion = None
 
 
 class _Paces:
-    """The paces of one kind, by place."""
+    """The buckets of one kind, by place."""
 
     def __init__(self, pace: Pace, clock: Callable[[], float]) -> None:
         self._pace, self._clock = pace, clock
@@ -92,7 +93,7 @@ class _Paces:
         self._places: Recent[str, Bucket] = Recent(PLACES)
 
     def take(self, place: str) -> float:
-        """Return 0 and count one, or the seconds until there is room."""
+        """Count one and return 0, or return the seconds until there is room."""
         bucket = self._all if place == UNNAMED else self._of(place)
         if not bucket.take():
             return bucket.wait_s()
@@ -107,7 +108,7 @@ class _Paces:
 
 
 class Crowd:
-    """The limits of one process. Any thread may ask. An empty place is a browser nearby, which meets none."""
+    """The limits of one process. Thread-safe. An empty place is a browser nearby, which has no limit."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
@@ -117,11 +118,11 @@ class Crowd:
         self._pages: dict[str, int] = {}
 
     def request(self, place: str) -> float:
-        """Return the seconds until a request is served; 0 when it is now."""
+        """Return the seconds until a request may be served; 0 for now."""
         return self._take(self._requests, place)
 
     def visitor(self, place: str) -> float:
-        """Return the seconds until a new visitor may begin; 0 when they may now."""
+        """Return the seconds until a new visitor may begin; 0 for now."""
         return self._take(self._visitors, place)
 
     def _take(self, paces: _Paces, place: str) -> float:
@@ -141,14 +142,14 @@ class Crowd:
             return True
 
     def close_page(self, place: str) -> None:
-        """Count an open page no longer."""
+        """Remove an open page from the count."""
         with self._lock:
             left = self._pages.pop(place, 0) - 1
             if left > 0:
                 self._pages[place] = left
 
     def ask(self, answer_id: str, place: str) -> Limit | None:
-        """Count an answer that is to be asked for, or return the limit that it meets."""
+        """Count an answer before it is asked for, or return the limit that it meets."""
         if not place:
             return None
         with self._lock:
@@ -162,12 +163,12 @@ class Crowd:
         return None
 
     def began(self, answer_id: str, answer: Ended) -> None:
-        """An answer that was let through runs until it has a completion."""
+        """Replace an admitted answer by its running one, which counts until it has a completion."""
         with self._lock:
             if answer_id in self._answers:
                 self._answers[answer_id] = (self._answers[answer_id][0], answer)
 
     def withdraw(self, answer_id: str) -> None:
-        """An answer that was let through is not asked for after all."""
+        """Release an admitted answer that is not asked for after all."""
         with self._lock:
             self._answers.pop(answer_id, None)

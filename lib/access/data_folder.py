@@ -1,4 +1,4 @@
-"""The folder of the SQLite file: who owns it, whether it can be written, and the files that Parley makes in it.
+"""The folder of the SQLite file: its owner, its permissions, and the files that Parley creates in it.
 
 The folder that Parley makes is its user's alone (0700), and so is every file in it (0600).
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 from lib.settings import SettingsError
 
 DEFAULT = Path("data")
-"""The folder of the default address. It is Parley's own, so Parley may close it to others."""
+"""The folder of the default address. It belongs to Parley, so Parley may restrict it."""
 ROOM = 50_000_000
-"""Bytes that a disk must have left; some ten thousand answers."""
+"""Bytes that must be free on the disk: about ten thousand answers."""
 
 
 def prepare(file: Path) -> None:
-    """Make the folder of this database file where it is missing, and write something there.
+    """Create the folder of this database file if it is missing, and check that it can be written.
 
     Raises SettingsError with one line where the folder or the file cannot be written.
     """
@@ -39,7 +39,7 @@ def prepare(file: Path) -> None:
 
 
 def shortage(file: Path) -> str | None:
-    """Return a line where the disk of this database is nearly full or takes no further files; None otherwise."""
+    """Return one line where the disk of this database is nearly full or read-only, else None."""
     folder = next((parent for parent in file.absolute().parents if parent.exists()), None)
     if folder is None or not hasattr(os, "statvfs"):
         return None
@@ -53,7 +53,7 @@ def shortage(file: Path) -> str | None:
 
 
 def others(file: Path) -> str | None:
-    """Return the name of the user who must make files beside this database, where that is another than this user."""
+    """Return the user who must create files beside this database, where that is another user than this one."""
     folder = next((parent for parent in file.absolute().parents if parent.exists()), None)
     if folder is None or _mine(folder):
         return None

@@ -1,6 +1,6 @@
-"""The rules: signed cookies and links, where a request comes from, who is an operator, what may be asked.
+"""Identity: signed cookies and links, the origin of a request, operators, accepted prompts.
 
-Plain values in, plain values out. Knows no web framework, no database and no setting's name.
+Takes and returns plain values. Knows no web framework, no database and no setting's name.
 """
 
 import hashlib
@@ -23,15 +23,16 @@ Network = IPv4Network | IPv6Network
 
 VISITOR, GUEST, OPERATOR = "parley_visitor", "parley_guest", "parley_operator"
 SECURE_PREFIX = "__Host-"
-"""Browsers accept a cookie of such a name only from the very host, over https: no neighbour can plant one."""
+"""Browsers accept a cookie with this prefix only from the host itself, over https, so no neighbouring host can plant
+one."""
 VISITOR_DAYS = 400
-"""Browsers keep no cookie longer."""
+"""The longest lifetime that browsers grant."""
 OPERATOR_DAYS = 30
 MAX_COOKIE = 256
-"""Characters of the longest cookie value that is looked at; ours are shorter."""
+"""Longest cookie value that is examined; ours are shorter."""
 LOCAL_HEADER, PLACE_HEADER = "x-parley-local", "x-parley-place"
-"""The header in which the server reports that a request comes from this machine, and its limits. A client's own
-headers of these names are thrown away."""
+"""Headers in which the server marks a request from this machine and the place that its limits count under. The same
+headers of a client are dropped."""
 FORWARDING = re.compile(
     "x-forwarded(-.*)?|forwarded|via|x-real-ip|(x-|true-|x-cluster-|fastly-)client-ip|cf-connecting-ip"
     "|x-(original|rewrite)-.*"
@@ -40,16 +41,25 @@ FORWARDING = re.compile(
 PRIVATE = tuple(
     ip_network(text)
     for text in (
-        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
-        "::1/128", "fc00::/7", "fe80::/10",
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
     )
-)  # fmt: skip
+)
 """Networks that the internet does not reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from. `address`: the client's, None where unknown. `host`: what the browser asked for.
+    """The origin of a request. `address`: the client's, None where unknown. `host`: the requested host. `https`:
+    between browser and proxy or server. `local`: on this machine; no proxy, trusted or not, can make it true.
+    `proxied`: an untrusted proxy stands in front, so the address is the proxy's.
 
     `https`: between browser and us. `local`: on this machine, which no proxy, trusted or not, can make true.
     `proxied`: some proxy stands before the address, and no trusted one says who stands before that.
@@ -78,8 +88,8 @@ class Origin:
 
 @dataclass(frozen=True)
 class Access:
-    """The rules of one Parley. `operators` are the values of `operator_claim` that open the operator pages, a value of
-    another claim than `email` perhaps with `@ISSUER`; `trusted_proxies` are those whose headers are believed."""
+    """The rules of one Parley. `operators` are values of `operator_claim`; those of a claim other than `email` may end
+    in `@ISSUER`. `trusted_proxies` are the addresses whose headers are believed."""
 
     key: str = field(repr=False)
     operators: Collection[str] = ()
@@ -88,7 +98,8 @@ class Access:
     trusted_proxies: Collection[Network] = ()
 
     def origin(self, peer: str | None, scheme: str, headers: Iterable[tuple[str, str]]) -> Origin:
-        """Who is at the other end. `peer`: of the connection. `headers`: every line, because a proxy may add a second.
+        """Return the origin of a request. `peer`: the connection's address. `headers`: every line, because a proxy may
+        add a second.
 
         Forwarding headers are read from the right, as far as the addresses in them are trusted proxies'.
         """
@@ -112,7 +123,7 @@ class Access:
         return any(address in network for network in self.trusted_proxies)
 
     def _client(self, address: Address | None, forwarded: list[str]) -> tuple[Address | None, int]:
-        """The first address from the right that is not a trusted proxy's, and how many proxies stand before it."""
+        """The first address from the right that is not a trusted proxy's, and the number of proxies before it."""
         hops = 0
         while address and self._trusts(address):
             hops += 1
@@ -123,33 +134,34 @@ class Access:
         return address, hops
 
     def visitor(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
-        """The id in the visitor's cookie; None where there is none that we signed.
+        """The id in the visitor's cookie; None where we did not sign it.
 
         `https` names the cookie to look at; where it is not known (None), the one that cannot be planted goes first.
         """
         return self._kept(VISITOR, "visitor", "[0-9a-f]{32}", cookies, https)
 
     def visitor_cookie(self, visitor_id: str, https: bool) -> str:
-        """The `Set-Cookie` header that makes a browser this visitor."""
+        """The `Set-Cookie` header of this visitor."""
         value = self._signer("visitor").sign(visitor_id).decode()
         return _set_cookie(_name(VISITOR, https), value, VISITOR_DAYS, https)
 
     def invitation_token(self, invitation_id: str, expires_s: int) -> str:
-        """What a link carries: the invitation's id, when it ends (seconds since 1970, UTC), and our signature."""
+        """The token of a link: the invitation's id, its end (seconds since 1970, UTC), and our signature."""
         return self._signer("invitation").sign(f"{invitation_id}.{expires_s}").decode()
 
     def invitation(self, token: str) -> tuple[str, int] | None:
-        """The id and the end in a link's token; None for one that we did not sign."""
+        """The id and the end in a link's token; None where we did not sign it."""
         found = self._unsigned(token, "invitation", r"[0-9a-f]{12}\.[0-9]{1,12}")
         return (found[:12], int(found[13:])) if found else None
 
     def guest_cookie(self, invitation_id: str, visitor_id: str, days: int, https: bool) -> str:
-        """Return the `Set-Cookie` header for a browser that accepted an invitation. It is this visitor's alone."""
+        """Return the `Set-Cookie` header of a browser that accepted an invitation. It is valid for this visitor
+        only."""
         value = self._signer("guest").sign(f"{invitation_id}.{visitor_id}").decode()
         return _set_cookie(_name(GUEST, https), value, min(days, VISITOR_DAYS), https)
 
     def guest(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
-        """Return the id of the invitation that this browser accepted; whether it still counts, the record knows."""
+        """Return the id of the invitation that this browser accepted. The record decides whether it is still valid."""
         found = self._kept(GUEST, "guest", r"[0-9a-f]{12}\.[0-9a-f]{32}", cookies, https)
         invitation_id, _, visitor_id = (found or "").partition(".")
         return invitation_id if found and visitor_id == self.visitor(cookies, https) else None
@@ -170,15 +182,19 @@ class Access:
         return text if re.fullmatch(shape, text) else None
 
     def account(self, issuer_and_subject: str) -> str:
-        """A signed-in account as a unit: the same on every machine with this key, and nobody's name."""
+        """The unit of a signed-in account: the same on every machine with this key, and not reversible to a name."""
         text = f"{_salt('account')}.{issuer_and_subject}"
         return hmac.new(self.key.encode(), text.encode(), "sha256").hexdigest()[:32]
 
     def operator(
-        self, *, local: bool, cookies: Mapping[str, str], account: Mapping[str, Any] | None = None,
+        self,
+        *,
+        local: bool,
+        cookies: Mapping[str, str],
+        account: Mapping[str, Any] | None = None,
         authorization: str | None = None,
-    ) -> bool:  # fmt: skip
-        """Return True where the operator pages open. `local` of the request's origin; `account`: a sign-in's claims."""
+    ) -> bool:
+        """Return True for an operator. `local` is that of the request's origin; `account` holds a sign-in's claims."""
         if account and self.refusal(account) is None:
             return True
         if self.operator_token is not None:
@@ -186,10 +202,10 @@ class Access:
         return local and not self.operators
 
     def refusal(self, account: Mapping[str, Any]) -> str | None:
-        """Return why an account is no operator's, for the log; None where it is one's.
+        """Return the reason why an account is not an operator's, for the log; None for an operator.
 
-        An email counts where the provider says that it verified it. Letters outside of ASCII are never folded: some
-        fold to a letter of another's name.
+        An email counts only where the provider verified it. Non-ASCII letters are not case-folded: some would fold
+        to a letter of another operator's name.
         """
         claim, named = self.operator_claim, account.get(self.operator_claim)
         given = [one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str) and one]
@@ -208,36 +224,36 @@ class Access:
         return f"PARLEY_OPERATORS does not name the account's {claim}"
 
     def may_read_metrics(self, *, local: bool, cookies: Mapping[str, str], authorization: str | None = None) -> bool:
-        """Whether `/metrics` answers: to this machine, whatever is configured, and to who has the operator token."""
+        """Return True for requests that may read `/metrics`: from this machine, or with the operator token."""
         return local or (self.operator_token is not None and self._gave_token(cookies, authorization))
 
     def token_matches(self, text: str) -> bool:
-        """Whether this is the operator token, in a time that tells nothing about it."""
+        """Compare with the operator token in constant time."""
         given, token = (value.encode("utf-8", "surrogatepass") for value in (text, self.operator_token or ""))
         return self.operator_token is not None and hmac.compare_digest(given, token)
 
     def operator_cookie(self, https: bool) -> str:
-        """Return the `Set-Cookie` header for a browser that gave the operator token.
+        """Return the `Set-Cookie` header of a browser that gave the operator token.
 
-        It ends with the token, by age, or when the session that it names is signed out.
+        The cookie ends when the token changes, by age, or when its session is signed out.
         """
         value = self._token_signer().sign(f"{OPERATOR}.{secrets.token_hex(16)}").decode()
         return _set_cookie(_name(OPERATOR, https), value, OPERATOR_DAYS, https)
 
     def operator_session(self, cookies: Mapping[str, str]) -> str | None:
-        """Return the session that a browser began by giving the operator token."""
+        """Return the operator session of a browser that gave the token."""
         names = (_name(OPERATOR, secure) for secure in (True, False))
         return next((found for name in names if (found := self._token_cookie(cookies.get(name)))), None)
 
     def no_operator_cookies(self) -> list[str]:
-        """Return the `Set-Cookie` headers that take the operator's cookie away."""
+        """Return the `Set-Cookie` headers that remove the operator's cookie."""
         return [_set_cookie(_name(OPERATOR, https), "", 0, https) for https in (True, False)]
 
     def _gave_token(self, cookies: Mapping[str, str], authorization: str | None) -> bool:
         return self.bears_token(authorization) or self.operator_session(cookies) is not None
 
     def bears_token(self, authorization: str | None) -> bool:
-        """Whether this `Authorization` header holds the operator token."""
+        """Return True where this `Authorization` header holds the operator token."""
         scheme, _, token = (authorization or "").partition(" ")
         return scheme.lower() == "bearer" and self.token_matches(token.strip())
 
@@ -251,7 +267,7 @@ class Access:
         return text if re.fullmatch(OPERATOR + r"\.[0-9a-f]{32}", text) else None
 
     def _token_signer(self) -> TimestampSigner:
-        """Another token is another purpose: what was signed under the earlier one is worth nothing."""
+        """The signer's salt includes the token, so a changed token invalidates everything signed before."""
         digest = hashlib.sha256((self.operator_token or "").encode()).hexdigest()
         return TimestampSigner(self.key, _salt(f"operator.{digest}"), **_SIGNING)
 
@@ -260,14 +276,15 @@ class Access:
 
 
 def new_visitor_id() -> str:
-    """A random id, 128 bits: nobody guesses another's."""
+    """Return a random id of 128 bits."""
     return secrets.token_hex(16)
 
 
 def clean_text(text: str) -> str:
-    """What was typed, without what breaks servers, databases and pages: control characters and lone surrogates.
+    """Return typed text without characters that break servers, databases and pages: control characters and lone
+    surrogates.
 
-    Newlines, tabs and everything that can be seen stay.
+    Newlines, tabs and visible characters stay.
 
     >>> clean_text("a\\r\\nb\\x00\\tc\\ud83d")
     'a\\nb\\tc'
@@ -277,7 +294,7 @@ def clean_text(text: str) -> str:
 
 
 def check_prompt(text: str, max_chars: int) -> str | None:
-    """The sentence that refuses a prompt, for its tester; None for one that may be asked.
+    """Return the sentence that refuses a prompt, for the tester; None for a valid prompt.
 
     >>> check_prompt(" \\n", 10), check_prompt("Why?", 10)
     ('Please write a question first.', None)
@@ -295,7 +312,7 @@ _BLANK = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 
 
 def _salt(purpose: str) -> str:
-    """Each purpose signs with a key of its own, so that no cookie can stand in for another."""
+    """The salt of a purpose: no cookie can stand in for another."""
     return f"parley.{purpose}"
 
 
@@ -313,7 +330,7 @@ def _set_cookie(name: str, value: str, days: int, https: bool) -> str:
 
 
 def _operator(name: str, claim: str) -> tuple[str, str]:
-    """Return what an entry of `PARLEY_OPERATORS` names, and the issuer that it is tied to, "" for any.
+    """Return the value of an entry of `PARLEY_OPERATORS` and the issuer that it is tied to, "" for any.
 
     >>> _operator("Ann@Example.org", "email"), _operator("a1B2@https://login.example/t", "sub")
     (('ann@example.org', ''), ('a1B2', 'https://login.example/t'))
@@ -323,17 +340,17 @@ def _operator(name: str, claim: str) -> tuple[str, str]:
 
 
 def _same(value: str, claim: str) -> str:
-    """Emails do not tell upper from lower case; other claims do."""
+    """Emails are compared without case, other claims exactly."""
     return value.lower() if claim == "email" else value
 
 
 def _values(lines: Iterable[tuple[str, str]], wanted: str) -> list[str]:
-    """The comma-separated values of a header, its lines in their order."""
+    """The comma-separated values of a header, in order."""
     return [item.strip() for name, value in lines if name == wanted for item in value.split(",")]
 
 
 def _at(values: list[str], hops: int) -> str | None:
-    """What the outermost trusted proxy said: each adds one value to the right, or there is but one."""
+    """The value that the outermost trusted proxy added: proxies append on the right, or there is only one value."""
     return values[-min(hops, len(values))] or None if values and hops else None
 
 

@@ -1,6 +1,6 @@
-"""Refused questions that were refused before: told on the page, and written nowhere.
+"""Repeated refusals: shown on the page, but not recorded again.
 
-Without this, somebody at a limit fills the record with events for free. Lives in one process.
+Otherwise a visitor at a limit could fill the record with events for free. Each process counts for itself.
 """
 
 import threading
@@ -11,18 +11,18 @@ from lib.domain.recent import Recent
 from lib.domain.visitor import Visitor
 
 REMEMBERED = 20_000
-"""Refusals that are remembered."""
+"""Refusals remembered."""
 
 
 class Repeats:
-    """The refusals of a day. Any thread may ask."""
+    """The refusals of a day. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._told: Recent[tuple[Limit, int, str], None] = Recent(REMEMBERED)
 
     def first(self, limit: Limit, visitor: Visitor) -> bool:
-        """Return True for the first refusal by this limit today, of a visitor or of all who count as one with them."""
+        """Return True for the first refusal by this limit today, of a visitor or of all browsers that count as one."""
         network = visitor.place if limit in ("address", "busy") or not visitor.known else ""
         who = network or (visitor.visitor_id if visitor.known else "")
         key = (limit, now_ms() // DAY_MS, who)

@@ -1,7 +1,7 @@
-"""Sessions of operators and accounts that were signed out: their cookies may live on, and are worth nothing.
+"""Signed-out sessions of operators and accounts: their cookies may survive but are rejected.
 
-The record knows them, for every replica; this process remembers what it said for a moment, because every run of every
-page asks. Knows neither a cookie nor a page.
+The record lists them for all replicas. Each process caches the record's answer for a moment, because every script run
+asks. Knows neither a cookie nor a page.
 """
 
 import threading
@@ -24,7 +24,7 @@ class Record(Protocol):
 
 
 class Sessions:
-    """The sessions of one process. Any thread may ask."""
+    """The sessions of one process. Thread-safe."""
 
     def __init__(self, record: Record, clock: Callable[[], float] = time.monotonic) -> None:
         self._record, self._clock, self._lock = record, clock, threading.Lock()
@@ -38,7 +38,7 @@ class Sessions:
             self._remember_end(session)
 
     def ended(self, session: str) -> bool:
-        """Return True for a session that was signed out, or of which nothing could be learned."""
+        """Return True for a session that was signed out or that cannot be confirmed."""
         with self._lock:
             known_at = self._going_on.get(session)
             if session in self._ended:

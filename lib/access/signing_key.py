@@ -1,4 +1,4 @@
-"""The key that signs cookies and invitations: the one that was set, or one that is made once beside the SQLite file."""
+"""The key that signs cookies and invitations: from the settings, or created once beside the SQLite file."""
 
 import contextlib
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 from lib.settings import Settings, SettingsError
 
 LENGTH = 32
-"""Characters that a key of a file has at least."""
+"""Least characters of a key in a file."""
 WRITTEN_WITHIN_S = 2.0
-"""Seconds that another process may take to write the key that it has begun."""
+"""Seconds that another process may take to finish writing the key."""
 
 
 def signing_key(settings: Settings) -> str:
-    """Return the key. All processes that ask at the same time get the same one. Raises SettingsError."""
+    """Return the key. Concurrent processes get the same one. Raises SettingsError."""
     if settings.signing_key is not None:
         return settings.signing_key.get_secret_value()
     file = key_file(settings)
@@ -35,13 +35,13 @@ def signing_key(settings: Settings) -> str:
 
 
 def key_file(settings: Settings) -> Path | None:
-    """Return the file that holds the key where none is set; None where one is set, or with PostgreSQL."""
+    """Return the file of the key; None where the settings hold one, or with PostgreSQL."""
     file = settings.database_file
     return file.with_name(file.name + ".signing-key") if file and settings.signing_key is None else None
 
 
 def _read(file: Path) -> str:
-    """The key of the file. Waits for a process that has made the file and not written it yet."""
+    """Return the file's key. Waits for a process that has created the file and not written it yet."""
     deadline = time.monotonic() + WRITTEN_WITHIN_S
     while not (key := file.read_text(encoding="ascii").strip()) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -49,12 +49,12 @@ def _read(file: Path) -> str:
 
 
 def _make(file: Path) -> None:
-    """Write a key under another name, then link it: of several processes one succeeds, and none reads half a key.
+    """Write a key under another name, then link it: one of several processes succeeds, and none reads half a key.
 
-    Some file systems (SMB, FAT, mounted buckets) have no links: there the file is made by whichever process is first.
+    Some file systems (SMB, FAT, mounted buckets) have no links: there the first process creates the file.
     """
     key = secrets.token_urlsafe(LENGTH)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name) as draft:  # made with mode 0600
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name) as draft:  # created with mode 0600
         draft.write(key)
         draft.flush()
         os.fsync(draft.fileno())

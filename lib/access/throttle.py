@@ -1,7 +1,7 @@
-"""How long somebody who gave a wrong secret must wait before the next one is looked at.
+"""The wait between wrong secrets.
 
-Per address, and a little for everybody once many have failed: a secret cannot be guessed from one place or from many,
-and whoever guesses cannot lock the operator out for long. Lives in one process; asked from its event loop only.
+It grows with the failures of one address, and a little with those of all addresses: a secret cannot be guessed from one
+address or from many, and an attacker cannot lock the operator out for long. Used from the event loop only.
 """
 
 import time
@@ -11,36 +11,36 @@ from ipaddress import IPv6Address, ip_address
 from lib.domain.recent import Recent
 
 FREE, LONGEST_S = 3, 300.0
-"""Wrong secrets of one address that cost nothing, and the longest wait after more: it doubles with each."""
+"""Failures of one address without a wait, and the longest wait after that. The wait doubles with each failure."""
 FREE_FOR_ALL, LONGEST_FOR_ALL_S = 30, 2.0
 """The same for all addresses together."""
 FORGET_S = 3_600.0
-"""Without a further failure, the earlier ones are forgotten."""
+"""Seconds without a failure after which earlier ones are forgotten."""
 ADDRESSES = 10_000
-"""Addresses that are remembered; beyond them those whose last failure is oldest go."""
+"""Addresses remembered; beyond that those with the oldest last failure are dropped."""
 
 
 class Patience:
-    """The failures at one door."""
+    """The failures at one form."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: Recent[str, tuple[int, float]] = Recent(ADDRESSES)  # how many, and when the last one was
+        self._failures: Recent[str, tuple[int, float]] = Recent(ADDRESSES)  # their number and the time of the last
         self._all = (0, 0.0)
 
     def wait(self, address: str | None) -> float:
-        """Seconds until an attempt from there is looked at; 0 when it is now."""
+        """Return the seconds until an attempt from this address is checked; 0 for now."""
         one = _left(self._failures.get(network_of(address), (0, 0.0)), FREE, LONGEST_S, self._clock())
         return max(one, _left(self._all, FREE_FOR_ALL, LONGEST_FOR_ALL_S, self._clock()))
 
     def failed(self, address: str | None) -> None:
-        """A wrong secret came from there."""
+        """Count a wrong secret from this address."""
         place, now = network_of(address), self._clock()
         self._failures[place] = _one_more(self._failures.pop(place, (0, 0.0)), now)
         self._all = _one_more(self._all, now)
 
     def succeeded(self, address: str | None) -> None:
-        """The right one came from there: its failures are forgiven."""
+        """Forget the failures of an address that gave the right secret."""
         self._failures.pop(network_of(address), None)
 
 
@@ -61,7 +61,7 @@ def _left(failures: tuple[int, float], free: int, longest: float, now: float) ->
 
 
 def network_of(address: str | None) -> str:
-    """Return the network that an address stands for: one customer of a provider has 2**64 addresses of the new kind.
+    """Return the network that an address stands for. A customer of a provider usually has a whole IPv6 /64.
 
     >>> network_of("10.0.0.1"), network_of("2001:db8::1:2:3:4"), network_of(None)
     ('10.0.0.1', '2001:db8::', '')

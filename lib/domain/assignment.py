@@ -7,12 +7,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The decision for one unit: its group and the raw parameters, as they were served. `group` None: not taking part.
+    """The decision for one unit: its group and the raw parameters, as served. `group` None: not taking part.
 
-    `user_id` is the value of the experiment's unit, whichever of `ids` it is. `defaults` are the experiment's own
-    parameters for who does not take part: what stands in for a bad value or a model that does not exist. Where
+    `user_id` is the value of the experiment's unit, one of `ids`. `defaults` are the experiment's parameters for units
+    that do not take part; they also replace a bad value or a model that does not exist. Where
     `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
-    `invitation` is the id of the link that the visitor came by. `unknown_unit` is the kind of id that the experiment
+    `invitation` is the id of the visitor's invitation. `unknown_unit` is the kind of id that the experiment
     randomises by, where Parley sends none of that kind; then nobody is exposed. `sent` is the exposure that the SDK
     itself would send for this evaluation; {} where it would send none, None where that is not known.
     `compare`: the unit compares two answers instead of taking part in the A/B test, so that it has no group and is

@@ -1,4 +1,4 @@
-"""Budgets as values: the accounts that an answer is counted under, what they have come to, what an answer costs."""
+"""Budgets as values: the accounts of an answer, their state, and the cost of an answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ FOR_GOOD = 0
 """The day of an account that is not counted by days."""
 EVERYBODY = "everybody"
 CENT_PARTS = 1e-9
-"""US dollars that are a matter of rounding."""
+"""US dollars below which a difference is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is counted under one name on one day (UTC, days since 1970), and what it may come to. None: anything."""
+    """The count under one name on one day (UTC, days since 1970), and its limits. None: unlimited."""
 
     limit: Limit
     name: str
@@ -24,7 +24,7 @@ class Account:
     answers: int | None = None
 
     def met(self, spent: "Spent", usd: float = 0.0) -> bool:
-        """Return True where an answer that may cost so many US dollars does not fit any more.
+        """Return True where an answer that may cost this many US dollars does not fit.
 
         >>> [Account("day", EVERYBODY, 1, usd=5).met(Spent(usd, 80), 0.01) for usd in (4.99, 4.995, 5.0)]
         [False, True, True]
@@ -36,7 +36,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What an account has come to, running answers included."""
+    """The state of an account, running answers included."""
 
     usd: float = 0.0
     answers: int = 0
@@ -44,31 +44,31 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store said: the limit that was met, None where the answer is counted; and the accounts it looked at."""
+    """The store's decision: the limit that was met, None where the answer is counted, and the accounts involved."""
 
     limit: Limit | None
     spent: Mapping[Account, Spent]
 
 
 Judged = Callable[[], bool | None]
-"""Whether the answer goes on, where that was decided without the store; None where the store is to say it."""
+"""The decision that was made without the store: True to go on; None where the store decides."""
 
 
 def visitor_account(visitor_id: str) -> str:
-    """The name under which a visitor's answers are counted."""
+    """The account of a visitor's answers."""
     return f"visitor:{visitor_id}"
 
 
 def invitation_account(invitation_id: str) -> str:
-    """The name under which the answers of an invitation's guests are counted."""
+    """The account of the answers of an invitation's guests."""
     return f"invitation:{invitation_id}"
 
 
 def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
-    """What an ended answer costs at last, in US dollars and answers.
+    """The final cost of an ended answer, in US dollars and answers.
 
-    One that failed before any text costs nothing. Where the cost is not known (its process died, or it was stopped
-    before a word), what was set aside stays.
+    An answer that failed before any text costs nothing. Where the cost is unknown (its process died, or it was stopped
+    before its first text), the reservation stays.
 
     >>> charge(Completion("", "error", 1.0), 0.1), charge(Completion("a", "stop", 1.0, cost_usd=0.02), 0.1)
     ((0.0, 0), (0.02, 1))
@@ -81,7 +81,7 @@ def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
 
 
 def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
-    """When a day's limit will be met if the day goes on as it began; None where that is not before midnight, UTC.
+    """The time at which a day's limit will be met at the current rate; None where that is after midnight, UTC.
 
     >>> exhausted_ms(1.0, 2.0, 6 * 3_600_000) == 12 * 3_600_000, exhausted_ms(1.0, 9.0, 6 * 3_600_000)
     (True, None)
@@ -94,7 +94,7 @@ def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
 
 
 def until_ms(time_ms: int) -> int:
-    """When a day's limit that was met then ends: the next midnight, UTC.
+    """The end of a day's limit: the next midnight, UTC.
 
     >>> until_ms(1_790_000_000_000) % DAY_MS, until_ms(DAY_MS) == 2 * DAY_MS
     (0, True)

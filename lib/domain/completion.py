@@ -1,4 +1,4 @@
-"""One ended answer of a model: its text, how it ended, its times and tokens."""
+"""One ended answer of a model: its text, finish reason, times and tokens."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,17 +6,17 @@ from typing import Literal
 FinishReason = Literal[
     "stop", "length", "content_filter", "tool_calls", "refusal", "stopped", "interrupted", "error", "limited"
 ]
-"""How an answer ended. `stopped`: by the tester; `interrupted`: the stream broke; `error`: no answer came; `limited`: a
-budget was met and nothing was asked. The others are the model server's own words."""
+"""The finish reason. `stopped`: by the tester; `interrupted`: the stream broke; `error`: no answer came; `limited`: a
+budget was met and no model was asked. The others are the model server's."""
 Limit = Literal["day", "visitor", "invitation", "address", "busy"]
-"""What was used up: everybody's spend of a day, a visitor's answers of a day, what an invitation's guests may cost, the
-pace of one network, the answers that may run at the same time."""
+"""The limit that was met: everyone's spend of a day, a visitor's answers of a day, an invitation's spend, the rate of a
+network, concurrent answers."""
 UsageSource = Literal["server", "estimated", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the model server counted them, or as we estimated them; `none` means that nothing is known."""
+    """Tokens as the model server counted them or as we estimated them; `none`: unknown."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -29,7 +29,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question left.
+    """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question was sent.
+    `provider` is the last one asked, None where none was. `error` is the class of the error (never its message),
+    `message` the sentence for the tester. `limit` is the budget of a `limited` answer. `reasoning` is the model's
+    thinking as far as the server sent it, `reasoning_time` its duration. `renamed_parameters` were sent under their
+    other name.
 
     `provider` is the one that was asked last, None where none was. `error` is the class of what went wrong (never its
     message), `message` what the tester reads about it. `limit` is the budget that was met where the answer is
@@ -57,7 +61,7 @@ class Completion:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The answer's tokens per second between its first and its end; None where either is unknown."""
+        """Tokens per second between the first token and the end; None where unknown."""
         if self.usage.completion_tokens is None or self.time_to_first_token is None:
             return None
         streamed = self.response_time - self.time_to_first_token

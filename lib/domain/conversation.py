@@ -31,7 +31,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question and its answer, as a page shows them; of an answer that was replaced, the newest version.
+    """One question and its newest answer, as a page shows them.
 
     `finish_reason` is None while it runs, and `answer` is then what has arrived. The texts are None where they are not
     kept. `session_id` and `model` are those of the answer, `message` is what the tester reads about a failure. For
@@ -66,7 +66,7 @@ class Turn:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """True until the answer has ended."""
         return self.finish_reason is None
 
     @property
@@ -136,9 +136,9 @@ def compared(comparison: Comparison) -> Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What one visitor and the model said, under the one assignment that it began with.
+    """The messages of one visitor and the model under one assignment.
 
-    `turns` are in order, oldest first; `earlier` tells that older ones exist beyond them. The store fills in the times
+    `turns` are in order, oldest first; `earlier` is True where older turns exist. The store fills in the times
     and, where it is None, the title (the first words of the first question).
     """
 

@@ -1,7 +1,7 @@
-"""The address of a database, read once and strictly, so that no two parsers can disagree about where a password ends.
+"""The address of a database, parsed once and strictly, so that no two parsers can disagree about where a password ends.
 
-Knows neither SQLAlchemy nor a driver. What is printed of an address is built from its driver, host and database name
-alone: whatever else stands in it may be a password, or a part of one that was not escaped.
+Knows neither SQLAlchemy nor a driver. The printed form consists of driver, host and database name alone: anything else
+in the address may be a password, or a part of an unescaped one.
 """
 
 import re
@@ -16,16 +16,21 @@ ESCAPES = (
     "with special characters of a password escaped: write @ as %40, / as %2F, ? as %3F, # as %23, % as %25, "
     "[ as %5B, ] as %5D, a space as %20"
 )
-PARAMETERS = frozenset(re.findall(r"\w+", """
+PARAMETERS = frozenset(
+    re.findall(
+        r"\w+",
+        """
     application_name channel_binding connect_timeout dbname fallback_application_name gssdelegation gssencmode gsslib
     host hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname load_balance_hosts
     max_protocol_version min_protocol_version options passfile password port require_auth requirepeer service sslcert
     sslcertmode sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslpassword sslrootcert sslsni
     ssl_max_protocol_version ssl_min_protocol_version target_session_attrs tcp_user_timeout user
-"""))  # fmt: skip
+""",
+    )
+)
 """The parameters of PostgreSQL's client library that may follow the `?`."""
 POOLER = "pgbouncer"
-"""A parameter that other clients need in front of PgBouncer. Parley needs none there, and ignores it."""
+"""A parameter that other clients need with PgBouncer. Parley does not, and ignores it."""
 SECRET = frozenset({"password", "sslpassword"})
 _ADDRESS = re.compile(
     r"(?:(?P<user>[^:@/?#]*)(?::(?P<password>[^@/?#]*))?@)?"
@@ -63,12 +68,12 @@ class DatabaseUrl:
 
     @property
     def secrets(self) -> list[str]:
-        """Every password in it."""
+        """Every password in the address."""
         return [text for text in (self.password, *(v for k, v in self.parameters if k in SECRET)) if text]
 
 
 def parse_database_url(text: str) -> DatabaseUrl:
-    """Read an address. Raises ValueError with the form that is accepted, never with a part of the text."""
+    """Parse an address. Raises ValueError with the accepted form, never with a part of the text."""
     text = re.sub("^postgres(ql)?://", POSTGRESQL, text)
     if text.startswith(SQLITE):
         return _sqlite(text.removeprefix(SQLITE))
@@ -105,7 +110,8 @@ def _postgresql(text: str) -> DatabaseUrl:
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
-    """The parameters that go to the client library. An unknown one is not named: it may be a part of a password."""
+    """The parameters for the client library. An unknown one is not quoted in the error: it may be a part of a
+    password."""
     pairs = [part.partition("=") for part in query.split("&") if part]
     if any(equals == "" or (name not in PARAMETERS and name != POOLER) for name, equals, _ in pairs):
         raise ValueError(

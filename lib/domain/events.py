@@ -1,4 +1,4 @@
-"""The events: their names, their shapes, and the functions that make them of a question and its completion.
+"""The events: their names, their shapes, and the functions that build them from a question and its completion.
 
 Knows nothing of Statsig, OpenAI, SQL or Streamlit.
 """
@@ -21,19 +21,20 @@ CHAT_COMPLETION = "chat_completion"
 RATING_WITHDRAWN = "rating_withdrawn"
 FEEDBACK_REASON = "feedback_reason"
 PREFERENCE = "preference"
-"""The names that others look for; the other names are only ever written, by the functions below."""
+"""The names that other modules look for. The remaining ones are only written, by the functions below."""
 
 NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, PREFERENCE, *SIGNALS)
 """Every event that there is."""
 COMPARED = ("response_time", "time_to_first_token", "completion_tokens")
 """What a preference repeats of the `chat_completion` of both answers."""
 MAX_STRING = 64
-"""Longest string in an event's metadata, in characters (Statsig's own limit)."""
+"""Longest string in an event's metadata, in characters (Statsig's limit)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact, in the shape of the export. `time_ms` since 1970, UTC. `ids` are the unit's ids, for Statsig.
+    """One fact in the shape of the export. `time_ms` since 1970, UTC. `ids` are the unit's ids, for Statsig. `sent`: of
+    an exposure, the SDK's own form (see `Assignment`).
 
     `sent`: of an exposure, what the SDK itself would send (see `Assignment`).
     """
@@ -49,7 +50,7 @@ class Event:
 
     @property
     def withheld(self) -> bool:
-        """True for an exposure that the SDK would not send either: it is kept here and goes nowhere."""
+        """True for an exposure that the SDK would not send either: it is stored and not delivered."""
         return self.sent is not None and not self.sent
 
     def wire(self) -> dict[str, Any]:
@@ -69,9 +70,10 @@ class Event:
 
 
 def flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata as the contract has it: no None, no NaN, strings of at most 64 characters, times to the microsecond.
+    """Return metadata as events carry it: no None, no NaN, strings of at most 64 characters, times rounded to the
+    microsecond.
 
-    What one answer costs is far below that, and has twelve digits.
+    Costs keep twelve digits: one answer may cost less than a millionth of a dollar.
 
     >>> flat({"a": None, "b": 1, "c": "x" * 70, "d": float("nan"), "e": 0.12345678})
     {'b': 1, 'c': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'e': 0.123457}
@@ -89,7 +91,7 @@ def _plain(value: Any, digits: int) -> Any:
 
 
 def _about(question: Question) -> dict[str, Any]:
-    """What every event but the exposure says of its answer."""
+    """The metadata of every event but the exposure."""
     assignment = question.assignment
     return {
         "answer_id": question.answer_id,
@@ -107,26 +109,32 @@ def _about(question: Question) -> dict[str, Any]:
 
 
 def exposure(assignment: Assignment, session_id: str, *, simulated: bool = False, time_ms: int | None = None) -> Event:
-    """A unit met its experiment. `group` stays in the metadata as None for who does not take part."""
+    """Build the exposure of a unit. `group` is None in the metadata of units that do not take part."""
     event_id = new_id()
     metadata = flat(
-        {"event_id": event_id, "session_id": session_id, "experiment": assignment.experiment,
-         "rule_id": assignment.rule_id, "simulated": True if simulated else None,
-         "layer": True if assignment.layer else None, "allocated_experiment": assignment.allocated,
-         "parameter": assignment.parameter}
-    ) | {"group": assignment.group, "forced": assignment.forced}  # fmt: skip
+        {
+            "event_id": event_id,
+            "session_id": session_id,
+            "experiment": assignment.experiment,
+            "rule_id": assignment.rule_id,
+            "simulated": True if simulated else None,
+            "layer": True if assignment.layer else None,
+            "allocated_experiment": assignment.allocated,
+            "parameter": assignment.parameter,
+        }
+    ) | {"group": assignment.group, "forced": assignment.forced}
     told = _event(EXPOSURE, event_id, assignment, None, metadata, time_ms)
     return told if simulated else replace(told, sent=assignment.sent)
 
 
 def chat_completion(question: Question, completion: Completion, *, time_ms: int | None = None) -> Event:
-    """An answer ended, in whatever way."""
+    """Build the event of an ended answer."""
     fields = _about(question) | completion_facts(completion)
     return _of(CHAT_COMPLETION, question.assignment, completion.finish_reason, fields, time_ms)
 
 
 def completion_facts(completion: Completion) -> dict[str, Any]:
-    """The part of a completion that its event carries and that every rating of the answer repeats."""
+    """Return the part of a completion that its event carries and every rating of the answer repeats."""
     usage = completion.usage
     return flat(
         {
@@ -156,18 +164,19 @@ def completion_facts(completion: Completion) -> dict[str, Any]:
 
 
 def rating(question: Question, completed: Mapping[str, Any], vote: Rating, delay_s: float) -> Event:
-    """A thumb. `completed` is the metadata of the answer's `chat_completion`; `delay_s` seconds since it ended."""
+    """Build the event of a thumb. `completed` is the metadata of the answer's `chat_completion`; `delay_s` is in
+    seconds since its end."""
     return _of(vote, question.assignment, 1, _rated(question, completed) | {"rating_delay": max(0.0, delay_s)})
 
 
 def rating_withdrawn(question: Question, completed: Mapping[str, Any], earlier: Rating, delay_s: float) -> Event:
-    """A thumb was taken back."""
+    """Build the event of a withdrawn thumb."""
     fields = _rated(question, completed) | {"rating_delay": max(0.0, delay_s)}
     return _of(RATING_WITHDRAWN, question.assignment, earlier, fields)
 
 
 def feedback_reason(question: Question, completed: Mapping[str, Any], reason: Reason) -> Event:
-    """Why a thumb was given."""
+    """Build the event of the reason for a thumb."""
     return _of(FEEDBACK_REASON, question.assignment, reason, _rated(question, completed))
 
 
@@ -188,7 +197,7 @@ def preference(
 
 
 def signal(question: Question, name: Signal) -> Event:
-    """An implicit sign of what the tester made of an answer."""
+    """Build the event of an implicit signal about an answer."""
     return _of(name, question.assignment, 1, _about(question))
 
 
@@ -205,7 +214,11 @@ def _of(
 
 
 def _event(
-    name: str, event_id: str, assignment: Assignment, value: str | int | None, metadata: Mapping[str, Any],
+    name: str,
+    event_id: str,
+    assignment: Assignment,
+    value: str | int | None,
+    metadata: Mapping[str, Any],
     time_ms: int | None,
-) -> Event:  # fmt: skip
+) -> Event:
     return Event(event_id, name, time_ms or now_ms(), assignment.user_id, value, metadata, assignment.ids)

@@ -4,5 +4,5 @@ import uuid
 
 
 def new_id() -> str:
-    """A fresh id for an event, an answer or a conversation."""
+    """Return a new id for an event, an answer or a conversation."""
     return uuid.uuid4().hex

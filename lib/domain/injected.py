@@ -1,7 +1,8 @@
-"""Names that Kubernetes and Docker put into the environment for a service called `parley` or `parley-…`.
+"""Names that Kubernetes and Docker inject for a service called `parley` or `parley-…`.
 
-They begin like Parley's own settings and are none. See https://kubernetes.io/docs/concepts/services-networking/service/
-(environment variables) and https://docs.docker.com/engine/network/links/ (environment variables of linked containers).
+They begin like Parley's settings but are not settings. See
+https://kubernetes.io/docs/concepts/services-networking/service/ (environment variables) and
+https://docs.docker.com/engine/network/links/ (environment variables of linked containers).
 """
 
 import re
@@ -14,7 +15,7 @@ _LINKED = re.compile(r"PARLEY_ENV_.+")
 
 
 def injected(name: str, value: str) -> bool:
-    """Return True for such a variable; a mistyped setting is none.
+    """Return True for an injected variable. A mistyped setting is not one.
 
     >>> injected("PARLEY_PORT_8501_TCP_ADDR", "10.0.0.7"), injected("PARLEY_DB_PORT", "tcp://10.0.0.8:5432")
     (True, True)

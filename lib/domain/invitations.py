@@ -1,6 +1,6 @@
-"""Invitations as values: what a link allows, and why a guest stays outside.
+"""Invitations as values: what a link allows, and the reasons that refuse a guest.
 
-Owns the rules and the words of both. Knows no signature (`access` makes those), no database and no page.
+Owns the rules and the texts. Knows no signature (`access` makes those), no database and no page.
 """
 
 import math
@@ -11,12 +11,12 @@ from typing import Literal
 from lib.domain.clock import DAY_MS
 
 PATH = "/invite"
-"""Where links lead."""
+"""The path of links."""
 DAYS, MAX_DAYS = 30, 365
-"""How long a link is good for where nobody says it, and at most."""
+"""Default and longest lifetime of a link, in days."""
 
 Refusal = Literal["uninvited", "unknown", "revoked", "expired", "used_up"]
-"""Why a guest stays outside. `uninvited`: came without a link; `unknown`: with one that we did not make."""
+"""The reason that refuses a guest. `uninvited`: without a link; `unknown`: with a link that we did not sign."""
 
 REFUSAL_WORDS: dict[Refusal, tuple[str, str]] = {
     "uninvited": (
@@ -40,12 +40,12 @@ REFUSAL_WORDS: dict[Refusal, tuple[str, str]] = {
         "It was good for a limited number of people, and they are here. The person who sent it can send you a new one.",
     ),
 }
-"""For a guest: what it is, and what can be done about it."""
+"""The texts for a guest: the reason, and what can be done about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """One link. `id` is random and stands for the name wherever that must not go.
+    """One link. `id` is random and stands for the name in events and logs.
 
     `sessions`: browsers that it lets in, None for any number; `used`: how many it has let in so far, the last one at
     `last_ms`. `group` is forced on whoever comes by it, `usd` is what their answers may cost together, and with
@@ -65,7 +65,7 @@ class Invitation:
     compare: bool = False
 
     def over(self, now_ms: int) -> Refusal | None:
-        """Why it lets nobody in or stay any more.
+        """The reason why the link is no longer valid, None while it is.
 
         >>> Invitation("a", "A", 0, 5).over(4), Invitation("a", "A", 0, 5).over(5)
         (None, 'expired')
@@ -75,7 +75,7 @@ class Invitation:
         return "expired" if now_ms >= self.expires_ms else None
 
     def closed(self, now_ms: int) -> Refusal | None:
-        """Why it lets nobody new in.
+        """The reason why the link admits no further browser, None while it does.
 
         >>> Invitation("a", "A", 0, 5, sessions=2, used=2).closed(1)
         'used_up'
@@ -105,7 +105,7 @@ def new_invitation(
 
 
 def address(public_url: str, token: str) -> str:
-    """The link that is handed out.
+    """Return the link to hand out.
 
     >>> address("https://chat.example.org/", "token")
     'https://chat.example.org/invite/token'

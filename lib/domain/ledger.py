@@ -1,6 +1,6 @@
-"""The ledger of events as values: what a reader looks for, a page of it, and the life of one answer.
+"""The ledger of events as values: a search, a page of results, the life of one answer.
 
-Owns the questions that are asked of the ledger and how a life is told in order. Knows neither SQL nor a page.
+Orders the moments of a life. Knows neither SQL nor a page.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +11,14 @@ from lib.domain.events import CHAT_COMPLETION, EXPOSURE, Event
 from lib.domain.rating import RATINGS, SIGNALS
 
 DeliveryState = Literal["waiting", "acknowledged", "kept"]
-"""How far an event is: on its way to Statsig, there, or `kept` here alone (there was no Statsig, or nobody real)."""
+"""Delivery of an event: on its way to Statsig, acknowledged, or `kept` here alone (no Statsig, or simulated)."""
 Key = tuple[int, str]
 """The place of an event in the ledger: its time and its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which events are looked for; None: any. `group` "": of no group. `failed`: answers that ended in an error or
-    broke off."""
+    """A search; None: any. `group` "": without group. `failed`: answers that ended in an error or broke off."""
 
     name: str | None = None
     group: str | None = None
@@ -31,14 +30,14 @@ class Search:
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is left out."""
+        """True without any filter."""
         return self == Search()
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event with its way to Statsig. `error`: why it was not taken the last time; `attempts`: how often it was
-    handed over; `due_ms`: when it will be again. All of that is None or 0 once it does not wait."""
+    """One event with its delivery. `error`: why the last attempt failed; `attempts`: their number; `due_ms`: the next
+    one. All None or 0 once it does not wait."""
 
     event: Event
     acknowledged_ms: int | None = None
@@ -50,7 +49,7 @@ class Line:
 
     @property
     def delivery(self) -> DeliveryState:
-        """How far it is."""
+        """The state of its delivery."""
         if self.acknowledged_ms is not None:
             return "acknowledged"
         return "kept" if self.due_ms is None else "waiting"
@@ -58,10 +57,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events, newest first. `older`: where to go on, None at the end of the ledger.
+    """Events, newest first. `older`: the key of the next page, None at the end of the ledger.
 
-    A page may hold fewer events than were asked for, or none, and still not be the last: what is rare is looked for a
-    moment at most.
+    A page may hold fewer events than requested, or none, and still not be the last: the time of one search is limited.
     """
 
     lines: Sequence[Line]
@@ -70,8 +68,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What is known of one answer. `asked_ms` is None where its text was deleted; `lines` are its events, oldest first,
-    with the exposure that it counts under."""
+    """Everything known of one answer. `asked_ms` is None where its text was deleted; `lines` are its events, oldest
+    first, with the exposure that it counts under."""
 
     answer_id: str
     asked_ms: int | None
@@ -81,8 +79,8 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """One moment of an answer's life. `what` says which; `detail` is what there is to say of it, in the words of the
-    record; `line` the event that tells it."""
+    """One moment of an answer's life: its kind `what`, a `detail` in the record's words, and the event `line` that
+    reports it."""
 
     time_ms: int
     what: str
@@ -91,7 +89,7 @@ class Station:
 
 
 def stations(life: Life) -> list[Station]:
-    """The life of an answer in the order of time: asked, exposed, first token, ended, rated …, delivered."""
+    """Return the life of an answer in order: asked, exposed, first token, ended, rated, delivered."""
     return sorted(_stations(life), key=lambda one: one.time_ms)
 
 
@@ -111,7 +109,7 @@ def _stations(life: Life) -> Iterator[Station]:
 
 
 def _delivered(lines: Sequence[Line]) -> Iterator[Station]:
-    """When Statsig had all of it."""
+    """Yield the moment at which Statsig had acknowledged all events."""
     known = [line.acknowledged_ms for line in lines if line.acknowledged_ms is not None]
     if known and len(known) == len(lines):
         yield Station(max(known), "delivered", f"{len(known)} events")

@@ -1,4 +1,4 @@
-"""The models that Parley ships with: the only place in the code that names a model.
+"""The models of the shipped experiment. No other code names a model.
 
 A vendor shuts its models down after a year or two. When that happens, change the two names here and in
 `.streamlit/experiments.toml`, and their rows in `lib/models/prices.toml`.

@@ -1,8 +1,8 @@
-"""Pieces of an answer's text as they travel from the model server to the page: strings, in the order of arrival."""
+"""Pieces of an answer's text on the way from the model server to the page: strings, in the order of arrival."""
 
 
 class Anew(str):
-    """A piece that takes the place of all text before it, which has turned out not to be the answer."""
+    """A piece that replaces all text before it, which turned out not to be the answer."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Text files that people edit: UTF-8, with or without the mark that Windows editors put in front. Opens no file."""
+"""Text files that people edit: UTF-8, with or without the byte order mark of Windows editors. Opens no file."""
 
 NOT_UTF8 = "not UTF-8 text"
 

@@ -1,6 +1,6 @@
-"""Providers as values: where a model server is, what it takes to ask it, and how an operator writes that down.
+"""Providers as values: a model server's address and credentials, and their spelling in the settings.
 
-Pure: tables and texts in, providers or a list of problems out. No problem holds a key or the value of a header.
+Takes tables and texts, returns providers or a list of problems. No problem contains a key or the value of a header.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 OPENAI = "openai"
-"""The provider that `OPENAI_API_KEY` and `OPENAI_BASE_URL` describe."""
+"""The provider of `OPENAI_API_KEY` and `OPENAI_BASE_URL`."""
 OPENAI_URL = "https://api.openai.com/v1"
 KEYS = ("base_url", "api_key", "headers", "api_version")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -26,8 +26,8 @@ _DEPLOYMENT = "/openai/deployments/"
 class Provider:
     """A model server that Parley can ask.
 
-    `headers` go along with every request. With an `api_version` the server is asked as Azure wants it: the version in
-    the query, the key in the header `api-key`. `priced_as` is the address whose prices count, where that is another.
+    `headers` are sent with every request. With an `api_version` requests have Azure's form: the version in the query,
+    the key in the header `api-key`. `priced_as` is the address whose prices apply, where that is another.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Provider:
 
 
 def read_address(text: str) -> tuple[str, str | None]:
-    """Return a server's address and the API version in its query. Raises ValueError with what is accepted.
+    """Return a server's address and the API version in its query. Raises ValueError with the accepted form.
 
-    An address that ends with `/chat/completions`, as vendors' examples have it, means what stands before that.
+    A trailing `/chat/completions`, as in vendors' examples, is removed.
 
     >>> read_address("https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21")
     ('https://x.openai.azure.com/openai/deployments/d', '2024-10-21')
@@ -77,7 +77,7 @@ def make_provider(
     headers: Mapping[str, str] | None = None,
     api_version: str | None = None,
 ) -> Provider:
-    """Return the provider at an address. Raises ValueError with what is accepted, or what is missing."""
+    """Return the provider at an address. Raises ValueError with the accepted form, or with what is missing."""
     base_url, version = read_address(address)
     if _DEPLOYMENT in base_url + "/" and not (api_version or version):
         raise ValueError("the address of a deployment at Azure, with ?api-version=… at its end")
@@ -130,7 +130,7 @@ def _provider(name: str, values: Mapping[str, Any]) -> Provider:
 
 
 def _problems(where: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a table; the address is judged where it is used."""
+    """Yield the problems of a table. The address is checked where it is used."""
     for key in table:
         if key not in KEYS:
             yield f"{where} {key}: no such key; known are {', '.join(KEYS)}"

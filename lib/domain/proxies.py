@@ -1,4 +1,4 @@
-"""Proxies of the environment: which of them can be used, and that none is asked for a server on this machine."""
+"""Proxies of the environment: which of them Parley can use; servers on this machine never go through one."""
 
 import re
 from collections.abc import Mapping, MutableMapping
@@ -27,7 +27,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def unsupported(environ: Mapping[str, str]) -> list[str]:
-    """Return one line for each proxy that no client of Parley can use, without its value: that may hold a password.
+    """Return one line for each proxy that no client of Parley can use, without its value, which may hold a password.
 
     >>> unsupported({"ALL_PROXY": "socks4://10.0.0.1:1080", "https_proxy": "http://proxy:3128", "HTTP_PROXY": ""})
     ['ALL_PROXY: must be an address that begins with http://, https://, socks5:// or socks5h://']
@@ -38,7 +38,7 @@ def unsupported(environ: Mapping[str, str]) -> list[str]:
 
 
 def keep_loopback_direct(environ: MutableMapping[str, str]) -> None:
-    """Name this machine among the hosts that every library of this process asks without a proxy.
+    """Add this machine to the hosts that every library of this process reaches without a proxy.
 
     >>> environ = {"NO_PROXY": "intern.example"}
     >>> keep_loopback_direct(environ); environ["no_proxy"]
@@ -52,7 +52,7 @@ def keep_loopback_direct(environ: MutableMapping[str, str]) -> None:
 
 
 def _usable(text: str) -> bool:
-    """An address without a scheme is one of a proxy over HTTP, as curl and Python's clients read it."""
+    """An address without a scheme is an HTTP proxy, as curl and Python's clients read it."""
     scheme, separator, rest = text.partition("://")
     address = rest if separator else text
     known = not separator or scheme.lower() in SCHEMES

@@ -1,4 +1,4 @@
-"""A mapping of the newest entries, for what a process remembers of many and may forget of the oldest."""
+"""A mapping that keeps its newest entries and drops the oldest."""
 
 from collections import OrderedDict
 from typing import TypeVar
@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class Recent(OrderedDict[K, V]):
-    """At most `most` entries. Setting a key makes it the newest; the oldest entries go. Takes no lock.
+    """A mapping of at most `most` entries. Setting a key makes it the newest. Not thread-safe.
 
     >>> recent = Recent[str, int](2)
     >>> recent["a"], recent["b"], recent["a"], recent["c"] = 1, 2, 3, 4

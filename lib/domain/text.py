@@ -7,7 +7,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def clean(text: str) -> str:
-    """Text that every server, database and page can carry: without control characters and half characters.
+    """Return text that every server, database and page can carry: without control characters and lone surrogates.
 
     Two halves that belong together become their character; a lone one becomes U+FFFD.
 

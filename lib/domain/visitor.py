@@ -9,12 +9,12 @@ UnitType = Literal["userID", "stableID", "sessionID"]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks: one browser in one Streamlit session, with the ids that an experiment may randomise by.
+    """One browser in one Streamlit session, with the ids that an experiment may randomise by.
 
-    `visitor_id` owns conversations (the cookie's id; the session's where there is no cookie). `user_id` is what
-    `PARLEY_UNIT` selects. `custom` holds what targeting may need and nothing that names a person. `place` is the
-    network that the limits of an open link count under, empty where none hold: never stored, never sent. `known` is
-    False for a browser that keeps no cookie.
+    `visitor_id` owns conversations (the cookie's id; the session's where there is no cookie). `user_id` is the id that
+    `PARLEY_UNIT` selects. `custom` holds fields for targeting, none of which names a person. `place` is the network
+    that the limits of an open link count under, empty without limits; it is never stored or sent. `known` is False for
+    a browser without cookies.
     """
 
     visitor_id: str
@@ -31,7 +31,7 @@ class Visitor:
 
 
 def device_of(user_agent: str | None) -> str | None:
-    """Return the kind of device that a browser runs on, and nothing else of what its name tells.
+    """Return the kind of device of a browser, and nothing else from its name.
 
     >>> device_of("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1 Mobile/15E148 Safari/604.1")
     'phone'

@@ -1,6 +1,6 @@
-"""What `/metrics` serves: counters of what happens, and gauges that are read when somebody asks.
+"""The metrics of `/metrics`: counters of what happens, and gauges that are read at each scrape.
 
-Owns the names, labels and buckets. Knows neither what is done about a number nor who may read it.
+Owns the names, labels and buckets. Knows neither alerts nor access rules.
 """
 
 __all__ = ["counters", "gauges"]

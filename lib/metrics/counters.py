@@ -1,6 +1,6 @@
-"""The numbers that `/metrics` serves, counted as things happen or read when they are asked for.
+"""The numbers of `/metrics`, counted as things happen or read at each scrape.
 
-Owns their names, labels and buckets. Knows prometheus-client and `events`; who counts is told of its methods alone.
+Owns their names, labels and buckets. The only user of prometheus-client; other modules call its methods.
 """
 
 import math
@@ -53,7 +53,7 @@ class Metrics:
     # In a conversation
 
     def ended(self, group: str | None, completion: Completion) -> None:
-        """An answer ended, in whatever way."""
+        """Count an ended answer."""
         name = self._known(group)
         self._answers.labels(name, completion.finish_reason).inc()
         if completion.provider:
@@ -71,12 +71,12 @@ class Metrics:
         self._cost.inc(completion.cost_usd or 0)
 
     def rated(self, group: str | None, rating: str) -> None:
-        """A thumb was given, changed or (`rating_withdrawn`) taken back."""
+        """Count a thumb that was given, changed or (`rating_withdrawn`) taken back."""
         self._ratings.labels(self._known(group), rating).inc()
 
     def _known(self, group: str | None) -> str:
-        """The group's label. Its errors and ratings are there as 0 from then on: no rate sees a counter's first step
-        out of nowhere."""
+        """Return the group's label. Its errors and ratings start at 0 then: a rate does not see a counter's first
+        appearance."""
         name = group or ""
         if name not in self._groups:
             self._groups.add(name)
@@ -89,41 +89,41 @@ class Metrics:
     # At the database
 
     def committed(self, facts: int, seconds: float) -> None:
-        """So many facts were committed together."""
+        """Count one commit and its facts."""
         self._commits.observe(seconds)
         self._facts.observe(facts)
 
     def read(self, seconds: float) -> None:
-        """Something was read."""
+        """Observe the time of a read."""
         self._reads.observe(seconds)
 
     def store_failed(self, how: str) -> None:
-        """Something could not be written or read."""
+        """Count a failed write or read."""
         self._failures.labels(how).inc()
 
     # On the way to Statsig
 
     def acknowledged(self, events: int) -> None:
-        """Statsig has so many more events; one that went out twice counts twice."""
+        """Count acknowledged events. An event that was sent twice counts twice."""
         self._delivered.inc(events)
 
     def batch_taken(self, seconds: float) -> None:
-        """A batch was taken whole."""
+        """Observe a batch that Statsig accepted."""
         self._batches.observe(seconds)
 
     def batch_refused(self, why: str) -> None:
-        """A batch, or a part of it, was not taken."""
+        """Count a batch, or a part of it, that Statsig did not accept."""
         self._refusals.labels(why).inc()
 
     # At the moment of asking
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float | None], **labels: str) -> None:
-        """Serve what `read` says at the moment of asking; NaN where it cannot say."""
+        """Serve the value of `read` at each scrape; NaN where it raises."""
 
         def told() -> float:
             try:
                 value = read()
-            except Exception:  # one number that is not to be had must not cost all the others
+            except Exception:  # one unavailable number must not cost all the others
                 value = None
             return math.nan if value is None else value
 
@@ -131,7 +131,7 @@ class Metrics:
         (gauge.labels(**labels) if labels else gauge).set_function(told)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:

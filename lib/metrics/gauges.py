@@ -1,7 +1,7 @@
-"""What `/metrics` reads at the moment of asking: how the store is, and what all replicas share.
+"""Gauges that are read at each scrape: the state of the store, and values that all replicas share.
 
-Owns these names and how often they are read. What is shared is the same on every replica and must not be added up:
-dashboards and rules take its maximum. Nothing here is on the way of a question.
+Owns these names and how often they are read. Shared values are the same on every replica: dashboards and rules take
+their maximum, never their sum. No question waits for any of this.
 """
 
 import time
@@ -16,13 +16,14 @@ from lib.store import Store
 T = TypeVar("T")
 
 ONE_SCRAPE_S = 1.0
-"""What several gauges of one scrape tell is read once."""
+"""Several gauges of one scrape share one read."""
 SPLIT_S = 60.0
-"""The split is read so seldom: it walks over all exposures."""
+"""The split is read this rarely because it walks over all exposures."""
 
 
 class Gauges:
-    """The gauges of one process. `usd_per_day`: the daily budget, None without one; `split` reads the experiment's."""
+    """The gauges of one process. `usd_per_day`: the daily budget, None without one; `split` reads the experiment's
+    split."""
 
     def __init__(
         self, store: Store, experiment: str, split: Callable[[], float | None], usd_per_day: float | None
@@ -31,7 +32,7 @@ class Gauges:
         self._experiment, self._usd_per_day = experiment, usd_per_day
 
     def serve(self, metrics: Metrics) -> None:
-        """Serve them from now on."""
+        """Serve the gauges from now on."""
         store, limit = self._store, self._usd_per_day
         pending = Kept(store.pending, ONE_SCRAPE_S)
         metrics.gauge("parley_ready", "1 while this replica can serve, else 0", lambda: store.trouble is None)
@@ -42,9 +43,11 @@ class Gauges:
             metrics.gauge("parley_budget_usd", "What all answers of a day (UTC) may cost", lambda: limit)
             metrics.gauge("parley_budget_spent_usd", "What today's answers cost, running ones included", self._spent)
         metrics.gauge(
-            "parley_split_log_evidence", "Evidence that the split is not as configured; above 6.9 it is broken",
-            Kept(self._split, SPLIT_S), experiment=self._experiment,
-        )  # fmt: skip
+            "parley_split_log_evidence",
+            "Evidence that the split is not as configured; above 6.9 it is broken",
+            Kept(self._split, SPLIT_S),
+            experiment=self._experiment,
+        )
 
     def _spent(self) -> float:
         today = Account("day", EVERYBODY, now_ms() // DAY_MS)
@@ -52,7 +55,7 @@ class Gauges:
 
 
 class Kept(Generic[T]):
-    """What `read` said last, read anew when it is older than so many seconds. What it raises is not kept.
+    """The last result of `read`, refreshed after some seconds. Exceptions are not cached.
 
     >>> numbers = iter([1, 2])
     >>> often, seldom = Kept(lambda: next(numbers), 0), Kept(lambda: "once", 60)
@@ -65,7 +68,7 @@ class Kept(Generic[T]):
         self._last: tuple[float, T] | None = None
 
     def __call__(self) -> T:
-        """What is known now."""
+        """Return the current value."""
         if self._last is None or time.monotonic() - self._last[0] >= self._seconds:
             self._last = time.monotonic(), self._read()
         return self._last[1]

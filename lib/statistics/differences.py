@@ -15,10 +15,10 @@ from statistics import NormalDist
 from lib.statistics.formulas import Z80, Estimate, normal, student
 
 ALPHA = 0.05
-"""Chance of a wrong difference in one experiment, shared out among its treatments."""
+"""Probability of a wrong difference in one experiment, shared among its treatments."""
 WATCHED = 0.84
 """Share of the users that one look needs for 80 % power, at which a watched interval has that power: the difference may
-show at any look before. By simulation 0.825 at an alpha of 0.05, 0.86 at 0.05/3."""
+show at any earlier look. By simulation 0.825 at an alpha of 0.05, 0.86 at 0.05/3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Comparison:
 
 
 def multiplier(variance: float, tau: float, alpha: float) -> float:
-    """Standard errors on either side of an interval that holds at every look (Robbins' normal mixture).
+    """The number of standard errors on either side of an interval that holds at every look (Robbins' normal mixture).
 
     k = √((V+τ)/τ · ln((V+τ)/(V·α²))). Waudby-Smith et al., arXiv 2103.06476, eq. 9, with τ the mixture's variance.
 
     >>> round(multiplier(1.0, 2.0, 0.05), 4)
     3.2612
     """
-    if tau == 0:  # also of an MDE whose square is none
+    if tau == 0:  # also for an MDE whose square underflows
         return math.inf
     return math.sqrt((variance + tau) / tau * (math.log1p(tau / variance) - 2 * math.log(alpha)))
 
@@ -99,7 +99,7 @@ def compare(
 
 
 def look_once(numbers: Comparison, alpha: float) -> Comparison:
-    """The same difference with the interval of one fixed look, at a two-sided chance `alpha` of a wrong difference.
+    """Return the same difference with the interval of one fixed look, at a two-sided error probability `alpha`.
 
     >>> once = look_once(Comparison(diff=0.1, se=0.04, df=1e9), 0.05)
     >>> round(once.cs_low, 4), round(once.cs_high, 4)
@@ -167,7 +167,7 @@ def _sequential(
 
 
 def detectable(variance: float, mde: float, alpha: float) -> float:
-    """The difference that the interval excludes 0 for with 80 % power, were this the only look.
+    """The difference that one look finds with 80 % power.
 
     >>> round(detectable(0.0005417659, 0.1, 0.05), 6)
     0.092779
@@ -190,7 +190,7 @@ def growth(variance: float, mde: float, alpha: float) -> float:
 
 @cache
 def _enough(alpha: float) -> float:
-    """The variance at which the detectable difference is 1, where that is the MDE."""
+    """The variance at which the detectable difference equals an MDE of 1."""
     low, high = 1e-9, 1.0
     for _ in range(200):
         middle = (low + high) / 2

@@ -23,7 +23,7 @@ _ROUNDING = 1e-13
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A group's own value with its 95 % interval (for one look, at one group).
+    """A group's value with its 95 % interval (for one look, at one group).
 
     `se_delta` is the delta method alone, `se` has the floor of a rate; `kish` is the number of effective units.
     """
@@ -83,7 +83,7 @@ def _smoothed(sums: Sums) -> float:
 
 
 def wilson(share: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson's interval of a share among `n` (which need not be whole) at `z` standard errors. Wilson 1927.
+    """Wilson's interval of a share among `n` (which may be fractional) at `z` standard errors. Wilson 1927.
 
     It never leaves [0, 1], whatever floating point makes of its ends.
 
@@ -98,7 +98,7 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
 
 
 def student(z: float, df: float) -> float:
-    """The Student quantile that answers to the normal quantile `z`, by Wallace's transformation; inf beyond floats.
+    """The Student quantile that corresponds to the normal quantile `z`, by Wallace's transformation; inf on overflow.
 
     t = √(ν·(exp((z·(8ν+3)/(8ν+1))²/ν) − 1)). Wallace 1959; inverse of `normal`.
 
@@ -110,7 +110,7 @@ def student(z: float, df: float) -> float:
 
 
 def normal(t: float, df: float) -> float:
-    """The normal quantile that answers to the Student quantile `t`. Wallace 1959.
+    """The normal quantile that corresponds to the Student quantile `t`. Wallace 1959.
 
     >>> round(normal(student(2.5, 7), 7), 12)
     2.5

@@ -1,7 +1,7 @@
-"""Intervals that are held: the part that the intervals of all looks at one difference have in common.
+"""Held intervals: the intersection of the intervals of all looks at one difference.
 
 A confidence sequence may be intersected over its looks: all of them hold together with the same confidence. A verdict
-that was right to speak therefore stays at the next look. Pure.
+therefore stays at the next look. Pure.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Look = tuple[str, str]
 
 
 class Interval(NamedTuple):
-    """The highest lower and the lowest upper bound, with the moments of the looks that gave them."""
+    """The highest lower and the lowest upper bound, with the times of the looks that gave them."""
 
     low: float
     low_ms: int
@@ -22,12 +22,12 @@ class Interval(NamedTuple):
 
     @property
     def since_ms(self) -> int:
-        """The last moment at which it narrowed."""
+        """The last time at which it narrowed."""
         return max(self.low_ms, self.high_ms)
 
 
 def together(before: Interval | None, numbers: Comparison, now_ms: int) -> Interval | None:
-    """The part of the held interval that the newest one has, too; None where neither is known.
+    """Return the intersection of the held interval with the newest one; None where neither is known.
 
     >>> together(Interval(0.01, 1, 0.2, 1), Comparison(cs_low=-0.02, cs_high=0.15), 2)
     Interval(low=0.01, low_ms=1, high=0.15, high_ms=2)

@@ -61,9 +61,16 @@ def preference(votes: Iterable[Vote], mde: float, alpha: float) -> Preference:
     left = sum(vote.left for vote in given if vote.outcome in ("win", "loss"))
     sums = _summed(given)
     about = Preference(
-        sums.n, len(given), wins, losses, counts["tie"], counts["both_bad"],
-        wins / decided if decided else None, left / decided if decided else None, mde,
-    )  # fmt: skip
+        sums.n,
+        len(given),
+        wins,
+        losses,
+        counts["tie"],
+        counts["both_bad"],
+        wins / decided if decided else None,
+        left / decided if decided else None,
+        mde,
+    )
     return _with_interval(about, sums, alpha)
 
 
@@ -75,9 +82,14 @@ def _summed(votes: Iterable[Vote]) -> Sums:
         units[vote.unit] = x + worth.get(vote.outcome, 0), y + 1
     pairs = units.values()
     return Sums(
-        len(units), sum(x for x, _ in pairs), sum(y for _, y in pairs), sum(x * x for x, _ in pairs),
-        sum(y * y for _, y in pairs), sum(x * y for x, y in pairs), len(units),
-    )  # fmt: skip
+        len(units),
+        sum(x for x, _ in pairs),
+        sum(y for _, y in pairs),
+        sum(x * x for x, _ in pairs),
+        sum(y * y for _, y in pairs),
+        sum(x * y for x, y in pairs),
+        len(units),
+    )
 
 
 def _with_interval(about: Preference, sums: Sums, alpha: float) -> Preference:

@@ -7,7 +7,8 @@ from lib.statistics.sums import Sums
 
 
 def rank(p: float, n: int) -> int:
-    """Which of `n` ascending values is the `percentile_disc` of `p`: the smallest with cumulative share ≥ p, from 1.
+    """Return the rank, from 1, of the `percentile_disc` of `p` among `n` ascending values: the smallest with cumulative
+    share ≥ p.
 
     >>> rank(0.5, 4), rank(0.5, 5), rank(0.95, 20), rank(-0.1, 5), rank(1.2, 5)
     (2, 3, 19, 1, 5)

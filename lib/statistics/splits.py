@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LIMIT = math.log(1_000)
-"""A split is broken above it: a sound one ever is in at most one of 1,000 experiments, however often it is watched."""
+"""A split is broken above it. A sound split exceeds it in at most one of 1,000 experiments, however often it is
+watched."""
 PRIOR = 100.0
-"""Units that the alternative spreads over the groups before it has seen any: the smaller, the farther it looks."""
+"""Weight of the alternative's prior, in units: the smaller, the more it expects a large deviation."""
 LEAST = 30
-"""Units of a stretch with shares of its own."""
+"""Least units of a stretch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def split(counts: Mapping[str, int], weights: Mapping[str, float]) -> Split:
     if not total or weight <= 0:
         return Split(None, df, None)
     if any(counts.get(group, 0) and not share for group, share in weights.items()):
-        return Split(None, df, 0.0, math.inf)  # units where none can be
+        return Split(None, df, 0.0, math.inf)  # units in a group without share
     shares = {group: share / weight for group, share in weights.items() if share}
     chi2 = math.fsum((counts.get(group, 0) - total * share) ** 2 / (total * share) for group, share in shares.items())
     return Split(chi2, df, chi2_tail(chi2, df), log_evidence(counts, shares))

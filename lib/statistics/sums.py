@@ -1,6 +1,6 @@
-"""The counts of a store as values: sums over units, quantiles, units that were left out, votes, deliveries.
+"""The counts of a store as values: sums over units, quantiles, excluded units, votes, deliveries.
 
-Owns the shapes that travel from the store to the analysis and the pages. Knows neither SQL nor formulas.
+These values travel from the store to the readout and the pages. Knows neither SQL nor formulas.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is read: one experiment, real or simulated, and exposures, answers and ratings of [since, until).
+    """The extent of a readout: one experiment, real or simulated, and its exposures, answers and ratings of [since,
+    until).
 
-    `invitation`: only units that came by it (its id). `tier`: only what processes of that tier exposed and asked;
-    empty: what was recorded without a tier. `ends`: by group, when it ended before the others; nothing of it counts
-    from then on.
+    `invitation`: only units that came by it (its id). `tier`: only exposures and answers of that Statsig tier;
+    empty: those without a tier. `ends`: by group, the time when it ended before the others; later data do not count.
     """
 
     experiment: str
@@ -29,7 +29,7 @@ class Scope:
     ends: tuple[tuple[str, int], ...] = ()
 
     def of(self, group: str) -> "Scope":
-        """Return what counts of one group.
+        """Return the scope for one group.
 
         >>> Scope("e", until_ms=9, ends=(("A", 5),)).of("A").until_ms, Scope("e", ends=(("A", 5),)).of("B").until_ms
         (5, None)
@@ -51,7 +51,8 @@ class Sums(NamedTuple):
 
     @property
     def kish(self) -> float:
-        """The effective units: as many equally busy units would say as much. Kish, "Survey Sampling", 1965.
+        """The effective number of units: as many equally busy units would carry the same information. Kish, "Survey
+        Sampling", 1965.
 
         >>> Sums(n=3, sy=12, syy=102, active=3).kish  # 10, 1 and 1 answers
         1.411764705882353
@@ -74,7 +75,7 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Real events in the record, how many of them Statsig has, and how many wait for it. None: not known."""
+    """Real events in the record, and how many of them Statsig has acknowledged and how many wait. None: unknown."""
 
     events: int
     acknowledged: int | None = None
@@ -83,13 +84,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The shares that the groups of an experiment had from a moment on."""
+    """The shares of an experiment's groups from a moment on."""
 
     since_ms: int
     shares: Mapping[str, float]
 
     def like(self, shares: Mapping[str, float]) -> bool:
-        """Whether these shares are the same, to what rounding leaves.
+        """Return True where these shares are equal up to rounding.
 
         >>> Weights(0, {"a": 1 / 3, "b": 2 / 3}).like({"b": 0.66666667, "a": 0.33333333})
         True
@@ -108,14 +109,14 @@ class BusyUnit(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """One further look at `metric`, once so many units count."""
+    """One further look at `metric` once this many units count."""
 
     users: int
     metric: str
 
 
 class Planned(NamedTuple):
-    """The planned look: its moment, the first midnight (UTC) with all planned units, and the sums as of then."""
+    """The planned look: its time, the first midnight (UTC) with all planned units, and the sums as of then."""
 
     at_ms: int
     sums: Mapping[str, Sums]
@@ -133,12 +134,12 @@ class Ballot(NamedTuple):
 BUSY = 0.2
 """A unit with more than this share of its group's answers is named."""
 FEW = 5
-"""Among so few units one always has that share: none is named."""
+"""Among so few units every unit has that share, so none is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Everything that one readout stands on.
+    """All inputs of one readout.
 
     `sums` by metric and group and `quantiles` by name and group hold every group that the events name, known to the
     definition or not. Units with a forced exposure and units of two groups are in neither; `forced` and `crossover`
@@ -164,7 +165,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a dissatisfied tester said of one answer; question and answer where their text is kept."""
+    """A dissatisfied tester's reason or comment on one answer, with question and answer where their text is kept."""
 
     time_ms: int
     group: str
@@ -179,7 +180,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a metric's sums were at the end of one day (UTC), by group."""
+    """The sums of a metric at the end of one day (UTC), by group."""
 
     until_ms: int
     sums: Mapping[str, Sums]
@@ -187,8 +188,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What real visitors did in one experiment since a moment, by group (None: not taking part): units that met it, and
-    answers by how they ended."""
+    """The counts of real visitors in one experiment since a time, by group (None: not taking part): units exposed, and
+    answers by finish reason."""
 
     units: Mapping[str | None, int]
     answers: Mapping[str | None, Mapping[str, int]]
