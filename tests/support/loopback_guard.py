@@ -1,8 +1,8 @@
-"""Watches that a process stays on this machine: every other connection, and every look-up of another name, is told.
+"""A guard that keeps a process on this machine: it records every other connection and every look-up of another name.
 
-Runs inside the tests and inside the app that the tests start: `app_process.py` lays it there as `sitecustomize.py`, which
-writes what it saw into the file that OUTBOUND_LOG names. Such a connection is refused, as it would be without a network.
-Sees Python's own sockets (asyncio's too), not those that a C library opens by itself.
+It runs in the tests and in the app that the tests start; `app_process.py` copies it there as `sitecustomize.py`. It
+appends what it saw to the file that OUTBOUND_LOG names, and refuses the connection as if there were no network. It sees
+Python's own sockets (asyncio's too), not those that a C library opens.
 """
 
 import ipaddress
