@@ -283,7 +283,7 @@ def test_the_input_is_usable_at_once_after_stop(chat: Chat, model: openai.Server
 
 
 @pytest.mark.alone
-def test_stop_drops_the_questions_that_wait(chat: Chat, model: openai.Server) -> None:
+def test_stop_asks_none_of_the_questions_that_wait(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG))
     chat.send("First")
     expect(chat.answer).to_contain_text("Half")

@@ -3,30 +3,38 @@
 const done = new WeakMap();
 const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
 
+function keepOnce(data) {
+  state.kept = true;
+  keepEnterOfCompositions();
+  takeEscForStop();
+  sendAtOnce();
+  copyInTheClick(state);
+  keepDrafts(state);
+  editAsInTheBox();
+  reportLostConnection(state);
+  keepTextWhole();
+  closeSidebarOnPhones();
+  addStyle();
+  setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
+    for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
+  }), 400); // the page is to be there first
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const before = done.get(parentElement);
   done.set(parentElement, data.nonce);
   if (data.texts) state.texts = JSON.parse(data.texts);
   if (data.keep) {
     state.report = (id) => setTriggerValue("copied", id);
+    state.ask = (nonce) => setTriggerValue("asking", nonce);
     const main = document.querySelector('[data-testid="stMain"]');
     if (main !== state.main) {
       state.main = main;
       setDirections(main);
       followAnswers(main);
     }
-    if (state.kept) return;
-    state.kept = true;
-    keepEnterOfCompositions();
-    takeEscForStop();
-    sendAtOnce();
-    copyInTheClick(state);
-    keepTextWhole();
-    closeSidebarOnPhones();
-    addStyle();
-    setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
-      for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
-    }), 400); // the page is to be there first
+    if (!state.kept) keepOnce(data);
+    settleDrafts(state, data);
     return;
   }
   state.say = (words) => { parentElement.querySelector("span").textContent = words; };

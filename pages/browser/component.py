@@ -6,13 +6,16 @@ component's parts are the `.js` files beside this one, joined in this order: a c
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 _HERE = Path(__file__).parent
-_PARTS = ("clipboard", "composition", "stop", "send_at_once", "follow", "page", "component")
+_PARTS = (
+    "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "follow", "page", "component",
+)  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
 _LATER = tuple(f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js"))
 """What Streamlit loads only when the first code block arrives: 1.5 MB that would stop a streaming answer for 400 to
@@ -34,19 +37,46 @@ span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path:
 )
 
 
-def keep_browser(on_copied: Callable[[str], object] | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class BoxState:
+    """What the browser learns about the input. `arrived`: questions that the server has, so that no other need come
+    back; `returned`: an id and a text that goes back into the box, once for every new id; `asking`: the browser's own
+    mark of the request that it waits for."""
+
+    arrived: Sequence[str] = ()
+    returned: tuple[str, str] = ("", "")
+    asking: str = ""
+
+
+def keep_browser(
+    box: BoxState,
+    on_copied: Callable[[str], object] | None = None,
+    on_asking: Callable[[str], object] | None = None,
+) -> None:
     """Mount what works by itself. Early in a run, so that it is there while one lasts. `on_copied` gets the id of an
-    answer that is in the reader's clipboard."""
+    answer that is in the reader's clipboard, `on_asking` the mark of a browser that asks which questions arrived."""
 
-    def report() -> None:
-        if on_copied and (answer_id := st.session_state["keep"].copied):
-            on_copied(str(answer_id))
+    def report(name: str, act: Callable[[str], object] | None) -> None:
+        if act and (value := st.session_state["keep"][name]):
+            act(str(value))
 
-    _COMPONENT(key="keep", data={"keep": True, "later": _LATER, "nonce": 0}, on_copied_change=report)
+    data = {
+        "keep": True, "later": _LATER, "nonce": 0, "asking": box.asking, "arrived": _as_json(list(box.arrived)),
+        "returned": {"id": box.returned[0], "text": box.returned[1]},
+    }  # fmt: skip
+    _COMPONENT(
+        key="keep", data=data, on_copied_change=lambda: report("copied", on_copied),
+        on_asking_change=lambda: report("asking", on_asking),
+    )  # fmt: skip
 
 
 def tell_browser(nonce: int, *, say: str = "", texts: Mapping[str, str] | None = None) -> None:
     """Ask the browser for something, once for every new `nonce`. In a place of its own that no run empties. `texts` are
     the answers that can be copied, by id."""
-    data = {"keep": False, "nonce": nonce, "say": say, "texts": json.dumps(texts or {}, ensure_ascii=False)}
+    data = {"keep": False, "nonce": nonce, "say": say, "texts": _as_json(texts or {})}
     _COMPONENT(key="tell", data=data)
+
+
+def _as_json(value: object) -> str:
+    """Text, because for a list Streamlit imports pandas."""
+    return json.dumps(value, ensure_ascii=False)

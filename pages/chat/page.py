@@ -75,6 +75,7 @@ def submit(key: str) -> None:
     text = st.session_state[key]
     if not text:
         return
+    page.submitted = text
     open_wanted()
     prompt = clean_text(text)
     page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
@@ -89,9 +90,15 @@ def submit(key: str) -> None:
 
 
 def stop() -> None:
+    """End the running answer; the questions that waited for it go back into the box."""
+    page.hand_back(*page.waiting)
     page.waiting = []
     if page.conversation:
         page.conversation = app.conversations.stop(page.conversation)
+
+
+def note_asking(mark: str) -> None:
+    page.asking = mark
 
 
 def show_earlier() -> None:
@@ -156,7 +163,7 @@ show(page)
 draw_sidebar()
 unseen = st.container()
 with unseen:
-    keep_browser(report_copied)
+    keep_browser(page.box(), report_copied, note_asking)
 if session.operator():
     draw_forced(page)
     if not st.session_state.get(session.AS_TESTER):

@@ -6,10 +6,12 @@ import streamlit as st
 
 from lib.chat.markdown import Block
 from lib.domain.conversation import Conversation, Turn
+from lib.domain.ids import new_id
 from lib.domain.record import Receipt
 from lib.web import running
 from lib.web.patches import script_session
 from pages import session
+from pages.browser import BoxState
 
 SHOWN = 5
 """Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every
@@ -24,9 +26,10 @@ MOST = 40
 
 @dataclass
 class OnPage:
-    """`waiting`: questions that wait for the running answer; `editing`, `explaining`: the answer id this is about;
-    `replaced`: how many answers each answer id replaced on this page;
-    `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
+    """`waiting`: questions that wait for the running answer, `taken_back`: how many went; `submitted`: the latest
+    question that came from the box, `asking`: the mark of a browser that asks for it; `returned`: an id and a text for
+    the box; `editing`, `explaining`: the answer id this is about; `replaced`: how many answers each answer id replaced
+    on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
     `nonce` counts what the browser was asked to do; `parsed`: answers on the page by id, with the parts they are drawn
     in."""
@@ -36,6 +39,10 @@ class OnPage:
     away: bool = False
     refused: str | None = None
     waiting: list[str] = field(default_factory=list)
+    taken_back: int = 0
+    submitted: str = ""
+    asking: str = ""
+    returned: tuple[str, str] = ("", "")
     exposed: set[tuple[str, str, str | None, bool]] = field(default_factory=set)
     earlier: int = 0
     editing: str | None = None
@@ -56,11 +63,12 @@ class OnPage:
         self.moved_on()
         self.parsed.clear()
         self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
+        self.submitted, self.returned = "", ("", "")
 
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
         self.editing = self.explaining = self.receipt = self.saving = self.awaited = None
-        self.late = False
+        self.late, self.taken_back = False, 0
         if self.past_shown() < self._turns:
             self.earlier = 0
 
@@ -73,6 +81,17 @@ class OnPage:
     def last(self) -> Turn | None:
         """The newest turn, if there is one."""
         return self.conversation.turns[-1] if self.conversation and self.conversation.turns else None
+
+    def box(self) -> BoxState:
+        """Return what the browser learns about the input."""
+        question = self.last.question if self.last else None
+        known = (self.submitted, question, *self.waiting)
+        return BoxState([text for text in known if text], self.returned, self.asking)
+
+    def hand_back(self, *texts: str) -> None:
+        """Put texts back into the box, in front of what was typed meanwhile."""
+        if texts:
+            self.returned = new_id(), "\n\n".join(texts)
 
     def texts(self) -> dict[str, str]:
         """Return the answers on the page by id, as they can be copied."""

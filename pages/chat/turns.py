@@ -96,11 +96,30 @@ def draw_question(turn: Turn) -> None:
 
 
 def draw_waiting(prompts: list[str]) -> None:
-    """Questions that were asked while an answer was running."""
-    for prompt in prompts:
+    """Questions that were asked while an answer was running, and the way to take one back."""
+    for at, prompt in enumerate(prompts):
         with st.chat_message("user", avatar=":material/schedule:"):
             st.text(as_typed(prompt))
-            st.caption("Waits for the answer above")
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.caption("Waits for the answer above", width="content")
+                for label, icon, back in (("Edit", "edit", True), ("Remove", "close", False)):
+                    st.button(
+                        label, icon=f":material/{icon}:", type="tertiary", key=f"waiting_{icon}_{at}",
+                        on_click=_take_back, args=(at, prompt, back),
+                    )  # fmt: skip
+    for _ in range(on_page().taken_back):  # else the browser would keep what was there until the run ends
+        st.empty()
+
+
+def _take_back(at: int, prompt: str, into_the_box: bool) -> None:
+    """Remove a waiting question, unless its turn has come meanwhile."""
+    page = on_page()
+    if page.waiting[at : at + 1] != [prompt]:
+        return
+    del page.waiting[at]
+    page.taken_back += 1
+    if into_the_box:
+        page.hand_back(prompt)
 
 
 def _draw_editor(turn: Turn) -> None:

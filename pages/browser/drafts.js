@@ -1,0 +1,108 @@
+// What is typed and not asked yet is kept for this tab: over a page switch, a reload, a lost connection. A question that
+// leaves is kept as well, until the server names it among those that have arrived; else it comes back into the box.
+
+const DRAFT = "parley-draft", SENT = "parley-sent";
+const EDITOR = '[data-testid="stChatMessage"] [data-testid="stForm"] textarea';
+
+function recall(key) {
+  try { return sessionStorage.getItem(key) ?? ""; } catch { return ""; } // a browser may forbid it
+}
+
+function keepText(key, text) {
+  try {
+    if (text.trim()) sessionStorage.setItem(key, text);
+    else sessionStorage.removeItem(key);
+  } catch { /* then it is lost with the page, as it would be anyway */ }
+}
+
+function forgetTexts() {
+  keepText(DRAFT, "");
+  keepText(SENT, "");
+}
+
+const written = (text) => text.replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ""); // the server leaves such characters out
+
+function whenThere(selector, act, frames = 600) {
+  const found = document.querySelector(selector);
+  if (found) act(found);
+  else if (frames) requestAnimationFrame(() => whenThere(selector, act, frames - 1));
+}
+
+function typeInto(box, text) {
+  Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(box, text);
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+function putBack(text) { // in front of what has been typed meanwhile
+  whenThere(BOX, (box) => {
+    typeInto(box, box.value.trim() ? `${text}\n\n${box.value}` : text);
+    box.focus({ preventScroll: true });
+  });
+}
+
+const byTouch = () => matchMedia("(pointer: coarse)").matches; // there the focus would open the keyboard
+
+function keepDrafts(state) {
+  const leave = (text) => { if (text.trim()) { keepText(SENT, text); keepText(DRAFT, ""); } };
+  document.addEventListener("input", ({ target }) => { if (target.matches?.(BOX)) keepText(DRAFT, target.value); }, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && event.target.matches?.(BOX) && !composes(event))
+      leave(event.target.value);
+  }, true);
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.('[data-testid="stChatInputSubmitButton"]')) leave(document.querySelector(BOX)?.value ?? "");
+    if (target.closest?.(".st-key-delete_all_now, .st-key-sign_out")) forgetTexts();
+    if (target.closest?.(".st-key-new, .st-key-new_top")) setTimeout(() => focusBox(true));
+  }, true);
+  state.lookForSent = () => {
+    if (!recall(SENT)) return;
+    state.asking = crypto.randomUUID?.() ?? String(Math.random());
+    state.ask(state.asking);
+  };
+}
+
+function focusBox(wanted = false) {
+  const box = document.querySelector(BOX), active = document.activeElement;
+  if (box && !byTouch() && (wanted || !active || active === document.body)) box.focus({ preventScroll: true });
+}
+
+function settleDrafts(state, data) { // once a run
+  const sent = recall(SENT), arrived = JSON.parse(data.arrived).map(written);
+  if (sent && arrived.includes(written(sent))) keepText(SENT, "");
+  else if (sent && data.asking && data.asking === state.asking) {
+    keepText(SENT, "");
+    putBack(sent);
+  }
+  state.asking = data.asking === state.asking ? null : state.asking;
+  if (data.returned.id && data.returned.id !== state.returned) putBack(data.returned.text);
+  state.returned = data.returned.id;
+  whenThere(BOX, (box) => {
+    if (box === state.box) return;
+    state.box = box; // of a page that was just opened
+    const draft = recall(DRAFT);
+    if (draft && !box.value) typeInto(box, draft);
+    focusBox();
+    state.lookForSent();
+  });
+}
+
+function editAsInTheBox() { // Enter sends, Esc cancels, and the focus is there
+  const button = (editor, name) => [...editor.closest('[data-testid="stForm"]').querySelectorAll("button")]
+    .find((one) => one.innerText.trim() === name);
+  document.addEventListener("click", ({ target }) => {
+    if (!target.closest?.('[class*="st-key-edit_"]')) return;
+    whenThere(EDITOR, (editor) => {
+      editor.focus();
+      editor.setSelectionRange(editor.value.length, editor.value.length);
+    });
+  }, true);
+  window.addEventListener("keydown", (event) => {
+    if (!event.target.matches?.(EDITOR) || composes(event)) return;
+    const name = event.key === "Escape" ? "Cancel" : event.key === "Enter" && !event.shiftKey ? "Ask again" : null;
+    if (!name) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    button(event.target, name)?.click();
+    setTimeout(() => focusBox(true));
+  }, true);
+}
