@@ -21,7 +21,7 @@ STILL = "document.getAnimations().every(one => one.effect.getTiming().iterations
 
 @pytest.fixture(params=[(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)], ids=str)
 def tester(
-    request: pytest.FixtureRequest, browser: Browser, chat_app: app_process.Running, model: openai.Server
+    request: pytest.FixtureRequest, browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> Iterator[Chat]:
     """A tester's page of this size, light or dark."""
     model.forget()
