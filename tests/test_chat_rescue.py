@@ -19,7 +19,7 @@ from lib.domain.conversation import Question, Turn
 from lib.domain.events import chat_completion, signal
 from lib.metrics.counters import Metrics
 from lib.store import Store, schema
-from tests.test_chat_generation import until
+from tests.support.waiting import until
 from tests.test_store import SOON, ask, conversation, fall_silent, shown
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +29,8 @@ from lib.domain.rating import SIGNALS
 from lib.experiments.evaluator import read_file
 from lib.store import Store
 from tests.support import openai_server, statsig_server
-from tests.support.app_process import OURS, ROOT
+from tests.support.app_process import ROOT
+from tests.support.operator_tool import Run, environment, run_tool
 from tests.support.statsig_specs import NAMED
 
 EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
@@ -44,29 +45,11 @@ QUESTION = Question("a1", "c1", "s", 1, "large-model", ASSIGNED)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where an operator stands: an experiments file, and no database yet. The tool never leaves this machine."""
+def folder(tmp_path: Path) -> Path:
+    """Where an operator stands: an experiments file, and no database yet."""
     (tmp_path / ".streamlit").mkdir()
     shutil.copy(EXPERIMENTS, tmp_path / ".streamlit")
-    shutil.copy(ROOT / "tests/support/loopback_guard.py", tmp_path / "sitecustomize.py")
-    yield tmp_path
-    outbound = tmp_path / "outbound.log"
-    assert not outbound.exists(), outbound.read_text()
-
-
-def environment(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    watched = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OUTBOUND_LOG": str(folder / "outbound.log")}
-    return inherited | watched | dict(environ or {})
-
-
-def parley(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[bytes]":
-    command = [sys.executable, "-m", "lib", *words]
-    return subprocess.run(command, cwd=folder, env=environment(folder, environ), capture_output=True, timeout=60)
-
-
-def lines(run: "subprocess.CompletedProcess[bytes]") -> list[str]:
-    return run.stdout.decode().splitlines()
+    return tmp_path
 
 
 def every_event() -> list[Event]:
@@ -101,7 +84,7 @@ def fill(folder: Path, many: int = 0) -> None:
 
 def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "lib", "--version"]
-    run = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True)
+    run = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert run.stdout == f"parley {__version__}\n"
     assert not [word for word in ("pydantic", "sqlalchemy", "statsig", "openai", "streamlit") if word in run.stderr]
 
@@ -111,17 +94,17 @@ def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
     [[], ["dance"], ["export"], ["export", "--format", "xml"], ["export", "--format", "csv", "--since", "soon"]],
 )
 def test_wrong_usage_is_2(folder: Path, words: list[str]) -> None:
-    run = parley(folder, *words)
-    assert (run.returncode, run.stdout) == (2, b"")
-    assert b"usage:" in run.stderr
+    run = run_tool(folder, *words)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "usage:" in run.stderr
 
 
 @pytest.mark.parametrize("words", [["check"], ["export", "--format", "jsonl"]])
 def test_wrong_settings_are_2_with_a_line_for_each_problem(folder: Path, words: list[str]) -> None:
-    run = parley(folder, *words, PARLEY_BLIND="perhaps", PARLEY_MODLE="x", OPENAI_API_KEY="hunter 22")
-    assert (run.returncode, run.stdout) == (2, b"")
+    run = run_tool(folder, *words, PARLEY_BLIND="perhaps", PARLEY_MODLE="x", OPENAI_API_KEY="hunter 22")
+    assert (run.returncode, run.stdout) == (2, "")
     assert len(run.stderr.splitlines()) == 3
-    assert b"PARLEY_BLIND" in run.stderr and b"PARLEY_MODLE" in run.stderr and b"hunter" not in run.stderr
+    assert "PARLEY_BLIND" in run.stderr and "PARLEY_MODLE" in run.stderr and "hunter" not in run.stderr
 
 
 # export
@@ -129,27 +112,27 @@ def test_wrong_settings_are_2_with_a_line_for_each_problem(folder: Path, words: 
 
 def test_jsonl_has_every_event_as_the_contract_has_it(folder: Path) -> None:
     fill(folder)
-    run = parley(folder, "export", "--format", "jsonl")
+    run = run_tool(folder, "export", "--format", "jsonl")
     assert run.returncode == 0, run.stderr
-    found = [json.loads(line) for line in lines(run)]
+    found = [json.loads(line) for line in run.lines]
     assert [event["name"] for event in found] == ["exposure", "chat_completion", "satisfaction"]
     assert {tuple(event) for event in found} == {("event_id", "name", "time", "user_id", "value", "metadata")}
     assert found[1]["metadata"]["response_time"] == 1.5
-    assert b"said" not in run.stdout and b"Why?" not in run.stdout
+    assert "said" not in run.stdout and "Why?" not in run.stdout
 
 
 def test_text_is_exported_only_when_asked_for(folder: Path) -> None:
     fill(folder)
-    run = parley(folder, "export", "--format", "jsonl", "--text")
-    (text,) = (event["text"] for event in map(json.loads, lines(run)) if "text" in event)
+    run = run_tool(folder, "export", "--format", "jsonl", "--text")
+    (text,) = (event["text"] for event in map(json.loads, run.lines) if "text" in event)
     assert text == {"question": "Why?", "answer": ENDED.text, "comment": None, "reasoning": None}
 
 
 def test_csv_has_stable_columns(folder: Path) -> None:
-    empty = parley(folder, "export", "--format", "csv")
-    assert lines(empty) == [",".join(export.columns())]
+    empty = run_tool(folder, "export", "--format", "csv")
+    assert empty.lines == [",".join(export.columns())]
     fill(folder)
-    rows = list(csv.DictReader(io.StringIO(parley(folder, "export", "--format", "csv", "--text").stdout.decode())))
+    rows = list(csv.DictReader(io.StringIO(run_tool(folder, "export", "--format", "csv", "--text").stdout)))
     assert list(rows[0]) == [*export.columns(), "question", "answer", "comment", "reasoning"]
     exposed, completed, rated = rows
     assert (exposed["group"], exposed["forced"], exposed["value"], exposed["turn"]) == ("Test", "false", "", "")
@@ -160,9 +143,9 @@ def test_csv_has_stable_columns(folder: Path) -> None:
 
 def test_parquet_has_the_same_columns_with_types(folder: Path) -> None:
     fill(folder)
-    run = parley(folder, "export", "--format", "parquet", "--text")
+    run = run_tool(folder, "export", "--format", "parquet", "--text")
     assert run.returncode == 0, run.stderr
-    table = pq.read_table(io.BytesIO(run.stdout))
+    table = pq.read_table(io.BytesIO(run.raw))
     assert table.column_names == list(export.columns(text=True))
     exposed, completed, rated = table.to_pylist()
     assert (exposed["group"], exposed["forced"], exposed["value"], exposed["turn"]) == ("Test", False, None, None)
@@ -172,8 +155,8 @@ def test_parquet_has_the_same_columns_with_types(folder: Path) -> None:
 
 
 def test_parquet_of_nothing_is_a_table_without_rows(folder: Path) -> None:
-    run = parley(folder, "export", "--format", "parquet")
-    table = pq.read_table(io.BytesIO(run.stdout))
+    run = run_tool(folder, "export", "--format", "parquet")
+    table = pq.read_table(io.BytesIO(run.raw))
     assert (table.num_rows, table.column_names) == (0, list(export.columns()))
 
 
@@ -205,7 +188,7 @@ def test_a_field_that_nobody_foresaw_is_kept() -> None:
 def test_only_events_since_a_day_are_exported(folder: Path) -> None:
     fill(folder)
     for since, many in (("2026-11-01", 3), ("2026-11-01T01:00:01+01:00", 2), ("2026-11-02", 0)):
-        assert len(lines(parley(folder, "export", "--format", "jsonl", "--since", since))) == many
+        assert len(run_tool(folder, "export", "--format", "jsonl", "--since", since).lines) == many
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
@@ -213,7 +196,7 @@ def test_a_reader_that_has_had_enough_is_no_error(folder: Path, form: str) -> No
     fill(folder, many=30_000)
     command = [sys.executable, "-m", "lib", "export", "--format", form]
     with subprocess.Popen(
-        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as tool:
         assert tool.stdout is not None and tool.stderr is not None
         assert tool.stdout.read(1)
@@ -224,7 +207,7 @@ def test_a_reader_that_has_had_enough_is_no_error(folder: Path, form: str) -> No
 def test_parquet_is_not_thrown_at_a_terminal(folder: Path) -> None:
     terminal, other_end = pty.openpty()
     command = [sys.executable, "-m", "lib", "export", "--format", "parquet"]
-    run = subprocess.run(command, cwd=folder, env=environment(folder), stdout=other_end, stderr=subprocess.PIPE)
+    run = subprocess.run(command, cwd=folder, env=environment(), stdout=other_end, stderr=subprocess.PIPE)
     os.close(other_end)
     os.close(terminal)
     assert run.returncode == 2
@@ -234,9 +217,9 @@ def test_parquet_is_not_thrown_at_a_terminal(folder: Path) -> None:
 def test_an_export_of_no_database_says_why(folder: Path) -> None:
     (folder / "data").mkdir()
     (folder / "data/parley.db").write_text("this is no database, whatever it is called" * 100)
-    run = parley(folder, "export", "--format", "jsonl")
-    assert (run.returncode, run.stdout) == (1, b"")
-    assert b"parley.db" in run.stderr and b"Traceback" not in run.stderr
+    run = run_tool(folder, "export", "--format", "jsonl")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "parley.db" in run.stderr and "Traceback" not in run.stderr
 
 
 # purge
@@ -244,41 +227,41 @@ def test_an_export_of_no_database_says_why(folder: Path) -> None:
 
 def test_a_purge_deletes_only_when_that_is_said(folder: Path) -> None:
     fill(folder, many=5)
-    told = parley(folder, "purge", "--before", "2026-11-02")
-    assert told.returncode == 0 and lines(told)[0] == "3 events from before 2026-11-02 00:00 UTC would go."
-    assert "Nothing was deleted yet: say --yes." in lines(told)[-1]
-    assert len(lines(parley(folder, "export", "--format", "jsonl"))) == 8
-    done = parley(folder, "purge", "--before", "2026-11-02", "--yes")
-    assert done.returncode == 0 and lines(done)[0] == "3 events from before 2026-11-02 00:00 UTC are gone."
-    assert len(lines(parley(folder, "export", "--format", "jsonl"))) == 5
-    again = parley(folder, "purge", "--before", "2026-11-02", "--yes")
-    assert (again.returncode, lines(again)) == (0, ["0 events from before 2026-11-02 00:00 UTC are gone."])
+    told = run_tool(folder, "purge", "--before", "2026-11-02")
+    assert told.returncode == 0 and told.lines[0] == "3 events from before 2026-11-02 00:00 UTC would go."
+    assert "Nothing was deleted yet: say --yes." in told.lines[-1]
+    assert len(run_tool(folder, "export", "--format", "jsonl").lines) == 8
+    done = run_tool(folder, "purge", "--before", "2026-11-02", "--yes")
+    assert done.returncode == 0 and done.lines[0] == "3 events from before 2026-11-02 00:00 UTC are gone."
+    assert len(run_tool(folder, "export", "--format", "jsonl").lines) == 5
+    again = run_tool(folder, "purge", "--before", "2026-11-02", "--yes")
+    assert (again.returncode, again.lines) == (0, ["0 events from before 2026-11-02 00:00 UTC are gone."])
 
 
 def test_a_purge_is_of_the_past(folder: Path) -> None:
-    run = parley(folder, "purge", "--before", "2999-01-01", "--yes")
-    assert run.returncode == 2 and b"lies in the future" in run.stderr
-    assert parley(folder, "purge", "--yes").returncode == 2
+    run = run_tool(folder, "purge", "--before", "2999-01-01", "--yes")
+    assert run.returncode == 2 and "lies in the future" in run.stderr
+    assert run_tool(folder, "purge", "--yes").returncode == 2
 
 
 # check
 
 
-def refusals(run: "subprocess.CompletedProcess[bytes]") -> list[str]:
+def refusals(run: Run) -> list[str]:
     """The lines that something is wrong; that an open link has no budget is none of these tests' business."""
-    return [line for line in lines(run) if not line.startswith(("ok ", "warn visitors"))]
+    return [line for line in run.lines if not line.startswith(("ok ", "warn visitors"))]
 
 
 def test_a_fresh_machine_is_well(folder: Path) -> None:
-    run = parley(folder, "check")
+    run = run_tool(folder, "check")
     assert (run.returncode, refusals(run)) == (0, []), run.stderr
-    told = {line.split()[1] for line in lines(run)}
+    told = {line.split()[1] for line in run.lines}
     assert told == {"settings", "database", "experiments", "experiment", "model", "prices"}
 
 
 def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
     with openai_server.serve() as server:
-        run = parley(folder, "check", OPENAI_BASE_URL=server.base_url)
+        run = run_tool(folder, "check", OPENAI_BASE_URL=server.base_url)
         assert (run.returncode, refusals(run)) == (0, [])
         assert [request.path for request in server.listings] == ["/v1/models"] and not server.requests
 
@@ -286,7 +269,7 @@ def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
 def test_a_model_that_the_server_lacks_is_told(folder: Path) -> None:
     with openai_server.serve() as server:
         server.models = [CONTROL_MODEL, "llama"]
-        run = parley(folder, "check", OPENAI_BASE_URL=server.base_url)
+        run = run_tool(folder, "check", OPENAI_BASE_URL=server.base_url)
     (line,) = refusals(run)
     assert run.returncode == 1
     assert f"Test: {TEST_MODEL} is not at openai" in line and "llama" in line
@@ -325,24 +308,24 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 )
 def test_what_is_wrong_with_the_model_server_is_told(folder: Path, status: int, body: bytes, told: str) -> None:
     with answering(status, body) as base_url:
-        run = parley(folder, "check", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-hunter22")
+        run = run_tool(folder, "check", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-hunter22")
     (line,) = refusals(run)
     assert run.returncode == 1
     assert told in line and "127.0.0.1" in line
-    assert b"hunter22" not in run.stdout + run.stderr and b"Traceback" not in run.stderr
+    assert "hunter22" not in run.stdout + run.stderr and "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_a_server_without_a_list_of_models_is_no_failure(folder: Path, status: int) -> None:
     with answering(status, b"not here") as base_url:
-        run = parley(folder, "check", OPENAI_BASE_URL=base_url)
+        run = run_tool(folder, "check", OPENAI_BASE_URL=base_url)
     (line,) = refusals(run)
     assert run.returncode == 0
     assert line.startswith("warn") and "cannot be listed" in line and "/v1" in line
 
 
 def test_a_model_server_that_is_not_there_is_told(folder: Path) -> None:
-    run = parley(folder, "check", OPENAI_BASE_URL="http://u:hunter22@127.0.0.1:9/v1")
+    run = run_tool(folder, "check", OPENAI_BASE_URL="http://u:hunter22@127.0.0.1:9/v1")
     (line,) = refusals(run)
     assert "127.0.0.1:9" in line and "does the server run" in line and "hunter22" not in line
 
@@ -354,26 +337,26 @@ def specs() -> dict[str, Any]:
 
 def test_statsig_that_serves_the_experiment_is_well(folder: Path) -> None:
     with statsig_server.serve(specs()) as statsig:
-        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
+        run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
         assert statsig.events == []
     assert (run.returncode, refusals(run)) == (0, []), run.stderr
-    assert any("statsig" in line and "serves" in line for line in lines(run))
+    assert any("statsig" in line and "serves" in line for line in run.lines)
 
 
 @pytest.mark.parametrize("fault", [401, "reset", "garbage"])
 def test_what_is_wrong_with_statsig_is_told(folder: Path, fault: int | str) -> None:
     with statsig_server.serve(specs()) as statsig:
         statsig.specs_fault = fault
-        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
+        run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
     (line,) = refusals(run)
     assert run.returncode == 1
     assert "statsig" in line and "STATSIG_SECRET_KEY" in line
-    assert b"hunter22" not in run.stdout + run.stderr
+    assert "hunter22" not in run.stdout + run.stderr
 
 
 def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
     with statsig_server.serve(specs()) as statsig:
-        run = parley(
+        run = run_tool(
             folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url, PARLEY_EXPERIMENT="another"
         )
     (line,) = refusals(run)
@@ -390,46 +373,46 @@ def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
 )
 def test_what_statsig_made_of_the_experiment_is_told(folder: Path, shape: str, code: int, words: str) -> None:
     with statsig_server.serve(NAMED[shape]()) as statsig:
-        run = parley(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url)
-    assert [line for line in lines(run) if words in line], run.stdout
+        run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url)
+    assert [line for line in run.lines if words in line], run.stdout
     assert len([line for line in refusals(run) if "experiment" in line]) == code
 
 
 def test_an_experiment_that_the_file_does_not_have_is_told(folder: Path) -> None:
-    (line,) = refusals(parley(folder, "check", PARLEY_EXPERIMENT="another"))
+    (line,) = refusals(run_tool(folder, "check", PARLEY_EXPERIMENT="another"))
     assert "experiments.toml has no experiment or layer named another" in line
 
 
 def test_a_broken_experiments_file_is_told_beside_the_rest(folder: Path) -> None:
     (folder / ".streamlit/experiments.toml").write_text("[a]\nunit = 'userID'\n[a.groups]\nA = { weight = -1 }\n")
-    run = parley(folder, "check")
+    run = run_tool(folder, "check")
     assert run.returncode == 1
     assert all("experiments.toml" in line for line in refusals(run)) and refusals(run)
-    assert any(f"{CONTROL_MODEL} is there" in line for line in lines(run))
+    assert any(f"{CONTROL_MODEL} is there" in line for line in run.lines)
 
 
 def test_a_parameter_that_cannot_be_sent_is_told(folder: Path) -> None:
     file = folder / ".streamlit/experiments.toml"
     file.write_text(file.read_text().replace(f'"{TEST_MODEL}" }} }}', f'"{TEST_MODEL}", temperature = 9 }} }}'))
-    (line,) = refusals(parley(folder, "check"))
+    (line,) = refusals(run_tool(folder, "check"))
     assert "group Test" in line and "temperature" in line
 
 
 def test_a_database_that_cannot_be_used_is_told_without_its_password(folder: Path) -> None:
-    run = parley(
+    run = run_tool(
         folder, "check", DATABASE_URL="postgresql+psycopg://u:hunter22@127.0.0.1:9/parley", PARLEY_SIGNING_KEY="k" * 32
     )
     (line,) = refusals(run)
     assert line.startswith("NO   database") and "127.0.0.1" in line
-    assert b"hunter22" not in run.stdout + run.stderr
+    assert "hunter22" not in run.stdout + run.stderr
 
 
 def test_a_budget_that_cannot_be_kept_is_told(folder: Path) -> None:
     with openai_server.serve() as server:
         server.models.append("llama")
         environ = {"OPENAI_BASE_URL": server.base_url, "PARLEY_BUDGET_USD_PER_DAY": "5"}
-        assert refusals(parley(folder, "check", **environ)) == []
+        assert refusals(run_tool(folder, "check", **environ)) == []
         file = folder / ".streamlit/experiments.toml"
         file.write_text(file.read_text().replace(TEST_MODEL, "llama"))
-        (line,) = refusals(parley(folder, "check", **environ))
+        (line,) = refusals(run_tool(folder, "check", **environ))
     assert "PARLEY_BUDGET_USD_PER_DAY" in line and "llama" in line

@@ -12,15 +12,16 @@ import pytest
 
 from lib.store import Store
 from tests.support.app_process import ROOT
-from tests.test_commands import environment, lines, parley, refusals
+from tests.support.operator_tool import environment, run_tool
 from tests.test_commands import folder as folder
+from tests.test_commands import refusals
 
 AS_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root has two users here")
 
 
 def test_before_the_first_start_nothing_is_made(folder: Path) -> None:
-    run = parley(folder, "check")
-    assert any("data/parley.db is made at the first start" in line for line in lines(run)), run.stdout
+    run = run_tool(folder, "check")
+    assert any("data/parley.db is made at the first start" in line for line in run.lines), run.stdout
     assert not (folder / "data").exists()
 
 
@@ -30,8 +31,8 @@ def test_the_settings_of_the_service_are_taken_from_its_file(folder: Path) -> No
         "# Parley\n\nPARLEY_TITLE=\"Our chat\"\nexport PARLEY_UNIT='session'\nOPENAI_BASE_URL=http://127.0.0.1:9/v1\n"
     )
     (folder / ".streamlit" / "secrets.toml").write_text('PARLEY_MODEL = "of-the-file"\n')
-    run = parley(folder, "check", "--env-file", "parley.env", PARLEY_BLIND="false", STATSIG_TIER="staging")
-    told = "\n".join(lines(run))
+    run = run_tool(folder, "check", "--env-file", "parley.env", PARLEY_BLIND="false", STATSIG_TIER="staging")
+    told = "\n".join(run.lines)
     assert "parley.env sets OPENAI_BASE_URL, PARLEY_TITLE, PARLEY_UNIT" in told
     assert ".streamlit/secrets.toml sets PARLEY_MODEL" in told
     assert "the environment sets nothing" in told
@@ -42,8 +43,8 @@ def test_the_settings_of_the_service_are_taken_from_its_file(folder: Path) -> No
 def test_a_file_that_is_none_is_refused(folder: Path, text: str | None, told: str) -> None:
     if text:
         (folder / "parley.env").write_text(text)
-    run = parley(folder, "check", "--env-file", "parley.env")
-    assert run.returncode == 2 and told in run.stderr.decode()
+    run = run_tool(folder, "check", "--env-file", "parley.env")
+    assert run.returncode == 2 and told in run.stderr
 
 
 @AS_ROOT
@@ -51,10 +52,10 @@ def test_root_makes_no_file_in_the_folder_of_another_user(folder: Path) -> None:
     data = folder / "data"
     data.mkdir(mode=0o700)
     shutil.chown(data, "nobody")
-    run = parley(folder, "check")
-    assert any("its folder belongs to nobody" in line for line in lines(run)), run.stdout
-    made = parley(folder, "invite", "--name", "Friends")
-    assert made.returncode == 2 and b"run this as nobody" in made.stderr
+    run = run_tool(folder, "check")
+    assert any("its folder belongs to nobody" in line for line in run.lines), run.stdout
+    made = run_tool(folder, "invite", "--name", "Friends")
+    assert made.returncode == 2 and "run this as nobody" in made.stderr
     assert list(data.iterdir()) == []
 
 
@@ -66,8 +67,8 @@ def test_root_leaves_the_record_of_another_user_as_it_was(folder: Path) -> None:
     owner = pwd.getpwnam("nobody").pw_uid
     for path in (data, *data.iterdir()):
         os.chown(path, owner, -1)
-    run = parley(folder, "check")
-    assert any("can be written" in line for line in lines(run)), run.stdout
+    run = run_tool(folder, "check")
+    assert any("can be written" in line for line in run.lines), run.stdout
     assert {path.stat().st_uid for path in data.iterdir()} == {owner}
 
 
@@ -81,7 +82,7 @@ def test_a_full_disk_is_found(folder: Path) -> None:
     try:
         with closing(Store.open(f"sqlite:///{data}/parley.db")):
             pass
-        run = parley(folder, "check")
+        run = run_tool(folder, "check")
         assert run.returncode == 1
         assert any("MB left: make room" in line for line in refusals(run)), run.stdout
     finally:
@@ -93,7 +94,7 @@ def test_the_tool_runs_as_the_documents_say(folder: Path) -> None:
     (folder / "parley.env").write_text("PARLEY_TITLE=Chat\n")
     run = subprocess.run(
         [sys.executable, "-m", "lib", "check", "--env-file", "parley.env"], cwd=folder, capture_output=True,
-        env=environment(folder),
+        env=environment(),
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
     assert "--env-file /etc/parley.env" in (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")

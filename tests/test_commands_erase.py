@@ -2,11 +2,9 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -23,7 +21,7 @@ from lib.domain.invitations import new_invitation
 from lib.store import Erased, Store, schema
 from lib.store.erasure import PIECE
 from tests.support import app_process
-from tests.test_commands import environment
+from tests.support.operator_tool import Run, run_tool
 
 SOON = 10.0
 WHOLE = Completion("Because.", "stop", 1.0, 0.5, Usage(1, 2, 3, source="server"))
@@ -212,9 +210,8 @@ def test_each_case_has_its_sentence(erased: Erased, statsig: bool, says: str, no
     assert says in text and not_says not in text and "backups" in text
 
 
-def tool(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command: list[Any] = [sys.executable, "-m", "lib", "erase", *words]
-    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60)
+def tool(folder: Path, *words: str) -> Run:
+    return run_tool(folder, "erase", *words)
 
 
 def test_the_tool_erases_and_its_exit_code_says_whether_it_is_done(tmp_path: Path) -> None:

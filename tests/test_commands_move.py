@@ -10,9 +10,9 @@ from sqlalchemy import insert, select
 from lib.store import Store, StoreError, schema
 from lib.store.database import Database
 from lib.store.transfer import copy
+from tests.support.operator_tool import run_tool
 from tests.support.postgres_server import Postgres
 from tests.test_commands import folder as folder
-from tests.test_commands import lines, parley
 from tests.test_store import answered, conversation, vote
 
 KEY = "k" * 32
@@ -48,10 +48,10 @@ def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
 def test_the_record_moves_to_postgresql_and_back(folder: Path, postgres: Postgres) -> None:
     first, middle, last = f"sqlite:///{folder}/data/a.db", postgres.database(), f"sqlite:///{folder}/data/b.db"
     before = filled(first)
-    there = parley(folder, "move", "--to", middle, DATABASE_URL=first)
+    there = run_tool(folder, "move", "--to", middle, DATABASE_URL=first)
     assert there.returncode == 0, there.stderr
-    assert f"ok  answer         {TESTERS} of {TESTERS} rows" in lines(there)
-    back = parley(folder, "move", "--to", last, DATABASE_URL=middle, PARLEY_SIGNING_KEY=KEY)
+    assert f"ok  answer         {TESTERS} of {TESTERS} rows" in there.lines
+    back = run_tool(folder, "move", "--to", last, DATABASE_URL=middle, PARLEY_SIGNING_KEY=KEY)
     assert back.returncode == 0, back.stderr
     assert rows(first) == rows(middle) == rows(last)
     with closing(Store.open(last)) as store:
@@ -67,7 +67,7 @@ def test_an_interrupted_copy_goes_on(folder: Path, postgres: Postgres) -> None:
             some = reading.execute(select(schema.event).limit(7)).mappings().all()
             writing.execute(insert(schema.event), [dict(row) for row in some])
     for _ in range(2):
-        assert parley(folder, "move", "--to", second, DATABASE_URL=first).returncode == 0
+        assert run_tool(folder, "move", "--to", second, DATABASE_URL=first).returncode == 0
     assert rows(first) == rows(second)
 
 
@@ -75,10 +75,10 @@ def test_a_target_that_has_more_is_reported(folder: Path, postgres: Postgres) ->
     first, second = f"sqlite:///{folder}/data/a.db", postgres.database()
     filled(first)
     filled(second)
-    run = parley(folder, "move", "--to", second, DATABASE_URL=first)
+    run = run_tool(folder, "move", "--to", second, DATABASE_URL=first)
     assert run.returncode == 1
-    assert f"NO  answer         {2 * TESTERS} of {TESTERS} rows" in lines(run)
-    assert b"The databases differ" in run.stderr
+    assert f"NO  answer         {2 * TESTERS} of {TESTERS} rows" in run.lines
+    assert "The databases differ" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_a_target_that_has_more_is_reported(folder: Path, postgres: Postgres) ->
      ("sqlite:///data/parley.db", "same database"), ("sqlite:///data/other.db", "no record yet")],
 )  # fmt: skip
 def test_what_cannot_be_moved_is_refused_without_a_trace(folder: Path, to: str, told: str) -> None:
-    run = parley(folder, "move", "--to", to)
-    assert run.returncode == 2 and told in run.stderr.decode() and b"hunter" not in run.stderr
+    run = run_tool(folder, "move", "--to", to)
+    assert run.returncode == 2 and told in run.stderr and "hunter" not in run.stderr
     assert not (folder / "data").exists()
 
 

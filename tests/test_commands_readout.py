@@ -3,9 +3,6 @@
 import gzip
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,17 +17,13 @@ from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments, compile_definitions
 from lib.store import Store
 from tests.support import statsig_server
-from tests.support.app_process import OURS, ROOT
+from tests.support.operator_tool import Run, run_tool
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def parley(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return subprocess.run(
-        [sys.executable, "-m", "lib", "readout", *words], cwd=folder, capture_output=True, text=True, timeout=120,
-        env=inherited | {"PYTHONPATH": str(ROOT)} | environ,
-    )  # fmt: skip
+def parley(folder: Path, *words: str, **environ: str) -> Run:
+    return run_tool(folder, "readout", *words, **environ)
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import pytest
 
 from lib.experiments.console import SETUP_METRICS, Console, ConsoleError
 from tests.support import statsig_console
-from tests.support.app_process import OURS, ROOT
+from tests.support.operator_tool import Run, environment, run_tool
 
 KEY = "console-Ab12cd34ef"
+SETTINGS = {"PARLEY_EXPERIMENT": "chat_models"}
 EXPERIMENTS = """
 [chat_models]
 unit = "stableID"
@@ -46,20 +47,11 @@ def console() -> Iterator[statsig_console.Console]:
         yield served
 
 
-def environment(folder: Path, **named: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return inherited | {"PYTHONPATH": str(ROOT), "PARLEY_EXPERIMENT": "chat_models"} | named
+def setup(folder: Path, *words: str, **named: str) -> Run:
+    return run_tool(folder, "statsig-setup", *words, **(SETTINGS | named))
 
 
-def setup(folder: Path, *words: str, **named: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "lib", "statsig-setup", *words]
-    return subprocess.run(
-        command, cwd=folder, env=environment(folder, **named), capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        timeout=60,
-    )  # fmt: skip
-
-
-def keyed(folder: Path, console: statsig_console.Console, **named: str) -> "subprocess.CompletedProcess[str]":
+def keyed(folder: Path, console: statsig_console.Console, **named: str) -> Run:
     named = {"STATSIG_CONSOLE_KEY": KEY, "STATSIG_API_URL": f"{console.address}/v1"} | named
     return setup(folder, **named)
 
@@ -174,7 +166,7 @@ def test_an_unknown_experiment_is_a_mistake_of_usage(folder: Path) -> None:
 def test_the_key_is_typed_without_being_shown(folder: Path, console: statsig_console.Console) -> None:
     terminal, other_end = pty.openpty()
     command = [sys.executable, "-m", "lib", "statsig-setup"]
-    named = environment(folder, STATSIG_API_URL=f"{console.address}/v1")
+    named = environment(**SETTINGS, STATSIG_API_URL=f"{console.address}/v1")
     run = subprocess.Popen(
         command, cwd=folder, env=named, stdin=other_end, stdout=other_end, stderr=other_end, start_new_session=True
     )

@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -33,7 +30,8 @@ from lib.store.schema import answer, conversation, event, message, outbox
 from lib.store.schema import exposure as exposures
 from lib.store.simulated import has_simulated, remove_simulated, spread
 from lib.store.tallies import only_simulated, tally
-from tests.support.app_process import OURS, ROOT
+from tests.support.app_process import ROOT
+from tests.support.operator_tool import run_tool
 from tests.support.statsig_server import Statsig
 from tests.support.waiting import until
 
@@ -322,26 +320,16 @@ def test_who_was_spread_is_not_moved_again(start: Open) -> None:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / ".streamlit").mkdir()
     shutil.copy(EXPERIMENTS, tmp_path / ".streamlit")
-    shutil.copy(ROOT / "tests/support/loopback_guard.py", tmp_path / "sitecustomize.py")
     return tmp_path
 
 
-def parley(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    watched = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OUTBOUND_LOG": str(folder / "outbound.log")}
-    command = [sys.executable, "-m", "lib", *words]
-    run = subprocess.run(command, cwd=folder, env=inherited | watched, capture_output=True, text=True, timeout=120)
-    assert not (folder / "outbound.log").exists()
-    return run
-
-
 def test_the_command_fills_the_database_and_the_readout_says_so(folder: Path) -> None:
-    run = parley(folder, "simulate", "--users", "6", "--seed", "3", "--lift", "0.2")
+    run = run_tool(folder, "simulate", "--users", "6", "--seed", "3", "--lift", "0.2")
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("6 simulated visitors in ") and "python -m lib readout" in run.stdout
     rows = {line.split()[0]: line.split()[1:] for line in run.stdout.splitlines()[2:4]}
     assert sum(int(counts[0]) for counts in rows.values()) == 6
-    shown = json.loads(parley(folder, "readout", "--json").stdout)
+    shown = json.loads(run_tool(folder, "readout", "--json").stdout)
     assert shown["sentence"].startswith("In simulated data:")
     assert shown["srm"]["counts"] == {group: int(counts[0]) for group, counts in rows.items()}
 
@@ -357,14 +345,14 @@ def test_the_command_fills_the_database_and_the_readout_says_so(folder: Path) ->
     ],
 )
 def test_what_cannot_be_simulated_is_usage(folder: Path, words: list[str], problem: str) -> None:
-    run = parley(folder, "simulate", *words)
+    run = run_tool(folder, "simulate", *words)
     assert (run.returncode, run.stdout) == (2, "")
     assert problem in run.stderr and "Traceback" not in run.stderr
     assert not (folder / "data").exists()
 
 
 def test_the_help_says_what_the_check_leaves_out(folder: Path) -> None:
-    told = " ".join(parley(folder, "simulate", "--help").stdout.split())
+    told = " ".join(run_tool(folder, "simulate", "--help").stdout.split())
     assert "no answer is generated" in told and "in memory" in told
 
 

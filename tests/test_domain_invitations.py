@@ -1,9 +1,6 @@
 """Invitations: what a link says, who it lets in, how often, and when no more. The browser's part is in
 `test_browser_doors.py`."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +18,7 @@ from lib.domain.invitations import MAX_DAYS, Invitation, address, new_invitation
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
 from tests.support import app_process, openai_server
+from tests.support.operator_tool import Run, run_tool
 from tests.support.raw_websocket import RawWebsocket, accept, header, http, refused_with
 from tests.support.waiting import until
 
@@ -194,14 +192,9 @@ def test_a_database_from_before_there_were_guests_gets_the_same_tables(database_
 # The tool
 
 
-def tool(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+def tool(folder: Path, *words: str, **environ: str) -> Run:
     """`python -m lib invite …` in this folder."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(app_process.OURS)}
-    command = [sys.executable, "-m", "lib", "invite", *words]
-    return subprocess.run(
-        command, cwd=folder, env=inherited | {"PYTHONPATH": str(folder)} | environ,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    return run_tool(folder, "invite", *words, **environ)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ What `experiment` and `delivery` do in each case is held by their own tests; her
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,10 +22,10 @@ from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.app_process import free_port
 from tests.support.chat_page import Record
+from tests.support.operator_tool import run_tool
 from tests.support.statsig_server import Fault, Statsig, serve
 from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
-from tests.test_commands import environment
 from tests.test_faults_store import ready
 
 SERVED = """
@@ -137,10 +135,7 @@ def test_it_goes_back_to_statsig_by_itself(start_app: StartApp, model_server: op
 def test_check_finds_a_statsig_that_hangs(tmp_path: Path, model_server: openai.Server) -> None:
     app_process.lay_out(tmp_path)
     with statsig_with("hang") as address:
-        run = subprocess.run(
-            [sys.executable, "-m", "lib", "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-            env=environment(tmp_path, settings(model_server, address)),
-        )  # fmt: skip
+        run = run_tool(tmp_path, "check", **settings(model_server, address))
     [line] = [line for line in run.stdout.splitlines() if line.startswith("NO ")]
     assert run.returncode == 1 and line.split()[1] == "statsig" and "STATSIG_API_URL" in line
 

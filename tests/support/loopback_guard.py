@@ -62,10 +62,11 @@ def _literal(host: object) -> object:
     return None
 
 
-def _append(line: str) -> None:
+def append(line: str) -> None:
+    """Write a line into the file that OUTBOUND_LOG names."""
     with open(os.environ["OUTBOUND_LOG"], "a", encoding="utf-8") as log:
         log.write(line + "\n")
 
 
 if __name__ == "sitecustomize":
-    watch(_append)
+    watch(append)
