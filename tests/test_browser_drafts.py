@@ -33,7 +33,7 @@ def wired(browser: Browser, chat_app: app_process.AppProcess, model: openai.Serv
         page = context.new_page()
         page.goto(wire.url)
         chat = Chat(page, chat_app)
-        expect(chat.box).to_be_enabled(timeout=SOON_MS)
+        expect(chat.box).to_be_enabled()
         chat.idle()
         yield chat, wire
 
@@ -119,7 +119,7 @@ def test_the_focus_is_in_the_box_on_load_and_after_new(chat: Chat) -> None:
     expect(chat.box).to_be_focused()
     chat.ask("Hello?")
     chat.page.reload()
-    expect(chat.box).to_be_focused(timeout=SOON_MS)
+    expect(chat.box).to_be_focused()
     chat.page.get_by_role("button", name="New conversation").click()
     expect(chat.messages).to_have_count(0)
     expect(chat.box).to_be_focused()
