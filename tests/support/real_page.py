@@ -1,0 +1,134 @@
+"""The chat page in any browser that speaks WebDriver: found by the names that a reader and a screen reader have."""
+
+import json
+from typing import Any
+
+from tests.support.chat_page import STATE
+from tests.support.waiting import until
+from tests.support.webdriver import Driver
+
+ENTER, CONTROL, BACKSPACE = "\ue007", "\ue009", "\ue003"
+BOX = """document.querySelector('[data-testid="stChatInputTextArea"]')"""
+MAIN = """document.querySelector('[data-testid="stMain"]')"""
+FROM_END = f"({MAIN}.scrollHeight - {MAIN}.scrollTop - {MAIN}.clientHeight)"
+"""Pixels between what the reader sees and the end of the conversation."""
+ANSWER = """[...document.querySelectorAll('[data-testid="stChatMessage"]')].at(-1)"""
+NAMED = """[...document.querySelectorAll('button, [role="button"], [role="radio"], a')].filter((one) => {
+  const copy = one.cloneNode(true);
+  for (const icon of copy.querySelectorAll('[data-testid="stIconMaterial"], [translate="no"]')) icon.remove();
+  const name = one.getAttribute("aria-label") ?? one.querySelector("img[alt]")?.alt ?? copy.textContent.trim();
+  return name === NAME && one.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+}).at(-1)"""
+
+
+class RealPage:
+    """One window, at one app."""
+
+    def __init__(self, driver: Driver, url: str) -> None:
+        self.driver, self._url = driver, url
+
+    def open(self, path: str = "/") -> None:
+        """Load an address of the app, until a question can be typed."""
+        self._away()
+        self.driver.open(self._url + path)
+        self._there()
+
+    def reload(self) -> None:
+        """Load the page anew."""
+        self._away()
+        self.driver.run("setTimeout(() => location.reload())")
+        self._there()
+
+    def _away(self) -> None:
+        self.driver.run("window.earlier = true")
+
+    def _there(self) -> None:
+        until(lambda: self._or_none(f"!window.earlier && {BOX} !== null && !{BOX}.disabled"))
+
+    def _or_none(self, expression: str) -> Any:
+        try:
+            return self.value(expression)
+        except AssertionError:  # between two documents there is nothing to ask
+            return None
+
+    def value(self, expression: str) -> Any:
+        """Return the value of an expression in the page."""
+        return self.driver.run(f"return {expression}")
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression holds in the page."""
+        until(lambda: self.value(f"Boolean({expression})"), show=lambda: self._shown(expression))
+
+    def until_answer_says(self, words: str) -> None:
+        """Wait until the newest message has these words."""
+        self.until(f"{ANSWER}?.innerText.includes({json.dumps(words)})")
+
+    def until_answer_has(self, selector: str) -> None:
+        """Wait until the newest message has such an element."""
+        self.until(f"{ANSWER}?.querySelector({json.dumps(selector)})")
+
+    def _shown(self, wanted: str) -> str:
+        return f"{wanted}\n{self.value('document.body.innerText')}"
+
+    def idle(self) -> None:
+        """Wait until no answer runs."""
+        self.until(f"({STATE}) === 'notRunning' && {_named('Stop')} === undefined")
+
+    def type(self, text: str) -> None:
+        """Press and release every key of a text where the focus is."""
+        self.driver.act("key", *({"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")))
+
+    def paste(self) -> None:
+        """Press Control and V where the focus is."""
+        self._with_control("v")
+
+    def clear(self) -> None:
+        """Take all text out of the box."""
+        self.driver.run(f"{BOX}.focus()")
+        self._with_control("a")
+        self.type(BACKSPACE)
+        self.until(f"{BOX}.value === ''")
+
+    def _with_control(self, key: str) -> None:
+        keys = (("keyDown", CONTROL), ("keyDown", key), ("keyUp", key), ("keyUp", CONTROL))
+        self.driver.act("key", *({"type": kind, "value": value} for kind, value in keys))
+
+    def ask(self, text: str) -> None:
+        """Type a question into the box and press Enter."""
+        self.until(f"{BOX} !== null && !{BOX}.disabled")
+        self.driver.run(f"{BOX}.focus()")
+        self.type(text)
+        self.until(f"{BOX}.value === {json.dumps(text)}")
+        self.type(ENTER)
+
+    def click(self, name: str) -> None:
+        """Click on the newest thing of this name, once it stands still and nothing lies over it."""
+        x, y = until(lambda: self._place(name), show=lambda: self._shown(name))
+        here = {"type": "pointerMove", "x": x, "y": y, "origin": "viewport", "duration": 0}
+        self.driver.act("pointer", here, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0})
+
+    def _place(self, name: str) -> list[int] | None:
+        """The middle of it, in whole pixels; None while it is not there, moves or is covered."""
+        look = f"""const one = {_named(name)};
+            if (!one) return null;
+            one.scrollIntoView({{ block: "center", behavior: "instant" }});
+            const at = one.getBoundingClientRect();
+            const [x, y] = [Math.round(at.x + at.width / 2), Math.round(at.y + at.height / 2)];
+            const top = document.elementFromPoint(x, y);
+            return one === top || one.contains(top) ? [x, y] : null;"""
+        first = self.driver.run(look)
+        return first if first and first == self.driver.run(look) else None
+
+    def named(self, name: str) -> str:
+        """Return the expression of the newest visible button, link or choice of this name."""
+        return _named(name)
+
+    def wheel(self, pixels: int) -> None:
+        """Turn the wheel over the conversation; up is negative."""
+        x, y = self.value("[Math.round(innerWidth / 2), Math.round(innerHeight / 3)]")
+        turn = {"type": "scroll", "x": x, "y": y, "deltaX": 0, "deltaY": pixels, "duration": 0, "origin": "viewport"}
+        self.driver.act("wheel", turn)
+
+
+def _named(name: str) -> str:
+    return NAMED.replace("NAME", json.dumps(name))
