@@ -10,10 +10,12 @@ from sqlalchemy import insert, select
 from lib.store import Store, StoreError, schema
 from lib.store.database import Database
 from lib.store.transfer import copy
+from tests.support.invented_events import preferred
 from tests.support.operator_tool import run_tool
 from tests.support.postgres_server import Postgres
 from tests.test_commands import folder as folder
 from tests.test_store import answered, conversation, vote
+from tests.test_store_preferences import event
 
 KEY = "k" * 32
 TESTERS = 25
@@ -26,6 +28,7 @@ def filled(url: str) -> list[str]:
             asked = answered(store, conversation(f"visitor-{number}"), prompt=f"Grüße {number} 👋")
             if number % 3:
                 vote(store, asked, "satisfaction")
+            store.record([event(preferred(f"e{number}", f"c{number}", f"visitor-{number}"))])
         store.lease(3, 60.0)
         assert store.keep_definitions("statsig", "{}").wait(10)
         return exported(store)
@@ -50,7 +53,8 @@ def test_the_record_moves_to_postgresql_and_back(folder: Path, postgres: Postgre
     before = filled(first)
     there = run_tool(folder, "move", "--to", middle, DATABASE_URL=first)
     assert there.returncode == 0, there.stderr
-    assert f"ok  answer         {TESTERS} of {TESTERS} rows" in there.lines
+    for table in ("answer        ", "vote          "):
+        assert f"ok  {table} {TESTERS} of {TESTERS} rows" in there.lines
     back = run_tool(folder, "move", "--to", last, DATABASE_URL=middle, PARLEY_SIGNING_KEY=KEY)
     assert back.returncode == 0, back.stderr
     assert rows(first) == rows(middle) == rows(last)

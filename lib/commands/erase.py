@@ -9,12 +9,13 @@ from lib.store import Erased
 
 def told(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
     """The lines for the operator. `statsig`: whether Parley is connected to it now."""
+    votes = f"{_many(erased.votes, 'vote')} on comparisons, " if erased.votes else ""
     if erased.nothing:
         yield f"There is nothing of {unit} here."
     else:
         yield (
             f"Erased of {unit}: {_many(erased.conversations, 'conversation')}, {_many(erased.messages, 'message')}, "
-            f"{_many(erased.answers, 'answer')}, {_many(erased.events, 'event')} "
+            f"{_many(erased.answers, 'answer')}, {votes}{_many(erased.events, 'event')} "
             f"({erased.undelivered} of them not delivered to Statsig yet)."
         )
     if erased.running:

@@ -189,7 +189,8 @@ def preference(
         "comparison_id": left.comparison_id, "experiment": left.assignment.experiment, **groups,
         "left_answer_id": left.answer_id, "right_answer_id": right.answer_id,
         "position": vote if vote in groups else None, "conversation_id": left.conversation_id,
-        "session_id": left.session_id, "turn": left.turn, "simulated": True if left.simulated else None,
+        "session_id": left.session_id, "turn": left.turn, "invitation": left.assignment.invitation,
+        "simulated": True if left.simulated else None,
     }  # fmt: skip
     for side, question, facts in (("left", left, completed[0]), ("right", right, completed[1])):
         fields |= {f"{side}_{name}": facts.get(name) for name in COMPARED} | {f"{side}_model": question.model}

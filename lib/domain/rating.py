@@ -12,3 +12,5 @@ RATINGS: tuple[Rating, ...] = get_args(Rating)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 VOTES: tuple[Vote, ...] = get_args(Vote)
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
+TIE, BOTH_BAD = "tie", "both_bad"
+"""The votes on a comparison that prefer neither answer; the others are names of groups."""

@@ -1,23 +1,23 @@
 """The readout of comparisons: the votes of testers who saw two answers become a net preference and a verdict.
 
-Owns the limits of those verdicts. The formulas are in `lib.statistics.preferences`. Knows neither SQL nor a page.
+Owns the limits of those verdicts. The formulas are in `lib.statistics.preferences`, the words in `comparing`. Knows
+neither SQL nor a page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib.experiments.definitions import PREFERENCE, Definition
 from lib.readout.judge import Verdict
 from lib.statistics.differences import ALPHA
-from lib.statistics.preferences import Outcome, Preference, Vote, preference
-from lib.statistics.sums import Ballot
+from lib.statistics.preferences import Preference, preference
+from lib.statistics.sums import Sums, VoteSums
 
 MDE = 0.20
 """The net preference that matters where the definition names none."""
 MIN_TESTERS, MIN_VOTES = 5, 20
 ORDER: tuple[Verdict, ...] = ("worse", "better", "not_enough_data", "equivalent", "no_difference_yet")
 """With several treatments, the first of these that any of them has is that of all comparisons."""
-UNDECIDED: Mapping[str, Outcome] = {"tie": "tie", "both_bad": "both_bad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +29,35 @@ class Comparisons:
     verdicts: Mapping[str, Verdict]
 
 
-def comparisons_of(ballots: Sequence[Ballot], definition: Definition) -> Comparisons | None:
-    """The readout of these ballots; None where none is between control and a treatment."""
-    votes = [vote for ballot in ballots if (vote := _vote(ballot, definition)) is not None]
-    if not votes:
-        return None
-    treatments = [group.name for group in definition.groups if group.name != definition.control]
+def preference_mde(definition: Definition) -> float:
+    """The net preference that matters."""
     effect = definition.mde.get(PREFERENCE)
-    mde, alpha = effect.size if effect else MDE, ALPHA / len(treatments)
-    found = {name: preference([vote for vote in votes if vote.treatment == name], mde, alpha) for name in treatments}
-    verdicts = {name: _verdict(one) for name, one in found.items()}
+    return effect.size if effect else MDE
+
+
+def comparisons_of(votes: Mapping[tuple[str, str], VoteSums], definition: Definition) -> Comparisons | None:
+    """The readout of these votes, by pair of groups; None where none is between control and a treatment."""
+    control = definition.control
+    treatments = [group.name for group in definition.groups if group.name != control]
+    counted = {name: _against(votes, control, name) for name in treatments}
+    if not any(one.sums.n for one in counted.values()):
+        return None
+    mde, alpha = preference_mde(definition), ALPHA / len(treatments)
+    found = {name: preference(one, mde, alpha) for name, one in counted.items()}
+    verdicts = {name: verdict_on(one) for name, one in found.items()}
     return Comparisons(next(one for one in ORDER if one in verdicts.values()), found, verdicts)
 
 
-def _vote(ballot: Ballot, definition: Definition) -> Vote | None:
-    """The ballot from the treatment's point of view; None where it is not one between control and a treatment."""
-    control, pair = definition.control, {ballot.left, ballot.right}
-    others = pair - {control}
-    if control not in pair or len(others) != 1 or definition.group(treatment := others.pop()) is None:
-        return None
-    outcome = UNDECIDED.get(ballot.value)
-    if ballot.value in pair:
-        outcome = "win" if ballot.value == treatment else "loss"
-    return outcome and Vote(ballot.unit, treatment, outcome, ballot.value == ballot.left)
+def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment: str) -> VoteSums:
+    """The votes on a treatment and control, from the treatment's point of view."""
+    nothing = VoteSums(Sums(), 0, 0, 0)
+    if (treatment, control) in votes:
+        return votes[treatment, control].mirrored
+    return votes.get((control, treatment), nothing)
 
 
-def _verdict(one: Preference) -> Verdict:
+def verdict_on(one: Preference) -> Verdict:
+    """The verdict on one treatment."""
     if one.units < MIN_TESTERS or one.votes < MIN_VOTES or one.cs_low is None or one.cs_high is None:
         return "not_enough_data"
     if one.cs_low > 0 or one.cs_high < 0:

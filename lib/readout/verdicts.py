@@ -145,7 +145,7 @@ def read(
         unknown={name: one.n for name, one in units.items() if name not in counts}, changed_ms=changed_ms,
         stretches=stretches, metrics=metrics, quantiles=quantiles, selection=_selection(metrics), stopped=stopped,
         busy={name: tally.busy[name] for name in names if name in tally.busy}, planned=planned,
-        comparisons=comparisons_of(tally.ballots, definition), run=run_of(definition),
+        comparisons=comparisons_of(tally.votes, definition), run=run_of(definition),
         held=held if looks is not None else None, delivery=tally.delivery, as_of_ms=as_of_ms,
         simulated=tally.scope.simulated,
     )  # fmt: skip

@@ -1,35 +1,24 @@
-"""The net preference of testers who compared two answers, from their votes. Pure; knows neither events nor SQL.
+"""The net preference of testers who compared two answers, from the sums of their votes. Pure; knows neither events nor
+SQL.
 
 Each tester is a unit: x sums +1 for every vote for the treatment and −1 for every vote for control, y counts the votes.
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lib.statistics.differences import multiplier
 from lib.statistics.formulas import ratio_variance, student
-from lib.statistics.sums import Sums
-
-Outcome = Literal["win", "loss", "tie", "both_bad"]
-"""A vote from the treatment's point of view."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """The last vote on one comparison between control and `treatment`. `left`: the preferred answer stood left."""
-
-    unit: str
-    treatment: str
-    outcome: Outcome
-    left: bool = False
+from lib.statistics.sums import Sums, VoteSums
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The votes on one treatment and the net preference with its interval, which holds at every look."""
+    """The votes on one treatment and the net preference with its interval, which holds at every look.
+
+    `win_share` and `left_share` are shares of the decided votes: those that the treatment won, and those whose left
+    answer won.
+    """
 
     units: int
     votes: int
@@ -47,49 +36,29 @@ class Preference:
     cs_high: float | None = None
 
 
-def preference(votes: Iterable[Vote], mde: float, alpha: float) -> Preference:
-    """The net preference over these votes, all of them on one treatment.
+def preference(votes: VoteSums, mde: float, alpha: float) -> Preference:
+    """The net preference for a treatment, which is the second group of these votes.
 
-    >>> found = preference([Vote(f"u{n % 7}", "B", "win" if n % 3 else "loss") for n in range(42)], 0.2, 0.05)
-    >>> found.units, found.votes, round(found.net, 3), round(found.cs_low, 3)
-    (7, 42, 0.333, -0.442)
+    >>> votes = VoteSums(Sums(n=7, sx=14, sy=42, sxx=28, syy=252, sxy=84, active=7), 42, 0, 20)
+    >>> found = preference(votes, 0.2, 0.05)
+    >>> found.units, found.wins, found.losses, round(found.net, 3), round(found.cs_low, 3)
+    (7, 28, 14, 0.333, -0.442)
     """
-    given = list(votes)
-    counts = Counter(vote.outcome for vote in given)
-    wins, losses = counts["win"], counts["loss"]
-    decided = wins + losses
-    left = sum(vote.left for vote in given if vote.outcome in ("win", "loss"))
-    sums = _summed(given)
+    sums, decided = votes.sums, votes.decided
+    given, net = round(sums.sy), round(sums.sx)
+    wins, losses = (decided + net) // 2, (decided - net) // 2
     about = Preference(
         sums.n,
-        len(given),
+        given,
         wins,
         losses,
-        counts["tie"],
-        counts["both_bad"],
+        given - decided - votes.both_bad,
+        votes.both_bad,
         wins / decided if decided else None,
-        left / decided if decided else None,
+        votes.left_won / decided if decided else None,
         mde,
     )
     return _with_interval(about, sums, alpha)
-
-
-def _summed(votes: Iterable[Vote]) -> Sums:
-    worth = {"win": 1, "loss": -1}
-    units: dict[str, tuple[int, int]] = {}
-    for vote in votes:
-        x, y = units.get(vote.unit, (0, 0))
-        units[vote.unit] = x + worth.get(vote.outcome, 0), y + 1
-    pairs = units.values()
-    return Sums(
-        len(units),
-        sum(x for x, _ in pairs),
-        sum(y for _, y in pairs),
-        sum(x * x for x, _ in pairs),
-        sum(y * y for _, y in pairs),
-        sum(x * y for x, y in pairs),
-        len(units),
-    )
 
 
 def _with_interval(about: Preference, sums: Sums, alpha: float) -> Preference:

@@ -122,13 +122,26 @@ class Planned(NamedTuple):
     sums: Mapping[str, Sums]
 
 
-class Ballot(NamedTuple):
-    """The last vote on one comparison: `value` is the preferred group, `tie` or `both_bad`."""
+class VoteSums(NamedTuple):
+    """The last votes on the comparisons of two groups.
 
-    unit: str
-    left: str
-    right: str
-    value: str
+    `sums` is over testers: x = votes for the second group less votes for the first, y = votes. `left_won` counts the
+    decided votes whose preferred answer stood left.
+    """
+
+    sums: Sums
+    decided: int
+    both_bad: int
+    left_won: int
+
+    @property
+    def mirrored(self) -> "VoteSums":
+        """The same votes with the groups in the other order.
+
+        >>> VoteSums(Sums(n=1, sx=3, sy=5, sxx=9, syy=25, sxy=15), 5, 0, 2).mirrored.sums.sxy
+        -15
+        """
+        return self._replace(sums=self.sums._replace(sx=-self.sums.sx, sxy=-self.sums.sxy))
 
 
 BUSY = 0.2
@@ -144,7 +157,7 @@ class Tally:
     `sums` by metric and group and `quantiles` by name and group hold every group that the events name, known to the
     definition or not. Units with a forced exposure and units of two groups are in neither; `forced` and `crossover`
     count them. `first_ms` is the first exposure that counts. `weights` are in order of time. `stopped` counts answers
-    by group, `busy` names units by group, `ballots` are the votes on comparisons. `arrivals` counts new units by hour
+    by group, `busy` names units by group, `votes` are on comparisons, by pair. `arrivals` counts new units by hour
     and group where no weights are known: (start of the hour, units).
     """
 
@@ -159,7 +172,7 @@ class Tally:
     stopped: Mapping[str, int] = field(default_factory=dict)
     busy: Mapping[str, Sequence[BusyUnit]] = field(default_factory=dict)
     arrivals: Sequence[tuple[int, Mapping[str, int]]] = ()
-    ballots: Sequence[Ballot] = ()
+    votes: Mapping[tuple[str, str], VoteSums] = field(default_factory=dict)
     planned: Planned | None = None
 
 

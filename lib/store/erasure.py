@@ -24,6 +24,7 @@ from lib.store.schema import (
     outbox,
     reservation,
     spending,
+    vote,
 )
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Erased:
     messages: int = 0
     answers: int = 0
     events: int = 0
+    votes: int = 0
     undelivered: int = 0
     told: bool = False
     running: int = 0
@@ -92,7 +94,7 @@ def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
         yield _deletion(outbox.c.event_id, [event_id for _, event_id in events])
         yield _deletion_of_events(events)
     for column, keys in (
-        (exposure.c.user_id, found.units), (comparison.c.user_id, found.units),
+        (exposure.c.user_id, found.units), (comparison.c.user_id, found.units), (vote.c.user_id, found.units),
         (comparison.c.conversation_id, found.conversations),
         (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
         (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
@@ -149,6 +151,7 @@ def _count(connection: Connection, found: Found, sent: bool) -> Erased:
     return Erased(
         conversations=rows(conversation.c.id, found.conversations),
         messages=rows(message.c.answer_id, found.answers), answers=len(found.answers), events=len(found.events),
+        votes=rows(vote.c.user_id, found.units),
         undelivered=waiting, told=sent or tried > 0,
         running=rows(answer.c.answer_id, found.answers, answer.c.finish_reason.is_(None)),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, delete, select, update
+from sqlalchemy import Connection, Select, Table, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lib.domain.clock import DAY_MS, now_ms
@@ -17,7 +17,7 @@ from lib.domain.conversation import Conversation, Question
 from lib.domain.events import EXPOSURE, Event
 from lib.domain.rating import Rating, Reason
 from lib.store import reads, rows
-from lib.store.schema import answer, conversation, definition, deletion, event, exposure, message, outbox
+from lib.store.schema import answer, conversation, definition, deletion, event, exposure, message, outbox, vote
 
 
 def add(connection: Connection, table: Table, values: dict[str, Any] | list[dict[str, Any]]) -> None:
@@ -36,7 +36,7 @@ def upsert(connection: Connection, table: Table, values: dict[str, Any], *changi
 def record(
     connection: Connection, events: Sequence[Event], deliver: bool, tier: str, invitation: str | None = None
 ) -> None:
-    """Into the ledger; exposures beside it; into the outbox unless nothing is delivered or nobody real did it.
+    """Into the ledger, exposures and votes beside it; into the outbox unless nothing is delivered or it is simulated.
 
     `invitation` is the one by which the exposed came.
     """
@@ -44,6 +44,7 @@ def record(
         return
     add(connection, event, [rows.event_row(one) for one in events])
     add(connection, exposure, [rows.exposure_row(one, tier, invitation) for one in events if one.name == EXPOSURE])
+    keep_votes(connection, [found for one in events if (found := rows.vote_row(one, tier)) is not None])
     if deliver:
         now = now_ms()
         add(
@@ -55,6 +56,17 @@ def record(
                 if not rows.simulated(one) and not one.withheld
             ],
         )
+
+
+def keep_votes(connection: Connection, votes: list[dict[str, Any]]) -> None:
+    """Insert votes on comparisons; of one comparison the last vote stays, by time and then event id."""
+    if not votes:
+        return
+    statement = insert_into(connection, vote)
+    new, key = statement.excluded, list(vote.primary_key)
+    later = tuple_(new.time_ms, new.event_id) > tuple_(vote.c.time_ms, vote.c.event_id)
+    changed = {column.name: new[column.name] for column in vote.c if column not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed, where=later), votes)
 
 
 def ask(

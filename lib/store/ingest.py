@@ -35,9 +35,11 @@ from sqlalchemy.dialects import sqlite
 from lib.domain.events import CHAT_COMPLETION, EXPOSURE, PREFERENCE, RATING_WITHDRAWN
 from lib.domain.rating import RATINGS, SIGNALS
 from lib.store.database import Database
+from lib.store.facts import keep_votes
 from lib.store.rows import storable
 from lib.store.schema import answer, event, exposure
 from lib.store.tallies import Read
+from lib.store.votes import vote_of
 
 TOLD = 20
 """Unreadable lines that are told one by one."""
@@ -105,6 +107,7 @@ def _take(connection: Connection, lines: Iterable[bytes], into: Imported) -> Non
             rows = [row for one in batch if (row := row_of(one)) is not None]
             if rows:
                 connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        keep_votes(connection, [row for one in batch if (row := _compared_row(one)) is not None])
     _make_answers(connection)
     into.events = connection.scalar(select(func.count()).select_from(event)) or 0
     into.last_ms = connection.scalar(select(func.max(event.c.time_ms)))
@@ -184,17 +187,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
-_COMPARED = ("experiment", "comparison_id", "left", "right")
-
-
 def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:
-    about, compared = said["metadata"], said["name"] == PREFERENCE
-    answer_id = about.get("answer_id")
+    answer_id = said["metadata"].get("answer_id")
     return _of(said) | {
-        "name": storable(said["name"]), "ids": "{}",
+        "name": storable(said["name"]), "metadata": "{}", "ids": "{}",
         "answer_id": storable(answer_id) if isinstance(answer_id, str) else None,
-        "value": json.dumps(storable(said["value"])) if compared else None,
-        "metadata": json.dumps({key: storable(about[key]) for key in _COMPARED} if compared else {}),
     }  # fmt: skip
 
 
@@ -231,6 +228,14 @@ def _voted_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
         "time_ms": int(said["time"]),
         "rating": rating,
     }
+
+
+def _compared_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = vote_of(said["value"], said["metadata"]) if said["name"] == PREFERENCE else None
+    if found is None:
+        return None
+    texts = {name: storable(one) if isinstance(one, str) else one for name, one in found.items()}
+    return _of(said) | texts
 
 
 _ROWS: dict[Table, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {

@@ -1,7 +1,7 @@
 """Old events removed from the ledger: whole partitions where there are any, else piece by piece, while others write.
 
-What still waits for Statsig stays, and so do the numbers that a readout is made of (`answer`, `exposure`); how many
-events went is added up in `purged`. Knows the tables; knows nothing of who wants them gone.
+What still waits for Statsig stays, and so do the numbers that a readout is made of (`answer`, `exposure`, `vote`); how
+many events went is added up in `purged`. Knows the tables; knows nothing of who wants them gone.
 """
 
 import time

@@ -13,8 +13,9 @@ from sqlalchemy import Row, String, Table
 from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Comparison, Conversation, Question, Turn
-from lib.domain.events import Event, completion_facts
+from lib.domain.events import PREFERENCE, Event, completion_facts
 from lib.store import schema
+from lib.store.votes import vote_of
 
 TITLE = 60
 """Longest title of a conversation that is made from its first question, in characters."""
@@ -188,6 +189,18 @@ def exposure_row(event: Event, tier: str, invitation: str | None) -> dict[str, A
             "invitation": invitation,
         },
     )
+
+
+def vote_row(event: Event, tier: str) -> dict[str, Any] | None:
+    """A vote on a comparison as the readout counts it; None where the event is none."""
+    found = vote_of(event.value, event.metadata) if event.name == PREFERENCE else None
+    if found is None:
+        return None
+    own = {
+        "event_id": event.event_id, "user_id": event.user_id, "time_ms": event.time_ms, "simulated": simulated(event),
+        "tier": tier,
+    }  # fmt: skip
+    return fit(schema.vote, found | own)
 
 
 def simulated(event: Event) -> bool:

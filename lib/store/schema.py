@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )  # fmt: skip
 
-from lib.store import partitions
+from lib.store import partitions, votes
 
 metadata = MetaData()
 
@@ -202,6 +202,28 @@ outbox = Table(  # what Statsig has not acknowledged yet
     Column("error", Text),
     Index("outbox_due", "due_ms"),
     Index("outbox_by_age", "created_ms", "event_id"),
+)  # fmt: skip
+
+vote = Table(  # the last vote on each comparison; the pair in alphabetical order, so that no definition is asked
+    "vote", metadata,
+    Column("experiment", String(128), primary_key=True),
+    Column("simulated", Boolean, primary_key=True),
+    Column("comparison_id", String(64), primary_key=True),
+    Column("user_id", String(128), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("first_grp", String(128), nullable=False),
+    Column("second_grp", String(128), nullable=False),
+    Column("worth", SmallInteger),  # 1: the second is preferred, -1: the first, 0: neither; null: a vote for no such
+    Column("both_bad", SmallInteger, nullable=False),
+    Column("left_won", SmallInteger, nullable=False),
+    Column("tier", String(64), nullable=False, server_default=""),  # of the process that took it; empty: not known
+    Column("invitation", String(64)),  # the link that the tester came by
+    Index(  # everything that the readout sums, tester by tester
+        "vote_sums", "experiment", "simulated", "first_grp", "second_grp", "user_id", "worth", "both_bad", "left_won",
+        "time_ms", "tier",
+    ),
+    Index("vote_of_user", "user_id"),
 )  # fmt: skip
 
 purged = Table(  # how many events a purge has removed from the ledger
@@ -390,6 +412,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("11 readout", _READOUT),
     ("12 comparisons", _COMPARISONS),
     ("13 comparing guests", ("ALTER TABLE invitation ADD COLUMN compare BOOLEAN DEFAULT FALSE NOT NULL",)),
+    ("14 votes", (votes.fill,)),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
 all."""

@@ -6,11 +6,11 @@ Real rows are never touched. Knows the tables and their mark; knows nothing of h
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, union_all, update
 
 from lib.domain.clock import DAY_MS
 from lib.store import Store
-from lib.store.schema import answer, comparison, conversation, event, exposure, held, message
+from lib.store.schema import answer, comparison, conversation, event, exposure, held, message, vote
 from lib.store.writer import Fact
 
 TIMES = ("time_ms", "rated_ms", "voted_ms", "asked_ms", "created_ms", "updated_ms")
@@ -34,10 +34,13 @@ def spread(store: Store, days: int, since_ms: int) -> None:
 
     Whoever came first goes furthest; the times within a visit keep their distances. Raises StoreError.
     """
-    first = func.min(exposure.c.time_ms)
-    came = select(exposure.c.user_id).where(exposure.c.simulated).group_by(exposure.c.user_id)
+    moments = (exposure.c.time_ms, comparison.c.asked_ms, vote.c.time_ms)
+    met = (select(one.table.c.user_id, one.label("time_ms")).where(one.table.c.simulated) for one in moments)
+    came = union_all(*met).subquery().c
+    first = func.min(came.time_ms)
+    units_since = select(came.user_id).group_by(came.user_id).having(first >= since_ms).order_by(first, came.user_id)
     with store.read() as connection:
-        units = list(connection.scalars(came.having(first >= since_ms).order_by(first, exposure.c.user_id)))
+        units = list(connection.scalars(units_since))
     of_days: dict[int, list[str]] = {}
     for place, unit in enumerate(units):
         of_days.setdefault(days - 1 - place * days // len(units), []).append(unit)
@@ -52,7 +55,10 @@ def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
     rows: dict[Table, ColumnElement[bool]] = {
         message: message.c.conversation_id.in_(theirs),
         conversation: conversation.c.id.in_(theirs),
-        **{table: table.c.simulated & table.c.user_id.in_(units) for table in (answer, comparison, exposure, event)},
+        **{
+            table: table.c.simulated & table.c.user_id.in_(units)
+            for table in (answer, comparison, exposure, event, vote)
+        },
     }
 
     def fact(connection: Connection) -> None:
@@ -76,7 +82,7 @@ def _remove(connection: Connection) -> int:
     """At most a piece of the first table that has any; the text goes first, because its mark is its answer's."""
     invented = select(answer.c.answer_id).where(answer.c.simulated)
     marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(invented))]
-    marked += [(table, table.c.simulated) for table in (answer, comparison, exposure, conversation, event, held)]
+    marked += [(table, table.c.simulated) for table in (answer, comparison, exposure, conversation, event, vote, held)]
     for table, condition in marked:
         key = list(table.primary_key)
         piece = select(*key).where(condition).limit(PIECE)

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from lib.statistics.quantiles import quantile_span, rank
 from lib.statistics.sums import BUSY, FEW, QUANTILES, BusyUnit, Delivery, Plan, Quantile, Scope, Sums, Tally
-from lib.store.ballots import ballots
 from lib.store.plans import planned
+from lib.store.preferences import votes_by_pair
 from lib.store.ranks import Ranks
 from lib.store.schema import event, exposure, outbox, purged
 from lib.store.signals import stopped
@@ -45,7 +45,7 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
         groups = ask(_names, scope)
         counted = [threads.submit(ask, _count, scope, grp) for grp in groups]
         left, sent = threads.submit(ask, excluded, scope), threads.submit(ask, delivery, scope)
-        beside = [threads.submit(ask, question, scope) for question in (stopped, ballots)]
+        beside = [threads.submit(ask, question, scope) for question in (stopped, votes_by_pair)]
         found = {grp: one.result() for grp, one in zip(groups, counted, strict=True)}
         forced, crossover, first_ms = left.result()
     found = {grp: one for grp, one in found.items() if one is not None}
@@ -56,7 +56,7 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
     return Tally(
         scope, sums, quantiles, forced, crossover, first_ms, sent.result(), weights, stopped=stops,
         busy={grp: one.busy for grp, one in found.items() if one.busy},
-        ballots=votes,
+        votes=votes,
         arrivals=() if weights else ask(arrivals, scope), planned=ask(planned, scope, plan) if plan else None,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from lib.statistics.quantiles import quantile_span, rank
 from lib.statistics.sums import QUANTILES, Scope, Sums, Tally
 from lib.store.database import Database
 from lib.store.ingest import imported
-from lib.store.schema import answer, exposure
+from lib.store.schema import answer, exposure, vote
 from lib.store.schema import event as ledger
 from lib.store.sums import METRICS
 from lib.store.tallies import tally
@@ -46,6 +46,12 @@ def rated(event_id: str, answer_id: str, user: str, time: int = 2, name: str = "
     return line(event_id, name, time, user, value, answer_id=answer_id)
 
 
+def preferred(event_id: str, comparison_id: str, user: str, time: int = 0, value: str = "b", **more: Any) -> Line:
+    """A vote on a comparison of control and b, control on the left unless said otherwise."""
+    sides = {"left": "control", "right": "b"} | more
+    return line(event_id, "preference", time, user, value, comparison_id=comparison_id, **sides)
+
+
 def encoded(events: Iterable[Line]) -> list[bytes]:
     return [json.dumps(event).encode() + b"\n" for event in events]
 
@@ -68,7 +74,7 @@ def stored_lines(lines: Iterable[bytes], url: str) -> Iterator[Database]:
     """The events of an export in a database of the store's own."""
     with imported(lines) as found, closing(Database.open(url)) as database:
         with found.read() as here, database.begin() as there:
-            for table in (exposure, answer, ledger):
+            for table in (exposure, answer, ledger, vote):
                 columns = [column for column in table.c if column.computed is None]
                 rows = [dict(row._mapping) for row in here.execute(select(*columns))]
                 if rows:
