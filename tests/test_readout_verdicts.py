@@ -437,7 +437,7 @@ def readout_of(events: list[Line], definition: Definition = TWO) -> dict[str, An
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_neither_order_nor_repetition_changes_anything(seed: int) -> None:
     events = traffic(seed)
     mixed = events + random.Random(seed).sample(events, 20)
@@ -448,7 +448,7 @@ def test_neither_order_nor_repetition_changes_anything(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_exchanged_names_mirror_the_readout(seed: int) -> None:
     names = {"Control": "Test", "Test": "Control"}
 
@@ -471,7 +471,7 @@ def test_exchanged_names_mirror_the_readout(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_more_users_of_the_same_kind_only_narrow(seed: int) -> None:
     def again(events: list[Line], times: int) -> list[Line]:
         copies = []

@@ -53,20 +53,20 @@ def test_every_metric_of_a_definition_has_its_sums() -> None:
 
 
 @given(invented_events.histories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_history_is_counted_as_by_hand(events: list[Line]) -> None:
     same(counted(events), plainly(events))
 
 
 @given(invented_events.histories())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_history_whose_answers_go_by_their_units_group_is_counted_as_by_hand(events: list[Line]) -> None:
     tidy = by_unit(events)
     same(counted(tidy), plainly(tidy))
 
 
 @given(invented_events.histories())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_part_of_the_time_is_counted_as_by_hand(events: list[Line]) -> None:
     for scope in (replace(SCOPE, since_ms=ORIGIN_MS + 4), replace(SCOPE, until_ms=ORIGIN_MS + 8)):
         same(counted(events, scope), plainly(events, scope))
@@ -74,14 +74,14 @@ def test_a_part_of_the_time_is_counted_as_by_hand(events: list[Line]) -> None:
 
 
 @given(invented_events.histories())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_simulated_events_are_counted_by_themselves(events: list[Line]) -> None:
     scope = replace(SCOPE, simulated=True)
     same(counted(events, scope), plainly(events, scope))
 
 
 @given(events=invented_events.histories())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_postgresql_counts_the_same(events: list[Line], postgres: Postgres) -> None:
     with invented_events.stored(events, postgres.database()) as database:
         same(tally(database.read, SCOPE), plainly(events))
@@ -93,7 +93,7 @@ def test_a_busy_history_is_counted_as_by_hand(database_url: str) -> None:
 
 
 @given(events=invented_events.histories(), elsewhere=st.sets(st.integers(0, 19)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_tier_is_counted_as_if_nothing_else_had_happened(
     events: list[Line], elsewhere: set[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
