@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from lib import logs
 from lib.access.budgets import Budgets
 from lib.access.crowd import Crowd
+from lib.chat.comparisons import Comparisons
 from lib.chat.conversations import Conversations
 from lib.chat.generation import Generations
+from lib.chat.preparation import Preparation
 from lib.chat.recorder import Recorder, Texts
 from lib.chat.rescue import Rescue
 from lib.chat.standings import Standings
@@ -95,6 +97,7 @@ class App:
     models: Providers
     generations: Generations
     conversations: Conversations
+    comparisons: Comparisons
     recorder: Recorder
     metrics: Metrics
     budgets: Budgets
@@ -137,6 +140,7 @@ class App:
         stop_s = ABANDONED_S if settings.stops_abandoned else None
         generations = Generations(recorder, at_end=models.aclose, stop_unwatched_s=stop_s)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
+        preparation = Preparation(models, budgets, crowd)
         conversations = Conversations(
             experiment=settings.experiment,
             store=store,
@@ -144,10 +148,10 @@ class App:
             models=models,
             generations=generations,
             metrics=metrics,
-            budgets=budgets,
+            preparation=preparation,
             texts=texts,
-            crowd=crowd,
         )
+        comparisons = Comparisons(conversations, store, experiments, models, generations, preparation, texts)
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
         delivery = Dispatcher(store, experiments, metrics) if key else None
@@ -159,6 +163,7 @@ class App:
             models=models,
             generations=generations,
             conversations=conversations,
+            comparisons=comparisons,
             recorder=recorder,
             metrics=metrics,
             budgets=budgets,
@@ -196,6 +201,7 @@ class App:
     def _keep_house(self) -> None:
         self.rescue.sweep()
         self.conversations.tell_same_groups()
+        self.comparisons.look()
         self.note_weights()
         self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
         self.store.purge(self.settings.retention_days)

@@ -201,7 +201,7 @@ def test_names_longer_than_their_columns_are_cut(parley: Store) -> None:
 def test_a_replaced_answer_is_kept_and_not_shown(parley: Store) -> None:
     about = conversation()
     first = answered(parley, about)
-    second = ask(parley, about, replaces=first.answer_id, also=[events.signal(first, "regenerated")])
+    second = ask(parley, about, replaces=[first.answer_id], also=[events.signal(first, "regenerated")])
     assert [turn.answer_id for turn in shown(parley, about).turns] == [second.answer_id]
     assert told(parley) == ["chat_completion", "regenerated"]
     assert parley.completed(first.answer_id) is not None

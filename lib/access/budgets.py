@@ -49,6 +49,7 @@ class Till(Protocol):
     def healthy(self) -> bool: ...
     def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Holding: ...
     def allowance(self, invitation_id: str) -> float | None: ...
+    def settle(self, answer_id: str, completion: Completion) -> Holding: ...
 
 
 class Budgets:
@@ -79,6 +80,10 @@ class Budgets:
         limit = self._judge(accounts, usd)
         verdict.append(limit is None)
         return limit
+
+    def release(self, answer_id: str) -> None:
+        """Give back what was set aside for an answer that is not asked for after all."""
+        self._till.settle(answer_id, refusal("busy"))
 
     def limits_usd(self, invitation_id: str | None) -> bool:
         """Return True where a limit in US dollars applies to this visitor."""

@@ -1,8 +1,19 @@
 """The chat: a question becomes an answer that outlives its page, and all of it is recorded.
 
-Owns conversations, running answers, what is written of them, and how an answer's Markdown is cut into blocks. Asks
-`experiments` for the group, `access` for the budget, `models` for the words and `store` for the record. Knows neither
-Streamlit nor the operator's pages.
+Owns conversations, comparisons, running answers, what is written of them, and how an answer's Markdown is cut into
+blocks. Asks `experiments` for the group, `access` for the budget, `models` for the words and `store` for the record.
+Knows neither Streamlit nor the operator's pages.
 """
 
-__all__ = ["conversations", "generation", "markdown", "recorder", "rescue", "standings", "trials"]
+__all__ = [
+    "comparisons",
+    "conversations",
+    "following",
+    "generation",
+    "markdown",
+    "preparation",
+    "recorder",
+    "rescue",
+    "standings",
+    "trials",
+]

@@ -8,16 +8,15 @@ import logging
 from collections.abc import Collection, Mapping, MutableSet
 from dataclasses import replace
 
-from lib.access.budgets import Budgets, refusal
-from lib.access.crowd import Crowd
-from lib.access.repeats import Repeats
+from lib.access.budgets import refusal
 from lib.chat.generation import Answer, Ended, Generations
+from lib.chat.preparation import Preparation
 from lib.chat.recorder import Texts, Unwritten
 from lib.chat.sameness import Sameness, same_groups
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
-from lib.domain.completion import Completion, Limit
-from lib.domain.conversation import Conversation, Question, Turn
+from lib.domain.completion import Completion
+from lib.domain.conversation import Conversation, Question, Turn, compared
 from lib.domain.events import (
     Event,
     chat_completion,
@@ -35,9 +34,8 @@ from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
-from lib.models.completion import MOST_TOKENS
 from lib.models.parameters import Parameters
-from lib.models.providers import Call, Providers
+from lib.models.providers import Providers
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
@@ -54,9 +52,6 @@ REMEMBERED = 2_000
 RECENT_MS = 300_000
 """Milliseconds for which replicas look back for deletions, so that their clocks may differ by less."""
 
-WITHOUT_COOKIE = "a browser without a cookie"
-"""All of these share the answers of one visitor: each connection would be another one."""
-
 Exposed = MutableSet[tuple[str, str, str | None, bool]]
 """What one session has been exposed to already."""
 
@@ -66,20 +61,20 @@ class Conversations:
 
     def __init__(
         self, *, experiment: str, store: Store, experiments: Experiments, models: Providers,
-        generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
-        crowd: Crowd | None = None,
+        generations: Generations, metrics: Metrics, preparation: Preparation, texts: Texts | None = None,
     ) -> None:  # fmt: skip
-        self._crowd, self._repeats = crowd or Crowd(), Repeats()
         self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
         self._learnt: set[str] = set()
-        self._experiment, self._budgets = experiment, budgets
+        self.experiment, self._preparation = experiment, preparation
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
         self._same: set[Sameness] = set()
-        self._told: set[tuple[str, str | None, str]] = set()
-        self._unpriced: set[tuple[str, str]] = set()
-        self._latest: Recent[str, str] = Recent(REMEMBERED)  # of each conversation the answer that was asked for last
+        self._latest: Recent[str, str] = Recent(REMEMBERED)  # of each conversation the id of its last turn
+
+    def asked(self, conversation_id: str, turn_id: str) -> None:
+        """Remember the last turn of a conversation, for its other tabs."""
+        self._latest[conversation_id] = turn_id
 
     def fresh(self, conversation: Conversation) -> Conversation:
         """The conversation with what was asked in another tab meanwhile; without a query where nothing was."""
@@ -101,7 +96,7 @@ class Conversations:
     ) -> tuple[Conversation, Answer]:  # fmt: skip
         """A question leaves. A new conversation is assigned here (or takes `assignment`), an old one keeps its own."""
         if conversation is None:
-            assignment = assignment or self._experiments.assign(visitor, self._experiment)
+            assignment = assignment or self._experiments.assign(visitor, self.experiment)
             assignment = replace(assignment, invitation=visitor.custom.get("invitation"))
             conversation = Conversation(new_id(), visitor.visitor_id, assignment, simulated=simulated)
         return self._send(visitor, conversation, prompt, exposed, None)
@@ -112,17 +107,17 @@ class Conversations:
         """The last question once more, or another in its place; the earlier answer is replaced."""
         last = conversation.turns[-1]
         self.stop(conversation)
-        return self._send(visitor, conversation, prompt or last.question or "", exposed, conversation.question(last))
+        return self._send(visitor, conversation, prompt or last.question or "", exposed, last)
 
     def _send(
-        self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Question | None
+        self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Turn | None
     ) -> tuple[Conversation, Answer]:
         """Record a question, then start its answer. A refusal comes after the exposure, whichever group it was."""
         assignment, answer_id = conversation.assignment, new_id()
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        call = self._call(visitor, rest, prompt)
-        limit = self._limit(visitor, conversation, call, answer_id)
-        written = limit is None or self._repeats.first(limit, visitor)
+        call = self._preparation.call(visitor, rest, prompt, assignment)
+        limit = None if conversation.simulated else self._preparation.limit(visitor, {answer_id: call})
+        written = limit is None or self._preparation.first_refusal(limit, visitor)
         met = self._exposure(visitor, conversation, exposed) if written else None
         if limit:  # the answer that was to be replaced stays: there will be no other
             rest, replaced = conversation, None
@@ -133,21 +128,20 @@ class Conversations:
         )
         if self._texts is not None and not limit:
             self._texts.question(conversation.id, answer_id, prompt)
-        answered = replaced is not None and conversation.turns[-1].finish_reason != "limited"
         if written:  # of a refused question without its text
             self._store.ask(
                 conversation, question, None if limit else prompt, met,
-                replaces=replaced.answer_id if replaced else None,
-                also=[signal(replaced, "regenerated")] if replaced and answered else [],
+                replaces=[side.answer_id for side in replaced.sides] if replaced else [],
+                also=regenerated(conversation, replaced),
             )  # fmt: skip
         answer = self._generations.start(
             question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             journal=None if written else Unwritten(),
         )  # fmt: skip
-        self._crowd.began(answer_id, answer)
+        self._preparation.began(answer_id, answer)
         if written and not question.simulated:
-            _tell_asked(question, visitor)
-        self._latest[conversation.id] = answer_id
+            tell_asked(question, visitor)
+        self.asked(conversation.id, answer_id)
         new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt)
         return replace(rest, turns=(*rest.turns, new)), answer
 
@@ -158,40 +152,14 @@ class Conversations:
         if key in exposed:
             return None
         exposed.add(key)
-        if assignment.unknown_unit is not None:
+        if assignment.unknown_unit is not None or assignment.compare:
             return None
         return exposure(assignment, visitor.session_id, simulated=conversation.simulated)
-
-    def _call(self, visitor: Visitor, conversation: Conversation, prompt: str) -> Call:
-        assignment = conversation.assignment
-        parameters = self._parameters(assignment)
-        if not conversation.simulated and self._budgets.limits_usd(visitor.custom.get("invitation")):
-            parameters = parameters.capped(MOST_TOKENS)
-        turns = [(turn.question, turn.answer) for turn in conversation.turns]
-        return self._models.call([*turns, (prompt, None)], parameters, assignment.defaults)
-
-    def _limit(self, visitor: Visitor, conversation: Conversation, call: Call, answer_id: str) -> Limit | None:
-        """Return the budget that this question meets; None where it may be asked, and is counted."""
-        if conversation.simulated:
-            return None
-        if limit := self._crowd.ask(answer_id, visitor.place):
-            return limit
-        invitation = visitor.custom.get("invitation")
-        asker = visitor.visitor_id if visitor.known else WITHOUT_COOKIE
-        limit = self._budgets.reserve(answer_id, asker, invitation, lambda: self._most_usd(call))
-        if limit:
-            self._crowd.withdraw(answer_id)
-        return limit
-
-    def _most_usd(self, call: Call) -> float:
-        """Return what the budgets set aside for an answer; nothing where its model has no price."""
-        self._tell_unpriced(call.parameters)
-        return self._models.most_usd(call) or 0.0
 
     def tell_unpriced(self) -> None:
         """Log the models that have no price."""
         for parameters in self.served().values():
-            self._tell_unpriced(parameters)
+            self._preparation.tell_unpriced(parameters)
 
     def unpriced(self) -> list[str]:
         """Return the models of the experiment that have no price, so that no budget in US dollars can be kept."""
@@ -217,56 +185,39 @@ class Conversations:
 
     def served(self) -> dict[str | None, Parameters]:
         """Return what each group is served now, and under None what units outside of the experiment are."""
-        definition = self._experiments.definition(self._experiment)
+        definition = self._experiments.definition(self.experiment)
         if definition is None:
             return {None: self._models.check({}, {})}
         sets: dict[str | None, Mapping[str, object]] = {None: {}}
         sets |= {group.name: group.parameters for group in definition.groups}
         return {name: self._models.check(served, definition.default) for name, served in sets.items()}
 
-    def _tell_unpriced(self, parameters: Parameters) -> None:
-        asked = (parameters.provider, parameters.model)
-        if asked not in self._unpriced and self._models.price(parameters) is None:
-            self._unpriced.add(asked)
-            log.warning(
-                "the budget cannot be kept: a model has no price",
-                extra={"model": parameters.model, "provider": parameters.provider},
-            )
-
-    def _parameters(self, assignment: Assignment) -> Parameters:
-        """What the group is served, checked; a definition with a bad value is told once."""
-        parameters = self._models.check(assignment.parameters, assignment.defaults)
-        if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
-            self._told.add(told)
-            log.warning(
-                "a parameter is not valid and is not sent: see the experiment's definition",
-                extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},
-            )
-        return parameters
-
     def answer(self, turn: Turn) -> Answer | None:
         """The running (or lately ended) answer of a turn, where this process has it."""
         return self._generations.get(turn.answer_id)
 
     def stop(self, conversation: Conversation) -> Conversation:
-        """End the running answer; what has arrived is kept. One that another process runs, or left behind, ends in the
-        record, where the first end counts."""
-        turn = conversation.turns[-1]
-        if answer := self._generations.get(turn.answer_id):
-            answer.stop()
-        elif turn.running:
-            question = conversation.question(turn)
-            completion = Completion(turn.answer or "", "stopped", (now_ms() - turn.asked_ms) / 1000)
+        """End the running answers of the last turn; what has arrived is kept. One that another process runs, or left
+        behind, ends in the record, where the first end counts."""
+        away = [side for side in conversation.turns[-1].sides if not self._stop_here(side) and side.running]
+        for side in away:
+            question = conversation.question(side)
+            completion = Completion(side.answer or "", "stopped", (now_ms() - side.asked_ms) / 1000)
             self._store.finish(question, completion, chat_completion(question, completion)).wait(STOPPED_WITHIN_S)
-            return self.reread(conversation)
-        return conversation
+        return self.reread(conversation) if away else conversation
+
+    def _stop_here(self, side: Turn) -> bool:
+        answer = self._generations.get(side.answer_id)
+        if answer:
+            answer.stop()
+        return answer is not None
 
     def settle(self, conversation: Conversation, answer: Answer) -> Conversation:
         """The conversation with what became of this ended answer."""
         completion = answer.completion
         if completion is None:
             return conversation
-        return _with(
+        return with_changes(
             conversation, answer.question.answer_id,
             answer=completion.text, finish_reason=completion.finish_reason, time_ms=answer.ended_ms,
             message=completion.message, error=completion.error, reasoning=completion.reasoning,
@@ -287,7 +238,7 @@ class Conversations:
             extra={"answer_id": turn.answer_id, "visitor_id": conversation.visitor_id, "rating": event.name},
         )  # fmt: skip
         receipt = self._store.rate(turn.answer_id, vote, event)
-        return _with(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
+        return with_changes(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
 
     def explain(
         self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None
@@ -296,7 +247,7 @@ class Conversations:
         changed = reason if reason != turn.reason else None
         event = feedback_reason(conversation.question(turn), turn.facts, changed) if changed else None
         receipt = self._store.give_reason(turn.answer_id, reason, comment, event)
-        return _with(conversation, turn.answer_id, reason=reason, comment=comment), receipt
+        return with_changes(conversation, turn.answer_id, reason=reason, comment=comment), receipt
 
     def copied(self, conversation: Conversation, turn: Turn) -> None:
         """The answer was copied."""
@@ -362,7 +313,7 @@ class Conversations:
         return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
 
 
-def _tell_asked(question: Question, visitor: Visitor) -> None:
+def tell_asked(question: Question, visitor: Visitor) -> None:
     """The line that begins an answer's life in the log; after the question has left, so that it waits for no disk."""
     log.info(
         "asked",
@@ -374,9 +325,21 @@ def _tell_asked(question: Question, visitor: Visitor) -> None:
     )  # fmt: skip
 
 
-def _with(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
-    turns = tuple(
-        replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]
-        for turn in conversation.turns
-    )
+def regenerated(conversation: Conversation, replaced: Turn | None) -> list[Event]:
+    """Return the signals that the answers of a turn are replaced; none where there were no answers."""
+    if replaced is None or replaced.finish_reason == "limited":
+        return []
+    return [signal(conversation.question(side), "regenerated") for side in replaced.sides]
+
+
+def with_changes(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
+    """Return the conversation with changes to one of its answers, which may be one side of a comparison."""
+    turns = tuple(_changed(turn, answer_id, changes) for turn in conversation.turns)
     return replace(conversation, turns=turns)
+
+
+def _changed(turn: Turn, answer_id: str, changes: Mapping[str, object]) -> Turn:
+    if turn.comparison and any(side.answer_id == answer_id for side in turn.sides):
+        left, right = (_changed(side, answer_id, changes) for side in turn.sides)
+        return compared(replace(turn.comparison, left=left, right=right))
+    return replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]

@@ -92,6 +92,11 @@ class Answer:
         self._start = 0  # the piece with which the answer begins: all before it was taken back
         self._news, self._over = threading.Condition(), threading.Event()
         self._cancel: Callable[[], object] = lambda: None
+        self._listeners: list[Callable[[bool], object]] = []
+
+    def listen(self, listener: Callable[[bool], object]) -> None:
+        """Call `listener` at once when text arrives (False) and when the answer ends (True), on the answers' loop."""
+        self._listeners.append(listener)
 
     @property
     def text(self) -> str:
@@ -139,12 +144,16 @@ class Answer:
                 self._start = len(self._pieces)
             self._pieces.append(piece)
             self._news.notify_all()
+        for listener in self._listeners:
+            listener(False)
 
     def _end(self, completion: Completion, receipt: Receipt) -> None:
         with self._news:
             self.completion, self.receipt, self.ended_ms = completion, receipt, now_ms()
             self._news.notify_all()
         self._over.set()
+        for listener in self._listeners:
+            listener(True)
 
 
 class Generations:

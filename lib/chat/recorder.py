@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from lib.domain.completion import Completion
-from lib.domain.conversation import Question, Turn
+from lib.domain.conversation import Question, Turn, compared
 from lib.domain.events import chat_completion, signal
 from lib.domain.recent import Recent
 from lib.domain.record import Receipt
@@ -78,6 +78,9 @@ class Texts:
 
     def fill(self, turn: Turn) -> Turn:
         """Return a turn of the store with the texts that it does not have."""
+        if turn.comparison:
+            left, right = (self.fill(side) for side in turn.sides)
+            return compared(replace(turn.comparison, left=left, right=right))
         held = self._held.get(turn.answer_id)
         if held is None:
             return turn

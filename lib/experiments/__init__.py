@@ -4,4 +4,4 @@ Owns the local definitions, Statsig's config specs, the SDK with all that must b
 outbox. Knows no model server, no page, and nothing of what the events say.
 """
 
-__all__ = ["console", "definitions", "delivery", "evaluator", "statuses"]
+__all__ = ["comparing", "console", "definitions", "delivery", "evaluator", "statuses"]

@@ -139,14 +139,13 @@ class Store:
 
     def ask(
         self, conversation: Conversation, question: Question, prompt: str | None, exposure: Event | None = None,
-        replaces: str | None = None, also: Sequence[Event] = (),
+        replaces: Collection[str] = (), also: Sequence[Event] = (),
     ) -> Ticket:  # fmt: skip
         """A question leaves: its conversation if that is new, its running answer, its exposure, further events.
 
-        `prompt` None: its text is not stored. `replaces` names the answer whose place the coming one takes.
+        `prompt` None: its text is not stored. `replaces` names the answers whose place the coming one takes.
         """
-        events, replaced = [*([exposure] if exposure else []), *also], [replaces] if replaces else []
-        return self._ask(conversation, [question], prompt, replaced, events)
+        return self._ask(conversation, [question], prompt, replaces, [*([exposure] if exposure else []), *also])
 
     def compare(
         self, conversation: Conversation, comparison: Comparison, prompt: str | None, replaces: Collection[str] = (),

@@ -7,11 +7,10 @@ from typing import Literal, get_args
 
 from sqlalchemy import Connection, exists, select, update
 
-from lib.domain.clock import now_ms
 from lib.domain.conversation import Comparison, Position, Turn, compared
 from lib.domain.events import Event
 from lib.domain.rating import Vote
-from lib.store.schema import comparison, exposure, message
+from lib.store.schema import answer, comparison, exposure, message
 
 Way = Literal["exposed", "compared"]
 """How a unit takes part in an experiment: in the A/B test, or in comparisons."""
@@ -56,7 +55,8 @@ def _position(text: str) -> Position:
 
 
 def vote(connection: Connection, comparison_id: str, preferred: Vote, said: Event) -> list[Event]:
-    """Set the vote; the events that tell it, none when it was so already or a later question has been asked."""
+    """Set the vote, which takes the reason and the comment of an earlier one away. Return the events that tell it: none
+    when it was so already, or a later question has been asked."""
     stored = connection.execute(
         select(comparison).where(comparison.c.comparison_id == comparison_id).with_for_update()
     ).one_or_none()
@@ -66,6 +66,9 @@ def vote(connection: Connection, comparison_id: str, preferred: Vote, said: Even
     later = (message.c.conversation_id == stored.conversation_id) & (message.c.turn > asked)
     if connection.scalar(select(exists().where(later))):
         return []
-    changed = {"vote": preferred, "voted_ms": said.time_ms or now_ms()}
+    changed = {"vote": preferred, "voted_ms": said.time_ms}
     connection.execute(update(comparison).where(comparison.c.comparison_id == comparison_id).values(changed))
+    sides = (stored.left_answer_id, stored.right_answer_id)
+    connection.execute(update(answer).where(answer.c.answer_id.in_(sides)).values(reason=None))
+    connection.execute(update(message).where(message.c.answer_id.in_(sides)).values(comment=None))
     return [said]

@@ -24,6 +24,7 @@ from typing import Any
 
 from lib.app import App
 from lib.chat.conversations import Conversations
+from lib.chat.preparation import Preparation
 from lib.commands.readout import find_definition
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, Usage
@@ -121,8 +122,8 @@ def _record(app: App, questions: int, taken: Taken, busy: Busy) -> None:
     """One tester after the other asks, waits for the answer and rates it."""
     about: Any = Model()
     ask = Conversations(
-        experiment=app.settings.experiment, model=app.settings.model, store=app.store, experiments=app.experiments,
-        models=about, generations=app.generations, metrics=app.metrics, budgets=app.budgets,
+        experiment=app.settings.experiment, store=app.store, experiments=app.experiments,
+        models=about, generations=app.generations, metrics=app.metrics, preparation=Preparation(about, app.budgets),
     )  # fmt: skip
     for number in range(questions + 50):
         if number == 50:  # warm by now

@@ -1,0 +1,234 @@
+"""One question, two answers side by side: which units compare, which groups answer, and the vote.
+
+Owns the order of a comparison's path: the pair of groups, the limits, two generations, the record. Nobody who compares
+is exposed. Knows no page and no formula.
+"""
+
+import logging
+import secrets
+from dataclasses import replace
+
+from lib.access.budgets import refusal
+from lib.chat.conversations import Conversations, Exposed, regenerated, tell_asked, with_changes
+from lib.chat.generation import Ended, Generations
+from lib.chat.preparation import Preparation
+from lib.chat.recorder import Texts, Unwritten
+from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
+from lib.domain.completion import Limit
+from lib.domain.conversation import Comparison, Conversation, Position, Turn, compared
+from lib.domain.events import feedback_reason, preference
+from lib.domain.ids import new_id
+from lib.domain.rating import Reason, Vote
+from lib.domain.recent import Recent
+from lib.domain.record import Receipt
+from lib.domain.visitor import Visitor
+from lib.experiments import comparing
+from lib.experiments.definitions import Definition, Group
+from lib.experiments.evaluator import Experiments
+from lib.models.providers import Call, Providers
+from lib.store import Store, StoreError, Way
+
+log = logging.getLogger("parley.conversation")
+
+REMEMBERED = 10_000
+"""Units whose way to take part this process remembers."""
+POSITIONS: tuple[Position, Position] = ("left", "right")
+
+
+class Comparisons:
+    """Everything that a page may do with comparisons beside what `Conversations` does with every turn."""
+
+    def __init__(
+        self, conversations: Conversations, store: Store, experiments: Experiments, models: Providers,
+        generations: Generations, preparation: Preparation, texts: Texts | None = None,
+    ) -> None:  # fmt: skip
+        self._conversations, self._store, self._experiments = conversations, store, experiments
+        self._models, self._generations, self._preparation = models, generations, preparation
+        self._texts = texts
+        self._ways: Recent[tuple[str, str], Way] = Recent(REMEMBERED)
+        self._known = False
+
+    def look(self) -> None:
+        """Learn from the record whether any unit compares. Raises StoreError."""
+        self._known = self._known or self._store.compares(self._conversations.experiment)
+
+    # Who compares
+
+    def assign(self, visitor: Visitor, exposed: Exposed, invited: bool = False) -> Assignment | None:
+        """Return the assignment of a visitor's new conversation; None where nobody compares, so that nothing was asked.
+
+        A unit keeps the way in which it took part first: one that was exposed stays in the A/B test, one that compared
+        is never exposed. Of all others those compare who are `invited` to, or are among the experiment's percent.
+        """
+        name = self._conversations.experiment
+        definition = self._experiments.definition(name)
+        if definition is None or not (definition.compare or invited or self._known):
+            return None
+        assignment = self._experiments.assign(visitor, name)
+        definition = self._experiments.definition(name) or definition  # as Statsig's first answer has it
+        if not self._takes_part(definition, assignment, exposed, invited):
+            return assignment
+        return Assignment(
+            name, None, comparing.RULE, assignment.user_id, assignment.ids, definition.default, definition.default,
+            compare=True,
+        )  # fmt: skip
+
+    def _takes_part(
+        self, definition: Definition, assignment: Assignment, exposed: Exposed, invited: bool
+    ) -> bool:  # fmt: skip
+        if assignment.unknown_unit is not None or assignment.forced:
+            return False
+        name, unit = assignment.experiment, assignment.user_id
+        if any(met[:2] == (name, unit) and met[2] is not None and not met[3] for met in exposed):
+            return False
+        if way := self.way(name, unit):
+            return way == "compared"
+        return comparing.running(definition) and (invited or comparing.compares(definition, unit))
+
+    def way(self, experiment: str, unit: str) -> Way | None:
+        """Return how a unit has taken part so far; None where it has not, or where the record cannot be read."""
+        try:
+            way = self._ways.get((experiment, unit)) or self._store.way(experiment, unit)
+        except StoreError:
+            return None
+        if way:
+            self._ways[experiment, unit] = way
+        return way
+
+    def begin(self, visitor: Visitor, assignment: Assignment, simulated: bool = False) -> Conversation:
+        """Return a new conversation under an assignment to compare."""
+        assignment = replace(assignment, invitation=visitor.custom.get("invitation"))
+        return Conversation(new_id(), visitor.visitor_id, assignment, simulated=simulated)
+
+    def asks(self, conversation: Conversation) -> bool:
+        """Return True where the next question of a conversation goes to two groups. While the experiment is paused or
+        over, its default answers alone, and still nobody is exposed."""
+        return conversation.assignment.compare and self._pair(conversation, 1) is not None
+
+    def _pair(self, conversation: Conversation, turn: int) -> tuple[Group, Group] | None:
+        definition = self._experiments.definition(conversation.assignment.experiment)
+        if definition is None or not comparing.running(definition):
+            return None
+        return comparing.pair(definition, conversation.id, turn)
+
+    @property
+    def together(self) -> bool:
+        """True where both answers are shown only when both are there, so that speed has no vote."""
+        definition = self._experiments.definition(self._conversations.experiment)
+        return definition is not None and definition.reveal == "together"
+
+    # A question
+
+    def ask(self, visitor: Visitor, conversation: Conversation, prompt: str) -> Conversation:
+        """A question leaves to two groups; see `asks`."""
+        return self._send(visitor, conversation, prompt, None)
+
+    def ask_again(self, visitor: Visitor, conversation: Conversation, prompt: str | None = None) -> Conversation:
+        """The last question once more, or another in its place, to both groups; the earlier answers are replaced."""
+        last = conversation.turns[-1]
+        self._conversations.stop(conversation)
+        return self._send(visitor, conversation, prompt or last.question or "", last)
+
+    def _send(self, visitor: Visitor, conversation: Conversation, prompt: str, replaced: Turn | None) -> Conversation:
+        """Record the question, then start both answers; where a limit is met, neither is asked."""
+        rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
+        number = replaced.turn if replaced else _next_turn(rest)
+        groups = self._placed(conversation, number)
+        calls = {new_id(): self._call(visitor, rest, prompt, group) for group in groups}
+        limit = None if conversation.simulated else self._preparation.limit(visitor, calls)
+        written = limit is None or self._preparation.first_refusal(limit, visitor)
+        if limit:  # the answers that were to be replaced stay: there will be no others
+            rest, replaced, number = conversation, None, _next_turn(conversation)
+        comparison = _comparison(visitor, number, prompt, groups, calls)
+        if self._texts is not None and not limit:
+            for side in comparison.sides:
+                self._texts.question(conversation.id, side.answer_id, prompt)
+        if written:
+            self._store.compare(
+                conversation, comparison, None if limit else prompt,
+                replaces=[side.answer_id for side in replaced.sides] if replaced else [],
+                also=regenerated(conversation, replaced),
+            )  # fmt: skip
+        for side in comparison.sides:
+            self._start(visitor, conversation, side, calls[side.answer_id], limit, written)
+        if written:
+            self._known = True
+            self._ways[conversation.assignment.experiment, conversation.assignment.user_id] = "compared"
+        self._conversations.asked(conversation.id, comparison.id)
+        return replace(rest, turns=(*rest.turns, compared(comparison)))
+
+    def _placed(self, conversation: Conversation, turn: int) -> tuple[Group, Group]:
+        """Return the two groups from left to right, in an order that is drawn for each question."""
+        pair = self._pair(conversation, turn)
+        if pair is None:
+            raise ValueError("there are no two groups to compare: see `asks`")
+        return pair if secrets.randbelow(2) else (pair[1], pair[0])
+
+    def _call(self, visitor: Visitor, rest: Conversation, prompt: str, group: Group) -> Call:
+        assignment = replace(rest.assignment, group=group.name, parameters=group.parameters)
+        return self._preparation.call(visitor, rest, prompt, assignment)
+
+    def _start(
+        self, visitor: Visitor, conversation: Conversation, side: Turn, call: Call, limit: Limit | None, written: bool
+    ) -> None:
+        question = conversation.question(side)
+        answer = self._generations.start(
+            question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
+            journal=None if written else Unwritten(),
+        )  # fmt: skip
+        self._preparation.began(side.answer_id, answer)
+        if written and not question.simulated:
+            tell_asked(question, visitor)
+
+    # What testers make of it
+
+    def vote(self, conversation: Conversation, turn: Turn, vote: Vote) -> tuple[Conversation, Receipt | None]:
+        """A vote given or changed, and with it the reason of an earlier one. None, and no change, where it cannot be
+        given: the comparison is not the last turn, or its answers cannot be compared."""
+        comparison = turn.comparison
+        if comparison is None or not comparison.votable or turn is not conversation.turns[-1]:
+            return conversation, None
+        left, right = (conversation.question(side) for side in comparison.sides)
+        event = preference(left, right, vote, (comparison.left.facts, comparison.right.facts))
+        log.info("compared", extra={"comparison_id": comparison.id, "visitor_id": conversation.visitor_id})
+        receipt = self._store.vote(comparison.id, vote, event)
+        first, second = (replace(side, reason=None, comment=None) for side in comparison.sides)
+        voted = compared(replace(comparison, left=first, right=second, vote=vote))
+        return replace(conversation, turns=(*conversation.turns[:-1], voted)), receipt
+
+    def explain(
+        self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None
+    ) -> tuple[Conversation, Receipt | None]:
+        """Why the vote: a reason (an event of each answer that was found wanting), a comment (kept in the store)."""
+        comparison, receipt = turn.comparison, None
+        if comparison is None:
+            return conversation, None
+        about = comparison.worse or (comparison.left,)
+        for side in about:
+            given = reason if comparison.worse else None
+            said = comment if side is about[0] else None
+            event = None
+            if given is not None and given != side.reason:
+                event = feedback_reason(conversation.question(side), side.facts, given)
+            receipt = self._store.give_reason(side.answer_id, given, said, event)
+            conversation = with_changes(conversation, side.answer_id, reason=given, comment=said)
+        return conversation, receipt
+
+
+def _next_turn(conversation: Conversation) -> int:
+    return conversation.turns[-1].turn + 1 if conversation.turns else 1
+
+
+def _comparison(
+    visitor: Visitor, number: int, prompt: str, groups: tuple[Group, Group], calls: dict[str, Call]
+) -> Comparison:
+    ours, asked_ms = new_id(), now_ms()
+
+    def side(group: Group, answer_id: str) -> Turn:
+        model = calls[answer_id].parameters.model
+        asked = Turn(answer_id, number, visitor.session_id, model, asked_ms, question=prompt)
+        return replace(asked, group=group.name, comparison_id=ours)
+
+    left, right = (side(group, answer_id) for group, answer_id in zip(groups, calls, strict=True))
+    return Comparison(ours, left, right, POSITIONS[secrets.randbelow(2)])

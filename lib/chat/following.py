@@ -1,0 +1,38 @@
+"""Several running answers followed at once by one page, so that the words of neither wait for the other's."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from lib.chat.generation import Answer
+
+
+class Following:
+    """The news of some answers, for one follower. `watching` returns False once nobody is there to read it."""
+
+    def __init__(self, answers: Sequence[Answer], watching: Callable[[], bool] = lambda: True) -> None:
+        self._news, self._over = threading.Event(), threading.Event()
+        self._news.set()  # what was there before
+        self._drawn = False
+        for answer in answers:
+            answer.listen(self._hear)
+        self._follow = [answer.follow(watching) for answer in answers]
+
+    def pieces(self, timeout: float, pace: float = 0.0) -> list[str | None]:
+        """Wait at most `timeout` seconds for news of any answer, and return the new text of each ("" if none); None for
+        one that has ended and whose text was all returned.
+
+        Leaves `pace` seconds between two pieces; the end of an answer never waits.
+        """
+        if self._drawn and pace:
+            self._over.wait(pace)
+            self._over.clear()
+        self._news.wait(timeout)
+        self._news.clear()
+        pieces = [news(0.0, 0.0) for news in self._follow]
+        self._drawn = any(pieces)
+        return pieces
+
+    def _hear(self, ended: bool) -> None:
+        if ended:
+            self._over.set()
+        self._news.set()

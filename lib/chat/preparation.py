@@ -1,0 +1,100 @@
+"""A question before it leaves: the call that its model server gets, and the limits that it meets.
+
+Knows the models, the budgets and the crowd. Records nothing.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from lib.access.budgets import Budgets
+from lib.access.crowd import Crowd, Ended
+from lib.access.repeats import Repeats
+from lib.domain.assignment import Assignment
+from lib.domain.completion import Limit
+from lib.domain.conversation import Conversation
+from lib.domain.visitor import Visitor
+from lib.models.completion import MOST_TOKENS
+from lib.models.parameters import Parameters
+from lib.models.providers import Call, Providers
+
+log = logging.getLogger("parley.conversation")
+
+WITHOUT_COOKIE = "a browser without a cookie"
+"""All of these share the answers of one visitor: each connection would be another one."""
+
+
+class Preparation:
+    """Prepares the questions of one process. Any thread may ask."""
+
+    def __init__(self, models: Providers, budgets: Budgets, crowd: Crowd | None = None) -> None:
+        self._models, self._budgets, self._crowd = models, budgets, crowd or Crowd()
+        self._repeats = Repeats()
+        self._told: set[tuple[str, str | None, str]] = set()
+        self._unpriced: set[tuple[str, str]] = set()
+
+    def call(self, visitor: Visitor, conversation: Conversation, prompt: str, assignment: Assignment) -> Call:
+        """Return the call for a question that follows a conversation, with the parameters of an assignment."""
+        parameters = self._parameters(assignment)
+        if not conversation.simulated and self._budgets.limits_usd(visitor.custom.get("invitation")):
+            parameters = parameters.capped(MOST_TOKENS)
+        turns = [(turn.question, turn.answer) for turn in conversation.turns]
+        return self._models.call([*turns, (prompt, None)], parameters, assignment.defaults)
+
+    def limit(self, visitor: Visitor, calls: Mapping[str, Call]) -> Limit | None:
+        """Return the limit that these answers, by id, meet together; None where all may be asked, and are counted.
+
+        Where one of them meets a limit, none is counted.
+        """
+        counted: list[str] = []
+        for answer_id, call in calls.items():
+            if limit := self._one(visitor, answer_id, call):
+                for other in counted:
+                    self._crowd.withdraw(other)
+                    self._budgets.release(other)
+                return limit
+            counted.append(answer_id)
+        return None
+
+    def first_refusal(self, limit: Limit, visitor: Visitor) -> bool:
+        """Return True unless this visitor met this limit today already; further refusals are not recorded."""
+        return self._repeats.first(limit, visitor)
+
+    def began(self, answer_id: str, answer: Ended) -> None:
+        """Count a running answer of an open link until it ends."""
+        self._crowd.began(answer_id, answer)
+
+    def _one(self, visitor: Visitor, answer_id: str, call: Call) -> Limit | None:
+        if limit := self._crowd.ask(answer_id, visitor.place):
+            return limit
+        invitation = visitor.custom.get("invitation")
+        asker = visitor.visitor_id if visitor.known else WITHOUT_COOKIE
+        limit = self._budgets.reserve(answer_id, asker, invitation, lambda: self._most_usd(call))
+        if limit:
+            self._crowd.withdraw(answer_id)
+        return limit
+
+    def _most_usd(self, call: Call) -> float:
+        """Return what the budgets set aside for an answer; nothing where its model has no price."""
+        self.tell_unpriced(call.parameters)
+        return self._models.most_usd(call) or 0.0
+
+    def tell_unpriced(self, parameters: Parameters) -> None:
+        """Log a model that has no price, once."""
+        asked = (parameters.provider, parameters.model)
+        if asked not in self._unpriced and self._models.price(parameters) is None:
+            self._unpriced.add(asked)
+            log.warning(
+                "the budget cannot be kept: a model has no price",
+                extra={"model": parameters.model, "provider": parameters.provider},
+            )
+
+    def _parameters(self, assignment: Assignment) -> Parameters:
+        """Return what a group is served, checked. A definition with a bad value is logged once."""
+        parameters = self._models.check(assignment.parameters, assignment.defaults)
+        if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
+            self._told.add(told)
+            log.warning(
+                "a parameter is not valid and is not sent: see the experiment's definition",
+                extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},
+            )
+        return parameters
