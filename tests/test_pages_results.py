@@ -24,13 +24,16 @@ from lib.domain.clock import now_ms
 from lib.domain.invitations import Invitation
 from lib.readout.results import Window
 from lib.settings import load
+from lib.store import Store
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, exposure, message, weights
 from lib.web import running
 from pages import readouts
 from pages.results import numbers, words
 from tests.support import invented_traffic
+from tests.support.invented_events import preferred
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
+from tests.test_store_preferences import event
 
 ROOT = Path(__file__).parent.parent
 PAGE = str(ROOT / "pages" / "results" / "page.py")
@@ -412,3 +415,82 @@ def test_a_comment_is_no_formula_in_a_spreadsheet(files: dict[str, str]) -> None
 def test_examples_in_docstrings_hold(module: Any) -> None:
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
+
+
+# Comparisons
+
+
+def votes(url: str, wins: int, losses: int, **more: Any) -> None:
+    """Thirty testers compare, each with so many votes for Test and for Control, and a tie."""
+    lines = [
+        preferred(
+            f"p{tester}-{n}",
+            f"k{tester}-{n}",
+            f"comparer{tester}",
+            n,
+            value,
+            left="Control",
+            right="Test",
+            experiment=EXPERIMENT,
+            **more,
+        )
+        for tester in range(30)
+        for n, value in enumerate(["Test"] * wins + ["Control"] * losses + ["tie"])
+    ]
+    with closing(Store.open(url)) as store:
+        assert store.record([event(line) for line in lines]).wait(10)
+
+
+def test_comparisons_stand_beside_the_a_b_test_and_are_no_part_of_it(show: Open, url: str) -> None:
+    plain = headline(show(invented_traffic.better()))
+    votes(url, 6, 3)
+    readouts.forget()
+    page = visit()
+    assert headline(page) == plain and "Comparisons: Test against Control" in said(page)
+    assert "30 people gave 300 votes: 180 for Test, 90 for Control, 30 ties (both good), 0 both bad." in said(page)
+    assert "Net preference against Control with its interval" in charts(page)
+    assert not page.info
+
+
+def test_where_the_two_ways_disagree_the_page_says_why(show: Open, url: str) -> None:
+    invented_traffic.fill(url, invented_traffic.better())
+    votes(url, 2, 7)
+    page = show()
+    told = str(page.info[0].value)
+    assert "The two ways disagree on Test" in told and "side by side testers prefer Control" in told
+
+
+def test_an_experiment_that_only_compares_shows_its_comparisons(show: Open, url: str) -> None:
+    votes(url, 6, 3)
+    page = show()
+    assert "Testers prefer Test" in said(page) and "Nobody has taken part in it yet." in said(page)
+    assert not page.button and not page.subheader
+
+
+def test_simulated_votes_are_marked_and_can_be_removed(show: Open, url: str) -> None:
+    votes(url, 6, 3, simulated=True)
+    page = show()
+    assert "Simulated data" in said(page)
+    assert [button.label for button in page.button] == ["Remove sample data"]
+
+
+def test_an_experiment_that_asks_for_comparisons_says_how_to_get_them(show: Open, begin: Begin, tmp_path: Path) -> None:
+    show(invented_traffic.better())
+    running.close()
+    definitions = tmp_path / "experiments.toml"
+    text = definitions.read_text()
+    definitions.write_text(text.replace("allocation = 100", "allocation = 100\ncompare = 25", 1))
+    begin()
+    assert "25 % of new units see two answers to each question" in said(visit())
+
+
+def test_comparisons_can_be_downloaded(show: Open, url: str) -> None:
+    votes(url, 6, 3)
+    show()
+    results = readouts.results(Window(EXPERIMENT))
+    assert results is not None
+    text = numbers.FILES["Comparisons (CSV)"].content(results, None, [])  # type: ignore[arg-type]
+    row = next(csv.DictReader(io.StringIO(text.removeprefix(BOM))))
+    assert (row["group"], row["votes"], row["wins"], row["verdict"]) == ("Test", "300", "180", "better")
+    said_json = json.loads(numbers.FILES["Readout (JSON)"].content(results, None, []))  # type: ignore[arg-type]
+    assert said_json["comparisons"]["treatments"]["Test"]["losses"] == 90

@@ -14,9 +14,17 @@ from lib.experiments.statuses import disabled_sentence, status_sentence
 from lib.readout.advice import advice
 from lib.readout.figures import levels, significant
 from lib.readout.judge import ONE_SIDED, Metric, Versus
+from lib.readout.preferences import Comparisons
 from lib.readout.report import iso
 from lib.readout.results import current
 from lib.readout.sentences import WORDS, heading, sentence, written_difference
+from lib.readout.side_by_side import (
+    comparison_heading,
+    disagreement,
+    position_warning,
+    preference_sentence,
+    votes_of,
+)
 from lib.readout.verdicts import Readout, plan_of, read, scope_of, signal_metrics
 from lib.settings import Settings
 from lib.statistics.sums import Delivery
@@ -134,6 +142,22 @@ def lines(report: Report) -> Iterator[str]:
     yield from _aligned(_rows(report))
     yield ""
     yield from _footer(readout)
+    if readout.comparisons is not None:
+        yield ""
+        yield from _compared(readout, readout.comparisons)
+
+
+def _compared(readout: Readout, found: Comparisons) -> Iterator[str]:
+    """The comparisons, which are no part of the A/B test: the verdict, the votes, what may mislead."""
+    yield f"Comparisons: {comparison_heading(found)}"
+    yield preference_sentence(readout, found)
+    for group, one in found.treatments.items():
+        if one.votes:
+            yield votes_of(one, group, readout.control)
+        if warning := position_warning(one):
+            yield warning
+        first, *reasons = disagreement(readout, found, group) or [""]
+        yield from (first, *(f"- {reason}" for reason in reasons)) if first else ()
 
 
 def _rows(report: Report) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """The readout of comparisons: the votes of testers who saw two answers become a net preference and a verdict.
 
-Owns the limits of those verdicts. The formulas are in `lib.statistics.preferences`, the words in `comparing`. Knows
+Owns the limits of those verdicts. The formulas are in `lib.statistics.preferences`, the words in `side_by_side`. Knows
 neither SQL nor a page.
 """
 
@@ -22,11 +22,12 @@ ORDER: tuple[Verdict, ...] = ("worse", "better", "not_enough_data", "equivalent"
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """The comparisons of every treatment with control."""
+    """The comparisons of every treatment with control. `reveal` is the way in which testers see both answers."""
 
     verdict: Verdict
     treatments: Mapping[str, Preference]
     verdicts: Mapping[str, Verdict]
+    reveal: str = "stream"
 
 
 def preference_mde(definition: Definition) -> float:
@@ -45,7 +46,7 @@ def comparisons_of(votes: Mapping[tuple[str, str], VoteSums], definition: Defini
     mde, alpha = preference_mde(definition), ALPHA / len(treatments)
     found = {name: preference(one, mde, alpha) for name, one in counted.items()}
     verdicts = {name: verdict_on(one) for name, one in found.items()}
-    return Comparisons(next(one for one in ORDER if one in verdicts.values()), found, verdicts)
+    return Comparisons(next(one for one in ORDER if one in verdicts.values()), found, verdicts, definition.reveal)
 
 
 def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment: str) -> VoteSums:

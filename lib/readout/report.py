@@ -8,7 +8,8 @@ from typing import Any
 
 from lib.readout.judge import Metric, QuantileReading
 from lib.readout.preferences import Comparisons
-from lib.readout.sentences import preference_sentence, sentence
+from lib.readout.sentences import sentence
+from lib.readout.side_by_side import preference_sentence
 from lib.readout.verdicts import PlannedLook, Readout
 from lib.statistics.formulas import Estimate
 
@@ -72,7 +73,7 @@ def _comparisons(found: Comparisons | None, readout: Readout) -> dict[str, Any] 
     if found is None:
         return None
     treatments = {name: asdict(one) | {"verdict": found.verdicts[name]} for name, one in found.treatments.items()}
-    return {"verdict": found.verdict, "sentence": preference_sentence(readout), "treatments": treatments}
+    return {"verdict": found.verdict, "sentence": preference_sentence(readout, found), "treatments": treatments}
 
 
 def _planned(look: PlannedLook | None) -> dict[str, Any] | None:

@@ -86,8 +86,6 @@ def details(readout: Readout) -> list[str]:
     if readout.unknown:
         named = ", ".join(f"{many(n, 'user')} in {group}" for group, n in sorted(readout.unknown.items()))
         found.append(f"Not counted: {named}, which the definition does not know.")
-    if readout.comparisons is not None:
-        found.append(preference_sentence(readout))
     return found
 
 
@@ -398,35 +396,6 @@ def _busy(readout: Readout) -> Iterator[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def preference_sentence(readout: Readout) -> str:
-    """The verdict of the comparisons."""
-    found = readout.comparisons
-    assert found is not None
-    return " ".join(_preferred(readout, group) for group in found.treatments)
-
-
-def _preferred(readout: Readout, group: str) -> str:
-    found = readout.comparisons
-    assert found is not None
-    one, verdict, control = found.treatments[group], found.verdicts[group], readout.control
-    had = f"{many(one.units, 'tester')}, {many(one.votes, 'vote')}"
-    if verdict == "not_enough_data" or one.cs_low is None or one.cs_high is None or one.net is None:
-        return f"Compared side by side, {group} and {control} have too few votes yet ({had})."
-    low, high, net = differences(100, one.cs_low, one.cs_high, one.net, apart=(one.mde, -one.mde))
-    if verdict in ("better", "worse"):
-        first, second = (group, control) if verdict == "better" else (control, group)
-        wins, losses = max(one.wins, one.losses), min(one.wins, one.losses)
-        if (one.wins > one.losses) != (verdict == "better"):
-            wins, losses = losses, wins
-        return (
-            f"Compared side by side, {first} is preferred to {second}: {wins:,} votes against {losses:,} ({had}; net "
-            f"preference for {group} {net} points, interval {low} to {high})."
-        )
-    if verdict == "equivalent":
-        return f"Compared side by side, {group} and {control} are equivalent ({had}; {low} to {high} points)."
-    return f"Compared side by side, {group} and {control} are undecided ({had}; {low} to {high} points)."
 
 
 def written_day(time_ms: int) -> str:

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
 from lib.statistics.quantiles import quantile_span, rank
 from lib.statistics.sums import BUSY, FEW, QUANTILES, BusyUnit, Delivery, Plan, Quantile, Scope, Sums, Tally
 from lib.store.plans import planned
 from lib.store.preferences import votes_by_pair
 from lib.store.ranks import Ranks
-from lib.store.schema import event, exposure, outbox, purged
+from lib.store.schema import event, exposure, outbox, purged, vote
 from lib.store.signals import stopped
 from lib.store.splits import weights_over_time
 from lib.store.sums import METRICS, answers_by_unit, per_unit, sum_units
@@ -129,10 +129,11 @@ def delivery(connection: Connection, scope: Scope) -> Delivery:
 
 
 def only_simulated(connection: Connection, experiment: str) -> bool:
-    """Whether the experiment has exposures, and all of them are simulated."""
+    """Whether the experiment has exposures or votes, and all of them are simulated."""
 
     def some(simulated: bool) -> ColumnElement[bool]:
-        return exists().where(exposure.c.experiment == experiment, exposure.c.simulated == simulated)
+        found = (exists().where(of.c.experiment == experiment, of.c.simulated == simulated) for of in (exposure, vote))
+        return or_(*found)
 
     real, invented = connection.execute(select(some(False), some(True))).one()
     return bool(invented) and not real

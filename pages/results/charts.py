@@ -13,6 +13,7 @@ import pandas as pd
 
 from lib.domain.clock import DAY_MS
 from lib.readout.judge import Metric
+from lib.readout.preferences import Comparisons
 from lib.readout.results import EDGES
 from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Readout
@@ -57,6 +58,35 @@ def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
         x=alt.X("low:Q", scale=along, axis=axis), x2="high"
     )
     points = found.mark_point(filled=True, size=120, opacity=1).encode(x=alt.X("diff:Q", scale=along))
+    return (_band("x", mde) + _zero("x") + spans + points).properties(height=AXIS + ROW * len(rows), padding=TIGHT)
+
+
+def preferences(found: Comparisons, readout: Readout) -> alt.LayerChart | None:
+    """The net preference for every treatment with its interval; None where none is known."""
+    rows = [
+        {
+            "group": group, "net": 100 * one.net, "low": 100 * one.cs_low, "high": 100 * one.cs_high,
+            "told": words.net_preference(one), "votes": f"{one.votes:,}",
+        }
+        for group, one in found.treatments.items()
+        if one.net is not None and one.cs_low is not None and one.cs_high is not None
+    ]  # fmt: skip
+    if not rows:
+        return None
+    mde = 100 * max(one.mde for one in found.treatments.values())
+    reach = min(1.08 * max([1.5 * mde, *(abs(row[end]) for row in rows for end in ("low", "high"))]), 110)
+    along = alt.Scale(domain=[-reach, reach], nice=False, clamp=True)
+    axis = _axis(tickCount=5, labelExpr=_signed("points"))
+    chart = alt.Chart(pd.DataFrame(rows)).encode(
+        y=_rows([row["group"] for row in rows]),
+        color=_colour(groups_of(readout)),
+        tooltip=[alt.Tooltip("group", title="Group"), alt.Tooltip("told", title="Net preference"),
+                 alt.Tooltip("votes", title="Votes")],
+    )  # fmt: skip
+    spans = chart.mark_rule(strokeWidth=4, strokeCap="round").encode(
+        x=alt.X("low:Q", scale=along, axis=axis), x2="high"
+    )
+    points = chart.mark_point(filled=True, size=120, opacity=1).encode(x=alt.X("net:Q", scale=along))
     return (_band("x", mde) + _zero("x") + spans + points).properties(height=AXIS + ROW * len(rows), padding=TIGHT)
 
 

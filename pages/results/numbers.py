@@ -57,6 +57,12 @@ def _of_difference(versus: Mapping[str, Any]) -> dict[str, Any]:
     return {f"difference_{key}" if key.startswith("se") else key: value for key, value in versus.items()}
 
 
+def _comparisons(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
+    found = as_json(results.readout)["comparisons"]
+    for group, one in found["treatments"].items() if found else ():
+        yield {"group": group} | one
+
+
 def _days(_: Results, __: Details, history: History) -> Iterable[Mapping[str, Any]]:
     for until_ms, metric in history:
         for group, one in metric.versus.items():
@@ -87,6 +93,7 @@ def _remarks(_: Results, details: Details, __: History) -> Iterable[Mapping[str,
 FILES = {
     "Readout (JSON)": File(".json", "application/json", ":material/data_object:", _json),
     "All metrics (CSV)": _table("_metrics.csv", _metrics),
+    "Comparisons (CSV)": _table("_comparisons.csv", _comparisons),
     "Difference over time (CSV)": _table("_days.csv", _days),
     "New users (CSV)": _table("_users.csv", _users),
     "Response times (CSV)": _table("_response_times.csv", _times),

@@ -112,7 +112,7 @@ def draw_visitors() -> None:
 @st.fragment(run_every=REFRESH_S)
 def draw_results(window: Window) -> None:
     """The readout as it is now; what takes longer comes later."""
-    first, rest = st.container(), st.container()
+    before, first, rest = st.container(), st.container(), st.container()
     try:
         with first.skeleton(height=400):
             results, sampled = readouts.results(window), readouts.has_sample()
@@ -124,20 +124,28 @@ def draw_results(window: Window) -> None:
                 st.warning(
                     f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file."
                 )
-            elif verdict.is_empty(results.readout):
+            elif verdict.is_empty(results.readout) and results.readout.comparisons is None:
                 offer = app.demo and app.settings.statsig_secret_key is None
                 verdict.draw_empty(results, offer=offer and not sampled, status=status)
+            elif verdict.is_empty(results.readout):
+                verdict.draw_not_exposed(results, sampled, status)
             else:
                 verdict.draw_first(results, sampled, window.narrowed, status)
-        if results is not None and not verdict.is_empty(results.readout):
+        if results is not None and not (verdict.is_empty(results.readout) and results.readout.comparisons is None):
             with first.skeleton(height=400):  # Altair and pandas take seconds to load: after the verdict is on the page
-                from pages.results import differences, sections
+                from pages.results import differences, sections, side_by_side
+            empty, definition = verdict.is_empty(results.readout), app.experiments.definition(window.experiment)
             with first:
-                if verdict.comparable(results.readout):
+                if verdict.comparable(results.readout) and not empty:
                     differences.draw_differences(results.readout)
-                    sections.draw_groups(results.readout)
-            with rest:
-                sections.draw_rest(results, window, app.settings.statsig_secret_key is not None, zone)
+            with before if empty else first:
+                side_by_side.draw_comparisons(results.readout, definition)
+            if not empty:
+                with first:
+                    if verdict.comparable(results.readout):
+                        sections.draw_groups(results.readout)
+                with rest:
+                    sections.draw_rest(results, window, app.settings.statsig_secret_key is not None, zone)
     except running.Unready as error:
         first.error(f"{words.plain(str(error))} It is tried again every minute.", icon=":material/cloud_off:")
 

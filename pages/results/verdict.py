@@ -25,6 +25,7 @@ CAUSES = (
 APPEARS = (
     "which group is better, in a sentence, and what to do next",
     "the difference of every metric that decides, inside an interval that holds however often you look",
+    "which answers testers prefer who see two side by side, apart from everything else",
     "how it narrowed day by day, who met which group, and whether the split is right",
     "how long answers take, what a better answer costs, and what dissatisfied testers say",
 )
@@ -47,6 +48,15 @@ def draw_first(results: Results, sampled: bool, narrowed: bool, status: str | No
         _draw_sample_notice(results.readout)
     if not comparable(results.readout):
         _draw_causes()
+
+
+def draw_not_exposed(results: Results, sampled: bool, status: str | None = None) -> None:
+    """Draw that nobody takes part in the A/B test, where there are votes on comparisons alone."""
+    if status:
+        st.info(words.plain(status), icon=":material/flag:")
+    st.markdown("**A/B test** Nobody has taken part in it yet.")
+    if sampled:
+        _draw_sample_notice(results.readout)
 
 
 def draw_empty(results: Results, offer: bool, status: str | None = None) -> None:

@@ -1,0 +1,154 @@
+"""The words of comparisons: the verdict as a sentence, the votes, and why they may disagree with the A/B test.
+
+Owns wording alone, and what makes a preference for one side worth a word. The verdicts are in `preferences`.
+"""
+
+import math
+from collections.abc import Iterator
+
+from lib.readout.figures import differences, many, significant
+from lib.readout.judge import Verdict
+from lib.readout.preferences import MIN_TESTERS, MIN_VOTES, Comparisons
+from lib.readout.sentences import HEADINGS, WORDS
+from lib.readout.verdicts import Readout
+from lib.statistics.preferences import Preference
+
+PEOPLE = ("person", "people")
+SIDED, SIDED_Z = 0.10, 3.3
+"""A share of left votes is reported where it is this far from half, and as many standard errors."""
+TIED = 0.4
+"""Share of votes without a winner from which on ties are a reason to disagree with the A/B test."""
+SLOWER = 0.10
+"""Relative difference of response times from which on speed is such a reason."""
+_QUALITY = ("satisfaction", "up_per_answer", "down_per_answer")
+_DECIDED: dict[Verdict, str] = {"better": "better", "worse": "worse", "equivalent": "equivalent"}
+
+
+def people(n: int) -> str:
+    """A number of testers.
+
+    >>> people(1), people(1_200)
+    ('1 person', '1,200 people')
+    """
+    return f"{n:,} {PEOPLE[n != 1]}"
+
+
+def preference_sentence(readout: Readout, found: Comparisons) -> str:
+    """The verdict of the comparisons: a sentence for each treatment."""
+    told = " ".join(preferred(readout, found, group) for group in found.treatments)
+    return f"In simulated data: {told}" if readout.simulated else told
+
+
+def preferred(readout: Readout, found: Comparisons, group: str) -> str:
+    """The verdict on one treatment, with its net preference."""
+    one, verdict, control = found.treatments[group], found.verdicts[group], readout.control
+    whose = f" on {group}" if len(found.treatments) > 1 else ""
+    had = f"{people(one.units)}, {many(one.votes, 'vote')}"
+    if verdict == "not_enough_data" or one.cs_low is None or one.cs_high is None or one.net is None:
+        return f"Not enough votes yet{whose}: {had}; it takes {MIN_TESTERS} people and {MIN_VOTES} votes."
+    low, high, net = differences(100, one.cs_low, one.cs_high, one.net, apart=(one.mde, -one.mde))
+    if verdict in ("better", "worse"):
+        liked = group if verdict == "better" else control
+        share = one.win_share if verdict == "better" else 1 - (one.win_share or 0)
+        wins = f"it wins {100 * (share or 0):.0f} % of the comparisons that had a winner"
+        level = significant(100 * (1 - readout.alpha))
+        return (
+            f"Testers prefer {liked}: {wins} ({had}; net preference for {group} {net} points, {level} % interval {low} "
+            f"to {high}, valid however often you look)."
+        )
+    if verdict == "equivalent":
+        return (
+            f"Testers find {group} and {control} equivalent: the true net preference for {group} lies between {low} "
+            f"and {high} points, and less than {significant(100 * one.mde, 2)} points does not matter ({had})."
+        )
+    return (
+        f"Undecided: the true net preference for {group} may be anywhere from {low} to {high} points ({had}). More "
+        f"people narrow it sooner than more votes of the same people."
+    )
+
+
+def comparison_heading(found: Comparisons) -> str:
+    """The verdict in a word, or in one for each of several treatments."""
+    if len(found.verdicts) < 2:
+        return HEADINGS[found.verdict]
+    return ", ".join(f"{group} {HEADINGS[one].lower()}" for group, one in found.verdicts.items())
+
+
+def votes_of(one: Preference, group: str, control: str) -> str:
+    """The votes on a treatment in full: who was preferred, and how often neither."""
+    return (
+        f"{people(one.units)} gave {many(one.votes, 'vote')}: {one.wins:,} for {group}, {one.losses:,} for {control}, "
+        f"{many(one.ties, 'tie')} (both good), {one.both_bad:,} both bad."
+    )
+
+
+def position_warning(one: Preference) -> str | None:
+    """The sentence about votes that go by the place of an answer; None where they do not show."""
+    decided, share = one.wins + one.losses, one.left_share
+    if share is None or abs(share - 0.5) < max(SIDED, SIDED_Z * 0.5 / math.sqrt(decided)):
+        return None
+    side, most = ("left", share) if share > 0.5 else ("right", 1 - share)
+    return (
+        f"The {side} answer won {100 * most:.0f} % of the votes with a winner, far from half: some testers vote by "
+        "place. The sides are drawn by chance, so that no group gains by it, but such votes say nothing about answers."
+    )
+
+
+def disagreement(readout: Readout, found: Comparisons, group: str) -> list[str]:
+    """What the two ways say of a treatment where they contradict each other, then why that can be; else empty."""
+    ab, side = readout.main.versus[group].verdict, found.verdicts[group]
+    if readout.weights_changed or readout.main.versus[group].changed:
+        return []
+    if ab == side or ab not in _DECIDED or side not in _DECIDED:
+        return []
+    name = WORDS[readout.primary].name
+    control = readout.control
+    return [
+        f"The two ways disagree on {group}: in the A/B test it is {_than(ab, control)} on {name}, side by side "
+        f"{_preferred(side, group, control)}. Both can be right:",
+        *_reasons(readout, found, group),
+    ]
+
+
+def _than(verdict: Verdict, control: str) -> str:
+    return f"equivalent to {control}" if verdict == "equivalent" else f"{verdict} than {control}"
+
+
+def _preferred(verdict: Verdict, group: str, control: str) -> str:
+    if verdict == "equivalent":
+        return f"testers find it equivalent to {control}"
+    return f"testers prefer {group if verdict == 'better' else control}"
+
+
+def _reasons(readout: Readout, found: Comparisons, group: str) -> Iterator[str]:
+    """The reasons for which both ways can be right, those that the data shows with their figures."""
+    if readout.primary not in _QUALITY:
+        yield f"The A/B test is decided by {WORDS[readout.primary].name}, a comparison by the answers themselves."
+    if speed := _speed(readout, found, group):
+        yield speed
+    rates = "Who rates: only some users of the A/B test do, while every comparer judges both groups."
+    if readout.selection.get(group):
+        rates = f"{rates} In this data {group}'s raters may not be like {readout.control}'s."
+    yield rates
+    one = found.treatments[group]
+    undecided = (one.ties + one.both_bad) / one.votes
+    if undecided > TIED:
+        yield (
+            f"Ties: {100 * undecided:.0f} % of the votes had no winner, so that a few questions carry the preference."
+        )
+
+
+def _speed(readout: Readout, found: Comparisons, group: str) -> str | None:
+    """The wait as a reason; None where the group that the A/B test likes less is not the slower one."""
+    times, control = readout.metrics["response_time"], readout.control
+    shown = "both answers appear together" if found.reveal == "together" else "both answers are waited for"
+    wait = f"A thumb judges the wait as well; side by side {shown}."
+    own, theirs = (times.groups[name].value for name in (group, control))
+    if not own or not theirs:
+        return f"Speed: {wait[0].lower()}{wait[1:]}"
+    rank = ("worse", "equivalent", "better")
+    liked_less = rank.index(readout.main.versus[group].verdict) < rank.index(found.verdicts[group])
+    slower = own / theirs - 1 if liked_less else theirs / own - 1
+    if slower < SLOWER:
+        return None
+    return f"Speed: {group}'s answers take {own:.1f} s, {control}'s {theirs:.1f} s. {wait}"
