@@ -139,13 +139,13 @@ def move(settings: "Settings", arguments: Arguments) -> int:
 
 def erase(settings: "Settings", arguments: Arguments) -> int:
     """Delete everything of a unit and print the request that deletes the rest at Statsig."""
-    from lib.commands.erase import told
+    from lib.commands.erase import report
     from lib.store import Store, StoreError
 
     try:
         with closing(Store.open(settings.database_url)) as store:
             erased = store.erase(arguments.user)
-            print(*told(erased, arguments.user, statsig=settings.statsig_secret_key is not None), sep="\n")
+            print(*report(erased, arguments.user, statsig=settings.statsig_secret_key is not None), sep="\n")
     except StoreError as error:
         return _refuse(str(error), NO)
     return NO if erased.nothing or erased.running else DONE
@@ -153,13 +153,15 @@ def erase(settings: "Settings", arguments: Arguments) -> int:
 
 def purge(settings: "Settings", arguments: Arguments) -> int:
     """Delete old events, or count those that would be deleted."""
-    from lib.commands.purge import purged
+    from lib.commands.purge import purge_old_events
     from lib.store import Store, StoreError
 
     try:
         with closing(Store.open(settings.database_url)) as store:
-            told = purged(store, arguments.before, arguments.yes, lambda line: print(line, file=sys.stderr, flush=True))
-            print(*told, sep="\n")
+            lines = purge_old_events(
+                store, arguments.before, arguments.yes, lambda line: print(line, file=sys.stderr, flush=True)
+            )
+            print(*lines, sep="\n")
     except StoreError as error:
         return _refuse(str(error), NO)
     return DONE
@@ -174,15 +176,15 @@ def simulate(settings: "Settings", arguments: Arguments) -> int:
 
     try:
         if arguments.check:
-            told = soundness(settings, arguments.users, arguments.seed, arguments.lift, arguments.check)
+            summary = soundness(settings, arguments.users, arguments.seed, arguments.lift, arguments.check)
         else:
-            told = visits(settings, arguments.users, arguments.seed, arguments.lift or 0.0)
+            summary = visits(settings, arguments.users, arguments.seed, arguments.lift or 0.0)
     except StoreError as error:
         return _refuse(str(error), NO)
     except (DefinitionError, SimulationError, Unplayable) as error:
         return _refuse(str(error), USAGE)
-    print(*told.lines, sep="\n")
-    return DONE if told.well else NO
+    print(*summary.lines, sep="\n")
+    return DONE if summary.well else NO
 
 
 def statsig_setup(settings: "Settings", arguments: Arguments) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select
 
-from lib.commands.erase import told
+from lib.commands.erase import report
 from lib.domain import events
 from lib.domain.assignment import Assignment
 from lib.domain.budget import visitor_account
@@ -188,7 +188,7 @@ def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
 
 
 def test_the_request_to_statsig_can_be_copied() -> None:
-    text = "\n".join(told(Erased(1, 2, 3, 4, 1, told=True), "it's; $HOME", statsig=True))
+    text = "\n".join(report(Erased(1, 2, 3, 4, 1, told=True), "it's; $HOME", statsig=True))
     assert "1 conversation, 2 messages, 3 answers, 4 events (1 of them not delivered" in text
     assert "https://api.statsig.com/v1/delete_user_data" in text and "$STATSIG_SECRET_KEY" in text
     [command] = [line for line in text.splitlines() if line.startswith("  curl")]
@@ -206,7 +206,7 @@ def test_the_request_to_statsig_can_be_copied() -> None:
     ],
 )
 def test_each_case_has_its_sentence(erased: Erased, statsig: bool, says: str, not_says: str) -> None:
-    text = "\n".join(told(erased, "ann", statsig=statsig))
+    text = "\n".join(report(erased, "ann", statsig=statsig))
     assert says in text and not_says not in text and "backups" in text
 
 

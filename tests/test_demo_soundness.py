@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.commands.simulate import judged
+from lib.commands.simulate import summarize
 from lib.demo.behaviour import SATISFIED
 from lib.demo.soundness import (
     FAILS,
@@ -95,7 +95,7 @@ def everywhere(runs: Sequence[Watched]) -> Mapping[float, Sequence[Watched]]:
 def test_the_figures_come_with_their_standard_errors() -> None:
     without = [*[experiment(None, "less")] * 48, experiment("more"), experiment("less", broken=True)]
     lifted = [*[experiment("more")] * 20, experiment("less"), *[experiment(None, "more")] * 29]
-    said = judged(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=61.7)
+    said = summarize(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=61.7)
     assert said.well
     rows = [" ".join(line.split()) for line in said.lines]
     assert rows[0].startswith("50 experiments without a difference and 50 with one (+10 points of satisfaction;")
@@ -108,7 +108,7 @@ def test_the_figures_come_with_their_standard_errors() -> None:
 
 def test_a_drop_is_found_as_less() -> None:
     found = Soundness(everywhere([experiment()]), everywhere([experiment("less")]))
-    said = judged(found, users=300, lift=-0.1, seconds=1)
+    said = summarize(found, users=300, lift=-0.1, seconds=1)
     assert "-10 points" in said.lines[0]
     assert " ".join(said.lines[9].split()).startswith("satisfaction 100.0 %")
 
@@ -116,4 +116,4 @@ def test_a_drop_is_found_as_less() -> None:
 @pytest.mark.parametrize("wrong, well", [(0, True), (16, True), (17, False), (60, False)])
 def test_the_answer_is_no_when_chance_does_not_explain_the_wrong_ones(wrong: int, well: bool) -> None:
     without = everywhere([experiment("more" if number < wrong else None) for number in range(200)])
-    assert judged(Soundness(without, without), users=300, lift=0.1, seconds=1).well is well
+    assert summarize(Soundness(without, without), users=300, lift=0.1, seconds=1).well is well

@@ -138,7 +138,7 @@ class Access:
 
         `https` names the cookie to look at; where it is not known (None), the one that cannot be planted goes first.
         """
-        return self._kept(VISITOR, "visitor", "[0-9a-f]{32}", cookies, https)
+        return self._signed_value(VISITOR, "visitor", "[0-9a-f]{32}", cookies, https)
 
     def visitor_cookie(self, visitor_id: str, https: bool) -> str:
         """The `Set-Cookie` header of this visitor."""
@@ -162,11 +162,11 @@ class Access:
 
     def guest(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
         """Return the id of the invitation that this browser accepted. The record decides whether it is still valid."""
-        found = self._kept(GUEST, "guest", r"[0-9a-f]{12}\.[0-9a-f]{32}", cookies, https)
+        found = self._signed_value(GUEST, "guest", r"[0-9a-f]{12}\.[0-9a-f]{32}", cookies, https)
         invitation_id, _, visitor_id = (found or "").partition(".")
         return invitation_id if found and visitor_id == self.visitor(cookies, https) else None
 
-    def _kept(
+    def _signed_value(
         self, cookie: str, purpose: str, shape: str, cookies: Mapping[str, str], https: bool | None
     ) -> str | None:
         names = [_name(cookie, secure) for secure in (True, False) if https in (None, secure)]

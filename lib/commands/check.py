@@ -1,7 +1,7 @@
-"""What `python -m lib check` finds: for each thing that Parley stands on, whether it works and what to do if not.
+"""The command `python -m lib check`: reports for each part of Parley whether it works, and what to do if not.
 
-Asks the database, Statsig and the model server the way the app does. Changes nothing that a start would not; exposes
-nobody, sends no event, pays for no answer.
+Connects to the database, Statsig and the model server as the app does. Changes nothing that a start would not change;
+exposes no unit, sends no event, pays for no answer.
 """
 
 import time
@@ -23,17 +23,17 @@ from lib.settings import Settings, SettingsError
 from lib.store import Store, StoreError
 
 STATSIG_WITHIN_S = 10.0
-"""How long Statsig may take to serve its definitions."""
+"""Seconds that Statsig may take to serve its definitions."""
 NOBODY = Visitor("check", "check", "check", "check")
 
 
 def findings(settings: Settings, found: Mapping[str, Sequence[str]] | None = None) -> Iterator[Finding]:
-    """One after the other, as they are found."""
-    for one in _found(settings, found or {}):
+    """Yield the findings one by one as they are made."""
+    for one in _all_findings(settings, found or {}):
         yield replace(one, says=scrub(one.says, settings.secrets()))
 
 
-def _found(settings: Settings, found: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def _all_findings(settings: Settings, found: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     yield _settings(settings)
     for place, names in found.items():
         yield finding("settings", True, f"{place} sets {_names(names) or 'nothing'}")
@@ -41,9 +41,11 @@ def _found(settings: Settings, found: Mapping[str, Sequence[str]]) -> Iterator[F
     definition = None
     try:
         opened = Experiments.open(
-            settings.experiments_file, api_url=settings.statsig_api_url, tier=settings.statsig_tier,
+            settings.experiments_file,
+            api_url=settings.statsig_api_url,
+            tier=settings.statsig_tier,
             key=settings.statsig_secret_key.get_secret_value() if settings.statsig_secret_key else None,
-        )  # fmt: skip
+        )
     except DefinitionError as error:
         yield from (finding("experiments", False, problem) for problem in error.problems)
     else:
@@ -57,7 +59,7 @@ def _found(settings: Settings, found: Mapping[str, Sequence[str]]) -> Iterator[F
 
 
 def _settings(settings: Settings) -> Finding:
-    """The signing key is read where there is one, and never made: the file would belong to this user."""
+    """The signing key is read if it exists but never created: the file would belong to this user."""
     file = key_file(settings)
     if file is not None and file.exists():
         try:
@@ -68,7 +70,7 @@ def _settings(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    """An SQLite file that is missing is not made, for the same reason."""
+    """A missing SQLite file is not created, for the same reason."""
     file = settings.database_file
     if file is not None:
         if trouble := data_folder.shortage(file):
@@ -102,9 +104,11 @@ def _statsig(experiments: Experiments) -> Finding:
         return finding("statsig", True, "serves its definitions")
     cause = source.error or f"no answer within {STATSIG_WITHIN_S:.0f} s"
     return finding(
-        "statsig", False, f"{cause}: check STATSIG_SECRET_KEY, STATSIG_API_URL and the way out of this network; until "
-        "then the local experiments decide, and events wait"
-    )  # fmt: skip
+        "statsig",
+        False,
+        f"{cause}: check STATSIG_SECRET_KEY, STATSIG_API_URL and the way out of this network; until "
+        "then the local experiments decide, and events wait",
+    )
 
 
 def _experiment(settings: Settings, experiments: Experiments) -> Iterator[Finding]:
@@ -125,9 +129,11 @@ def _experiment(settings: Settings, experiments: Experiments) -> Iterator[Findin
         default = definition.default if definition else {}
         if bad := check_parameters(group.parameters, default, settings.model, settings.provider_names).error:
             yield finding(
-                "experiment", False, f"{name}, group {group.name}: {bad} cannot be sent as it is, and the default is: "
-                "mend its name, type or range"
-            )  # fmt: skip
+                "experiment",
+                False,
+                f"{name}, group {group.name}: {bad} cannot be sent as it is, and the default is: "
+                "mend its name, type or range",
+            )
 
 
 def _names(names: Iterable[str]) -> str:

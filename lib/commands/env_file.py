@@ -1,4 +1,4 @@
-"""A file of settings as Docker and systemd read it (`NAME=value`, a line each), for a tool beside a service."""
+"""A file of settings in the format of Docker and systemd (`NAME=value`, one per line), for a tool beside a service."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from lib.settings import FIELDS, SettingsError, unquoted
 
 
 def take(file: Path, environ: MutableMapping[str, str] = os.environ) -> list[str]:
-    """Put the file's settings in place of those of this environment; return their names. Raises SettingsError."""
+    """Replace this environment's settings by the file's; return their names. Raises SettingsError."""
     given = read(file)
     for name in [name for name in environ if name in FIELDS or name.startswith("PARLEY_")]:
         del environ[name]
@@ -19,7 +19,7 @@ def take(file: Path, environ: MutableMapping[str, str] = os.environ) -> list[str
 
 
 def read(file: Path) -> dict[str, str]:
-    """Return what the file sets. Raises SettingsError, whose lines show no value."""
+    """Return the file's values. Raises SettingsError, whose lines show no value."""
     try:
         lines = decode(file.read_bytes()).splitlines()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What `python -m lib erase` says: what is gone here, and what has to be asked of Statsig."""
+"""The report of `python -m lib erase`: what was deleted here, and the request that deletes the rest at Statsig."""
 
 import json
 import shlex

@@ -1,6 +1,6 @@
 """Events as files: JSON lines, CSV, Parquet. Takes the lines of `Store.export`, writes bytes; holds a few at a time.
 
-Owns the columns of the two flat formats, which are the same whatever happened: a field that nobody had is empty.
+The two flat formats always have the same columns: a field without any value is empty.
 """
 
 import csv
@@ -26,14 +26,14 @@ METADATA: dict[str, type] = {
     "dropped_parameters": str, "renamed_parameters": str, "parameter_error": str, "limit": str, "invitation": str,
     "rating_delay": float,
 }  # fmt: skip
-"""The fields that events have. Whatever else one carries, or of another type, goes as JSON into the column `other`."""
+"""The metadata fields with columns of their own. Other fields, and values of another type, go as JSON into `other`."""
 TEXT: dict[str, type] = {"question": str, "answer": str, "comment": str, "reasoning": str}
 GROUP_OF_ROWS = 10_000
-"""Events that a Parquet file, and this process, hold together."""
+"""Events in one row group of a Parquet file, and in memory."""
 
 
 def write(lines: Iterable[Line], form: Format, sink: BinaryIO, *, text: bool = False) -> None:
-    """Write the events to `sink` in this format. `text`: the lines carry it, and the flat formats get its columns."""
+    """Write the events to `sink` in this format. `text`: the lines contain it, and the flat formats get its columns."""
     if form == "jsonl":
         _write_jsonl(lines, sink)
     elif form == "csv":
@@ -48,7 +48,8 @@ def columns(text: bool = False) -> dict[str, type]:
 
 
 def flatten(line: Line) -> dict[str, Any]:
-    """One event as a row: its metadata beside its own fields, unknown metadata as JSON, and its text if it has one.
+    """Return one event as a row: its metadata beside its own fields, unknown metadata as JSON, and its text if it has
+    one.
 
     >>> flatten({"event_id": "e", "name": "x", "time": 1, "user_id": "u", "value": 1, "metadata": {"turn": 2, "a": 3}})
     {'event_id': 'e', 'name': 'x', 'time': 1, 'user_id': 'u', 'value': '1', 'turn': 2, 'other': '{"a": 3}'}
@@ -80,7 +81,7 @@ def _write_csv(lines: Iterable[Line], sink: BinaryIO, wanted: Mapping[str, type]
             row = flatten(line)
             writer.writerow(_spell(row.get(name)) for name in wanted)
     finally:
-        text.detach()  # the sink stays open, it is not ours
+        text.detach()  # the sink belongs to the caller and stays open
 
 
 def _spell(value: Any) -> Any:
@@ -101,7 +102,7 @@ def _write_parquet(lines: Iterable[Line], sink: BinaryIO, wanted: Mapping[str, t
 
 
 class _Counted:
-    """A pipe as pyarrow wants a file: one that knows how far it is."""
+    """A pipe with the position that pyarrow asks a file for."""
 
     closed = False
 

@@ -1,15 +1,15 @@
-"""One line of `python -m lib check`: the thing, whether it works, and what to do about it."""
+"""One line of `python -m lib check`: the part, its state, and what to do about it."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["ok", "warn", "NO"]
-"""`warn`: works today, and needs a look. `NO`: does not work."""
+"""`warn`: works, but needs attention. `NO`: does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing, and whether it works. `says` is the operator's line: what works, or what is wrong and what to do."""
+    """One part and its state. `says` is the operator's line: what works, or what is wrong and what to do."""
 
     about: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""What `python -m lib invite` does: makes signed links, lists them with their use, ends them. Owns its lines."""
+"""The command `python -m lib invite`: makes signed links, lists them with their use, ends them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,22 +16,28 @@ STATES = {None: "open", "used_up": "used up"}
 
 
 class InviteError(Exception):
-    """The answer is no; the message says why."""
+    """The command cannot be carried out; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A new link, and what is worth knowing about it."""
+    """A new link, with a note for the operator."""
 
     link: str
     notes: tuple[str, ...]
 
 
 def make(
-    settings: Settings, store: Store, *, name: str, days: int | None, sessions: int | None, group: str | None,
+    settings: Settings,
+    store: Store,
+    *,
+    name: str,
+    days: int | None,
+    sessions: int | None,
+    group: str | None,
     usd: float | None,
-) -> Made:  # fmt: skip
-    """A new invitation. Raises ValueError for what cannot be, InviteError where the name is taken."""
+) -> Made:
+    """Make an invitation. Raises ValueError for impossible values, InviteError where the name is taken."""
     made = new_invitation(name, DAYS if days is None else days, sessions, group, usd, now_ms())
     if group is not None:
         known = [each.name for each in find_definition(settings, settings.experiment, store).groups]
@@ -43,14 +49,14 @@ def make(
 
 
 def end(store: Store, name_or_id: str) -> str:
-    """End the open links of this name or id, and say so. Raises InviteError where there is none."""
+    """End the open links of this name or id and return a line about it. Raises InviteError where there is none."""
     if not store.revoke(name_or_id):
         raise InviteError(f"There is no open invitation of this name or id: {name_or_id}")
     return f"Ended: {name_or_id}. Whoever came by it is outside from now on."
 
 
 def listed(settings: Settings, store: Store) -> list[str]:
-    """A line for each invitation, the newest first, under a heading."""
+    """Return a line for each invitation, newest first, under a heading."""
     head = ("id", "name", "state", "used", "until", "group", "usd", "link")
     rows = [head, *(_row(settings, one) for one in store.invitations())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
@@ -60,10 +66,15 @@ def listed(settings: Settings, store: Store) -> list[str]:
 def _row(settings: Settings, one: Invitation) -> tuple[str, ...]:
     state = one.closed(now_ms())
     return (
-        one.id, one.name, STATES.get(state) or str(state),
-        f"{one.used} of {one.sessions}" if one.sessions else str(one.used), _day(one.expires_ms), one.group or "-",
-        "-" if one.usd is None else f"{one.usd:g}", _link(settings, one),
-    )  # fmt: skip
+        one.id,
+        one.name,
+        STATES.get(state) or str(state),
+        f"{one.used} of {one.sessions}" if one.sessions else str(one.used),
+        _day(one.expires_ms),
+        one.group or "-",
+        "-" if one.usd is None else f"{one.usd:g}",
+        _link(settings, one),
+    )
 
 
 def _notes(settings: Settings, made: Invitation) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What `python -m lib move` does: copies the whole record into another database and compares what both have."""
+"""The command `python -m lib move`: copies the whole record to another database and compares the row counts."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,7 +29,7 @@ def move(settings: Settings, url: str) -> Iterator[Copied]:
 
 
 def address(url: str) -> DatabaseUrl:
-    """Read the address. Raises MoveError without showing it."""
+    """Parse the address. Raises MoveError without quoting it."""
     try:
         return parse_database_url(url)
     except ValueError as error:
@@ -37,7 +37,7 @@ def address(url: str) -> DatabaseUrl:
 
 
 def next_steps(settings: Settings, url: str) -> Iterator[str]:
-    """Say what the operator does after a whole copy."""
+    """Yield what the operator does after a complete copy."""
     yield f"Everything is in {address(url)}. Set DATABASE_URL to it, and start Parley."
     if (file := key_file(settings)) is not None and file.exists():
         yield f"Set PARLEY_SIGNING_KEY to what {file} holds: without it every visitor becomes a new one."

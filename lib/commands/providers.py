@@ -1,6 +1,6 @@
-"""What `check` finds about providers: whether each answers, has the experiment's models, for how long, at what price.
+"""The part of `check` about providers: their answers, the experiment's models, shutdown dates, prices.
 
-Asks each provider for its list of models and nothing else, so that it pays for no answer.
+Requests only each provider's list of models, so it pays for no answer.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _VERDICTS: Mapping[State, Verdict] = {"missing": "NO", "gone": "NO", "ending": "
 
 
 def provider_findings(settings: Settings, definition: Definition | None) -> Iterator[Finding]:
-    """Yield what is found about every provider, then about every model of this experiment."""
+    """Yield the findings about every provider, then about every model of this experiment."""
     try:
         prices = Prices.load()
     except PriceError as error:
@@ -53,14 +53,14 @@ async def _catalogues(models: Providers) -> Mapping[str, Catalogue]:
 
 
 def _served(models: Providers, definition: Definition | None) -> dict[str | None, Parameters]:
-    """Return what each group is served, and under None what units outside of the experiment are."""
+    """Return the parameters of each group, and under None those of units outside the experiment."""
     default = definition.default if definition else {}
     groups = definition.groups if definition else ()
     return {None: models.check({}, default)} | {group.name: models.check(group.parameters, default) for group in groups}
 
 
 def _hostile(settings: Settings, models: Providers, served: Iterable[Parameters]) -> Finding:
-    """Return what abuse of an open link can cost."""
+    """Return the cost that abuse of an open link can reach."""
     if settings.budget_usd_per_day is not None:
         return Finding("visitors", "ok", f"everyone may chat; the budget is ${settings.budget_usd_per_day:g} a day")
     longest = [("x" * 4 * settings.max_prompt_chars, None)]
@@ -81,9 +81,11 @@ def _provider(settings: Settings, provider: Provider, catalogue: Catalogue) -> F
     if catalogue.unlisted:
         status = catalogue.fault.status if catalogue.fault else None
         return Finding(
-            "model", "warn", f"{name}: its models cannot be listed (HTTP {status}), which need not matter; if "
-            "questions fail, too: is the address whole? It usually ends in /v1"
-        )  # fmt: skip
+            "model",
+            "warn",
+            f"{name}: its models cannot be listed (HTTP {status}), which need not matter; if "
+            "questions fail, too: is the address whole? It usually ends in /v1",
+        )
     if catalogue.fault:
         return Finding("model", "NO", f"{name}: {catalogue.fault}; {_advice(provider, catalogue.fault)}")
     if not catalogue.complete:
@@ -93,7 +95,7 @@ def _provider(settings: Settings, provider: Provider, catalogue: Catalogue) -> F
 
 
 def _lines(groups: Iterable[GroupModel], catalogues: Mapping[str, Catalogue]) -> Iterator[Finding]:
-    """Yield one line for each model that is there, and one for each group whose model needs a change."""
+    """Yield a line for each available model, and one for each group whose model needs a change."""
     there: dict[str, None] = {}
     for one in groups:
         standing = one.standing
@@ -122,9 +124,10 @@ def _prices(settings: Settings, models: Providers, served: Iterable[Parameters])
     unpriced = list(dict.fromkeys(each.model for each in served if models.price(each) is None))
     if settings.budget_usd_per_day is not None and unpriced:
         yield Finding(
-            "budget", "NO", f"PARLEY_BUDGET_USD_PER_DAY cannot be kept: {', '.join(unpriced)} has no price; add it to "
-            f"{OWN_FILE}"
-        )  # fmt: skip
+            "budget",
+            "NO",
+            f"PARLEY_BUDGET_USD_PER_DAY cannot be kept: {', '.join(unpriced)} has no price; add it to {OWN_FILE}",
+        )
         return
     if settings.budget_usd_per_day is not None:
         yield Finding("budget", "ok", f"${settings.budget_usd_per_day:g} a day, and every model has a price")
@@ -136,7 +139,7 @@ def _prices(settings: Settings, models: Providers, served: Iterable[Parameters])
 
 
 def without_password(url: str) -> str:
-    """Return an address that can be shown.
+    """Return an address without its password.
 
     >>> without_password("postgresql+psycopg://u:p@db:5432/parley?password=p"), without_password("sqlite:///a.db")
     ('postgresql+psycopg://db:5432/parley', 'sqlite:///a.db')

@@ -1,4 +1,4 @@
-"""What `python -m lib purge` says and does: what would go, and with the operator's yes, what went."""
+"""The command `python -m lib purge`: counts old events, and deletes them with the operator's consent."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -7,24 +7,24 @@ from lib.store import Store
 from lib.store.purge import Old, old, purge
 
 STEP = 500_000
-"""Events after which the operator hears how far it is."""
+"""Events between two lines of progress."""
 
 
-def purged(store: Store, before_ms: int, sure: bool, progress: Callable[[str], object]) -> Iterator[str]:
-    """The lines for the operator; events are deleted only if `sure`. Raises StoreError."""
+def purge_old_events(store: Store, before_ms: int, sure: bool, progress: Callable[[str], object]) -> Iterator[str]:
+    """Yield the lines for the operator; events are deleted only if `sure`. Raises StoreError."""
     found, moment = old(store, before_ms), datetime.fromtimestamp(before_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if not sure:
-        return _foretold(found, moment)
+        return _preview(found, moment)
     gone = told = 0
     for step in purge(store, before_ms):
         gone += step
         if gone >= told + STEP:
             told = gone
             progress(f"{gone:,} of {found.events:,}")
-    return _told(gone, found, moment, file=not store.shared)
+    return _summary(gone, found, moment, file=not store.shared)
 
 
-def _foretold(found: Old, moment: str) -> Iterator[str]:
+def _preview(found: Old, moment: str) -> Iterator[str]:
     yield f"{_many(found.events)} from before {moment} would go."
     if found.unsent:
         yield f"Statsig never had {found.unsent:,} of them, and they do not wait for it."
@@ -34,7 +34,7 @@ def _foretold(found: Old, moment: str) -> Iterator[str]:
         yield "it is, because answers, exposures and ratings are kept. Nothing was deleted yet: say --yes."
 
 
-def _told(gone: int, found: Old, moment: str, *, file: bool) -> Iterator[str]:
+def _summary(gone: int, found: Old, moment: str, *, file: bool) -> Iterator[str]:
     yield f"{_many(gone)} from before {moment} are gone."
     yield from _stay(found)
     if gone and file:

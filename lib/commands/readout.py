@@ -1,4 +1,5 @@
-"""The command `python -m lib readout`: finds the definition, has the store or a file counted, and prints the readout.
+"""The command `python -m lib readout`: finds the definition, lets the store or a file be counted, and prints the
+readout.
 
 Owns the printed table and the origin of a definition. The analysis and its sentences are in `lib.readout`.
 """
@@ -35,15 +36,15 @@ from lib.store.tallies import Read, only_simulated, tally
 
 
 class ReportError(Exception):
-    """There is nothing to report on; the message says what to do."""
+    """There is nothing to report; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """A readout, the implicit signals beside it, and notes on the file that it came from.
 
-    `reliable` is False where too many lines of that file could not be read. `status` is what Statsig made of the
-    experiment.
+    `reliable` is False where too many lines of that file could not be read. `status` is the experiment's status in
+    Statsig.
     """
 
     readout: Readout
@@ -111,7 +112,7 @@ def _written(time_ms: int) -> str:
 
 
 def find_definition(settings: Settings, experiment: str, store: Store | None = None) -> Definition:
-    """What the file says of the experiment; with a key, its groups as Statsig served them last.
+    """Return the file's definition; with a key, with the groups that Statsig served last.
 
     Raises ReportError, DefinitionError, StoreError.
     """
@@ -130,7 +131,7 @@ def find_definition(settings: Settings, experiment: str, store: Store | None = N
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The readout as a person reads it: the verdict, the next step, then the numbers."""
+    """Yield the readout for a person: the verdict, the next step, then the numbers."""
     readout = report.readout
     yield f"{readout.experiment}: {heading(readout)}"
     yield sentence(readout)
@@ -190,7 +191,7 @@ def _differences(metric: str, versus: Mapping[str, Versus]) -> Iterator[str]:
 
 
 def _state(metric: str, one: Versus) -> str:
-    """The verdict in a word; more or less for a metric that is neither better nor worse."""
+    """Return the verdict in a word; more or less for a metric that is neither better nor worse."""
     if one.verdict in ("better", "worse") and metric in ONE_SIDED and one.guardrail is None:
         return "more" if (one.numbers.diff or 0) > 0 else "less"
     plain = {"no_difference_yet": "undecided", "slight": "slightly better"}
@@ -211,7 +212,7 @@ def _bar(value: float | None, low: float | None, high: float | None, scale: floa
 
 
 def _aligned(rows: Iterator[list[str]]) -> Iterator[str]:
-    """Columns as wide as their longest cell."""
+    """Align columns to their longest cell."""
     table = list(rows)
     widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
     for row in table:

@@ -24,26 +24,26 @@ from lib.store.tallies import only_simulated
 
 TOLD_EVERY_S = 2.0
 ALLOWED = 0.05
-"""Experiments without a lift of which the page may say that there is a winner or a loser, ever."""
+"""Largest share of experiments without a lift in which the page may ever show a winner or a loser."""
 WAYS = ("watched", "planned")
-"""The two ways in which an operator may run an experiment: without and with planned users."""
+"""The two ways to run an experiment: without and with planned users."""
 NOT_TAKING_PART = "(no group)"
 
 
 class SimulationError(Exception):
-    """It cannot be played like this; the message says why."""
+    """The simulation is impossible; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Summary:
     """Lines for standard output. `well` is False where the answer is no."""
 
     lines: tuple[str, ...]
     well: bool
 
 
-def visits(settings: Settings, users: int, seed: int, lift: float) -> Told:
-    """Let visitors come. Raises StoreError, DefinitionError, Unplayable, SimulationError."""
+def visits(settings: Settings, users: int, seed: int, lift: float) -> Summary:
+    """Play visits. Raises StoreError, DefinitionError, Unplayable, SimulationError."""
     _possible(lift)
     with serve(SPEED) as url, closing(App.open(settings, url)) as app:
         played = play(app, users, seed, lift, _progress(users, "visitors"))
@@ -58,7 +58,7 @@ def visits(settings: Settings, users: int, seed: int, lift: float) -> Told:
         if alone
         else "The experiment has real events, and the readout shows those alone.",
     ]
-    return Told(tuple(lines), True)
+    return Summary(tuple(lines), True)
 
 
 def _counts(played: Played) -> list[list[str]]:
@@ -71,14 +71,14 @@ def _counts(played: Played) -> list[list[str]]:
     return rows
 
 
-def soundness(settings: Settings, users: int, seed: int, lift: float | None, runs: int) -> Told:
+def soundness(settings: Settings, users: int, seed: int, lift: float | None, runs: int) -> Summary:
     """Check the readout; a lift of None: the smallest effect that matters. Raises DefinitionError, SimulationError."""
     began = time.monotonic()
     definition = _definition(settings)
     lift = smallest_effect(definition) if lift is None else lift
     _possible(lift)
     found = check(definition, users, seed, lift, runs, progress=_progress(runs, "pairs of experiments"))
-    return judged(found, users, lift, time.monotonic() - began)
+    return summarize(found, users, lift, time.monotonic() - began)
 
 
 def _definition(settings: Settings) -> Definition:
@@ -92,8 +92,9 @@ def _definition(settings: Settings) -> Definition:
     return definition
 
 
-def judged(found: Soundness, users: int, lift: float, seconds: float) -> Told:
-    """The figures of a check; well, unless more experiments than chance allows named a winner where there was none."""
+def summarize(found: Soundness, users: int, lift: float, seconds: float) -> Summary:
+    """Format the figures of a check. `well` is False where more experiments than allowed named a winner without a
+    lift."""
     runs = len(next(iter(found.without.values())))
     looks = sum(one.looks for kind in (found.without, found.lifted) for watched in kind.values() for one in watched)
     lines = (
@@ -110,14 +111,14 @@ def judged(found: Soundness, users: int, lift: float, seconds: float) -> Told:
         f"Planned: planned_users = {users:,}, looked at all the time and once at the end. The naive test takes every "
         "rating for a person and every look for the only one.",
     )
-    return Told(lines, _within_limits(found.without, runs))
+    return Summary(lines, _within_limits(found.without, runs))
 
 
 def _within_limits(without: Mapping[float, Sequence[Watched]], runs: int) -> bool:
-    """True unless more experiments than chance allows are wrong, in any cell of the table."""
+    """Return False where in any cell of the table more experiments are wrong than allowed."""
     most = ALLOWED + 2 * math.sqrt(ALLOWED * (1 - ALLOWED) / runs)
     return all(
-        _share(watched, _found(name, way, _any)) <= most
+        _share(watched, _has_verdict(name, way, _any)) <= most
         for watched in without.values()
         for name in watched[0].metrics
         for way in WAYS
@@ -147,7 +148,7 @@ def _right(lift: float) -> Counts:
 
 
 def _table(title: str, found: Mapping[float, Sequence[Watched]], counts: Counts) -> list[list[str]]:
-    """One row for each metric (and the naive test), two columns for each split."""
+    """Return one row for each metric (and the naive test), two columns for each split."""
     head = [f"{100 * (1 - share):g}/{100 * share:g} {way}" for share in found for way in WAYS]
     rows = [[title, *head]]
     metrics = next(iter(found.values()))[0].metrics
@@ -157,13 +158,11 @@ def _table(title: str, found: Mapping[float, Sequence[Watched]], counts: Counts)
     return rows
 
 
-def _cells(
-    found: Mapping[float, Sequence[Watched]], metric: str, ways: Sequence[str], counts: Counts
-) -> list[str]:  # fmt: skip
-    return [_rate(watched, _found(metric, way, counts)) for watched in found.values() for way in ways]
+def _cells(found: Mapping[float, Sequence[Watched]], metric: str, ways: Sequence[str], counts: Counts) -> list[str]:
+    return [_rate(watched, _has_verdict(metric, way, counts)) for watched in found.values() for way in ways]
 
 
-def _found(metric: str, way: str, counts: Counts) -> Callable[[Watched], bool]:
+def _has_verdict(metric: str, way: str, counts: Counts) -> Callable[[Watched], bool]:
     """True for an experiment with a verdict on the metric that counts."""
     return lambda one: counts(metric, getattr(one.metrics[metric], way))
 
@@ -178,7 +177,7 @@ def _rate(runs: Sequence[Watched], is_so: Callable[[Watched], bool]) -> str:
 
 
 def _possible(lift: float) -> None:
-    """Visitors cannot be satisfied more than always, or less than never."""
+    """Raise SimulationError where the lift would take satisfaction below 0 or above 1."""
     if not -SATISFIED <= lift <= 1 - SATISFIED:
         raise SimulationError(
             f"A lift of {lift:g} is impossible: without one, {SATISFIED:g} of the ratings are thumbs up, so that it "

@@ -1,13 +1,13 @@
-"""Cells of a CSV file that a spreadsheet opens: text that it would run as a formula is marked as text.
+"""Cells of a CSV file for spreadsheets: text that would run as a formula is marked as text.
 
-Owns the rule and the byte order mark. Knows no column.
+Owns the escaping rule and the byte order mark. Knows no column.
 """
 
 import re
 from typing import Any
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
-"""Begins a CSV file that a person downloads: without it Excel reads UTF-8 as the system's own encoding."""
+"""First character of a downloaded CSV file: without it Excel reads UTF-8 in the system's own encoding."""
 _UNSEEN = "\\s\\x00-\\x1f\"'\u200b-\u200f\u2060\ufeff"
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\u2212\ufe62\ufe63\ufe66\ufe6b"
 _FORMULA = re.compile(f"[{_UNSEEN}]*[{_SIGNS}]")

@@ -1,5 +1,5 @@
 """The command `python -m lib statsig-setup`: creates the experiment of the local table and its metrics in a Statsig
-project, or prints the requests. Owns where the console key comes from and the lines for the operator."""
+project, or prints the requests. Reads the console key and writes the lines for the operator."""
 
 import getpass
 import json
@@ -14,11 +14,11 @@ from lib.experiments.definitions import Definition
 from lib.settings import Settings
 
 VARIABLE = "STATSIG_CONSOLE_KEY"
-"""The environment variable that may hold the key for this run. It is no setting: nothing else reads it."""
+"""The environment variable that may hold the key for this run. It is not a setting: nothing else reads it."""
 
 
 def address_of(settings: Settings) -> str:
-    """Return where the Console API is: at Statsig, or at the host of STATSIG_API_URL."""
+    """Return the Console API's address: at Statsig, or at the host of STATSIG_API_URL."""
     if settings.statsig_api_url is None:
         return ADDRESS
     parts = urlsplit(settings.statsig_api_url)
@@ -41,7 +41,7 @@ def read_key(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def requests_of(definition: Definition, address: str) -> Iterator[str]:
-    """The requests that would create everything, as text. Raises ConsoleError."""
+    """Yield the requests that would create everything, as text. Raises ConsoleError."""
     for wanted in setup(definition):
         yield from _written(wanted.look, address)
         yield from _written(wanted.create, address)
@@ -57,7 +57,7 @@ def _written(call: Call, address: str) -> Iterator[str]:
 
 
 def create_all(definition: Definition, console: Console, say: Callable[[str], object]) -> None:
-    """Create what is not there yet and leave alone what is; a line for each. Raises ConsoleError."""
+    """Create what is missing, leave what exists unchanged, and print a line for each. Raises ConsoleError."""
     for wanted in setup(definition):
         found = console.find(wanted.look)
         if found is None:
@@ -70,7 +70,7 @@ def create_all(definition: Definition, console: Console, say: Callable[[str], ob
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """How the groups of an existing experiment differ from the local table, in words."""
+    """Describe how the groups of an existing experiment differ from the local table."""
     theirs, ours = _sizes(found), _sizes(wanted)
     if not ours or theirs == ours:
         return ""

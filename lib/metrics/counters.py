@@ -120,15 +120,15 @@ class Metrics:
     def gauge(self, name: str, meaning: str, read: Callable[[], float | None], **labels: str) -> None:
         """Serve the value of `read` at each scrape; NaN where it raises."""
 
-        def told() -> float:
+        def value() -> float:
             try:
-                value = read()
+                found = read()
             except Exception:  # one unavailable number must not cost all the others
-                value = None
-            return math.nan if value is None else value
+                found = None
+            return math.nan if found is None else found
 
         gauge = Gauge(name, meaning, list(labels), registry=self._registry)
-        (gauge.labels(**labels) if labels else gauge).set_function(told)
+        (gauge.labels(**labels) if labels else gauge).set_function(value)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -1,10 +1,10 @@
 """The record: conversations, answers, ratings, and every event with its way to Statsig, on SQLite or PostgreSQL.
 
-`Store` is the door. Writes are handed to one thread (`writer`) and give a `Ticket`; reads are direct. Behind it:
-`database` opens and grows a database (`schema`), `facts` says what each fact writes, `reads` what is read,
-`comparisons` which answers stand side by side, `ledger` the pages of all events, `outbox` what Statsig still has to
-acknowledge, `guests` who may come in, `spending` what it cost, `erasure` what belongs to somebody, `rows` turns values
-into rows. Knows nothing of Statsig, OpenAI or Streamlit.
+`Store` is the only entrance. Writes go to one thread (`writer`) and return a `Ticket`; reads are direct. Behind it:
+`database` opens and migrates a database (`schema`), `facts` has the statements of each write, `reads` those of the
+reads, `comparisons` pairs of answers, `ledger` the pages of all events, `outbox` unacknowledged events, `guests`
+invitations, `spending` budgets, `erasure` the data of one unit, and `rows` converts values to rows. Knows nothing of
+Statsig, OpenAI or Streamlit.
 """
 
 import threading
@@ -36,16 +36,16 @@ from lib.store.writer import PROGRESS_LIMIT, SIGNAL_LIMIT, Fact, StoreMeter, Tic
 __all__ = ["Erased", "Store", "StoreError", "Ticket", "Way"]
 
 PROBE_S = 1.0
-"""How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
+"""Seconds for which a successful write proves that the store works, and the timeout of a new probe."""
 PIECE = 1_000
-"""Rows that retention deletes in one transaction, so that nobody waits for it."""
+"""Rows that retention deletes in one transaction, so that other writers do not wait long."""
 
 
 class Store:
-    """One process's way to the record.
+    """One process's access to the record.
 
-    What writes returns a `Ticket` at once and never raises; while the database is away it is kept and written when the
-    database is back. What reads raises `StoreError` when the database cannot be read.
+    Writing methods return a `Ticket` at once and never raise; while the database is away, writes wait for it. Reading
+    methods raise `StoreError` when the database cannot be read.
     """
 
     def __init__(
@@ -64,41 +64,47 @@ class Store:
 
     @classmethod
     def open(
-        cls, url: str, *, keep_text: bool = True, deliver: bool = False, tier: str = "", owner: str | None = None,
+        cls,
+        url: str,
+        *,
+        keep_text: bool = True,
+        deliver: bool = False,
+        tier: str = "",
+        owner: str | None = None,
         meter: StoreMeter | None = None,
-    ) -> "Store":  # fmt: skip
+    ) -> "Store":
         """Connect and bring the tables up to date. Raises StoreError with a sentence for the operator.
 
         `keep_text` False: prompts, answers, titles and comments are not stored. `deliver`: events get an outbox row,
-        for Statsig. `tier` is where this process belongs (empty: nowhere), kept with what it exposes and asks. `owner`
-        names it among those that share the database. `meter` is told how it fares.
+        for Statsig. `tier` is this process's Statsig tier, stored with its exposures and answers. `owner` names it
+        among the processes that share the database. `meter` receives measurements.
         """
         database, owner = Database.open(url), owner or new_id()
         return cls(database, keep_text=keep_text, deliver=deliver, tier=tier, owner=owner, meter=meter)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what is left, at most so many seconds; False when something had to be given up."""
+        """Write what is queued, for at most this many seconds; False when something was given up."""
         written = self._writer.close(timeout)
         self._database.close()
         return written
 
-    # How it is
+    # State
 
     @property
     def shared(self) -> bool:
-        """Whether other processes on other machines may use it as well."""
+        """True where processes on other machines can use the database as well."""
         return self._database.shared
 
     @property
     def healthy(self) -> bool:
-        """Whether the last attempt to write succeeded and none hangs."""
+        """True where the last attempt to write succeeded and none hangs."""
         return self._writer.error is None
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be written now, as a sentence for the operator; None when it can.
+        """The reason why nothing can be written now, as a sentence for the operator; None when writing works.
 
-        Where nothing was written within the last second, it is tried, for at most a second.
+        Where nothing was written within the last second, it probes the store, for at most a second.
         """
         writer = self._writer
         if len(writer) == 0 and time.monotonic() - writer.committed_at > PROBE_S:
@@ -115,7 +121,8 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for queries of one's own. Raises StoreError, at once where a write hangs: a read would, too."""
+        """Open a connection for queries. Raises StoreError, at once where a write hangs, because a read would hang
+        too."""
         began = time.monotonic()
         try:
             if hangs := self._writer.hangs:
@@ -128,14 +135,14 @@ class Store:
         self._meter.read(time.monotonic() - began)
 
     def write(self, fact: Fact) -> Ticket:
-        """Hand over a fact of one's own: a function of a connection that is harmless when it runs twice."""
+        """Hand over a custom fact: a function of a connection that may safely run twice."""
         return self._writer.submit(fact)
 
     def written(self, fact: Fact, within_s: float) -> Any:
-        """Hand over such a fact and wait for its commit; its result. Raises StoreError when that takes longer."""
+        """Hand over a custom fact, wait for its commit and return its result. Raises StoreError on timeout."""
         return self._writer.call(fact, within_s, keep=True)
 
-    # What happens in a conversation
+    # Conversations
 
     def ask(
         self, conversation: Conversation, question: Question, prompt: str | None, exposure: Event | None = None,
@@ -148,17 +155,26 @@ class Store:
         return self._ask(conversation, [question], prompt, replaces, [*([exposure] if exposure else []), *also])
 
     def compare(
-        self, conversation: Conversation, comparison: Comparison, prompt: str | None, replaces: Collection[str] = (),
+        self,
+        conversation: Conversation,
+        comparison: Comparison,
+        prompt: str | None,
+        replaces: Collection[str] = (),
         also: Sequence[Event] = (),
-    ) -> Ticket:  # fmt: skip
-        """A question leaves to two groups: like `ask`, with two running answers and no exposure."""
+    ) -> Ticket:
+        """Record a question to two groups: like `ask`, with two running answers and no exposure."""
         questions = [conversation.question(side) for side in comparison.sides]
         return self._ask(conversation, questions, prompt, replaces, also, comparison)
 
     def _ask(
-        self, conversation: Conversation, questions: Sequence[Question], prompt: str | None, replaces: Collection[str],
-        events: Sequence[Event], comparison: Comparison | None = None,
-    ) -> Ticket:  # fmt: skip
+        self,
+        conversation: Conversation,
+        questions: Sequence[Question],
+        prompt: str | None,
+        replaces: Collection[str],
+        events: Sequence[Event],
+        comparison: Comparison | None = None,
+    ) -> Ticket:
         asked_ms = now_ms()
         text = prompt if self._keep_text else None
         title = (
@@ -176,7 +192,7 @@ class Store:
         return self._writer.submit(fact)
 
     def partial(self, answer_id: str, text: str | None = None) -> Ticket:
-        """An answer of this process still runs, and this has arrived so far."""
+        """Record the text that an answer of this process has so far, which also shows that it is alive."""
         kept = text if self._keep_text else None
         return self._writer.submit(
             lambda connection: facts.partial(connection, answer_id, kept, self.owner),
@@ -185,8 +201,8 @@ class Store:
         )
 
     def finish(self, question: Question, completion: Completion, event: Event) -> Ticket:
-        """An answer ended, and `event` tells it. The first end of an answer is the one that counts: where the receipt's
-        result is False, the record may have another one."""
+        """Record the end of an answer and its `event`. Only the first end counts: where the receipt's result is False,
+        the record may hold another one."""
 
         def fact(connection: Connection) -> bool:
             if not facts.finish(connection, question, completion, event.time_ms, self._keep_text, self._tier):
@@ -198,10 +214,11 @@ class Store:
         return self._writer.submit(fact)
 
     def rate(self, answer_id: str, rating: Rating | None, event: Event | None) -> Ticket:
-        """A thumb is given, changed or (None) taken back. What is stored already is neither written nor told again.
+        """Record a thumb that is given, changed or (None) withdrawn. An unchanged thumb writes nothing and emits no
+        event.
 
-        Of a rating that is taken back, the event's value becomes the one that was stored. A changed rating loses the
-        reason and the comment of the earlier one.
+        The event of a withdrawn rating gets the stored rating as its value. A changed rating loses the reason and the
+        comment of the earlier one.
         """
 
         def fact(connection: Connection) -> None:
@@ -211,7 +228,7 @@ class Store:
         return self._writer.submit(fact)
 
     def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Ticket:
-        """Why a thumb was given, as it is now (None: nothing is said). A reason that is stored is not told again."""
+        """Record the current reason for a thumb (None: no reason). An unchanged reason emits no event."""
         kept = comment if self._keep_text else None
 
         def fact(connection: Connection) -> None:
@@ -221,7 +238,7 @@ class Store:
         return self._writer.submit(fact)
 
     def vote(self, comparison_id: str, vote: Vote, event: Event) -> Ticket:
-        """A comparison is voted on, or its vote is changed. A vote that is stored is neither written nor told again."""
+        """Record a vote on a comparison, or its change. An unchanged vote writes nothing and emits no event."""
 
         def fact(connection: Connection) -> None:
             told = comparisons.vote(connection, comparison_id, vote, event)
@@ -230,7 +247,7 @@ class Store:
         return self._writer.submit(fact)
 
     def record(self, events: Sequence[Event]) -> Ticket:
-        """Events that change nothing else."""
+        """Record events that change nothing else."""
         return self._writer.submit(lambda c: facts.record(c, events, self._deliver, self._tier), limit=SIGNAL_LIMIT)
 
     def rename(self, conversation_id: str, visitor_id: str, title: str) -> Ticket:
@@ -253,49 +270,49 @@ class Store:
             return facts.deletions(connection, since_ms)
 
     def keep_definitions(self, source: str, specs: str) -> Ticket:
-        """Keep what a source served last, for a start without it."""
+        """Store the definitions that a source served last, for a start without it."""
         return self._writer.submit(lambda connection: facts.keep_definitions(connection, source, specs))
 
-    # What it may cost
+    # Budgets
 
     def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Ticket:
-        """Count an answer that is to be asked, for every replica at once; the receipt's result is `budgets.Held`."""
+        """Count an answer before it is asked, for all replicas at once; the receipt's result is `budgets.Held`."""
         return self._writer.submit(lambda c: spending.hold(c, answer_id, usd, accounts, judged))
 
     def settle(self, answer_id: str, completion: Completion) -> Ticket:
-        """What an answer cost that is in no record; of the others `finish` sees to it."""
+        """Settle the cost of an answer that has no row; `finish` settles the others."""
         return self._writer.submit(lambda connection: spending.settle(connection, answer_id, completion))
 
     def begin_day(self) -> Ticket:
-        """Count what today's answers have cost before there was a limit."""
+        """Start a day's count with the cost of today's answers so far."""
         return self._writer.submit(spending.begin_day)
 
     def spent(self, accounts: Iterable[Account]) -> dict[Account, Spent]:
-        """What these accounts have come to, running answers included."""
+        """Return the state of these accounts, running answers included."""
         with self.read() as connection:
             return spending.states(connection, accounts)
 
     def spent_since(self, since_ms: int) -> Spent:
-        """What real answers that ended since then have cost, where nothing limits them and so nothing was counted."""
+        """Return the cost of real answers that ended since a time, where no limit is set and so nothing was counted."""
         with self.read() as connection:
             return spending.spent_since(connection, since_ms)
 
     def furthest(self, day: int, most: int) -> tuple[int, int, int]:
-        """Of the visitors who asked on a day: how many they are, how many met their limit, how far the furthest is."""
+        """Return of the visitors who asked on a day: their number, how many met their limit, the largest count."""
         with self.read() as connection:
             return spending.furthest(connection, day, most)
 
     def allowance(self, invitation_id: str) -> float | None:
-        """What the answers of an invitation's guests may cost together."""
+        """Return an invitation's limit of US dollars, None without one."""
         with self.read() as connection:
             return spending.allowance(connection, invitation_id)
 
-    # What is known of it
+    # Reads
 
     def conversation(
         self, conversation_id: str, visitor_id: str, newest: int = 20, before_turn: int | None = None
     ) -> Conversation | None:
-        """A conversation with its newest turns, or with the newest of those before a turn.
+        """Return a conversation with its newest turns, or with the newest of those before a turn.
 
         None where it is unknown or another visitor's.
         """
@@ -303,7 +320,7 @@ class Store:
             return reads.one_conversation(connection, conversation_id, visitor_id, newest, before_turn)
 
     def way(self, experiment: str, unit: str, simulated: bool = False) -> Way | None:
-        """How a unit has taken part in an experiment so far. Raises StoreError."""
+        """Return how a unit has taken part in an experiment so far. Raises StoreError."""
         with self.read() as connection:
             return comparisons.way(connection, experiment, unit, simulated)
 
@@ -318,86 +335,88 @@ class Store:
             return reads.conversations(connection, visitor_id, limit, skip)
 
     def completed(self, answer_id: str) -> Mapping[str, Any] | None:
-        """The metadata of an answer's `chat_completion`; None while it runs."""
+        """Return the metadata of an answer's `chat_completion`; None while it runs."""
         with self.read() as connection:
             return reads.completions(connection, [answer_id]).get(answer_id)
 
     def definitions(self, source: str) -> str | None:
-        """What this source served last."""
+        """Return the definitions that this source served last."""
         with self.read() as connection:
             return reads.definitions(connection, source)
 
     def export(self, since_ms: int | None = None, text: bool = False) -> Iterator[dict[str, Any]]:
-        """Every event since then, oldest first, as objects of the export; read as it is iterated.
+        """Yield every event since a time, oldest first, in the shape of the export, reading as it goes.
 
         With `text`, a `chat_completion` has `text` too: its question, answer and comment.
         """
         return reads.export(self._database, since_ms, text)
 
     def ledger(self, search: Search, before: Key | None = None, size: int = 50) -> Page:
-        """Events, newest first, from a place in the ledger on, as fast from a long ledger as from a short one."""
+        """Return events, newest first, from a place in the ledger on. The time does not grow with the ledger."""
         with self.read() as connection:
             return ledger.page(connection, search, before, size)
 
     def groups(self) -> list[str]:
-        """The groups that any event names."""
+        """Return the groups that any event names."""
         with self.read() as connection:
             return ledger.group_names(connection)
 
     def today(self, experiment: str, since_ms: int) -> Today:
-        """What real visitors did in an experiment since then."""
+        """Return the counts of real visitors in an experiment since a time."""
         with self.read() as connection:
             return today(connection, experiment, since_ms)
 
     def life(self, answer_id: str) -> Life | None:
-        """Everything that was told of one answer."""
+        """Return everything known of one answer."""
         with self.read() as connection:
             return ledger.life(connection, answer_id)
 
-    # The way to Statsig
+    # Delivery to Statsig
 
     def lease(self, limit: int, seconds: float) -> list[Event]:
-        """Events to deliver now, due longest first, and nobody else's for so long; none while the store is away."""
+        """Lease due events, the longest due first; no other process gets them during the lease. Empty while the store
+        is away."""
         try:
             return list(self._writer.call(lambda connection: outbox.lease(connection, limit, seconds)))
         except StoreError:
             return []
 
     def acknowledge(self, event_ids: Collection[str]) -> Ticket:
-        """Statsig has these events."""
+        """Mark these events as acknowledged by Statsig."""
         return self._writer.submit(lambda connection: outbox.acknowledge(connection, event_ids))
 
     def postpone(self, event_ids: Collection[str], delay_s: float, error: str | None) -> Ticket:
-        """Deliver these events after the delay, for a reason that the operator may read."""
+        """Deliver these events after the delay; the reason is shown to operators."""
         return self._writer.submit(lambda connection: outbox.postpone(connection, event_ids, delay_s, error))
 
     def pending(self) -> tuple[int, float]:
-        """How many events wait for Statsig, and for how many seconds the oldest of them has."""
+        """Return how many events wait for Statsig, and the age of the oldest in seconds."""
         with self.read() as connection:
             return outbox.pending(connection)
 
-    # Who may come in
+    # Access
 
     def invite(self, invitation: Invitation) -> bool:
-        """Keep a new invitation; False where one of its name is still open. Raises StoreError."""
+        """Store a new invitation; False where an open one has its name. Raises StoreError."""
         return bool(self._writer.call(lambda connection: guests.invite(connection, invitation)))
 
     def revoke(self, name_or_id: str) -> int:
-        """End the open invitations of this name or id, for every replica at once; how many. Raises StoreError."""
+        """End the open invitations of this name or id, for every replica at once; return their number. Raises
+        StoreError."""
         return int(self._writer.call(lambda connection: guests.revoke(connection, name_or_id)))
 
     def invitations(self) -> list[Invitation]:
-        """All of them with their use, the newest first."""
+        """Return all invitations with their use, newest first."""
         with self.read() as connection:
             return guests.invitations(connection)
 
     def invitation(self, invitation_id: str) -> Invitation | None:
-        """One of them with its use."""
+        """Return one invitation with its use."""
         with self.read() as connection:
             return guests.one(connection, invitation_id)
 
     def may_enter(self, invitation_id: str, visitor_id: str | None) -> Refusal | None:
-        """Why this visitor could not come in by this invitation now; counts nobody."""
+        """Return why this visitor could not use this invitation now; counts nothing."""
         with self.read() as connection:
             found = guests.one(connection, invitation_id)
             if found is None:
@@ -406,7 +425,7 @@ class Store:
             return found.over(now_ms()) if known else found.closed(now_ms())
 
     def enter(self, invitation_id: str, visitor_id: str) -> Refusal | None:
-        """Let this visitor in, or say why not. A new one is counted, once, on whatever replica. Raises StoreError."""
+        """Admit this visitor, or return why not. A new visitor is counted once, on any replica. Raises StoreError."""
         with self.read() as connection:
             if guests.entered(connection, invitation_id, visitor_id):
                 found = guests.one(connection, invitation_id)
@@ -415,11 +434,11 @@ class Store:
         return refusal
 
     def agree(self, visitor_id: str, version: str) -> Ticket:
-        """This visitor accepts this version of the notice."""
+        """Record that this visitor accepts this version of the notice."""
         return self._writer.submit(lambda connection: guests.agree(connection, visitor_id, version))
 
     def agreed(self, visitor_id: str, version: str) -> bool:
-        """Whether this visitor accepted this version of the notice."""
+        """Return True where this visitor accepted this version of the notice."""
         with self.read() as connection:
             return guests.agreed(connection, visitor_id, version)
 
@@ -444,18 +463,18 @@ class Store:
         return found.erased
 
     def forget_deleted(self) -> None:
-        """Leave nothing beside the database of text that was deleted since; to be tried again and again."""
+        """Remove deleted text from the files beside the database. Repeat it until it succeeds."""
         if self._deleted.is_set() and self._writer.error is None:
             self._deleted.clear()
             if not self._database.empty_log():
                 self._deleted.set()
 
     def recover(self, stale_ms: int, limit: int = 100) -> list[tuple[Question, str]]:
-        """Take over answers that a process left running and has not been heard of for so long.
+        """Take over running answers whose process has sent no heartbeat for a time.
 
-        Of each: its question and the text that had arrived. They are this process's now, to be finished as
-        `interrupted`; no other process gets them. None while the store is away, nor for as long again when it is back:
-        the living were not heard of either.
+        Returns each question with the text that had arrived. This process owns them now and finishes them as
+        `interrupted`; no other process gets them. Empty while the store is away, and for as long again after its
+        return: running processes could not write heartbeats either.
         """
         before_ms = now_ms() - stale_ms
 
@@ -470,7 +489,8 @@ class Store:
             return []
 
     def take_over(self, answer_id: str, heard_ms: int) -> tuple[Question, str] | None:
-        """Take over one answer as `recover` does, whoever ran it, unless its process was heard of since `heard_ms`."""
+        """Take over one answer as `recover` does, whichever process ran it, unless that process wrote a heartbeat after
+        `heard_ms`."""
 
         def fact(connection: Connection) -> list[tuple[Question, str]]:
             return [] if self._was_away(PROBE_S) else facts.claim_one(connection, answer_id, heard_ms, self.owner)
@@ -482,14 +502,14 @@ class Store:
         return found[0] if found else None
 
     def _was_away(self, seconds: float) -> bool:
-        """Whether the store is only coming back, or was back for less than so long. To be asked inside of a fact: one
-        that had to wait may be written by the very commit that finds the store again."""
+        """Return True while the store is coming back, or was back for less than this time. Call it inside a fact: a
+        fact that had to wait may be written by the very commit that finds the store again."""
         return self._writer.error is not None or time.monotonic() - self._writer.returned_at < seconds
 
     def purge(self, days: float) -> int:
-        """Delete the text of what was asked longer ago, in pieces; how many rows went. Raises StoreError.
+        """Delete the text of old questions, in pieces; return the number of rows.
 
-        A conversation goes when it was not used for so long; the numbers and events stay.
+        A conversation is deleted when it was not used for that time; numbers and events stay.
         """
         before_ms = now_ms() - int(days * DAY_MS)
         self._writer.call(spending.sweep)
@@ -497,5 +517,5 @@ class Store:
         while piece := self._writer.call(lambda connection: facts.delete_old_text(connection, before_ms, PIECE)):
             gone += piece
             self._deleted.set()
-            time.sleep(0.01)  # others' facts come in between
+            time.sleep(0.01)  # lets other writers in
         return gone

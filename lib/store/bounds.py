@@ -1,4 +1,4 @@
-"""The intervals that are held over the looks of a run. Owns the table `held`; knows lower and higher, no statistic."""
+"""The held intervals of a run's looks, in the table `held`. Knows lower and higher, no statistics."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from lib.store.schema import held
 
 
 def held_intervals(connection: Connection, experiment: str, simulated: bool, run: str) -> dict[Look, Interval]:
-    """The intervals that the readouts of a run have left."""
+    """Return the intervals that the readouts of a run have left."""
     mine = select(held).where(held.c.experiment == experiment, held.c.simulated == simulated, held.c.run == run)
     rows = connection.execute(mine)
     return {(row.metric, row.grp): Interval(row.low, row.low_ms, row.high, row.high_ms) for row in rows}
@@ -19,7 +19,7 @@ def held_intervals(connection: Connection, experiment: str, simulated: bool, run
 def hold(
     connection: Connection, experiment: str, simulated: bool, run: str, intervals: Mapping[Look, Interval]
 ) -> None:
-    """Keep the narrower of the bounds that are there and these, whichever replica gave them."""
+    """Keep the narrower of the stored bounds and these, whichever replica gave them."""
     rows = [
         {"experiment": experiment, "simulated": simulated, "run": run, "metric": metric, "grp": grp, **one._asdict()}
         for (metric, grp), one in sorted(intervals.items())
@@ -30,7 +30,9 @@ def hold(
     new = statement.excluded
     higher, lower = new.low > held.c.low, new.high < held.c.high
     changed = {
-        "low": case((higher, new.low), else_=held.c.low), "low_ms": case((higher, new.low_ms), else_=held.c.low_ms),
-        "high": case((lower, new.high), else_=held.c.high), "high_ms": case((lower, new.high_ms), else_=held.c.high_ms),
-    }  # fmt: skip
+        "low": case((higher, new.low), else_=held.c.low),
+        "low_ms": case((higher, new.low_ms), else_=held.c.low_ms),
+        "high": case((lower, new.high), else_=held.c.high),
+        "high_ms": case((lower, new.high_ms), else_=held.c.high_ms),
+    }
     connection.execute(statement.on_conflict_do_update(index_elements=list(held.primary_key), set_=changed), rows)

@@ -13,7 +13,7 @@ from lib.domain.rating import Vote
 from lib.store.schema import answer, comparison, exposure, message
 
 Way = Literal["exposed", "compared"]
-"""How a unit takes part in an experiment: in the A/B test, or in comparisons."""
+"""The way in which a unit takes part in an experiment: in the A/B test, or in comparisons."""
 
 
 def way(connection: Connection, experiment: str, unit: str, simulated: bool) -> Way | None:

@@ -1,7 +1,7 @@
-"""One database, SQLite or PostgreSQL: how it is opened, grown by its migrations, and what its errors mean.
+"""One database, SQLite or PostgreSQL: opening it, migrating it, and interpreting its errors.
 
-Owns engines, pragmas and the difference between "the store is away" and "this cannot be written". Knows no table but
-the list of migrations.
+Owns engines, pragmas and the distinction between "the store is away" and "this cannot be written". Knows only the table
+of migrations.
 """
 
 import contextlib
@@ -25,26 +25,26 @@ from lib.domain.record import StoreError
 from lib.store import partitions, schema
 
 BUSY_MS = 1_000
-"""How long SQLite waits for another process before it reports a lock; the writer then tries again by itself."""
+"""Milliseconds that SQLite waits for another process before it reports a lock; the writer then retries."""
 CONNECT_S = 5
-"""How long PostgreSQL may take to accept a connection."""
+"""Seconds that PostgreSQL may take to accept a connection."""
 READERS = 20
 """Connections that may read at the same time."""
 IDLE_S = 10
-"""How long PostgreSQL waits for the next statement of a transaction that writes, in seconds."""
+"""Seconds that PostgreSQL waits for the next statement of a writing transaction."""
 LOCK = 7_265_792_001
 """The advisory lock under which replicas apply migrations one after the other."""
 
 SQLITE_AWAY = {3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26}
-"""PERM BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL NOTADB: none is the fault of a row."""
+"""PERM BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL NOTADB: none is caused by a row."""
 POSTGRES_AWAY = ("08", "25", "26", "28", "3D", "3F", "40", "42501", "42P01", "42P05", "53", "55", "57", "58", "XX")
-"""SQLSTATE classes (and three single codes: no right, no table, a statement of another session) that say the same of
-PostgreSQL or of a pooler in front of it."""
-# A pooler gives every transaction another session, so nothing may be set for longer than a transaction. PostgreSQL
+"""SQLSTATE classes (and three single codes: no right, no table, a statement of another session) with the same meaning
+for PostgreSQL or a pooler in front of it."""
+# A pooler gives every transaction another session, so no setting may outlive a transaction. PostgreSQL
 # would compile a query of the ledger for each of its partitions: 0.2 s for a page that is read in 1 ms.
 READ = text("SELECT set_config('jit', 'off', true)")
-# Replicas wait for each other's locks: one that froze or lost its network in a transaction must not hold them up. What
-# a receipt confirms must have reached the disk, whatever the server's default is.
+# Replicas wait for each other's locks: one that froze or lost its network in a transaction must not block them. A
+# confirmed write must have reached the disk, whatever the server's default is.
 WRITE = text(
     "SELECT set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', :idle, true),"
     " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
@@ -62,7 +62,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str) -> "Database":
-        """Connect, and bring the tables up to date. Raises StoreError."""
+        """Connect and bring the tables up to date. Raises StoreError."""
         try:
             database = cls(parse_database_url(url))
         except ValueError as error:
@@ -82,12 +82,12 @@ class Database:
 
     @property
     def shared(self) -> bool:
-        """Whether several machines can use it: a server, not a file."""
+        """True where several machines can use it: a server, not a file."""
         return self._path is None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for reading, in one transaction. Raises StoreError when the store cannot be read."""
+        """Open a connection for reading, in one transaction. Raises StoreError when the store cannot be read."""
         try:
             with self.reader.connect() as connection:
                 yield connection
@@ -96,20 +96,20 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A connection in a transaction that holds the right to write; commits at the end of its block."""
+        """Open a transaction that holds the right to write; commits at the end of its block."""
         self._still_there()
         try:
             with self.writer.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            if away(error):  # behind the same address another server may answer by now, or this one differently
+            if away(error):  # the same address may lead to another server by now, or to a changed one
                 self.writer.dispose()
             raise
 
     def empty_log(self) -> bool:
-        """Write what SQLite keeps beside the file into it, and leave nothing there; True when nothing was left.
+        """Move SQLite's write-ahead log into the file and truncate it; True when nothing was left.
 
-        Text that was deleted would else stay in the log until the last process closes the file.
+        Otherwise deleted text would stay in the log until the last process closes the file.
         """
         if self._path is None:
             return True
@@ -121,12 +121,13 @@ class Database:
         return not busy
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.writer.dispose()
         self.reader.dispose()
 
     def _still_there(self) -> None:
-        """SQLite would go on writing into a file that was moved or deleted, and nobody would ever read it."""
+        """Raise where the SQLite file was moved or deleted: SQLite would keep writing to a file that nothing can
+        read."""
         if self._file is not None and self._identity() != self._file:
             raise StoreError(f"the file {self._path} is gone or was replaced while Parley runs")
 
@@ -142,25 +143,32 @@ class Database:
     def _sqlite(self, path: Path) -> tuple[Engine, Engine]:
         arguments: Any = {"timeout": BUSY_MS / 1_000, "check_same_thread": False}
         url = self.url.set(database=str(path))
-        existing = f"file:{quote(str(path))}?mode=rw"  # a reader must not put an empty file where one was taken away
+        existing = (
+            f"file:{quote(str(path))}?mode=rw"  # a reader must not create an empty file in place of a missing one
+        )
         writer = _engine(url, 1, connect_args=arguments)
         reader = _engine(url, READERS, creator=lambda: sqlite3.connect(existing, uri=True, **arguments))
         event.listen(writer, "connect", _sqlite_writer)
         event.listen(reader, "connect", _sqlite_reader)
-        # Python's driver begins late and without the lock; a transaction that reads before it writes would then fail.
+        # Python's driver begins a transaction late and without the lock; one that reads before it writes would then
+        # fail.
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         return writer, reader
 
     def _postgres(self) -> tuple[Engine, Engine]:
         ours: dict[str, Any] = {
-            "connect_timeout": CONNECT_S, "application_name": "parley", "keepalives_idle": 10,
-            "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000,
-        }  # fmt: skip
-        # A prepared statement belongs to a session, and behind a pooler the next transaction may have another one.
+            "connect_timeout": CONNECT_S,
+            "application_name": "parley",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+        }
+        # A prepared statement belongs to a session; behind a pooler the next transaction may have another session.
         arguments = {k: v for k, v in ours.items() if k not in self.url.query} | {"prepare_threshold": None}
         writer = _engine(self.url, 1, connect_args=arguments)
-        # What one reader counts in several statements belongs together, as it does on SQLite.
+        # The several statements of one read see one state, as on SQLite.
         reader = _engine(
             self.url, READERS, connect_args=arguments, pool_pre_ping=True, isolation_level="REPEATABLE READ"
         )
@@ -170,7 +178,7 @@ class Database:
 
 
 def migrate(engine: Engine) -> None:
-    """Apply every migration that the database does not have yet; safe when several processes start at once."""
+    """Apply every missing migration; safe when several processes start at once."""
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -194,14 +202,14 @@ def migrate(engine: Engine) -> None:
 
 
 def probe(connection: Connection) -> None:
-    """Write something that changes nothing: a read-only, locked or full store refuses it."""
+    """Write without changing anything: a read-only, locked or full store refuses it."""
     first = schema.MIGRATIONS[0][0]
     column = schema.migration.c
     connection.execute(update(schema.migration).where(column.name == first).values(applied_ms=column.applied_ms))
 
 
 def away(error: BaseException) -> bool:
-    """Whether the store is to blame (locked, read-only, full, gone) and not what was to be written."""
+    """Return True where the store is the cause (locked, read-only, full, gone) and not the data."""
     if isinstance(error, StoreError | TimeoutError):
         return True
     if not isinstance(error, DBAPIError):
@@ -215,7 +223,7 @@ def away(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """The cause in one line, without the statement, its values or the row that PostgreSQL would quote.
+    """Return the cause in one line, without the statement, its values or the row that PostgreSQL would quote.
 
     >>> explain(ValueError("no\\n  way."))
     'no way'
@@ -230,21 +238,26 @@ def _sqlalchemy_url(address: DatabaseUrl) -> URL:
     for name, value in address.parameters:
         query.setdefault(name, []).append(value)
     return URL.create(
-        address.driver, address.user or None, address.password, address.host or None, address.port,
-        address.name or None, {name: values[0] if len(values) == 1 else values for name, values in query.items()},
-    )  # fmt: skip
+        address.driver,
+        address.user or None,
+        address.password,
+        address.host or None,
+        address.port,
+        address.name or None,
+        {name: values[0] if len(values) == 1 else values for name, values in query.items()},
+    )
 
 
 def _make_private(file: Path) -> None:
-    """Make the file, and its folder where it is missing, for this user alone. SQLite's other files follow its mode.
+    """Create the file, and its folder if missing, for this user alone. SQLite's other files inherit its mode.
 
-    A file that is there is not opened: closing it would drop the locks of this process's other connections.
+    An existing file is not opened: closing it would drop the locks of this process's other connections.
     """
     file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     for one in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
-        with contextlib.suppress(OSError):  # not there, or another user's file, which this one may write
+        with contextlib.suppress(OSError):  # missing, or another user's file that this user may write
             if stat.S_IMODE(one.stat().st_mode) & 0o077:
                 one.chmod(0o600)
 
@@ -256,7 +269,8 @@ def _engine(url: URL, size: int, **options: Any) -> Engine:
 
 
 def _patiently(attempt: Callable[[], None], seconds: float = 10.0) -> None:
-    """Switching a new SQLite file to WAL ignores the busy timeout: processes that start at once take turns."""
+    """Retry for a while: switching a new SQLite file to WAL ignores the busy timeout, so processes that start at once
+    collide."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -272,7 +286,9 @@ def _sqlite_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, also where SQLite was built without
+    connection.execute(
+        "PRAGMA secure_delete=ON"
+    )  # overwrite deleted content, also where SQLite was built without this default
 
 
 def _sqlite_reader(connection: Any, _record: object) -> None:

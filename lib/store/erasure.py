@@ -1,7 +1,7 @@
 """Everything of one unit, found and deleted: text, numbers, events, also those that still wait for Statsig.
 
-Knows every table that holds an id of somebody. What is found is read first and then deleted by its keys in pieces, so
-that no replica waits for a long search.
+Knows every table that holds a personal id. Keys are read first and then deleted in pieces, so that no replica waits
+for a long search.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,8 +36,8 @@ PIECE = 500
 class Erased:
     """What was deleted, in rows. `undelivered`: of the events, those that Statsig had not acknowledged.
 
-    `told`: whether Statsig may know any of them. `running`: answers that another process is still writing, which it
-    will put back.
+    `told`: True where Statsig may know any of them. `running`: answers that another process is still writing, and will
+    write again.
     """
 
     conversations: int = 0
@@ -51,13 +51,14 @@ class Erased:
 
     @property
     def nothing(self) -> bool:
-        """Whether there was nothing of this unit."""
+        """True where nothing of this unit was found."""
         return self == Erased(told=self.told)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns.
+    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns. `owners`:
+    those, and owners without any other conversation.
 
     `owners`: those, and whoever owned nothing but what is found.
     """
@@ -71,8 +72,8 @@ class Found:
 
 
 def find(connection: Connection, unit: str) -> Found:
-    """What belongs to this unit: its own answers and events, its conversations as an owner, and every event that names
-    it as one of its ids."""
+    """Find what belongs to this unit: its answers and events, the conversations that it owns, and every event that has
+    it among its ids."""
     owned = select(conversation.c.id).where(conversation.c.visitor_id == unit)
     units = {unit, *connection.scalars(select(answer.c.user_id).where(answer.c.conversation_id.in_(owned)))}
     mine = answer.c.user_id.in_(units) | answer.c.conversation_id.in_(owned)
@@ -89,33 +90,36 @@ def find(connection: Connection, unit: str) -> Found:
 
 
 def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
-    """What deletes it, a transaction each. Events go first: until they are gone one of them may still be delivered."""
+    """Yield the transactions that delete it. Events go first: until they are deleted, one may still be delivered."""
     for events in _pieces(found.events):
         yield _deletion(outbox.c.event_id, [event_id for _, event_id in events])
         yield _deletion_of_events(events)
     for column, keys in (
         (exposure.c.user_id, found.units), (comparison.c.user_id, found.units), (vote.c.user_id, found.units),
         (comparison.c.conversation_id, found.conversations),
-        (message.c.answer_id, found.answers), (message.c.conversation_id, found.conversations),
-        (answer.c.answer_id, found.answers), (conversation.c.id, found.conversations),
-        (guest.c.visitor_id, found.owners), (consent.c.visitor_id, found.owners),
+        (message.c.answer_id, found.answers),
+        (message.c.conversation_id, found.conversations),
+        (answer.c.answer_id, found.answers),
+        (conversation.c.id, found.conversations),
+        (guest.c.visitor_id, found.owners),
+        (consent.c.visitor_id, found.owners),
         (spending.c.account, [visitor_account(owner) for owner in found.owners]),
         (reservation.c.account, [visitor_account(owner) for owner in found.owners]),
         (spending.c.account, [visitor_account(unit) for unit in found.units]),
         (reservation.c.account, [visitor_account(unit) for unit in found.units]),
-    ):  # fmt: skip
+    ):
         for piece in _pieces(keys):
             yield _deletion(column, piece)
 
 
 def _events(connection: Connection, theirs: ColumnElement[bool]) -> dict[Key, bool]:
-    """The keys of events, and whether Statsig has them."""
+    """Return the keys of events, each with True where Statsig has it."""
     rows = connection.execute(select(event.c.time_ms, event.c.event_id, event.c.acknowledged_ms).where(theirs))
     return {(row.time_ms, row.event_id): row.acknowledged_ms is not None for row in rows}
 
 
 def _left_without(connection: Connection, conversations: set[str]) -> set[str]:
-    """Who owns some of these conversations and no other."""
+    """Return the owners of these conversations who own no others."""
     owners: set[str] = set()
     for piece in _pieces(sorted(conversations)):
         owners |= set(connection.scalars(select(conversation.c.visitor_id).where(conversation.c.id.in_(piece))))
@@ -154,7 +158,7 @@ def _count(connection: Connection, found: Found, sent: bool) -> Erased:
         votes=rows(vote.c.user_id, found.units),
         undelivered=waiting, told=sent or tried > 0,
         running=rows(answer.c.answer_id, found.answers, answer.c.finish_reason.is_(None)),
-    )  # fmt: skip
+    )
 
 
 def _pieces(keys: list[T]) -> Iterator[list[T]]:

@@ -1,7 +1,7 @@
-"""What one fact writes, statement by statement, inside a transaction that the writer opened.
+"""The statements of each fact, inside a transaction that the writer opened.
 
-Every function may run twice for the same fact (a connection can break between commit and its confirmation), so each
-either finds its rows there or compares with what is stored before it changes or emits anything.
+Every function may run twice for the same fact (a connection can break between commit and confirmation). Each therefore
+compares with the stored rows before it changes or emits anything.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,13 +21,13 @@ from lib.store.schema import answer, conversation, definition, deletion, event, 
 
 
 def add(connection: Connection, table: Table, values: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """Insert what is not there yet, by primary key."""
+    """Insert missing rows, by primary key."""
     if values:
         connection.execute(insert_into(connection, table).on_conflict_do_nothing(), values)
 
 
 def upsert(connection: Connection, table: Table, values: dict[str, Any], *changing: str) -> None:
-    """Insert a row or, where its primary key is there, change these columns of it."""
+    """Insert a row, or update these columns where its primary key exists."""
     statement = insert_into(connection, table)
     changed = {name: statement.excluded[name] for name in changing}
     connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), values)
@@ -38,7 +38,7 @@ def record(
 ) -> None:
     """Into the ledger, exposures and votes beside it; into the outbox unless nothing is delivered or it is simulated.
 
-    `invitation` is the one by which the exposed came.
+    `invitation` is that of the exposed unit.
     """
     if not events:
         return
@@ -70,11 +70,18 @@ def keep_votes(connection: Connection, votes: list[dict[str, Any]]) -> None:
 
 
 def ask(
-    connection: Connection, about: Conversation, questions: Sequence[Question], text: str | None, title: str | None,
-    replaces: Collection[str], asked_ms: int, owner: str, tier: str,
-) -> None:  # fmt: skip
-    """The conversation if it is new, the message and the running answer of each question (two where two groups answer
-    the same one). A conversation that was deleted stays so."""
+    connection: Connection,
+    about: Conversation,
+    questions: Sequence[Question],
+    text: str | None,
+    title: str | None,
+    replaces: Collection[str],
+    asked_ms: int,
+    owner: str,
+    tier: str,
+) -> None:
+    """Insert the conversation if it is new, and the message and the running answer of each question (two where two
+    groups answer the same one). A deleted conversation stays deleted."""
     add(connection, answer, [rows.running_row(question, owner, now_ms(), tier) for question in questions])
     if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == about.id)) is not None:
         return
@@ -85,7 +92,7 @@ def ask(
 
 
 def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:
-    """What has arrived, and that its process lives; nothing once it ended or another process took it over."""
+    """Store the text so far with a heartbeat; does nothing once the answer ended or another process took it over."""
     mine = (answer.c.answer_id == answer_id) & answer.c.finish_reason.is_(None) & (answer.c.owner == owner)
     alive = connection.execute(update(answer).where(mine).values(beat_ms=now_ms()))
     if text is not None and alive.rowcount:
@@ -95,8 +102,8 @@ def partial(connection: Connection, answer_id: str, text: str | None, owner: str
 def finish(
     connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool, tier: str
 ) -> bool:
-    """Write how it ended, once; False when that was written before. An answer whose question the full queue refused
-    gets its rows here, so that it is counted."""
+    """Store the end of an answer, once; False where it was stored before. An answer whose question the full queue
+    refused gets its rows here, so that it counts."""
     ended = rows.ended_row(completion, time_ms)
     running = (answer.c.answer_id == question.answer_id) & answer.c.finish_reason.is_(None)
     if not connection.execute(update(answer).where(running).values(ended)).rowcount:
@@ -110,7 +117,7 @@ def finish(
 
 
 def rate(connection: Connection, answer_id: str, rating: Rating | None, said: Event | None) -> list[Event]:
-    """Set the rating; the events that tell it, none when it was so already. A new rating has no reason yet."""
+    """Set the rating and return its events: none when it is unchanged. A new rating has no reason yet."""
     stored = connection.execute(
         select(answer.c.rating).where(answer.c.answer_id == answer_id).with_for_update()
     ).one_or_none()
@@ -128,7 +135,7 @@ def rate(connection: Connection, answer_id: str, rating: Rating | None, said: Ev
 def give_reason(
     connection: Connection, answer_id: str, reason: Reason | None, comment: str | None, said: Event | None
 ) -> list[Event]:
-    """Set the reason and the comment; the events that tell it, none when the reason was so already."""
+    """Set the reason and the comment and return their events: none when the reason is unchanged."""
     kept = rows.fit(message, {"comment": comment or None})
     connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
     other = (answer.c.answer_id == answer_id) & answer.c.reason.is_distinct_from(reason)
@@ -137,13 +144,13 @@ def give_reason(
 
 
 def rename(connection: Connection, conversation_id: str, visitor_id: str, title: str | None) -> None:
-    """Another title, by the owner."""
+    """Change the title, for the owner only."""
     mine = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
     connection.execute(update(conversation).where(mine).values(rows.fit(conversation, {"title": title})))
 
 
 def forget(connection: Connection, visitor_id: str, conversation_id: str | None) -> list[str]:
-    """Delete the text of one conversation, or of all of a visitor; the numbers and events stay. Return the answers."""
+    """Delete the text of one conversation, or of all of a visitor; numbers and events stay. Return the answers."""
     mine = select(conversation.c.id).where(conversation.c.visitor_id == visitor_id)
     if conversation_id is not None:
         mine = mine.where(conversation.c.id == conversation_id)
@@ -163,15 +170,16 @@ def deletions(connection: Connection, since_ms: int) -> dict[str, str]:
 
 
 def keep_definitions(connection: Connection, source: str, specs: str) -> None:
-    """What Statsig served last."""
+    """Store the definitions that Statsig served last."""
     kept = rows.fit(definition, {"source": source, "specs": specs, "time_ms": now_ms()})
     upsert(connection, definition, kept, "specs", "time_ms")
 
 
 def delete_old_text(connection: Connection, before_ms: int, piece: int) -> int:
-    """Delete at most `piece` messages asked before then, and the conversations that lie there; return how many went.
+    """Delete at most `piece` messages asked before a time, and the conversations without later use; return the number
+    of rows.
 
-    A title is made from the first question, and goes with it.
+    A title is made from the first question, and is deleted with it.
     """
     begun = (conversation.c.created_ms < before_ms) & conversation.c.title.is_not(None)
     connection.execute(update(conversation).where(begun).values(title=None))
@@ -183,13 +191,13 @@ def delete_old_text(connection: Connection, before_ms: int, piece: int) -> int:
 
 
 def claim(connection: Connection, before_ms: int, owner: str, limit: int) -> list[tuple[Question, str]]:
-    """Take over answers whose process has not been heard of since then (see `reads.cut_off`); none goes to two."""
+    """Take over answers without a heartbeat since a time (see `reads.cut_off`); no two processes get the same one."""
     cut = answer.c.finish_reason.is_(None) & (answer.c.beat_ms < before_ms) & (answer.c.owner != owner)
     return _take(connection, select(answer.c.answer_id).where(cut).order_by(answer.c.beat_ms).limit(limit), owner)
 
 
 def claim_one(connection: Connection, answer_id: str, heard_ms: int, owner: str) -> list[tuple[Question, str]]:
-    """Take over this answer unless it ended or its process was heard of since."""
+    """Take over this answer unless it ended or its process wrote a heartbeat since."""
     silent = (answer.c.answer_id == answer_id) & answer.c.finish_reason.is_(None) & (answer.c.beat_ms == heard_ms)
     return _take(connection, select(answer.c.answer_id).where(silent), owner)
 
@@ -209,5 +217,5 @@ def _keep_answer(connection: Connection, answer_id: str, text: str, reasoning: s
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
-    """The one switch between the dialects: both know upserts, each by its own name."""
+    """Return the dialect's `insert`: both dialects have upserts, each under its own name."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)

@@ -1,6 +1,6 @@
-"""Who may come in: invitations, who came by them, who accepted which notice, who signed out. Knows these four tables.
+"""Invitations, their guests, accepted notices and signed-out sessions: the four tables behind access.
 
-What counts somebody holds the invitation's row, so that no two replicas let the last guest in twice.
+Counting a guest locks the invitation's row, so two replicas cannot both admit the last guest.
 """
 
 from collections.abc import Sequence
@@ -16,24 +16,30 @@ from lib.store.facts import add
 from lib.store.schema import consent, guest, invitation, sign_out
 
 SESSION_DAYS = 40
-"""Longer than the cookie of any session lasts."""
+"""Days that outlast the cookie of any session."""
 
 
 def invite(connection: Connection, new: Invitation) -> bool:
-    """Keep a new invitation; False where one of its name is still open."""
+    """Store a new invitation; False where an open one has its name."""
     now = now_ms()
     if any(other.name == new.name and other.over(now) is None for other in invitations(connection)):
         return False
     kept = {
-        "id": new.id, "name": new.name, "created_ms": new.created_ms, "expires_ms": new.expires_ms,
-        "sessions": new.sessions, "grp": new.group, "usd": new.usd, "compare": new.compare,
-    }  # fmt: skip
+        "id": new.id,
+        "name": new.name,
+        "created_ms": new.created_ms,
+        "expires_ms": new.expires_ms,
+        "sessions": new.sessions,
+        "grp": new.group,
+        "usd": new.usd,
+        "compare": new.compare,
+    }
     add(connection, invitation, rows.fit(invitation, kept))
     return True
 
 
 def revoke(connection: Connection, name_or_id: str) -> int:
-    """End the invitations of this name or id that are still open; how many those were."""
+    """End the open invitations of this name or id; return their number."""
     now = now_ms()
     named = (invitation.c.id == name_or_id) | (invitation.c.name == name_or_id)
     still_open = named & invitation.c.revoked_ms.is_(None) & (invitation.c.expires_ms > now)
@@ -41,25 +47,25 @@ def revoke(connection: Connection, name_or_id: str) -> int:
 
 
 def invitations(connection: Connection) -> list[Invitation]:
-    """All of them with their use, the newest first."""
+    """Return all invitations with their use, newest first."""
     newest = _with_use().order_by(invitation.c.created_ms.desc(), invitation.c.id)
     return [_invitation(row) for row in connection.execute(newest)]
 
 
 def one(connection: Connection, invitation_id: str) -> Invitation | None:
-    """One of them with its use."""
+    """Return one invitation with its use."""
     row = connection.execute(_with_use().where(invitation.c.id == invitation_id)).one_or_none()
     return _invitation(row) if row else None
 
 
 def entered(connection: Connection, invitation_id: str, visitor_id: str) -> bool:
-    """Whether this visitor came by this invitation before."""
+    """Return True where this visitor used this invitation before."""
     mine = (guest.c.invitation_id == invitation_id) & (guest.c.visitor_id == visitor_id)
     return connection.scalar(select(guest.c.since_ms).where(mine)) is not None
 
 
 def enter(connection: Connection, invitation_id: str, visitor_id: str) -> Refusal | None:
-    """Let this visitor in and count them, once; or why not."""
+    """Admit and count this visitor, once, or return why not."""
     connection.execute(select(invitation.c.id).where(invitation.c.id == invitation_id).with_for_update())
     found, now = one(connection, invitation_id), now_ms()
     if found is None:
@@ -73,18 +79,18 @@ def enter(connection: Connection, invitation_id: str, visitor_id: str) -> Refusa
 
 
 def agree(connection: Connection, visitor_id: str, version: str) -> None:
-    """This visitor accepts this version of the notice; the first time is the one that is kept."""
+    """Record that this visitor accepts this version of the notice; the first time is kept."""
     add(connection, consent, rows.fit(consent, {"visitor_id": visitor_id, "version": version, "time_ms": now_ms()}))
 
 
 def agreed(connection: Connection, visitor_id: str, version: str) -> bool:
-    """Whether this visitor accepted this version of the notice."""
+    """Return True where this visitor accepted this version of the notice."""
     mine = (consent.c.visitor_id == visitor_id) & (consent.c.version == version)
     return connection.scalar(select(consent.c.time_ms).where(mine)) is not None
 
 
 def end_sessions(connection: Connection, sessions: Sequence[str]) -> None:
-    """End these sessions. Those whose cookies have run out by now are forgotten."""
+    """End these sessions, and forget those whose cookies have expired."""
     now = now_ms()
     add(connection, sign_out, [{"session": session, "time_ms": now} for session in sessions])
     connection.execute(delete(sign_out).where(sign_out.c.time_ms < now - SESSION_DAYS * DAY_MS))

@@ -1,7 +1,7 @@
 """Export lines into the store's own tables, in a database that lives as long as one readout: the same SQL reads them.
 
-Owns the reasons for which a line is unreadable. Reads line by line and keeps nothing in memory; events may come in any
-order and more than once. Takes what a readout counts: exposures, ended answers, ratings, signals and preferences.
+Validates each line. Reads line by line and keeps nothing in memory; events may come in any order and more than once.
+Loads exposures, ended answers, ratings, signals and preferences.
 """
 
 import json
@@ -42,35 +42,47 @@ from lib.store.tallies import Read
 from lib.store.votes import vote_of
 
 TOLD = 20
-"""Unreadable lines that are told one by one."""
+"""Unreadable lines that are reported one by one."""
 BATCH = 2_000
 LARGEST = 2**53
-"""Beyond this no number is a time, a count or a duration."""
+"""Largest plausible time, count or duration."""
 TOO_MANY = 0.01
-"""Share of unreadable lines above which the readout of a file is not to be relied on."""
+"""Share of unreadable lines above which the readout of a file is unreliable."""
 
 _staged = MetaData()
 ended = Table(
-    "ended", _staged,
-    Column("event_id", String, primary_key=True), Column("answer_id", String), Column("experiment", String),
-    Column("grp", String), Column("user_id", String), Column("simulated", Boolean), Column("time_ms", BigInteger),
-    Column("finish_reason", String), Column("response_time", Float), Column("time_to_first_token", Float),
-    Column("completion_tokens", Integer), Column("cost_usd", Float),
-)  # fmt: skip
+    "ended",
+    _staged,
+    Column("event_id", String, primary_key=True),
+    Column("answer_id", String),
+    Column("experiment", String),
+    Column("grp", String),
+    Column("user_id", String),
+    Column("simulated", Boolean),
+    Column("time_ms", BigInteger),
+    Column("finish_reason", String),
+    Column("response_time", Float),
+    Column("time_to_first_token", Float),
+    Column("completion_tokens", Integer),
+    Column("cost_usd", Float),
+)
 voted = Table(
-    "voted", _staged,
-    Column("event_id", String, primary_key=True), Column("answer_id", String), Column("time_ms", BigInteger),
+    "voted",
+    _staged,
+    Column("event_id", String, primary_key=True),
+    Column("answer_id", String),
+    Column("time_ms", BigInteger),
     Column("rating", String),
-)  # fmt: skip
+)
 
 
 class _Unreadable(Exception):
-    """A line that no event can be made of; the message says why."""
+    """No event can be made of a line; the message says why."""
 
 
 @dataclass(slots=True)
 class Imported:
-    """A file's events in a database. `problems` names the first unreadable lines, `unreadable` counts all of them, of
+    """A file's events in a database. `problems` names the first unreadable lines; `unreadable` counts all of them, of
     all `lines` that are not blank."""
 
     read: Read
@@ -88,7 +100,7 @@ class Imported:
 
 @contextmanager
 def imported(lines: Iterable[bytes]) -> Iterator[Imported]:
-    """The events of an export, one JSON object a line, as a database that can be read until the block ends."""
+    """Load an export, one JSON object per line, into a database that exists until the block ends."""
     with (
         tempfile.TemporaryDirectory(prefix="parley-") as folder,
         closing(Database.open(f"sqlite:///{Path(folder, 'events.db')}")) as database,
@@ -114,7 +126,7 @@ def _take(connection: Connection, lines: Iterable[bytes], into: Imported) -> Non
 
 
 def _events(lines: Iterable[bytes], into: Imported) -> Iterator[Mapping[str, Any]]:
-    """The readable events, checked; the others are told with the number of their line."""
+    """Yield the valid events; report the others with their line numbers."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -183,7 +195,7 @@ def _flag(values: Mapping[str, Any], key: str) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """A number that is none of NaN, infinite, or beyond what the database holds."""
+    """Return True for a number that is not NaN, infinite, or beyond what the database holds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
@@ -211,10 +223,16 @@ def _ended_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     about = said["metadata"]
     numbers = {key: about.get(key) for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd")}
-    return _of(said) | numbers | {
-        "experiment": storable(about["experiment"]), "answer_id": storable(about["answer_id"]), "grp": _group(about),
-        "finish_reason": storable(said["value"]),
-    }  # fmt: skip
+    return (
+        _of(said)
+        | numbers
+        | {
+            "experiment": storable(about["experiment"]),
+            "answer_id": storable(about["answer_id"]),
+            "grp": _group(about),
+            "finish_reason": storable(said["value"]),
+        }
+    )
 
 
 def _voted_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -258,7 +276,7 @@ def _group(about: Mapping[str, Any]) -> str | None:
 
 
 def _make_answers(connection: Connection) -> None:
-    """One row for each answer: its first end, and its last rating (of one moment: by event id)."""
+    """Insert one row for each answer: its first end and its last rating (of one moment: by event id)."""
     first = func.row_number().over(partition_by=ended.c.answer_id, order_by=(ended.c.time_ms, ended.c.event_id))
     ends = select(ended).add_columns(first.label("place")).subquery()
     newest = (voted.c.time_ms.desc(), voted.c.event_id.desc())

@@ -1,7 +1,8 @@
-"""The ledger of events, page by page from the newest on, however long it is; and everything about one answer.
+"""The ledger of events, page by page from the newest on, at a cost that does not grow with it; and the life of one
+answer.
 
-Each page goes along one index from where the last one ended. What no index narrows is looked for in stretches of it,
-and only for a moment: then the page says how far it came. Knows the tables; knows nothing of how a page looks.
+Each page continues along one index where the last one ended. Other conditions are checked in stretches of that index,
+for a limited time; the page then reports how far it came. Knows the tables, not the page's look.
 """
 
 import time
@@ -16,9 +17,9 @@ from lib.store import rows
 from lib.store.schema import FAILURE, answer, event, message, outbox
 
 STRETCH = 5_000
-"""Events of an index that are looked at in one statement."""
+"""Events of an index that one statement examines."""
 PATIENCE_S = 0.25
-"""How long a page looks for what is rare."""
+"""Seconds that a page searches for rare events."""
 
 _LINE = select(event, outbox.c.due_ms, outbox.c.attempts, outbox.c.error)
 _EVENTS = _LINE.select_from(event.outerjoin(outbox, outbox.c.event_id == event.c.event_id))
@@ -27,7 +28,7 @@ _PLACE_WAITING = (outbox.c.created_ms, outbox.c.event_id)
 
 
 def page(connection: Connection, search: Search, before: Key | None, size: int) -> Page:
-    """The newest events that are looked for, or the newest of those before a place."""
+    """Return the newest matching events, or the newest of those before a place."""
     along, rest = _conditions(search)
     if not rest:
         found = list(connection.execute(_lines(search, along, before, None, size + 1).limit(size + 1)))
@@ -42,7 +43,7 @@ def page(connection: Connection, search: Search, before: Key | None, size: int) 
 
 
 def group_names(connection: Connection) -> list[str]:
-    """The groups that any event names, one look into the index for each."""
+    """Return the groups that any event names, one index look-up for each."""
     names: list[str] = []
     while True:
         further = event.c.grp > names[-1] if names else event.c.grp.is_not(None)
@@ -53,12 +54,12 @@ def group_names(connection: Connection) -> list[str]:
 
 
 def has_simulated(connection: Connection) -> bool:
-    """Whether any event is of nobody real."""
+    """Return True where any event is simulated."""
     return connection.scalar(select(event.c.event_id).where(event.c.simulated).limit(1)) is not None
 
 
 def life(connection: Connection, answer_id: str) -> Life | None:
-    """Everything about one answer; None where nobody knows it."""
+    """Return the life of one answer; None for an unknown one."""
     columns = (answer.c.user_id, answer.c.session_id, answer.c.experiment, answer.c.time_ms, answer.c.comparison_id)
     known = connection.execute(
         select(*columns, message.c.asked_ms)
@@ -74,14 +75,14 @@ def life(connection: Connection, answer_id: str) -> Life | None:
 
 
 def _votes(connection: Connection, known: Any) -> list[Line]:
-    """The votes on the comparison that an answer is one side of."""
+    """Return the votes on the comparison that an answer belongs to."""
     mine = (event.c.user_id == known.user_id) & (event.c.name == PREFERENCE)
     mine &= event.c.metadata.contains(f'"{known.comparison_id}"', autoescape=True)
     return [_line(row) for row in connection.execute(_EVENTS.where(mine).order_by(*_PLACE))]
 
 
 def _exposure(connection: Connection, known: Any) -> Line | None:
-    """The exposure that an answer counts under: the last one of its session before it ended."""
+    """Return the exposure that an answer counts under: the last one of its session before it ended."""
     mine = (event.c.user_id == known.user_id) & (event.c.name == EXPOSURE)
     if known.time_ms is not None:
         mine &= event.c.time_ms <= known.time_ms
@@ -94,7 +95,7 @@ def _exposure(connection: Connection, known: Any) -> Line | None:
 
 
 def _conditions(search: Search) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
-    """What an index goes along, and what is left to look at event by event."""
+    """Return the conditions that an index can serve, and those that are checked event by event."""
     every = list(_every(search))
     if search.delivery == "waiting":
         return [], [condition for _, condition in every]
@@ -105,7 +106,7 @@ def _conditions(search: Search) -> tuple[list[ColumnElement[bool]], list[ColumnE
 
 
 _ANSWER, _USER, _FAILED, _GROUP, _NAME, _NONE = range(6)
-"""The indexes, the one that narrows most first."""
+"""The indexes, the most selective first."""
 
 
 def _every(search: Search) -> Iterator[tuple[int, ColumnElement[bool]]]:
@@ -130,14 +131,14 @@ def _every(search: Search) -> Iterator[tuple[int, ColumnElement[bool]]]:
 def _lines(
     search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None, most: int = STRETCH
 ) -> Select[Any]:
-    """Events of one stretch of the ledger, newest first. Of those that wait, at most so many are looked at."""
+    """Return events of one stretch of the ledger, newest first. Of the waiting ones, at most this many are examined."""
     if search.delivery == "waiting":
         return _waiting(before, reached, most).where(*conditions)
     return _EVENTS.where(*conditions, *_between(_PLACE, before, reached)).order_by(*(one.desc() for one in _PLACE))
 
 
 def _waiting(before: Key | None, reached: Key | None, most: int) -> Select[Any]:
-    """The same of the outbox, which comes first: PostgreSQL might begin with the events, and walk them all."""
+    """Return the same of the outbox, joined from the outbox: otherwise PostgreSQL might walk all events."""
     newest = (one.desc() for one in _PLACE_WAITING)
     stretch = select(outbox).where(*_between(_PLACE_WAITING, before, reached)).order_by(*newest).limit(most)
     waits = (few := stretch.subquery()).c
@@ -149,7 +150,7 @@ def _waiting(before: Key | None, reached: Key | None, most: int) -> Select[Any]:
 def _reached(
     connection: Connection, search: Search, along: list[ColumnElement[bool]], before: Key | None
 ) -> Key | None:
-    """Where a stretch of the index ends; None where the ledger does."""
+    """Return the end of a stretch of the index; None at the end of the ledger."""
     place = _PLACE_WAITING if search.delivery == "waiting" else _PLACE
     walk = select(*place).where(*along, *_between(place, before, None)).order_by(*(one.desc() for one in place))
     row = connection.execute(walk.limit(1).offset(STRETCH - 1)).one_or_none()
@@ -157,7 +158,7 @@ def _reached(
 
 
 def _between(place: tuple[Any, Any], before: Key | None, reached: Key | None) -> Iterator[ColumnElement[bool]]:
-    """Older than the one place, and no older than the other."""
+    """Yield the conditions of being older than one place and not older than the other."""
     if before is not None:
         yield tuple_(*place) < _key(before)
     if reached is not None:
@@ -169,7 +170,8 @@ def _key(key: Key) -> Any:
 
 
 def _page(found: list[Row[Any]], size: int, reached: Key | None) -> Page:
-    """What was found, and where to go on: after the last event that is shown, or where the looking stopped."""
+    """Return the found events and the place to continue from: after the last event shown, or where the search
+    stopped."""
     if len(found) > size:
         last = found[size - 1]
         reached = last.time_ms, last.event_id
@@ -179,6 +181,11 @@ def _page(found: list[Row[Any]], size: int, reached: Key | None) -> Page:
 def _line(row: Row[Any]) -> Line:
     waits = row.due_ms is not None
     return Line(
-        rows.to_event(row), row.acknowledged_ms, row.due_ms, row.attempts if waits else 0,
-        row.error if waits else None, row.grp, row.simulated,
-    )  # fmt: skip
+        rows.to_event(row),
+        row.acknowledged_ms,
+        row.due_ms,
+        row.attempts if waits else 0,
+        row.error if waits else None,
+        row.grp,
+        row.simulated,
+    )

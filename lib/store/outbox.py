@@ -1,6 +1,6 @@
-"""What Statsig has not acknowledged yet: leased to one dispatcher at a time, acknowledged, or put off.
+"""Events that Statsig has not acknowledged: leased to one dispatcher at a time, acknowledged, or postponed.
 
-Knows the outbox's rows; knows nothing of Statsig.
+Knows the table `outbox`, not Statsig.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ _ID = outbox.c.event_id == bindparam("id")
 
 
 def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
-    """The events that are due, those due longest first; nobody else gets them until the lease has run out."""
+    """Lease due events, the longest due first; no other process gets them until the lease ends."""
     now = now_ms()
     due = select(outbox.c.event_id, outbox.c.created_ms).where(_DUE)
     longest = due.order_by(outbox.c.due_ms, outbox.c.created_ms).limit(limit)
@@ -30,7 +30,7 @@ def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
     ids = list(taken)
     until = {"due_ms": now + int(seconds * 1_000), "attempts": outbox.c.attempts + 1}
     connection.execute(update(outbox).where(outbox.c.event_id.in_(ids)).values(until))
-    there = select(event).where(event.c.time_ms.in_(set(taken.values())))  # and a few that happened at the same moment
+    there = select(event).where(event.c.time_ms.in_(set(taken.values())))  # and a few with the same time
     found = {row.event_id: rows.to_event(row) for row in connection.execute(there) if row.event_id in taken}
     erased = [one for one in ids if one not in found]
     if erased:
@@ -39,26 +39,26 @@ def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
 
 
 def acknowledge(connection: Connection, ids: Collection[str]) -> None:
-    """Statsig has them."""
+    """Mark these events as acknowledged."""
     if not ids:
         return
     waiting = select(outbox.c.created_ms.label("at"), outbox.c.event_id.label("id"))
     found = connection.execute(waiting.where(outbox.c.event_id.in_(ids)).order_by(outbox.c.event_id)).mappings().all()
-    if not found:  # another process was told, too
+    if not found:  # another process acknowledged them, too
         return
-    named = [dict(row) for row in found]  # replicas that meet in the same rows take them in the same order
+    named = [dict(row) for row in found]  # replicas lock the same rows in the same order
     acknowledged = update(event).where(event.c.time_ms == bindparam("at"), event.c.event_id == bindparam("id"))
     connection.execute(acknowledged.values(acknowledged_ms=now_ms()), named)
     connection.execute(delete(outbox).where(_ID), named)
 
 
 def postpone(connection: Connection, ids: Collection[str], delay_s: float, error: str | None) -> None:
-    """Not now: due again after the delay."""
+    """Make these events due again after the delay."""
     later = {"due_ms": now_ms() + int(delay_s * 1_000)} | rows.fit(outbox, {"error": error})
     connection.execute(update(outbox).where(_ID).values(later), [{"id": one} for one in sorted(ids)])
 
 
 def pending(connection: Connection) -> tuple[int, float]:
-    """How many events wait, and for how many seconds the oldest of them has (0 where none does)."""
+    """Return how many events wait, and the age of the oldest in seconds (0 where none does)."""
     count, oldest = connection.execute(select(func.count(), func.min(outbox.c.created_ms)).select_from(outbox)).one()
     return count, 0.0 if oldest is None else max(0.0, (now_ms() - oldest) / 1_000)

@@ -1,7 +1,7 @@
-"""The ledger's partitions on PostgreSQL: a month each, made ahead of time, and dropped whole when they are old.
+"""The ledger's partitions on PostgreSQL: one per month, created in advance, and dropped whole when old.
 
-Owns the statements that only PostgreSQL knows; on SQLite the ledger is one table and nothing here does anything. Events
-of months that were never foreseen lie in a partition by default, so that no event is ever refused. Knows no row.
+On SQLite the ledger is one table, and every function does nothing. Events of other months go to a default partition, so
+that no event is ever refused. Knows no row.
 """
 
 import re
@@ -13,11 +13,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 AHEAD = 3
-"""Months that are prepared beside this one and the last."""
+"""Months that are prepared beyond the current and the last one."""
 TURN = 7_265_792_003
 """PostgreSQL's advisory lock under which one replica prepares months."""
 PATIENCE = "100ms"
-"""How long a change of partitions waits for those who use the ledger; who comes after it waits for as long."""
+"""Time that a change of partitions waits for the ledger's users; later users wait as long."""
 
 _ALL = text(
     "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
@@ -36,14 +36,14 @@ class Partition:
 
 
 def partitioned(connection: Connection) -> bool:
-    """Whether the ledger of this database can have partitions."""
+    """Return True where the ledger of this database can have partitions."""
     return connection.dialect.name == "postgresql"
 
 
 def prepare(connection: Connection, now_ms: int) -> None:
-    """Make the partitions of the months to come where they are not there yet.
+    """Create the missing partitions of the coming months.
 
-    Nobody waits for it longer than a moment: a month that cannot be made now is made at the next call.
+    No writer waits for it longer than a moment: a month that cannot be created now is created at the next call.
     """
     if not partitioned(connection):
         return
@@ -57,7 +57,7 @@ def prepare(connection: Connection, now_ms: int) -> None:
 
 
 def convert(connection: Connection) -> None:
-    """Let a ledger of one table become the partition of everything up to the end of this month; no row is copied."""
+    """Turn a ledger of one table into the partition of everything up to the end of this month, without copying rows."""
     if not partitioned(connection):
         return
     latest = connection.scalar(text("SELECT greatest(max(time_ms), :now) FROM event"), {"now": _now_ms()})
@@ -67,20 +67,20 @@ def convert(connection: Connection) -> None:
 
 
 def default(connection: Connection) -> None:
-    """Make the partition of whatever no other holds."""
+    """Create the default partition, for times that no other partition covers."""
     if partitioned(connection):
         connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS event_default PARTITION OF event DEFAULT")
 
 
 def before(connection: Connection, before_ms: int) -> list[Partition]:
-    """The partitions that hold nothing younger, the oldest first."""
+    """Return the partitions that end before a time, oldest first."""
     if not partitioned(connection):
         return []
     return sorted((one for one in _all(connection) if one.until_ms <= before_ms), key=lambda one: one.until_ms)
 
 
 def at_once(connection: Connection, *statements: str, patience: str = PATIENCE) -> bool:
-    """Run statements that keep others out, unless others do not let them within a moment; whether they ran."""
+    """Run exclusive statements unless other users block them for longer than a moment; return True if they ran."""
     try:
         with connection.begin_nested():
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{patience}'")
@@ -94,7 +94,7 @@ def at_once(connection: Connection, *statements: str, patience: str = PATIENCE) 
 
 
 def month(time_ms: int, step: int) -> int:
-    """The beginning (UTC) of the month so many months after that of a moment.
+    """Return the beginning (UTC) of the month that is this many months after a time's.
 
     >>> [_name(month(1_795_438_800_000, step)) for step in (-11, 0, 2)]
     ['2025_12', '2026_11', '2027_01']
@@ -113,14 +113,14 @@ def _now_ms() -> int:
 
 
 def _all(connection: Connection) -> Iterator[Partition]:
-    """Every partition but the one by default."""
+    """Yield every partition but the default one."""
     for name, bounds in connection.execute(_ALL):
         if found := _BOUNDS.search(bounds):
             yield Partition(name, None if found[1] is None else int(found[1]), int(found[2]))
 
 
 def _month(one: Partition) -> Iterator[str]:
-    """A month's table gets what lies in the partition by default, and then its place."""
+    """Yield the statements that move rows from the default partition into a month's table and attach it."""
     moved = f"DELETE FROM event_default WHERE time_ms >= {one.from_ms} AND time_ms < {one.until_ms} RETURNING *"  # noqa: S608
     yield f"CREATE TABLE {one.name} (LIKE event)"
     yield f"WITH moved AS ({moved}) INSERT INTO {one.name} SELECT * FROM moved"  # noqa: S608

@@ -1,6 +1,6 @@
 """The planned look: the first midnight (UTC) at which all planned units have come, and the sums as of then.
 
-A rating counts as it was at that midnight, whatever became of it since. Knows no formula.
+A rating counts as it was at that midnight, later changes do not. Knows no formula.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ VOTES = (*RATINGS, RATING_WITHDRAWN)
 RATED = ("satisfaction", "rating_rate", "up_per_answer", "down_per_answer")
 """The metrics that a rating changes."""
 PIECE = 500
-"""Answers whose votes are looked up by one statement."""
+"""Answers whose votes one statement looks up."""
 
 
 def planned(connection: Connection, scope: Scope, plan: Plan) -> Planned | None:
-    """The planned look; None as long as fewer units count."""
+    """Return the planned look; None while fewer units count."""
     x = exposure.alias("x")
     nth = select(x.c.time_ms).where(first(x, scope)).order_by(x.c.time_ms).offset(plan.users - 1).limit(1)
     reached_ms = connection.scalar(nth)
@@ -38,7 +38,7 @@ def planned(connection: Connection, scope: Scope, plan: Plan) -> Planned | None:
 
 
 def _sums(connection: Connection, scope: Scope, metric: str, grp: str) -> Sums:
-    """One group's sums as of `until_ms`."""
+    """Return one group's sums as of `until_ms`."""
     unit = per_unit(scope, grp, {}).subquery().c
     numbers = {name: unit[name] for name in ("liked", "disliked", "rated", *METRICS[metric])}
     units = {row.user_id: row._asdict() for row in connection.execute(select(unit.user_id, *numbers.values()))}
@@ -53,13 +53,18 @@ def _sums(connection: Connection, scope: Scope, metric: str, grp: str) -> Sums:
 
 def _added(pairs: Sequence[tuple[float, float]]) -> Sums:
     return Sums(
-        len(pairs), fsum(x for x, _ in pairs), fsum(y for _, y in pairs), fsum(x * x for x, _ in pairs),
-        fsum(y * y for _, y in pairs), fsum(x * y for x, y in pairs), sum(y > 0 for _, y in pairs),
-    )  # fmt: skip
+        len(pairs),
+        fsum(x for x, _ in pairs),
+        fsum(y for _, y in pairs),
+        fsum(x * x for x, _ in pairs),
+        fsum(y * y for _, y in pairs),
+        fsum(x * y for x, y in pairs),
+        sum(y > 0 for _, y in pairs),
+    )
 
 
 def _earlier_ratings(connection: Connection, scope: Scope, grp: str) -> Iterator[tuple[str, str]]:
-    """(unit, rating) of the answers that were rated at `until_ms` and were voted on again since."""
+    """Yield (unit, rating) of the answers that had a rating at `until_ms` and were voted on again since."""
     x = exposure.alias("x")
     again = select(event.c.answer_id).where(event.c.name.in_(VOTES), event.c.time_ms >= scope.until_ms).distinct()
     voted = again.subquery()
@@ -75,11 +80,12 @@ def _earlier_ratings(connection: Connection, scope: Scope, grp: str) -> Iterator
 
 
 def _votes_before(connection: Connection, scope: Scope, answers: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(answer, its last vote before `until_ms`)."""
+    """Yield (answer, its last vote before `until_ms`)."""
     for start in range(0, len(answers), PIECE):
         votes = select(event.c.answer_id, event.c.name).where(
-            event.c.answer_id.in_(answers[start : start + PIECE]), event.c.name.in_(VOTES),
+            event.c.answer_id.in_(answers[start : start + PIECE]),
+            event.c.name.in_(VOTES),
             event.c.time_ms < scope.until_ms,
-        )  # fmt: skip
+        )
         rows = connection.execute(votes.order_by(event.c.time_ms, event.c.event_id))
         yield from {row[0]: row[1] for row in rows}.items()

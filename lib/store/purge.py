@@ -1,4 +1,4 @@
-"""Old events removed from the ledger: whole partitions where there are any, else piece by piece, while others write.
+"""Removal of old events from the ledger: whole partitions where they exist, else in pieces, while others write.
 
 What still waits for Statsig stays, and so do the numbers that a readout is made of (`answer`, `exposure`, `vote`); how
 many events went is added up in `purged`. Knows the tables; knows nothing of who wants them gone.
@@ -18,13 +18,13 @@ from lib.store.partitions import Partition
 from lib.store.schema import event, outbox, purged
 
 HOLD_S = 0.03
-"""How long a piece should keep other writers out; they get as long in between."""
+"""Target duration of a piece, during which other writers wait; they get as long in between."""
 SIZES = (10, 5_000)
-"""Fewest and most events of a piece."""
+"""Least and most events of a piece."""
 COMMIT_S = 60.0
-"""How long one step may take to be written, the time included for which others keep it waiting."""
+"""Seconds that one step may take to commit, waiting included."""
 TRIES, PAUSE_S = 60, 0.5
-"""How often a partition that is in use is tried again, and after how long."""
+"""Attempts at a partition in use, and the seconds between them."""
 
 _PLACE = (event.c.time_ms, event.c.event_id)
 _WAITS = exists().where(outbox.c.event_id == event.c.event_id)
@@ -32,7 +32,7 @@ _WAITS = exists().where(outbox.c.event_id == event.c.event_id)
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """Events from before a moment: `events` may go, of which Statsig never had `unsent`; `waiting` ones must stay."""
+    """Events from before a time: `events` can go, of which Statsig never got `unsent`; `waiting` ones must stay."""
 
     events: int
     unsent: int
@@ -40,7 +40,7 @@ class Old:
 
 
 def old(store: Store, before_ms: int) -> Old:
-    """What a purge would find. Raises StoreError."""
+    """Return what a purge would find. Raises StoreError."""
     early = event.c.time_ms < before_ms
     with store.read() as connection:
         counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(early)
@@ -50,9 +50,9 @@ def old(store: Store, before_ms: int) -> Old:
 
 
 def purge(store: Store, before_ms: int) -> Iterator[int]:
-    """Remove the events from before a moment that wait for nobody; after each step, how many went with it.
+    """Remove the events from before a time that do not wait for Statsig; yield the number removed after each step.
 
-    May be left at any step and be called again. Raises StoreError, also where others keep a partition in use.
+    It can stop after any step and be called again. Raises StoreError, also where others keep a partition in use.
     """
     with store.read() as connection:
         whole = partitions.before(connection, before_ms)
@@ -66,11 +66,11 @@ def purge(store: Store, before_ms: int) -> Iterator[int]:
         if reached is None:
             return
         after, size = reached, min(max(int(size * HOLD_S / piece.took), SIZES[0]), SIZES[1], 2 * size)
-        time.sleep(piece.took)  # who waited for this piece gets in before the next
+        time.sleep(piece.took)  # lets those who waited for this piece in before the next
 
 
 class _Piece:
-    """A fact: the events of one stretch of the ledger go, but those that wait for Statsig."""
+    """A fact that removes the events of one stretch of the ledger, except those that wait for Statsig."""
 
     def __init__(self, after: Key, before_ms: int, size: int) -> None:
         self._after, self._before_ms, self._size = after, before_ms, size
@@ -82,14 +82,14 @@ class _Piece:
         return time.monotonic() - self._began
 
     def __call__(self, connection: Connection) -> tuple[int, Key | None]:
-        """How many went, and where the stretch ended; None where it was the last."""
+        """Return the number removed and the end of the stretch; None where it was the last."""
         self._began = time.monotonic()
         further = and_(event.c.time_ms >= self._after[0], tuple_(*_PLACE) > _key(self._after))
         until = event.c.time_ms < self._before_ms
         row = connection.execute(
             select(*_PLACE).where(further, until).order_by(*_PLACE).offset(self._size - 1).limit(1)
         ).one_or_none()
-        if row is not None:  # in the place of the other bound: of two, SQLite would take that one, and walk all the way
+        if row is not None:  # replaces the other bound: given both, SQLite would use that one and walk the whole index
             until = and_(event.c.time_ms <= row.time_ms, tuple_(*_PLACE) <= _key((row.time_ms, row.event_id)))
         removed = delete(event).where(further, until, ~_WAITS).returning(event.c.simulated, event.c.acknowledged_ms)
         counts: dict[bool, list[int]] = {}
@@ -103,10 +103,11 @@ class _Piece:
 
 
 def _drop(store: Store, partition: Partition) -> int:
-    """Drop a partition as soon as others let it be; how many events went. One with events that wait is left alone.
+    """Drop a partition as soon as no other user blocks it; return the number of its events. One with waiting events
+    stays.
 
-    It is counted before, which may take long, and dropped at once: what a wrong clock puts into a month long past in
-    between would go uncounted.
+    Counting comes first and may take long: an event that a wrong clock writes into that month in between is dropped
+    uncounted.
     """
     with store.read() as connection:
         if _waits(connection, partition):
@@ -122,8 +123,8 @@ def _drop(store: Store, partition: Partition) -> int:
 
 
 def _dropped(connection: Connection, partition: Partition, counted: Sequence[tuple[bool, int, int]]) -> int | None:
-    """What went with it; None where others use it."""
-    # Holds up nobody but who writes into it; an autovacuum gives way to who waits for longer than a second.
+    """Drop a partition and return the number of its events; None where others use it."""
+    # Blocks only writers into this partition; an autovacuum yields to a lock request after a second.
     if not partitions.at_once(connection, f"LOCK TABLE {partition.name} IN SHARE MODE", patience="5s"):
         return None
     if _waits(connection, partition):
@@ -136,7 +137,7 @@ def _dropped(connection: Connection, partition: Partition, counted: Sequence[tup
 
 
 def _waits(connection: Connection, partition: Partition) -> bool:
-    """Whether any event of a partition waits for Statsig."""
+    """Return True where any event of a partition waits for Statsig."""
     within = outbox.c.created_ms < partition.until_ms
     if partition.from_ms is not None:
         within &= outbox.c.created_ms >= partition.from_ms
@@ -144,7 +145,7 @@ def _waits(connection: Connection, partition: Partition) -> bool:
 
 
 def _remember(connection: Connection, simulated: bool, events: int, acknowledged: int) -> None:
-    """Add to what a readout says of events that are gone."""
+    """Add to the count of removed events that a readout shows."""
     new = insert_into(connection, purged)
     more = {
         "events": purged.c.events + new.excluded.events,

@@ -1,6 +1,6 @@
-"""Which response time of a group stands at which rank: walked to along an index, from a value whose rank was counted.
+"""The response time at a rank of a group: reached along an index, from a value whose rank was counted.
 
-Where the index does not lead there (answers given under another group's name than their unit's) or the way is long, the
+Where the index cannot be used (answers given under another group's name than their unit's) or the walk is long, the
 answers are sorted. Answers that failed have no rank. Knows no quantile.
 """
 
@@ -14,7 +14,7 @@ from lib.store.schema import TIMED, answer, exposure
 from lib.store.units import answers_of, first, mine
 
 FAR, NEAR = 8, 1_000
-"""Over more than one in so many of the answers, sorting all of them is quicker than walking; so few steps never are."""
+"""Sort once the walk would visit more than 1/FAR of the answers, except for walks of at most NEAR steps."""
 _VALUE = answer.c.response_time
 
 
@@ -25,11 +25,11 @@ class Ranks:
         self._connection, self._scope, self._grp = connection, scope, grp
 
     def given(self) -> int:
-        """How many answers were given under the group's name, whether or not their units count."""
+        """Count the answers given under the group's name, including those of units that do not count."""
         return self._connection.scalar(select(func.count()).where(self._labelled())) or 0
 
     def among_given(self, places: Sequence[int], size: int) -> list[float]:
-        """The values at these ranks of those, each walked to from the nearer end."""
+        """Return the values at these ranks among those, each reached from the nearer end."""
         rows = self._labelled()
         ways = (
             _walk(rows, place - 1, up=True) if 2 * place <= size else _walk(rows, size - place, up=False)
@@ -40,7 +40,7 @@ class Ranks:
     def among_counted(
         self, places: Collection[int], size: int, known: Mapping[float, int], strays: bool
     ) -> dict[int, float]:
-        """The values at these ranks of the answers that count, which are `size`.
+        """Return the values at these ranks among the answers that count, which are `size`.
 
         `known`: how many of them are at most these values. `strays`: some were given under another group's name.
         """
@@ -51,15 +51,16 @@ class Ranks:
         return self._walked({place: (value, place - rank) for place, (value, rank) in starts.items()})
 
     def _labelled(self) -> ColumnElement[bool]:
-        scope = replace(self._scope, invitation=None)  # whose members would have to be looked up answer by answer
+        scope = replace(self._scope, invitation=None)  # its members would have to be looked up answer by answer
         rows = mine(answer, scope) & (answer.c.grp == self._grp) & TIMED
         return rows if scope.since_ms is None else rows & (answer.c.time_ms >= scope.since_ms)
 
     def _walked(self, ways: Mapping[int, tuple[float, int]]) -> dict[int, float]:
-        """So many steps from a value; none leads to the value itself or, where no answer has it, to the one below."""
+        """Walk this many steps from a value. Zero steps lead to the value itself or, where no answer has it, to the
+        next one below."""
         x = exposure.alias("x")
         own = (first(x, self._scope), x.c.grp == self._grp, x.c.user_id == answer.c.user_id)
-        # A value, not an EXISTS: that would be turned into a join, for which all answers would have to be sorted.
+        # A value, not an EXISTS: SQLite would turn that into a join and sort all answers.
         since = select(x.c.time_ms).where(*own).scalar_subquery()
         rows = self._labelled() & (answer.c.time_ms >= since)
         walks = []

@@ -1,4 +1,4 @@
-"""What pages, the operator's tool and the delivery read. Knows queries; writes nothing."""
+"""The queries of the pages, the operator's tool and the delivery. Writes nothing."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -21,7 +21,7 @@ PAGE = 1_000
 def one_conversation(
     connection: Connection, conversation_id: str, visitor_id: str, newest: int, before_turn: int | None
 ) -> Conversation | None:
-    """The conversation with its newest turns (before a turn, if one is named); None where it is not this visitor's."""
+    """Return the conversation with its newest turns (before a turn, if given); None where it is not this visitor's."""
     mine = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
     found = connection.execute(select(conversation).where(mine)).one_or_none()
     if found is None:
@@ -42,13 +42,27 @@ def one_conversation(
 
 def _spoken() -> Any:
     said = (
-        message.c.answer_id, message.c.turn, message.c.asked_ms, message.c.question, message.c.answer,
-        message.c.comment, message.c.reasoning,
-    )  # fmt: skip
+        message.c.answer_id,
+        message.c.turn,
+        message.c.asked_ms,
+        message.c.question,
+        message.c.answer,
+        message.c.comment,
+        message.c.reasoning,
+    )
     ended = (
-        answer.c.session_id, answer.c.model, answer.c.finish_reason, answer.c.time_ms, answer.c.message,
-        answer.c.error, answer.c.rating, answer.c.reason, answer.c.beat_ms, answer.c.grp, answer.c.comparison_id,
-    )  # fmt: skip
+        answer.c.session_id,
+        answer.c.model,
+        answer.c.finish_reason,
+        answer.c.time_ms,
+        answer.c.message,
+        answer.c.error,
+        answer.c.rating,
+        answer.c.reason,
+        answer.c.beat_ms,
+        answer.c.grp,
+        answer.c.comparison_id,
+    )
     return select(*said, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
 
@@ -60,7 +74,7 @@ def conversations(connection: Connection, visitor_id: str, limit: int, skip: int
 
 
 def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """The metadata of the `chat_completion` of each of these answers that has ended."""
+    """Return the metadata of the `chat_completion` of each of these answers that has ended."""
     told = (event.c.answer_id == answer.c.answer_id) & (event.c.time_ms == answer.c.time_ms)
     ended = (
         select(event.c.answer_id, event.c.metadata)
@@ -71,12 +85,12 @@ def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str
 
 
 def definitions(connection: Connection, source: str) -> str | None:
-    """What a source served last."""
+    """Return the definitions that a source served last."""
     return connection.scalar(select(definition.c.specs).where(definition.c.source == source))
 
 
 def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Question, str]]:
-    """Answers that did not end: the question, and the text that had arrived."""
+    """Return answers that did not end: the question, and the text that had arrived."""
     found = (
         select(answer, conversation.c.assignment, message.c.answer.label("text"))
         .outerjoin(conversation, conversation.c.id == answer.c.conversation_id)
@@ -90,17 +104,23 @@ def _cut_off(row: Row[Any]) -> tuple[Question, str]:
     if row.assignment is not None:
         assignment = rows.to_assignment(row.assignment)
         assignment = replace(assignment, group=row.grp) if row.comparison_id else assignment
-    else:  # its conversation was deleted while it ran
+    else:  # its conversation was deleted meanwhile
         assignment = Assignment(row.experiment, row.grp, "", row.user_id, {"userID": row.user_id}, {})
     question = Question(
-        row.answer_id, row.conversation_id, row.session_id, row.turn, row.model, assignment, row.simulated,
+        row.answer_id,
+        row.conversation_id,
+        row.session_id,
+        row.turn,
+        row.model,
+        assignment,
+        row.simulated,
         row.comparison_id,
-    )  # fmt: skip
+    )
     return question, row.text or ""
 
 
 def export(database: Database, since_ms: int | None, text: bool) -> Iterator[dict[str, Any]]:
-    """Every event, oldest first, read page by page: an export holds no transaction and no memory."""
+    """Yield every event, oldest first, page by page: an export holds no transaction and little memory."""
     after = (since_ms or 0, "")
     while True:
         with database.read() as connection:

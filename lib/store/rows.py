@@ -1,6 +1,6 @@
 """Values of `events` as rows, and back. Knows the columns; knows no transaction.
 
-Every text passes `fit`: one character that a database cannot hold must not cost an answer.
+Every text passes `fit`: a character that a database cannot store must not cost an answer.
 """
 
 import json
@@ -22,7 +22,7 @@ TITLE = 60
 
 
 def fit(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as the table can hold them: no NUL, lone surrogate or NaN, cut to the column's length.
+    """Return values that the table can hold: no NUL, lone surrogate or NaN, cut to the column's length.
 
     >>> fit(schema.migration, {"name": "a\\x00b\\ud800" + "c" * 99, "applied_ms": 1})["name"] == "ab" + "c" * 62
     True
@@ -40,14 +40,14 @@ def _fit(table: Table, name: str, value: Any) -> Any:
 
 
 def storable(value: str) -> str:
-    """Text that every database, page and JSON reader takes."""
+    """Return text that every database, page and JSON reader accepts."""
     if value.isascii():
         return value.replace("\x00", "")
     return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def title(question: str) -> str:
-    """The first words of a question.
+    """Return the first words of a question.
 
     >>> title("  What is\\nthe  answer?  ")
     'What is the answer?'
@@ -62,7 +62,7 @@ def title(question: str) -> str:
 
 
 def conversation_row(conversation: Conversation, name: str | None, asked_ms: int) -> dict[str, Any]:
-    """A new conversation; `name` None where text is not kept."""
+    """Return the row of a new conversation; `name` None where text is not kept."""
     return fit(
         schema.conversation,
         {
@@ -78,7 +78,7 @@ def conversation_row(conversation: Conversation, name: str | None, asked_ms: int
 
 
 def message_row(question: Question, asked_ms: int, text: str | None) -> dict[str, Any]:
-    """The text of a turn."""
+    """Return the row of a turn's text."""
     return fit(
         schema.message,
         {
@@ -93,7 +93,7 @@ def message_row(question: Question, asked_ms: int, text: str | None) -> dict[str
 
 
 def running_row(question: Question, owner: str | None, beat_ms: int | None, tier: str) -> dict[str, Any]:
-    """An answer that has begun."""
+    """Return the row of an answer that has begun."""
     return fit(
         schema.answer,
         {
@@ -115,7 +115,7 @@ def running_row(question: Question, owner: str | None, beat_ms: int | None, tier
 
 
 def comparison_row(conversation: Conversation, comparison: Comparison) -> dict[str, Any]:
-    """A comparison that has begun."""
+    """Return the row of a comparison that has begun."""
     return fit(
         schema.comparison,
         {
@@ -133,7 +133,7 @@ def comparison_row(conversation: Conversation, comparison: Comparison) -> dict[s
 
 
 def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
-    """What its end adds to an answer; its numbers are those of its event, to the last digit."""
+    """Return the columns that an answer's end sets; its numbers equal those of its event exactly."""
     told = completion_facts(completion)
     return fit(
         schema.answer,
@@ -153,7 +153,7 @@ def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """One line of the ledger."""
+    """Return the row of an event."""
     return fit(
         schema.event,
         {
@@ -173,7 +173,7 @@ def event_row(event: Event) -> dict[str, Any]:
 
 
 def exposure_row(event: Event, tier: str, invitation: str | None) -> dict[str, Any]:
-    """An exposure as the readout counts it, with what its event does not tell."""
+    """Return the row of an exposure, with the columns that its event lacks."""
     said = event.metadata
     return fit(
         schema.exposure,
@@ -204,12 +204,12 @@ def vote_row(event: Event, tier: str) -> dict[str, Any] | None:
 
 
 def simulated(event: Event) -> bool:
-    """Whether nobody real did it."""
+    """Return True for a simulated visitor."""
     return bool(event.metadata.get("simulated"))
 
 
 def to_event(row: Row[Any]) -> Event:
-    """A line of the ledger as the event that it was."""
+    """Return the event of a row."""
     value = None if row.value is None else json.loads(row.value)
     metadata, ids = json.loads(row.metadata), json.loads(row.ids)
     sent = None if row.sent is None else json.loads(row.sent)
@@ -217,26 +217,47 @@ def to_event(row: Row[Any]) -> Event:
 
 
 def to_conversation(row: Row[Any], turns: tuple[Turn, ...] = (), earlier: bool = False) -> Conversation:
-    """A conversation with those of its turns that were read."""
+    """Return a conversation with the turns that were read."""
     return Conversation(
-        id=row.id, visitor_id=row.visitor_id, assignment=to_assignment(row.assignment), title=row.title,
-        simulated=row.simulated, created_ms=row.created_ms, updated_ms=row.updated_ms, turns=turns, earlier=earlier,
-    )  # fmt: skip
+        id=row.id,
+        visitor_id=row.visitor_id,
+        assignment=to_assignment(row.assignment),
+        title=row.title,
+        simulated=row.simulated,
+        created_ms=row.created_ms,
+        updated_ms=row.updated_ms,
+        turns=turns,
+        earlier=earlier,
+    )
 
 
 def to_turn(row: Row[Any], facts: Mapping[str, Any]) -> Turn:
-    """One message beside its answer."""
+    """Return the turn of a message and its answer."""
     return Turn(
-        answer_id=row.answer_id, turn=row.turn, session_id=row.session_id, model=row.model, asked_ms=row.asked_ms,
-        question=row.question, answer=row.answer, finish_reason=row.finish_reason, time_ms=row.time_ms,
-        message=row.message, error=row.error, rating=row.rating, reason=row.reason, comment=row.comment,
-        heard_ms=row.beat_ms, reasoning=row.reasoning, facts=facts,
-        group=row.grp if row.comparison_id else None, comparison_id=row.comparison_id,
-    )  # fmt: skip
+        answer_id=row.answer_id,
+        turn=row.turn,
+        session_id=row.session_id,
+        model=row.model,
+        asked_ms=row.asked_ms,
+        question=row.question,
+        answer=row.answer,
+        finish_reason=row.finish_reason,
+        time_ms=row.time_ms,
+        message=row.message,
+        error=row.error,
+        rating=row.rating,
+        reason=row.reason,
+        comment=row.comment,
+        heard_ms=row.beat_ms,
+        reasoning=row.reasoning,
+        facts=facts,
+        group=row.grp if row.comparison_id else None,
+        comparison_id=row.comparison_id,
+    )
 
 
 def to_assignment(kept: str) -> Assignment:
-    """The assignment that a conversation began with."""
+    """Return the assignment that a conversation began with."""
     return Assignment(**json.loads(kept))
 
 
@@ -264,5 +285,5 @@ def _assignment_json(assignment: Assignment) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON; what it cannot carry (a date of a TOML file) becomes its text rather than an error."""
+    """Return JSON; a value that JSON cannot represent (a date of a TOML file) becomes its text."""
     return json.dumps(value, ensure_ascii=False, default=str)

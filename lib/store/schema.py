@@ -1,7 +1,7 @@
 """The tables, and the named migrations that grow them. Knows SQLAlchemy Core; knows no query.
 
-Text (`conversation.title`, `message`) stands apart from numbers (`answer`, `exposure`, `event`), so that retention and
-erasure delete the one and keep the other.
+Text (`conversation.title`, `message`) is separate from numbers (`answer`, `exposure`, `event`), so that retention and
+deletion remove text and keep numbers.
 """
 
 from collections.abc import Callable
@@ -22,51 +22,55 @@ from sqlalchemy import (
     Table,
     Text,
     text,
-)  # fmt: skip
+)
 
 from lib.store import partitions, votes
 
 metadata = MetaData()
 
 migration = Table(
-    "migration", metadata,
+    "migration",
+    metadata,
     Column("name", String(64), primary_key=True),
     Column("applied_ms", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
 conversation = Table(  # one assignment for its whole life
-    "conversation", metadata,
+    "conversation",
+    metadata,
     Column("id", String(64), primary_key=True),
     Column("visitor_id", String(64), nullable=False),
     Column("title", Text),  # the first words of the first question; null where text is not kept
-    Column("assignment", Text, nullable=False),  # JSON of events.Assignment
+    Column("assignment", Text, nullable=False),  # JSON of an Assignment
     Column("simulated", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     Index("conversation_of_visitor", "visitor_id", "updated_ms"),
     Index("conversation_by_age", "updated_ms"),
-)  # fmt: skip
+)
 
 message = Table(  # the text of one turn; a row with nulls where text is not kept or was deleted
-    "message", metadata,
+    "message",
+    metadata,
     Column("answer_id", String(64), primary_key=True),
     Column("conversation_id", String(64), nullable=False),
     Column("turn", Integer, nullable=False),
     Column("asked_ms", BigInteger, nullable=False),
-    Column("replaced", Boolean, nullable=False),  # another answer took its place: kept, not shown
+    Column("replaced", Boolean, nullable=False),  # another answer replaced it: kept, not shown
     Column("question", Text),
     Column("answer", Text),
     Column("comment", Text),
-    Column("reasoning", Text),  # what the model thought before it answered
+    Column("reasoning", Text),  # the model's thinking
     Index("message_of_conversation", "conversation_id", "turn", "asked_ms"),
     Index("message_by_age", "asked_ms"),
-)  # fmt: skip
+)
 
 FAILED = "CASE WHEN finish_reason IN ('error', 'interrupted') THEN 1 WHEN finish_reason <> 'limited' THEN 0 END"
 LIKED = "CASE rating WHEN 'satisfaction' THEN 1 WHEN 'dissatisfaction' THEN 0 END"
 
 answer = Table(  # one row per answer; time_ms and what follows are null while it runs
-    "answer", metadata,
+    "answer",
+    metadata,
     Column("answer_id", String(64), primary_key=True),
     Column("conversation_id", String(64), nullable=False),
     Column("session_id", String(64), nullable=False),
@@ -76,14 +80,14 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("user_id", String(128), nullable=False),
     Column("model", String(128), nullable=False),
     Column("simulated", Boolean, nullable=False),
-    Column("tier", String(64), nullable=False, server_default=""),  # of the process that asked; empty: not known
-    Column("comparison_id", String(64)),  # of the comparison that it is one side of
+    Column("tier", String(64), nullable=False, server_default=""),  # tier of the process that asked; empty: unknown
+    Column("comparison_id", String(64)),  # the comparison that it belongs to
     Column("owner", String(64)),  # the process that runs it
-    Column("beat_ms", BigInteger),  # when that process last said so: a stale one was cut off
+    Column("beat_ms", BigInteger),  # the last heartbeat of that process; a stale one means that the answer was cut off
     Column("time_ms", BigInteger),  # of its chat_completion
     Column("finish_reason", String(16)),
     Column("error", String(64)),
-    Column("message", Text),  # what the tester reads about a failure
+    Column("message", Text),  # the tester's text of a failure
     Column("response_time", Float),
     Column("time_to_first_token", Float),
     Column("completion_tokens", Integer),
@@ -94,44 +98,84 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("failed", SmallInteger, Computed(FAILED, persisted=True)),  # null: not ended, or limited
     Column("liked", SmallInteger, Computed(LIKED, persisted=True)),
     Index("answer_of_conversation", "conversation_id"),
-)  # fmt: skip
+)
 _COUNTS = answer.c.failed.is_not(None)
 Index(  # everything that the readout sums, unit by unit, so that it never touches the table
     "answer_sums",
-    answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.failed, answer.c.liked,
-    answer.c.response_time, answer.c.time_to_first_token, answer.c.completion_tokens, answer.c.cost_usd, answer.c.grp,
-    answer.c.rated_ms, answer.c.tier, sqlite_where=_COUNTS, postgresql_where=_COUNTS,
-)  # fmt: skip
+    answer.c.experiment,
+    answer.c.simulated,
+    answer.c.user_id,
+    answer.c.time_ms,
+    answer.c.failed,
+    answer.c.liked,
+    answer.c.response_time,
+    answer.c.time_to_first_token,
+    answer.c.completion_tokens,
+    answer.c.cost_usd,
+    answer.c.grp,
+    answer.c.rated_ms,
+    answer.c.tier,
+    sqlite_where=_COUNTS,
+    postgresql_where=_COUNTS,
+)
 TIMED = (answer.c.failed == text("0")) & answer.c.response_time.is_not(None)
-"""Answers whose response time counts, spelt as the index has it."""
+"""Answers whose response time counts, spelt as in the index."""
 Index(  # the response times of a group in order, for its quantiles
     "answer_times",
-    answer.c.experiment, answer.c.simulated, answer.c.grp, answer.c.response_time, answer.c.user_id, answer.c.time_ms,
-    answer.c.tier, sqlite_where=TIMED, postgresql_where=TIMED,
-)  # fmt: skip
+    answer.c.experiment,
+    answer.c.simulated,
+    answer.c.grp,
+    answer.c.response_time,
+    answer.c.user_id,
+    answer.c.time_ms,
+    answer.c.tier,
+    sqlite_where=TIMED,
+    postgresql_where=TIMED,
+)
 _DISLIKED = answer.c.liked == text("0")
-Index(  # what dissatisfied testers say, newest first
+Index(  # dissatisfied testers' reasons, newest first
     "answer_disliked",
-    answer.c.experiment, answer.c.simulated, answer.c.rated_ms, answer.c.reason, answer.c.user_id, answer.c.time_ms,
-    answer.c.tier, sqlite_where=_DISLIKED, postgresql_where=_DISLIKED,
-)  # fmt: skip
-Index(  # what a day's answers were and cost
+    answer.c.experiment,
+    answer.c.simulated,
+    answer.c.rated_ms,
+    answer.c.reason,
+    answer.c.user_id,
+    answer.c.time_ms,
+    answer.c.tier,
+    sqlite_where=_DISLIKED,
+    postgresql_where=_DISLIKED,
+)
+Index(  # a day's answers and their cost
     "answer_by_time",
-    answer.c.time_ms, answer.c.simulated, answer.c.finish_reason, answer.c.cost_usd, answer.c.experiment, answer.c.grp,
-)  # fmt: skip
+    answer.c.time_ms,
+    answer.c.simulated,
+    answer.c.finish_reason,
+    answer.c.cost_usd,
+    answer.c.experiment,
+    answer.c.grp,
+)
 STOPPED = answer.c.finish_reason == text("'stopped'")
-"""An answer that its tester stopped, spelt as the index has it."""
+"""An answer that its tester stopped, spelt as in the index."""
 Index(  # answers that their testers stopped
-    "answer_stopped", answer.c.experiment, answer.c.simulated, answer.c.user_id, answer.c.time_ms, answer.c.tier,
-    sqlite_where=STOPPED, postgresql_where=STOPPED,
-)  # fmt: skip
-Index(  # whose process may be gone
-    "answer_running", answer.c.beat_ms,
-    sqlite_where=answer.c.finish_reason.is_(None), postgresql_where=answer.c.finish_reason.is_(None),
-)  # fmt: skip
+    "answer_stopped",
+    answer.c.experiment,
+    answer.c.simulated,
+    answer.c.user_id,
+    answer.c.time_ms,
+    answer.c.tier,
+    sqlite_where=STOPPED,
+    postgresql_where=STOPPED,
+)
+Index(  # answers whose process may be gone
+    "answer_running",
+    answer.c.beat_ms,
+    sqlite_where=answer.c.finish_reason.is_(None),
+    postgresql_where=answer.c.finish_reason.is_(None),
+)
 
 comparison = Table(  # one question answered by two groups side by side; both have a row in `answer`
-    "comparison", metadata,
+    "comparison",
+    metadata,
     Column("comparison_id", String(64), primary_key=True),
     Column("conversation_id", String(64), nullable=False),
     Column("experiment", String(128), nullable=False),
@@ -140,15 +184,16 @@ comparison = Table(  # one question answered by two groups side by side; both ha
     Column("asked_ms", BigInteger, nullable=False),
     Column("left_answer_id", String(64), nullable=False),
     Column("right_answer_id", String(64), nullable=False),
-    Column("drawn", String(8), nullable=False),  # the side to go on from where the vote prefers none
+    Column("drawn", String(8), nullable=False),  # the side that the conversation continues where the vote prefers none
     Column("vote", String(16)),  # left | right | tie | both_bad | null
     Column("voted_ms", BigInteger),
     Index("comparison_of_unit", "experiment", "simulated", "user_id"),
     Index("comparison_of_conversation", "conversation_id"),
-)  # fmt: skip
+)
 
 exposure = Table(
-    "exposure", metadata,
+    "exposure",
+    metadata,
     Column("event_id", String(64), primary_key=True),
     Column("experiment", String(128), nullable=False),
     Column("simulated", Boolean, nullable=False),
@@ -156,19 +201,25 @@ exposure = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("grp", String(128)),
     Column("forced", Boolean, nullable=False),
-    Column("tier", String(64), nullable=False, server_default=""),  # of the process that exposed it; empty: not known
-    Column("invitation", String(64)),  # the link that it came by
+    Column(
+        "tier", String(64), nullable=False, server_default=""
+    ),  # tier of the process that exposed it; empty: unknown
+    Column("invitation", String(64)),  # the invitation that the visitor came by
     Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "event_id", "tier"),
     Index("exposure_by_time", "time_ms", "experiment", "simulated", "forced", "grp", "user_id"),
-)  # fmt: skip
+)
 _INVITED = exposure.c.invitation.is_not(None)
 Index(  # the units of an invitation's guests
-    "exposure_of_guest", exposure.c.invitation, exposure.c.user_id,
-    sqlite_where=_INVITED, postgresql_where=_INVITED,
-)  # fmt: skip
+    "exposure_of_guest",
+    exposure.c.invitation,
+    exposure.c.user_id,
+    sqlite_where=_INVITED,
+    postgresql_where=_INVITED,
+)
 
-event = Table(  # the ledger. Whoever looks for an event by its id says its time too: only both have an index
-    "event", metadata,
+event = Table(  # the ledger. Look an event up by its id and its time: only both together have an index
+    "event",
+    metadata,
     Column("event_id", String(64), nullable=False),
     Column("name", String(64), nullable=False),
     Column("time_ms", BigInteger, nullable=False, autoincrement=False),
@@ -179,8 +230,8 @@ event = Table(  # the ledger. Whoever looks for an event by its id says its time
     Column("value", Text),  # JSON
     Column("metadata", Text, nullable=False),  # JSON
     Column("ids", Text, nullable=False),  # JSON of the unit's ids, for Statsig
-    Column("acknowledged_ms", BigInteger),  # when Statsig said that it has it
-    Column("sent", Text),  # of an exposure: JSON of what the SDK itself would send; null: not known
+    Column("acknowledged_ms", BigInteger),  # when Statsig acknowledged it
+    Column("sent", Text),  # of an exposure: JSON of the SDK's own form; null: unknown
     PrimaryKeyConstraint("time_ms", "event_id"),  # older SQLite files: event_id alone, and an index of both
     Index("event_of_answer", "answer_id"),
     Index("event_of_user", "user_id", "time_ms", "event_id"),
@@ -188,13 +239,14 @@ event = Table(  # the ledger. Whoever looks for an event by its id says its time
     Index("event_by_group", "grp", "time_ms", "event_id"),
     Index("event_acknowledged", "simulated", "acknowledged_ms"),
     postgresql_partition_by="RANGE (time_ms)",  # see partitions
-)  # fmt: skip
+)
 FAILURE = text("""value IN ('"error"', '"interrupted"')""")
-"""An answer that failed, spelt as the index has it: both databases use such an index for this very condition alone."""
+"""An answer that failed, spelt as in the index: both databases use a partial index only for this exact condition."""
 Index("event_failed", event.c.time_ms, event.c.event_id, sqlite_where=FAILURE, postgresql_where=FAILURE)
 
-outbox = Table(  # what Statsig has not acknowledged yet
-    "outbox", metadata,
+outbox = Table(  # events that Statsig has not acknowledged
+    "outbox",
+    metadata,
     Column("event_id", String(64), primary_key=True),
     Column("created_ms", BigInteger, nullable=False),
     Column("due_ms", BigInteger, nullable=False),  # not before; a lease moves it into the future
@@ -202,7 +254,7 @@ outbox = Table(  # what Statsig has not acknowledged yet
     Column("error", Text),
     Index("outbox_due", "due_ms"),
     Index("outbox_by_age", "created_ms", "event_id"),
-)  # fmt: skip
+)
 
 vote = Table(  # the last vote on each comparison; the pair in alphabetical order, so that no definition is asked
     "vote", metadata,
@@ -231,93 +283,103 @@ purged = Table(  # how many events a purge has removed from the ledger
     Column("simulated", Boolean, primary_key=True),
     Column("events", BigInteger, nullable=False),
     Column("acknowledged", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
 definition = Table(  # the last definitions that Statsig served, for a start without it
-    "definition", metadata,
+    "definition",
+    metadata,
     Column("source", String(64), primary_key=True),
     Column("specs", Text, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
-weights = Table(  # the weights that an experiment had, from when on: a split of two sets of weights cannot be checked
-    "weights", metadata,
+weights = Table(  # an experiment's weights over time: a split across two sets of weights cannot be checked
+    "weights",
+    metadata,
     Column("experiment", String(128), primary_key=True),
     Column("since_ms", BigInteger, primary_key=True),
     Column("shares", Text, nullable=False),  # JSON: group to share
-)  # fmt: skip
+)
 
-held = Table(  # of each run, metric and treatment the narrowest interval that any readout gave
-    "held", metadata,
+held = Table(  # the narrowest interval of each run, metric and treatment
+    "held",
+    metadata,
     Column("experiment", String(128), primary_key=True),
     Column("simulated", Boolean, primary_key=True),
     Column("run", String(64), primary_key=True),
     Column("metric", String(64), primary_key=True),
     Column("grp", String(128), primary_key=True),
     Column("low", Float, nullable=False),
-    Column("low_ms", BigInteger, nullable=False),  # of the readout that gave it
+    Column("low_ms", BigInteger, nullable=False),  # time of the readout that gave it
     Column("high", Float, nullable=False),
     Column("high_ms", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
 invitation = Table(  # the links that let guests in
-    "invitation", metadata,
+    "invitation",
+    metadata,
     Column("id", String(64), primary_key=True),
     Column("name", String(128), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
-    Column("sessions", Integer),  # browsers that it lets in; null: any number
-    Column("grp", String(128)),  # forced on who comes by it
-    Column("usd", Float),  # what their answers may cost together
+    Column("sessions", Integer),  # browsers that it admits; null: any number
+    Column("grp", String(128)),  # forced on its guests
+    Column("usd", Float),  # limit on the cost of all their answers
     Column("revoked_ms", BigInteger),
     Column("compare", Boolean, nullable=False, server_default=text("FALSE")),  # guests compare two answers
-)  # fmt: skip
+)
 
-guest = Table(  # who came by which link
-    "guest", metadata,
+guest = Table(  # visitors by invitation
+    "guest",
+    metadata,
     Column("invitation_id", String(64), primary_key=True),
     Column("visitor_id", String(64), primary_key=True),
     Column("since_ms", BigInteger, nullable=False),
     Index("guest_by_visitor", "visitor_id"),
-)  # fmt: skip
+)
 
-consent = Table(  # who accepted which notice
-    "consent", metadata,
+consent = Table(  # accepted notices
+    "consent",
+    metadata,
     Column("visitor_id", String(64), primary_key=True),
     Column("version", String(64), primary_key=True),
     Column("time_ms", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
-sign_out = Table(  # sessions of operators and accounts that were ended before their cookies do
-    "sign_out", metadata,
+sign_out = Table(  # sessions of operators and accounts that were ended before their cookies expire
+    "sign_out",
+    metadata,
     Column("session", String(64), primary_key=True),
     Column("time_ms", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
-deletion = Table(  # conversations whose text a tester deleted, for tabs and replicas that still have it
-    "deletion", metadata,
+deletion = Table(  # conversations whose text a tester deleted, for tabs and replicas that still hold it
+    "deletion",
+    metadata,
     Column("conversation_id", String(64), primary_key=True),
     Column("visitor_id", String(64), nullable=False),
     Column("time_ms", BigInteger, nullable=False),
     Index("deletion_by_time", "time_ms"),
-)  # fmt: skip
+)
 
-spending = Table(  # what everybody, a visitor or an invitation's guests have spent, on one day or (0) for good
-    "spending", metadata,
+spending = Table(  # the spending of everyone, of a visitor or of an invitation's guests, on one day or (0) in total
+    "spending",
+    metadata,
     Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC
     Column("account", String(96), primary_key=True),
     Column("usd", Float, nullable=False),
     Column("answers", Integer, nullable=False),
-)  # fmt: skip
+)
 
-reservation = Table(  # of that, what is set aside for answers that still run
-    "reservation", metadata,
+reservation = Table(  # the part of it that is reserved for running answers
+    "reservation",
+    metadata,
     Column("answer_id", String(64), primary_key=True),
     Column("day", Integer, primary_key=True, autoincrement=False),
     Column("account", String(96), primary_key=True),
     Column("usd", Float, nullable=False),
     Column("since_ms", BigInteger, nullable=False),
-)  # fmt: skip
+)
 
 _GUESTS = (
     "CREATE TABLE invitation (id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(128) NOT NULL,"
@@ -397,7 +459,7 @@ _COMPARISONS = (
     "CREATE INDEX comparison_of_conversation ON comparison (conversation_id)",
 )
 Step = str | Callable[[Connection], None]
-"""A statement in the SQL that SQLite and PostgreSQL share, or a function where they must differ."""
+"""A statement in SQL that SQLite and PostgreSQL share, or a function where they differ."""
 MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("1 first tables", ()),
     ("2 guests", _GUESTS),
@@ -414,5 +476,4 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("13 comparing guests", ("ALTER TABLE invitation ADD COLUMN compare BOOLEAN DEFAULT FALSE NOT NULL",)),
     ("14 votes", (votes.fill,)),
 )
-"""Append-only: a name and its steps. A fresh database gets the tables above as they stand and counts as having them
-all."""
+"""Append-only: a name and its steps. A fresh database gets the tables above and counts as having all of them."""

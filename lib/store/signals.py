@@ -1,4 +1,4 @@
-"""Signals about answers beside the ratings: answers that were stopped, copied, asked for again, left while they ran.
+"""Implicit signals about answers: stopped, copied, regenerated, abandoned.
 
 Counts by group over the same units and answers as the readout. Starts from the few answers that have a signal, so that
 the others cost nothing. Knows no formula.

@@ -1,6 +1,6 @@
-"""What simulated visitors left: whether there is any, how it is spread over days, and how it is removed.
+"""The rows of simulated visitors: their existence, their spread over days, their removal.
 
-Real rows are never touched. Knows the tables and their mark; knows nothing of how visitors behave.
+Real rows are never touched. Knows the tables and their mark, not the visitors' behaviour.
 """
 
 import time
@@ -14,25 +14,25 @@ from lib.store.schema import answer, comparison, conversation, event, exposure, 
 from lib.store.writer import Fact
 
 TIMES = ("time_ms", "rated_ms", "voted_ms", "asked_ms", "created_ms", "updated_ms")
-"""The columns that say when something of a visit happened."""
+"""The columns that hold times of a visit."""
 UNITS = 50
 """Visitors whose rows are moved in one transaction."""
 PIECE = 1_000
-"""Rows that are deleted in one transaction, so that nobody waits for it."""
+"""Rows deleted in one transaction, so that other writers do not wait long."""
 COMMIT_S = 30.0
-"""How long one piece may take."""
+"""Seconds that one piece may take."""
 
 
 def has_simulated(store: Store) -> bool:
-    """Whether simulated visitors were here. Raises StoreError."""
+    """Return True where there are simulated visitors. Raises StoreError."""
     with store.read() as connection:
         return bool(connection.scalar(select(exists().where(event.c.simulated))))
 
 
 def spread(store: Store, days: int, since_ms: int) -> None:
-    """Move simulated visitors who came since then into the past, as if they had come evenly over so many days.
+    """Move simulated visitors who came since a time into the past, spread evenly over some days.
 
-    Whoever came first goes furthest; the times within a visit keep their distances. Raises StoreError.
+    The first visitor is moved furthest; the times within a visit keep their distances. Raises StoreError.
     """
     moments = (exposure.c.time_ms, comparison.c.asked_ms, vote.c.time_ms)
     met = (select(one.table.c.user_id, one.label("time_ms")).where(one.table.c.simulated) for one in moments)
@@ -50,7 +50,7 @@ def spread(store: Store, days: int, since_ms: int) -> None:
 
 
 def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
-    """What is moved lies before `since_ms` and is not moved again, should this run twice."""
+    """Moved rows lie before `since_ms`, so running this twice moves them once."""
     theirs = select(answer.c.conversation_id).where(answer.c.simulated, answer.c.user_id.in_(units))
     rows: dict[Table, ColumnElement[bool]] = {
         message: message.c.conversation_id.in_(theirs),
@@ -70,16 +70,16 @@ def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
 
 
 def remove_simulated(store: Store) -> int:
-    """Delete what simulated visitors left, in pieces; how many rows went. May be called again. Raises StoreError."""
+    """Delete the rows of simulated visitors, in pieces; return their number. May be repeated. Raises StoreError."""
     gone = 0
     while piece := store.written(_remove, COMMIT_S):
         gone += piece
-        time.sleep(0.01)  # others' facts come in between
+        time.sleep(0.01)  # lets other writers in
     return gone
 
 
 def _remove(connection: Connection) -> int:
-    """At most a piece of the first table that has any; the text goes first, because its mark is its answer's."""
+    """Delete at most one piece of the first table that has any. Text goes first, because its mark is its answer's."""
     invented = select(answer.c.answer_id).where(answer.c.simulated)
     marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(invented))]
     marked += [(table, table.c.simulated) for table in (answer, comparison, exposure, conversation, event, vote, held)]

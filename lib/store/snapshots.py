@@ -1,6 +1,6 @@
-"""The sums of one metric as of the end of each day: what the readout said then, in one statement.
+"""The sums of one metric at the end of each day, as a readout had them, in one statement.
 
-Owns how sums of squares over units grow along the days. Days are UTC. Knows no formula.
+Days are UTC. Knows no formula.
 """
 
 from typing import Any
@@ -28,9 +28,9 @@ from lib.store.units import answers_of, day_of, exposures, first
 
 
 def snapshots(connection: Connection, scope: Scope, metric: str) -> list[Snapshot]:
-    """A metric's sums as of the end of each day since the first exposure: what a readout said then.
+    """Return a metric's sums at the end of each day since the first exposure, as a readout had them.
 
-    A rating counts from when it was given last, and a unit that met a second group counts until it did.
+    A rating counts from its last change, and a unit that met a second group counts until then.
     """
     days: dict[int, dict[str, list[float]]] = {}
     for grp, day, *change in connection.execute(_changes(scope, metric)):
@@ -49,17 +49,20 @@ def snapshots(connection: Connection, scope: Scope, metric: str) -> list[Snapsho
 
 
 def _changes(scope: Scope, metric: str) -> Select[Any]:
-    """By group and day: by how much each of the seven sums changed.
+    """Select by group and day the changes of the seven sums.
 
     A unit's sums x and y run along its days; what the group's sum of x² gains on a day is x² after it less x² before.
     """
     daily = _unit_days(scope, metric)
     gone = daily.c.leaves > 0
     after = select(
-        daily.c.user_id, daily.c.grp, daily.c.day, (daily.c.enters - daily.c.leaves).label("n"),
+        daily.c.user_id,
+        daily.c.grp,
+        daily.c.day,
+        (daily.c.enters - daily.c.leaves).label("n"),
         case((gone, 0.0), else_=_along(func.sum(daily.c.x), daily)).label("x"),
         case((gone, 0.0), else_=_along(func.sum(daily.c.y), daily)).label("y"),
-    ).subquery("after")  # fmt: skip
+    ).subquery("after")
     both = select(
         *after.c,
         func.coalesce(_along(func.lag(after.c.x), after), 0.0).label("x0"),
@@ -79,18 +82,23 @@ def _has(y: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _unit_days(scope: Scope, metric: str) -> FromClause:
-    """By unit and day: what it added to x and y, and whether it began to count (`enters`) or ceased to (`leaves`)."""
+    """Select by unit and day the additions to x and y, and whether the unit began to count (`enters`) or ceased to
+    (`leaves`)."""
     units = _lives(scope)
     stays = or_(units.c.left_day.is_(None), units.c.day < units.c.left_day)
     none, one = cast(literal(0), Float), cast(literal(1), Float)
     enters = select(
-        units.c.user_id, units.c.grp, units.c.day, none.label("x"),
+        units.c.user_id,
+        units.c.grp,
+        units.c.day,
+        none.label("x"),
         (one if metric == "answers_per_user" else none).label("y"),
-        literal(1).label("enters"), literal(0).label("leaves"),
-    ).where(stays)  # fmt: skip
-    leaves = select(
-        units.c.user_id, units.c.grp, units.c.left_day, none, none, literal(0), literal(1)
-    ).where(stays, units.c.left_day.is_not(None))  # fmt: skip
+        literal(1).label("enters"),
+        literal(0).label("leaves"),
+    ).where(stays)
+    leaves = select(units.c.user_id, units.c.grp, units.c.left_day, none, none, literal(0), literal(1)).where(
+        stays, units.c.left_day.is_not(None)
+    )
     moves = union_all(enters, leaves, *(_added(units, scope, *part) for part in _parts(metric))).subquery("moves")
     sums = (func.sum(moves.c[name]).label(name) for name in ("x", "y", "enters", "leaves"))
     rows = select(moves.c.user_id, moves.c.grp, moves.c.day, *sums)
@@ -98,7 +106,7 @@ def _unit_days(scope: Scope, metric: str) -> FromClause:
 
 
 def _lives(scope: Scope) -> FromClause:
-    """Every unit with the day of its first exposure and the day (null: none) on which it was left out."""
+    """Select every unit with the day of its first exposure and the day (null: none) on which it was excluded."""
     x, y = exposure.alias("x"), exposure.alias("y")
     left = (
         select(func.min(y.c.time_ms))
@@ -115,7 +123,7 @@ _Part = tuple[ColumnElement[Any], ColumnElement[Any] | None, ColumnElement[Any] 
 
 
 def _parts(metric: str) -> list[_Part]:
-    """From which moment on an answer adds how much to x and to y, and which answers do."""
+    """Return the answers that add to x and to y, with the amount and the time from which they do."""
     one, sound = cast(literal(1), Float), _A.c.failed == 0
     measured = {
         "response_time": (_A.c.response_time, sound),
@@ -140,9 +148,13 @@ def _parts(metric: str) -> list[_Part]:
 
 
 def _added(
-    units: FromClause, scope: Scope, moment: ColumnElement[Any], x: ColumnElement[Any] | None,
-    y: ColumnElement[Any] | None, condition: ColumnElement[bool] | None,
-) -> Select[Any]:  # fmt: skip
+    units: FromClause,
+    scope: Scope,
+    moment: ColumnElement[Any],
+    x: ColumnElement[Any] | None,
+    y: ColumnElement[Any] | None,
+    condition: ColumnElement[bool] | None,
+) -> Select[Any]:
     day, none = day_of(moment), cast(literal(0), Float)
     both = [none if one is None else one for one in (x, y)]
     rows = (

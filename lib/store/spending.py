@@ -1,7 +1,7 @@
-"""What was spent, and what is set aside for answers that still run: the counters behind every limit.
+"""Spending and the reservations of running answers: the counters behind every limit.
 
-Knows these two tables, and what invitations allow. One statement counts an answer and looks at the limit, so that of
-two replicas that ask at the same moment only one gets the last answer.
+Knows these two tables and the limits of invitations. One statement counts an answer and checks the limit, so of two
+replicas that ask at the same moment only one gets the last answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from lib.store.facts import insert_into
 from lib.store.schema import answer, invitation, reservation, spending
 
 LEFT_MS = 3_600_000
-"""What was set aside longer ago was for an answer whose process died as it asked: it stays spent."""
+"""Milliseconds after which a reservation belongs to an answer whose process died; it stays spent."""
 ANY_USD, ANY_ANSWERS = 1e300, 2**31 - 1
 TURN = 7_265_792_002
 """PostgreSQL's advisory lock under which replicas count."""
@@ -35,11 +35,11 @@ _SETTLE = (
     .returning(reservation.c.day, reservation.c.account, reservation.c.usd)
 )
 _TURN = select(func.pg_advisory_xact_lock(TURN))
-_ADD: dict[str, Any] = {}  # by dialect: making a statement takes longer than running it
+_ADD: dict[str, Any] = {}  # by dialect: building a statement takes longer than running it
 
 
 def hold(connection: Connection, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Held:
-    """Count an answer under each of these accounts, or under none of them where one has met its limit."""
+    """Count an answer under all of these accounts, or under none where one has met its limit."""
     verdict = judged()
     if verdict is False or connection.scalar(_HELD, {"id": answer_id}) is not None:
         return Held(None, {})
@@ -59,7 +59,7 @@ def hold(connection: Connection, answer_id: str, usd: float, accounts: Sequence[
 
 
 def settle(connection: Connection, answer_id: str, completion: Completion) -> None:
-    """Put what an answer cost in the place of what was set aside for it. Nothing where nothing was."""
+    """Replace an answer's reservation by its cost. Does nothing without a reservation."""
     held = connection.execute(_SETTLE, {"id": answer_id}).all()
     if held:
         _take_turns(connection)
@@ -69,12 +69,12 @@ def settle(connection: Connection, answer_id: str, completion: Completion) -> No
 
 
 def allowance(connection: Connection, invitation_id: str) -> float | None:
-    """What the answers of an invitation's guests may cost together; None where nothing was said."""
+    """Return an invitation's limit of US dollars; None without one."""
     return connection.scalar(select(invitation.c.usd).where(invitation.c.id == invitation_id))
 
 
 def begin_day(connection: Connection) -> None:
-    """Where nothing was counted today yet: what today's answers have cost so far, before there was a limit."""
+    """Start the day's count with the cost of today's answers so far, where nothing was counted yet."""
     today = now_ms() // DAY_MS
     if _row(connection, today, EVERYBODY) is None:
         spent = spent_since(connection, today * DAY_MS)
@@ -83,19 +83,19 @@ def begin_day(connection: Connection) -> None:
 
 
 def spent_since(connection: Connection, since_ms: int) -> Spent:
-    """What real answers that ended since then have cost, as far as that is known, and how many they were."""
+    """Return the number and the known cost of real answers that ended since a time."""
     real = (answer.c.time_ms >= since_ms) & answer.c.simulated.is_(False) & (answer.c.finish_reason != "limited")
     usd, answers = connection.execute(select(func.sum(answer.c.cost_usd), func.count()).where(real)).one()
     return Spent(float(usd or 0.0), int(answers))
 
 
 def states(connection: Connection, accounts: Iterable[Account]) -> dict[Account, Spent]:
-    """What these accounts have come to."""
+    """Return the state of these accounts."""
     return {account: _state(connection, account) for account in accounts}
 
 
 def furthest(connection: Connection, day: int, most: int) -> tuple[int, int, int]:
-    """Of the visitors who asked on this day: how many they are, how many met the limit, how far the furthest is."""
+    """Return of the visitors who asked on this day: their number, how many met the limit, the largest count."""
     met = func.sum(case((spending.c.answers >= most, 1), else_=0))
     theirs = (spending.c.day == day) & spending.c.account.startswith(visitor_account(""))
     row = connection.execute(select(func.count(), met, func.max(spending.c.answers)).where(theirs)).one()
@@ -103,23 +103,23 @@ def furthest(connection: Connection, day: int, most: int) -> tuple[int, int, int
 
 
 def sweep(connection: Connection) -> None:
-    """Delete what nobody will ask for: visitors' earlier days, and what dead processes had set aside."""
+    """Delete visitors' earlier days, and reservations of dead processes."""
     earlier = spending.c.day.between(FOR_GOOD + 1, now_ms() // DAY_MS - 2) & (spending.c.account != EVERYBODY)
     connection.execute(delete(spending).where(earlier))
     connection.execute(delete(reservation).where(reservation.c.since_ms < now_ms() - LEFT_MS))
 
 
 def _take_turns(connection: Connection) -> None:
-    """Replicas count one after the other: a group of facts meets the shared rows in any order, and two of them would
-    wait for each other. SQLite has but one that writes."""
+    """Let replicas count one after the other: a group of facts locks the shared rows in any order, so two groups could
+    deadlock. SQLite has a single writer."""
     if connection.dialect.name == "postgresql":
         connection.execute(_TURN)
 
 
 def _add(connection: Connection, account: Account, usd: float, *, limited: bool) -> Spent | None:
-    """Count one more answer, unless it does not fit; return what the account has come to."""
+    """Count one more answer, unless it does not fit; return the account's state."""
     if limited and account.met(Spent(), usd):
-        return None  # more than the whole limit: the statement below would begin a new row with it
+        return None  # exceeds the whole limit: the statement below would start a new row with it
     dialect = connection.dialect.name
     if dialect not in _ADD:
         new = insert_into(connection, spending)
@@ -131,10 +131,13 @@ def _add(connection: Connection, account: Account, usd: float, *, limited: bool)
             & (spending.c.answers < bindparam("most_answers")),
         ).returning(spending.c.usd, spending.c.answers)
     values = {
-        "day": account.day, "account": account.name, "usd": usd, "answers": 1,
+        "day": account.day,
+        "account": account.name,
+        "usd": usd,
+        "answers": 1,
         "most_usd": account.usd if limited and account.usd is not None else ANY_USD,
         "most_answers": account.answers if limited and account.answers is not None else ANY_ANSWERS,
-    }  # fmt: skip
+    }
     return _spent(connection.execute(_ADD[dialect], values).one_or_none())
 
 

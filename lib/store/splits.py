@@ -1,4 +1,4 @@
-"""The weights that an experiment had over time: without them a split that was changed would look like one that broke.
+"""The weights of an experiment over time: without them a changed split would look like a broken one.
 
 Owns the table `weights`. Knows no statistic.
 """
@@ -13,13 +13,13 @@ from lib.store.schema import weights
 
 
 def weights_over_time(connection: Connection, experiment: str) -> tuple[Weights, ...]:
-    """The shares that the experiment's groups had, oldest first."""
+    """Return the shares of the experiment's groups, oldest first."""
     mine = select(weights).where(weights.c.experiment == experiment).order_by(weights.c.since_ms)
     return tuple(Weights(row.since_ms, json.loads(row.shares)) for row in connection.execute(mine))
 
 
 def keep_weights(connection: Connection, experiment: str, shares: Mapping[str, float], time_ms: int) -> None:
-    """These are the shares from now on; nothing where they were so already."""
+    """Store these shares as valid from now on; does nothing where they are unchanged."""
     known = weights_over_time(connection, experiment)
     if known and (known[-1].like(shares) or known[-1].since_ms >= time_ms):
         return

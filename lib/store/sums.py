@@ -25,12 +25,12 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "cost_per_answer": ("cost", "priced"),
     "answers_per_user": ("answers", "one"),
 }
-"""Of each metric what a unit adds to its numerator and its denominator, by the names in `per_unit`."""
+"""The numerator and the denominator of each metric, by the column names of `per_unit`."""
 _SUMMED = {**METRICS, **{name: (name, "timed") for name in QUANTILES}}
 
 
 def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]:
-    """One row for each unit of a group that counts: what it adds to each metric.
+    """Select one row for each counted unit of a group: its addition to each metric.
 
     `limits` are the group's quantiles by name: how many of the unit's answers took at most so long.
     """
@@ -40,14 +40,22 @@ def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]
     seconds, tokens, cost = (case((fine, one)) for one in (a.c.response_time, a.c.completion_tokens, a.c.cost_usd))
     stray = and_(seconds.is_not(None), a.c.grp.is_distinct_from(grp))
     columns = {
-        "failed": _total(a.c.failed), "answers": _number(a.c.failed),
-        "liked": _total(liked), "rated": _number(liked), "disliked": _total(1 - liked),
-        "seconds": _total(seconds), "timed": _number(seconds),
-        "first": _total(a.c.time_to_first_token), "started": _number(a.c.time_to_first_token),
-        "tokens": _total(tokens), "counted": _number(tokens),
-        "cost": _total(cost), "priced": _number(cost),
-        "one": cast(literal(1), Float), "stray": _number(case((stray, 1))),
-    }  # fmt: skip
+        "failed": _total(a.c.failed),
+        "answers": _number(a.c.failed),
+        "liked": _total(liked),
+        "rated": _number(liked),
+        "disliked": _total(1 - liked),
+        "seconds": _total(seconds),
+        "timed": _number(seconds),
+        "first": _total(a.c.time_to_first_token),
+        "started": _number(a.c.time_to_first_token),
+        "tokens": _total(tokens),
+        "counted": _number(tokens),
+        "cost": _total(cost),
+        "priced": _number(cost),
+        "one": cast(literal(1), Float),
+        "stray": _number(case((stray, 1))),
+    }
     for name in QUANTILES:
         below = seconds <= limits[name] if name in limits else false()
         columns[name] = _number(case((below, 1)))
@@ -60,7 +68,7 @@ def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]
 
 
 def answers_by_unit(scope: Scope, grp: str) -> Select[Any]:
-    """One row for each unit of a group that counts and has an answer: the number of its answers."""
+    """Select one row for each counted unit of a group that has an answer: the number of its answers."""
     x, a = exposure.alias("x"), answer.alias("a")
     units = select(x.c.user_id, func.count().label("answers")).join_from(x, a, answers_of(x, a, scope))
     return units.where(x.c.grp == grp, first(x, scope)).group_by(x.c.user_id)
@@ -75,8 +83,8 @@ def _number(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def sum_units(connection: Connection, units: Select[Any]) -> tuple[dict[str, Sums], bool, float]:
-    """All units added up, by metric and quantile (whose units are those with a timed answer); whether any of their
-    answers was given under another group's name; and the answers of the busiest unit."""
+    """Return the sums over units by metric and quantile; True where any of their answers was given under another
+    group's name; and the number of answers of the busiest unit."""
     unit = units.subquery().c
     terms = {term: _sum_of(unit, term) for x, y in _SUMMED.values() for term in _terms(x, y)}
     row = connection.execute(select(func.count(), func.sum(unit.stray), func.max(unit.answers), *terms.values())).one()
@@ -95,7 +103,8 @@ _ACTIVE = "> 0"
 
 
 def _terms(x: str, y: str) -> tuple[_Term, ...]:
-    """Σx, Σy, Σx², Σy², Σxy and the number of units with data: metrics share most of them, which are summed once."""
+    """Return the terms Σx, Σy, Σx², Σy², Σxy and the number of units with data. Metrics share most of them, so each is
+    summed once."""
     return (x,), (y,), (x, x), (y, y), (x, y), (y, _ACTIVE)
 
 

@@ -1,7 +1,7 @@
-"""Everything that a readout counts, together: sums and quantiles of every group, units that were left out, deliveries.
+"""All counts of a readout: sums and quantiles of every group, excluded units, deliveries.
 
-Owns the order in which the database is asked, and that two groups are counted at the same time. The sums are in `sums`,
-the answer at a rank in `ranks`, the rank of a quantile in `lib.statistics`.
+Owns the order of the queries, and counts two groups at the same time. The sums are in `sums`, the answer at a rank in
+`ranks`, the rank of a quantile in `lib.statistics`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,11 +23,11 @@ from lib.store.sums import METRICS, answers_by_unit, per_unit, sum_units
 from lib.store.units import arrivals, excluded, exposures
 
 Read = Callable[[], AbstractContextManager[Connection]]
-"""Opens a connection; called from several threads."""
+"""Open a connection; called from several threads."""
 
 
 class _Group(NamedTuple):
-    """What one group's units add up to, by metric, and its quantiles."""
+    """The sums of one group by metric, and its quantiles."""
 
     sums: Mapping[str, Sums]
     quantiles: Mapping[str, Quantile]
@@ -35,7 +35,7 @@ class _Group(NamedTuple):
 
 
 def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
-    """Count all that a readout needs: two groups at the same time, because a statement keeps one core busy."""
+    """Count everything that a readout needs: two groups at a time, because a statement occupies one core."""
 
     def ask(question: Callable[..., Any], *more: Any) -> Any:
         with read() as connection:
@@ -54,7 +54,15 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
     weights = ask(weights_over_time, scope.experiment)
     stops, votes = (one.result() for one in beside)
     return Tally(
-        scope, sums, quantiles, forced, crossover, first_ms, sent.result(), weights, stopped=stops,
+        scope,
+        sums,
+        quantiles,
+        forced,
+        crossover,
+        first_ms,
+        sent.result(),
+        weights,
+        stopped=stops,
         busy={grp: one.busy for grp, one in found.items() if one.busy},
         votes=votes,
         arrivals=() if weights else ask(arrivals, scope), planned=ask(planned, scope, plan) if plan else None,
@@ -99,7 +107,7 @@ def _count(connection: Connection, scope: Scope, grp: str) -> _Group | None:
 
 
 def _busy(connection: Connection, scope: Scope, grp: str, answers: Sums, most: float) -> tuple[BusyUnit, ...]:
-    """The units that hold more than a fifth of the group's answers, the busiest first; looked up where one does."""
+    """Return the units that hold more than a fifth of the group's answers, the busiest first."""
     limit = BUSY * answers.sx
     units = answers_by_unit(scope, grp).subquery().c
     if most <= limit or (connection.scalar(select(func.count()).where(units.answers > 0)) or 0) <= FEW:
@@ -111,14 +119,14 @@ def _busy(connection: Connection, scope: Scope, grp: str, answers: Sums, most: f
 def _values(
     ranks: Ranks, places: Collection[int], sums: Mapping[str, Sums], limits: Mapping[str, float], strays: bool
 ) -> dict[int, float]:
-    """The response times at these ranks, from what was summed up to the limits."""
+    """Return the response times at these ranks, from the counts up to the limits."""
     known = {limit: int(sums[name].sx) for name, limit in limits.items()}
     return ranks.among_counted(places, int(sums["response_time"].sy), known, strays)
 
 
 def delivery(connection: Connection, scope: Scope) -> Delivery:
-    """Events in the whole record, those that were purged included; how many Statsig has acknowledged, and how many wait
-    for it."""
+    """Count the events of the whole record, purged ones included, those that Statsig has acknowledged, and those that
+    wait."""
     counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(event.c.simulated == scope.simulated)
     events, acknowledged = connection.execute(counts.select_from(event)).one()
     gone = select(purged.c.events, purged.c.acknowledged).where(purged.c.simulated == scope.simulated)

@@ -1,6 +1,6 @@
-"""What happened in an experiment since a moment not long ago: along indexes by time, whatever there was before it.
+"""The counts of an experiment since a recent time, along indexes by time.
 
-Knows the tables of exposures and answers; knows nothing of how a readout counts.
+Knows the tables of exposures and answers, not the rules of a readout.
 """
 
 from sqlalchemy import Connection, func, select
@@ -10,7 +10,7 @@ from lib.store.schema import answer, exposure
 
 
 def today(connection: Connection, experiment: str, since_ms: int) -> Today:
-    """Units that met it and answers that ended, by group. Forced groups and nobody real are left out."""
+    """Count exposed units and ended answers by group. Forced groups and simulated visitors are excluded."""
     met = (exposure.c.time_ms >= since_ms) & (exposure.c.experiment == experiment)
     real = exposure.c.simulated.is_(False) & exposure.c.forced.is_(False)
     units = select(exposure.c.grp, func.count(exposure.c.user_id.distinct())).where(met & real)

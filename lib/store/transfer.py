@@ -1,7 +1,7 @@
 """The whole record, copied from one database to another: every table, row by row, in an order that can be repeated.
 
-Rows that are there already are left alone, so that a copy that was interrupted goes on when it is called again. Knows
-both dialects by SQLAlchemy alone.
+Existing rows are skipped, so an interrupted copy continues when it is called again. Knows both dialects through
+SQLAlchemy alone.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""What the Results page shows beside the readout: who came when, how long answers took, what testers say.
+"""Counts that the Results page shows beside the readout: arrivals, response times, reasons.
 
-One statement each, over the same units and answers that the readout counts. Days are UTC. Knows no formula.
+Each is one statement over the units and answers of the readout. Days are UTC. Knows no formula.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from lib.store.units import answers_of, day_of, exposures, first
 
 
 def exposed_per_day(connection: Connection, scope: Scope) -> list[tuple[int, str, int]]:
-    """(start of the day, group, units that met the experiment on it), of the units that count, in order."""
+    """Return (start of the day, group, units first exposed on it), of the counted units, in order."""
     x = exposure.alias("x")
     day = day_of(x.c.time_ms)
     counted = select(day, x.c.grp, func.count()).where(first(x, scope)).group_by(day, x.c.grp).order_by(day, x.c.grp)
@@ -22,16 +22,16 @@ def exposed_per_day(connection: Connection, scope: Scope) -> list[tuple[int, str
 
 
 def tiers_of(connection: Connection, scope: Scope) -> list[str]:
-    """The tiers of the exposures, in order."""
+    """Return the tiers of the exposures, in order."""
     return sorted(connection.scalars(select(exposure.c.tier).where(exposures(exposure, scope)).distinct()))
 
 
 def response_times(connection: Connection, scope: Scope, edges: Sequence[float]) -> dict[str, list[int]]:
-    """Count by group the answers below the first edge, up to each next one, and above the last; no failed ones."""
+    """Count by group the answers below the first edge, between edges, and above the last; failed ones excluded."""
     x, a = exposure.alias("x"), answer.alias("a")
     timed = and_(a.c.failed == 0, a.c.response_time.is_not(None))
     place = case((timed, _place(a.c.response_time, edges, 0))).label("place")
-    # Joined to units without an answer, too: else SQLite begins with the answers and looks up the unit of each.
+    # Joined to units without an answer, too: otherwise SQLite starts from the answers and looks up the unit of each.
     answers = select(place).select_from(x.outerjoin(a, answers_of(x, a, scope))).where(first(x, scope))
     groups = select(exposure.c.grp).where(exposures(exposure, scope)).distinct()
     found: dict[str, list[int]] = {}
@@ -44,7 +44,7 @@ def response_times(connection: Connection, scope: Scope, edges: Sequence[float])
 
 
 def _place(value: ColumnElement[float], edges: Sequence[float], below: int) -> ColumnElement[int]:
-    """How many edges are at most the value, found by halves; `below` of them are known to be."""
+    """Return the number of edges up to the value, by bisection; at least `below`."""
     if not edges:
         return literal(below)
     middle = len(edges) // 2
@@ -53,7 +53,7 @@ def _place(value: ColumnElement[float], edges: Sequence[float], below: int) -> C
 
 
 def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
-    """By group and reason: of how many answers dissatisfied testers gave it."""
+    """Count by group and reason the answers that dissatisfied testers gave it for."""
     x, a = exposure.alias("x"), answer.alias("a")
     counted = (
         select(x.c.grp, a.c.reason, func.count())
@@ -68,7 +68,7 @@ def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
 
 
 def remarks(connection: Connection, scope: Scope, limit: int = 50) -> list[Remark]:
-    """The last reasons and comments of dissatisfied testers, newest first."""
+    """Return the last reasons and comments of dissatisfied testers, newest first."""
     x, a = exposure.alias("x"), answer.alias("a")
     of_answer = (a.c.rated_ms, x.c.grp, a.c.reason, message.c.comment, a.c.answer_id, a.c.conversation_id)
     said = (

@@ -1,4 +1,4 @@
-"""Who counts in a readout, as conditions in SQL.
+"""The units that count in a readout, as conditions in SQL.
 
 A unit is in the group of its first exposure, its answers count from that moment on, and units with a forced exposure or
 two groups are left out (intent to treat). Knows the tables; sums nothing.
@@ -29,10 +29,11 @@ HOUR_MS = 3_600_000
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """Rows of this experiment, real or simulated, before `until`, of everybody or an invitation's guests, of a tier."""
+    """Select rows of this experiment, real or simulated, before `until`, of one tier, of all units or an invitation's
+    guests."""
     rows = [table.c.experiment == scope.experiment, table.c.simulated == scope.simulated]
     if scope.invitation is not None:
-        came = exposure.alias("came")  # whichever id of theirs is the unit
+        came = exposure.alias("came")  # whichever id of the guest is the unit
         rows.append(table.c.user_id.in_(select(came.c.user_id).where(came.c.invitation == scope.invitation)))
     if scope.tier is not None:
         rows.append(table.c.tier == scope.tier)
@@ -42,7 +43,7 @@ def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
 
 
 def exposures(table: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """Exposures that count: with a group (null: not taking part), from `since` on."""
+    """Select exposures that count: with a group (null: not taking part), from `since` on."""
     rows = [mine(table, scope), table.c.grp.is_not(None)]
     if scope.since_ms is not None:
         rows.append(table.c.time_ms >= scope.since_ms)
@@ -50,9 +51,10 @@ def exposures(table: FromClause, scope: Scope) -> ColumnElement[bool]:
 
 
 def first(x: FromClause, scope: Scope, *, also_left_out: bool = False) -> ColumnElement[bool]:
-    """`x` is the first exposure of a unit that counts (or of any unit).
+    """Require that `x` is the first exposure of a unit that counts (or of any unit).
 
-    Said row by row rather than by grouping, so that SQLite walks units in the order of its index and sorts nothing.
+    The condition is per row rather than by grouping, so that SQLite walks units in the order of its index without
+    sorting.
     """
     y = exposure.alias("y")
     against = or_(y.c.time_ms < x.c.time_ms, and_(y.c.time_ms == x.c.time_ms, y.c.event_id < x.c.event_id))
@@ -62,13 +64,13 @@ def first(x: FromClause, scope: Scope, *, also_left_out: bool = False) -> Column
 
 
 def answers_of(x: FromClause, a: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """`a` is an answer of the unit of exposure `x`, from then on; what ran into a budget is none."""
+    """Require that `a` is an answer of the unit of exposure `x`, from then on; `limited` ones are excluded."""
     own = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= x.c.time_ms)
     return and_(mine(a, scope), a.c.failed.is_not(None), own)
 
 
 def all_units(scope: Scope) -> Select[Any]:
-    """Every exposed unit with what tells whether it counts."""
+    """Select every exposed unit with the columns that decide whether it counts."""
     forced = func.max(case((exposure.c.forced, 1), else_=0)).label("forced")
     least, most = func.min(exposure.c.grp).label("least"), func.max(exposure.c.grp).label("most")
     units = select(exposure.c.user_id, forced, least, most, func.min(exposure.c.time_ms).label("first_ms"))
@@ -76,7 +78,7 @@ def all_units(scope: Scope) -> Select[Any]:
 
 
 def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int], int | None]:
-    """Of each group the units that count, and the time of the first exposure of all: one walk along an index."""
+    """Return the units that count by group, and the time of the first exposure of all: one walk along an index."""
     unit = all_units(scope).subquery().c
     counts = and_(unit.forced == 0, unit.least == unit.most)
     found = select(unit.least, func.count(case((counts, 1))), func.min(unit.first_ms)).group_by(unit.least)
@@ -96,7 +98,7 @@ def arrivals(connection: Connection, scope: Scope) -> list[tuple[int, dict[str, 
 
 
 def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None]:
-    """Units with a forced exposure, other units of two groups, and the time of the first exposure of all."""
+    """Return units with a forced exposure, other units of two groups, and the time of the first exposure of all."""
     unit = all_units(scope).subquery().c
     forced, crossover = unit.forced > 0, unit.least != unit.most
     counts = select(
@@ -107,5 +109,5 @@ def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None
 
 
 def day_of(time_ms: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The number of the day (UTC) since 1970."""
+    """Return the number of the day (UTC) since 1970."""
     return cast(time_ms // DAY_MS, BigInteger)

@@ -1,8 +1,7 @@
-"""One thread that writes: facts are handed over in microseconds and committed in groups, without waiting in between.
+"""One thread that writes: facts are queued in microseconds and committed in groups.
 
-Owns the queue, the receipts, and what happens while the store is away. Knows neither tables nor statements: a fact is a
-function of a connection. Each fact is atomic and may be tried more than once, so it must say the same thing twice
-without harm.
+Owns the queue, the receipts, and the retries while the store is away. Knows neither tables nor statements: a fact is a
+function of a connection. Each fact is atomic and may run more than once, so it must be idempotent.
 """
 
 import logging
@@ -24,18 +23,18 @@ log = logging.getLogger("parley.store")
 Fact = Callable[[Connection], Any]
 
 GROUP = 200
-"""Facts in one commit at most."""
+"""Most facts in one commit."""
 VITAL_LIMIT, SIGNAL_LIMIT, PROGRESS_LIMIT = 100_000, 50_000, 10_000
-"""How long the queue may be for a further vote or answer, for a further signal, for the state of a running answer.
-Beyond it the newcomer is refused: the least important facts are the first to find no room."""
+"""Longest queue that still accepts a vote or answer, a signal, the progress of a running answer. Beyond it the newcomer
+is refused, the least important kind first."""
 RETRY_S = (0.05, 1.0)
 """First and longest pause between two attempts while the store is away."""
 STALLED_S = 2.0
-"""A commit that takes longer means that the store hangs."""
+"""Seconds after which a pending commit means that the store hangs."""
 
 
 class StoreMeter(Protocol):
-    """Who is told how the store fares: on whatever thread it happens, so it must be quick and never raise."""
+    """The receiver of the store's measurements. Called on any thread, so it must be quick and never raise."""
 
     def committed(self, facts: int, seconds: float) -> None: ...
     def read(self, seconds: float) -> None: ...
@@ -43,20 +42,20 @@ class StoreMeter(Protocol):
 
 
 class Unmetered:
-    """Nobody wants to know."""
+    """Ignores all measurements."""
 
     def committed(self, facts: int, seconds: float) -> None:
-        """A group was committed."""
+        """Observe a committed group."""
 
     def read(self, seconds: float) -> None:
-        """Something was read."""
+        """Observe a read."""
 
     def store_failed(self, how: StoreFailure) -> None:
-        """Something could not be written or read."""
+        """Count a failed write or read."""
 
 
 class Ticket:
-    """One fact that was handed over: the writer's receipt of it."""
+    """The receipt of a fact."""
 
     __slots__ = ("_decided", "_fact", "_keep", "_key", "committed", "result")
 
@@ -69,11 +68,11 @@ class Ticket:
 
     @property
     def done(self) -> bool:
-        """Whether it is decided: committed, or given up (see `committed`)."""
+        """True once it is committed or given up (see `committed`)."""
         return self._decided.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait at most so many seconds; True when it is committed, and then no crash of this process can lose it."""
+        """Wait at most this many seconds; True when it is committed, so that no crash of this process can lose it."""
         self._decided.wait(timeout)
         return self.committed
 
@@ -83,7 +82,7 @@ class Ticket:
 
 
 class Writer:
-    """`begin` opens a transaction; its block commits. Everything public may be called from any thread."""
+    """`begin` opens a transaction; its block commits. Public methods are thread-safe."""
 
     def __init__(
         self, begin: Callable[[], AbstractContextManager[Connection]], meter: StoreMeter | None = None
@@ -95,7 +94,7 @@ class Writer:
         self._in_hand: list[Ticket] = []
         self._closing, self._abandon = False, threading.Event()
         self._error: str | None = None
-        self._began_at = math.inf  # the commit under way; all on the monotonic clock
+        self._began_at = math.inf  # start of the pending commit; all on the monotonic clock
         self.committed_at = -math.inf
         self._told_at = -math.inf
         self.returned_at = -math.inf  # when the store was last found to work again
@@ -103,25 +102,26 @@ class Writer:
         self._thread.start()
 
     def __len__(self) -> int:
-        """Facts that were handed over and are not decided yet."""
+        """Count facts that are neither committed nor given up."""
         return len(self._queue) + len(self._undecided())
 
     @property
     def error(self) -> str | None:
-        """Why nothing can be written, as a sentence for the operator; None when the last attempt succeeded."""
+        """The reason why nothing can be written, as a sentence for the operator; None when the last attempt
+        succeeded."""
         return self._error or self.hangs
 
     @property
     def hangs(self) -> str | None:
-        """That the store takes a commit and does not answer, as such a sentence; None while it answers."""
+        """Such a sentence where a commit gets no answer; None otherwise."""
         seconds = time.monotonic() - self._began_at
         return f"The store has not answered for {seconds:.0f} s" if seconds > STALLED_S else None
 
     def submit(self, fact: Fact, *, limit: int = VITAL_LIMIT, key: str | None = None, keep: bool = True) -> Ticket:
-        """Hand a fact over. Never waits, never raises.
+        """Queue a fact. Never waits, never raises.
 
-        A fact with the `key` of one that still waits takes its place. `keep` False: given up as soon as the store turns
-        out to be away.
+        A fact replaces a waiting one with the same `key`. `keep` False: given up as soon as the store turns out to be
+        away.
         """
         with self._news:
             if key is not None and (waiting := self._keys.get(key)) is not None:
@@ -137,11 +137,11 @@ class Writer:
         if refused:
             receipt._decide(False)
             self._meter.store_failed("refused")
-            self._tell_refusal()
+            self._report_refusal()
         return receipt
 
     def call(self, fact: Fact, timeout: float = 5.0, *, keep: bool = False) -> Any:
-        """Run it in a transaction and return its result. Raises StoreError when that fails or is not done in time.
+        """Run a fact in a transaction and return its result. Raises StoreError on failure or timeout.
 
         `keep`: wait that long for a store that is away, too.
         """
@@ -156,7 +156,7 @@ class Writer:
         raise StoreError(self.error or f"The store did not answer within {timeout:g} s")
 
     def close(self, timeout: float) -> bool:
-        """Write what is left, at most so long, and end the thread; True when nothing was lost."""
+        """Write what is queued, for at most this long, and end the thread; True when nothing was lost."""
         with self._news:
             self._closing = True
             self._news.notify()
@@ -170,8 +170,8 @@ class Writer:
             log.error("the store was away at the end: facts are lost", extra={"facts": len(lost)})
         return not lost
 
-    def _tell_refusal(self) -> None:
-        """Once a minute: a full queue refuses many."""
+    def _report_refusal(self) -> None:
+        """Report at most once a minute: a full queue refuses many."""
         if time.monotonic() - self._told_at > 60:
             self._told_at = time.monotonic()
             log.error("facts are refused", extra={"cause": "closed" if self._closing else "the queue is full"})
@@ -195,7 +195,7 @@ class Writer:
             return self._in_hand
 
     def _write(self, group: list[Ticket]) -> None:
-        """Commit a group, as often as it takes; when one of it cannot be written, each by itself."""
+        """Commit a group, with retries; when one fact cannot be written, commit each alone."""
         pause = RETRY_S[0]
         while group:
             try:
@@ -226,7 +226,7 @@ class Writer:
             receipt._decide(True)
 
     def _well(self, now: float) -> None:
-        """The store has just committed something."""
+        """Note that the store has just committed something."""
         self.committed_at = now
         if self._error or now - self._began_at > STALLED_S:
             self._error, self.returned_at = None, now
@@ -243,7 +243,7 @@ class Writer:
         group[0]._decide(False)
 
     def _hold(self, group: list[Ticket], error: Exception) -> list[Ticket]:
-        """The store is away: remember why, and give up what need not be kept."""
+        """Note why the store is away, and give up facts that need not be kept."""
         self._meter.store_failed("away")
         if self._error is None:
             log.error("the store is away; what is to be written waits", extra={"cause": explain(error)})

@@ -1,6 +1,6 @@
-"""Streamlit's sign-in, as far as its pages do not show it: one session of an account, and how it is ended.
+"""Streamlit's sign-in beyond its page API: the session of an account, and its end.
 
-Touches Streamlit's own functions for signed cookies and for its sign-out. Knows no rule of who may do what.
+Uses Streamlit's functions for signed cookies and sign-out. Knows no access rule.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _NOT_CLAIMS = ("is_logged_in", "origin", "tokens")
 
 
 def session(claims: Mapping[str, Any]) -> str:
-    """Return the name of one sign-in: the same for its cookie and for every page, another for the next sign-in.
+    """Return the name of one sign-in: the same for its cookie and every page, different for the next sign-in.
 
     >>> first, second = session({"sub": "a", "nonce": "1", "is_logged_in": True}), session({"sub": "a", "nonce": "2"})
     >>> first == session({"nonce": "1", "sub": "a"}), first == second, len(first)
@@ -34,16 +34,16 @@ def session(claims: Mapping[str, Any]) -> str:
 
 
 def session_of(cookies: Mapping[str, str]) -> str | None:
-    """Return the sign-in that a browser's cookies hold; None where they hold none."""
+    """Return the sign-in in a browser's cookies; None without one."""
     try:
         found = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
         return session(json.loads(found)) if found else None
-    except Exception:  # whatever a cookie may hold, it is no sign-in then
+    except Exception:  # whatever the cookie holds, it is not a sign-in
         return None
 
 
 async def sign_out(request: Request) -> tuple[str | None, list[str]]:
-    """Return where the provider ends its own session, if it does, and the headers that take the cookies away."""
+    """Return the provider's sign-out address, if it has one, and the headers that remove the cookies."""
     [route] = [one for one in create_auth_routes("") if isinstance(one, Route) and one.path == SIGN_OUT]
     answer = await route.endpoint(request)
     where = str(answer.headers.get("location", ""))

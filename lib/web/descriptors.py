@@ -1,7 +1,7 @@
 """File descriptors: as many as the system allows, and no new pages when few are left.
 
-Every open page holds four of them. A process without any can neither accept a connection nor open its database, so new
-pages are refused while those that are open still have what they need.
+Every open page holds four. A process without any can neither accept a connection nor open its database, so new pages
+are refused while the open ones still have what they need.
 """
 
 import functools
@@ -19,11 +19,11 @@ except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
 MOST = 1 << 20
-"""The limit that is asked for where the system has none."""
+"""The limit requested where the system has none."""
 FALLBACK = 10_240
-"""The limit that is asked for where the system refuses its own, as macOS does."""
+"""The limit requested where the system refuses its own, as macOS does."""
 COUNT_S = 0.25
-"""How old the number of open descriptors may be."""
+"""Seconds for which a count of open descriptors is reused."""
 
 
 def raise_limit() -> int | None:
@@ -50,7 +50,7 @@ def limit() -> int | None:
 
 
 def reserve(most: int) -> int:
-    """Return how many descriptors are kept for the pages that are open.
+    """Return the number of descriptors reserved for open pages.
 
     >>> reserve(256), reserve(1024), reserve(1 << 20)
     (32, 128, 512)
@@ -73,7 +73,7 @@ def _open(_moment: int) -> int:
 
 
 class Room:
-    """Around the app: a new page and a new connection are refused, with a kind word, when few descriptors are left."""
+    """Middleware that refuses new pages and connections with a friendly page when few descriptors are left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -84,9 +84,10 @@ class Room:
             return await send({"type": "websocket.close", "code": 1013})
         if scope["type"] == "http" and _is_page(scope) and scarce():
             page = plain.page(
-                HTTPStatus.SERVICE_UNAVAILABLE, "Parley is full right now",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "Parley is full right now",
                 "Please try again in a minute. Conversations that are open go on.",
-            )  # fmt: skip
+            )
             page.headers["retry-after"] = "60"
             return await page(scope, receive, send)
         return await self._app(scope, receive, send)

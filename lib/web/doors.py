@@ -1,7 +1,7 @@
-"""The three plain pages beside Streamlit: an invitation, the form that takes the operator token, and the way out.
+"""The three plain pages beside Streamlit: an invitation, the operator token's form, and sign-out.
 
-Each sets or takes away a cookie, which no Streamlit page can, and only for a form that a person sent: opening an
-address changes nothing. Knows the rules by `access`, and nothing of what a guest or an operator finds inside.
+Each sets or removes a cookie, which no Streamlit page can, and only when its form is submitted: opening an address
+changes nothing. The rules are in `access`.
 """
 
 import html
@@ -32,14 +32,14 @@ MAX_FORM = 4_096
 
 
 class Doors:
-    """The pages, by the settings. `rules` is asked late, because it may make the signing key."""
+    """The pages. `rules` is called late, because it may create the signing key."""
 
     def __init__(self, settings: Settings, rules: Callable[[], Access]) -> None:
         self._settings, self._rules, self._patience = settings, rules, Patience()
         self._home = urlsplit(settings.public_url).path.rstrip("/") + "/"
 
     def routes(self) -> list[Route]:
-        """Return where they are."""
+        """Return the routes."""
         both = ["GET", "POST"]
         return [
             Route(PATH + "/{token}", self.invite, methods=both),
@@ -48,10 +48,10 @@ class Doors:
         ]
 
     async def invite(self, request: Request) -> Response:
-        """Show an invitation, and let the guest in who accepts it: a cookie, and on to the chat.
+        """Show an invitation, and admit the guest who accepts it: set a cookie and redirect to the chat.
 
-        What previews links in a chat opens them too, so opening does nothing. A guest counts as they come in, and needs
-        the visitor's cookie that the page brought: without cookies every page would be another guest.
+        Link previews open the address too, so opening does nothing. A guest is counted on submission and needs the
+        visitor's cookie that the page set: without cookies every page would be another guest.
         """
         from lib.web import running
 
@@ -82,9 +82,10 @@ class Doors:
         return plain.to(self._home, rules.guest_cookie(invitation_id, visitor_id, days, origin.https))
 
     async def operator(self, request: Request) -> Response:
-        """Show the form, or take what is sent with it. Without a token in the settings it does not exist.
+        """Show the form, or check the token that was sent with it. Without a token in the settings the page does not
+        exist.
 
-        The right token is taken at once, whoever guessed before. A wrong one is answered with how long to wait.
+        The right token is accepted at once, whatever failed before. The response to a wrong one names the wait.
         """
         rules = self._rules()
         if rules.operator_token is None:
@@ -105,8 +106,8 @@ class Doors:
         return _form(HTTPStatus.FORBIDDEN, "That is not the token.")
 
     async def sign_out(self, request: Request) -> Response:
-        """Ask whether to sign out, and do so for the form: here for every tab and copy of the cookies, and where the
-        sign-in's provider has a page for it, there too."""
+        """Ask whether to sign out, and on the form's submission end the session for every tab and every copy of the
+        cookies, and at the provider where it has a page for it."""
         from lib.web import running
 
         if request.method != "POST":
@@ -125,7 +126,7 @@ class Doors:
         cookies += rules.no_operator_cookies()
         if further is None:
             return plain.to(self._home, *cookies)
-        # A policy's form-action would stop a redirect to the provider, a page's own refresh it does not.
+        # A policy's form-action would stop a redirect to the provider; a page's own refresh is allowed.
         where = html.escape(further)
         inside = f'<p>You are signed out here. <a href="{where}">Sign out of the account too</a></p>'
         refresh = f'<meta http-equiv="refresh" content="0; url={where}">'
@@ -136,7 +137,7 @@ class Doors:
 
 
 def _from_here(request: Request) -> bool:
-    """Return True for a form that our own page sent, as the browser says; its `Origin` was looked at before."""
+    """Return True for a form that our own page sent, according to the browser; `Origin` was checked before."""
     return request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 

@@ -1,4 +1,4 @@
-"""The sentence on a page whose script failed. The cause goes to the log."""
+"""The page of a script that failed: a sentence. The cause goes to the log."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger("parley")
 
 
 def on_script_error(error: Exception) -> bool:
-    """What a page shows when it fails: a sentence, never a traceback. The cause is in the log."""
+    """Show a sentence on the page and log the cause."""
     if isinstance(error, Unready | StoreError):
         log.warning("a page cannot be shown: %s", error)
         st.error("Parley cannot be used right now. Its operator has been told. Please try again in a minute.")

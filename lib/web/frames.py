@@ -1,7 +1,7 @@
-"""One page's websocket: only messages that Parley's pages send, of a size and at a pace that they need.
+"""One page's websocket: accepts only messages of the kinds, sizes and rates of Parley's own pages.
 
-Streamlit obeys every message that its protocol knows, also the one that empties the caches of all sessions. It parses a
-message of up to 25 MB, and logs what it does not expect with a traceback.
+Streamlit obeys every message of its protocol, even the one that empties the caches of all sessions. It parses messages
+of up to 25 MB, and logs an unexpected one with a traceback.
 """
 
 import logging
@@ -17,20 +17,21 @@ from lib.access.crowd import Bucket
 log = logging.getLogger("parley.access")
 
 ROOM = 64_000
-"""Bytes of a message beside the texts that a tester can write into it."""
+"""Bytes of a message besides the texts that a tester can write into it."""
 TEXTS, BYTES = 2, 4
-"""The prompt may be in a message twice (the box and the editor of a question), with up to so many bytes a character."""
+"""The prompt may occur twice in a message (the box and the editor of a question), with up to this many bytes a
+character."""
 BURST, PER_S = 300, 20.0
-"""Messages that a page may send at once, and in a second for good."""
+"""Messages that a page may send at once, and per second in the long run."""
 USED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "backend_operation_request"})
 OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
-"""What pages ask for: a download that is made when it is wanted, and the rest of a long table."""
+"""The requests of pages: a download that is made on demand, and the rest of a long table."""
 _LOCALE = re.compile(r"[A-Za-z0-9_-]{1,35}")
 
 
 PASTED = 4_500_000
-"""Bytes that every message may have: a pasted megabyte of characters is refused on the page and stays in the box, where
-a closed connection would lose it."""
+"""Bytes that every message may have: a pasted megabyte of characters is refused on the page and stays in the box; a
+closed connection would lose it."""
 
 
 def largest(max_prompt_chars: int) -> int:
@@ -39,14 +40,14 @@ def largest(max_prompt_chars: int) -> int:
 
 
 class Frames:
-    """The `receive` and `send` of one connection. The first message that no page of ours sends ends it."""
+    """The `receive` and `send` of one connection. The first foreign message ends it."""
 
     def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
         self._receive, self._send, self._max_bytes = receive, send, max_bytes
         self._bucket, self._closed = Bucket(BURST, PER_S), False
 
     async def receive(self) -> Message:
-        """Return the next message that Streamlit may see."""
+        """Return the next message for Streamlit."""
         while not self._closed:
             message = await self._receive()
             if message["type"] != "websocket.receive":
@@ -60,7 +61,7 @@ class Frames:
                 return await self._end(1008, "too many messages")
             try:
                 known = _known(data)
-            except Exception:  # protobuf's own, of a package that Streamlit brings along
+            except Exception:  # protobuf's own exception, of a package that Streamlit brings along
                 return await self._end(1002, "a message that is none")
             if known is not None:
                 return {"type": "websocket.receive", "bytes": known}
@@ -79,7 +80,7 @@ class Frames:
 
 
 def _known(data: bytes) -> bytes | None:
-    """Return the message with a time zone and a language that exist; None where no page of ours sends its kind."""
+    """Return the message with an existing time zone and language; None for a kind that no page of ours sends."""
     message = BackMsg.FromString(data)
     kind = message.WhichOneof("type")
     if kind not in USED:

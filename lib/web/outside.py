@@ -1,8 +1,8 @@
-"""Around every request and connection: only addresses, names, pages and amounts that Parley serves reach the rest.
+"""The middleware around every request and connection: refuses addresses, host names, origins and rates that Parley does
+not serve.
 
-Gives every answer the headers that keep a browser in line, every new visitor a cookie, and the pages two headers of our
-own that say where a request comes from, because they see headers and not the connection. Wrong secrets in a header cost
-time, as in the form.
+Adds the security headers to every response, a cookie for every new visitor, and two headers of our own with the origin
+of a request, because pages see headers and not the connection. Wrong tokens in a header are slowed, as in the form.
 """
 
 import logging
@@ -36,19 +36,23 @@ NO_SENSE = "This request makes no sense."
 TOO_MANY = "Too many requests come from your network. Please try again in {} s."
 NEW_VISITORS = "Many new visitors have come from your network. Please try again in {} minutes."
 ORIGIN = "parley.origin"
-"""Where a request keeps its origin, for our own pages."""
+"""The key of a request's origin in its scope, for our own pages."""
 TAKES_TOKEN = (*paths.NUMBERS, "/readyz", paths.STREAM)
 """Addresses at which a script may send the operator token in a header."""
 
 
 class Outside:
-    """The middleware. `rules` is asked late, because it may make the signing key; `may_read` says who sees numbers, and
-    may wait for the record."""
+    """The middleware. `rules` is called late, because it may create the signing key; `may_read` decides who reads
+    measurements and may wait for the record."""
 
     def __init__(
-        self, app: ASGIApp, rules: Callable[[], Access], settings: Settings, crowd: Crowd,
+        self,
+        app: ASGIApp,
+        rules: Callable[[], Access],
+        settings: Settings,
+        crowd: Crowd,
         may_read: Callable[[Scope], bool],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._app, self._rules, self._crowd, self._patience = app, rules, crowd, Patience()
         self._may_read = may_read
         self._max_bytes = largest(settings.max_prompt_chars)
@@ -64,9 +68,7 @@ class Outside:
             return await self._connection(scope, receive, send, origin, refused=refusal is not None)
         return await self._request(scope, receive, send, origin, refusal)
 
-    async def _connection(
-        self, scope: Scope, receive: Receive, send: Send, origin: Origin, *, refused: bool
-    ) -> None:  # fmt: skip
+    async def _connection(self, scope: Scope, receive: Receive, send: Send, origin: Origin, *, refused: bool) -> None:
         visitor_id = self._rules().visitor(HTTPConnection(scope).cookies)
         admitted = None if refused else patches.guard.admit(scope, visitor_id)
         if admitted is None and not refused:
@@ -90,7 +92,7 @@ class Outside:
 
     async def _request(
         self, scope: Scope, receive: Receive, send: Send, origin: Origin, refusal: Response | None
-    ) -> None:  # fmt: skip
+    ) -> None:
         cookie = None
         if refusal is None and scope["path"] in paths.NUMBERS:
             if not await anyio.to_thread.run_sync(self._may_read, scope):
@@ -122,11 +124,11 @@ class Outside:
             await self._app(marked(scope, origin), receive, answer)
 
     def _refusal(self, scope: Scope, origin: Origin) -> Response | None:
-        """Return the answer to a request that is not for us; None where it may go on."""
+        """Return the response that refuses a request; None where it may go on."""
         method, path = scope.get("method", "GET"), scope["path"]
         try:
             told = _foreign(scope, origin)
-        except ValueError:  # an `Origin` that is none
+        except ValueError:  # an invalid `Origin`
             return _plain(HTTPStatus.BAD_REQUEST, NO_SENSE)
         if told:
             return _plain(HTTPStatus.FORBIDDEN, told)
@@ -141,13 +143,13 @@ class Outside:
         return None
 
     def _begins(self, scope: Scope, origin: Origin) -> bool:
-        """Return True for a page that is opened by a browser without a good cookie."""
+        """Return True for a page that a browser opens without a valid cookie."""
         if scope["method"] != "GET" or not paths.is_page(scope["path"]):
             return False
         return self._rules().visitor(HTTPConnection(scope).cookies, origin.https) is None
 
     def _without_wrong_token(self, scope: Scope, origin: Origin) -> Scope:
-        """Return the request without a token in its header that is wrong."""
+        """Return the request without a wrong token in its header."""
         given = Headers(scope=scope).get("authorization", "")
         if self._rules().operator_token is None or not given or scope["path"] not in TAKES_TOKEN:
             return scope
@@ -162,19 +164,19 @@ class Outside:
 
 
 def origin_of(rules: Access, scope: Scope) -> Origin:
-    """Return where a request comes from."""
+    """Return the origin of a request."""
     if (known := scope.get(ORIGIN)) is not None:
         assert isinstance(known, Origin)
-        return known  # its headers no longer say it
+        return known  # its headers no longer show it
     peer = scope["client"][0] if scope.get("client") else None
     return rules.origin(peer, scope["scheme"], Headers(scope=scope).items())
 
 
 def marked(scope: Scope, origin: Origin) -> Scope:
-    """Return the request as the pages may see it: with our marks, and with no word of where it claims to come from.
+    """Return the request for the pages: with our headers, and without headers that claim an origin.
 
-    Streamlit compares a page's origin with the name that it was asked for. That is the one that the browser knows,
-    which a trusted proxy may have replaced on the way.
+    Streamlit compares a page's origin with the requested host name. It must be the name that the browser used, which a
+    trusted proxy may have replaced.
     """
     own = {identity.LOCAL_HEADER.encode(): b"1" if origin.local else b"", identity.PLACE_HEADER.encode(): b""}
     own[identity.PLACE_HEADER.encode()] = origin.place.encode()
@@ -190,10 +192,10 @@ def marked(scope: Scope, origin: Origin) -> Scope:
 
 
 def _foreign(scope: Scope, origin: Origin) -> str | None:
-    """Return why a request is not for us: by a name that is not ours, or from a page that is not ours.
+    """Return the reason to refuse a request: a host name that is not ours, or a page of another origin.
 
-    Streamlit looks at both for websockets alone. A name that a proxy adds counts where it is one of ours. Raises
-    ValueError for an `Origin` that is none.
+    Streamlit checks both for websockets only. A proxy's host name counts where it is one of ours. Raises ValueError for
+    an invalid `Origin`.
     """
     from lib.web.patches import host_allowed
 
@@ -216,7 +218,7 @@ def _plain(status: HTTPStatus, text: str, wait_s: float = 0) -> Response:
 
 
 def _secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Streamlit's own cookies do not say that they are for https only.
+    """Add `Secure` to Streamlit's own cookies, which lack it.
 
     >>> _secure(b"set-cookie", b"a=b; Path=/"), _secure(b"set-cookie", b"a=b; Secure; Path=/")
     ((b'set-cookie', b'a=b; Path=/; Secure'), (b'set-cookie', b'a=b; Secure; Path=/'))
@@ -226,7 +228,8 @@ def _secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 def _page_allowed(origin: str, hosts: Collection[str]) -> bool:
-    """Whether a page of this origin may ask us: one that we served, under one of these names, or a configured one."""
+    """Return True where a page of this origin may ask us: one that we served under one of these names, or a configured
+    one."""
     configured = st.get_option("server.corsAllowedOrigins") or ()
     open_to_all = not st.get_option("server.enableCORS")
     return open_to_all or urlsplit(origin).netloc in hosts or origin in configured

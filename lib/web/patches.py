@@ -1,7 +1,7 @@
-"""The parts of Streamlit that it does not document and Parley relies on, each with its reason and its plain way.
+"""The undocumented parts of Streamlit that Parley uses, each with its reason and its fallback.
 
-`SessionGuard.check` runs at the start and asks Streamlit itself whether its websocket protocol is still what it was. A
-part that has changed is one line in the log. Knows nothing of a page.
+`SessionGuard.check` runs at the start and verifies Streamlit's websocket protocol. A part that has changed is reported
+by one line in the log.
 """
 
 import logging
@@ -22,16 +22,16 @@ log = logging.getLogger("parley")
 
 PROTOCOLS = b"sec-websocket-protocol"
 ID_LIKE = re.compile(r"[\w-]{16,}")
-"""Anything long enough to be the id of a session."""
+"""Any text that is long enough to be the id of a session."""
 SESSIONS = 20_000
-"""Sessions whose browser is known. A session that is not known is handed to no connection."""
+"""Sessions whose browser is remembered. No connection gets a session that is not remembered."""
 
 
 @cache
 def _is_host_allowed() -> Callable[[str | None], bool]:
     """Return Streamlit's own rule for `server.allowedHosts`, or a stricter one of ours where it has moved.
 
-    Streamlit applies its rule to websockets alone. Parley applies the same one to pages, so that the two cannot differ.
+    Streamlit applies its rule to websockets only. Parley applies the same rule to pages.
     """
     try:
         from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
@@ -52,7 +52,8 @@ def _is_listed(host: str | None) -> bool:
 
 
 def script_session() -> str | None:
-    """Return the id of the session whose script runs in this thread; None outside of one, or where it is not told."""
+    """Return the id of the session whose script runs in this thread; None outside of a script, or where Streamlit has
+    changed."""
     try:
         from streamlit.runtime.scriptrunner import get_script_run_ctx
     except ImportError:
@@ -62,7 +63,7 @@ def script_session() -> str | None:
 
 
 def connected() -> bool:
-    """Return False if this session's script runs on after its browser has gone, which it does for two minutes."""
+    """Return False where this session's browser is gone while its script still runs, for up to two minutes."""
     session_id = script_session()
     try:
         from streamlit import runtime
@@ -75,10 +76,10 @@ def connected() -> bool:
 
 
 class SessionGuard:
-    """Lets a connection go on with a session of its own browser, and with no other.
+    """Lets a connection resume only sessions of its own browser.
 
-    Streamlit goes on with whatever session a connection names, as the third entry of its websocket protocol. Should a
-    version of it look elsewhere, a connection that names another browser's session anywhere is still refused.
+    Streamlit resumes any session that a connection names in the third entry of its websocket protocol. In case a
+    version looks elsewhere, a connection that names another browser's session anywhere is refused as well.
     """
 
     def __init__(self) -> None:
@@ -86,7 +87,8 @@ class SessionGuard:
         self._third = True
 
     def check(self) -> None:
-        """Ask Streamlit whether the session is the third entry; if not, no connection goes on with any session."""
+        """Check that Streamlit still takes the session from the third protocol entry; otherwise no connection resumes
+        any session."""
         self._third = _session_is_third()
         if not self._third:
             log.error("Streamlit's websocket protocol has changed: a page that reconnects begins a new session")
@@ -96,7 +98,7 @@ class SessionGuard:
         self._browsers[session_id] = visitor_id
 
     def admit(self, scope: Scope, visitor_id: str | None) -> Scope | None:
-        """Return the connection without a session that is not its browser's; None if it must be refused."""
+        """Return the connection without a foreign session; None where it must be refused."""
         entries = [entry.strip() for entry in Headers(scope=scope).get(PROTOCOLS.decode(), "").split(",")]
         own = self._third and len(entries) == 3 and self._browsers.get(entries[2], "") == visitor_id
         kept = entries if own else entries[:2]
@@ -108,7 +110,7 @@ class SessionGuard:
 
 
 def _ids(scope: Scope, headers: list[tuple[bytes, bytes]], entries: list[str]) -> Iterator[str]:
-    """Yield whatever a connection carries that could be the id of a session."""
+    """Yield every text of a connection that could be the id of a session."""
     for text in (*entries, scope["path"], scope.get("query_string", b"").decode("latin-1")):
         yield from ID_LIKE.findall(text)
     for _, value in headers:
@@ -123,15 +125,15 @@ def _session_is_third() -> bool:
         return bool(
             parse(Headers({PROTOCOLS.decode(): "streamlit, token, session"})) == ("streamlit", "token", "session")
         )
-    except Exception:  # whatever changed, the answer is no
+    except Exception:  # whatever changed, refuse
         return False
 
 
 def keep_the_peer() -> bool:
-    """Leave the connection's own address in every request; True where that was possible.
+    """Keep the connection's own address in every request; True where that was possible.
 
-    uvicorn puts the address and scheme of a client's forwarding headers in their place when the peer is this machine.
-    Then nothing behind it could tell a claim from a connection. `PARLEY_TRUSTED_PROXIES` alone says who is believed.
+    For peers on this machine, uvicorn replaces address and scheme by those of the forwarding headers. Then nothing
+    could tell a claim from a connection. Only proxies in `PARLEY_TRUSTED_PROXIES` are believed.
     """
     if not hasattr(uvicorn.config, "ProxyHeadersMiddleware"):
         log.warning("uvicorn may believe forwarding headers of this machine: it is not the version that is known")
@@ -147,7 +149,7 @@ def keep_the_peer() -> bool:
 def log_through_ours() -> bool:
     """Send Streamlit's and uvicorn's log lines to the one handler that escapes and cuts them; True where possible.
 
-    Both give their loggers handlers that write whatever a client sent, line breaks and tracebacks and all.
+    Their own handlers would write a client's text as it is, with line breaks and tracebacks.
     """
     from streamlit import logger
 
@@ -157,7 +159,7 @@ def log_through_ours() -> bool:
 
     def plain(one: logging.Logger) -> None:
         one.handlers[:] = []
-        one.propagate = one.name != "uvicorn.access"  # Streamlit wants no line for each request
+        one.propagate = one.name != "uvicorn.access"  # no line for each request
 
     vars(logger)["setup_formatter"] = plain
     for one in logger._loggers.values():
@@ -170,7 +172,7 @@ def log_through_ours() -> bool:
 def ask_nobody_for_our_address() -> bool:
     """Keep Streamlit from asking the internet for this machine's address; True where that was possible.
 
-    It would do so for a page of another origin, on the event loop, so that all pages wait for the answer.
+    It would do so for a page of another origin, on the event loop, and block all pages meanwhile.
     """
     if not hasattr(net_util, "get_external_ip"):
         log.warning("Streamlit may ask the internet for its address: it is not the version that is known")
@@ -180,4 +182,4 @@ def ask_nobody_for_our_address() -> bool:
 
 
 guard = SessionGuard()
-"""The guard of this process' sessions."""
+"""The guard of this process's sessions."""

@@ -23,7 +23,7 @@ input:focus-visible, button:focus-visible { outline: 3px solid light-dark(#2f5bd
 """
 HEADERS = {
     "cache-control": "no-store",
-    # Only with a referrer does a browser say where a form comes from; it stays within our own pages.
+    # Browsers send a form's origin only with a referrer policy that allows it; it stays within our own pages.
     "referrer-policy": "same-origin",
     "content-security-policy": (
         "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
@@ -33,12 +33,12 @@ HEADERS = {
 
 
 def page(status: HTTPStatus, title: str, *paragraphs: str) -> Response:
-    """Return a page that says something."""
+    """Return a page with a text."""
     return whole(status, title, "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs))
 
 
 def form(status: HTTPStatus, title: str, text: str, button: str) -> Response:
-    """Return a page with one button, which sends a form to the page's own address."""
+    """Return a page with one button that sends a form to the page's own address."""
     inside = f'<p>{html.escape(text)}</p><form method="post"><button autofocus>{html.escape(button)}</button></form>'
     return whole(status, title, inside)
 
@@ -46,7 +46,7 @@ def form(status: HTTPStatus, title: str, text: str, button: str) -> Response:
 def whole(
     status: HTTPStatus, title: str, inside: str, *, head: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return a page around `inside`, which is HTML already, as `head` is."""
+    """Return a page around `inside` and `head`, which are HTML already."""
     title = html.escape(title)
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
@@ -58,7 +58,7 @@ def whole(
 
 
 def to(address: str, *cookies: str) -> Response:
-    """Return the answer that leads a browser to another of our pages, with these cookies."""
+    """Return a redirect to another of our pages, with these cookies."""
     response = RedirectResponse(address, HTTPStatus.SEE_OTHER, headers={"cache-control": "no-store"})
     for cookie in cookies:
         response.headers.append("set-cookie", cookie)

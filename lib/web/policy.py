@@ -1,7 +1,7 @@
-"""The headers that keep a browser in line, one set for every answer.
+"""The security headers, one set for every response.
 
-Owns the Content-Security-Policy. It names Streamlit's one inline script by its hash, for whatever version is installed,
-and images by their addresses: an answer of a model must not make a browser ask our own server for anything.
+The Content-Security-Policy allows Streamlit's one inline script by the hash of the installed version, and images by
+their addresses: a model's answer must not make a browser request anything from our own server.
 """
 
 import base64
@@ -13,7 +13,7 @@ from functools import lru_cache
 from lib.web.static import STATIC
 
 ICON = "/favicon.png"
-"""The one image that a page asks the server for. All others travel in the page itself."""
+"""The one image that a page requests from the server. All others are embedded."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
@@ -27,10 +27,10 @@ _SCRIPTS = _inline_scripts()
 
 @lru_cache(64)
 def headers(host: str) -> Mapping[str, str]:
-    """Return the headers for a page that was asked for under this host name.
+    """Return the headers for a page that was requested under this host name.
 
-    Streamlit needs inline styles and, for charts and components, eval and blobs. No image, font or request leaves.
-    A host that a policy cannot name (an IPv6 address) gets no icon.
+    Streamlit needs inline styles and, for charts and components, eval and blobs. No image, font or request of another
+    host is allowed. A host that a policy cannot name (an IPv6 address) gets no icon.
     """
     icon = f" {host}{ICON}" if _HOST.fullmatch(host) else ""
     return {

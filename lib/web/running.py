@@ -1,7 +1,7 @@
 """The running Parley of this process: opened in a thread of its own, so that the server serves at once.
 
-Whatever needs the open app waits for it. A store that cannot be used is retried until it can. Knows neither Streamlit
-nor how a page finds out whose session it is.
+Users of the open app wait for it. A store that cannot be used is retried until it can. Knows neither Streamlit nor
+sessions.
 """
 
 import functools
@@ -20,35 +20,35 @@ from lib.settings import Settings
 from lib.web.descriptors import limit
 from lib.web.tabs import Tabs
 
-if TYPE_CHECKING:  # half a second of imports, made by the thread that opens while the page is on its way to the browser
+if TYPE_CHECKING:  # half a second of imports, done by the opening thread while the page travels to the browser
     from lib.app import App, Housekeeping
     from lib.demo.sample import Sample
 
 log = logging.getLogger("parley")
 
 WAIT_S = 10.0
-"""How long a page waits for a start that is under way."""
+"""Seconds that a page waits for an unfinished start."""
 RETRY_S = 2.0
-"""Between two attempts to open a store that cannot be used."""
+"""Seconds between two attempts to open the store."""
 PAGES_FIRST_S = 5.0
-"""How long the OpenAI client is left to the first question: a page that waits for the start should not wait for it."""
+"""Seconds by which the import of the OpenAI client is delayed, so that the first page does not wait for it."""
 UNFINISHED = "the start is unfinished"
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why this process cannot serve. Anybody may read the `part`, operators the `cause`."""
+    """The reason why this process cannot serve. `part` is public, `cause` is for operators."""
 
     part: Literal["start", "database"]
     cause: str
 
 
 class Unready(Exception):
-    """Parley is not open (yet). Its text is for the operator."""
+    """Parley is not open (yet). The message is for the operator."""
 
 
 class _Opening:
-    """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is known."""
+    """One start: `app` once it succeeded, `trouble` while it has not, `tried` once either is set."""
 
     def __init__(self, settings: Settings, access: Access, demo_url: str | None, crowd: Crowd | None) -> None:
         self.access = access
@@ -115,7 +115,7 @@ def begin(settings: Settings, access: Access, demo_url: str | None = None, crowd
 
 
 def close() -> None:
-    """Close the app of this process, if there is one."""
+    """Close this process's app, if it is open."""
     global _opening
     opening, _opening = _opening, None
     if opening:
@@ -123,7 +123,7 @@ def close() -> None:
 
 
 def app(wait: float = WAIT_S) -> "App":
-    """The open app. Waits for a start that is under way; raises Unready when it failed (and is tried again)."""
+    """Return the open app. Waits for an unfinished start; raises Unready when it failed (and is retried)."""
     opening = _opening
     if opening is None:
         raise Unready("nothing was started")
@@ -134,14 +134,14 @@ def app(wait: float = WAIT_S) -> "App":
 
 
 def sample() -> "Sample":
-    """Simulated visitors, for who wants to see a readout before there are real ones. Raises Unready."""
+    """Return the simulated visitors of the Results page. Raises Unready."""
     if _opening is None or _opening.sample is None:
         raise Unready(UNFINISHED)
     return _opening.sample
 
 
 def trouble() -> Trouble | None:
-    """Return why this process cannot serve, or None."""
+    """Return the reason why this process cannot serve, or None."""
     if _opening is None or _opening.app is None:
         return Trouble(_opening.part if _opening else "start", (_opening and _opening.trouble) or UNFINISHED)
     cause = _opening.app.trouble()
@@ -149,7 +149,7 @@ def trouble() -> Trouble | None:
 
 
 def ended(session: str) -> bool:
-    """Return True for a session of an account or an operator that was signed out; and while nothing is known of it."""
+    """Return True for a signed-out session of an account or an operator, and while that is unknown."""
     sessions = _opening.sessions if _opening else None
     return sessions is None or sessions.ended(session)
 
@@ -176,7 +176,7 @@ def tabs() -> Tabs:
 
 
 def let_go(opened: "App") -> None:
-    """Hold nothing that was deleted, here or by another replica, and no unstored text that no page shows."""
+    """Drop all text that was deleted, here or by another replica, and unstored text that no page shows."""
     _tabs.forget_closed()
     if visitors := opened.conversations.learn_deletions():
         forget_pages(visitors)
@@ -184,13 +184,13 @@ def let_go(opened: "App") -> None:
 
 
 def forget_pages(visitors: Collection[str], but: str | None = None) -> None:
-    """Make the open pages of these visitors look again, `but` one, and end their closed ones."""
+    """Rerun the open pages of these visitors, except `but`, and end their closed ones."""
     _tabs.end_closed(lambda tab: tab.visitor_id in visitors)
     _tabs.look_again(lambda tab: tab.visitor_id in visitors, but=but)
 
 
 def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
-    """Why a visitor could not come in by this invitation now. Raises Unready."""
+    """Return the reason why a visitor could not use this invitation now. Raises Unready."""
     try:
         return app(0).store.may_enter(invitation_id, visitor_id)
     except StoreError as error:
@@ -198,7 +198,7 @@ def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
 
 
 def live_cookies(cookies: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the cookies, or none where the operator's session that they hold was signed out."""
+    """Return the cookies, or none where their operator's session was signed out."""
     session = access().operator_session(cookies)
     return {} if session and ended(session) else cookies
 
@@ -211,7 +211,7 @@ def may_read_metrics(local: bool, cookies: Mapping[str, str], authorization: str
 
 
 def access() -> Access:
-    """Return the rules of who may do what. Raises Unready."""
+    """Return the access rules. Raises Unready."""
     if _opening is None:
         raise Unready("nothing was started")
     return _opening.access

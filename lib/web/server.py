@@ -1,6 +1,6 @@
-"""HTTP beside the pages: start and end of the process, health, metrics, the visitor's cookie, headers for the browser.
+"""The HTTP server beside the pages: start and end of the process, health, metrics, middleware.
 
-Receives the settings. Knows nothing of what a page shows.
+Receives the settings. Knows no page's content.
 """
 
 import contextlib
@@ -31,24 +31,27 @@ from lib.web.sockets import send_at_once
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <path fill="#2f5bd8" d="M6 4h20a4 4 0 0 1 4 4v12a4 4 0 0 1-4 4H14l-7 6v-6H6a4 4 0 0 1-4-4V8a4 4 0 0 1 4-4z"/>
 <path fill="#fff" d="M8 10h16v2.5H8zM8 15.5h10V18H8z"/></svg>"""
-"""A page's icon, for the address that every page of Streamlit names. As an emoji of `st.set_page_config` (which
-operators have) it takes Streamlit's catalogue of all emojis: 6 MB, and 30 ms of the first page."""
+"""The icon of every page. As an emoji of `st.set_page_config` it would load Streamlit's catalogue of all emojis: 6 MB,
+and 30 ms of the first page."""
 
 
 class Server:
-    """Everything of Parley that the web server needs, by the settings."""
+    """The parts of the web server, built from the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._crowd = settings, Crowd()
 
     @functools.cached_property
     def rules(self) -> identity.Access:
-        """Who may do what. The first use makes the signing key where there is none yet."""
+        """The access rules. The first use creates the signing key where none exists."""
         settings, token = self._settings, self._settings.operator_token
         return identity.Access(
-            signing_key(settings), settings.operators, settings.operator_claim,
-            token.get_secret_value() if token else None, settings.trusted_proxies,
-        )  # fmt: skip
+            signing_key(settings),
+            settings.operators,
+            settings.operator_claim,
+            token.get_secret_value() if token else None,
+            settings.trusted_proxies,
+        )
 
     def routes(self) -> list[Route]:
         """Return the addresses beside the pages."""
@@ -61,14 +64,17 @@ class Server:
         ]
 
     def middleware(self) -> list[Middleware]:
-        """Return what stands around every request."""
+        """Return the middleware around every request."""
         return [
             Middleware(
-                Outside, rules=lambda: self.rules, settings=self._settings, crowd=self._crowd,
+                Outside,
+                rules=lambda: self.rules,
+                settings=self._settings,
+                crowd=self._crowd,
                 may_read=self.may_read_metrics,
             ),
             Middleware(Room),
-        ]  # fmt: skip
+        ]
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -87,7 +93,7 @@ class Server:
                 await anyio.to_thread.run_sync(demo.stop)
 
     async def healthz(self, _request: Request) -> Response:
-        """Answer that the process lives."""
+        """Return 200 while the process lives."""
         return _json(HTTPStatus.OK, {"status": "ok", "version": __version__})
 
     async def icon(self, _request: Request) -> Response:
@@ -95,10 +101,9 @@ class Server:
         return Response(ICON, media_type="image/svg+xml", headers={"cache-control": "public, max-age=86400"})
 
     async def readyz(self, request: Request) -> Response:
-        """Return 200 when this process can serve: the start is done and the store can be used.
+        """Return 200 when this process can serve: the start is finished and the store can be used.
 
-        Strangers read whether it is ready and which part is not. Operators and this machine also read the cause, and
-        how the neighbours are.
+        Strangers read which part is not ready. Operators and this machine also read the cause and the state of Statsig.
         """
         trouble = await anyio.to_thread.run_sync(running.trouble)
         trusted = await anyio.to_thread.run_sync(self.may_read_metrics, request.scope)
@@ -109,7 +114,7 @@ class Server:
         return _json(HTTPStatus.OK, {"status": "ready"} | more)
 
     async def metrics(self, _request: Request) -> Response:
-        """Return the measurements as Prometheus' text. `Outside` lets only those ask that may read them."""
+        """Return the measurements as Prometheus text. `Outside` restricts who may ask."""
         from lib.metrics.counters import CONTENT_TYPE
 
         try:
@@ -119,7 +124,7 @@ class Server:
         return Response(text, media_type=CONTENT_TYPE)
 
     def may_read_metrics(self, scope: Scope) -> bool:
-        """Return True where a request may see measurements. May read the record."""
+        """Return True where a request may read measurements. May read the record."""
         request = HTTPConnection(scope)
         local = origin_of(self.rules, scope).local
         try:

@@ -1,4 +1,4 @@
-"""What this process listens on: no answer waits until an earlier one is acknowledged.
+"""The listening sockets of this process, without Nagle's algorithm.
 
 Streamlit binds its socket without naming TCP, and asyncio turns Nagle's algorithm off for named TCP alone: on every
 connection, the second of two small messages would wait up to 40 ms for the browser to acknowledge the first (80 files
@@ -14,8 +14,8 @@ from pathlib import Path
 
 
 def send_at_once() -> int:
-    """Turn Nagle's algorithm off for connections that are accepted from now on; on how many sockets. Where a system
-    does not list its open files, on none."""
+    """Turn Nagle's algorithm off for future connections; return the number of sockets, 0 where the system does not list
+    open files."""
     found = 0
     for listening in _listening():
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -24,7 +24,7 @@ def send_at_once() -> int:
 
 
 def _listening() -> Iterator[socket.socket]:
-    """The TCP sockets of this process that listen, each as another handle of the same socket."""
+    """Yield the listening TCP sockets of this process, each as another handle of the same socket."""
     with contextlib.suppress(OSError):
         for entry in list(Path("/dev/fd").iterdir()):
             with contextlib.suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(entry.name))) as handle:

@@ -1,6 +1,6 @@
-"""What must hold before the server serves; `streamlit_app.py` asks for it while it is imported.
+"""The checks before the server serves, run while `streamlit_app.py` is imported.
 
-Here a mistake ends the process with one line and exit code 2. Later it would be a traceback of the server's.
+A mistake ends the process with one line and exit code 2; later it would be a traceback of the server.
 """
 
 import codecs
@@ -24,9 +24,9 @@ from lib.web.descriptors import raise_limit
 
 
 def prepare() -> Settings:
-    """Return the settings and make what the process needs, or end it with one line for every problem.
+    """Return the settings and prepare the process, or exit with one line for every problem.
 
-    Reads the environment before Streamlit writes its secrets over it.
+    Reads the environment before Streamlit writes its secrets into it.
     """
     keep_loopback_direct(os.environ)
     raise_limit()
@@ -48,9 +48,10 @@ def prepare() -> Settings:
 
 
 def _hand_over(file: Path) -> None:
-    """Give Streamlit the tables of a secrets file with a byte order mark, which it cannot read; [auth] is one of them.
+    """Give Streamlit the tables of a secrets file with a byte order mark, which it cannot read itself; [auth] is one of
+    them.
 
-    Top-level values stay out: Streamlit would write them over the environment.
+    Top-level values are left out: Streamlit would write them into the environment.
     """
     data = file.read_bytes() if file.is_file() else b""
     if data.startswith(codecs.BOM_UTF8):

@@ -1,7 +1,7 @@
-"""The open pages of this process: whose they are, and how they are made to look again.
+"""The open pages of this process: their visitors, and a way to make them rerun.
 
-Streamlit has no way to tell a page that the record has changed; this asks its sessions to run their script, as a click
-in the page would. Where Streamlit is another version, pages learn of a change at their next click.
+Streamlit cannot notify a page that the record has changed; this makes its sessions rerun their script, as a click
+would. With another version of Streamlit, pages show a change after their next click.
 """
 
 import logging
@@ -29,7 +29,7 @@ class Tab:
 
 
 class Tabs:
-    """The pages that this process has shown, by Streamlit's id of their session. Any thread may ask."""
+    """The pages that this process has shown, by Streamlit's session id. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,12 +37,12 @@ class Tabs:
         self._shown: Recent[str, str | None] = Recent(KNOWN)
 
     def remember(self, session_id: str, tab: Tab) -> None:
-        """This page is whose `tab` says."""
+        """Note the owner of this page."""
         with self._lock:
             self._tabs[session_id] = tab
 
     def show(self, session_id: str | None, conversation_id: str | None) -> None:
-        """Note which conversation a page shows."""
+        """Note the conversation that a page shows."""
         if session_id is not None:
             with self._lock:
                 self._shown[session_id] = conversation_id
@@ -54,19 +54,19 @@ class Tabs:
         return {shown for session_id, shown in pages.items() if shown and active(session_id)}
 
     def end_closed(self, wanted: Callable[[Tab], bool]) -> None:
-        """End the sessions of closed pages of which `wanted` is true: nothing that they hold is shown again."""
+        """End the sessions of closed pages for which `wanted` is true: nothing that they hold is shown again."""
         with self._lock:
             theirs = [session_id for session_id, tab in self._tabs.items() if wanted(tab)]
         _end([session_id for session_id in theirs if not active(session_id)])
 
     def look_again(self, wanted: Callable[[Tab], bool], but: str | None = None) -> int:
-        """Make the pages run again of which `wanted` is true, `but` one; return how many were asked to."""
+        """Rerun the pages for which `wanted` is true, except `but`; return their number."""
         with self._lock:
             theirs = [session_id for session_id, tab in self._tabs.items() if session_id != but and wanted(tab)]
         return _rerun(theirs)
 
     def forget_closed(self) -> None:
-        """Forget pages whose sessions are gone for good, and make Streamlit let go of those that have expired."""
+        """Forget pages whose sessions are gone, and make Streamlit drop those that have expired."""
         if not runtime.exists():
             return
         _expire()
@@ -89,7 +89,7 @@ def _known(session_id: str) -> bool:
 
 
 def _expire() -> None:
-    """Drop sessions whose time is over. Streamlit does so only when another one is stored."""
+    """Drop expired sessions. Streamlit does so only when it stores another one."""
     try:
         server: Any = runtime.get_instance()
         loop, cache = server._get_async_objs().eventloop, server._session_mgr._session_storage._cache
