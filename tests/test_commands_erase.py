@@ -188,7 +188,7 @@ def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
 
 
 def test_the_request_to_statsig_can_be_copied() -> None:
-    text = "\n".join(report(Erased(1, 2, 3, 4, 1, told=True), "it's; $HOME", statsig=True))
+    text = "\n".join(report(Erased(1, 2, 3, 4, undelivered=1, told=True), "it's; $HOME", statsig=True))
     assert "1 conversation, 2 messages, 3 answers, 4 events (1 of them not delivered" in text
     assert "https://api.statsig.com/v1/delete_user_data" in text and "$STATSIG_SECRET_KEY" in text
     [command] = [line for line in text.splitlines() if line.startswith("  curl")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lib.store import Erased
 
 
-def told(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
+def report(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
     """The lines for the operator. `statsig`: whether Parley is connected to it now."""
     votes = f"{_many(erased.votes, 'vote')} on comparisons, " if erased.votes else ""
     if erased.nothing:

@@ -95,7 +95,9 @@ def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
         yield _deletion(outbox.c.event_id, [event_id for _, event_id in events])
         yield _deletion_of_events(events)
     for column, keys in (
-        (exposure.c.user_id, found.units), (comparison.c.user_id, found.units), (vote.c.user_id, found.units),
+        (exposure.c.user_id, found.units),
+        (comparison.c.user_id, found.units),
+        (vote.c.user_id, found.units),
         (comparison.c.conversation_id, found.conversations),
         (message.c.answer_id, found.answers),
         (message.c.conversation_id, found.conversations),
@@ -154,9 +156,12 @@ def _count(connection: Connection, found: Found, sent: bool) -> Erased:
     tried = rows(outbox.c.event_id, event_ids, or_(outbox.c.attempts > 0, outbox.c.error.is_not(None)))
     return Erased(
         conversations=rows(conversation.c.id, found.conversations),
-        messages=rows(message.c.answer_id, found.answers), answers=len(found.answers), events=len(found.events),
+        messages=rows(message.c.answer_id, found.answers),
+        answers=len(found.answers),
+        events=len(found.events),
         votes=rows(vote.c.user_id, found.units),
-        undelivered=waiting, told=sent or tried > 0,
+        undelivered=waiting,
+        told=sent or tried > 0,
         running=rows(answer.c.answer_id, found.answers, answer.c.finish_reason.is_(None)),
     )
 

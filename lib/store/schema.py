@@ -279,7 +279,8 @@ vote = Table(  # the last vote on each comparison; the pair in alphabetical orde
 )  # fmt: skip
 
 purged = Table(  # how many events a purge has removed from the ledger
-    "purged", metadata,
+    "purged",
+    metadata,
     Column("simulated", Boolean, primary_key=True),
     Column("events", BigInteger, nullable=False),
     Column("acknowledged", BigInteger, nullable=False),
