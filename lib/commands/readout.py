@@ -13,7 +13,6 @@ from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition, read_definitions_file
 from lib.experiments.statuses import disabled_sentence, status_sentence
 from lib.readout.advice import advice
-from lib.readout.figures import levels, significant
 from lib.readout.judge import ONE_SIDED, Metric, Versus
 from lib.readout.preferences import Comparisons
 from lib.readout.report import iso
@@ -28,6 +27,7 @@ from lib.readout.side_by_side import (
 )
 from lib.readout.verdicts import Readout, plan_of, read, scope_of, signal_metrics
 from lib.settings import Settings
+from lib.statistics.figures import levels, significant
 from lib.statistics.sums import Delivery
 from lib.store import Store
 from lib.store.ingest import Imported, imported

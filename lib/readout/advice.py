@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping
 
-from lib.readout.figures import many, significant
 from lib.readout.judge import MIN_UNITS
 from lib.readout.sentences import WORDS, best_first, harm_of, set_since, users_needed, written_difference
 from lib.readout.verdicts import Readout
+from lib.statistics.figures import many, significant
 
 Pace = Mapping[str, float]
 """New users a day, by group."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from lib.readout.figures import differences, many, rounded_up, significant
 from lib.readout.judge import MIN_UNITS, ONE_SIDED, Metric, Verdict, Versus
 from lib.readout.verdicts import MAX_CROSSOVER, Readout
 from lib.statistics.differences import WATCHED
+from lib.statistics.figures import differences, many, rounded_up, significant
 
 
 @dataclass(frozen=True, slots=True)

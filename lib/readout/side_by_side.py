@@ -6,11 +6,11 @@ Owns wording alone, and what makes a preference for one side worth a word. The v
 import math
 from collections.abc import Iterator
 
-from lib.readout.figures import differences, many, significant
 from lib.readout.judge import Verdict
 from lib.readout.preferences import MIN_TESTERS, MIN_VOTES, Comparisons
 from lib.readout.sentences import HEADINGS, WORDS
 from lib.readout.verdicts import Readout
+from lib.statistics.figures import differences, many, significant
 from lib.statistics.preferences import Preference
 
 PEOPLE = ("person", "people")

@@ -5,4 +5,4 @@ Pure: no input, no output, the standard library only. `formulas` estimates one g
 Knows no experiment, no store and no verdict.
 """
 
-__all__ = ["differences", "formulas", "intervals", "preferences", "quantiles", "splits", "sums"]
+__all__ = ["differences", "figures", "formulas", "intervals", "preferences", "quantiles", "splits", "sums"]

@@ -5,11 +5,11 @@ from datetime import tzinfo
 import streamlit as st
 
 from lib.chat.markdown import blocks
-from lib.readout.figures import significant
 from lib.readout.judge import Metric
 from lib.readout.results import Details, History, Results, Window
 from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Readout
+from lib.statistics.figures import significant
 from lib.statistics.sums import Remark
 from pages import readouts, session
 from pages.results import charts, words

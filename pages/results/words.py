@@ -3,9 +3,9 @@
 import re
 from datetime import datetime, tzinfo
 
-from lib.readout.figures import differences, levels, significant
 from lib.readout.judge import ONE_SIDED, Metric, Versus
 from lib.readout.sentences import HEADINGS, WORDS, written_difference
+from lib.statistics.figures import differences, levels, significant
 from lib.statistics.formulas import Estimate
 from lib.statistics.preferences import Preference
 
