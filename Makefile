@@ -19,15 +19,18 @@ SECONDS ?= 20
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
 
-# Most tests wait more than they work, so several run at once; those of how soon a page answers run alone.
+# Most tests wait more than they work, so four run at once on two processors; those of how soon a page answers run alone.
+# An empty PYTHONDONTWRITEBYTECODE lets the workers keep what they compile: half of the time that their start takes.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+AT_ONCE = -n 4 --dist loadfile --no-loadscope-reorder
+
 ifndef FAST
 test: lint browser
-	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not browser"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not alone"
-	$(BIN)/python -m pytest -m alone
+	$(PYTEST) $(AT_ONCE) -m "not alone"
+	$(PYTEST) -m alone
 else
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 4 --dist loadfile -m "not browser and not slow"
+	$(PYTEST) $(AT_ONCE) -m "not browser and not slow"
 endif
 
 lint: $(VENV)/.test

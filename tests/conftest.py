@@ -37,11 +37,16 @@ SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subpro
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start a server, a database or another process as slow; `make test FAST=1` leaves them out."""
+    """Mark tests that start a server, a database or another process as slow; `make test FAST=1` leaves them out.
+
+    The files of the browser come first and the slow ones next, so that no long file is left when all others have ended.
+    """
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
         if "postgresql" in params.values() or "postgres" in getattr(item, "fixturenames", ()) or _starts(item.path):
             item.add_marker("slow")
+    marked = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("browser", "slow")}
+    items.sort(key=lambda item: (item.path not in marked["browser"], item.path not in marked["slow"]))
 
 
 @cache

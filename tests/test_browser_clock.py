@@ -13,7 +13,7 @@ Intl.DateTimeFormat.prototype.resolvedOptions = function () { return {...own.cal
 PAGES = {"results": "Results", "experiment": "Experiment", "events": "Events"}
 
 
-@pytest.mark.parametrize("zone", ["Etc/Unknown", "Mars/Phobos", "../../etc/passwd", "Europe", "", "America/"])
+@pytest.mark.parametrize("zone", ["Etc/Unknown", "../../etc/passwd", ""])
 def test_every_page_opens(zone: str, browser: Browser, chat_app: app_process.AppProcess) -> None:
     with browser.new_context() as context, watched(context):
         context.add_init_script(CLAIM.replace("ZONE", zone))

@@ -118,8 +118,7 @@ def badge(page: Page, word: str) -> Locator:
 # What it looks like
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(("size", "dark"), [(DESK, False), (PHONE, True)], ids=["desk-light", "phone-dark"])
 @pytest.mark.parametrize("state", ["empty", *STATES])
 def test_every_state_is_drawn_within_the_screen(
     state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: app_process.AppProcess

@@ -150,6 +150,7 @@ def watched(context: BrowserContext) -> Iterator[None]:
     def fail(error: WebError) -> None:
         faults.append(str(error.error))
 
+    context.set_default_timeout(SOON_MS)
     context.on("request", look)
     context.on("console", read)
     context.on("weberror", fail)
