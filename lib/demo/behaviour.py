@@ -1,4 +1,4 @@
-"""How simulated visitors behave: how much they ask, how easily they are pleased, what they make of an answer.
+"""The behaviour of simulated visitors: their questions, their satisfaction, their ratings.
 
 Pure chance from a seed: the same seed and number is the same visitor, who does the same things in the same order. A
 lift turns some of a visitor's thumbs down into thumbs up and changes nothing else. Knows neither the app nor any clock.
@@ -14,20 +14,21 @@ from lib.domain.visitor import Visitor
 SATISFIED = 0.65
 """The share of thumbs up over all visitors, without a lift."""
 ALIKE = 3.0
-"""How much alike visitors are: each one's own share of thumbs up is Beta distributed with so many pseudo-counts, which
-gives two ratings of one visitor a correlation of 1/(1+ALIKE). Who counts ratings instead of visitors goes wrong."""
+"""Similarity of visitors: each one's own share of thumbs up is Beta distributed with this many pseudo-counts, so two
+ratings of one visitor have a correlation of 1/(1+ALIKE). An analysis that counts ratings instead of visitors goes
+wrong."""
 RATES = (1.2, 0.8)
 """The share of their answers that visitors rate, as a Beta distribution: some rate everything, many next to nothing."""
 MORE_ANSWERS = (0.7, 4.5)
 """Answers beyond the first, as a Gamma distribution (shape, scale): most visitors ask little, a few a lot."""
 MOST_ANSWERS = 20
 ELSEWHERE, AGAIN, COPIES, EXPLAINS, COMMENTS = 0.2, 0.03, 0.08, 0.5, 0.4
-"""Shares of answers that begin a new conversation, are asked for once more, are copied; of thumbs down that get a
-reason; of reasons that get a comment."""
+"""Shares of answers that begin a new conversation, are regenerated, are copied; of thumbs down with a reason; of
+reasons with a comment."""
 CHANGES, WITHDRAWS = 0.04, 0.02
-"""Shares of votes that are turned round, and taken back. Both regardless of what the vote was."""
+"""Shares of votes that are reversed, and withdrawn, whatever the vote was."""
 LONG = 600
-"""Characters from which on a dissatisfied visitor finds an answer too long rather than incomplete."""
+"""Characters from which a dissatisfied visitor finds an answer too long rather than incomplete."""
 
 PROMPTS = (
     "What is Parley?", "How does Parley decide which model is better?", "How do I connect a real model?",
@@ -51,7 +52,8 @@ _COMMENTS: dict[Reason, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One answer of a visitor. `votes` in the order in which they are given: the last one counts, None takes it back.
+    """One answer of a visitor. `votes` in order: the last one counts, None withdraws it. `pause` is the time since the
+    previous answer, in visits: between two visitors' arrivals it is 1 on average.
 
     `pause` is the time since the answer before, in visits: between two visitors' arrivals it is 1 on average.
     """
@@ -66,7 +68,7 @@ class Act:
     comments: float | None
 
     def reason(self, text: str) -> tuple[Reason, str | None] | None:
-        """Why the visitor does not like this answer, and a comment; None where nothing is said."""
+        """Return the visitor's reason for disliking this answer, and a comment; None without a reason."""
         if self.explains is None:
             return None
         weights = _IF_LONG if len(text) > LONG else _IF_SHORT
@@ -76,7 +78,7 @@ class Act:
 
 
 def visitor(seed: int, number: int) -> Visitor:
-    """Who this is. The cookie's id, the unit's and the session's are made from the seed, too."""
+    """Return a visitor. The ids of cookie, unit and session are derived from the seed, too."""
     visitor_id, session_id = (
         hashlib.sha256(f"parley {seed} {number} {kind}".encode()).hexdigest()[:32] for kind in ("visitor", "session")
     )
@@ -84,7 +86,7 @@ def visitor(seed: int, number: int) -> Visitor:
 
 
 def acts(seed: int, number: int, lift: float = 0.0) -> list[Act]:
-    """What this visitor does, in order; `lift` (see `lifted`) of the group that the visitor is in.
+    """Return the visitor's acts in order; `lift` (see `lifted`) is that of the visitor's group.
 
     >>> one, other = acts(1, 5), acts(1, 5, lift=0.3)
     >>> [act.prompt for act in one] == [act.prompt for act in other]
@@ -98,7 +100,7 @@ def acts(seed: int, number: int, lift: float = 0.0) -> list[Act]:
 
 
 def lifted(share: float, lift: float) -> float:
-    """A visitor's share of thumbs up where the mean over all visitors is `lift` higher, and still within 0 and 1.
+    """Return a visitor's share of thumbs up where the mean over all visitors is higher by `lift`, within 0 and 1.
 
     >>> lifted(0.65, 0.1), lifted(1.0, 0.1), lifted(0.0, -0.1), lifted(0.3, 0.35)
     (0.75, 1.0, 0.0, 1.0)
@@ -107,7 +109,7 @@ def lifted(share: float, lift: float) -> float:
 
 
 def _act(chance: random.Random, share: float, rates: float) -> Act:
-    """Draws as many numbers whatever comes of them, so that a lift changes no later act."""
+    """Draw the same number of random values whatever they are, so that a lift changes no later act."""
     prompt, pause = chance.choice(PROMPTS), chance.expovariate(1 / 3)
     draws = [chance.random() for _ in range(9)]
     liked, rated, mind = draws[0] < share, draws[1] < rates, draws[2]
@@ -120,7 +122,12 @@ def _act(chance: random.Random, share: float, rates: float) -> Act:
         votes = vote, None
     explains = rated and votes[-1] == "dissatisfaction" and draws[3] < EXPLAINS
     return Act(
-        prompt, pause, elsewhere=draws[4] < ELSEWHERE, again=draws[5] < AGAIN, copies=draws[6] < COPIES,
-        votes=votes if rated else (), explains=draws[7] if explains else None,
+        prompt,
+        pause,
+        elsewhere=draws[4] < ELSEWHERE,
+        again=draws[5] < AGAIN,
+        copies=draws[6] < COPIES,
+        votes=votes if rated else (),
+        explains=draws[7] if explains else None,
         comments=draws[8] / COMMENTS if explains and draws[8] < COMMENTS else None,
-    )  # fmt: skip
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 README = Path(__file__).parents[2] / "README.md"
 ANSWERS = Path(__file__).with_name("answers.md")
 KNOWN = 0.6
-"""Share of a question's words, weighted by how rare they are, that a topic must have to be the answer."""
+"""Share of a question's words, weighted by rarity, that a topic must cover to be the answer."""
 LONGEST = 4000
 """Characters of a chapter that the thorough model quotes."""
 ROWS = 8
@@ -34,7 +34,7 @@ _STOP_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Something to say: the ways to ask for it, a short answer and a thorough one. `body` is searched as well."""
+    """A topic: the ways to ask for it, a short answer and a thorough one. `body` is searched as well."""
 
     title: str
     phrases: tuple[frozenset[str], ...]
@@ -55,14 +55,14 @@ class Knowledge:
         self._unheard = math.log(1 + 2 * len(documents))
 
     def answer(self, question: str, *, thorough: bool, seed: int | None = None) -> str:
-        """Markdown in answer to a question: of one or two paragraphs, or thorough and structured."""
+        """Return Markdown in answer to a question: one or two paragraphs, or thorough and structured."""
         topic = self._find(words(question))
         if topic is not None:
             return topic.long if thorough else topic.short
         return self._unknown(random.Random(f"{seed} {question}"), thorough)
 
     def _find(self, asked: frozenset[str]) -> Topic | None:
-        """The topic that has most of the question's words; of equal ones the first."""
+        """Return the topic that covers most of the question's words; among equal ones the first."""
         if not asked:
             return None
         scores = [self._score(asked, topic) for topic in self._topics]
@@ -70,7 +70,7 @@ class Knowledge:
         return self._topics[scores.index(best)] if best >= KNOWN else None
 
     def _score(self, asked: frozenset[str], topic: Topic) -> float:
-        """How well a way to ask for the topic fits (Dice); what only its text has counts a little less."""
+        """Score a topic by its best phrase (Dice); words that only its text has count a little less."""
         asked_for = max((self._dice(asked, phrase) for phrase in topic.phrases), default=0.0)
         if not topic.body:
             return asked_for
@@ -115,7 +115,7 @@ start again.
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text that say what it is about, without their endings.
+    """Return the significant words of a text, without their endings.
 
     >>> sorted(words("Which settings does Parley have?"))
     ['hav', 'parle', 'sett']
@@ -134,7 +134,7 @@ def _stem(word: str) -> str:
 
 
 def _prepared(text: str) -> Iterator[Topic]:
-    """The topics of `answers.md`; its head says how it is written."""
+    """Yield the topics of `answers.md`, whose head describes its format."""
     for title, body in sections(text):
         asked, _, answers = body.partition("\n\n")
         phrases = [title, *asked.replace(">", " ").split("|")]
@@ -170,7 +170,7 @@ def _chapter(title: str, body: str, document: str) -> Topic:
 
 
 def sections(markdown: str, depth: int = 1) -> Iterator[tuple[str, str]]:
-    """Each heading of at most `depth` number signs with the text under it; a number sign inside code is none.
+    """Yield each heading of at most `depth` number signs with the text under it; number signs inside code do not count.
 
     >>> list(sections('''# One
     ... ```sh
@@ -201,7 +201,7 @@ def _without_pictures(markdown: str) -> str:
 
 
 def _blocks(markdown: str) -> list[str]:
-    """Paragraphs, lists, tables and whole code blocks.
+    """Return paragraphs, lists, tables and whole code blocks.
 
     >>> _blocks("one\\n\\n```\\na\\n\\nb\\n```\\n\\ntwo")
     ['one', '```\\na\\n\\nb\\n```', 'two']
@@ -216,7 +216,7 @@ def _blocks(markdown: str) -> list[str]:
 
 
 def _beginning(markdown: str) -> str:
-    """The first paragraph, and what it announces if it ends in a colon; of a table its first rows."""
+    """Return the first paragraph, with the block after it if it ends in a colon; of a table its first rows."""
     blocks = _blocks(markdown)
     taken = blocks[: 2 if blocks[0].endswith(":") else 1]
     return "\n\n".join(_first_rows(block) for block in taken)
@@ -228,7 +228,7 @@ def _first_rows(block: str) -> str:
 
 
 def _shortened(markdown: str) -> str:
-    """As many whole blocks as fit, at least one."""
+    """Return as many whole blocks as fit, at least one."""
     blocks = _blocks(markdown)
     lengths = accumulate(len(block) for block in blocks)
     fit = [block for block, length in zip(blocks, lengths, strict=True) if length <= LONGEST]

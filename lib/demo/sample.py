@@ -1,4 +1,4 @@
-"""Sample data for a page that has nothing to show yet: simulated visitors, played in the background, as if over a week.
+"""Sample data for an empty page: simulated visitors, played in the background, as if over a week.
 
 They come to an app of their own in front of a faster demo model, so that no metric and no answer of the running app is
 touched; only the store is the same, and everything in it is marked as simulated.
@@ -19,17 +19,18 @@ from lib.store.simulated import has_simulated, remove_simulated, spread
 log = logging.getLogger("parley")
 
 USERS, SEED, LIFT, DAYS = 160, 1, 0.2, 7
-"""So many visitors; the treatment's are 20 points more satisfied, so that the page has something to say."""
+"""Number of visitors, seed, lift and days; the treatment's visitors are 20 points more satisfied, so that the page has
+a result to show."""
 CLOSE_S = 10.0
-"""How long the end waits for visitors to leave."""
+"""Seconds that shutdown waits for visitors to leave."""
 
 
 class _Enough(Exception):
-    """The process ends."""
+    """Raised to stop the visitors when the process ends."""
 
 
 class Sample:
-    """One process' visitors. `done` of `users` have been there; `trouble` says why it did not work, if it did not."""
+    """The simulated visitors of one process. `done` of `users` have finished; `trouble` is the reason of a failure."""
 
     def __init__(self, settings: Settings, users: int = USERS) -> None:
         self._settings, self.users = settings, users
@@ -39,16 +40,16 @@ class Sample:
 
     @property
     def running(self) -> bool:
-        """Whether visitors are there now."""
+        """True while visitors are being played."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def share(self) -> float:
-        """How far it has come, up to 1."""
+        """The share of visitors that have finished."""
         return self.done / self.users
 
     def play(self) -> None:
-        """Let them come, unless they do already. Returns at once."""
+        """Start playing visitors, unless they are being played. Returns at once."""
         with self._lock:
             if not self.running:
                 self.done, self.trouble = 0, ""
@@ -56,15 +57,15 @@ class Sample:
                 self._thread.start()
 
     def is_in(self, store: Store) -> bool:
-        """Whether there is any simulated data. Raises StoreError."""
+        """Return True where there is simulated data. Raises StoreError."""
         return has_simulated(store)
 
     def remove(self, store: Store) -> int:
-        """Delete everything simulated; how many rows went. Raises StoreError."""
+        """Delete all simulated data; return the number of rows. Raises StoreError."""
         return remove_simulated(store)
 
     def close(self) -> None:
-        """Nobody else comes."""
+        """Admit no further visitors."""
         self._closing.set()
         if self._thread:
             self._thread.join(CLOSE_S)

@@ -31,7 +31,7 @@ from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How a model behaves. `first_token_s` and `tokens_per_s` are the ends of the range that an answer's pace is in."""
+    """A model's behaviour. `first_token_s` and `tokens_per_s` are the ends of the range that an answer's pace is in."""
 
     thorough: bool
     first_token_s: tuple[float, float]
@@ -51,7 +51,7 @@ class Pace:
     tokens_per_s: float
 
     def due_s(self, number: int) -> float:
-        """When the token of this number leaves, in seconds after the question came.
+        """Return when the token of this number is sent, in seconds after the question came.
 
         >>> Pace(first_token_s=0.5, tokens_per_s=100).due_s(20)
         0.7
@@ -60,7 +60,8 @@ class Pace:
 
 
 class Demo:
-    """The server on a thread of its own. `speed` multiplies the models' pace; infinity: no waiting at all.
+    """The server on a thread of its own. `speed` multiplies the models' pace; infinity: no waiting at all. `running`
+    counts unfinished answers.
 
     `running` counts the answers that are on their way at this moment.
     """
@@ -77,16 +78,16 @@ class Demo:
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client calls its base URL."""
+        """The base URL for an OpenAI client."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
 
     def start(self) -> Self:
-        """Serves from now on. The port is open already: a request that comes earlier waits, none is refused."""
+        """Start serving. The port is open already, so earlier requests wait and none is refused."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Ends it; answers on their way break off with an error. Calling it again does nothing."""
+        """Stop serving; unfinished answers break off with an error. Safe to call again."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join()
@@ -127,7 +128,7 @@ class Demo:
         return DemoAnswer(name, body["model"], now, pieces, finish_reason, wire.prompt_tokens(body))
 
     async def _stream(self, answer: DemoAnswer, pace: Pace, include_usage: bool) -> AsyncIterator[str]:
-        """The answer's frames, each when it is due; late ones at once, so that the whole takes its time and no more."""
+        """Yield the answer's frames when they are due; late ones at once, so that the total time is kept."""
         began = time.monotonic()
         with self._counted():
             try:
@@ -138,7 +139,7 @@ class Demo:
                 yield wire.sse({"error": refused.error})
 
     async def _wait(self, until: float) -> None:
-        """Waits for a moment of the monotonic clock; raises `Refused` when the server ends."""
+        """Wait for a moment of the monotonic clock; raises `Refused` when the server ends."""
         while (left := until - time.monotonic()) > 0 and not self._server.should_exit:
             await asyncio.sleep(min(left, 0.1))
         if self._server.should_exit:
@@ -155,7 +156,7 @@ class Demo:
 
 @contextmanager
 def serve(speed: float = 1.0, readme: Path = README) -> Iterator[str]:
-    """The demo server for as long as the block lasts; gives its base URL."""
+    """Run the demo server for the duration of the block; yields its base URL."""
     demo = Demo(speed, readme).start()
     try:
         yield demo.base_url
@@ -164,7 +165,7 @@ def serve(speed: float = 1.0, readme: Path = README) -> Iterator[str]:
 
 
 def _pace(body: Mapping[str, Any]) -> Pace:
-    """Within the model's ranges, and the same for the same question and seed."""
+    """Return a pace within the model's ranges, the same for the same question and seed."""
     chance = random.Random(f"{body['model']} {body.get('seed')} {wire.question(body)}")
     model = MODELS[body["model"]]
     return Pace(chance.uniform(*model.first_token_s), chance.uniform(*model.tokens_per_s))

@@ -1,4 +1,4 @@
-"""How often the readout is wrong, and how often it finds a difference, when an operator watches all the time.
+"""The readout's error rate and power under an operator who watches all the time.
 
 Owns experiments that are played in memory: visitors drawn as those of `behaviour`, with errors, response times and rare
 answers of a minute, put into groups at random, and judged while they come by the formulas and limits of the readout.
@@ -22,13 +22,13 @@ from lib.statistics.sums import Sums
 SPLITS = (0.5, 0.1, 0.05)
 """Shares of the treatment at which every experiment is played."""
 ALWAYS = ("satisfaction", "error_rate", "response_time")
-"""Metrics that are played whatever the definition judges by."""
+"""Metrics that are played whatever the definition names."""
 FAILS, STALLS, STALL_S = 0.03, 0.01, 60.0
 """Shares of answers that fail, and that take a minute."""
 SECONDS, SLOW, SLOWER = 3.0, 0.3, 0.5
 """Median response time, and how much it varies between visitors and between answers (sigma of its logarithm)."""
 EVERY = 0.02
-"""A look is taken after each answer at first, later once this share of answers has come since the last one."""
+"""The readout is computed after each answer at first, later once this share of answers has come since the last look."""
 Found = str | None
 """The first verdict that named a winner or a loser."""
 
@@ -61,9 +61,14 @@ class Soundness:
 
 
 def check(
-    definition: Definition, users: int, seed: int, lift: float, runs: int, rated: float = 1.0,
+    definition: Definition,
+    users: int,
+    seed: int,
+    lift: float,
+    runs: int,
+    rated: float = 1.0,
     progress: Callable[[int], object] = lambda _: None,
-) -> Soundness:  # fmt: skip
+) -> Soundness:
     """Play `runs` experiments without a difference and as many with one, at every split.
 
     `lift` is the difference in satisfaction; every other metric gets its smallest difference that matters, for the
@@ -87,19 +92,19 @@ def played_metrics(definition: Definition) -> tuple[str, ...]:
 
 
 def smallest_effect(definition: Definition) -> float:
-    """The smallest difference in satisfaction that matters by the definition, of visitors as satisfied as ours."""
+    """Return the smallest difference in satisfaction that matters by the definition."""
     effect = effect_on(definition, "satisfaction")
     return effect.size * (SATISFIED if effect.relative else 1)
 
 
 def effect_on(definition: Definition, metric: str) -> Effect:
-    """The smallest difference of a metric that matters."""
+    """Return the smallest difference of a metric that matters."""
     return definition.mde.get(metric) or EFFECTS.get(metric, EFFECT)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, as it would be in either group: draws, and the visitor's own likings."""
+    """One answer, as it would be in either group: draws, and the visitor's own preferences."""
 
     visitor: int
     mood: float
@@ -120,7 +125,7 @@ class Crowd:
 
     @classmethod
     def drawn(cls, users: int, seed: str, rated: float = 1.0) -> "Crowd":
-        """Draw visitors; `arrivals` tells for each answer how many of them have come by then."""
+        """Draw visitors; `arrivals` holds for each answer the number of visitors that have come by then."""
         chance = random.Random(seed)
         lots, timed = [], []
         for visitor in range(users):
@@ -170,7 +175,7 @@ class _Running:
 
 
 def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None) -> Watched:
-    """One experiment at this share of the treatment, with a difference or (None) without."""
+    """Play one experiment at this share of the treatment, with a difference or (None) without."""
     metrics = played_metrics(definition)
     groups = {name: (_Running(), _Running()) for name in metrics}
     found: dict[str, Judged] = {name: Judged() for name in metrics}
@@ -206,7 +211,7 @@ def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None
 def _worth(
     metric: str, answer: Answer, lift: float | None, effects: Mapping[str, Effect]
 ) -> tuple[float, float] | None:
-    """The amounts that an answer adds to a metric; None where it adds to neither."""
+    """Return the amounts that an answer adds to a metric; None where it adds nothing."""
     if metric == "error_rate":
         return float(answer.luck < _worse(FAILS, effects[metric], lift)), 1.0
     if metric == "answers_per_user":
@@ -224,7 +229,7 @@ def _worth(
 
 
 def _worse(value: float, effect: Effect, lift: float | None) -> float:
-    """The value with the smallest difference that matters."""
+    """Return the value made worse by the smallest difference that matters."""
     if lift is None:
         return value
     return value * (1 + effect.size) if effect.relative else value + effect.size
@@ -233,7 +238,7 @@ def _worse(value: float, effect: Effect, lift: float | None) -> float:
 def _looked(
     before: Judged, metric: str, pair: tuple[Sums, Sums], effect: Effect, numbers: dict[str, Comparison]
 ) -> Judged:
-    """The verdicts after one more look; what was found before stays."""
+    """Return the verdicts after one more look; earlier ones stay."""
     if min(one.kish for one in pair) < MIN_UNITS:
         return before
     control, treatment = (estimate(one, rate=metric in SHARES) for one in pair)
@@ -246,7 +251,7 @@ def _looked(
 
 
 def _planned(found: Judged, metric: str, numbers: Mapping[str, Comparison]) -> Judged:
-    """The verdicts after the planned look, at the end."""
+    """Return the verdicts after the planned look, at the end."""
     if found.planned is not None or metric not in numbers:
         return found
     return Judged(found.watched, _side(look_once(numbers[metric], ALPHA / 2)), found.naive)
@@ -259,7 +264,7 @@ def _side(numbers: Comparison) -> Found:
 
 
 def _naive(metric: str, control: Sums, treatment: Sums) -> Found:
-    """The verdict of |z| > 1.96 for two proportions."""
+    """Return the verdict of |z| > 1.96 for two proportions."""
     if metric != "satisfaction":
         return None
     pooled = (control.sx + treatment.sx) / (control.sy + treatment.sy)

@@ -21,22 +21,23 @@ from lib.domain.visitor import Visitor
 SPEED = 10.0
 """The demo model's pace for simulated visitors: the differences between its models remain, ten times smaller."""
 AT_ONCE = 8
-"""Visitors who are there at the same time. More would wait for the processor, and that would look like a slow model."""
+"""Concurrent visitors. More would wait for the processor, and that would look like a slow model."""
 GLANCE_S = 1.0
-"""How often a visitor looks whether an answer has grown; its end is seen at once."""
+"""Seconds between a visitor's looks at a growing answer; its end is noticed at once."""
 SAVED_S = 60.0
-"""How long the record may take at the end."""
+"""Seconds that the record may take at the end."""
 
 Progress = Callable[[int], object]
 
 
 class Unplayable(Exception):
-    """There is nothing for visitors to take part in; the message says why."""
+    """There is no experiment for visitors to take part in; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of it: by group (None: not taking part) the number of `visitors`, `answers`, `rated` and `liked` ones.
+    """The result: by group (None: not taking part) the number of `visitors`, `answers`, `rated` and `liked` ones.
+    `saved` is False where not everything could be stored.
 
     `saved` is False where not everything could be stored.
     """
@@ -47,7 +48,7 @@ class Played:
 
 
 def play(app: App, users: int, seed: int, lift: float = 0.0, progress: Progress = lambda _: None) -> Played:
-    """Let so many visitors come, as fast as it goes; `progress` hears after each how many have been there.
+    """Play this many visitors as fast as possible; `progress` is called with the number done after each.
 
     The same seed gives the same visitors, assignments, ratings and reasons. With a `lift` (see `behaviour.lifted`) the
     visitors of the first group that is not control are that much more satisfied. Raises Unplayable.
@@ -75,7 +76,7 @@ def _treatment(app: App) -> str:
 
 
 def _visits(app: App, users: int, seed: int, treatment: str, lift: float) -> Iterator["_Visit"]:
-    """All visits, each when it is over. When one fails, or the caller has had enough, nobody else comes."""
+    """Yield each visit when it is over. When one fails, or the caller stops iterating, no further visitor comes."""
 
     closing = threading.Event()
 
@@ -99,7 +100,7 @@ def _visits(app: App, users: int, seed: int, treatment: str, lift: float) -> Ite
 
 
 class _Visit:
-    """One visitor's stay. `receipts` are for the last thing that was written, in case that it was not."""
+    """One visitor's stay. `receipts` are those of the last writes, to learn of failures."""
 
     def __init__(self, app: App, who: Visitor, assignment: Assignment) -> None:
         self.assignment, self.counts, self.receipts = assignment, Counter(visitors=1), list[Receipt]()
@@ -121,7 +122,7 @@ class _Visit:
         self._conversation = conversation
 
     def _ask(self, conversation: Conversation | None, prompt: str | None) -> Conversation:
-        """A question, or (None) the last one once more; the conversation with the whole answer."""
+        """Ask a question, or (None) the last one again; return the conversation with the whole answer."""
         ask = self._conversations
         if prompt is None and conversation is not None:
             asked, answer = ask.ask_again(self._visitor, conversation, self._exposed)

@@ -1,4 +1,4 @@
-"""OpenAI's wire format, as the demo model server speaks it: what a request may say, and how answers and errors look.
+"""OpenAI's wire format for the demo model server: requests, answers and errors.
 
 Owns the JSON and nothing else: no HTTP, no time, no knowledge of what an answer says.
 """
@@ -40,14 +40,15 @@ class DemoAnswer:
 
     @property
     def usage(self) -> dict[str, int]:
-        """Its tokens, in OpenAI's words."""
+        """The token counts in OpenAI's format."""
         completion = len(self.pieces)
         total = self.prompt_tokens + completion
         return {"prompt_tokens": self.prompt_tokens, "completion_tokens": completion, "total_tokens": total}
 
 
 def checked(raw: bytes, models: Collection[str]) -> dict[str, Any]:
-    """The request for a completion by one of `models`; raises `Refused` in the words that OpenAI's servers use."""
+    """Return the validated request for a completion by one of `models`; raises `Refused` in the words of OpenAI's
+    servers."""
     body = _parsed(raw)
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise Refused(400, "you must provide a model parameter", "model")
@@ -60,7 +61,7 @@ def checked(raw: bytes, models: Collection[str]) -> dict[str, Any]:
 
 
 def known(model: str, models: Collection[str]) -> None:
-    """Raises `Refused` with 404 for any other model."""
+    """Raise `Refused` with 404 for any other model."""
     if model not in models:
         message = f"The model `{model}` does not exist here. The demo has {', '.join(models)}."
         raise Refused(404, message, "model", "model_not_found")
@@ -69,7 +70,7 @@ def known(model: str, models: Collection[str]) -> None:
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw)
-        if b"\\ud" in raw.lower():  # perhaps half of a pair, which is no text
+        if b"\\ud" in raw.lower():  # perhaps a lone surrogate, which is not text
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         body = None
@@ -118,7 +119,7 @@ def _is_stop(value: Any) -> bool:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """The text of a message, whose content may come in parts."""
+    """Return the text of a message, whose content may come in parts."""
     content = message["content"]
     if isinstance(content, str):
         return content
@@ -126,12 +127,12 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 def question(body: Mapping[str, Any]) -> str:
-    """What the user said last."""
+    """Return the user's last message."""
     return next((_text(message) for message in reversed(body["messages"]) if message["role"] == "user"), "")
 
 
 def tokens(text: str) -> list[str]:
-    """A text in pieces of about a token; together they are the text.
+    """Split a text into pieces of about a token; joined they are the text.
 
     >>> tokens("Nothing is returned.")
     ['Nothing', ' is', ' returne', 'd', '.']
@@ -140,12 +141,12 @@ def tokens(text: str) -> list[str]:
 
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:
-    """What the messages of a request would be counted as."""
+    """Return the token count of a request's messages."""
     return 3 + sum(4 + len(tokens(_text(message))) for message in body["messages"])
 
 
 def limited(text: str, body: Mapping[str, Any]) -> tuple[list[str], str]:
-    """The pieces up to the request's first stop sequence or its limit, and why they end.
+    """Return the pieces up to the request's first stop sequence or its limit, and the finish reason.
 
     >>> limited("one two three", {"max_tokens": 2}), limited("one two three", {"stop": " two"})
     ((['one', ' two'], 'length'), (['one'], 'stop'))
@@ -160,7 +161,7 @@ def limited(text: str, body: Mapping[str, Any]) -> tuple[list[str], str]:
 
 
 def described(model: str) -> dict[str, Any]:
-    """A model as `/v1/models` lists it."""
+    """Return a model as `/v1/models` lists it."""
     return {"id": model, "object": "model", "created": 0, "owned_by": "parley-demo"}
 
 
@@ -169,7 +170,8 @@ def _head(answer: DemoAnswer, kind: str = "chat.completion.chunk") -> dict[str, 
 
 
 def frames(answer: DemoAnswer, include_usage: bool) -> Iterator[str]:
-    """The chunks of a stream, as text to send: the role, each piece, the end, and the usage where it was asked for."""
+    """Yield the chunks of a stream, as text to send: the role, each piece, the end, and the usage where it was asked
+    for."""
     head, tail = _head(answer), {"usage": None} if include_usage else {}
 
     def frame(delta: dict[str, Any], finish_reason: str | None = None) -> str:
@@ -177,7 +179,7 @@ def frames(answer: DemoAnswer, include_usage: bool) -> Iterator[str]:
         return sse(head | {"choices": [choice]} | tail)
 
     opening = frame({"role": "assistant", "content": "", "refusal": None})
-    for piece in answer.pieces:  # the role leaves together with the first token, as it does elsewhere
+    for piece in answer.pieces:  # the role is sent with the first token, as other servers do
         yield opening + frame({"content": piece})
         opening = ""
     yield opening + frame({}, answer.finish_reason) + _ending(answer, include_usage)
@@ -189,12 +191,12 @@ def _ending(answer: DemoAnswer, include_usage: bool) -> str:
 
 
 def sse(chunk: Mapping[str, Any]) -> str:
-    """One event of a stream."""
+    """Return one event of a stream."""
     return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
 
 
 def whole(answer: DemoAnswer) -> dict[str, Any]:
-    """An answer that is not streamed."""
+    """Return an answer that is not streamed."""
     message = {"role": "assistant", "content": "".join(answer.pieces), "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
     return _head(answer, "chat.completion") | {"choices": [choice], "usage": answer.usage}

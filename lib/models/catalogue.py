@@ -1,4 +1,4 @@
-"""A provider's list of models: read from `GET /models`, and asked whether a model is on it and until when.
+"""A provider's list of models, read from `GET /models`: availability and shutdown dates.
 
 Pure: JSON in, values out. Knows the ways in which servers differ from OpenAI here; asks nothing of the network.
 """
@@ -15,18 +15,18 @@ from lib.domain.providers import Provider
 from lib.models.faults import Fault
 
 WARN_BEFORE = timedelta(days=60)
-"""A shutdown is worth a warning from then on."""
+"""The time before a shutdown at which warnings begin."""
 _CONTEXTS = ("max_model_len", "context_length", "max_context_length", "context_window")
-"""The fields in which vLLM, OpenRouter, Mistral and LM Studio, and Groq give a model's window."""
+"""The fields in which vLLM, OpenRouter, Mistral and LM Studio, and Groq report a model's context window."""
 
 State = Literal["there", "ending", "gone", "missing", "unknown"]
-"""`ending`: to be shut down within 60 days; `gone`: that day has come; `unknown`: the provider gave no list, or one
-that need not be complete."""
+"""`ending`: to be shut down within 60 days; `gone`: that day has come; `unknown`: the provider gave no list, or an
+incomplete one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model of a list. `context` is its window in tokens, `shutdown` the day from which it answers no more."""
+    """One model of a list. `context` is its window in tokens, `shutdown` the day of its shutdown."""
 
     id: str
     context: int | None = None
@@ -35,8 +35,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one model at one provider. `near` are the listed names most like a missing one; `fault` is why
-    the provider gave no list, where that is likely to fail its answers, too."""
+    """The state of one model at one provider. `near` are the listed names most like a missing one; `fault` is the
+    reason for a missing list, where answers are likely to fail for it, too."""
 
     provider: str
     model: str
@@ -53,8 +53,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The models of one provider. `fault` says why there is no list, `complete` is False where a model may be served
-    that is not on it."""
+    """The models of one provider. `fault` is the reason for a missing list; `complete` is False where unlisted models
+    may be served."""
 
     provider: str
     entries: tuple[Entry, ...] = ()
@@ -63,18 +63,18 @@ class Catalogue:
 
     @property
     def unlisted(self) -> bool:
-        """True where the server answers but has no list of its models, which is no failure."""
+        """True where the server answers but has no list of models, which is not a failure."""
         return self.fault is not None and self.fault.status in (404, 405, 501)
 
     def find(self, model: str) -> Entry | None:
-        """Return the entry of a model: under its own name, or as it is listed by Ollama (`:latest`), or by a gateway
-        that takes whatever begins so (`openai/*`)."""
+        """Return the entry of a model: under its own name, or as Ollama lists it (`:latest`), or under a gateway's
+        wildcard (`openai/*`)."""
         names = {model, f"{model}:latest", model.removesuffix(":latest")}
         exact = next((entry for entry in self.entries if entry.id in names), None)
         return exact or next((e for e in self.entries if "*" in e.id and fnmatch.fnmatchcase(model, e.id)), None)
 
     def standing(self, model: str, today: date) -> Standing:
-        """Return what is known of a model on this day."""
+        """Return the state of a model on this day."""
         entry = self.find(model)
         if entry is None:
             if self.fault or not self.complete:
@@ -88,7 +88,7 @@ class Catalogue:
         return Standing(self.provider, model, "gone", entry.shutdown, self._near(model, today))
 
     def _near(self, model: str, today: date) -> tuple[str, ...]:
-        """Return the listed names most like this one, without models that are about to be shut down, too."""
+        """Return the listed names most like this one, without models that are about to be shut down."""
         others = [entry.id for entry in self.entries if entry.id != model and _stays(entry, today)]
         close = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
         return tuple(dict.fromkeys([*close, *others]))[:3]
@@ -137,6 +137,6 @@ def _stays(entry: Entry, today: date) -> bool:
 
 
 def _lists_no_deployments(provider: Provider) -> bool:
-    """Azure lists the models that one could deploy; a request names a deployment."""
+    """Azure lists models that could be deployed; a request names a deployment."""
     host = urlsplit(provider.base_url).hostname or ""
     return host.endswith((".azure.com", ".azure.us", ".azure.cn")) or "/openai/deployments/" in provider.base_url

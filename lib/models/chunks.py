@@ -1,4 +1,4 @@
-"""What a model server streams: frames to what an answer says.
+"""Frames of a model server's stream, read into the facts of an answer.
 
 Owns the wire format of chat completions, with every irregularity that servers are known for. Pure: it knows no
 connection, no clock and no client.
@@ -18,7 +18,7 @@ from lib.models.thinking import Thinking, plain_thought
 from lib.models.usage import read_cost, read_usage
 
 MAX_THOUGHT = 1_000_000
-"""Characters of thinking after which a model is taken to think for ever."""
+"""Characters of thinking after which a model is considered stuck."""
 _MAX_BLANK = 1000
 _DONE = b"[done]"
 _FINISH: Mapping[str, FinishReason] = {
@@ -43,11 +43,11 @@ _LITERALS = ("null", "true", "false")
 _THOUGHTS = (
     "reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks",
 )  # fmt: skip
-"""Where servers put thinking; OpenRouter and LiteLLM send the same in two of them."""
+"""Fields in which servers send thinking; OpenRouter and LiteLLM send the same text in two of them."""
 
 
 class Reading:
-    """What one answer has said so far. Feed it frames; `text` and the rest are its facts at any time.
+    """The facts of one answer so far. Feed it frames; its attributes are current at any time.
 
     `held`: the model is known to think in the text without an opening tag, so that its text waits for the closing one.
     """
@@ -55,19 +55,19 @@ class Reading:
     def __init__(self, max_chars: int, *, held: bool = False) -> None:
         self.model: str | None = None
         self.usage: Usage | None = None
-        self.cost_usd: float | None = None  # as the server puts it
-        self.finish_reason: FinishReason | None = None  # the server's own word, in ours
-        self.contradicted = False  # text came after a finish reason: such a server's word says nothing about the end
+        self.cost_usd: float | None = None  # as the server reports it
+        self.finish_reason: FinishReason | None = None  # the server's finish reason, in our words
+        self.contradicted = False  # text came after a finish reason, so this server's finish reasons prove nothing
         self.done = False  # [DONE] arrived
-        self.heard = False  # the last frame said something: not only a role or nothing at all
-        self.thought = False  # the last frame held thinking
+        self.heard = False  # the last frame had content: more than a role
+        self.thought = False  # the last frame had thinking
         self.any_event = False
-        self.stray = ""  # the last data that was no JSON and did not look like any
+        self.stray = ""  # the last data that was not JSON and did not look like it
         self._refused = False
         self._called = False
         self._max_chars = max_chars
-        self._chars = 0  # shown
-        self._received = 0  # the same, with what is not shown
+        self._chars = 0  # shown characters
+        self._received = 0  # all characters, including those not shown
         self._pieces: list[str] = []
         self._held = ""  # blank text before the first word, or half a character
         self._thoughts: list[str] = []
@@ -81,27 +81,27 @@ class Reading:
 
     @property
     def reasoning(self) -> str:
-        """What the model thought, as far as it told."""
+        """The model's thinking, as far as the server sent it."""
         return plain_thought("".join(self._thoughts)).strip()
 
     @property
     def begun(self) -> bool:
-        """Whether any text was shown."""
+        """True once any text was shown."""
         return self._chars > 0
 
     @property
     def unopened(self) -> bool:
-        """Whether thinking ended in the text that no tag had opened."""
+        """True where thinking ended in text that no tag had opened."""
         return self._thinking.unopened
 
     @property
     def full(self) -> bool:
-        """Whether the answer, or the thinking before it, has reached its cap."""
+        """True where the answer, or the thinking before it, has reached its cap."""
         return self._received >= self._max_chars or self._thought_chars >= MAX_THOUGHT
 
     @property
     def outcome(self) -> FinishReason | None:
-        """How an answer that came to its end has ended; None when it is cut off or says nothing.
+        """The finish reason of a complete answer; None when it is cut off or unknown.
 
         Text without a finish reason but with a clean [DONE] is whole: some servers never send the reason.
         """
@@ -116,7 +116,7 @@ class Reading:
         return None if self.finish_reason == "stop" else self.finish_reason
 
     def take(self, frame: Frame) -> str:
-        """Read one frame; return the text in it that is to be shown, often none.
+        """Read one frame; return the text to show, often none.
 
         The text is `Anew` where it turns out that all text before it was thinking. Raises Fault for an error that the
         server reports, ValueError for broken JSON and for what is not UTF-8. Plain words, which some servers send as
@@ -127,7 +127,7 @@ class Reading:
         if not frame.error and data[:8].strip(b'"').lower().startswith(_DONE):
             self.done = self.heard = self.any_event = True
             return ""
-        text = data.decode()  # here, because json.loads would let half characters in bytes pass
+        text = data.decode()  # decoded here, because json.loads would accept half characters in bytes
         if frame.error:
             self.any_event = True
             raise Fault.reported(_loaded(text))
@@ -141,7 +141,7 @@ class Reading:
         return reduce(joined, map(self._chunk, value), "")
 
     def rest(self) -> str:
-        """Return the text that waited for more when the stream ended."""
+        """Return the text that was held back when the stream ended."""
         return self._show(self._thinking.rest())
 
     def _chunk(self, chunk: object) -> str:
@@ -162,7 +162,7 @@ class Reading:
         if error := choice.get("error"):
             raise Fault.reported(error)
         delta = choice.get("delta")
-        if not delta and isinstance(choice.get("text"), str):  # the older kind of completion
+        if not delta and isinstance(choice.get("text"), str):  # the older completions API
             delta = {"content": choice["text"]}
         elif not delta and not self.begun:
             delta = choice.get("message")  # a whole answer
@@ -204,7 +204,7 @@ class Reading:
         return shown
 
     def _parts(self, parts: Sequence[object]) -> str:
-        """Take content that comes as a list of parts: texts are shown, thinking is not, the rest is neither."""
+        """Read content that comes as a list of parts: texts are shown, thinking is not, the rest is ignored."""
         shown = ""
         for part in parts:
             kind = part.get("type", "text") if isinstance(part, dict) else "text"
@@ -219,7 +219,7 @@ class Reading:
         return shown
 
     def _answer(self, content: str) -> str:
-        """Take a piece of the answer's text, which may hold thinking in tags."""
+        """Read a piece of the answer's text, which may contain thinking in tags."""
         self._received += len(content)
         piece = self._thinking.feed(content)
         if not self._thinking.withdrawn:
@@ -251,7 +251,7 @@ class Reading:
 
 
 def _loaded(text: str) -> object:
-    """Return an error's data as JSON where it is some, else as the text that it is.
+    """Return an error's data as JSON where possible, else as text.
 
     >>> _loaded('{"code": 1}'), _loaded("out of memory"), _loaded("")
     ({'code': 1}, 'out of memory', 'the server sent an error without words')
@@ -275,7 +275,7 @@ def _plain_reason(reason: object) -> str:
 
 
 def _error_in(chunk: Mapping[str, Any]) -> object:
-    """Return the error that a chunk is, or carries; None where it is none.
+    """Return the error that a chunk is, or carries; None without one.
 
     >>> _error_in({"error": None, "choices": []}), _error_in({"detail": "no"}), _error_in({"ok": True})
     (None, {'detail': 'no'}, None)
@@ -297,7 +297,7 @@ def _error_in(chunk: Mapping[str, Any]) -> object:
 
 
 def _first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
-    """Return the choice of index 0, which some servers leave out, or the first one.
+    """Return the choice of index 0, which some servers omit, or the first one.
 
     >>> _first_choice([{"index": 1, "delta": 1}, {"index": 0, "delta": 2}, None])["delta"], _first_choice([None])
     (2, {})
@@ -309,7 +309,7 @@ def _first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
 
 
 def _text_of(value: object) -> str:
-    """Return the text of a part, however deep it lies.
+    """Return the text of a part, however deeply it is nested.
 
     >>> _text_of({"thinking": [{"type": "text", "text": "so "}, {"text": "then"}]}), _text_of("so"), _text_of(7)
     ('so then', 'so', '')

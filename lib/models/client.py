@@ -1,4 +1,4 @@
-"""The OpenAI client: how it is made, what it is asked, what its errors mean.
+"""The OpenAI client: its construction, its requests, the translation of its errors.
 
 Importing it takes half a second of the processor, so `completion` does that when there is something to ask. Knows
 neither messages nor answers, only requests.
@@ -21,7 +21,7 @@ from lib.domain.proxies import is_loopback
 from lib.models.faults import Fault, retry_after
 from lib.models.transport import open_transport
 
-_KEEP_CONNECTION = 60.0  # the client's own 5 s would make nearly every question pay for a new TLS handshake
+_KEEP_CONNECTION = 60.0  # with the client's own 5 s nearly every question would pay for a new TLS handshake
 _DRAIN = 0.1
 
 
@@ -33,12 +33,12 @@ class Client:
         patience = openai.Timeout(None, connect=connect_s)
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION)
         direct = open_transport(limits)
-        # With a transport of its own the client asks no proxy of the environment, whatever its scheme.
+        # With a custom transport the client ignores the environment's proxies.
         alone = is_loopback(urlsplit(provider.base_url).hostname) or not _proxies()
         http = openai.DefaultAsyncHttpxClient(timeout=patience, limits=limits, transport=direct if alone else None)
         self._client = AsyncOpenAI(
             base_url=provider.base_url,
-            api_key=provider.api_key or "none",  # a local server asks for none, the client insists on one
+            api_key=provider.api_key or "none",  # a local server needs no key, but the client insists on one
             default_headers=_headers(provider),
             default_query={"api-version": provider.api_version} if provider.api_version else None,
             max_retries=0,
@@ -46,17 +46,19 @@ class Client:
             http_client=http,
         )
         self._each = {"Authorization": openai.Omit()} if "api-key" in _headers(provider) else None
-        self._create = self._client.chat.completions.with_streaming_response.create  # imports much at its first touch
+        self._create = (
+            self._client.chat.completions.with_streaming_response.create
+        )  # expensive imports at its first use
 
     def ask(self, model: str, body: Mapping[str, Any]) -> Any:
-        """The response as it comes, as a context: building a typed object for every chunk would cost more than all the
-        rest, and `create(messages=…)` would copy the whole conversation piece by piece."""
+        """Open the raw response as a context: typed objects for every chunk would cost more than all the rest, and
+        `create(messages=…)` would copy the whole conversation piece by piece."""
         return self._create(model=model, messages=[], stream=True, extra_body=body, extra_headers=self._each)
 
     @staticmethod
     async def drain(chunks: AsyncIterator[bytes]) -> None:
-        """Read the few bytes after the end, so that the connection can be used again; a server that sends more is
-        left."""
+        """Read the few bytes after the end, so that the connection can be reused; give up on a server that sends
+        more."""
         try:
             async with asyncio.timeout(_DRAIN):
                 async for _ in chunks:
@@ -65,7 +67,7 @@ class Client:
             pass
 
     async def models(self) -> object:
-        """Return the body of `GET /models` as it came: a typed list would lose what vendors add to a model."""
+        """Return the raw body of `GET /models`: a typed list would lose the vendors' extra fields."""
         response = await self._client.models.with_raw_response.list(extra_headers=self._each)
         try:
             return json.loads(response.content)
@@ -73,7 +75,7 @@ class Client:
             raise Fault("NoAnswer", text="what came back is not a list of models") from error
 
     async def aclose(self) -> None:
-        """Close every connection; on the loop that used them."""
+        """Close every connection, on the loop that used them."""
         await self._client.close()
 
 
@@ -83,8 +85,8 @@ def _proxies() -> bool:
 
 
 def _headers(provider: Provider) -> dict[str, str]:
-    """Return the headers of every request. Azure takes a bearer token for one of its own directory's, so that a key
-    goes into `api-key` alone.
+    """Return the headers of every request. Azure takes a bearer token for one of its own directory, so its key goes
+    into `api-key` alone.
 
     >>> _headers(Provider("azure", "https://x", "k", api_version="2024-10-21"))["api-key"]
     'k'
@@ -95,7 +97,7 @@ def _headers(provider: Provider) -> dict[str, str]:
 
 
 def translate(error: Exception) -> Fault:
-    """Whatever the client, the network or a parser raises, as a Fault."""
+    """Translate an exception of the client, the network or a parser into a Fault."""
     match error:
         case Fault():
             return error

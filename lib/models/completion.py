@@ -1,4 +1,4 @@
-"""A model server: how long it may take, what its models refuse, what an answer costs. Its answers are `stream`'s.
+"""A provider's models: timeouts, refused parameters, prices. `stream` reads their answers.
 
 Knows no experiment, no conversation and no page.
 """
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from lib.models.client import Client
 
 MAX_CHARS = 100_000
-"""An answer is cut at so many characters: some 40 pages."""
+"""Longest answer in characters, about 40 pages. Longer ones are cut."""
 MOST_TOKENS = 25_000
-"""What a limit in US dollars imposes on an answer whose parameters impose nothing: as much as `MAX_CHARS` may be."""
+"""The cap that a limit in US dollars imposes on an answer without one: as much as `MAX_CHARS` allows."""
 PER_MESSAGE = 16
-"""Tokens around a message at most."""
+"""Most tokens of overhead for each message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. Whatever a server sends is a sign of life: text, thinking, a comment, an empty frame, an error.
+    """Timeouts in seconds. Anything that a server sends is a sign of life: text, thinking, a comment, an empty frame,
+    an error.
 
     `first_token` is the longest silence before the first text, `between_tokens` after it. Comments and empty frames
     alone count for `keep_alive` at most. `after_finish` is the silence after a finish reason that ends the answer.
@@ -51,7 +52,7 @@ class Timeouts:
 
     @classmethod
     def patient(cls, first_token_s: float) -> "Timeouts":
-        """Return the timeouts of a server that may be silent for so many seconds."""
+        """Return the timeouts for a server that may be silent for this many seconds."""
         standard = cls()
         return cls(
             first_token=first_token_s,
@@ -62,8 +63,8 @@ class Timeouts:
 
 
 class Models:
-    """One provider's models. A process has one for each provider, which keeps its connections and remembers what its
-    models refused. Used on one event loop, which need not run yet when it is made."""
+    """One provider's models. There is one per provider and process; it keeps the connections and remembers refused
+    parameters. Used on one event loop, which need not run yet at construction."""
 
     def __init__(
         self,
@@ -77,12 +78,12 @@ class Models:
         self._secrets = list(provider.secrets())
         self.refusals = Refusals()
         self.missing: set[str] = set()
-        """Models that this provider did not have when a question last named them."""
+        """Models that this provider lacked when a question last named them."""
         self._made: Client | None = None
         self._making = threading.Lock()
 
     def client(self) -> "Client":
-        """What the server is asked with, made by whoever wants it first. Any thread may."""
+        """The client, created at first use. Thread-safe."""
         with self._making:
             if self._made is None:
                 from lib.models.client import Client
@@ -91,7 +92,8 @@ class Models:
             return self._made
 
     def prepare(self) -> None:
-        """Make the client, unless it is there. What goes wrong does so again, and is understood, when it is asked."""
+        """Create the client if it does not exist. Failures occur again, and are translated, when a question is
+        asked."""
         with suppress(Exception):
             self.client()
 
@@ -103,16 +105,16 @@ class Models:
         fallback_at: "Models | None" = None,
     ) -> Stream:
         """Return the stream of an answer; nothing is sent before it is first awaited. `fallback_model` answers, at its
-        own provider `fallback_at`, where this one does not have the model that `parameters` name."""
+        own provider `fallback_at`, where this one lacks the model in `parameters`."""
         said = [{**message, "content": clean(message["content"])} for message in messages]
         return Stream(self, said, parameters, (fallback_at or self, fallback_model) if fallback_model else None)
 
     def taken(self, parameters: Parameters) -> Options:
-        """Return what the model takes of these options, as far as it has refused some in this process."""
+        """Return the options that the model accepts, as far as it has refused some in this process."""
         return self.refusals.options(parameters.model, parameters.options)
 
     def most_usd(self, messages: Sequence[Mapping[str, str]], parameters: Parameters) -> float | None:
-        """Return what an answer of this model can cost at most; None for a model that has no price.
+        """Return the most that an answer of this model can cost; None for a model without a price.
 
         No token is shorter than a byte. The answer has the length that its parameters allow.
         """
@@ -120,12 +122,12 @@ class Models:
         return self.cost_usd(parameters.model, None, Usage(sent, parameters.answer_tokens or MOST_TOKENS))
 
     def cost_usd(self, asked: str, served: str | None, usage: Usage) -> float | None:
-        """Return what these tokens cost at this provider; None where the price or the tokens are unknown."""
+        """Return the cost of these tokens at this provider; None where the price or the tokens are unknown."""
         return self.prices.cost_usd(self.provider, asked, served, usage)
 
     async def catalogue(self) -> Catalogue:
-        """Return the provider's list of models, or why there is none. Raises nothing."""
-        self.prepare()  # what that takes is not the server's time
+        """Return the provider's list of models, or the reason for its absence. Never raises."""
+        self.prepare()  # not part of the server's time
         try:
             async with asyncio.timeout(2 * self._timeouts.connect):
                 return read_catalogue(self.provider, await self.client().models())
@@ -133,12 +135,12 @@ class Models:
             return Catalogue(self.provider.name, fault=self._fault(error, []))
 
     async def aclose(self) -> None:
-        """Close every connection; on the loop that used them."""
+        """Close every connection, on the loop that used them."""
         if self._made:
             await self._made.aclose()
 
     def _fault(self, error: Exception, sent: Sequence[str]) -> Fault:
-        """Return what an exception means, without the key and without the texts that were `sent`: servers echo both."""
+        """Translate an exception, without the key and the texts that were `sent`: servers echo both."""
         from lib.models.client import translate
 
         fault = translate(error)

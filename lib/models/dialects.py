@@ -1,4 +1,4 @@
-"""How model servers refuse: one table of their words, each with its source, and what they mean.
+"""Refusals of model servers: one table of their words, each with its source and its meaning.
 
 A row matches by a code (`codes`, any short word of the error: its code, type, status or reason) or by the server's own
 `words` (a pattern, without regard to case). Every pattern spans several words or is a class name, so that a single word
@@ -13,13 +13,13 @@ from typing import Literal
 Meaning = Literal[
     "context_full", "filtered", "system_role", "bad_key", "no_model", "quota", "limit", "busy", "loading", "parameter"
 ]
-"""What a refusal is about. `quota`: used up, which waiting does not change; `busy`: a limit that passes by itself;
-`limit`: one of the two, which the delay tells; `loading`: the model is being loaded; `parameter`: a name or a value."""
+"""The subject of a refusal. `quota`: used up, waiting does not help; `busy`: a limit that passes; `limit`: one of the
+two, which the delay decides; `loading`: the model is being loaded; `parameter`: a name or a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way of one server to say one thing. `statuses` empty: whatever the HTTP status is."""
+    """One server's way to report one thing. `statuses` empty: any HTTP status."""
 
     name: str
     meaning: Meaning
@@ -29,7 +29,7 @@ class Dialect:
     statuses: frozenset[int] = frozenset()
 
     def matches(self, status: int | None, codes: Collection[str], text: str) -> bool:
-        """Return whether an error with these facts is of this kind."""
+        """Return True where an error with these facts is of this kind."""
         if self.statuses and status not in self.statuses:
             return False
         if self.codes and not self.codes.isdisjoint(codes):
@@ -38,7 +38,7 @@ class Dialect:
 
 
 def meaning_of(status: int | None, codes: Collection[str], text: str) -> Meaning | None:
-    """Return what a refusal means; None where no row of the table knows it. `text` holds no word of the question.
+    """Return the meaning of a refusal; None where no row matches. `text` contains no word of the question.
 
     >>> meaning_of(400, (), "some/model is not a valid model ID")
     'no_model'

@@ -1,4 +1,4 @@
-"""A server's own words, told apart from what it repeats of the question.
+"""A server's own words, separated from what it repeats of the question.
 
 Servers quote prompts in their errors: whole, as JSON spells them, or shortened. Nothing of that may decide what an
 error means, and nothing of it belongs into a log. Pure.
@@ -11,27 +11,27 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 LONGEST = 20_000
-"""Characters of an error that are looked at."""
+"""Characters of an error that are examined."""
 ELLIPSIS = "[…]"
 _RUN = 4
-"""Words in a row that a server is taken to repeat rather than to say by itself."""
+"""Consecutive words that count as a repetition."""
 _EDGE = 3
 """The same at the beginning and the end of a text, where servers shorten it."""
 _FEW = 3
-"""Words of a text that is so short that each of them is taken for a repetition."""
+"""Words of a text so short that each of them counts as a repetition."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+")
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt"'/\\]))""")
 _QUOTED = re.compile(
     r"""(?<!\w)(?:(["'`])(?=\S)(?:.+?)(?<=\S)\1(?!\w)|“.+?”|«.+?»|‘.+?’|["'`“«‘](?=\S).*\Z)""", re.DOTALL
 )
-"""What stands between two quotation marks, or after one that is never closed because the rest was cut off."""
+"""Text between two quotation marks, or after one that is never closed because the rest was cut off."""
 _RAISED = re.compile(r"""raise_exception\(\s*(["'])(.*?)\1""")
 _ONE_WORD = re.compile(r"[\w.:/@\[\]-]{1,100}")
 
 
 def without_echoes(text: str, sent: Iterable[str]) -> str:
-    """Return the text without what it repeats of the texts that were `sent`.
+    """Return the text without repetitions of the texts that were `sent`.
 
     >>> without_echoes("No: 'What is quota, and why?'", ["What is quota,\\nand why?"])
     "No: '[…]?'"
@@ -40,7 +40,7 @@ def without_echoes(text: str, sent: Iterable[str]) -> str:
     """
     text = unescape(text[:LONGEST])
     words = list(_WORD.finditer(text.lower()))
-    if len(text.lower()) != len(text):  # a letter that lower case makes two of would move every place
+    if len(text.lower()) != len(text):  # a letter whose lower case is two letters would shift every position
         words = list(_WORD.finditer(text))
     runs = _runs(sent)
     repeated = [False] * len(words)
@@ -75,8 +75,8 @@ def without_traces(text: str, sent: Iterable[str]) -> str:
 
 
 def own_words(text: str) -> str:
-    """Return the text without its quotations; a single quoted word, such as a parameter's name, stays, and so does what
-    a chat template raises.
+    """Return the text without its quotations; a single quoted word, such as a parameter's name, stays, and so does the
+    error of a chat template.
 
     >>> own_words("Unsupported parameter: 'top_p' in 'so, my temperature' (the model's limit)")
     "Unsupported parameter: 'top_p' in […] (the model's limit)"
@@ -93,7 +93,7 @@ def words_of(texts: Iterable[str]) -> set[str]:
 
 
 def unescape(text: str) -> str:
-    r"""Return the text with what JSON and Python escape in a string as it was.
+    r"""Return the text with the escapes of JSON and Python undone.
 
     >>> unescape('say \\"no\\"\\nnow')
     'say "no"\nnow'
@@ -105,7 +105,7 @@ def unescape(text: str) -> str:
 
 
 def _runs(sent: Iterable[str]) -> set[tuple[str, ...]]:
-    """Return the runs of words that give a repetition away. A text of one word gives none: it is too common."""
+    """Return the runs of words that identify a repetition. A text of one word has none: it is too common."""
     runs: set[tuple[str, ...]] = set()
     for text in sent:
         words = [word.lower() for word in _WORD.findall(text)]

@@ -1,5 +1,4 @@
-"""What went wrong between us and a model server, as a value: what the tester reads, what the operator reads, what may
-be tried again.
+"""A failure of a model server as a value: the tester's sentence, the operator's line, and whether a repeat may help.
 
 Owns the words and the rules of failure. Knows no client: `completion` translates what the client raises, once.
 """
@@ -16,29 +15,29 @@ from lib.models.spellings import named_by, named_in
 
 MAX_CAUSE = 300
 RETRIES = 2
-"""Automatic repeats of one question, all of them before the first token."""
+"""Automatic repeats of one question, all before the first token."""
 RETRY_WITHIN = 10.0
 """Seconds from the question within which a repeat must begin, and the longest `Retry-After` that is obeyed."""
 TOLD_WITHIN = 15.0
-"""Seconds within which a tester hears of a server that cannot be reached, even if it fails as slowly as it just did."""
+"""Seconds within which a tester learns that a server cannot be reached, even if it fails slowly."""
 LOADING_EVERY = 2.0
-"""Seconds between two questions to a server that says that it is loading the model."""
+"""Seconds between two requests to a server that is loading the model."""
 
 FILTERED = "The model's content filter stopped this question. Please ask in another way."
 _SET_UP = "The assistant is not set up correctly. The operator has been told."
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w*.…-]{3,}|(?<=Bearer )\S+", re.IGNORECASE)
 _SHORTEST_SECRET = 4
-"""Characters: to cut out a shorter key would make the words unreadable, and hide nothing."""
+"""Characters: removing a shorter key would make the words unreadable and hide nothing."""
 _CODE = re.compile(r"[\w.-]{1,40}")
 _SOON_S = 3_600.0
-"""Seconds: a limit that ends within them is one that passes by itself."""
+"""Seconds: a limit that ends within them passes by itself."""
 _KINDS: Mapping[int, str] = {
     400: "BadRequestError", 401: "AuthenticationError", 403: "PermissionDeniedError", 404: "NotFoundError",
     422: "UnprocessableEntityError", 429: "RateLimitError",
 }  # fmt: skip
-"""The class of an error that came inside a stream: the one that it would have had as an HTTP status."""
+"""The class of an error inside a stream: the one that it would have had as an HTTP status."""
 _PASSING = (408, 409, 424, 425)
-"""Statuses below 500 after which the same request may well be answered: 424 is TGI's and Bedrock's word for 500."""
+"""Statuses below 500 after which the same request may succeed: 424 is TGI's and Bedrock's word for 500."""
 _ABOUT_A_VALUE = re.compile(
     r"too (?:large|big|small|high|low|long)|at (?:most|least)|must be|(?:less|greater|more) than|exceed|\brange\b"
     r"|maximum|minimum|between|invalid value|unsupported value|only the default|does not support [\"'`]?-?\d|_value\b",
@@ -49,21 +48,30 @@ _REFUSED = (
     r"[\w ]{{0,40}}(?:param\w*|argument\w*|field\w*|key\w*|input\w*|value\w*)[\w ]{{0,20}}:?\s*[\[\"'`]*{name}\b"
     r"|\b{name}[\"'`\]]*:?\s*(?:is|are|was|does|cannot|must|extra inputs|unknown|unsupported|not)\b"
 )
-"""How a sentence says that it is about a parameter."""
+"""Sentences about a parameter."""
 _LIMIT = re.compile(r"max_(?:completion_|new_)?tokens|(?:completion|output) tokens|(?:in the|or) completion", re.I)
 
 
 class Fault(Exception):
-    """One failure. `kind` is its class, as events name it; `status` that of HTTP, if it came so far.
+    """One failure. `kind` is its class, as events name it; `status` the HTTP status, if any. `codes`, `param` and
+    `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily` True for a day's limit.
+    `line` is for the log, `str()` for an operator who asked, both once `scrubbed`.
 
     `codes`, `param` and `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily`
     tells that it is about a day's use. `line` is for the log, `str()` for an operator who asked, both once `scrubbed`.
     """
 
     def __init__(
-        self, kind: str, *, status: int | None = None, codes: tuple[str, ...] = (), param: str | None = None,
-        text: str = "", retry_after: float | None = None, daily: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        *,
+        status: int | None = None,
+        codes: tuple[str, ...] = (),
+        param: str | None = None,
+        text: str = "",
+        retry_after: float | None = None,
+        daily: bool = False,
+    ) -> None:
         super().__init__(kind)
         self.kind, self.status, self.codes, self.param = kind, status, codes, param
         self.text, self.retry_after, self.daily = text, retry_after, daily
@@ -73,7 +81,7 @@ class Fault(Exception):
 
     @classmethod
     def reported(cls, error: object, kind: str = "APIError", status: int | None = None) -> "Fault":
-        """Return what a server says in an `error` object, or in whatever else it sends for one.
+        """Return the fault of a server's `error` object, or of any other data that it sends as an error.
 
         Without an HTTP status (the error came inside a stream) it has the one that its code stands for.
 
@@ -88,8 +96,15 @@ class Fault(Exception):
         if status is None and report.status is not None:
             status = report.status
             kind = _KINDS.get(status, "InternalServerError" if status >= 500 else kind)
-        return cls(kind, status=status, codes=report.codes, param=report.param, text=report.text,
-                   retry_after=report.retry_after, daily=report.daily)  # fmt: skip
+        return cls(
+            kind,
+            status=status,
+            codes=report.codes,
+            param=report.param,
+            text=report.text,
+            retry_after=report.retry_after,
+            daily=report.daily,
+        )
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status else ""
@@ -97,7 +112,7 @@ class Fault(Exception):
 
     @property
     def line(self) -> str:
-        """Return the fault as the log has it: class, status, code, and a cut of the words, without quotations.
+        """The fault's line for the log: class, status, code, and a cut of the words, without quotations.
 
         >>> fault = Fault("BadRequestError", status=400, codes=("bad",), text="Refused: my knee hurts. Ask 'why'")
         >>> fault.scrub([], ["My knee hurts"])
@@ -111,10 +126,10 @@ class Fault(Exception):
         return f"{self.kind}{f' ({about})' if about else ''}: {words}".rstrip(": ")
 
     def scrub(self, secrets: Iterable[str], sent: Iterable[str] = ()) -> None:
-        """Take known secrets, whatever looks like a key, and what repeats a text that was `sent` out of the words."""
+        """Remove known secrets, key-shaped texts, and repetitions of the texts that were `sent`."""
         self._sent = tuple(sent)
         text, rest = without_echoes(self.text, self._sent), without_traces(self.text, self._sent)
-        self._own = own_words(text)  # before a key such as "model" is cut out of it
+        self._own = own_words(text)  # before a key such as "model" is removed
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
                 text, rest = text.replace(secret, "[secret]"), rest.replace(secret, "[secret]")
@@ -127,7 +142,7 @@ class Fault(Exception):
 
     @property
     def meaning(self) -> Meaning | None:
-        """What the server means, by its dialect, else by its status."""
+        """The fault's meaning by its dialect, else by its status."""
         known = meaning_of(self.status, self.codes, self.own)
         if known == "limit":
             soon = self.retry_after is not None and self.retry_after < _SOON_S
@@ -139,7 +154,7 @@ class Fault(Exception):
 
     @property
     def transient(self) -> bool:
-        """Whether the same question may well be answered a moment later."""
+        """True where the same question may succeed a moment later."""
         if self.status is None:
             return self.kind in ("APIConnectionError", "APITimeoutError") or self.meaning == "busy"
         if self.meaning in ("busy", "loading"):
@@ -148,12 +163,12 @@ class Fault(Exception):
 
     @property
     def about_limit(self) -> bool:
-        """Whether the words name the longest answer that was asked for."""
+        """True where the words name the longest answer that was asked for."""
         return bool(_LIMIT.search(self.own))
 
     @property
     def about_value(self) -> bool:
-        """Whether a parameter was refused for the value that it had, so that another value may be taken."""
+        """True where a parameter was refused for its value, so that another value may be accepted."""
         return bool(_ABOUT_A_VALUE.search(" ".join([self.own, *self.codes])))
 
     def refused_parameter(self, sent: Iterable[str]) -> str | None:
@@ -203,7 +218,7 @@ class Fault(Exception):
         return pause
 
     def message(self, begun: bool) -> str:
-        """Return one sentence for the tester, and one thing to do. `begun`: some of the answer is on the page."""
+        """Return one sentence for the tester, with one thing to do. `begun`: a part of the answer is on the page."""
         if begun:
             what = "The model went silent" if self.kind == "APITimeoutError" else "The connection to the model broke"
             return f"{what} before the answer was complete. Please try again."
@@ -214,7 +229,7 @@ class Fault(Exception):
 
 
 _BY_STATUS: Mapping[int, Meaning] = {401: "bad_key", 403: "bad_key", 404: "no_model", 407: "bad_key", 429: "busy"}
-"""What an error means that no dialect knows."""
+"""The meaning of an error that no dialect matches."""
 _BY_MEANING: Mapping[Meaning, str] = {
     "quota": "The assistant's quota is used up. The operator has been told.",
     "bad_key": _SET_UP,

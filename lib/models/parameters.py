@@ -1,4 +1,4 @@
-"""What an experiment may say to a model: each parameter, its type and range, what happens to a bad value. Pure."""
+"""The parameters of an experiment's groups: their types and ranges, and the treatment of bad values. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,14 +9,14 @@ from lib.domain.providers import OPENAI
 from lib.domain.text import clean
 
 MAX_MODEL = 128
-"""Longest name of a model, in characters: what the store has room for."""
+"""Longest model name in characters, the store's limit."""
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 VERBOSITIES = ("low", "medium", "high")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What is sent with a question. `options` go into the request as they are; `error` names the values that did not.
+    """The parameters of a question. `options` go into the request as they are; `error` names the rejected ones.
 
     `system_prompt` None: none is sent. `error` is what the completion carries as `parameter_error`.
     """
@@ -29,7 +29,7 @@ class Parameters:
 
     @property
     def answer_tokens(self) -> int | None:
-        """The most tokens that an answer may have, where the group says so."""
+        """The longest answer in tokens, where the group sets one."""
         limits = [self.options[name] for name in ("max_tokens", "max_completion_tokens") if name in self.options]
         return min(limits, default=None)
 
@@ -45,7 +45,7 @@ class Parameters:
 def check_parameters(
     raw: Mapping[str, Any], defaults: Mapping[str, Any], model: str, providers: Sequence[str] = (OPENAI,)
 ) -> Parameters:
-    """Return the parameters that a group was served, as they can be sent.
+    """Return a group's parameters as they can be sent.
 
     A value of the wrong type or range is replaced by the experiment's default where that is valid, and otherwise not
     sent; an unknown name is not sent. `error` has the names of all of these. Where neither names a model or a provider,
@@ -87,7 +87,7 @@ def _named(bad: list[str]) -> str | None:
 
 
 Check = Callable[[Any], Any]
-"""Gives the value as it is sent, or None."""
+"""A check returns the value to send, or None."""
 
 
 def _number(low: float, high: float) -> Check:
@@ -104,7 +104,7 @@ def _number(low: float, high: float) -> Check:
 
 
 def _whole(low: int, high: int) -> Check:
-    """JSON from elsewhere may carry whole numbers as floats.
+    """JSON may carry whole numbers as floats.
 
     >>> [_whole(1, 9)(value) for value in (1, 3.0, 2.5, 0, True, "3", float("inf"))]
     [1, 3, None, None, None, None, None]

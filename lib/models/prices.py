@@ -1,4 +1,4 @@
-"""What an answer costs, and how many tokens a model takes: three tables, and the arithmetic on them.
+"""Prices of answers and context windows of models: three tables, and the arithmetic on them.
 
 The operator's own `.streamlit/prices.toml` wins over `prices.toml` beside this file (the models that Parley ships
 with), and that over the package genai-prices, whose data are as old as the pinned version: nothing asks the network.
@@ -17,7 +17,7 @@ from lib.domain.completion import Usage
 from lib.domain.plain_text import decode
 from lib.domain.providers import Provider
 
-if TYPE_CHECKING:  # a fifth of a second of imports and 9 MB, taken when a price is first asked for
+if TYPE_CHECKING:  # a fifth of a second of imports and 9 MB, loaded at the first price
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo
     from genai_prices.types import Provider as Vendor
@@ -29,12 +29,12 @@ AS_OF = "genai-prices 0.2.3, November 2026"
 
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
 _CLOSED = {"openai": r"gpt-(?!oss)|chatgpt-|o\d", "anthropic": r"claude-", "google": r"gemini-"}
-"""Vendors whose models nobody else can serve: the beginnings of their names."""
+"""Vendors whose models no other server offers: the beginnings of their names."""
 _OPEN_WEIGHTS = re.compile(r"oss|\d+b\b|gguf|distill", re.IGNORECASE)
 
 
 class PriceError(Exception):
-    """A table of prices that cannot be used. `problems`: one line each, with the file and the model."""
+    """An invalid table of prices. `problems`: one line each, with the file and the model."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -43,7 +43,7 @@ class PriceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one answer as they are charged: `prompt` without those read from or written to the cache."""
+    """The tokens of one answer by price: `prompt` without those read from or written to the cache."""
 
     prompt: int
     cached: int
@@ -65,13 +65,13 @@ class Tokens:
 
     @property
     def sent(self) -> int:
-        """Every token that was sent."""
+        """The tokens that were sent."""
         return self.prompt + self.cached + self.written
 
 
 @dataclass(frozen=True, slots=True)
 class Long:
-    """A request with more than `above` tokens sent costs so many times as much, all of it."""
+    """The factors on the whole price of a request with more than `above` tokens."""
 
     above: int
     prompt: float
@@ -80,7 +80,7 @@ class Long:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One row of a table of ours: US dollars per million tokens. `context` is the model's window in tokens."""
+    """One row of our own table: US dollars per million tokens. `context` is the model's window in tokens."""
 
     prompt: float
     completion: float
@@ -90,7 +90,7 @@ class Price:
     context: int | None = None
 
     def usd(self, tokens: Tokens) -> float:
-        """Return what these tokens cost.
+        """Return the cost of these tokens.
 
         >>> Price(2, 8, cached=0.5, long=Long(100, 2, 1.5)).usd(Tokens(600_000, 400_000, 0, 500_000))
         8.8
@@ -116,7 +116,7 @@ class Listed:
         return self._model.context_window
 
     def usd(self, tokens: Tokens) -> float:
-        """Return what these tokens cost."""
+        """Return the cost of these tokens."""
         from genai_prices import Usage as Counted
 
         counted = Counted(
@@ -140,7 +140,7 @@ class Prices:
         return cls(_read(own) if own.exists() else {}, _read(shipped))
 
     def of(self, provider: Provider, asked: str, served: str | None = None) -> Price | Listed | None:
-        """Return the price of a model that was `asked` for, by the name under which it was `served` if that has one.
+        """Return the price of the model that was `asked` for, by the name under which it was `served` if that has one.
 
         A local server's `llama3` has no price because a hosted one has. So at an address that the package does not
         know, only models of vendors that nobody else can serve have a listed price.
@@ -155,7 +155,7 @@ class Prices:
         return next((price for name in names if (price := self._listed(vendor, name))), None)
 
     def cost_usd(self, provider: Provider, asked: str, served: str | None, usage: Usage) -> float | None:
-        """Return what an answer cost; None where the price or the tokens are unknown.
+        """Return the cost of an answer; None where the price or the tokens are unknown.
 
         The demo model answers under the names of real models: its cost is what theirs would have been.
         """
@@ -188,7 +188,7 @@ def _data() -> "DataSnapshot":
 
 @functools.lru_cache(maxsize=64)
 def _vendor(address: str) -> "Vendor | None":
-    """Return the vendor at this address, as the package knows it."""
+    """Return the vendor at this address, according to the package."""
     try:
         return _data().find_provider(None, None, address)
     except LookupError:
@@ -201,7 +201,7 @@ def _vendor_named(name: str) -> "Vendor | None":
 
 
 def _closed(model: str) -> str | None:
-    """Return the vendor whose model this is where nobody else can serve it; gateways put a prefix before the name."""
+    """Return the vendor of a model that no other server offers; gateways prefix the name."""
     bare = model.rpartition("/")[2].lower()
     if _OPEN_WEIGHTS.search(bare):
         return None
@@ -217,7 +217,7 @@ def _read(file: Path) -> dict[str, Price]:
         tables = tomllib.loads(decode(file.read_bytes()))
     except (OSError, ValueError) as error:
         raise PriceError([f"{file}: {error}"]) from None
-    tables.pop("as_of", None)  # earlier tables began with their date
+    tables.pop("as_of", None)  # older tables began with their date
     problems = [f"{file}: [{model!r}] {problem}" for model, row in tables.items() for problem in _problems(row)]
     if problems:
         raise PriceError(problems)

@@ -1,23 +1,23 @@
-"""What is sent to a model: the conversation within a budget of tokens, oldest turns left out first. Pure."""
+"""The messages for a model: the conversation within a budget of tokens, oldest turns left out first. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 HISTORY_TOKENS = 6_000
-"""Estimated tokens that a question may take with its history where the model's context is not known."""
+"""Estimated tokens of a question with its history where the model's context is unknown."""
 MOST_HISTORY_TOKENS = 32_000
-"""The same where it is known and nothing was set. Each question pays for its history again: with a window of a million
-tokens, sending all that fits would make a long conversation's question cost dollars instead of cents."""
+"""The same where it is known and the operator set nothing. Each question pays for its history again: with a window of a
+million tokens, a long conversation's question would cost dollars instead of cents."""
 _ANSWER_SHARE = 0.25
 _PER_MESSAGE = 4
 
 Exchange = tuple[str | None, str | None]
-"""A question and its answer, as far as their texts are known."""
+"""A question and its answer, None where a text is not known."""
 
 
 def estimate(text: str) -> int:
-    """Tokens of a text, roughly: a quarter of its UTF-8 bytes, which is four characters of English, or one and a third
-    of Chinese.
+    """Estimate the tokens of a text: a quarter of its UTF-8 bytes, which is four characters of English, or one and a
+    third of Chinese.
 
     >>> estimate("abcd" * 10), estimate("a"), estimate(""), estimate("你好世界")
     (10, 1, 0, 3)
@@ -27,7 +27,7 @@ def estimate(text: str) -> int:
 
 
 def estimate_messages(messages: Iterable[Mapping[str, str]]) -> int:
-    """Tokens of everything that is sent, roughly."""
+    """Estimate the tokens of all messages."""
     return sum(_PER_MESSAGE + estimate(message["content"]) for message in messages)
 
 
@@ -51,7 +51,7 @@ def history_tokens(context: int | None, answer: int | None, wanted: int | None) 
 def trim(
     turns: Sequence[Exchange], system_prompt: str | None, budget_tokens: int = HISTORY_TOKENS
 ) -> list[dict[str, str]]:
-    """The messages to send for the last of `turns`, which is the new question.
+    """Return the messages for the last of `turns`, which is the new question.
 
     The system prompt and the question are always there. Of the earlier turns, those that have an answer's text go
     along, as many of the latest as fit.

@@ -1,4 +1,4 @@
-"""Every model server that Parley can ask, by name, and which one a question goes to.
+"""All providers by name, and the choice of one for each question.
 
 Owns the default provider and model, the provider of a fallback, and the providers' lists of models, kept for some
 minutes. Knows no experiment: it is handed parameters.
@@ -22,14 +22,14 @@ from lib.models.refusals import Options
 from lib.models.stream import Stream
 
 LOOK_EVERY_S = 300.0
-"""A list of models is read again at most so often."""
+"""Seconds for which a list of models is reused."""
 LOOK_AGAIN_S = 30.0
-"""The same after a server did not answer."""
+"""The same after a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What the settings say of every question: the `model` where a group names none, the budget for a question with its
+    """The settings of every question: the `model` where a group names none, the budget for a question with its
     `history` in tokens (None: by model), and how long a server may take."""
 
     model: str
@@ -39,7 +39,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One question as it is going to be asked: what is sent, and which parameters answer where the model is unknown."""
+    """One question ready to be asked: the request, and the parameters that answer where the model is unknown."""
 
     messages: list[dict[str, str]]
     parameters: Parameters
@@ -66,7 +66,7 @@ class Providers:
         return check_parameters(raw, defaults, self._model, self.names)
 
     def fallback(self, defaults: Mapping[str, Any]) -> Parameters:
-        """Return what answers where a group's model does not exist: the experiment's default."""
+        """Return the parameters that answer where a group's model does not exist: the experiment's default."""
         return self.check({}, defaults)
 
     def call(self, turns: Sequence[Exchange], parameters: Parameters, defaults: Mapping[str, Any]) -> Call:
@@ -85,11 +85,11 @@ class Providers:
         return at.stream(call.messages, call.parameters, fallback.model, self._models[fallback.provider])
 
     def taken(self, parameters: Parameters) -> Options:
-        """Return what the model takes of these options, as far as it has refused some in this process."""
+        """Return the options that the model accepts, as far as it has refused some in this process."""
         return self._models[parameters.provider].taken(parameters)
 
     def most_usd(self, call: Call) -> float | None:
-        """Return what an answer can cost at most; None where neither its model nor the fallback has a price.
+        """Return the most that an answer can cost; None where neither its model nor the fallback has a price.
 
         The fallback gets the same options where the model does not exist, and may be the more expensive one.
         """
@@ -128,8 +128,8 @@ class Providers:
         return time.monotonic() - self._looked_at >= (LOOK_AGAIN_S if failed else LOOK_EVERY_S)
 
     def standing(self, parameters: Parameters, today: date | None = None) -> Standing:
-        """Return what is known of a group's model by the lists that were read last, or where these do not say, by the
-        questions that named it. Asks nothing."""
+        """Return the state of a group's model by the lists that were read last, or where these do not say, by earlier
+        questions. Sends no request."""
         provider, model = parameters.provider, parameters.model
         catalogue = self._catalogues.get(provider, Catalogue(provider, complete=False))
         known = catalogue.standing(model, today or datetime.now(UTC).date())

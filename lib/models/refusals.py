@@ -1,4 +1,4 @@
-"""What the models of one provider have refused in this process, so that no question pays for the same refusal twice.
+"""Refusals of one provider's models in this process, remembered so that no question pays for the same refusal twice.
 
 Remembers per model: parameters that it does not take (at all, or with one value), names that it wants instead, whether
 it takes a system prompt, and whether it thinks without an opening tag. Knows no request's size: what was refused for
@@ -33,13 +33,13 @@ class _Known:
 
 
 class Refusals:
-    """The memory of one provider. Used on its loop; any thread may ask what a model would be sent."""
+    """The memory of one provider. Written on its loop; `options` is thread-safe."""
 
     def __init__(self) -> None:
         self._models: dict[str, _Known] = {}
 
     def options(self, model: str, wanted: Mapping[str, Any], without: Iterable[str] = ()) -> Options:
-        """Return what the model is sent of the wanted options; `without` names some to leave out this once.
+        """Return the options to send of the wanted ones; `without` names some to leave out this once.
 
         >>> refusals = Refusals()
         >>> refusals.refuse("m", "max_tokens", 5, {"max_tokens": 5}, about_value=False)
@@ -80,7 +80,7 @@ class Refusals:
             known.refused.add(asked)
 
     def takes_system(self, model: str) -> bool:
-        """Return whether the model is not known to refuse a system prompt."""
+        """Return False where the model is known to refuse a system prompt."""
         return not self._of(model).no_system
 
     def refuse_system(self, model: str) -> None:
@@ -88,7 +88,7 @@ class Refusals:
         self._of(model).no_system = True
 
     def thinks_unopened(self, model: str) -> bool:
-        """Return whether the model's last answer had thinking without an opening tag."""
+        """Return True where the model's last answer had thinking without an opening tag."""
         return self._of(model).unopened
 
     def note_thinking(self, model: str, *, unopened: bool) -> None:

@@ -1,4 +1,4 @@
-"""An error as model servers send it, in whatever shape, as one value: its words, its codes, its status, its delay.
+"""A model server's error in any shape, as one value: its words, codes, status and delay.
 
 Owns the shapes: an object or a list, an error in an error, validation errors, JSON inside a message, Google's details,
 OpenRouter's error of the provider behind it. Knows no meaning of any of them. Pure.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST = 20_000
-"""Characters of a message that are looked at."""
+"""Characters of a message that are examined."""
 _DEPTH = 10
 _WORDS = ("message", "msg", "status_msg", "error_msg", "detail", "error_description", "title", "error", "reason")
 _CODES = ("code", "type", "status", "status_code", "error_type", "error_code", "reason", "error", "name")
@@ -32,7 +32,7 @@ _STATUS_WORDS: Mapping[int, frozenset[str]] = {
                     "service_unavailable"}),
     504: frozenset({"timeout", "deadline_exceeded"}),
 }  # fmt: skip
-"""The status that a code stands for, where an error comes inside a stream and so has none."""
+"""The status of a code, for an error inside a stream, which has none."""
 _RETRY = re.compile(r"(?:retry|try again)\s+(?:in|after)\s+((?:[\d.]+\s*[hms]\w*\s*)+)", re.I)
 _AMOUNT = re.compile(r"([\d.]+)\s*(ms|milli|h|m|s)", re.I)
 _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -41,7 +41,8 @@ _BY_THE_DAY = re.compile(r"per[ _-]?day|daily (?:limit|quota)", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a server says of an error. `codes`: every short word for it, in lower case, the most telling first.
+    """A server's error. `codes`: every short word of it, in lower case, the most specific first. `status` is the HTTP
+    status that the error names by number or by code, `retry_after` seconds. `daily`: it is about a day's limit.
 
     `status` is that of HTTP which the error names by number or by code, `retry_after` seconds. `daily`: it is about
     what may be used in a day.
@@ -65,7 +66,7 @@ class _Found:
 
 
 def read_report(error: object) -> Report:
-    """Return what this error says, be it a text, an object or a list.
+    """Return the report of an error, be it a text, an object or a list.
 
     >>> report = read_report([{"error": {"code": 429, "message": "slow down", "details": [{"retryDelay": "8s"}]}}])
     >>> report.text, report.status, report.retry_after
@@ -90,7 +91,7 @@ def read_report(error: object) -> Report:
 
 
 def read_delay(text: str) -> float | None:
-    """Return the seconds after which a text asks to come back.
+    """Return the seconds that a text asks to wait.
 
     >>> [read_delay(text) for text in ("Please retry in 8.2s.", "try again in 7m12.5s", "retry after 820ms", "later")]
     [8.2, 432.5, 0.82, None]
@@ -116,7 +117,7 @@ def _collect(value: object, found: _Found, depth: int) -> None:
 
 
 def _collect_object(value: Mapping[str, Any], found: _Found, depth: int) -> None:
-    if isinstance(value.get("loc"), list | tuple):  # a validation error; its `input` repeats the question
+    if isinstance(value.get("loc"), list | tuple):  # a validation error, whose `input` repeats the question
         place = ".".join(str(part) for part in value["loc"])
         found.words.append(f"{place}: {value.get('msg')}")
         return
@@ -145,7 +146,7 @@ def _param(value: Mapping[str, Any]) -> str:
         path = value.get(name)
         if isinstance(path, list):
             path = ".".join(str(part) for part in path)
-        elif name == "path":  # a string is that of the request
+        elif name == "path":  # a string is the request's path
             continue
         if isinstance(path, str) and path.lower() not in ("", "none", "null"):
             return path
@@ -153,7 +154,7 @@ def _param(value: Mapping[str, Any]) -> str:
 
 
 def _collect_text(text: str, found: _Found, depth: int) -> None:
-    """Take a message; of one that holds an error as JSON (or as Python writes it), what that says."""
+    """Read a message; where it holds an error as JSON (or as Python writes it), read that."""
     start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
     inner = _parsed(text[start:]) if start >= 0 and depth < _DEPTH else None
     if inner is None:
@@ -166,7 +167,7 @@ def _collect_text(text: str, found: _Found, depth: int) -> None:
 
 
 def _parsed(text: str) -> list[Mapping[str, Any]] | None:
-    """Return the objects that a text begins with, if they tell of an error."""
+    """Return the objects that a text begins with, if they are errors."""
     value: object = None
     try:
         value = json.JSONDecoder().raw_decode(text)[0]

@@ -1,4 +1,4 @@
-"""One question as it is sent: its messages and options, and how both give way to what a server refuses."""
+"""One question's request: its messages and options, and how they adapt to a server's refusals."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ Message = Mapping[str, str]
 
 
 class Request:
-    """The messages and options that were asked for, and what is left of them after refusals of this one request."""
+    """The requested messages and options, and what is left of them after refusals of this request."""
 
     def __init__(self, messages: list[dict[str, str]], wanted: Mapping[str, Any]) -> None:
         self.messages: list[dict[str, str]] = messages
@@ -19,30 +19,30 @@ class Request:
 
     @property
     def has_system(self) -> bool:
-        """Whether a system prompt comes first."""
+        """True where the first message is a system prompt."""
         return bool(self.messages) and self.messages[0]["role"] == "system"
 
     @property
     def texts(self) -> list[str]:
-        """Every text that is sent."""
+        """Every text of the request."""
         return [message["content"] for message in self.messages]
 
     def options(self, refusals: Refusals, model: str) -> Options:
-        """Return what this model is sent beside the messages, and what it is not."""
+        """Return the options that are sent to this model, and those that are left out."""
         options = refusals.options(model, self.wanted, self._without)
         if self.has_system and not refusals.takes_system(model):
             return replace(options, dropped=(*options.dropped, SYSTEM_PROMPT))
         return options
 
     def body(self, refusals: Refusals, model: str) -> dict[str, Any]:
-        """Return the body of the request to this model, but for the model's name."""
+        """Return the body of the request to this model, without the model's name."""
         messages = self.messages
         if self.has_system and not refusals.takes_system(model):
             messages = merged(messages)
         return {"messages": messages, **self.options(refusals, model).sent}
 
     def shorten(self, *, about_limit: bool) -> bool:
-        """Ask for less: without the limit of the answer that the refusal is about, else with half of the history.
+        """Reduce the request: drop the limit that the refusal is about, else half of the history.
 
         The older half goes. Return False when only the question is left.
         """

@@ -9,7 +9,7 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "thinking_level": ("reasoning_effort",), "thinking_budget": ("reasoning_effort",),  # Gemini
     "stop_sequences": ("stop",),
 }  # fmt: skip
-"""Names that servers use for a parameter among themselves, in snake case."""
+"""Names that servers use for a parameter, in snake case."""
 _PHRASES: Mapping[str, tuple[str, ...]] = {
     r"thinking (?:level|mode|budget)|support (?:thinking|reasoning)\b|reasoning (?:value|level|effort|mode)"
     r"|budget \d+ is invalid": ("reasoning_effort",),
@@ -19,11 +19,11 @@ _PHRASES: Mapping[str, tuple[str, ...]] = {
 _OBJECTS: Mapping[str, tuple[str, ...]] = {**_ALIASES, "reasoning": ("reasoning_effort",)}
 """The same in a path, where `reasoning.effort` is a field of the newer API."""
 _AROUND = {"body", "request", "params", "parameters", "generation_config", "config", "options", "root", "input", "text"}
-"""What stands before the name in a path such as `body.seed`."""
+"""Words before the name in a path such as `body.seed`."""
 _REPEATED = re.compile(
     r"[\"']\w+[\"']\s*:\s*(?:-?\d[\d.]*|true\b|false\b|[\"'](?:none|minimal|low|medium|high|xhigh|max)[\"'])", re.I
 )
-"""A parameter in a repetition of the request, with the value that it had."""
+"""A parameter in a repetition of the request, with its value."""
 
 
 def snake(word: str) -> str:
@@ -36,7 +36,7 @@ def snake(word: str) -> str:
 
 
 def named_in(text: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield the parameters that a text names, each as the text spells it and as it is called.
+    """Yield the parameters that a text names: the spelling in the text, and the parameter.
 
     >>> list(named_in('{"seed": 7} has seed, maxOutputTokens', ["seed", "max_tokens"]))
     [('seed', 'seed'), ('maxOutputTokens', 'max_tokens')]

@@ -1,4 +1,4 @@
-"""Bytes of an answer's body to its frames: server-sent events, lines of JSON, or one JSON body for all of it.
+"""The frames in the bytes of an answer's body: server-sent events, lines of JSON, or one JSON body.
 
 Owns the framing, with every irregularity that servers are known for. Pure: it knows no connection and no completion.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lib.models.faults import Fault
 
 MAX_EVENT_BYTES = 16_000_000
-"""Bytes that one event, or a body that is no event stream, may have before the stream counts as broken."""
+"""Most bytes of one event, or of a body that is not an event stream."""
 _BOM = b"\xef\xbb\xbf"
 _DATA = re.compile(rb"data(?:: ?data(?=:))*:? ?")
 
@@ -34,16 +34,16 @@ class Events:
     """
 
     def __init__(self) -> None:
-        self._line: list[bytes] = []  # pieces of a line that has not ended yet
+        self._line: list[bytes] = []  # pieces of an unfinished line
         self._size = 0
-        self._data: list[bytes] = []  # lines of an event that has not ended yet
-        self._error = False  # that event is called error
+        self._data: list[bytes] = []  # lines of an unfinished event
+        self._error = False  # the unfinished event is named error
         self._cut = False  # the last chunk ended with a carriage return, whose line feed may follow
         self._body: list[bytes] | None = None  # lines of a body that is one JSON value
         self._first = True
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """Yield every frame that this chunk completes. Raises Fault when one never ends.
+        """Yield the frames that this chunk completes. Raises Fault when one never ends.
 
         >>> events = Events()
         >>> chunks = (b"data: {", b"}\\n\\n: hi\\n", b"data: 1\\r\\r\\ndata: 2")
@@ -70,7 +70,7 @@ class Events:
             yield from self._take(line)
 
     def rest(self) -> Iterator[Frame]:
-        """Yield what the end of the stream left without an empty line after it."""
+        """Yield the frames that the end of the stream left without an empty line after them."""
         last, self._line = b"".join(self._line), []
         yield from self._take(last)
         if self._body is not None:
@@ -108,7 +108,7 @@ class Events:
 
 
 def _whole(line: bytes) -> bool:
-    """Return whether a line is a JSON value by itself."""
+    """Return True where a line is a JSON value by itself."""
     try:
         json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One answer of a model server: asked for, read as it comes, repeated or changed where it is refused, and its facts.
+"""One answer of a model server: request, stream, retries, adaptation to refusals, and its facts.
 
 What is sent is made by `request`, what arrives is framed by `sse` and read by `chunks`, what goes wrong is understood
 by `faults`, waiting is timed by `times`. Knows no experiment, no conversation and no page.
@@ -47,7 +47,7 @@ class Stream:
         parameters: Parameters,
         fallback: "tuple[Models, str] | None",
     ) -> None:
-        self.cause: str | None = None  # for the operator: the last fault, without secrets, even if a repeat answered
+        self.cause: str | None = None  # for the operator: the last fault, without secrets, even if a repeat succeeded
         self._models, self._timeouts = models, models._timeouts
         self._parameters, self._model, self._fallback = parameters, parameters.model, fallback
         self._request = Request(messages, {**parameters.options, "stream_options": {"include_usage": True}})
@@ -60,18 +60,18 @@ class Stream:
 
     @property
     def completion(self) -> Completion:
-        """Every fact of the answer. Of a stream that did not come to its end: those until now, as `stopped`."""
+        """The facts of the answer so far. A stream that did not come to its end counts as `stopped`."""
         return self._completion or self._facts("stopped", None)
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self._pieces
 
     async def aclose(self) -> None:
-        """Stop, and close the connection."""
+        """Stop and close the connection."""
         await self._pieces.aclose()
 
     async def _run(self) -> AsyncGenerator[str, None]:
-        self._models.prepare()  # what that takes is not the model's time
+        self._models.prepare()  # not part of the model's time
         self._times = Times()
         finish: FinishReason | None = "stopped"
         fault: Fault | None = None
@@ -92,7 +92,7 @@ class Stream:
             self._completion = self._facts(finish, fault)
 
     async def _attempt(self) -> AsyncGenerator[str, None]:
-        """Send one request and yield its text until its end. Raises whatever goes wrong."""
+        """Send one request and yield its text until its end. Raises any failure."""
         client = self._models.client()
         self._times.ask()
         held = self._models.refusals.thinks_unopened(self._model)
@@ -138,14 +138,14 @@ class Stream:
         return piece
 
     def _last(self, events: Events) -> Iterator[str]:
-        """Yield the text of what the end of the stream left; it may have cut that."""
+        """Yield the text that the end of the stream left, which may be cut."""
         with suppress(ValueError):
             for frame in events.rest():
                 if (piece := self._take(frame)) or isinstance(piece, Anew):
                     yield piece
 
     def _patience(self) -> float:
-        """Return the seconds to wait for what comes next."""
+        """Return the seconds to wait for the next data."""
         limits, reading = self._timeouts, self._reading
         silence = limits.between_tokens if reading.begun else limits.first_token
         if reading.begun and reading.finish_reason:
@@ -156,7 +156,7 @@ class Stream:
         return self._request.body(self._models.refusals, self._model)
 
     def _understand(self, error: Exception) -> Fault | None:
-        """Return what it was, unless the answer was complete already, or as long as it may get.
+        """Return the fault, unless the answer was complete already or has reached its cap.
 
         A finish reason that text came after does not make an answer complete, unless nothing at all came any more.
         """
@@ -171,7 +171,7 @@ class Stream:
         return fault
 
     def _repeat_after(self, fault: Fault) -> float | None:
-        """Return the seconds until the question is asked again, changed if need be; None when it is over."""
+        """Return the seconds until the question is asked again, changed if necessary; None for no repeat."""
         if self._reading.begun:
             return None
         if self._adapt(fault):
@@ -185,7 +185,7 @@ class Stream:
         return pause
 
     def _adapt(self, fault: Fault) -> bool:
-        """Change the request as the fault asks for; return whether that was possible."""
+        """Change the request as the fault asks for; return True where that was possible."""
         request, refusals = self._request, self._models.refusals
         meaning = fault.meaning
         if meaning == "context_full":
@@ -205,7 +205,7 @@ class Stream:
         return False
 
     def _facts(self, finish: FinishReason | None, fault: Fault | None) -> Completion:
-        """Return the completion; `finish` None: as the server or the fault says."""
+        """Return the completion; `finish` None: as the server or the fault determines."""
         reading, times = self._reading, self._times
         ended = finish is None and fault is None
         finish, failed = (finish, None) if finish else self._ended(fault)
@@ -237,7 +237,7 @@ class Stream:
         )
 
     def _ended(self, fault: Fault | None) -> tuple[FinishReason, Fault | None]:
-        """Return how an answer that was not stopped has ended, and what failed."""
+        """Return the finish reason of an answer that was not stopped, and its fault."""
         reading = self._reading
         if fault is None:
             if reading.outcome == "length" and not reading.begun:
@@ -260,7 +260,7 @@ class Stream:
         return _ENDED.get(finish)
 
     def _usage(self) -> Usage:
-        """Return the server's counts; where text came and one of them is missing or zero, it is estimated."""
+        """Return the server's counts, estimated where text came and a count is missing or zero."""
         counted = self._reading.usage or Usage()
         if not self._reading.begun or (counted.prompt_tokens and counted.completion_tokens):
             return counted
@@ -268,12 +268,15 @@ class Stream:
         prompt = counted.prompt_tokens or estimate_messages(self._request.messages)
         completion = counted.completion_tokens or estimate(reading.text) + estimate(reading.reasoning)
         return replace(
-            counted, prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion,
+            counted,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
             source="estimated",
-        )  # fmt: skip
+        )
 
     def _cost_usd(self, served: str | None, usage: Usage) -> float | None:
-        """Return what the server says that it cost, else what the prices say."""
+        """Return the cost that the server reports, else the cost by the prices."""
         for said in (self._reading.cost_usd, self._header_cost):
             if said is not None:
                 return said

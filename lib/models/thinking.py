@@ -1,4 +1,4 @@
-"""The thinking of a model that arrives inside the text of its answer, told apart from the answer.
+"""A model's thinking inside the text of its answer, separated from the answer.
 
 Many servers leave the tags in the text. They count at the start of an answer only: `<think>` (DeepSeek R1, Qwen and
 most others, through llama.cpp, Ollama or vLLM without a reasoning parser), `<thinking>` and `<reasoning>` (models that
@@ -24,9 +24,9 @@ _FRAMES: Mapping[str, tuple[str, ...]] = {
     "<|channel|>final<|message|>": _FINAL, "<|start|>assistant<|channel|>final<|message|>": _FINAL,
     "<|start_response|>": ("<|end_response|>",), "<answer>": ("</answer>",), "<response>": ("</response>",),
 }  # fmt: skip
-"""What frames the answer itself: its beginning and what may stand at its end. Plain tags count after thinking only."""
+"""Marks around the answer itself: its beginning and the marks that may end it. Plain tags count after thinking only."""
 _BARE, _BARE_END = "analysis", "assistantfinal"
-"""What is left of the channels of gpt-oss where a server drops special tokens."""
+"""The remains of gpt-oss's channels where a server drops special tokens."""
 _BARE_CLOSING = re.compile(_BARE_END)
 _CHANNELS = re.compile(rf"<\|end\|>|<\|start\|>assistant|<\|channel\|>\w+<\|message\|>|\A{_BARE}(?=[A-Z])")
 _ALL = (*TAGS, *TAGS.values())
@@ -42,7 +42,7 @@ _MAX_BLANK = 1000
 
 
 class State(Enum):
-    """What the text that arrives now belongs to."""
+    """The meaning of the text that arrives now."""
 
     START = auto()  # not known yet: blank, or the beginning of a tag
     THINKING = auto()
@@ -51,7 +51,7 @@ class State(Enum):
 
 
 class Thinking:
-    """Splits the text of one answer, piece by piece, into thinking, which is handed to `note`, and the answer.
+    """Splits the text of one answer, piece by piece, into thinking, which is passed to `note`, and the answer.
 
     `held`: the model is known to leave its opening tag out, so that all text waits for the closing one.
     """
@@ -59,17 +59,17 @@ class Thinking:
     def __init__(self, note: Callable[[str], None], *, held: bool = False) -> None:
         self.state = State.START
         self.withdrawn = False
-        """The last piece showed that all text given out before it was thinking."""
+        """The last piece showed that all earlier text was thinking."""
         self.unopened = False
-        """A closing tag came that no opening tag came before."""
+        """A closing tag came without an opening one."""
         self._note, self._hold = note, held
         self._closing = _UNOPENED
-        self._buffer = ""  # text that may be, or end with, a part of a tag
-        self._passed: list[str] = []  # the answer so far, or what was held, while a closing tag may still claim it
+        self._buffer = ""  # text that may contain or end with a part of a tag
+        self._passed: list[str] = []  # the answer so far, or held text, while a closing tag may still claim it
         self._thought = False  # a stretch of thinking has ended
-        self._nested = False  # and an opening tag was inside it, so that one more closing tag may follow
-        self._ends: tuple[str, ...] = ()  # what may stand at the end of the answer
-        self._end = ""  # the end of the text so far, where it may be one of these
+        self._nested = False  # an opening tag was inside it, so one more closing tag may follow
+        self._ends: tuple[str, ...] = ()  # marks that may end the answer
+        self._end = ""  # the end of the text so far, where it may be such a mark
         self._settled = False  # no tag counts any more
 
     def feed(self, piece: str) -> str:
@@ -98,7 +98,7 @@ class Thinking:
                 return shown or ""
 
     def rest(self) -> str:
-        """Return the text that still waited when the stream ended.
+        """Return the text that was held back when the stream ended.
 
         What was held for a closing tag that never came is the answer. A closing tag at the very end closes nothing.
         """
@@ -156,7 +156,7 @@ class Thinking:
     def _think(self) -> str | None:
         for found in self._closing.finditer(self._buffer):
             after = self._buffer[found.end() : found.end() + 1]
-            if self._buffer[: found.start()].endswith("`") and after in ("", "`"):  # spoken of
+            if self._buffer[: found.start()].endswith("`") and after in ("", "`"):  # mentioned, not used
                 if not after:
                     return ""
                 continue
@@ -170,7 +170,7 @@ class Thinking:
             return None
         self._nested = self._nested or bool(_OPENING.search(self._buffer))
         unsure = len(_BARE_END) if self._closing is _BARE_CLOSING else _unsure(self._buffer)
-        sure = max(0, len(self._buffer) - unsure - 1)  # what stands before a tag says what it is
+        sure = max(0, len(self._buffer) - unsure - 1)  # the text before a tag decides its meaning
         thought, self._buffer = self._buffer[:sure], self._buffer[sure:]
         if self.state is State.HELD:
             self._passed.append(thought)
@@ -186,7 +186,7 @@ class Thinking:
         if found is None:
             sure = len(self._buffer) - _unsure(self._buffer)
         elif found.end() == len(self._buffer):
-            sure = found.start()  # what follows the tag says what it is
+            sure = found.start()  # the text after the tag decides its meaning
         else:
             return self._judge(found)
         shown, self._buffer = self._buffer[:sure], self._buffer[sure:]
@@ -194,7 +194,7 @@ class Thinking:
         return shown
 
     def _judge(self, tag: re.Match[str]) -> str | None:
-        """Decide, once, what the first tag of a text is that began without one."""
+        """Decide once on the first tag of a text that began without one."""
         given = "".join(self._passed)
         before = given + self._buffer[: tag.start()]
         if tag[0].lower() in TAGS or _in_code(before) or _in_prose(before, self._buffer[tag.end()]):
@@ -215,7 +215,7 @@ class Thinking:
         return shown
 
     def _hold_end(self, shown: str) -> str:
-        """Return the text without what frames its end; that waits, because text may follow."""
+        """Return the text without the marks at its end, which wait, because text may follow."""
         text = self._end + shown
         found = re.search(rf"(?:{'|'.join(map(re.escape, self._ends))})\s*\Z", text, re.IGNORECASE)
         start = found.start() if found else len(text) - _unsure(text, self._ends)
@@ -247,7 +247,7 @@ def _unsure(text: str, tags: Collection[str] = _ALL) -> int:
 
 
 def _in_code(before: str) -> bool:
-    """Return whether what follows this text is inside a block or a span of code.
+    """Return True where the next character is inside a block or a span of code.
 
     >>> [_in_code(text) for text in ("so\\n```html\\n", "```\\na\\n```\\n", "the tag `", "`a` and ")]
     [True, False, True, False]
@@ -258,7 +258,7 @@ def _in_code(before: str) -> bool:
 
 
 def _in_prose(before: str, after: str) -> bool:
-    """Return whether a tag between these is spoken of: it stands between words, or in quotes.
+    """Return True for a tag that is mentioned: between words, or in quotes.
 
     >>> _in_prose("The tag ", " ends it."), _in_prose("Done.\\n", "T"), _in_prose("Done.", "T"), _in_prose("a ", "\\n")
     (True, False, False, False)

@@ -1,10 +1,10 @@
-"""The moments of one answer on a monotonic clock, and how long may be waited from each of them."""
+"""The times of one answer on a monotonic clock, and the timeouts from each of them."""
 
 import time
 
 
 class Times:
-    """Made when the question leaves. A *sign* is anything that the server sends, an *event* what says something."""
+    """Created when the question is sent. A *sign* is anything that the server sends, an *event* has content."""
 
     def __init__(self) -> None:
         self._started = self._asked = self._sign = self._event = time.monotonic()
@@ -13,44 +13,44 @@ class Times:
         self._thinking: float | None = None
 
     def ask(self) -> None:
-        """A request leaves, the first one or a repeat."""
+        """Note that a request is sent, the first one or a repeat."""
         self._asked = self._event = time.monotonic()
         self._thinking = None
 
     def sign(self) -> None:
-        """The server has sent something."""
+        """Note that the server has sent something."""
         self._sign = time.monotonic()
 
     def event(self, *, thought: bool) -> None:
-        """It said something; `thought`: what the model thinks."""
+        """Note an event with content; `thought`: it is thinking."""
         self._event = time.monotonic()
         if thought and self._first is None and self._thinking is None:
             self._thinking = self._event
 
     def text(self) -> None:
-        """Text of the answer came."""
+        """Note text of the answer."""
         self._last = time.monotonic()
         if self._first is None:
             self._first = self._last
 
     def withdraw(self) -> None:
-        """All text so far was thinking."""
+        """Note that all text so far was thinking."""
         self._thinking = self._first if self._thinking is None else self._thinking
         self._first = self._last = None
 
     def left(self, silence_s: float, keep_alive_s: float, total_s: float) -> float:
-        """Return the seconds that remain of the shortest patience."""
+        """Return the seconds until the nearest timeout."""
         until = min(self._sign + silence_s, self._event + keep_alive_s, self._started + total_s)
         return until - time.monotonic()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the question left."""
+        """Seconds since the question was sent."""
         return time.monotonic() - self._started
 
     @property
     def attempt(self) -> float:
-        """Seconds since the latest request left."""
+        """Seconds since the latest request was sent."""
         return time.monotonic() - self._asked
 
     @property

@@ -21,13 +21,13 @@ _ERRORS = (
     httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol,
 )  # fmt: skip
 MOST = 1 << 18
-"""Bytes that may wait to be read; no more are taken from the network until they are."""
+"""Bytes that may wait to be read. Beyond that, reading from the network pauses."""
 NEXT_ADDRESS_S = 0.25
-"""How long one address of a host may take before the next one is tried too."""
+"""Seconds that one address of a host may take before the next one is tried too."""
 
 
 def open_transport(limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
-    """Return what the client sends its direct requests through; the client's own where httpcore takes no network."""
+    """Return the transport of direct requests; the client's own where httpcore accepts no network backend."""
     try:
         return Transport(limits)
     except TypeError as error:
@@ -56,10 +56,13 @@ class Transport(httpx2.AsyncBaseTransport):
         with _as_httpx():
             response = await self._pool.handle_async_request(
                 httpcore2.Request(
-                    request.method, target, headers=request.headers.raw, content=request.stream,
+                    request.method,
+                    target,
+                    headers=request.headers.raw,
+                    content=request.stream,
                     extensions=request.extensions,
                 )
-            )  # fmt: skip
+            )
         return httpx2.Response(
             response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
         )
@@ -81,7 +84,7 @@ class _Body(httpx2.AsyncByteStream):
                 yield piece
 
     async def aclose(self) -> None:
-        """End the response, and its connection where something of it is still to come."""
+        """Close the response, and its connection where data are still to come."""
         await self._response.aclose()
 
 
@@ -96,15 +99,19 @@ def _as_httpx() -> Iterator[None]:
 
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """Opens connections, as httpcore asks for them. Raises its ConnectError and ConnectTimeout."""
+    """Opens connections for httpcore. Raises its ConnectError and ConnectTimeout."""
 
     async def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:  # fmt: skip
-        """A connection to whichever of the host's addresses takes it first."""
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to whichever of the host's addresses answers first."""
         local = (local_address, 0) if local_address else None
-        with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+        with _translate_errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
                 transport, connection = await asyncio.get_running_loop().create_connection(
                     Connection, host, port, local_addr=local, happy_eyeballs_delay=NEXT_ADDRESS_S
@@ -119,7 +126,7 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 
 class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
-    """One connection, from the loop's side a protocol, from httpcore's a stream. Raises httpcore's errors."""
+    """One connection: a protocol for the event loop, a stream for httpcore. Raises httpcore's errors."""
 
     _transport: asyncio.Transport
 
@@ -128,49 +135,49 @@ class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
         self._over = False
         self._error: Exception | None = None
         self._reads: asyncio.Future[None] | None = None
-        self._writes: asyncio.Future[None] | None = None  # while the network takes no more
+        self._writes: asyncio.Future[None] | None = None  # while writing is paused
 
-    # The loop's side
+    # Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Something has arrived."""
+        """Append data."""
         self._arrived += data
         if len(self._arrived) > MOST:
             self._transport.pause_reading()
         _wake(self._reads)
 
     def eof_received(self) -> None:
-        """Nothing more will come."""
+        """Note the end of the data."""
         self._over = True
         _wake(self._reads)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed."""
+        """Note the end of the connection."""
         self._over, self._error = True, exc
         _wake(self._reads)
         _wake(self._writes)
 
     def pause_writing(self) -> None:
-        """The network takes no more for now."""
+        """Pause writing."""
         self._writes = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Resume writing."""
         _wake(self._writes)
         self._writes = None
 
-    # httpcore's side
+    # Stream
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has arrived, as soon as there is something; nothing at the end."""
+        """Return data as soon as there is some; empty at the end."""
         if not self._arrived and not self._over:
             self._reads = asyncio.get_running_loop().create_future()
-            with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
+            with _translate_errors(httpcore2.ReadTimeout, httpcore2.ReadError):
                 async with asyncio.timeout(timeout):
                     await self._reads
         if not self._arrived and self._error:
@@ -182,25 +189,25 @@ class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Returns when the network has taken it, or nearly all of it."""
+        """Write, and wait until the network has taken nearly all of it."""
         if self._over:
             raise httpcore2.WriteError(self._error or "the connection is closed")
         self._transport.write(buffer)
         if self._writes:
-            with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
+            with _translate_errors(httpcore2.WriteTimeout, httpcore2.WriteError):
                 async with asyncio.timeout(timeout):
                     await self._writes
 
     async def aclose(self) -> None:
-        """Close it at once: a model that nobody hears should stop talking."""
+        """Close at once, so that a model without a listener stops."""
         self._transport.abort()
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
-        """The same connection, encrypted."""
+        """Return the same connection, encrypted."""
         try:
-            with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+            with _translate_errors(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 async with asyncio.timeout(timeout):
                     encrypted = await asyncio.get_running_loop().start_tls(
                         self._transport, self, ssl_context, server_hostname=server_hostname
@@ -213,7 +220,7 @@ class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore wants to know: above all whether the other side has ended an idle connection."""
+        """Return httpcore's extra information, above all whether the peer has ended an idle connection."""
         if info == "is_readable":
             return bool(self._arrived) or self._over
         return self._transport.get_extra_info({"client_addr": "sockname", "server_addr": "peername"}.get(info, info))
@@ -225,8 +232,8 @@ def _wake(waiting: asyncio.Future[None] | None) -> None:
 
 
 @contextmanager
-def _told(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
-    """Whatever the network raises, in httpcore's words."""
+def _translate_errors(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    """Raise the network's errors as httpcore's."""
     try:
         yield
     except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""Tokens and costs as model servers count them, in the places where they put them. Pure."""
+"""Tokens and costs as model servers report them, wherever they put them. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ COST_HEADER = "x-litellm-response-cost"
 
 
 def read_usage(raw: object, earlier: Usage | None = None) -> Usage | None:
-    """Return the usage as a server counts it, completed by what it counted `earlier` in the same answer.
+    """Return the server's usage, completed by an `earlier` report of the same answer.
 
     An unknown count is None, never zero; where there is no number at all, the earlier usage stays.
 
@@ -34,12 +34,14 @@ def read_usage(raw: object, earlier: Usage | None = None) -> Usage | None:
         total = prompt + completion
     cached, reasoning, writes = (_first(raw, paths) for paths in (_CACHED, _REASONING, _CACHE_WRITES))
     return Usage(
-        prompt, completion, total,
+        prompt,
+        completion,
+        total,
         before.cached_tokens if cached is None else cached,
         before.reasoning_tokens if reasoning is None else reasoning,
         "server",
         before.cache_write_tokens if writes is None else writes,
-    )  # fmt: skip
+    )
 
 
 _PROMPT = (("prompt_tokens",), ("input_tokens",))
@@ -57,7 +59,7 @@ _CACHE_WRITES = (
     ("prompt_tokens_details", "cache_creation_tokens"),  # LiteLLM
     ("cache_creation_input_tokens",),
 )
-"""The places where servers count the tokens that they read from, and wrote to, their cache of prompts."""
+"""The fields in which servers count tokens read from, and written to, their prompt cache."""
 
 
 def _first(raw: object, paths: Iterable[tuple[str, ...]]) -> int | None:
@@ -72,7 +74,7 @@ def _count(raw: object, *path: str) -> int | None:
 
 
 def read_cost(usage: object, known: float | None = None) -> float | None:
-    """Return the US dollars that a server puts on an answer (OpenRouter, LiteLLM), else what is known already.
+    """Return the US dollars that a server reports for an answer (OpenRouter, LiteLLM), else the known cost.
 
     >>> read_cost({"cost": 0.002}), read_cost({"cost": "0.002"}), read_cost({"cost": True}, 1.0), read_cost({})
     (0.002, 0.002, 1.0, None)
@@ -82,7 +84,7 @@ def read_cost(usage: object, known: float | None = None) -> float | None:
 
 
 def read_cost_header(headers: Mapping[str, str]) -> float | None:
-    """Return the cost in a gateway's header. Zero is none: the header leaves before a stream has cost anything.
+    """Return the cost in a gateway's header. Zero means none: the header is sent before a stream has cost anything.
 
     >>> read_cost_header({COST_HEADER: "3.5e-05"}), read_cost_header({COST_HEADER: "0.0"}), read_cost_header({})
     (3.5e-05, None, None)
