@@ -1,7 +1,8 @@
-"""Around every page: its title, who is here, where they may go. Runs on every rerun, so it does next to nothing."""
+"""The frame of every page: title, access, navigation. It runs on every rerun, so it must be cheap."""
 
 import streamlit as st
 
+from lib import __version__
 from lib.web import running
 from pages import entrance, session
 from pages.chat.state import forget_deleted
@@ -19,13 +20,13 @@ st.set_page_config(
 
 
 def icon(name: str) -> str | None:
-    """For the navigation, which only operators have."""
+    """Return an icon for the navigation, which only operators have."""
     return f":material/{name}:" if operator else None
 
 
 if barrier is None:
     pages = [st.Page("chat/page.py", title="Chat", icon=icon("forum"), url_path="chat", default=True)]
-else:  # in the chat's place, so that whoever passes is there
+else:  # at the chat's address, so that a visitor who passes is in the chat
     pages = [st.Page("welcome/page.py", title="Welcome", icon=icon("door_front"), url_path="chat", default=True)]
 if entrance.offers_sign_in():
     pages.append(st.Page("welcome/sign_in.py", title="Sign in", icon=icon("login"), url_path="sign-in"))
@@ -36,3 +37,5 @@ if operator:  # for everyone else these do not exist
 page = st.navigation(pages, position="top" if operator else "hidden")
 st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
 page.run()
+if operator and page.url_path in ("results", "experiment", "history", "events"):
+    st.caption(f"Parley {__version__}", text_alignment="right")

@@ -1,9 +1,18 @@
 """The documents on security and privacy match the code: they name tests that exist and every table of personal data."""
 
 import re
+import shlex
+import shutil
+from pathlib import Path
 
+import pytest
+
+from lib.__main__ import _parser
 from lib.store import schema
 from tests.support.app_process import ROOT
+from tests.support.operator_tool import run_tool
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 NOBODYS = {"migration", "definition", "weights", "purged", "held"}
 """Tables about the experiment and the database itself, in which no id of a person stands."""
@@ -19,3 +28,38 @@ def test_every_test_that_the_security_document_names_exists() -> None:
 def test_the_privacy_document_names_every_table_that_may_hold_somebodys_data() -> None:
     told = set(re.findall(r"`(\w+)`", (ROOT / "docs/understand/privacy.md").read_text(encoding="utf-8")))
     assert set(schema.metadata.tables) - NOBODYS - told == set()
+
+
+def tool_calls() -> list[str]:
+    """Return every distinct call of the operator's tool in the documents' shell blocks, in order."""
+    blocks = [
+        block
+        for document in DOCUMENTS
+        for block in re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    lines = [line for block in blocks for line in block.splitlines() if '"$@"' not in line]
+    calls = [found[1] for line in lines if (found := re.match(r"(?:(?:\.venv/bin/)?python -m lib|parley) (.+)", line))]
+    return list(dict.fromkeys(shlex.join(_words(call)) for call in calls))
+
+
+def _words(call: str) -> list[str]:
+    words = shlex.split(call, comments=True)
+    return words[: words.index(">")] if ">" in words else words
+
+
+@pytest.mark.parametrize("call", tool_calls())
+def test_a_call_of_the_tool_in_a_document_has_options_that_exist(call: str) -> None:
+    assert _parser().parse_args(shlex.split(call)).command in call
+
+
+def test_the_calls_in_the_documents_that_need_no_other_server_work(tmp_path: Path) -> None:
+    """Run them in order in one folder. Left out: `simulate` and `move`, which have tests of their own, and
+    `statsig-setup` without `--dry-run`, which asks for a key."""
+    shutil.copytree(ROOT / ".streamlit", tmp_path / ".streamlit", ignore=shutil.ignore_patterns("secrets.toml"))
+    others = ("simulate", "move", "readout --events")
+    calls = [call for call in tool_calls() if not call.startswith(others) and call != "statsig-setup"]
+    results = {call: run_tool(tmp_path, *shlex.split(call), PARLEY_ACCESS="invite") for call in calls}
+    empty = {call for call, run in results.items() if run.returncode == 1}
+    assert {call: run.stderr for call, run in results.items() if run.returncode not in (0, 1)} == {}
+    assert empty <= {"readout", "readout --json"}, {call: results[call].stderr for call in empty}
+    assert len(results) > 8

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from lib import __version__
 from lib.access.identity import Access
 from lib.app import App
 from lib.domain.completion import Completion
@@ -285,6 +286,13 @@ def test_operators_see_the_details_of_each_answer(app: App) -> None:
     [table] = [part.value for part in page.get("markdown") if "| Group |" in part.value]
     assert "| Whole answer |" in table
     assert any(f"| Group | {group} |" in table for group in ("Control", "Test"))
+
+
+def test_the_version_stands_below_the_operators_pages_alone(app: App) -> None:
+    page = AppTest.from_file(FRAME, default_timeout=20)
+    page.session_state["operator"] = True
+    assert f"Parley {__version__}" not in [part.value for part in page.run().caption]
+    assert f"Parley {__version__}" in [part.value for part in page.switch_page("events/page.py").run().caption]
 
 
 # No app
