@@ -13,7 +13,7 @@ from typing import Literal
 import streamlit as st
 
 from lib.domain.assignment import Assignment
-from lib.domain.invitations import Refusal
+from lib.domain.invitations import Invitation, Refusal
 from lib.domain.record import StoreError
 from lib.web import running
 from pages import session
@@ -114,11 +114,8 @@ def unknown_group() -> str | None:
 def forced() -> Assignment | None:
     """The assignment that an operator or this session's invitation forces on its conversations; None: nobody does."""
     app, visitor = running.app(), session.visitor()
-    if "forced_group" not in st.session_state:
-        invitation_id = visitor.custom.get("invitation")
-        invitation = app.store.invitation(invitation_id) if invitation_id else None
-        st.session_state.forced_group = invitation.group if invitation else None
-    group, experiment = chosen() or st.session_state.forced_group, app.settings.experiment
+    invitation = _invitation()
+    group, experiment = chosen() or (invitation and invitation.group), app.settings.experiment
     if group is None:
         return None
     try:
@@ -126,6 +123,21 @@ def forced() -> Assignment | None:
     except ValueError as error:  # the group is gone: whatever comes instead is not to be counted either
         log.warning("a group is forced that is not there: %s", error)
         return replace(app.experiments.assign(visitor, experiment), forced=True)
+
+
+def invited_to_compare() -> bool:
+    """Return True where this session came by an invitation whose guests compare two answers."""
+    invitation = _invitation()
+    return invitation is not None and invitation.compare
+
+
+def _invitation() -> Invitation | None:
+    """Return the invitation by which this session came, as it was then."""
+    if "invitation" not in st.session_state:
+        invitation_id = session.visitor().custom.get("invitation")
+        st.session_state.invitation = running.app().store.invitation(invitation_id) if invitation_id else None
+    found: Invitation | None = st.session_state.invitation
+    return found
 
 
 def agreed() -> bool:

@@ -104,6 +104,12 @@ def sees_details() -> bool:
     return operator() and not st.session_state.get(AS_TESTER, False)
 
 
+def sees_sides() -> bool:
+    """Return True where this session sees the groups of a comparison: operators alone, because a comparison is blind
+    whatever `PARLEY_BLIND` says."""
+    return operator() and not st.session_state.get(AS_TESTER, False)
+
+
 def proven_operator() -> bool:
     """Whether it is one by an email or the token, and not because it runs on this machine alone."""
     if "proven_operator" not in st.session_state:

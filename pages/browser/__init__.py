@@ -1,5 +1,6 @@
-"""What only the browser can do, as one component: its JavaScript files and their Python face."""
+"""What only the browser can do, as components: their JavaScript files and their Python face."""
 
+from pages.browser.comparison import keep_comparisons
 from pages.browser.component import BoxState, keep_browser, tell_browser
 
-__all__ = ["BoxState", "keep_browser", "tell_browser"]
+__all__ = ["BoxState", "keep_browser", "keep_comparisons", "tell_browser"]

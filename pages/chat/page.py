@@ -2,6 +2,7 @@
 interaction, reload or second tab finds it again."""
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,13 +12,13 @@ from lib.chat.generation import Answer
 from lib.domain.conversation import Turn
 from lib.domain.record import StoreError
 from lib.web import running
-from pages import session
-from pages.browser import keep_browser, tell_browser
+from pages import compare, session
+from pages.browser import keep_browser, keep_comparisons, tell_browser
+from pages.chat.asking import HEAD_START, send
 from pages.chat.operator_view import draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
 from pages.chat.state import EARLIER, GROUP, on_page, show
 from pages.chat.turns import (
-    HEAD_START,
     SAVED_WITHIN,
     answer_place,
     draw,
@@ -27,7 +28,6 @@ from pages.chat.turns import (
     follow,
     follow_record,
     report_copied,
-    send,
 )
 
 DEMO_SUGGESTIONS = (
@@ -124,6 +124,11 @@ def group(at: int) -> DeltaGenerator:
     return groups[number]
 
 
+def drawn(turn: Turn) -> Callable[..., None]:
+    """The function that draws an ended turn."""
+    return compare.draw if turn.comparison else draw
+
+
 def draw_running(turn: Turn) -> None:
     """The last turn while its answer comes, and the questions that wait for it."""
     page.awaited = turn.answer_id
@@ -133,7 +138,9 @@ def draw_running(turn: Turn) -> None:
         with queue.container():
             draw_waiting(page.waiting)
     with place:
-        if answer := running():
+        if turn.comparison:
+            compare.follow(turn)
+        elif answer := running():
             follow(answer)
             page.conversation = app.conversations.settle(page.conversation, answer)
             page.saving = answer.receipt
@@ -141,7 +148,8 @@ def draw_running(turn: Turn) -> None:
             follow_record(turn)
         time.sleep(HEAD_START)  # the last words leave by themselves
         saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
-        draw_end(page.conversation.turns[-1], last=not page.waiting)
+        end = compare.draw_end if turn.comparison else draw_end
+        end(page.conversation.turns[-1], last=not page.waiting)
     if not saved:
         draw_saving()
     queue.empty()
@@ -164,6 +172,8 @@ draw_sidebar()
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)
+    if page.conversation and page.conversation.assignment.compare:
+        keep_comparisons()
 if session.operator():
     draw_forced(page)
     if not st.session_state.get(session.AS_TESTER):
@@ -215,16 +225,17 @@ else:
         )
     for at in range(first, min(past, len(turns) - 1)):
         with group(at):
-            draw(turns[at], last=False, outdated=at == len(turns) - 2)
+            drawn(turns[at])(turns[at], last=False, outdated=at == len(turns) - 2)
     if past < len(turns):
         with st.container(horizontal=True):
             st.button("Show later messages", icon=":material/expand_more:", type="tertiary", on_click=show_later)
             st.button("Newest", icon=":material/arrow_downward:", type="tertiary", on_click=show_newest)
     elif not turns[-1].running:
-        if ended := app.conversations.answer(turns[-1]):
-            ended.seen = True
+        for side in turns[-1].sides:
+            if ended := app.conversations.answer(side):
+                ended.seen = True
         with group(len(turns) - 1):
-            draw(turns[-1], last=True)
+            drawn(turns[-1])(turns[-1], last=True)
             if page.saving and not page.saving.committed:
                 draw_saving()
             elif page.saving and page.late:
@@ -246,4 +257,5 @@ if page.last and page.last.answer_id == page.awaited:
     # Said by the run that comes to its end: the one that saw the answer end may have been overtaken by a click on Stop.
     page.awaited, page.nonce = None, page.nonce + 1
 with unseen:
-    tell_browser(page.nonce, say="The answer is complete.", texts=page.texts())
+    said = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."
+    tell_browser(page.nonce, say=said, texts=page.texts())

@@ -7,7 +7,7 @@ from itertools import groupby
 import streamlit as st
 
 from lib.access.identity import clean_text
-from lib.domain.conversation import Conversation
+from lib.domain.conversation import Conversation, Turn
 from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import script_session
@@ -140,5 +140,10 @@ def _delete(page: OnPage, conversation_id: str | None) -> None:
 
 
 def _as_markdown(conversation: Conversation) -> str:
-    parts = [f"**You:** {turn.question or ''}\n\n**Answer:** {turn.answer or ''}" for turn in conversation.turns]
-    return "\n\n---\n\n".join(parts) + "\n"
+    return "\n\n---\n\n".join(map(_turn_as_markdown, conversation.turns)) + "\n"
+
+
+def _turn_as_markdown(turn: Turn) -> str:
+    names = ("Answer A", "Answer B") if turn.comparison else ("Answer",)
+    answers = [f"**{name}:** {side.answer or ''}" for name, side in zip(names, turn.sides, strict=True)]
+    return "\n\n".join([f"**You:** {turn.question or ''}", *answers])

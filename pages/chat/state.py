@@ -96,7 +96,7 @@ class OnPage:
     def texts(self) -> dict[str, str]:
         """Return the answers on the page by id, as they can be copied."""
         turns = self.conversation.turns[self.first_shown() :] if self.conversation else ()
-        return {turn.answer_id: turn.answer for turn in turns if turn.answer}
+        return {side.answer_id: side.answer for turn in turns for side in turn.sides if side.answer}
 
     def first_shown(self) -> int:
         """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""

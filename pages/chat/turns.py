@@ -14,11 +14,12 @@ from lib.chat.rescue import LOOK_EVERY
 from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
 from lib.domain.conversation import Turn
-from lib.domain.rating import REASONS, Rating
+from lib.domain.rating import REASONS, Rating, Reason
 from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
 from pages.chat.answer_text import GrowingText, as_typed, draw_answer, draw_thinking
+from pages.chat.asking import send, send_again
 from pages.chat.state import on_page
 from pages.clock import reader_zone
 
@@ -29,9 +30,6 @@ CROWD = 0.002
 and a first word matters more than how smoothly fifty others grow."""
 SAVED_WITHIN = 0.25
 """Seconds that a page waits for what it confirms to be written."""
-HEAD_START = 0.005
-"""Seconds that what matters has the processor for itself before the page is drawn: a question leaves 5 to 10 ms sooner,
-and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
 VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
 THUMBS = {vote: value for value, vote in VOTES.items()}
 REASON_WORDS = {
@@ -143,23 +141,22 @@ def _draw_editor(turn: Turn) -> None:
 def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
     if turn.reasoning and session.sees_details():
-        _draw_reasoning(turn)
-    if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
-        st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
+        draw_reasoning(turn)
+    draw_ending(turn)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if turn.answer:
             _draw_thumbs(turn)
-            _draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
+            draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
         if session.sees_details():
-            _draw_details(turn)
+            draw_details(turn, on_page().conversation.assignment.group)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
-            _draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
+            draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
         elif turn.question and last:
-            _draw_button("Regenerate", "refresh", turn, send_again)
+            draw_button("Regenerate", "refresh", turn, send_again)
         elif outdated:
             st.empty()
         if turn.question and last:
-            _draw_button("Edit question", "edit", turn, setattr, on_page(), "editing", turn.answer_id)
+            draw_button("Edit question", "edit", turn, setattr, on_page(), "editing", turn.answer_id)
         elif outdated:
             st.empty()
     if on_page().explaining == turn.answer_id:
@@ -169,12 +166,18 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
         st.empty()
 
 
+def draw_ending(turn: Turn) -> None:
+    """Say how an answer ended, where that needs a word."""
+    if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
+        st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
+
+
 def _without_text(turn: Turn) -> str | None:
     """Return what is said of an ended answer that says nothing of itself."""
     return turn.message or ENDS.get(turn.finish_reason or "")
 
 
-def _draw_reasoning(turn: Turn) -> None:
+def draw_reasoning(turn: Turn) -> None:
     """Let an operator unfold what the model thought before it answered."""
     seconds = turn.facts.get("reasoning_time")
     label = f"Thought for {seconds:.0f} s" if seconds and seconds >= 1 else "Thinking"
@@ -194,7 +197,7 @@ def _until(turn: Turn) -> str:
     return f"You can ask again {day} at {then:%H:%M}."
 
 
-def _draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object] | None = None, *args: object) -> None:
+def draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object] | None = None, *args: object) -> None:
     st.button(
         label, icon=f":material/{icon}:", type="tertiary", key=f"{icon}_{turn.answer_id}", on_click=action, args=args
     )
@@ -215,23 +218,35 @@ def _draw_reasons(answer_id: str) -> None:
     """After a thumb: thanks, and room to say why, until the tester moves on."""
     page = on_page()
     turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
-    if page.receipt and page.receipt.committed:
-        st.caption("Thanks")
-    elif page.receipt:
-        draw_receipt(answer_id)
-    reason = turn.reason
-    if turn.rating == "dissatisfaction":
-        reason = st.pills(
-            "What was wrong with it?", REASONS, default=turn.reason, format_func=REASON_WORDS.__getitem__,
-            key=f"reason_{answer_id}", label_visibility="collapsed",
-        )  # fmt: skip
-    comment = st.text_input(
-        "Anything to add?", turn.comment or "", key=f"comment_{answer_id}", max_chars=500,
-        placeholder="Anything to add? (optional)", label_visibility="collapsed",
-    )  # fmt: skip
-    comment = clean_text(comment or "").strip() or None
+    draw_thanks(answer_id)
+    question = "What was wrong with it?" if turn.rating == "dissatisfaction" else None
+    reason, comment = draw_reason(answer_id, turn, question)
     if (reason, comment) != (turn.reason, turn.comment):
         page.conversation, page.receipt = running.app().conversations.explain(page.conversation, turn, reason, comment)
+
+
+def draw_thanks(about: str) -> None:
+    """Thank for a vote once it is written."""
+    receipt = on_page().receipt
+    if receipt and receipt.committed:
+        st.caption("Thanks")
+    elif receipt:
+        draw_receipt(about)
+
+
+def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason | None, str | None]:
+    """Draw room for a reason, where there is a `question` for one, and for a comment; return both."""
+    reason = known.reason
+    if question is not None:
+        reason = st.pills(
+            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}",
+            label_visibility="collapsed",
+        )  # fmt: skip
+    comment = st.text_input(
+        "Anything to add?", known.comment or "", key=f"comment_{about}", max_chars=500,
+        placeholder="Anything to add? (optional)", label_visibility="collapsed",
+    )  # fmt: skip
+    return reason, clean_text(comment or "").strip() or None
 
 
 @st.fragment(run_every=2.0)
@@ -243,10 +258,9 @@ def draw_receipt(answer_id: str) -> None:
     st.caption("Not saved yet")
 
 
-def _draw_details(turn: Turn) -> None:
+def draw_details(turn: Turn, group: str | None) -> None:
     """For operators: what testers do not see."""
-    assignment = on_page().conversation.assignment
-    known = {"group": assignment.group or "not taking part", "model": turn.model} | dict(turn.facts)
+    known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
         rows = [f"| {label} | {shape.format(known[name])} |" for name, label, shape in DETAILS if name in known]
         st.markdown("\n".join(["| | |", "|---|---|", *rows]))
@@ -287,44 +301,10 @@ def follow_record(turn: Turn) -> None:
     draw_answer(turn)
 
 
-def send(prompt: str) -> None:
-    """A question leaves for the conversation on the page, or begins one; unless the door has closed meanwhile."""
-    page = on_page()
-    if entrance.barrier():
-        page.waiting = []
-        return
-    forced = entrance.forced() if page.conversation is None else None
-    page.conversation, _ = running.app().conversations.ask(
-        session.visitor(), page.conversation, prompt, page.exposed, assignment=forced
-    )
-    _sent()
-
-
-def send_again(prompt: str | None = None) -> None:
-    """The last question once more, or another in its place; unless the door has closed meanwhile."""
-    page = on_page()
-    if entrance.barrier():
-        return
-    old = page.last
-    page.conversation, _ = running.app().conversations.ask_again(
-        session.visitor(), page.conversation, page.exposed, prompt
-    )
-    _sent()
-    if page.last != old:
-        page.replaced[page.last.answer_id] = page.replaced.get(old.answer_id, 0) + 1
-
-
-def _sent() -> None:
-    page = on_page()
-    page.moved_on()
-    page.refused = None
-    st.query_params["c"] = page.conversation.id
-    time.sleep(HEAD_START)
-
-
 def report_copied(answer_id: str) -> None:
     """Record that an answer of this page is in the reader's clipboard."""
     page = on_page()
     for turn in page.conversation.turns if page.conversation else ():
-        if turn.answer_id == answer_id and turn.answer:
-            running.app().conversations.copied(page.conversation, turn)
+        for side in turn.sides:
+            if side.answer_id == answer_id and side.answer:
+                running.app().conversations.copied(page.conversation, side)

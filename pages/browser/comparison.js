@@ -1,0 +1,92 @@
+// Two answers side by side. Names their regions for screen readers, and on a phone, where one stands below the other,
+// offers a switch between them and wakes the choices once both were in sight.
+
+const ANSWERS = '[class*="st-key-answer_"]', NARROW = matchMedia("(max-width: 640px)");
+const TOP = 110; // what the header and the switch cover
+const comparing = (window.parleyComparing ??= { seen: new Set() });
+const keyOf = (one) => /st-key-(answer_([ab])_\S+)/.exec(one.className);
+
+function nameRegions(main) {
+  for (const one of main.querySelectorAll(`${ANSWERS}:not([role])`)) {
+    one.setAttribute("role", "region");
+    one.setAttribute("aria-label", `Answer ${keyOf(one)[2].toUpperCase()}`);
+  }
+}
+
+function makeSwitch() {
+  const pair = document.createElement("div");
+  pair.className = "parley-switch";
+  pair.setAttribute("role", "group");
+  pair.setAttribute("aria-label", "Show an answer");
+  pair.hidden = true;
+  for (const letter of ["A", "B"]) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = letter;
+    button.setAttribute("aria-label", `Show answer ${letter}`);
+    pair.append(button);
+  }
+  document.body.append(pair);
+  return pair;
+}
+
+const inSight = (one) => {
+  const { top, bottom } = one.getBoundingClientRect();
+  return bottom > TOP && top < innerHeight - 120;
+};
+const hasText = (one) => !/^Answer [AB]\s*(Thinking.*)?$/s.test(one.innerText.trim());
+
+function look(main, pair) {
+  nameRegions(main);
+  const comparison = [...main.querySelectorAll('[class*="st-key-comparison_"]')].at(-1);
+  const sides = comparison ? [...comparison.querySelectorAll(ANSWERS)] : [];
+  pair.hidden = !NARROW.matches || sides.length !== 2 || !(inSight(sides[0]) || inSight(sides[1]));
+  if (sides.length !== 2) return;
+  if (NARROW.matches) {
+    for (const side of sides) if (inSight(side) && hasText(side)) comparing.seen.add(keyOf(side)[1]);
+    const second = sides[1].getBoundingClientRect().top < innerHeight / 2;
+    pair.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String((at === 1) === second)));
+  }
+  const asleep = NARROW.matches && !sides.every((side) => comparing.seen.has(keyOf(side)[1]));
+  comparison.querySelector('[class*="st-key-choices_"]')?.toggleAttribute("inert", asleep);
+}
+
+function keepComparisons(main) {
+  const pair = makeSwitch();
+  let waits = false;
+  const soon = () => {
+    if (waits) return;
+    waits = true;
+    requestAnimationFrame(() => {
+      waits = false;
+      if (main.isConnected) look(main, pair);
+      else pair.remove();
+    });
+  };
+  pair.addEventListener("click", ({ target }) => {
+    const at = [...pair.children].indexOf(target.closest("button"));
+    const comparison = [...main.querySelectorAll('[class*="st-key-comparison_"]')].at(-1);
+    const side = comparison?.querySelectorAll(ANSWERS)[at];
+    if (!side) return;
+    main.dispatchEvent(new WheelEvent("wheel", { deltaY: -1 })); // the reader leads: the page no longer follows
+    side.scrollIntoView({ block: "start" });
+    soon();
+  });
+  new MutationObserver(soon).observe(main, { childList: true, subtree: true, characterData: true });
+  main.addEventListener("scroll", soon, { passive: true });
+  NARROW.addEventListener("change", soon);
+  soon();
+}
+
+export default function () {
+  if (!comparing.styled) {
+    comparing.styled = true;
+    const style = document.createElement("style");
+    style.textContent = COMPARISON_STYLE;
+    document.head.append(style);
+  }
+  const main = document.querySelector('[data-testid="stMain"]');
+  if (main === comparing.main) return;
+  comparing.main = main;
+  keepComparisons(main);
+}

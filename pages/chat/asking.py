@@ -1,0 +1,56 @@
+"""How a question of this page leaves: to one group, or to two that are compared."""
+
+import time
+
+import streamlit as st
+
+from lib.web import running
+from pages import entrance, session
+from pages.chat.state import on_page
+
+HEAD_START = 0.005
+"""Seconds that what matters has the processor for itself before the page is drawn: a question leaves 5 to 10 ms sooner,
+and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
+
+
+def send(prompt: str) -> None:
+    """A question leaves for the conversation on the page, or begins one; unless the door has closed meanwhile."""
+    page, app, visitor = on_page(), running.app(), session.visitor()
+    if entrance.barrier():
+        page.waiting = []
+        return
+    assignment = None
+    if page.conversation is None:
+        assignment = entrance.forced() or app.comparisons.assign(visitor, page.exposed, entrance.invited_to_compare())
+        if assignment and assignment.compare:
+            page.conversation = app.comparisons.begin(visitor, assignment)
+    if page.conversation and app.comparisons.asks(page.conversation):
+        page.conversation = app.comparisons.ask(visitor, page.conversation, prompt)
+    else:
+        page.conversation, _ = app.conversations.ask(
+            visitor, page.conversation, prompt, page.exposed, assignment=assignment
+        )
+    _sent()
+
+
+def send_again(prompt: str | None = None) -> None:
+    """The last question once more, or another in its place; unless the door has closed meanwhile."""
+    page, app, visitor = on_page(), running.app(), session.visitor()
+    if entrance.barrier():
+        return
+    old = page.last
+    if app.comparisons.asks(page.conversation):
+        page.conversation = app.comparisons.ask_again(visitor, page.conversation, prompt)
+    else:
+        page.conversation, _ = app.conversations.ask_again(visitor, page.conversation, page.exposed, prompt)
+    _sent()
+    if page.last != old:
+        page.replaced[page.last.answer_id] = page.replaced.get(old.answer_id, 0) + 1
+
+
+def _sent() -> None:
+    page = on_page()
+    page.moved_on()
+    page.refused = None
+    st.query_params["c"] = page.conversation.id
+    time.sleep(HEAD_START)

@@ -1,0 +1,188 @@
+"""Two answers side by side, running or ended. What tells them apart is their place alone."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lib.chat.following import Following
+from lib.chat.generation import Answer
+from lib.chat.markdown import as_one
+from lib.chat.rescue import LOOK_EVERY
+from lib.domain.clock import now_ms
+from lib.domain.conversation import Turn
+from lib.domain.record import Receipt
+from lib.web import running
+from lib.web.patches import connected
+from pages import entrance, session
+from pages.chat.answer_text import GrowingText, draw_answer, draw_thinking
+from pages.chat.state import on_page
+from pages.chat.turns import (
+    CROWD,
+    PACE,
+    answer_place,
+    draw_button,
+    draw_details,
+    draw_ending,
+    draw_question,
+    draw_reasoning,
+)
+from pages.compare.choices import draw_below
+
+Places = tuple[DeltaGenerator, DeltaGenerator]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """The receipts of both answers as one."""
+
+    receipts: Sequence[Receipt]
+
+    @property
+    def committed(self) -> bool:
+        """True once both are written."""
+        return all(receipt.committed for receipt in self.receipts)
+
+    @property
+    def result(self) -> bool:
+        """False where the record had another end of one of them before."""
+        return all(receipt.result is not False for receipt in self.receipts)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most so many seconds for each."""
+        return all(receipt.wait(timeout) for receipt in self.receipts)
+
+
+def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
+    """Draw a question with two ended answers. `outdated`: it was the last turn until now."""
+    draw_question(turn)
+    with answer_place(turn):
+        for place, side in zip(_places(turn), turn.sides, strict=True):
+            with place:
+                draw_answer(side)
+                _draw_side_end(side)
+        draw_end(turn, last, outdated)
+
+
+def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
+    """Draw what stands below both answers."""
+    if turn.comparison:
+        draw_below(turn, turn.comparison, last, outdated)
+
+
+def _places(turn: Turn) -> Places:
+    """Return the two containers. `pages/browser/comparison.js` names them as regions, by their keys."""
+    with st.container(key=f"comparison_{turn.answer_id}"):
+        left, right = st.columns(2, gap="small")
+    return _place(left, "A", turn), _place(right, "B", turn)
+
+
+def _place(column: DeltaGenerator, letter: str, turn: Turn) -> DeltaGenerator:
+    place = column.container(key=f"answer_{letter.lower()}_{turn.answer_id}", border=True, height="stretch")
+    place.markdown(f"**Answer {letter}**")
+    return place
+
+
+def _draw_side_end(side: Turn) -> None:
+    """Under one ended answer: how it ended, copying, and for operators whose it is."""
+    if side.reasoning and session.sees_sides():
+        draw_reasoning(side)
+    draw_ending(side)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if side.answer:
+            draw_button("Copy", "content_copy", side)
+        if session.sees_sides():
+            draw_details(side, side.group)
+
+
+def follow(turn: Turn) -> None:
+    """Show both answers as they come, until both have ended."""
+    page, conversations, places = on_page(), running.app().conversations, _places(turn)
+    answers = [conversations.answer(side) for side in turn.sides]
+    if any(side.running and answer is None for side, answer in zip(turn.sides, answers, strict=True)):
+        page.conversation = conversations.reread(page.conversation)
+        turn = page.conversation.turns[-1]
+    known = {side.answer_id: answer for side, answer in zip(turn.sides, answers, strict=True) if side.running}
+    if all(known.values()):
+        _follow_here(turn, places, [answer for answer in known.values() if answer])
+    else:
+        _follow_record(turn, places)
+
+
+def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
+    """Answers of this process; a side that has none here has ended before."""
+    page, app = on_page(), running.app()
+    sides = {side.answer_id: place for side, place in zip(turn.sides, places, strict=True)}
+    together = app.comparisons.together
+    for side in turn.sides if not together else ():
+        if not side.running:
+            _draw_ended(side, sides[side.answer_id])
+    texts = [GrowingText(sides[answer.question.answer_id].empty, answer.began) for answer in answers]
+    waiting = set(range(len(answers)))
+    following = Following(answers, connected)
+    while waiting:
+        for at, piece in enumerate(following.pieces(0.1, max(PACE, CROWD * app.generations.running))):
+            if piece is not None:
+                texts[at].grow("" if together else piece)
+            elif at in waiting:
+                waiting.discard(at)
+                if not together:
+                    texts[at].finish()
+                    _settle(answers[at], sides[answers[at].question.answer_id])
+        _ = "on_page" in st.session_state  # lets Streamlit interrupt the wait
+        if entrance.just_closed():
+            app.conversations.stop(page.conversation)
+            st.rerun()
+    if together:
+        for text, answer in zip(texts, answers, strict=True):
+            text.finish()
+            _settle(answer, None)
+        for side in page.conversation.turns[-1].sides:
+            _draw_ended(side, sides[side.answer_id])
+    for answer in answers:
+        answer.seen |= connected()
+    page.saving = Both([answer.receipt for answer in answers if answer.receipt])
+
+
+def _settle(answer: Answer, place: DeltaGenerator | None) -> None:
+    """Take what became of an answer into the conversation, and draw what stands under it."""
+    page = on_page()
+    page.conversation = running.app().conversations.settle(page.conversation, answer)
+    side = next(one for one in page.conversation.turns[-1].sides if one.answer_id == answer.question.answer_id)
+    if place is not None:
+        with place:
+            _draw_side_end(side)
+
+
+def _draw_ended(side: Turn, place: DeltaGenerator) -> None:
+    with place:
+        draw_answer(side)
+        _draw_side_end(side)
+
+
+def _follow_record(turn: Turn, places: Places) -> None:
+    """Answers that another process runs: what it has written down, until they ended or are found to be cut off."""
+    page, app = on_page(), running.app()
+    slots = [place.empty() for place in places]
+    looks = [app.rescue.watch() for _ in places]
+    while turn.running:
+        for slot, side in zip(slots, turn.sides, strict=True):
+            if side.answer and not app.comparisons.together:
+                slot.markdown(as_one(side.answer))
+            elif side.running or app.comparisons.together:
+                draw_thinking(slot, time.monotonic() - (now_ms() - side.asked_ms) / 1_000)
+        for _ in range(5):
+            time.sleep(LOOK_EVERY / 5)
+            _ = "on_page" in st.session_state
+        known, page.conversation = page.conversation, app.conversations.reread(page.conversation)
+        turn = page.conversation.turns[-1]
+        if page.conversation is known:  # the record could not be read: the process that writes into it could not either
+            looks = [app.rescue.watch() for _ in places]
+            continue
+        for look, side in zip(looks, turn.sides, strict=True):
+            look(side)
+    for slot, side, place in zip(slots, turn.sides, places, strict=True):
+        slot.empty()
+        _draw_ended(side, place)

@@ -1,0 +1,442 @@
+"""Two answers side by side in a real browser: the journey, blindness, and whatever may happen to one of the two."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, WebSocket, expect
+
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit, watched
+from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.browser
+TOML = """
+[statsig_openai_integration]
+compare = 100
+{more}
+default = {{ model = "secret-default" }}
+[statsig_openai_integration.groups]
+Hidden-control = {{ weight = 1, parameters = {{ model = "secret-one" }} }}
+Hidden-test = {{ weight = 1, parameters = {{ model = "secret-two" }} }}
+"""
+SECRETS = re.compile(r"hidden-|secret-(one|two|default)|time_to_first|response_time|completion_tokens", re.IGNORECASE)
+CHOICES = ("A is better", "B is better", "Both good", "Both bad")
+OPERATOR = "operator-token-of-the-tests"
+
+
+def start(folder: Path, model: openai.Server, more: str = "", **settings: str) -> app_process.AppProcess:
+    """The app where every unit compares, for testers who are no operators."""
+    app_process.lay_out(folder)
+    (folder / ".streamlit" / "experiments.toml").write_text(TOML.format(more=more))
+    environ = {"OPENAI_BASE_URL": model.base_url, "PARLEY_OPERATOR_TOKEN": OPERATOR, **settings}
+    return app_process.start(folder, environ)
+
+
+@pytest.fixture(scope="module")
+def compare_app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[app_process.AppProcess]:
+    started = start(tmp_path_factory.mktemp("compare"), model)
+    yield started
+    started.stop()
+    assert not started.outbound()
+    assert "raceback" not in started.log()
+
+
+@pytest.fixture
+def chat(visitors: BrowserContext, compare_app: app_process.AppProcess, model: openai.Server) -> Iterator[Chat]:
+    """A new visitor's empty page."""
+    model.forget()
+    visitors.clear_cookies()
+    page = visitors.pages[0] if visitors.pages else visitors.new_page()
+    opened = Chat(page, compare_app)
+    with watched(visitors):
+        opened.open()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def record(compare_app: app_process.AppProcess) -> Iterator[Record]:
+    with Record.of(compare_app) as opened:
+        yield opened
+
+
+def side(chat: Chat, letter: str) -> Locator:
+    """The newest answer of this letter."""
+    return chat.page.get_by_role("region", name=f"Answer {letter}", exact=True).last
+
+
+def compare(chat: Chat, text: str = "Question") -> None:
+    """A question and both of its answers."""
+    before = chat.page.get_by_role("region", name="Answer A").count()
+    chat.send(text)
+    expect(chat.page.get_by_role("region", name="Answer A")).to_have_count(before + 1, timeout=SOON_MS)
+    expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
+    chat.idle()
+
+
+def says(text: str, *after: Any) -> Reply:
+    return stream(text, *after, finish(), usage(3, 2), openai.DONE)
+
+
+def of_models(one: Reply, two: Reply) -> Callable[[Request], Reply]:
+    """The replies of the two models, whichever is asked first."""
+    return lambda request: one if request.body["model"] == "secret-one" else two
+
+
+def both(one: Reply, two: Reply) -> tuple[Callable[[Request], Reply], ...]:
+    return of_models(one, two), of_models(one, two)
+
+
+def letter_of(chat: Chat, text: str) -> str:
+    """The letter under which a text stands."""
+    return "A" if text in side(chat, "A").inner_text() else "B"
+
+
+def preferences(record: Record, chat: Chat) -> list[Any]:
+    return [event["value"] for event in record.events(chat.conversation_id, "preference")]
+
+
+# The journey
+
+
+def test_a_question_is_answered_twice_and_voted_on(chat: Chat, model: openai.Server, record: Record) -> None:
+    model.script(*both(says("first words"), says("second words")))
+    compare(chat)
+    assert {request.body["model"] for request in model.requests} == {"secret-one", "secret-two"}
+    for name in CHOICES:
+        expect(chat.button(name)).to_be_visible()
+    expect(chat.feedback).to_have_count(0)
+    chat.button(f"{letter_of(chat, 'second words')} is better").click()
+    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    until(lambda: preferences(record, chat) == ["Hidden-test"])
+    assert record.names(chat.conversation_id).count("chat_completion") == 2
+    assert record.events(None, "exposure") == []
+    expect(chat.box).to_be_enabled()
+
+
+def test_the_conversation_goes_on_from_the_preferred_answer(chat: Chat, model: openai.Server) -> None:
+    model.script(*both(says("first words"), says("second words")))
+    compare(chat)
+    chat.button(f"{letter_of(chat, 'first words')} is better").click()
+    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    compare(chat, "And then?")
+    assert [request.body["messages"][1]["content"] for request in model.requests[2:]] == ["first words"] * 2
+    expect(chat.page.get_by_text("Your vote:")).to_be_visible()
+    expect(chat.page.get_by_role("button", name="Both bad")).to_have_count(1)
+
+
+def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
+    compare(chat)
+    chat.button("Both good").click()
+    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
+    chat.button("A is better").click()
+    chat.page.get_by_text("Too long", exact=True).click()
+    until(lambda: "feedback_reason" in record.names(chat.conversation_id))
+    votes = record.events(chat.conversation_id, "preference")
+    [reason] = record.events(chat.conversation_id, "feedback_reason")
+    assert [vote["value"] for vote in votes] == ["tie", votes[1]["metadata"]["left"]]
+    assert reason["metadata"]["answer_id"] == votes[1]["metadata"]["right_answer_id"]
+
+
+def test_a_vote_is_not_needed_to_go_on(chat: Chat, record: Record) -> None:
+    compare(chat)
+    compare(chat, "And then?")
+    assert preferences(record, chat) == []
+
+
+def test_both_stream_at_once_and_stop_ends_both(chat: Chat, model: openai.Server) -> None:
+    model.script(*both(stream("first words", openai.HANG), stream("second words", openai.HANG)))
+    chat.send("Question")
+    for letter in "AB":
+        expect(side(chat, letter)).to_contain_text("words")
+    expect(chat.stop).to_have_count(1)
+    expect(chat.page.get_by_role("button", name="Both bad")).to_have_count(0)
+    chat.stop.click()
+    for letter in "AB":
+        expect(side(chat, letter)).to_contain_text("Stopped")
+    chat.idle()
+    assert all(request.gone.wait(5) for request in model.requests)
+    expect(chat.button("Try again")).to_be_visible()
+
+
+def test_a_failed_side_leaves_the_other_and_asks_for_no_vote(chat: Chat, model: openai.Server, record: Record) -> None:
+    model.script(*both(status(401), says("second words")))
+    chat.send("Question")
+    expect(chat.button("Try again")).to_be_visible(timeout=SOON_MS)
+    chat.idle()
+    letter = letter_of(chat, "second words")
+    expect(side(chat, letter).get_by_role("button", name="Copy")).to_be_visible()
+    for name in CHOICES:
+        expect(chat.page.get_by_role("button", name=name)).to_have_count(0)
+    chat.button("Try again").click()
+    expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
+    assert len(model.requests) == 4
+
+
+def test_regenerate_and_edit_ask_both_again(chat: Chat, model: openai.Server) -> None:
+    compare(chat)
+    chat.button("Regenerate").click()
+    until(lambda: len(model.requests) == 4)
+    chat.idle()
+    chat.button("Edit question").click()
+    chat.page.get_by_label("Your question").fill("Another question")
+    chat.button("Ask again").click()
+    until(lambda: len(model.requests) == 6)
+    chat.idle()
+    expect(chat.page.get_by_role("region", name="Answer A")).to_have_count(1)
+    assert {request.body["messages"][-1]["content"] for request in model.requests[4:]} == {"Another question"}
+
+
+def test_a_question_that_waits_is_asked_when_both_answers_have_ended(chat: Chat, model: openai.Server) -> None:
+    gates = Gate(), Gate()
+    model.script(*both(says("first", gates[0]), says("second", gates[1])))
+    chat.send("Question")
+    expect(side(chat, "A")).to_contain_text(re.compile("first|second"))
+    chat.send("And then?")
+    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    gates[0].open()
+    assert len(model.requests) == 2
+    gates[1].open()
+    until(lambda: len(model.requests) == 4)
+    chat.idle()
+
+
+# Reload, other tabs, other processes
+
+
+def test_a_reload_midway_follows_both_and_shows_the_vote_again(chat: Chat, model: openai.Server) -> None:
+    gate = Gate()
+    model.script(*both(says("first", gate, " words"), says("second", gate, " words")))
+    chat.send("Question")
+    for letter in "AB":
+        expect(side(chat, letter)).to_contain_text(re.compile("first|second"))
+    letters = letter_of(chat, "first")
+    chat.page.reload()
+    for letter in "AB":
+        expect(side(chat, letter)).to_contain_text(re.compile("first|second"))
+    with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
+        expect(side(other, "B")).to_contain_text(re.compile("first|second"))
+        gate.open()
+        for one in (chat, other):
+            expect(one.button("Both bad")).to_be_visible(timeout=SOON_MS)
+    assert letter_of(chat, "first words") == letters
+    chat.button("B is better").click()
+    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    chat.page.reload()
+    expect(chat.page.locator('button[data-testid="stBaseButton-primary"]', has_text="B is better")).to_be_visible()
+    assert len(model.requests) == 2
+
+
+def test_a_killed_process_leaves_what_had_arrived_and_another_one_ends_both(
+    tmp_path: Path, browser: Browser, model: openai.Server
+) -> None:
+    app = start(tmp_path / "app", model)
+    model.script(*both(stream("first words", openai.HANG), stream("second words", openai.HANG)))
+    with visit(browser, app) as chat:
+        chat.send("Question")
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("words")
+        with Record.of(app) as record:
+            until(lambda: all(side.answer for side in _turn(record, chat).sides))
+        conversation = chat.page.url.partition("?")[2]
+        cookies = chat.page.context.cookies()
+    app.process.send_signal(signal.SIGKILL)
+    app.process.wait()
+    again = app_process.start(app.folder, app.environ)
+    try:
+        with browser.new_context() as context:
+            context.add_cookies([{**cookie, "url": again.url, "domain": None, "path": None} for cookie in cookies])  # type: ignore[list-item]
+            with tab(context, again, f"/?{conversation}") as chat:
+                for letter in "AB":
+                    expect(side(chat, letter)).to_contain_text("Interrupted", timeout=4 * SOON_MS)
+                    expect(side(chat, letter)).to_contain_text("words")
+    finally:
+        again.stop()
+
+
+def _turn(record: Record, chat: Chat) -> Any:
+    with record.store.read() as connection:
+        from sqlalchemy import select
+
+        from lib.store import reads
+        from lib.store.schema import conversation
+
+        owner = connection.scalar(select(conversation.c.visitor_id).where(conversation.c.id == chat.conversation_id))
+        found = reads.one_conversation(connection, chat.conversation_id, str(owner), 5, None)
+    assert found is not None
+    return found.turns[-1]
+
+
+# Blindness
+
+
+def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, model: openai.Server) -> None:
+    frames: list[bytes] = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: frames.append(frame if isinstance(frame, bytes) else frame.encode()))
+        socket.on("framesent", lambda frame: frames.append(frame if isinstance(frame, bytes) else frame.encode()))
+
+    chat.page.on("websocket", listen)
+    chat.open()
+    chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    compare(chat)
+    before = chat.page.content()
+    chat.button("A is better").click()
+    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    chat.page.get_by_text("Wrong", exact=True).click()
+    side(chat, "A").get_by_role("button", name="Copy").click()
+    expect(chat.page.get_by_role("status").filter(has_text="Copied.")).to_have_count(1)
+    copied = str(chat.page.evaluate("navigator.clipboard.readText()"))
+    chat.idle()
+    chat.page.reload()
+    expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
+    assert len(frames) > 5
+    for told in (before, chat.page.content(), copied, *(frame.decode("utf-8", "replace") for frame in frames)):
+        assert not SECRETS.search(told)
+
+
+def test_groups_stand_left_and_right_alike(chat: Chat, model: openai.Server) -> None:
+    letters = set()
+    for number in range(12):  # all alike by chance in 1 of 2,000 runs
+        model.script(*both(says(f"first {number}"), says(f"second {number}")))
+        compare(chat, f"Question {number}")
+        letters.add(letter_of(chat, f"first {number}"))
+        if len(letters) == 2:
+            return
+    raise AssertionError(f"always under {letters}")
+
+
+def test_an_operator_reads_group_model_and_times_under_each_side(
+    browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    with visit(browser, compare_app, extra_http_headers={"Authorization": f"Bearer {OPERATOR}"}) as chat:
+        compare(chat)
+        groups = set()
+        for letter in "AB":
+            side(chat, letter).get_by_role("button", name="Details").click()
+            details = chat.page.get_by_test_id("stPopoverBody")
+            expect(details).to_contain_text("First token")
+            groups.add(re.findall("Hidden-(control|test)", details.inner_text())[0])
+            chat.page.keyboard.press("Escape")
+        assert groups == {"control", "test"}
+
+
+def test_both_appear_together_where_the_table_says_so(tmp_path: Path, browser: Browser, model: openai.Server) -> None:
+    app = start(tmp_path / "app", model, 'reveal = "together"')
+    model.forget()
+    gate = Gate()
+    model.script(*both(says("first words"), says("second", gate, " words")))
+    try:
+        with visit(browser, app) as chat:
+            chat.send("Question")
+            until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
+            for letter in "AB":
+                expect(side(chat, letter)).to_contain_text("Thinking")
+                expect(side(chat, letter)).not_to_contain_text("words")
+            gate.open()
+            for letter in "AB":
+                expect(side(chat, letter)).to_contain_text("words")
+            expect(chat.button("Both good")).to_be_visible()
+            chat.idle()
+    finally:
+        app.stop()
+
+
+# Limits
+
+
+def test_a_budget_that_is_met_between_the_two_lets_neither_be_asked(
+    tmp_path: Path, browser: Browser, model: openai.Server
+) -> None:
+    app = start(tmp_path / "app", model, PARLEY_BUDGET_ANSWERS_PER_VISITOR="3")
+    model.forget()
+    try:
+        with visit(browser, app) as chat:
+            compare(chat)
+            chat.send("Once more")
+            for letter in "AB":
+                expect(side(chat, letter)).to_contain_text("all your answers for today", timeout=SOON_MS)
+            chat.idle()
+            assert len(model.requests) == 2
+    finally:
+        app.stop()
+
+
+# Looks and hands
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_on_a_wide_screen_both_stand_side_by_side(
+    dark: bool, browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    model.script(*both(says("Short."), says("A long answer. " * 40)))
+    with visit(browser, compare_app, dark=dark) as chat:
+        compare(chat)
+        left, right = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
+        assert left and right
+        assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+        assert abs(left["width"] - right["width"]) < 2 and abs(left["height"] - right["height"]) < 2
+        widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
+        assert max(widths) - min(widths) < 2
+        expect(chat.page.get_by_role("group", name="Show an answer")).to_be_hidden()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_on_a_phone_one_stands_below_the_other_with_a_switch(
+    dark: bool, browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    long = "A long answer that needs some room on a phone. " * 60
+    model.script(*both(says("first " + long), says("second " + long)))
+    with visit(browser, compare_app, size=PHONE, dark=dark) as chat:
+        compare(chat)
+        above, below = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
+        assert above and below and above["y"] + above["height"] <= below["y"]
+        assert above["width"] > 300
+        switch = chat.page.get_by_role("group", name="Show an answer")
+        switch.get_by_role("button", name="Show answer A").click()
+        expect(chat.page.get_by_text("Answer A", exact=True)).to_be_in_viewport()
+        expect(switch.get_by_role("button", name="Show answer A")).to_have_attribute("aria-pressed", "true")
+        switch.get_by_role("button", name="Show answer B").click()
+        expect(chat.page.get_by_text("Answer B", exact=True)).to_be_in_viewport()
+        chat.button("B is better").click()
+        expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+        assert chat.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_a_phone_the_choices_wake_once_both_were_seen(
+    browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    long = "A long answer that needs some room on a phone. " * 60
+    model.script(*both(says("first " + long), says("second " + long)))
+    with visit(browser, compare_app, size=PHONE) as chat:
+        compare(chat)
+        conversation = chat.page.url.partition("?")[2]
+        with tab(chat.page.context, chat.app, f"/?{conversation}") as other:  # it opens at the end, below answer A
+            choices = other.page.locator('[class*="st-key-choices_"]')
+            expect(other.button("A is better")).to_be_attached()
+            expect(choices).to_have_attribute("inert", "")
+            other.page.get_by_role("button", name="Show answer A", include_hidden=True).click()
+            other.page.get_by_role("button", name="Show answer B").click()
+            expect(choices).not_to_have_attribute("inert", "")
+
+
+def test_the_choices_are_reached_and_pressed_by_keyboard(chat: Chat, record: Record) -> None:
+    compare(chat)
+    expect(chat.box).to_be_focused()
+    for _ in range(20):
+        chat.page.keyboard.press("Shift+Tab")
+        if chat.page.evaluate("document.activeElement.innerText.includes('Both bad')"):
+            break
+    chat.page.keyboard.press("Enter")
+    until(lambda: preferences(record, chat) == ["both_bad"])
