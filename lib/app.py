@@ -13,7 +13,6 @@ from lib.access.crowd import Crowd
 from lib.chat.comparisons import Comparisons
 from lib.chat.conversations import Conversations
 from lib.chat.generation import Generations
-from lib.chat.preparation import Preparation
 from lib.chat.recorder import Recorder, Texts
 from lib.chat.rescue import Rescue
 from lib.chat.standings import Standings
@@ -140,7 +139,6 @@ class App:
         stop_s = ABANDONED_S if settings.stops_abandoned else None
         generations = Generations(recorder, at_end=models.aclose, stop_unwatched_s=stop_s)
         budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
-        preparation = Preparation(models, budgets, crowd)
         conversations = Conversations(
             experiment=settings.experiment,
             store=store,
@@ -148,10 +146,11 @@ class App:
             models=models,
             generations=generations,
             metrics=metrics,
-            preparation=preparation,
+            budgets=budgets,
             texts=texts,
+            crowd=crowd,
         )
-        comparisons = Comparisons(conversations, store, experiments, models, generations, preparation, texts)
+        comparisons = Comparisons(conversations, store, experiments, models, generations, texts)
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
         delivery = Dispatcher(store, experiments, metrics) if key else None

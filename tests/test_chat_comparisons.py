@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from lib.app import App
 from lib.chat.conversations import Exposed
-from lib.chat.following import Following
 from lib.domain.conversation import Comparison, Conversation, Turn
 from lib.domain.ids import new_id
 from lib.domain.rating import Vote
@@ -257,7 +256,7 @@ def test_both_answers_run_at_once_and_their_words_come_as_they_do(start: Start, 
     tester = Tester(start())
     tester.send("Why?")
     answers = [tester.app.conversations.answer(side) for side in tester.last.sides]
-    following = Following([answer for answer in answers if answer])
+    following = tester.app.comparisons.follow([answer for answer in answers if answer])
     texts = ["", ""]
 
     def read() -> None:

@@ -8,10 +8,8 @@ Knows neither Streamlit nor the operator's pages.
 __all__ = [
     "comparisons",
     "conversations",
-    "following",
     "generation",
     "markdown",
-    "preparation",
     "recorder",
     "rescue",
     "standings",

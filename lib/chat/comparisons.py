@@ -6,12 +6,13 @@ is exposed. Knows no page and no formula.
 
 import logging
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lib.access.budgets import refusal
 from lib.chat.conversations import Conversations, Exposed, regenerated, tell_asked, with_changes
-from lib.chat.generation import Ended, Generations
-from lib.chat.preparation import Preparation
+from lib.chat.following import Following
+from lib.chat.generation import Answer, Ended, Generations
 from lib.chat.recorder import Texts, Unwritten
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
@@ -41,10 +42,10 @@ class Comparisons:
 
     def __init__(
         self, conversations: Conversations, store: Store, experiments: Experiments, models: Providers,
-        generations: Generations, preparation: Preparation, texts: Texts | None = None,
+        generations: Generations, texts: Texts | None = None,
     ) -> None:  # fmt: skip
         self._conversations, self._store, self._experiments = conversations, store, experiments
-        self._models, self._generations, self._preparation = models, generations, preparation
+        self._models, self._generations, self._preparation = models, generations, conversations.preparation
         self._texts = texts
         self._ways: Recent[tuple[str, str], Way] = Recent(REMEMBERED)
         self._known = False
@@ -180,6 +181,10 @@ class Comparisons:
         self._preparation.began(side.answer_id, answer)
         if written and not question.simulated:
             tell_asked(question, visitor)
+
+    def follow(self, answers: Sequence[Answer], watching: Callable[[], bool] = lambda: True) -> Following:
+        """Return the news of running answers for one page; see `Answer.follow`."""
+        return Following(answers, watching)
 
     # What testers make of it
 

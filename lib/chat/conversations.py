@@ -8,7 +8,8 @@ import logging
 from collections.abc import Collection, Mapping, MutableSet
 from dataclasses import replace
 
-from lib.access.budgets import refusal
+from lib.access.budgets import Budgets, refusal
+from lib.access.crowd import Crowd
 from lib.chat.generation import Answer, Ended, Generations
 from lib.chat.preparation import Preparation
 from lib.chat.recorder import Texts, Unwritten
@@ -61,11 +62,12 @@ class Conversations:
 
     def __init__(
         self, *, experiment: str, store: Store, experiments: Experiments, models: Providers,
-        generations: Generations, metrics: Metrics, preparation: Preparation, texts: Texts | None = None,
+        generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
+        crowd: Crowd | None = None,
     ) -> None:  # fmt: skip
         self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
         self._learnt: set[str] = set()
-        self.experiment, self._preparation = experiment, preparation
+        self.experiment, self.preparation = experiment, Preparation(models, budgets, crowd)
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
@@ -115,9 +117,9 @@ class Conversations:
         """Record a question, then start its answer. A refusal comes after the exposure, whichever group it was."""
         assignment, answer_id = conversation.assignment, new_id()
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        call = self._preparation.call(visitor, rest, prompt, assignment)
-        limit = None if conversation.simulated else self._preparation.limit(visitor, {answer_id: call})
-        written = limit is None or self._preparation.first_refusal(limit, visitor)
+        call = self.preparation.call(visitor, rest, prompt, assignment)
+        limit = None if conversation.simulated else self.preparation.limit(visitor, {answer_id: call})
+        written = limit is None or self.preparation.first_refusal(limit, visitor)
         met = self._exposure(visitor, conversation, exposed) if written else None
         if limit:  # the answer that was to be replaced stays: there will be no other
             rest, replaced = conversation, None
@@ -138,7 +140,7 @@ class Conversations:
             question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             journal=None if written else Unwritten(),
         )  # fmt: skip
-        self._preparation.began(answer_id, answer)
+        self.preparation.began(answer_id, answer)
         if written and not question.simulated:
             tell_asked(question, visitor)
         self.asked(conversation.id, answer_id)
@@ -159,7 +161,7 @@ class Conversations:
     def tell_unpriced(self) -> None:
         """Log the models that have no price."""
         for parameters in self.served().values():
-            self._preparation.tell_unpriced(parameters)
+            self.preparation.tell_unpriced(parameters)
 
     def unpriced(self) -> list[str]:
         """Return the models of the experiment that have no price, so that no budget in US dollars can be kept."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib.chat.following import Following
 from lib.chat.generation import Answer
 from lib.chat.markdown import as_one
 from lib.chat.rescue import LOOK_EVERY
@@ -121,7 +120,7 @@ def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
             _draw_ended(side, sides[side.answer_id])
     texts = [GrowingText(sides[answer.question.answer_id].empty, answer.began) for answer in answers]
     waiting = set(range(len(answers)))
-    following = Following(answers, connected)
+    following = app.comparisons.follow(answers, connected)
     while waiting:
         for at, piece in enumerate(following.pieces(0.1, max(PACE, CROWD * app.generations.running))):
             if piece is not None:

@@ -24,7 +24,6 @@ from typing import Any
 
 from lib.app import App
 from lib.chat.conversations import Conversations
-from lib.chat.preparation import Preparation
 from lib.commands.readout import find_definition
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, Usage
@@ -123,7 +122,7 @@ def _record(app: App, questions: int, taken: Taken, busy: Busy) -> None:
     about: Any = Model()
     ask = Conversations(
         experiment=app.settings.experiment, store=app.store, experiments=app.experiments,
-        models=about, generations=app.generations, metrics=app.metrics, preparation=Preparation(about, app.budgets),
+        models=about, generations=app.generations, metrics=app.metrics, budgets=app.budgets,
     )  # fmt: skip
     for number in range(questions + 50):
         if number == 50:  # warm by now
