@@ -55,7 +55,7 @@ def export(settings: "Settings", arguments: Arguments) -> int:
 
     try:
         with closing(Store.open(settings.database_url)) as store:
-            lines = store.export(arguments.since, arguments.text)
+            lines = store.events.export(arguments.since, arguments.text)
             write(lines, arguments.format, sys.stdout.buffer, text=arguments.text)
     except StoreError as error:
         return _refuse(str(error), NO)

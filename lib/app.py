@@ -138,7 +138,7 @@ class App:
         recorder = Recorder(store, metrics, texts)
         stop_s = ABANDONED_S if settings.stops_abandoned else None
         generations = Generations(recorder, at_end=models.aclose, stop_unwatched_s=stop_s)
-        budgets = Budgets(store, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
+        budgets = Budgets(store.spending, settings.budget_usd_per_day, settings.budget_answers_per_visitor)
         conversations = Conversations(
             experiment=settings.experiment,
             store=store,
@@ -153,7 +153,7 @@ class App:
         comparisons = Comparisons(conversations, store, experiments, models, generations, texts)
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
-        delivery = Dispatcher(store, experiments, metrics) if key else None
+        delivery = Dispatcher(store.outbox, experiments, metrics) if key else None
         app = cls(
             settings=settings,
             demo=demo_url is not None,
@@ -189,7 +189,7 @@ class App:
 
     def _begin(self) -> None:
         if self.budgets.usd_per_day is not None:
-            self.store.begin_day()
+            self.store.spending.begin_day()
             self.conversations.tell_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
         self.experiments.on_change(self.note_weights)

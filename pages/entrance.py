@@ -52,7 +52,7 @@ def _refusal() -> Refusal | None:
         return "uninvited"
     now, state = time.monotonic(), st.session_state
     try:
-        refusal = running.app().store.enter(invitation_id, session.visitor().visitor_id)
+        refusal = running.app().store.guests.enter(invitation_id, session.visitor().visitor_id)
     except StoreError as error:
         if now - state.get("entered_at", -TRUSTED_S) < TRUSTED_S:
             return None
@@ -135,7 +135,7 @@ def _invitation() -> Invitation | None:
     """Return the invitation by which this session came, as it was then."""
     if "invitation" not in st.session_state:
         invitation_id = session.visitor().custom.get("invitation")
-        st.session_state.invitation = running.app().store.invitation(invitation_id) if invitation_id else None
+        st.session_state.invitation = running.app().store.guests.invitation(invitation_id) if invitation_id else None
     found: Invitation | None = st.session_state.invitation
     return found
 
@@ -146,7 +146,7 @@ def agreed() -> bool:
     if notice is None or st.session_state.get("agreed") == _version(notice):
         return True
     try:
-        found = running.app().store.agreed(session.visitor().visitor_id, _version(notice))
+        found = running.app().store.guests.agreed(session.visitor().visitor_id, _version(notice))
     except StoreError as error:
         raise running.Unready(str(error)) from error
     if found:
@@ -157,7 +157,7 @@ def agreed() -> bool:
 def agree() -> bool:
     """The visitor accepts the notice; False when that could not be written, and then it is not accepted."""
     notice = running.app().settings.consent or ""
-    written = running.app().store.agree(session.visitor().visitor_id, _version(notice)).wait(SAVED_WITHIN_S)
+    written = running.app().store.guests.agree(session.visitor().visitor_id, _version(notice)).wait(SAVED_WITHIN_S)
     if written:
         st.session_state.agreed = _version(notice)
     return written

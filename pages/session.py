@@ -132,6 +132,6 @@ def _is_operator(local: bool) -> bool:
 def invitations() -> list[Invitation]:
     """All invitations, the newest first. Raises Unready."""
     try:
-        return running.app().store.invitations()
+        return running.app().store.guests.invitations()
     except StoreError as error:
         raise Unready(str(error)) from error

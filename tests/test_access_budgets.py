@@ -91,14 +91,14 @@ def test_where_nothing_is_limited_the_store_is_not_asked() -> None:
 
 
 def test_a_visitor_gets_so_many_answers_and_another_gets_their_own(store: Store) -> None:
-    limits = Budgets(store, answers_per_visitor=2)
+    limits = Budgets(store.spending, answers_per_visitor=2)
     assert [reserve(limits) == "visitor" for _ in range(4)] == [False, False, True, True]
     assert reserve(limits, "bob") != "visitor"
     assert spent(store, "visitor:ann").answers == 2
 
 
 def test_two_replicas_count_the_same_answers(store: Store, another: Store) -> None:
-    one, two = Budgets(store, answers_per_visitor=3), Budgets(another, answers_per_visitor=3)
+    one, two = Budgets(store.spending, answers_per_visitor=3), Budgets(another.spending, answers_per_visitor=3)
     got = [reserve(limits) == "visitor" for limits in (one, two, one, two)]
     assert got == [False, False, False, True]
 
@@ -106,7 +106,7 @@ def test_two_replicas_count_the_same_answers(store: Store, another: Store) -> No
 def test_of_many_who_ask_at_once_on_two_replicas_no_more_than_the_limit_get_an_answer(
     store: Store, another: Store
 ) -> None:
-    both = [Budgets(one, answers_per_visitor=7) for one in (store, another)]
+    both = [Budgets(one.spending, answers_per_visitor=7) for one in (store, another)]
     with ThreadPoolExecutor(8) as threads:
         got = list(threads.map(lambda number: reserve(both[number % 2]), range(40)))
     assert got.count("visitor") == 33
@@ -122,8 +122,8 @@ def test_replicas_that_count_the_same_accounts_in_any_order_never_wait_for_each_
         chance, receipts = random.Random(seed), []
         for number in range(150):
             answer_id = f"{seed}-{number}"
-            receipts.append(one.hold(answer_id, 0.01, [chance.choice(accounts)], lambda: None))
-            receipts.append(one.settle(f"{seed}-{chance.randrange(number + 1)}", ENDED))
+            receipts.append(one.spending.hold(answer_id, 0.01, [chance.choice(accounts)], lambda: None))
+            receipts.append(one.spending.settle(f"{seed}-{chance.randrange(number + 1)}", ENDED))
         return receipts
 
     with ThreadPoolExecutor(2) as threads:
@@ -134,15 +134,15 @@ def test_replicas_that_count_the_same_accounts_in_any_order_never_wait_for_each_
 
 
 def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:
-    limits = Budgets(store, usd_per_day=0.03)
+    limits = Budgets(store.spending, usd_per_day=0.03)
     assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began below it
     assert spent(store) == Spent(pytest.approx(0.03), 3)
 
 
 def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Store) -> None:
     invited = new_invitation("Ann's team", 30, None, None, 0.02, now_ms())
-    assert store.invite(invited)
-    limits = Budgets(store)
+    assert store.guests.invite(invited)
+    limits = Budgets(store.spending)
     assert reserve(limits, "ann", invited.id) != "invitation"
     assert reserve(limits, "bob", invited.id) != "invitation"
     assert reserve(limits, "eve", invited.id) == "invitation"
@@ -152,15 +152,15 @@ def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Sto
 
 def test_an_invitation_without_a_limit_costs_one_look(store: Store) -> None:
     invited = new_invitation("Everybody", 30, None, None, None, now_ms())
-    assert store.invite(invited)
-    limits = Budgets(store)
+    assert store.guests.invite(invited)
+    limits = Budgets(store.spending)
     for _ in range(3):
         assert reserve(limits, "ann", invited.id) != "invitation"
     assert held(store) == 0
 
 
 def test_who_meets_one_limit_is_counted_under_none(store: Store) -> None:
-    limits = Budgets(store, usd_per_day=100, answers_per_visitor=1)
+    limits = Budgets(store.spending, usd_per_day=100, answers_per_visitor=1)
     reserve(limits)
     assert reserve(limits) == "visitor"
     assert spent(store) == Spent(pytest.approx(0.01), 1)
@@ -170,7 +170,7 @@ def test_who_meets_one_limit_is_counted_under_none(store: Store) -> None:
 def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Store) -> None:
     account = Account("visitor", "visitor:ann", TODAY, answers=5)
     for _ in range(2):
-        assert store.hold("a", 0.01, [account], lambda: None).wait(SOON)
+        assert store.spending.hold("a", 0.01, [account], lambda: None).wait(SOON)
     assert spent(store, "visitor:ann", TODAY).answers == 1
 
 
@@ -178,27 +178,27 @@ def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Stor
 
 
 def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) -> None:
-    limits = Budgets(store, usd_per_day=1, answers_per_visitor=5)
+    limits = Budgets(store.spending, usd_per_day=1, answers_per_visitor=5)
     answer_id = reserve(limits, usd=0.5)
     assert spent(store) == Spent(0.5, 1)
     for _ in range(2):  # settled twice is settled once
-        assert store.settle(answer_id, ENDED).wait(SOON)
+        assert store.spending.settle(answer_id, ENDED).wait(SOON)
     assert spent(store) == Spent(pytest.approx(0.02), 1)
     assert spent(store, "visitor:ann").answers == 1
     assert held(store) == 0
 
 
 def test_a_failed_answer_costs_nothing(store: Store) -> None:
-    answer_id = reserve(Budgets(store, usd_per_day=1, answers_per_visitor=5))
-    assert store.settle(answer_id, Completion("", "error", 1.0, error="APIConnectionError")).wait(SOON)
+    answer_id = reserve(Budgets(store.spending, usd_per_day=1, answers_per_visitor=5))
+    assert store.spending.settle(answer_id, Completion("", "error", 1.0, error="APIConnectionError")).wait(SOON)
     assert spent(store) == Spent(pytest.approx(0), 0)
     assert spent(store, "visitor:ann").answers == 0
 
 
 def test_an_answer_that_ends_after_midnight_is_settled_on_its_own_day(store: Store) -> None:
     yesterday = Account("day", EVERYBODY, TODAY - 1, usd=1)
-    assert store.hold("a", 0.5, [yesterday], lambda: None).wait(SOON)
-    assert store.settle("a", ENDED).wait(SOON)
+    assert store.spending.hold("a", 0.5, [yesterday], lambda: None).wait(SOON)
+    assert store.spending.settle("a", ENDED).wait(SOON)
     assert spent(store, EVERYBODY, TODAY - 1) == Spent(pytest.approx(0.02), 1)
     assert spent(store, EVERYBODY, TODAY) == Spent()
 
@@ -215,16 +215,16 @@ def test_what_was_spent_before_there_was_a_limit_counts_too(store: Store) -> Non
     ]
     assert store.write(lambda connection: connection.execute(insert(schema.answer), rows)).wait(SOON)
     for _ in range(2):  # a second start counts nothing twice
-        assert store.begin_day().wait(SOON)
+        assert store.spending.begin_day().wait(SOON)
     assert spent(store) == Spent(pytest.approx(0.4), 1)
-    assert reserve(Budgets(store, usd_per_day=0.4)) == "day"
+    assert reserve(Budgets(store.spending, usd_per_day=0.4)) == "day"
 
 
 def test_what_nobody_will_ask_for_is_swept_away(store: Store) -> None:
     old = [Account("visitor", "visitor:ann", TODAY - 5), Account("day", EVERYBODY, TODAY - 5)]
     new = [Account("visitor", "visitor:ann", TODAY), Account("invitation", "invitation:x", 0)]
     for number, account in enumerate([*old, *new]):
-        assert store.hold(str(number), 0.01, [account], lambda: None).wait(SOON)
+        assert store.spending.hold(str(number), 0.01, [account], lambda: None).wait(SOON)
     old_ms = text("UPDATE reservation SET since_ms = 1 WHERE answer_id IN ('0', '1')")
     assert store.write(lambda connection: connection.execute(old_ms)).wait(SOON)
     store.purge(90)
@@ -235,7 +235,7 @@ def test_what_nobody_will_ask_for_is_swept_away(store: Store) -> None:
 
 
 def test_an_erased_visitors_counters_go_too(store: Store) -> None:
-    reserve(Budgets(store, answers_per_visitor=5))
+    reserve(Budgets(store.spending, answers_per_visitor=5))
     store.erase("ann")
     assert spent(store, "visitor:ann") == Spent()
 
@@ -247,7 +247,7 @@ def test_a_store_that_hangs_is_waited_for_a_moment_and_told_later(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budgets, "WAIT_S", 0.25)
-    limits, go_on = Budgets(store, answers_per_visitor=2), threading.Event()
+    limits, go_on = Budgets(store.spending, answers_per_visitor=2), threading.Event()
     reserve(limits)
     store.write(lambda _: go_on.wait(SOON))
     began = now_ms()
@@ -311,7 +311,7 @@ class Person:
 
 
 def told(app: App) -> list[tuple[str, Any]]:
-    return [(event["name"], event["value"]) for event in app.store.export()]
+    return [(event["name"], event["value"]) for event in app.store.events.export()]
 
 
 def test_a_met_limit_asks_nobody_and_is_told_after_the_exposure(start: Open, model_server: Server) -> None:
@@ -320,7 +320,7 @@ def test_a_met_limit_asks_nobody_and_is_told_after_the_exposure(start: Open, mod
     assert [ann.ask(), ann.ask()] == ["stop", "limited"]
     assert len(model_server.requests) == 1
     assert told(app) == [("exposure", None), ("chat_completion", "stop"), ("chat_completion", "limited")]
-    said = list(app.store.export())[-1]["metadata"]
+    said = list(app.store.events.export())[-1]["metadata"]
     assert said["limit"] == "visitor" and said["turn"] == 2
     assert not {"response_time", "cost_usd", "error", "prompt_tokens"} & said.keys()
 
@@ -330,7 +330,7 @@ def test_no_group_loses_a_unit_to_a_limit(start: Open) -> None:
     app = start(PARLEY_BUDGET_USD_PER_DAY="0.000001")
     late = [Person(app, f"late-{number}") for number in range(12)]
     assert {person.ask() for person in late} == {"limited"}
-    exposed = [event for event in app.store.export() if event["name"] == "exposure"]
+    exposed = [event for event in app.store.events.export() if event["name"] == "exposure"]
     assert {event["metadata"]["group"] for event in exposed} == {"Control", "Test"}
     assert {event["user_id"] for event in exposed} >= {f"late-{number}" for number in range(12)}
 
@@ -380,7 +380,7 @@ def test_at_the_limit_the_answer_that_was_to_be_replaced_stays(start: Open) -> N
 def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Server) -> None:
     app = start()
     invited = new_invitation("Ann's team", 30, None, None, 1, now_ms())
-    assert app.store.invite(invited)
+    assert app.store.guests.invite(invited)
     model_server.script(otherwise=DOLLAR_ANSWER)
     guests = [Person(app, name, invitation=invited.id) for name in ("ann", "bob")]
     assert [guest.ask() for guest in guests] == ["stop", "limited"]
@@ -440,7 +440,7 @@ def test_a_refused_question_is_not_stored_and_a_repeated_refusal_writes_nothing(
     other = Person(app)
     assert other.ask() == "limited"
     assert told(app) == written
-    assert "secret" not in str(list(app.store.export(text=True)))
+    assert "secret" not in str(list(app.store.events.export(text=True)))
     kept = app.conversations.get(ann.conversation.id, "ann")
     assert [turn.finish_reason for turn in kept.turns] == ["stop", "limited"] and kept.turns[-1].question is None
 
@@ -470,7 +470,7 @@ def test_one_network_meets_its_limits_and_nobody_nearby_does(start: Open, model_
     assert near.ended(nearby) == "stop"
     refused = people[-1].conversation.turns[-1]  # type: ignore[union-attr]
     assert refused.facts["limit"] == "busy" and refused.message == budgets.LIMIT_WORDS["busy"]
-    assert "203.0.113.7" not in str(list(app.store.export(text=True)))
+    assert "203.0.113.7" not in str(list(app.store.events.export(text=True)))
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_connections_without_a_cookie_get_the_answers_of_one_visitor_from_the_ru
             with RawWebsocket(app.url) as wire:
                 wire.run().ask("What is Parley?")
         with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
-            ends = [event["value"] for event in store.export() if event["name"] == "chat_completion"]
+            ends = [event["value"] for event in store.events.export() if event["name"] == "chat_completion"]
         assert ends == ["stop", "stop", "limited"], "and repeated refusals are written nowhere"
     finally:
         app.stop()

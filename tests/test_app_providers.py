@@ -42,7 +42,7 @@ def test_each_group_is_answered_rated_and_counted_at_its_provider(tmp_path: Path
             assert conversation.turns[-1].answer == text
             app.conversations.rate(conversation, conversation.turns[-1], "satisfaction")
         assert app.store.write(lambda _: None).wait(10)
-        told = [event for event in app.store.export() if event["name"] in ("chat_completion", "satisfaction")]
+        told = [event for event in app.store.events.export() if event["name"] in ("chat_completion", "satisfaction")]
         assert [(event["metadata"]["group"], event["metadata"]["provider"]) for event in told] == [
             ("Control", "openai"), ("Control", "openai"), ("Test", "local"), ("Test", "local"),
         ]  # fmt: skip

@@ -80,7 +80,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     page.screenshot(path=picture("door-uninvited"))
 
     made = new_invitation("Ann", 7, 1, "Test", None, now_ms())
-    assert record.invite(made)
+    assert record.guests.invite(made)
     key = (closed.folder / "data/parley.db.signing-key").read_text().strip()
     link = address(closed.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
     page.goto(link)
@@ -92,7 +92,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     inside(page)
     expect(page.get_by_test_id("stFeedback")).to_have_count(1)
 
-    record.revoke("Ann")
+    record.guests.revoke("Ann")
     page.get_by_test_id("stChatInputTextArea").fill("One more?")
     page.get_by_test_id("stChatInputTextArea").press("Enter")
     outside(page, "This invitation has ended")
@@ -205,7 +205,7 @@ def sign_out(page: Page, app: app_process.AppProcess) -> None:
 
 def events(app: app_process.AppProcess) -> str:
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
-        return str(list(store.export()))
+        return str(list(store.events.export()))
 
 
 def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_process.AppProcess) -> None:
@@ -235,7 +235,7 @@ def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_s
         page.goto(address)
         expect(page.get_by_test_id("stFeedback")).to_have_count(1)
     with closing(Store.open(f"sqlite:///{accounts.folder}/data/parley.db")) as store:
-        units = {event["user_id"] for event in store.export()}
+        units = {event["user_id"] for event in store.events.export()}
     assert len(units) == 1 and re.fullmatch("[0-9a-f]{32}", units.pop())
 
 

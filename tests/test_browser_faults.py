@@ -284,7 +284,7 @@ def test_text_that_is_not_kept_lives_in_the_process_only(
         expect(chat.answer).to_contain_text("An unforgettable answer.")
         with Record.of(forgetful) as record:
             until(lambda: len(record.names(chat.conversation_id)) == 3)
-            assert "nforgettable" not in str(list(record.store.export(text=True)))
+            assert "nforgettable" not in str(list(record.store.events.export(text=True)))
         time.sleep(1.2)  # longer than between two states of a running answer
         for file in (forgetful.folder / "data").iterdir():
             assert b"nforgettable" not in file.read_bytes(), file

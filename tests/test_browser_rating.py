@@ -94,14 +94,14 @@ def test_why_not_can_be_told_and_is_shown_again(chat: Chat, record: Record) -> N
     comment = chat.page.get_by_role("textbox", name="Anything to add?")
     comment.fill("Half of it would have been enough.")
     comment.press("Enter")
-    until(lambda: "enough" in str(list(record.store.export(text=True))))
+    until(lambda: "enough" in str(list(record.store.events.export(text=True))))
     chat.page.get_by_text("Incomplete", exact=True).click()
     reasons = ("feedback_reason", "too_long"), ("feedback_reason", "incomplete")
     told(record, chat, ("dissatisfaction", 1), *reasons)
     assert "enough" not in str(record.events(chat.conversation_id))
     chat.page.reload()
     expect(chat.thumb(up=False)).to_be_checked()
-    [answered] = [line for line in record.store.export(text=True) if _of(line, chat, "chat_completion")]
+    [answered] = [line for line in record.store.events.export(text=True) if _of(line, chat, "chat_completion")]
     assert answered["text"]["comment"] == "Half of it would have been enough."
 
 

@@ -67,7 +67,7 @@ class Parley:
     def lines(self) -> list[dict[str, Any]]:
         """Every event of the record with its text, oldest first."""
         with self.store() as store:
-            return list(store.export(text=True))
+            return list(store.events.export(text=True))
 
     def ends(self, conversation_id: str) -> list[object]:
         """How the answers of a conversation ended."""

@@ -177,10 +177,10 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
 def elsewhere(chat: Chat, record: Record) -> Question:
     """The next question of this conversation, on its way in a process that is not the app."""
     visitor_id = record.events(chat.conversation_id)[0]["user_id"]
-    conversation = record.store.conversation(chat.conversation_id, visitor_id)
+    conversation = record.store.conversations.get(chat.conversation_id, visitor_id)
     assert conversation
     question = replace(conversation.question(conversation.turns[-1]), answer_id=new_id(), turn=2)
-    assert record.store.ask(conversation, question, "From elsewhere").wait(5)
+    assert record.store.conversations.ask(conversation, question, "From elsewhere").wait(5)
     chat.page.reload()
     return question
 
@@ -192,12 +192,12 @@ def test_an_answer_of_another_process_is_followed_and_waited_for(
     question = elsewhere(chat, record)
     expect(chat.messages.nth(2)).to_contain_text("From elsewhere")
     expect(chat.stop).to_have_count(1)
-    record.store.partial(question.answer_id, "Written somewhere")
+    record.store.conversations.partial(question.answer_id, "Written somewhere")
     expect(chat.answer).to_contain_text("Written somewhere")
     chat.send("Third")
     expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
     completion = Completion("Written somewhere else.", "stop", 1.0, 0.5)
-    record.store.finish(question, completion, chat_completion(question, completion))
+    record.store.conversations.finish(question, completion, chat_completion(question, completion))
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
     expect(chat.messages.nth(3)).to_contain_text("Written somewhere else.")
     said = [message["content"] for message in model.requests[-1].body["messages"]]
@@ -208,7 +208,7 @@ def test_an_answer_of_another_process_is_followed_and_waited_for(
 def test_an_answer_of_another_process_is_stopped_within_a_second(chat: Chat, record: Record) -> None:
     chat.ask("First")
     question = elsewhere(chat, record)
-    record.store.partial(question.answer_id, "Written somewhere")
+    record.store.conversations.partial(question.answer_id, "Written somewhere")
     expect(chat.answer).to_contain_text("Written somewhere")
     chat.stop.click(trial=True)  # the page has just been loaded anew
     began = time.monotonic()
@@ -228,11 +228,11 @@ def test_an_answer_that_another_process_ended_is_shown_as_the_record_has_it(
     chat.send("Question")
     expect(chat.answer).to_contain_text("The first half")
     visitor_id = record.events(None, "exposure")[-1]["user_id"]
-    conversation = record.store.conversation(chat.conversation_id, visitor_id)
+    conversation = record.store.conversations.get(chat.conversation_id, visitor_id)
     assert conversation
     question = conversation.question(conversation.turns[-1])
     completion = Completion("The first half", "interrupted", 1.0, 0.5, error="ProcessEnded")
-    assert record.store.finish(question, completion, chat_completion(question, completion)).wait(5)
+    assert record.store.conversations.finish(question, completion, chat_completion(question, completion)).wait(5)
     gate.open()
     expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible()
     expect(chat.answer).not_to_contain_text("and the second")
@@ -315,7 +315,9 @@ def test_all_conversations_are_deleted(chat: Chat, record: Record) -> None:
         expect(chat.page.get_by_role("button", name=title, exact=True)).to_have_count(0)
     chat.open(f"/?c={first}")
     expect(chat.messages).to_have_count(0)
-    assert "First" not in str([line.get("text") for line in record.store.export(text=True) if _about(line, first)])
+    assert "First" not in str(
+        [line.get("text") for line in record.store.events.export(text=True) if _about(line, first)]
+    )
 
 
 def _about(line: dict[str, object], conversation_id: str) -> bool:

@@ -133,7 +133,7 @@ def tester(start: Start) -> Tester:
 def told(app: App, *names: str) -> list[dict[str, Any]]:
     """Every event of these names, once all that was handed over is written."""
     until(lambda: app.store.queued == 0)
-    return [event for event in app.store.export() if not names or event["name"] in names]
+    return [event for event in app.store.events.export() if not names or event["name"] in names]
 
 
 def by_model(**replies: Reply) -> Callable[[openai.Request], Reply]:
@@ -391,14 +391,14 @@ def test_a_reason_is_of_the_worse_answer_and_goes_with_the_vote(tester: Tester) 
     tester.conversation, _ = tester.app.comparisons.explain(tester.here, tester.here.turns[-1], "too_long", "Long!")
     [event] = told(tester.app, "feedback_reason")
     assert (event["value"], event["metadata"]["group"]) == ("too_long", "B")
-    assert "Long!" in str(list(tester.app.store.export(text=True)))
+    assert "Long!" in str(list(tester.app.store.events.export(text=True)))
     assert "Long!" not in str(told(tester.app))
     tester.vote("both_bad")
     assert [side.reason for side in tester.last.sides] == [None, None]
     tester.conversation, _ = tester.app.comparisons.explain(tester.here, tester.here.turns[-1], "wrong", None)
     wrong = [event for event in told(tester.app, "feedback_reason") if event["value"] == "wrong"]
     assert {event["metadata"]["group"] for event in wrong} == {"A", "B"}
-    assert "Long!" not in str(list(tester.app.store.export(text=True)))
+    assert "Long!" not in str(list(tester.app.store.events.export(text=True)))
 
 
 # Limits

@@ -95,7 +95,7 @@ def tester(app: App) -> Tester:
 def told(app: App) -> list[dict[str, Any]]:
     """Every event, once all that was handed over is written."""
     until(lambda: app.store.queued == 0)
-    return list(app.store.export())
+    return list(app.store.events.export())
 
 
 def said(request: openai.Request) -> list[tuple[str, str]]:
@@ -313,7 +313,7 @@ def test_without_text_the_process_still_knows_what_was_said(start: Start, model_
     assert (turn.question, turn.answer) == ("A secret?", "Hello from the stand-in.")
     forgetful.ask("And more?")
     assert ("user", "A secret?") in said(model_server.requests[-1])
-    assert "secret" not in str(list(forgetful.app.store.export(text=True)))
+    assert "secret" not in str(list(forgetful.app.store.events.export(text=True)))
     reopened = start(PARLEY_KEEP_TEXT="false").conversations.get(forgetful.here.id, forgetful.visitor.visitor_id)
     assert reopened
     assert (reopened.title, reopened.turns[0].question, reopened.turns[0].answer) == (None, None, None)
@@ -335,7 +335,9 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     left.conversation, answer = killed.conversations.ask(left.visitor, None, "One", left.exposed)
     told(killed)
     until(lambda: stored(left).turns[0].answer == "Half an answer")
-    monkeypatch.setattr(killed.store, "partial", lambda *_: None)  # as if it were dead: it is not heard of again
+    monkeypatch.setattr(
+        killed.store.conversations, "partial", lambda *_: None
+    )  # as if it were dead: it is not heard of again
     other = start()
     until(lambda: other.rescue.sweep() or told(other)[-1]["name"] == "chat_completion")
     ended = told(other)[-1]

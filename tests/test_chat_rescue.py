@@ -40,14 +40,14 @@ class Two:
 
     def told(self) -> list[object]:
         assert self.other.write(lambda connection: None).wait(SOON)  # what was handed over before is written
-        return [event["value"] for event in self.other.export() if event["name"] == "chat_completion"]
+        return [event["value"] for event in self.other.events.export() if event["name"] == "chat_completion"]
 
 
 @pytest.fixture
 def two(database_url: str) -> Iterator[Two]:
     with closing(Store.open(database_url)) as first, closing(Store.open(database_url)) as other:
         asked = ask(first, conversation())
-        assert first.partial(asked.answer_id, "Half an answer").wait(SOON)
+        assert first.conversations.partial(asked.answer_id, "Half an answer").wait(SOON)
         yield Two(first, other, asked)
 
 
@@ -75,7 +75,7 @@ def test_one_sign_of_life_begins_the_count_anew(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     two.look(look, SILENT_LOOKS)
     time.sleep(0.002)  # the next sign is another one
-    assert two.first.partial(two.asked.answer_id, "More of it").wait(SOON)
+    assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
     two.look(look, SILENT_LOOKS)
     assert two.told() == []
     assert two.turn().running
@@ -84,7 +84,7 @@ def test_one_sign_of_life_begins_the_count_anew(two: Two, ours: Rescue) -> None:
 def test_a_sign_of_life_after_the_last_look_saves_it(two: Two, ours: Rescue) -> None:
     old, look = two.turn(), ours.watch()
     time.sleep(0.002)
-    assert two.first.partial(two.asked.answer_id, "More of it").wait(SOON)
+    assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
     for _ in range(SILENT_LOOKS + 1):
         look(old)
     assert two.told() == []
@@ -95,7 +95,7 @@ def test_clocks_that_differ_make_nobody_seem_dead(two: Two, ours: Rescue) -> Non
     behind = update(schema.answer).values(beat_ms=schema.answer.c.beat_ms - 3_600_000)
     for _ in range(2 * SILENT_LOOKS):
         time.sleep(0.002)
-        assert two.first.partial(two.asked.answer_id, "Half an answer").wait(SOON)
+        assert two.first.conversations.partial(two.asked.answer_id, "Half an answer").wait(SOON)
         assert two.first.write(lambda connection: connection.execute(behind)).wait(SOON)
         two.look(look, 1)
     assert two.told() == []
@@ -116,15 +116,15 @@ def test_who_was_frozen_meanwhile_does_not_write_over_it(two: Two, ours: Rescue)
     two.look(ours.watch(), SILENT_LOOKS + 1)
     assert two.told() == ["interrupted"]
     whole = Completion("Half an answer and the rest.", "stop", 9.0, 0.5)
-    assert two.first.partial(two.asked.answer_id, "Half an answer and").wait(SOON)
-    assert two.first.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
+    assert two.first.conversations.partial(two.asked.answer_id, "Half an answer and").wait(SOON)
+    assert two.first.conversations.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
     assert two.told() == ["interrupted"]
     assert two.turn().answer == "Half an answer"
 
 
 def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, ours: Rescue) -> None:
     """Its second process was told too late that it is its own: a slow database had the word."""
-    assert two.other.take_over(two.asked.answer_id, two.turn().heard_ms or 0)
+    assert two.other.conversations.take_over(two.asked.answer_id, two.turn().heard_ms or 0)
     two.look(ours.watch(), SILENT_LOOKS + 1)
     assert two.told() == ["interrupted"]
 
@@ -138,11 +138,11 @@ def test_who_looked_during_an_outage_takes_nothing_when_it_ends(tmp_path: Path, 
         fall_silent(first)
         heard_ms = shown(first, asked).turns[-1].heard_ms or 0
         file.rename(away)
-        other.record([signal(asked, "copied")])
+        other.events.record([signal(asked, "copied")])
         until(lambda: not other.healthy)
         claims = {
-            "recover": lambda: other.recover(30_000),
-            "take over": lambda: other.take_over(asked.answer_id, heard_ms),
+            "recover": lambda: other.conversations.recover(30_000),
+            "take over": lambda: other.conversations.take_over(asked.answer_id, heard_ms),
         }
         with ThreadPoolExecutor(1) as pool:
             taken = pool.submit(claims[how])
@@ -155,13 +155,13 @@ def test_who_looked_during_an_outage_takes_nothing_when_it_ends(tmp_path: Path, 
 def test_nobody_is_taken_over_while_the_store_is_away(two: Two) -> None:
     heard_ms = two.turn().heard_ms or 0
     two.other.close()
-    assert two.other.take_over(two.asked.answer_id, heard_ms) is None
+    assert two.other.conversations.take_over(two.asked.answer_id, heard_ms) is None
 
 
 def test_an_answer_that_has_ended_is_left_alone(two: Two, ours: Rescue) -> None:
     running = two.turn()
     whole = Completion("The whole answer.", "stop", 1.0, 0.5)
-    assert two.first.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
+    assert two.first.conversations.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
     look = ours.watch()
     for _ in range(SILENT_LOOKS + 1):
         look(running)

@@ -91,7 +91,7 @@ def test_nothing_of_it_is_recorded_counted_or_told(app: App, model_server: Serve
     ]  # fmt: skip
     assert set(rows(app).values()) == {0}
     assert b"parley_answers_total{" not in app.metrics.text()
-    assert list(app.store.export()) == []
+    assert list(app.store.events.export()) == []
 
 
 def test_it_can_be_stopped(app: App, model_server: Server) -> None:
@@ -119,7 +119,7 @@ def test_what_it_costs_counts_into_the_day_and_not_for_a_visitor(app: App, model
     assert {answer.completion and answer.completion.limit for answer in again.values()} == {"day"}
     day = Account("day", EVERYBODY, now_ms() // DAY_MS)
     assert rows(app)["spending"] == 1
-    assert app.store.spent([day])[day] == Spent(pytest.approx(2.87), 3)
+    assert app.store.spending.spent([day])[day] == Spent(pytest.approx(2.87), 3)
 
 
 @pytest.mark.parametrize("app", [{"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}], indirect=True)

@@ -73,10 +73,10 @@ def fill(folder: Path, many: int = 0) -> None:
     exposure, completed, rated, *_ = every_event()
     with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
         conversation = Conversation("c1", "v", ASSIGNED)
-        store.ask(conversation, QUESTION, "Why?", exposure)
-        store.finish(QUESTION, ENDED, completed)
-        store.rate("a1", "satisfaction", rated)
-        assert store.record([events.signal(QUESTION, "copied") for _ in range(many)]).wait(30)
+        store.conversations.ask(conversation, QUESTION, "Why?", exposure)
+        store.conversations.finish(QUESTION, ENDED, completed)
+        store.conversations.rate("a1", "satisfaction", rated)
+        assert store.events.record([events.signal(QUESTION, "copied") for _ in range(many)]).wait(30)
 
 
 # The tool itself

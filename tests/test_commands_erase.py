@@ -46,11 +46,13 @@ def said(parley: Store, unit: str, visitor: str | None = None, turns: int = 1) -
     asked = []
     for turn in range(1, turns + 1):
         question = Question(new_id(), about.id, "session", turn, "m", given)
-        parley.ask(about, question, SECRET, events.exposure(given, "session"))
+        parley.conversations.ask(about, question, SECRET, events.exposure(given, "session"))
         ended = events.chat_completion(question, WHOLE)
-        parley.finish(question, WHOLE, ended)
-        parley.rate(question.answer_id, "satisfaction", events.rating(question, ended.metadata, "satisfaction", 1))
-        receipt = parley.give_reason(question.answer_id, None, "Said by Ann", None)
+        parley.conversations.finish(question, WHOLE, ended)
+        parley.conversations.rate(
+            question.answer_id, "satisfaction", events.rating(question, ended.metadata, "satisfaction", 1)
+        )
+        receipt = parley.conversations.give_reason(question.answer_id, None, "Said by Ann", None)
         asked.append(question)
     assert receipt.wait(SOON)
     return asked
@@ -80,13 +82,13 @@ def spend(connection: Connection, visitor: str) -> None:
 
 def test_everything_of_a_visitor_goes_and_nothing_of_anybody_else(parley: Store) -> None:
     said(parley, "bo")
-    parley.agree("bo", "v1").wait(SOON)
+    parley.guests.agree("bo", "v1").wait(SOON)
     before = rows(parley)
     said(parley, "ann", turns=3)
     said(parley, "ann")
-    parley.agree("ann", "v1").wait(SOON)
+    parley.guests.agree("ann", "v1").wait(SOON)
     made = new_invitation("Friends", 7, None, None, None, now_ms())
-    assert parley.invite(made) and parley.enter(made.id, "ann") is None
+    assert parley.guests.invite(made) and parley.guests.enter(made.id, "ann") is None
     assert parley.write(lambda connection: spend(connection, "ann")).wait(SOON)
 
     erased = parley.erase("ann")
@@ -100,12 +102,12 @@ def test_everything_of_a_visitor_goes_and_nothing_of_anybody_else(parley: Store)
 def test_what_was_not_delivered_never_leaves(parley: Store) -> None:
     said(parley, "ann")
     assert parley.erase("ann").undelivered == 3
-    assert parley.lease(10, 60) == [] and parley.pending() == (0, 0.0)
+    assert parley.outbox.lease(10, 60) == [] and parley.outbox.pending() == (0, 0.0)
 
 
 def test_numbers_left_by_a_conversation_that_was_deleted_before_go_too(parley: Store) -> None:
     said(parley, "ann")
-    assert parley.delete("ann").wait(SOON)
+    assert parley.conversations.delete("ann").wait(SOON)
     erased = parley.erase("ann")
     assert (erased.conversations, erased.messages, erased.answers, erased.events) == (0, 0, 1, 3)
 
@@ -121,7 +123,7 @@ def test_the_sessions_of_a_visitor_go_with_them_where_a_session_is_the_unit(parl
 
 def test_events_that_name_the_visitor_go_even_when_their_conversation_is_gone(parley: Store) -> None:
     said(parley, "session-1", visitor="ann")
-    assert parley.delete("ann").wait(SOON)
+    assert parley.conversations.delete("ann").wait(SOON)
     assert parley.erase("ann").events == 3
     assert rows(parley)["event"] == 0
 
@@ -131,18 +133,18 @@ def test_one_session_is_erased_without_the_others(parley: Store) -> None:
     said(parley, "session-2", visitor="ann")
     erased = parley.erase("session-1")
     assert (erased.conversations, erased.answers, erased.events) == (1, 1, 3)
-    assert len(parley.conversations("ann")) == 1
+    assert len(parley.conversations.of("ann")) == 1
 
 
 def test_the_account_goes_with_the_last_of_what_it_owned(parley: Store) -> None:
     """Signed in, where the browser is the unit: the account owns, the browser's id is in the events."""
     said(parley, "browser-1", visitor="account")
     said(parley, "browser-2", visitor="account")
-    assert parley.agree("account", "v1").wait(SOON)
+    assert parley.guests.agree("account", "v1").wait(SOON)
     parley.erase("browser-1")
-    assert parley.agreed("account", "v1")
+    assert parley.guests.agreed("account", "v1")
     parley.erase("browser-2")
-    assert not parley.agreed("account", "v1")
+    assert not parley.guests.agreed("account", "v1")
 
 
 @pytest.mark.parametrize("unit", ["%", "_nn", "a", "an", "ann\\", '"', "ann%"])
@@ -154,26 +156,26 @@ def test_an_id_is_an_id_and_no_pattern(parley: Store, unit: str) -> None:
 
 def test_more_than_one_piece(parley: Store) -> None:
     [asked] = said(parley, "ann")
-    parley.record([events.signal(asked, "copied") for _ in range(2 * PIECE)]).wait(SOON)
+    parley.events.record([events.signal(asked, "copied") for _ in range(2 * PIECE)]).wait(SOON)
     assert parley.erase("ann").events == 2 * PIECE + 3
     assert rows(parley)["event"] == rows(parley)["outbox"] == 0
 
 
 def test_what_statsig_has_or_may_have_is_told(parley: Store) -> None:
     said(parley, "ann")
-    [first, *_] = parley.lease(1, 60)
-    assert parley.acknowledge([first.event_id]).wait(SOON)
+    [first, *_] = parley.outbox.lease(1, 60)
+    assert parley.outbox.acknowledge([first.event_id]).wait(SOON)
     erased = parley.erase("ann")
     assert erased.told and erased.undelivered == 2
     said(parley, "bo")
-    parley.lease(1, 60)  # handed over, not acknowledged: it may have arrived
+    parley.outbox.lease(1, 60)  # handed over, not acknowledged: it may have arrived
     assert parley.erase("bo").told
 
 
 def test_an_answer_under_way_is_told(parley: Store) -> None:
     given = assignment("ann", "ann")
     about = Conversation(new_id(), "ann", given)
-    parley.ask(about, Question(new_id(), about.id, "session", 1, "m", given), SECRET).wait(SOON)
+    parley.conversations.ask(about, Question(new_id(), about.id, "session", 1, "m", given), SECRET).wait(SOON)
     assert parley.erase("ann").running == 1
 
 

@@ -28,14 +28,14 @@ def filled(url: str) -> list[str]:
             asked = answered(store, conversation(f"visitor-{number}"), prompt=f"Grüße {number} 👋")
             if number % 3:
                 vote(store, asked, "satisfaction")
-            store.record([event(preferred(f"e{number}", f"c{number}", f"visitor-{number}"))])
-        store.lease(3, 60.0)
+            store.events.record([event(preferred(f"e{number}", f"c{number}", f"visitor-{number}"))])
+        store.outbox.lease(3, 60.0)
         assert store.keep_definitions("statsig", "{}").wait(10)
         return exported(store)
 
 
 def exported(store: Store) -> list[str]:
-    return sorted(json.dumps(line, sort_keys=True) for line in store.export(text=True))
+    return sorted(json.dumps(line, sort_keys=True) for line in store.events.export(text=True))
 
 
 def rows(url: str) -> dict[str, list[tuple[object, ...]]]:

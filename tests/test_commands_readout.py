@@ -130,8 +130,8 @@ def converse(store: Store, number: int, *, simulated: bool) -> None:
     conversation = Conversation(f"c-{user}", user, assigned, simulated=simulated)
     question = Question(f"a-{user}", conversation.id, "s", 1, "large-model", assigned, simulated)
     ended = Completion("text", "stop", 1.0 + number, 0.5)
-    store.ask(conversation, question, "Why?", events.exposure(assigned, "s", simulated=simulated))
-    assert store.finish(question, ended, events.chat_completion(question, ended)).wait(10)
+    store.conversations.ask(conversation, question, "Why?", events.exposure(assigned, "s", simulated=simulated))
+    assert store.conversations.finish(question, ended, events.chat_completion(question, ended)).wait(10)
 
 
 def test_the_store_is_read_out(folder: Path) -> None:

@@ -69,7 +69,7 @@ def settings(folder: Path, **environ: str) -> Settings:
 
 def exported(app: App) -> list[dict[str, Any]]:
     assert app.store.write(lambda _: None).wait(10)  # what was handed over before is stored now
-    return list(app.store.export())
+    return list(app.store.events.export())
 
 
 def rows(store: Store) -> dict[str, int]:
@@ -93,9 +93,11 @@ def somebody_real(store: Store) -> None:
     question = Question("a-real", "c-real", "s-real", 1, "large-model", assigned)
     completion = Completion("Because.", "stop", 1.0)
     ended = chat_completion(question, completion)
-    store.ask(Conversation("c-real", "ann", assigned), question, "Why?", exposure(assigned, "s-real"))
-    store.finish(question, completion, ended)
-    assert store.rate("a-real", "satisfaction", rating(question, ended.metadata, "satisfaction", 1.0)).wait(10)
+    store.conversations.ask(Conversation("c-real", "ann", assigned), question, "Why?", exposure(assigned, "s-real"))
+    store.conversations.finish(question, completion, ended)
+    assert store.conversations.rate(
+        "a-real", "satisfaction", rating(question, ended.metadata, "satisfaction", 1.0)
+    ).wait(10)
 
 
 # Who they are

@@ -96,72 +96,84 @@ def parley(database_url: str) -> Iterator[Store]:
 
 def test_a_guest_counts_once_however_often_they_come(parley: Store) -> None:
     made = invitation(sessions=2)
-    assert parley.invite(made)
-    assert [parley.enter(made.id, visitor) for visitor in ("a", "a", "b", "a", "c", "b")] == [
+    assert parley.guests.invite(made)
+    assert [parley.guests.enter(made.id, visitor) for visitor in ("a", "a", "b", "a", "c", "b")] == [
         None, None, None, None, "used_up", None,
     ]  # fmt: skip
-    known = parley.invitation(made.id)
+    known = parley.guests.invitation(made.id)
     assert known is not None and known.used == 2 and known.last_ms is not None
 
 
 def test_looking_at_a_link_counts_nobody(parley: Store) -> None:
     made = invitation(sessions=1)
-    assert parley.invite(made)
-    assert [parley.may_enter(made.id, visitor) for visitor in (None, "a", "b")] == [None, None, None]
-    assert parley.enter(made.id, "a") is None
-    assert [parley.may_enter(made.id, visitor) for visitor in ("a", None, "b")] == [None, "used_up", "used_up"]
+    assert parley.guests.invite(made)
+    assert [parley.guests.may_enter(made.id, visitor) for visitor in (None, "a", "b")] == [None, None, None]
+    assert parley.guests.enter(made.id, "a") is None
+    assert [parley.guests.may_enter(made.id, visitor) for visitor in ("a", None, "b")] == [None, "used_up", "used_up"]
 
 
 @pytest.mark.parametrize("by", ["name", "id"])
 def test_a_revoked_one_ends_for_those_inside_too(parley: Store, by: str) -> None:
     made, other = invitation("Ann"), invitation("Bo")
-    assert parley.invite(made) and parley.invite(other)
-    parley.enter(made.id, "a")
-    assert parley.revoke(made.name if by == "name" else made.id) == 1
-    assert parley.enter(made.id, "a") == parley.enter(made.id, "b") == parley.may_enter(made.id, "a") == "revoked"
-    assert parley.enter(other.id, "a") is None
-    assert parley.revoke(made.name) == 0
+    assert parley.guests.invite(made) and parley.guests.invite(other)
+    parley.guests.enter(made.id, "a")
+    assert parley.guests.revoke(made.name if by == "name" else made.id) == 1
+    assert (
+        parley.guests.enter(made.id, "a")
+        == parley.guests.enter(made.id, "b")
+        == parley.guests.may_enter(made.id, "a")
+        == "revoked"
+    )
+    assert parley.guests.enter(other.id, "a") is None
+    assert parley.guests.revoke(made.name) == 0
 
 
 def test_an_expired_one_ends_for_those_inside_too(parley: Store) -> None:
     made = invitation()
-    assert parley.invite(replace(made, expires_ms=now_ms() + 300))
-    assert parley.enter(made.id, "a") is None
+    assert parley.guests.invite(replace(made, expires_ms=now_ms() + 300))
+    assert parley.guests.enter(made.id, "a") is None
     deadline = now_ms() + 5_000
-    while parley.enter(made.id, "a") is None:
+    while parley.guests.enter(made.id, "a") is None:
         assert now_ms() < deadline
-    assert parley.enter(made.id, "a") == parley.enter(made.id, "b") == "expired"
+    assert parley.guests.enter(made.id, "a") == parley.guests.enter(made.id, "b") == "expired"
 
 
 def test_one_that_is_not_there_lets_nobody_in(parley: Store) -> None:
-    assert parley.enter("0123456789ab", "a") == parley.may_enter("0123456789ab", "a") == "unknown"
+    assert parley.guests.enter("0123456789ab", "a") == parley.guests.may_enter("0123456789ab", "a") == "unknown"
 
 
 def test_a_name_is_free_again_when_its_invitation_is_over(parley: Store) -> None:
-    assert parley.invite(invitation("Ann"))
-    assert not parley.invite(invitation("Ann"))
-    parley.revoke("Ann")
-    assert parley.invite(invitation("Ann"))
-    assert [(one.name, one.over(now_ms())) for one in parley.invitations()] == [("Ann", None), ("Ann", "revoked")]
+    assert parley.guests.invite(invitation("Ann"))
+    assert not parley.guests.invite(invitation("Ann"))
+    parley.guests.revoke("Ann")
+    assert parley.guests.invite(invitation("Ann"))
+    assert [(one.name, one.over(now_ms())) for one in parley.guests.invitations()] == [
+        ("Ann", None),
+        ("Ann", "revoked"),
+    ]
 
 
 def test_replicas_that_count_at_the_same_time_let_in_no_more_than_allowed(database_url: str) -> None:
     made = invitation(sessions=5)
     stores = [Store.open(database_url) for _ in range(3)]
-    assert stores[0].invite(made)
+    assert stores[0].guests.invite(made)
     with ThreadPoolExecutor(12) as guests:
         came = list(guests.map(lambda number: stores[number % 3].enter(made.id, f"guest {number}"), range(24)))
     assert sorted(came, key=str) == [None] * 5 + ["used_up"] * 19
-    known = stores[0].invitation(made.id)
+    known = stores[0].guests.invitation(made.id)
     assert known is not None and known.used == 5
     for store in stores:
         store.close()
 
 
 def test_consent_is_of_one_visitor_and_one_text(parley: Store) -> None:
-    assert not parley.agreed("a", "first")
-    assert parley.agree("a", "first").wait(10) and parley.agree("a", "first").wait(10)
-    assert [parley.agreed(*each) for each in (("a", "first"), ("b", "first"), ("a", "second"))] == [True, False, False]
+    assert not parley.guests.agreed("a", "first")
+    assert parley.guests.agree("a", "first").wait(10) and parley.guests.agree("a", "first").wait(10)
+    assert [parley.guests.agreed(*each) for each in (("a", "first"), ("b", "first"), ("a", "second"))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_database_from_before_there_were_guests_gets_the_same_tables(database_url: str) -> None:
@@ -273,11 +285,11 @@ def record(closed: app_process.AppProcess) -> Iterator[Store]:
 def link(closed: app_process.AppProcess, record: Store) -> Iterator[str]:
     """A new link for one browser; its invitation is called Ann."""
     yield invited(closed, record, invitation("Ann", sessions=1))
-    record.revoke("Ann")
+    record.guests.revoke("Ann")
 
 
 def invited(app: app_process.AppProcess, record: Store, made: Invitation) -> str:
-    assert record.invite(made)
+    assert record.guests.invite(made)
     key = (app.folder / "data/parley.db.signing-key").read_text().strip()
     return address(app.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
 
@@ -363,7 +375,7 @@ def test_a_forged_link_is_told_kindly(closed: app_process.AppProcess, link: str)
 def test_a_revoked_guest_sees_nothing_more(closed: app_process.AppProcess, link: str, record: Store) -> None:
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
-        record.revoke("Ann")
+        record.guests.revoke("Ann")
         wire.forget()
         wire.run()
         assert "This invitation has ended" in wire.text and [word for word in INSIDE if word in wire.text] == []
@@ -376,15 +388,15 @@ def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
     link = invited(closed, record, invitation("Moment"))
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()
-        before = len(list(record.export()))
-        record.revoke("Moment")
+        before = len(list(record.events.export()))
+        record.guests.revoke("Moment")
         wire.ask("What is Parley?")
-        assert "This invitation has ended" in wire.text and len(list(record.export())) == before
+        assert "This invitation has ended" in wire.text and len(list(record.events.export())) == before
 
 
 def written(store: Store, name: str) -> list[dict[str, Any]]:
     """The events of this name, as soon as there are any: a page may hear of an end before the record has it."""
-    return until(lambda: [event for event in store.export() if event["name"] == name])
+    return until(lambda: [event for event in store.events.export() if event["name"] == name])
 
 
 def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_server: openai_server.Server) -> None:
@@ -396,7 +408,7 @@ def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_serv
             link = invited(app, store, invitation("Ann"))
             with RawWebsocket(app.url, accept(link)) as wire:
                 wire.run()
-                threading.Timer(1.5, store.revoke, ["Ann"]).start()
+                threading.Timer(1.5, store.guests.revoke, ["Ann"]).start()
                 wire.ask("A long story, please")
                 assert "This invitation has ended" in wire.text
             [told] = written(store, "chat_completion")
@@ -427,7 +439,7 @@ def test_every_way_in_and_every_refusal_is_in_the_log(closed: app_process.AppPro
     link = invited(closed, record, made)
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()
-        record.revoke("Logged")
+        record.guests.revoke("Logged")
         wire.run()
     http(link)
     http(closed.url + "/invite/nonsense")
@@ -449,12 +461,12 @@ def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
         assert "Zebedee" not in wire.text and made.id not in wire.text
-    told = [event for event in record.export() if event["metadata"].get("invitation") in (made.id, None)][-2:]
+    told = [event for event in record.events.export() if event["metadata"].get("invitation") in (made.id, None)][-2:]
     exposure, completion = told
     assert exposure["name"] == "exposure" and exposure["metadata"]["forced"] is True
     assert exposure["metadata"]["group"] == "Test" and completion["metadata"]["invitation"] == made.id
-    assert "Zebedee" not in str(list(record.export())) and "Zebedee" not in closed.log()
-    record.revoke("Zebedee")
+    assert "Zebedee" not in str(list(record.events.export())) and "Zebedee" not in closed.log()
+    record.guests.revoke("Zebedee")
 
 
 def test_an_operator_who_has_the_token_needs_no_invitation(closed: app_process.AppProcess) -> None:

@@ -40,7 +40,7 @@ class Parley:
         self.store = Store.open(url, deliver=True)
         self.experiments = Experiments.open(file, key="secret-abc", api_url=address)
         self.metrics = Metrics()
-        self.delivery = Dispatcher(self.store, self.experiments, self.metrics)
+        self.delivery = Dispatcher(self.store.outbox, self.experiments, self.metrics)
 
     def close(self) -> None:
         self.delivery.close()
@@ -141,9 +141,9 @@ def test_an_event_is_there_within_seconds_and_acknowledged(start: Start) -> None
     with serve() as statsig:
         parley = start(statsig.url)
         told = [event(), exposure(assignment(), "x1")]
-        parley.store.record(told)
+        parley.store.events.record(told)
         arrive(statsig, told, within_s=5)
-        until(lambda: parley.store.pending() == (0, 0.0))
+        until(lambda: parley.store.outbox.pending() == (0, 0.0))
         assert set(statsig.counts().values()) == {1}
         assert {each["user"]["statsigEnvironment"]["tier"] for each in statsig.events} == {"development"}
 
@@ -152,18 +152,18 @@ def test_a_burst_arrives_whole_and_once(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
         told = [event(number=number) for number in range(5 * delivery.BATCH)]
-        parley.store.record(told)
+        parley.store.events.record(told)
         arrive(statsig, told)
         assert set(statsig.counts().values()) == {1}
         assert max(len(request.events) for request in statsig.requests) <= delivery.BATCH
-        until(lambda: parley.store.pending() == (0, 0.0))
+        until(lambda: parley.store.outbox.pending() == (0, 0.0))
 
 
 def test_nothing_but_our_events_is_sent(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
         told = [event() for _ in range(3)]
-        parley.store.record(told)
+        parley.store.events.record(told)
         arrive(statsig, told)
         parley.close()
         parley.close()
@@ -180,14 +180,14 @@ def test_no_failure_loses_an_event_or_sends_it_twice(start: Start, fault: Fault)
         statsig.events_fault = fault
         parley = start(statsig.url)
         told = [event(number=number) for number in range(20)]
-        parley.store.record(told)
+        parley.store.events.record(told)
         statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 2)
-        assert parley.store.pending()[0] == 20
+        assert parley.store.outbox.pending()[0] == 20
         statsig.events_fault = None
         later = event("later")
-        parley.store.record([later])
+        parley.store.events.record([later])
         arrive(statsig, [*told, later])
-        until(lambda: parley.store.pending() == (0, 0.0))
+        until(lambda: parley.store.outbox.pending() == (0, 0.0))
         assert set(statsig.counts().values()) == {1}
         assert {each["time"] for each in statsig.events} == {each.time_ms for each in [*told, later]}
 
@@ -201,7 +201,7 @@ def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
         statsig.events_fault = 503
         parley = start(statsig.url)
         told = [event(number=number) for number in range(20)]
-        parley.store.record(told)
+        parley.store.events.record(told)
         until(lambda: counted(parley)['parley_delivery_refusals_total{why="http_5xx"}'] > 0)
         assert counted(parley)["parley_delivery_events_total"] == 0
         statsig.events_fault = None
@@ -215,7 +215,7 @@ def test_trouble_is_told_once_and_its_end_too(start: Start, caplog: pytest.LogCa
     with serve() as statsig:
         statsig.events_fault = 503
         parley = start(statsig.url)
-        parley.store.record([event()])
+        parley.store.events.record([event()])
         statsig.wait(lambda: len(statsig.requests) >= 5)
         assert parley.delivery.error == "HTTP 503"
         statsig.events_fault = None
@@ -230,9 +230,9 @@ def test_a_lost_acknowledgement_is_the_only_reason_for_a_second_copy(start: Star
         statsig.events_fault = lambda: answers.pop(0) if answers else None
         parley = start(statsig.url)
         told = event()
-        parley.store.record([told])
+        parley.store.events.record([told])
         statsig.wait(lambda: statsig.counts()[told.event_id] == 2)
-        until(lambda: parley.store.pending() == (0, 0.0))
+        until(lambda: parley.store.outbox.pending() == (0, 0.0))
         assert statsig.counts() == {told.event_id: 2}
 
 
@@ -243,10 +243,10 @@ def test_a_hang_holds_up_nobody_for_long(start: Start, fault: Fault) -> None:
         statsig.events_fault = lambda: answers.pop() if answers else None
         parley = start(statsig.url)
         first = event()
-        parley.store.record([first])
+        parley.store.events.record([first])
         statsig.wait(lambda: not answers)
         second = event()
-        parley.store.record([second])
+        parley.store.events.record([second])
         arrive(statsig, [first, second], within_s=25)
 
 
@@ -255,7 +255,7 @@ def test_the_end_sends_what_is_left(start: Start) -> None:
         parley = start(statsig.url)
         until(lambda: parley.experiments.server)
         told = [event(number=number) for number in range(1200)]
-        assert parley.store.record(told).wait(10)
+        assert parley.store.events.record(told).wait(10)
         parley.delivery.close()
         assert statsig.counts() == {each.event_id: 1 for each in told}
 
@@ -264,7 +264,7 @@ def test_the_end_does_not_wait_for_a_server_that_hangs(start: Start) -> None:
     with serve() as statsig:
         statsig.events_fault = statsig.specs_fault = "hang"
         parley = start(statsig.url)
-        parley.store.record([event()])
+        parley.store.events.record([event()])
         began = time.monotonic()
         parley.delivery.close()
         parley.experiments.close()
@@ -277,13 +277,13 @@ def test_one_bad_event_holds_up_no_other(start: Start, fault: Fault) -> None:
         statsig.refuses = lambda arrived: fault if arrived["eventName"] == "bad" else None
         parley = start(statsig.url)
         told = [event("bad" if number in (7, 300) else "good", number=number) for number in range(400)]
-        parley.store.record(told)
+        parley.store.events.record(told)
         arrive(statsig, [each for each in told if each.name == "good"], within_s=30)
         newer = event("newer")
-        parley.store.record([newer])
+        parley.store.events.record([newer])
         arrive(statsig, [newer], within_s=30)
         assert set(statsig.counts().values()) == {1}
-        until(lambda: parley.store.pending()[0] == 2)
+        until(lambda: parley.store.outbox.pending()[0] == 2)
         statsig.refuses = lambda arrived: None
         arrive(statsig, told, within_s=70)
 
@@ -293,18 +293,18 @@ def test_an_event_that_cannot_be_sent_stays_and_the_others_go(start: Start) -> N
         parley = start(statsig.url)
         told = [event(number=number) for number in range(9)]
         nobody = Event(new_id(), "copied", now_ms(), "", 1, {}, {})
-        parley.store.record([*told[:4], nobody, *told[4:]])
+        parley.store.events.record([*told[:4], nobody, *told[4:]])
         arrive(statsig, told)
-        until(lambda: parley.store.pending()[0] == 1)
+        until(lambda: parley.store.outbox.pending()[0] == 1)
 
 
 def test_nothing_is_handed_over_before_statsig_answered(start: Start) -> None:
     port = free_port()
     parley = start(f"http://127.0.0.1:{port}/v1")
     told = event()
-    parley.store.record([told]).wait(5)
+    parley.store.events.record([told]).wait(5)
     until(lambda: parley.delivery.error)
-    assert parley.store.pending()[0] == 1
+    assert parley.store.outbox.pending()[0] == 1
     with serve(port=port) as statsig:
         arrive(statsig, [told])
 
@@ -319,7 +319,7 @@ url, address, folder, count = sys.argv[1:]
 parley = Parley(url, address, Path(folder))
 for number in range(int(count)):
     told = event(number=number)
-    if parley.store.record([told]).wait(10):
+    if parley.store.events.record([told]).wait(10):
         print(told.event_id, told.time_ms, flush=True)
 if int(count) == 0:
     sys.stdin.read()
@@ -360,11 +360,11 @@ def test_two_replicas_share_one_outbox(database_url: str, tmp_path: Path) -> Non
         statsig.events_fault = 503
         replicas = [Parley(database_url, statsig.url, tmp_path) for _ in range(2)]
         told = [event(number=number) for number in range(2000)]
-        replicas[0].store.record(told)
+        replicas[0].store.events.record(told)
         statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 4)
         statsig.events_fault = None
         arrive(statsig, told, within_s=40)
-        until(lambda: replicas[0].store.pending() == (0, 0.0))
+        until(lambda: replicas[0].store.outbox.pending() == (0, 0.0))
         for each in replicas:
             each.close()
         assert set(statsig.counts().values()) == {1}
@@ -382,11 +382,11 @@ def test_half_of_all_requests_failing_in_every_way_loses_nothing(start: Start) -
         until_s = time.monotonic() + 12
         while time.monotonic() < until_s:
             news = [event(number=len(told) + number) for number in range(chance.randrange(1, 12))]
-            parley.store.record(news).wait(5)
+            parley.store.events.record(news).wait(5)
             told += news
             time.sleep(0.02)
         arrive(statsig, told, within_s=60)
-        until(lambda: parley.store.pending() == (0, 0.0))
+        until(lambda: parley.store.outbox.pending() == (0, 0.0))
         copies = statsig.counts()
         unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
         assert copies.keys() == {each.event_id for each in told}

@@ -78,8 +78,8 @@ def sent_by_parley(statsig: Statsig, many: list[Visitor], name: str, tier: str, 
         closing(Experiments.open(file, key=KEY, api_url=statsig.url, tier=tier)) as experiments,
     ):
         told = [exposure(experiments.assign(each, name), each.session_id) for each in many]
-        store.record(told).wait(10)
-        with closing(Dispatcher(store, experiments, Metrics())):
+        store.events.record(told).wait(10)
+        with closing(Dispatcher(store.outbox, experiments, Metrics())):
             wanted = {each.event_id for each in told if not each.withheld}
             statsig.wait(lambda: wanted <= statsig.counts().keys())
     return arrived(statsig)

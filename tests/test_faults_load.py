@@ -62,7 +62,7 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
     told = [event(number) for number in range(BURST)]
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db", deliver=True)) as beside:
         for start in range(0, BURST, 500):
-            assert beside.record(told[start : start + 500]).wait(30)
+            assert beside.events.record(told[start : start + 500]).wait(30)
     ids, process = {each.event_id for each in told}, psutil.Process(app.process.pid)
     with Tester(app.url) as tester:
         usual, during = first_token_s(tester, 12)[2:], []

@@ -74,7 +74,7 @@ class Talk:
         assert "Not saved yet" not in self.anna.lines and "Thanks" in self.anna.lines
         answers = [event["metadata"]["answer_id"] for event in completions(store)]
         assert len(set(answers)) == 4
-        votes = [event["name"] for event in store.export() if event["name"].endswith("satisfaction")]
+        votes = [event["name"] for event in store.events.export() if event["name"].endswith("satisfaction")]
         assert votes == ["satisfaction", "dissatisfaction"]
         with Tester(self.app.url, cookie=self.anna.cookie, conversation=self.anna.conversation_id) as back:
             assert "Meanwhile" in back.lines and back.thumbs == [1, 0]
@@ -86,7 +86,7 @@ class Talk:
 
 
 def completions(store: Store) -> list[dict[str, Any]]:
-    return [event for event in store.export() if event["name"] == "chat_completion"]
+    return [event for event in store.events.export() if event["name"] == "chat_completion"]
 
 
 def test_a_locked_sqlite_file_loses_nothing(start_app: StartApp, model_server: openai.Server) -> None:
@@ -142,7 +142,7 @@ def test_a_postgresql_that_is_gone_loses_nothing(on_postgres: tuple[Talk, Store,
 
 def test_a_read_only_postgresql_loses_nothing(on_postgres: tuple[Talk, Store, Postgres]) -> None:
     talk, store, postgres = on_postgres
-    name = store._database.url.database
+    name = store._channel.database.url.database
     postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'parley'")
     wait_unready(talk.app, "read-only")

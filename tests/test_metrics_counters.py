@@ -110,7 +110,7 @@ def test_a_store_tells_its_commits_its_reads_and_what_fails(metrics: Metrics, tm
     url = f"sqlite:///{tmp_path}/parley.db"
     with closing(Store.open(url, meter=metrics)) as store:
         assert store.write(lambda connection: None).wait(5)
-        store.pending()
+        store.outbox.pending()
         assert not store.write(lambda connection: 1 / 0).wait(5)
         (tmp_path / "parley.db").rename(tmp_path / "gone.db")
         with pytest.raises(StoreError), store.read() as connection:
@@ -142,7 +142,7 @@ def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_p
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
         Gauges(store, EXPERIMENT, lambda: None, usd_per_day=5.0).serve(metrics)
         today = Account("day", EVERYBODY, now_ms() // DAY_MS, usd=5.0)
-        assert store.hold("a1", 1.25, [today], lambda: None).wait(5)
+        assert store.spending.hold("a1", 1.25, [today], lambda: None).wait(5)
         assert value(metrics, "parley_budget_spent_usd") == 1.25
     assert value(metrics, "parley_budget_usd") == 5
 

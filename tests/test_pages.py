@@ -101,7 +101,7 @@ def test_a_page_without_a_cookie_works_and_counts_as_its_session(app: App) -> No
     page = ask(opened(), "Hello?")
     assert not page.exception
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
-    [exposed] = [event for event in app.store.export() if event["name"] == "exposure"]
+    [exposed] = [event for event in app.store.events.export() if event["name"] == "exposure"]
     assert exposed["user_id"] == exposed["metadata"]["session_id"]
     other = opened(c=conversation_id(page))
     assert messages(other) == []
@@ -113,7 +113,7 @@ def test_an_empty_page_asks_nothing_of_anybody(app: App, model_server: openai.Se
     page = opened()
     assert page.header[0].value == app.settings.greeting
     assert model_server.requests == []
-    assert list(app.store.export()) == []
+    assert list(app.store.events.export()) == []
 
 
 def test_the_settings_name_the_app_and_its_greeting(begin: Begin, model_server: openai.Server) -> None:
@@ -184,9 +184,9 @@ def test_a_long_conversation_is_read_to_its_beginning_with_few_turns_on_the_page
     for number in range(1, 130):
         asked = Question(new_id(), about.id, "session", number + 1, "m", about.assignment)
         ended = Completion("Answer.", "stop", 1.0)
-        app.store.ask(about, asked, f"Question {number}")
-        app.store.finish(asked, ended, chat_completion(asked, ended))
-    assert app.store.record([]).wait(10)
+        app.store.conversations.ask(about, asked, f"Question {number}")
+        app.store.conversations.finish(asked, ended, chat_completion(asked, ended))
+    assert app.store.events.record([]).wait(10)
     page.session_state["on_page"].conversation = app.conversations.get(about.id, about.visitor_id)
     page = page.run()
     most = 0
@@ -206,8 +206,10 @@ def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None
     about = page.session_state["on_page"].conversation
     for number in range(300):
         asked = Question(new_id(), new_id(), "session", 1, "m", about.assignment)
-        app.store.ask(replace(about, id=asked.conversation_id, title=None, turns=()), asked, f"Older {number}")
-    assert app.store.record([]).wait(10)
+        app.store.conversations.ask(
+            replace(about, id=asked.conversation_id, title=None, turns=()), asked, f"Older {number}"
+        )
+    assert app.store.events.record([]).wait(10)
     page.session_state["on_page"].listed = None
     page, seen, longest = page.run(), set(), 0
     while True:

@@ -51,13 +51,13 @@ def happened(app: App, number: int = 0, group: str = "Test", completion: Complet
     done = completion or Completion("Because.", "stop", 2.0, 0.5)
     now = now_ms() - 60_000 + 10 * number
     met = exposure(assigned, f"s-{number}", time_ms=now)
-    app.store.ask(Conversation(f"c-{number}", unit, assigned), question, "My secret question?", met)
+    app.store.conversations.ask(Conversation(f"c-{number}", unit, assigned), question, "My secret question?", met)
     ended = chat_completion(question, done, time_ms=now + 2_000)
-    receipt = app.store.finish(question, done, ended)
+    receipt = app.store.conversations.finish(question, done, ended)
     told = [met, ended]
     if done.text:
         thumb = replace(rating(question, ended.metadata, "satisfaction", 3.0), time_ms=now + 5_000)
-        receipt, told = app.store.rate(question.answer_id, "satisfaction", thumb), [*told, thumb]
+        receipt, told = app.store.conversations.rate(question.answer_id, "satisfaction", thumb), [*told, thumb]
     assert receipt.wait(10)
     return told
 
@@ -78,7 +78,7 @@ def test_an_empty_ledger_says_so(begin: Open) -> None:
 def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> None:
     app = begin(**KEY)
     met, *_ = happened(app)
-    assert app.store.acknowledge([met.event_id]).wait(10)
+    assert app.store.outbox.acknowledge([met.event_id]).wait(10)
     rows = table(run_page("events"))
     assert [row["Event"] for row in rows] == ["satisfaction", "chat_completion", "exposure"]
     assert [row["Delivery"].split()[0].rstrip(":") for row in rows] == ["Waiting", "Waiting", "At"]
@@ -119,7 +119,7 @@ def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> N
 def test_the_delivery_state_is_a_filter(begin: Open) -> None:
     app = begin(**KEY)
     met, *_ = happened(app)
-    assert app.store.acknowledge([met.event_id]).wait(10)
+    assert app.store.outbox.acknowledge([met.event_id]).wait(10)
     page = run_page("events")
     page.selectbox(key="delivery").set_value("acknowledged").run()
     assert [row["Event"] for row in table(page)] == ["exposure"]
@@ -158,7 +158,7 @@ def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     for moment in ("Asked", "First token", "Ended: stop", "Thumb up"):
         assert moment in line
     assert "3 of 3 events wait for Statsig" in page_text(page)
-    assert app.store.acknowledge([event.event_id for event in told]).wait(10)
+    assert app.store.outbox.acknowledge([event.event_id for event in told]).wait(10)
     [line] = [chart.proto.alt for chart in page.run().get("vega_lite_chart")]
     assert "All of it at Statsig: 3 events" in line
     assert "wait for Statsig" not in page_text(page).replace("events wait for Statsig:", "")

@@ -62,7 +62,7 @@ def ask(page: AppTest, text: str = "Hello?") -> AppTest:
 
 def told(app: App, name: str) -> list[dict[str, Any]]:
     assert app.store.write(lambda _: None).wait(10)
-    return [event["metadata"] for event in app.store.export() if event["name"] == name]
+    return [event["metadata"] for event in app.store.events.export() if event["name"] == name]
 
 
 # What is compared
@@ -151,7 +151,7 @@ def test_todays_exposures_answers_and_spend_are_told(begin: Open, model_server: 
     page = ask(ask(run_page(operator=False)))
     group = page.session_state["on_page"].conversation.assignment.group
     question, *rest = _ended(app)
-    assert app.store.finish(question, *rest).wait(5)
+    assert app.store.conversations.finish(question, *rest).wait(5)
     text = page_text(run_page("experiment"))
     together = 2 if question.assignment.group == group else 1
     assert f"{group} {together}" in text and "1 failed" in text
@@ -163,7 +163,7 @@ def _ended(app: App) -> tuple[Any, ...]:
     assigned = app.experiments.assign(Visitor("v", "v", "v", "s"), NAME)
     question = Question("other", "c", "s", 1, TEST_MODEL, assigned)
     completion = Completion("So.", "stop", 1.0, cost_usd=0.25)
-    app.store.record([exposure(assigned, "s")])
+    app.store.events.record([exposure(assigned, "s")])
     return question, completion, chat_completion(question, completion)
 
 
@@ -216,11 +216,11 @@ def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:
     app = begin(ALL, STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL="http://127.0.0.1:9/v1")
     decided = app.experiments.assign(Visitor("ann", "ann", "ann", "s"), NAME)
     met = [exposure(decided, "s", time_ms=now_ms() - 5_000), exposure(decided, "s2")]
-    assert app.store.record(met).wait(10)
+    assert app.store.events.record(met).wait(10)
     page = run_page("experiment")
     assert f"Exposed to {decided.group}, first" in page_text(page.text_input(key="unit").set_value("ann").run())
     assert "2 of 2 still on the way to Statsig." in page_text(page)
-    assert app.store.acknowledge([event.event_id for event in met]).wait(10)
+    assert app.store.outbox.acknowledge([event.event_id for event in met]).wait(10)
     assert "Delivered to Statsig." in page_text(page.run())
 
 
@@ -240,7 +240,7 @@ def test_one_prompt_is_answered_by_every_group_and_recorded_nowhere(begin: Open,
     page.run()
     assert page_text(page).count("Because.") == 2
     assert sorted(request.body["model"] for request in model_server.requests) == [CONTROL_MODEL, TEST_MODEL]
-    assert list(app.store.export()) == []
+    assert list(app.store.events.export()) == []
     page.text_area(key="trial_prompt").set_value("  ")
     assert "Please write a question first." in page_text(press(page, "Ask every group"))
 
@@ -258,14 +258,14 @@ def test_an_invitation_is_made_listed_and_revoked(begin: Open) -> None:
     page.number_input(key="invitation_usd").set_value(5.0)
     page.selectbox(key="invitation_group").select("Test")
     press(page, "Make the link")
-    [made] = app.store.invitations()
+    [made] = app.store.guests.invitations()
     assert (made.name, made.sessions, made.usd, made.group) == ("Design team", 3, 5.0, "Test")
     text = page_text(page)
     assert "**Design team** :green-badge[Open]" in text
     assert "0 of 3 browsers · $0.00 of $5.00 spent, 0 answers · group Test, not in the readout · until" in text
     assert f"/invite/{made.id}." in text
     press(page, "Revoke it")
-    assert app.store.invitations()[0].revoked_ms
+    assert app.store.guests.invitations()[0].revoked_ms
     assert ":red-badge[Revoked]" in page_text(page)
     assert "/invite/" not in page_text(page)
 
@@ -273,12 +273,12 @@ def test_an_invitation_is_made_listed_and_revoked(begin: Open) -> None:
 @pytest.mark.parametrize("name", ["", "taken"])
 def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name: str) -> None:
     app = begin(PARLEY_ACCESS="invite")
-    assert app.store.invite(new_invitation("taken", 3, None, None, None, now_ms()))
+    assert app.store.guests.invite(new_invitation("taken", 3, None, None, None, now_ms()))
     page = run_page("experiment")
     page.text_input(key="invitation_name").set_value(name)
     press(page, "Make the link")
     assert len(page.warning) == 1
-    assert len(app.store.invitations()) == 1
+    assert len(app.store.guests.invitations()) == 1
 
 
 # On the chat page

@@ -261,7 +261,7 @@ def test_a_record_that_cannot_be_read_is_told_in_a_sentence(show: Open, tmp_path
     show(invented_traffic.undecided())
     readouts.forget()
     (tmp_path / "parley.db").rename(tmp_path / "elsewhere.db")
-    running.app().store._database.reader.dispose()
+    running.app().store._channel.database.reader.dispose()
     page = visit()
     assert "cannot be read" in page.error[0].value and "tried again every minute" in page.error[0].value
     assert not page.exception
@@ -315,7 +315,7 @@ def test_an_invitation_narrows_the_page_to_its_guests(begin: Begin, url: str, un
     invented_traffic.fill(url, Traffic({"Control": Group(40), "Test": Group(40)}))
     begin(PARLEY_UNIT=unit)
     page, some = visit(), select(exposure.c.user_id).limit(7)
-    running.app().store.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
+    running.app().store.guests.invite(Invitation("abc", "Friends", now_ms(), now_ms() + 1_000_000))
     change(url, update(exposure).where(exposure.c.user_id.in_(some)).values(invitation="abc"))
     page.run()
     page.selectbox(key="invitation").select("abc").run()
@@ -438,7 +438,7 @@ def votes(url: str, wins: int, losses: int, **more: Any) -> None:
         for n, value in enumerate(["Test"] * wins + ["Control"] * losses + ["tie"])
     ]
     with closing(Store.open(url)) as store:
-        assert store.record([event(line) for line in lines]).wait(10)
+        assert store.events.record([event(line) for line in lines]).wait(10)
 
 
 def test_comparisons_stand_beside_the_a_b_test_and_are_no_part_of_it(show: Open, url: str) -> None:

@@ -37,7 +37,7 @@ def begin(tmp_path: Path, model_server: openai.Server, statsig: Statsig) -> Iter
 
 def exposures(app: App) -> list[dict[str, Any]]:
     assert app.store.write(lambda _: None).wait(10)
-    return [event["metadata"] for event in app.store.export() if event["name"] == "exposure"]
+    return [event["metadata"] for event in app.store.events.export() if event["name"] == "exposure"]
 
 
 def ask() -> AppTest:

@@ -56,7 +56,7 @@ def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: 
     with app.store.read() as connection:
         stored = connection.exec_driver_sql("SELECT answer, reasoning FROM message").one()
     assert tuple(stored) == (("42.", THOUGHT) if kept == "true" else (None, None))
-    assert THOUGHT not in "".join(event["metadata"].__repr__() for event in app.store.export())
+    assert THOUGHT not in "".join(event["metadata"].__repr__() for event in app.store.events.export())
     assert app.conversations.delete(conversation.visitor_id).wait(10)
     with app.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM message").scalar() == 0
@@ -88,5 +88,5 @@ def test_a_prompt_that_a_filter_stopped_is_no_error(begin: Begin, model_server: 
     told = [caption.value for caption in page.chat_message[-1].caption]
     assert told == ["The model's content filter stopped this question. Please ask in another way."]
     assert app.store.write(lambda _: None).wait(10)
-    [event] = [event for event in app.store.export() if event["name"] == "chat_completion"]
+    [event] = [event for event in app.store.events.export() if event["name"] == "chat_completion"]
     assert event["value"] == "content_filter" and "error" not in event["metadata"]

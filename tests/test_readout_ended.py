@@ -52,9 +52,9 @@ def ask(store: Store) -> Ask:
         conversation, completion = Conversation(f"c{count}", unit, assignment), Completion("Yes.", "stop", 1.0)
         question = Question(f"a{count}", conversation.id, "s", 1, "m", assignment)
         met = exposure(assignment, "s", time_ms=time_ms)
-        store.ask(conversation, question, "Why?", met)
-        store.finish(question, completion, chat_completion(question, completion, time_ms=time_ms + 1))
-        assert store.record([]).wait(10)
+        store.conversations.ask(conversation, question, "Why?", met)
+        store.conversations.finish(question, completion, chat_completion(question, completion, time_ms=time_ms + 1))
+        assert store.events.record([]).wait(10)
 
     return asked
 

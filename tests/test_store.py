@@ -80,13 +80,13 @@ def question(about: Conversation, turn: int = 1) -> Question:
 
 def ask(parley: Store, about: Conversation, prompt: str = "Why?", turn: int = 1, **more: Any) -> Question:
     asked = question(about, turn)
-    assert parley.ask(about, asked, prompt, **more).wait(SOON)
+    assert parley.conversations.ask(about, asked, prompt, **more).wait(SOON)
     return asked
 
 
 def answer(parley: Store, asked: Question, completion: Completion = WHOLE) -> Event:
     ended = events.chat_completion(asked, completion)
-    assert parley.finish(asked, completion, ended).wait(SOON)
+    assert parley.conversations.finish(asked, completion, ended).wait(SOON)
     return ended
 
 
@@ -97,23 +97,23 @@ def answered(parley: Store, about: Conversation | None = None, **more: Any) -> Q
 
 
 def vote(parley: Store, asked: Question, rating: Rating | None, seen: Rating = "satisfaction") -> None:
-    facts = parley.completed(asked.answer_id) or {}
+    facts = parley.conversations.completed(asked.answer_id) or {}
     event = events.rating(asked, facts, rating, 2.0) if rating else events.rating_withdrawn(asked, facts, seen, 2.0)
-    assert parley.rate(asked.answer_id, rating, event).wait(SOON)
+    assert parley.conversations.rate(asked.answer_id, rating, event).wait(SOON)
 
 
 def shown(parley: Store, about: Conversation | Question, visitor: str = "visitor") -> Conversation:
-    found = parley.conversation(about.id if isinstance(about, Conversation) else about.conversation_id, visitor)
+    found = parley.conversations.get(about.id if isinstance(about, Conversation) else about.conversation_id, visitor)
     assert found is not None
     return found
 
 
 def told(parley: Store) -> list[str]:
-    return [line["name"] for line in parley.export()]
+    return [line["name"] for line in parley.events.export()]
 
 
 def deliverable(parley: Store) -> list[str]:
-    return [event.name for event in parley.lease(100, 0)]
+    return [event.name for event in parley.outbox.lease(100, 0)]
 
 
 # A question and its answer
@@ -133,7 +133,7 @@ def test_a_question_is_there_with_its_conversation_and_exposure(parley: Store) -
         True,
     )
     assert found.question(turn) == asked
-    assert list(parley.export()) == [met.wire()]
+    assert list(parley.events.export()) == [met.wire()]
     with parley.read() as connection:
         (row,) = connection.execute(select(schema.exposure))
     assert (row.experiment, row.user_id, row.grp, row.forced, row.time_ms) == (
@@ -151,8 +151,8 @@ def test_an_answer_ends_once(parley: Store) -> None:
     answer(parley, asked, replace(WHOLE, text="Another.", finish_reason="interrupted"))
     (turn,) = shown(parley, asked).turns
     assert (turn.answer, turn.finish_reason, turn.time_ms) == ("The whole answer.", "stop", first.time_ms)
-    assert turn.facts == first.metadata == parley.completed(asked.answer_id)
-    assert list(parley.export()) == [first.wire()]
+    assert turn.facts == first.metadata == parley.conversations.completed(asked.answer_id)
+    assert list(parley.events.export()) == [first.wire()]
 
 
 def test_an_answer_whose_question_was_refused_is_recorded_without_it(parley: Store) -> None:
@@ -175,11 +175,11 @@ def test_an_answer_without_known_times_has_none(parley: Store) -> None:
 
 def test_a_running_answer_shows_what_has_arrived(parley: Store) -> None:
     asked = ask(parley, conversation())
-    parley.partial(asked.answer_id, "The wh")
-    assert parley.partial(asked.answer_id, "The whole").wait(SOON)
+    parley.conversations.partial(asked.answer_id, "The wh")
+    assert parley.conversations.partial(asked.answer_id, "The whole").wait(SOON)
     assert shown(parley, asked).turns[0].answer == "The whole"
     answer(parley, asked)
-    assert parley.partial(asked.answer_id, "too late").wait(SOON)
+    assert parley.conversations.partial(asked.answer_id, "too late").wait(SOON)
     assert shown(parley, asked).turns[0].answer == "The whole answer."
 
 
@@ -188,13 +188,13 @@ def test_text_that_no_database_holds_is_cleaned_and_the_rest_kept(parley: Store)
     answer(parley, asked, replace(WHOLE, text="x\x00y\udfff", served_model="m\x00\ud800" + "n" * 300, message="\x00"))
     (turn,) = shown(parley, asked).turns
     assert (turn.question, turn.answer) == ("abc 😀 \u202e", "xy")
-    assert [line["name"] for line in parley.export(text=True)] == ["chat_completion"]
+    assert [line["name"] for line in parley.events.export(text=True)] == ["chat_completion"]
 
 
 def test_names_longer_than_their_columns_are_cut(parley: Store) -> None:
     about = conversation()
     asked = replace(question(about), model="m" * 300)
-    assert parley.ask(about, asked, "Why?").wait(SOON)
+    assert parley.conversations.ask(about, asked, "Why?").wait(SOON)
     assert shown(parley, about).turns[0].model == "m" * 128
 
 
@@ -204,23 +204,23 @@ def test_a_replaced_answer_is_kept_and_not_shown(parley: Store) -> None:
     second = ask(parley, about, replaces=[first.answer_id], also=[events.signal(first, "regenerated")])
     assert [turn.answer_id for turn in shown(parley, about).turns] == [second.answer_id]
     assert told(parley) == ["chat_completion", "regenerated"]
-    assert parley.completed(first.answer_id) is not None
+    assert parley.conversations.completed(first.answer_id) is not None
 
 
 def test_a_conversation_is_its_visitors_alone(parley: Store) -> None:
     about = conversation()
     ask(parley, about)
-    assert parley.conversation(about.id, "somebody else") is None
-    assert parley.conversation("unknown", "visitor") is None
+    assert parley.conversations.get(about.id, "somebody else") is None
+    assert parley.conversations.get("unknown", "visitor") is None
 
 
 def test_long_conversations_open_at_their_end(parley: Store) -> None:
     about = conversation()
     for turn in range(1, 8):
         ask(parley, about, turn=turn)
-    newest = parley.conversation(about.id, "visitor", newest=3)
+    newest = parley.conversations.get(about.id, "visitor", newest=3)
     assert newest and [turn.turn for turn in newest.turns] == [5, 6, 7] and newest.earlier
-    older = parley.conversation(about.id, "visitor", newest=4, before_turn=5)
+    older = parley.conversations.get(about.id, "visitor", newest=4, before_turn=5)
     assert older and [turn.turn for turn in older.turns] == [1, 2, 3, 4] and not older.earlier
 
 
@@ -229,18 +229,18 @@ def test_conversations_come_last_used_first(parley: Store) -> None:
     for about in (first, second, conversation("somebody else")):
         ask(parley, about)
         time.sleep(0.002)
-    assert [one.id for one in parley.conversations("visitor", 9)] == [second.id, first.id]
+    assert [one.id for one in parley.conversations.of("visitor", 9)] == [second.id, first.id]
     ask(parley, first, turn=2)
-    assert [one.id for one in parley.conversations("visitor", 9)] == [first.id, second.id]
-    assert [one.id for one in parley.conversations("visitor", 1)] == [first.id]
+    assert [one.id for one in parley.conversations.of("visitor", 9)] == [first.id, second.id]
+    assert [one.id for one in parley.conversations.of("visitor", 1)] == [first.id]
 
 
 def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
     silent = open_store(keep_text=False)
     asked = answered(silent, prompt="A secret")
     vote(silent, asked, "dissatisfaction")
-    assert silent.give_reason(asked.answer_id, "wrong", "secret too", None).wait(SOON)
-    assert silent.rename(asked.conversation_id, "visitor", "secret").wait(SOON)
+    assert silent.conversations.give_reason(asked.answer_id, "wrong", "secret too", None).wait(SOON)
+    assert silent.conversations.rename(asked.conversation_id, "visitor", "secret").wait(SOON)
     found = shown(silent, asked)
     (turn,) = found.turns
     assert (found.title, turn.question, turn.answer, turn.comment) == (None, None, None, None)
@@ -275,7 +275,7 @@ def test_two_tabs_that_vote_at_once_are_told_once(parley: Store, open_store: Ope
 def test_a_changed_rating_loses_the_reason_of_the_earlier_one(parley: Store) -> None:
     asked = answered(parley)
     vote(parley, asked, "dissatisfaction")
-    assert parley.give_reason(asked.answer_id, "wrong", "It is green.", None).wait(SOON)
+    assert parley.conversations.give_reason(asked.answer_id, "wrong", "It is green.", None).wait(SOON)
     vote(parley, asked, "satisfaction")
     (turn,) = shown(parley, asked).turns
     assert (turn.rating, turn.reason, turn.comment) == ("satisfaction", None, None)
@@ -286,7 +286,7 @@ def test_a_withdrawn_rating_tells_which_one_was_stored(parley: Store) -> None:
     vote(parley, asked, "dissatisfaction")
     vote(parley, asked, None, seen="satisfaction")
     vote(parley, asked, None)
-    last = list(parley.export())[-1]
+    last = list(parley.events.export())[-1]
     assert (last["name"], last["value"]) == ("rating_withdrawn", "dissatisfaction")
     assert shown(parley, asked).turns[0].rating is None and len(told(parley)) == 3
 
@@ -300,11 +300,11 @@ def test_a_reason_is_told_once_and_its_comment_stays_here(parley: Store) -> None
     asked = answered(parley)
     said = events.feedback_reason(asked, {}, "wrong")
     for comment in ("It is", "It is green."):
-        assert parley.give_reason(asked.answer_id, "wrong", comment, said).wait(SOON)
+        assert parley.conversations.give_reason(asked.answer_id, "wrong", comment, said).wait(SOON)
     (turn,) = shown(parley, asked).turns
     assert (turn.reason, turn.comment) == ("wrong", "It is green.")
     assert told(parley) == ["chat_completion", "feedback_reason"]
-    assert "green" not in str(list(parley.export()))
+    assert "green" not in str(list(parley.events.export()))
 
 
 # Conversations and their text
@@ -313,8 +313,8 @@ def test_a_reason_is_told_once_and_its_comment_stays_here(parley: Store) -> None
 def test_a_conversation_can_be_renamed_by_its_owner(parley: Store) -> None:
     about = conversation()
     ask(parley, about)
-    parley.rename(about.id, "somebody else", "Stolen")
-    assert parley.rename(about.id, "visitor", "Colours").wait(SOON)
+    parley.conversations.rename(about.id, "somebody else", "Stolen")
+    assert parley.conversations.rename(about.id, "visitor", "Colours").wait(SOON)
     assert shown(parley, about).title == "Colours"
 
 
@@ -323,13 +323,13 @@ def test_a_deleted_conversation_leaves_its_numbers_and_events(parley: Store) -> 
     asked = answered(parley, gone)
     ask(parley, kept)
     ask(parley, foreign)
-    assert parley.delete("visitor", foreign.id).wait(SOON)
-    assert parley.delete("visitor", gone.id).wait(SOON)
-    assert parley.conversation(gone.id, "visitor") is None
-    assert [one.id for one in parley.conversations("visitor")] == [kept.id]
+    assert parley.conversations.delete("visitor", foreign.id).wait(SOON)
+    assert parley.conversations.delete("visitor", gone.id).wait(SOON)
+    assert parley.conversations.get(gone.id, "visitor") is None
+    assert [one.id for one in parley.conversations.of("visitor")] == [kept.id]
     assert shown(parley, foreign, "somebody else").turns[0].question == "Why?"
-    assert parley.completed(asked.answer_id) is not None
-    assert parley.delete("visitor").wait(SOON) and parley.conversations("visitor") == []
+    assert parley.conversations.completed(asked.answer_id) is not None
+    assert parley.conversations.delete("visitor").wait(SOON) and parley.conversations.of("visitor") == []
 
 
 def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
@@ -353,7 +353,7 @@ def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
     assert parley.write(age).wait(SOON)
     ask(parley, long, turn=2)
     assert parley.purge(29) == 7
-    assert parley.conversation(old.id, "visitor") is None
+    assert parley.conversations.get(old.id, "visitor") is None
     assert [turn.turn for turn in shown(parley, long).turns] == [2]
     assert shown(parley, new).turns[0].question == "Why?"
     assert told(parley) == ["chat_completion"] * 5
@@ -370,12 +370,14 @@ def fall_silent(parley: Store) -> None:
 
 def test_an_answer_whose_process_is_gone_goes_to_exactly_one_other(parley: Store, open_store: Open) -> None:
     asked = [ask(parley, conversation()) for _ in range(6)]
-    assert parley.partial(asked[0].answer_id, "The wh").wait(SOON)
+    assert parley.conversations.partial(asked[0].answer_id, "The wh").wait(SOON)
     answer(parley, asked[5])
     fall_silent(parley)
     others = [open_store() for _ in range(3)]
     with ThreadPoolExecutor(3) as processes:
-        found = [one for some in processes.map(lambda other: other.recover(30_000), others) for one in some]
+        found = [
+            one for some in processes.map(lambda other: other.conversations.recover(30_000), others) for one in some
+        ]
     assert sorted(one.answer_id for one, _ in found) == sorted(one.answer_id for one in asked[:5])
     assert {one.answer_id: text for one, text in found}[asked[0].answer_id] == "The wh"
     assert all(one in asked for one, _ in found)
@@ -383,9 +385,9 @@ def test_an_answer_whose_process_is_gone_goes_to_exactly_one_other(parley: Store
 
 def test_an_answer_that_was_heard_of_lately_or_is_ones_own_is_left_alone(parley: Store, open_store: Open) -> None:
     ask(parley, conversation())
-    assert open_store().recover(30_000) == []
+    assert open_store().conversations.recover(30_000) == []
     fall_silent(parley)
-    assert parley.recover(30_000) == []
+    assert parley.conversations.recover(30_000) == []
 
 
 def test_after_an_outage_the_silent_are_given_time(tmp_path: Path) -> None:
@@ -394,28 +396,28 @@ def test_after_an_outage_the_silent_are_given_time(tmp_path: Path) -> None:
     asked = ask(running, conversation())
     fall_silent(running)
     file.rename(tmp_path / "away.db")
-    meanwhile = other.record([events.signal(asked, "copied")])
+    meanwhile = other.events.record([events.signal(asked, "copied")])
     assert not meanwhile.wait(0.1)
     (tmp_path / "away.db").rename(file)
     assert meanwhile.wait(SOON)
-    assert other.recover(30_000) == []
-    assert [one.answer_id for one, _ in later.recover(30_000)] == [asked.answer_id]
+    assert other.conversations.recover(30_000) == []
+    assert [one.answer_id for one, _ in later.conversations.recover(30_000)] == [asked.answer_id]
     assert all(one.close() for one in (running, other, later))
 
 
 def test_who_lost_an_answer_to_another_process_writes_no_more_into_it(parley: Store, open_store: Open) -> None:
     asked = ask(parley, conversation())
     fall_silent(parley)
-    ((_, text),) = open_store().recover(30_000)
-    assert parley.partial(asked.answer_id, "late").wait(SOON)
+    ((_, text),) = open_store().conversations.recover(30_000)
+    assert parley.conversations.partial(asked.answer_id, "late").wait(SOON)
     assert text == "" and shown(parley, asked).turns[0].answer is None
 
 
 def test_an_answer_is_recovered_although_its_conversation_was_deleted(parley: Store, open_store: Open) -> None:
     asked = ask(parley, conversation())
-    assert parley.delete("visitor").wait(SOON)
+    assert parley.conversations.delete("visitor").wait(SOON)
     fall_silent(parley)
-    ((found, text),) = open_store().recover(30_000)
+    ((found, text),) = open_store().conversations.recover(30_000)
     assert (found.answer_id, found.assignment.group, text) == (asked.answer_id, "Test", "")
 
 
@@ -426,25 +428,25 @@ def test_everything_is_exported_in_order_and_page_by_page(parley: Store, monkeyp
     monkeypatch.setattr(store.reads, "PAGE", 3)
     asked = answered(parley)
     signals = [replace(events.signal(asked, "copied"), time_ms=now_ms() + n // 2) for n in range(8)]
-    assert parley.record(list(reversed(signals))).wait(SOON)
-    lines = list(parley.export())
+    assert parley.events.record(list(reversed(signals))).wait(SOON)
+    lines = list(parley.events.export())
     assert [(line["time"], line["event_id"]) for line in lines] == sorted(
         (line["time"], line["event_id"]) for line in lines
     )
     assert len(lines) == 9
-    assert len(list(parley.export(since_ms=signals[4].time_ms))) == 4
+    assert len(list(parley.events.export(since_ms=signals[4].time_ms))) == 4
 
 
 def test_the_text_is_exported_only_when_asked(parley: Store) -> None:
     answered(parley)
-    ((plain,), (full,)) = list(parley.export()), list(parley.export(text=True))
+    ((plain,), (full,)) = list(parley.events.export()), list(parley.events.export(text=True))
     assert "text" not in plain
     assert full["text"] == {"question": "Why?", "answer": "The whole answer.", "comment": None, "reasoning": None}
 
 
 def test_an_event_that_is_recorded_twice_is_one(parley: Store) -> None:
     event = events.signal(question(conversation()), "copied")
-    assert parley.record([event]).wait(SOON) and parley.record([event]).wait(SOON)
+    assert parley.events.record([event]).wait(SOON) and parley.events.record([event]).wait(SOON)
     assert told(parley) == ["copied"] == deliverable(parley)
 
 
@@ -452,51 +454,51 @@ def test_a_leased_event_is_what_was_recorded(parley: Store) -> None:
     met = events.exposure(ASSIGNMENT, "session")
     asked = ask(parley, conversation(), exposure=met)
     ended = answer(parley, asked)
-    assert parley.lease(10, 60) == [met, ended]
-    assert parley.lease(10, 60) == []
+    assert parley.outbox.lease(10, 60) == [met, ended]
+    assert parley.outbox.lease(10, 60) == []
 
 
 def test_replicas_share_the_outbox(parley: Store, open_store: Open) -> None:
     signals = [events.signal(question(conversation()), "copied") for _ in range(40)]
-    assert parley.record(signals).wait(SOON)
+    assert parley.events.record(signals).wait(SOON)
     replicas = [open_store(deliver=True) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        leased = [one.event_id for some in pool.map(lambda one: one.lease(10, 60), replicas) for one in some]
-    assert len(leased) == len(set(leased)) and len(leased) + len(parley.lease(100, 60)) == 40
+        leased = [one.event_id for some in pool.map(lambda one: one.outbox.lease(10, 60), replicas) for one in some]
+    assert len(leased) == len(set(leased)) and len(leased) + len(parley.outbox.lease(100, 60)) == 40
 
 
 def test_what_is_acknowledged_is_done(parley: Store) -> None:
     answered(parley)
-    (event,) = parley.lease(10, 60)
-    count, oldest = parley.pending()
+    (event,) = parley.outbox.lease(10, 60)
+    count, oldest = parley.outbox.pending()
     assert count == 1 and 0 <= oldest < 60
-    assert parley.acknowledge([event.event_id]).wait(SOON)
-    assert parley.pending() == (0, 0.0)
+    assert parley.outbox.acknowledge([event.event_id]).wait(SOON)
+    assert parley.outbox.pending() == (0, 0.0)
     with parley.read() as connection:
         assert connection.scalar(select(schema.event.c.acknowledged_ms)) is not None
 
 
 def test_a_lease_that_ran_out_and_a_postponed_event_come_again_later(parley: Store) -> None:
     first, second = (events.signal(question(conversation()), "copied") for _ in range(2))
-    assert parley.record([first, second]).wait(SOON)
-    parley.lease(10, 0)
-    assert parley.postpone([first.event_id], 60, "HTTP 500").wait(SOON)
-    assert parley.lease(10, 60) == [second]
-    assert parley.postpone([first.event_id], 0, None).wait(SOON)
-    assert parley.lease(10, 60) == [first]
+    assert parley.events.record([first, second]).wait(SOON)
+    parley.outbox.lease(10, 0)
+    assert parley.outbox.postpone([first.event_id], 60, "HTTP 500").wait(SOON)
+    assert parley.outbox.lease(10, 60) == [second]
+    assert parley.outbox.postpone([first.event_id], 0, None).wait(SOON)
+    assert parley.outbox.lease(10, 60) == [first]
 
 
 def test_what_waits_longest_goes_first(parley: Store) -> None:
     old, new = (events.signal(question(conversation()), "copied") for _ in range(2))
-    assert parley.record([new]).wait(SOON) and parley.record([old]).wait(SOON)
-    assert parley.postpone([old.event_id], -60, None).wait(SOON)
-    assert parley.lease(1, 60) == [old]
+    assert parley.events.record([new]).wait(SOON) and parley.events.record([old]).wait(SOON)
+    assert parley.outbox.postpone([old.event_id], -60, None).wait(SOON)
+    assert parley.outbox.lease(1, 60) == [old]
 
 
 def test_nothing_waits_for_statsig_where_it_is_not_connected(open_store: Open) -> None:
     local = open_store(deliver=False)
     answered(local)
-    assert told(local) == ["chat_completion"] and local.pending() == (0, 0.0)
+    assert told(local) == ["chat_completion"] and local.outbox.pending() == (0, 0.0)
 
 
 def test_simulated_events_never_leave(parley: Store) -> None:
@@ -579,7 +581,7 @@ def test_what_is_exposed_and_asked_is_kept_with_its_tier_and_invitation(open_sto
     invited = replace(ASSIGNMENT, invitation="friends")
     about = Conversation(new_id(), "visitor", invited)
     asked = Question(new_id(), about.id, "session", 1, "m", invited)
-    assert parley.ask(about, asked, "Why?", events.exposure(invited, "session")).wait(SOON)
+    assert parley.conversations.ask(about, asked, "Why?", events.exposure(invited, "session")).wait(SOON)
     with parley.read() as connection:
         assert connection.scalars(select(schema.answer.c.tier)).all() == ["staging"]
         told = select(schema.exposure.c.tier, schema.exposure.c.invitation)
@@ -592,11 +594,11 @@ def test_a_store_in_use_is_well(parley: Store) -> None:
 
 
 def test_trouble_shows_without_anybody_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PROBE_S", 0.5)
+    monkeypatch.setattr("lib.store.conversations.PROBE_S", 0.5)
     parley = Store.open(f"sqlite:///{tmp_path}/parley.db")
     (tmp_path / "parley.db").rename(tmp_path / "away.db")
     assert "is gone" in str(parley.trouble) and not parley.healthy
-    assert parley.lease(1, 1) == [] and parley.recover(0) == []
+    assert parley.outbox.lease(1, 1) == [] and parley.conversations.recover(0) == []
     (tmp_path / "away.db").rename(tmp_path / "parley.db")
     assert parley.trouble is None and parley.healthy
     parley.close()

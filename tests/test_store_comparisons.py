@@ -43,23 +43,25 @@ def comparison(turn: int = 1, left: str = "A", right: str = "B") -> Comparison:
 def ended(store: Store, about: Conversation, compared: Comparison, *texts: str) -> None:
     for side, words in zip(compared.sides, texts, strict=True):
         question, completion = about.question(side), Completion(words, "stop", 1.5, 0.5)
-        assert store.finish(question, completion, events.chat_completion(question, completion)).wait(SOON)
+        assert store.conversations.finish(question, completion, events.chat_completion(question, completion)).wait(SOON)
 
 
 def vote(store: Store, about: Conversation, compared: Comparison, preferred: Vote) -> None:
     left, right = (about.question(side) for side in compared.sides)
-    assert store.vote(compared.id, preferred, events.preference(left, right, preferred, ({}, {}))).wait(SOON)
+    assert store.conversations.vote(compared.id, preferred, events.preference(left, right, preferred, ({}, {}))).wait(
+        SOON
+    )
 
 
 def told(store: Store, *names: str) -> list[object]:
-    return [event["value"] for event in store.export() if event["name"] in names]
+    return [event["value"] for event in store.events.export() if event["name"] in names]
 
 
 def test_two_answers_are_one_turn_in_their_order(store: Store) -> None:
     about, compared = conversation(), comparison()
-    store.compare(about, compared, "Why?")
+    store.conversations.compare(about, compared, "Why?")
     ended(store, about, compared, "Left.", "Right.")
-    found = store.conversation(about.id, "visitor")
+    found = store.conversations.get(about.id, "visitor")
     assert found is not None and found.assignment.compare
     (turn,) = found.turns
     assert [(side.group, side.answer, side.model) for side in turn.sides] == [
@@ -70,38 +72,40 @@ def test_two_answers_are_one_turn_in_their_order(store: Store) -> None:
 
 def test_the_events_of_both_answers_name_their_comparison(store: Store) -> None:
     about, compared = conversation(), comparison()
-    store.compare(about, compared, "Why?")
+    store.conversations.compare(about, compared, "Why?")
     ended(store, about, compared, "Left.", "Right.")
-    about_them = [event["metadata"] for event in store.export()]
+    about_them = [event["metadata"] for event in store.events.export()]
     assert {one["comparison_id"] for one in about_them} == {compared.id}
     assert [one["group"] for one in about_them] == ["A", "B"]
 
 
 def test_a_changed_vote_is_told_again_and_a_repeated_one_is_not(store: Store) -> None:
     about, compared = conversation(), comparison()
-    store.compare(about, compared, "Why?")
+    store.conversations.compare(about, compared, "Why?")
     for preferred in ("left", "left", "tie", "both_bad"):
         vote(store, about, compared, preferred)  # type: ignore[arg-type]
     assert told(store, "preference") == ["A", "tie", "both_bad"]
-    found = store.conversation(about.id, "visitor")
+    found = store.conversations.get(about.id, "visitor")
     assert found is not None and found.turns[0].comparison is not None
     assert found.turns[0].comparison.vote == "both_bad"
 
 
 def test_a_vote_stays_as_it_was_once_the_next_question_is_asked(store: Store) -> None:
     about, first = conversation(), comparison()
-    store.compare(about, first, "Why?")
+    store.conversations.compare(about, first, "Why?")
     vote(store, about, first, "left")
-    store.compare(about, comparison(turn=2), "And now?")
+    store.conversations.compare(about, comparison(turn=2), "And now?")
     vote(store, about, first, "right")
     assert told(store, "preference") == ["A"]
 
 
 def test_a_comparison_that_was_asked_again_shows_the_new_answers_only(store: Store) -> None:
     about, first, second = conversation(), comparison(), comparison()
-    store.compare(about, first, "Why?")
-    assert store.compare(about, second, "Why?", replaces=[side.answer_id for side in first.sides]).wait(SOON)
-    found = store.conversation(about.id, "visitor")
+    store.conversations.compare(about, first, "Why?")
+    assert store.conversations.compare(about, second, "Why?", replaces=[side.answer_id for side in first.sides]).wait(
+        SOON
+    )
+    found = store.conversations.get(about.id, "visitor")
     assert found is not None
     assert [turn.answer_id for turn in found.turns] == [second.id]
 
@@ -109,47 +113,51 @@ def test_a_comparison_that_was_asked_again_shows_the_new_answers_only(store: Sto
 def test_a_long_conversation_is_read_in_whole_comparisons(store: Store) -> None:
     about = conversation()
     for turn in range(1, 5):
-        store.compare(about, comparison(turn), "Why?")
-    assert store.record([]).wait(SOON)
-    newest = store.conversation(about.id, "visitor", newest=3)
+        store.conversations.compare(about, comparison(turn), "Why?")
+    assert store.events.record([]).wait(SOON)
+    newest = store.conversations.get(about.id, "visitor", newest=3)
     assert newest is not None and newest.earlier
     assert [(turn.turn, len(turn.sides)) for turn in newest.turns] == [(2, 2), (3, 2), (4, 2)]
-    older = store.conversation(about.id, "visitor", newest=3, before_turn=2)
+    older = store.conversations.get(about.id, "visitor", newest=3, before_turn=2)
     assert older is not None and not older.earlier
     assert [turn.turn for turn in older.turns] == [1]
 
 
 def test_a_unit_takes_part_in_the_way_that_it_met_first(store: Store) -> None:
-    assert store.way("e", "unit") is None
-    assert not store.compares("e")
-    assert store.compare(conversation(), comparison(), "Why?").wait(SOON)
-    assert (store.way("e", "unit"), store.compares("e"), store.way("other", "unit")) == ("compared", True, None)
+    assert store.conversations.way("e", "unit") is None
+    assert not store.conversations.compares("e")
+    assert store.conversations.compare(conversation(), comparison(), "Why?").wait(SOON)
+    assert (
+        store.conversations.way("e", "unit"),
+        store.conversations.compares("e"),
+        store.conversations.way("other", "unit"),
+    ) == ("compared", True, None)
     exposed = replace(UNIT, group="A", user_id="other", compare=False)
-    assert store.record([events.exposure(exposed, "session")]).wait(SOON)
-    assert store.way("e", "other") == "exposed"
+    assert store.events.record([events.exposure(exposed, "session")]).wait(SOON)
+    assert store.conversations.way("e", "other") == "exposed"
 
 
 def test_a_forced_group_is_no_way_to_take_part(store: Store) -> None:
     outside = replace(UNIT, compare=False)
     forced = replace(outside, group="A", forced=True)
-    assert store.record([events.exposure(one, "session") for one in (forced, outside)]).wait(SOON)
-    assert store.way("e", "unit") is None
+    assert store.events.record([events.exposure(one, "session") for one in (forced, outside)]).wait(SOON)
+    assert store.conversations.way("e", "unit") is None
 
 
 def test_an_answer_that_was_cut_off_keeps_its_group_and_comparison(store: Store, database_url: str) -> None:
     about, compared = conversation(), comparison()
-    assert store.compare(about, compared, "Why?").wait(SOON)
+    assert store.conversations.compare(about, compared, "Why?").wait(SOON)
     with closing(Store.open(database_url)) as other:
         with other.read() as connection:
             beats = dict(connection.execute(select(schema.answer.c.answer_id, schema.answer.c.beat_ms)).all())
-        found = [other.take_over(side.answer_id, beats[side.answer_id]) for side in compared.sides]
+        found = [other.conversations.take_over(side.answer_id, beats[side.answer_id]) for side in compared.sides]
     questions = [one[0] for one in found if one]
     assert [(one.assignment.group, one.comparison_id) for one in questions] == [("A", compared.id), ("B", compared.id)]
 
 
 def test_erasure_leaves_nothing_of_a_comparison(store: Store) -> None:
     about, compared = conversation(), comparison()
-    store.compare(about, compared, "Why?")
+    store.conversations.compare(about, compared, "Why?")
     ended(store, about, compared, "Left.", "Right.")
     vote(store, about, compared, "left")
     store.erase("unit")
@@ -160,11 +168,11 @@ def test_erasure_leaves_nothing_of_a_comparison(store: Store) -> None:
 
 def test_the_life_of_an_answer_tells_the_vote_on_it(store: Store) -> None:
     about, compared = conversation(), comparison()
-    store.compare(about, compared, "Why?")
+    store.conversations.compare(about, compared, "Why?")
     ended(store, about, compared, "Left.", "Right.")
     vote(store, about, compared, "left")
     for side in compared.sides:
-        life = store.life(side.answer_id)
+        life = store.events.life(side.answer_id)
         assert life is not None
         assert [line.event.name for line in life.lines] == ["chat_completion", "preference"]
 

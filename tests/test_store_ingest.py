@@ -147,15 +147,15 @@ def converse(store: Store, number: int, began_ms: int) -> Receipt:
     reason: FinishReason = ("stop", "error", "limited")[number % 7 % 3]
     ended = Completion("text", reason, 0.1 + number / 7, 0.05, Usage(1, 2 + number, 3), cost_usd=number / 7e5)
     end = events.chat_completion(question, ended, time_ms=began_ms)
-    store.ask(conversation, question, "Why?", events.exposure(assigned, "s", time_ms=began_ms))
-    receipt = store.finish(question, ended, end)
+    store.conversations.ask(conversation, question, "Why?", events.exposure(assigned, "s", time_ms=began_ms))
+    receipt = store.conversations.finish(question, ended, end)
     for step, vote in enumerate(VOTES[number % 4], 1):
         told = (
             events.rating(question, end.metadata, vote, 1.0)
             if vote
             else events.rating_withdrawn(question, end.metadata, "satisfaction", 1.0)
         )
-        receipt = store.rate(question.answer_id, vote, replace(told, time_ms=began_ms + step))
+        receipt = store.conversations.rate(question.answer_id, vote, replace(told, time_ms=began_ms + step))
     return receipt
 
 
@@ -163,7 +163,7 @@ def test_a_stores_own_export_reads_as_the_store_does(database_url: str) -> None:
     with closing(Store.open(database_url)) as store:
         receipts = [converse(store, number, 1_790_000_000_000 + 10 * number) for number in range(24)]
         assert all(receipt.wait(10) for receipt in receipts)
-        exported = [json.dumps(line).encode() for line in store.export()]
+        exported = [json.dumps(line).encode() for line in store.events.export()]
         here = tally(store.read, SCOPE)
     _, there = read(exported)
     same(there, here)

@@ -46,16 +46,16 @@ def some(count: int) -> list[Event]:
 
 def keep(store: Store, found: list[Event]) -> None:
     """Into the ledger; of the real ones every third acknowledged."""
-    assert store.record(found).wait(SOON)
+    assert store.events.record(found).wait(SOON)
     real = [event.event_id for event in found if not event.metadata.get("simulated")]
-    assert store.acknowledge(real[::3]).wait(SOON)
+    assert store.outbox.acknowledge(real[::3]).wait(SOON)
 
 
 def all_pages(store: Store, search: Search, size: int = 10) -> list[Line]:
     lines: list[Line] = []
     before: Key | None = None
     for _ in range(200):
-        page = store.ledger(search, before, size)
+        page = store.events.page(search, before, size)
         assert len(page.lines) <= size
         lines += page.lines
         before = page.older
@@ -105,31 +105,31 @@ def test_who_looks_for_what_is_not_there_is_answered_in_time_and_can_look_furthe
     monkeypatch.setattr(ledger, "STRETCH", 10)
     monkeypatch.setattr(ledger, "PATIENCE_S", 0)
     keep(store, some(35))
-    first = store.ledger(Search(delivery="kept", name="nothing"), None, 10)
+    first = store.events.page(Search(delivery="kept", name="nothing"), None, 10)
     assert first.lines == [] and first.older is None  # no event has the name: its index ends at once
-    kept = store.ledger(Search(user_id="u0", simulated=True), None, 50)
+    kept = store.events.page(Search(user_id="u0", simulated=True), None, 50)
     assert kept.older is None
-    rare = store.ledger(Search(simulated=True, delivery="acknowledged"), None, 10)
+    rare = store.events.page(Search(simulated=True, delivery="acknowledged"), None, 10)
     assert rare.lines == [] and rare.older is not None
-    assert store.ledger(Search(simulated=True, delivery="acknowledged"), rare.older, 10).older != rare.older
+    assert store.events.page(Search(simulated=True, delivery="acknowledged"), rare.older, 10).older != rare.older
 
 
 def test_why_an_event_waits_is_told_with_it(store: Store) -> None:
     one = Event("late", events.EXPOSURE, START_MS, "u", None, {"group": "Test"}, {})
-    assert store.record([one]).wait(SOON)
-    assert [event.event_id for event in store.lease(10, 5)] == ["late"]
-    assert store.postpone(["late"], 60, "HTTP 500").wait(SOON)
-    (line,) = store.ledger(Search(delivery="waiting")).lines
+    assert store.events.record([one]).wait(SOON)
+    assert [event.event_id for event in store.outbox.lease(10, 5)] == ["late"]
+    assert store.outbox.postpone(["late"], 60, "HTTP 500").wait(SOON)
+    (line,) = store.events.page(Search(delivery="waiting")).lines
     assert (line.event.event_id, line.attempts, line.error, line.delivery) == ("late", 1, "HTTP 500", "waiting")
-    assert store.acknowledge(["late"]).wait(SOON)
-    (line,) = store.ledger(Search(delivery="acknowledged")).lines
+    assert store.outbox.acknowledge(["late"]).wait(SOON)
+    (line,) = store.events.page(Search(delivery="acknowledged")).lines
     assert (line.attempts, line.error, line.due_ms) == (0, None, None)
 
 
 def test_the_groups_are_those_that_events_name(store: Store) -> None:
-    assert store.groups() == []
+    assert store.events.groups() == []
     keep(store, some(60))
-    assert store.groups() == ["Control", "Test"]
+    assert store.events.groups() == ["Control", "Test"]
 
 
 def test_the_life_of_an_answer_is_told_in_the_order_of_time(store: Store) -> None:
@@ -139,20 +139,20 @@ def test_the_life_of_an_answer_is_told_in_the_order_of_time(store: Store) -> Non
     asked_ms = now_ms()
     met = exposure(assignment, "s1", time_ms=asked_ms)
     other = exposure(assignment, "another session", time_ms=asked_ms + 1)
-    store.ask(Conversation("c1", "ann", assignment), question, "Why?", met)
-    store.record([other])
+    store.conversations.ask(Conversation("c1", "ann", assignment), question, "Why?", met)
+    store.events.record([other])
     ended = chat_completion(question, completion, time_ms=asked_ms + 2_000)
-    store.finish(question, completion, ended)
+    store.conversations.finish(question, completion, ended)
     rated = replace(rating(question, ended.metadata, "satisfaction", 3), time_ms=asked_ms + 5_000)
-    assert store.rate("a1", "satisfaction", rated).wait(SOON)
-    life = store.life("a1")
+    assert store.conversations.rate("a1", "satisfaction", rated).wait(SOON)
+    life = store.events.life("a1")
     assert life is not None
     told = [station.what for station in stations(life)]
     assert sorted(told[:2]) == ["asked", "exposure"]
     assert told[2:] == ["first_token", "chat_completion", "satisfaction"]
     assert [line.event.event_id for line in life.lines if line.event.name == events.EXPOSURE] == [met.event_id]
-    assert store.acknowledge([line.event.event_id for line in life.lines]).wait(SOON)
-    life = store.life("a1")
+    assert store.outbox.acknowledge([line.event.event_id for line in life.lines]).wait(SOON)
+    life = store.events.life("a1")
     assert life is not None and "delivered" in [station.what for station in stations(life)]
 
 
@@ -160,16 +160,16 @@ def test_an_answer_whose_text_was_deleted_has_a_life_and_an_unknown_one_has_none
     assignment = Assignment("e", None, "", "ann", {"userID": "ann"}, {})
     question = Question("a1", "c1", "s1", 1, "m", assignment)
     completion = Completion("Because.", "error", 1.5, error="APIConnectionError")
-    store.ask(Conversation("c1", "ann", assignment), question, "Why?")
+    store.conversations.ask(Conversation("c1", "ann", assignment), question, "Why?")
     ended = chat_completion(question, completion)
-    store.finish(question, completion, ended)
-    assert store.delete("ann").wait(SOON)
-    life = store.life("a1")
+    store.conversations.finish(question, completion, ended)
+    assert store.conversations.delete("ann").wait(SOON)
+    life = store.events.life("a1")
     assert life is not None
     asked, end = stations(life)
     assert (asked.what, end.detail) == ("asked", "error, APIConnectionError")
     assert end.time_ms - asked.time_ms == 1_500
-    assert store.life("unknown") is None
+    assert store.events.life("unknown") is None
 
 
 def test_an_older_database_learns_the_group_of_every_event(database_url: str) -> None:

@@ -33,7 +33,7 @@ def tester(number):
     about = conversation(visitor)
     asked = answered(store, about)
     shown(store, about, visitor)
-    store.lease(5, 0.0)
+    store.outbox.lease(5, 0.0)
     vote(store, asked, "satisfaction")
     assert shown(store, about, visitor).turns[0].rating == "satisfaction"
 

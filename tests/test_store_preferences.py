@@ -38,7 +38,7 @@ def event(line: Line) -> Event:
 
 def keep(store: Store, *lines: Line) -> None:
     for line in lines:
-        assert store.record([event(line)]).wait(SOON)
+        assert store.events.record([event(line)]).wait(SOON)
 
 
 def found(store: Store, scope: Scope = SCOPE) -> dict[tuple[str, str], VoteSums]:
@@ -185,7 +185,7 @@ def test_an_event_that_names_no_comparison_is_kept_and_is_no_vote(store: Store) 
     keep(store, preferred("e1", "", "u"), preferred("e2", "c", "u", right=7))
     with store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(vote)) == 0
-    assert len(list(store.export())) == 2
+    assert len(list(store.events.export())) == 2
 
 
 def shape(database: Database) -> object:

@@ -47,14 +47,14 @@ def told(time_ms: int, name: str = "copied", **metadata: object) -> Event:
 
 
 def keep(store: Store, *events: Event, delivered: bool = True) -> None:
-    assert store.record(events).wait(SOON)
+    assert store.events.record(events).wait(SOON)
     if delivered:
-        assert store.acknowledge([one.event_id for one in events]).wait(SOON)
+        assert store.outbox.acknowledge([one.event_id for one in events]).wait(SOON)
 
 
 def kept(store: Store) -> list[int]:
     """The times of all events."""
-    return [line["time"] for line in store.export()]
+    return [line["time"] for line in store.events.export()]
 
 
 def gone(store: Store, before_ms: int) -> int:
@@ -108,9 +108,9 @@ def test_what_waits_for_statsig_stays_and_can_be_delivered(store: Store) -> None
     keep(store, *waiting, delivered=False)
     assert old(store, SEPTEMBER) == Old(79, 0, 2)
     assert gone(store, SEPTEMBER) == 79
-    leased = store.lease(10, 60)
+    leased = store.outbox.lease(10, 60)
     assert {one.event_id for one in leased} == {one.event_id for one in waiting}
-    assert store.acknowledge([one.event_id for one in leased]).wait(SOON)
+    assert store.outbox.acknowledge([one.event_id for one in leased]).wait(SOON)
     assert gone(store, SEPTEMBER) == 2
     assert delivery(store) == (81, 81, 0)
 
@@ -161,7 +161,7 @@ def test_others_write_and_read_while_it_runs(store: Store, database_url: str, mo
         def write() -> None:
             while not ended.is_set():
                 keep(other, told(now_ms()))
-                written.append(len(other.ledger(Search()).lines) > 0)
+                written.append(len(other.events.page(Search()).lines) > 0)
 
         written: list[bool] = []
         writing = threading.Thread(target=write)
@@ -302,13 +302,13 @@ def test_a_ledger_of_one_table_comes_along_whole(database_url: str) -> None:
         assert store.write(before).wait(SOON)
     with closing(Store.open(database_url, deliver=True)) as store:
         assert kept(store) == [one["time_ms"] for one in rows]
-        assert [one.event_id for one in store.lease(5, 60)] == ["-01"]
+        assert [one.event_id for one in store.outbox.lease(5, 60)] == ["-01"]
         assert delivery(store) == (120, 119, 1)
         again = replace(told(now_ms()), event_id="new")
         keep(store, again, again)
-        assert [line.event.event_id for line in store.ledger(Search(), size=1).lines] == ["new"]
+        assert [line.event.event_id for line in store.events.page(Search(), size=1).lines] == ["new"]
         assert gone(store, SEPTEMBER) == 59
-        assert store.acknowledge(["-01"]).wait(SOON)
+        assert store.outbox.acknowledge(["-01"]).wait(SOON)
         assert gone(store, SEPTEMBER) == 1
         assert kept(store) == [SEPTEMBER + day * DAY_MS for day in range(60)] + [again.time_ms]
         assert delivery(store) == (121, 121, 0)

@@ -261,7 +261,7 @@ def test_nobody_else_rates_renames_or_deletes_it(
         assert ANSWER in owner.text and "Mine now" not in owner.text
         assert not owner.widgets("feedback")[-1].HasField("default")
     with closing(Store.open(f"sqlite:///{proxied.folder}/data/parley.db")) as store:
-        names = {event["name"] for event in store.export()}
+        names = {event["name"] for event in store.events.export()}
     assert names == {"exposure", "chat_completion"}
 
 

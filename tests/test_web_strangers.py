@@ -62,14 +62,14 @@ def secrets(closed: app_process.AppProcess) -> list[str]:
     jar = http(closed.url, **FAR).cookies
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         made = replace(new_invitation("Zebedee", 7, None, None, None, now_ms()), id="0123456789ab")
-        assert store.invite(made)
+        assert store.guests.invite(made)
         with RawWebsocket(closed.url, jar, Authorization=f"Bearer {TOKEN}", **FAR) as wire:
             wire.run()
             wire.run(states=[(wire.widgets("button")[-1].id, "trigger_value", True)]).ask(QUESTION)
             conversation = wire.address
             assert all(word in wire.text for word in (QUESTION, "Ask anything", "secret test", "notice for insiders"))
-        ids = {value for event in store.export() for value in (event["user_id"], event["event_id"])}
-        told = [event["metadata"] for event in store.export()]
+        ids = {value for event in store.events.export() for value in (event["user_id"], event["event_id"])}
+        told = [event["metadata"] for event in store.events.export()]
     assert len(told) == 2
     ids |= {metadata[name] for metadata in told for name in ("answer_id", "session_id") if name in metadata}
     return [

@@ -52,7 +52,7 @@ class Comparisons:
 
     def look(self) -> None:
         """Learn from the record whether any unit compares. Raises StoreError."""
-        self._known = self._known or self._store.compares(self._conversations.experiment)
+        self._known = self._known or self._store.conversations.compares(self._conversations.experiment)
 
     # Who compares
 
@@ -90,7 +90,7 @@ class Comparisons:
     def way(self, experiment: str, unit: str) -> Way | None:
         """Return how a unit has taken part so far; None where it has not, or where the record cannot be read."""
         try:
-            way = self._ways.get((experiment, unit)) or self._store.way(experiment, unit)
+            way = self._ways.get((experiment, unit)) or self._store.conversations.way(experiment, unit)
         except StoreError:
             return None
         if way:
@@ -146,7 +146,7 @@ class Comparisons:
             for side in comparison.sides:
                 self._texts.question(conversation.id, side.answer_id, prompt)
         if written:
-            self._store.compare(
+            self._store.conversations.compare(
                 conversation, comparison, None if limit else prompt,
                 replaces=[side.answer_id for side in replaced.sides] if replaced else [],
                 also=regenerated(conversation, replaced),
@@ -197,7 +197,7 @@ class Comparisons:
         left, right = (conversation.question(side) for side in comparison.sides)
         event = preference(left, right, vote, (comparison.left.facts, comparison.right.facts))
         log.info("compared", extra={"comparison_id": comparison.id, "visitor_id": conversation.visitor_id})
-        receipt = self._store.vote(comparison.id, vote, event)
+        receipt = self._store.conversations.vote(comparison.id, vote, event)
         first, second = (replace(side, reason=None, comment=None) for side in comparison.sides)
         voted = compared(replace(comparison, left=first, right=second, vote=vote))
         return replace(conversation, turns=(*conversation.turns[:-1], voted)), receipt
@@ -216,7 +216,7 @@ class Comparisons:
             event = None
             if given is not None and given != side.reason:
                 event = feedback_reason(conversation.question(side), side.facts, given)
-            receipt = self._store.give_reason(side.answer_id, given, said, event)
+            receipt = self._store.conversations.give_reason(side.answer_id, given, said, event)
             conversation = with_changes(conversation, side.answer_id, reason=given, comment=said)
         return conversation, receipt
 

@@ -131,7 +131,7 @@ class Conversations:
         if self._texts is not None and not limit:
             self._texts.question(conversation.id, answer_id, prompt)
         if written:  # of a refused question without its text
-            self._store.ask(
+            self._store.conversations.ask(
                 conversation, question, None if limit else prompt, met,
                 replaces=[side.answer_id for side in replaced.sides] if replaced else [],
                 also=regenerated(conversation, replaced),
@@ -205,7 +205,9 @@ class Conversations:
         for side in away:
             question = conversation.question(side)
             completion = Completion(side.answer or "", "stopped", (now_ms() - side.asked_ms) / 1000)
-            self._store.finish(question, completion, chat_completion(question, completion)).wait(STOPPED_WITHIN_S)
+            self._store.conversations.finish(question, completion, chat_completion(question, completion)).wait(
+                STOPPED_WITHIN_S
+            )
         return self.reread(conversation) if away else conversation
 
     def _stop_here(self, side: Turn) -> bool:
@@ -239,7 +241,7 @@ class Conversations:
             "rated",
             extra={"answer_id": turn.answer_id, "visitor_id": conversation.visitor_id, "rating": event.name},
         )  # fmt: skip
-        receipt = self._store.rate(turn.answer_id, vote, event)
+        receipt = self._store.conversations.rate(turn.answer_id, vote, event)
         return with_changes(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
 
     def explain(
@@ -248,17 +250,17 @@ class Conversations:
         """Why the thumb: a reason out of the list (an event), a comment (kept in the store alone), or both."""
         changed = reason if reason != turn.reason else None
         event = feedback_reason(conversation.question(turn), turn.facts, changed) if changed else None
-        receipt = self._store.give_reason(turn.answer_id, reason, comment, event)
+        receipt = self._store.conversations.give_reason(turn.answer_id, reason, comment, event)
         return with_changes(conversation, turn.answer_id, reason=reason, comment=comment), receipt
 
     def copied(self, conversation: Conversation, turn: Turn) -> None:
         """The answer was copied."""
-        self._store.record([signal(conversation.question(turn), "copied")])
+        self._store.events.record([signal(conversation.question(turn), "copied")])
 
     def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
         """Delete the text of one conversation of this visitor, or of all, and end what runs there."""
         self._generations.end(visitor_id, conversation_id)
-        receipt = self._store.delete(visitor_id, conversation_id)
+        receipt = self._store.conversations.delete(visitor_id, conversation_id)
         receipt.wait(DELETED_WITHIN_S)  # another tab that looks before would see it still
         self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
         if self._texts is not None:
@@ -267,7 +269,7 @@ class Conversations:
 
     def learn_deletions(self) -> set[str]:
         """Let go of what was deleted lately, on any replica; return the visitors whose pages must look again."""
-        lately = self._store.deletions(now_ms() - RECENT_MS)
+        lately = self._store.conversations.deletions(now_ms() - RECENT_MS)
         new = {one: visitor_id for one, visitor_id in lately.items() if one not in self._learnt}
         self._learnt = set(lately)
         for conversation_id, visitor_id in new.items():
@@ -299,7 +301,7 @@ class Conversations:
 
         Raises StoreError.
         """
-        found = self._store.conversation(conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn)
+        found = self._store.conversations.get(conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn)
         if found is None or self._texts is None:
             return found
         return replace(found, turns=tuple(self._texts.fill(turn) for turn in found.turns))

@@ -125,15 +125,15 @@ class Recorder:
 
     def partial(self, answer_id: str, text: str) -> None:
         """Keep what has arrived so far."""
-        self._store.partial(answer_id, text)
+        self._store.conversations.partial(answer_id, text)
 
     def ended(self, question: Question, completion: Completion) -> Receipt:
         """Keep the answer and its event."""
         self._metrics.ended(question.assignment.group, completion)
         if self._texts is not None:
             self._texts.answer(question.answer_id, completion.text, completion.reasoning)
-        return self._store.finish(question, completion, chat_completion(question, completion))
+        return self._store.conversations.finish(question, completion, chat_completion(question, completion))
 
     def abandoned(self, question: Question) -> None:
         """Record that the page was left while this answer ran."""
-        self._store.record([signal(question, "abandoned")])
+        self._store.events.record([signal(question, "abandoned")])

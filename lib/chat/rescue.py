@@ -34,7 +34,7 @@ class Rescue:
 
     def sweep(self) -> None:
         """End every answer that was silent for long."""
-        for question, text in self._store.recover(STALE_MS):
+        for question, text in self._store.conversations.recover(STALE_MS):
             self._end(question, text)
 
     def watch(self) -> Callable[[Turn], None]:
@@ -47,7 +47,7 @@ class Rescue:
             heard_ms = turn.heard_ms
             if turn.running and heard_ms is not None and looks >= SILENT_LOOKS:
                 looks = 0
-                if found := self._store.take_over(turn.answer_id, heard_ms):
+                if found := self._store.conversations.take_over(turn.answer_id, heard_ms):
                     self._end(*found)
 
         return look

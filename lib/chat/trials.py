@@ -31,7 +31,7 @@ class _Nowhere:
 
     def ended(self, question: Question, completion: Completion) -> Receipt:
         """Only the budget hears of it."""
-        return self._store.settle(question.answer_id, completion) if self._counted else Written()
+        return self._store.spending.settle(question.answer_id, completion) if self._counted else Written()
 
     def abandoned(self, question: Question) -> None:
         """Nothing."""

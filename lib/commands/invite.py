@@ -43,14 +43,14 @@ def make(
         known = [each.name for each in find_definition(settings, settings.experiment, store).groups]
         if group not in known:
             raise ValueError(f"{settings.experiment} has no group {group}; it has {', '.join(known)}.")
-    if not store.invite(made):
+    if not store.guests.invite(made):
         raise InviteError(f"There is an open invitation of this name already: {made.name}. Revoke it, or take another.")
     return Made(_link(settings, made), tuple(_notes(settings, made)))
 
 
 def end(store: Store, name_or_id: str) -> str:
     """End the open links of this name or id and return a line about it. Raises InviteError where there is none."""
-    if not store.revoke(name_or_id):
+    if not store.guests.revoke(name_or_id):
         raise InviteError(f"There is no open invitation of this name or id: {name_or_id}")
     return f"Ended: {name_or_id}. Whoever came by it is outside from now on."
 
@@ -58,7 +58,7 @@ def end(store: Store, name_or_id: str) -> str:
 def listed(settings: Settings, store: Store) -> list[str]:
     """Return a line for each invitation, newest first, under a heading."""
     head = ("id", "name", "state", "used", "until", "group", "usd", "link")
-    rows = [head, *(_row(settings, one) for one in store.invitations())]
+    rows = [head, *(_row(settings, one) for one in store.guests.invitations())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     return ["  ".join(map(str.ljust, row, [*widths, 0])) for row in rows]
 

@@ -34,7 +34,7 @@ class Gauges:
     def serve(self, metrics: Metrics) -> None:
         """Serve the gauges from now on."""
         store, limit = self._store, self._usd_per_day
-        pending = Kept(store.pending, ONE_SCRAPE_S)
+        pending = Kept(store.outbox.pending, ONE_SCRAPE_S)
         metrics.gauge("parley_ready", "1 while this replica can serve, else 0", lambda: store.trouble is None)
         metrics.gauge("parley_store_queued", "Facts that wait to be written", lambda: store.queued)
         metrics.gauge("parley_outbox_pending", "Events that Statsig has not acknowledged", lambda: pending()[0])
@@ -51,7 +51,7 @@ class Gauges:
 
     def _spent(self) -> float:
         today = Account("day", EVERYBODY, now_ms() // DAY_MS)
-        return self._store.spent([today])[today].usd
+        return self._store.spending.spent([today])[today].usd
 
 
 class Kept(Generic[T]):

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Row, Select, delete, func, select, update
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.invitations import Invitation, Refusal
 from lib.store import rows
+from lib.store.channel import Channel
 from lib.store.facts import add
 from lib.store.schema import consent, guest, invitation, sign_out
+from lib.store.writer import Ticket
 
 SESSION_DAYS = 40
 """Days that outlast the cookie of any session."""
@@ -111,3 +113,64 @@ def _with_use() -> Select[Any]:
 def _invitation(row: Row[Any]) -> Invitation:
     found = Invitation(row.id, row.name, row.created_ms, row.expires_ms, row.sessions, row.grp, row.usd)
     return replace(found, revoked_ms=row.revoked_ms, used=row.used, last_ms=row.last_ms, compare=bool(row.compare))
+
+
+class GuestBook:
+    """The invitations, guests, consents and sign-outs of a database. What waits for its commit raises StoreError."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def invite(self, new: Invitation) -> bool:
+        """Keep a new invitation; False where one of its name is still open."""
+        return bool(self._channel.call(lambda connection: invite(connection, new)))
+
+    def revoke(self, name_or_id: str) -> int:
+        """End the open invitations of this name or id, for every replica at once, and return their number."""
+        return int(self._channel.call(lambda connection: revoke(connection, name_or_id)))
+
+    def invitations(self) -> list[Invitation]:
+        """Return all of them with their use, the newest first."""
+        with self._channel.read() as connection:
+            return invitations(connection)
+
+    def invitation(self, invitation_id: str) -> Invitation | None:
+        """Return one of them with its use."""
+        with self._channel.read() as connection:
+            return one(connection, invitation_id)
+
+    def may_enter(self, invitation_id: str, visitor_id: str | None) -> Refusal | None:
+        """Return why this visitor could not come in by this invitation now; counts nobody."""
+        with self._channel.read() as connection:
+            found = one(connection, invitation_id)
+            if found is None:
+                return "unknown"
+            known = visitor_id is not None and entered(connection, invitation_id, visitor_id)
+            return found.over(now_ms()) if known else found.closed(now_ms())
+
+    def enter(self, invitation_id: str, visitor_id: str) -> Refusal | None:
+        """Let this visitor in, or return why not. A new one is counted, once, on whatever replica."""
+        with self._channel.read() as connection:
+            if entered(connection, invitation_id, visitor_id):
+                found = one(connection, invitation_id)
+                return found.over(now_ms()) if found else "unknown"
+        refusal: Refusal | None = self._channel.call(lambda connection: enter(connection, invitation_id, visitor_id))
+        return refusal
+
+    def agree(self, visitor_id: str, version: str) -> Ticket:
+        """Write that this visitor accepts this version of the notice."""
+        return self._channel.write(lambda connection: agree(connection, visitor_id, version))
+
+    def agreed(self, visitor_id: str, version: str) -> bool:
+        """Return True where this visitor accepted this version of the notice."""
+        with self._channel.read() as connection:
+            return agreed(connection, visitor_id, version)
+
+    def end_sessions(self, sessions: Sequence[str]) -> None:
+        """End these sessions of operators and accounts, for every replica."""
+        self._channel.call(lambda connection: end_sessions(connection, sessions))
+
+    def session_ended(self, session: str) -> bool:
+        """Return True for a session that was signed out."""
+        with self._channel.read() as connection:
+            return session_ended(connection, session)

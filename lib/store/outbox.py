@@ -9,8 +9,11 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from lib.domain.clock import now_ms
 from lib.domain.events import Event
+from lib.domain.record import StoreError
 from lib.store import rows
+from lib.store.channel import Channel
 from lib.store.schema import event, outbox
+from lib.store.writer import Ticket
 
 _DUE = outbox.c.due_ms <= bindparam("now")
 _ID = outbox.c.event_id == bindparam("id")
@@ -62,3 +65,30 @@ def pending(connection: Connection) -> tuple[int, float]:
     """Return how many events wait, and the age of the oldest in seconds (0 where none does)."""
     count, oldest = connection.execute(select(func.count(), func.min(outbox.c.created_ms)).select_from(outbox)).one()
     return count, 0.0 if oldest is None else max(0.0, (now_ms() - oldest) / 1_000)
+
+
+class EventOutbox:
+    """The undelivered events of a database."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def lease(self, limit: int, seconds: float) -> list[Event]:
+        """Return events to deliver now, due longest first, leased for so long; none while the store is away."""
+        try:
+            return list(self._channel.call(lambda connection: lease(connection, limit, seconds)))
+        except StoreError:
+            return []
+
+    def acknowledge(self, event_ids: Collection[str]) -> Ticket:
+        """Remove events that Statsig has."""
+        return self._channel.write(lambda connection: acknowledge(connection, event_ids))
+
+    def postpone(self, event_ids: Collection[str], delay_s: float, error: str | None) -> Ticket:
+        """Deliver these events after the delay, for a reason that the operator may read."""
+        return self._channel.write(lambda connection: postpone(connection, event_ids, delay_s, error))
+
+    def pending(self) -> tuple[int, float]:
+        """Return how many events wait for Statsig, and for how many seconds the oldest of them has."""
+        with self._channel.read() as connection:
+            return pending(connection)

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, bindparam, case, delete, func, insert, select
 from lib.domain.budget import CENT_PARTS, EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, charge, visitor_account
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion
+from lib.store.channel import Channel
 from lib.store.facts import insert_into
 from lib.store.schema import answer, invitation, reservation, spending
+from lib.store.writer import Ticket
 
 LEFT_MS = 3_600_000
 """Milliseconds after which a reservation belongs to an answer whose process died; it stays spent."""
@@ -156,3 +158,51 @@ def _row(connection: Connection, day: int, account: str) -> Any:
 
 def _spent(row: Any) -> Spent | None:
     return None if row is None else Spent(row.usd, row.answers)
+
+
+class SpendingAccounts:
+    """The accounts of a database under which answers are counted, for every replica at once."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    @property
+    def healthy(self) -> bool:
+        """True where the last attempt to write succeeded and none hangs."""
+        return self._channel.error is None
+
+    def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Ticket:
+        """Count an answer that is to be asked; the ticket's result is a `Held`."""
+        return self._channel.write(lambda connection: hold(connection, answer_id, usd, accounts, judged))
+
+    def settle(self, answer_id: str, completion: Completion) -> Ticket:
+        """Count what an answer cost that is in no record; the end of a recorded one does so itself."""
+        return self._channel.write(lambda connection: settle(connection, answer_id, completion))
+
+    def begin_day(self) -> Ticket:
+        """Count what today's answers have cost before there was a limit."""
+        return self._channel.write(begin_day)
+
+    def sweep(self) -> None:
+        """Delete counters that nothing asks for any more. Raises StoreError."""
+        self._channel.call(sweep)
+
+    def spent(self, accounts: Iterable[Account]) -> dict[Account, Spent]:
+        """Return what these accounts have come to, running answers included."""
+        with self._channel.read() as connection:
+            return states(connection, accounts)
+
+    def spent_since(self, since_ms: int) -> Spent:
+        """Return what real answers that ended since then have cost, also where no limit counted them."""
+        with self._channel.read() as connection:
+            return spent_since(connection, since_ms)
+
+    def furthest(self, day: int, most: int) -> tuple[int, int, int]:
+        """Return the number of visitors who asked on a day, of of those who met their limit, and the most of one."""
+        with self._channel.read() as connection:
+            return furthest(connection, day, most)
+
+    def allowance(self, invitation_id: str) -> float | None:
+        """Return what the answers of an invitation's guests may cost together, in US dollars."""
+        with self._channel.read() as connection:
+            return allowance(connection, invitation_id)

@@ -71,7 +71,7 @@ class _Opening:
 
                 self.sample = self.sample or Sample(settings)
                 opened = App.open(settings, demo_url, crowd)
-                self.sessions, self.app = Sessions(opened.store), opened
+                self.sessions, self.app = Sessions(opened.store.guests), opened
                 self.sweeping = Housekeeping()
                 self.sweeping.begin(functools.partial(let_go, opened))
             except StoreError as error:
@@ -192,7 +192,7 @@ def forget_pages(visitors: Collection[str], but: str | None = None) -> None:
 def may_enter(invitation_id: str, visitor_id: str | None) -> Refusal | None:
     """Return the reason why a visitor could not use this invitation now. Raises Unready."""
     try:
-        return app(0).store.may_enter(invitation_id, visitor_id)
+        return app(0).store.guests.may_enter(invitation_id, visitor_id)
     except StoreError as error:
         raise Unready(str(error)) from error
 

@@ -57,7 +57,7 @@ def _read_list(page: OnPage) -> list[Conversation] | None:
     """None while the store cannot be read; then the next rerun tries again."""
     try:
         start = max(0, page.listed_more - PIECES)
-        return running.app().store.conversations(
+        return running.app().store.conversations.of(
             session.visitor().visitor_id, limit=LISTED * (page.listed_more - start) + 1, skip=LISTED * start
         )
     except StoreError:
@@ -127,7 +127,7 @@ def _list_more(page: OnPage, pieces: int = 1) -> None:
 def _rename(page: OnPage, key: str) -> None:
     if title := clean_text(st.session_state[key]).strip():
         app, here = running.app(), page.conversation
-        app.store.rename(here.id, here.visitor_id, title).wait(0.25)
+        app.store.conversations.rename(here.id, here.visitor_id, title).wait(0.25)
         page.listed = None
 
 

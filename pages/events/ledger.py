@@ -38,7 +38,7 @@ OURS = ("answer_id", "group", "event_id", "experiment", "session_id", "conversat
 def draw_filters() -> Search:
     """What the reader looks for; kept in the address, so that it can be handed on."""
     try:
-        groups = running.app().store.groups()
+        groups = running.app().store.events.groups()
     except StoreError:
         groups = []
     with st.grid(5, min_column_width=150, vertical_alignment="bottom"):
@@ -67,7 +67,7 @@ def draw_delivery() -> None:
         st.caption(":material/inventory_2: There is no Statsig key: events stay here.", width="content")
         return
     try:
-        pending, oldest_s = app.store.pending()
+        pending, oldest_s = app.store.outbox.pending()
     except StoreError:
         return
     if not pending:
@@ -170,7 +170,7 @@ def _every(search: Search) -> Iterator[Line]:
     """Every line that is looked for, from the newest on."""
     before: Key | None = None
     while True:
-        page = running.app().store.ledger(search, before, STRIDE)
+        page = running.app().store.events.page(search, before, STRIDE)
         yield from page.lines
         before = page.older
         if before is None:

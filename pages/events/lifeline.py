@@ -31,7 +31,7 @@ STATION_WORDS = {
 def draw(answer_id: str, zone: tzinfo) -> None:
     """The line, and what still has to reach Statsig."""
     try:
-        life = running.app().store.life(answer_id)
+        life = running.app().store.events.life(answer_id)
     except StoreError as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return

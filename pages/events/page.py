@@ -63,7 +63,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     place = st.container()
     with place.skeleton(height=400):
         try:
-            page = app.store.ledger(search, at()[-1], SIZE)
+            page = app.store.events.page(search, at()[-1], SIZE)
         except StoreError as error:
             place.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
             st.stop()

@@ -146,7 +146,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
         st.table(rows, border="horizontal", hide_index=True, alt="The rules that were evaluated for this unit")
         st.caption("Each rule sorts units into 1000 buckets of its own. The first rule that matches decides.")
     try:
-        met = app.store.ledger(Search(user_id=unit, name=EXPOSURE), size=50).lines
+        met = app.store.events.page(Search(user_id=unit, name=EXPOSURE), size=50).lines
     except StoreError as error:
         st.caption(plain(str(error)))
         return

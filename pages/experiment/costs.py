@@ -22,7 +22,7 @@ def draw_today(experiment: str, zone: tzinfo) -> None:
     try:
         today = app.store.today(experiment, now // DAY_MS * DAY_MS)
         spent = _spent(now)
-        furthest = app.store.furthest(now // DAY_MS, app.budgets.answers_per_visitor or 0)
+        furthest = app.store.spending.furthest(now // DAY_MS, app.budgets.answers_per_visitor or 0)
     except StoreError as error:
         st.error(f"{plain(str(error))} It is tried again every {EVERY_S:.0f} seconds.", icon=":material/cloud_off:")
         return
@@ -45,9 +45,9 @@ def _spent(now: int) -> Spent:
     """By the counter that the limit goes by; without a limit, by the answers."""
     app, day = running.app(), now // DAY_MS
     if app.budgets.usd_per_day is None:
-        return app.store.spent_since(day * DAY_MS)
+        return app.store.spending.spent_since(day * DAY_MS)
     everybody = Account("day", EVERYBODY, day)
-    return app.store.spent([everybody])[everybody]
+    return app.store.spending.spent([everybody])[everybody]
 
 
 def _draw_day(spent: Spent, now: int, zone: tzinfo) -> None:

@@ -27,7 +27,7 @@ def draw_guests(zone: tzinfo) -> None:
     _draw_form()
     try:
         found = session.invitations()
-        spent = running.app().store.spent([_account(one) for one in found if one.usd is not None])
+        spent = running.app().store.spending.spent([_account(one) for one in found if one.usd is not None])
     except (running.Unready, StoreError) as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return
@@ -75,7 +75,7 @@ def _make() -> None:
             state.invitation_name or "", int(state.invitation_days), state.invitation_sessions, state.invitation_group,
             state.invitation_usd, now_ms(),
         )  # fmt: skip
-        if not app.store.invite(made):
+        if not app.store.guests.invite(made):
             state.invitation_problem = (
                 "There is an open invitation of this name already. Revoke it, or take another name."
             )
@@ -111,7 +111,7 @@ def _draw_revoke(one: Invitation) -> None:
 
 def _revoke(invitation_id: str) -> None:
     try:
-        running.app().store.revoke(invitation_id)
+        running.app().store.guests.revoke(invitation_id)
     except StoreError as error:
         st.toast(plain(str(error)), icon=":material/cloud_off:")
 

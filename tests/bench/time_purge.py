@@ -31,7 +31,7 @@ def write(url: str, begun: Any, ended: Any, waits: Any) -> None:
         while not ended.is_set():
             taken = during if begun.is_set() else before
             at = time.perf_counter()
-            store.record([Event(new_id(), "copied", now_ms(), "u", 1, {"answer_id": new_id()}, {})]).wait()
+            store.events.record([Event(new_id(), "copied", now_ms(), "u", 1, {"answer_id": new_id()}, {})]).wait()
             taken.append(time.perf_counter() - at)
             time.sleep(PAUSE_S)
     waits.put((before, during))

@@ -64,12 +64,12 @@ class Recording(threading.Thread):
     def run(self) -> None:
         """Signals of testers, one fact each, as pages hand them over."""
         began, store = time.monotonic(), self._app.store
-        last = store.record([_event()])
+        last = store.events.record([_event()])
         while not self._over.wait(TICK_S):
             due = int((time.monotonic() - began) * self._per_s)
             while self.told < due:
                 self.told += 1
-                last = store.record([_event()])
+                last = store.events.record([_event()])
             self.queued = max(self.queued, store.queued)
         assert last.wait(30)
         self.seconds = time.monotonic() - began

@@ -180,7 +180,7 @@ class Record:
         """Events of the export, oldest first; of one conversation, those that name it."""
         return [
             event
-            for event in self.store.export()
+            for event in self.store.events.export()
             if (not names or event["name"] in names)
             and (not conversation_id or event["metadata"].get("conversation_id") == conversation_id)
         ]
