@@ -14,7 +14,7 @@ from sqlalchemy import func, inspect, select, text, update
 from lib import store
 from lib.domain import events
 from lib.domain.assignment import Assignment
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion, Usage
 from lib.domain.conversation import Conversation, Question
 from lib.domain.events import Event
@@ -330,6 +330,25 @@ def test_a_deleted_conversation_leaves_its_numbers_and_events(parley: Store) -> 
     assert shown(parley, foreign, "somebody else").turns[0].question == "Why?"
     assert parley.conversations.completed(asked.answer_id) is not None
     assert parley.conversations.delete("visitor").wait(SOON) and parley.conversations.of("visitor") == []
+
+
+def test_signed_out_sessions_and_deletions_are_forgotten_in_time(parley: Store) -> None:
+    def age(table: Any, days: float) -> None:
+        earlier = now_ms() - round(days * DAY_MS)
+        parley.written(lambda connection: connection.execute(update(table).values(time_ms=earlier)), SOON)
+
+    gone = conversation()
+    ask(parley, gone)
+    parley.delete("visitor", gone.id).wait(SOON)
+    parley.end_sessions(["first"])
+    age(schema.deletion, 0.9), age(schema.sign_out, 39.9)
+    parley.purge(days=90)
+    parley.end_sessions(["second"])
+    assert parley.session_ended("first") and parley.deletions(0) == {gone.id: "visitor"}
+    age(schema.deletion, 1.1), age(schema.sign_out, 40.1)
+    parley.purge(days=90)
+    parley.end_sessions(["third"])
+    assert not parley.session_ended("first") and parley.session_ended("third") and parley.deletions(0) == {}
 
 
 def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(

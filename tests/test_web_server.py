@@ -206,6 +206,18 @@ def asked(proxied: app_process.AppProcess, jar: dict[str, str]) -> str:
 ANSWER = "which model, prompt and"
 
 
+def test_no_address_and_no_browser_name_is_recorded_or_logged(proxied: app_process.AppProcess) -> None:
+    browser = "Mozilla/5.0 (X11; Linux x86_64) Elderflower/17.3"
+    cookies = http(proxied.url, **FAR, User_Agent=browser).cookies
+    with RawWebsocket(proxied.url, cookies, **FAR, User_Agent=browser) as wire:
+        wire.run().ask("What is Parley?")
+    visitor = cookies["parley_visitor"][:32]
+    files = b"".join(file.read_bytes() for file in (proxied.folder / "data").iterdir())
+    assert visitor.encode() in files and visitor in proxied.log()
+    for secret in ("203.0.113.7", "Elderflower"):
+        assert secret.encode() not in files and secret not in proxied.log()
+
+
 def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str], asked: str) -> None:
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
         assert ANSWER in wire.run("c=" + asked).text
