@@ -19,7 +19,7 @@ SECONDS ?= 20
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
 
-# Most tests wait more than they work, so four run at once on two processors; those of how soon a page answers run alone.
+# Most tests wait more than they work, so four run at once on two processors; those of how soon something happens run alone.
 # An empty PYTHONDONTWRITEBYTECODE lets the workers keep what they compile: half of the time that their start takes.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 AT_ONCE = -n 4 --dist loadfile --no-loadscope-reorder
@@ -30,7 +30,7 @@ test: lint browser
 	$(PYTEST) -m alone
 else
 test: $(VENV)/.test
-	$(PYTEST) $(AT_ONCE) -m "not browser and not slow"
+	$(PYTEST) $(AT_ONCE) -m "not browser and not slow and not alone"
 endif
 
 lint: $(VENV)/.test

@@ -1,6 +1,10 @@
 """What all tests stand on: a real browser, the real app, no way out of this machine, and no skip in CI."""
 
+import logging
 import os
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -80,6 +84,20 @@ def stays_on_this_machine() -> Iterator[None]:
     _ways_out.clear()
     yield
     assert not _ways_out, _ways_out
+
+
+@pytest.fixture(autouse=True)
+def leaves_logging_as_it_was() -> Iterator[None]:
+    """Undo what `lib.logs.configure` does to the process, so that no test depends on those before it."""
+    root, ours = logging.getLogger(), logging.getLogger("parley")
+    handlers, levels, show = root.handlers[:], (root.level, ours.level), warnings.showwarning
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    warnings.showwarning = show
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,9 @@ from lib.store import Store, schema, spending
 from tests.support import app_process, openai_server
 from tests.support.openai_server import DONE, Gate, Server, finish, status, stream, usage
 from tests.support.raw_websocket import RawWebsocket
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 TODAY = now_ms() // budgets.DAY_MS
 ENDED = Completion("Because.", "stop", 1.0, cost_usd=0.02)
 DOLLAR_ANSWER = stream("All of it.", finish(), usage(200_000, 85_000), DONE)

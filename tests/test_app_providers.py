@@ -8,6 +8,7 @@ from lib.domain.models import CONTROL_MODEL
 from lib.domain.visitor import Visitor
 from lib.settings import load
 from tests.support.openai_server import answer, serve
+from tests.support.waiting import ENOUGH_S
 
 NAME = "statsig_openai_integration"
 EXPERIMENTS = f"""
@@ -41,7 +42,7 @@ def test_each_group_is_answered_rated_and_counted_at_its_provider(tmp_path: Path
             conversation = app.conversations.settle(conversation, running)
             assert conversation.turns[-1].answer == text
             app.conversations.rate(conversation, conversation.turns[-1], "satisfaction")
-        assert app.store.write(lambda _: None).wait(10)
+        assert app.store.write(lambda _: None).wait(ENOUGH_S)
         told = [event for event in app.store.events.export() if event["name"] in ("chat_completion", "satisfaction")]
         assert [(event["metadata"]["group"], event["metadata"]["provider"]) for event in told] == [
             ("Control", "openai"), ("Control", "openai"), ("Test", "local"), ("Test", "local"),

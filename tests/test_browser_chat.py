@@ -10,7 +10,7 @@ from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record
 from tests.support.openai_server import HANG, Gate, Pause, stream
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
 
@@ -246,7 +246,7 @@ def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Ser
     expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
     chat.idle(1000)
     assert time.monotonic() - began < 1
-    assert model.requests[0].gone.wait(1)
+    assert model.requests[0].gone.wait(ENOUGH_S)
     if text:
         expect(chat.answer).to_contain_text(text)
     expect(chat.feedback).to_have_count(1 if text else 0)
@@ -269,7 +269,7 @@ def test_escape_stops(chat: Chat, model: openai.Server) -> None:
     expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
     chat.idle(1000)
     assert time.monotonic() - began < 1
-    assert model.requests[0].gone.wait(1)
+    assert model.requests[0].gone.wait(ENOUGH_S)
 
 
 def test_the_input_is_usable_at_once_after_stop(chat: Chat, model: openai.Server) -> None:

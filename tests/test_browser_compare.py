@@ -13,7 +13,7 @@ from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit, watched
 from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
 TOML = """
@@ -161,7 +161,7 @@ def test_both_stream_at_once_and_stop_ends_both(chat: Chat, model: openai.Server
     for letter in "AB":
         expect(side(chat, letter)).to_contain_text("Stopped")
     chat.idle()
-    assert all(request.gone.wait(5) for request in model.requests)
+    assert all(request.gone.wait(ENOUGH_S) for request in model.requests)
     expect(chat.button("Try again")).to_be_visible()
 
 

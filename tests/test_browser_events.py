@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,13 +118,11 @@ def test_the_same_events_are_exported_and_arrive_at_statsig(
     with Record.of(app) as record, visit(browser, app) as chat:
         session = {cookie["name"]: cookie.get("httpOnly") for cookie in chat.page.context.cookies()}
         assert session["parley_visitor"] is True
-        began = time.monotonic()
         conversation_id = talk(chat, model, record)
         assert len([request for request in model.requests if request.path.endswith("/completions")]) == 3
     exported = export(app)
     statsig.wait(lambda: len(statsig.counts()) >= len(exported), 30)
     keep(exported, statsig)
-    assert time.monotonic() - began < 60
 
     about = [event for event in exported if event["name"] != "exposure"]
     assert {event["metadata"]["conversation_id"] for event in about} == {conversation_id}

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Error, expect
 
 from tests.support.app_process import ROOT, free_port
 from tests.support.image_forms import FORMS
+from tests.support.waiting import ENOUGH_S
 
 pytestmark = pytest.mark.browser
 
@@ -88,4 +89,4 @@ def test_no_form_of_an_image_or_of_html_makes_the_browser_ask(
             assert paths == []
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(ENOUGH_S)

@@ -142,7 +142,7 @@ class Guest:
     def vote(self, up: bool) -> None:
         """A thumb that the page thanks for."""
         self.chat.thumb(up).click()
-        expect(self.page.get_by_text("Thanks", exact=True)).to_be_visible(timeout=30_000)
+        expect(self.page.get_by_text("Thanks", exact=True)).to_be_visible()
         self._parley.votes.add((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
 
     def untouched(self) -> None:
@@ -257,6 +257,7 @@ def test_scripts_are_packed_on_their_way_and_arrive_whole(site: Site) -> None:
 # One replica ends
 
 
+@pytest.mark.alone
 def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
     browser: Browser, parley: Parley, site: Site
 ) -> None:

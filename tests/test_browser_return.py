@@ -17,7 +17,7 @@ from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record, open_pages, tab, visit
 from tests.support.network_cable import cable
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
 """The Results page loads charts and tables at its first look."""
@@ -180,7 +180,7 @@ def elsewhere(chat: Chat, record: Record) -> Question:
     conversation = record.store.conversations.get(chat.conversation_id, visitor_id)
     assert conversation
     question = replace(conversation.question(conversation.turns[-1]), answer_id=new_id(), turn=2)
-    assert record.store.conversations.ask(conversation, question, "From elsewhere").wait(5)
+    assert record.store.conversations.ask(conversation, question, "From elsewhere").wait(ENOUGH_S)
     chat.page.reload()
     return question
 
@@ -232,7 +232,7 @@ def test_an_answer_that_another_process_ended_is_shown_as_the_record_has_it(
     assert conversation
     question = conversation.question(conversation.turns[-1])
     completion = Completion("The first half", "interrupted", 1.0, 0.5, error="ProcessEnded")
-    assert record.store.conversations.finish(question, completion, chat_completion(question, completion)).wait(5)
+    assert record.store.conversations.finish(question, completion, chat_completion(question, completion)).wait(ENOUGH_S)
     gate.open()
     expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible()
     expect(chat.answer).not_to_contain_text("and the second")
@@ -388,13 +388,11 @@ def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
         expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
         chat.send("Second")
         expect(chat.answer).to_contain_text("Half an answer")
-        began = time.monotonic()
         again.stop()
-        assert time.monotonic() - began < 8
         assert "did not end" not in again.log()
         restarted = app_process.start(again.folder, {"OPENAI_BASE_URL": model.base_url}, port=port)
         try:
-            expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=30_000)
+            expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible()
             expect(chat.answer).to_contain_text("Half an answer")
             chat.page.reload()
             expect(chat.answer).to_contain_text("Half an answer")

@@ -20,7 +20,7 @@ from lib.settings import load
 from lib.store.schema import spending
 from tests.support import openai_server as openai
 from tests.support.openai_server import Gate, Reply, finish, status, stream
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 Start = Callable[..., App]
 TOML = """
@@ -330,7 +330,7 @@ def test_stop_ends_both(start: Start, model_server: openai.Server) -> None:
     tester.app.conversations.stop(tester.here)
     tester.settle()
     assert [side.finish_reason for side in tester.last.sides] == ["stopped", "stopped"]
-    assert all(request.gone.wait(5) for request in model_server.requests)
+    assert all(request.gone.wait(ENOUGH_S) for request in model_server.requests)
 
 
 def test_asking_again_asks_both_again_and_tells_that_both_were_replaced(tester: Tester) -> None:
@@ -381,7 +381,7 @@ def test_a_changed_vote_replaces_the_earlier_one_until_the_next_question(tester:
     unchanged, receipt = tester.app.comparisons.vote(tester.here, tester.here.turns[0], "tie")
     assert receipt is None and unchanged is tester.here
     _, late = tester.app.comparisons.vote(first, first.turns[-1], "tie")  # of a tab that knows nothing of the next one
-    assert late is not None and late.wait(5)
+    assert late is not None and late.wait(ENOUGH_S)
     assert {event["value"] for event in told(tester.app, "preference")} == {"A", "B"}
 
 

@@ -17,7 +17,7 @@ from lib.domain.visitor import Visitor
 from lib.settings import load
 from tests.support import openai_server as openai
 from tests.support.openai_server import Gate, finish, stream
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 Start = Callable[..., App]
 TOML = """
@@ -184,7 +184,7 @@ def test_asking_again_ends_what_still_runs(tester: Tester, model_server: openai.
     until(lambda: running.completion)
     assert running.completion
     assert running.completion.finish_reason == "stopped"
-    assert model_server.requests[0].gone.wait(2)
+    assert model_server.requests[0].gone.wait(ENOUGH_S)
     ends = [event["value"] for event in told(tester.app) if event["name"] == "chat_completion"]
     assert sorted(ends) == ["stop", "stopped"]
 
@@ -230,7 +230,7 @@ def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
     ]
     for step in steps:
         tester.conversation, receipt = step()
-        assert receipt.wait(5)
+        assert receipt.wait(ENOUGH_S)
         here, kept = last(), stored(tester).turns[-1]
         assert (here.rating, here.reason, here.comment) == (kept.rating, kept.reason, kept.comment)
     assert rated(tester) == [
@@ -264,10 +264,10 @@ def test_nobody_else_gets_or_deletes_a_conversation(tester: Tester) -> None:
     told(tester.app)
     stranger = visitor()
     assert tester.app.conversations.get(tester.here.id, stranger.visitor_id) is None
-    assert tester.app.conversations.delete(stranger.visitor_id, tester.here.id).wait(5)
-    assert tester.app.conversations.delete(stranger.visitor_id).wait(5)
+    assert tester.app.conversations.delete(stranger.visitor_id, tester.here.id).wait(ENOUGH_S)
+    assert tester.app.conversations.delete(stranger.visitor_id).wait(ENOUGH_S)
     assert stored(tester).turns[0].question == "Mine"
-    assert tester.app.conversations.delete(tester.visitor.visitor_id, tester.here.id).wait(5)
+    assert tester.app.conversations.delete(tester.visitor.visitor_id, tester.here.id).wait(ENOUGH_S)
     assert tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id) is None
     assert [event["name"] for event in told(tester.app)] == ["exposure", "chat_completion"]
 

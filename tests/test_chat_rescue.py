@@ -65,6 +65,7 @@ def test_a_page_that_hears_nothing_of_an_answer_ends_it(two: Two, ours: Rescue) 
 
 def test_an_answer_without_a_word_ends_as_an_error_that_says_so(two: Two, ours: Rescue) -> None:
     silent = ask(two.first, conversation())
+    assert two.first.write(lambda _: None).wait(SOON)
     two.asked = silent
     two.look(ours.watch(), SILENT_LOOKS + 1)
     assert two.told() == ["error"]

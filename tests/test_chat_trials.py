@@ -17,8 +17,9 @@ from lib.store.schema import metadata
 from tests.support import openai_server
 from tests.support.app_process import free_port
 from tests.support.openai_server import DONE, HANG, Server, finish, status, stream, usage
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 EXPERIMENTS = """
 [statsig_openai_integration]
 default = { model = "large-model" }

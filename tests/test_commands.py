@@ -32,6 +32,7 @@ from tests.support import openai_server, statsig_server
 from tests.support.app_process import ROOT
 from tests.support.operator_tool import Run, environment, run_tool
 from tests.support.statsig_specs import NAMED
+from tests.support.waiting import ENOUGH_S
 
 EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
 IDS = {"userID": "u", "stableID": "u", "sessionID": "s"}
@@ -76,7 +77,7 @@ def fill(folder: Path, many: int = 0) -> None:
         store.conversations.ask(conversation, QUESTION, "Why?", exposure)
         store.conversations.finish(QUESTION, ENDED, completed)
         store.conversations.rate("a1", "satisfaction", rated)
-        assert store.events.record([events.signal(QUESTION, "copied") for _ in range(many)]).wait(30)
+        assert store.events.record([events.signal(QUESTION, "copied") for _ in range(many)]).wait(ENOUGH_S)
 
 
 # The tool itself
@@ -201,7 +202,7 @@ def test_a_reader_that_has_had_enough_is_no_error(folder: Path, form: str) -> No
         assert tool.stdout is not None and tool.stderr is not None
         assert tool.stdout.read(1)
         tool.stdout.close()
-        assert (tool.wait(30), tool.stderr.read()) == (0, b"")
+        assert (tool.wait(ENOUGH_S), tool.stderr.read()) == (0, b"")
 
 
 def test_parquet_is_not_thrown_at_a_terminal(folder: Path) -> None:

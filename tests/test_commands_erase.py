@@ -22,8 +22,9 @@ from lib.store import Erased, Store, schema
 from lib.store.erasure import PIECE
 from tests.support import app_process
 from tests.support.operator_tool import Run, run_tool
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 WHOLE = Completion("Because.", "stop", 1.0, 0.5, Usage(1, 2, 3, source="server"))
 SECRET = "My name is Ann and I live in Ystad"
 

@@ -13,6 +13,7 @@ from lib.store.transfer import copy
 from tests.support.invented_events import preferred
 from tests.support.operator_tool import run_tool
 from tests.support.postgres_server import Postgres
+from tests.support.waiting import ENOUGH_S
 from tests.test_commands import folder as folder
 from tests.test_store import answered, conversation, vote
 from tests.test_store_preferences import event
@@ -30,7 +31,7 @@ def filled(url: str) -> list[str]:
                 vote(store, asked, "satisfaction")
             store.events.record([event(preferred(f"e{number}", f"c{number}", f"visitor-{number}"))])
         store.outbox.lease(3, 60.0)
-        assert store.keep_definitions("statsig", "{}").wait(10)
+        assert store.keep_definitions("statsig", "{}").wait(ENOUGH_S)
         return exported(store)
 
 

@@ -18,6 +18,7 @@ from lib.experiments.evaluator import Experiments, compile_definitions
 from lib.store import Store
 from tests.support import statsig_server
 from tests.support.operator_tool import Run, run_tool
+from tests.support.waiting import ENOUGH_S
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -131,7 +132,7 @@ def converse(store: Store, number: int, *, simulated: bool) -> None:
     question = Question(f"a-{user}", conversation.id, "s", 1, "large-model", assigned, simulated)
     ended = Completion("text", "stop", 1.0 + number, 0.5)
     store.conversations.ask(conversation, question, "Why?", events.exposure(assigned, "s", simulated=simulated))
-    assert store.conversations.finish(question, ended, events.chat_completion(question, ended)).wait(10)
+    assert store.conversations.finish(question, ended, events.chat_completion(question, ended)).wait(ENOUGH_S)
 
 
 def test_the_store_is_read_out(folder: Path) -> None:
@@ -182,7 +183,7 @@ def test_with_a_key_the_groups_are_those_that_statsig_served_last_and_it_is_not_
         with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
             for number in range(8):
                 converse(store, number, simulated=False)
-            assert store.keep_definitions("statsig", kept[0]).wait(10)
+            assert store.keep_definitions("statsig", kept[0]).wait(ENOUGH_S)
         before = len(statsig.requests)
         environ = SMALL | {"STATSIG_SECRET_KEY": key, "STATSIG_API_URL": statsig.url}
         run = parley(folder, "--experiment", "golden_small", "--json", **environ)

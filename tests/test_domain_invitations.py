@@ -20,7 +20,7 @@ from lib.store.database import Database, migrate
 from tests.support import app_process, openai_server
 from tests.support.operator_tool import Run, run_tool
 from tests.support.raw_websocket import RawWebsocket, accept, header, http, refused_with
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 ACCESS, OTHER = Access("a-signing-key"), Access("another-signing-key")
 LATER_S = 4_000_000_000
@@ -168,7 +168,7 @@ def test_replicas_that_count_at_the_same_time_let_in_no_more_than_allowed(databa
 
 def test_consent_is_of_one_visitor_and_one_text(parley: Store) -> None:
     assert not parley.guests.agreed("a", "first")
-    assert parley.guests.agree("a", "first").wait(10) and parley.guests.agree("a", "first").wait(10)
+    assert parley.guests.agree("a", "first").wait(ENOUGH_S) and parley.guests.agree("a", "first").wait(ENOUGH_S)
     assert [parley.guests.agreed(*each) for each in (("a", "first"), ("b", "first"), ("a", "second"))] == [
         True,
         False,

@@ -217,6 +217,7 @@ def test_what_was_kept_badly_is_not_used(start: Open, cached: str) -> None:
         assert model(start(key=KEY, api_url=statsig.url, cached=cached)) == OURS
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", GARBAGE)
 def test_a_server_that_fails_costs_no_time(start: Open, fault: Any) -> None:
     with serve(SERVED) as statsig:
@@ -229,6 +230,7 @@ def test_a_server_that_fails_costs_no_time(start: Open, fault: Any) -> None:
         assert experiments.source.error
 
 
+@pytest.mark.alone
 def test_nobody_listening_costs_no_time(start: Open) -> None:
     began = time.monotonic()
     experiments = start(key=KEY, api_url=f"http://127.0.0.1:{free_port()}/v1")
@@ -237,6 +239,7 @@ def test_nobody_listening_costs_no_time(start: Open) -> None:
     assert KEY not in str(experiments.source.error)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 def test_a_server_that_hangs_costs_one_question_two_seconds(start: Open, fault: str) -> None:
     with serve(SERVED) as statsig:

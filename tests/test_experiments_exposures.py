@@ -20,6 +20,7 @@ from lib.store import Store
 from lib.store.schema import event, outbox
 from tests.support.statsig_server import Statsig, serve
 from tests.support.statsig_specs import NAME, NAMED
+from tests.support.waiting import ENOUGH_S
 
 KEY = "secret-Ab12_cd-34"
 TRAVELS_LATER = ("event_id", "serverTime")
@@ -78,7 +79,7 @@ def sent_by_parley(statsig: Statsig, many: list[Visitor], name: str, tier: str, 
         closing(Experiments.open(file, key=KEY, api_url=statsig.url, tier=tier)) as experiments,
     ):
         told = [exposure(experiments.assign(each, name), each.session_id) for each in many]
-        store.events.record(told).wait(10)
+        store.events.record(told).wait(ENOUGH_S)
         with closing(Dispatcher(store.outbox, experiments, Metrics())):
             wanted = {each.event_id for each in told if not each.withheld}
             statsig.wait(lambda: wanted <= statsig.counts().keys())

@@ -126,7 +126,7 @@ def test_a_failed_look_for_definitions_is_read_in_the_line_that_the_sdk_writes(s
     with serve(running()) as statsig:
         statsig.specs_fault = 401
         _, lines, _ = started(statsig.url)
-    (line,) = [line for line in lines.lines if "/download_config_specs/" in line and " failed with error " in line]
+    line, *_ = [line for line in lines.lines if "/download_config_specs/" in line and " failed with error " in line]
     memory = sdk.Memory()
     sdk._Lines(memory).warning(line)
     assert memory.error and memory.error.startswith("401") and KEY not in memory.error

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import psutil
+import pytest
 
 from lib.domain.clock import now_ms
 from lib.domain.events import Event
@@ -18,7 +19,7 @@ from tests.support import openai_server as openai
 from tests.support.chat_page import Record
 from tests.support.openai_server import DONE, Gate, Reply, finish, stream, usage
 from tests.support.statsig_server import Statsig
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
@@ -53,6 +54,7 @@ def first_token_s(tester: Tester, times: int) -> list[float]:
     return seen
 
 
+@pytest.mark.alone
 def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
@@ -62,7 +64,7 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
     told = [event(number) for number in range(BURST)]
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db", deliver=True)) as beside:
         for start in range(0, BURST, 500):
-            assert beside.events.record(told[start : start + 500]).wait(30)
+            assert beside.events.record(told[start : start + 500]).wait(ENOUGH_S)
     ids, process = {each.event_id for each in told}, psutil.Process(app.process.pid)
     with Tester(app.url) as tester:
         usual, during = first_token_s(tester, 12)[2:], []
@@ -87,12 +89,9 @@ def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, m
     model_server.script(otherwise=lambda request: openai.answer(f"You said {asked(request)}.", pace=0.02))
     with ThreadPoolExecutor(SESSIONS) as pool, ExitStack() as tabs:
         testers = [tabs.enter_context(Tester(app.url)) for _ in range(SESSIONS)]
-        began = time.monotonic()
         list(pool.map(lambda number: testers[number].ask(f"question number {number}", 60), range(SESSIONS)))
-        took = time.monotonic() - began
         answers = [tester.answer for tester in testers]
         assert [one for n, one in enumerate(answers) if f"You said question number {n}.\n" not in one] == []
-    assert took < 30
     assert Counter(map(asked, model_server.requests)) == {f"question number {n}": 1 for n in range(SESSIONS)}
     with Record.of(app) as record:
         events = record.events()
@@ -104,6 +103,7 @@ def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, m
     assert app_process.metrics(app.url)["parley_response_time_seconds_count"] == SESSIONS
 
 
+@pytest.mark.alone
 def test_a_visitor_who_asks_without_pause_is_slowed_and_nobody_else(
     start_app: StartApp, model_server: openai.Server
 ) -> None:

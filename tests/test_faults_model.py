@@ -160,7 +160,7 @@ def asked(request: openai.Request) -> str:
 
 def meet(name: str, app: app_process.AppProcess, record: Record, model: openai.Server) -> Met:
     """One tester's way: the question, and once more with whatever button is offered for that."""
-    with Tester(app.url, within_s=60) as tester:
+    with Tester(app.url) as tester:
         tester.ask(name)
         answer, thumbs = tester.answer, len(tester.thumbs)
         requests = [request for request in model.requests if asked(request) == name]

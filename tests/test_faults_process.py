@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from contextlib import closing
 
+import pytest
+
 from tests.conftest import StartApp
 from tests.support import openai_server as openai
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import Record
 from tests.support.openai_server import HANG, silence, stream
 from tests.support.statsig_server import Statsig
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
@@ -98,6 +100,7 @@ def end(app: AppProcess, signals: int) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 def test_sigterm_while_statsig_hangs_keeps_the_partial_answer_and_is_quick(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
@@ -112,7 +115,7 @@ def test_sigterm_while_statsig_hangs_keeps_the_partial_answer_and_is_quick(
         tester.send("Half")
         tester.until(lambda: "Half of it" in tester.answer)
         assert end(app, signals=1) < END_S
-    assert model_server.requests[-1].gone.wait(1)
+    assert model_server.requests[-1].gone.wait(ENOUGH_S)
 
     app = start_app(settings(model_server, statsig.url), folder=app.folder)
     with again(app, tester) as page:

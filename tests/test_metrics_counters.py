@@ -17,6 +17,7 @@ from lib.metrics.gauges import Gauges
 from lib.readout.results import Window, gather, split_evidence
 from lib.store import Store, StoreError
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic, fill
+from tests.support.waiting import ENOUGH_S
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -109,9 +110,9 @@ def test_a_groups_errors_and_ratings_are_served_as_none_before_there_are_any(met
 def test_a_store_tells_its_commits_its_reads_and_what_fails(metrics: Metrics, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/parley.db"
     with closing(Store.open(url, meter=metrics)) as store:
-        assert store.write(lambda connection: None).wait(5)
+        assert store.write(lambda connection: None).wait(ENOUGH_S)
         store.outbox.pending()
-        assert not store.write(lambda connection: 1 / 0).wait(5)
+        assert not store.write(lambda connection: 1 / 0).wait(ENOUGH_S)
         (tmp_path / "parley.db").rename(tmp_path / "gone.db")
         with pytest.raises(StoreError), store.read() as connection:
             connection.exec_driver_sql("SELECT * FROM no_such_table")
@@ -142,7 +143,7 @@ def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_p
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
         Gauges(store, EXPERIMENT, lambda: None, usd_per_day=5.0).serve(metrics)
         today = Account("day", EVERYBODY, now_ms() // DAY_MS, usd=5.0)
-        assert store.spending.hold("a1", 1.25, [today], lambda: None).wait(5)
+        assert store.spending.hold("a1", 1.25, [today], lambda: None).wait(ENOUGH_S)
         assert value(metrics, "parley_budget_spent_usd") == 1.25
     assert value(metrics, "parley_budget_usd") == 5
 

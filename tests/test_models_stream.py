@@ -29,6 +29,7 @@ from tests.support.openai_server import (
     stream,
     usage,
 )
+from tests.support.waiting import ENOUGH_S
 
 QUICK = Timeouts(connect=2, first_token=5, between_tokens=5, after_finish=2, total=30, backoff=0.01)
 BUSY = b'{"code": 503, "message": "slot busy"}'
@@ -83,7 +84,7 @@ class TestTheEnd:
         done, _ = read(server, stream(said("a"), Pause(0.4), said("b"), Pause(0.4), said("c"), HANG))
         assert (done.text, done.finish_reason, done.error) == ("abc", "stop", None)
         assert 0.8 <= done.response_time <= time.monotonic() - began - QUICK.after_finish
-        assert server.requests[0].gone.wait(1)
+        assert server.requests[0].gone.wait(ENOUGH_S)
 
     def test_is_not_believed_of_a_server_that_said_it_before(self, server: Server) -> None:
         for last, error in (
@@ -269,7 +270,7 @@ class TestThinking:
         monkeypatch.setattr("lib.models.chunks.MAX_THOUGHT", 1_000)
         done, _ = read(server, Reply(itertools.repeat(chunk({"reasoning": "hm " * 10}))))
         assert (done.finish_reason, done.error) == ("error", "EmptyAnswer")
-        assert server.requests[0].gone.wait(1)
+        assert server.requests[0].gone.wait(ENOUGH_S)
 
     def test_inside_code_or_later_is_text(self, server: Server) -> None:
         for text in ("`<think>` opens, `</think>` closes.", "So: <think>a</think> b", "```\n</think>\n```\nDone."):

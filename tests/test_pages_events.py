@@ -25,6 +25,7 @@ from lib.domain.ledger import Search
 from pages.events import ledger
 from tests.support import openai_server as openai
 from tests.support.page_runs import opened_app, page_text, press, run_page
+from tests.support.waiting import ENOUGH_S
 
 Open = Callable[..., App]
 
@@ -58,7 +59,7 @@ def happened(app: App, number: int = 0, group: str = "Test", completion: Complet
     if done.text:
         thumb = replace(rating(question, ended.metadata, "satisfaction", 3.0), time_ms=now + 5_000)
         receipt, told = app.store.conversations.rate(question.answer_id, "satisfaction", thumb), [*told, thumb]
-    assert receipt.wait(10)
+    assert receipt.wait(ENOUGH_S)
     return told
 
 
@@ -78,7 +79,7 @@ def test_an_empty_ledger_says_so(begin: Open) -> None:
 def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> None:
     app = begin(**KEY)
     met, *_ = happened(app)
-    assert app.store.outbox.acknowledge([met.event_id]).wait(10)
+    assert app.store.outbox.acknowledge([met.event_id]).wait(ENOUGH_S)
     rows = table(run_page("events"))
     assert [row["Event"] for row in rows] == ["satisfaction", "chat_completion", "exposure"]
     assert [row["Delivery"].split()[0].rstrip(":") for row in rows] == ["Waiting", "Waiting", "At"]
@@ -119,7 +120,7 @@ def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> N
 def test_the_delivery_state_is_a_filter(begin: Open) -> None:
     app = begin(**KEY)
     met, *_ = happened(app)
-    assert app.store.outbox.acknowledge([met.event_id]).wait(10)
+    assert app.store.outbox.acknowledge([met.event_id]).wait(ENOUGH_S)
     page = run_page("events")
     page.selectbox(key="delivery").set_value("acknowledged").run()
     assert [row["Event"] for row in table(page)] == ["exposure"]
@@ -158,7 +159,7 @@ def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     for moment in ("Asked", "First token", "Ended: stop", "Thumb up"):
         assert moment in line
     assert "3 of 3 events wait for Statsig" in page_text(page)
-    assert app.store.outbox.acknowledge([event.event_id for event in told]).wait(10)
+    assert app.store.outbox.acknowledge([event.event_id for event in told]).wait(ENOUGH_S)
     [line] = [chart.proto.alt for chart in page.run().get("vega_lite_chart")]
     assert "All of it at Statsig: 3 events" in line
     assert "wait for Statsig" not in page_text(page).replace("events wait for Statsig:", "")
@@ -212,7 +213,7 @@ def test_no_text_is_on_the_page_or_in_its_files(begin: Open) -> None:
 def test_a_ledger_that_cannot_be_read_is_told(begin: Open) -> None:
     app = begin()
     gone = text("ALTER TABLE event RENAME TO gone")
-    assert app.store.write(lambda connection: connection.execute(gone) and None).wait(10)
+    assert app.store.write(lambda connection: connection.execute(gone) and None).wait(ENOUGH_S)
     page = run_page("events")
     assert not page.exception
     assert "cannot be read" in page_text(page) and "Try again in a minute." in page_text(page)

@@ -20,7 +20,7 @@ from lib.domain.visitor import Visitor
 from tests.support import openai_server as openai
 from tests.support.page_runs import opened_app, page_text, press, run_page
 from tests.support.statsig_server import Statsig
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 NAME = "statsig_openai_integration"
 EXPERIMENTS = """
@@ -61,7 +61,7 @@ def ask(page: AppTest, text: str = "Hello?") -> AppTest:
 
 
 def told(app: App, name: str) -> list[dict[str, Any]]:
-    assert app.store.write(lambda _: None).wait(10)
+    assert app.store.write(lambda _: None).wait(ENOUGH_S)
     return [event["metadata"] for event in app.store.events.export() if event["name"] == name]
 
 
@@ -151,7 +151,7 @@ def test_todays_exposures_answers_and_spend_are_told(begin: Open, model_server: 
     page = ask(ask(run_page(operator=False)))
     group = page.session_state["on_page"].conversation.assignment.group
     question, *rest = _ended(app)
-    assert app.store.conversations.finish(question, *rest).wait(5)
+    assert app.store.conversations.finish(question, *rest).wait(ENOUGH_S)
     text = page_text(run_page("experiment"))
     together = 2 if question.assignment.group == group else 1
     assert f"{group} {together}" in text and "1 failed" in text
@@ -216,11 +216,11 @@ def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:
     app = begin(ALL, STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL="http://127.0.0.1:9/v1")
     decided = app.experiments.assign(Visitor("ann", "ann", "ann", "s"), NAME)
     met = [exposure(decided, "s", time_ms=now_ms() - 5_000), exposure(decided, "s2")]
-    assert app.store.events.record(met).wait(10)
+    assert app.store.events.record(met).wait(ENOUGH_S)
     page = run_page("experiment")
     assert f"Exposed to {decided.group}, first" in page_text(page.text_input(key="unit").set_value("ann").run())
     assert "2 of 2 still on the way to Statsig." in page_text(page)
-    assert app.store.outbox.acknowledge([event.event_id for event in met]).wait(10)
+    assert app.store.outbox.acknowledge([event.event_id for event in met]).wait(ENOUGH_S)
     assert "Delivered to Statsig." in page_text(page.run())
 
 

@@ -4,7 +4,6 @@ import csv
 import doctest
 import io
 import json
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,6 +32,7 @@ from pages.results import numbers, words
 from tests.support import invented_traffic
 from tests.support.invented_events import preferred
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
+from tests.support.waiting import ENOUGH_S
 from tests.test_store_preferences import event
 
 ROOT = Path(__file__).parent.parent
@@ -61,8 +61,6 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
     """Opens the app of this process; without a demo model, unless one is named."""
-    root, ours = logging.getLogger(), logging.getLogger("parley")
-    before = root.handlers[:], root.level, ours.level
     definitions = tmp_path / "experiments.toml"
     definitions.write_text((ROOT / ".streamlit" / "experiments.toml").read_text() + MORE)
 
@@ -73,9 +71,6 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
 
     yield start
     running.close()
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
 
 
 @pytest.fixture
@@ -438,7 +433,7 @@ def votes(url: str, wins: int, losses: int, **more: Any) -> None:
         for n, value in enumerate(["Test"] * wins + ["Control"] * losses + ["tie"])
     ]
     with closing(Store.open(url)) as store:
-        assert store.events.record([event(line) for line in lines]).wait(10)
+        assert store.events.record([event(line) for line in lines]).wait(ENOUGH_S)
 
 
 def test_comparisons_stand_beside_the_a_b_test_and_are_no_part_of_it(show: Open, url: str) -> None:

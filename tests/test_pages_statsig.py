@@ -15,6 +15,7 @@ from tests.support import openai_server as openai
 from tests.support.page_runs import opened_app, page_text, run_page
 from tests.support.statsig_server import Statsig
 from tests.support.statsig_specs import NAME, NAMED
+from tests.support.waiting import ENOUGH_S
 
 Open = Callable[..., App]
 
@@ -36,7 +37,7 @@ def begin(tmp_path: Path, model_server: openai.Server, statsig: Statsig) -> Iter
 
 
 def exposures(app: App) -> list[dict[str, Any]]:
-    assert app.store.write(lambda _: None).wait(10)
+    assert app.store.write(lambda _: None).wait(ENOUGH_S)
     return [event["metadata"] for event in app.store.events.export() if event["name"] == "exposure"]
 
 
@@ -91,7 +92,7 @@ def test_after_a_decision_the_groups_stay_and_whoever_comes_is_no_unit(begin: Op
 
 def test_definitions_of_the_first_seconds_are_no_change_of_weights(begin: Open) -> None:
     app = begin("running")
-    assert app.store.write(lambda _: None).wait(10)
+    assert app.store.write(lambda _: None).wait(ENOUGH_S)
     with app.store.read() as connection:
         (weights,) = weights_over_time(connection, NAME)
     assert dict(weights.shares) == {"Control": 0.5, "Test": 0.5}

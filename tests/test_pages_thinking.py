@@ -11,6 +11,7 @@ from lib.app import App
 from tests.support import openai_server as openai
 from tests.support.openai_server import DONE, chunk, finish, stream, usage
 from tests.support.page_runs import opened_app, run_page
+from tests.support.waiting import ENOUGH_S
 
 Begin = Callable[..., App]
 THOUGHT = "The question is easy."
@@ -57,7 +58,7 @@ def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: 
         stored = connection.exec_driver_sql("SELECT answer, reasoning FROM message").one()
     assert tuple(stored) == (("42.", THOUGHT) if kept == "true" else (None, None))
     assert THOUGHT not in "".join(event["metadata"].__repr__() for event in app.store.events.export())
-    assert app.conversations.delete(conversation.visitor_id).wait(10)
+    assert app.conversations.delete(conversation.visitor_id).wait(ENOUGH_S)
     with app.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM message").scalar() == 0
 
@@ -87,6 +88,6 @@ def test_a_prompt_that_a_filter_stopped_is_no_error(begin: Begin, model_server: 
     page = ask(run_page(operator=False), "What is it?")
     told = [caption.value for caption in page.chat_message[-1].caption]
     assert told == ["The model's content filter stopped this question. Please ask in another way."]
-    assert app.store.write(lambda _: None).wait(10)
+    assert app.store.write(lambda _: None).wait(ENOUGH_S)
     [event] = [event for event in app.store.events.export() if event["name"] == "chat_completion"]
     assert event["value"] == "content_filter" and "error" not in event["metadata"]

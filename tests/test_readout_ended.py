@@ -19,6 +19,7 @@ from lib.readout.verdicts import read, scope_of
 from lib.store import Store
 from lib.store.tallies import tally
 from tests.support.statsig_specs import NAME, NAMED
+from tests.support.waiting import ENOUGH_S
 
 BEGAN_MS, ENDED_MS = 1_790_000_000_000, 1_790_000_100_000
 Ask = Callable[[str, str | None, int], None]
@@ -54,7 +55,7 @@ def ask(store: Store) -> Ask:
         met = exposure(assignment, "s", time_ms=time_ms)
         store.conversations.ask(conversation, question, "Why?", met)
         store.conversations.finish(question, completion, chat_completion(question, completion, time_ms=time_ms + 1))
-        assert store.events.record([]).wait(10)
+        assert store.events.record([]).wait(ENOUGH_S)
 
     return asked
 

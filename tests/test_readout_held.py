@@ -24,6 +24,7 @@ from lib.store.tallies import tally
 from tests.support import invented_traffic
 from tests.support.invented_traffic import EXPERIMENT, Traffic
 from tests.support.invented_traffic import Group as Users
+from tests.support.waiting import ENOUGH_S
 
 TWO = Definition(EXPERIMENT, (Group("Control", 1), Group("Test", 1)), "Control")
 LOOK = ("satisfaction", "Test")
@@ -43,7 +44,7 @@ def come(url: str, control: float, test: float, users: int = 200, seed: int = 1)
 
 def look(store: Store, definition: Definition = TWO) -> Readout:
     readout = current(store, definition, False, now_ms())
-    assert store.write(lambda connection: None).wait(10)  # what was handed over before is written, too
+    assert store.write(lambda connection: None).wait(ENOUGH_S)  # what was handed over before is written, too
     return readout
 
 
@@ -106,7 +107,7 @@ def test_a_part_of_the_experiment_holds_nothing(store: Store, database_url: str)
     come(database_url, 0.45, 0.75)
     results = gather(store, TWO, Window(EXPERIMENT, since_ms=now_ms() - 3 * 86_400_000), now_ms())
     assert results.readout.held is None
-    assert store.write(lambda connection: None).wait(10)
+    assert store.write(lambda connection: None).wait(ENOUGH_S)
     with store.read() as connection:
         assert connection.execute(select(held)).all() == []
 
@@ -115,7 +116,7 @@ def test_the_intervals_of_simulated_data_go_with_it(store: Store, database_url: 
     groups = {"Control": Users(60, 0.5, rates=1.0), "Test": Users(60, 0.9, rates=1.0)}
     invented_traffic.fill(database_url, Traffic(groups, simulated=True))
     current(store, TWO, True, now_ms())
-    assert store.write(lambda connection: None).wait(10)
+    assert store.write(lambda connection: None).wait(ENOUGH_S)
     remove_simulated(store)
     with store.read() as connection:
         assert connection.execute(select(held)).all() == []

@@ -23,8 +23,9 @@ from lib.domain.rating import Rating
 from lib.store import Store, StoreError, schema
 from lib.store.database import Database
 from tests.support.postgres_server import Postgres, binaries, serve
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 ASSIGNMENT = Assignment(
     "greeting", "Test", "rule", "user", {"userID": "user", "stableID": "st"}, {"model": "m", "temperature": 0.5},
     defaults={"model": "d"},

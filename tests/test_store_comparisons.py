@@ -16,8 +16,9 @@ from lib.domain.ids import new_id
 from lib.domain.rating import Vote
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 UNIT = Assignment("e", None, "compare", "unit", {"userID": "unit"}, {}, compare=True)
 
 

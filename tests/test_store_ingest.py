@@ -18,6 +18,7 @@ from lib.store import Store
 from lib.store.ingest import TOLD, Imported, imported
 from lib.store.tallies import tally
 from tests.support.invented_events import EXPERIMENT, Line, answered, counted, encoded, exposed, rated, same
+from tests.support.waiting import ENOUGH_S
 
 SCOPE = Scope(EXPERIMENT)
 READABLE = [exposed("x", "u", "b"), answered("a", "u"), rated("r", "a", "u")]
@@ -162,7 +163,7 @@ def converse(store: Store, number: int, began_ms: int) -> Receipt:
 def test_a_stores_own_export_reads_as_the_store_does(database_url: str) -> None:
     with closing(Store.open(database_url)) as store:
         receipts = [converse(store, number, 1_790_000_000_000 + 10 * number) for number in range(24)]
-        assert all(receipt.wait(10) for receipt in receipts)
+        assert all(receipt.wait(ENOUGH_S) for receipt in receipts)
         exported = [json.dumps(line).encode() for line in store.events.export()]
         here = tally(store.read, SCOPE)
     _, there = read(exported)

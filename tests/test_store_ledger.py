@@ -17,8 +17,9 @@ from lib.domain.events import NAMES, Event, chat_completion, exposure, rating
 from lib.domain.ledger import Key, Line, Search, stations
 from lib.store import Store, ledger
 from lib.store.schema import answer
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 START_MS = 1_790_000_000_000
 GROUPS = ("Control", "Test", None)
 

@@ -19,8 +19,9 @@ from lib.store.preferences import votes_by_pair
 from lib.store.schema import vote
 from lib.store.simulated import remove_simulated, spread
 from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, counted, preferred, stored
+from tests.support.waiting import ENOUGH_S
 
-SOON = 10.0
+SOON = ENOUGH_S
 SCOPE = Scope(EXPERIMENT)
 PAIR = ("b", "control")
 

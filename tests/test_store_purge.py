@@ -28,9 +28,9 @@ from lib.store.tallies import tally
 from tests.support import invented_traffic
 from tests.support.page_runs import EXPERIMENTS, opened_app
 from tests.support.postgres_server import Postgres
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
-SOON = 10.0
+SOON = ENOUGH_S
 DAY_MS = 86_400_000
 SEPTEMBER, OCTOBER = (int(datetime(2026, month, 1, tzinfo=UTC).timestamp() * 1_000) for month in (9, 10))
 IDS = {"userID": "u"}

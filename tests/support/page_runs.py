@@ -4,7 +4,6 @@ with opened_app(folder, OPENAI_BASE_URL=server.base_url):
     page = run_page("experiment", operator=True)
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +23,7 @@ ACCESS = Access("a-signing-key-of-the-tests")
 
 @contextmanager
 def opened_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
-    """The app of this process, open with these settings; logging is as it was afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger("parley")
-    before = root.handlers[:], root.level, ours.level
+    """The app of this process, open with these settings."""
     toml = folder / "experiments.toml"
     toml.write_text(experiments, encoding="utf-8")
     environ = {"DATABASE_URL": f"sqlite:///{folder}/parley.db", "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
@@ -35,9 +32,6 @@ def opened_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) ->
         yield running.app()
     finally:
         running.close()
-        root.handlers[:] = before[0]
-        root.setLevel(before[1])
-        ours.setLevel(before[2])
 
 
 def run_page(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
