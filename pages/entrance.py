@@ -46,6 +46,11 @@ def barrier() -> Barrier | None:
     return None if agreed() else "consent"
 
 
+def may_know_the_name(barrier: Barrier | None) -> bool:
+    """Return False for a visitor who was not invited where the chat is by invitation."""
+    return running.app().settings.access != "invite" or barrier in (None, "consent")
+
+
 def _refusal() -> Refusal | None:
     invitation_id = session.visitor().custom.get("invitation")
     if invitation_id is None:

@@ -1,5 +1,8 @@
 """The frame of every page: title, access, navigation. It runs on every rerun, so it must be cheap."""
 
+import re
+from urllib.parse import urlsplit
+
 import streamlit as st
 
 from lib import __version__
@@ -10,11 +13,10 @@ from pages.chat.state import forget_deleted
 session.leave_ended_session()
 forget_deleted()
 app, barrier, operator = running.app(), entrance.barrier(), session.operator()
-uninvited = barrier is not None and barrier not in ("sign_in", "consent")
 st.set_page_config(
     # Without one the tab shows our icon (lib/web/server.py); Streamlit would fetch an icon of its own from elsewhere.
     page_icon="💬" if operator else None,
-    page_title="By invitation" if uninvited else app.settings.title,
+    page_title=app.settings.title if entrance.may_know_the_name(barrier) else "By invitation",
     initial_sidebar_state="collapsed" if barrier else "auto",
 )
 
@@ -22,6 +24,15 @@ st.set_page_config(
 def icon(name: str) -> str | None:
     """Return an icon for the navigation, which only operators have."""
     return f":material/{name}:" if operator else None
+
+
+def wrong_address(known: set[str]) -> str | None:
+    """Return the page that this browser's address names and this session does not have.
+
+    The server answers wrong addresses itself. What comes here are addresses that were right before: a session ended.
+    """
+    path = urlsplit(st.context.url or "").path.strip("/")
+    return path if path and path not in known and re.fullmatch("[a-z0-9_-]{1,40}", path) else None
 
 
 if barrier is None:
@@ -34,6 +45,9 @@ if operator:  # for everyone else these do not exist
     pages.append(st.Page("results/page.py", title="Results", icon=icon("monitoring"), url_path="results"))
     pages.append(st.Page("experiment/page.py", title="Experiment", icon=icon("science"), url_path="experiment"))
     pages.append(st.Page("events/page.py", title="Events", icon=icon("receipt_long"), url_path="events"))
+st.session_state.first_page = pages[0]
+if wrong := wrong_address({one.url_path for one in pages} | {"chat"}):
+    pages.append(st.Page("welcome/nowhere.py", title="No page", url_path=wrong, visibility="hidden"))
 page = st.navigation(pages, position="top" if operator else "hidden")
 st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
 page.run()

@@ -77,6 +77,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     page.goto(closed.url)
     outside(page, "This page is by invitation")
     expect(page).to_have_title("By invitation")
+    expect(page.get_by_text("The secret test")).to_have_count(0)
     page.screenshot(path=picture("door-uninvited"))
 
     made = new_invitation("Ann", 7, 1, "Test", None, now_ms())
@@ -84,6 +85,8 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     key = (closed.folder / "data/parley.db.signing-key").read_text().strip()
     link = address(closed.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
     page.goto(link)
+    expect(page.get_by_text("The secret test")).to_be_visible()
+    expect(page.get_by_text("close this page: nothing is recorded")).to_be_visible()
     page.get_by_role("button", name="Open the chat").click()
     inside(page)
     assert page.url == closed.url + "/", "the token has left the address bar"
@@ -126,7 +129,9 @@ def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, 
     """Sign out in one tab: another one ends by itself, and a copy of the cookie is worth nothing."""
     far = {"X_Forwarded_For": "203.0.113.7", "Cookie": header(cookies)}
     assert http(app.url + "/metrics", **far).status == 200
-    with page.context.new_page() as other:
+    with page.context.new_page() as other, page.context.new_page() as results:
+        results.goto(app.url + "/results")
+        expect(results.get_by_text("As of ")).to_be_visible()
         other.goto(app.url)
         expect(other.get_by_role("link", name="Results")).to_be_visible()
         page.get_by_role("button", name="Sign out").click()
@@ -135,6 +140,8 @@ def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, 
         page.get_by_role("button", name="Sign out").click()
         expect(other.get_by_role("heading", name="This page is by invitation")).to_be_visible()
         expect(other.get_by_role("link", name="Results")).to_have_count(0)
+        expect(results.get_by_role("heading", name="There is no page here")).to_be_visible()
+        expect(results.get_by_role("dialog")).to_have_count(0)
     assert http(app.url + "/metrics", **far).status == 404
     assert not [each for each in page.context.cookies() if each["name"] == "parley_operator"]
 
@@ -152,6 +159,8 @@ def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page:
     page.goto(app.url)
     outside(page, "Before you begin")
     expect(page.locator("strong", has_text="kept")).to_be_visible()
+    expect(page.get_by_text("Parley", exact=True)).to_be_visible()
+    expect(page.get_by_text("If you do not agree, close this page.")).to_be_visible()
     expect(page.get_by_role("button")).to_have_count(1)
     page.screenshot(path=picture("door-consent"))
     page.get_by_role("button", name="I agree").click()
@@ -210,7 +219,8 @@ def events(app: app_process.AppProcess) -> str:
 
 def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_process.AppProcess) -> None:
     page.goto(accounts.url)
-    outside(page, "Parley")
+    outside(page, "Sign in")
+    expect(page.get_by_text("Parley", exact=True)).to_be_visible()
     expect(page.get_by_role("button")).to_have_text(["Sign in"])
     page.screenshot(path=picture("door-sign-in"))
 
@@ -225,7 +235,7 @@ def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_s
         address = page.url
         sign_out(page, accounts)
         page.goto(address)
-        outside(page, "Parley")
+        outside(page, "Sign in")
         sign_in(page, accounts, "eve")
         page.goto(address)
         expect(page.get_by_text("That conversation is not here")).to_be_visible()

@@ -321,6 +321,8 @@ def test_a_stranger_has_no_way_to_these_pages(browser: Browser, tmp_path: Path) 
         for path in ("/", "/experiment", "/events", "/?group=Test"):
             with browser.new_page() as page:  # not watched: that there is no such page stands in the console
                 page.goto(app.url + path)
+                if path in ("/experiment", "/events"):
+                    page.get_by_role("link", name="Go to the chat").click()
                 expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
                 settle(page)
                 shown = page.locator("body").inner_text()

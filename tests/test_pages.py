@@ -16,7 +16,7 @@ from lib.domain.conversation import Question
 from lib.domain.events import chat_completion
 from lib.domain.ids import new_id
 from lib.settings import load
-from lib.web import running
+from lib.web import failed_page, running
 from tests.support import openai_server as openai
 from tests.support.openai_server import stream
 from tests.support.waiting import ENOUGH_S
@@ -324,8 +324,8 @@ def test_a_failed_page_shows_a_sentence_and_its_cause_goes_to_the_log(caplog: py
     caplog.set_level("WARNING", logger="parley")  # whatever level an app opened before has left
     page = AppTest.from_function(script).run()
     assert [error.value for error in page.error] == [
-        "Parley cannot be used right now. Its operator has been told. Please try again in a minute.",
-        "Something went wrong on this page. Reload it to go on; nothing that was saved is lost.",
+        failed_page.UNUSABLE,
+        failed_page.FAILED,
     ]
     assert "the store is away" in caplog.text
     assert "one by none" in caplog.text

@@ -14,6 +14,7 @@ import pytest
 from lib.domain.clock import now_ms
 from lib.domain.invitations import new_invitation
 from lib.store import Store
+from lib.web import paths
 from tests.support import app_process
 from tests.support.raw_websocket import Answer, RawWebsocket, http
 
@@ -156,6 +157,24 @@ def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.AppProce
             )
     assert told["results"] == told["experiment"] == told["events"] == told["nowhere"]
     assert [[each.page_name for each in pages] for pages in told["results"][1]] == [["Welcome"]]
+
+
+def test_a_wrong_address_is_answered_by_a_page_of_ours(closed: app_process.AppProcess, secrets: list[str]) -> None:
+    browser = FAR | {"Accept": "text/html,*/*"}
+    met = http(closed.url + "/nowhere", **browser)
+    assert met.status == 404 and "There is no page here" in met.body and 'href="/"' in met.body
+    assert found(met.body, secrets) == [] and met.set_cookies == []
+    for page in ("results", "experiment/", "events", "results/deeper", "auth/nothing", "invite/a/b", "index.html"):
+        assert _same(http(f"{closed.url}/{page}", **browser), met), page
+    assert http(closed.url + "/nowhere", **FAR, Accept="*/*").body == "Not Found"
+    operator = http(closed.url + "/results", **browser, Authorization=f"Bearer {TOKEN}")
+    assert operator.status == 200 and "There is no page here" not in operator.body
+    assert http(closed.url + "/nowhere", **browser, Authorization=f"Bearer {TOKEN}").status == 404
+
+
+def test_the_server_knows_every_page_of_the_frame() -> None:
+    registered = re.findall(r'url_path="([^"]+)"', (app_process.ROOT / "pages" / "frame.py").read_text())
+    assert {f"/{one}" for one in registered} <= paths.PAGES | paths.OPERATOR_PAGES and len(registered) > 4
 
 
 def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.AppProcess) -> None:

@@ -35,9 +35,15 @@ def session(claims: Mapping[str, Any]) -> str:
 
 def session_of(cookies: Mapping[str, str]) -> str | None:
     """Return the sign-in in a browser's cookies; None without one."""
+    found = claims_of(cookies)
+    return session(found) if found else None
+
+
+def claims_of(cookies: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return the claims of the account in a browser's cookies, which may have been signed out; None without one."""
     try:
         found = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
-        return session(json.loads(found)) if found else None
+        return dict(json.loads(found)) if found else None
     except Exception:  # whatever the cookie holds, it is not a sign-in
         return None
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import anyio
 from starlette.requests import Request
@@ -27,6 +27,11 @@ from lib.web.paths import SIGN_OUT
 
 log = logging.getLogger("parley.access")
 
+NOT_SAVED = "That could not be saved. Try again in a minute."
+SIGNING_OUT = "Every tab of this browser will be signed out."
+INVITED = (
+    "This link opens the chat in this browser. If you do not want to take part, close this page: nothing is recorded."
+)
 MAX_FORM = 4_096
 """Bytes of a form that are read; a token is far shorter."""
 
@@ -36,7 +41,7 @@ class Doors:
 
     def __init__(self, settings: Settings, rules: Callable[[], Access]) -> None:
         self._settings, self._rules, self._patience = settings, rules, Patience()
-        self._home = urlsplit(settings.public_url).path.rstrip("/") + "/"
+        self._home, self._name = plain.home(settings), plain.name_for_strangers(settings)
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -71,7 +76,7 @@ class Doors:
         if refusal:
             return _refused(refusal)
         if request.method != "POST":
-            return plain.form(HTTPStatus.OK, "You are invited", "This link lets you into a chat.", "Open the chat")
+            return plain.form(HTTPStatus.OK, "You are invited", INVITED, "Open the chat", app=self._settings.title)
         if not _from_here(request):
             return _foreign()
         if visitor_id is None:
@@ -89,9 +94,9 @@ class Doors:
         """
         rules = self._rules()
         if rules.operator_token is None:
-            return Response("Not Found", HTTPStatus.NOT_FOUND)
+            return plain.nowhere(self._settings, request.headers.get("accept", ""))
         if request.method != "POST":
-            return _form()
+            return self._form()
         if not _from_here(request):
             return _foreign()
         origin = origin_of(rules, request.scope)
@@ -100,10 +105,10 @@ class Doors:
             log.info("the operator token was given in the form")
             return plain.to(self._home + "results", rules.operator_cookie(origin.https))
         if wait := math.ceil(self._patience.wait(origin.address)):
-            return _form(HTTPStatus.TOO_MANY_REQUESTS, f"Too many wrong tokens. Try again in {wait} s.", wait)
+            return self._form(HTTPStatus.TOO_MANY_REQUESTS, f"Too many wrong tokens. Try again in {wait} s.", wait)
         self._patience.failed(origin.address)
         log.warning("a wrong operator token was given in the form")
-        return _form(HTTPStatus.FORBIDDEN, "That is not the token.")
+        return self._form(HTTPStatus.FORBIDDEN, "That is not the token.")
 
     async def sign_out(self, request: Request) -> Response:
         """Ask whether to sign out, and on the form's submission end the session for every tab and every copy of the
@@ -111,7 +116,7 @@ class Doors:
         from lib.web import running
 
         if request.method != "POST":
-            return plain.form(HTTPStatus.OK, "Sign out", "Every tab of this browser will be signed out.", "Sign out")
+            return plain.form(HTTPStatus.OK, "Sign out", SIGNING_OUT, "Sign out", app=self._name)
         if not _from_here(request):
             return _foreign()
         rules = self._rules()
@@ -120,7 +125,7 @@ class Doors:
             await anyio.to_thread.run_sync(running.sign_out, [one for one in sessions if one])
         except running.Unready:
             title = "You are still signed in"
-            return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, "That could not be saved. Try again in a minute.")
+            return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, NOT_SAVED, app=self._name)
         log.info("a session was signed out")
         further, cookies = await accounts.sign_out(request)
         cookies += rules.no_operator_cookies()
@@ -130,10 +135,20 @@ class Doors:
         where = html.escape(further)
         inside = f'<p>You are signed out here. <a href="{where}">Sign out of the account too</a></p>'
         refresh = f'<meta http-equiv="refresh" content="0; url={where}">'
-        response = plain.whole(HTTPStatus.OK, "Signed out", inside, head=refresh)
+        response = plain.whole(HTTPStatus.OK, "Signed out", inside, app=self._name, head=refresh)
         for cookie in cookies:
             response.headers.append("set-cookie", cookie)
         return response
+
+    def _form(self, status: HTTPStatus = HTTPStatus.OK, problem: str = "", wait_s: int = 0) -> Response:
+        form = (
+            '<form method="post"><label for="token">Operator token</label>'
+            '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
+            "<button>Open the operator pages</button></form>"
+        )
+        alert = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
+        headers = {"retry-after": str(wait_s)} if wait_s else {}
+        return plain.whole(status, "Operator", alert + form, app=self._name, headers=headers)
 
 
 def _from_here(request: Request) -> bool:
@@ -157,13 +172,3 @@ async def _token(request: Request) -> str:
 def _refused(refusal: Refusal) -> Response:
     log.warning("an invitation was refused", extra={"cause": refusal})
     return plain.page(HTTPStatus.FORBIDDEN if refusal == "unknown" else HTTPStatus.GONE, *REFUSAL_WORDS[refusal])
-
-
-def _form(status: HTTPStatus = HTTPStatus.OK, problem: str = "", wait_s: int = 0) -> Response:
-    form = (
-        '<form method="post"><label for="token">Operator token</label>'
-        '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
-        "<button>Open the operator pages</button></form>"
-    )
-    alert = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
-    return plain.whole(status, "Operator", alert + form, headers={"retry-after": str(wait_s)} if wait_s else {})

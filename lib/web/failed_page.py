@@ -1,4 +1,4 @@
-"""The page of a script that failed: a sentence. The cause goes to the log."""
+"""The card on the page of a script that failed. The cause goes to the log."""
 
 import logging
 
@@ -9,13 +9,29 @@ from lib.web.running import Unready
 
 log = logging.getLogger("parley")
 
+WIDTH = 480
+"""Of the card, in pixels."""
+
+
+UNUSABLE = (
+    "Parley cannot be used right now. Please try again in a minute. If it stays so, please tell the person who invited "
+    "you."
+)
+FAILED = "Something went wrong on this page. Reload it to go on; nothing that was saved is lost."
+
 
 def on_script_error(error: Exception) -> bool:
     """Show a sentence on the page and log the cause."""
     if isinstance(error, Unready | StoreError):
         log.warning("a page cannot be shown: %s", error)
-        st.error("Parley cannot be used right now. Its operator has been told. Please try again in a minute.")
+        _draw("Please wait a moment", UNUSABLE, ":material/cloud_off:")
     else:
         log.error("a page failed", exc_info=error)
-        st.error("Something went wrong on this page. Reload it to go on; nothing that was saved is lost.")
+        _draw("This page cannot be shown", FAILED, ":material/error:")
     return True
+
+
+def _draw(title: str, text: str, icon: str) -> None:
+    with st.container(horizontal_alignment="center"), st.container(border=True, width=WIDTH, gap="small"):
+        st.subheader(title, anchor=False)
+        st.error(text, icon=icon)

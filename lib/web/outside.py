@@ -24,7 +24,7 @@ from lib.access.crowd import Crowd
 from lib.access.identity import Access, Origin
 from lib.access.throttle import Patience
 from lib.settings import Settings
-from lib.web import patches, paths, policy
+from lib.web import patches, paths, plain, policy
 from lib.web.frames import Frames, largest
 from lib.web.static import send_file
 
@@ -37,13 +37,13 @@ TOO_MANY = "Too many requests come from your network. Please try again in {} s."
 NEW_VISITORS = "Many new visitors have come from your network. Please try again in {} minutes."
 ORIGIN = "parley.origin"
 """The key of a request's origin in its scope, for our own pages."""
-TAKES_TOKEN = (*paths.NUMBERS, "/readyz", paths.STREAM)
+TAKES_TOKEN = (*paths.NUMBERS, *paths.OPERATOR_PAGES, "/readyz", paths.STREAM)
 """Addresses at which a script may send the operator token in a header."""
 
 
 class Outside:
     """The middleware. `rules` is called late, because it may create the signing key; `may_read` decides who reads
-    measurements and may wait for the record."""
+    measurements and may wait for the record; `finds_pages` decides who finds the operator pages."""
 
     def __init__(
         self,
@@ -52,9 +52,10 @@ class Outside:
         settings: Settings,
         crowd: Crowd,
         may_read: Callable[[Scope], bool],
+        finds_pages: Callable[[Scope], bool],
     ) -> None:
         self._app, self._rules, self._crowd, self._patience = app, rules, crowd, Patience()
-        self._may_read = may_read
+        self._may_read, self._finds_pages, self._settings = may_read, finds_pages, settings
         self._max_bytes = largest(settings.max_prompt_chars)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,6 +137,8 @@ class Outside:
             return _plain(HTTPStatus.NOT_FOUND, "Not Found")
         if not paths.takes(method, path):
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
+        if scope["type"] == "http" and paths.leads_nowhere(path, operator=self._finds_pages(scope)):
+            return plain.nowhere(self._settings, Headers(scope=scope).get("accept", ""))
         if path in paths.SIGN_IN and Headers(scope=scope).get("sec-fetch-dest", "document") != "document":
             return _plain(HTTPStatus.FORBIDDEN, FOREIGN_PAGE)
         if wait := self._crowd.request(origin.place):

@@ -16,9 +16,17 @@ SIGN_OUT = "/auth/logout"
 """The address of Streamlit's own sign-out; the form there is ours."""
 SIGN_IN = frozenset({"/auth/login", "/oauth2callback"})
 """The two steps of a sign-in. A browser opens both as pages, never as a part of one."""
+PAGES = frozenset({"/", "/chat", "/sign-in"})
+"""Streamlit's pages that everybody may open. `pages/frame.py` registers them."""
+OPERATOR_PAGES = frozenset({"/results", "/experiment", "/events", "/history"})
+"""Streamlit's pages of which only operators learn that they exist."""
 _USED = frozenset({"/_stcore/health", "/_stcore/metrics", "/_stcore/host-config", STREAM})
 _CLOSED = re.compile(r"/+(_stcore|component|app/static)(/|$)", re.IGNORECASE)
 _FORMS = re.compile(r"/operator|/auth/logout|/invite/[^/]*")
+_BESIDE = re.compile(
+    r"/(healthz|readyz|metrics|favicon\.png|manifest\.json|operator|oauth2callback|auth/login|auth/logout)"
+    r"|/invite/[^/]+|/(static|media|_stcore)/.*"
+)
 _NO_PAGE = ("/_stcore/", "/static/", "/media/")
 
 
@@ -47,3 +55,15 @@ def is_page(path: str) -> bool:
     [True, True, False, False, True]
     """
     return path not in MACHINES and path != "/favicon.png" and not path.startswith(_NO_PAGE)
+
+
+def leads_nowhere(path: str, *, operator: bool) -> bool:
+    """Return True where Streamlit has no page; it would answer with its shell, and put a dialog over the first page.
+
+    >>> [leads_nowhere(path, operator=False) for path in ("/", "/chat/", "/results", "/nowhere", "/static/a.js")]
+    [False, False, True, True, False]
+    >>> leads_nowhere("/results", operator=True), leads_nowhere("/results/deeper", operator=True)
+    (False, True)
+    """
+    page = path.rstrip("/") or "/"
+    return page not in PAGES and not (operator and page in OPERATOR_PAGES) and not _BESIDE.fullmatch(path)

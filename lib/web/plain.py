@@ -5,14 +5,20 @@ import hashlib
 import html
 from collections.abc import Mapping
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from lib.settings import Settings
 
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center;
   color: light-dark(#1d2433, #e6e9f0); background: light-dark(#ffffff, #14171f); }
-main { width: min(26rem, 100vw - 3rem); }
+main { box-sizing: border-box; width: min(30rem, 100vw - 2rem); padding: 1.75rem 1.75rem 1rem; border-radius: .6rem;
+  border: 1px solid light-dark(#dfe2ea, #303646); }
+p { margin: 0 0 1rem; overflow-wrap: anywhere; }
+.app { margin: 0 0 .5rem; font-size: .875rem; color: light-dark(#5a6376, #a7b0c2); }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .75rem; }
 label, input, button { display: block; box-sizing: border-box; width: 100%; font: inherit; }
 input, button { margin: .5rem 0 1rem; padding: .6rem .8rem; border-radius: .6rem; border: 1px solid; }
@@ -32,26 +38,51 @@ HEADERS = {
 }
 
 
-def page(status: HTTPStatus, title: str, *paragraphs: str) -> Response:
-    """Return a page with a text."""
-    return whole(status, title, "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs))
+def home(settings: Settings) -> str:
+    """Return the address of the chat on this host."""
+    return urlsplit(settings.public_url).path.rstrip("/") + "/"
 
 
-def form(status: HTTPStatus, title: str, text: str, button: str) -> Response:
+def name_for_strangers(settings: Settings) -> str:
+    """Return the app's name, or nothing where only guests may learn it."""
+    return "" if settings.access == "invite" else settings.title
+
+
+def page(status: HTTPStatus, title: str, *paragraphs: str, app: str = "") -> Response:
+    """Return a page with a text. `app` is the name of the app."""
+    return whole(status, title, "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs), app=app)
+
+
+def form(status: HTTPStatus, title: str, text: str, button: str, *, app: str = "") -> Response:
     """Return a page with one button that sends a form to the page's own address."""
     inside = f'<p>{html.escape(text)}</p><form method="post"><button autofocus>{html.escape(button)}</button></form>'
-    return whole(status, title, inside)
+    return whole(status, title, inside, app=app)
+
+
+def nowhere(settings: Settings, accept: str = "text/html") -> Response:
+    """Return the answer to a wrong address: a page with the way back, or one line where HTML is not accepted."""
+    if "text/html" not in accept:
+        return Response("Not Found", HTTPStatus.NOT_FOUND, {"cache-control": "no-store"}, "text/plain")
+    text = "<p>The address may be old, or a part of it may be missing.</p>"
+    back = f'<p><a href="{html.escape(home(settings))}">Go to the chat</a></p>'
+    return whole(HTTPStatus.NOT_FOUND, "There is no page here", text + back, app=name_for_strangers(settings))
 
 
 def whole(
-    status: HTTPStatus, title: str, inside: str, *, head: str = "", headers: Mapping[str, str] | None = None
+    status: HTTPStatus,
+    title: str,
+    inside: str,
+    *,
+    app: str = "",
+    head: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a page around `inside` and `head`, which are HTML already."""
-    title = html.escape(title)
+    title, name = html.escape(title), f'<p class="app">{html.escape(app)}</p>' if app else ""
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">{head}'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{inside}</main></body></html>",
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{head}<title>{title}</title>'
+        f"<style>{STYLE}</style></head><body><main>{name}<h1>{title}</h1>{inside}</main></body></html>",
         status,
         headers=HEADERS | dict(headers or {}),
     )

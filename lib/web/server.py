@@ -22,7 +22,7 @@ from lib.access import identity
 from lib.access.crowd import Crowd
 from lib.access.signing_key import signing_key
 from lib.settings import Settings
-from lib.web import patches, running
+from lib.web import accounts, patches, paths, running
 from lib.web.descriptors import Room
 from lib.web.doors import Doors
 from lib.web.outside import Outside, origin_of
@@ -72,6 +72,7 @@ class Server:
                 settings=self._settings,
                 crowd=self._crowd,
                 may_read=self.may_read_metrics,
+                finds_pages=self.finds_operator_pages,
             ),
             Middleware(Room),
         ]
@@ -131,6 +132,19 @@ class Server:
             return running.may_read_metrics(local, request.cookies, request.headers.get("authorization"))
         except running.Unready:
             return False
+
+    def finds_operator_pages(self, scope: Scope) -> bool:
+        """Return True where a request's path is an operator page and its sender an operator by cookie or header.
+
+        Does not read the record: the page itself refuses a session that was signed out.
+        """
+        request = HTTPConnection(scope)
+        return scope["path"].rstrip("/") in paths.OPERATOR_PAGES and self.rules.operator(
+            local=origin_of(self.rules, scope).local,
+            cookies=request.cookies,
+            account=accounts.claims_of(request.cookies),
+            authorization=request.headers.get("authorization"),
+        )
 
 
 def _json(status: HTTPStatus, body: dict[str, Any]) -> Response:

@@ -5,6 +5,7 @@ import streamlit as st
 from lib.domain.invitations import REFUSAL_WORDS
 from lib.web import running
 from pages import entrance
+from pages.welcome.card import card, draw_providers
 
 app, barrier = running.app(), entrance.barrier()
 
@@ -14,16 +15,17 @@ def agree() -> None:
 
 
 if barrier == "sign_in":
-    st.header(app.settings.title)
-    for provider, label in entrance.providers().items():
-        st.button(label, type="primary", key=f"sign_in_{provider}", on_click=st.login, args=(provider,))
+    with card("Sign in"):
+        st.markdown("You need an account to use this chat. If you do not want to sign in, close this page.")
+        draw_providers()
 elif barrier == "consent":
-    st.header("Before you begin")
-    st.markdown(app.settings.consent)
-    st.button("I agree", type="primary", key="agree", on_click=agree)
-    if st.session_state.get("not_saved"):
-        st.warning("That could not be saved. Please try again in a minute.")
+    with card("Before you begin"):
+        st.markdown(app.settings.consent)
+        st.button("I agree", type="primary", key="agree", on_click=agree)
+        st.caption("If you do not agree, close this page. The chat stays closed, and nothing is recorded.")
+        if st.session_state.get("not_saved"):
+            st.warning("That could not be saved. Please try again in a minute.", icon=":material/cloud_off:")
 elif barrier:
     title, text = REFUSAL_WORDS[barrier]
-    st.header(title)
-    st.markdown(text)
+    with card(title):
+        st.markdown(text)
