@@ -90,6 +90,24 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
     return DONE if report.reliable else NO
 
 
+def plan(settings: "Settings", arguments: Arguments) -> int:
+    """Print how many testers, and how long, each way needs."""
+    from lib.commands.plan import planned
+    from lib.commands.readout import ReportError
+    from lib.experiments.definitions import DefinitionError
+    from lib.planning.plans import PlanError
+    from lib.store import StoreError
+
+    given = {name: getattr(arguments, name) for name in _PLAN}
+    try:
+        print(*planned(settings, arguments.experiment or settings.experiment, **given), sep="\n")
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    except (DefinitionError, ReportError, PlanError) as error:
+        return _refuse(str(error), USAGE)
+    return DONE
+
+
 def invite(settings: "Settings", arguments: Arguments) -> int:
     """Make an invitation, list all, or end one."""
     from lib.commands.invite import InviteError, end, listed, make
@@ -256,6 +274,22 @@ def _number(text: str) -> int:
     return int(text)
 
 
+_PLAN = ("baseline", "lift", "testers_per_day", "votes_per_tester")
+
+
+def _plan_takes(parser: argparse.ArgumentParser) -> None:
+    parser.description = PLAN
+    parser.add_argument("--experiment", metavar="NAME", help="instead of PARLEY_EXPERIMENT")
+    parser.add_argument("--baseline", type=float, metavar="P", help="control's share of thumbs up (measured, or 0.65)")
+    parser.add_argument("--lift", type=float, metavar="X", help="the difference to find (the smallest that matters)")
+    parser.add_argument("--testers-per-day", type=float, metavar="N", help="new testers a day (20)")
+    parser.add_argument("--votes-per-tester", type=float, metavar="N", help="votes that a comparer gives (10)")
+
+
+PLAN = """Print how many testers it takes, and how long, until each way finds a difference with 80 % power: the A/B
+test, the A/B test with planned users, and comparisons. What is not given comes from the experiment's table and
+from what it has measured, where there is enough. Nothing is changed."""
+
 _INVITATION = ("name", "days", "sessions", "group", "usd")
 
 
@@ -322,6 +356,7 @@ COMMANDS = (
     Command("check", "say what works and what to do about the rest", _takes_nothing, check),
     Command("export", "write the events to standard output", _export_takes, export),
     Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
+    Command("plan", "say how many testers each way needs, and how long it takes", _plan_takes, plan),
     Command("simulate", "play visitors, or check the readout with them", _simulate_takes, simulate),
     Command("invite", "make a link that lets testers in, list the links, or end one", _invite_takes, invite),
     Command(

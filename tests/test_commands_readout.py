@@ -190,3 +190,53 @@ def test_with_a_key_the_groups_are_those_that_statsig_served_last_and_it_is_not_
         assert len(statsig.requests) == before
     assert (run.returncode, run.stderr) == (0, "")
     assert json.loads(run.stdout)["srm"]["chi2"] == pytest.approx((4 - 2) ** 2 / 2 + (4 - 6) ** 2 / 6)
+
+
+# Comparisons
+
+
+COMPARED = {"PARLEY_EXPERIMENTS_FILE": "compare.toml"}
+
+
+@pytest.fixture
+def compared(folder: Path) -> Path:
+    """The same with the events of the known comparisons."""
+    (folder / "compare.jsonl").write_bytes(gzip.decompress((GOLDEN / "compare-small.jsonl.gz").read_bytes()))
+    (folder / "compare.toml").write_bytes((GOLDEN / "compare-small.toml").read_bytes())
+    return folder
+
+
+def test_the_table_has_comparisons_apart_from_the_a_b_test(compared: Path) -> None:
+    run = parley(compared, "--experiment", "golden_compare_small", "--events", "compare.jsonl", **COMPARED)
+    assert run.returncode == 0, run.stderr
+    at = run.lines.index("Comparisons: Better")
+    assert run.lines[at + 1].startswith(
+        "Testers prefer b: it wins 81 % of the comparisons that had a winner (14 people,"
+    )
+    assert run.lines[at + 2] == "14 people gave 71 votes: 39 for b, 9 for control, 18 ties (both good), 5 both bad."
+    assert not any("Testers" in line for line in run.lines[:at])
+
+
+def test_the_json_has_comparisons_or_null(compared: Path) -> None:
+    run = parley(compared, "--experiment", "golden_compare_small", "--events", "compare.jsonl", "--json", **COMPARED)
+    found = json.loads(run.stdout)
+    assert found["comparisons"]["sentence"].startswith("Testers prefer b")
+    assert found["comparisons"]["treatments"]["b"]["votes"] == 71
+    assert json.loads(parley(compared, *NAMED, "--json", **SMALL).stdout)["comparisons"] is None
+
+
+# Planning
+
+
+def test_the_plan_needs_no_database_and_makes_none(folder: Path) -> None:
+    run = run_tool(folder, "plan", "--experiment", "golden_small", "--lift", "0.1", "--testers-per-day", "30", **SMALL)
+    assert run.returncode == 0, run.stderr
+    assert "A/B test                               1,200    40" in run.lines
+    assert any(line.startswith("Let testers compare: that takes ") for line in run.lines)
+    assert not (folder / "data").exists()
+
+
+def test_a_plan_for_figures_that_cannot_be_is_refused(folder: Path) -> None:
+    run = run_tool(folder, "plan", "--experiment", "golden_small", "--lift", "0.9", **SMALL)
+    assert run.returncode == 2 and "a lift is between" in run.stderr
+    assert run_tool(folder, "plan", "--experiment", "nobody", **SMALL).returncode == 2

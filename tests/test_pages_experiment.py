@@ -371,3 +371,24 @@ def test_operators_read_that_a_model_is_missing_and_testers_do_not(begin: Open, 
     assert "is not at openai" in page_text(run_page("experiment")) and "is not at openai" in page_text(run_page())
     assert "is not at openai" not in page_text(run_page(operator=False))
     assert not model_server.requests
+
+
+# Planning
+
+
+def test_the_page_plans_both_ways_and_recommends_one(begin: Open) -> None:
+    begin()
+    page = run_page("experiment")
+    assert "Let testers compare: that takes" in page_text(page)
+    assert "satisfaction 65 % against 75 %" in page_text(page)
+    testers = [list(table.value["Testers"]) for table in page.table if "Testers" in table.value]
+    assert testers[0][0] == "1,500"  # a treatment that gets a quarter of the units
+    page.number_input(key="plan_lift").set_value(20.0).run()
+    assert "satisfaction 65 % against 85 %" in page_text(page)
+
+
+def test_a_difference_that_cannot_be_is_refused_on_the_page(begin: Open) -> None:
+    begin()
+    page = run_page("experiment")
+    page.number_input(key="plan_lift").set_value(50.0).run()
+    assert any("a lift is between" in str(one.value).replace("\\", "") for one in page.warning)

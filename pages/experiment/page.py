@@ -40,6 +40,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         costs,
         guests,
         models,
+        planning,
         trials,
     )
 
@@ -60,6 +61,8 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         compared.draw_groups(definition)
         models.draw_models()
         compared.draw_allocation(definition)
+        st.markdown("#### How many testers?")
+        planning.draw_planning(definition)
         st.markdown("#### Force a group")
         draw_forcing()
         st.markdown("#### Why this group?")

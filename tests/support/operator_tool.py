@@ -25,7 +25,7 @@ from tests.support.app_process import OURS, ROOT
 
 PACKAGES = (
     "lib.__main__", "lib.commands.check", "lib.commands.erase", "lib.commands.export", "lib.commands.invite",
-    "lib.commands.move", "lib.commands.purge", "lib.commands.readout", "lib.commands.simulate",
+    "lib.commands.move", "lib.commands.plan", "lib.commands.purge", "lib.commands.readout", "lib.commands.simulate",
     "lib.commands.statsig_setup", "lib.models.client", "lib.models.transport", "anyio._backends._asyncio",
     "genai_prices.data", "genai_prices.data_snapshot", "jiter", "openai.resources.chat", "openai.resources.models",
     "pyarrow.parquet", "truststore", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.h11_impl",

@@ -1,0 +1,152 @@
+"""The chance that a readout finds a difference which is there, before anybody has come. Pure.
+
+Takes the variance that the testers' votes will have, and asks the readout's own interval. A difference may show at any
+look on the way: a watched interval has the power that one look has with `1 / WATCHED` times the testers. Agrees with
+the simulations (`demo.soundness`, `demo.comparers`) within a few points where the chance is a half or more; below that
+it is too low.
+"""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+from lib.readout.judge import MIN_UNITS
+from lib.readout.preferences import MIN_TESTERS, MIN_VOTES
+from lib.statistics.differences import WATCHED, multiplier
+from lib.statistics.formulas import student
+
+TIES = 0.2
+"""Share of votes without a winner."""
+MODERATE, STRONG = 12.0, 0.6
+"""How little and how much tastes differ: each tester's own share of decided votes for the better group is Beta
+distributed with so many pseudo-counts."""
+POWER = 0.8
+"""The chance for which a plan asks."""
+MOST = 10_000_000
+"""More testers than this are not searched for."""
+_NORMAL = NormalDist()
+
+
+def ab_power(
+    users: float,
+    baseline: float,
+    lift: float,
+    mde: float,
+    alpha: float,
+    *,
+    spread: float = 1.0,
+    shares: tuple[float, float] = (0.5, 0.5),
+) -> float:
+    """The chance that a watched A/B test finds `lift` with so many users, who have the groups' shares.
+
+    `spread` is the variance of a user's ratings relative to that of one rating by each.
+
+    >>> round(ab_power(1_270, 0.6, 0.1, 0.1, 0.05), 2), ab_power(30, 0.6, 0.1, 0.1, 0.05)
+    (0.83, 0.0)
+    """
+    if min(shares) * users < MIN_UNITS:
+        return 0.0
+    variance, df = _ab(users / WATCHED, baseline, lift, spread, shares)
+    return _reaches(lift, variance, student(multiplier(variance, 2 * mde * mde, alpha), df))
+
+
+def planned_power(
+    users: float,
+    baseline: float,
+    lift: float,
+    mde: float,
+    alpha: float,
+    *,
+    spread: float = 1.0,
+    shares: tuple[float, float] = (0.5, 0.5),
+) -> float:
+    """The same with `planned_users`: the planned look, or the watched interval, each at half of alpha.
+
+    >>> round(planned_power(1_000, 0.65, 0.1, 0.1, 0.05), 2)
+    0.89
+    """
+    if min(shares) * users < MIN_UNITS:
+        return 0.0
+    variance, df = _ab(users, baseline, lift, spread, shares)
+    once = _reaches(lift, variance, student(_NORMAL.inv_cdf(1 - alpha / 4), df))
+    return max(once, ab_power(users, baseline, lift, mde, alpha / 2, spread=spread, shares=shares))
+
+
+def comparison_power(
+    people: float, votes: float, win_share: float, mde: float, alpha: float, *, tastes: float
+) -> float:
+    """The chance that watched comparisons find a win share, where each of `people` votes so often.
+
+    `tastes` are the pseudo-counts of the testers' own win shares (see `MODERATE`).
+
+    >>> [round(comparison_power(n, 10, 0.65, 0.2, 0.05, tastes=MODERATE), 2) for n in (4, 20, 30, 50)]
+    [0.0, 0.47, 0.8, 0.98]
+    """
+    if people < MIN_TESTERS or people * votes < MIN_VOTES:
+        return 0.0
+    net, variance = net_preference(votes, win_share, tastes)
+    variance *= WATCHED / people
+    return _reaches(net, variance, student(multiplier(variance, 2 * mde * mde, alpha), people - 1))
+
+
+def net_preference(votes: float, win_share: float, tastes: float) -> tuple[float, float]:
+    """The net preference of a win share, and the variance of one tester's with so many votes.
+
+    A tester's own net preference is (1 − ties)(2·share − 1), of which every vote is a draw of +1, 0 or −1.
+
+    >>> net, variance = net_preference(10, 0.65, MODERATE)
+    >>> round(net, 2), round(variance, 4)
+    (0.24, 0.1146)
+    """
+    decided = 1 - TIES
+    net = decided * (2 * win_share - 1)
+    between = 4 * decided**2 * win_share * (1 - win_share) / (tastes + 1)
+    within = decided - net**2 - between
+    return net, between + within / votes
+
+
+def win_share(baseline: float, lift: float) -> float:
+    """The win share of a group that satisfies by `lift` more: of the questions on which exactly one of the two answers
+    pleases, those on which it is the treatment's.
+
+    >>> round(win_share(0.65, 0.1), 3), win_share(0.5, 0.0)
+    (0.618, 0.5)
+    """
+    treatment = baseline + lift
+    wins, losses = treatment * (1 - baseline), baseline * (1 - treatment)
+    return wins / (wins + losses)
+
+
+def fewest(power: Callable[[int], float], least: int = 1) -> int | None:
+    """The fewest testers with whom the chance is 80 %; None where it takes more than ten million.
+
+    >>> fewest(lambda n: n / 1_000), fewest(lambda n: 0.5)
+    (800, None)
+    """
+    high = least
+    while power(high) < POWER:
+        high *= 2
+        if high > MOST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
+    return high
+
+
+def _ab(users: float, baseline: float, lift: float, spread: float, shares: tuple[float, float]) -> tuple[float, float]:
+    """The variance of the difference, and Welch's degrees of freedom."""
+    parts = [
+        (share * users, rate * (1 - rate) * spread / (share * users))
+        for share, rate in zip(shares, (baseline, baseline + lift), strict=True)
+    ]
+    variance = math.fsum(one for _, one in parts)
+    return variance, 1 / math.fsum((one / variance) ** 2 / max(n - 1, 0.5) for n, one in parts)
+
+
+def _reaches(difference: float, variance: float, errors: float) -> float:
+    """The chance that an estimate of the difference lies more than so many standard errors from 0, on its side."""
+    if not math.isfinite(errors):
+        return 0.0
+    return _NORMAL.cdf(abs(difference) / math.sqrt(variance) - errors)

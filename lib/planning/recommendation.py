@@ -1,0 +1,86 @@
+"""The words of a plan: its table, the sentence that recommends a way, and what it assumes. Computes nothing."""
+
+from collections.abc import Mapping
+
+from lib.planning.plans import Plan, Setting, Way
+from lib.planning.power import MOST
+from lib.statistics.figures import many, significant
+
+NAMES: Mapping[Way, str] = {
+    "ab": "A/B test",
+    "planned": "A/B test, planned users",
+    "compared": "Comparisons",
+    "strong": "Comparisons, tastes differ strongly",
+}
+QUICKER = 1.5
+"""A comparison is recommended where the A/B test takes this many times as long."""
+
+
+def rows(plan: Plan) -> list[tuple[str, str, str]]:
+    """(way, testers, days) of every way, as a person reads them."""
+    return [(name, testers_of(plan, way), days_of(plan, way)) for way, name in NAMES.items()]
+
+
+def testers_of(plan: Plan, way: Way) -> str:
+    """The testers of a way."""
+    testers = plan.testers[way]
+    return f"over {MOST:,}" if testers is None else f"{testers:,}"
+
+
+def days_of(plan: Plan, way: Way) -> str:
+    """The days of a way."""
+    days = plan.days(way)
+    return "–" if days is None else f"{days:,}"
+
+
+def recommended(plan: Plan) -> Way:
+    """The way that is recommended."""
+    compared, users = plan.testers["compared"], plan.testers["planned"]
+    if compared is None:
+        return "planned"
+    return "compared" if users is None or users > QUICKER * compared else "planned"
+
+
+def recommendation(plan: Plan) -> str:
+    """The sentence that recommends one way and says why."""
+    ab = f"{testers_of(plan, 'planned')} users and {_days(plan, 'planned')}"
+    compared = f"{testers_of(plan, 'compared')} people and {_days(plan, 'compared')}"
+    if recommended(plan) == "compared":
+        return (
+            f"Let testers compare: that takes {compared}, where the A/B test takes {ab} even with planned users. The "
+            "A/B test is for what a comparison cannot see: speed, cost, and how much people use it."
+        )
+    return (
+        f"Run the A/B test with planned users: it takes {ab}, comparisons {compared}, and it measures what "
+        "would happen if the group were given to everybody, speed and cost included."
+    )
+
+
+def _days(plan: Plan, way: Way) -> str:
+    days = plan.days(way)
+    return "more days than anybody has" if days is None else many(days, "day")
+
+
+def difference(setting: Setting) -> str:
+    """The difference that is looked for, in both ways' own words."""
+    share = 100 * setting.win_share
+    return (
+        f"Looked for: satisfaction {significant(100 * setting.baseline)} % against "
+        f"{significant(100 * (setting.baseline + setting.lift))} %, which is a win share of {share:.0f} % side by side."
+    )
+
+
+def assumptions(setting: Setting) -> list[str]:
+    """What the plan takes for granted."""
+    worth = significant(1 / setting.spread, 2)
+    rating = (
+        f"A user of the A/B test counts for {worth} ratings, as measured in this experiment so far."
+        if setting.measured
+        else "A user of the A/B test counts for one rating: many rate nothing, and those of one user are alike."
+    )
+    return [
+        "80 % power: four of five such experiments find the difference, looked at all the time.",
+        rating,
+        f"A comparer gives {many(round(setting.votes_per_tester), 'vote')}, a fifth of them ties. Tastes differ "
+        "moderately; where they differ strongly, only more people help, not more votes.",
+    ]
