@@ -118,8 +118,9 @@ def test_the_four_states_have_their_picture(
         else:
             chat.page.get_by_role("button", name="Three synonyms for quick").click()
             expect(chat.messages.first).to_contain_text("Three synonyms for quick")
-            chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
-            expect(chat.button("Download")).to_be_in_viewport()
+            chat.page.locator('[class*="st-key-row_"]').first.hover()
+            chat.page.get_by_role("button", name="Conversation menu").first.click()
+            expect(chat.page.get_by_role("menuitem", name="Download")).to_be_in_viewport()
         expect(chat.page.get_by_role("button", name="Why is the sky blue?")).to_be_in_viewport()
         shoot(chat, f"earlier-{name}")
 
@@ -196,9 +197,9 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         expect(entry).not_to_be_in_viewport()
         assert chat.conversation_id == first
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
-        chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").tap()
+        chat.page.get_by_role("button", name="Conversation menu").first.tap()
         for name in ("Download", "Delete"):
-            until(lambda name=name: in_view(chat.button(name)))
+            until(lambda name=name: in_view(chat.page.get_by_role("menuitem", name=name)))
 
 
 # With a keyboard

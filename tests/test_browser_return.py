@@ -1,5 +1,6 @@
 """Nothing on the page is lost with the page: reloads, tabs, cuts, restarts, and the list of earlier conversations."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -273,7 +274,7 @@ def test_the_address_is_the_conversation(chat: Chat) -> None:
 
 def test_a_conversation_is_renamed(chat: Chat, record: Record) -> None:
     chat.ask("First question")
-    chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
+    chat.choose("First question", "Rename")
     name = chat.page.get_by_role("textbox", name="Name")
     name.fill("A better name")
     name.press("Enter")
@@ -290,7 +291,9 @@ def test_a_conversation_is_deleted(chat: Chat, record: Record) -> None:
     expect(chat.messages).to_have_count(0)
     chat.ask("Delete me")
     gone = chat.conversation_id
-    chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
+    chat.choose("Delete me", "Delete")
+    expect(chat.page.get_by_text("Delete “Delete me”? This cannot be undone.")).to_be_visible()
+    expect(chat.messages).to_have_count(2)
     chat.button("Delete").click()
     expect(chat.messages).to_have_count(0)
     expect(chat.page.get_by_role("button", name="Delete me")).to_have_count(0)
@@ -310,6 +313,7 @@ def test_all_conversations_are_deleted(chat: Chat, record: Record) -> None:
     chat.ask("Second")
     chat.button("Privacy").click()
     chat.button("Delete all my conversations").click()
+    chat.button("Delete all").click()
     expect(chat.messages).to_have_count(0)
     for title in ("First", "Second"):
         expect(chat.page.get_by_role("button", name=title, exact=True)).to_have_count(0)
@@ -327,13 +331,12 @@ def _about(line: dict[str, object], conversation_id: str) -> bool:
 def test_a_conversation_is_downloaded(chat: Chat, model: openai.Server) -> None:
     model.script(openai.answer("It is **Paris**."))
     chat.ask("What is the capital of France?")
-    chat.page.get_by_test_id("stSidebar").get_by_test_id("stPopover").first.get_by_role("button").click()
     with chat.page.expect_download() as waiting:
-        chat.button("Download").click()
+        chat.choose("What is the capital", "Download")
     text = Path(waiting.value.path()).read_text()
     assert "What is the capital of France?" in text
     assert "It is **Paris**." in text
-    assert waiting.value.suggested_filename.endswith(".md")
+    assert re.fullmatch(r"What-is-the-capital-of-France \d{4}-\d\d-\d\d\.md", waiting.value.suggested_filename)
 
 
 def test_nobody_else_opens_a_conversation(chat: Chat, browser: Browser) -> None:

@@ -18,6 +18,12 @@ def press(wire: RawWebsocket, label: str) -> None:
     wire.run(states=[(button.id, "trigger_value", True)])
 
 
+def delete_all(wire: RawWebsocket) -> None:
+    """Ask for it, and confirm it."""
+    press(wire, "Delete all my conversations")
+    press(wire, "Delete all")
+
+
 @pytest.mark.parametrize("keep", ["true", "false"])
 def test_what_was_deleted_comes_back_nowhere(
     tmp_path: Path, model_server: openai_server.Server, keep: str
@@ -36,7 +42,7 @@ def test_what_was_deleted_comes_back_nowhere(
             one.run().ask(SECRET)
             other.run("c=" + one.address)
             assert SECRET in other.text and stored() == (keep == "true")
-            press(one, "Delete all my conversations")
+            delete_all(one)
             other.forget()
             other.run("c=" + one.address)
             assert SECRET not in other.text
@@ -60,7 +66,7 @@ def test_a_closed_page_comes_back_without_what_was_deleted(
         with RawWebsocket(app.url, jar) as closed:
             closed.run().ask(SECRET)
         with RawWebsocket(app.url, jar) as open_one:
-            press(open_one.run("c=" + closed.address), "Delete all my conversations")
+            delete_all(open_one.run("c=" + closed.address))
 
         def gone() -> bool:
             with RawWebsocket(app.url, jar, session=closed.session) as back:
@@ -86,7 +92,7 @@ def test_another_replica_lets_go_of_what_was_deleted(tmp_path: Path, model_serve
             one.run().ask(SECRET)
             other.run("c=" + one.address)
             assert SECRET in other.text
-            press(one, "Delete all my conversations")
+            delete_all(one)
             other.forget()
             other.until(lambda: other.address == "" and "Ask a question" in other.text)
             assert SECRET not in other.text

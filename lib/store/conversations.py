@@ -186,6 +186,11 @@ class StoredConversations:
         with self._channel.read() as connection:
             return reads.conversations(connection, visitor_id, limit, skip)
 
+    def search(self, visitor_id: str, words: Sequence[str], limit: int) -> list[Conversation]:
+        """Return a visitor's conversations whose title or text has all these words, without turns, newest first."""
+        with self._channel.read() as connection:
+            return reads.search_conversations(connection, visitor_id, words, limit)
+
     def completed(self, answer_id: str) -> Mapping[str, Any] | None:
         """Return the metadata of an answer's `chat_completion`; None while it runs."""
         with self._channel.read() as connection:

@@ -294,3 +294,8 @@ def _sqlite_writer(connection: Any, _record: object) -> None:
 def _sqlite_reader(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA query_only=ON")
+    connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows the letters of ASCII only
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value

@@ -1,11 +1,11 @@
 """The queries of the pages, the operator's tool and the delivery. Writes nothing."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, tuple_
+from sqlalchemy import Connection, Row, exists, select, tuple_
 
 from lib.domain.assignment import Assignment
 from lib.domain.conversation import Conversation, Question
@@ -70,6 +70,19 @@ def conversations(connection: Connection, visitor_id: str, limit: int, skip: int
     """Return a visitor's conversations without their turns, the last used first, from the one after `skip` on."""
     mine = select(conversation).where(conversation.c.visitor_id == visitor_id)
     newest = mine.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit).offset(skip)
+    return [rows.to_conversation(row) for row in connection.execute(newest)]
+
+
+def search_conversations(
+    connection: Connection, visitor_id: str, words: Sequence[str], limit: int
+) -> list[Conversation]:  # fmt: skip
+    """Return a visitor's conversations whose title or text has all these words, in whatever case, newest first."""
+    query = select(conversation).where(conversation.c.visitor_id == visitor_id)
+    for word in words:
+        own = (message.c.conversation_id == conversation.c.id) & message.c.replaced.is_(False)
+        said = message.c.question.icontains(word, autoescape=True) | message.c.answer.icontains(word, autoescape=True)
+        query = query.where(conversation.c.title.icontains(word, autoescape=True) | exists().where(own & said))
+    newest = query.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit)
     return [rows.to_conversation(row) for row in connection.execute(newest)]
 
 

@@ -14,6 +14,8 @@ function keepOnce(data) {
   reportLostConnection(state);
   keepTextWhole();
   closeSidebarOnPhones();
+  renameInTheList();
+  nameOverlays();
   addStyle();
   setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
     for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
@@ -35,6 +37,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     if (!state.kept) keepOnce(data);
     settleDrafts(state, data);
+    carryOut(state, JSON.parse(data.orders));
+    requestAnimationFrame(() => loadOnScroll(state));
     return;
   }
   state.say = (words) => { parentElement.querySelector("span").textContent = words; };

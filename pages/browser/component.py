@@ -7,21 +7,26 @@ component's parts are the `.js` files beside this one, joined in this order: a c
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import streamlit as st
 
 _HERE = Path(__file__).parent
 _PARTS = (
-    "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "follow", "page", "component",
+    "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "orders", "follow", "page", "component",
 )  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
 _LATER = tuple(f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js"))
 """What Streamlit loads only when the first code block arrives: 1.5 MB that would stop a streaming answer for 400 to
 1,000 ms. Fetched while the page is idle; where a version of Streamlit names it otherwise, nothing is fetched. A tuple,
 because for a list Streamlit imports pandas to see whether it is a table: 0.4 s and 45 MB."""
-_NAMES = {"BOX": '[data-testid="stChatInputTextArea"]', "STYLE": (_HERE / "page.css").read_text(encoding="utf-8")}
+_PAGES = ("chat", "results", "experiment", "history", "events", "compare")
+_NAMES = {
+    "PAGES": _PAGES,
+    "BOX": '[data-testid="stChatInputTextArea"]',
+    "STYLE": (_HERE / "page.css").read_text(encoding="utf-8"),
+}
 _COMPONENT = st.components.v2.component(
     "parley_browser",
     html='<span role="status" aria-live="polite"></span>',
@@ -39,12 +44,12 @@ span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path:
 
 @dataclass(frozen=True, slots=True)
 class BoxState:
-    """What the browser learns about the input. `arrived`: questions that the server has, so that no other need come
-    back; `returned`: an id and a text that goes back into the box, once for every new id; `asking`: the browser's own
-    mark of the request that it waits for."""
+    """What the browser learns early in a run. `arrived`: questions that the server has, which need not come back into
+    the box; `orders`: what it is to do, by name (`return` a text into the box, `download` a file, take a `theme`), each
+    with an id and carried out once for every new one; `asking`: the browser's mark of the request that it waits for."""
 
     arrived: Sequence[str] = ()
-    returned: tuple[str, str] = ("", "")
+    orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
     asking: str = ""
 
 
@@ -62,7 +67,7 @@ def keep_browser(
 
     data = {
         "keep": True, "later": _LATER, "nonce": 0, "asking": box.asking, "arrived": _as_json(list(box.arrived)),
-        "returned": {"id": box.returned[0], "text": box.returned[1]},
+        "orders": _as_json(dict(box.orders)),
     }  # fmt: skip
     _COMPONENT(
         key="keep", data=data, on_copied_change=lambda: report("copied", on_copied),

@@ -74,8 +74,6 @@ function settleDrafts(state, data) { // once a run
     putBack(sent);
   }
   state.asking = data.asking === state.asking ? null : state.asking;
-  if (data.returned.id && data.returned.id !== state.returned) putBack(data.returned.text);
-  state.returned = data.returned.id;
   whenThere(BOX, (box) => {
     if (box === state.box) return;
     state.box = box; // of a page that was just opened

@@ -15,6 +15,34 @@ function closeSidebarOnPhones() { // where it lies over the conversation that wa
   });
 }
 
+function loadOnScroll(state) { // older conversations, once the end of the list is in sight
+  state.older?.disconnect();
+  const button = document.querySelector(".st-key-older button");
+  if (!button) return;
+  state.older = new IntersectionObserver((entries) => {
+    if (entries.some((one) => one.isIntersecting)) button.click();
+  }, { root: document.querySelector('[data-testid="stSidebarContent"]'), rootMargin: "300px" });
+  state.older.observe(button);
+}
+
+function renameInTheList() { // the focus goes to the name, and Esc leaves it as it was
+  const NAME = '[class*="st-key-title_"] input';
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.('[role="menuitem"]')?.innerText.trim().endsWith("Rename"))
+      whenThere(NAME, (input) => { input.focus(); input.select(); });
+  }, true);
+  window.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && event.target.matches?.(NAME) && !composes(event))
+      document.querySelector(".st-key-rename_cancel button")?.click();
+  }, true);
+}
+
+function nameOverlays() { // Streamlit draws menus outside of every landmark
+  const place = document.querySelector("#stFloatingOverlayPortal");
+  place?.setAttribute("role", "region");
+  place?.setAttribute("aria-label", "Menus");
+}
+
 function setDirections(main) { // each block by its own first letter
   const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])';
   const set = (place) => {

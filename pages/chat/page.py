@@ -97,6 +97,10 @@ def stop() -> None:
         page.conversation = app.conversations.stop(page.conversation)
 
 
+def start_new() -> None:
+    st.query_params.pop("c", None)
+
+
 def note_asking(mark: str) -> None:
     page.asking = mark
 
@@ -169,6 +173,7 @@ if page.overtaken:
     page.saving, page.conversation = None, app.conversations.reread(page.conversation)
 show(page)
 draw_sidebar()
+st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=start_new)  # on phones only
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)
@@ -182,7 +187,7 @@ if session.operator():
 with st.bottom:
     if page.refused:
         st.warning(page.refused, icon=":material/info:")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="ask"):
         st.chat_input("Ask anything", key="question", on_submit=submit, args=("question",))
         stop_slot = st.empty()
 

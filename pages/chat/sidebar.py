@@ -1,13 +1,16 @@
-"""Earlier conversations of this browser: open, rename, download, delete; and what is kept of them."""
+"""Earlier conversations of this browser: find, open, rename, download, delete; and what is kept of them."""
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from typing import Literal
 
 import streamlit as st
 
 from lib.access.identity import clean_text
 from lib.domain.conversation import Conversation, Turn
+from lib.domain.ids import new_id
 from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import script_session
@@ -15,46 +18,94 @@ from pages import session
 from pages.chat.operator_view import draw_view
 from pages.chat.state import OnPage, on_page
 from pages.clock import reader_zone
+from pages.results.words import plain
 
 LISTED = 30
-"""Conversations in the list at first, and more at every click."""
-PIECES = 3
+"""Conversations in the list at first; more come as the reader scrolls (pages/browser/page.js)."""
+PIECES = 10
 """As many times that are in the list at most: a list of thousands would make every click slow."""
+FOUND = 60
+"""Conversations that a search shows at most."""
+Act = Literal["Rename", "Download", "Delete"]
+MENU: tuple[Act, ...] = ("Rename", "Download", "Delete")
+MENU_ICONS = {"Rename": "edit", "Download": "download", "Delete": "delete"}
+THEMES = {"System": "Follow the system", "Light": "Light", "Dark": "Dark"}
 
 
 def draw_sidebar() -> None:
-    """The list, newest first, by day."""
+    """Head and foot stay in place; between them the list scrolls, newest first, by day."""
     page = on_page()
+    with st.sidebar:
+        with st.container(key="side_head", gap="small"):
+            _draw_head(page)
+        with st.container(key="side_list", gap=None):
+            _draw_list(page)
+        with st.container(key="side_foot", gap=None):
+            _draw_privacy(page)
+            st.menu_button(
+                "Appearance", THEMES, icon=":material/contrast:", type="tertiary", key="appearance",
+                format_func=THEMES.__getitem__, on_click=_choose_theme, args=(page,),
+            )  # fmt: skip
+            draw_view()
+            if session.may_sign_out():
+                st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
+
+
+def _draw_head(page: OnPage) -> None:
+    settings = running.app().settings
+    st.markdown(f"**{plain(settings.title)}**")
+    st.button("New conversation", icon=":material/add:", width="stretch", key="new", on_click=_open, args=(page, None))
+    if settings.keep_text:
+        page.searched = st.text_input(
+            "Search conversations", key="search", icon=":material/search:", placeholder="Search", max_chars=100,
+            label_visibility="collapsed",
+        ) or ""  # fmt: skip
+
+
+def _draw_list(page: OnPage) -> None:
+    words = clean_text(page.searched).split()
+    if words:
+        found = _search(words)
+        if found == []:
+            st.caption("Nothing found")
+        _draw_entries(page, found)
+        return
     if page.listed is None:
         page.listed = _read_list(page)
-    listed, here = page.listed if page.listed is not None else [], page.conversation
+    listed, here = page.listed, page.conversation
     start = max(0, page.listed_more - PIECES)
-    if here and here.turns and start == 0 and all(each.id != here.id for each in listed):
+    if listed is not None and here and here.turns and start == 0 and all(each.id != here.id for each in listed):
         title = here.title or " ".join((here.turns[0].question or "").split())[:60]
         listed.insert(0, replace(here, title=title, updated_ms=here.turns[-1].asked_ms, turns=()))
-    with st.sidebar:
-        st.button(
-            "New conversation", icon=":material/add:", width="stretch", key="new", on_click=_open, args=(page, None)
-        )
-        if page.listed is None:
-            st.caption("Earlier conversations cannot be shown right now.")
-        if start:
-            st.button("Show newer", type="tertiary", key="newer", on_click=_list_more, args=(page, -1))
-        shown = listed[: LISTED * (page.listed_more - start)]
-        for day, conversations in groupby(shown, key=_day):
-            st.caption(day)
-            for conversation in conversations:
-                _draw_entry(page, conversation)
-        if len(listed) > len(shown):
-            st.button("Show older", type="tertiary", key="older", on_click=_list_more, args=(page,))
-        _draw_privacy(page)
-        draw_view()
-        if session.may_sign_out():
-            st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
+    if start:
+        st.button("Show newer", type="tertiary", key="newer", on_click=_list_more, args=(page, -1))
+    shown = listed and listed[: LISTED * (page.listed_more - start)]
+    _draw_entries(page, shown)
+    if listed and shown and len(listed) > len(shown):
+        by_scrolling = page.listed_more < PIECES
+        key = "older" if by_scrolling else "older_by_hand"
+        st.button("Show older", type="tertiary", key=key, on_click=_list_more, args=(page,))
+
+
+def _draw_entries(page: OnPage, conversations: list[Conversation] | None) -> None:
+    if conversations is None:
+        st.caption("Earlier conversations cannot be shown right now.")
+    for day, of_day in groupby(conversations or (), key=_day):
+        st.caption(day)
+        for conversation in of_day:
+            _draw_entry(page, conversation)
+
+
+def _search(words: list[str]) -> list[Conversation] | None:
+    """Return the visitor's conversations that have all these words; None while the store cannot be read."""
+    try:
+        return running.app().store.conversations.search(session.visitor().visitor_id, words, FOUND)
+    except StoreError:
+        return None
 
 
 def _read_list(page: OnPage) -> list[Conversation] | None:
-    """None while the store cannot be read; then the next rerun tries again."""
+    """Return the conversations of the list; None while the store cannot be read, then the next rerun tries again."""
     try:
         start = max(0, page.listed_more - PIECES)
         return running.app().store.conversations.of(
@@ -66,27 +117,77 @@ def _read_list(page: OnPage) -> list[Conversation] | None:
 
 def _draw_entry(page: OnPage, conversation: Conversation) -> None:
     current = page.conversation is not None and page.conversation.id == conversation.id
-    with st.container(horizontal=True, wrap=False, gap=None, vertical_alignment="center"):
+    act = page.acting[0] if page.acting and page.acting[1] == conversation.id else None
+    if act == "Rename":
+        _draw_rename(page, conversation)
+        return
+    if act == "Delete":
+        st.caption(f"Delete “{plain(conversation.title or 'this conversation')}”? This cannot be undone.")
+        _draw_choice(page, "Delete", conversation.id)
+        return
+    with st.container(
+        horizontal=True, wrap=False, gap=None, vertical_alignment="center", key=f"row_{conversation.id}"
+    ):  # fmt: skip
         st.button(
-            conversation.title or "A conversation", type="secondary" if current else "tertiary", width="stretch",
-            wrap=False, key=f"open_{conversation.id}", on_click=_open, args=(page, conversation.id),
+            plain(conversation.title or "A conversation"), type="secondary" if current else "tertiary",
+            width="stretch", wrap=False, key=f"open_{conversation.id}", on_click=_open, args=(page, conversation.id),
         )  # fmt: skip
-        if current:
-            with st.popover("", icon=":material/more_horiz:", type="tertiary", help="Rename, download, delete"):
-                _draw_menu(page, conversation)
+        st.menu_button(
+            "Conversation menu", MENU, icon=":material/more_horiz:", type="tertiary", key=f"menu_{conversation.id}",
+            format_func=lambda name: f":material/{MENU_ICONS[name]}: {name}", on_click=_act,
+            args=(page, conversation.id),
+        )  # fmt: skip
 
 
-def _draw_menu(page: OnPage, conversation: Conversation) -> None:
+def _draw_rename(page: OnPage, conversation: Conversation) -> None:
     key = f"title_{conversation.id}"
     st.text_input("Name", conversation.title or "", key=key, max_chars=80, on_change=_rename, args=(page, key))
-    st.download_button(
-        "Download", lambda: _as_markdown(page.conversation), f"{conversation.id}.md", icon=":material/download:",
-        key="download", on_click="ignore", width="stretch",
-    )  # fmt: skip
-    st.button(
-        "Delete", icon=":material/delete:", key="delete", width="stretch", on_click=_delete,
-        args=(page, conversation.id),
-    )  # fmt: skip
+    st.button("Cancel", type="tertiary", key="rename_cancel", on_click=setattr, args=(page, "acting", None))
+
+
+def _draw_choice(page: OnPage, label: str, conversation_id: str | None) -> None:
+    """The one question before something is deleted for good."""
+    key = "delete_now" if conversation_id else "delete_all_now"
+    with st.container(horizontal=True, gap="small"):
+        st.button(label, type="primary", key=key, on_click=_delete, args=(page, conversation_id))
+        st.button("Cancel", key=f"{key}_cancel", on_click=setattr, args=(page, "acting", None))
+
+
+def _act(page: OnPage, conversation_id: str) -> None:
+    """One of a row's menu was chosen."""
+    act: Act = st.session_state[f"menu_{conversation_id}"]
+    page.acting = None
+    if act != "Download":
+        page.acting = act, conversation_id
+    elif whole := _whole(conversation_id):
+        page.download = new_id(), _file_name(whole), _as_markdown(whole)
+
+
+def _choose_theme(page: OnPage) -> None:
+    page.theme = new_id(), st.session_state["appearance"]
+
+
+def _whole(conversation_id: str) -> Conversation | None:
+    """Return a conversation with all its turns; None where it cannot be read."""
+    conversations = running.app().conversations
+    try:
+        whole = conversations.get(conversation_id, session.visitor().visitor_id)
+    except StoreError:
+        return None
+    while whole and whole.earlier:
+        longer = conversations.earlier(whole)
+        if longer is whole:
+            return None
+        whole = longer
+    return whole
+
+
+def _file_name(conversation: Conversation) -> str:
+    """Return the title and the date, as every file system takes them."""
+    words = re.sub(r"[^\w]+", "-", conversation.title or "conversation").strip("-")
+    return (
+        f"{words or 'conversation'} {datetime.fromtimestamp(conversation.updated_ms / 1000, reader_zone()):%Y-%m-%d}.md"
+    )
 
 
 def _draw_privacy(page: OnPage) -> None:
@@ -100,10 +201,14 @@ def _draw_privacy(page: OnPage) -> None:
             "Ratings and measurements (times, token counts) are kept without any text, under a random number that "
             "stands for this browser. They help to find out which answers people prefer."
         )
-        st.button(
-            "Delete all my conversations", icon=":material/delete:", key="delete_all", on_click=_delete,
-            args=(page, None),
-        )  # fmt: skip
+        if page.acting == ("Delete", ""):
+            st.markdown("Delete all your conversations? This cannot be undone.")
+            _draw_choice(page, "Delete all", None)
+        else:
+            st.button(
+                "Delete all my conversations", icon=":material/delete:", key="delete_all", on_click=setattr,
+                args=(page, "acting", ("Delete", "")),
+            )  # fmt: skip
 
 
 def _day(conversation: Conversation) -> str:
@@ -125,17 +230,19 @@ def _list_more(page: OnPage, pieces: int = 1) -> None:
 
 
 def _rename(page: OnPage, key: str) -> None:
+    page.acting = None
     if title := clean_text(st.session_state[key]).strip():
-        app, here = running.app(), page.conversation
-        app.store.conversations.rename(here.id, here.visitor_id, title).wait(0.25)
+        store, conversation_id = running.app().store, key.removeprefix("title_")
+        store.conversations.rename(conversation_id, session.visitor().visitor_id, title).wait(0.25)
         page.listed = None
 
 
 def _delete(page: OnPage, conversation_id: str | None) -> None:
-    visitor_id = session.visitor().visitor_id
+    visitor_id, here = session.visitor().visitor_id, page.conversation
     running.app().conversations.delete(visitor_id, conversation_id).wait(0.25)
-    page.listed = None
-    _open(page, None)
+    page.listed = page.acting = None
+    if conversation_id is None or (here and here.id == conversation_id):
+        _open(page, None)
     running.forget_pages({visitor_id}, but=script_session())
 
 

@@ -31,6 +31,8 @@ class OnPage:
     the box; `editing`, `explaining`: the answer id this is about; `replaced`: how many answers each answer id replaced
     on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
+    `acting`: what is being done to which conversation of the list; `download`: an id, the name and the text of a file
+    that the browser is to save; `theme`: an id and the name of one that it is to take;
     `nonce` counts what the browser was asked to do; `parsed`: answers on the page by id, with the parts they are drawn
     in."""
 
@@ -56,6 +58,10 @@ class OnPage:
     parsed: dict[str, tuple[str, list[Block]]] = field(default_factory=dict)
     listed: list[Conversation] | None = None
     listed_more: int = 1
+    searched: str = ""
+    acting: tuple[str, str] | None = None
+    download: tuple[str, str, str] = ("", "", "")
+    theme: tuple[str, str] = ("", "")
     deletions: int = 0
 
     def forget(self) -> None:
@@ -63,7 +69,7 @@ class OnPage:
         self.moved_on()
         self.parsed.clear()
         self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
-        self.submitted, self.returned = "", ("", "")
+        self.submitted, self.returned, self.download, self.acting = "", ("", ""), ("", "", ""), None
 
     def moved_on(self) -> None:
         """Another question or conversation: what was open about the last one goes."""
@@ -86,7 +92,9 @@ class OnPage:
         """Return what the browser learns about the input."""
         question = self.last.question if self.last else None
         known = (self.submitted, question, *self.waiting)
-        return BoxState([text for text in known if text], self.returned, self.asking)
+        orders = {"return": self.returned, "download": self.download, "theme": self.theme}
+        self.download = ("", "", "")
+        return BoxState([text for text in known if text], orders, self.asking)
 
     def hand_back(self, *texts: str) -> None:
         """Put texts back into the box, in front of what was typed meanwhile."""

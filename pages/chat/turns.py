@@ -143,7 +143,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     if turn.reasoning and session.sees_details():
         draw_reasoning(turn)
     draw_ending(turn)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"acts_{turn.answer_id}"):
         if turn.answer:
             _draw_thumbs(turn)
             draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)

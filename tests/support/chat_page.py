@@ -62,6 +62,13 @@ class Chat:
         """The newest thumb."""
         return self.page.get_by_role("radio", name="Thumbs up" if up else "Thumbs down").last
 
+    def choose(self, title: str, item: str) -> None:
+        """Choose this item of the menu of a conversation in the sidebar."""
+        row = self.page.locator('[class*="st-key-row_"]').filter(has_text=title)
+        row.hover()
+        row.get_by_role("button", name="Conversation menu").click()
+        self.page.get_by_role("menuitem", name=item).click()
+
     def open(self, path: str = "/") -> None:
         """Load an address of the app, until the input is there."""
         self.page.goto(self.app.url + path)
