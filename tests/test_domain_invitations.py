@@ -158,7 +158,7 @@ def test_replicas_that_count_at_the_same_time_let_in_no_more_than_allowed(databa
     stores = [Store.open(database_url) for _ in range(3)]
     assert stores[0].guests.invite(made)
     with ThreadPoolExecutor(12) as guests:
-        came = list(guests.map(lambda number: stores[number % 3].enter(made.id, f"guest {number}"), range(24)))
+        came = list(guests.map(lambda number: stores[number % 3].guests.enter(made.id, f"guest {number}"), range(24)))
     assert sorted(came, key=str) == [None] * 5 + ["used_up"] * 19
     known = stores[0].guests.invitation(made.id)
     assert known is not None and known.used == 5
