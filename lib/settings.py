@@ -248,6 +248,11 @@ class Settings(BaseSettings):
         return (init_settings,)  # `load` alone knows where a value comes from
 
     @property
+    def public_url_is_set(self) -> bool:
+        """True where the operator gave the address that testers use."""
+        return "public_url" in self.model_fields_set
+
+    @property
     def stops_abandoned(self) -> bool:
         """Return True where an answer whose page was left is stopped: by choice, or because a budget is set."""
         budget = self.budget_usd_per_day or self.budget_answers_per_visitor

@@ -48,7 +48,7 @@ if operator:  # for everyone else these do not exist
 st.session_state.first_page = pages[0]
 if wrong := wrong_address({one.url_path for one in pages} | {"chat"}):
     pages.append(st.Page("welcome/nowhere.py", title="No page", url_path=wrong, visibility="hidden"))
-page = st.navigation(pages, position="top" if operator else "hidden")
+page = st.navigation(pages, position="top" if operator and not session.as_tester() else "hidden")
 st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
 page.run()
 if operator and page.url_path in ("results", "experiment", "history", "events"):

@@ -6,6 +6,7 @@ Reads the session's cookies, account and headers once and remembers what they me
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -24,6 +25,8 @@ log = logging.getLogger("parley")
 
 AS_TESTER = "as_tester"
 """The session's state that says that an operator looks at the chat as a tester does."""
+VIEW, TESTER = "view", "tester"
+"""The same in the address."""
 
 
 def visitor() -> Visitor:
@@ -83,9 +86,17 @@ def leave_ended_session() -> None:
 
 
 def invitation_link(invitation: Invitation) -> str:
-    """The link of an invitation, as it is handed out."""
+    """Return the link of an invitation, as it is handed out."""
     token = running.access().invitation_token(invitation.id, invitation.expires_ms // 1000)
-    return address(running.app().settings.public_url, token)
+    return address(public_url(), token)
+
+
+def public_url() -> str:
+    """Return the address that links begin with: `PARLEY_PUBLIC_URL`, else the one that this browser uses."""
+    settings, here = running.app().settings, urlsplit(st.context.url or "")
+    if settings.public_url_is_set or not here.netloc:
+        return settings.public_url
+    return f"{here.scheme}://{here.netloc}"
 
 
 def operator() -> bool:
@@ -96,18 +107,27 @@ def operator() -> bool:
     return bool(st.session_state.operator)
 
 
+def as_tester() -> bool:
+    """Return True where an operator looks at the chat as a tester does. The address keeps this over a reload."""
+    if not operator():
+        return False
+    if AS_TESTER not in st.session_state:
+        st.session_state[AS_TESTER] = st.query_params.get(VIEW) == TESTER
+    return bool(st.session_state[AS_TESTER])
+
+
 def sees_details() -> bool:
     """Whether this session sees what answers are made of: operators, unless they look as a tester does; and everybody
     where testers are not blind."""
     if not running.app().settings.blind:
         return True
-    return operator() and not st.session_state.get(AS_TESTER, False)
+    return operator() and not as_tester()
 
 
 def sees_sides() -> bool:
     """Return True where this session sees the groups of a comparison: operators alone, because a comparison is blind
     whatever `PARLEY_BLIND` says."""
-    return operator() and not st.session_state.get(AS_TESTER, False)
+    return operator() and not as_tester()
 
 
 def proven_operator() -> bool:

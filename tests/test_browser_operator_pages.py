@@ -221,7 +221,8 @@ def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: ap
         page.get_by_role("button", name="New invitation").click()
         page.get_by_role("textbox", name="Name").fill("Design team")
         page.get_by_role("button", name="Make the link").click()
-        expect(page.get_by_text(re.compile(r"/invite/[0-9a-f]{12}\."))).to_be_visible()
+        expect(page.get_by_text(re.compile(rf"^{operated.url}/invite/[0-9a-f]{{12}}\."))).to_be_visible()
+        expect(page.get_by_text("the address of this page")).to_be_visible()
         expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
         page.get_by_text("Design team").scroll_into_view_if_needed()
         page.screenshot(path=picture("experiment-invitation"))
@@ -287,6 +288,16 @@ def test_an_operator_sees_what_testers_see_at_a_click(
         page.get_by_text("See what testers see").click()
         expect(chat.button("Details")).to_have_count(0)
         expect(chat.feedback).to_have_count(1)
+        expect(page.get_by_role("link", name="Results")).to_have_count(0)
+        page.reload()
+        expect(chat.feedback).to_have_count(1)
+        expect(page.get_by_role("switch", name="See what testers see")).to_be_checked()
+        expect(page.get_by_role("link", name="Results")).to_have_count(0)
+        expect(chat.button("Details")).to_have_count(0)
+        page.get_by_text("See what testers see").click()
+        expect(page.get_by_role("link", name="Results")).to_be_visible()
+        expect(chat.button("Details")).to_be_visible()
+        assert "view=" not in page.url
 
 
 # A limit, as testers meet it

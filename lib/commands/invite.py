@@ -80,6 +80,8 @@ def _row(settings: Settings, one: Invitation) -> tuple[str, ...]:
 def _notes(settings: Settings, made: Invitation) -> Iterator[str]:
     who = "any number of browsers" if made.sessions is None else f"{made.sessions} browser" + "s" * (made.sessions > 1)
     yield f"Good until {_day(made.expires_ms)} (UTC) for {who}; id {made.id}."
+    if not settings.public_url_is_set:
+        yield f"PARLEY_PUBLIC_URL is not set: the link begins with {settings.public_url}, good on this machine alone."
     if made.group is not None:
         yield f"Who comes by it gets the group {made.group} and is left out of the readout."
     if settings.access != "invite":

@@ -41,9 +41,18 @@ def draw_worries() -> None:
 
 
 def draw_view() -> None:
-    """The switch between an operator's page and a tester's."""
-    if session.operator() and running.app().settings.blind:
-        st.toggle(
-            "See what testers see", key=session.AS_TESTER, persist_state="session",
-            help="Hides what only operators see under answers: group, model, times, tokens, cost.",
-        )  # fmt: skip
+    """Draw the switch between an operator's page and a tester's."""
+    if not (session.operator() and running.app().settings.blind):
+        return
+    session.as_tester()  # the address may say so
+    on = st.toggle(
+        "See what testers see",
+        key=session.AS_TESTER,
+        persist_state="session",
+        help="Hides the operators' pages, and under answers group, model, times, tokens and cost, until you switch it "
+        "off here.",
+    )
+    if on:
+        st.query_params[session.VIEW] = session.TESTER
+    elif session.VIEW in st.query_params:
+        del st.query_params[session.VIEW]

@@ -24,6 +24,9 @@ def draw_guests(zone: tzinfo) -> None:
     """The list, newest first, below the way to a new one."""
     if running.app().settings.access != "invite":
         st.caption("Invitations matter only with `PARLEY_ACCESS=invite`. Now everyone who can open the page may chat.")
+    if not running.app().settings.public_url_is_set:
+        url = plain(session.public_url())
+        st.caption(f"Links begin with {url}, the address of this page. `PARLEY_PUBLIC_URL` sets another one.")
     _draw_form()
     try:
         found = session.invitations()
