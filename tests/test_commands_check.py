@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.domain.models import TEST_MODEL
 from lib.store import Store
 from tests.support.app_process import ROOT
 from tests.support.operator_tool import environment, run_tool
@@ -45,6 +47,19 @@ def test_a_file_that_is_none_is_refused(folder: Path, text: str | None, told: st
         (folder / "parley.env").write_text(text)
     run = run_tool(folder, "check", "--env-file", "parley.env")
     assert run.returncode == 2 and told in run.stderr
+
+
+def test_an_open_link_without_a_budget_says_what_abuse_can_cost_a_day(folder: Path) -> None:
+    settings = {"PARLEY_ACCESS": "open", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "PARLEY_MODEL": TEST_MODEL}
+    (line,) = (line for line in run_tool(folder, "check", **settings).lines if "visitors" in line)
+    one, everybody = (int(amount.replace(",", "")) for amount in re.findall(r"up to \$([\d,]+)", line))
+    assert "one abusive network" in line and 0 < one < everybody
+    (line,) = (
+        line
+        for line in run_tool(folder, "check", **settings, PARLEY_BUDGET_USD_PER_DAY="5").lines
+        if "visitors" in line
+    )
+    assert "the budget is $5 a day" in line
 
 
 @AS_ROOT

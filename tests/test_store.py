@@ -333,6 +333,17 @@ def test_a_deleted_conversation_leaves_its_numbers_and_events(parley: Store) -> 
     assert parley.conversations.delete("visitor").wait(SOON) and parley.conversations.of("visitor") == []
 
 
+def test_a_title_goes_with_the_question_that_it_was_made_from(parley: Store) -> None:
+    about = conversation()
+    answered(parley, about)
+    parley.written(lambda connection: connection.execute(update(schema.message).values(asked_ms=1)), SOON)
+    parley.written(lambda connection: connection.execute(update(schema.conversation).values(created_ms=1)), SOON)
+    ask(parley, about, "And now?", turn=2)  # in use still
+    assert parley.purge(days=1) == 1
+    kept = shown(parley, about)
+    assert kept.title is None and [turn.question for turn in kept.turns] == ["And now?"]
+
+
 def test_signed_out_sessions_and_deletions_are_forgotten_in_time(parley: Store) -> None:
     def age(table: Any, days: float) -> None:
         earlier = now_ms() - round(days * DAY_MS)
@@ -340,16 +351,20 @@ def test_signed_out_sessions_and_deletions_are_forgotten_in_time(parley: Store) 
 
     gone = conversation()
     ask(parley, gone)
-    parley.delete("visitor", gone.id).wait(SOON)
-    parley.end_sessions(["first"])
+    parley.conversations.delete("visitor", gone.id).wait(SOON)
+    parley.guests.end_sessions(["first"])
     age(schema.deletion, 0.9), age(schema.sign_out, 39.9)
     parley.purge(days=90)
-    parley.end_sessions(["second"])
-    assert parley.session_ended("first") and parley.deletions(0) == {gone.id: "visitor"}
+    parley.guests.end_sessions(["second"])
+    assert parley.guests.session_ended("first") and parley.conversations.deletions(0) == {gone.id: "visitor"}
     age(schema.deletion, 1.1), age(schema.sign_out, 40.1)
     parley.purge(days=90)
-    parley.end_sessions(["third"])
-    assert not parley.session_ended("first") and parley.session_ended("third") and parley.deletions(0) == {}
+    parley.guests.end_sessions(["third"])
+    assert (
+        not parley.guests.session_ended("first")
+        and parley.guests.session_ended("third")
+        and parley.conversations.deletions(0) == {}
+    )
 
 
 def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
