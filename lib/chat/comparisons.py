@@ -1,7 +1,7 @@
 """One question, two answers side by side: which units compare, which groups answer, and the vote.
 
-Owns the order of a comparison's path: the pair of groups, the limits, two generations, the record. Nobody who compares
-is exposed. Knows no page and no formula.
+Owns the order of the steps: the pair of groups, the limits, two generations, the record. A unit that compares is never
+exposed. Knows no page and no formula.
 """
 
 import logging
@@ -38,12 +38,17 @@ POSITIONS: tuple[Position, Position] = ("left", "right")
 
 
 class Comparisons:
-    """Everything that a page may do with comparisons beside what `Conversations` does with every turn."""
+    """The operations of a page on comparisons, beside those of `Conversations` on every turn."""
 
     def __init__(
-        self, conversations: Conversations, store: Store, experiments: Experiments, models: Providers,
-        generations: Generations, texts: Texts | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        conversations: Conversations,
+        store: Store,
+        experiments: Experiments,
+        models: Providers,
+        generations: Generations,
+        texts: Texts | None = None,
+    ) -> None:
         self._conversations, self._store, self._experiments = conversations, store, experiments
         self._models, self._generations, self._preparation = models, generations, conversations.preparation
         self._texts = texts
@@ -51,13 +56,13 @@ class Comparisons:
         self._known = False
 
     def look(self) -> None:
-        """Learn from the record whether any unit compares. Raises StoreError."""
+        """Read from the record whether any unit compares. Raises StoreError."""
         self._known = self._known or self._store.conversations.compares(self._conversations.experiment)
 
-    # Who compares
+    # Assignment
 
     def assign(self, visitor: Visitor, exposed: Exposed, invited: bool = False) -> Assignment | None:
-        """Return the assignment of a visitor's new conversation; None where nobody compares, so that nothing was asked.
+        """Return the assignment of a visitor's new conversation; None where no unit compares.
 
         A unit keeps the way in which it took part first: one that was exposed stays in the A/B test, one that compared
         is never exposed. Of all others those compare who are `invited` to, or are among the experiment's percent.
@@ -71,13 +76,17 @@ class Comparisons:
         if not self._takes_part(definition, assignment, exposed, invited):
             return assignment
         return Assignment(
-            name, None, comparing.RULE, assignment.user_id, assignment.ids, definition.default, definition.default,
+            name,
+            None,
+            comparing.RULE,
+            assignment.user_id,
+            assignment.ids,
+            definition.default,
+            definition.default,
             compare=True,
-        )  # fmt: skip
+        )
 
-    def _takes_part(
-        self, definition: Definition, assignment: Assignment, exposed: Exposed, invited: bool
-    ) -> bool:  # fmt: skip
+    def _takes_part(self, definition: Definition, assignment: Assignment, exposed: Exposed, invited: bool) -> bool:
         if assignment.unknown_unit is not None or assignment.forced:
             return False
         name, unit = assignment.experiment, assignment.user_id
@@ -119,27 +128,27 @@ class Comparisons:
         definition = self._experiments.definition(self._conversations.experiment)
         return definition is not None and definition.reveal == "together"
 
-    # A question
+    # Questions
 
     def ask(self, visitor: Visitor, conversation: Conversation, prompt: str) -> Conversation:
-        """A question leaves to two groups; see `asks`."""
+        """Send a question to two groups; see `asks`."""
         return self._send(visitor, conversation, prompt, None)
 
     def ask_again(self, visitor: Visitor, conversation: Conversation, prompt: str | None = None) -> Conversation:
-        """The last question once more, or another in its place, to both groups; the earlier answers are replaced."""
+        """Send the last question, or a replacement, to both groups again; the earlier answers are replaced."""
         last = conversation.turns[-1]
         self._conversations.stop(conversation)
         return self._send(visitor, conversation, prompt or last.question or "", last)
 
     def _send(self, visitor: Visitor, conversation: Conversation, prompt: str, replaced: Turn | None) -> Conversation:
-        """Record the question, then start both answers; where a limit is met, neither is asked."""
+        """Record the question, then start both answers; at a limit, neither is asked."""
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
         number = replaced.turn if replaced else _next_turn(rest)
         groups = self._placed(conversation, number)
         calls = {new_id(): self._call(visitor, rest, prompt, group) for group in groups}
         limit = None if conversation.simulated else self._preparation.limit(visitor, calls)
         written = limit is None or self._preparation.first_refusal(limit, visitor)
-        if limit:  # the answers that were to be replaced stay: there will be no others
+        if limit:  # the earlier answers stay, because no new ones will come
             rest, replaced, number = conversation, None, _next_turn(conversation)
         comparison = _comparison(visitor, number, prompt, groups, calls)
         if self._texts is not None and not limit:
@@ -147,10 +156,12 @@ class Comparisons:
                 self._texts.question(conversation.id, side.answer_id, prompt)
         if written:
             self._store.conversations.compare(
-                conversation, comparison, None if limit else prompt,
+                conversation,
+                comparison,
+                None if limit else prompt,
                 replaces=[side.answer_id for side in replaced.sides] if replaced else [],
                 also=regenerated(conversation, replaced),
-            )  # fmt: skip
+            )
         for side in comparison.sides:
             self._start(visitor, conversation, side, calls[side.answer_id], limit, written)
         if written:
@@ -175,22 +186,24 @@ class Comparisons:
     ) -> None:
         question = conversation.question(side)
         answer = self._generations.start(
-            question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
+            question,
+            visitor.visitor_id,
+            lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             journal=None if written else Unwritten(),
-        )  # fmt: skip
+        )
         self._preparation.began(side.answer_id, answer)
         if written and not question.simulated:
             tell_asked(question, visitor)
 
     def follow(self, answers: Sequence[Answer], watching: Callable[[], bool] = lambda: True) -> Following:
-        """Return the news of running answers for one page; see `Answer.follow`."""
+        """Return the new text of running answers for one page; see `Answer.follow`."""
         return Following(answers, watching)
 
-    # What testers make of it
+    # Votes
 
     def vote(self, conversation: Conversation, turn: Turn, vote: Vote) -> tuple[Conversation, Receipt | None]:
-        """A vote given or changed, and with it the reason of an earlier one. None, and no change, where it cannot be
-        given: the comparison is not the last turn, or its answers cannot be compared."""
+        """Give or change a vote and the reason for it. Returns None as the receipt, and the conversation unchanged,
+        where the comparison is not the last turn or cannot be voted on."""
         comparison = turn.comparison
         if comparison is None or not comparison.votable or turn is not conversation.turns[-1]:
             return conversation, None
@@ -205,7 +218,7 @@ class Comparisons:
     def explain(
         self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None
     ) -> tuple[Conversation, Receipt | None]:
-        """Why the vote: a reason (an event of each answer that was found wanting), a comment (kept in the store)."""
+        """Give the reason for a vote: a reason (an event of each answer that lost), a comment (kept in the store)."""
         comparison, receipt = turn.comparison, None
         if comparison is None:
             return conversation, None

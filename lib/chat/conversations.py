@@ -1,7 +1,7 @@
-"""What a tester does, as one call each: ask, ask again, rate, say why, copy, come back to it.
+"""The operations of a tester, one call each: ask, ask again, rate, give a reason, copy, reopen.
 
-Owns the order of one question's path: assignment, exposure, generation, record. Knows the parts by what they offer and
-none of their insides; pages hold the `Conversation` values that it gives and hand them back.
+Owns the order of the steps of a question: assignment, exposure, generation, record. Pages hold the `Conversation`
+values that these methods return, and pass them back.
 """
 
 import logging
@@ -40,31 +40,39 @@ from lib.models.providers import Providers
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
-"""Turns that a reopened conversation begins with; earlier ones are loaded when they are asked for."""
+"""Turns that a reopened conversation loads first; earlier ones are loaded on request."""
 log = logging.getLogger("parley.conversation")
 
 DELETED_WITHIN_S = 5.0
-"""Seconds that the record may take to delete something."""
+"""Seconds that a deletion may take in the record."""
 STOPPED_WITHIN_S = 0.25
-"""How long the record may take to say that an answer has ended."""
+"""Seconds that the record may take to store the end of an answer."""
 REMEMBERED = 2_000
-"""Conversations whose latest answer is known."""
+"""Conversations whose latest answer is remembered."""
 
 RECENT_MS = 300_000
-"""Milliseconds for which replicas look back for deletions, so that their clocks may differ by less."""
+"""Milliseconds in the past for which replicas read deletions, to tolerate different clocks."""
 
 Exposed = MutableSet[tuple[str, str, str | None, bool]]
-"""What one session has been exposed to already."""
+"""The exposures that one session has had."""
 
 
 class Conversations:
-    """Everything that a page may do with conversations, for any visitor; ownership is checked against the store."""
+    """The operations of a page on conversations, for any visitor; ownership is checked against the store."""
 
     def __init__(
-        self, *, experiment: str, store: Store, experiments: Experiments, models: Providers,
-        generations: Generations, metrics: Metrics, budgets: Budgets, texts: Texts | None = None,
+        self,
+        *,
+        experiment: str,
+        store: Store,
+        experiments: Experiments,
+        models: Providers,
+        generations: Generations,
+        metrics: Metrics,
+        budgets: Budgets,
+        texts: Texts | None = None,
         crowd: Crowd | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
         self._learnt: set[str] = set()
         self.experiment, self.preparation = experiment, Preparation(models, budgets, crowd)
@@ -72,31 +80,38 @@ class Conversations:
         self._generations, self._metrics = generations, metrics
         self._texts = texts
         self._same: set[Sameness] = set()
-        self._latest: Recent[str, str] = Recent(REMEMBERED)  # of each conversation the id of its last turn
+        self._latest: Recent[str, str] = Recent(REMEMBERED)  # the id of each conversation's last turn
 
     def asked(self, conversation_id: str, turn_id: str) -> None:
         """Remember the last turn of a conversation, for its other tabs."""
         self._latest[conversation_id] = turn_id
 
     def fresh(self, conversation: Conversation) -> Conversation:
-        """The conversation with what was asked in another tab meanwhile; without a query where nothing was."""
+        """Return the conversation with questions that another tab asked meanwhile; runs no query where there are
+        none."""
         latest = self._latest.get(conversation.id)
         if latest is None or (conversation.turns and conversation.turns[-1].answer_id == latest):
             return conversation
         return self.reread(conversation)
 
     def reread(self, conversation: Conversation) -> Conversation:
-        """The conversation as it is stored now; as it is here where the store cannot be read."""
+        """Return the conversation as stored; unchanged where the store cannot be read."""
         try:
             return self.get(conversation.id, conversation.visitor_id) or conversation
         except StoreError:
             return conversation
 
     def ask(
-        self, visitor: Visitor, conversation: Conversation | None, prompt: str, exposed: Exposed, *,
-        simulated: bool = False, assignment: Assignment | None = None,
-    ) -> tuple[Conversation, Answer]:  # fmt: skip
-        """A question leaves. A new conversation is assigned here (or takes `assignment`), an old one keeps its own."""
+        self,
+        visitor: Visitor,
+        conversation: Conversation | None,
+        prompt: str,
+        exposed: Exposed,
+        *,
+        simulated: bool = False,
+        assignment: Assignment | None = None,
+    ) -> tuple[Conversation, Answer]:
+        """Send a question. A new conversation is assigned here (or takes `assignment`), an old one keeps its own."""
         if conversation is None:
             assignment = assignment or self._experiments.assign(visitor, self.experiment)
             assignment = replace(assignment, invitation=visitor.custom.get("invitation"))
@@ -106,7 +121,7 @@ class Conversations:
     def ask_again(
         self, visitor: Visitor, conversation: Conversation, exposed: Exposed, prompt: str | None = None
     ) -> tuple[Conversation, Answer]:
-        """The last question once more, or another in its place; the earlier answer is replaced."""
+        """Send the last question, or a replacement, again; the earlier answer is replaced."""
         last = conversation.turns[-1]
         self.stop(conversation)
         return self._send(visitor, conversation, prompt or last.question or "", exposed, last)
@@ -114,14 +129,14 @@ class Conversations:
     def _send(
         self, visitor: Visitor, conversation: Conversation, prompt: str, exposed: Exposed, replaced: Turn | None
     ) -> tuple[Conversation, Answer]:
-        """Record a question, then start its answer. A refusal comes after the exposure, whichever group it was."""
+        """Record a question, then start its answer. A refusal comes after the exposure, in every group."""
         assignment, answer_id = conversation.assignment, new_id()
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
         call = self.preparation.call(visitor, rest, prompt, assignment)
         limit = None if conversation.simulated else self.preparation.limit(visitor, {answer_id: call})
         written = limit is None or self.preparation.first_refusal(limit, visitor)
         met = self._exposure(visitor, conversation, exposed) if written else None
-        if limit:  # the answer that was to be replaced stays: there will be no other
+        if limit:  # the earlier answer stays, because no new one will come
             rest, replaced = conversation, None
         turn = replaced.turn if replaced else (rest.turns[-1].turn + 1 if rest.turns else 1)
         model = call.parameters.model
@@ -132,14 +147,19 @@ class Conversations:
             self._texts.question(conversation.id, answer_id, prompt)
         if written:  # of a refused question without its text
             self._store.conversations.ask(
-                conversation, question, None if limit else prompt, met,
+                conversation,
+                question,
+                None if limit else prompt,
+                met,
                 replaces=[side.answer_id for side in replaced.sides] if replaced else [],
                 also=regenerated(conversation, replaced),
-            )  # fmt: skip
+            )
         answer = self._generations.start(
-            question, visitor.visitor_id, lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
+            question,
+            visitor.visitor_id,
+            lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             journal=None if written else Unwritten(),
-        )  # fmt: skip
+        )
         self.preparation.began(answer_id, answer)
         if written and not question.simulated:
             tell_asked(question, visitor)
@@ -148,7 +168,7 @@ class Conversations:
         return replace(rest, turns=(*rest.turns, new)), answer
 
     def _exposure(self, visitor: Visitor, conversation: Conversation, exposed: Exposed) -> Event | None:
-        """Return the exposure that this question is, None where the session has had it."""
+        """Return the exposure of this question, None where the session has had it."""
         assignment = conversation.assignment
         key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
         if key in exposed:
@@ -169,11 +189,11 @@ class Conversations:
         return list(dict.fromkeys(each.model for each in unpriced))
 
     def problems(self) -> dict[str, str]:
-        """By group: the names of its parameters that are not valid and so not sent."""
+        """Return by group the names of its parameters that are invalid and so not sent."""
         return {group: parameters.error for group, parameters in self.served().items() if group and parameters.error}
 
     def same_groups(self) -> list[Sameness]:
-        """Return the groups that differ by nothing any more, because of what their models refused in this process."""
+        """Return the groups that have become the same, because of what their models refused in this process."""
         return same_groups(self.served(), self._models.taken)
 
     def tell_same_groups(self) -> None:
@@ -186,7 +206,7 @@ class Conversations:
                 )
 
     def served(self) -> dict[str | None, Parameters]:
-        """Return what each group is served now, and under None what units outside of the experiment are."""
+        """Return the parameters of each group now, and under None those of units outside the experiment."""
         definition = self._experiments.definition(self.experiment)
         if definition is None:
             return {None: self._models.check({}, {})}
@@ -195,12 +215,12 @@ class Conversations:
         return {name: self._models.check(served, definition.default) for name, served in sets.items()}
 
     def answer(self, turn: Turn) -> Answer | None:
-        """The running (or lately ended) answer of a turn, where this process has it."""
+        """Return the running (or recently ended) answer of a turn, where this process has it."""
         return self._generations.get(turn.answer_id)
 
     def stop(self, conversation: Conversation) -> Conversation:
-        """End the running answers of the last turn; what has arrived is kept. One that another process runs, or left
-        behind, ends in the record, where the first end counts."""
+        """End the running answers of the last turn; the text so far is kept. An answer that another process runs, or
+        left behind, ends in the record, where the first end counts."""
         away = [side for side in conversation.turns[-1].sides if not self._stop_here(side) and side.running]
         for side in away:
             question = conversation.question(side)
@@ -217,19 +237,24 @@ class Conversations:
         return answer is not None
 
     def settle(self, conversation: Conversation, answer: Answer) -> Conversation:
-        """The conversation with what became of this ended answer."""
+        """Return the conversation with the result of this ended answer."""
         completion = answer.completion
         if completion is None:
             return conversation
         return with_changes(
-            conversation, answer.question.answer_id,
-            answer=completion.text, finish_reason=completion.finish_reason, time_ms=answer.ended_ms,
-            message=completion.message, error=completion.error, reasoning=completion.reasoning,
+            conversation,
+            answer.question.answer_id,
+            answer=completion.text,
+            finish_reason=completion.finish_reason,
+            time_ms=answer.ended_ms,
+            message=completion.message,
+            error=completion.error,
+            reasoning=completion.reasoning,
             facts=completion_facts(completion),
-        )  # fmt: skip
+        )
 
     def rate(self, conversation: Conversation, turn: Turn, vote: Rating | None) -> tuple[Conversation, Receipt]:
-        """A thumb given, changed or (None) taken back, and with it the reason of an earlier one."""
+        """Give, change or (None) withdraw a thumb, and with it the earlier reason."""
         question = conversation.question(turn)
         delay = (now_ms() - (turn.time_ms or now_ms())) / 1000
         if vote:
@@ -240,35 +265,35 @@ class Conversations:
         log.info(
             "rated",
             extra={"answer_id": turn.answer_id, "visitor_id": conversation.visitor_id, "rating": event.name},
-        )  # fmt: skip
+        )
         receipt = self._store.conversations.rate(turn.answer_id, vote, event)
         return with_changes(conversation, turn.answer_id, rating=vote, reason=None, comment=None), receipt
 
     def explain(
         self, conversation: Conversation, turn: Turn, reason: Reason | None, comment: str | None
     ) -> tuple[Conversation, Receipt]:
-        """Why the thumb: a reason out of the list (an event), a comment (kept in the store alone), or both."""
+        """Give the reason for a thumb: one of the list (an event), a comment (kept in the store only), or both."""
         changed = reason if reason != turn.reason else None
         event = feedback_reason(conversation.question(turn), turn.facts, changed) if changed else None
         receipt = self._store.conversations.give_reason(turn.answer_id, reason, comment, event)
         return with_changes(conversation, turn.answer_id, reason=reason, comment=comment), receipt
 
     def copied(self, conversation: Conversation, turn: Turn) -> None:
-        """The answer was copied."""
+        """Record that the answer was copied."""
         self._store.events.record([signal(conversation.question(turn), "copied")])
 
     def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
-        """Delete the text of one conversation of this visitor, or of all, and end what runs there."""
+        """Delete the text of one conversation of this visitor, or of all, and end its running answers."""
         self._generations.end(visitor_id, conversation_id)
         receipt = self._store.conversations.delete(visitor_id, conversation_id)
-        receipt.wait(DELETED_WITHIN_S)  # another tab that looks before would see it still
+        receipt.wait(DELETED_WITHIN_S)  # otherwise another tab that looks earlier would still see it
         self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
         if self._texts is not None:
             self._texts.forget(receipt.result or ())
         return receipt
 
     def learn_deletions(self) -> set[str]:
-        """Let go of what was deleted lately, on any replica; return the visitors whose pages must look again."""
+        """Drop text that any replica deleted recently; return the visitors whose pages must rerun."""
         lately = self._store.conversations.deletions(now_ms() - RECENT_MS)
         new = {one: visitor_id for one, visitor_id in lately.items() if one not in self._learnt}
         self._learnt = set(lately)
@@ -281,23 +306,24 @@ class Conversations:
         return set(new.values())
 
     def forget_closed(self, shown: Collection[str]) -> None:
-        """Let go of texts that are stored nowhere, where no page shows their conversation any more."""
+        """Drop unstored texts of conversations that no page shows any more."""
         if self._texts is not None:
             self._texts.forget_closed(shown)
 
     def deletions(self, visitor_id: str) -> int:
-        """Return how often this visitor deleted something in this process, for tabs that still show it."""
+        """Return the number of this visitor's deletions in this process, for tabs that still show the text."""
         return self._deleted.get(visitor_id, 0)
 
     def deleted(self, conversation: Conversation) -> bool:
-        """Return True where the record has this conversation no more, so that its text must go from a page too."""
+        """Return True where the record no longer has this conversation, so that a page must drop its text too."""
         try:
             return self.get(conversation.id, conversation.visitor_id) is None
         except StoreError:
             return False
 
     def get(self, conversation_id: str, visitor_id: str, before_turn: int | None = None) -> Conversation | None:
-        """A conversation of this visitor with its newest turns (or those before one); None for anybody else's.
+        """Return a conversation of this visitor with its newest turns (or those before one); None for another
+        visitor's.
 
         Raises StoreError.
         """
@@ -307,7 +333,7 @@ class Conversations:
         return replace(found, turns=tuple(self._texts.fill(turn) for turn in found.turns))
 
     def earlier(self, conversation: Conversation) -> Conversation:
-        """The conversation with older turns in front; as it is where the store cannot be read."""
+        """Return the conversation with older turns in front; unchanged where the store cannot be read."""
         try:
             older = self.get(conversation.id, conversation.visitor_id, before_turn=conversation.turns[0].turn)
         except StoreError:
@@ -318,15 +344,20 @@ class Conversations:
 
 
 def tell_asked(question: Question, visitor: Visitor) -> None:
-    """The line that begins an answer's life in the log; after the question has left, so that it waits for no disk."""
+    """Log the beginning of an answer, after the question was sent, so that it waits for no disk."""
     log.info(
         "asked",
         extra={
-            "answer_id": question.answer_id, "visitor_id": visitor.visitor_id, "session_id": question.session_id,
-            "conversation_id": question.conversation_id, "turn": question.turn, "model": question.model,
-            "experiment": question.assignment.experiment, "group": question.assignment.group,
+            "answer_id": question.answer_id,
+            "visitor_id": visitor.visitor_id,
+            "session_id": question.session_id,
+            "conversation_id": question.conversation_id,
+            "turn": question.turn,
+            "model": question.model,
+            "experiment": question.assignment.experiment,
+            "group": question.assignment.group,
         },
-    )  # fmt: skip
+    )
 
 
 def regenerated(conversation: Conversation, replaced: Turn | None) -> list[Event]:

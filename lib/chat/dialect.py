@@ -1,6 +1,6 @@
 """The Markdown that models write: CommonMark, tables, formulas, footnotes and three HTML tags, parsed by markdown-it.
 
-Owns the rules beside the standard: which dollars are formulas, which fence closes which, `<br>`, `<sub>` and `<sup>`.
+Owns the rules beyond the standard: dollars that enclose formulas, nested fences, `<br>`, `<sub>` and `<sup>`. Other
 HTML is text. Knows nothing of Streamlit.
 """
 
@@ -16,7 +16,8 @@ from markdown_it.token import Token
 from mdit_py_plugins.footnote.index import footnote_def
 
 FORMULA_LIMIT = 4_000
-"""Characters that a formula may have: how far an unclosed one is looked for, and held back while an answer grows."""
+"""Longest formula in characters: how far the search for its end goes, and how much is held back while an answer
+grows."""
 MARKDOWN = {"markdown", "md", "mdx", "rmd", "qmd"}
 """Languages of a fenced block in which a bare fence may open an inner block."""
 
@@ -54,12 +55,12 @@ class Labels(dict[str, Any]):
 
 
 def environment(links: Mapping[str, Any], footnotes: Iterable[str]) -> dict[str, Any]:
-    """Return what `PARSER.parse` takes along: the definitions known so far. It adds those that it meets."""
+    """Return the environment of `PARSER.parse`: the known definitions. Parsing adds new ones."""
     return {"references": Labels(links), "footnotes": {"refs": dict.fromkeys(footnotes, -1), "list": {}}}
 
 
 def is_formula(content: str) -> bool:
-    """Tell a formula between dollars from prices, shell variables and prose.
+    """Distinguish a formula between dollars from prices, shell variables and prose.
 
     >>> is_formula("x"), is_formula("E = mc^2"), is_formula("ABC")
     (True, True, True)
@@ -77,7 +78,7 @@ def is_formula(content: str) -> bool:
 
 
 def _formula_span(state: StateInline, silent: bool) -> bool:
-    """A formula in a line: `$…$`, `$$…$$`, `\\(…\\)` or `\\[…\\]`."""
+    r"""Parse a formula in a line: `$…$`, `$$…$$`, `\(…\)` or `\[…\]`."""
     at, source = state.pos, state.src
     opener = source[at : at + 2]
     if opener not in _SPANS:
@@ -101,7 +102,8 @@ def _formula_span(state: StateInline, silent: bool) -> bool:
 
 
 def _tags(state: StateInline, silent: bool) -> bool:
-    """`<br>` breaks the line. `<sub>` and `<sup>` lower and raise plain text; around anything else they are dropped."""
+    """Parse `<br>`, `<sub>` and `<sup>`. The latter two lower and raise plain text only; around anything else they are
+    dropped."""
     if state.src[state.pos] != "<":
         return False
     around = state.env.setdefault("around", [])
@@ -124,7 +126,7 @@ def _tags(state: StateInline, silent: bool) -> bool:
 
 
 def _footnote(state: StateInline, silent: bool) -> bool:
-    """`[^label]`, once the label is defined."""
+    """Parse `[^label]`, once the label is defined."""
     found = re.compile(r"\[\^([^\s\]]{1,80})\]").match(state.src, state.pos, state.posMax)
     if not found:
         return False
@@ -139,7 +141,7 @@ def _footnote(state: StateInline, silent: bool) -> bool:
 
 
 def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula that begins and ends lines of its own: `$$ … $$` or `\\[ … \\]`."""
+    r"""Parse a formula on lines of its own: `$$ … $$` or `\[ … \]`."""
     first = state.src[state.bMarks[start] + state.tShift[start] : state.eMarks[start]].rstrip()
     opener = first[:2]
     if state.is_code_block(start) or opener not in _DISPLAY or first.startswith("$$$"):
@@ -149,7 +151,7 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
         line += 1
         if closer in lines[-1].replace("\\\\", "") or seen > FORMULA_LIMIT:
             return False
-        if line >= end:  # more may come: nothing from here on is certain
+        if line >= end:  # more text may come: nothing from here on is certain
             if end >= state.env.get("lines", 0):
                 state.env["unsure"] = min(start, state.env.get("unsure", start))
             return False
@@ -176,8 +178,8 @@ def _closes(line: str, closer: str) -> bool:
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A fenced block. Other than in the standard, a fence with a language inside it opens an inner block, whose closing
-    fence does not close the outer one: models put a README with its examples between three backticks."""
+    """Parse a fenced block. Unlike the standard, a fence with a language inside it opens an inner block, whose closing
+    fence does not close the outer one: models put a README with examples between three backticks."""
     at = state.bMarks[start] + state.tShift[start]
     if state.is_code_block(start):
         return False
@@ -215,7 +217,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _fence_line(state: StateBlock, line: int) -> tuple[str, int, str]:
-    """Return the fence character of a line, how many of it there are, and what follows."""
+    """Return the fence character of a line, its count, and the rest."""
     at, end = state.bMarks[line] + state.tShift[line], state.eMarks[line]
     marker = state.src[at : at + 1]
     if at >= end or marker not in ("`", "~"):
@@ -225,7 +227,7 @@ def _fence_line(state: StateBlock, line: int) -> tuple[str, int, str]:
 
 
 def _opens_inside(state: StateBlock, line: int, start: int, end: int) -> bool:
-    """Tell an inner block's bare opening fence: blank before it, text right after it."""
+    """Return True for an inner block's bare opening fence: a blank line before it, text right after it."""
     return line - 1 > start and state.isEmpty(line - 1) and line + 1 < end and not state.isEmpty(line + 1)
 
 
@@ -246,7 +248,8 @@ PARSER = _parser()
 
 
 def parse(text: str, env: dict[str, Any]) -> list[Token]:
-    """Parse a text. `env` takes its definitions and, as `unsure`, the line from which more text may change all."""
+    """Parse a text. `env` collects its definitions and, as `unsure`, the line from which more text may change
+    everything."""
     env["lines"] = text.count("\n") + (not text.endswith("\n"))
     tokens = PARSER.parse(text, env)
     footnotes = list(env["footnotes"]["refs"])

@@ -1,4 +1,4 @@
-"""Several running answers followed at once by one page, so that the words of neither wait for the other's."""
+"""Several running answers followed at once by one page, so that neither waits for the other."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -7,11 +7,11 @@ from lib.chat.generation import Answer
 
 
 class Following:
-    """The news of some answers, for one follower. `watching` returns False once nobody is there to read it."""
+    """The new text of some answers, for one follower. `watching` returns False once the reader is gone."""
 
     def __init__(self, answers: Sequence[Answer], watching: Callable[[], bool] = lambda: True) -> None:
         self._news, self._over = threading.Event(), threading.Event()
-        self._news.set()  # what was there before
+        self._news.set()  # text from before
         self._drawn = False
         for answer in answers:
             answer.listen(self._hear)

@@ -1,7 +1,7 @@
-"""Answers that go on without a page: started here, followed by whoever looks, stopped by name.
+"""Answers that run without a page: started here, followed by pages, stopped by id.
 
 Owns one thread with an event loop on which every answer of the process is a task. A page only *follows*: no rerun,
-closed tab or lost network reaches the task. Knows neither OpenAI nor SQL: it is handed a stream to read and a journal
+closed tab or lost network reaches the task. Knows neither OpenAI nor SQL: it receives a stream to read and a journal
 to write to.
 """
 
@@ -24,23 +24,23 @@ from lib.domain.record import Receipt
 log = logging.getLogger("parley.generation")
 
 PARTIAL_EVERY = 1.0
-"""Seconds between two persisted states of a running answer; what a killed process may lose of it."""
+"""Seconds between two stored states of a running answer, which a killed process can lose."""
 AT_ONCE = 4
-"""Answers of one visitor that run at the same time; a further one waits for its turn."""
+"""Concurrent answers of one visitor; a further one waits."""
 GRACE = 5.0
-"""Seconds within which somebody must have seen an answer that ended, or its page was left while it ran."""
+"""Seconds within which a page must have seen the end of an answer; otherwise the answer was abandoned."""
 
 
 ENDED: Mapping[FinishReason, str] = {
     "error": "no answer", "interrupted": "an answer broke off", "stopped": "an answer was stopped",
     "limited": "not asked: a limit is met",
 }  # fmt: skip
-"""How the log tells the end of an answer; any other is an answer."""
+"""The log's message for the end of an answer; every other finish reason is an answer."""
 FAILED = "Something went wrong with this answer. Please try again."
 
 
 class AnswerStream(Protocol):
-    """What an answer is read from: iterate it for text, then read its facts."""
+    """The source of an answer: iterate it for text, then read its facts."""
 
     @property
     def completion(self) -> Completion: ...
@@ -50,7 +50,7 @@ class AnswerStream(Protocol):
 
 
 class Ended:
-    """A stream that was over before it began: nobody was asked."""
+    """A stream that ended before it began: no model was asked."""
 
     cause: str | None = None
 
@@ -58,16 +58,16 @@ class Ended:
         self.completion = completion
 
     def __aiter__(self) -> AsyncIterator[str]:
-        """It has no text."""
+        """Return itself, an empty iterator."""
         return self
 
     async def __anext__(self) -> str:
-        """None, ever."""
+        """Raise StopAsyncIteration."""
         raise StopAsyncIteration
 
 
 class Journal(Protocol):
-    """Where answers are written down as they go."""
+    """The record of answers."""
 
     def partial(self, answer_id: str, text: str) -> object: ...
     def ended(self, question: Question, completion: Completion) -> Receipt: ...
@@ -75,7 +75,7 @@ class Journal(Protocol):
 
 
 class Answer:
-    """One answer, running or ended. Any thread may read it, follow it or stop it."""
+    """One answer, running or ended. Thread-safe."""
 
     def __init__(self, question: Question, visitor_id: str, journal: Journal) -> None:
         self.question, self.visitor_id, self._journal = question, visitor_id, journal
@@ -83,13 +83,13 @@ class Answer:
         self.receipt: Receipt | None = None
         self.ended_ms = 0
         self.seen = False
-        """Whether somebody was there when it had ended. Whoever follows says so: a follower may outlive its reader."""
+        """True once a page was there at its end. The follower sets it, because it may outlive its reader."""
         self.began = time.monotonic()
         self.left = False
         """True when it was stopped because no page showed it."""
         self._watched_at = time.monotonic()
         self._pieces: list[str] = []
-        self._start = 0  # the piece with which the answer begins: all before it was taken back
+        self._start = 0  # the piece with which the answer begins: everything before it was withdrawn
         self._news, self._over = threading.Condition(), threading.Event()
         self._cancel: Callable[[], object] = lambda: None
         self._listeners: list[Callable[[bool], object]] = []
@@ -100,16 +100,15 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Everything of the answer that has arrived so far."""
+        """The text so far."""
         return "".join(self._pieces[self._start :])
 
     def follow(self, watching: Callable[[], bool] = lambda: True) -> Callable[[float, float], str | None]:
-        """Return a function that waits at most so many seconds and returns the text that is new ("" if none), or None
-        when the answer has ended and all of it was returned.
+        """Return a function that waits at most a number of seconds and returns the new text ("" if none), or None when
+        the answer has ended and all text was returned.
 
-        It leaves so many seconds (its second argument) between two pieces, but never makes the last one wait. The text
-        is `Anew` where it takes the place of all that was returned before. `watching` returns False once nobody is
-        there to read what is followed.
+        It waits at least its second argument, in seconds, between two pieces, but never delays the last one. The text
+        is `Anew` where it replaces all text that was returned before. `watching` returns False once the reader is gone.
         """
         seen = 0
 
@@ -135,7 +134,7 @@ class Answer:
         return time.monotonic() - self._watched_at
 
     def stop(self) -> None:
-        """End it now. What has arrived is kept; the connection is closed in the background."""
+        """End it now. The text so far is kept; the connection is closed in the background."""
         self._cancel()
 
     def _append(self, piece: str) -> None:
@@ -157,14 +156,16 @@ class Answer:
 
 
 class Generations:
-    """All answers of this process that run or ended lately. `at_end` is awaited on their loop before it ends, to close
-    what the streams have shared. `stop_unwatched_s`: an answer that no page of this process has shown for so long is
-    stopped; None: it goes on."""
+    """All answers of this process that run or ended recently. `at_end` is awaited on their loop before it ends, to
+    close shared resources. `stop_unwatched_s`: an answer that no page of this process has shown for so long is stopped;
+    None: it continues."""
 
     def __init__(
-        self, journal: Journal, at_end: Callable[[], Awaitable[object]] | None = None,
+        self,
+        journal: Journal,
+        at_end: Callable[[], Awaitable[object]] | None = None,
         stop_unwatched_s: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._journal, self._at_end, self._stop_unwatched_s = journal, at_end, stop_unwatched_s
         self._answers: dict[str, Answer] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -177,11 +178,11 @@ class Generations:
 
     @property
     def running(self) -> int:
-        """How many answers are under way."""
+        """The number of running answers."""
         return sum(answer.completion is None for answer in list(self._answers.values()))
 
     def end(self, visitor_id: str, conversation_id: str | None) -> None:
-        """Stop the answers of one conversation of a visitor, or of all, and let go of those that have ended."""
+        """Stop the answers of one conversation of a visitor, or of all, and drop ended ones."""
         for answer in list(self._answers.values()):
             theirs = answer.visitor_id == visitor_id
             if theirs and conversation_id in (None, answer.question.conversation_id):
@@ -190,15 +191,15 @@ class Generations:
                     self._answers.pop(answer.question.answer_id, None)
 
     def get(self, answer_id: str) -> Answer | None:
-        """An answer of this process, while it runs and for a little while after."""
+        """Return an answer of this process while it runs and for a little while after."""
         return self._answers.get(answer_id)
 
     def start(
         self, question: Question, visitor_id: str, stream: Callable[[], AnswerStream], journal: Journal | None = None
     ) -> Answer:
-        """Begin an answer in the background; `stream` is called on the loop when its turn has come.
+        """Begin an answer in the background; `stream` is called on the loop when its turn comes.
 
-        It is written down in its own `journal` where it has one.
+        It is recorded in its own `journal` where it has one.
         """
         answer = self._answers[question.answer_id] = Answer(question, visitor_id, journal or self._journal)
         answer._cancel = lambda: self._loop.call_soon_threadsafe(cancel)
@@ -218,7 +219,7 @@ class Generations:
         return answer
 
     def beside(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run something on the loop of the answers, beside them: what uses the connections that they use."""
+        """Run a coroutine on the loop of the answers, whose connections it uses."""
 
         def begin() -> None:
             task = self._loop.create_task(work)
@@ -233,7 +234,8 @@ class Generations:
             log.error("work beside the answers failed", exc_info=fault)
 
     def close(self, timeout: float = 3.0, grace: float = 0.0) -> None:
-        """Let what runs go on for at most `grace` seconds, then stop it and keep what has arrived; end the thread."""
+        """Let running answers continue for at most `grace` seconds, then stop them and keep their text; end the
+        thread."""
         if self._thread.is_alive():
             ended = asyncio.run_coroutine_threadsafe(self._stop_all(grace), self._loop)
             try:
@@ -250,7 +252,7 @@ class Generations:
 
     async def _stop_all(self, grace: float) -> None:
         self._closing, until = True, self._loop.time() + grace
-        await asyncio.sleep(0)  # every task has made its first step
+        await asyncio.sleep(0)  # let every task make its first step
         while self.running and self._loop.time() < until:
             await asyncio.sleep(0.05)
         tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._beside]
@@ -271,7 +273,7 @@ class Generations:
                 async for piece in source:
                     answer._append(piece)
         except asyncio.CancelledError:
-            pass  # stopped: the stream has closed itself and knows how it ended
+            pass  # stopped: the stream has closed itself and has its facts
         except Exception:
             failed = True
             log.exception("an answer failed", extra={"answer_id": answer.question.answer_id})
@@ -292,11 +294,11 @@ class Generations:
     def _end(self, answer: Answer, source: AnswerStream | None, failed: bool) -> None:
         completion = _internal(answer) if failed else self._facts(answer, source)
         if completion.error or not answer.question.simulated:
-            _tell(answer, completion, source.cause if source else None)
+            _log_end(answer, completion, source.cause if source else None)
         answer._end(completion, answer._journal.ended(answer.question, completion))
 
     def _facts(self, answer: Answer, source: AnswerStream | None) -> Completion:
-        """How it ended; an answer that the end of the process cut off was not stopped by its tester."""
+        """Return the completion; an answer that the end of the process cut off was not stopped by its tester."""
         try:
             completion = source.completion if source else Completion("", "stopped", 0.0)
         except Exception:
@@ -307,7 +309,7 @@ class Generations:
         return completion
 
     async def _forget(self, answer: Answer, turn: asyncio.Semaphore) -> None:
-        """Keep an ended answer for whoever comes back to it; then see whether anybody did."""
+        """Keep an ended answer for returning pages; then note whether any came."""
         if not self._closing:
             with suppress(asyncio.CancelledError):  # the process ends
                 await asyncio.sleep(GRACE)
@@ -319,8 +321,8 @@ class Generations:
             answer._journal.abandoned(answer.question)
 
 
-def _tell(answer: Answer, completion: Completion, cause: str | None) -> None:
-    """The one line that says how an answer ended."""
+def _log_end(answer: Answer, completion: Completion, cause: str | None) -> None:
+    """Log the end of an answer in one line."""
     seconds = completion.response_time
     log.log(
         logging.WARNING if completion.error else logging.INFO,
@@ -343,6 +345,6 @@ def _tell(answer: Answer, completion: Completion, cause: str | None) -> None:
 
 
 def _internal(answer: Answer) -> Completion:
-    """The end of an answer through a fault of our own. Its cause is in the log; how long it took is not known."""
+    """Return the end of an answer through an error of our own. The log has the cause; the duration is unknown."""
     reason: FinishReason = "interrupted" if answer.text else "error"
     return Completion(answer.text, reason, math.nan, error="Internal", message=FAILED)

@@ -1,4 +1,4 @@
-"""A model's answer as Markdown for the page, cut where a finished part can stay on the page for good.
+"""A model's answer as Markdown for the page, split where a finished part can stay on the page for good.
 
 `Blocks` takes a growing answer and parses its unfinished tail only; `blocks` takes a whole one and returns the same
 parts. The language is `dialect`, what Streamlit gets is `streamlit_markdown`. Pure text in, pure text out.
@@ -19,16 +19,16 @@ _PLAIN = re.compile(r"(?![\s\d-])(?:(?!--|->|www)[^\\`*_\[\]<~:$&|!@#+=\r\n\t\0]
 """The beginning of a paragraph that is drawn as it is written. Most updates of an answer need no parser."""
 _MORE = re.compile(r"(?:(?!--|->|www)[^\\`*_\[\]<~:;$&|!@#+=\n\r\t\0])*", re.I)
 _ENDS_PLAIN = re.compile(r"(?:^|[\r\n])(?:[^\W\d_]|[^\r\n]{12})[^\r\n]*[^\W_][^\W_] ?\Z")
-"""A last line to which plain words can be added without parsing it again: they only make its last text longer."""
+"""A last line to which plain words can be added without parsing: they only lengthen its last text."""
 _PARAGRAPH = re.compile(r"(?:[^\W\d_]|\*\*\w)")
-"""The beginning of a line that starts a paragraph after a blank line, whatever follows."""
+"""The beginning of a line that starts a paragraph after a blank line in any case."""
 _NO_FENCE = re.compile(r"[^`~\r\0]*")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One part of an answer: its source, what `st.markdown` gets, and whether it holds a table, which may be wider than
-    the page. `missing` are the labels of links and footnotes that were not defined when it was drawn."""
+    """One part of an answer: its source, its text for `st.markdown`, and whether it contains a table, which may be
+    wider than the page. `missing` are labels of links and footnotes that were undefined when it was drawn."""
 
     source: str
     markdown: str
@@ -38,8 +38,8 @@ class Block:
 
 @dataclass(frozen=True)
 class _Items:
-    """The finished items of an unfinished list: their source, what they are drawn as, and whether they stand close
-    together. Once the list is finished it is drawn as one: whether its items stand apart may show in the last one."""
+    """The finished items of an unfinished list: their source, their drawn form, and whether they are tight. The
+    finished list is drawn as one, because its last item may make it loose."""
 
     source: str
     drawn: list[str]
@@ -51,7 +51,7 @@ class _Items:
         return ("\n" if tight and self.tight else "\n\n").join([*self.drawn, *items])
 
     def more(self, source: str, part: Sequence[Token]) -> "_Items":
-        """Return these items and those of a part, but its last one, whose source this is."""
+        """Return these items and those of a part, except its last one, whose source this is."""
         items, tight = write_items(part)
         return _Items(self.source + source, [*self.drawn, *items[:-1]], tight and self.tight)
 
@@ -94,7 +94,7 @@ class Blocks:
         return []
 
     def _longer(self, text: str) -> str | None:
-        """Return what is drawn with these plain words at its end, if they cannot change what is there."""
+        """Return the drawn text with these plain words at its end, if they cannot change earlier text."""
         last = self.open.source[-200:]
         words = last.rstrip(" ")
         if (
@@ -110,7 +110,7 @@ class Blocks:
         return self._take(last=True) if self._tail else []
 
     def _take(self, *, last: bool) -> list[tuple[int, Block]]:
-        """Parse the tail and close what no further text can change."""
+        """Parse the tail and close the blocks that no further text can change."""
         tail, env = self._tail, environment(self._links, self._footnotes)
         parts = siblings(parse(tail, env))
         lines = [0, *(found.end() for found in _LINE_END.finditer(tail)), len(tail)]
@@ -152,7 +152,7 @@ class Blocks:
     def _define(
         self, env: Mapping[str, Any], parts: Sequence[Sequence[Token]], links: Mapping[str, Sequence[int]], end: int
     ) -> set[str]:
-        """Keep the definitions that stand before this line. Return their labels."""
+        """Keep the definitions before this line. Return their labels."""
         for label, (start, _) in links.items():
             if start < end:
                 self._links[label] = env["references"][label]
@@ -173,7 +173,7 @@ class Blocks:
 
 
 def blocks(text: str) -> list[Block]:
-    """Return a finished text as the same blocks that it grew in.
+    """Return a finished text as the blocks that it would have grown in.
 
     >>> [block.markdown for block in blocks("# Title\\n\\n- a\\n\\n- b\\n\\n[End][1].\\n\\n[1]: https://e.example")]
     ['### Title', '- a\\n\\n- b', '[End](<https://e.example>).', '']
@@ -215,12 +215,12 @@ def _bounds(
         certain.append(bound)
     titles = {end for _, end in defining}
     if certain and certain[-1] in titles and tail[lines[certain[-1]] :].lstrip(" ")[:1] in "\"'(":
-        certain.pop()  # what follows may become the title of the link that is defined above it
+        certain.pop()  # following text may become the title of the link that is defined above it
     return certain
 
 
 def _begins_paragraph(tail: str, lines: Sequence[int], line: int) -> bool:
-    """Check that an incomplete line is a new paragraph for certain."""
+    """Return True where an incomplete line is a new paragraph for certain."""
     return bool(_PARAGRAPH.match(tail, lines[line])) and not tail[lines[line - 1] : lines[line]].strip()
 
 

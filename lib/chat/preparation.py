@@ -1,4 +1,4 @@
-"""A question before it leaves: the call that its model server gets, and the limits that it meets.
+"""A question before it is sent: its request, and the limits that it meets.
 
 Knows the models, the budgets and the crowd. Records nothing.
 """
@@ -24,7 +24,7 @@ WITHOUT_COOKIE = "a browser without a cookie"
 
 
 class Preparation:
-    """Prepares the questions of one process. Any thread may ask."""
+    """Prepares the questions of one process. Thread-safe."""
 
     def __init__(self, models: Providers, budgets: Budgets, crowd: Crowd | None = None) -> None:
         self._models, self._budgets, self._crowd = models, budgets, crowd or Crowd()
@@ -41,7 +41,7 @@ class Preparation:
         return self._models.call([*turns, (prompt, None)], parameters, assignment.defaults)
 
     def limit(self, visitor: Visitor, calls: Mapping[str, Call]) -> Limit | None:
-        """Return the limit that these answers, by id, meet together; None where all may be asked, and are counted.
+        """Return the limit that these answers, by id, meet together; None where all are counted and may be asked.
 
         Where one of them meets a limit, none is counted.
         """
@@ -74,7 +74,7 @@ class Preparation:
         return limit
 
     def _most_usd(self, call: Call) -> float:
-        """Return what the budgets set aside for an answer; nothing where its model has no price."""
+        """Return the reservation of an answer; nothing where its model has no price."""
         self.tell_unpriced(call.parameters)
         return self._models.most_usd(call) or 0.0
 
@@ -89,7 +89,7 @@ class Preparation:
             )
 
     def _parameters(self, assignment: Assignment) -> Parameters:
-        """Return what a group is served, checked. A definition with a bad value is logged once."""
+        """Return a group's checked parameters. A definition with a bad value is logged once."""
         parameters = self._models.check(assignment.parameters, assignment.defaults)
         if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
             self._told.add(told)

@@ -1,7 +1,6 @@
-"""The way of answers from the loop into the record, and their texts while nothing stores them.
+"""The recording of answers, and their texts while nothing stores them.
 
-`Recorder` is generation's journal: it hands over and counts. Knows the store and the metrics; knows neither a model nor
-what a tester may do.
+`Recorder` is generation's journal. Knows the store and the metrics; knows neither models nor testers' operations.
 """
 
 import threading
@@ -20,7 +19,7 @@ from lib.store import Store
 REMEMBERED = 2_000
 """Answers whose text is held where none is stored."""
 CLOSED_S = 60.0
-"""Seconds that a conversation's text outlives its last open page: a reload or a lost connection takes less."""
+"""Seconds that a conversation's text outlives its last open page, which covers a reload or a lost connection."""
 
 
 @dataclass(slots=True)
@@ -32,7 +31,7 @@ class _Held:
 
 
 class Texts:
-    """The texts of the open conversations of this process, where no text is stored."""
+    """The texts of this process's open conversations, where no text is stored."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock, self._clock = threading.Lock(), clock
@@ -68,7 +67,7 @@ class Texts:
             self._open_at.pop(conversation_id, None)
 
     def forget_closed(self, shown: Collection[str]) -> None:
-        """Drop the texts of conversations that no page has shown for `CLOSED_S`; `shown` are those that one shows."""
+        """Drop the texts of conversations that no page has shown for `CLOSED_S`; `shown` are those shown now."""
         now = self._clock()
         with self._lock:
             self._open_at |= {one: now for one in shown if one in self._open_at}
@@ -77,7 +76,7 @@ class Texts:
             self.forget_conversation(conversation_id)
 
     def fill(self, turn: Turn) -> Turn:
-        """Return a turn of the store with the texts that it does not have."""
+        """Return a stored turn with the texts that the store lacks."""
         if turn.comparison:
             left, right = (self.fill(side) for side in turn.sides)
             return compared(replace(turn.comparison, left=left, right=right))
@@ -93,7 +92,7 @@ class Texts:
 
 
 class Written:
-    """The receipt of what need not be written."""
+    """The receipt of a fact that needs no writing."""
 
     committed = True
     result = True
@@ -104,31 +103,31 @@ class Written:
 
 
 class Unwritten:
-    """A journal that keeps nothing, for what was refused before."""
+    """A journal for answers that were refused: it records nothing."""
 
     def partial(self, answer_id: str, text: str) -> None:
-        """Keep nothing."""
+        """Ignore the text."""
 
     def ended(self, question: Question, completion: Completion) -> Receipt:
-        """Keep nothing."""
+        """Ignore the end."""
         return Written()
 
     def abandoned(self, question: Question) -> None:
-        """Keep nothing."""
+        """Ignore the page."""
 
 
 class Recorder:
-    """Generation's journal: how answers get from the loop into the store, and are counted."""
+    """Generation's journal: hands answers to the store and counts them."""
 
     def __init__(self, store: Store, metrics: Metrics, texts: Texts | None = None) -> None:
         self._store, self._metrics, self._texts = store, metrics, texts
 
     def partial(self, answer_id: str, text: str) -> None:
-        """Keep what has arrived so far."""
+        """Record the text so far."""
         self._store.conversations.partial(answer_id, text)
 
     def ended(self, question: Question, completion: Completion) -> Receipt:
-        """Keep the answer and its event."""
+        """Record the answer and its event."""
         self._metrics.ended(question.assignment.group, completion)
         if self._texts is not None:
             self._texts.answer(question.answer_id, completion.text, completion.reasoning)

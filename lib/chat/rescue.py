@@ -1,9 +1,10 @@
-"""Answers whose process is gone: found by its silence, taken over by one other process, ended with what had arrived.
+"""Answers whose process is gone: found by a missing heartbeat, taken over by one other process, ended with the text so
+far.
 
-A process says of each running answer every second that it lives. Housekeeping ends what was silent for a long time by
-the clock. A page that follows an answer of another process is a sign by itself: its browser was sent here, most likely
-because nobody answers there. It counts its own looks at the record, so that neither clocks that differ nor a database
-that was away or frozen make a living process seem dead. Knows nothing of pages, and of SQL only the store's word.
+Each running answer writes a heartbeat every second. Housekeeping ends answers whose heartbeat is old by the clock. A
+page that follows an answer of another process is evidence by itself: its browser was sent here, most likely because
+that process is gone. The page counts its own looks at the record, so that neither different clocks nor a database that
+was away or frozen make a living process seem dead. Knows neither pages nor SQL.
 """
 
 import logging
@@ -18,27 +19,28 @@ from lib.store import Store
 log = logging.getLogger("parley")
 
 STALE_MS = 15_000
-"""An answer of which nothing was heard for so long was cut off, even if nobody looks at it."""
+"""Milliseconds without a heartbeat after which an answer was cut off, even if no page shows it."""
 SILENT_LOOKS = 6
-"""Looks of a page in a row, `LOOK_EVERY` apart, that find no new sign of life: the answer was cut off."""
+"""Consecutive looks of a page, `LOOK_EVERY` apart, without a new heartbeat, after which the answer was cut off."""
 LOOK_EVERY = 0.5
-"""Seconds between two looks; six of them are three signs of life that did not come."""
+"""Seconds between two looks; six of them cover three missing heartbeats."""
 CUT_OFF = "That answer was interrupted."
 
 
 class Rescue:
-    """Finds and ends them, in one process of those that share the store."""
+    """Finds and ends cut-off answers, in one of the processes that share the store."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
         self._store, self._journal = store, journal
 
     def sweep(self) -> None:
-        """End every answer that was silent for long."""
+        """End every answer without a recent heartbeat."""
         for question, text in self._store.conversations.recover(STALE_MS):
             self._end(question, text)
 
     def watch(self) -> Callable[[Turn], None]:
-        """A function for one follower, to be told every fresh look at the turn; it ends an answer that stays silent."""
+        """Return a function for one follower, to be called with every fresh read of the turn; it ends an answer without
+        heartbeats."""
         heard_ms, looks = None, 0
 
         def look(turn: Turn) -> None:

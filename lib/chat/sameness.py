@@ -1,6 +1,6 @@
-"""Groups that a server has made the same: what it dropped or renamed was all that told them apart.
+"""Groups that a server has made the same by dropping or renaming their only differences.
 
-Knows what each group is served and what its model was found to refuse; knows neither pages nor the experiment.
+Knows the parameters of each group and the refusals of its model, neither pages nor the experiment.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,19 +10,19 @@ from lib.models.parameters import Parameters
 from lib.models.refusals import Options
 
 Taken = Callable[[Parameters], Options]
-"""The options of a group that a model accepts, without those that it has refused."""
+"""Returns the options of a group that a model accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sameness:
-    """Groups that are served different parameters and answered alike; `dropped` and `renamed` made them so."""
+    """Groups with different parameters and equal requests; `dropped` and `renamed` made them equal."""
 
     groups: tuple[str, ...]
     dropped: tuple[str, ...]
     renamed: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """Return what happened, for an operator, in Markdown.
+        """Return the operator's sentence, in Markdown.
 
         >>> Sameness(("Control", "Test"), ("temperature",)).sentence()
         'Control and Test are now identical: `temperature` was dropped by the server.'
@@ -36,7 +36,7 @@ class Sameness:
 
 
 def same_groups(served: Mapping[str | None, Parameters], taken: Taken) -> list[Sameness]:
-    """Return the groups that differ as they are served and no longer as they are sent.
+    """Return the groups whose parameters differ and whose requests no longer do.
 
     >>> served = {"A": Parameters("m", options={"seed": 1}), "B": Parameters("m", options={"seed": 2})}
     >>> same_groups(served, lambda parameters: Options(parameters.options))

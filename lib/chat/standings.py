@@ -1,7 +1,6 @@
-"""Which models of the experiment can be asked, for operators: before the first tester asks, and while they do.
+"""The state of the experiment's models, for operators.
 
-Owns the words about it. Knows the providers' lists of models and what each group is served; asks in the background
-only.
+Owns the sentences. Reads the providers' lists of models in the background only.
 """
 
 import logging
@@ -16,13 +15,12 @@ from lib.models.providers import Providers
 log = logging.getLogger("parley.models")
 
 Served = Callable[[], Mapping[str | None, Parameters]]
-"""Returns the parameters that each group is served now; under None those of units outside of the experiment."""
+"""Returns the parameters of each group now; under None those of units outside the experiment."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupModel:
-    """One group's model, and the `fallback` that answers where that does not exist; None where it is the same model.
-    `group` None: units that do not take part."""
+    """One group's model, and the `fallback` that answers where it does not exist; None where it is the same model."""
 
     group: str | None
     standing: Standing
@@ -39,7 +37,7 @@ class GroupModel:
         return self.standing.state in ("missing", "gone", "ending") or self.standing.fault is not None
 
     def sentence(self) -> str:
-        """Return what is wrong and what to do, for an operator; the state alone where nothing is wrong."""
+        """Return the problem and the remedy, for an operator; only the state where there is no problem."""
         one, who = self.standing, "Units outside of the experiment" if self.group is None else self.group
         if one.state == "there":
             return f"{who}: {one.model} is there"
@@ -67,7 +65,7 @@ def _such_as(standing: Standing) -> str:
 
 
 def group_models(models: Providers, served: Mapping[str | None, Parameters]) -> list[GroupModel]:
-    """Return every group's model by the lists that were read last, and the default's where no group has that."""
+    """Return every group's model by the lists that were read last, and the default's where no group has it."""
     last = models.standing(served[None])
     standings = {group: models.standing(parameters) for group, parameters in served.items() if group is not None}
     found = [GroupModel(group, own, None if _same(own, last) else last) for group, own in standings.items()]
@@ -80,14 +78,14 @@ def _same(one: Standing, other: Standing) -> bool:
 
 
 class Standings:
-    """The group models of a running app. With the `demo`, whose models are known, nothing is ever asked."""
+    """The group models of a running app. With the `demo`, whose models are known, no list is read."""
 
     def __init__(self, models: Providers, generations: Generations, served: Served, demo: bool) -> None:
         self._models, self._generations, self._served, self._demo = models, generations, served, demo
         self._logged: set[str] = set()
 
     def refresh(self) -> None:
-        """Read the lists of models in the background, unless that was done a few minutes ago. Returns at once."""
+        """Read the lists of models in the background, unless they are recent. Returns at once."""
         if not self._demo and self._models.outdated:
             self._generations.beside(self._look())
 
@@ -97,7 +95,7 @@ class Standings:
         return self._models.looked
 
     def groups(self) -> list[GroupModel]:
-        """Return every group's model as far as it is known now."""
+        """Return every group's model as known now."""
         return group_models(self._models, self._served())
 
     def worries(self) -> list[GroupModel]:

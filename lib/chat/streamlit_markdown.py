@@ -1,8 +1,8 @@
-"""Parsed Markdown as text for `st.markdown`: each token written anew, so that Streamlit's parser finds the same.
+"""Parsed Markdown as text for `st.markdown`: each token written anew, so that Streamlit's parser reads the same.
 
-Owns what Streamlit 1.67 does beside CommonMark (read in its StreamlitMarkdown bundle). Text is escaped wherever that
-parser could see more in it. No image, HTML, directive, emoji code, typographic arrow or diagram of a model's is obeyed.
-Links lead to http, https and mailto only, never into this app. Headings are smaller than the page's own.
+Owns Streamlit 1.67's extensions of CommonMark (read in its StreamlitMarkdown bundle). Text is escaped wherever that
+parser could interpret it. Images, HTML, directives, emoji codes, typographic arrows and diagrams of a model have no
+effect. Links lead to http, https and mailto only, never into this app. Headings are smaller than the page's own.
 """
 
 import re
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from markdown_it.token import Token
 
 LARGEST = 3
-"""The level of an answer's largest heading: the page's own are levels 1 and 2."""
+"""The level of an answer's largest heading; the page's own are levels 1 and 2."""
 _ACTIVE = re.compile(r"[\\`*_\[\]<~:$&|!@#]|(?<=\bwww)\.|(?<=:material)/", re.I)
 _LINE_START = re.compile(r"^([ \t]*)([+\-=>]|\d{1,9}(?=[.)]))", re.M)
 _CLASHES = re.compile(
@@ -44,13 +44,13 @@ def write(tokens: Sequence[Token]) -> str:
 
 
 def write_items(part: Sequence[Token]) -> tuple[list[str], bool]:
-    """Return the items of a list, and whether they stand close together."""
+    """Return the items of a list, and True where it is tight."""
     return _Writer().items(part)
 
 
 @dataclass
 class _Writer:
-    """One pass over tokens, which knows what it is inside of."""
+    """One pass over tokens, with the elements that enclose the current one."""
 
     in_table: bool = False
     in_link: bool = False
@@ -198,7 +198,7 @@ class _Writer:
         return f"[{label.strip() or self.text(address)}](<{_destination(address)}>)"
 
     def _image(self, token: Token) -> str:
-        """An image as a link that names its host; inside a link, or without an address, as its words."""
+        """Return an image as a link that names its host; inside a link, or without an address, as its words."""
         words = _words(token.children or []).strip() or "Image"
         address = _address(str(token.attrs.get("src", "")))
         host = urlsplit(address).hostname if address else None
@@ -275,7 +275,7 @@ def _words(tokens: Sequence[Token]) -> str:
 
 
 def _address(href: str) -> str | None:
-    """Return an address that a link may lead to: one with a host of its own, or an email address."""
+    """Return an address that a link may have: one with a host of its own, or an email address."""
     try:
         parts = urlsplit(href)
         outside = parts.scheme in ("http", "https") and bool(parts.hostname)

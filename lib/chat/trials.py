@@ -1,6 +1,6 @@
-"""One prompt to every group at once, outside the experiment: nobody is exposed, nothing is recorded, no event is told.
+"""One prompt to every group at once, outside the experiment: no exposure, no record, no event.
 
-Belongs to `app`. What it costs is real: it counts into the day's budget, where there is one, and nowhere else.
+The cost is real: it counts into the day's budget, where there is one, and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ from lib.store import Store
 
 
 class _Nowhere:
-    """A journal that keeps nothing but what it cost."""
+    """A journal that records only the cost."""
 
     def __init__(self, store: Store, counted: bool) -> None:
         self._store, self._counted = store, counted
 
     def partial(self, answer_id: str, text: str) -> None:
-        """Nothing."""
+        """Ignore the text."""
 
     def ended(self, question: Question, completion: Completion) -> Receipt:
-        """Only the budget hears of it."""
+        """Count the cost into the budget."""
         return self._store.spending.settle(question.answer_id, completion) if self._counted else Written()
 
     def abandoned(self, question: Question) -> None:
-        """Nothing."""
+        """Ignore the page."""
 
 
 class Trials:
@@ -59,7 +59,8 @@ class Trials:
         limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.most_usd(call) or 0.0)
         nobody = Assignment(definition.name, group, "", asker, {}, parameters)
         return self._generations.start(
-            Question(answer_id, "", "", 1, sent.model, nobody), asker,
+            Question(answer_id, "", "", 1, sent.model, nobody),
+            asker,
             lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             _Nowhere(self._store, self._budgets.usd_per_day is not None),
-        )  # fmt: skip
+        )

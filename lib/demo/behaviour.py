@@ -1,7 +1,7 @@
 """The behaviour of simulated visitors: their questions, their satisfaction, their ratings.
 
-Pure chance from a seed: the same seed and number is the same visitor, who does the same things in the same order. A
-lift turns some of a visitor's thumbs down into thumbs up and changes nothing else. Knows neither the app nor any clock.
+Random from a seed: the same seed and number is the same visitor, who does the same things in the same order. A lift
+turns some of a visitor's thumbs down into thumbs up and changes nothing else. Knows neither the app nor any clock.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Sample data for an empty page: simulated visitors, played in the background, as if over a week.
 
-They come to an app of their own in front of a faster demo model, so that no metric and no answer of the running app is
-touched; only the store is the same, and everything in it is marked as simulated.
+They use an app of their own with a faster demo model, so that no metric and no answer of the running app is touched;
+only the store is shared, and everything that they write is marked as simulated.
 """
 
 import logging

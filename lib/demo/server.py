@@ -1,7 +1,7 @@
 """The demo model server: a few models that answer over real HTTP on a loopback port, at the pace of real ones.
 
-Owns the server's thread, its models and their pace. Knows nothing of Parley: whoever talks to it does so with an OpenAI
-client, as with any other model server. Waiting is asyncio's, so that many answers run at once.
+Owns the server's thread, its models and their pace. Knows nothing of Parley: clients use it with the OpenAI client like
+any other model server. Waiting is asyncio's, so that many answers run at once.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The readout's error rate and power under an operator who watches all the time.
 
-Owns experiments that are played in memory: visitors drawn as those of `behaviour`, with errors, response times and rare
-answers of a minute, put into groups at random, and judged while they come by the formulas and limits of the readout.
-Leaves out the way there: no answer is generated, no event is stored, no SQL is run.
+Plays experiments in memory: visitors as in `behaviour`, with errors, response times and rare answers of a minute,
+assigned at random, and judged as they arrive by the formulas and limits of the readout. Generates no answer, stores no
+event and runs no SQL.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Simulated visitors on the real path: assigned by the Statsig SDK, answered over HTTP, exposed, rated and stored.
 
-Owns their pace; what they do is `behaviour`. Everything they leave is marked as simulated: it gets no place in the
-outbox, so that Statsig never hears of it, and no readout mixes it with real events.
+Owns their pace; their acts are in `behaviour`. Everything they write is marked as simulated: it gets no row in the
+outbox, so that Statsig never receives it, and no readout mixes it with real events.
 """
 
 import threading

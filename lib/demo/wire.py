@@ -1,6 +1,6 @@
 """OpenAI's wire format for the demo model server: requests, answers and errors.
 
-Owns the JSON and nothing else: no HTTP, no time, no knowledge of what an answer says.
+Owns the JSON and nothing else: no HTTP, no time, no content.
 """
 
 import json

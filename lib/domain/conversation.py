@@ -127,11 +127,20 @@ def compared(comparison: Comparison) -> Turn:
     first, chosen = comparison.left, comparison.continued
     running = comparison.running
     return Turn(
-        comparison.id, first.turn, first.session_id, chosen.model, first.asked_ms, question=first.question,
-        answer=chosen.answer, finish_reason=None if running else chosen.finish_reason,
+        comparison.id,
+        first.turn,
+        first.session_id,
+        chosen.model,
+        first.asked_ms,
+        question=first.question,
+        answer=chosen.answer,
+        finish_reason=None if running else chosen.finish_reason,
         time_ms=None if running else max(side.time_ms or 0 for side in comparison.sides),
-        message=chosen.message, error=chosen.error, facts=chosen.facts, comparison=comparison,
-    )  # fmt: skip
+        message=chosen.message,
+        error=chosen.error,
+        facts=chosen.facts,
+        comparison=comparison,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,12 @@ class Conversation:
         """What the events about one of its turns, or about one side of a comparison, repeat."""
         assignment = replace(self.assignment, group=turn.group) if turn.comparison_id else self.assignment
         return Question(
-            turn.answer_id, self.id, turn.session_id, turn.turn, turn.model, assignment, self.simulated,
+            turn.answer_id,
+            self.id,
+            turn.session_id,
+            turn.turn,
+            turn.model,
+            assignment,
+            self.simulated,
             turn.comparison_id,
-        )  # fmt: skip
+        )

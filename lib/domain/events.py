@@ -186,12 +186,18 @@ def preference(
     """A vote on two answers to one question. `completed`: the metadata of both `chat_completion`s, left first."""
     groups = {"left": left.assignment.group, "right": right.assignment.group}
     fields: dict[str, Any] = {
-        "comparison_id": left.comparison_id, "experiment": left.assignment.experiment, **groups,
-        "left_answer_id": left.answer_id, "right_answer_id": right.answer_id,
-        "position": vote if vote in groups else None, "conversation_id": left.conversation_id,
-        "session_id": left.session_id, "turn": left.turn, "invitation": left.assignment.invitation,
+        "comparison_id": left.comparison_id,
+        "experiment": left.assignment.experiment,
+        **groups,
+        "left_answer_id": left.answer_id,
+        "right_answer_id": right.answer_id,
+        "position": vote if vote in groups else None,
+        "conversation_id": left.conversation_id,
+        "session_id": left.session_id,
+        "turn": left.turn,
+        "invitation": left.assignment.invitation,
         "simulated": True if left.simulated else None,
-    }  # fmt: skip
+    }
     for side, question, facts in (("left", left, completed[0]), ("right", right, completed[1])):
         fields |= {f"{side}_{name}": facts.get(name) for name in COMPARED} | {f"{side}_model": question.model}
     return _of(PREFERENCE, left.assignment, groups.get(vote) or vote, fields)

@@ -85,9 +85,14 @@ class Invitation:
 
 
 def new_invitation(
-    name: str, days: int, sessions: int | None, group: str | None, usd: float | None, now_ms: int,
+    name: str,
+    days: int,
+    sessions: int | None,
+    group: str | None,
+    usd: float | None,
+    now_ms: int,
     compare: bool = False,
-) -> Invitation:  # fmt: skip
+) -> Invitation:
     """An invitation from now on for so many days. Raises ValueError with a sentence for who asked for it."""
     name = " ".join(name.split())
     if not 1 <= len(name) <= 80 or not name.isprintable():

@@ -1,7 +1,7 @@
-"""Experiments: which group a visitor is in, by Statsig's SDK, and the way of the events to Statsig.
+"""Experiments: the group of a visitor, evaluated by Statsig's SDK, and the delivery of events to Statsig.
 
-Owns the local definitions, Statsig's config specs, the SDK with all that must be kept from it, and the delivery of the
-outbox. Knows no model server, no page, and nothing of what the events say.
+Owns the local definitions, Statsig's config specs, the SDK and its restrictions, and the delivery of the outbox. Knows
+no model server, no page, and no event's meaning.
 """
 
 __all__ = ["comparing", "console", "definitions", "delivery", "evaluator", "statuses"]

@@ -43,7 +43,7 @@ class Archive:
 
     @classmethod
     def read(cls, text: str | None, origin: str) -> "Archive":
-        """Read what was kept; its specs only where they are of this origin. Raises ValueError where it is not whole."""
+        """Read the stored text; its specs only where they have this origin. Raises ValueError where it is damaged."""
         kept = json.loads(text or "{}")
         if not isinstance(kept, dict):
             raise ValueError("not an object")
@@ -51,13 +51,13 @@ class Archive:
         return cls(origin, str(kept["specs"]) if kept.get("origin") == origin else "", **parts)
 
     def text(self) -> str:
-        """Return it as it is kept."""
+        """Return the text to store."""
         parts = {"ended": self.ended, "disabled": self.disabled, "first": self.first}
         return json.dumps({"origin": self.origin, "specs": self.specs, **parts})
 
     def after(self, specs: str, tier: str, now_ms: int) -> "Archive":
-        """Return what is known once Statsig serves these specs: which experiments no longer run, which groups are
-        disabled, and how a layer's groups are called."""
+        """Return the archive after Statsig served these specs: the experiments that no longer run, the disabled groups,
+        the names of a layer's groups."""
         old, new = _project(self.specs), _project(specs)
         ended = {name: dict(entry) for name, entry in self.ended.items()}
         for name, spec in old.configs.items():
@@ -101,7 +101,7 @@ class Archive:
         return "" if self.first.get(layer) == experiment else f"{experiment}: "
 
     def definition(self, name: str, tier: str = "") -> Definition | None:
-        """Return what an experiment or a layer compares, as it is served or, once it ended, as it was served last."""
+        """Return the groups of an experiment or a layer, as served or, once it ended, as served last."""
         project = _project(self.specs)
         if name in project.configs or (name in self.ended and name not in project.layers):
             return self._experiment(project, name, tier)
@@ -112,12 +112,12 @@ class Archive:
         if found is None:
             return None
         status = self.status(name, tier)
-        if status.since_ms is not None:  # then its groups ended with it
+        if status.since_ms is not None:  # its groups ended with it
             found = replace(found, groups=tuple(replace(group, ended_ms=None) for group in found.groups))
         return replace(found, status=status)
 
     def status(self, name: str, tier: str = "") -> Status:
-        """Return what Statsig makes of an experiment now."""
+        """Return the status of an experiment in Statsig now."""
         if entry := self.ended.get(name):
             return _ended(entry)
         project = _project(self.specs)
@@ -155,7 +155,7 @@ class Archive:
 
 
 def _runs(spec: Spec | None, tier: str) -> bool:
-    """True for an experiment that runs. A project may hold specs that this module cannot read; they end nothing."""
+    """Return True for an experiment that runs. Specs that this module cannot read end nothing."""
     try:
         return spec is not None and state_of(spec, tier) == "running"
     except (TypeError, ValueError, AttributeError):
@@ -167,7 +167,7 @@ def _ended(entry: Spec) -> Status:
 
 
 class _Project:
-    """Specs by name. Nothing of them is ever changed."""
+    """Specs by name, read-only."""
 
     def __init__(self, specs: str) -> None:
         served = json.loads(specs or "{}")
@@ -189,5 +189,5 @@ class _Project:
 
 @lru_cache(maxsize=4)
 def _project(specs: str) -> _Project:
-    """Parse specs once: every look at a page asks for its definition."""
+    """Parse specs once: every page view asks for its definition."""
     return _Project(specs)

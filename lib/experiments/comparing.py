@@ -1,7 +1,6 @@
-"""Which units compare two answers, and which two groups a question goes to. Pure functions of a definition.
+"""The units that compare two answers, and the two groups of a question. Pure functions of a definition.
 
-Decided by hashes, so that every replica decides alike after every restart. Knows neither what a unit did before nor who
-was invited.
+Hashes decide, so that every replica decides alike after every restart. Knows neither a unit's past nor invitations.
 """
 
 from lib.experiments.definitions import BUCKETS, Definition, Group

@@ -1,7 +1,7 @@
 """Statsig's Console API: an experiment and its metrics as requests, and the client that sends them.
 
-The key of this interface has every right in a project. It is used for one run and kept nowhere: it is in no log, no
-message and no file, and no redirect takes it to another address.
+The key of this interface has every right in a project. It is used for one run and not stored: it appears in no log, no
+message and no file, and no redirect sends it to another address.
 """
 
 import json
@@ -21,7 +21,7 @@ VERSION = "20240601"
 TIMEOUT_S = 15
 KEY_LIKE = re.compile(r"(console|secret)-[^\s/'\"?]+")
 ID = re.compile(r"[A-Za-z0-9_\-]{1,100}")
-"""Names of experiments that Statsig takes as their id, too."""
+"""Names of experiments that Statsig accepts as their id, too."""
 
 
 class ConsoleError(Exception):
@@ -41,9 +41,13 @@ class Metric:
     def body(self, unit: str) -> dict[str, Any]:
         """Return the request that creates it for an experiment by this kind of id."""
         return {
-            "name": self.name, "type": self.kind, "description": self.description, "directionality": self.direction,
-            "unitTypes": [unit], "metricEvents": [dict(event) for event in self.events],
-        }  # fmt: skip
+            "name": self.name,
+            "type": self.kind,
+            "description": self.description,
+            "directionality": self.direction,
+            "unitTypes": [unit],
+            "metricEvents": [dict(event) for event in self.events],
+        }
 
     @property
     def id(self) -> str:
@@ -77,7 +81,7 @@ _OURS = {
     "down_per_answer": "thumbs_down_per_answer", "response_time": "response_time",
     "time_to_first_token": "time_to_first_token", "cost_per_answer": "cost_usd",
 }  # fmt: skip
-"""The metric at Statsig that stands for one of a readout."""
+"""The metric at Statsig for one of a readout."""
 
 
 def experiment_body(definition: Definition) -> dict[str, Any]:
@@ -90,12 +94,15 @@ def experiment_body(definition: Definition) -> dict[str, Any]:
     names = list(dict.fromkeys(name for group in definition.groups for name in group.parameters))
     primary = _OURS.get(definition.primary, SETUP_METRICS[0].name)
     return {
-        "id": definition.name, "name": definition.name, "idType": definition.unit,
+        "id": definition.name,
+        "name": definition.name,
+        "idType": definition.unit,
         "description": "Set up by Parley, which assigns testers of its chat to these groups.",
         "hypothesis": f"Another group is better than {definition.control} in {primary}.",
         "groups": [
             {
-                "name": group.name, "size": (high - low) / 10,
+                "name": group.name,
+                "size": (high - low) / 10,
                 "parameterValues": {
                     name: value
                     for name in names
@@ -108,7 +115,7 @@ def experiment_body(definition: Definition) -> dict[str, Any]:
         "primaryMetrics": [_named(metric) for metric in SETUP_METRICS if metric.name == primary],
         "secondaryMetrics": [_named(metric) for metric in SETUP_METRICS if metric.name != primary],
         "sequentialTesting": True,
-    }  # fmt: skip
+    }
 
 
 def _named(metric: Metric) -> dict[str, str]:
@@ -117,7 +124,7 @@ def _named(metric: Metric) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `about` is the name of what it creates."""
+    """One request. `about` is the name of the object that it creates."""
 
     method: str
     path: str
@@ -127,14 +134,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One object of the project: how to look for it, and how to create it."""
+    """One object of the project: the request that finds it, and the one that creates it."""
 
     look: Call
     create: Call
 
 
 def setup(definition: Definition) -> Iterator[Wanted]:
-    """Return what an experiment needs in a project: its metrics first, because Statsig does not fill them in backwards.
+    """Yield what an experiment needs in a project: its metrics first, because Statsig does not fill them in backwards.
 
     Raises ConsoleError.
     """
@@ -159,7 +166,7 @@ class Console:
             raise ConsoleError(f"{parts.scheme}://{parts.hostname} would carry the console key in the open: use https")
 
     def find(self, call: Call) -> Mapping[str, Any] | None:
-        """Return the object that is there; None where there is none. Raises ConsoleError."""
+        """Return the existing object; None without one. Raises ConsoleError."""
         status, content = self._send(call)
         if status == 404:
             return None
@@ -210,7 +217,7 @@ class Console:
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it would take the key along."""
+    """Follows no redirect, which would send the key to another address."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None

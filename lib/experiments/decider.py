@@ -1,7 +1,7 @@
-"""Asking the SDK which group a unit gets, and reading its answer with the specs that it evaluated.
+"""Evaluation of a unit's group by the SDK, interpreted with the specs that it evaluated.
 
-Exposes nobody: what the SDK would send for an evaluation travels in the assignment. Knows neither where specs come from
-nor when they change.
+Exposes no unit: the assignment carries the exposure that the SDK would send. Knows neither the source of the specs nor
+their changes.
 """
 
 import json
@@ -32,7 +32,7 @@ class _Facts:
 
 
 class Decider:
-    """One SDK server beside the specs that it evaluates, which say more than its answers do."""
+    """One SDK server beside the specs that it evaluates, which contain more than its answers."""
 
     def __init__(self, server: Any, archive: Archive, tier: str = "") -> None:
         self.server, self.archive, self._tier = server, archive, tier
@@ -42,7 +42,7 @@ class Decider:
         self._known: dict[str, _Facts] = {}
 
     def _facts(self, spec: Mapping[str, Any]) -> "_Facts":
-        """What every assignment asks of a spec, found out once."""
+        """Return the facts of a spec that every assignment needs, computed once."""
         name = f"{spec.get('entity')} {spec.get('name')}"
         if name not in self._known:
             kind, rules = unit_type(spec), {rule.get("id") for rule in group_rules(spec)}
@@ -50,7 +50,7 @@ class Decider:
         return self._known[name]
 
     def decide(self, visitor: Visitor, name: str) -> Assignment:
-        """Ask for an experiment of this name, then for a layer; rule "" where there is neither. Exposes nobody."""
+        """Evaluate an experiment of this name, then a layer; rule "" where there is neither. Exposes no unit."""
         user = StatsigUser(
             user_id=visitor.user_id,
             custom_ids={"stableID": visitor.stable_id, "sessionID": visitor.session_id},
@@ -78,51 +78,64 @@ class Decider:
                     layer.get(asked)
         group = self.archive.label(name, allocated, layer.group_name) if allocated and layer.group_name else None
         found = Assignment(
-            name, group, layer.rule_id, "", {}, layer.get_values(), layer=True,
-            allocated=allocated, parameter=parameter, sent=_sent(events),
-        )  # fmt: skip
+            name,
+            group,
+            layer.rule_id,
+            "",
+            {},
+            layer.get_values(),
+            layer=True,
+            allocated=allocated,
+            parameter=parameter,
+            sent=_sent(events),
+        )
         return self._assignment(visitor, spec, member, found)
 
     def _assignment(
         self, visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], found: Assignment
     ) -> Assignment:
-        """What the SDK found, read with the specs: `member` is the experiment that decided, `spec` whose defaults
-        count."""
+        """Interpret the SDK's answer with the specs: `member` is the experiment that decided, `spec` the one whose
+        defaults apply."""
         forced, facts = _is_forced(found), self._facts(member)
         unknown = facts.unknown_unit or self._facts(spec).unknown_unit
         counts = (forced or found.rule_id in facts.group_rules) and not unknown
         defaults = spec.get("defaultValue") or {}
         return replace(
-            found, group=found.group if counts else None, forced=forced, defaults=defaults, ids=visitor.ids(),
-            user_id=unit_of(visitor, member.get("idType", "userID")), unknown_unit=unknown,
+            found,
+            group=found.group if counts else None,
+            forced=forced,
+            defaults=defaults,
+            ids=visitor.ids(),
+            user_id=unit_of(visitor, member.get("idType", "userID")),
+            unknown_unit=unknown,
             parameters=defaults if unknown or found.rule_id in ("", "error") else found.parameters,
-        )  # fmt: skip
+        )
 
     def explain(self, visitor: Visitor, name: str) -> tuple[Assignment, list[Step]]:
-        """The decision, and the rules that led to it: of the experiment, or of the layer's that decided."""
+        """Return the decision, and the rules that led to it: of the experiment, or of the layer's that decided."""
         decided = self.decide(visitor, name)
         spec = self._configs.get(decided.allocated or name) or self._layers.get(name) or {}
         return decided, list(steps(spec, decided.user_id, decided.rule_id))
 
     def definition(self, name: str) -> Definition | None:
-        """Return what an experiment or a layer compares; None where there is none or it never had groups."""
+        """Return the groups of an experiment or a layer; None where there is none or it never had groups."""
         return self.archive.definition(name, self._tier)
 
     def status(self, name: str) -> Status:
-        """Return what Statsig makes of it."""
+        """Return its status in Statsig."""
         return self.archive.status(name, self._tier)
 
 
 def _is_forced(found: Assignment) -> bool:
-    """True where an override decided: a rule, a replaced configuration, or the SDK's own."""
+    """Return True where an override decided: a rule, a replaced configuration, or the SDK's own."""
     metadata = (found.sent or {}).get("metadata", {})
     local = str(metadata.get("reason", "")).endswith(f":{EvaluationReason.local_override.value}")
     return is_override(found.rule_id) or "overrideConfigName" in metadata or local
 
 
 def _sent(events: list[dict[str, Any]]) -> Sent:
-    """What an exposure of this evaluation says at Statsig; {} where the SDK would send none. The ids are the event's
-    own, and private attributes are in none of it."""
+    """Return the exposure of this evaluation as Statsig expects it; {} where the SDK would send none. It has the
+    event's own ids and no private attributes."""
     if not events:
         return {}
     first = events[0]
@@ -147,6 +160,6 @@ def overridden(assignment: Assignment) -> Sent | None:
 
 
 def unit_of(visitor: Visitor, id_type: str) -> str:
-    """The value of the visitor's id that an experiment randomises by."""
+    """Return the visitor's id that an experiment randomises by."""
     ids = {name.lower(): value for name, value in visitor.ids().items()}
     return ids.get(id_type.lower(), visitor.user_id)

@@ -1,7 +1,7 @@
-"""Experiments as values: what a table of `.streamlit/experiments.toml` may say, read and checked.
+"""Experiments as values, read from `.streamlit/experiments.toml` and checked.
 
-Text in, definitions or a list of problems out. Knows nothing of Statsig, and judges no parameter's value: that is done
-as an answer begins.
+Takes text, returns definitions or a list of problems. Knows nothing of Statsig, and checks no parameter's value: that
+is done when an answer begins.
 """
 
 import math
@@ -23,7 +23,7 @@ METRICS = (
 )  # fmt: skip
 """The metrics of a readout: the names that `primary`, `guardrails` and `mde` accept."""
 PREFERENCE = "preference"
-"""The result of comparisons: no metric of the A/B test, but `mde` accepts it."""
+"""The result of comparisons: not a metric of the A/B test, but `mde` accepts it."""
 UNITS: tuple[str, ...] = get_args(UnitType)
 KEYS = (
     "unit", "allocation", "default", "groups", "control", "primary", "guardrails", "mde", "since", "planned_users",
@@ -32,7 +32,7 @@ KEYS = (
 REVEALS = ("stream", "together")
 GROUP_KEYS = ("weight", "parameters")
 RESERVED = ("override", "default", "disabled", "experimentSize", "launchedGroup", "abandoned", "prestart")
-"""Statsig's own names of rules: a group that is called so could not be told from them."""
+"""Statsig's own names of rules: a group with such a name could not be distinguished from them."""
 NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,64}")
 BUCKETS = 1000
 """Statsig's own number of buckets: shares are exact to a tenth of a percent."""
@@ -42,11 +42,11 @@ State = Literal["running", "not_started", "paused", "decided", "abandoned", "sto
 more; `disabled`: the whole configuration is switched off; `archived`: it is not served at all."""
 
 Wrong = Callable[[tuple[str, ...], str], None]
-"""Takes what is wrong with which key: the path to it from the top of the file."""
+"""Reports a problem with a key: the path to it from the top of the file, and the message."""
 
 
 class DefinitionError(Exception):
-    """Local experiments that cannot be worked with. `problems`: one line each, with line, table and key."""
+    """Invalid local experiments. `problems`: one line each, with line, table and key."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -55,7 +55,7 @@ class DefinitionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One of the things compared. `weight` is relative to the other groups' weights.
+    """One of the compared groups. `weight` is relative to the other groups' weights.
 
     `ended_ms`: when Statsig disabled the group or ended its experiment in a layer, in milliseconds since 1970 (UTC), as
     noticed here; None while it is served.
@@ -69,9 +69,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What Statsig made of an experiment. `since_ms`: when Parley noticed that it no longer runs, in milliseconds since
-    1970 (UTC); None where it runs, and where it did not run when Parley first met it. `shipped`: the group that a
-    decision gave to everybody."""
+    """The status of an experiment in Statsig. `since_ms`: when Parley noticed that it no longer runs, in milliseconds
+    since 1970 (UTC); None where it runs, and where it did not run when Parley first met it. `shipped`: the group that a
+    decision gave to everyone."""
 
     state: State = "running"
     since_ms: int | None = None
@@ -88,7 +88,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One experiment: what is assigned, and what its readout compares.
+    """One experiment: its groups, and the settings of its readout.
 
     `allocation` is the percentage of units that take part, `default` the parameters of who does not. The readout counts
     exposures from `since` on (UTC); None: from the first. `planned_users` is the number of units that the A/B test is
@@ -114,14 +114,14 @@ class Definition:
 
     @property
     def shares(self) -> dict[str, float]:
-        """The share of the participating units that each group is meant to get; 0 where no group gets any."""
+        """The configured share of the participating units for each group; 0 everywhere where no unit takes part."""
         total = sum(group.weight for group in self.groups)
         return {group.name: group.weight / total if total else 0.0 for group in self.groups}
 
     @property
     def unknown_unit(self) -> str | None:
-        """The id that the experiment randomises by where Parley sends none of that kind: every unit would be the same
-        one. None where Parley sends it."""
+        """The id that the experiment randomises by where Parley sends none of that kind, so that all units would be the
+        same one. None where Parley sends it."""
         return None if knows_unit(self.unit) else self.unit
 
     def group(self, name: str) -> Group | None:
@@ -130,7 +130,7 @@ class Definition:
 
 
 def knows_unit(unit: str) -> bool:
-    """True where Parley sends an id of this kind, spelt as the SDK looks for it.
+    """Return True where Parley sends an id of this kind, spelt as the SDK looks for it.
 
     >>> [knows_unit(unit) for unit in ("userID", "userid", "stableID", "stableid", "companyID")]
     [True, True, True, False, False]
@@ -151,8 +151,8 @@ def read_definitions_file(file: Path, providers: Collection[str] | None = None) 
 
 
 def read_definitions(text: str, providers: Collection[str] | None = None) -> dict[str, Definition]:
-    """Return the experiments of this TOML by name. Raises DefinitionError with everything that is wrong, a provider
-    that is none of `providers` included where these are given."""
+    """Return the experiments of this TOML by name. Raises DefinitionError with all problems, including an unknown
+    provider where `providers` are given."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -184,7 +184,7 @@ def _check_providers(definition: Definition, providers: Collection[str], wrong: 
 
 
 def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
-    """The definition as far as it can be read; whatever is wrong with it is told to `wrong`."""
+    """Return the definition as far as it can be read; problems are passed to `wrong`."""
     if not isinstance(table, dict):
         wrong((name,), "expected a table, one for each experiment")
         table = {"groups": {"none": {"weight": 1}}}
@@ -333,7 +333,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """TOML's values as JSON has them: a date, which no parameter is, becomes its text."""
+    """Return TOML's values as JSON has them: a date, which no parameter is, becomes its text."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -342,7 +342,7 @@ def _plain(value: Any) -> Any:
 
 
 def ranges(groups: tuple[Group, ...]) -> list[tuple[int, int]]:
-    """The buckets that each group's weight means, from and below.
+    """Return the range of buckets of each group's weight, end excluded.
 
     >>> ranges((Group("a", 1), Group("b", 1), Group("c", 1)))
     [(0, 333), (333, 667), (667, 1000)]
@@ -352,7 +352,7 @@ def ranges(groups: tuple[Group, ...]) -> list[tuple[int, int]]:
 
 
 def _line(text: str, path: tuple[str, ...]) -> int | None:
-    """The line of a key, as near as it can be found: tomllib gives none for a valid file.
+    """Return the line of a key, as near as it can be found: tomllib gives none for a valid file.
 
     >>> _line('[a]\\nunit = "x"\\n[a.groups]\\nA = { weight = 0 }', ("a", "groups", "A", "weight"))
     4

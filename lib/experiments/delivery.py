@@ -1,8 +1,8 @@
-"""The way from the outbox to Statsig: leased, handed to the SDK, and done with when the SDK says that Statsig has it.
+"""Delivery from the outbox to Statsig: leased, handed to the SDK, and done once the SDK reports Statsig's
+acknowledgement.
 
-Owns the one thread that hands events over, what is tried again and when, and the form that events have on the wire.
-At least once: what is not acknowledged stays in the outbox and goes out later, with its own id and its own time. Knows
-neither how the outbox is kept nor who gets which group.
+Owns the one thread that delivers, its retries, and the events' form on the wire. At least once: an unacknowledged event
+stays in the outbox and is sent again, with its own id and time. Knows neither the outbox's tables nor assignments.
 """
 
 import logging
@@ -23,34 +23,33 @@ from lib.domain.text import clean
 log = logging.getLogger("parley.delivery")
 
 BATCH = 500
-"""Events that are handed over at once: the SDK drops what its own queue cannot hold."""
+"""Events handed over at once: the SDK drops what its own queue cannot hold."""
 SMALLEST = 10
-"""So few at first, and while requests fail: what was taken but not acknowledged goes out again, and should be little.
-"""
+"""Size of the first batches, and while requests fail: unacknowledged events are sent again and should be few."""
 LEASE_S = 15.0
-"""How long nobody else gets what is being handed over, renewed while that lasts; after a crash it is the wait."""
+"""Seconds of a lease, renewed during delivery; after a crash it is the wait."""
 ANSWER_S = 12.0
-"""How long an answer is waited for; the SDK's own requests give up before."""
+"""Seconds to wait for an answer; the SDK's own requests give up earlier."""
 PASS_S = 6.0
-"""How long a batch may be divided before the rest waits for the next turn."""
+"""Seconds during which a batch may be divided before the rest waits for the next turn."""
 STREAK = 12
-"""Failures in a row that dividing 500 events may meet while Statsig is well."""
+"""Consecutive failures that dividing 500 events may meet while Statsig is healthy."""
 HANGING = 3
-"""Requests without an end that are put up with; while there are more, nothing is handed over."""
+"""Tolerated requests without an end; while there are more, nothing is handed over."""
 IDLE_S = 1.0
-"""How often the outbox is looked into."""
+"""Seconds between two looks into the outbox."""
 PAUSE_S = (0.25, 10.0)
-"""First and longest pause while Statsig takes nothing. The longest is what recovery may cost at most."""
+"""First and longest pause while Statsig accepts nothing. The longest is the most that recovery may cost."""
 REFUSED_S = (2.0, 60.0)
-"""First and longest delay of an event that Statsig refuses while it takes others."""
+"""First and longest delay of an event that Statsig refuses while it accepts others."""
 CLOSE_S = 3.0
-"""How long the end may take to send what is left."""
+"""Seconds that the last delivery may take at shutdown."""
 
 Outcome = Literal["taken", "refused", "silent"]
 
 
 class Outbox(Protocol):
-    """Where undelivered events wait; nothing of it raises."""
+    """The undelivered events. No method raises."""
 
     def lease(self, limit: int, seconds: float) -> list[Event]: ...
     def acknowledge(self, event_ids: Collection[str]) -> object: ...
@@ -58,7 +57,7 @@ class Outbox(Protocol):
 
 
 class Sender(Protocol):
-    """Who has the SDK: its object that takes events, None until it is ready, and its word on what became of them."""
+    """The owner of the SDK: its object that takes events, None until it is ready, and its callback about their fate."""
 
     @property
     def server(self) -> Any: ...
@@ -66,7 +65,7 @@ class Sender(Protocol):
 
 
 class DeliveryMeter(Protocol):
-    """Who is told how delivery fares; nothing of it raises."""
+    """The receiver of delivery's measurements. No method raises."""
 
     def acknowledged(self, events: int) -> None: ...
     def batch_taken(self, seconds: float) -> None: ...
@@ -74,20 +73,20 @@ class DeliveryMeter(Protocol):
 
 
 class Dispatcher:
-    """One dispatcher, running from the start on. `error` says what Statsig answered last, None when it took it."""
+    """One dispatcher, running from construction on. `error` is Statsig's last error, None after a success."""
 
     def __init__(self, outbox: Outbox, sender: Sender, meter: DeliveryMeter) -> None:
         self.error: str | None = None
         self._outbox, self._sender, self._meter = outbox, sender, meter
         self._news = threading.Condition()
-        self._waiting: set[str] = set()  # handed over, and nothing heard of yet
-        self._left: set[str] = set()  # of the last batch: not taken
-        self._held: set[str] = set()  # leased, and nothing decided yet
+        self._waiting: set[str] = set()  # handed over without an answer yet
+        self._left: set[str] = set()  # not accepted of the last batch
+        self._held: set[str] = set()  # leased and undecided
         self._renewed = 0.0
-        self._answer = ""  # why the last batch was not taken
-        self._refusal: Untaken = "silent"  # the same as a class
+        self._answer = ""  # the reason for the last refusal
+        self._refusal: Untaken = "silent"  # its class
         self._flushing: list[threading.Thread] = []
-        self._suspects: dict[str, int] = {}  # events that were not taken when they stood alone, and how often
+        self._suspects: dict[str, int] = {}  # events that were refused alone, with the count
         self._failures, self._size = 0, SMALLEST  # a process that was killed lately may be killed again
         self._stop, self._until = threading.Event(), math.inf
         sender.on_flushed(self._flushed)
@@ -95,7 +94,7 @@ class Dispatcher:
         self._thread.start()
 
     def close(self, timeout: float = CLOSE_S) -> None:
-        """Send what is left, at most so many seconds; the rest stays in the outbox. Safe to call twice."""
+        """Send what is left, for at most this many seconds; the rest stays in the outbox. Safe to call twice."""
         self._until = min(self._until, time.monotonic() + timeout)
         self._stop.set()
         self._thread.join(timeout)
@@ -115,7 +114,7 @@ class Dispatcher:
             return PAUSE_S[1]
 
     def _turn(self) -> float:
-        """One look into the outbox; seconds until the next."""
+        """Look into the outbox once; return the seconds until the next look."""
         self._flushing = [thread for thread in self._flushing if thread.is_alive()]
         if self._sender.server is None or len(self._flushing) >= HANGING:
             return IDLE_S
@@ -124,17 +123,17 @@ class Dispatcher:
             return IDLE_S
         self._held, self._renewed = {event.event_id for event in events}, time.monotonic()
         if self._deliver(events):
-            self._told(None)
+            self._note_state(None)
             self._failures = 0
             return 0.0
         self._failures += 1
         return float(min(PAUSE_S[1], PAUSE_S[0] * 2 ** min(self._failures, 10)) * random.uniform(0.8, 1.0))
 
     def _deliver(self, events: Sequence[Event]) -> bool:
-        """Hand over and see to what becomes of it; whether Statsig is well.
+        """Hand over and handle the result; True where Statsig is healthy.
 
-        What is refused while Statsig takes other events is divided until the event to blame stands alone, so that it
-        holds up nobody.
+        A batch that is refused while Statsig accepts other events is divided until the bad event is alone, so that it
+        blocks no other.
         """
         parts, streak, deadline = [events], STREAK, time.monotonic() + PASS_S
         while parts and time.monotonic() < deadline:
@@ -159,19 +158,19 @@ class Dispatcher:
         return True
 
     def _probe(self, events: Sequence[Event]) -> Event:
-        """One that tells whether Statsig takes anything: if possible, one that was not left over before."""
+        """Return an event to test whether Statsig accepts anything: if possible, one that was not left over before."""
         return random.choice([event for event in events if event.event_id not in self._suspects] or events)
 
     def _put_off(self, rest: Sequence[Event]) -> bool:
-        """Statsig takes nothing: everything again, after the pause that follows."""
-        self._told(self._answer)
+        """Postpone everything, because Statsig accepts nothing."""
+        self._note_state(self._answer)
         if len(rest) == 1:
             self._suspect(rest[0])
         self._outbox.postpone(set(self._held), PAUSE_S[0], self._answer)
         return False
 
     def _refuse(self, event: Event) -> None:
-        """Statsig takes others but not this one: again, ever more rarely."""
+        """Postpone this event ever longer, because Statsig accepts others."""
         times = self._suspect(event)
         if times == 1:
             known = {"event_id": event.event_id, "answer_id": event.metadata.get("answer_id")}
@@ -186,7 +185,7 @@ class Dispatcher:
             self._outbox.postpone(ids, delay_s, self._answer)
 
     def _renew(self) -> None:
-        """Keep what is held from others for as long as the next answer may take."""
+        """Renew the leases for as long as the next answer may take."""
         if self._held and time.monotonic() - self._renewed > LEASE_S - ANSWER_S:
             self._renewed = time.monotonic()
             self._outbox.postpone(set(self._held), LEASE_S, self._answer)
@@ -198,7 +197,7 @@ class Dispatcher:
         return times
 
     def _send(self, events: Sequence[Event]) -> Outcome:
-        """Hand these to the SDK and hear what became of them; `_left` are those that were not taken."""
+        """Hand these to the SDK and wait for the result; `_left` are those that were not accepted."""
         self._renew()
         wired = {event.event_id: sent for event in events if (sent := self._wire(event))}
         with self._news:
@@ -233,7 +232,7 @@ class Dispatcher:
             return None
 
     def _await_answer(self, server: Any) -> Outcome:
-        # The SDK's request may take longer than any timeout of it; then this thread is left to it.
+        # The SDK's request may outlast every timeout; then this thread is left to it.
         flushing = threading.Thread(target=self._flush, args=(server,), name="delivery-flush", daemon=True)
         self._flushing.append(flushing)
         flushing.start()
@@ -251,7 +250,7 @@ class Dispatcher:
             log.warning("the SDK could not flush", extra={"error": type(error).__name__})
 
     def _flushed(self, ok: bool, events: list[dict[str, Any]], status: int | None, error: Exception | None) -> None:
-        """The SDK's word on one batch, also on one that we no longer wait for. Must not raise: that loses the batch."""
+        """Handle the SDK's report on one batch, even a late one. Must not raise: that loses the batch."""
         try:
             ids = {name for event in events if (name := (event.get("metadata") or {}).get("event_id"))}
             if ok and ids:
@@ -269,8 +268,8 @@ class Dispatcher:
         except Exception as fault:
             log.error("an acknowledgement was not understood", extra={"error": type(fault).__name__})
 
-    def _told(self, error: str | None) -> None:
-        """Remember how Statsig is, and say so in the log when that changes."""
+    def _note_state(self, error: str | None) -> None:
+        """Note the state of Statsig, and log its changes."""
         if error and self.error is None:
             log.warning("Statsig does not take events; they wait in the outbox", extra={"cause": error})
         elif error is None and self.error:
@@ -279,7 +278,7 @@ class Dispatcher:
 
 
 def statsig_event(event: Event) -> StatsigEvent:
-    """The event as the SDK sends it: its own time, our id, and nothing that JSON or Statsig could not carry.
+    """Return the event as the SDK sends it: its own time, our id, and only values that JSON and Statsig accept.
 
     An exposure is the SDK's own, of the experiment or of the layer. Raises where it has no unit.
     """
@@ -290,23 +289,30 @@ def statsig_event(event: Event) -> StatsigEvent:
     name, metadata = (event.name, event.metadata) if event.name != EXPOSURE else _exposure(event.metadata)
     plain = {key: kept for key, value in metadata.items() if (kept := _plain(value)) is not None}
     return StatsigEvent(
-        user, name, _plain(event.value), plain | {"event_id": event.event_id}, _secondary_exposures=[],
+        user,
+        name,
+        _plain(event.value),
+        plain | {"event_id": event.event_id},
+        _secondary_exposures=[],
         _time=event.time_ms,
-    )  # fmt: skip
+    )
 
 
 def _as_sent(event: Event, sent: Mapping[str, Any], user: StatsigUser) -> StatsigEvent:
-    """An exposure as the SDK built it when the unit was assigned, with the properties that Statsig slices by."""
+    """Return an exposure as the SDK built it when the unit was assigned, with the properties that Statsig slices by."""
     return StatsigEvent(
-        replace(user, custom=sent.get("custom")), sent["eventName"],
-        metadata={**sent["metadata"], "event_id": event.event_id}, statsigMetadata=sent.get("statsigMetadata"),
-        _secondary_exposures=list(sent.get("secondaryExposures") or ()), _time=event.time_ms,
-    )  # fmt: skip
+        replace(user, custom=sent.get("custom")),
+        sent["eventName"],
+        metadata={**sent["metadata"], "event_id": event.event_id},
+        statsigMetadata=sent.get("statsigMetadata"),
+        _secondary_exposures=list(sent.get("secondaryExposures") or ()),
+        _time=event.time_ms,
+    )
 
 
 def _exposure(of: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and metadata of an exposure that an earlier version recorded, as near as it says; a layer's counts for the
-    experiment that it names."""
+    """Return name and metadata of an exposure that an earlier version recorded, as complete as possible; a layer's
+    counts for the experiment that it names."""
     exposed = {"config": of.get("experiment"), "ruleID": of.get("rule_id") or ""}
     if not of.get("layer"):
         matched = exposed["ruleID"] not in ("", "default", "disabled", "error")
@@ -321,7 +327,7 @@ def _exposure(of: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> str | int | float | None:
-    """A value that JSON can carry, in Statsig's bounds; None for what has none.
+    """Return a value that JSON can carry, within Statsig's bounds; None where there is none.
 
     >>> _plain(float("nan")), _plain("a\\ud800b"), _plain(True), _plain({"a": 1})
     (None, 'a\ufffdb', True, "{'a': 1}")
@@ -332,7 +338,7 @@ def _plain(value: Any) -> str | int | float | None:
 
 
 def _reason(status: int | None, error: Exception | None) -> str:
-    """Why a batch was not taken, without any foreign text: that may name the key."""
+    """Return why a batch was refused, without any foreign text, which may contain the key."""
     return f"HTTP {status}" if status and error else type(error).__name__ if error else "not taken"
 
 

@@ -1,8 +1,8 @@
-"""Statsig: who gets which group, and from which definitions that is decided.
+"""Statsig's evaluation: the group of a unit, and the definitions that decide it.
 
-Owns when Statsig is asked (beside the start, never before it), what stands in for it while it does not answer, and what
-is kept of its answers. Nothing here exposes anybody: an exposure is an event like any other, and `delivery` sends it.
-Knows no model, no database and no page; the SDK itself is `sdk`'s affair.
+Owns the time at which Statsig is asked (beside the start, never before it), the fallback while it does not answer, and
+the stored answers. Nothing here exposes a unit: an exposure is an event, which `delivery` sends. Knows no model, no
+database and no page; the SDK is in `sdk`.
 """
 
 import hashlib
@@ -29,16 +29,17 @@ __all__ = ["Definition", "DefinitionError", "Experiments", "Source", "Step", "co
 log = logging.getLogger("parley.experiment")
 
 FIRST_ANSWER_S = 2.0
-"""How long a question waits for Statsig's first answer; nobody waits again once somebody has waited in vain."""
+"""Seconds that a question waits for Statsig's first answer. After one wait in vain no question waits again."""
 CLOSE_S = 2.0
-"""How long the end waits for the SDK's threads."""
+"""Seconds that shutdown waits for the SDK's threads."""
 
 Flushed = Callable[[bool, list[dict[str, Any]], int | None, Exception | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where decisions come from: `network` (Statsig), `cached` (what it served last) or `bundled` (our own file).
+    """The source of decisions: `network` (Statsig), `cached` (what it served last) or `bundled` (our own file). `error`
+    is the reason of the last failed fetch; None after a success, or without a key.
 
     `error` says why Statsig could not be asked the last time; None when it could, or when there is no key.
     """
@@ -49,7 +50,7 @@ class Source:
 
 
 class Experiments:
-    """Who gets what. Every method may be called from any thread; `assign` never raises."""
+    """The assignment of units. Every method is thread-safe; `assign` never raises."""
 
     def __init__(self, definitions: Mapping[str, Definition], fallback: Decider, source: Source) -> None:
         self.definitions = definitions
@@ -64,13 +65,19 @@ class Experiments:
 
     @classmethod
     def open(
-        cls, file: Path, *, key: str | None = None, api_url: str | None = None, tier: str = "development",
-        cached: str | None = None, keep: Callable[[str], object] | None = None,
-    ) -> "Experiments":  # fmt: skip
-        """Ready to assign at once. With a key, Statsig is asked in the background, again and again.
+        cls,
+        file: Path,
+        *,
+        key: str | None = None,
+        api_url: str | None = None,
+        tier: str = "development",
+        cached: str | None = None,
+        keep: Callable[[str], object] | None = None,
+    ) -> "Experiments":
+        """Return an evaluator that can assign at once. With a key, Statsig is polled in the background.
 
-        `keep` is handed what Statsig serves, whenever that changes, and `cached` is what it was handed last. Raises
-        DefinitionError when the file is broken.
+        `keep` receives Statsig's definitions whenever they change, and `cached` is the text that it received last.
+        Raises DefinitionError when the file is broken.
         """
         spec, definitions = read_file(file)
         bundled, origin = json.dumps(spec), "" if key is None else _origin(api_url, key)
@@ -85,7 +92,7 @@ class Experiments:
 
     @property
     def source(self) -> Source:
-        """What decides at this moment, and since when."""
+        """The source that decides at this moment, and since when."""
         if self._from_network():
             return Source("network", self._connected_ms, self._memory.error)
         return replace(self._source, error=self._memory.error)
@@ -97,19 +104,19 @@ class Experiments:
 
     @property
     def settled(self) -> bool:
-        """False for as long as Statsig's first answer is awaited, which may replace what decides now."""
+        """False while Statsig's first answer, which may replace the current definitions, is awaited."""
         return self._server is None or self._ready.is_set() or self._late or self._memory.error is not None
 
     def on_flushed(self, callback: Flushed) -> None:
-        """From now on, `callback` hears what became of each batch of events that the SDK sent."""
+        """Call `callback` from now on with the result of each batch of events that the SDK sent."""
         self._flushed = callback
 
     def on_change(self, callback: Callable[[], object]) -> None:
-        """From now on, `callback` is called whenever Statsig serves other definitions."""
+        """Call `callback` from now on whenever Statsig serves other definitions."""
         self._changed = callback
 
     def assign(self, visitor: Visitor, experiment: str) -> Assignment:
-        """The decision for this visitor. Exposes nobody, and waits at most for Statsig's first answer."""
+        """Return the decision for this visitor. Exposes no unit, and waits at most for Statsig's first answer."""
         self._await_first_answer()
         try:
             assignment = self._decider_now().decide(visitor, experiment)
@@ -120,9 +127,10 @@ class Experiments:
             self._report_once("there is no such experiment or layer", experiment)
         if assignment.unknown_unit:
             self._report_once(
-                "nobody takes part: the experiment is by an id that Parley does not send", experiment,
+                "nobody takes part: the experiment is by an id that Parley does not send",
+                experiment,
                 unit=assignment.unknown_unit,
-            )  # fmt: skip
+            )
         return assignment
 
     def _report_once(self, message: str, experiment: str, **more: str) -> None:
@@ -131,15 +139,16 @@ class Experiments:
             log.warning(message, extra={"experiment": experiment, **more})
 
     def explain(self, unit: str, experiment: str) -> tuple[Assignment, list[Step]]:
-        """What this unit gets now, and the rules that led to it. Exposes nobody.
+        """Return this unit's decision now, and the rules that led to it. Exposes no unit.
 
-        The unit is taken for every kind of id at once; what targeting may know of its visitor is not known here.
+        The id is used for every kind of unit; the visitor's fields for targeting are unknown here.
         """
         somebody = Visitor(unit, unit, unit, unit)
         return self._decider_now().explain(somebody, experiment)
 
     def force(self, visitor: Visitor, experiment: str, group: str) -> Assignment:
-        """This group for this visitor, marked as forced, so that no readout counts it. Raises ValueError: no such."""
+        """Return the assignment of this group, marked as forced, so that no readout counts it. Raises ValueError for an
+        unknown group."""
         own = self.assign(visitor, experiment)
         definition = self.definition(experiment)
         chosen = definition.group(group) if definition else None
@@ -147,17 +156,22 @@ class Experiments:
             known = ", ".join(each.name for each in definition.groups) if definition else "none"
             raise ValueError(f"{experiment} has no group {group}; it has {known}.")
         return replace(
-            own, group=group, rule_id="override", parameters=chosen.parameters, forced=True, sent=overridden(own),
-        )  # fmt: skip
+            own,
+            group=group,
+            rule_id="override",
+            parameters=chosen.parameters,
+            forced=True,
+            sent=overridden(own),
+        )
 
     def definition(self, experiment: str) -> Definition | None:
-        """Return what is compared: the groups as they are served, or were served last where Statsig ended it, and the
-        rest as our file says it. None where neither knows it."""
+        """Return the compared groups as served, or as served last where Statsig ended the experiment, with the other
+        settings of our file. None where neither knows it."""
         decider = self._decider_now()
         return _merged(self.definitions.get(experiment), decider.definition(experiment), decider.status(experiment))
 
     def status(self, experiment: str) -> Status:
-        """Return what Statsig makes of an experiment; without Statsig, what our file does."""
+        """Return the status of an experiment in Statsig; without Statsig, that of our file."""
         return self._decider_now().status(experiment)
 
     def close(self) -> None:
@@ -176,7 +190,8 @@ class Experiments:
         return self._from_network() or self._fallback
 
     def _from_network(self) -> Decider | None:
-        """Who decides by what Statsig served; None until it did, although the SDK calls an empty store a success."""
+        """Return the decider on Statsig's specs; None before the first ones, although the SDK reports an empty store as
+        success."""
         return self._decider if self._ready.is_set() else None
 
     def _await_first_answer(self) -> None:
@@ -220,13 +235,13 @@ class Experiments:
 
 
 def compile_definitions(text: str) -> tuple[dict[str, Any], dict[str, Definition]]:
-    """The config spec and the definitions of this TOML. Raises DefinitionError."""
+    """Return the config spec and the definitions of this TOML. Raises DefinitionError."""
     definitions = read_definitions(text)
     return compile_specs(definitions.values()), definitions
 
 
 def read_file(file: Path) -> tuple[dict[str, Any], dict[str, Definition]]:
-    """The same of a file, which the problems then name."""
+    """Return the same of a file, which the problems then name."""
     definitions = read_definitions_file(file)
     return compile_specs(definitions.values()), definitions
 
@@ -234,7 +249,7 @@ def read_file(file: Path) -> tuple[dict[str, Any], dict[str, Definition]]:
 def last_known(
     definitions: Mapping[str, Definition], experiment: str, *, key: str, api_url: str | None, cached: str | None
 ) -> Definition | None:
-    """What is compared as far as it was known last, without asking Statsig; `cached` as in `Experiments.open`."""
+    """Return the last known definition without asking Statsig; `cached` as in `Experiments.open`."""
     archive = _archive(cached, _origin(api_url, key))
     try:
         served, status = archive.definition(experiment), archive.status(experiment)
@@ -245,23 +260,28 @@ def last_known(
 
 
 def _merged(ours: Definition | None, served: Definition | None, status: Status) -> Definition | None:
-    """The groups as they are served, the rest as our file says it."""
+    """Return the served groups with the other settings of our file."""
     if ours is None or served is None:
         either = served or ours
         return either and replace(either, status=status)
     return replace(
-        ours, groups=served.groups, control=ours.control if served.group(ours.control) else served.control,
-        unit=served.unit, allocation=served.allocation, default=served.default, status=status,
-    )  # fmt: skip
+        ours,
+        groups=served.groups,
+        control=ours.control if served.group(ours.control) else served.control,
+        unit=served.unit,
+        allocation=served.allocation,
+        default=served.default,
+        status=status,
+    )
 
 
 def _origin(api_url: str | None, key: str) -> str:
-    """Whose definitions these are, told without the key."""
+    """Return an identifier of the project that does not contain the key."""
     return hashlib.sha256(f"{api_url} {key}".encode()).hexdigest()[:16]
 
 
 def _archive(cached: str | None, origin: str) -> Archive:
-    """What was kept, where it is whole."""
+    """Return the stored archive, where it is intact."""
     try:
         return Archive.read(cached, origin)
     except (ValueError, KeyError, TypeError) as error:
@@ -270,7 +290,7 @@ def _archive(cached: str | None, origin: str) -> Archive:
 
 
 def _cached(archive: Archive, key: str, tier: str) -> Decider | None:
-    """Who decides by the specs that were kept; None where there are none that the SDK takes."""
+    """Return the decider on the stored specs; None where there are none that the SDK accepts."""
     if not archive.specs:
         return None
     try:
@@ -282,7 +302,7 @@ def _cached(archive: Archive, key: str, tier: str) -> Decider | None:
 
 
 def _bundled(specs: str, key: str, tier: str) -> Decider:
-    """Who decides by our own file; with an SDK that cannot be started, nobody gets a group."""
+    """Return the decider on our own file. With an SDK that cannot be started, no unit gets a group."""
     archive = Archive(specs=specs)
     try:
         return Decider(local_server(specs, key, tier), archive, tier)

@@ -1,7 +1,7 @@
-"""The Statsig SDK, kept quiet: what it is started with, what it may say, and what it may send.
+"""The Statsig SDK, silenced: its start options, its log lines, its requests.
 
-Owns every reach into the SDK's insides. Nothing leaves this process but requests to the configured address: no error
-report, no diagnostics, no download of its own. Knows neither when Statsig is asked nor what stands in for it.
+The only module that uses the SDK's private names. The SDK sends requests to the configured address and nothing else: no
+error report, no diagnostics, no download of its own.
 """
 
 import logging
@@ -29,21 +29,21 @@ from statsig.version import __version__
 log = logging.getLogger("parley.statsig")
 
 REQUEST_S = 10
-"""How long one request to Statsig may stay silent."""
+"""Seconds that one request to Statsig may stay silent."""
 AGAIN_S = 600
-"""How long the same trouble of the SDK is not told again."""
+"""Seconds in which the same problem of the SDK is not logged again."""
 KEY_LIKE = re.compile(r"secret-[^\s/'\"?]+")
 
 
 @dataclass(slots=True)
 class Memory:
-    """Why Statsig's definitions could not be fetched the last time; None when they could."""
+    """The reason why Statsig's definitions could not be fetched the last time; None after a success."""
 
     error: str | None = None
 
 
 def local_server(specs: str, key: str, tier: str) -> Any:
-    """Return an SDK server on these specs alone: it asks nothing and sends nothing. Raises SdkError."""
+    """Return an SDK server on these specs alone, without network. Raises SdkError."""
     server = quiet_server()
     more = {"local_mode": True, "bootstrap_values": specs, "initialize_sources": [DataSource.BOOTSTRAP]}
     server.initialize(key, _options(tier, _Lines(Memory(), logging.DEBUG), **more))
@@ -54,7 +54,8 @@ def local_server(specs: str, key: str, tier: str) -> Any:
 def network_options(
     tier: str, api_url: str | None, memory: Memory, served: Callable[[str], object], flushed: Callable[..., object]
 ) -> StatsigOptions:
-    """The SDK on what Statsig serves and nothing else. `served` hears every new spec, `flushed` every batch sent."""
+    """Return the options of the SDK on Statsig's specs only. `served` receives every new spec, `flushed` every batch
+    sent."""
 
     def on_rules(specs: str) -> None:
         memory.error = None
@@ -64,13 +65,19 @@ def network_options(
             log.error("Statsig's definitions could not be taken over", extra={"error": type(error).__name__})
 
     return _options(
-        tier, _Lines(memory), api=api_url, timeout=REQUEST_S,
+        tier,
+        _Lines(memory),
+        api=api_url,
+        timeout=REQUEST_S,
         rules_updated_callback=on_rules,
         events_flushed_callback=flushed,
-        initialize_sources=[DataSource.NETWORK], config_sync_sources=[DataSource.NETWORK],
-        observability_client=_Pulse(memory), proxy_configs=_id_list_files(api_url),
-        event_queue_size=10_000, retry_queue_size=1_000,  # batches are ours, and no queue may overflow
-    )  # fmt: skip
+        initialize_sources=[DataSource.NETWORK],
+        config_sync_sources=[DataSource.NETWORK],
+        observability_client=_Pulse(memory),
+        proxy_configs=_id_list_files(api_url),
+        event_queue_size=10_000,
+        retry_queue_size=1_000,  # batches are ours, and no queue may overflow
+    )
 
 
 class SdkError(Exception):
@@ -78,9 +85,9 @@ class SdkError(Exception):
 
 
 def quiet_server() -> Any:
-    """Return an SDK server that reports to nobody. Untyped, as most of the SDK is. Raises SdkError.
+    """Return an SDK server without reports to third parties. Untyped, as most of the SDK is. Raises SdkError.
 
-    With another SDK the replacements below would replace nothing: its error reports would carry the key to a public
+    With another SDK the replacements below would have no effect: its error reports would send the key to a public
     address, and a refused batch would be sent twice.
     """
     if missing := list(_missing()):
@@ -94,7 +101,7 @@ def quiet_server() -> Any:
 
 
 def _missing() -> Iterator[str]:
-    """The names of what is replaced or called below and is not there."""
+    """Yield the missing names of the SDK that are replaced or called below."""
     if not isinstance(getattr(StatsigServer(), "_errorBoundary", None), _StatsigErrorBoundary):
         yield "StatsigServer._errorBoundary"
     for owner, names in _REPLACED.items():
@@ -112,7 +119,8 @@ _REPLACED: Mapping[type, tuple[str, ...]] = {
 
 
 def start(server: Any, key: str, options: StatsigOptions) -> bool:
-    """Ask Statsig for the first time, for as long as that takes; whether events can be handed over from now on."""
+    """Fetch from Statsig for the first time, however long it takes; return True where events can be handed over from
+    now on."""
     try:
         server.initialize(key, options)
         if server.is_initialized():
@@ -125,20 +133,24 @@ def start(server: Any, key: str, options: StatsigOptions) -> bool:
 
 def _options(tier: str, lines: "_Lines", **more: Any) -> StatsigOptions:
     return StatsigOptions(
-        tier=tier, disable_diagnostics=True, disable_ua_parser=True, disable_country_lookup=True, custom_logger=lines,
+        tier=tier,
+        disable_diagnostics=True,
+        disable_ua_parser=True,
+        disable_country_lookup=True,
+        custom_logger=lines,
         **more,
-    )  # fmt: skip
+    )
 
 
 def _id_list_files(api_url: str | None) -> dict[NetworkEndpoint, ProxyConfig] | None:
-    """Id lists name the addresses of their files; where an address was set, the files come from there too."""
+    """Id lists name the addresses of their files; where an address was configured, the files come from there too."""
     if api_url is None:
         return None
     return {NetworkEndpoint.DOWNLOAD_ID_LIST_FILE: ProxyConfig(NetworkProtocol.HTTP, api_url)}
 
 
 def _leave_retries_to_us(server: Any) -> None:
-    """The SDK would send a refused batch again by itself, beside the outbox, and Statsig would count it twice."""
+    """Keep the SDK from resending a refused batch, beside the outbox: Statsig would count it twice."""
     processor = server._logger.event_batch_processor
     add = processor.add_to_batched_events_queue
     processor.add_to_batched_events_queue = lambda batch: None if batch.retries else add(batch)
@@ -149,9 +161,9 @@ _caught = threading.local()
 
 @contextmanager
 def caught_exposures() -> Iterator[list[dict[str, Any]]]:
-    """Collect the exposures that the SDK would send for what is asked inside, instead of sending them.
+    """Collect the exposures that the SDK would send for evaluations inside the block, instead of sending them.
 
-    They are as its own code builds them: sampled, with holdouts, versions and reasons. Each goes through the outbox.
+    They are built by the SDK's own code: sampled, with holdouts, versions and reasons. Each goes through the outbox.
     """
     events: list[dict[str, Any]] = []
     _caught.events = events
@@ -162,7 +174,7 @@ def caught_exposures() -> Iterator[list[dict[str, Any]]]:
 
 
 def _catch_exposures(server: Any) -> None:
-    """Let `caught_exposures` have what is asked inside of it; everything else goes its way."""
+    """Route the SDK's exposures to `caught_exposures` inside its block; everything else is unchanged."""
     logger = server._logger
     send = logger.log
 
@@ -174,22 +186,23 @@ def _catch_exposures(server: Any) -> None:
             events.append(event.to_dict())
 
     logger.log = log_event
-    logger._is_unique_exposure = lambda *_: True  # else it builds none within a minute of the last one
+    logger._is_unique_exposure = lambda *_: True  # otherwise it builds none within a minute of the last one
 
 
 class _Boundary(_StatsigErrorBoundary):
-    """The SDK's own would post stack traces and the key to a public address, and print to standard output."""
+    """A replacement of the SDK's error boundary, which would post stack traces and the key to a public address, and
+    print to standard output."""
 
     def __init__(self) -> None:
         super().__init__(is_silent=True)  # type: ignore[no-untyped-call]
 
     def set_diagnostics(self, diagnostics: Any) -> None:
-        """Diagnostics travel as events of the SDK's own; they name addresses with the key in them."""
+        """Ignore diagnostics: they travel as events of the SDK's own, with addresses that contain the key."""
         diagnostics.add_marker = lambda marker: False
         diagnostics.log_diagnostics = lambda *_, **__: None
 
     def capture(self, tag: str, task: Any, recover: Any, extra: dict[str, Any] | None = None) -> Any:
-        """Run it; after a fault that is not the caller's, the SDK's substitute."""
+        """Run a function; after an error that is not the caller's, return the SDK's substitute."""
         try:
             return task()
         except (StatsigNameError, StatsigRuntimeError, StatsigValueError):
@@ -199,20 +212,20 @@ class _Boundary(_StatsigErrorBoundary):
             return recover()
 
     def log_exception(self, tag: str, exception: Exception, *_: Any, **__: Any) -> None:
-        """A line in our log and nothing else; what concerns requests and events is told where it is dealt with."""
+        """Log one line; errors of requests and events are logged where they are handled."""
         told = tag.startswith(("request:", "statsig::log_event"))
         log.log(logging.DEBUG if told else logging.WARNING, "%s: %s", tag, type(exception).__name__)
 
 
 class _Lines(OutputLogger):
-    """The SDK's log lines in our log, without the key, and each kind of them only now and then."""
+    """The SDK's log lines in our log, without the key, each kind only now and then."""
 
     def __init__(self, memory: Memory, level: int = logging.WARNING) -> None:
         self._memory, self._level = memory, level
         self._said: dict[str, float] = {}
 
     def warning(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """A failure to fetch definitions is remembered; one to send events is told by `delivery`."""
+        """Remember a failure to fetch definitions; `delivery` reports failures to send events."""
         line = _clean(msg)
         if "/download_config_specs/" in line:
             self._memory.error = line.rpartition(" failed with error ")[2][:200]
@@ -229,33 +242,33 @@ class _Lines(OutputLogger):
         return False
 
     def error(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """As a warning: the SDK's errors are no worse than its warnings."""
+        """Log as a warning: the SDK's errors are no worse than its warnings."""
         self.warning(msg)
 
     def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """As a warning, too."""
+        """Log as a warning, too."""
         self.warning(msg)
 
     def info(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """The SDK's account of itself, for whoever looks for a fault of it."""
+        """Log the SDK's information, for debugging."""
         log.debug("%s", _clean(msg))
 
     def debug(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """As information."""
+        """Log as information."""
         self.info(msg)
 
     def set_log_level(self, log_level: Any) -> None:
-        """Levels are our own affair."""
+        """Ignore levels, which are ours to set."""
 
 
 class _Pulse(ObservabilityClient):
-    """Hears from the SDK how each look for new definitions ended: the only sign of life that has no news in it."""
+    """Receives from the SDK how each fetch of definitions ended: the only sign of life without news."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
     def distribution(self, metric_name: str, value: float, tags: dict[str, Any] | None = None) -> None:
-        """The SDK's measurement of one thing that it did."""
+        """Receive the SDK's measurement of one operation."""
         if tags and metric_name.endswith(".config_sync_overall.latency"):
             failed = not tags.get("process_success")
             self._memory.error = (self._memory.error or str(tags.get("error"))) if failed else None

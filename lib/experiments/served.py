@@ -1,6 +1,6 @@
-"""Reading what Statsig serves: an experiment's groups, shares and state, a layer's experiments, rules that force.
+"""The specs that Statsig serves, read: an experiment's groups, shares and state, a layer's experiments, overrides.
 
-Pure dictionaries in, definitions out. Knows neither the SDK nor the network; the way there is `specs`.
+Takes dictionaries, returns definitions. Knows neither the SDK nor the network. The inverse of `specs`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -10,13 +10,14 @@ from typing import Any
 from lib.experiments.definitions import BUCKETS, Definition, Group, State, knows_unit
 
 LAUNCHED, ABANDONED, UNSTARTED = "launchedGroup", "abandoned", "prestart"
-"""The rules that Statsig serves instead of the groups: of a decision, of an abandoned experiment, before the start."""
+"""The rules that Statsig serves instead of the groups: after a decision, for an abandoned experiment, before the
+start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One experiment of a layer. `buckets`: how many of the layer's 1000 it gets. `prefix`: what tells its groups from
-    those of the layer's other experiments. `ended_ms`: when it stopped to run, None while it runs."""
+    """One experiment of a layer. `buckets`: how many of the layer's 1000 it gets. `prefix`: distinguishes its groups
+    from those of the layer's other experiments. `ended_ms`: when it stopped, None while it runs."""
 
     spec: Mapping[str, Any]
     buckets: float
@@ -38,7 +39,7 @@ def is_override(rule_id: str) -> bool:
 
 
 def state_of(spec: Mapping[str, Any] | None, tier: str = "") -> State:
-    """Return what Statsig makes of an experiment for processes of this tier; None as the spec: it serves none."""
+    """Return the state of an experiment for processes of this tier; None as the spec: it is not served."""
     if spec is None:
         return "archived"
     if not spec.get("enabled", True):
@@ -56,13 +57,13 @@ def state_of(spec: Mapping[str, Any] | None, tier: str = "") -> State:
 
 
 def shipped_group(spec: Mapping[str, Any] | None) -> str | None:
-    """Return the group that a decision gave to everybody."""
+    """Return the group that a decision gave to everyone."""
     rules = spec.get("rules", ()) if spec else ()
     return next((rule.get("groupName") for rule in rules if rule.get("id") == LAUNCHED), None)
 
 
 def derive(spec: Mapping[str, Any]) -> Definition | None:
-    """What a served spec says of its experiment; None where it has no groups. Control: the first group."""
+    """Return the definition of a served spec; None where it has no groups. Control: the first group."""
     rules = group_rules(spec)
     if not rules:
         return None
@@ -71,9 +72,13 @@ def derive(spec: Mapping[str, Any]) -> Definition | None:
         share, below = _share(rule, below, BUCKETS / len(rules))
         groups.append(Group(str(rule["groupName"]), share, rule.get("returnValue") or {}))
     return Definition(
-        name=str(spec["name"]), groups=tuple(groups), control=groups[0].name, unit=unit_type(spec),
-        allocation=_taking_part(spec), default=spec.get("defaultValue") or {},
-    )  # fmt: skip
+        name=str(spec["name"]),
+        groups=tuple(groups),
+        control=groups[0].name,
+        unit=unit_type(spec),
+        allocation=_taking_part(spec),
+        default=spec.get("defaultValue") or {},
+    )
 
 
 def derive_layer(layer: Mapping[str, Any], members: Iterable[Member]) -> Definition | None:
@@ -96,13 +101,17 @@ def derive_layer(layer: Mapping[str, Any], members: Iterable[Member]) -> Definit
     running = [group for group in groups if group.ended_ms is None]
     taking_part = sum(group.weight for group in running or groups)
     return Definition(
-        name=str(layer["name"]), groups=tuple(groups), control=groups[0].name, unit=unit_type(layer),
-        allocation=min(100.0, round(taking_part * 100 / BUCKETS, 6)), default=layer.get("defaultValue") or {},
-    )  # fmt: skip
+        name=str(layer["name"]),
+        groups=tuple(groups),
+        control=groups[0].name,
+        unit=unit_type(layer),
+        allocation=min(100.0, round(taking_part * 100 / BUCKETS, 6)),
+        default=layer.get("defaultValue") or {},
+    )
 
 
 def layer_buckets(layer: Mapping[str, Any], experiment: Mapping[str, Any]) -> float:
-    """Return how many of a layer's 1000 buckets its rules and the experiment's own leave to one experiment."""
+    """Return how many of a layer's 1000 buckets one experiment gets by the layer's rules and its own."""
     total, salts = 0.0, set()
     for rule in layer.get("rules", ()):
         if rule.get("configDelegate") != experiment.get("name") or is_override(str(rule.get("id"))):
@@ -130,7 +139,7 @@ def unit_type(spec: Mapping[str, Any]) -> str:
 
 
 def group_rules(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The rules that stand for groups: those that say so, or, where none does, those with a group's name."""
+    """Return the rules that stand for groups: those marked so, or, where none is, those with a group's name."""
     named = [rule for rule in spec.get("rules", ()) if rule.get("groupName") and not _is_reserved(rule)]
     return [rule for rule in named if rule.get("isExperimentGroup")] or named
 
@@ -152,7 +161,7 @@ def _is_reserved(rule: Mapping[str, Any]) -> bool:
 
 
 def _holds_for_all(rule: Mapping[str, Any], tier: str) -> bool:
-    """True for a rule that every unit of this tier meets: an experiment may have started in one tier only."""
+    """Return True for a rule that every unit of this tier meets: an experiment may have started in one tier only."""
     for condition in rule.get("conditions", ()):
         kind, tiers = str(condition.get("type", "")).lower(), condition.get("targetValue") or []
         if kind == "environment_field":
@@ -165,7 +174,8 @@ def _holds_for_all(rule: Mapping[str, Any], tier: str) -> bool:
 
 
 def _share(rule: Mapping[str, Any], below: float, unknown: float) -> tuple[float, float]:
-    """A group's buckets of 1000, and the bucket at which the next group begins; `unknown` where its rule names none.
+    """Return a group's buckets of 1000, and the bucket at which the next group begins; `unknown` where its rule names
+    none.
 
     >>> test = {"conditions": [{"type": "user_bucket", "operator": "lt", "targetValue": 500}]}
     >>> _share(test, 200, 333), _share(test, 500, 333), _share({}, 0, 333)
@@ -185,12 +195,12 @@ def _share(rule: Mapping[str, Any], below: float, unknown: float) -> tuple[float
 
 
 def bucket_count(buckets: Any) -> int:
-    """How many of Statsig's buckets a list holds: -1 stands for none."""
+    """Return the number of Statsig's buckets in a list; -1 stands for none."""
     return len([each for each in buckets or () if int(each) >= 0])
 
 
 def _taking_part(spec: Mapping[str, Any], but_salts: Collection[str | None] = ()) -> float:
-    """The percentage of units that no rule in front of the groups' keeps out."""
+    """Return the percentage of units that no rule before the groups' excludes."""
     part = 1.0
     groups = [id(rule) for rule in group_rules(spec)]
     for rule in spec.get("rules", ()):

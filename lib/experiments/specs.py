@@ -1,6 +1,6 @@
 """Statsig's config specs: a definition compiled into what Statsig would serve for it.
 
-Pure dictionaries, in the form of `download_config_specs`. Knows neither the SDK nor the network; the way back is
+Plain dictionaries in the form of `download_config_specs`. Knows neither the SDK nor the network. The inverse of
 `served`.
 """
 
@@ -11,17 +11,21 @@ from lib.experiments.definitions import BUCKETS, Definition, ranges
 
 
 def compile_specs(definitions: Iterable[Definition]) -> dict[str, Any]:
-    """What a Statsig server would serve for these experiments, so that the SDK gives every unit the same bucket."""
+    """Return the specs that Statsig would serve for these experiments, so that the SDK gives every unit the same
+    bucket."""
     return {
         "has_updates": True,
-        "time": 1,  # a later time would let the SDK refuse what Statsig itself served before
+        "time": 1,  # a later time would let the SDK refuse specs that Statsig served earlier
         "dynamic_configs": [_spec(definition) for definition in definitions],
-        "feature_gates": [], "layer_configs": [], "layers": {},
-    }  # fmt: skip
+        "feature_gates": [],
+        "layer_configs": [],
+        "layers": {},
+    }
 
 
 def _spec(definition: Definition) -> dict[str, Any]:
-    """One experiment as Statsig serves it. The salts are its name: a unit's bucket is the same on any machine."""
+    """Return one experiment as Statsig serves it. The salts are its name: a unit's bucket is the same on any
+    machine."""
     name, unit, default = definition.name, definition.unit, dict(definition.default)
     part = definition.allocation * BUCKETS / 100
     rules = []
@@ -33,21 +37,40 @@ def _spec(definition: Definition) -> dict[str, Any]:
         rules.append(rule | {"groupName": group.name, "isExperimentGroup": True})
     named = {parameter for group in definition.groups for parameter in group.parameters} | set(default)
     return {
-        "name": name, "type": "dynamic_config", "entity": "experiment", "salt": name, "enabled": True,
-        "isActive": definition.allocation > 0, "idType": unit, "isDeviceBased": unit == "stableID",
-        "defaultValue": default, "explicitParameters": sorted(named), "rules": rules,
-    }  # fmt: skip
+        "name": name,
+        "type": "dynamic_config",
+        "entity": "experiment",
+        "salt": name,
+        "enabled": True,
+        "isActive": definition.allocation > 0,
+        "idType": unit,
+        "isDeviceBased": unit == "stableID",
+        "defaultValue": default,
+        "explicitParameters": sorted(named),
+        "rules": rules,
+    }
 
 
 def _rule(name: str, condition: dict[str, Any], value: dict[str, Any], unit: str) -> dict[str, Any]:
     return {
-        "name": name, "id": name, "salt": "", "passPercentage": 100, "conditions": [condition], "returnValue": value,
-        "idType": unit, "isDeviceBased": unit == "stableID",
-    }  # fmt: skip
+        "name": name,
+        "id": name,
+        "salt": "",
+        "passPercentage": 100,
+        "conditions": [condition],
+        "returnValue": value,
+        "idType": unit,
+        "isDeviceBased": unit == "stableID",
+    }
 
 
 def _bucket(operator: str, target: int, salt: str, unit: str) -> dict[str, Any]:
     return {
-        "type": "user_bucket", "operator": operator, "targetValue": target, "field": None,
-        "additionalValues": {"salt": salt}, "idType": unit, "isDeviceBased": unit == "stableID",
-    }  # fmt: skip
+        "type": "user_bucket",
+        "operator": operator,
+        "targetValue": target,
+        "field": None,
+        "additionalValues": {"salt": salt},
+        "idType": unit,
+        "isDeviceBased": unit == "stableID",
+    }

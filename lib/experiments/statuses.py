@@ -1,4 +1,4 @@
-"""What Statsig made of an experiment, as sentences for operators. Knows no page; who calls writes the moments."""
+"""The status of an experiment in Statsig as sentences for operators."""
 
 from collections.abc import Callable
 
@@ -13,17 +13,17 @@ _DID: dict[State, str] = {
     "disabled": "The experiment is switched off at Statsig: everybody gets the default.",
     "archived": "Statsig no longer serves the experiment, which was archived or deleted: everybody gets the default.",
 }
-"""Of an experiment that ran here."""
+"""Sentences about an experiment that ran here."""
 _IS: dict[State, str] = {
     **_DID,
     "not_started": "The experiment has not started at Statsig: nobody gets a group until it is started there.",
     "stopped": "Statsig serves no groups for the experiment: it has ended, or it was never started.",
 }
-"""Of an experiment that did not run when Parley first met it."""
+"""Sentences about an experiment that did not run when Parley first met it."""
 
 
 def status_sentence(status: Status, written: Callable[[int], str]) -> str | None:
-    """Return what Statsig did and when, and what that means for the results; None for an experiment that runs."""
+    """Return what happened in Statsig and when, and its meaning for the results; None for an experiment that runs."""
     if status.state == "running":
         return None
     shipped = status.shipped or "one group"
@@ -34,7 +34,7 @@ def status_sentence(status: Status, written: Callable[[int], str]) -> str | None
 
 
 def disabled_sentence(definition: Definition, written: Callable[[int], str]) -> str | None:
-    """Return which groups no longer count, and since when; None where all do."""
+    """Return the groups that no longer count, and since when; None where all do."""
     ended = [group for group in definition.groups if group.ended_ms is not None]
     if not ended:
         return None
@@ -43,7 +43,7 @@ def disabled_sentence(definition: Definition, written: Callable[[int], str]) -> 
 
 
 def unit_sentence(unit: str) -> str:
-    """Return why nobody takes part in an experiment by this kind of id, and what to do."""
+    """Return why no unit takes part in an experiment by this kind of id, and what to do."""
     return (
         f"The experiment is by {unit}, an id that Parley does not send: every tester would be the same unit, so nobody "
         f"takes part. Choose {', '.join(UNITS[:-1])} or {UNITS[-1]} as its ID type at Statsig."

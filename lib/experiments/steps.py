@@ -1,4 +1,4 @@
-"""Why a unit has its group: the rules that it came to, each with the buckets, the gate or the field that it asks for.
+"""The rules that led to a unit's group, each with its buckets, gate or field.
 
 Pure dictionaries, in the form of `download_config_specs`. Evaluates nothing but buckets: which rule held, the SDK says.
 """
@@ -14,8 +14,8 @@ from lib.experiments.served import bucket_count, is_override
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rule that a unit came to. `bucket`: the unit's, of 1000, by this rule's salt; None where the rule does not go
-    by buckets. `wants`: the buckets that it holds for, in words. `decided`: it is the rule that held."""
+    """One rule that was evaluated. `bucket`: the unit's, of 1000, by this rule's salt; None for a rule without buckets.
+    `wants`: the condition in words. `decided`: True for the rule that held."""
 
     rule: str
     bucket: int | None
@@ -33,7 +33,7 @@ def bucket_of(salt: str, unit: str) -> int:
 
 
 def steps(spec: Mapping[str, Any], unit: str, rule_id: str) -> Iterator[Step]:
-    """The rules that a unit came to, in order, down to the one that decided, which is `rule_id`."""
+    """Yield the rules that were evaluated, in order, down to the one that decided, which is `rule_id`."""
     for rule in spec.get("rules", ()):
         decided = rule.get("id") == rule_id
         name = str(rule.get("groupName") or rule.get("name") or rule.get("id"))
@@ -64,7 +64,7 @@ def _step(rule: str, condition: Mapping[str, Any], unit: str, decided: bool) -> 
 
 
 def _wants(condition: Mapping[str, Any]) -> str:
-    """What a condition that knows no buckets asks for: the gate, the field and its values, in words.
+    """Return the condition of a rule without buckets in words: the gate, or the field and its values.
 
     >>> _wants({"type": "pass_gate", "targetValue": "employees"})
     'passes gate employees'

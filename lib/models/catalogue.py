@@ -1,6 +1,6 @@
 """A provider's list of models, read from `GET /models`: availability and shutdown dates.
 
-Pure: JSON in, values out. Knows the ways in which servers differ from OpenAI here; asks nothing of the network.
+Pure: takes JSON, returns values. Knows the ways in which servers differ from OpenAI here.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """A failure of a model server as a value: the tester's sentence, the operator's line, and whether a repeat may help.
 
-Owns the words and the rules of failure. Knows no client: `completion` translates what the client raises, once.
+Owns the sentences and the retry rules. Knows no client: `client.translate` turns its exceptions into faults.
 """
 
 import re

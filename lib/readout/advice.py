@@ -13,7 +13,7 @@ Pace = Mapping[str, float]
 
 
 def advice(readout: Readout, pace: Pace | None = None) -> list[str]:
-    """One step for each treatment (named where there are several), or one for all where none can be compared."""
+    """Return one step for each treatment (named where there are several), or one for all where none can be compared."""
     if readout.weights_changed:
         return [set_since(readout)]
     if readout.verdict == "broken":
@@ -98,7 +98,7 @@ def _days(users: float, users_per_day: float) -> str:
 
 
 def _missing(readout: Readout, group: str) -> str | None:
-    """The users whose ratings (or answers) the primary metric still waits for."""
+    """Return the number of users whose ratings (or answers) the primary metric still needs."""
     metric = readout.main
     lacks = {
         name: MIN_UNITS - metric.sums[name].active

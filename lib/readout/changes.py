@@ -1,4 +1,4 @@
-"""Weights that changed while an experiment ran: as the record of the weights knows it, or as the exposures show it.
+"""Weights that changed during an experiment, by the record of the weights or by the exposures.
 
 Users from before and after a change cannot be compared, and their split fits neither set of weights. Knows no verdict.
 """
@@ -16,7 +16,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of an experiment whose new units were split by shares of their own."""
+    """A stretch of an experiment whose new units were split by their own shares."""
 
     from_ms: int
     until_ms: int
@@ -26,7 +26,7 @@ class Stretch:
 def weights_changed(
     first_ms: int | None, weights: Sequence[Weights], definition: Definition, as_of_ms: int | None
 ) -> int | None:
-    """When the weights last changed after the first exposure that counts; None: never, as far as the store knows."""
+    """Return when the weights last changed after the first counted exposure; None: never, as far as the store knows."""
     if first_ms is None or not weights:
         return None
     if not weights[-1].like(definition.shares):
@@ -37,7 +37,9 @@ def weights_changed(
 
 
 def shares_changed(arrivals: Sequence[tuple[int, Mapping[str, int]]], definition: Definition) -> list[Stretch]:
-    """The stretches of the new units, where their shares changed and the last stretch has the configured ones.
+    """Return the stretches of the new units, where their shares changed and the last stretch has the configured ones.
+    Empty where one set of shares explains all of them, or where the split is not the configured one now, so that the
+    split is broken.
 
     Empty where one set of shares explains all of them, or where the split is not the configured one now: then
     something breaks.

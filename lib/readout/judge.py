@@ -1,4 +1,4 @@
-"""Estimates, compares and judges one metric at a time by a definition, with the limits of every verdict.
+"""The judgement of one metric at a time by a definition, with the limits of every verdict.
 
 Owns the direction of each metric, the smallest difference that matters by default, and the order of the verdicts. The
 formulas are in `lib.statistics`. Knows neither SQL nor a page, and no sentence.
@@ -21,7 +21,7 @@ Guardrail = Literal["harmed", "safe", "not_ruled_out", "broken", "not_enough_dat
 Role = Literal["primary", "guardrail", "secondary"]
 
 ORDER: tuple[Verdict, ...] = ("broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet")
-"""With several treatments, the first of these that any of them has is the experiment's."""
+"""With several treatments, the first of these that any of them has is the experiment's verdict."""
 UP = ("satisfaction", "rating_rate", "up_per_answer", "answers_per_user", "copied")
 """Metrics of which more is better."""
 RATES = (
@@ -34,11 +34,11 @@ ONE_SIDED = ("rating_rate", "answers_per_user", "completion_tokens", "copied", "
 EFFECTS = {"satisfaction": Effect(0.10), "error_rate": Effect(0.02)}
 """The smallest difference that matters where the definition names none: 10 points, 2 points."""
 EFFECT = Effect(0.10, relative=True)
-"""The same of any other metric: 10 % of control."""
+"""The same for any other metric: 10 % of control."""
 MIN_UNITS = 20
 """Effective units that a group needs before it is judged."""
 MIN_TAIL = 10
-"""Answers beyond a quantile that it needs."""
+"""Least number of answers beyond a quantile."""
 TOO_WIDE = 10
 """An interval that reaches this many times the larger of the groups' values excludes nothing worth reporting."""
 _ROUNDING = 1e-9
@@ -65,7 +65,7 @@ class Versus:
 
     @property
     def state(self) -> str:
-        """The verdict or guardrail in a word, as a page shows it."""
+        """Return the verdict or guardrail in a word, as pages show it."""
         if self.changed:
             return "changed"
         if not self.telling and self.verdict != "broken":
@@ -86,7 +86,7 @@ class Versus:
 
     @property
     def shown_diff(self) -> float:
-        """The difference, inside of the interval that decides."""
+        """The difference, moved inside the interval that decides."""
         diff, low, high = self.numbers.diff or 0.0, self.low, self.high
         return diff if low is None or high is None or low > high else min(max(diff, low), high)
 
@@ -100,13 +100,14 @@ class Versus:
 
     @property
     def early(self) -> bool:
-        """True where the verdict came before the users that the smallest difference that matters would need."""
+        """True where the verdict came before the number of users that the smallest difference that matters would
+        need."""
         growth = self.numbers.growth_needed
         return self.verdict in ("better", "worse") and growth is not None and growth > 1
 
     @property
     def held_since_ms(self) -> int | None:
-        """The readout that decided, where the interval of the newest one alone would not; else None."""
+        """The time of the readout that decided, where the newest interval alone would not; else None."""
         low, high = self.numbers.cs_low, self.numbers.cs_high
         if self.verdict not in ("better", "worse") or self.interval is None or low is None or high is None:
             return None
@@ -157,7 +158,7 @@ class QuantileReading:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges by one definition. `refusal` is the verdict of every comparison where none can be relied on.
+    """Judges by one definition. `refusal` is the verdict of every comparison where none is reliable.
 
     `alpha` is the chance of a wrong difference that one comparison with control may have, `between_alpha` the same of
     two treatments. With planned users, half of it belongs to the planned look. `looks` are the intervals of earlier
@@ -177,7 +178,7 @@ class Judge:
         return self.alpha / 2 if self.definition.planned_users else self.alpha
 
     def metric(self, name: str, counted: Mapping[str, Sums], once: Mapping[str, Comparison] | None = None) -> Metric:
-        """A metric of all groups. `once`: the planned look, by treatment."""
+        """Return a metric of all groups. `once`: the planned look, by treatment."""
         sums = {group.name: counted.get(group.name, Sums()) for group in self.definition.groups}
         groups = {group: estimate(one, rate=name in RATES) for group, one in sums.items()}
         role, control = self._role(name), self.definition.control
@@ -195,9 +196,14 @@ class Judge:
         return Metric(name, role, sums, groups, versus, between)
 
     def _versus(
-        self, name: str, role: Role, numbers: Comparison, groups: Mapping[str, Estimate], pair: tuple[str, str],
+        self,
+        name: str,
+        role: Role,
+        numbers: Comparison,
+        groups: Mapping[str, Estimate],
+        pair: tuple[str, str],
         once: Comparison | None,
-    ) -> Versus:  # fmt: skip
+    ) -> Versus:
         enough = all((groups[group].kish or 0) >= MIN_UNITS - _ROUNDING for group in pair)
         interval = None
         if enough and self.refusal is None and self.looks is not None and pair[0] == self.definition.control:
@@ -210,7 +216,7 @@ class Judge:
         return Versus(numbers, verdict, guardrail, telling, interval, changed, once)
 
     def looked_once(self, name: str, counted: Mapping[str, Sums]) -> dict[str, Comparison]:
-        """The planned look at the sums as of then, by treatment, with its own interval."""
+        """Return the planned look by treatment, with its own interval."""
         groups = {
             group.name: estimate(counted.get(group.name, Sums()), rate=name in RATES)
             for group in self.definition.groups
@@ -223,13 +229,13 @@ class Judge:
         }
 
     def verdict_once(self, name: str, numbers: Comparison, counted: Mapping[str, Sums], group: str) -> Verdict:
-        """The verdict of the planned look by itself."""
+        """Return the verdict of the planned look by itself."""
         pair = counted.get(self.definition.control, Sums()), counted.get(group, Sums())
         enough = all(one.kish >= MIN_UNITS - _ROUNDING for one in pair)
         return _verdict(numbers, None, None, self.refusal, enough=enough, up=name in UP)[0]
 
     def quantile(self, p: float, counted: Mapping[str, Quantile]) -> QuantileReading:
-        """A quantile of the response time of all groups."""
+        """Return a quantile of the response time of all groups."""
         nothing = Quantile(None, None, None, Sums())
         found = {group.name: counted.get(group.name, nothing) for group in self.definition.groups}
         groups = {name: quantile_estimate(one.value, one.low, one.high, one.below) for name, one in found.items()}
@@ -248,11 +254,11 @@ class Judge:
         return QuantileReading(found, groups, versus)
 
     def treatments(self) -> Iterator[str]:
-        """Every group but control."""
+        """Yield every group but control."""
         return (group.name for group in self.definition.groups if group.name != self.definition.control)
 
     def mde(self, name: str, control: float | None) -> float | None:
-        """The smallest difference of a metric that matters, in its own unit."""
+        """Return the smallest difference of a metric that matters, in its own unit."""
         return size_of(self.definition.mde.get(name) or EFFECTS.get(name, EFFECT), control)
 
     def _role(self, name: str) -> Role:
@@ -262,17 +268,22 @@ class Judge:
 
 
 def size_of(effect: Effect, control: float | None) -> float | None:
-    """A difference in the metric's own unit."""
+    """Return a difference in the metric's own unit."""
     if not effect.relative:
         return effect.size
     return None if control is None else effect.size * abs(control)
 
 
 def _verdict(
-    numbers: Comparison, interval: Interval | None, once: Comparison | None, refusal: Verdict | None, *,
-    enough: bool, up: bool,
-) -> tuple[Verdict, bool, Comparison | None]:  # fmt: skip
-    """The first verdict that holds, whether the effect changed, and the planned look where it decides."""
+    numbers: Comparison,
+    interval: Interval | None,
+    once: Comparison | None,
+    refusal: Verdict | None,
+    *,
+    enough: bool,
+    up: bool,
+) -> tuple[Verdict, bool, Comparison | None]:
+    """Return the first verdict that holds, True where the effect changed, and the planned look where it decides."""
     low, high = (interval.low, interval.high) if interval else (numbers.cs_low, numbers.cs_high)
     if refusal is not None:
         return refusal, False, None
@@ -288,14 +299,14 @@ def _verdict(
 
 
 def _side(low: float | None, high: float | None) -> bool | None:
-    """True where an interval lies above 0, False where it lies below, None where it does neither."""
+    """Return True where an interval lies above 0, False where it lies below, None otherwise."""
     if low is None or high is None or low <= 0 <= high:
         return None
     return low > 0
 
 
 def _most(groups: Mapping[str, Estimate]) -> float:
-    """A difference that is hardly possible between such groups."""
+    """Return a difference that is implausible between such groups."""
     return TOO_WIDE * max((abs(one.value) for one in groups.values() if one.value is not None), default=0.0)
 
 
@@ -306,7 +317,8 @@ def _telling(low: float | None, high: float | None, verdict: Verdict, most: floa
 
 
 def _guardrail(verdict: Verdict, low: float | None, high: float | None, mde: float | None, *, up: bool) -> Guardrail:
-    """Harmed: the interval is on the bad side. Safe: its bad end is nearer than the difference that matters."""
+    """Return the guardrail's state. Harmed: the interval is on the bad side. Safe: its bad end is nearer than the
+    difference that matters."""
     if verdict == "broken" or verdict == "not_enough_data":
         return verdict
     if verdict == "worse":
@@ -317,7 +329,7 @@ def _guardrail(verdict: Verdict, low: float | None, high: float | None, mde: flo
 
 
 def _mirrored(versus: Versus) -> Versus:
-    """The same pair the other way round."""
+    """Return the same pair with the roles exchanged."""
     numbers = versus.numbers
     swapped = replace(
         numbers, diff=_minus(numbers.diff), cs_low=_minus(numbers.cs_high), cs_high=_minus(numbers.cs_low)

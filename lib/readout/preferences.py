@@ -17,12 +17,12 @@ MDE = 0.20
 """The net preference that matters where the definition names none."""
 MIN_TESTERS, MIN_VOTES = 5, 20
 ORDER: tuple[Verdict, ...] = ("worse", "better", "not_enough_data", "equivalent", "no_difference_yet")
-"""With several treatments, the first of these that any of them has is that of all comparisons."""
+"""With several treatments, the first of these that any of them has is the verdict of all comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """The comparisons of every treatment with control. `reveal` is the way in which testers see both answers."""
+    """The comparisons of every treatment with control. `reveal` is the setting by which testers saw the answers."""
 
     verdict: Verdict
     treatments: Mapping[str, Preference]
@@ -31,13 +31,13 @@ class Comparisons:
 
 
 def preference_mde(definition: Definition) -> float:
-    """The net preference that matters."""
+    """Return the net preference that matters."""
     effect = definition.mde.get(PREFERENCE)
     return effect.size if effect else MDE
 
 
 def comparisons_of(votes: Mapping[tuple[str, str], VoteSums], definition: Definition) -> Comparisons | None:
-    """The readout of these votes, by pair of groups; None where none is between control and a treatment."""
+    """Return the readout of these votes, by pair of groups; None where none is between control and a treatment."""
     control = definition.control
     treatments = [group.name for group in definition.groups if group.name != control]
     counted = {name: _against(votes, control, name) for name in treatments}
@@ -50,7 +50,7 @@ def comparisons_of(votes: Mapping[tuple[str, str], VoteSums], definition: Defini
 
 
 def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment: str) -> VoteSums:
-    """The votes on a treatment and control, from the treatment's point of view."""
+    """Return the votes on a treatment and control, from the treatment's point of view."""
     nothing = VoteSums(Sums(), 0, 0, 0)
     if (treatment, control) in votes:
         return votes[treatment, control].mirrored
@@ -58,7 +58,7 @@ def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment:
 
 
 def verdict_on(one: Preference) -> Verdict:
-    """The verdict on one treatment."""
+    """Return the verdict on one treatment."""
     if one.units < MIN_TESTERS or one.votes < MIN_VOTES or one.cs_low is None or one.cs_high is None:
         return "not_enough_data"
     if one.cs_low > 0 or one.cs_high < 0:

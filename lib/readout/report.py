@@ -15,7 +15,7 @@ from lib.statistics.formulas import Estimate
 
 
 def as_json(readout: Readout) -> dict[str, Any]:
-    """The readout as JSON has it."""
+    """Return the readout as JSON values."""
     return {
         "experiment": readout.experiment,
         "control": readout.control,
@@ -88,7 +88,7 @@ def _planned(look: PlannedLook | None) -> dict[str, Any] | None:
 
 
 def _held(readout: Readout) -> dict[str, Any] | None:
-    """By metric and treatment, the interval of all readouts of the run."""
+    """Return by metric and treatment the interval of all readouts of the run."""
     if readout.held is None:
         return None
     found: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def _held(readout: Readout) -> dict[str, Any] | None:
 
 
 def iso(time_ms: int | None) -> str | None:
-    """A moment as ISO 8601, to the second, UTC.
+    """Return a time as ISO 8601, to the second, UTC.
 
     >>> iso(1_790_000_000_000), iso(None), iso(10**18)
     ('2026-09-21T14:13:20Z', None, None)

@@ -1,7 +1,7 @@
-"""The contents of the Results page, gathered from the store: first the readout, then what stands below it.
+"""The contents of the Results page, gathered from the store: first the readout, then the sections below it.
 
-Owns the questions that belong to that page, the parts that a reader may narrow them to, and the intervals that are held
-from one readout to the next. Knows no page; the verdicts are in `verdicts`, the counting is in `lib.store`.
+Owns that page's queries, its filters, and the intervals held from one readout to the next. Knows no page; the verdicts
+are in `verdicts`, the counting is in `lib.store`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,18 +24,18 @@ from lib.store.trends import exposed_per_day, reasons, remarks, response_times, 
 from lib.store.units import units_by_group
 
 EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
-"""Response times are counted between these, in seconds: twelve to a decade, from 50 ms to five minutes."""
+"""The edges, in seconds, between which response times are counted: twelve to a decade, from 50 ms to five minutes."""
 PACE_DAYS = 7
-"""Over how many days the pace of new users is taken."""
+"""Days over which the pace of new users is measured."""
 Days = list[Snapshot]
-"""The sums of the primary metric as of the end of each day that is over."""
+"""The sums of the primary metric at the end of each completed day."""
 History = list[tuple[int, Metric]]
-"""The primary metric as of the end of each day, and last as of now."""
+"""The primary metric at the end of each day, and last as of now."""
 
 
 class Window(NamedTuple):
-    """What a reader narrowed the page to: exposures from `since_ms` on, everything before `until_ms`, one invitation's
-    guests, one tier (empty: what was recorded without one)."""
+    """The part of the experiment that the page shows: exposures from `since_ms` on, everything before `until_ms`, one
+    invitation's guests, one tier (empty: records without one)."""
 
     experiment: str
     since_ms: int | None = None
@@ -45,14 +45,14 @@ class Window(NamedTuple):
 
     @property
     def narrowed(self) -> bool:
-        """True where it is a part of the experiment, for which no interval holds."""
+        """True for a part of the experiment, for which no interval holds."""
         return self != Window(self.experiment)
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One look at an experiment. `exposed`: (start of the day, group, units); `pace`: new users a day by group, empty
-    where that is not known."""
+    """One state of an experiment. `exposed`: (start of the day, group, units); `pace`: new users a day by group, empty
+    where unknown."""
 
     readout: Readout
     exposed: Sequence[tuple[int, str, int]]
@@ -62,8 +62,8 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The parts that take longer to gather. `times` counts answers by group between `EDGES`, `reasons` answers by group
-    and reason; `signals` are the implicit signals per answer."""
+    """The slower parts. `times` counts answers by group between `EDGES`, `reasons` answers by group and reason;
+    `signals` are the implicit signals per answer."""
 
     times: Mapping[str, Sequence[int]]
     reasons: Mapping[str, Mapping[str, int]]
@@ -72,7 +72,7 @@ class Details:
 
 
 def gather(store: Store, definition: Definition, window: Window, now_ms: int) -> Results:
-    """The first screen. Raises StoreError."""
+    """Return the first screen. Raises StoreError."""
     as_of_ms = min(window.until_ms or now_ms, now_ms)
     scope = _scope(store.read, definition, window)
     if window.narrowed:
@@ -85,7 +85,8 @@ def gather(store: Store, definition: Definition, window: Window, now_ms: int) ->
 
 
 def current(store: Store, definition: Definition, simulated: bool, now_ms: int) -> Readout:
-    """The readout of the whole experiment, inside the intervals of all earlier ones, which it narrows.
+    """Return the readout of the whole experiment, inside the intervals of all earlier ones, which it narrows. Raises
+    StoreError.
 
     Raises StoreError.
     """
@@ -100,7 +101,7 @@ def current(store: Store, definition: Definition, simulated: bool, now_ms: int) 
 
 
 def gather_details(read_from: Read, definition: Definition, window: Window) -> Details:
-    """The parts below it. Raises StoreError."""
+    """Return the sections below it. Raises StoreError."""
     scope = _scope(read_from, definition, window)
 
     def ask(question: Callable[..., Any], *more: Any) -> Any:
@@ -112,33 +113,33 @@ def gather_details(read_from: Read, definition: Definition, window: Window) -> D
 
 
 def midnight(window: Window, now_ms: int) -> int:
-    """When the last day (UTC) that is over ended."""
+    """Return the end of the last completed day (UTC)."""
     return min(window.until_ms or now_ms, now_ms) // DAY_MS * DAY_MS
 
 
 def gather_days(read_from: Read, definition: Definition, window: Window, midnight_ms: int) -> Days:
-    """What the days until then come to: dear, and the same all day long. Raises StoreError."""
+    """Return the sums of the days until then: expensive, and constant for the day. Raises StoreError."""
     scope = replace(_scope(read_from, definition, window), until_ms=midnight_ms)
     with read_from() as connection:
         return snapshots(connection, scope, definition.primary)
 
 
 def history(days: Days, results: Results, definition: Definition) -> History:
-    """Those days, and these results as the last point."""
+    """Return those days, and these results as the last point."""
     before = [day for day in days if day.until_ms < results.as_of_ms]
     now = [Snapshot(results.as_of_ms, results.readout.main.sums)] if results.exposed else []
     return over_time([*before, *now], definition)
 
 
 def tiers(read_from: Read, definition: Definition) -> list[str]:
-    """The tiers that units met the experiment in; empty: what was recorded without one. Raises StoreError."""
+    """Return the tiers of the exposures; empty: records without one. Raises StoreError."""
     scope = _scope(read_from, definition, Window(definition.name))
     with read_from() as connection:
         return tiers_of(connection, scope)
 
 
 def split_evidence(read_from: Read, definition: Definition, now_ms: int) -> float | None:
-    """The `log_e` of the split of real units, None where there is none. Counts exposures only. Raises StoreError."""
+    """Return the `log_e` of the split of real units, None without any. Counts exposures only. Raises StoreError."""
     scope = scope_of(definition)
     with read_from() as connection:
         units, first_ms = units_by_group(connection, scope)
@@ -156,13 +157,16 @@ def _narrowed(scope: Scope, window: Window) -> Scope:
     starts = [one for one in (scope.since_ms, window.since_ms) if one is not None]
     ends = [one for one in (scope.until_ms, window.until_ms) if one is not None]
     return replace(
-        scope, since_ms=max(starts, default=None), until_ms=min(ends, default=None), invitation=window.invitation,
+        scope,
+        since_ms=max(starts, default=None),
+        until_ms=min(ends, default=None),
+        invitation=window.invitation,
         tier=window.tier,
-    )  # fmt: skip
+    )
 
 
 def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> dict[str, float]:
-    """New users a day by group over the last week, or since the first of them; empty where nobody came.
+    """Return new users a day by group over the last week, or since the first of them; empty where there are none.
 
     >>> pace([(0, "A", 30), (86_400_000, "B", 10)], 2 * 86_400_000), pace([(0, "A", 30)], 9 * 86_400_000)
     ({'A': 15.0, 'B': 5.0}, {})

@@ -1,4 +1,4 @@
-"""The names of a run and of the terms of its intervals: what is comparable, and what may be intersected.
+"""The names of a run and of the settings of its intervals, which decide what may be compared and intersected.
 
 A run is a stretch of an experiment with unchanged groups, weights and parameters. Knows neither events nor SQL.
 """
@@ -11,7 +11,7 @@ from lib.experiments.definitions import Definition
 
 
 def run_of(definition: Definition) -> str:
-    """The name of the run that a definition describes: another one begins with other groups, weights or parameters.
+    """Return the name of the run that a definition describes: other groups, weights or parameters have another name.
 
     >>> from lib.experiments.definitions import Group
     >>> one = Definition("e", (Group("A", 1), Group("B", 1)), "A")
@@ -25,7 +25,7 @@ def run_of(definition: Definition) -> str:
 
 
 def terms_of(definition: Definition) -> str:
-    """The name of a run's intervals: those under another control, MDE or plan are held by themselves."""
+    """Return the name of a run's intervals: another control, MDE or plan has intervals of its own."""
     effects = {name: asdict(effect) for name, effect in definition.mde.items()}
     terms = _digest({"control": definition.control, "mde": effects, "planned": definition.planned_users})
     return f"{run_of(definition)} {terms}"

@@ -1,7 +1,7 @@
-"""The words of a readout: the verdict as a sentence, and what stands beside it.
+"""The words of a readout: the verdict as a sentence, and the warnings beside it.
 
-Owns wording alone. Never says "ship" and never gives a chance to beat: watched live, such numbers are wrong in a third
-of all experiments. The next step is in `advice`, digits are in `figures`. Computes no statistic.
+Owns wording alone. Never says "ship" and never gives a chance to beat: under watching, such numbers are wrong in a
+third of all experiments. The next step is in `advice`, digits are in `figures`. Computes no statistic.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ HEADINGS: dict[Verdict, str] = {
 
 
 def heading(readout: Readout) -> str:
-    """The verdict in a word, or in one for each of several treatments."""
+    """Return the verdict in a word, or in one for each of several treatments."""
     versus = readout.main.versus
     if readout.verdict == "broken" or readout.weights_changed or len(versus) < 2:
         named = HEADINGS[readout.verdict]
@@ -62,12 +62,12 @@ def heading(readout: Readout) -> str:
 
 
 def sentence(readout: Readout) -> str:
-    """The whole verdict: the headline, then what stands beside it."""
+    """Return the whole verdict: the headline, then the details."""
     return " ".join([headline(readout), *details(readout)])
 
 
 def headline(readout: Readout) -> str:
-    """The verdict in one sentence: of one treatment with its numbers, of several by name."""
+    """Return the verdict in one sentence: of one treatment with its numbers, of several by name."""
     refused = _refusal(readout)
     if refused is None:
         refused = _several(readout) if len(readout.treatments) > 1 else _one(readout)
@@ -75,7 +75,7 @@ def headline(readout: Readout) -> str:
 
 
 def details(readout: Readout) -> list[str]:
-    """The sentences beside the headline: each of several treatments, and what may mislead."""
+    """Return the sentences beside the headline: each of several treatments, and warnings."""
     found = []
     if _refusal(readout) is None:
         if len(readout.treatments) > 1:
@@ -96,13 +96,13 @@ def _one(readout: Readout) -> str:
 
 
 def best_first(readout: Readout) -> list[str]:
-    """The treatments, the better ones first."""
+    """Return the treatments, the better ones first."""
     versus = readout.main.versus
     return sorted(readout.treatments, key=lambda group: _RANKING.index(_plain_state(versus[group])))
 
 
 def _several(readout: Readout) -> str:
-    """The verdicts of several treatments by name: B is better than Control on satisfaction, C is worse."""
+    """Return the verdicts of several treatments by name: B is better than Control on satisfaction, C is worse."""
     by_state: dict[str, list[str]] = {}
     for group in best_first(readout):
         by_state.setdefault(_plain_state(readout.main.versus[group]), []).append(group)
@@ -124,7 +124,7 @@ def _plain_state(versus: Versus) -> str:
 
 
 def _several_are(state: str, groups: list[str], than: Readout | None = None) -> str:
-    """What these groups are; compared with control by name where `than` has it."""
+    """Return the verdict of these groups; compared with control by name where `than` has it."""
     names, are = _listed(groups), "is" if len(groups) == 1 else "are"
     control = f" than {than.control}" if than else ""
     return {
@@ -147,7 +147,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _best_two(readout: Readout) -> Iterator[str]:
-    """The best treatment against the second best, where one is better than control."""
+    """Yield the comparison of the best treatment with the second best, where one is better than control."""
     ranked = readout.main.ranked
     if len(ranked) < 2 or readout.main.versus[ranked[0]].verdict != "better":
         return
@@ -174,7 +174,7 @@ def _best_two(readout: Readout) -> Iterator[str]:
 
 
 def _refusal(readout: Readout) -> str | None:
-    """The reason why nothing is said of any group."""
+    """Return the reason why no group is judged."""
     if _crossed(readout):
         everybody = readout.crossover + sum(readout.counts.values()) + sum(readout.unknown.values())
         return (
@@ -216,7 +216,7 @@ def _crossed(readout: Readout) -> bool:
 
 
 def set_since(readout: Readout) -> str:
-    """The way out of weights that changed."""
+    """Return the remedy for changed weights."""
     changed_ms = readout.stretches[-1].from_ms if readout.stretches else readout.changed_ms
     assert changed_ms is not None
     after = datetime.fromtimestamp(changed_ms / 1_000, UTC).date() + timedelta(days=1)
@@ -224,7 +224,7 @@ def set_since(readout: Readout) -> str:
 
 
 def _about(readout: Readout, group: str) -> str:
-    """One treatment's verdict, with its harm."""
+    """Return one treatment's verdict, with its harm."""
     said, harm = _verdict(readout, group), harm_of(readout, group)
     if not harm:
         return said
@@ -264,14 +264,14 @@ def _verdict(readout: Readout, group: str) -> str:
 
 
 def _word(metric: Metric, versus: Versus) -> str:
-    """Better or worse; of a metric that is neither, higher or lower."""
+    """Return better or worse; of a one-sided metric, higher or lower."""
     if metric.name not in ONE_SIDED:
         return versus.verdict
     return "higher" if (versus.verdict == "better") == (metric.direction == "up") else "lower"
 
 
 def _validity(readout: Readout, versus: Versus, low: str, high: str) -> str:
-    """The interval with what it holds for."""
+    """Return the interval and the conditions under which it is valid."""
     if versus.once is not None and readout.planned is not None:
         return f"{_level(readout.alpha / 2)} interval {low} to {high} at the planned look"
     alpha = readout.alpha / 2 if readout.planned else readout.alpha
@@ -285,7 +285,7 @@ def _level(alpha: float) -> str:
 
 
 def _interval(metric: Metric, versus: Versus) -> list[str] | None:
-    """The ends and the difference, written; None where the interval tells nothing."""
+    """Return the formatted ends and difference; None where the interval is not informative."""
     numbers = versus.once or versus.numbers
     low, high = (numbers.cs_low, numbers.cs_high) if versus.once else (versus.low, versus.high)
     if not versus.telling or low is None or high is None or numbers.diff is None:
@@ -295,7 +295,7 @@ def _interval(metric: Metric, versus: Versus) -> list[str] | None:
 
 
 def written_difference(metric: str, low: float, high: float, diff: float, mde: float | None) -> list[str]:
-    """The ends of an interval and the difference inside, in the metric's unit."""
+    """Return the ends of an interval and the difference inside, in the metric's unit."""
     return differences(WORDS[metric].scale, low, high, diff, apart=(mde, -mde) if mde else ())
 
 
@@ -332,7 +332,7 @@ def _more(readout: Readout, group: str) -> str:
 
 
 def users_needed(readout: Readout, group: str) -> int | None:
-    """The number of further users of control and this group until its MDE is found with 80 % power, watched."""
+    """Return the number of further users of control and this group until its MDE is found with 80 % power, watched."""
     growth = readout.main.versus[group].numbers.growth_needed
     if growth is None or growth * WATCHED <= 1:
         return None
@@ -340,7 +340,7 @@ def users_needed(readout: Readout, group: str) -> int | None:
 
 
 def harm_of(readout: Readout, group: str) -> str:
-    """The guardrails that this treatment harms, as they complete "Test …"."""
+    """Return the guardrails that this treatment harms, as the end of "Test …"."""
     harmed = []
     for metric in readout.metrics.values():
         versus = metric.versus[group]
@@ -355,7 +355,7 @@ def _mde(metric: Metric, versus: Versus) -> str:
 
 
 def warnings(readout: Readout, group: str) -> list[str]:
-    """The sentences about a treatment that keep its numbers from misleading: who rates, times that were cut short."""
+    """Return the sentences that keep a treatment's numbers from misleading: selection of raters, censored times."""
     found = []
     sign, control = readout.selection.get(group), readout.control
     if sign in ("rated_more", "rated_less"):
@@ -399,7 +399,7 @@ def _percent(share: float) -> str:
 
 
 def written_day(time_ms: int) -> str:
-    """A day (UTC) as a person writes it.
+    """Return a day (UTC) in words.
 
     >>> written_day(1_790_000_000_000)
     '21 September 2026'

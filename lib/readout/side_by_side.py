@@ -15,17 +15,18 @@ from lib.statistics.preferences import Preference
 
 PEOPLE = ("person", "people")
 SIDED, SIDED_Z = 0.10, 3.3
-"""A share of left votes is reported where it is this far from half, and as many standard errors."""
+"""A preference for one side is reported where the share of left votes is this far from half, and this many standard
+errors."""
 TIED = 0.4
-"""Share of votes without a winner from which on ties are a reason to disagree with the A/B test."""
+"""Share of votes without a winner above which ties explain a disagreement with the A/B test."""
 SLOWER = 0.10
-"""Relative difference of response times from which on speed is such a reason."""
+"""Relative difference of response times above which speed explains it."""
 _QUALITY = ("satisfaction", "up_per_answer", "down_per_answer")
 _DECIDED: dict[Verdict, str] = {"better": "better", "worse": "worse", "equivalent": "equivalent"}
 
 
 def people(n: int) -> str:
-    """A number of testers.
+    """Return a number of testers.
 
     >>> people(1), people(1_200)
     ('1 person', '1,200 people')
@@ -34,13 +35,13 @@ def people(n: int) -> str:
 
 
 def preference_sentence(readout: Readout, found: Comparisons) -> str:
-    """The verdict of the comparisons: a sentence for each treatment."""
+    """Return the verdict of the comparisons: a sentence for each treatment."""
     told = " ".join(preferred(readout, found, group) for group in found.treatments)
     return f"In simulated data: {told}" if readout.simulated else told
 
 
 def preferred(readout: Readout, found: Comparisons, group: str) -> str:
-    """The verdict on one treatment, with its net preference."""
+    """Return the verdict on one treatment, with its net preference."""
     one, verdict, control = found.treatments[group], found.verdicts[group], readout.control
     whose = f" on {group}" if len(found.treatments) > 1 else ""
     had = f"{people(one.units)}, {many(one.votes, 'vote')}"
@@ -68,14 +69,14 @@ def preferred(readout: Readout, found: Comparisons, group: str) -> str:
 
 
 def comparison_heading(found: Comparisons) -> str:
-    """The verdict in a word, or in one for each of several treatments."""
+    """Return the verdict in a word, or in one for each of several treatments."""
     if len(found.verdicts) < 2:
         return HEADINGS[found.verdict]
     return ", ".join(f"{group} {HEADINGS[one].lower()}" for group, one in found.verdicts.items())
 
 
 def votes_of(one: Preference, group: str, control: str) -> str:
-    """The votes on a treatment in full: who was preferred, and how often neither."""
+    """Return all votes on a treatment: preferences, ties, both bad."""
     return (
         f"{people(one.units)} gave {many(one.votes, 'vote')}: {one.wins:,} for {group}, {one.losses:,} for {control}, "
         f"{many(one.ties, 'tie')} (both good), {one.both_bad:,} both bad."
@@ -83,7 +84,7 @@ def votes_of(one: Preference, group: str, control: str) -> str:
 
 
 def position_warning(one: Preference) -> str | None:
-    """The sentence about votes that go by the place of an answer; None where they do not show."""
+    """Return the sentence about votes that follow an answer's position; None where they do not."""
     decided, share = one.wins + one.losses, one.left_share
     if share is None or abs(share - 0.5) < max(SIDED, SIDED_Z * 0.5 / math.sqrt(decided)):
         return None
@@ -95,7 +96,7 @@ def position_warning(one: Preference) -> str | None:
 
 
 def disagreement(readout: Readout, found: Comparisons, group: str) -> list[str]:
-    """What the two ways say of a treatment where they contradict each other, then why that can be; else empty."""
+    """Return the two verdicts on a treatment where they contradict each other, with possible reasons; else empty."""
     ab, side = readout.main.versus[group].verdict, found.verdicts[group]
     if readout.weights_changed or readout.main.versus[group].changed:
         return []
@@ -121,7 +122,7 @@ def _preferred(verdict: Verdict, group: str, control: str) -> str:
 
 
 def _reasons(readout: Readout, found: Comparisons, group: str) -> Iterator[str]:
-    """The reasons for which both ways can be right, those that the data shows with their figures."""
+    """Yield the reasons why both ways can be right; those that the data show have their figures."""
     if readout.primary not in _QUALITY:
         yield f"The A/B test is decided by {WORDS[readout.primary].name}, a comparison by the answers themselves."
     if speed := _speed(readout, found, group):
@@ -139,7 +140,7 @@ def _reasons(readout: Readout, found: Comparisons, group: str) -> Iterator[str]:
 
 
 def _speed(readout: Readout, found: Comparisons, group: str) -> str | None:
-    """The wait as a reason; None where the group that the A/B test likes less is not the slower one."""
+    """Return the wait as a reason; None where the group that the A/B test likes less is not the slower one."""
     times, control = readout.metrics["response_time"], readout.control
     shown = "both answers appear together" if found.reveal == "together" else "both answers are waited for"
     wait = f"A thumb judges the wait as well; side by side {shown}."

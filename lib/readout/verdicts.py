@@ -1,6 +1,6 @@
 """The readout of an experiment: the counts of the store become estimates and verdicts, as one value.
 
-Owns the reasons for which a readout judges nothing, and what stands beside the verdicts: selection, censored times,
+Owns the reasons to judge nothing, and the facts beside the verdicts: selection, censored times,
 busy units, the planned look, comparisons. One metric is judged in `judge`, sentences are in `sentences`, the JSON in
 `report`. Knows neither SQL nor a page.
 """
@@ -40,7 +40,7 @@ class PlannedLook:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """Everything that is said about an experiment.
+    """The complete readout of an experiment.
 
     `changed_ms`: when its weights changed while it ran; `stretches`: the same as the exposures show it, where no
     weights are known. `stopped` has control's and a treatment's shares of stopped answers where they differ. `held` has
@@ -88,30 +88,33 @@ class Readout:
 
     @property
     def weights_changed(self) -> bool:
-        """True where users from before and after a change of the weights would be compared."""
+        """True where users from before and after a weight change would be compared."""
         return self.changed_ms is not None or bool(self.stretches)
 
 
 def scope_of(definition: Definition, *, simulated: bool = False) -> Scope:
-    """The part of the record that the store has to count for this experiment: nothing from when it ended at Statsig."""
+    """Return the part of the record that the store counts for this experiment: up to its end at Statsig."""
     since = definition.since
     midnight = datetime.combine(since, time(), UTC) if since else None
     ends = tuple((group.name, group.ended_ms) for group in definition.groups if group.ended_ms is not None)
     return Scope(
-        definition.name, simulated, int(midnight.timestamp() * 1_000) if midnight else None,
-        None if simulated else definition.status.since_ms, ends=() if simulated else ends,
-    )  # fmt: skip
+        definition.name,
+        simulated,
+        int(midnight.timestamp() * 1_000) if midnight else None,
+        None if simulated else definition.status.since_ms,
+        ends=() if simulated else ends,
+    )
 
 
 def plan_of(definition: Definition) -> Plan | None:
-    """The planned look of this experiment."""
+    """Return the planned look of this experiment."""
     return Plan(definition.planned_users, definition.primary) if definition.planned_users else None
 
 
 def read(
     tally: Tally, definition: Definition, as_of_ms: int | None, looks: Mapping[Look, Interval] | None = None
 ) -> Readout:
-    """The readout of these counts. `looks`: the held intervals of earlier readouts, None where none are kept."""
+    """Return the readout of these counts. `looks`: the held intervals of earlier readouts, None where none are kept."""
     names = [group.name for group in definition.groups]
     units = tally.sums["answers_per_user"]
     counts = {name: units.get(name, Sums()).n for name in names}
@@ -135,24 +138,45 @@ def read(
     quantiles = {name: replace(one, versus=_cut_short(one.versus, stopped)) for name, one in quantiles.items()}
     times = metrics["response_time"]
     metrics["response_time"] = replace(times, versus=_cut_short(times.versus, stopped))
-    held = {(name, group): one.interval for name, metric in metrics.items() for group, one in metric.versus.items()
-            if one.interval is not None}  # fmt: skip
+    held = {
+        (name, group): one.interval
+        for name, metric in metrics.items()
+        for group, one in metric.versus.items()
+        if one.interval is not None
+    }
     return Readout(
-        experiment=definition.name, control=definition.control, primary=definition.primary, alpha=judge.alpha,
+        experiment=definition.name,
+        control=definition.control,
+        primary=definition.primary,
+        alpha=judge.alpha,
         between_alpha=judge.between_alpha,
-        verdict=next((one for one in ORDER if one in verdicts), refusal or "not_enough_data"), counts=counts,
-        split=split, shares=definition.shares, forced=tally.forced, crossover=tally.crossover, crossover_share=share,
-        unknown={name: one.n for name, one in units.items() if name not in counts}, changed_ms=changed_ms,
-        stretches=stretches, metrics=metrics, quantiles=quantiles, selection=_selection(metrics), stopped=stopped,
-        busy={name: tally.busy[name] for name in names if name in tally.busy}, planned=planned,
-        comparisons=comparisons_of(tally.votes, definition), run=run_of(definition),
-        held=held if looks is not None else None, delivery=tally.delivery, as_of_ms=as_of_ms,
+        verdict=next((one for one in ORDER if one in verdicts), refusal or "not_enough_data"),
+        counts=counts,
+        split=split,
+        shares=definition.shares,
+        forced=tally.forced,
+        crossover=tally.crossover,
+        crossover_share=share,
+        unknown={name: one.n for name, one in units.items() if name not in counts},
+        changed_ms=changed_ms,
+        stretches=stretches,
+        metrics=metrics,
+        quantiles=quantiles,
+        selection=_selection(metrics),
+        stopped=stopped,
+        busy={name: tally.busy[name] for name in names if name in tally.busy},
+        planned=planned,
+        comparisons=comparisons_of(tally.votes, definition),
+        run=run_of(definition),
+        held=held if looks is not None else None,
+        delivery=tally.delivery,
+        as_of_ms=as_of_ms,
         simulated=tally.scope.simulated,
-    )  # fmt: skip
+    )
 
 
 def over_time(days: Iterable[Snapshot], definition: Definition) -> list[tuple[int, Metric]]:
-    """(end of the day, the primary metric as a readout gave it then), whatever is to be said of the split."""
+    """Return (end of the day, the primary metric as of then), whatever the state of the split."""
     judge = _judge(definition, None, None, None)
     return [(day.until_ms, judge.metric(definition.primary, day.sums)) for day in days]
 
@@ -160,20 +184,20 @@ def over_time(days: Iterable[Snapshot], definition: Definition) -> list[tuple[in
 def split_of_units(
     units: Mapping[str, int], first_ms: int | None, weights: Sequence[Weights], definition: Definition, as_of_ms: int
 ) -> Split:
-    """The check of the split as the readout reports it; empty where it reports none."""
+    """Return the check of the split as the readout reports it; empty where it reports none."""
     if weights_changed(first_ms, weights, definition, as_of_ms) is not None:
         return Split(None, len(definition.groups) - 1, None)
     return _split(units, definition)
 
 
 def _split(units: Mapping[str, int], definition: Definition) -> Split:
-    """The check of the groups that still get units: one that was disabled has fewer, and that is right."""
+    """Return the check of the groups that still get units: a disabled one has fewer, rightly."""
     shares = {group.name: definition.shares[group.name] for group in definition.groups if group.ended_ms is None}
     return split_of({name: units.get(name, 0) for name in shares}, shares)
 
 
 def signal_metrics(signals: Mapping[str, Mapping[str, Sums]], definition: Definition) -> list[Metric]:
-    """The implicit signals per answer, compared like any secondary metric."""
+    """Return the implicit signals per answer, compared like secondary metrics."""
     judge = _judge(definition, None, None, None)
     return [judge.metric(name, sums) for name, sums in signals.items()]
 
@@ -187,7 +211,7 @@ def _judge(
 
 
 def _refusal(split: Split, crossover_share: float | None, *, changed: bool) -> Verdict | None:
-    """The verdict on everything where no comparison can be relied on."""
+    """Return the verdict on everything where no comparison is reliable."""
     if split.broken or (crossover_share or 0) > MAX_CROSSOVER:
         return "broken"
     return "not_enough_data" if changed else None
@@ -196,7 +220,7 @@ def _refusal(split: Split, crossover_share: float | None, *, changed: bool) -> V
 def _planned(
     found: Planned | None, definition: Definition, judge: Judge, as_of_ms: int | None
 ) -> tuple[PlannedLook | None, Mapping[str, Comparison]]:
-    """The planned look, and its comparisons by treatment where they have a say."""
+    """Return the planned look, and its comparisons by treatment where they count."""
     users = definition.planned_users
     if users is None:
         return None, {}
@@ -211,7 +235,7 @@ def _planned(
 
 
 def _selection(metrics: Mapping[str, Metric]) -> dict[str, Selection]:
-    """The treatments whose raters may not be like control's, with the sign of it."""
+    """Return the treatments whose raters may not be like control's, with the sign of it."""
     found: dict[str, Selection] = {}
     for group, satisfied in metrics["satisfaction"].versus.items():
         rated = metrics["rating_rate"].versus[group]
@@ -225,7 +249,7 @@ def _selection(metrics: Mapping[str, Metric]) -> dict[str, Selection]:
 
 
 def _stopped(tally: Tally, control: str) -> dict[str, tuple[float, float]]:
-    """The shares of stopped answers, control's and the group's, where they differ by more than 5 points."""
+    """Return the shares of stopped answers, control's and the group's, where they differ by more than 5 points."""
     answers = {group: one.sx for group, one in tally.sums["answers_per_user"].items() if one.sx}
     shares = {group: tally.stopped.get(group, 0) / n for group, n in answers.items()}
     if control not in shares:
@@ -238,7 +262,7 @@ def _stopped(tally: Tally, control: str) -> dict[str, tuple[float, float]]:
 
 
 def _cut_short(versus: Mapping[str, Versus], stopped: Mapping[str, tuple[float, float]]) -> dict[str, Versus]:
-    """Mark response times that favour the group whose testers stopped more of its answers: they are understated."""
+    """Mark response times that favour a group whose testers stopped more answers: they are understated."""
     found = dict(versus)
     for group, (theirs, own) in stopped.items():
         one = found.get(group)

@@ -202,9 +202,11 @@ def _is_number(value: Any) -> bool:
 def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:
     answer_id = said["metadata"].get("answer_id")
     return _of(said) | {
-        "name": storable(said["name"]), "metadata": "{}", "ids": "{}",
+        "name": storable(said["name"]),
+        "metadata": "{}",
+        "ids": "{}",
         "answer_id": storable(answer_id) if isinstance(answer_id, str) else None,
-    }  # fmt: skip
+    }
 
 
 def _exposure_row(said: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -197,9 +197,12 @@ def vote_row(event: Event, tier: str) -> dict[str, Any] | None:
     if found is None:
         return None
     own = {
-        "event_id": event.event_id, "user_id": event.user_id, "time_ms": event.time_ms, "simulated": simulated(event),
+        "event_id": event.event_id,
+        "user_id": event.user_id,
+        "time_ms": event.time_ms,
+        "simulated": simulated(event),
         "tier": tier,
-    }  # fmt: skip
+    }
     return fit(schema.vote, found | own)
 
 

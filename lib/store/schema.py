@@ -257,7 +257,8 @@ outbox = Table(  # events that Statsig has not acknowledged
 )
 
 vote = Table(  # the last vote on each comparison; the pair in alphabetical order, so that no definition is asked
-    "vote", metadata,
+    "vote",
+    metadata,
     Column("experiment", String(128), primary_key=True),
     Column("simulated", Boolean, primary_key=True),
     Column("comparison_id", String(64), primary_key=True),
@@ -272,11 +273,20 @@ vote = Table(  # the last vote on each comparison; the pair in alphabetical orde
     Column("tier", String(64), nullable=False, server_default=""),  # of the process that took it; empty: not known
     Column("invitation", String(64)),  # the link that the tester came by
     Index(  # everything that the readout sums, tester by tester
-        "vote_sums", "experiment", "simulated", "first_grp", "second_grp", "user_id", "worth", "both_bad", "left_won",
-        "time_ms", "tier",
+        "vote_sums",
+        "experiment",
+        "simulated",
+        "first_grp",
+        "second_grp",
+        "user_id",
+        "worth",
+        "both_bad",
+        "left_won",
+        "time_ms",
+        "tier",
     ),
     Index("vote_of_user", "user_id"),
-)  # fmt: skip
+)
 
 purged = Table(  # how many events a purge has removed from the ledger
     "purged",

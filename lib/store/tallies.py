@@ -65,8 +65,9 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
         stopped=stops,
         busy={grp: one.busy for grp, one in found.items() if one.busy},
         votes=votes,
-        arrivals=() if weights else ask(arrivals, scope), planned=ask(planned, scope, plan) if plan else None,
-    )  # fmt: skip
+        arrivals=() if weights else ask(arrivals, scope),
+        planned=ask(planned, scope, plan) if plan else None,
+    )
 
 
 def _names(connection: Connection, scope: Scope) -> list[str]:
