@@ -57,9 +57,9 @@ class Trials:
         sent = sent.capped(MOST_TOKENS) if self._budgets.limits_usd(None) else sent
         call, answer_id = self._models.call([(prompt, None)], sent, definition.default), new_id()
         limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.most_usd(call) or 0.0)
-        nobody = Assignment(definition.name, group, "", asker, {}, parameters)
+        unassigned = Assignment(definition.name, group, "", asker, {}, parameters)
         return self._generations.start(
-            Question(answer_id, "", "", 1, sent.model, nobody),
+            Question(answer_id, "", "", 1, sent.model, unassigned),
             asker,
             lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             _Nowhere(self._store, self._budgets.usd_per_day is not None),

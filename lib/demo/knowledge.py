@@ -17,7 +17,7 @@ README = Path(__file__).parents[2] / "README.md"
 ANSWERS = Path(__file__).with_name("answers.md")
 KNOWN = 0.6
 """Share of a question's words, weighted by rarity, that a topic must cover to be the answer."""
-LONGEST = 4000
+LONGEST = 5000
 """Characters of a chapter that the thorough model quotes."""
 ROWS = 8
 """Rows of a table that the quick model quotes."""

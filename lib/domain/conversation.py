@@ -11,7 +11,7 @@ from lib.domain.rating import Rating, Reason, Vote
 Position = Literal["left", "right"]
 """The place of an answer in a comparison."""
 CUT = ("stopped", "interrupted", "error")
-"""How an answer ended that is not whole."""
+"""Finish reasons of answers that are not whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Conversation:
     earlier: bool = False
 
     def question(self, turn: Turn) -> Question:
-        """What the events about one of its turns, or about one side of a comparison, repeat."""
+        """Return the `Question` of one of its turns, or of one side of a comparison."""
         assignment = replace(self.assignment, group=turn.group) if turn.comparison_id else self.assignment
         return Question(
             turn.answer_id,

@@ -26,7 +26,7 @@ PREFERENCE = "preference"
 NAMES = (EXPOSURE, CHAT_COMPLETION, *RATINGS, RATING_WITHDRAWN, FEEDBACK_REASON, PREFERENCE, *SIGNALS)
 """Every event that there is."""
 COMPARED = ("response_time", "time_to_first_token", "completion_tokens")
-"""What a preference repeats of the `chat_completion` of both answers."""
+"""The fields that a preference repeats from the `chat_completion` of both answers."""
 MAX_STRING = 64
 """Longest string in an event's metadata, in characters (Statsig's limit)."""
 

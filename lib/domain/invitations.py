@@ -48,7 +48,7 @@ class Invitation:
     """One link. `id` is random and stands for the name in events and logs.
 
     `sessions`: browsers that it lets in, None for any number; `used`: how many it has let in so far, the last one at
-    `last_ms`. `group` is forced on whoever comes by it, `usd` is what their answers may cost together, and with
+    `last_ms`. `group` is forced on its guests, `usd` limits the cost of all their answers, and with
     `compare` they compare two answers instead of taking part in the A/B test. Times in milliseconds since 1970.
     """
 

@@ -1,4 +1,4 @@
-"""What a tester makes of answers: thumbs, their reasons, votes on two answers, signals that nobody gives on purpose."""
+"""A tester's reactions to answers: thumbs, their reasons, votes on two answers, implicit signals."""
 
 from typing import Literal, get_args
 

@@ -27,7 +27,7 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What is known of a project. `origin` tells whose `specs` these are, without the key.
+    """The known state of a project. `origin` identifies the project of `specs`, without the key.
 
     `ended`: by experiment its last spec that ran, its state, since when, the shipped group, and its layer with the
     buckets that it had there. `disabled`: by experiment and group, since when Statsig gives it the default, and its

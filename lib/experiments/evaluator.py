@@ -143,8 +143,8 @@ class Experiments:
 
         The id is used for every kind of unit; the visitor's fields for targeting are unknown here.
         """
-        somebody = Visitor(unit, unit, unit, unit)
-        return self._decider_now().explain(somebody, experiment)
+        visitor = Visitor(unit, unit, unit, unit)
+        return self._decider_now().explain(visitor, experiment)
 
     def force(self, visitor: Visitor, experiment: str, group: str) -> Assignment:
         """Return the assignment of this group, marked as forced, so that no readout counts it. Raises ValueError for an

@@ -18,8 +18,8 @@ from lib.statistics.formulas import student
 TIES = 0.2
 """Share of votes without a winner."""
 MODERATE, STRONG = 12.0, 0.6
-"""How little and how much tastes differ: each tester's own share of decided votes for the better group is Beta
-distributed with so many pseudo-counts."""
+"""Moderate and strong differences of taste: each tester's own share of decided votes for the better group is Beta
+distributed with this many pseudo-counts (fewer: stronger)."""
 POWER = 0.8
 """The chance for which a plan asks."""
 MOST = 10_000_000

@@ -71,7 +71,7 @@ def difference(setting: Setting) -> str:
 
 
 def assumptions(setting: Setting) -> list[str]:
-    """What the plan takes for granted."""
+    """Return the assumptions of the plan."""
     worth = significant(1 / setting.spread, 2)
     rating = (
         f"A user of the A/B test counts for {worth} ratings, as measured in this experiment so far."

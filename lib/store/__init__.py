@@ -32,7 +32,7 @@ from lib.store.writer import Fact, StoreMeter, Ticket, Unmetered
 __all__ = ["Erased", "Store", "StoreError", "Ticket", "Way"]
 
 PIECE = 1_000
-"""Rows that retention deletes in one transaction, so that nobody waits for it."""
+"""Rows that retention deletes in one transaction, so that other writers do not wait long."""
 
 
 class Store:

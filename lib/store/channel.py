@@ -16,7 +16,7 @@ from lib.store.database import Database, probe
 from lib.store.writer import VITAL_LIMIT, Fact, StoreMeter, Ticket, Writer
 
 PROBE_S = 1.0
-"""How old the last proof that the store can be written may be, and how long a new one may take, in seconds."""
+"""Seconds for which a successful write proves that the store works, and the timeout of a new probe."""
 
 
 WRITE_S = 5.0
@@ -25,9 +25,9 @@ WRITE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """How a process records. `keep_text` False: prompts, answers, titles and comments are not stored. `deliver`: events
-    get an outbox row, for Statsig. `tier` is the environment of this process (empty: none). `owner` names this process
-    among those that share the database."""
+    """The recording options of a process. `keep_text` False: prompts, answers, titles and comments are not stored.
+    `deliver`: events get an outbox row, for Statsig. `tier` is the environment of this process (empty: none). `owner`
+    names this process among those that share the database."""
 
     keep_text: bool
     deliver: bool

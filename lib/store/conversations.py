@@ -216,7 +216,8 @@ class StoredConversations:
             return []
 
     def take_over(self, answer_id: str, heard_ms: int) -> tuple[Question, str] | None:
-        """Take over one answer as `recover` does, whoever ran it, unless its process was heard of since `heard_ms`."""
+        """Take over one answer as `recover` does, whichever process ran it, unless that wrote a heartbeat since
+        `heard_ms`."""
 
         def fact(connection: Connection) -> list[tuple[Question, str]]:
             if self._channel.was_away(PROBE_S):

@@ -34,7 +34,7 @@ PIECE = 500
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was deleted, in rows. `undelivered`: of the events, those that Statsig had not acknowledged.
+    """The deleted rows. `undelivered`: events that Statsig had not acknowledged.
 
     `told`: True where Statsig may know any of them. `running`: answers that another process is still writing, and will
     write again.
@@ -60,7 +60,7 @@ class Found:
     """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns. `owners`:
     those, and owners without any other conversation.
 
-    `owners`: those, and whoever owned nothing but what is found.
+    `owners`: those, and owners of nothing else.
     """
 
     units: list[str]

@@ -138,7 +138,7 @@ def delivery(connection: Connection, scope: Scope) -> Delivery:
 
 
 def only_simulated(connection: Connection, experiment: str) -> bool:
-    """Whether the experiment has exposures or votes, and all of them are simulated."""
+    """Return True where the experiment has exposures or votes and all of them are simulated."""
 
     def some(simulated: bool) -> ColumnElement[bool]:
         found = (exists().where(of.c.experiment == experiment, of.c.simulated == simulated) for of in (exposure, vote))

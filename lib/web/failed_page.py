@@ -10,7 +10,7 @@ from lib.web.running import Unready
 log = logging.getLogger("parley")
 
 WIDTH = 480
-"""Of the card, in pixels."""
+"""Width of the card in pixels."""
 
 
 UNUSABLE = (
