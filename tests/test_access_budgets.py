@@ -17,7 +17,7 @@ from lib.access.budgets import Budgets
 from lib.app import App
 from lib.chat.generation import Answer
 from lib.domain.budget import EVERYBODY, Account, Spent
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Conversation
 from lib.domain.ids import new_id
@@ -32,7 +32,7 @@ from tests.support.raw_websocket import RawWebsocket
 from tests.support.waiting import ENOUGH_S
 
 SOON = ENOUGH_S
-TODAY = now_ms() // budgets.DAY_MS
+TODAY = now_ms() // DAY_MS
 ENDED = Completion("Because.", "stop", 1.0, cost_usd=0.02)
 DOLLAR_ANSWER = stream("All of it.", finish(), usage(200_000, 85_000), DONE)
 """By the price of the model below, 2 and 10 US dollars a million: 1.25."""
@@ -47,6 +47,11 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
+def about(usd: float) -> Any:
+    """Any sum that differs by a rounding."""
+    return pytest.approx(usd)
+
+
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take its time to count: without this a question is judged by what was seen before."""
     monkeypatch.setattr(budgets, "WAIT_S", SOON)
@@ -72,7 +77,7 @@ def reserve(limits: Budgets, visitor: str = "ann", invitation: str | None = None
 
 
 def spent(store: Store, name: str = EVERYBODY, day: int | None = None) -> Spent:
-    account = Account("day", name, now_ms() // budgets.DAY_MS if day is None else day)
+    account = Account("day", name, now_ms() // DAY_MS if day is None else day)
     assert store.write(lambda _: None).wait(SOON)
     with store.read() as connection:
         return spending.states(connection, [account])[account]
@@ -137,7 +142,7 @@ def test_replicas_that_count_the_same_accounts_in_any_order_never_wait_for_each_
 def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:
     limits = Budgets(store.spending, usd_per_day=0.03)
     assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began below it
-    assert spent(store) == Spent(pytest.approx(0.03), 3)
+    assert spent(store) == Spent(about(0.03), 3)
 
 
 def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Store) -> None:
@@ -164,7 +169,7 @@ def test_who_meets_one_limit_is_counted_under_none(store: Store) -> None:
     limits = Budgets(store.spending, usd_per_day=100, answers_per_visitor=1)
     reserve(limits)
     assert reserve(limits) == "visitor"
-    assert spent(store) == Spent(pytest.approx(0.01), 1)
+    assert spent(store) == Spent(about(0.01), 1)
     assert held(store) == 2  # the first answer, under both
 
 
@@ -184,7 +189,7 @@ def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) 
     assert spent(store) == Spent(0.5, 1)
     for _ in range(2):  # settled twice is settled once
         assert store.spending.settle(answer_id, ENDED).wait(SOON)
-    assert spent(store) == Spent(pytest.approx(0.02), 1)
+    assert spent(store) == Spent(about(0.02), 1)
     assert spent(store, "visitor:ann").answers == 1
     assert held(store) == 0
 
@@ -192,7 +197,7 @@ def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) 
 def test_a_failed_answer_costs_nothing(store: Store) -> None:
     answer_id = reserve(Budgets(store.spending, usd_per_day=1, answers_per_visitor=5))
     assert store.spending.settle(answer_id, Completion("", "error", 1.0, error="APIConnectionError")).wait(SOON)
-    assert spent(store) == Spent(pytest.approx(0), 0)
+    assert spent(store) == Spent(about(0), 0)
     assert spent(store, "visitor:ann").answers == 0
 
 
@@ -200,7 +205,7 @@ def test_an_answer_that_ends_after_midnight_is_settled_on_its_own_day(store: Sto
     yesterday = Account("day", EVERYBODY, TODAY - 1, usd=1)
     assert store.spending.hold("a", 0.5, [yesterday], lambda: None).wait(SOON)
     assert store.spending.settle("a", ENDED).wait(SOON)
-    assert spent(store, EVERYBODY, TODAY - 1) == Spent(pytest.approx(0.02), 1)
+    assert spent(store, EVERYBODY, TODAY - 1) == Spent(about(0.02), 1)
     assert spent(store, EVERYBODY, TODAY) == Spent()
 
 
@@ -211,13 +216,13 @@ def test_what_was_spent_before_there_was_a_limit_counts_too(store: Store) -> Non
     }  # fmt: skip
     rows = [
         ended | {"answer_id": "today", "time_ms": now_ms(), "simulated": False},
-        ended | {"answer_id": "earlier", "time_ms": now_ms() - 2 * budgets.DAY_MS, "simulated": False},
+        ended | {"answer_id": "earlier", "time_ms": now_ms() - 2 * DAY_MS, "simulated": False},
         ended | {"answer_id": "invented", "time_ms": now_ms(), "simulated": True},
     ]
     assert store.write(lambda connection: connection.execute(insert(schema.answer), rows)).wait(SOON)
     for _ in range(2):  # a second start counts nothing twice
         assert store.spending.begin_day().wait(SOON)
-    assert spent(store) == Spent(pytest.approx(0.4), 1)
+    assert spent(store) == Spent(about(0.4), 1)
     assert reserve(Budgets(store.spending, usd_per_day=0.4)) == "day"
 
 
@@ -304,7 +309,7 @@ class Person:
 
     def ended(self, answer: Answer) -> str:
         news = answer.follow()
-        while news(SOON) is not None:
+        while news(SOON, 0.0) is not None:
             pass
         assert self.conversation and answer.completion and answer.receipt and answer.receipt.wait(SOON)
         self.conversation = self.app.conversations.settle(self.conversation, answer)
@@ -340,7 +345,7 @@ def test_the_days_spend_is_what_the_answers_cost_in_the_end(start: Open, model_s
     app = start(PARLEY_BUDGET_USD_PER_DAY="2")
     model_server.script(otherwise=DOLLAR_ANSWER)
     assert [Person(app, name).ask() for name in ("ann", "bob", "eve")] == ["stop", "stop", "limited"]
-    assert spent(app.store) == Spent(pytest.approx(2.5), 2)
+    assert spent(app.store) == Spent(about(2.5), 2)
 
 
 def test_a_second_replica_knows_what_the_first_one_spent(start: Open, model_server: Server) -> None:

@@ -251,7 +251,7 @@ def test_a_killed_process_leaves_what_had_arrived_and_another_one_ends_both(
     again = app_process.start(app.folder, app.environ)
     try:
         with browser.new_context() as context:
-            context.add_cookies([{**cookie, "url": again.url, "domain": None, "path": None} for cookie in cookies])  # type: ignore[list-item]
+            context.add_cookies([{**cookie, "url": again.url, "domain": None, "path": None} for cookie in cookies])
             with tab(context, again, f"/?{conversation}") as chat:
                 for letter in "AB":
                     expect(side(chat, letter)).to_contain_text("Interrupted", timeout=4 * SOON_MS)

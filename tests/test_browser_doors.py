@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from lib.access.identity import Access
 from lib.domain.clock import now_ms
@@ -18,7 +19,7 @@ from tests.support.chromium import picture
 from tests.support.raw_websocket import header, http
 
 pytestmark = pytest.mark.browser
-PEOPLE = {
+PEOPLE: dict[str, dict[str, Any]] = {
     "ann": {"email": "ann@example.org", "email_verified": True, "name": "Ann Andersson"},
     "bo": {"email": "bo@example.org", "email_verified": True, "name": "Bo Berg"},
     "eve": {"email": "ann@example.org", "email_verified": False, "name": "Eve"},
@@ -318,7 +319,12 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
     (tmp_path / "app/pages/chat/page.py").write_text(EVERYTHING)
     app = app_process.start(tmp_path / "app")
     dialogs: list[str] = []
-    page.context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.context.on("dialog", note)
     page.add_init_script(VIOLATIONS)
     try:
         page.goto(app.url)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
@@ -28,7 +28,7 @@ def whole(*steps: openai.Step) -> openai.Reply:
 def wired(browser: Browser, chat_app: app_process.AppProcess, model: openai.Server) -> Iterator[tuple[Chat, Cable]]:
     """A tester's page behind a cable that can be pulled."""
     model.forget()
-    size = {"width": DESK[0], "height": DESK[1]}
+    size = ViewportSize(width=DESK[0], height=DESK[1])
     with cable(chat_app.url) as wire, browser.new_context(viewport=size) as context:
         page = context.new_page()
         page.goto(wire.url)

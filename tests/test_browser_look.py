@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
@@ -199,7 +200,7 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
         chat.page.get_by_role("button", name="Conversation menu").first.tap()
         for name in ("Download", "Delete"):
-            until(lambda name=name: in_view(chat.page.get_by_role("menuitem", name=name)))
+            until(partial(in_view, chat.page.get_by_role("menuitem", name=name)))
 
 
 # With a keyboard

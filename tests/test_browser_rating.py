@@ -106,7 +106,7 @@ def test_why_not_can_be_told_and_is_shown_again(chat: Chat, record: Record) -> N
 
 
 def _of(line: dict[str, Any], chat: Chat, name: str) -> bool:
-    return line["name"] == name and line["metadata"]["conversation_id"] == chat.conversation_id
+    return bool(line["name"] == name and line["metadata"]["conversation_id"] == chat.conversation_id)
 
 
 def test_a_thumb_up_asks_for_no_reason(chat: Chat) -> None:

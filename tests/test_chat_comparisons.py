@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ class Tester:
         for side in self.here.turns[-1].sides:
             answer = self.app.conversations.answer(side)
             assert answer is not None
-            until(lambda answer=answer: answer.completion)
+            until(partial(getattr, answer, "completion"))
             answer.seen = True
             self.conversation = self.app.conversations.settle(self.here, answer)
 
@@ -259,11 +260,12 @@ def test_both_answers_run_at_once_and_their_words_come_as_they_do(start: Start, 
     following = tester.app.comparisons.follow([answer for answer in answers if answer])
     texts = ["", ""]
 
-    def read() -> None:
+    def read() -> bool:
         for at, piece in enumerate(following.pieces(0.1)):
             texts[at] += piece or ""
+        return all(texts)
 
-    until(lambda: read() or all(texts))
+    until(read)
     assert sorted(texts) == ["from a", "from b"]
     gates["b"].open()
     until(lambda: following.pieces(0.1).count(None) == 1)

@@ -11,7 +11,7 @@ from lib.app import App
 from lib.chat.conversations import Exposed
 from lib.chat.generation import Answer
 from lib.domain.assignment import Assignment
-from lib.domain.conversation import Conversation
+from lib.domain.conversation import Conversation, Turn
 from lib.domain.ids import new_id
 from lib.domain.visitor import Visitor
 from lib.settings import load
@@ -216,7 +216,11 @@ def stored(tester: Tester) -> Conversation:
 
 def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
     """Through every change; a changed vote takes the reason and the comment of the earlier one along."""
-    rating, last = tester.app.conversations, lambda: tester.here.turns[-1]
+    rating = tester.app.conversations
+
+    def last() -> Turn:
+        return tester.here.turns[-1]
+
     tester.ask("One")
     steps: list[Callable[[], Any]] = [
         lambda: rating.rate(tester.here, last(), "dissatisfaction"),
@@ -339,7 +343,12 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
         killed.store.conversations, "partial", lambda *_: None
     )  # as if it were dead: it is not heard of again
     other = start()
-    until(lambda: other.rescue.sweep() or told(other)[-1]["name"] == "chat_completion")
+
+    def swept() -> bool:
+        other.rescue.sweep()
+        return bool(told(other)[-1]["name"] == "chat_completion")
+
+    until(swept)
     ended = told(other)[-1]
     assert (ended["value"], ended["metadata"]["error"]) == ("interrupted", "ProcessEnded")
     found = other.conversations.get(left.here.id, left.visitor.visitor_id)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from lib.app import App
 from lib.chat.generation import Answer
-from lib.domain.budget import EVERYBODY, Account, Spent
+from lib.domain.budget import EVERYBODY, Account
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.settings import load
@@ -55,7 +55,7 @@ def ask(app: App, prompt: str = "Why?") -> dict[str, Answer]:
     answers = app.trials.ask("ann", prompt, definition)
     for answer in answers.values():
         news = answer.follow()
-        while news(SOON) is not None:
+        while news(SOON, 0.0) is not None:
             pass
     return answers
 
@@ -103,9 +103,9 @@ def test_it_can_be_stopped(app: App, model_server: Server) -> None:
     for answer in answers.values():
         news = answer.follow()
         while not answer.text:
-            news(SOON)
+            news(SOON, 0.0)
         answer.stop()
-        while news(SOON) is not None:
+        while news(SOON, 0.0) is not None:
             pass
         assert answer.completion is not None and answer.completion.finish_reason == "stopped"
 
@@ -120,7 +120,8 @@ def test_what_it_costs_counts_into_the_day_and_not_for_a_visitor(app: App, model
     assert {answer.completion and answer.completion.limit for answer in again.values()} == {"day"}
     day = Account("day", EVERYBODY, now_ms() // DAY_MS)
     assert rows(app)["spending"] == 1
-    assert app.store.spending.spent([day])[day] == Spent(pytest.approx(2.87), 3)
+    spent = app.store.spending.spent([day])[day]
+    assert (spent.usd, spent.answers) == (pytest.approx(2.87), 3)
 
 
 @pytest.mark.parametrize("app", [{"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}], indirect=True)

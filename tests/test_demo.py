@@ -116,7 +116,7 @@ def test_every_suggestion_of_the_empty_page_has_an_answer() -> None:
     values = [
         node.value
         for node in page.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "DEMO_SUGGESTIONS"
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DEMO_SUGGESTIONS"
     ]
     suggestions, parley = ast.literal_eval(values[0]), Knowledge()
     assert len(suggestions) >= 3

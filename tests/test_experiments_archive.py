@@ -40,7 +40,7 @@ def after(*shapes: Any, tier: str = "") -> Archive:
     [("shipped", "decided"), ("abandoned", "abandoned"), ("stopped", "stopped"), ("disabled", "disabled"),
      ("archived", "archived"), ("paused", "paused"), ("not_started", "not_started")],
 )  # fmt: skip
-def test_the_last_definition_that_ran_stays_with_what_became_of_it(shape: str, state: str) -> None:
+def test_the_last_definition_that_ran_stays_with_what_became_of_it(shape: str, state: Any) -> None:
     archive = after("running", shape)
     found = archive.definition(NAME)
     assert found is not None and found.shares == SPLIT

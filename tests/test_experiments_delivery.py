@@ -79,7 +79,8 @@ def arrive(statsig: Statsig, events: list[Event], within_s: float = 20) -> None:
 
 
 def wire(told: Event) -> dict[str, Any]:
-    return json.loads(json.dumps(statsig_event(told).to_dict(), allow_nan=False))
+    line: dict[str, Any] = json.loads(json.dumps(statsig_event(told).to_dict(), allow_nan=False))
+    return line
 
 
 def test_an_event_travels_with_its_own_id_and_time() -> None:

@@ -340,7 +340,7 @@ def layered() -> dict[str, Any]:
         "name": "chat", "type": "dynamic_config", "entity": "layer", "salt": "chat", "enabled": True,
         "idType": "userID", "defaultValue": {"model": "layer-model", "temperature": 1}, "rules": [rule],
     }  # fmt: skip
-    return spec | {"layer_configs": [layer], "layers": {"chat": ["models"]}}
+    return {**spec, "layer_configs": [layer], "layers": {"chat": ["models"]}}
 
 
 def test_a_layer_may_select_the_parameters(start: Open) -> None:

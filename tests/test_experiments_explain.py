@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def open_experiments(tmp_path: Path) -> Iterator[Open]:
     file.write_text(EXPERIMENTS, encoding="utf-8")
     opened: list[Experiments] = []
 
-    def another(**options: str) -> Experiments:
+    def another(**options: Any) -> Experiments:
         opened.append(Experiments.open(file, **options))
         return opened[-1]
 

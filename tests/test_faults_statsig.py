@@ -161,7 +161,11 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
             tester.rate(True)
             tester.idle()
             assert "Thanks" in tester.lines
-        statsig.wait(lambda since=failed: any(request.events for request in statsig.requests[since:]))
+
+        def tried_again(since: int = failed) -> bool:
+            return any(request.events for request in statsig.requests[since:])
+
+        statsig.wait(tried_again)
     assert app_process.metrics(app.url)["parley_outbox_pending"] >= 3
     until(lambda: "401" in str(ready(app)["statsig"]))
     assert (ready(app)["definitions"], ready(app)["http"]) == ("network", 200)

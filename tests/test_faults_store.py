@@ -30,10 +30,10 @@ def ready(app: AppProcess) -> dict[str, Any]:
     """What /readyz says, with its status."""
     try:
         with urllib.request.urlopen(app.url + "/readyz", timeout=10) as answer:
-            return {"http": answer.status} | json.loads(answer.read())
+            return {"http": answer.status, **json.loads(answer.read())}
     except urllib.error.HTTPError as error:
         with error:
-            return {"http": error.code} | json.loads(error.read())
+            return {"http": error.code, **json.loads(error.read())}
 
 
 class Talk:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from tests.support.openai_server import (
     Reply,
     Request,
     Server,
+    Step,
     answer,
     chunk,
     finish,
@@ -204,20 +205,23 @@ class TestOddButWhole:
         assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=patient).text == "42"
 
     def test_a_server_that_only_says_that_it_lives_is_given_up(self, server: Server) -> None:
-        alive = itertools.chain.from_iterable(itertools.repeat((b": keep-alive\n\n", Pause(0.05))))
+        alive: Iterable[Step] = itertools.chain.from_iterable(itertools.repeat((b": keep-alive\n\n", Pause(0.05))))
         completion = ended(server, Reply(alive), timeouts=replace(QUICK, keep_alive=0.4))
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
         assert server.requests[0].gone.wait(ENOUGH_S)
 
     def test_a_model_that_thinks_without_end_is_given_up(self, server: Server) -> None:
-        thinking = itertools.chain.from_iterable(itertools.repeat((chunk({"reasoning_content": "hm"}), Pause(0.05))))
+        thinking: Iterable[Step] = itertools.chain.from_iterable(
+            itertools.repeat((chunk({"reasoning_content": "hm"}), Pause(0.05)))
+        )
         completion = ended(server, Reply(thinking), timeouts=replace(QUICK, total=0.5))
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
 
     def test_tool_calls_are_named(self, server: Server) -> None:
         call = chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]})
-        for steps in ([call, finish("tool_calls"), DONE], [call, DONE], [call, finish("stop"), DONE]):
-            completion = ended(server, stream(*steps))
+        endings: list[list[Step]] = [[finish("tool_calls"), DONE], [DONE], [finish("stop"), DONE]]
+        for ending in endings:
+            completion = ended(server, stream(call, *ending))
             assert (completion.finish_reason, completion.error) == ("tool_calls", None)
 
     def test_a_null_finish_reason_and_a_clean_end_are_a_stop(self, server: Server) -> None:
@@ -284,7 +288,7 @@ class TestUsage:
 
 
 class TestBrokenStreams:
-    BREAKS: ClassVar = {
+    BREAKS: ClassVar[dict[str, tuple[tuple[Step, ...], str]]] = {
         "reset": ((RESET,), "APIConnectionError"),
         "cut": ((CUT,), "APIConnectionError"),
         "truncated": ((), "APIConnectionError"),
@@ -411,7 +415,9 @@ class TestEndless:
         assert server.requests[0].gone.wait(ENOUGH_S)
 
     def test_drops_are_cut_when_their_time_is_over(self, server: Server) -> None:
-        drip = itertools.chain.from_iterable(zip(itertools.repeat("x"), itertools.repeat(Pause(0.05)), strict=True))
+        drip: Iterable[Step] = itertools.chain.from_iterable(
+            zip(itertools.repeat("x"), itertools.repeat(Pause(0.05)), strict=True)
+        )
         completion = ended(server, Reply(drip), timeouts=Timeouts(total=0.4))
         assert (completion.finish_reason, completion.error) == ("length", None)
         assert 0.4 <= completion.response_time < 2
@@ -691,7 +697,7 @@ class TestStopping:
         async def run() -> Completion:
             models = Models(Provider("openai", server.base_url, KEY))
             answering = models.stream(QUESTION, MODEL)
-            task = asyncio.create_task(anext(aiter(answering)))
+            task = asyncio.ensure_future(anext(aiter(answering)))
             await until_async(lambda: server.requests and server.requests[0].complete.is_set())
             await asyncio.sleep(0)
             task.cancel()

@@ -24,8 +24,8 @@ GOOD: dict[str, Any] = {
     "reasoning_effort": "low",
     "verbosity": "high",
 }
-BAD = [
-    *[("temperature", value) for value in (-0.1, 2.1, True, "0.5", math.nan, math.inf, None, [1], {})],
+BAD: list[tuple[str, Any]] = [
+    *[("temperature", value) for value in (-0.1, 2.1, True, "0.5", math.nan, math.inf, None, [1], dict[str, Any]())],
     *[("top_p", value) for value in (-0.1, 1.01, False, "1", math.nan, None)],
     *[("presence_penalty", value) for value in (-2.1, 2.1, True, "0", None)],
     *[("frequency_penalty", value) for value in (-2.1, 2.1, True, "0", None)],

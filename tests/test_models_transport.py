@@ -83,7 +83,7 @@ async def listening(talk: Talk) -> AsyncIterator[int]:
             writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
-            talks.discard(itself)  # type: ignore[arg-type]
+            talks.discard(itself)
 
     async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]

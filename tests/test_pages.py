@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
 
 from lib import __version__
 from lib.access.identity import Access
@@ -90,7 +92,10 @@ def buttons(page: AppTest) -> list[str]:
 def said_by(page: AppTest) -> str:
     """Everything that the page says, whatever it is."""
     return " ".join(
-        str(part.value) for kind in ("error", "warning", "info", "markdown", "caption") for part in page.get(kind)
+        str(part.value)
+        for kind in ("error", "warning", "info", "markdown", "caption")
+        for part in page.get(kind)
+        if isinstance(part, Element)
     )
 
 
@@ -211,7 +216,8 @@ def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None
         )
     assert app.store.events.record([]).wait(ENOUGH_S)
     page.session_state["on_page"].listed = None
-    page, seen, longest = page.run(), set(), 0
+    page, longest = page.run(), 0
+    seen: set[Any] = set()
     while True:
         listed = [button.label for button in page.sidebar.button if button.label.startswith("Older ")]
         seen, longest = seen | set(listed), max(longest, len(listed))
@@ -285,7 +291,7 @@ def test_operators_see_the_details_of_each_answer(app: App) -> None:
     page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
     page.session_state["operator"] = True
     page = ask(page.run(), "Hello?")
-    [table] = [part.value for part in page.get("markdown") if "| Group |" in part.value]
+    [table] = [part.value for part in page.markdown if "| Group |" in part.value]
     assert "| Whole answer |" in table
     assert any(f"| Group | {group} |" in table for group in ("Control", "Test"))
 

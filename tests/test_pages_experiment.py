@@ -3,6 +3,7 @@ operator may do on the chat page that nobody else may."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_groups_that_the_server_made_the_same_are_reported(
     definition = app.experiments.definition(NAME)
     assert definition
     for answer in app.trials.ask("ann", "Why?", definition).values():
-        until(lambda answer=answer: answer.completion)
+        until(partial(getattr, answer, "completion"))
     sentence = "Control and Test are now identical: `temperature` was dropped by the server."
     assert sentence in [warning.value.replace("\\", "")[: len(sentence)] for warning in run_page("experiment").warning]
     app.conversations.tell_same_groups()

@@ -274,7 +274,7 @@ def test_remarks_come_newest_first_with_what_they_are_about(show: Open, url: str
             answer.select().where(answer.c.reason.is_not(None)).order_by(answer.c.rated_ms.desc()).limit(1)
         ).one()
     assert labels[0].startswith(words.REASON_WORDS[newest.reason])
-    assert words.moment(newest.rated_ms, None) in labels[0]
+    assert words.moment(newest.rated_ms, UTC) in labels[0]
     assert "How do I connect a model of my own?" in said(page)
     assert "Open the conversation" not in said(page)
 

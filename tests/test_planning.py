@@ -118,7 +118,7 @@ def test_what_an_experiment_has_measured_goes_before_assumptions() -> None:
 )  # fmt: skip
 def test_figures_that_no_experiment_can_have_are_refused(given: dict[str, float], message: str) -> None:
     with pytest.raises(PlanError, match=message.replace("(", "\\(")):
-        setting_of(TWO, **given)
+        setting_of(TWO, None, **given)
 
 
 def test_a_curve_rises_to_certainty() -> None:

@@ -433,7 +433,8 @@ def traffic(seed: int, users: int = 60, lift: float = 0.1) -> list[Line]:
 def readout_of(events: list[Line], definition: Definition = TWO) -> dict[str, Any]:
     with imported(encoded(events)) as found:
         readout = read(tally(found.read, scope_of(definition)), definition, found.last_ms)
-    return json.loads(json.dumps(as_json(readout), allow_nan=False))
+    told: dict[str, Any] = json.loads(json.dumps(as_json(readout), allow_nan=False))
+    return told
 
 
 @given(st.integers(0, 10_000))

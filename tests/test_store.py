@@ -353,18 +353,17 @@ def test_signed_out_sessions_and_deletions_are_forgotten_in_time(parley: Store) 
     ask(parley, gone)
     parley.conversations.delete("visitor", gone.id).wait(SOON)
     parley.guests.end_sessions(["first"])
-    age(schema.deletion, 0.9), age(schema.sign_out, 39.9)
+    age(schema.deletion, 0.9)
+    age(schema.sign_out, 39.9)
     parley.purge(days=90)
     parley.guests.end_sessions(["second"])
     assert parley.guests.session_ended("first") and parley.conversations.deletions(0) == {gone.id: "visitor"}
-    age(schema.deletion, 1.1), age(schema.sign_out, 40.1)
+    age(schema.deletion, 1.1)
+    age(schema.sign_out, 40.1)
     parley.purge(days=90)
     parley.guests.end_sessions(["third"])
-    assert (
-        not parley.guests.session_ended("first")
-        and parley.guests.session_ended("third")
-        and parley.conversations.deletions(0) == {}
-    )
+    assert not parley.guests.session_ended("first") and parley.guests.session_ended("third")
+    assert parley.conversations.deletions(0) == {}
 
 
 def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(

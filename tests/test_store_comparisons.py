@@ -34,11 +34,11 @@ def conversation() -> Conversation:
 
 def comparison(turn: int = 1, left: str = "A", right: str = "B") -> Comparison:
     ours = new_id()
-    sides = (
+    one, two = (
         Turn(new_id(), turn, "session", f"model-{group}", now_ms(), "Why?", group=group, comparison_id=ours)
         for group in (left, right)
     )
-    return Comparison(ours, *sides, drawn="right")
+    return Comparison(ours, one, two, drawn="right")
 
 
 def ended(store: Store, about: Conversation, compared: Comparison, *texts: str) -> None:
@@ -84,7 +84,7 @@ def test_a_changed_vote_is_told_again_and_a_repeated_one_is_not(store: Store) ->
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
     for preferred in ("left", "left", "tie", "both_bad"):
-        vote(store, about, compared, preferred)  # type: ignore[arg-type]
+        vote(store, about, compared, preferred)
     assert told(store, "preference") == ["A", "tie", "both_bad"]
     found = store.conversations.get(about.id, "visitor")
     assert found is not None and found.turns[0].comparison is not None

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
@@ -36,7 +37,7 @@ def some(count: int) -> list[Event]:
     found = []
     for number in range(count):
         name, group = NAMES[number % len(NAMES)], chance.choice(GROUPS)
-        said = {"group": group, "answer_id": f"a{number // 4}", "experiment": "e", "session_id": "s"}
+        said: dict[str, Any] = {"group": group, "answer_id": f"a{number // 4}", "experiment": "e", "session_id": "s"}
         said |= {"simulated": True} if number % 7 == 0 else {}
         value = chance.choice(["stop", "error", "interrupted", "limited"]) if name == events.CHAT_COMPLETION else 1
         found.append(

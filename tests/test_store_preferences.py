@@ -96,7 +96,7 @@ def ballots(draw: st.DrawFn) -> list[Line]:
     """Votes of a few testers on a few comparisons: changed, repeated, of other pairs and values, in any order."""
     users, values = st.sampled_from(["u0", "u1", "u2"]), st.sampled_from(["b", "control", "c", "tie", "both_bad"])
     sides = st.sampled_from([("control", "b"), ("b", "control"), ("c", "control"), ("b", "c")])
-    flags = st.sampled_from([{}, {}, {}, {"simulated": True}, {"experiment": "another"}])
+    flags: st.SearchStrategy[Line] = st.sampled_from([{}, {}, {}, {"simulated": True}, {"experiment": "another"}])
     lines = []
     for number in draw(st.permutations(range(draw(st.integers(0, 16))))):
         left, right = draw(sides)

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from lib.experiments.definitions import METRICS as DEFINED
 from lib.statistics.sums import Delivery, Scope
 from lib.store import ranks
+from lib.store.ingest import imported
 from lib.store.schema import answer, event, exposure, outbox
 from lib.store.splits import keep_weights, weights_over_time
 from lib.store.sums import METRICS
@@ -109,9 +110,9 @@ def test_a_tier_is_counted_as_if_nothing_else_had_happened(
                 for one in connection.scalars(select(key)).all():
                     tier = "development" if there(one) else "production"
                     connection.execute(update(table).where(key == one).values(tier=tier))
-        for tier in (False, True):
-            kept = [one for one in events if there(one["metadata"].get("answer_id", one["event_id"])) == tier]
-            scope = replace(SCOPE, tier="development" if tier else "production")
+        for ours in (False, True):
+            kept = [one for one in events if there(one["metadata"].get("answer_id", one["event_id"])) == ours]
+            scope = replace(SCOPE, tier="development" if ours else "production")
             same(tally(database.read, scope), plainly(kept))
 
 
@@ -231,7 +232,7 @@ def test_delivery_counts_real_events_only(database_url: str) -> None:
 @pytest.mark.parametrize(("marks", "only"), [([], False), ([True], True), ([False], False), ([True, False], False)])
 def test_an_experiment_is_simulated_when_all_its_exposures_are(marks: list[bool], only: bool) -> None:
     events = [exposed(f"x{number}", "u", "b", simulated=mark) for number, mark in enumerate(marks)]
-    with invented_events.imported(invented_events.encoded(events)) as found, found.read() as connection:
+    with imported(invented_events.encoded(events)) as found, found.read() as connection:
         assert only_simulated(connection, EXPERIMENT) is only
 
 

@@ -1,5 +1,6 @@
 """What the Results page shows beside the readout agrees with the readout, on SQLite and on PostgreSQL."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, insert, update
 from lib.domain.clock import DAY_MS
 from lib.experiments.definitions import METRICS
 from lib.statistics.sums import Remark, Scope
+from lib.store.database import Database
+from lib.store.ingest import Imported, imported
 from lib.store.schema import answer, message
 from lib.store.snapshots import snapshots
 from lib.store.tallies import tally
@@ -28,7 +31,7 @@ def spread(events: list[Line]) -> list[Line]:
     return [{**one, "time": FIRST_DAY + (one["time"] - ORIGIN_MS) * DAY_MS // 3} for one in events]
 
 
-def days_as_told(database: invented_events.Database) -> None:
+def days_as_told(database: Imported | Database) -> None:
     """The end of every day is what a readout up to that moment says."""
     until = cache(lambda moment: tally(database.read, replace(SCOPE, until_ms=moment)).sums)
     for metric in METRICS:
@@ -46,7 +49,7 @@ def days_as_told(database: invented_events.Database) -> None:
 @given(invented_events.histories())
 @settings(max_examples=8, deadline=None)
 def test_each_day_is_told_as_the_readout_told_it_then(events: list[Line]) -> None:
-    with invented_events.imported(invented_events.encoded(spread(events))) as found:
+    with imported(invented_events.encoded(spread(events))) as found:
         days_as_told(found)
 
 
@@ -85,7 +88,7 @@ def test_response_times_fall_between_edges(database_url: str) -> None:
 @given(invented_events.histories())
 @settings(max_examples=8, deadline=None)
 def test_all_response_times_of_the_readout_fall_somewhere(events: list[Line]) -> None:
-    with invented_events.imported(invented_events.encoded(events)) as found:
+    with imported(invented_events.encoded(events)) as found:
         for scope in (SCOPE, replace(SCOPE, since_ms=ORIGIN_MS + 4)):
             timed = tally(found.read, scope).sums["response_time"]
             with found.read() as connection:
@@ -96,7 +99,7 @@ def test_all_response_times_of_the_readout_fall_somewhere(events: list[Line]) ->
 
 
 @pytest.fixture
-def complaints(database_url: str) -> invented_events.Iterator[Connection]:
+def complaints(database_url: str) -> Iterator[Connection]:
     """Two groups whose testers said why: answers a0 to a5, rated one after the other."""
     events = [
         exposed("x1", "u1", "control"),

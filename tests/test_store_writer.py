@@ -83,8 +83,12 @@ class Gate:
 
     def __init__(self, writer: Writer) -> None:
         self._reached, self._opened = threading.Event(), threading.Event()
-        writer.submit(lambda _connection: (self._reached.set(), self._opened.wait(SOON)))
+        writer.submit(self._hold)
         assert self._reached.wait(SOON)
+
+    def _hold(self, _: Connection) -> None:
+        self._reached.set()
+        self._opened.wait(SOON)
 
     def open(self) -> None:
         self._opened.set()
@@ -117,7 +121,7 @@ def test_what_waits_is_committed_together(database: Database) -> None:
     [
         note("known"),
         lambda connection: connection.execute(text("INSERT INTO definition (nonsense) VALUES (1)")),
-        lambda connection: {}["missing"],
+        lambda connection: dict[str, int]()["missing"],
         lambda connection: connection.execute(insert(definition).values(source="x", specs=object(), time_ms=1)),
     ],
     ids=["a duplicate", "a wrong statement", "a mistake of ours", "a value without a column type"],

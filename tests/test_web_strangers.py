@@ -149,7 +149,7 @@ def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.AppProce
     """What a stranger's browser is told of `/results` differs in nothing from what it is told of `/nowhere`."""
     told = {}
     for page in ("results", "experiment", "events", "nowhere"):
-        with RawWebsocket(closed.url, **FAR) as wire:
+        with RawWebsocket(closed.url, None, **FAR) as wire:
             wire.run(page=page)
             told[page] = (
                 [came.WhichOneof("type") for came in wire.messages],

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import islice
 
 import streamlit as st
@@ -151,9 +152,13 @@ def draw_event(line: Line, zone: tzinfo) -> None:
 def draw_downloads(search: Search) -> None:
     """What the filters leave, as files."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        for form, label, mime in (("jsonl", "JSON lines", "application/x-ndjson"), ("csv", "CSV", "text/csv")):
+        forms: tuple[tuple[Format, str, str], ...] = (
+            ("jsonl", "JSON lines", "application/x-ndjson"),
+            ("csv", "CSV", "text/csv"),
+        )
+        for form, label, mime in forms:
             st.download_button(
-                label, lambda form=form: _file(search, form), f"events.{form}", mime, icon=":material/download:",
+                label, partial(_file, search, form), f"events.{form}", mime, icon=":material/download:",
                 key=f"download_{form}", on_click="ignore", type="tertiary",
             )  # fmt: skip
         st.caption(f"The newest {AS_FILE:,} of these; all of them: `python -m lib export`", width="content")

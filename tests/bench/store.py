@@ -134,7 +134,7 @@ def _record(app: App, questions: int, taken: Taken, busy: Busy) -> None:
         with taken.timed(PATH):
             conversation, answer = ask.ask(visitor, None, "Why is the sky blue?", set())
         news = answer.follow()
-        while news(10) is not None:
+        while news(10, 0.0) is not None:
             pass
         answer.seen = True
         assert answer.receipt is not None

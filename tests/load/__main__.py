@@ -199,7 +199,7 @@ async def _delivered(metrics: Callable[[], dict[str, float]]) -> float:
 def _record(scene: Scene, crowd: Crowd) -> list[Row]:
     """What the players did, and what the database has of it."""
     with closing(psycopg.connect(scene.database.replace("+psycopg", ""))) as connection:
-        counted = dict(connection.execute("SELECT name, count(*) FROM event GROUP BY name").fetchall())
+        counted: dict[str, int] = dict(connection.execute("SELECT name, count(*) FROM event GROUP BY name").fetchall())
     votes = counted.get("satisfaction", 0) + counted.get("dissatisfaction", 0)
     told = f"{len(crowd.asked)} of {crowd.left} answered whole, {crowd.votes} votes, {len(crowd.errors)} errors"
     kept = f"{counted.get('chat_completion', 0)} answers, {votes} votes"

@@ -114,7 +114,10 @@ def visit(
     browser: Browser, app: AppProcess, *, path: str = "/", size: tuple[int, int] = DESK, dark: bool = False, **more: Any
 ) -> Iterator[Chat]:
     """The page in a browser of its own (no cookies), watched until the block ends."""
-    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
+    options: dict[str, Any] = {
+        "viewport": {"width": size[0], "height": size[1]},
+        "color_scheme": "dark" if dark else "light",
+    }
     with browser.new_context(**options, **more) as context, watched(context), tab(context, app, path) as chat:
         yield chat
 
@@ -131,7 +134,10 @@ def tab(context: BrowserContext, app: AppProcess, path: str = "/") -> Iterator[C
 @contextmanager
 def watched_page(browser: Browser, url: str, size: tuple[int, int] = DESK, dark: bool = False) -> Iterator[Page]:
     """A page of the app in a browser of its own, `watched` to its end."""
-    options = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": "dark" if dark else "light"}
+    options: dict[str, Any] = {
+        "viewport": {"width": size[0], "height": size[1]},
+        "color_scheme": "dark" if dark else "light",
+    }
     with browser.new_context(**options, timezone_id="Europe/Berlin") as context, watched(context):
         page = context.new_page()
         page.goto(url)

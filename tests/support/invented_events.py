@@ -249,7 +249,9 @@ def histories(draw: st.DrawFn) -> list[Line]:
     ids = [f"e{number:03d}" for number in draw(st.permutations(range(60)))]
     users = st.sampled_from(USERS)
     groups = st.sampled_from(["control", "control", "b", "b", "c", "unknown", None])
-    flags = st.sampled_from([{}, {}, {}, {}, {"forced": True}, {"simulated": True}, {"experiment": "another"}])
+    flags: st.SearchStrategy[Line] = st.sampled_from(
+        [{}, {}, {}, {}, {"forced": True}, {"simulated": True}, {"experiment": "another"}]
+    )
     events = [
         exposed(ids.pop(), draw(users), draw(groups), draw(_time), **draw(flags))
         for _ in range(draw(st.integers(0, 10)))
@@ -257,7 +259,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
     # Most units meet one group only, or hardly anybody would be left.
     events += [exposed(ids.pop(), user, draw(groups), draw(_time)) for user in draw(st.sets(users))]
     reasons = st.sampled_from(["stop", "stop", "stop", "length", "error", "interrupted", "stopped", "limited"])
-    about = st.sampled_from([{}, {}, {}, {}, {"simulated": True}, {"experiment": "another"}])
+    about: st.SearchStrategy[Line] = st.sampled_from([{}, {}, {}, {}, {"simulated": True}, {"experiment": "another"}])
     for number in range(draw(st.integers(0, 14))):
         answer_id = f"a{draw(st.integers(0, 11))}"
         facts = {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
 
 from lib.access.identity import Access
 from lib.app import App
@@ -53,7 +54,7 @@ def press(page: AppTest, label: str) -> AppTest:
 def page_text(page: AppTest) -> str:
     """Everything that can be read on the page, without the backslashes of its Markdown."""
     kinds = ("header", "subheader", "markdown", "caption", "text", "warning", "error", "info", "code")
-    parts = [str(part.value) for kind in kinds for part in page.get(kind)]
+    parts = [str(part.value) for kind in kinds for part in page.get(kind) if isinstance(part, Element)]
     tables = [" | ".join(map(str, [*table.value.columns, *table.value.to_numpy().ravel()])) for table in page.table]
     labels = [part.label for part in (*page.button, *page.expander, *page.toggle, *page.metric)]
     values = [str(metric.value) for metric in page.metric]

@@ -90,7 +90,8 @@ class Postgres:
     def processor_s(self) -> float:
         """Seconds of processor time that it has used until now, connections that have ended included."""
         times = [process.cpu_times() for process in self._processes()]
-        return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+        ended: float = times[0].children_user + times[0].children_system
+        return float(ended + sum(one.user + one.system for one in times))
 
     def _processes(self) -> list[psutil.Process]:
         assert self._process is not None

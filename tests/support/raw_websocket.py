@@ -52,7 +52,7 @@ def rerun(query: str = "", states: Sequence[tuple[str, str, Any]] = (), *, page:
             state.chat_input_value.data = value
         else:
             setattr(state, field, value)
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -60,7 +60,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def http(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+def http(url: str, method: str = "GET", body: bytes | None = None, /, **headers: str) -> Answer:
     """One request, no redirect followed. In the names of headers `_` stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, body, named, method=method)

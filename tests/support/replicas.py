@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from tests.support import app_process
@@ -101,7 +102,7 @@ def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
             site.replicas[name] = app
         for name in NAMES:
             site.replicas[name].wait_ready()
-            until(lambda name=name: site.up(name))
+            until(partial(site.up, name))
         until(lambda: balancer.poll() is not None or status(site.url + "/readyz") == 200)
         assert balancer.poll() is None, site.log()
         yield site

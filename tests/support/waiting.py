@@ -13,7 +13,7 @@ PAUSE_S = 0.01
 T = TypeVar("T")
 
 
-def until(holds: Callable[[], T], within_s: float = ENOUGH_S, *, show: Callable[[], object] | None = None) -> T:
+def until(holds: Callable[[], T | None], within_s: float = ENOUGH_S, *, show: Callable[[], object] | None = None) -> T:
     """Return the first true value of `holds`.
 
     Raises AssertionError after `within_s` seconds, with the condition's source, its last value and what `show` returns.
@@ -26,7 +26,7 @@ def until(holds: Callable[[], T], within_s: float = ENOUGH_S, *, show: Callable[
     return value
 
 
-async def until_async(holds: Callable[[], T], within_s: float = ENOUGH_S) -> T:
+async def until_async(holds: Callable[[], T | None], within_s: float = ENOUGH_S) -> T:
     """Return the first true value of `holds`, as `until` does, while the event loop goes on."""
     deadline = time.monotonic() + within_s
     while not (value := holds()):

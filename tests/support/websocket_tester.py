@@ -21,6 +21,7 @@ from urllib.parse import parse_qs
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.support.raw_websocket import rerun
 from tests.support.waiting import ENOUGH_S, late
@@ -69,7 +70,7 @@ class Tester:
         self._news = threading.Condition()
         self._stack = ExitStack()
         opening = connect(
-            url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=["streamlit"], max_size=None,
+            url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None,
             additional_headers={"Cookie": self.cookie}, compression=None, open_timeout=within_s, ping_interval=None,
             proxy=None,
         )  # fmt: skip
