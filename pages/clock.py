@@ -1,4 +1,4 @@
-"""The reader's clock: the time zone of the browser that looks at a page."""
+"""The reader's clock: the time zone of the browser."""
 
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
@@ -13,5 +13,5 @@ def reader_zone() -> tzinfo:
     """
     try:
         return ZoneInfo(st.context.timezone or "UTC")
-    except (LookupError, ValueError, OSError):  # an unknown name, no name at all, a folder of tzdata
+    except (LookupError, ValueError, OSError):  # an unknown name, no name, a folder of tzdata
         return UTC

@@ -1,4 +1,4 @@
-"""Whether this session may chat: its invitation, its account, its consent. Asked on every rerun and before a question.
+"""The access of this session to the chat: invitation, account, consent. Checked on every rerun and before a question.
 
 Reads Streamlit's session as `session` does. Knows none of the pages that show what it finds.
 """
@@ -21,23 +21,23 @@ from pages import session
 log = logging.getLogger("parley.access")
 
 Barrier = Refusal | Literal["sign_in", "consent"]
-"""What stands between a session and the chat."""
+"""The obstacle between a session and the chat."""
 TRUSTED_S = 60.0
-"""How long a guest whose invitation was good stays inside while the record cannot be read."""
+"""Seconds that a guest with a valid invitation stays inside while the record cannot be read."""
 LOOK_EVERY_S = 1.0
-"""How often it is looked at while an answer runs."""
+"""Seconds between two checks while an answer runs."""
 SAVED_WITHIN_S = 5.0
-"""How long a consent may take to be written."""
+"""Seconds that storing a consent may take."""
 
 
 def barrier() -> Barrier | None:
-    """What keeps this session from the chat now. Raises Unready when that cannot be known.
+    """Return the obstacle between this session and the chat now. Raises Unready when that cannot be known.
 
     Whoever proved to be an operator is let in. Being on this machine is no proof: behind a proxy that says nothing of
     itself, everybody is.
     """
     access = running.app().settings.access
-    session.visitor()  # from here on the session is known to be this browser's
+    session.visitor()  # from here on the session is known to belong to this browser
     if access != "open" and not session.proven_operator():
         if access == "sign-in" and not session.signed_in():
             return "sign_in"
@@ -73,7 +73,7 @@ def _refusal() -> Refusal | None:
 
 
 def just_closed() -> bool:
-    """Whether an invitation has ended while its guest waits for an answer; to be asked again and again."""
+    """Return True where an invitation has ended while its guest waits for an answer."""
     if running.app().settings.access != "invite":
         return False
     now = time.monotonic()
@@ -87,20 +87,20 @@ def just_closed() -> bool:
 
 
 def groups() -> list[str]:
-    """The groups of the experiment."""
+    """Return the groups of the experiment."""
     app = running.app()
     definition = app.experiments.definition(app.settings.experiment)
     return [group.name for group in definition.groups] if definition else []
 
 
 def choose(group: str | None) -> None:
-    """An operator puts this session's new conversations into a group, or (None) leaves them to the experiment again."""
+    """Put this operator's new conversations into a group, or (None) leave them to the experiment again."""
     st.session_state.chosen_group = group
     st.query_params.pop("group", None)
 
 
 def chosen() -> str | None:
-    """The group that an operator chose for this session, here or by `?group=NAME`; nobody else's word counts."""
+    """Return the group that an operator chose for this session, here or by `?group=NAME`; others cannot choose."""
     if not session.operator():
         return None
     named = st.query_params.get("group")
@@ -111,13 +111,13 @@ def chosen() -> str | None:
 
 
 def unknown_group() -> str | None:
-    """The name in an operator's address that is no group's."""
+    """Return the name in an operator's address that is not a group."""
     named = st.query_params.get("group") if session.operator() else None
     return named if named and named not in groups() else None
 
 
 def forced() -> Assignment | None:
-    """The assignment that an operator or this session's invitation forces on its conversations; None: nobody does."""
+    """Return the assignment that an operator or this session's invitation forces on its conversations, or None."""
     app, visitor = running.app(), session.visitor()
     invitation = _invitation()
     group, experiment = chosen() or (invitation and invitation.group), app.settings.experiment
@@ -125,7 +125,7 @@ def forced() -> Assignment | None:
         return None
     try:
         return app.experiments.force(visitor, experiment, group)
-    except ValueError as error:  # the group is gone: whatever comes instead is not to be counted either
+    except ValueError as error:  # the group is gone: the conversation must not count either
         log.warning("a group is forced that is not there: %s", error)
         return replace(app.experiments.assign(visitor, experiment), forced=True)
 
@@ -146,7 +146,7 @@ def _invitation() -> Invitation | None:
 
 
 def agreed() -> bool:
-    """Whether this visitor accepted the notice as it reads now, or there is none."""
+    """Return True where this visitor accepted the current notice, or there is none."""
     notice = running.app().settings.consent
     if notice is None or st.session_state.get("agreed") == _version(notice):
         return True
@@ -160,7 +160,7 @@ def agreed() -> bool:
 
 
 def agree() -> bool:
-    """The visitor accepts the notice; False when that could not be written, and then it is not accepted."""
+    """Accept the notice; returns False where that could not be stored."""
     notice = running.app().settings.consent or ""
     written = running.app().store.guests.agree(session.visitor().visitor_id, _version(notice)).wait(SAVED_WITHIN_S)
     if written:
@@ -173,7 +173,7 @@ def _version(notice: str) -> str:
 
 
 def providers() -> dict[str | None, str]:
-    """Who can be asked to sign somebody in: Streamlit's name of the provider (None: the only one), and its button."""
+    """Return the sign-in providers: Streamlit's name of the provider (None: the only one), and its button."""
     try:
         auth: Mapping[str, object] = st.secrets.get("auth", {})
     except FileNotFoundError:
@@ -185,6 +185,6 @@ def providers() -> dict[str | None, str]:
 
 
 def offers_sign_in() -> bool:
-    """Whether an operator may want to sign in where testers need not."""
+    """Return True where an operator may want to sign in although testers need not."""
     settings = running.app().settings
     return bool(settings.operators) and settings.access != "sign-in" and not session.signed_in() and bool(providers())

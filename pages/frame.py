@@ -14,7 +14,7 @@ session.leave_ended_session()
 forget_deleted()
 app, barrier, operator = running.app(), entrance.barrier(), session.operator()
 st.set_page_config(
-    # Without one the tab shows our icon (lib/web/server.py); Streamlit would fetch an icon of its own from elsewhere.
+    # Without a page icon the tab shows ours (lib/web/server.py); Streamlit would load one of its own from elsewhere.
     page_icon="💬" if operator else None,
     page_title=app.settings.title if entrance.may_know_the_name(barrier) else "By invitation",
     initial_sidebar_state="collapsed" if barrier else "auto",

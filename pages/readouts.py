@@ -1,4 +1,4 @@
-"""The readouts that pages show, kept for a minute for all who look, and the sample data that may stand in for them.
+"""The readouts of the pages, cached for a minute for all readers, and the sample data that may replace them.
 
 Knows the open app and Streamlit's cache. What is gathered is `results`.
 """
@@ -21,19 +21,20 @@ from lib.web import running
 T = TypeVar("T")
 
 KEPT_S = 60.0
-"""How old a readout is when it is gathered anew."""
+"""Seconds after which a readout is gathered anew."""
 PAST_S = 3_600.0
-"""The same of days that are over: they change when somebody is erased, or changes a thumb that was given then."""
+"""The same for past days, which change only by an erasure or a changed thumb."""
 
 
 def experiments() -> list[str]:
-    """The names of the experiments that have a readout, the one that is running first."""
+    """Return the names of the experiments that have a readout, the running one first."""
     app = running.app()
     return list(dict.fromkeys([app.settings.experiment, *app.experiments.definitions]))
 
 
 def results(window: Window) -> Results | None:
-    """What the Results page says first, two minutes old at most; None where nobody knows the experiment.
+    """Return the first part of the Results page, at most two minutes old; None for an unknown experiment. Raises
+    Unready where the store cannot be read.
 
     Raises Unready where the store cannot be read.
     """
@@ -41,12 +42,12 @@ def results(window: Window) -> Results | None:
 
 
 def details(window: Window) -> Details | None:
-    """What stands below that. Raises Unready."""
+    """Return the sections below that. Raises Unready."""
     return _kept(_details, window)
 
 
 def history(window: Window, results: Results) -> History:
-    """The primary metric as of the end of each day and as of these results. Raises Unready."""
+    """Return the primary metric at the end of each day and as of these results. Raises Unready."""
     definition = running.app().experiments.definition(window.experiment)
     if definition is None:
         return []
@@ -55,18 +56,18 @@ def history(window: Window, results: Results) -> History:
 
 
 def tiers(experiment: str) -> list[str]:
-    """The tiers that units met the experiment in. Raises Unready."""
+    """Return the tiers of the exposures. Raises Unready."""
     return _kept(_tiers, Window(experiment)) or []
 
 
 def forget() -> None:
-    """Gather anew at the next look."""
+    """Gather anew at the next call."""
     for kept in (_results, _details, _days, _tiers):
         kept.clear()
 
 
 def has_sample() -> bool:
-    """Whether there is simulated data. Raises Unready."""
+    """Return True where there is simulated data. Raises Unready."""
     try:
         return running.sample().is_in(running.app().store)
     except StoreError as error:
@@ -74,7 +75,7 @@ def has_sample() -> bool:
 
 
 def remove_sample() -> None:
-    """Delete what simulated visitors left. Raises Unready."""
+    """Delete the simulated data. Raises Unready."""
     try:
         running.sample().remove(running.app().store)
     except StoreError as error:
@@ -94,7 +95,7 @@ def _kept(what: Callable[..., T], window: Window) -> T | None:
         raise running.Unready(str(error)) from error
 
 
-# Nobody who looks waits for a newer one: the one that is there is shown meanwhile.
+# No reader waits for a newer readout: the cached one is shown meanwhile.
 _keep = partial(st.cache_resource, max_entries=50, show_spinner=False, refresh_mode="background")
 
 

@@ -1,4 +1,4 @@
-"""This Streamlit session: its visitor, and what it may see.
+"""This Streamlit session: its visitor, and its permissions.
 
 Reads the session's cookies, account and headers once and remembers what they mean. Knows no page.
 """
@@ -24,13 +24,13 @@ from lib.web.tabs import Tab
 log = logging.getLogger("parley")
 
 AS_TESTER = "as_tester"
-"""The session's state that says that an operator looks at the chat as a tester does."""
+"""The key of the session's state for an operator's view as a tester."""
 VIEW, TESTER = "view", "tester"
 """The same in the address."""
 
 
 def visitor() -> Visitor:
-    """Who this Streamlit session is: the cookie's visitor, or the session itself where there is no cookie."""
+    """Return the visitor of this session: the cookie's, or the session itself where there is no cookie."""
     if "visitor" not in st.session_state:
         st.session_state.visitor = _visitor(running.app().settings)
     known: Visitor = st.session_state.visitor
@@ -50,8 +50,11 @@ def _visitor(settings: Settings) -> Visitor:
     invitation = running.access().guest(cookies) if settings.access == "invite" else None
     device = device_of(st.context.headers.get("User-Agent"))
     custom = {
-        "locale": st.context.locale, "timezone": st.context.timezone, "device": device, "invitation": invitation,
-    }  # fmt: skip
+        "locale": st.context.locale,
+        "timezone": st.context.timezone,
+        "device": device,
+        "invitation": invitation,
+    }
     place = st.context.headers.get(PLACE_HEADER, "") if settings.access == "open" else ""
     told = {k: v for k, v in custom.items() if v}
     visitor = Visitor(account or browser, user_id, browser, session_id, told, place, bool(cookie or account))
@@ -73,12 +76,12 @@ def _sessions_here() -> list[str]:
 
 
 def may_sign_out() -> bool:
-    """Return True where this page shows an account's or an operator's session, of which there is a way out."""
+    """Return True where this page shows an account's or an operator's session, which can be signed out."""
     return not all(map(running.ended, _sessions_here()))
 
 
 def leave_ended_session() -> None:
-    """Forget everything that this page knew under a sign-in or an operator's session that has ended meanwhile."""
+    """Forget everything that this page showed under a session that has ended meanwhile."""
     state = st.session_state
     if "visitor" in state and "left" not in state and any(map(running.ended, _sessions_here())):
         state.clear()
@@ -86,7 +89,7 @@ def leave_ended_session() -> None:
 
 
 def invitation_link(invitation: Invitation) -> str:
-    """Return the link of an invitation, as it is handed out."""
+    """Return the link of an invitation to hand out."""
     token = running.access().invitation_token(invitation.id, invitation.expires_ms // 1000)
     return address(public_url(), token)
 
@@ -100,7 +103,7 @@ def public_url() -> str:
 
 
 def operator() -> bool:
-    """Whether this session may see what is for operators; decided once for a session."""
+    """Return True for an operator's session; decided once for a session."""
     if "operator" not in st.session_state:
         here = st.context.headers.get(LOCAL_HEADER) == "1"
         st.session_state.operator = proven_operator() or _is_operator(local=here)
@@ -117,8 +120,8 @@ def as_tester() -> bool:
 
 
 def sees_details() -> bool:
-    """Whether this session sees what answers are made of: operators, unless they look as a tester does; and everybody
-    where testers are not blind."""
+    """Return True where this session sees the details of answers: operators, unless in a tester's view; everyone where
+    testers are not blind."""
     if not running.app().settings.blind:
         return True
     return operator() and not as_tester()
@@ -131,7 +134,7 @@ def sees_sides() -> bool:
 
 
 def proven_operator() -> bool:
-    """Whether it is one by an email or the token, and not because it runs on this machine alone."""
+    """Return True for an operator by email or token, not by running on this machine alone."""
     if "proven_operator" not in st.session_state:
         st.session_state.proven_operator = _is_operator(local=False)
         if st.session_state.proven_operator:
@@ -144,13 +147,15 @@ def _is_operator(local: bool) -> bool:
     if account and (cause := running.access().refusal(account)):
         log.info("a signed-in account is no operator's", extra={"cause": cause})
     return running.access().operator(
-        local=local, cookies=running.live_cookies(st.context.cookies.to_dict()), account=account,
+        local=local,
+        cookies=running.live_cookies(st.context.cookies.to_dict()),
+        account=account,
         authorization=st.context.headers.get("Authorization"),
-    )  # fmt: skip
+    )
 
 
 def invitations() -> list[Invitation]:
-    """All invitations, the newest first. Raises Unready."""
+    """Return all invitations, newest first. Raises Unready."""
     try:
         return running.app().store.guests.invitations()
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""What only the browser can do, as components: their JavaScript files and their Python face."""
+"""Components for what only the browser can do: their JavaScript files and their Python face."""
 
 from pages.browser.comparison import keep_comparisons
 from pages.browser.component import BoxState, keep_browser, tell_browser

@@ -1,5 +1,4 @@
-"""The Python face of what two answers side by side need in the browser. Mounted on their pages only, so that all other
-pages carry nothing of it."""
+"""The component of two answers side by side. Mounted on their pages only, so that other pages do not load it."""
 
 import json
 from pathlib import Path
@@ -20,5 +19,5 @@ _COMPONENT = st.components.v2.component(
 
 
 def keep_comparisons() -> None:
-    """Mount it. Early in a run, so that it is there while answers grow."""
+    """Mount the component, early in a run, so that it exists while answers grow."""
     _COMPONENT(key="keep_comparisons", data={})

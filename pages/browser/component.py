@@ -18,9 +18,9 @@ _PARTS = (
 )  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
 _LATER = tuple(f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js"))
-"""What Streamlit loads only when the first code block arrives: 1.5 MB that would stop a streaming answer for 400 to
-1,000 ms. Fetched while the page is idle; where a version of Streamlit names it otherwise, nothing is fetched. A tuple,
-because for a list Streamlit imports pandas to see whether it is a table: 0.4 s and 45 MB."""
+"""Scripts that Streamlit loads only with the first code block: 1.5 MB that would stop a streaming answer for 400 to
+1,000 ms. They are fetched while the page is idle; where a version of Streamlit names them otherwise, nothing is
+fetched. A tuple, because for a list Streamlit imports pandas to see whether it is a table: 0.4 s and 45 MB."""
 _PAGES = ("chat", "results", "experiment", "history", "events", "compare")
 _NAMES = {
     "PAGES": _PAGES,
@@ -44,9 +44,9 @@ span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path:
 
 @dataclass(frozen=True, slots=True)
 class BoxState:
-    """What the browser learns early in a run. `arrived`: questions that the server has, which need not come back into
-    the box; `orders`: what it is to do, by name (`return` a text into the box, `download` a file, take a `theme`), each
-    with an id and carried out once for every new one; `asking`: the browser's mark of the request that it waits for."""
+    """The data that the browser gets early in a run. `arrived`: questions that the server has, which need not come back
+    into the box; `orders`: tasks by name (`return` a text into the box, `download` a file, take a `theme`), each with
+    an id and carried out once; `asking`: the browser's mark of the request that it waits for."""
 
     arrived: Sequence[str] = ()
     orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -58,30 +58,36 @@ def keep_browser(
     on_copied: Callable[[str], object] | None = None,
     on_asking: Callable[[str], object] | None = None,
 ) -> None:
-    """Mount what works by itself. Early in a run, so that it is there while one lasts. `on_copied` gets the id of an
-    answer that is in the reader's clipboard, `on_asking` the mark of a browser that asks which questions arrived."""
+    """Mount the component, early in a run, so that it exists during the run. `on_copied` gets the id of an answer that
+    is in the reader's clipboard, `on_asking` the mark of a browser that asks which questions arrived."""
 
     def report(name: str, act: Callable[[str], object] | None) -> None:
         if act and (value := st.session_state["keep"][name]):
             act(str(value))
 
     data = {
-        "keep": True, "later": _LATER, "nonce": 0, "asking": box.asking, "arrived": _as_json(list(box.arrived)),
+        "keep": True,
+        "later": _LATER,
+        "nonce": 0,
+        "asking": box.asking,
+        "arrived": _as_json(list(box.arrived)),
         "orders": _as_json(dict(box.orders)),
-    }  # fmt: skip
+    }
     _COMPONENT(
-        key="keep", data=data, on_copied_change=lambda: report("copied", on_copied),
+        key="keep",
+        data=data,
+        on_copied_change=lambda: report("copied", on_copied),
         on_asking_change=lambda: report("asking", on_asking),
-    )  # fmt: skip
+    )
 
 
 def tell_browser(nonce: int, *, say: str = "", texts: Mapping[str, str] | None = None) -> None:
-    """Ask the browser for something, once for every new `nonce`. In a place of its own that no run empties. `texts` are
-    the answers that can be copied, by id."""
+    """Give the browser a task, once for every new `nonce`. Mounted at a place that no run empties. `texts` are the
+    answers that can be copied, by id."""
     data = {"keep": False, "nonce": nonce, "say": say, "texts": _as_json(texts or {})}
     _COMPONENT(key="tell", data=data)
 
 
 def _as_json(value: object) -> str:
-    """Text, because for a list Streamlit imports pandas."""
+    """Return JSON text, because for a list Streamlit imports pandas."""
     return json.dumps(value, ensure_ascii=False)

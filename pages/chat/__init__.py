@@ -1,1 +1,1 @@
-"""The chat page: its script, the turns that it draws, the sidebar, and what one tab keeps."""
+"""The chat page: its script, the turns that it draws, the sidebar, and one tab's state."""

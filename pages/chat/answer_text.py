@@ -12,11 +12,11 @@ from lib.domain.pieces import Anew
 from pages.chat.state import on_page
 
 THINKING_FOR_S = 5
-"""Seconds after which a tester reads how long the model has been thinking."""
+"""Seconds after which a tester sees how long the model has been thinking."""
 
 
 def draw_answer(turn: Turn) -> None:
-    """Draw an ended answer. A rerun draws the same again, so the page holds what it was parsed to."""
+    """Draw an ended answer. A rerun draws the same text, so the page keeps its parsed form."""
     text, page = turn.answer or "", on_page()
     parsed = page.parsed.get(turn.answer_id)
     if parsed is None or parsed[0] != text:
@@ -27,7 +27,7 @@ def draw_answer(turn: Turn) -> None:
 
 def draw_block(place: DeltaGenerator, block: Block) -> None:
     """Draw a part of an answer. A table that is too wide scrolls by itself, not the page."""
-    if not block.markdown:  # definitions of links, which the text above names
+    if not block.markdown:  # definitions of links, which the text above uses
         place.empty()
         return
     if block.has_table:
@@ -36,8 +36,8 @@ def draw_block(place: DeltaGenerator, block: Block) -> None:
 
 
 class GrowingText:
-    """The text of a running answer, each block in a slot that `new_slot` makes below the last one. `began` is when the
-    answer did, on the monotonic clock; until text arrives, the page shows that the model thinks."""
+    """The text of a running answer, each block in a slot that `new_slot` makes below the last one. `began` is the
+    answer's beginning on the monotonic clock; until text arrives, the page shows that the model thinks."""
 
     def __init__(self, new_slot: Callable[[], DeltaGenerator], began: float) -> None:
         self._new_slot, self._began, self._blocks = new_slot, began, Blocks()
@@ -45,7 +45,7 @@ class GrowingText:
         self._thinking = draw_thinking(self._slots[0], began)
 
     def grow(self, piece: str) -> None:
-        """Draw what arrived; without news, for how long the model has been thinking."""
+        """Draw new text; without any, the time that the model has been thinking."""
         if isinstance(piece, Anew):
             self._begin_anew()
         if not piece:
@@ -68,7 +68,7 @@ class GrowingText:
         self._thinking = draw_thinking(self._slots[0], self._began)
 
     def _draw_closed(self, closed: list[tuple[int, Block]]) -> None:
-        """Draw blocks that are finished, and earlier ones anew. The last slot is that of the unfinished rest."""
+        """Draw finished blocks, and earlier ones anew. The last slot is that of the unfinished rest."""
         for at, block in closed:
             draw_block(self._slots[at], block)
             if at == len(self._slots) - 1:
@@ -85,5 +85,5 @@ def draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None) 
 
 
 def as_typed(text: str) -> str:
-    """Streamlit takes the indentation away that all lines share, unless the first begins with something else."""
+    """Protect the indentation that all lines share, which Streamlit removes unless the first line differs."""
     return "\u200b" + text if text[:1].isspace() else text

@@ -1,4 +1,4 @@
-"""How a question of this page leaves: to one group, or to two that are compared."""
+"""Sending a question from this page: to one group, or to two that are compared."""
 
 import time
 
@@ -9,12 +9,12 @@ from pages import entrance, session
 from pages.chat.state import on_page
 
 HEAD_START = 0.005
-"""Seconds that what matters has the processor for itself before the page is drawn: a question leaves 5 to 10 ms sooner,
+"""Seconds that urgent work has the processor for itself before the page is drawn: a question is sent 5 to 10 ms sooner,
 and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
 
 
 def send(prompt: str) -> None:
-    """A question leaves for the conversation on the page, or begins one; unless the door has closed meanwhile."""
+    """Send a question for the conversation on the page, or begin one; unless access has ended meanwhile."""
     page, app, visitor = on_page(), running.app(), session.visitor()
     if entrance.barrier():
         page.waiting = []
@@ -34,7 +34,7 @@ def send(prompt: str) -> None:
 
 
 def send_again(prompt: str | None = None) -> None:
-    """The last question once more, or another in its place; unless the door has closed meanwhile."""
+    """Send the last question, or a replacement, again; unless access has ended meanwhile."""
     page, app, visitor = on_page(), running.app(), session.visitor()
     if entrance.barrier():
         return

@@ -1,4 +1,4 @@
-"""What only an operator has on the chat page: the mark of a forced group, and the look that a tester has."""
+"""The operator's elements of the chat page: the mark of a forced group, warnings about models, the tester's view."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from pages.results.words import plain
 
 
 def draw_forced(page: OnPage) -> None:
-    """Says, as long as it lasts, that this session's conversations do not count, and ends it."""
+    """Draw a note that this session's conversations do not count, with a button that ends it."""
     group, here = entrance.chosen(), page.conversation
     own = here.assignment if here else None
     if unknown := entrance.unknown_group():
@@ -18,7 +18,7 @@ def draw_forced(page: OnPage) -> None:
     if group is None and not (own and own.forced and session.operator()):
         return
     if group and st.query_params.get("group") != group:
-        st.query_params["group"] = group  # so that a reload goes on with it
+        st.query_params["group"] = group  # so that a reload keeps it
     with st.container(horizontal=True, vertical_alignment="center", key="forced"):
         if own and (group is None or not own.forced or own.group != group):
             mine = plain(own.group or "no group")
@@ -33,7 +33,8 @@ def draw_forced(page: OnPage) -> None:
 
 
 def draw_worries() -> None:
-    """Says which group's model is missing, gone or about to go, before a tester meets it. Asks in the background."""
+    """Draw a warning for a group's model that is missing, gone or about to go. Reads the lists of models in the
+    background."""
     standings = running.app().standings
     standings.refresh()
     for one in standings.worries():

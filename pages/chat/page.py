@@ -1,5 +1,5 @@
-"""Ask, follow the answer, rate it. The page owns no answer: it starts one in the background and follows it, and any
-interaction, reload or second tab finds it again."""
+"""The chat page: ask, follow the answer, rate it. The page does not own an answer: it starts one in the background and
+follows it, and any interaction, reload or second tab finds it again."""
 
 import time
 from collections.abc import Callable
@@ -44,8 +44,8 @@ app, page = running.app(), on_page()
 
 
 def open_wanted() -> None:
-    """Make the conversation of the address the one on the page; `/` is a new one, unless it is the way back from
-    another page, which leaves the address without one."""
+    """Put the conversation of the address on the page. `/` is a new one, except on the way back from another page,
+    which leaves the address without one."""
     wanted, here = st.query_params.get("c"), page.conversation
     if here and not wanted and st.session_state.came_from:
         st.query_params["c"] = wanted = here.id
@@ -58,7 +58,7 @@ def open_wanted() -> None:
     try:
         page.conversation = app.conversations.get(wanted, session.visitor().visitor_id) if wanted else None
     except StoreError:
-        page.away = True  # the address stays, so that the next look tries again
+        page.away = True  # keep the address, so that the next run tries again
         return
     if wanted and page.conversation is None:
         page.missing = True
@@ -66,12 +66,12 @@ def open_wanted() -> None:
 
 
 def running() -> Answer | None:
-    """The answer of this process that the page should follow."""
+    """Return the answer of this process that the page should follow."""
     return app.conversations.answer(page.last) if page.last and page.last.running else None
 
 
 def submit(key: str) -> None:
-    """A question, typed or picked: refused visibly and left in the box, kept until its turn, or sent."""
+    """Handle a question, typed or picked: refuse it visibly and leave it in the box, queue it, or send it."""
     text = st.session_state[key]
     if not text:
         return
@@ -90,7 +90,7 @@ def submit(key: str) -> None:
 
 
 def stop() -> None:
-    """End the running answer; the questions that waited for it go back into the box."""
+    """End the running answer; waiting questions return to the box."""
     page.hand_back(*page.waiting)
     page.waiting = []
     if page.conversation:
@@ -120,8 +120,8 @@ def show_newest() -> None:
 
 
 def group(at: int) -> DeltaGenerator:
-    """The container of a turn and its neighbours. Every update of a growing answer makes the browser look at all that
-    stands beside it and beside each container that it is in; turns in groups are few of both."""
+    """Return the container of a turn and its neighbours. At every update of a growing answer the browser examines
+    everything beside it and beside its containers; grouping keeps both few."""
     number = (at - page.first_shown()) // GROUP
     if number not in groups:
         groups[number] = st.container()
@@ -129,12 +129,12 @@ def group(at: int) -> DeltaGenerator:
 
 
 def drawn(turn: Turn) -> Callable[..., None]:
-    """The function that draws an ended turn."""
+    """Return the function that draws an ended turn."""
     return compare.draw if turn.comparison else draw
 
 
 def draw_running(turn: Turn) -> None:
-    """The last turn while its answer comes, and the questions that wait for it."""
+    """Draw the last turn while its answer grows, and the waiting questions."""
     page.awaited = turn.answer_id
     draw_question(turn)
     place, queue = answer_place(turn), st.empty()
@@ -150,7 +150,7 @@ def draw_running(turn: Turn) -> None:
             page.saving = answer.receipt
         else:
             follow_record(turn)
-        time.sleep(HEAD_START)  # the last words leave by themselves
+        time.sleep(HEAD_START)  # the last words are sent alone
         saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
         end = compare.draw_end if turn.comparison else draw_end
         end(page.conversation.turns[-1], last=not page.waiting)
@@ -161,7 +161,7 @@ def draw_running(turn: Turn) -> None:
 
 @st.fragment(run_every=2.0)
 def draw_saving() -> None:
-    """An answer that was not written at once; when it is, the page is drawn without this fragment."""
+    """Draw an answer that is not stored yet, until it is; then the page is drawn without this fragment."""
     page.late, saved = True, page.saving is None or page.saving.committed
     if (saved or page.overtaken) and not page.waiting:
         st.rerun()
@@ -253,7 +253,7 @@ else:
         if page.waiting:
             send(page.waiting.pop(0))
             if not page.conversation.turns[-1].running:
-                st.rerun()  # the door has closed
+                st.rerun()  # access has ended
     stop_slot.empty()
     if page.overtaken:
         st.rerun()

@@ -1,4 +1,4 @@
-"""Earlier conversations of this browser: find, open, rename, download, delete; and what is kept of them."""
+"""Earlier conversations of this browser: find, open, rename, download, delete; and the privacy notice."""
 
 import re
 from dataclasses import replace
@@ -21,11 +21,11 @@ from pages.clock import reader_zone
 from pages.results.words import plain
 
 LISTED = 30
-"""Conversations in the list at first; more come as the reader scrolls (pages/browser/page.js)."""
+"""Conversations in the list at first; more are added as the reader scrolls (pages/browser/page.js)."""
 PIECES = 10
-"""As many times that are in the list at most: a list of thousands would make every click slow."""
+"""Factor on that for the longest list: a list of thousands would make every click slow."""
 FOUND = 60
-"""Conversations that a search shows at most."""
+"""Most conversations that a search shows."""
 Act = Literal["Rename", "Download", "Delete"]
 MENU: tuple[Act, ...] = ("Rename", "Download", "Delete")
 MENU_ICONS = {"Rename": "edit", "Download": "download", "Delete": "delete"}
@@ -33,7 +33,7 @@ THEMES = {"System": "Follow the system", "Light": "Light", "Dark": "Dark"}
 
 
 def draw_sidebar() -> None:
-    """Head and foot stay in place; between them the list scrolls, newest first, by day."""
+    """Draw the sidebar. Head and foot stay in place; between them the list scrolls, newest first, by day."""
     page = on_page()
     with st.sidebar:
         with st.container(key="side_head", gap="small"):
@@ -43,9 +43,15 @@ def draw_sidebar() -> None:
         with st.container(key="side_foot", gap=None):
             _draw_privacy(page)
             st.menu_button(
-                "Appearance", THEMES, icon=":material/contrast:", type="tertiary", key="appearance",
-                format_func=THEMES.__getitem__, on_click=_choose_theme, args=(page,),
-            )  # fmt: skip
+                "Appearance",
+                THEMES,
+                icon=":material/contrast:",
+                type="tertiary",
+                key="appearance",
+                format_func=THEMES.__getitem__,
+                on_click=_choose_theme,
+                args=(page,),
+            )
             draw_view()
             if session.may_sign_out():
                 st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=st.logout)
@@ -56,10 +62,17 @@ def _draw_head(page: OnPage) -> None:
     st.markdown(f"**{plain(settings.title)}**")
     st.button("New conversation", icon=":material/add:", width="stretch", key="new", on_click=_open, args=(page, None))
     if settings.keep_text:
-        page.searched = st.text_input(
-            "Search conversations", key="search", icon=":material/search:", placeholder="Search", max_chars=100,
-            label_visibility="collapsed",
-        ) or ""  # fmt: skip
+        page.searched = (
+            st.text_input(
+                "Search conversations",
+                key="search",
+                icon=":material/search:",
+                placeholder="Search",
+                max_chars=100,
+                label_visibility="collapsed",
+            )
+            or ""
+        )
 
 
 def _draw_list(page: OnPage) -> None:
@@ -105,7 +118,7 @@ def _search(words: list[str]) -> list[Conversation] | None:
 
 
 def _read_list(page: OnPage) -> list[Conversation] | None:
-    """Return the conversations of the list; None while the store cannot be read, then the next rerun tries again."""
+    """Return the conversations of the list; None while the store cannot be read, and the next rerun tries again."""
     try:
         start = max(0, page.listed_more - PIECES)
         return running.app().store.conversations.of(
@@ -125,18 +138,26 @@ def _draw_entry(page: OnPage, conversation: Conversation) -> None:
         st.caption(f"Delete “{plain(conversation.title or 'this conversation')}”? This cannot be undone.")
         _draw_choice(page, "Delete", conversation.id)
         return
-    with st.container(
-        horizontal=True, wrap=False, gap=None, vertical_alignment="center", key=f"row_{conversation.id}"
-    ):  # fmt: skip
+    with st.container(horizontal=True, wrap=False, gap=None, vertical_alignment="center", key=f"row_{conversation.id}"):
         st.button(
-            plain(conversation.title or "A conversation"), type="secondary" if current else "tertiary",
-            width="stretch", wrap=False, key=f"open_{conversation.id}", on_click=_open, args=(page, conversation.id),
-        )  # fmt: skip
-        st.menu_button(
-            "Conversation menu", MENU, icon=":material/more_horiz:", type="tertiary", key=f"menu_{conversation.id}",
-            format_func=lambda name: f":material/{MENU_ICONS[name]}: {name}", on_click=_act,
+            plain(conversation.title or "A conversation"),
+            type="secondary" if current else "tertiary",
+            width="stretch",
+            wrap=False,
+            key=f"open_{conversation.id}",
+            on_click=_open,
             args=(page, conversation.id),
-        )  # fmt: skip
+        )
+        st.menu_button(
+            "Conversation menu",
+            MENU,
+            icon=":material/more_horiz:",
+            type="tertiary",
+            key=f"menu_{conversation.id}",
+            format_func=lambda name: f":material/{MENU_ICONS[name]}: {name}",
+            on_click=_act,
+            args=(page, conversation.id),
+        )
 
 
 def _draw_rename(page: OnPage, conversation: Conversation) -> None:
@@ -146,7 +167,7 @@ def _draw_rename(page: OnPage, conversation: Conversation) -> None:
 
 
 def _draw_choice(page: OnPage, label: str, conversation_id: str | None) -> None:
-    """The one question before something is deleted for good."""
+    """Ask once before something is deleted for good."""
     key = "delete_now" if conversation_id else "delete_all_now"
     with st.container(horizontal=True, gap="small"):
         st.button(label, type="primary", key=key, on_click=_delete, args=(page, conversation_id))
@@ -154,7 +175,7 @@ def _draw_choice(page: OnPage, label: str, conversation_id: str | None) -> None:
 
 
 def _act(page: OnPage, conversation_id: str) -> None:
-    """One of a row's menu was chosen."""
+    """Carry out a choice of a row's menu."""
     act: Act = st.session_state[f"menu_{conversation_id}"]
     page.acting = None
     if act != "Download":
@@ -183,7 +204,7 @@ def _whole(conversation_id: str) -> Conversation | None:
 
 
 def _file_name(conversation: Conversation) -> str:
-    """Return the title and the date, as every file system takes them."""
+    """Return a file name of the title and the date that every file system accepts."""
     words = re.sub(r"[^\w]+", "-", conversation.title or "conversation").strip("-")
     return (
         f"{words or 'conversation'} {datetime.fromtimestamp(conversation.updated_ms / 1000, reader_zone()):%Y-%m-%d}.md"
@@ -206,9 +227,12 @@ def _draw_privacy(page: OnPage) -> None:
             _draw_choice(page, "Delete all", None)
         else:
             st.button(
-                "Delete all my conversations", icon=":material/delete:", key="delete_all", on_click=setattr,
+                "Delete all my conversations",
+                icon=":material/delete:",
+                key="delete_all",
+                on_click=setattr,
                 args=(page, "acting", ("Delete", "")),
-            )  # fmt: skip
+            )
 
 
 def _day(conversation: Conversation) -> str:

@@ -1,4 +1,4 @@
-"""What one browser tab has on its page, kept in session state between reruns. Knows nothing of how it is drawn."""
+"""The state of one browser tab, kept in session state between reruns. Does not draw."""
 
 from dataclasses import dataclass, field
 
@@ -14,14 +14,14 @@ from pages import session
 from pages.browser import BoxState
 
 SHOWN = 5
-"""Turns on the page at least, nearly twice as many at most: before a question leaves, the browser looks at every
-element on the page. With twice as many its first token came 10 ms later."""
+"""Least number of turns on the page; at most nearly twice as many. Before a question is sent, the browser examines
+every element of the page: with twice as many its first token came 10 ms later."""
 GROUP = 5
 """Turns in one container."""
 EARLIER = 20
-"""Turns more when earlier ones are wanted."""
+"""Further turns per request for earlier ones."""
 MOST = 40
-"""Turns on the page at most: with all of a long conversation, every click takes the longer the more there are."""
+"""Most turns on the page: with all of a long conversation, every click takes longer."""
 
 
 @dataclass
@@ -65,14 +65,14 @@ class OnPage:
     deletions: int = 0
 
     def forget(self) -> None:
-        """Hold nothing of a conversation that was deleted."""
+        """Drop everything of a deleted conversation."""
         self.moved_on()
         self.parsed.clear()
         self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
         self.submitted, self.returned, self.download, self.acting = "", ("", ""), ("", "", ""), None
 
     def moved_on(self) -> None:
-        """Another question or conversation: what was open about the last one goes."""
+        """Close what was open about the last turn, because there is a new question or conversation."""
         self.editing = self.explaining = self.receipt = self.saving = self.awaited = None
         self.late, self.taken_back = False, 0
         if self.past_shown() < self._turns:
@@ -80,7 +80,8 @@ class OnPage:
 
     @property
     def overtaken(self) -> bool:
-        """Whether the latest answer had ended in the record before it did here: another process took it for dead."""
+        """Return True where the latest answer had ended in the record before it did here: another process took it
+        over."""
         return self.saving is not None and self.saving.result is False
 
     @property
@@ -89,7 +90,7 @@ class OnPage:
         return self.conversation.turns[-1] if self.conversation and self.conversation.turns else None
 
     def box(self) -> BoxState:
-        """Return what the browser learns about the input."""
+        """Return the data of the input for the browser."""
         question = self.last.question if self.last else None
         known = (self.submitted, question, *self.waiting)
         orders = {"return": self.returned, "download": self.download, "theme": self.theme}
@@ -107,7 +108,8 @@ class OnPage:
         return {side.answer_id: side.answer for turn in turns for side in turn.sides if side.answer}
 
     def first_shown(self) -> int:
-        """The first turn on the page, by index. It moves in steps, so that most questions leave the others in place."""
+        """Return the index of the first turn on the page. It moves in steps, so that most questions leave the other
+        turns in place."""
         return max(0, (self._turns - SHOWN) // SHOWN * SHOWN - self.earlier)
 
     def past_shown(self) -> int:
@@ -120,7 +122,7 @@ class OnPage:
 
 
 def on_page() -> OnPage:
-    """This session's."""
+    """Return this session's state."""
     if "on_page" not in st.session_state:
         st.session_state.on_page = OnPage()
     page: OnPage = st.session_state.on_page
@@ -128,12 +130,12 @@ def on_page() -> OnPage:
 
 
 def show(page: OnPage) -> None:
-    """Note which conversation this page shows: its text is held until no page does."""
+    """Note the conversation that this page shows: its text is held until no page does."""
     running.tabs().show(script_session(), page.conversation.id if page.conversation else None)
 
 
 def forget_deleted() -> None:
-    """Let go of what this visitor deleted, in this tab, another one, or at another replica."""
+    """Drop what this visitor deleted, in this tab, another one, or at another replica."""
     if "on_page" not in st.session_state:
         return
     page, conversations, visitor_id = on_page(), running.app().conversations, session.visitor().visitor_id

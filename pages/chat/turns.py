@@ -1,4 +1,4 @@
-"""How one question and its answer look, running or ended, and what a tester can do with them."""
+"""One question and its answer on the page, running or ended, and a tester's actions on them."""
 
 import time
 from collections.abc import Callable
@@ -26,10 +26,10 @@ from pages.clock import reader_zone
 PACE = 0.045
 """Seconds between two updates of a growing answer; the last one never waits."""
 CROWD = 0.002
-"""Seconds that every answer under way adds to them once there are more than 20: half of a replica's work is updates,
-and a first word matters more than how smoothly fifty others grow."""
+"""Seconds that every running answer beyond 20 adds to that: half of a replica's work is updates, and a first word
+matters more than how smoothly fifty answers grow."""
 SAVED_WITHIN = 0.25
-"""Seconds that a page waits for what it confirms to be written."""
+"""Seconds that a page waits for a write before it confirms it."""
 VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
 THUMBS = {vote: value for value, vote in VOTES.items()}
 REASON_WORDS = {
@@ -57,7 +57,7 @@ DETAILS = (
     ("renamed_parameters", "Sent by another name", "{}"),
     ("parameter_error", "Not valid, not sent", "{}"),
 )
-"""What an operator sees of an answer: the fact, its label, how it is written."""
+"""The operator's details of an answer: the fact, its label, its format."""
 ENDS = {
     "length": "Cut off at the length limit.",
     "content_filter": "Cut off by the model's content filter.",
@@ -68,8 +68,8 @@ ENDS = {
 
 
 def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
-    """An ended turn. `outdated`: it was the last one until now, and what only the last one has must go at once, not
-    when the answer below it has ended."""
+    """Draw an ended turn. `outdated`: it was the last one until now, and the last turn's elements must disappear at
+    once, not when the answer below it has ended."""
     draw_question(turn)
     with answer_place(turn):
         draw_answer(turn)
@@ -77,15 +77,15 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
 
 
 def answer_place(turn: Turn) -> DeltaGenerator:
-    """Return the container of an answer. Each answer that this one replaced moves it down by one element, for as long
-    as the page lasts: in the place of another message it would show that message's text until the run ends."""
+    """Return the container of an answer. Each answer that this one replaced moves it down by one element, as long as
+    the page lasts: at the place of another message it would show that message's text until the run ends."""
     for _ in range(on_page().replaced.get(turn.answer_id, 0)):
         st.empty()
     return st.chat_message("assistant", avatar=":material/forum:")
 
 
 def draw_question(turn: Turn) -> None:
-    """What was asked, exactly as it was typed."""
+    """Draw the question exactly as it was typed."""
     with st.chat_message("user", avatar=":material/person:"):
         if on_page().editing == turn.answer_id:
             _draw_editor(turn)
@@ -94,7 +94,7 @@ def draw_question(turn: Turn) -> None:
 
 
 def draw_waiting(prompts: list[str]) -> None:
-    """Questions that were asked while an answer was running, and the way to take one back."""
+    """Draw the questions that wait for the running answer, each with a way to take it back."""
     for at, prompt in enumerate(prompts):
         with st.chat_message("user", avatar=":material/schedule:"):
             st.text(as_typed(prompt))
@@ -102,15 +102,19 @@ def draw_waiting(prompts: list[str]) -> None:
                 st.caption("Waits for the answer above", width="content")
                 for label, icon, back in (("Edit", "edit", True), ("Remove", "close", False)):
                     st.button(
-                        label, icon=f":material/{icon}:", type="tertiary", key=f"waiting_{icon}_{at}",
-                        on_click=_take_back, args=(at, prompt, back),
-                    )  # fmt: skip
-    for _ in range(on_page().taken_back):  # else the browser would keep what was there until the run ends
+                        label,
+                        icon=f":material/{icon}:",
+                        type="tertiary",
+                        key=f"waiting_{icon}_{at}",
+                        on_click=_take_back,
+                        args=(at, prompt, back),
+                    )
+    for _ in range(on_page().taken_back):  # otherwise the browser would keep the old elements until the run ends
         st.empty()
 
 
 def _take_back(at: int, prompt: str, into_the_box: bool) -> None:
-    """Remove a waiting question, unless its turn has come meanwhile."""
+    """Remove a waiting question, unless it was sent meanwhile."""
     page = on_page()
     if page.waiting[at : at + 1] != [prompt]:
         return
@@ -139,14 +143,14 @@ def _draw_editor(turn: Turn) -> None:
 
 
 def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
-    """Under an ended answer: how it ended where that needs a word, and what can be done with it."""
+    """Draw the end of an answer: its finish reason where that needs a word, and the actions on it."""
     if turn.reasoning and session.sees_details():
         draw_reasoning(turn)
     draw_ending(turn)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"acts_{turn.answer_id}"):
         if turn.answer:
             _draw_thumbs(turn)
-            draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
+            draw_button("Copy", "content_copy", turn)  # the click itself writes (pages/browser/clipboard.js)
         if session.sees_details():
             draw_details(turn, on_page().conversation.assignment.group)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
@@ -167,18 +171,18 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
 
 
 def draw_ending(turn: Turn) -> None:
-    """Say how an answer ended, where that needs a word."""
+    """Draw an answer's finish reason, where that needs a word."""
     if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
         st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
 
 
 def _without_text(turn: Turn) -> str | None:
-    """Return what is said of an ended answer that says nothing of itself."""
+    """Return the sentence about an ended answer without text."""
     return turn.message or ENDS.get(turn.finish_reason or "")
 
 
 def draw_reasoning(turn: Turn) -> None:
-    """Let an operator unfold what the model thought before it answered."""
+    """Let an operator unfold the model's thinking."""
     seconds = turn.facts.get("reasoning_time")
     label = f"Thought for {seconds:.0f} s" if seconds and seconds >= 1 else "Thinking"
     with st.expander(label, icon=":material/psychology:", type="compact", key=f"reasoning_{turn.answer_id}"):
@@ -186,7 +190,7 @@ def draw_reasoning(turn: Turn) -> None:
 
 
 def _until(turn: Turn) -> str:
-    """When a limit that ends by itself does, by the reader's clock."""
+    """Return when a day's limit ends, by the reader's clock."""
     if turn.facts.get("limit") not in ("day", "visitor") or turn.time_ms is None:
         return ""
     zone = reader_zone()
@@ -204,7 +208,8 @@ def draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object]
 
 
 def _draw_thumbs(turn: Turn) -> None:
-    """The widget's value is compared with the known vote, so that a restart between two clicks swallows none."""
+    """Draw the thumbs. The widget's value is compared with the known vote, so that a restart between two clicks loses
+    none."""
     vote = VOTES[st.feedback("thumbs", key=f"rating_{turn.answer_id}", default=THUMBS[turn.rating])]
     if vote == turn.rating:
         return
@@ -215,7 +220,7 @@ def _draw_thumbs(turn: Turn) -> None:
 
 
 def _draw_reasons(answer_id: str) -> None:
-    """After a thumb: thanks, and room to say why, until the tester moves on."""
+    """Draw thanks for a thumb, and a form for the reason, until the tester moves on."""
     page = on_page()
     turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
     draw_thanks(answer_id)
@@ -235,23 +240,32 @@ def draw_thanks(about: str) -> None:
 
 
 def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason | None, str | None]:
-    """Draw room for a reason, where there is a `question` for one, and for a comment; return both."""
+    """Draw the form for a reason, if there is a `question` for one, and for a comment; return both."""
     reason = known.reason
     if question is not None:
         reason = st.pills(
-            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}",
+            question,
+            REASONS,
+            default=known.reason,
+            format_func=REASON_WORDS.__getitem__,
+            key=f"reason_{about}",
             label_visibility="collapsed",
-        )  # fmt: skip
+        )
     comment = st.text_input(
-        "Anything to add?", known.comment or "", key=f"comment_{about}", max_chars=500,
-        placeholder="Anything to add? (optional)", label_visibility="collapsed",
-    )  # fmt: skip
+        "Anything to add?",
+        known.comment or "",
+        key=f"comment_{about}",
+        max_chars=500,
+        placeholder="Anything to add? (optional)",
+        label_visibility="collapsed",
+    )
     return reason, clean_text(comment or "").strip() or None
 
 
 @st.fragment(run_every=2.0)
 def draw_receipt(answer_id: str) -> None:
-    """The truth until it is written; then the page is drawn without this fragment, which would run for ever."""
+    """Draw that a vote is not stored yet, until it is; then the page is drawn without this fragment, which would run
+    for ever."""
     receipt = on_page().receipt
     if receipt is None or receipt.committed:
         st.rerun()
@@ -259,7 +273,7 @@ def draw_receipt(answer_id: str) -> None:
 
 
 def draw_details(turn: Turn, group: str | None) -> None:
-    """For operators: what testers do not see."""
+    """Draw the details that testers do not see."""
     known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
         rows = [f"| {label} | {shape.format(known[name])} |" for name, label, shape in DETAILS if name in known]
@@ -267,7 +281,7 @@ def draw_details(turn: Turn, group: str | None) -> None:
 
 
 def follow(answer: Answer) -> None:
-    """Show text as it comes, until the answer ends. Looking at session state lets Streamlit interrupt the wait."""
+    """Show text as it arrives, until the answer ends. Reading session state lets Streamlit interrupt the wait."""
     text, news = GrowingText(st.empty, answer.began), answer.follow(connected)
     generations = running.app().generations
     while (piece := news(0.1, max(PACE, CROWD * generations.running))) is not None:
@@ -281,7 +295,7 @@ def follow(answer: Answer) -> None:
 
 
 def follow_record(turn: Turn) -> None:
-    """An answer that another process runs: what it has written down, until it ended or is found to be cut off."""
+    """Show an answer of another process as far as that has stored it, until it ended or is found to be cut off."""
     page, slot, look = on_page(), st.empty(), running.app().rescue.watch()
     while turn.running:
         if turn.answer:
@@ -293,7 +307,7 @@ def follow_record(turn: Turn) -> None:
             _ = "on_page" in st.session_state
         known, page.conversation = page.conversation, running.app().conversations.reread(page.conversation)
         turn = page.conversation.turns[-1]
-        if page.conversation is known:  # the record could not be read: who writes into it could not either
+        if page.conversation is known:  # the record could not be read, so the answer's process could not write either
             look = running.app().rescue.watch()
         else:
             look(turn)

@@ -1,5 +1,4 @@
-"""Two answers to one question on the chat page: how they are drawn, followed and voted on, without a word of whose
-they are."""
+"""Two answers to one question on the chat page: drawing, following and voting, blind."""
 
 from pages.compare.sides import draw, draw_end, follow
 

@@ -1,4 +1,4 @@
-"""The vote on two answers, and what can be done with them."""
+"""The vote on two answers, and the actions on them."""
 
 import streamlit as st
 
@@ -38,9 +38,14 @@ def _draw_choices(comparison: Comparison) -> None:
         for vote, label in CHOICES:
             chosen = comparison.vote == vote
             st.button(
-                label, type="primary" if chosen else "secondary", icon=":material/check:" if chosen else None,
-                key=f"choice_{vote}_{comparison.id}", width="stretch", on_click=_vote, args=(comparison.id, vote),
-            )  # fmt: skip
+                label,
+                type="primary" if chosen else "secondary",
+                icon=":material/check:" if chosen else None,
+                key=f"choice_{vote}_{comparison.id}",
+                width="stretch",
+                on_click=_vote,
+                args=(comparison.id, vote),
+            )
 
 
 def _draw_actions(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:

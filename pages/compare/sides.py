@@ -1,4 +1,4 @@
-"""Two answers side by side, running or ended. What tells them apart is their place alone."""
+"""Two answers side by side, running or ended. Only their places tell them apart."""
 
 import time
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Both:
         return all(receipt.result is not False for receipt in self.receipts)
 
     def wait(self, timeout: float) -> bool:
-        """Wait at most so many seconds for each."""
+        """Wait at most this many seconds for each."""
         return all(receipt.wait(timeout) for receipt in self.receipts)
 
 
@@ -85,7 +85,7 @@ def _place(column: DeltaGenerator, letter: str, turn: Turn) -> DeltaGenerator:
 
 
 def _draw_side_end(side: Turn) -> None:
-    """Under one ended answer: how it ended, copying, and for operators whose it is."""
+    """Draw the end of one answer: its finish reason, copying, and for operators its group."""
     if side.reasoning and session.sees_sides():
         draw_reasoning(side)
     draw_ending(side)
@@ -111,7 +111,7 @@ def follow(turn: Turn) -> None:
 
 
 def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
-    """Answers of this process; a side that has none here has ended before."""
+    """Follow answers of this process; a side that has none here has ended before."""
     page, app = on_page(), running.app()
     sides = {side.answer_id: place for side, place in zip(turn.sides, places, strict=True)}
     together = app.comparisons.together
@@ -146,7 +146,7 @@ def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
 
 
 def _settle(answer: Answer, place: DeltaGenerator | None) -> None:
-    """Take what became of an answer into the conversation, and draw what stands under it."""
+    """Put the end of an answer into the conversation, and draw the end below it."""
     page = on_page()
     page.conversation = running.app().conversations.settle(page.conversation, answer)
     side = next(one for one in page.conversation.turns[-1].sides if one.answer_id == answer.question.answer_id)
@@ -162,7 +162,7 @@ def _draw_ended(side: Turn, place: DeltaGenerator) -> None:
 
 
 def _follow_record(turn: Turn, places: Places) -> None:
-    """Answers that another process runs: what it has written down, until they ended or are found to be cut off."""
+    """Follow answers of another process as far as that has stored them, until they ended or are found to be cut off."""
     page, app = on_page(), running.app()
     slots = [place.empty() for place in places]
     looks = [app.rescue.watch() for _ in places]

@@ -1,4 +1,4 @@
-"""The parts of the Events page: filters, the table, one event, what is pending and why, downloads."""
+"""The parts of the Events page: filters, the table, one event, pending deliveries, downloads."""
 
 import io
 import json
@@ -48,16 +48,24 @@ def draw_filters() -> Search:
             "Group", [*groups, NOBODY], None, placeholder="Every group", key="group_of", bind="query-params"
         )
         state = st.selectbox(
-            "Delivery", list(DELIVERY), None, format_func=DELIVERY.__getitem__, placeholder="In any state",
-            key="delivery", bind="query-params",
-        )  # fmt: skip
+            "Delivery",
+            list(DELIVERY),
+            None,
+            format_func=DELIVERY.__getitem__,
+            placeholder="In any state",
+            key="delivery",
+            bind="query-params",
+        )
         unit = st.text_input("Unit", key="unit", placeholder="Every unit", max_chars=128, bind="query-params")
         answer = st.text_input("Answer", key="answer", placeholder="Every answer", max_chars=64, bind="query-params")
     return Search(
-        name=None if name == FAILED else name, failed=name == FAILED, delivery=state,
-        group="" if group == NOBODY else group, user_id=(unit or "").strip() or None,
+        name=None if name == FAILED else name,
+        failed=name == FAILED,
+        delivery=state,
+        group="" if group == NOBODY else group,
+        user_id=(unit or "").strip() or None,
         answer_id=(answer or "").strip() or None,
-    )  # fmt: skip
+    )
 
 
 @st.fragment(run_every=5.0)
@@ -104,17 +112,25 @@ def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
         {
             "Time": _moment(line.event.time_ms, zone),
             "Event": line.event.name + (" (simulated)" if line.simulated else ""),
-            "Value": "" if line.event.value is None else str(line.event.value), "Group": line.group or "–",
-            "Details": _details(line), "Delivery": _delivery(line), "Unit": line.event.user_id,
+            "Value": "" if line.event.value is None else str(line.event.value),
+            "Group": line.group or "–",
+            "Details": _details(line),
+            "Delivery": _delivery(line),
+            "Unit": line.event.user_id,
         }
         for line in lines
-    ]  # fmt: skip
+    ]  # the table has a download of its own
     rows = [{name: cell(value) for name, value in row.items()} for row in rows]  # the table has a download of its own
     shown = st.dataframe(
-        rows, hide_index=True, key=key, on_select="rerun", selection_mode="single-row",
+        rows,
+        hide_index=True,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
         height=HEIGHT if len(rows) > FIT else "content",
-        alt="Events, newest first", column_config={"Details": st.column_config.TextColumn(width="medium")},
-    )  # fmt: skip
+        alt="Events, newest first",
+        column_config={"Details": st.column_config.TextColumn(width="medium")},
+    )
     picked = shown["selection"]["rows"]
     return lines[picked[0]] if picked and picked[0] < len(lines) else None
 
@@ -158,9 +174,15 @@ def draw_downloads(search: Search) -> None:
         )
         for form, label, mime in forms:
             st.download_button(
-                label, partial(_file, search, form), f"events.{form}", mime, icon=":material/download:",
-                key=f"download_{form}", on_click="ignore", type="tertiary",
-            )  # fmt: skip
+                label,
+                partial(_file, search, form),
+                f"events.{form}",
+                mime,
+                icon=":material/download:",
+                key=f"download_{form}",
+                on_click="ignore",
+                type="tertiary",
+            )
         st.caption(f"The newest {AS_FILE:,} of these; all of them: `python -m lib export`", width="content")
 
 

@@ -1,4 +1,4 @@
-"""One answer's whole life on one line of time. Loads Altair and pandas.
+"""One answer's whole life on one time line. Loads Altair and pandas.
 
 Moments stand evenly, whatever lies between them: a first token comes in milliseconds, a thumb in minutes, and both
 must be readable. What lies between is written beside each.
@@ -19,7 +19,7 @@ from pages.results.charts import GREY
 from pages.results.words import moment, plain
 
 ROW, SPINE = 40, 110
-"""Height of one moment, and how far the line is from the left, in pixels."""
+"""Height of one moment, and the line's distance from the left, in pixels."""
 STATION_WORDS = {
     "asked": "Asked", "first_token": "First token", "delivered": "All of it at Statsig", EXPOSURE: "Exposed",
     CHAT_COMPLETION: "Ended", RATING_WITHDRAWN: "Thumb taken back", FEEDBACK_REASON: "Reason given",
@@ -29,7 +29,7 @@ STATION_WORDS = {
 
 
 def draw(answer_id: str, zone: tzinfo) -> None:
-    """The line, and what still has to reach Statsig."""
+    """Draw the line, and the events that still have to reach Statsig."""
     try:
         life = running.app().store.events.life(answer_id)
     except StoreError as error:
@@ -62,14 +62,17 @@ def _draw_waiting(life: Life) -> None:
 
 
 def _chart(found: Sequence[Station], zone: tzinfo) -> alt.LayerChart:
-    """Clock times on the left of the line, what happened on its right."""
+    """Return the chart: clock times on the left of the line, moments on its right."""
     rows = [
         {
-            "place": place, "clock": _clock(one.time_ms, zone), "gap": _gap(found, place), "what": _name(one),
+            "place": place,
+            "clock": _clock(one.time_ms, zone),
+            "gap": _gap(found, place),
+            "what": _name(one),
             "kind": "Statsig" if one.what == "delivered" else "Here",
         }
         for place, one in enumerate(found)
-    ]  # fmt: skip
+    ]
     scale, x = alt.Scale(domain=[row["place"] for row in rows]), alt.value(SPINE)
     chart = alt.Chart(pd.DataFrame(rows)).encode(x=x, y=alt.Y("place:O", scale=scale, axis=None))
     ends = pd.DataFrame([{"from": rows[0]["place"], "to": rows[-1]["place"]}])
@@ -88,7 +91,7 @@ def _chart(found: Sequence[Station], zone: tzinfo) -> alt.LayerChart:
 
 
 def _ink() -> str:
-    """The colour of text in the reader's theme, which charts do not know."""
+    """Return the colour of text in the reader's theme, which charts do not know."""
     return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor") or GREY)
 
 
@@ -98,7 +101,7 @@ def _name(one: Station) -> str:
 
 
 def _gap(found: Sequence[Station], place: int) -> str:
-    """What lies between a moment and the one before."""
+    """Return the time between a moment and the one before."""
     return "" if place == 0 else f"+{_span(found[place].time_ms - found[place - 1].time_ms)}"
 
 

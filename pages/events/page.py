@@ -1,4 +1,4 @@
-"""For operators: every event as it was recorded, newest first, and whether Statsig has it; one answer's whole life."""
+"""The Events page: every event as it was recorded, newest first, and its delivery; one answer's whole life."""
 
 import streamlit as st
 
@@ -20,7 +20,7 @@ zone = reader_zone()
 
 
 def at() -> list[Key | None]:
-    """The places where the pages up to this one began; those of another search are forgotten."""
+    """Return the keys of the pages up to this one; those of another search are dropped."""
     if st.session_state.get("searched") != search:
         st.session_state.searched, st.session_state.pages = search, [None]
     found: list[Key | None] = st.session_state.pages
@@ -40,7 +40,7 @@ def newest() -> None:
 
 
 def draw_pager(page: Page) -> None:
-    """On to older events, and back."""
+    """Draw the buttons to older events, and back."""
     places = at()
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(places) > 1:
@@ -50,8 +50,9 @@ def draw_pager(page: Page) -> None:
             st.button("Refresh", icon=":material/refresh:", type="tertiary", key="refresh")
         if page.older:
             label = "Older" if page.lines else "Look further back"
-            st.button(label, icon=":material/chevron_right:", type="tertiary", key="older", on_click=older,
-                      args=(page.older,))  # fmt: skip
+            st.button(
+                label, icon=":material/chevron_right:", type="tertiary", key="older", on_click=older, args=(page.older,)
+            )
 
 
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):

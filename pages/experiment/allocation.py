@@ -1,4 +1,4 @@
-"""The picture of an experiment's shares: of all units, how many get which group. Loads Altair and pandas."""
+"""The chart of an experiment's shares of all units. Loads Altair and pandas."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,8 @@ OUTSIDE = "Not taking part"
 
 
 def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
-    """One bar for each group, control first, in percent of all units; `outside` is who does not take part."""
+    """Return one bar for each group, control first, in percent of all units; `outside` is the share that does not take
+    part."""
     rows = [{"group": name, "percent": percent, "told": f"{percent:.3g} %"} for name, percent in parts.items()]
     if outside:
         rows.append({"group": OUTSIDE, "percent": outside, "told": f"{outside:.3g} %"})

@@ -1,4 +1,4 @@
-"""What is compared: where that comes from, the groups side by side, their shares, and why a unit has its group."""
+"""The compared groups: their source, their parameters side by side, their shares, and the reason for a unit's group."""
 
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -29,20 +29,20 @@ PATIENT = "Parley keeps asking it."
 
 
 def draw_source(zone: tzinfo) -> None:
-    """Who decides, since when, and why nobody better does."""
+    """Draw the source of the definition, its age, and the reason for a fallback."""
     app = running.app()
     source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
     icon, told = SOURCES[source.name if connected else "local"]
     told = told.format(since=moment(source.since_ms, zone))
     if source.error and connected:
-        cause = source.error.partition(" for url")[0]  # an address that nobody reads, with the key cut out of it
+        cause = source.error.partition(" for url")[0]  # an address that no reader needs, with the key cut out
         st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
     else:
         st.markdown(f":gray[:material/{icon}: {told}]")
 
 
 def draw_status(name: str, definition: Definition | None, zone: tzinfo) -> bool:
-    """What Statsig made of the experiment, and why nobody takes part; True where there is something to say."""
+    """Draw the experiment's status in Statsig, and why no unit takes part; return True where anything was drawn."""
     app = running.app()
     if app.settings.statsig_secret_key is None:
         return False
@@ -61,7 +61,7 @@ def draw_status(name: str, definition: Definition | None, zone: tzinfo) -> bool:
 
 
 def draw_groups(definition: Definition) -> None:
-    """Every parameter of every group; what differs from control is marked."""
+    """Draw every parameter of every group, with differences from control marked."""
     columns = {group.name: group.parameters for group in definition.groups}
     if definition.allocation < 100:
         columns["Not taking part"] = definition.default
@@ -91,7 +91,7 @@ def draw_groups(definition: Definition) -> None:
 
 
 def _row(name: str, columns: Mapping[str, Mapping[str, Any]], control: str) -> dict[str, str]:
-    """One parameter. A group's value that is not control's has a mark and a background."""
+    """Return one parameter. A group's value that differs from control's has a mark and a background."""
     told = {group: _value(parameters, name) for group, parameters in columns.items()}
     differs = {group for group in told if told[group] != told[control]}
     label = f"{plain(name)} :blue-badge[differs]" if differs else plain(name)
@@ -108,7 +108,7 @@ def _value(parameters: Mapping[str, Any], name: str) -> str:
 
 
 def draw_allocation(definition: Definition) -> None:
-    """Who of all units gets what, as a picture."""
+    """Draw the shares of all units as a chart."""
     parts = {name: share * definition.allocation for name, share in definition.shares.items()}
     order = [definition.control, *(name for name in parts if name != definition.control)]
     outside = 100 - definition.allocation
@@ -123,13 +123,16 @@ def draw_allocation(definition: Definition) -> None:
 
 
 def draw_why(definition: Definition, zone: tzinfo) -> None:
-    """Why any unit has the group that it has."""
+    """Draw the reason for any unit's group."""
     app = running.app()
     ids = session.visitor().ids()
     unit = st.text_input(
-        "Unit", ids.get(definition.unit, ids["userID"]), key="unit", max_chars=128,
+        "Unit",
+        ids.get(definition.unit, ids["userID"]),
+        key="unit",
+        max_chars=128,
         help=f"A {definition.unit} from the Events page. Yours is filled in.",
-    ).strip()  # fmt: skip
+    ).strip()
     if not unit:
         return
     decided, steps = app.experiments.explain(unit, app.settings.experiment)
@@ -137,12 +140,13 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     if steps:
         rows = [
             {
-                "Rule": plain(_rule(step.rule)), "Matches": plain(step.wants),
+                "Rule": plain(_rule(step.rule)),
+                "Matches": plain(step.wants),
                 "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
                 "": "**matches**" if step.decided else "does not match",
             }
             for step in steps
-        ]  # fmt: skip
+        ]
         st.table(rows, border="horizontal", hide_index=True, alt="The rules that were evaluated for this unit")
         st.caption("Each rule sorts units into 1000 buckets of its own. The first rule that matches decides.")
     try:
@@ -167,7 +171,7 @@ def _rule(name: str) -> str:
 
 
 def _exposed(lines: list[Line], zone: tzinfo) -> str:
-    """Whether it met the experiment, with which groups, and whether Statsig knows."""
+    """Return the sentence about a unit's exposure, its groups, and its delivery."""
     if not lines:
         return "Not exposed: this unit has not asked a question yet."
     groups = dict.fromkeys(line.event.metadata.get("group") or "no group" for line in reversed(lines))

@@ -1,4 +1,4 @@
-"""What happened today and what it cost: who met the experiment, how answers ended, and which limit is near."""
+"""Today's exposures, answers and costs, and the limits that are near."""
 
 from datetime import datetime, tzinfo
 
@@ -12,12 +12,12 @@ from lib.web import running
 from pages.results.words import plain
 
 EVERY_S = 10.0
-"""How often it looks anew."""
+"""Seconds between two updates."""
 
 
 @st.fragment(run_every=EVERY_S)
 def draw_today(experiment: str, zone: tzinfo) -> None:
-    """Since midnight, UTC: that is when the limits begin anew."""
+    """Draw the counts since midnight, UTC, when the limits restart."""
     app, now = running.app(), now_ms()
     try:
         today = app.store.today(experiment, now // DAY_MS * DAY_MS)
@@ -42,7 +42,7 @@ def _metric(label: str, value: str, told: str) -> None:
 
 
 def _spent(now: int) -> Spent:
-    """By the counter that the limit goes by; without a limit, by the answers."""
+    """Return the spending by the limit's counter; without a limit, by the answers."""
     app, day = running.app(), now // DAY_MS
     if app.budgets.usd_per_day is None:
         return app.store.spending.spent_since(day * DAY_MS)
@@ -101,7 +101,7 @@ def _by_group(today: Today) -> str:
 
 
 def _ends(today: Today) -> str:
-    """How many failed and how many met a limit."""
+    """Return the number of failed and of limited answers."""
     ends: dict[str, int] = {}
     for one in today.answers.values():
         for reason, n in one.items():

@@ -1,4 +1,4 @@
-"""Invitations: the links that there are, with their use; a form for a new one; and the end of one."""
+"""Invitations: the list, a form for a new one, and the end of one."""
 
 from datetime import tzinfo
 
@@ -21,7 +21,7 @@ STATES = {
 
 
 def draw_guests(zone: tzinfo) -> None:
-    """The list, newest first, below the way to a new one."""
+    """Draw the list, newest first, below the button for a new one."""
     if running.app().settings.access != "invite":
         st.caption("Invitations matter only with `PARLEY_ACCESS=invite`. Now everyone who can open the page may chat.")
     if not running.app().settings.public_url_is_set:
@@ -52,7 +52,8 @@ def _account(one: Invitation) -> Account:
 
 
 def _draw_form() -> None:
-    """Closes when the link is made: the next form is another one, whatever this one's page has yet to hear or tell."""
+    """Draw the form. Once the link is made the next form has another key, so that late events of this one do not reopen
+    it."""
     key = f"new_invitation_{st.session_state.get('made')}"
     with st.popover("New invitation", icon=":material/add_link:", key=key, on_change="rerun"):
         with st.form("invitation", border=False):
@@ -62,9 +63,13 @@ def _draw_form() -> None:
                 "Browsers it lets in", 1, 1_000_000, None, key="invitation_sessions", placeholder="Any number"
             )
             st.selectbox(
-                "Group", entrance.groups(), None, key="invitation_group", placeholder="By the experiment",
+                "Group",
+                entrance.groups(),
+                None,
+                key="invitation_group",
+                placeholder="By the experiment",
                 help="Who comes gets this group and is left out of the readout.",
-            )  # fmt: skip
+            )
             st.number_input("US dollars in all", 0.01, None, None, key="invitation_usd", placeholder="No limit")
             st.form_submit_button("Make the link", type="primary", on_click=_make)
         if problem := st.session_state.pop("invitation_problem", None):
@@ -75,9 +80,13 @@ def _make() -> None:
     state, app = st.session_state, running.app()
     try:
         made = new_invitation(
-            state.invitation_name or "", int(state.invitation_days), state.invitation_sessions, state.invitation_group,
-            state.invitation_usd, now_ms(),
-        )  # fmt: skip
+            state.invitation_name or "",
+            int(state.invitation_days),
+            state.invitation_sessions,
+            state.invitation_group,
+            state.invitation_usd,
+            now_ms(),
+        )
         if not app.store.guests.invite(made):
             state.invitation_problem = (
                 "There is an open invitation of this name already. Revoke it, or take another name."
@@ -120,7 +129,7 @@ def _revoke(invitation_id: str) -> None:
 
 
 def _use(one: Invitation, spent: Spent, zone: tzinfo) -> str:
-    """What it allows and how much of that is used."""
+    """Return the limits of an invitation and their use."""
     told = [f"{one.used:,} of {one.sessions:,} browsers" if one.sessions else f"{one.used:,} browsers"]
     if one.usd is not None:
         told.append(f"\\${spent.usd:.2f} of \\${one.usd:,.2f} spent, {spent.answers:,} answers")

@@ -1,4 +1,4 @@
-"""Each group's model at its provider, by the lists of models that the providers give."""
+"""Each group's model at its provider, by the providers' lists of models."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from lib.web import running
 from pages.results.words import plain
 
 EVERY_S = 3.0
-"""Seconds between two updates; each provider is asked for its list at most every few minutes."""
+"""Seconds between two updates; each provider's list is requested at most every few minutes."""
 
 
 @st.fragment(run_every=EVERY_S)
@@ -33,7 +33,7 @@ def draw_models() -> None:
 
 
 def draw_worry(one: GroupModel) -> None:
-    """Draw what is wrong with a group's model, and what to change; nothing where nothing is wrong."""
+    """Draw the problem of a group's model and its remedy, or nothing."""
     if not one.worrying:
         return
     sentence = plain(one.sentence())

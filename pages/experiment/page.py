@@ -1,5 +1,5 @@
-"""For operators: what is compared and where that comes from, what today brought and cost, why somebody has a group,
-what every group answers, who is invited."""
+"""The Experiment page: the compared groups and their source, today's counts and costs, the reason for a unit's group,
+trials, invitations."""
 
 import streamlit as st
 
@@ -20,14 +20,19 @@ definition = app.experiments.definition(name)
 
 
 def draw_forcing() -> None:
-    """This session in a group of the operator's choice."""
+    """Draw the choice of a group for this session."""
     chosen, groups = entrance.chosen(), entrance.groups()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Your group in this session", groups, groups.index(chosen) if chosen in groups else None, key="force",
-            placeholder="By the experiment", on_change=lambda: entrance.choose(st.session_state.force), width=280,
-        )  # fmt: skip
-        if entrance.barrier() is None:  # else another page stands in its place
+            "Your group in this session",
+            groups,
+            groups.index(chosen) if chosen in groups else None,
+            key="force",
+            placeholder="By the experiment",
+            on_change=lambda: entrance.choose(st.session_state.force),
+            width=280,
+        )
+        if entrance.barrier() is None:  # otherwise another page stands in its place
             st.page_link("chat/page.py", label="Open the chat", icon=":material/forum:")
     mark = f":orange-badge[:material/science: Forced: {plain(chosen)}] New conversations" if chosen else "Conversations"
     st.caption(f"{mark} with a forced group are left out of the readout.")
@@ -47,7 +52,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     compared.draw_source(zone)
     status = compared.draw_status(name, definition, zone)
     if definition is None and status:
-        pass  # the status says why there are no groups
+        pass  # the status explains the missing groups
     elif definition is None:
         st.warning(
             f"Nobody knows an experiment or layer {plain(name)}. Define it at Statsig or in the experiments file, or "

@@ -25,7 +25,7 @@ from pages.results.words import plain
 
 @st.fragment
 def draw_planning(definition: Definition) -> None:
-    """Draw the plan for what the operator says of the coming testers."""
+    """Draw the plan for the operator's assumptions about testers."""
     usual = setting_of(definition, _measured(definition))
     baseline, lift, per_day, votes = _asked(usual)
     try:
@@ -42,7 +42,7 @@ def draw_planning(definition: Definition) -> None:
 
 
 def _measured(definition: Definition) -> Readout | None:
-    """What the experiment has shown so far; None while that cannot be read."""
+    """Return the experiment's readout so far; None while that cannot be read."""
     try:
         results = readouts.results(Window(definition.name))
     except running.Unready:
@@ -51,7 +51,7 @@ def _measured(definition: Definition) -> Readout | None:
 
 
 def _asked(usual: Setting) -> tuple[float, float, float, float]:
-    """What the operator says of the coming testers."""
+    """Draw the form and return the operator's assumptions about testers."""
     with st.grid(4, min_column_width=150, gap="small"):
         baseline = st.number_input(
             "Satisfied with control (%)", 1.0, 99.0, round(100 * usual.baseline, 1), 1.0, format="%g", key="plan_from"

@@ -1,5 +1,4 @@
-"""The picture of a plan: the chance that each way has found the difference, by the number of its testers. Loads Altair
-and pandas."""
+"""The chart of a plan: the power of each way, by the number of its testers. Loads Altair and pandas."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +13,7 @@ WIDTHS = [1.5, 1.5, 3, 3]
 
 
 def chart(points: Mapping[str, Sequence[tuple[int, float]]]) -> alt.LayerChart:
-    """One line for each way; the dotted one across is the chance for which plans ask."""
+    """Return one line for each way; the dotted horizontal line is the power that plans require."""
     rows = [
         {"way": way, "testers": testers, "chance": 100 * chance}
         for way, line in points.items()

@@ -13,11 +13,11 @@ from pages import session
 from pages.results.words import plain
 
 EVERY_S = 0.25
-"""How often growing answers are drawn."""
+"""Seconds between two updates of growing answers."""
 
 
 def draw_trials(definition: Definition) -> None:
-    """Asks every group at once. Nothing of it is recorded."""
+    """Ask every group at once. Nothing is recorded."""
     st.caption("Asks outside of the experiment: no exposure, no record, no event. The answers cost money.")
     with st.form("trial", border=False):
         text = st.text_area(
@@ -37,7 +37,7 @@ def draw_trials(definition: Definition) -> None:
 
 
 def _draw_answers(answers: Mapping[str, Answer], growing: bool) -> None:
-    """Side by side; below each other where there is no room."""
+    """Draw the answers side by side; below each other on a narrow screen."""
     if growing and all(answer.completion is not None for answer in answers.values()):
         st.rerun()
     if growing:
@@ -52,7 +52,7 @@ def _draw_answers(answers: Mapping[str, Answer], growing: bool) -> None:
 
 
 def _facts(answer: Answer) -> str:
-    """How it ended, how long it took, what it cost."""
+    """Return the finish reason, the time and the cost."""
     done = answer.completion
     assert done is not None
     told = [done.message or ""] if done.message else []

@@ -1,5 +1,5 @@
 """The Results page's charts, in one grammar: a point with its interval in its group's colour, a line at zero, a band
-for what does not matter. A group's colour is its place: control comes first and has the neutral one of the theme.
+for differences that do not matter.
 
 Draws what it is given; computes no statistic. The only file that knows Altair and pandas.
 """
@@ -20,7 +20,7 @@ from lib.readout.verdicts import Readout
 from pages.results import words
 
 GREY = "#8a93a5"
-"""Readable on the light and on the dark background."""
+"""A grey that is readable on the light and on the dark background."""
 ROW, AXIS = 26, 22
 """Heights of one group and of an axis, in pixels."""
 TIGHT = {"left": 0, "right": 0, "top": 2, "bottom": 6}
@@ -28,21 +28,24 @@ TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 def groups_of(readout: Readout) -> list[str]:
-    """All groups in the order of their colours."""
+    """Return all groups in the order of their colours."""
     return [readout.control, *readout.treatments]
 
 
 def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
-    """Every treatment against control, better on the right; None where no interval is known."""
+    """Return every treatment against control, better on the right; None where no interval is known."""
     scale = WORDS[metric.name].scale
     rows = [
         {
-            "group": group, "diff": one.shown_diff * scale, "low": one.low * scale,
-            "high": one.high * scale, "difference": words.difference(metric.name, one),
+            "group": group,
+            "diff": one.shown_diff * scale,
+            "low": one.low * scale,
+            "high": one.high * scale,
+            "difference": words.difference(metric.name, one),
         }
         for group, one in metric.versus.items()
         if one.telling
-    ]  # fmt: skip
+    ]
     if not rows:
         return None
     mde = max(abs(one.numbers.mde or 0) for one in metric.versus.values()) * scale
@@ -62,15 +65,19 @@ def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
 
 
 def preferences(found: Comparisons, readout: Readout) -> alt.LayerChart | None:
-    """The net preference for every treatment with its interval; None where none is known."""
+    """Return the net preference for every treatment with its interval; None where none is known."""
     rows = [
         {
-            "group": group, "net": 100 * one.net, "low": 100 * one.cs_low, "high": 100 * one.cs_high,
-            "told": words.net_preference(one), "votes": f"{one.votes:,}",
+            "group": group,
+            "net": 100 * one.net,
+            "low": 100 * one.cs_low,
+            "high": 100 * one.cs_high,
+            "told": words.net_preference(one),
+            "votes": f"{one.votes:,}",
         }
         for group, one in found.treatments.items()
         if one.net is not None and one.cs_low is not None and one.cs_high is not None
-    ]  # fmt: skip
+    ]
     if not rows:
         return None
     mde = 100 * max(one.mde for one in found.treatments.values())
@@ -80,9 +87,12 @@ def preferences(found: Comparisons, readout: Readout) -> alt.LayerChart | None:
     chart = alt.Chart(pd.DataFrame(rows)).encode(
         y=_rows([row["group"] for row in rows]),
         color=_colour(groups_of(readout)),
-        tooltip=[alt.Tooltip("group", title="Group"), alt.Tooltip("told", title="Net preference"),
-                 alt.Tooltip("votes", title="Votes")],
-    )  # fmt: skip
+        tooltip=[
+            alt.Tooltip("group", title="Group"),
+            alt.Tooltip("told", title="Net preference"),
+            alt.Tooltip("votes", title="Votes"),
+        ],
+    )
     spans = chart.mark_rule(strokeWidth=4, strokeCap="round").encode(
         x=alt.X("low:Q", scale=along, axis=axis), x2="high"
     )
@@ -91,17 +101,19 @@ def preferences(found: Comparisons, readout: Readout) -> alt.LayerChart | None:
 
 
 def values(metric: Metric, groups: Sequence[str]) -> alt.LayerChart | None:
-    """Each group's own value with its interval; None where there is none."""
+    """Return each group's own value with its interval; None where there is none."""
     scale = WORDS[metric.name].scale
     rows = [
         {
-            "group": group, "told": words.level(metric.name, one), "value": one.value * scale,
+            "group": group,
+            "told": words.level(metric.name, one),
+            "value": one.value * scale,
             "low": (one.value if one.ci_low is None else one.ci_low) * scale,
             "high": (one.value if one.ci_high is None else one.ci_high) * scale,
         }
         for group in groups
         if (one := metric.groups[group]).value is not None
-    ]  # fmt: skip
+    ]
     if not rows:
         return None
     axis = _axis(tickCount=5, labelExpr=_with_unit(words.unit(metric.name)))
@@ -121,18 +133,23 @@ def values(metric: Metric, groups: Sequence[str]) -> alt.LayerChart | None:
 def history(
     days: Iterable[tuple[int, Metric]], group: str, groups: Sequence[str], zone: tzinfo
 ) -> alt.LayerChart | None:
-    """The difference of one treatment to control over the days; None where fewer than two can be told."""
+    """Return the difference of one treatment to control over the days; None for fewer than two days."""
     rows, mde = [], 0.0
     for until_ms, metric in days:
         one, scale = metric.versus[group], WORDS[metric.name].scale
         if not one.telling:
             continue
         mde = abs(one.numbers.mde or 0) * scale
-        rows.append({
-            "group": group, "day": _local(until_ms, zone), "diff": one.numbers.diff * scale,
-            "low": one.numbers.cs_low * scale, "high": one.numbers.cs_high * scale,
-            "difference": words.difference(metric.name, one),
-        })  # fmt: skip
+        rows.append(
+            {
+                "group": group,
+                "day": _local(until_ms, zone),
+                "diff": one.numbers.diff * scale,
+                "low": one.numbers.cs_low * scale,
+                "high": one.numbers.cs_high * scale,
+                "difference": words.difference(metric.name, one),
+            }
+        )
     if len(rows) < 2:
         return None
     axis = _axis(tickCount=6, labelExpr=_signed(WORDS[metric.name].unit))
@@ -150,7 +167,7 @@ def history(
 
 
 def arrivals(exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], until_ms: int) -> alt.LayerChart:
-    """New users of every group, day by day."""
+    """Return the new users of every group, day by day."""
     counted = {(day, group): n for day, group, n in exposed}
     first = min(day for day, *_ in exposed)
     rows = [
@@ -163,9 +180,12 @@ def arrivals(exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], unt
         x=alt.X("day:T", axis=_days(), scale=span),
         y=alt.Y("users:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4)),
         color=_colour(groups, legend=True),
-        tooltip=[alt.Tooltip("day:T", title="Day", format="%-d %b %Y"), alt.Tooltip("group", title="Group"),
-                 alt.Tooltip("users", title="New users")],
-    )  # fmt: skip
+        tooltip=[
+            alt.Tooltip("day:T", title="Day", format="%-d %b %Y"),
+            alt.Tooltip("group", title="Group"),
+            alt.Tooltip("users", title="New users"),
+        ],
+    )
     shape = alt.Shape("group:N", scale=alt.Scale(domain=list(groups)), legend=_legend())
     return (
         chart.mark_line(strokeWidth=2) + chart.mark_point(filled=True, size=70, opacity=1).encode(shape=shape)
@@ -175,7 +195,7 @@ def arrivals(exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], unt
 def times(
     bins: Mapping[str, Sequence[int]], group: str, groups: Sequence[str], quantiles: Mapping[str, float]
 ) -> alt.LayerChart:
-    """How long the answers of one group took, on the axes that all groups share; `quantiles` by name, in seconds."""
+    """Return the response times of one group, on axes that all groups share; `quantiles` by name, in seconds."""
     ends = [EDGES[0] / (EDGES[1] / EDGES[0]), *EDGES, EDGES[-1] * (EDGES[1] / EDGES[0])]
     filled = [place for found in bins.values() for place, n in enumerate(found) if n]
     low, high = ends[min(filled)], ends[max(filled) + 1]
@@ -189,14 +209,28 @@ def times(
     ticks = [tick for tick in TICKS if low <= tick <= high]
     axis = _axis(values=ticks, labelExpr=_with_unit("s"))
     along = alt.Scale(type="log", domain=[low, high], nice=False)
-    bars = alt.Chart(pd.DataFrame(rows)).mark_bar(binSpacing=0, opacity=0.75).encode(
-        x=alt.X("from:Q", scale=along, axis=axis), x2="to",
-        y=alt.Y("share:Q", scale=alt.Scale(domain=[0, top * 1.25], nice=False), title=None,
-                axis=_axis(tickCount=3, minExtent=34, maxExtent=34, labelExpr=_with_unit("%"))),
-        y2="none", color=_colour(groups),
-        tooltip=[alt.Tooltip("from", format=".3~r", title="From (s)"), alt.Tooltip("to", format=".3~r", title="To (s)"),
-                 alt.Tooltip("share", format=".1f", title="% of answers"), alt.Tooltip("answers", title="Answers")],
-    )  # fmt: skip
+    bars = (
+        alt.Chart(pd.DataFrame(rows))
+        .mark_bar(binSpacing=0, opacity=0.75)
+        .encode(
+            x=alt.X("from:Q", scale=along, axis=axis),
+            x2="to",
+            y=alt.Y(
+                "share:Q",
+                scale=alt.Scale(domain=[0, top * 1.25], nice=False),
+                title=None,
+                axis=_axis(tickCount=3, minExtent=34, maxExtent=34, labelExpr=_with_unit("%")),
+            ),
+            y2="none",
+            color=_colour(groups),
+            tooltip=[
+                alt.Tooltip("from", format=".3~r", title="From (s)"),
+                alt.Tooltip("to", format=".3~r", title="To (s)"),
+                alt.Tooltip("share", format=".1f", title="% of answers"),
+                alt.Tooltip("answers", title="Answers"),
+            ],
+        )
+    )
     marked = alt.Chart(pd.DataFrame([{"name": name, "at": at, "group": group} for name, at in quantiles.items()]))
     rules = marked.mark_rule(strokeDash=[4, 3], color=GREY, strokeWidth=1.5).encode(x="at:Q")
     labels = marked.mark_text(align="left", dx=4, baseline="top").encode(
@@ -206,31 +240,42 @@ def times(
 
 
 def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.LayerChart | None:
-    """What each group's satisfaction (or whatever is primary) costs, in another metric, both with their intervals."""
+    """Return each group's primary metric against its cost in another metric, both with intervals."""
     rows = []
     for group in groups:
         y, x = metric.groups[group], of.groups[group]
         if None in (x.value, x.ci_low, x.ci_high, y.value, y.ci_low, y.ci_high):
             continue
         up, along = WORDS[metric.name].scale, WORDS[of.name].scale
-        rows.append({
-            "group": group, "got": words.level(metric.name, y), "for": words.level(of.name, x),
-            "x": x.value * along, "x1": x.ci_low * along, "x2": x.ci_high * along,
-            "y": y.value * up, "y1": y.ci_low * up, "y2": y.ci_high * up,
-        })  # fmt: skip
+        rows.append(
+            {
+                "group": group,
+                "got": words.level(metric.name, y),
+                "for": words.level(of.name, x),
+                "x": x.value * along,
+                "x1": x.ci_low * along,
+                "x2": x.ci_high * along,
+                "y": y.value * up,
+                "y1": y.ci_low * up,
+                "y2": y.ci_high * up,
+            }
+        )
     if not rows:
         return None
     side = alt.X("x:Q", title=title, scale=alt.Scale(zero=True, nice=True), axis=alt.Axis(tickCount=4, grid=False))
     tall = alt.Y("y:Q", title=f"{words.name(metric.name)} ({words.unit(metric.name)})", scale=alt.Scale(zero=False))
     chart = alt.Chart(pd.DataFrame(rows)).encode(
         color=_colour(groups),
-        tooltip=[alt.Tooltip("group", title="Group"), alt.Tooltip("got", title=words.name(metric.name)),
-                 alt.Tooltip("for", title=words.name(of.name))],
-    )  # fmt: skip
+        tooltip=[
+            alt.Tooltip("group", title="Group"),
+            alt.Tooltip("got", title=words.name(metric.name)),
+            alt.Tooltip("for", title=words.name(of.name)),
+        ],
+    )
     across = chart.mark_rule(strokeWidth=2).encode(x=alt.X("x1:Q"), x2="x2", y=tall)
     upright = chart.mark_rule(strokeWidth=2).encode(x=side, y=alt.Y("y1:Q"), y2="y2")
     points = chart.mark_point(filled=True, size=140, opacity=1).encode(x=side, y=tall)
-    middle = max(row["x"] for row in rows) / 2  # a name stands where there is room for it
+    middle = max(row["x"] for row in rows) / 2  # a name on the side with room for it
     names = [
         alt.Chart(pd.DataFrame(here))
         .mark_text(align=align, dx=dx, dy=-9, limit=90)
@@ -245,7 +290,7 @@ def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.
 
 
 def reasons(counted: Mapping[str, Mapping[str, int]], groups: Sequence[str]) -> alt.Chart:
-    """How often each reason was given, by group."""
+    """Return the number of times that each reason was given, by group."""
     said = {reason for found in counted.values() for reason in found}
     order = [label for reason, label in words.REASON_WORDS.items() if reason in said]
     rows = [
@@ -265,15 +310,18 @@ def reasons(counted: Mapping[str, Mapping[str, int]], groups: Sequence[str]) -> 
             yOffset=alt.YOffset("group:N", sort=list(groups)),
             x=alt.X("answers:Q", axis=_axis(tickMinStep=1, tickCount=5)),
             color=_colour(groups, legend=True),
-            tooltip=[alt.Tooltip("reason", title="Reason"), alt.Tooltip("group", title="Group"),
-                     alt.Tooltip("answers", title="Answers")],
+            tooltip=[
+                alt.Tooltip("reason", title="Reason"),
+                alt.Tooltip("group", title="Group"),
+                alt.Tooltip("answers", title="Answers"),
+            ],
         )
         .properties(height=2 * AXIS + (13 * len(groups) + 8) * len(order), padding=TIGHT)
-    )  # fmt: skip
+    )
 
 
 def _axis(**more: Any) -> alt.Axis:
-    """An axis without a title: its labels have the unit."""
+    """Return an axis without a title: its labels have the unit."""
     return alt.Axis(title=None, grid=False, labelPadding=6, **more)
 
 
@@ -294,13 +342,13 @@ def _legend() -> alt.Legend:
 
 
 def _rows(groups: Sequence[str], *, labelled: bool = False) -> alt.Y:
-    """One row for each group; a single one needs no label."""
+    """Return one row for each group; a single one needs no label."""
     axis = _axis(domain=False, ticks=False, labelLimit=84, minExtent=90, maxExtent=90, labelFlush=False)
     return alt.Y("group:N", sort=list(groups), axis=axis if labelled or len(groups) > 1 else None)
 
 
 def _band(along: str, mde: float) -> alt.Chart:
-    """What does not matter."""
+    """Return the band of differences that do not matter."""
     band = alt.Chart(pd.DataFrame({"from": [-mde], "to": [mde]})).mark_rect(color=GREY, opacity=0.16)
     if along == "y":
         return band.encode(y="from:Q", y2="to")
@@ -321,11 +369,11 @@ def _days() -> alt.Axis:
 
 
 def _moment(day_ms: int) -> alt.DateTime:
-    """A day (UTC), as the browser's wall clock has it."""
+    """Return a day (UTC) as the browser's wall clock has it."""
     then = _local(day_ms, UTC)
     return alt.DateTime(year=then.year, month=then.month, date=then.day, hours=then.hour)
 
 
 def _local(time_ms: int, zone: tzinfo | None) -> datetime:
-    """The reader's wall clock."""
+    """Return the reader's wall clock."""
     return datetime.fromtimestamp(time_ms / 1_000, zone).replace(tzinfo=None)

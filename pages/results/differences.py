@@ -33,7 +33,7 @@ def draw_differences(readout: Readout) -> None:
 
 
 def _draw_between(readout: Readout) -> None:
-    """The treatments among each other, on the primary metric."""
+    """Draw the treatments against each other, on the primary metric."""
     metric, found = readout.main, []
     for better, other in pairwise(metric.ranked):
         versus = metric.compared(better, other)

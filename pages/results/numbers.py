@@ -14,7 +14,7 @@ from lib.readout.results import EDGES, Details, History, Results
 
 @dataclass(frozen=True)
 class File:
-    """What can be downloaded: how its name ends, its type and how it is made."""
+    """One download: the ending of its name, its type and the function that makes it."""
 
     suffix: str
     mime: str
@@ -84,10 +84,15 @@ def _times(_: Results, details: Details, __: History) -> Iterable[Mapping[str, A
 def _remarks(_: Results, details: Details, __: History) -> Iterable[Mapping[str, Any]]:
     for one in details.remarks:
         yield {
-            "time": iso(one.time_ms), "group": one.group, "reason": one.reason, "comment": one.comment,
-            "question": one.question, "answer": one.answer, "answer_id": one.answer_id,
+            "time": iso(one.time_ms),
+            "group": one.group,
+            "reason": one.reason,
+            "comment": one.comment,
+            "question": one.question,
+            "answer": one.answer,
+            "answer_id": one.answer_id,
             "conversation_id": one.conversation_id,
-        }  # fmt: skip
+        }
 
 
 FILES = {
@@ -99,4 +104,4 @@ FILES = {
     "Response times (CSV)": _table("_response_times.csv", _times),
     "Reasons and comments (CSV)": _table("_reasons.csv", _remarks),
 }
-"""By the words on their buttons."""
+"""The downloads, by the labels of their buttons."""

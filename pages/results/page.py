@@ -1,4 +1,5 @@
-"""For operators: which group is better, and how sure that is. The verdict and what decides come first, details below.
+"""The Results page: which group is better, with its interval. The verdict and the deciding charts come first, details
+below.
 
 Everything under the filters looks anew every minute and leaves the reader where they are.
 """
@@ -14,7 +15,7 @@ from pages import readouts, session
 from pages.clock import reader_zone
 from pages.results import verdict, words
 
-REFRESH_S = 60  # which is how long a readout is kept anyway
+REFRESH_S = 60  # the age at which a readout is gathered anew
 WIDTH = 960
 
 if not session.operator():
@@ -25,12 +26,12 @@ zone = reader_zone()
 
 
 def midnight(day: date) -> int:
-    """When this day begins where the reader is."""
+    """Return the beginning of this day in the reader's time zone."""
     return int(datetime.combine(day, time(), zone).timestamp() * 1_000)
 
 
 def invited() -> dict[str, str]:
-    """The names of the invitations by id; none while they cannot be read."""
+    """Return the names of the invitations by id; none while they cannot be read."""
     try:
         return {one.id: one.name for one in session.invitations()}
     except running.Unready:
@@ -38,7 +39,7 @@ def invited() -> dict[str, str]:
 
 
 def tiers(experiment: str) -> list[str]:
-    """The tiers of the experiment's units; none while they cannot be read."""
+    """Return the tiers of the experiment's units; none while they cannot be read."""
     try:
         return readouts.tiers(experiment)
     except running.Unready:
@@ -46,20 +47,29 @@ def tiers(experiment: str) -> list[str]:
 
 
 def chosen() -> Window:
-    """What the reader narrowed the page to."""
+    """Return the reader's filters."""
     names, since, until, guests, tier = readouts.experiments(), None, None, None, None
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
         days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
         if invitations := invited():
             guests = st.selectbox(
-                "Invitation", invitations, None, format_func=invitations.__getitem__, key="invitation",
+                "Invitation",
+                invitations,
+                None,
+                format_func=invitations.__getitem__,
+                key="invitation",
                 placeholder="Everybody",
-            )  # fmt: skip
+            )
         if len(there := tiers(name)) > 1:
             tier = st.selectbox(
-                "Tier", there, None, format_func=lambda one: one or "Not recorded", key="tier", placeholder="All",
-            )  # fmt: skip
+                "Tier",
+                there,
+                None,
+                format_func=lambda one: one or "Not recorded",
+                key="tier",
+                placeholder="All",
+            )
         st.caption("Choose before you look: no interval holds for days or guests that were picked by their result.")
     since, until = (*days, None, None)[:2]
     if until is not None and until >= datetime.now(zone).date():
@@ -68,7 +78,7 @@ def chosen() -> Window:
 
 
 def draw_downloads(window: Window) -> None:
-    """Every number of the page as a file, as it is when it is asked for."""
+    """Draw the downloads, made on request."""
     from pages.results import numbers
 
     def content(file: numbers.File) -> str:
@@ -80,13 +90,19 @@ def draw_downloads(window: Window) -> None:
         for label, file in numbers.FILES.items():
             name = f"{window.experiment}{file.suffix}"
             st.download_button(
-                label, lambda file=file: content(file), name, file.mime, on_click="ignore", type="tertiary",
-                icon=file.icon, key=f"download_{label}",
-            )  # fmt: skip
+                label,
+                lambda file=file: content(file),
+                name,
+                file.mime,
+                on_click="ignore",
+                type="tertiary",
+                icon=file.icon,
+                key=f"download_{label}",
+            )
 
 
 def told_status(experiment: str) -> str | None:
-    """What Statsig made of the experiment and its groups, and when; None where all of it runs."""
+    """Return the status of the experiment and its groups in Statsig, with its time; None where all of it runs."""
     if app.settings.statsig_secret_key is None:
         return None
 
@@ -101,7 +117,7 @@ def told_status(experiment: str) -> str | None:
 
 @st.fragment(run_every=1.0)
 def draw_visitors() -> None:
-    """Simulated visitors are under way."""
+    """Draw the progress of simulated visitors."""
     if not sample.running:
         readouts.forget()
         st.rerun()
@@ -111,7 +127,7 @@ def draw_visitors() -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def draw_results(window: Window) -> None:
-    """The readout as it is now; what takes longer comes later."""
+    """Draw the current readout; slower parts follow."""
     before, first, rest = st.container(), st.container(), st.container()
     try:
         with first.skeleton(height=400):

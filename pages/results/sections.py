@@ -1,4 +1,4 @@
-"""What the verdict stands on, section by section, down to what testers say: the rest of the Results page."""
+"""The sections below the verdict, down to testers' comments."""
 
 from datetime import tzinfo
 
@@ -17,11 +17,11 @@ from pages.results.verdict import comparable, decisive
 
 NOTHING = "not enough data"
 SHOWN = 10
-"""Remarks on the page at first, and more at every click."""
+"""Remarks on the page at first, and per further click."""
 
 
 def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -> None:
-    """What it stands on: first what is known already. `connected`: there is a Statsig. Raises Unready."""
+    """Draw the sections, those with known data first. `connected`: there is a Statsig. Raises Unready."""
     readout = results.readout
     over_time = st.container()
     _draw_users(results)
@@ -31,7 +31,7 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -
     remarks = st.container()
     every = st.container()
     _draw_delivery(results, connected, zone)
-    with times.skeleton(height=400):  # nothing is drawn in it: only what is gathered takes long
+    with times.skeleton(height=400):  # nothing is drawn in it: gathering is what takes long
         details = readouts.details(window)
     with times:
         _draw_response_times(readout, details)
@@ -47,7 +47,7 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -
 
 
 def draw_groups(readout: Readout) -> None:
-    """Every group by itself."""
+    """Draw every group by itself."""
     order = charts.groups_of(readout)
     st.markdown("#### Groups side by side")
     st.caption("Each group by itself with a 95 % interval for one look. To compare groups, use the differences above.")
@@ -59,21 +59,25 @@ def draw_groups(readout: Readout) -> None:
                     st.caption("Nothing yet")
                 else:
                     st.altair_chart(chart, key=f"value_{metric.name}", alt=f"{words.name(metric.name)} of each group")
-    rated = [f"{words.plain(group)} {words.plain(words.level('rating_rate', one))}"
-             for group, one in readout.metrics["rating_rate"].groups.items()]  # fmt: skip
+    rated = [
+        f"{words.plain(group)} {words.plain(words.level('rating_rate', one))}"
+        for group, one in readout.metrics["rating_rate"].groups.items()
+    ]
     st.caption(f"Answers that were rated: {'; '.join(rated)}.")
 
 
 def _draw_every_metric(readout: Readout, details: Details) -> None:
-    """All numbers that were computed, intervals first."""
+    """Draw all computed numbers, intervals first."""
     with st.expander("All metrics", icon=":material/table:", key="every_metric"):
         rows = [_row(metric, readout) for metric in (*readout.metrics.values(), *details.signals)]
         for name, reading in readout.quantiles.items():
             row = {"": f"Response time {name}"}
             row |= {group: words.level("response_time", one) for group, one in reading.groups.items()}
             if comparable(readout):
-                row |= {_versus(group, readout): words.difference("response_time", one) or NOTHING
-                        for group, one in reading.versus.items()}  # fmt: skip
+                row |= {
+                    _versus(group, readout): words.difference("response_time", one) or NOTHING
+                    for group, one in reading.versus.items()
+                }
             rows.append(row)
         st.table(rows, border="horizontal", hide_index=True, alt="Every metric of every group, with intervals")
         st.caption(
@@ -98,7 +102,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
 
 
 def _draw_over_time(readout: Readout, history: History, zone: tzinfo) -> None:
-    """How the difference and its interval came to be what they are."""
+    """Draw the difference and its interval over time."""
     st.markdown("#### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
     order = charts.groups_of(readout)
@@ -114,7 +118,7 @@ def _draw_over_time(readout: Readout, history: History, zone: tzinfo) -> None:
 
 
 def _draw_users(results: Results) -> None:
-    """Who met the experiment, and whether the split is what it was meant to be."""
+    """Draw the exposed users, and the check of the split."""
     readout = results.readout
     st.markdown("#### Users per group")
     if not any(readout.counts.values()):
@@ -122,17 +126,22 @@ def _draw_users(results: Results) -> None:
         return
     total = sum(readout.counts.values())
     rows = [
-        {"Group": group, "Users": f"{n:,}", "Share": f"{100 * n / total:.1f} %",
-         "Configured": f"{100 * readout.shares[group]:.1f} %"}
+        {
+            "Group": group,
+            "Users": f"{n:,}",
+            "Share": f"{100 * n / total:.1f} %",
+            "Configured": f"{100 * readout.shares[group]:.1f} %",
+        }
         for group, n in readout.counts.items()
-    ]  # fmt: skip
+    ]
     st.table(rows, border="horizontal", hide_index=True, alt="Users of each group, and the share that was meant")
     st.markdown(_split(readout))
     st.caption("New users a day (UTC)")
     st.altair_chart(
-        charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms), key="arrivals",
+        charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms),
+        key="arrivals",
         alt="Users who met the experiment, by day and group",
-    )  # fmt: skip
+    )
 
 
 def _split(readout: Readout) -> str:
@@ -154,17 +163,22 @@ def _split(readout: Readout) -> str:
 
 
 def _draw_response_times(readout: Readout, details: Details) -> None:
-    """How long answers take: not only on average."""
+    """Draw the distribution of response times."""
     st.markdown("#### Response time")
     if not details.times:
         st.caption("No answer has a response time yet")
         return
     order = charts.groups_of(readout)
     for group in (group for group in order if group in details.times):
-        quantiles = {name: value for name, reading in readout.quantiles.items()
-                     if (value := reading.groups[group].value) is not None}  # fmt: skip
-        told = ", ".join(f"{name} {words.level('response_time', reading.groups[group])}"
-                         for name, reading in readout.quantiles.items())  # fmt: skip
+        quantiles = {
+            name: value
+            for name, reading in readout.quantiles.items()
+            if (value := reading.groups[group].value) is not None
+        }
+        told = ", ".join(
+            f"{name} {words.level('response_time', reading.groups[group])}"
+            for name, reading in readout.quantiles.items()
+        )
         st.markdown(f"{words.plain(group)} :gray[{words.plain(told)}]")
         alt = f"Response times of {group}, on a logarithmic axis: {told}"
         st.altair_chart(charts.times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
@@ -179,7 +193,7 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
 
 
 def _draw_price(readout: Readout) -> None:
-    """What a better answer costs."""
+    """Draw the cost of a better answer."""
     main, order = readout.main, charts.groups_of(readout)
     st.markdown(f"#### What {WORDS[main.name].name} costs")
     left, right = st.columns(2, gap="medium")
@@ -207,7 +221,7 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
 
 
 def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
-    """Why testers were not satisfied."""
+    """Draw the reasons and comments of dissatisfied testers."""
     st.markdown("#### What dissatisfied testers say")
     if not details.remarks:
         st.caption("Nobody has given a reason yet")
@@ -243,12 +257,16 @@ def _draw_remark(remark: Remark, zone: tzinfo) -> None:
         for block in blocks(remark.answer or ""):
             st.markdown(block.markdown)
         if remark.visitor_id == session.visitor().visitor_id:
-            st.page_link("chat/page.py", label="Open the conversation", icon=":material/forum:",
-                         query_params={"c": remark.conversation_id})  # fmt: skip
+            st.page_link(
+                "chat/page.py",
+                label="Open the conversation",
+                icon=":material/forum:",
+                query_params={"c": remark.conversation_id},
+            )
 
 
 def _draw_delivery(results: Results, connected: bool, zone: tzinfo) -> None:
-    """How old this is, and whether Statsig has what the store has."""
+    """Draw the age of the readout, and the state of the delivery to Statsig."""
     readout, sent = results.readout, results.readout.delivery
     if readout.simulated:
         told = f"{sent.events:,} simulated events are in the record; Statsig never gets them."

@@ -1,4 +1,4 @@
-"""The first words of the Results page: the verdict in a sentence, and what to do next.
+"""The first part of the Results page: the verdict in a sentence, and the next step.
 
 Knows no chart, so that a page can draw it before Altair and pandas are loaded; the chart that decides is in
 `differences`.
@@ -21,7 +21,7 @@ CAUSES = (
     "Do bots, tests or health checks ask questions?",
     "Do users lose their cookie, or share one browser? They may meet two groups.",
 )
-"""Where a broken split comes from, most often."""
+"""The most frequent causes of a broken split."""
 APPEARS = (
     "which group is better, in a sentence, and what to do next",
     "the difference of every metric that decides, inside an interval that holds however often you look",
@@ -29,7 +29,7 @@ APPEARS = (
     "how it narrowed day by day, who met which group, and whether the split is right",
     "how long answers take, what a better answer costs, and what dissatisfied testers say",
 )
-"""What an empty page says that it will say."""
+"""The announcements of an empty page."""
 
 
 NARROWED = (
@@ -40,7 +40,7 @@ NARROWED = (
 
 def draw_first(results: Results, sampled: bool, narrowed: bool, status: str | None = None) -> None:
     """Draw the verdict. `sampled`: there is simulated data; `narrowed`: the reader chose a part of the experiment;
-    `status`: what Statsig made of it, after which there is nothing more to advise."""
+    `status`: its status in Statsig, after which there is no further advice."""
     _draw_verdict(results, status)
     if narrowed:
         st.markdown(f":material/filter_alt: {NARROWED}")
@@ -51,7 +51,7 @@ def draw_first(results: Results, sampled: bool, narrowed: bool, status: str | No
 
 
 def draw_not_exposed(results: Results, sampled: bool, status: str | None = None) -> None:
-    """Draw that nobody takes part in the A/B test, where there are votes on comparisons alone."""
+    """Draw that no unit takes part in the A/B test, where there are only votes on comparisons."""
     if status:
         st.info(words.plain(status), icon=":material/flag:")
     st.markdown("**A/B test** Nobody has taken part in it yet.")
@@ -60,7 +60,8 @@ def draw_not_exposed(results: Results, sampled: bool, status: str | None = None)
 
 
 def draw_empty(results: Results, offer: bool, status: str | None = None) -> None:
-    """What will appear here, and (`offer`) a way to see it at once. `status`: what Statsig made of the experiment."""
+    """Draw what will appear here, and (`offer`) the offer of sample data. `status`: the experiment's status in
+    Statsig."""
     _draw_verdict(results, status)
     st.markdown("As soon as people ask and rate, this page says\n" + "\n".join(f"- {one}" for one in APPEARS))
     if not offer:
@@ -78,23 +79,23 @@ def draw_empty(results: Results, offer: bool, status: str | None = None) -> None
 
 
 def is_empty(readout: Readout) -> bool:
-    """Whether nobody has met the experiment."""
+    """Return True where no unit has met the experiment."""
     return not (any(readout.counts.values()) or readout.unknown or readout.forced or readout.crossover)
 
 
 def comparable(readout: Readout) -> bool:
-    """Whether groups may be compared at all."""
+    """Return True where groups may be compared at all."""
     return readout.verdict != "broken" and not readout.weights_changed
 
 
 def decisive(readout: Readout) -> list[Metric]:
-    """The primary metric, then the guardrails."""
+    """Return the primary metric, then the guardrails."""
     found = [metric for metric in readout.metrics.values() if metric.role == "guardrail"]
     return [readout.main, *found]
 
 
 def _draw_verdict(results: Results, status: str | None) -> None:
-    """The verdict: its states, one sentence, what stands beside it, and the next step for each treatment."""
+    """Draw the verdict: its states, one sentence, the details beside it, and the next step for each treatment."""
     readout = results.readout
     st.markdown(" ".join(_states(readout)))
     st.subheader(words.plain(headline(readout)), anchor=False)
@@ -108,7 +109,7 @@ def _draw_verdict(results: Results, status: str | None) -> None:
 
 
 def _states(readout: Readout) -> list[str]:
-    """The states as badges: the verdict of each treatment, harm, and doubt about who rates."""
+    """Return the states as badges: the verdict of each treatment, harm, and doubt about its raters."""
     versus = readout.main.versus
     if not comparable(readout) or len(versus) < 2:
         only = next(iter(versus.values()), None)
@@ -130,7 +131,7 @@ def _states(readout: Readout) -> list[str]:
 
 
 def _draw_sample_notice(readout: Readout) -> None:
-    """That there is simulated data, and the way to be rid of it."""
+    """Draw that there is simulated data, and the button that removes it."""
     told = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":small[:gray[:material/science: {told}]]", width="content")
@@ -141,5 +142,5 @@ def _draw_sample_notice(readout: Readout) -> None:
 
 
 def _draw_causes() -> None:
-    """What to look at when groups cannot be compared."""
+    """Draw possible causes when groups cannot be compared."""
     st.markdown("Ask yourself:\n" + "\n".join(f"- {cause}" for cause in CAUSES))

@@ -35,7 +35,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:-])")
 
 
 def plain(text: str) -> str:
-    r"""Text of somebody else's in Markdown, as it is.
+    r"""Return foreign text as Markdown that shows it unchanged.
 
     >>> plain("gpt_4 [x] $5 :red[y]")
     'gpt\\_4 \\[x\\] \\$5 \\:red\\[y\\]'
@@ -44,13 +44,13 @@ def plain(text: str) -> str:
 
 
 def badge(state: str, of: str = "") -> str:
-    """A verdict or a guardrail (of a metric), as Markdown."""
+    """Return a verdict or a guardrail (of a metric) as Markdown."""
     word, icon, color = STATES[state]
     return f":{color}-badge[:material/{icon}: {word}{f': {of}' if of else ''}]"
 
 
 def state(metric: str, one: Versus) -> str:
-    """The state of a difference; more or less for a metric that is neither better nor worse.
+    """Return the state of a difference; more or less for a metric that is neither better nor worse.
 
     >>> from lib.statistics.differences import Comparison
     >>> state("rating_rate", Versus(Comparison(diff=-0.1), "worse"))
@@ -62,19 +62,19 @@ def state(metric: str, one: Versus) -> str:
 
 
 def name(metric: str) -> str:
-    """What a metric is called at the beginning of a line."""
+    """Return the name of a metric at the beginning of a line."""
     called = WORDS[metric].name
     return called[0].upper() + called[1:]
 
 
 def unit(metric: str) -> str:
-    """What a group's own values are told in: a difference of two shares is points, a share is percent."""
+    """Return the unit of a group's own values: a difference of two shares is in points, a share in percent."""
     words = WORDS[metric]
     return "%" if words.unit == "points" else words.unit
 
 
 def level(metric: str, one: Estimate) -> str:
-    """A group's own value with its interval.
+    """Return a group's own value with its interval.
 
     >>> level("satisfaction", Estimate(0.669, 0.01, 0.01, 0.634, 0.702)), level("response_time", Estimate())
     ('66.9 % (63.4 to 70.2)', '–')
@@ -88,7 +88,7 @@ def level(metric: str, one: Estimate) -> str:
 
 
 def difference(metric: str, one: Versus) -> str | None:
-    """A difference with its interval; None where there is none to be told.
+    """Return a difference with its interval; None where it is unknown.
 
     >>> from lib.statistics.differences import Comparison
     >>> difference("response_time", Versus(Comparison(diff=0.0664, cs_low=-0.2688, cs_high=0.4016), "better"))
@@ -101,7 +101,7 @@ def difference(metric: str, one: Versus) -> str | None:
 
 
 def net_preference(one: Preference) -> str | None:
-    """A net preference with its interval; None where there is none.
+    """Return a net preference with its interval; None where there is none.
 
     >>> net_preference(Preference(14, 71, 39, 9, 18, 5, 0.81, 0.44, 0.2, 0.4225, 0.0867, 10.2, 0.0742, 0.7709))
     '+42 points (+7 to +77)'
@@ -113,7 +113,7 @@ def net_preference(one: Preference) -> str | None:
 
 
 def compared(metric: Metric, group: str, control: str) -> str:
-    """A treatment's difference to control; where there is too little to be told, what there is."""
+    """Return a treatment's difference to control; where there is too little data, the counts."""
     one = metric.versus[group]
     if told := difference(metric.name, one):
         return told

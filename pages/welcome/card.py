@@ -1,4 +1,4 @@
-"""The one card of every page that stands in the chat's place: the app's name, a heading, and what can be done."""
+"""The card of every page that replaces the chat: the app's name, a heading, and the possible actions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from pages import entrance
 from pages.results.words import plain
 
 WIDTH = 480
-"""Of the card, in pixels; a phone's is as wide as its screen."""
+"""Width of the card in pixels; on a phone that of the screen."""
 
 
 @contextmanager
 def card(title: str) -> Iterator[None]:
-    """Draw the card around what the block draws."""
+    """Draw the card around the block's elements."""
     with (
         st.container(horizontal_alignment="center"),
         st.container(border=True, width=WIDTH, gap="small", key="card"),

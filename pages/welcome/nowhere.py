@@ -1,4 +1,4 @@
-"""An address at which this visitor has no page, where the server could not say so itself."""
+"""The page of an address that this visitor has no page at, where the server could not answer that itself."""
 
 import streamlit as st
 

@@ -1,4 +1,5 @@
-"""Instead of the chat: why somebody is outside, or what they are asked before they come in. Nothing of the app."""
+"""The page in place of the chat: the reason for being outside, or the question before coming in. Shows nothing of the
+app."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""Where an operator signs in although testers need not. It shows nothing of what is behind it."""
+"""The page at which an operator signs in although testers need not. It shows nothing of the operator pages."""
 
 from pages.welcome.card import card, draw_providers
 
