@@ -29,10 +29,15 @@ def differences(scale: float, low: float, high: float, *others: float, apart: It
 def levels(scale: float, low: float, high: float, *others: float) -> list[str]:
     """Values times `scale`, with the digits that the interval from `low` to `high` deserves.
 
+    No level is below 0: not a share, a time, a count or a price. Where few users let an interval reach below, it is
+    written from 0 on.
+
+    >>> levels(1, -0.42, 2.31, 0.94)
+    ['0.0', '2.3', '0.9']
     >>> levels(100, 0.634, 0.702, 0.669), levels(1, 0.000254, 0.000262, 0.000258), levels(100, 2e-5, 0.59, 0.005)
     (['63.4', '70.2', '66.9'], ['0.0002540', '0.0002620', '0.0002580'], ['0.002', '59', '0.5'])
     """
-    return _written([low * scale, high * scale], [one * scale for one in others], _unsigned, [0.0])
+    return _written([max(0.0, low) * scale, high * scale], [one * scale for one in others], _unsigned, [0.0])
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -21,8 +21,8 @@ from pages.results import words
 
 GREY = "#8a93a5"
 """A grey that is readable on the light and on the dark background."""
-ROW, AXIS = 26, 22
-"""Heights of one group and of an axis, in pixels."""
+ROW, AXIS, LEGEND = 26, 22, 70
+"""Heights of one group, of an axis and of a legend with the space around it, in pixels."""
 TIGHT = {"left": 0, "right": 0, "top": 2, "bottom": 6}
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -108,7 +108,7 @@ def values(metric: Metric, groups: Sequence[str]) -> alt.LayerChart | None:
             "group": group,
             "told": words.level(metric.name, one),
             "value": one.value * scale,
-            "low": (one.value if one.ci_low is None else one.ci_low) * scale,
+            "low": (one.value if one.ci_low is None else max(0.0, one.ci_low)) * scale,
             "high": (one.value if one.ci_high is None else one.ci_high) * scale,
         }
         for group in groups
@@ -253,10 +253,10 @@ def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.
                 "got": words.level(metric.name, y),
                 "for": words.level(of.name, x),
                 "x": x.value * along,
-                "x1": x.ci_low * along,
+                "x1": max(0.0, x.ci_low) * along,
                 "x2": x.ci_high * along,
                 "y": y.value * up,
-                "y1": y.ci_low * up,
+                "y1": max(0.0, y.ci_low) * up,
                 "y2": y.ci_high * up,
             }
         )
@@ -316,7 +316,7 @@ def reasons(counted: Mapping[str, Mapping[str, int]], groups: Sequence[str]) -> 
                 alt.Tooltip("answers", title="Answers"),
             ],
         )
-        .properties(height=2 * AXIS + (13 * len(groups) + 8) * len(order), padding=TIGHT)
+        .properties(height=LEGEND + AXIS + (14 * len(groups) + 10) * len(order), padding=TIGHT)
     )
 
 
