@@ -3,17 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
-from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 from lib.statistics import differences, formulas, quantiles, splits
 from lib.statistics.differences import compare
@@ -28,6 +26,14 @@ def given(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]]
 
 POSITIVE = st.floats(1e-6, 1e6)
 ALPHAS = st.sampled_from([0.05, 0.025, 0.05 / 3])
+
+
+@cache
+def stats() -> Any:
+    """SciPy's statistics. Every worker imports all files of tests, and this package takes a second."""
+    from scipy import stats as theirs
+
+    return theirs
 
 
 def sums_of(x: np.ndarray, y: np.ndarray) -> Sums:
@@ -47,6 +53,8 @@ def test_the_delta_method_is_least_squares_with_errors_clustered_by_user(seed: i
     x, y = units(seed)
     of_unit = np.repeat(np.arange(len(y)), y.astype(int))
     up = np.concatenate([np.repeat([1.0, 0.0], [int(a), int(b - a)]) for a, b in zip(x, y, strict=True)])
+    import statsmodels.api as sm
+
     fitted = sm.OLS(up, np.ones(len(up))).fit()
     clustered = fitted.get_robustcov_results("cluster", groups=of_unit, use_correction=False)
     n = len(y)
@@ -57,7 +65,7 @@ def test_the_delta_method_is_least_squares_with_errors_clustered_by_user(seed: i
 def test_a_plain_mean_has_the_standard_error_of_a_mean(seed: int) -> None:
     x = np.random.default_rng(seed).gamma(2.0, 3.0, 40)
     found = estimate(sums_of(x, np.ones(40)), rate=False)
-    assert (found.value, found.se) == (pytest.approx(x.mean()), pytest.approx(stats.sem(x)))
+    assert (found.value, found.se) == (pytest.approx(x.mean()), pytest.approx(stats().sem(x)))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -65,7 +73,7 @@ def test_degrees_of_freedom_of_two_means_are_welchs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.gamma(2.0, 3.0, 25), rng.gamma(2.0, 5.0, 40)
     one, other = (estimate(sums_of(x, np.ones(len(x))), rate=False) for x in (a, b))
-    test = stats.ttest_ind(b, a, equal_var=False)
+    test = stats().ttest_ind(b, a, equal_var=False)
     assert differences.welch(one, other) == pytest.approx(test.df)
     found = compare(one, other, 1.0, 0.05, pooled=False)
     assert found.diff is not None and found.se is not None
@@ -74,14 +82,14 @@ def test_degrees_of_freedom_of_two_means_are_welchs(seed: int) -> None:
 
 @given(st.floats(0, 3_000), st.integers(1, 12))
 def test_the_tail_of_chi_square_is_scipys(x: float, df: int) -> None:
-    assert splits.chi2_tail(x, df) == pytest.approx(stats.chi2.sf(x, df), rel=1e-10, abs=1e-300)
+    assert splits.chi2_tail(x, df) == pytest.approx(stats().chi2.sf(x, df), rel=1e-10, abs=1e-300)
 
 
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=6).filter(any), st.data())
 def test_the_split_check_is_pearsons(counts: list[int], data: st.DataObject) -> None:
     weights = data.draw(st.lists(st.floats(0.1, 50), min_size=len(counts), max_size=len(counts)))
     expected = np.array(weights) / sum(weights) * sum(counts)
-    theirs = stats.chisquare(counts, expected)
+    theirs = stats().chisquare(counts, expected)
     names = [str(number) for number in range(len(counts))]
     ours = splits.split(dict(zip(names, counts, strict=True)), dict(zip(names, weights, strict=True)))
     assert (ours.chi2, ours.df) == (pytest.approx(theirs.statistic, rel=1e-9, abs=1e-9), len(counts) - 1)
@@ -97,13 +105,15 @@ def test_a_split_nobody_took_part_in_has_no_p() -> None:
 @given(st.integers(0, 80), st.integers(1, 80))
 def test_wilsons_interval_is_statsmodels(up: int, of: int) -> None:
     up = min(up, of)
+    from statsmodels.stats.proportion import proportion_confint
+
     theirs = proportion_confint(up, of, alpha=0.05, method="wilson")
     assert formulas.wilson(up / of, of, formulas.Z95) == pytest.approx(theirs, rel=1e-9, abs=1e-12)
 
 
 def test_normal_quantiles_are_scipys_to_the_last_digit() -> None:
-    assert pytest.approx(stats.norm.ppf(0.975), rel=1e-15) == formulas.Z95
-    assert pytest.approx(stats.norm.ppf(0.8), rel=1e-15) == formulas.Z80
+    assert pytest.approx(stats().norm.ppf(0.975), rel=1e-15) == formulas.Z95
+    assert pytest.approx(stats().norm.ppf(0.8), rel=1e-15) == formulas.Z80
 
 
 @given(st.floats(0.1, 6), st.floats(3, 1e6))
@@ -111,7 +121,7 @@ def test_wallace_is_near_student_and_its_own_inverse(z: float, df: float) -> Non
     t = formulas.student(z, df)
     assert formulas.normal(t, df) == pytest.approx(z, rel=1e-9)
     if z < 2.5 and df > 5:
-        assert t == pytest.approx(stats.t.isf(stats.norm.sf(z), df), rel=0.01)
+        assert t == pytest.approx(stats().t.isf(stats().norm.sf(z), df), rel=0.01)
 
 
 def test_a_multiplier_beyond_floating_point_is_infinite() -> None:
@@ -236,7 +246,7 @@ def test_one_look_has_the_interval_of_welchs_test(seed: int) -> None:
     numbers = compare(*two_estimates(seed), 0.1, 0.025)
     once = differences.look_once(numbers, 0.025)
     assert numbers.df is not None and numbers.se is not None and numbers.diff is not None
-    t = stats.t.isf(0.0125, numbers.df)
+    t = stats().t.isf(0.0125, numbers.df)
     assert once.cs_high == pytest.approx(numbers.diff + t * numbers.se, rel=0.01)
     assert once.cs_low is not None and numbers.cs_low is not None and once.cs_low > numbers.cs_low
 
@@ -248,8 +258,8 @@ def test_one_look_has_the_interval_of_welchs_test(seed: int) -> None:
 def test_the_evidence_is_the_dirichlet_multinomials(counts: list[int], data: st.DataObject) -> None:
     weights = data.draw(st.lists(st.floats(0.5, 50), min_size=len(counts), max_size=len(counts)))
     shares = np.array(weights) / sum(weights)
-    theirs = stats.dirichlet_multinomial.logpmf(counts, 100 * shares, sum(counts))
-    theirs -= stats.multinomial.logpmf(counts, sum(counts), shares)
+    theirs = stats().dirichlet_multinomial.logpmf(counts, 100 * shares, sum(counts))
+    theirs -= stats().multinomial.logpmf(counts, sum(counts), shares)
     names = [str(number) for number in range(len(counts))]
     ours = splits.split(dict(zip(names, counts, strict=True)), dict(zip(names, weights, strict=True)))
     assert ours.log_e == pytest.approx(theirs, rel=1e-7, abs=1e-7)
