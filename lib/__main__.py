@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import __version__
+from lib.commands.experiment_arguments import takes as experiment_takes
 
 if TYPE_CHECKING:
     from lib.settings import Settings
@@ -51,11 +52,14 @@ def export(settings: "Settings", arguments: Arguments) -> int:
     if arguments.format == "parquet" and sys.stdout.isatty():
         return _refuse("Parquet is not for a terminal: send it into a file, … > events.parquet", USAGE)
     from lib.commands.export import write
+    from lib.commands.operator import log_command
     from lib.store import Store, StoreError
 
     try:
         with closing(Store.open(settings.database_url)) as store:
             lines = store.events.export(arguments.since, arguments.text)
+            if arguments.text:
+                log_command(store, "read texts", "export", {"since_ms": arguments.since})
             write(lines, arguments.format, sys.stdout.buffer, text=arguments.text)
     except StoreError as error:
         return _refuse(str(error), NO)
@@ -66,17 +70,18 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
     """Print the readout: which group is better, with its interval."""
     import json
 
-    from lib.commands.readout import ReportError, from_file, from_store, lines
+    from lib.commands.definitions import ReportError
+    from lib.commands.readout import from_file, from_store, lines
     from lib.experiments.definitions import DefinitionError
     from lib.readout.report import as_json
     from lib.store import StoreError
 
-    experiment = arguments.experiment or settings.experiment
     try:
         if arguments.events is None:
-            report = from_store(settings, experiment)
+            report = from_store(settings, arguments.experiment, arguments.of_run)
         else:
-            report = from_file(settings, experiment, arguments.events)
+            experiment = arguments.experiment or settings.experiment
+            report = from_file(settings, experiment, arguments.events, arguments.of_run)
     except StoreError as error:
         return _refuse(str(error), NO)
     except (DefinitionError, ReportError) as error:
@@ -92,8 +97,8 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
 
 def plan(settings: "Settings", arguments: Arguments) -> int:
     """Print how many testers, and how long, each way needs."""
+    from lib.commands.definitions import ReportError
     from lib.commands.plan import planned
-    from lib.commands.readout import ReportError
     from lib.experiments.definitions import DefinitionError
     from lib.planning.plans import PlanError
     from lib.store import StoreError
@@ -110,8 +115,9 @@ def plan(settings: "Settings", arguments: Arguments) -> int:
 
 def invite(settings: "Settings", arguments: Arguments) -> int:
     """Make an invitation, list all, or end one."""
+    from lib.commands.definitions import ReportError
     from lib.commands.invite import InviteError, end, listed, make
-    from lib.commands.readout import ReportError
+    from lib.commands.operator import log_command
     from lib.experiments.definitions import DefinitionError
     from lib.store import Store, StoreError
 
@@ -122,9 +128,13 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
             if arguments.list:
                 print(*listed(settings, store), sep="\n")
             elif arguments.revoke is not None:
-                return _refuse(end(store, arguments.revoke), DONE)
+                ended = end(store, arguments.revoke)
+                log_command(store, "revoke", arguments.revoke)
+                return _refuse(ended, DONE)
             else:
-                made = make(settings, store, **{name: getattr(arguments, name) for name in _INVITATION})
+                given = {name: getattr(arguments, name) for name in _INVITATION}
+                made = make(settings, store, **given)
+                log_command(store, "invite", given["name"], given)
                 print(made.link, flush=True)
                 print(*made.notes, sep="\n", file=sys.stderr)
     except (StoreError, InviteError) as error:
@@ -157,12 +167,15 @@ def move(settings: "Settings", arguments: Arguments) -> int:
 
 def erase(settings: "Settings", arguments: Arguments) -> int:
     """Delete everything of a unit and print the request that deletes the rest at Statsig."""
-    from lib.commands.erase import report
+    from lib.commands.erase import facts, report
+    from lib.commands.operator import log_command
+    from lib.experiments.book import digest
     from lib.store import Store, StoreError
 
     try:
         with closing(Store.open(settings.database_url)) as store:
             erased = store.erase(arguments.user)
+            log_command(store, "erase", f"unit {digest(arguments.user)}", facts(erased))
             print(*report(erased, arguments.user, statsig=settings.statsig_secret_key is not None), sep="\n")
     except StoreError as error:
         return _refuse(str(error), NO)
@@ -205,9 +218,55 @@ def simulate(settings: "Settings", arguments: Arguments) -> int:
     return DONE if summary.well else NO
 
 
+def experiment(settings: "Settings", arguments: Arguments) -> int:
+    """Show an experiment, or do to it what an operator may."""
+    from lib.commands.definitions import ReportError
+    from lib.commands.experiment import perform
+    from lib.experiments.acts import ActError
+    from lib.experiments.definitions import DefinitionError
+    from lib.store import StoreError
+
+    try:
+        for line in perform(settings, arguments):
+            print(line, flush=True)
+    except (StoreError, ActError) as error:
+        return _refuse(str(error), NO)
+    except (DefinitionError, ReportError) as error:
+        return _refuse(str(error), USAGE)
+    return DONE
+
+
+def history(settings: "Settings", arguments: Arguments) -> int:
+    """Print runs and decisions, newest first."""
+    from lib.commands import history as telling
+    from lib.store import StoreError
+
+    try:
+        for line in telling.history(settings, markdown=arguments.markdown):
+            print(line, flush=True)
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    return DONE
+
+
+def audit(settings: "Settings", arguments: Arguments) -> int:
+    """Print what operators did, newest first."""
+    from lib.commands.audit import entries, written
+    from lib.store import Store, StoreError
+
+    try:
+        with closing(Store.open(settings.database_url)) as store:
+            found = entries(store, arguments.operator, arguments.act)
+    except StoreError as error:
+        return _refuse(str(error), NO)
+    for line in written(found, arguments.format):
+        print(line)
+    return DONE
+
+
 def statsig_setup(settings: "Settings", arguments: Arguments) -> int:
     """Create the experiment and its metrics in a Statsig project, or print the requests."""
-    from lib.commands.readout import ReportError, find_definition
+    from lib.commands.definitions import ReportError, find_definition
     from lib.commands.statsig_setup import address_of, create_all, read_key, requests_of
     from lib.experiments.console import Console, ConsoleError
     from lib.experiments.definitions import DefinitionError
@@ -238,6 +297,9 @@ def _export_takes(parser: argparse.ArgumentParser) -> None:
 
 def _readout_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", metavar="NAME", help="instead of PARLEY_EXPERIMENT")
+    parser.add_argument(
+        "--run", type=_number, metavar="N", dest="of_run", help="an earlier run instead of the current one"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--events", type=Path, metavar="FILE", help="an export (JSON lines) instead of the store")
 
@@ -352,6 +414,16 @@ def _unit(text: str) -> str:
     return text.strip()
 
 
+def _history_takes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--markdown", action="store_true", help="to paste into a document")
+
+
+def _audit_takes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--operator", metavar="WHO", help="only the acts of this operator")
+    parser.add_argument("--act", metavar="WHAT", help="only this act, such as version, ramp, disable or invite")
+    parser.add_argument("--format", choices=("text", "csv", "jsonl"), default="text")
+
+
 COMMANDS = (
     Command("check", "say what works and what to do about the rest", _takes_nothing, check),
     Command("export", "write the events to standard output", _export_takes, export),
@@ -365,6 +437,9 @@ COMMANDS = (
         _statsig_setup_takes,
         statsig_setup,
     ),
+    Command("experiment", "start, ramp, pause, end or decide an experiment", experiment_takes, experiment),
+    Command("history", "print runs and decisions", _history_takes, history),
+    Command("audit", "print what operators did", _audit_takes, audit),
     Command("erase", "delete everything of one user", _erase_takes, erase),
     Command("move", "copy the whole record to another database, and compare", _move_takes, move),
     Command("purge", "delete old events, or say which would go", _purge_takes, purge),

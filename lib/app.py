@@ -2,10 +2,12 @@
 them; every other module receives the parts that it needs.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from lib import logs
 from lib.access.budgets import Budgets
@@ -19,21 +21,25 @@ from lib.chat.standings import Standings
 from lib.chat.trials import Trials
 from lib.domain.clock import now_ms
 from lib.domain.providers import OPENAI, OPENAI_URL, Provider
+from lib.experiments.acts import Acts
+from lib.experiments.book import Book
 from lib.experiments.delivery import Dispatcher
 from lib.experiments.evaluator import Experiments
+from lib.experiments.statuses import status_sentence
 from lib.metrics.counters import Metrics
 from lib.metrics.gauges import Gauges
 from lib.models.completion import Timeouts
 from lib.models.providers import Asking, Providers
-from lib.readout.results import split_evidence
+from lib.readout.results import guard, split_evidence
 from lib.settings import Settings
 from lib.store import Store, StoreError, partitions
-from lib.store.splits import keep_weights
 
 log = logging.getLogger("parley")
 
 HOUSEKEEPING_EVERY = 10.0
 """Seconds between two searches for answers that a process left behind and for expired text."""
+FOLLOW_EVERY = 2.0
+"""Seconds between two looks for a new version of an experiment, and for a start or an end that is due."""
 
 ABANDONED_S = 60.0
 """Seconds without a page after which an answer is stopped, where abandoned answers are stopped."""
@@ -50,10 +56,24 @@ def providers_of(settings: Settings, demo_url: str | None) -> list[Provider]:
     return [Provider(each.name, demo_url, priced_as=each.base_url) for each in named]
 
 
+def _take_over(experiments: Experiments, settings: Settings, book: Book) -> None:
+    """Let a process decide by the book. With a key, PARLEY_EXPERIMENT names the experiment of Statsig's, and the book's
+    allocation counts while Statsig cannot be reached."""
+    definitions = {name: known.definition for name, known in book.items() if known.definition is not None}
+    if settings.statsig_secret_key is not None:
+        allocations = {name: known.written.allocation for name, known in book.items() if known.written is not None}
+        definitions = {name: replace(one, allocation=allocations[name]) for name, one in definitions.items()}
+        live: str | None = settings.experiment
+    else:
+        live = next((name for name, known in book.items() if known.course.live), None)
+    experiments.apply(definitions, live)
+
+
 class Housekeeping:
     """A thread that runs the same chores every few seconds until it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = HOUSEKEEPING_EVERY, name: str = "housekeeping") -> None:
+        self._every_s, self._name = every_s, name
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -67,10 +87,10 @@ class Housekeeping:
                 except StoreError:
                     pass
                 except Exception:
-                    log.warning("housekeeping failed", exc_info=True)
-                self._closing.wait(HOUSEKEEPING_EVERY)
+                    log.warning("%s failed", self._name, exc_info=True)
+                self._closing.wait(self._every_s)
 
-        self._thread = threading.Thread(target=keep, name="housekeeping", daemon=True)
+        self._thread = threading.Thread(target=keep, name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self) -> bool:
@@ -93,6 +113,7 @@ class App:
     demo: bool
     store: Store
     experiments: Experiments
+    acts: Acts
     models: Providers
     generations: Generations
     conversations: Conversations
@@ -105,6 +126,12 @@ class App:
     standings: Standings
     delivery: Dispatcher | None
     housekeeping: Housekeeping
+    following: Housekeeping
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that testers get."""
+        return self.experiments.live or self.settings.experiment
 
     @classmethod
     def open(cls, settings: Settings, demo_url: str | None = None, crowd: Crowd | None = None) -> "App":
@@ -132,6 +159,8 @@ class App:
             cached=store.definitions("statsig"),
             keep=lambda specs: store.keep_definitions("statsig", specs),
         )
+        acts = Acts(store, settings.provider_names, partial(_take_over, experiments, settings), served=key is not None)
+        acts.seed(experiments.definitions, settings.experiment)
         asking = Asking(settings.model, settings.history_tokens, Timeouts.patient(settings.first_token_s))
         models = Providers(providers_of(settings, demo_url), asking)
         texts = None if settings.keep_text else Texts()
@@ -159,6 +188,7 @@ class App:
             demo=demo_url is not None,
             store=store,
             experiments=experiments,
+            acts=acts,
             models=models,
             generations=generations,
             conversations=conversations,
@@ -171,6 +201,7 @@ class App:
             standings=Standings(models, generations, conversations.served, demo_url is not None),
             delivery=delivery,
             housekeeping=Housekeeping(),
+            following=Housekeeping(FOLLOW_EVERY, "following"),
         )
         app._begin()
         return app
@@ -180,8 +211,10 @@ class App:
         twice."""
         if not self.housekeeping.stop():
             return
+        self.following.stop()
         self.generations.close(grace=GRACE_S if self.store.shared else 0.0)
         self.housekeeping.join()
+        self.following.join()
         if self.delivery:
             self.delivery.close()
         self.experiments.close()
@@ -192,30 +225,45 @@ class App:
             self.store.spending.begin_day()
             self.conversations.tell_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
-        self.experiments.on_change(self.note_weights)
-        gauges = Gauges(self.store, self.settings.experiment, self.split_evidence, self.settings.budget_usd_per_day)
+        self.experiments.on_change(self.note_served)
+        gauges = Gauges(self.store, self.experiment, self.split_evidence, self.settings.budget_usd_per_day)
         gauges.serve(self.metrics)
         self.housekeeping.begin(self._keep_house)
+        self.following.begin(self._follow)
 
     def _keep_house(self) -> None:
         self.rescue.sweep()
         self.conversations.tell_same_groups()
         self.comparisons.look()
-        self.note_weights()
+        self.note_served()
+        self.guard()
         self.store.write(lambda connection: partitions.prepare(connection, now_ms()))
         self.store.purge(self.settings.retention_days)
         self.store.forget_deleted()
 
-    def note_weights(self) -> None:
-        """Store the time from which the groups have their weights: a readout that spans a weight change is invalid."""
-        name = self.settings.experiment
-        if self.experiments.settled and (definition := self.experiments.definition(name)):
-            shares, noticed_ms = dict(definition.shares), now_ms()
-            self.store.write(lambda connection: keep_weights(connection, name, shares, noticed_ms))
+    def _follow(self) -> None:
+        """Apply what another replica changed, and do what is due."""
+        self.acts.refresh()
+        self.acts.keep_schedule()
+
+    def note_served(self) -> None:
+        """Note what Statsig serves: another run begins where that breaks comparability."""
+        name = self.experiment
+        if self.settings.statsig_secret_key is None or self.experiments.source.name != "network":
+            return
+        if definition := self.experiments.definition(name):
+            with contextlib.suppress(StoreError):
+                self.acts.note(name, definition, status_sentence(definition.status, str) or "")
+
+    def guard(self) -> None:
+        """Switch off the groups that harm a guardrail that acts."""
+        definition = self.experiments.definition(self.experiment)
+        if definition is not None and definition.stop_on and self.settings.statsig_secret_key is None:
+            guard(self.store, self.acts, definition, now_ms())
 
     def split_evidence(self) -> float | None:
         """Return the evidence that the experiment's groups are not split as configured; None without exposures."""
-        definition = self.experiments.definition(self.settings.experiment)
+        definition = self.experiments.definition(self.experiment)
         return split_evidence(self.store.read, definition, now_ms()) if definition else None
 
     def trouble(self) -> str | None:

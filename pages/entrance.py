@@ -89,7 +89,7 @@ def just_closed() -> bool:
 def groups() -> list[str]:
     """Return the groups of the experiment."""
     app = running.app()
-    definition = app.experiments.definition(app.settings.experiment)
+    definition = app.experiments.definition(app.experiment)
     return [group.name for group in definition.groups] if definition else []
 
 
@@ -120,7 +120,7 @@ def forced() -> Assignment | None:
     """Return the assignment that an operator or this session's invitation forces on its conversations, or None."""
     app, visitor = running.app(), session.visitor()
     invitation = _invitation()
-    group, experiment = chosen() or (invitation and invitation.group), app.settings.experiment
+    group, experiment = chosen() or (invitation and invitation.group), app.experiment
     if group is None:
         return None
     try:

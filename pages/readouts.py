@@ -29,7 +29,7 @@ PAST_S = 3_600.0
 def experiments() -> list[str]:
     """Return the names of the experiments that have a readout, the running one first."""
     app = running.app()
-    return list(dict.fromkeys([app.settings.experiment, *app.experiments.definitions]))
+    return list(dict.fromkeys([app.experiment, *app.experiments.definitions]))
 
 
 def results(window: Window) -> Results | None:

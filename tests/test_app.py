@@ -6,6 +6,7 @@ from lib.app import App
 from lib.settings import load
 from lib.store import Store
 from lib.store.splits import weights_over_time
+from lib.store.stretches import run_names
 
 FILE = """
 [compared]
@@ -22,16 +23,16 @@ def opened_and_closed(folder: Path, weight: int) -> list[dict[str, float]]:
     file.write_text(FILE.format(weight=weight), encoding="utf-8")
     named = {"DATABASE_URL": url, "PARLEY_EXPERIMENT": "compared", "PARLEY_EXPERIMENTS_FILE": str(file)}
     app = App.open(load(named | {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, folder / "no-secrets.toml"))
-    app.note_weights()
     app.close()
     store = Store.open(url)
     with store.read() as connection:
-        known = [dict(one.shares) for one in weights_over_time(connection, "compared")]
+        names = run_names(connection, "compared")
+        known = [dict(one.shares) for name in names for one in weights_over_time(connection, name)]
     store.close()
     return known
 
 
-def test_a_change_of_weights_is_noticed_once_so_that_no_readout_spans_it(tmp_path: Path) -> None:
+def test_a_change_of_weights_in_the_file_begins_one_new_run(tmp_path: Path) -> None:
     even, uneven = {"Control": 0.5, "Test": 0.5}, {"Control": 0.75, "Test": 0.25}
     assert opened_and_closed(tmp_path, 50) == [even]
     assert opened_and_closed(tmp_path, 50) == [even]

@@ -185,7 +185,7 @@ def test_an_exposed_unit_stays_in_the_test(start: Start) -> None:
 
 def test_a_unit_exposed_in_this_session_does_not_compare(start: Start) -> None:
     tester = Tester(start())
-    tester.exposed.add(("statsig_openai_integration", tester.visitor.user_id, "A", False))
+    tester.exposed.add(("statsig_openai_integration", tester.visitor.user_id, "A", False, 1))
     tester.ask("Why?")
     assert not tester.compares
 

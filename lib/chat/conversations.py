@@ -53,8 +53,8 @@ REMEMBERED = 2_000
 RECENT_MS = 300_000
 """Milliseconds in the past for which replicas read deletions, to tolerate different clocks."""
 
-Exposed = MutableSet[tuple[str, str, str | None, bool]]
-"""The exposures that one session has had."""
+Exposed = MutableSet[tuple[str, str, str | None, bool, int]]
+"""The exposures that one session has had: experiment, unit, group, forced, run."""
 
 
 class Conversations:
@@ -75,7 +75,7 @@ class Conversations:
     ) -> None:
         self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
         self._learnt: set[str] = set()
-        self.experiment, self.preparation = experiment, Preparation(models, budgets, crowd)
+        self._configured, self.preparation = experiment, Preparation(models, budgets, crowd)
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
@@ -85,6 +85,11 @@ class Conversations:
     def asked(self, conversation_id: str, turn_id: str) -> None:
         """Remember the last turn of a conversation, for its other tabs."""
         self._latest[conversation_id] = turn_id
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that testers get now."""
+        return self._experiments.live or self._configured
 
     def fresh(self, conversation: Conversation) -> Conversation:
         """Return the conversation with questions that another tab asked meanwhile; runs no query where there are
@@ -132,7 +137,7 @@ class Conversations:
         """Record a question, then start its answer. A refusal comes after the exposure, in every group."""
         assignment, answer_id = conversation.assignment, new_id()
         rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        call = self.preparation.call(visitor, rest, prompt, assignment)
+        call = self.preparation.call(visitor, rest, prompt, self._experiments.served(assignment))
         limit = None if conversation.simulated else self.preparation.limit(visitor, {answer_id: call})
         written = limit is None or self.preparation.first_refusal(limit, visitor)
         met = self._exposure(visitor, conversation, exposed) if written else None
@@ -170,7 +175,9 @@ class Conversations:
     def _exposure(self, visitor: Visitor, conversation: Conversation, exposed: Exposed) -> Event | None:
         """Return the exposure of this question, None where the session has had it."""
         assignment = conversation.assignment
-        key = (assignment.experiment, assignment.user_id, assignment.group, assignment.forced)
+        key = (
+            assignment.experiment, assignment.user_id, assignment.group, assignment.forced, assignment.run,
+        )  # fmt: skip
         if key in exposed:
             return None
         exposed.add(key)

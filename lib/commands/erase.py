@@ -27,6 +27,12 @@ def report(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
     yield "Copies of the database (backups, exports) are not touched."
 
 
+def facts(erased: Erased) -> dict[str, int]:
+    """What was erased, for the audit log: counts, and nothing of the unit."""
+    names = ("conversations", "messages", "answers", "events")
+    return {name: getattr(erased, name) for name in names}
+
+
 def _ask_statsig(unit: str) -> Iterator[str]:
     body = json.dumps({"unit_type": "user_id", "ids": unit})
     yield "Statsig has events of theirs. Ask for their deletion there, with a server key of the project:"

@@ -17,7 +17,7 @@ Line = Mapping[str, Any]
 
 EVENT: dict[str, type] = {"event_id": str, "name": str, "time": int, "user_id": str, "value": str}
 METADATA: dict[str, type] = {
-    "experiment": str, "group": str, "rule_id": str, "forced": bool, "simulated": bool, "layer": bool,
+    "experiment": str, "group": str, "rule_id": str, "forced": bool, "run": int, "simulated": bool, "layer": bool,
     "allocated_experiment": str, "parameter": str,
     "session_id": str, "conversation_id": str, "answer_id": str, "turn": int, "model": str, "served_model": str,
     "finish_reason": str, "error": str, "retries": int, "response_time": float, "time_to_first_token": float,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from lib.access.identity import Access
 from lib.access.signing_key import signing_key
-from lib.commands.readout import find_definition
+from lib.commands.definitions import find_definition, live_experiment
 from lib.domain.clock import now_ms
 from lib.domain.invitations import DAYS, Invitation, address, new_invitation
 from lib.settings import Settings
@@ -40,9 +40,10 @@ def make(
     """Make an invitation. Raises ValueError for impossible values, InviteError where the name is taken."""
     made = new_invitation(name, DAYS if days is None else days, sessions, group, usd, now_ms())
     if group is not None:
-        known = [each.name for each in find_definition(settings, settings.experiment, store).groups]
+        experiment = live_experiment(settings, store)
+        known = [each.name for each in find_definition(settings, experiment, store).groups]
         if group not in known:
-            raise ValueError(f"{settings.experiment} has no group {group}; it has {', '.join(known)}.")
+            raise ValueError(f"{experiment} has no group {group}; it has {', '.join(known)}.")
     if not store.guests.invite(made):
         raise InviteError(f"There is an open invitation of this name already: {made.name}. Revoke it, or take another.")
     return Made(_link(settings, made), tuple(_notes(settings, made)))

@@ -6,7 +6,7 @@ Owns the printed table. The plan and its words are in `lib.planning`.
 from collections.abc import Iterator
 from contextlib import closing
 
-from lib.commands.readout import find_definition
+from lib.commands.definitions import find_definition
 from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition
 from lib.planning.plans import plan, setting_of

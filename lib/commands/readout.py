@@ -1,7 +1,7 @@
 """The command `python -m lib readout`: finds the definition, lets the store or a file be counted, and prints the
 readout.
 
-Owns the printed table and the origin of a definition. The analysis and its sentences are in `lib.readout`.
+Owns the printed table. The analysis and its sentences are in `lib.readout`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib.commands.definitions import FILE_CHANGED, ReportError, find_definition, live_experiment, outdated_file
 from lib.domain.clock import now_ms
-from lib.experiments.definitions import Definition, read_definitions_file
-from lib.experiments.statuses import disabled_sentence, status_sentence
+from lib.experiments.definitions import Definition
+from lib.experiments.statuses import disabled_sentence, ended_sentence, status_sentence
 from lib.readout.advice import advice
 from lib.readout.judge import ONE_SIDED, Metric, Versus
 from lib.readout.preferences import Comparisons
@@ -32,11 +33,7 @@ from lib.statistics.sums import Delivery
 from lib.store import Store
 from lib.store.ingest import Imported, imported
 from lib.store.signals import signals
-from lib.store.tallies import Read, only_simulated, tally
-
-
-class ReportError(Exception):
-    """There is nothing to report; the message says what to do."""
+from lib.store.tallies import Read, last_run, only_simulated, tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +51,31 @@ class Report:
     status: str | None = None
 
 
-def from_store(settings: Settings, experiment: str) -> Report:
-    """The readout of the store. Raises StoreError, DefinitionError, ReportError."""
+def from_store(settings: Settings, experiment: str | None, run: int | None = None) -> Report:
+    """The readout of the store: of the experiment that testers get, in its current run. Raises StoreError,
+    DefinitionError, ReportError."""
     with closing(Store.open(settings.database_url)) as store:
-        definition = find_definition(settings, experiment, store)
+        name = experiment or live_experiment(settings, store)
+        definition = find_definition(settings, name, store, run)
         with store.read() as connection:
-            simulated = only_simulated(connection, definition.name)
+            simulated = only_simulated(connection, definition.name, definition.run)
         readout = current(store, definition, simulated, now_ms())
-        return Report(readout, _signals(store.read, definition, readout), status=_status(settings, definition))
+        notes = (FILE_CHANGED,) if run is None and outdated_file(settings, name, store) else ()
+        signalled = _signals(store.read, definition, readout)
+        return Report(readout, signalled, notes, status=_status(settings, definition))
 
 
-def from_file(settings: Settings, experiment: str, events: Path) -> Report:
-    """The readout of a file of events. Raises DefinitionError, ReportError."""
+def from_file(settings: Settings, experiment: str, events: Path, run: int | None = None) -> Report:
+    """The readout of a file of events: of its last run. Raises DefinitionError, ReportError."""
     definition = find_definition(settings, experiment)
     try:
         with events.open("rb") as lines, imported(lines) as found:
             with found.read() as connection:
-                simulated = only_simulated(connection, definition.name)
+                last = last_run(connection, definition.name)
+                definition = replace(definition, run=run or last)
+                simulated = only_simulated(connection, definition.name, definition.run)
+            if definition.run > last:
+                raise ReportError(f"{events} has no run {run} of {experiment}; its last is run {last}.")
             counted = tally(found.read, scope_of(definition, simulated=simulated), plan_of(definition))
             readout = read(counted, definition, found.last_ms)
             beside = _signals(found.read, definition, readout)
@@ -101,33 +106,14 @@ def _unreadable(found: Imported) -> Iterator[str]:
 
 
 def _status(settings: Settings, definition: Definition) -> str | None:
-    if settings.statsig_secret_key is None:
-        return None
-    told = [status_sentence(definition.status, _written), disabled_sentence(definition, _written)]
+    served = settings.statsig_secret_key is not None
+    told = [status_sentence(definition.status, _written)] if served else []
+    told += [ended_sentence(definition, _written), disabled_sentence(definition, _written, served=served)]
     return " ".join(one for one in told if one) or None
 
 
 def _written(time_ms: int) -> str:
     return iso(time_ms) or "an unknown day"
-
-
-def find_definition(settings: Settings, experiment: str, store: Store | None = None) -> Definition:
-    """Return the file's definition; with a key, with the groups that Statsig served last.
-
-    Raises ReportError, DefinitionError, StoreError.
-    """
-    file = settings.experiments_file
-    known = read_definitions_file(file)
-    if store is not None and settings.statsig_secret_key is not None:
-        from lib.experiments.evaluator import last_known  # loads the SDK
-
-        key, cached = settings.statsig_secret_key.get_secret_value(), store.definitions("statsig")
-        found = last_known(known, experiment, key=key, api_url=settings.statsig_api_url, cached=cached)
-    else:
-        found = known.get(experiment)
-    if found is None:
-        raise ReportError(f"{file} has no experiment {experiment}; it has {', '.join(known) or 'none'}.")
-    return found
 
 
 def lines(report: Report) -> Iterator[str]:

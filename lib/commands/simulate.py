@@ -50,7 +50,7 @@ def visits(settings: Settings, users: int, seed: int, lift: float) -> Summary:
         if not played.saved:
             raise StoreError("The store did not take everything: what is there is not all that was played.")
         with app.store.read() as connection:
-            alone = only_simulated(connection, settings.experiment)
+            alone = only_simulated(connection, app.experiment, app.experiments.run(app.experiment))
     lines = [
         f"{users:,} simulated visitors in {played.seconds:.0f} s, at {SPEED:g} times the demo model's pace.",
         *_aligned(_counts(played)),

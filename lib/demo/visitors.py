@@ -65,7 +65,7 @@ def play(app: App, users: int, seed: int, lift: float = 0.0, progress: Progress 
 
 
 def _treatment(app: App) -> str:
-    name = app.settings.experiment
+    name = app.experiment
     definition = app.experiments.definition(name)
     if definition is None:
         raise Unplayable(f"There is no experiment {name}: define it in {app.settings.experiments_file}.")
@@ -82,7 +82,7 @@ def _visits(app: App, users: int, seed: int, treatment: str, lift: float) -> Ite
 
     def visit(number: int) -> _Visit:
         who = visitor(seed, number)
-        assignment = app.experiments.assign(who, app.settings.experiment)
+        assignment = app.experiments.assign(who, app.experiment)
         stay = _Visit(app, who, assignment)
         for act in acts(seed, number, lift if assignment.group == treatment else 0.0):
             if closing.is_set():
@@ -106,7 +106,7 @@ class _Visit:
         self.assignment, self.counts, self.receipts = assignment, Counter(visitors=1), list[Receipt]()
         self._conversations, self._visitor = app.conversations, who
         self._conversation: Conversation | None = None
-        self._exposed: set[tuple[str, str, str | None, bool]] = set()
+        self._exposed: set[tuple[str, str, str | None, bool, int]] = set()
 
     def act(self, act: Act) -> None:
         """Ask, read, rate."""

@@ -16,7 +16,8 @@ class Assignment:
     randomises by, where Parley sends none of that kind; then nobody is exposed. `sent` is the exposure that the SDK
     itself would send for this evaluation; {} where it would send none, None where that is not known.
     `compare`: the unit compares two answers instead of taking part in the A/B test, so that it has no group and is
-    never exposed.
+    never exposed. `run` is the
+    experiment's run in which it was made.
     """
 
     experiment: str
@@ -34,3 +35,4 @@ class Assignment:
     unknown_unit: str | None = None
     sent: Mapping[str, Any] | None = field(default=None, compare=False)
     compare: bool = False
+    run: int = 1

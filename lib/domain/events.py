@@ -101,11 +101,17 @@ def _about(question: Question) -> dict[str, Any]:
         "experiment": assignment.experiment,
         "group": assignment.group,
         "rule_id": assignment.rule_id,
+        "run": _later_run(assignment),
         "model": question.model,
         "comparison_id": question.comparison_id,
         "invitation": assignment.invitation,
         "simulated": True if question.simulated else None,
     }
+
+
+def _later_run(assignment: Assignment) -> int | None:
+    """The number of a run after the first, which events do not name."""
+    return assignment.run if assignment.run > 1 else None
 
 
 def exposure(assignment: Assignment, session_id: str, *, simulated: bool = False, time_ms: int | None = None) -> Event:
@@ -117,6 +123,7 @@ def exposure(assignment: Assignment, session_id: str, *, simulated: bool = False
             "session_id": session_id,
             "experiment": assignment.experiment,
             "rule_id": assignment.rule_id,
+            "run": _later_run(assignment),
             "simulated": True if simulated else None,
             "layer": True if assignment.layer else None,
             "allocated_experiment": assignment.allocated,
@@ -195,6 +202,7 @@ def preference(
         "conversation_id": left.conversation_id,
         "session_id": left.session_id,
         "turn": left.turn,
+        "run": _later_run(left.assignment),
         "invitation": left.assignment.invitation,
         "simulated": True if left.simulated else None,
     }

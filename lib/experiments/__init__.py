@@ -4,4 +4,4 @@ Owns the local definitions, Statsig's config specs, the SDK and its restrictions
 no model server, no page, and no event's meaning.
 """
 
-__all__ = ["comparing", "console", "definitions", "delivery", "evaluator", "statuses"]
+__all__ = ["acts", "book", "comparing", "console", "definitions", "delivery", "evaluator", "statuses"]

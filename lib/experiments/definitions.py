@@ -93,7 +93,8 @@ class Definition:
     `allocation` is the percentage of units that take part, `default` the parameters of who does not. The readout counts
     exposures from `since` on (UTC); None: from the first. `planned_users` is the number of units that the A/B test is
     planned for. `compare` is the percentage of units that compare two answers instead, `reveal` the way in which they
-    see them, `stop_on` the guardrails that switch a harmed group off.
+    see them, `stop_on` the guardrails that switch a harmed group off. `run` is the number of the run that is described,
+    and `until_ms` its end in milliseconds since 1970 (UTC), None while it is open.
     """
 
     name: str
@@ -111,6 +112,8 @@ class Definition:
     reveal: str = REVEALS[0]
     stop_on: tuple[str, ...] = ()
     status: Status = Status()
+    run: int = 1
+    until_ms: int | None = None
 
     @property
     def shares(self) -> dict[str, float]:

@@ -62,6 +62,9 @@ class Experiments:
         self._flushed: Flushed | None = None
         self._changed: Callable[[], object] = lambda: None
         self._reported: set[tuple[str, str]] = set()
+        self._key = ""
+        self._tier = ""
+        self._live: str | None = None
 
     @classmethod
     def open(
@@ -85,6 +88,7 @@ class Experiments:
         kept = None if key is None else _cached(archive, key, tier)
         source = Source("cached" if kept else "bundled", now_ms())
         opened = cls(definitions, kept or _bundled(bundled, key or "secret-local", tier), source)
+        opened._key, opened._tier = key or "secret-local", tier
         if key is not None:
             log.info("until Statsig answers, %s definitions decide", source.name)
             opened._connect(key, api_url, tier, archive, keep or (lambda text: None))
@@ -115,6 +119,39 @@ class Experiments:
         """Call `callback` from now on whenever Statsig serves other definitions."""
         self._changed = callback
 
+    def apply(self, definitions: Mapping[str, Definition], live: str | None) -> None:
+        """Decide by these definitions from now on, beside those of the file that they do not name; `live` is the
+        experiment that testers get. Where Statsig decides, they say what the readout compares."""
+        self._live = live
+        before, self.definitions = self.definitions, {**self.definitions, **definitions}
+        if self._source.name != "bundled" or before == self.definitions:
+            return
+        old = self._fallback
+        specs = json.dumps(compile_specs(self.definitions.values()))
+        self._fallback, self._source = _bundled(specs, self._key, self._tier), replace(self._source, since_ms=now_ms())
+        if old.server:
+            end = threading.Timer(CLOSE_S, old.server.shutdown)  # a question may be asking it
+            end.daemon = True
+            end.start()
+
+    @property
+    def live(self) -> str | None:
+        """The experiment that testers get, as the record has it; None before the record was read."""
+        return self._live
+
+    def run(self, experiment: str) -> int:
+        """The number of the current run of an experiment, or of its last one."""
+        known = self.definitions.get(experiment)
+        return known.run if known else 1
+
+    def served(self, assignment: Assignment) -> Assignment:
+        """The assignment as its next question is asked: a group that was switched off gets the default."""
+        known = self.definitions.get(assignment.experiment)
+        group = known.group(assignment.group) if known and assignment.group else None
+        if known is None or group is None or group.ended_ms is None:
+            return assignment
+        return replace(assignment, parameters=known.default, defaults=known.default)
+
     def assign(self, visitor: Visitor, experiment: str) -> Assignment:
         """Return the decision for this visitor. Exposes no unit, and waits at most for Statsig's first answer."""
         self._await_first_answer()
@@ -131,7 +168,7 @@ class Experiments:
                 experiment,
                 unit=assignment.unknown_unit,
             )
-        return assignment
+        return replace(assignment, run=self.run(experiment))
 
     def _report_once(self, message: str, experiment: str, **more: str) -> None:
         if (message, experiment) not in self._reported:
@@ -168,7 +205,13 @@ class Experiments:
         """Return the compared groups as served, or as served last where Statsig ended the experiment, with the other
         settings of our file. None where neither knows it."""
         decider = self._decider_now()
-        return _merged(self.definitions.get(experiment), decider.definition(experiment), decider.status(experiment))
+        ours = self.definitions.get(experiment)
+        found = _merged(ours, decider.definition(experiment), decider.status(experiment))
+        if ours is None or found is None or decider is not self._fallback or self._source.name != "bundled":
+            return found
+        weights = {group.name: group.weight for group in found.groups}
+        groups = tuple(replace(group, weight=weights.get(group.name, group.weight)) for group in ours.groups)
+        return replace(found, groups=groups)  # with the own parameters of a group that was switched off
 
     def status(self, experiment: str) -> Status:
         """Return the status of an experiment in Statsig; without Statsig, that of our file."""

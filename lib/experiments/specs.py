@@ -25,7 +25,7 @@ def compile_specs(definitions: Iterable[Definition]) -> dict[str, Any]:
 
 def _spec(definition: Definition) -> dict[str, Any]:
     """Return one experiment as Statsig serves it. The salts are its name: a unit's bucket is the same on any
-    machine."""
+    machine. A group that was switched off gets the default."""
     name, unit, default = definition.name, definition.unit, dict(definition.default)
     part = definition.allocation * BUCKETS / 100
     rules = []
@@ -33,7 +33,8 @@ def _spec(definition: Definition) -> dict[str, Any]:
         outside = _bucket("gte", taking_part, f"{name}.allocation", unit)
         rules.append(_rule("experimentSize", outside, default, unit))
     for group, (_, high) in zip(definition.groups, ranges(definition.groups), strict=True):
-        rule = _rule(group.name, _bucket("lt", high, name, unit), dict(group.parameters), unit)
+        value = default if group.ended_ms is not None else dict(group.parameters)
+        rule = _rule(group.name, _bucket("lt", high, name, unit), value, unit)
         rules.append(rule | {"groupName": group.name, "isExperimentGroup": True})
     named = {parameter for group in definition.groups for parameter in group.parameters} | set(default)
     return {

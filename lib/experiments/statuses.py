@@ -1,7 +1,9 @@
-"""The status of an experiment in Statsig as sentences for operators."""
+"""The state of an experiment, here and in Statsig, as sentences for operators."""
 
 from collections.abc import Callable
 
+from lib.domain.clock import DAY_MS
+from lib.experiments.book import Known
 from lib.experiments.definitions import UNITS, Definition, State, Status
 
 _DID: dict[State, str] = {
@@ -33,13 +35,22 @@ def status_sentence(status: Status, written: Callable[[int], str]) -> str | None
     return f"{did} Parley noticed it on {written(status.since_ms)}; the results stay as they were then."
 
 
-def disabled_sentence(definition: Definition, written: Callable[[int], str]) -> str | None:
-    """Return the groups that no longer count, and since when; None where all do."""
+def disabled_sentence(definition: Definition, written: Callable[[int], str], *, served: bool = True) -> str | None:
+    """Return the groups that no longer count, and since when; None where all do. `served`: Statsig decided that."""
     ended = [group for group in definition.groups if group.ended_ms is not None]
     if not ended:
         return None
     each = [f"{group.name} since {written(group.ended_ms)}" for group in ended if group.ended_ms is not None]
+    if not served:
+        return f"Switched off: {', '.join(each)}. Its units get the default, and its results stay as they were then."
     return f"Statsig disabled or ended groups: {', '.join(each)}. Their results stay as they were then."
+
+
+def ended_sentence(definition: Definition, written: Callable[[int], str]) -> str | None:
+    """Return that the run has ended, and when; None while it is open."""
+    if definition.until_ms is None:
+        return None
+    return f"Run {definition.run} ended on {written(definition.until_ms)}; its results stay as they were then."
 
 
 def unit_sentence(unit: str) -> str:
@@ -48,3 +59,28 @@ def unit_sentence(unit: str) -> str:
         f"The experiment is by {unit}, an id that Parley does not send: every tester would be the same unit, so nobody "
         f"takes part. Choose {', '.join(UNITS[:-1])} or {UNITS[-1]} as its ID type at Statsig."
     )
+
+
+def course_sentence(known: Known, now_ms: int, written: Callable[[int], str], progress: str | None = None) -> str:
+    """Return the state of an experiment in one line. `progress` is how far its readout has come."""
+    course, run = known.course, known.run
+    plan = [f"starts on {written(course.start_ms)}"] if course.start_ms else []
+    plan += [f"ends on {written(course.end_ms)}"] if course.end_ms else []
+    if course.stage == "running":
+        day = (now_ms - run.begun_ms) // DAY_MS + 1 if run else 1
+        state = "Running" if known.running or known.written is None else "Paused by an allocation of 0 %"
+        told = [state, f"day {day}"]
+        told += [progress] if progress else []
+        told += [f"{known.written.allocation:g} % of users"] if known.running and known.written else []
+    elif course.stage == "paused":
+        told = ["Paused", "no new user takes part and conversations go on"] + ([progress] if progress else [])
+    elif course.stage == "ended":
+        told = [
+            "Ended" + (f" on {written(run.ended_ms)}" if run and run.ended_ms else ""),
+            "everybody gets the default",
+        ]
+    else:
+        told = ["Draft", "it has never started"]
+    if course.stage == "running" and not course.live:
+        told.append("but another experiment is the one that testers get")
+    return ", ".join([*told, *plan]) + "."

@@ -4,17 +4,21 @@ Owns that page's queries, its filters, and the intervals held from one readout t
 are in `verdicts`, the counting is in `lib.store`.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from lib.domain.clock import DAY_MS
+from lib.domain.operations import PARLEY, stretch
+from lib.experiments.acts import ActError, Acts
 from lib.experiments.definitions import Definition
+from lib.readout import guards
 from lib.readout.judge import Metric
 from lib.readout.runs import terms_of
 from lib.readout.verdicts import Readout, over_time, plan_of, read, scope_of, signal_metrics, split_of_units
 from lib.statistics.sums import Remark, Scope, Snapshot
-from lib.store import Store
+from lib.store import Store, courses
 from lib.store.bounds import held_intervals, hold
 from lib.store.signals import answers_per_unit, signals
 from lib.store.snapshots import snapshots
@@ -23,8 +27,12 @@ from lib.store.tallies import Read, only_simulated, tally
 from lib.store.trends import exposed_per_day, reasons, remarks, response_times, tiers_of
 from lib.store.units import units_by_group
 
+log = logging.getLogger("parley.experiment")
+
 EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
 """The edges, in seconds, between which response times are counted: twelve to a decade, from 50 ms to five minutes."""
+GUARD_MS = 60_000
+"""Milliseconds between two looks of all replicas together at the guardrails that act."""
 PACE_DAYS = 7
 """Days over which the pace of new users is measured."""
 Days = list[Snapshot]
@@ -143,13 +151,13 @@ def split_evidence(read_from: Read, definition: Definition, now_ms: int) -> floa
     scope = scope_of(definition)
     with read_from() as connection:
         units, first_ms = units_by_group(connection, scope)
-        weights = weights_over_time(connection, definition.name)
+        weights = weights_over_time(connection, stretch(definition.name, definition.run))
     return split_of_units(units, first_ms, weights, definition, now_ms).log_e
 
 
 def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:
     with read_from() as connection:
-        simulated = only_simulated(connection, definition.name)
+        simulated = only_simulated(connection, definition.name, definition.run)
     return _narrowed(scope_of(definition, simulated=simulated), window)
 
 
@@ -181,3 +189,22 @@ def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> dict[str, fl
     first = max(min(day for day, *_ in exposed), since)
     days = max((as_of_ms - first) / DAY_MS, 1.0)
     return {group: n / days for group, n in users.items()}
+
+
+def guard(store: Store, acts: Acts, definition: Definition, now_ms: int) -> None:
+    """Switch off the groups that harm a guardrail that acts, where it is this replica's turn to look. Raises
+    StoreError."""
+    name = definition.name
+    known = acts.book.get(name)
+    if known is None or not known.running:
+        return
+    if not store.attempt(lambda connection: courses.claim_guard(connection, name, now_ms, GUARD_MS)):
+        return
+    readout = current(store, definition, simulated=False, now_ms=now_ms)
+    for group, metric, versus in guards.harmed(readout, definition):
+        facts = {"metric": metric, "diff": versus.numbers.diff, "low": versus.low, "high": versus.high}
+        try:
+            acts.disable(name, group, PARLEY, guards.sentence(group, metric, versus), facts)
+        except ActError:  # it is off already
+            continue
+        log.warning("a guardrail switched a group off", extra={"experiment": name, "group": group, "metric": metric})

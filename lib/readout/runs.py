@@ -21,7 +21,8 @@ def run_of(definition: Definition) -> str:
     shares = definition.shares
     groups = {group.name: [round(shares[group.name], 6), dict(group.parameters)] for group in definition.groups}
     since = definition.since and definition.since.isoformat()
-    return _digest({"unit": definition.unit, "default": dict(definition.default), "groups": groups, "since": since})
+    found = {"unit": definition.unit, "default": dict(definition.default), "groups": groups, "since": since}
+    return _digest(found | ({"run": definition.run} if definition.run > 1 else {}))
 
 
 def terms_of(definition: Definition) -> str:

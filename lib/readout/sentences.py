@@ -219,6 +219,8 @@ def set_since(readout: Readout) -> str:
     """Return the remedy for changed weights."""
     changed_ms = readout.stretches[-1].from_ms if readout.stretches else readout.changed_ms
     assert changed_ms is not None
+    if readout.held is not None:
+        return "End this run and start a new one on the Experiment page: users who come then are counted by themselves."
     after = datetime.fromtimestamp(changed_ms / 1_000, UTC).date() + timedelta(days=1)
     return f'Set since = "{after.isoformat()}" in its table, or give the experiment a new name.'
 

@@ -14,7 +14,6 @@ from lib.experiments.definitions import METRICS, Definition
 from lib.readout.changes import Stretch, shares_changed, weights_changed
 from lib.readout.judge import ORDER, Judge, Metric, QuantileReading, Verdict, Versus
 from lib.readout.preferences import Comparisons, comparisons_of
-from lib.readout.runs import run_of
 from lib.statistics.differences import ALPHA, Comparison
 from lib.statistics.intervals import Interval, Look
 from lib.statistics.splits import Split
@@ -69,7 +68,7 @@ class Readout:
     busy: Mapping[str, Sequence[BusyUnit]]
     planned: PlannedLook | None
     comparisons: Comparisons | None
-    run: str
+    run: int
     held: Mapping[Look, Interval] | None
     delivery: Delivery
     as_of_ms: int | None
@@ -93,16 +92,18 @@ class Readout:
 
 
 def scope_of(definition: Definition, *, simulated: bool = False) -> Scope:
-    """Return the part of the record that the store counts for this experiment: up to its end at Statsig."""
+    """Return the part of the record that the store counts for this run: up to its end."""
     since = definition.since
     midnight = datetime.combine(since, time(), UTC) if since else None
     ends = tuple((group.name, group.ended_ms) for group in definition.groups if group.ended_ms is not None)
+    over = [one for one in (definition.until_ms, definition.status.since_ms) if one is not None and not simulated]
     return Scope(
         definition.name,
         simulated,
         int(midnight.timestamp() * 1_000) if midnight else None,
-        None if simulated else definition.status.since_ms,
+        min(over, default=None),
         ends=() if simulated else ends,
+        run=definition.run,
     )
 
 
@@ -167,7 +168,7 @@ def read(
         busy={name: tally.busy[name] for name in names if name in tally.busy},
         planned=planned,
         comparisons=comparisons_of(tally.votes, definition),
-        run=run_of(definition),
+        run=definition.run,
         held=held if looks is not None else None,
         delivery=tally.delivery,
         as_of_ms=as_of_ms,

@@ -13,7 +13,7 @@ QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The extent of a readout: one experiment, real or simulated, and its exposures, answers and ratings of [since,
+    """The extent of a readout: one run, real or simulated, and its exposures, answers and ratings of [since,
     until).
 
     `invitation`: only units that came by it (its id). `tier`: only exposures and answers of that Statsig tier;
@@ -27,6 +27,7 @@ class Scope:
     invitation: str | None = None
     tier: str | None = None
     ends: tuple[tuple[str, int], ...] = ()
+    run: int = 1
 
     def of(self, group: str) -> "Scope":
         """Return the scope for one group.

@@ -29,7 +29,7 @@ from lib.store.spending import SpendingAccounts
 from lib.store.today import today
 from lib.store.writer import Fact, StoreMeter, Ticket, Unmetered
 
-__all__ = ["Erased", "Store", "StoreError", "Ticket", "Way"]
+__all__ = ["Connection", "Erased", "Store", "StoreError", "Ticket", "Way"]
 
 PIECE = 1_000
 """Rows that retention deletes in one transaction, so that other writers do not wait long."""
@@ -111,6 +111,10 @@ class Store:
         """Hand over such a fact, wait for its commit and return its result. Raises StoreError when it takes longer."""
         return self._channel.call(fact, within_s, keep=True)
 
+    def attempt(self, fact: Fact, within_s: float = 5.0) -> Any:
+        """Run such a fact now or not at all; its result. Raises StoreError: then nothing has changed."""
+        return self._channel.call(fact, within_s)
+
     def keep_definitions(self, source: str, specs: str) -> Ticket:
         """Keep what a source served last, for a start without it."""
         return self._channel.write(lambda connection: facts.keep_definitions(connection, source, specs))
@@ -120,10 +124,10 @@ class Store:
         with self.read() as connection:
             return reads.definitions(connection, source)
 
-    def today(self, experiment: str, since_ms: int) -> Today:
-        """Return what real visitors did in an experiment since then."""
+    def today(self, experiment: str, since_ms: int, run: int = 1) -> Today:
+        """Return what real visitors did in a run of an experiment since then."""
         with self.read() as connection:
-            return today(connection, experiment, since_ms)
+            return today(connection, experiment, since_ms, run)
 
     def erase(self, unit: str) -> Erased:
         """Delete everything of this unit: text, numbers, events, those that wait for Statsig too. Raises StoreError."""

@@ -11,6 +11,7 @@ from lib.domain.conversation import Comparison, Position, Turn, compared
 from lib.domain.events import Event
 from lib.domain.rating import Vote
 from lib.store.schema import answer, comparison, exposure, message
+from lib.store.stretches import run_names
 
 Way = Literal["exposed", "compared"]
 """The way in which a unit takes part in an experiment: in the A/B test, or in comparisons."""
@@ -19,7 +20,7 @@ Way = Literal["exposed", "compared"]
 def way(connection: Connection, experiment: str, unit: str, simulated: bool) -> Way | None:
     """Return how a unit has taken part so far. A group that was forced on it takes part in nothing."""
     x, c = exposure.c, comparison.c
-    exposed = (x.experiment == experiment) & x.simulated.is_(simulated) & (x.user_id == unit)
+    exposed = x.experiment.in_(run_names(connection, experiment)) & x.simulated.is_(simulated) & (x.user_id == unit)
     exposed &= x.grp.is_not(None) & x.forced.is_(False)
     if connection.scalar(select(exists().where(exposed))):
         return "exposed"

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 from lib.domain.events import CHAT_COMPLETION, EXPOSURE, PREFERENCE, RATING_WITHDRAWN
+from lib.domain.operations import stretch
 from lib.domain.rating import RATINGS, SIGNALS
 from lib.store.database import Database
 from lib.store.facts import keep_votes
@@ -155,11 +156,13 @@ def _checked(line: bytes) -> Mapping[str, Any]:
     if said["name"] == EXPOSURE:
         _flag(about, "forced")
         _text(about, "experiment")
+        _run(about)
         if about.get("group") is not None:
             _text(about, "group")
     elif said["name"] == CHAT_COMPLETION:
         _text(about, "experiment")
         _text(about, "answer_id")
+        _run(about)
         _text(said, "value")
         for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd"):
             _number(about, key)
@@ -169,6 +172,7 @@ def _checked(line: bytes) -> Mapping[str, Any]:
         _text(said, "value")
         for key in ("experiment", "comparison_id", "left", "right"):
             _text(about, key)
+        _run(about)
     return said
 
 
@@ -181,6 +185,12 @@ def _whole(values: Mapping[str, Any], key: str) -> None:
     value = values.get(key)
     if not _is_number(value):
         raise _Unreadable(f"{key} is missing" if value is None else f"{key} is not a number of milliseconds")
+
+
+def _run(values: Mapping[str, Any]) -> None:
+    run = values.get("run")
+    if run is not None and not (isinstance(run, int) and not isinstance(run, bool) and 0 < run < LARGEST):
+        raise _Unreadable("run is not a number of a run")
 
 
 def _number(values: Mapping[str, Any], key: str) -> None:
@@ -214,7 +224,7 @@ def _exposure_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     about = said["metadata"]
     return _of(said) | {
-        "experiment": storable(about["experiment"]),
+        "experiment": _stretch(about),
         "grp": _group(about),
         "forced": bool(about.get("forced")),
     }
@@ -229,7 +239,7 @@ def _ended_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
         _of(said)
         | numbers
         | {
-            "experiment": storable(about["experiment"]),
+            "experiment": _stretch(about),
             "answer_id": storable(about["answer_id"]),
             "grp": _group(about),
             "finish_reason": storable(said["value"]),
@@ -270,6 +280,10 @@ def _of(said: Mapping[str, Any]) -> dict[str, Any]:
         "time_ms": int(said["time"]),
         "simulated": bool(said.get("simulated") or said["metadata"].get("simulated")),
     }
+
+
+def _stretch(about: Mapping[str, Any]) -> str:
+    return stretch(storable(about["experiment"]), about.get("run") or 1)
 
 
 def _group(about: Mapping[str, Any]) -> str | None:

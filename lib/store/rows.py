@@ -14,6 +14,7 @@ from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Comparison, Conversation, Question, Turn
 from lib.domain.events import PREFERENCE, Event, completion_facts
+from lib.domain.operations import stretch
 from lib.store import schema
 from lib.store.votes import vote_of
 
@@ -101,7 +102,7 @@ def running_row(question: Question, owner: str | None, beat_ms: int | None, tier
             "conversation_id": question.conversation_id,
             "session_id": question.session_id,
             "turn": question.turn,
-            "experiment": question.assignment.experiment,
+            "experiment": stretch(question.assignment.experiment, question.assignment.run),
             "grp": question.assignment.group,
             "user_id": question.assignment.user_id,
             "model": question.model,
@@ -179,7 +180,7 @@ def exposure_row(event: Event, tier: str, invitation: str | None) -> dict[str, A
         schema.exposure,
         {
             "event_id": event.event_id,
-            "experiment": said.get("experiment") or "",
+            "experiment": stretch(said.get("experiment") or "", said.get("run") or 1),
             "simulated": simulated(event),
             "user_id": event.user_id,
             "time_ms": event.time_ms,
@@ -283,6 +284,7 @@ def _assignment_json(assignment: Assignment) -> str:
             "invitation": assignment.invitation,
             "unknown_unit": assignment.unknown_unit,
             "sent": None if assignment.sent is None else dict(assignment.sent),
+            "run": assignment.run,
         }
     )
 

@@ -392,6 +392,71 @@ reservation = Table(  # the part of it that is reserved for running answers
     Column("since_ms", BigInteger, nullable=False),
 )
 
+experiment_version = Table(  # what operators and the experiments file made of an experiment, never changed
+    "experiment_version", metadata,
+    Column("experiment", String(128), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),  # TOML
+    Column("author", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("file", String(64), nullable=False),  # digest of the file's table at the time
+)  # fmt: skip
+
+experiment_run = Table(
+    "experiment_run", metadata,
+    Column("experiment", String(128), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("run_key", String(64), nullable=False),  # of what is comparable
+    Column("begun_ms", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("end_author", String(128), nullable=False),
+    Column("end_reason", Text, nullable=False),
+)  # fmt: skip
+
+experiment_course = Table(  # where each experiment stands; replicas watch the revisions
+    "experiment_course", metadata,
+    Column("experiment", String(128), primary_key=True),
+    Column("stage", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("setting", String(128), nullable=False),  # PARLEY_EXPERIMENT when it became the live one
+    Column("version", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("disabled", Text, nullable=False),  # JSON: group to when it was switched off
+    Column("start_ms", BigInteger),  # scheduled
+    Column("end_ms", BigInteger),
+    Column("guarded_ms", BigInteger, nullable=False),  # when a replica last looked at the guardrails that act
+)  # fmt: skip
+
+decision = Table(
+    "decision", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("experiment", String(128), nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("grp", String(128)),
+    Column("parameters", Text, nullable=False),  # JSON
+    Column("readout", Text, nullable=False),  # JSON
+    Index("decision_by_time", "time_ms"),
+)  # fmt: skip
+
+audit = Table(  # every act of an operator; rows are added and never changed
+    "audit", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("operator", String(128), nullable=False),
+    Column("act", String(32), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("details", Text, nullable=False),  # JSON
+    Index("audit_by_time", "time_ms", "id"),
+)  # fmt: skip
+
 _GUESTS = (
     "CREATE TABLE invitation (id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(128) NOT NULL,"
     " created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, sessions INTEGER, grp VARCHAR(128), usd FLOAT,"
@@ -469,6 +534,24 @@ _COMPARISONS = (
     "CREATE INDEX comparison_of_unit ON comparison (experiment, simulated, user_id)",
     "CREATE INDEX comparison_of_conversation ON comparison (conversation_id)",
 )
+_RUNS = (
+    "CREATE TABLE experiment_version (experiment VARCHAR(128) NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,"
+    " author VARCHAR(128) NOT NULL, reason TEXT NOT NULL, time_ms BIGINT NOT NULL, file VARCHAR(64) NOT NULL,"
+    " PRIMARY KEY (experiment, number))",
+    "CREATE TABLE experiment_run (experiment VARCHAR(128) NOT NULL, number INTEGER NOT NULL, version INTEGER NOT NULL,"
+    " run_key VARCHAR(64) NOT NULL, begun_ms BIGINT NOT NULL, author VARCHAR(128) NOT NULL, reason TEXT NOT NULL,"
+    " ended_ms BIGINT, end_author VARCHAR(128) NOT NULL, end_reason TEXT NOT NULL, PRIMARY KEY (experiment, number))",
+    "CREATE TABLE experiment_course (experiment VARCHAR(128) NOT NULL PRIMARY KEY, stage VARCHAR(16) NOT NULL,"
+    " revision INTEGER NOT NULL, live BOOLEAN NOT NULL, setting VARCHAR(128) NOT NULL, version INTEGER NOT NULL,"
+    " run INTEGER NOT NULL, disabled TEXT NOT NULL, start_ms BIGINT, end_ms BIGINT, guarded_ms BIGINT NOT NULL)",
+    "CREATE TABLE decision (id VARCHAR(64) NOT NULL PRIMARY KEY, experiment VARCHAR(128) NOT NULL,"
+    " run INTEGER NOT NULL, time_ms BIGINT NOT NULL, author VARCHAR(128) NOT NULL, reason TEXT NOT NULL,"
+    " grp VARCHAR(128), parameters TEXT NOT NULL, readout TEXT NOT NULL)",
+    "CREATE INDEX decision_by_time ON decision (time_ms)",
+    "CREATE TABLE audit (id VARCHAR(64) NOT NULL PRIMARY KEY, time_ms BIGINT NOT NULL, operator VARCHAR(128) NOT NULL,"
+    " act VARCHAR(32) NOT NULL, subject VARCHAR(128) NOT NULL, details TEXT NOT NULL)",
+    "CREATE INDEX audit_by_time ON audit (time_ms, id)",
+)
 Step = str | Callable[[Connection], None]
 """A statement in SQL that SQLite and PostgreSQL share, or a function where they differ."""
 MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
@@ -486,5 +569,6 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("12 comparisons", _COMPARISONS),
     ("13 comparing guests", ("ALTER TABLE invitation ADD COLUMN compare BOOLEAN DEFAULT FALSE NOT NULL",)),
     ("14 votes", (votes.fill,)),
+    ("15 runs", _RUNS),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above and counts as having all of them."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
+from lib.domain.operations import stretch
 from lib.statistics.quantiles import quantile_span, rank
 from lib.statistics.sums import BUSY, FEW, QUANTILES, BusyUnit, Delivery, Plan, Quantile, Scope, Sums, Tally
 from lib.store.plans import planned
@@ -51,7 +52,7 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
     found = {grp: one for grp, one in found.items() if one is not None}
     sums = {name: {grp: one.sums[name] for grp, one in found.items()} for name in METRICS}
     quantiles = {name: {grp: one.quantiles[name] for grp, one in found.items()} for name in QUANTILES}
-    weights = ask(weights_over_time, scope.experiment)
+    weights = ask(weights_over_time, stretch(scope.experiment, scope.run))
     stops, votes = (one.result() for one in beside)
     return Tally(
         scope,
@@ -137,12 +138,20 @@ def delivery(connection: Connection, scope: Scope) -> Delivery:
     return Delivery(events, acknowledged, pending)
 
 
-def only_simulated(connection: Connection, experiment: str) -> bool:
-    """Return True where the experiment has exposures or votes and all of them are simulated."""
+def only_simulated(connection: Connection, experiment: str, run: int = 1) -> bool:
+    """Return True where the run has exposures or votes and all of them are simulated."""
+    name = stretch(experiment, run)
 
     def some(simulated: bool) -> ColumnElement[bool]:
-        found = (exists().where(of.c.experiment == experiment, of.c.simulated == simulated) for of in (exposure, vote))
+        found = (exists().where(of.c.experiment == name, of.c.simulated == simulated) for of in (exposure, vote))
         return or_(*found)
 
     real, invented = connection.execute(select(some(False), some(True))).one()
     return bool(invented) and not real
+
+
+def last_run(connection: Connection, experiment: str) -> int:
+    """The last run of an experiment that any exposure names; 1 where there is none."""
+    names = connection.scalars(select(exposure.c.experiment).distinct())
+    runs = [name.rpartition("@")[2] for name in names if name.startswith(f"{experiment}@")]
+    return max((int(run) for run in runs if run.isdecimal()), default=1)

@@ -5,16 +5,18 @@ Knows the tables of exposures and answers, not the rules of a readout.
 
 from sqlalchemy import Connection, func, select
 
+from lib.domain.operations import stretch
 from lib.statistics.sums import Today
 from lib.store.schema import answer, exposure
 
 
-def today(connection: Connection, experiment: str, since_ms: int) -> Today:
+def today(connection: Connection, experiment: str, since_ms: int, run: int = 1) -> Today:
     """Count exposed units and ended answers by group. Forced groups and simulated visitors are excluded."""
-    met = (exposure.c.time_ms >= since_ms) & (exposure.c.experiment == experiment)
+    name = stretch(experiment, run)
+    met = (exposure.c.time_ms >= since_ms) & (exposure.c.experiment == name)
     real = exposure.c.simulated.is_(False) & exposure.c.forced.is_(False)
     units = select(exposure.c.grp, func.count(exposure.c.user_id.distinct())).where(met & real)
-    since = (answer.c.time_ms >= since_ms) & (answer.c.experiment == experiment) & answer.c.simulated.is_(False)
+    since = (answer.c.time_ms >= since_ms) & (answer.c.experiment == name) & answer.c.simulated.is_(False)
     ended = select(answer.c.grp, answer.c.finish_reason, func.count()).where(since)
     answers: dict[str | None, dict[str, int]] = {}
     for grp, reason, count in connection.execute(ended.group_by(answer.c.grp, answer.c.finish_reason)):

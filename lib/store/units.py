@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from lib.domain.clock import DAY_MS
+from lib.domain.operations import stretch
 from lib.statistics.sums import Scope
 from lib.store.schema import exposure
 
@@ -29,9 +30,9 @@ HOUR_MS = 3_600_000
 
 
 def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
-    """Select rows of this experiment, real or simulated, before `until`, of one tier, of all units or an invitation's
+    """Select rows of this run, real or simulated, before `until`, of one tier, of all units or an invitation's
     guests."""
-    rows = [table.c.experiment == scope.experiment, table.c.simulated == scope.simulated]
+    rows = [table.c.experiment == stretch(scope.experiment, scope.run), table.c.simulated == scope.simulated]
     if scope.invitation is not None:
         came = exposure.alias("came")  # whichever id of the guest is the unit
         rows.append(table.c.user_id.in_(select(came.c.user_id).where(came.c.invitation == scope.invitation)))

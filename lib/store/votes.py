@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from lib.domain.events import PREFERENCE
+from lib.domain.operations import stretch
 from lib.domain.rating import BOTH_BAD, TIE
 
 _FIELDS = ("experiment", "comparison_id", "left", "right")
@@ -59,7 +60,7 @@ def vote_of(value: object, about: Mapping[str, Any]) -> dict[str, Any] | None:
     worth = {TIE: 0, BOTH_BAD: 0} | {first: -1, second: 1}
     invitation = about.get("invitation")
     return {
-        "experiment": fields["experiment"],
+        "experiment": stretch(str(fields["experiment"]), about.get("run") or 1),
         "comparison_id": fields["comparison_id"],
         "first_grp": first,
         "second_grp": second,

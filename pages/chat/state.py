@@ -45,7 +45,7 @@ class OnPage:
     submitted: str = ""
     asking: str = ""
     returned: tuple[str, str] = ("", "")
-    exposed: set[tuple[str, str, str | None, bool]] = field(default_factory=set)
+    exposed: set[tuple[str, str, str | None, bool, int]] = field(default_factory=set)
     earlier: int = 0
     editing: str | None = None
     explaining: str | None = None

@@ -135,7 +135,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     ).strip()
     if not unit:
         return
-    decided, steps = app.experiments.explain(unit, app.settings.experiment)
+    decided, steps = app.experiments.explain(unit, app.experiment)
     st.markdown(_decision(decided))
     if steps:
         rows = [

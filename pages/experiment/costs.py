@@ -20,7 +20,7 @@ def draw_today(experiment: str, zone: tzinfo) -> None:
     """Draw the counts since midnight, UTC, when the limits restart."""
     app, now = running.app(), now_ms()
     try:
-        today = app.store.today(experiment, now // DAY_MS * DAY_MS)
+        today = app.store.today(experiment, now // DAY_MS * DAY_MS, app.experiments.run(experiment))
         spent = _spent(now)
         furthest = app.store.spending.furthest(now // DAY_MS, app.budgets.answers_per_visitor or 0)
     except StoreError as error:

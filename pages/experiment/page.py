@@ -15,7 +15,7 @@ if not session.operator():
 st.set_page_config(layout="wide")
 app = running.app()
 zone = reader_zone()
-name = app.settings.experiment
+name = app.experiment
 definition = app.experiments.definition(name)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from lib.app import App
 from lib.chat.conversations import Conversations
-from lib.commands.readout import find_definition
+from lib.commands.definitions import find_definition
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, Usage
 from lib.domain.ids import new_id

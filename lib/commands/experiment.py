@@ -1,0 +1,158 @@
+"""The command `python -m lib experiment`: what the Experiment page does, from a terminal."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from lib.commands.definitions import ReportError, find_definition
+from lib.commands.operator import operator_name
+from lib.domain.clock import now_ms
+from lib.domain.operations import Course
+from lib.domain.plain_text import decode
+from lib.experiments.acts import Acts, Conflict
+from lib.experiments.book import Known, difference, to_toml
+from lib.experiments.definitions import Definition, read_definitions_file
+from lib.experiments.statuses import course_sentence
+from lib.readout.report import as_json, iso
+from lib.readout.results import current
+from lib.settings import Settings
+from lib.store import Store, courses
+from lib.store.tallies import only_simulated
+
+READS = ("list", "show", "export")
+"""Actions that change nothing."""
+
+
+def perform(settings: Settings, arguments: Namespace) -> Iterator[str]:
+    """Do what the arguments say; the lines for standard output. Raises ActError, DefinitionError, ReportError,
+    StoreError."""
+    with closing(Store.open(settings.database_url)) as store:
+        acts = Acts(store, settings.provider_names, served=settings.statsig_secret_key is not None)
+        file = read_definitions_file(settings.experiments_file)
+        if arguments.action in READS:
+            acts.attach(file, settings.experiment)
+        else:
+            acts.seed(file, settings.experiment)
+        if arguments.action == "list":
+            yield from _listed(acts, settings)
+        elif arguments.action == "export":
+            yield _exported(settings, store, arguments.name, arguments.number)
+        elif arguments.action == "show":
+            yield from _shown(store, _known_or_filed(acts, file, arguments.name))
+        else:
+            yield from _do(settings, store, acts, arguments)
+
+
+def _do(settings: Settings, store: Store, acts: Acts, given: Namespace) -> Iterator[str]:
+    name, who, why, action = given.name, operator_name(), given.reason, given.action
+    before = acts.book[name].course.run if name in acts.book else 0
+    if action == "apply":
+        try:
+            _apply(acts, name, given.file, who, why)
+        except Conflict as conflict:
+            raise ReportError(str(conflict)) from None
+    elif action in ("start", "end") and given.at is not None:
+        course = _known(acts, name).course
+        both = {"start": course.start_ms, "end": course.end_ms} | {action: given.at}
+        acts.schedule(name, both["start"], both["end"], who)
+    elif action == "start":
+        acts.start(name, who, why, given.percent)
+    elif action == "ramp":
+        acts.ramp(name, given.percent, who, why)
+    elif action == "pause":
+        acts.pause(name, who, why)
+    elif action == "end":
+        acts.end(name, who, why)
+    elif action == "disable":
+        acts.disable(name, given.group, who, why)
+    elif action == "enable":
+        acts.enable(name, given.group, who, why)
+    else:
+        acts.decide(name, given.group, _readout(settings, store, name), who, why)
+    known = _known(acts, name)
+    yield f"{name}: {course_sentence(known, now_ms(), _written)}"
+    if before and known.course.run > before and known.run is not None:
+        yield f"Run {known.course.run} has begun ({known.run.reason}). The readout reads it from now on."
+
+
+def _apply(acts: Acts, name: str, file: str, who: str, why: str) -> None:
+    text = sys.stdin.read() if file == "-" else _text_of(Path(file))
+    if name in acts.book and acts.book[name].version is not None:
+        acts.save(name, text, acts.book[name].course.version, who, why)
+    else:
+        acts.create(name, text, who, why)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return decode(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{file} cannot be read: {error}") from None
+
+
+def _readout(settings: Settings, store: Store, name: str) -> dict[str, object]:
+    definition = find_definition(settings, name, store)
+    with store.read() as connection:
+        simulated = only_simulated(connection, name, definition.run)
+    return as_json(current(store, definition, simulated, now_ms()))
+
+
+def _known_or_filed(acts: Acts, file: Mapping[str, Definition], name: str) -> Known:
+    """An experiment of the record, or one of the file that Parley has not started with."""
+    if name in acts.book or name not in file:
+        return _known(acts, name)
+    return Known(Course(name), written=file[name], definition=file[name])
+
+
+def _known(acts: Acts, name: str) -> Known:
+    if name not in acts.book:
+        raise ReportError(f"The record has no experiment {name}; it has {', '.join(acts.book) or 'none'}.")
+    return acts.book[name]
+
+
+def _listed(acts: Acts, settings: Settings) -> Iterator[str]:
+    names = {**acts.book, **dict.fromkeys(read_definitions_file(settings.experiments_file))}
+    width = max(map(len, names), default=0)
+    for name in names:
+        known = acts.book.get(name)
+        state = (
+            course_sentence(known, now_ms(), _written) if known else "In the experiments file; Parley has not started."
+        )
+        yield f"{name.ljust(width)}  {state}"
+
+
+def _exported(settings: Settings, store: Store, name: str, number: int | None) -> str:
+    with store.read() as connection:
+        course = courses.courses(connection).get(name)
+        wanted = number or (course.version if course else 0)
+        version = courses.version(connection, name, wanted)
+    if version is not None:
+        return version.text.removesuffix("\n")
+    if number is not None:
+        raise ReportError(f"{name} has no version {number}; its newest is {course.version if course else 0}.")
+    return to_toml(find_definition(settings, name, store)).removesuffix("\n")
+
+
+def _shown(store: Store, known: Known) -> Iterator[str]:
+    name = known.course.experiment
+    yield f"{name}: {course_sentence(known, now_ms(), _written)}"
+    for group in known.written.groups if known.written else ():
+        share = known.written.shares[group.name] if known.written else 0
+        off = f", switched off since {_written(since)}" if (since := known.course.disabled.get(group.name)) else ""
+        yield f"  {group.name}: {100 * share:.3g} %, {dict(group.parameters)}{off}"
+    with store.read() as connection:
+        runs, versions = courses.runs(connection, name), courses.versions(connection, name)
+    yield ""
+    for run in runs:
+        until = f"until {_written(run.ended_ms)} ({run.end_reason})" if run.ended_ms else "still open"
+        yield f"run {run.number}: since {_written(run.begun_ms)} by {run.author} ({run.reason}), {until}"
+    for number, version in enumerate(versions):
+        yield f"version {version.number}: {_written(version.time_ms)} by {version.author} ({version.reason})"
+        if number == 0 and len(versions) > 1:
+            yield from (f"    {line}" for line in difference(versions[1].text, version.text).splitlines())
+
+
+def _written(time_ms: int) -> str:
+    return iso(time_ms) or "an unknown day"

@@ -1,0 +1,56 @@
+"""The command `python -m lib history`: runs and decisions, newest first, as lines or as Markdown to paste."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from lib.domain.clock import now_ms
+from lib.domain.operations import Decision, Run
+from lib.experiments.book import of_run
+from lib.readout.report import iso
+from lib.readout.results import current
+from lib.readout.sentences import sentence
+from lib.settings import Settings
+from lib.store import Store, courses
+from lib.store.tallies import only_simulated
+
+
+def history(settings: Settings, *, markdown: bool) -> Iterator[str]:
+    """The lines, newest first. Raises StoreError."""
+    with closing(Store.open(settings.database_url)) as store:
+        with store.read() as connection:
+            runs, decisions = courses.runs(connection), courses.decisions(connection)
+        if not runs:
+            yield "There is no run yet: the first begins when Parley starts."
+        told = [(one.time_ms, _decision(one, markdown=markdown)) for one in decisions]
+        told += [(one.begun_ms, _run(store, one, markdown=markdown)) for one in runs]
+        for _, lines in sorted(told, key=lambda one: one[0], reverse=True):
+            yield from lines
+            yield ""
+
+
+def _run(store: Store, run: Run, *, markdown: bool) -> list[str]:
+    head = f"{run.experiment}, run {run.number}"
+    until = f"ended {iso(run.ended_ms)} by {run.end_author}: {run.end_reason}" if run.ended_ms else "still open"
+    facts = f"Begun {iso(run.begun_ms)} by {run.author}: {run.reason}. {until[0].upper()}{until[1:]}."
+    with store.read() as connection:
+        definition = of_run(connection, run.experiment, run.number)
+        simulated = only_simulated(connection, run.experiment, run.number)
+    verdict = sentence(current(store, definition, simulated, now_ms())) if definition else "Its definition is not kept."
+    return [f"## {head}", "", verdict, "", facts] if markdown else [f"{head}: {verdict}", f"  {facts}"]
+
+
+def _decision(made: Decision, *, markdown: bool) -> list[str]:
+    head = f"Decision on {made.experiment}, run {made.run}: {made.group or 'the default stays'}"
+    known = str(made.readout.get("sentence") or "No readout was kept.")
+    facts = f"{made.author}, {iso(made.time_ms)}: {made.reason}"
+    if not markdown:
+        return [head, f"  {facts}", f"  The readout then: {known}"]
+    return [
+        f"## {head}",
+        "",
+        f"> {made.reason}",
+        "",
+        f"{made.author}, {iso(made.time_ms)}",
+        "",
+        f"The readout then: {known}",
+    ]

@@ -1,0 +1,189 @@
+"""The acts of operators on experiments: new versions, start, ramp, pause, end, groups switched off, decisions.
+
+Every act is one transaction, is written to the audit log, and changes nothing where it is refused or the store is away.
+The rules are in `rules`. Knows neither SQL nor a page.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from lib.domain.clock import now_ms
+from lib.domain.ids import new_id
+from lib.domain.operations import FILE, PARLEY, Act, Decision, Entry
+from lib.experiments import rules
+from lib.experiments.book import Book, known_of, read_book
+from lib.experiments.console import ID
+from lib.experiments.definitions import Definition
+from lib.experiments.ground import ActError, Conflict, Ground
+from lib.experiments.rules import Facts
+from lib.experiments.versions import canonical, read_version
+from lib.store import Connection, Store, audit, courses
+
+__all__ = ["ActError", "Acts", "Conflict"]
+
+WITHIN_S = 5.0
+"""Seconds that the record may take to write an act."""
+STATSIG = "Statsig"
+"""The author of what Parley noticed there."""
+Do = Callable[[Ground], Facts]
+
+
+class Acts:
+    """The acts of one process. `changed` is called with the new book after each, before the act returns. `served`:
+    Statsig decides who gets what, so that only what stays local can be changed here.
+
+    What acts raises ActError where it is refused and StoreError where the record cannot be written.
+    """
+
+    def __init__(
+        self, store: Store, providers: Collection[str] | None = None, changed: Callable[[Book], object] | None = None,
+        *, served: bool = False,
+    ) -> None:  # fmt: skip
+        self._store, self._providers, self._served = store, providers, served
+        self._changed = changed or (lambda book: None)
+        self._file: Mapping[str, str] = {}
+        self._setting = ""
+        self._revisions: courses.Revisions | None = None
+        self.book: Book = {}
+
+    def seed(self, file: Mapping[str, Definition], setting: str) -> None:
+        """Bring what the experiments file says into the record, where that is new, and make the experiment of
+        PARLEY_EXPERIMENT the live one at the first start and whenever the setting is another."""
+        self.attach(file, setting)
+        for name, definition in file.items():
+            known = self.book.get(name)
+            if known is None or rules.changed_since(known, self._file[name]):
+                self._try(name, FILE, "version", partial(rules.take_file, new=definition))
+        live = next((known.course for known in self.book.values() if known.course.live), None)
+        if live is None or live.setting != setting:
+            self._try(setting, FILE, "choose", rules.choose)
+
+    def attach(self, file: Mapping[str, Definition], setting: str) -> None:
+        """Read the book beside the experiments file and PARLEY_EXPERIMENT; change nothing."""
+        self._file = {name: canonical(definition) for name, definition in file.items()}
+        self._setting = setting
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read the record's book where it changed; False where it did not."""
+        with self._store.read() as connection:
+            newest = courses.revisions(connection)
+            if newest == self._revisions:
+                return False
+            book = read_book(connection)
+        self._revisions, self.book = newest, book
+        self._changed(book)
+        return True
+
+    def check(self, name: str, text: str) -> Definition:
+        """Return the definition that this TOML gives. Raises DefinitionError with everything that is wrong."""
+        return read_version(name, text, self._providers)
+
+    def create(self, name: str, text: str, author: str, reason: str) -> None:
+        """Keep the first version of a new experiment, a draft. Raises DefinitionError, too."""
+        if not ID.fullmatch(name) or len(name) > 64:
+            raise ActError("A new experiment's name is at most 64 letters, digits, _ and -, as Statsig takes them.")
+        if name in self.book and self.book[name].version is not None:
+            raise ActError(f"There is an experiment {name} already.")
+        self.save(name, text, 0, author, reason)
+
+    def save(self, name: str, text: str, base: int, author: str, reason: str) -> None:
+        """Keep a new version, made from version `base`. Where it runs and the change breaks comparability, a new run
+        begins. Raises Conflict where another version came first, and DefinitionError."""
+        new = self.check(name, text)
+        self._act(name, author, "version", partial(rules.save, new=new, base=base, reason=reason))
+
+    def start(self, name: str, author: str, reason: str = "", percent: float | None = None) -> None:
+        """Make it the live experiment and let units take part: a new run, or the paused one again."""
+        self._act(name, author, "start", partial(rules.start, percent=percent, reason=reason))
+
+    def ramp(self, name: str, percent: float, author: str, reason: str = "") -> None:
+        """Let more units take part, in the same run."""
+        self._act(name, author, "ramp", partial(rules.ramp, percent=percent, reason=reason))
+
+    def pause(self, name: str, author: str, reason: str = "") -> None:
+        """Let no new unit take part; conversations go on, and the run stays open."""
+        self._act(name, author, "pause", partial(rules.pause, reason=reason))
+
+    def end(self, name: str, author: str, reason: str = "") -> None:
+        """End the run: everybody gets the default from the next conversation on."""
+        self._act(name, author, "end", partial(rules.end, reason=reason))
+
+    def disable(self, name: str, group: str, author: str, reason: str = "", facts: Facts | None = None) -> None:
+        """Switch a group off at once: its units get the default from their next question on, its data stay."""
+        act: Act = "guardrail" if author == PARLEY else "disable"
+        self._act(name, author, act, partial(rules.disable, group=group, reason=reason, facts=facts or {}))
+
+    def enable(self, name: str, group: str, author: str, reason: str = "") -> None:
+        """Switch a group on again: a new run begins."""
+        self._act(name, author, "enable", partial(rules.enable, group=group, reason=reason))
+
+    def schedule(self, name: str, start_ms: int | None, end_ms: int | None, author: str) -> None:
+        """Start and end it at these moments; None: at none."""
+        self._act(name, author, "schedule", partial(rules.schedule, start_ms=start_ms, end_ms=end_ms))
+
+    def keep_schedule(self) -> None:
+        """Start and end what is due. Every replica may call this; one of them does it."""
+        now = now_ms()
+        for name, known in dict(self.book).items():
+            if rules.ends_now(known.course, now) or rules.starts_now(known.course, now):
+                act: Act = "end" if rules.ends_now(known.course, now) else "start"
+                self._try(name, PARLEY, act, rules.keep_schedule)
+
+    def decide(self, name: str, group: str | None, readout: Mapping[str, Any], author: str, reason: str) -> Decision:
+        """End the run with a decision: this group's parameters become the default (None: the default stays). `readout`
+        is kept as it stands. To undo one, decide again."""
+        if not reason.strip():
+            raise ActError("Say in a sentence why: the history shows it beside the decision.")
+        made: list[Decision] = []
+
+        def do(ground: Ground) -> Facts:
+            made[:] = [rules.decide(ground, group, readout, reason)]
+            return {"group": group, "run": made[0].run, "reason": reason, "default": dict(made[0].parameters)}
+
+        self._act(name, author, "decide", do)
+        return made[0]
+
+    def note(self, name: str, definition: Definition, why: str) -> None:
+        """Note what Statsig serves. `why` says what happened there to an experiment that no longer runs."""
+        known = self.book.get(name)
+        if known is None or not rules.as_served(known, definition):
+            self._try(name, STATSIG, "new run", partial(rules.note, definition=definition, why=why))
+
+    def log(self, operator: str, act: Act, subject: str, details: Facts | None = None) -> None:
+        """Write a line of the audit log that changes no experiment. Never waits, never raises."""
+        entry = Entry(new_id(), now_ms(), operator, act, subject, details or {})
+        self._store.write(lambda connection: audit.log_act(connection, entry))
+
+    def _try(self, name: str, author: str, act: Act, do: Do) -> None:
+        """Do what another replica may have done already."""
+        try:
+            self._act(name, author, act, do)
+        except ActError:
+            self.refresh()
+
+    def _act(self, name: str, author: str, act: Act, do: Do) -> None:
+        """Do it in one transaction, with its line in the audit log."""
+        entry = Entry(new_id(), now_ms(), author, act, name)
+        file, setting = self._file.get(name, ""), self._setting
+
+        def fact(connection: Connection) -> ActError | None:
+            if audit.known(connection, entry.id):
+                return None  # an attempt whose confirmation was lost
+            try:
+                with connection.begin_nested():
+                    known = known_of(connection, courses.locked_course(connection, name))
+                    ground = Ground(connection, known, entry.time_ms, author, file, setting, self._served)
+                    details = do(ground)
+                    courses.put_course(connection, ground.course)
+                    audit.log_act(connection, replace(entry, details=details))
+            except ActError as refused:
+                return refused
+            return None
+
+        refused = self._store.attempt(fact, WITHIN_S)
+        if refused is not None:
+            raise refused
+        self.refresh()

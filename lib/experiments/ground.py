@@ -1,0 +1,97 @@
+"""The ground that one act stands on, inside its transaction: what the record says, and what the act changes of it.
+
+Owns how a version is added and how a run begins and ends. Which act may do so is for `rules` to say.
+"""
+
+from dataclasses import dataclass, replace
+
+from lib.domain.operations import Run, Version, stretch
+from lib.experiments.book import Known
+from lib.experiments.definitions import Definition
+from lib.experiments.versions import run_key, to_toml
+from lib.store import Connection, courses
+from lib.store.splits import keep_weights
+from lib.store.stretches import first_exposure
+
+
+class ActError(Exception):
+    """An act that is refused. The message is a sentence for the operator; nothing has changed."""
+
+
+class Conflict(ActError):
+    """Another operator was first: `newest` is the version that is there now."""
+
+    def __init__(self, newest: Version) -> None:
+        super().__init__(
+            f"{newest.author} saved version {newest.number} meanwhile ({newest.reason or 'no reason given'}). "
+            "Yours is not saved: compare the two, then save yours on top of it."
+        )
+        self.newest = newest
+
+
+@dataclass
+class Ground:
+    """One experiment while an act changes it. `course` is written at the end of the act; `file` is the digest of the
+    experiments file's table, `setting` the value of PARLEY_EXPERIMENT. `served`: Statsig decides who gets what."""
+
+    connection: Connection
+    known: Known
+    time_ms: int
+    author: str
+    file: str
+    setting: str
+    served: bool
+
+    def __post_init__(self) -> None:
+        self.course = self.known.course
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.course.experiment
+
+    @property
+    def written(self) -> Definition:
+        """The newest version before the act. Raises ActError where there is none."""
+        if self.known.written is None:
+            raise ActError(f"There is no version of {self.name} yet.")
+        return self.known.written
+
+    @property
+    def open_run(self) -> Run | None:
+        """The run that was open before the act."""
+        run = self.known.run
+        return run if run is not None and run.ended_ms is None else None
+
+    def add_version(self, definition: Definition, reason: str) -> Version:
+        """Keep a new version. Groups that it no longer has are switched off no more."""
+        number = self.course.version + 1
+        text = to_toml(definition)
+        new = Version(self.name, number, text, self.author, reason.strip(), self.time_ms, self.file)
+        courses.add_version(self.connection, new)
+        groups = {group.name for group in definition.groups}
+        disabled = {name: since for name, since in self.course.disabled.items() if name in groups}
+        self.course = replace(self.course, version=number, disabled=disabled)
+        return new
+
+    def end_run(self, reason: str) -> None:
+        """End the open run, if there is one."""
+        if run := self.open_run:
+            courses.end_run(self.connection, run.experiment, run.number, self.time_ms, self.author, reason)
+
+    def begin_run(self, definition: Definition, reason: str) -> int:
+        """Begin the next run; return its number. Exposures from before the record knew runs belong to the first."""
+        number = self.course.run + 1
+        first_ms = first_exposure(self.connection, self.name, number)
+        begun_ms = min(self.time_ms, first_ms or self.time_ms)
+        key = run_key(definition)
+        new = Run(self.name, number, self.course.version, key, begun_ms, self.author, reason)
+        courses.add_run(self.connection, new)
+        keep_weights(self.connection, stretch(self.name, number), definition.shares, self.time_ms)
+        self.course = replace(self.course, run=number)
+        return number
+
+    def continue_run(self) -> None:
+        """Let the newest version be in force in the run that is open."""
+        if run := self.open_run:
+            courses.renew_run(self.connection, run.experiment, run.number, self.course.version)

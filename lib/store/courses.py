@@ -1,0 +1,171 @@
+"""Experiments in the record: their courses, versions, runs and decisions. Knows the tables; judges no definition.
+
+Reads and writes inside a transaction that the caller opened. A course is locked before it changes, so that of two
+operators the second one finds what the first one did.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from lib.domain.operations import Course, Decision, Run, Version
+from lib.store.facts import add
+from lib.store.rows import fit
+from lib.store.schema import decision, experiment_course, experiment_run, experiment_version
+
+Revisions = frozenset[tuple[str, int]]
+"""The revision of every experiment: another value means that something changed."""
+
+
+def revisions(connection: Connection) -> Revisions:
+    """What replicas compare to learn of a change."""
+    rows = connection.execute(select(experiment_course.c.experiment, experiment_course.c.revision))
+    return frozenset((row.experiment, row.revision) for row in rows)
+
+
+def courses(connection: Connection) -> dict[str, Course]:
+    """Every experiment that the record knows, by name."""
+    rows = connection.execute(select(experiment_course).order_by(experiment_course.c.experiment))
+    return {row.experiment: _course(row) for row in rows}
+
+
+def locked_course(connection: Connection, experiment: str) -> Course:
+    """The course of an experiment, made where it is missing; nobody else changes it before this transaction ends."""
+    empty = {
+        "experiment": experiment, "stage": "draft", "revision": 0, "live": False, "setting": "", "version": 0, "run": 0,
+        "disabled": "{}", "guarded_ms": 0,
+    }  # fmt: skip
+    add(connection, experiment_course, empty)
+    found = select(experiment_course).where(experiment_course.c.experiment == experiment).with_for_update()
+    return _course(connection.execute(found).one())
+
+
+def put_course(connection: Connection, course: Course) -> None:
+    """Write a course, with the next revision."""
+    values = {
+        "stage": course.stage, "revision": experiment_course.c.revision + 1, "live": course.live,
+        "setting": course.setting, "version": course.version, "run": course.run,
+        "disabled": json.dumps(dict(course.disabled)), "start_ms": course.start_ms, "end_ms": course.end_ms,
+    }  # fmt: skip
+    connection.execute(
+        update(experiment_course).where(experiment_course.c.experiment == course.experiment).values(values)
+    )
+
+
+def make_live(connection: Connection, experiment: str, setting: str) -> None:
+    """Make this the experiment that testers get, and no other."""
+    c = experiment_course.c
+    others = update(experiment_course).where(c.live, c.experiment != experiment)
+    connection.execute(others.values(live=False, revision=c.revision + 1))
+    this = update(experiment_course).where(c.experiment == experiment)
+    connection.execute(this.values(live=True, setting=setting, revision=c.revision + 1))
+
+
+def claim_guard(connection: Connection, experiment: str, now_ms: int, every_ms: int) -> bool:
+    """True for the one replica that may look at the guardrails now; its next turn comes after `every_ms`."""
+    c = experiment_course.c
+    due = update(experiment_course).where(c.experiment == experiment, c.guarded_ms <= now_ms - every_ms)
+    return bool(connection.execute(due.values(guarded_ms=now_ms)).rowcount)
+
+
+def version(connection: Connection, experiment: str, number: int) -> Version | None:
+    """One version of an experiment."""
+    c = experiment_version.c
+    row = connection.execute(
+        select(experiment_version).where(c.experiment == experiment, c.number == number)
+    ).one_or_none()
+    return None if row is None else Version(**row._mapping)
+
+
+def versions(connection: Connection, experiment: str) -> list[Version]:
+    """All versions of an experiment, the newest first."""
+    c = experiment_version.c
+    rows = connection.execute(select(experiment_version).where(c.experiment == experiment).order_by(c.number.desc()))
+    return [Version(**row._mapping) for row in rows]
+
+
+def add_version(connection: Connection, new: Version) -> None:
+    """Keep a version for good."""
+    values = {name: getattr(new, name) for name in Version.__dataclass_fields__}
+    connection.execute(insert(experiment_version), fit(experiment_version, values))
+
+
+def run(connection: Connection, experiment: str, number: int) -> Run | None:
+    """One run of an experiment."""
+    c = experiment_run.c
+    row = connection.execute(select(experiment_run).where(c.experiment == experiment, c.number == number)).one_or_none()
+    return None if row is None else _run(row)
+
+
+def runs(connection: Connection, experiment: str | None = None) -> list[Run]:
+    """The runs of an experiment or of all, the newest first."""
+    c = experiment_run.c
+    found = select(experiment_run).order_by(c.begun_ms.desc(), c.number.desc())
+    return [
+        _run(row)
+        for row in connection.execute(found if experiment is None else found.where(c.experiment == experiment))
+    ]
+
+
+def add_run(connection: Connection, new: Run) -> None:
+    """A run begins."""
+    values = {name: getattr(new, name) for name in Run.__dataclass_fields__ if name != "key"} | {"run_key": new.key}
+    connection.execute(insert(experiment_run), fit(experiment_run, values))
+
+
+def renew_run(connection: Connection, experiment: str, number: int, version: int) -> None:
+    """A newer version is in force in the same run."""
+    c = experiment_run.c
+    connection.execute(
+        update(experiment_run).where(c.experiment == experiment, c.number == number).values(version=version)
+    )
+
+
+def end_run(connection: Connection, experiment: str, number: int, ended_ms: int, author: str, reason: str) -> None:
+    """An open run ends; one that has ended stays as it is."""
+    c = experiment_run.c
+    values = {"ended_ms": ended_ms, "end_author": author, "end_reason": reason}
+    open_one = update(experiment_run).where(c.experiment == experiment, c.number == number, c.ended_ms.is_(None))
+    connection.execute(open_one.values(fit(experiment_run, values)))
+
+
+def decisions(connection: Connection, experiment: str | None = None) -> list[Decision]:
+    """The decisions about an experiment or all, the newest first."""
+    found = select(decision).order_by(decision.c.time_ms.desc(), decision.c.id)
+    if experiment is not None:
+        found = found.where(decision.c.experiment == experiment)
+    return [_decision(row) for row in connection.execute(found)]
+
+
+def add_decision(connection: Connection, new: Decision) -> None:
+    """Keep a decision for good."""
+    values: dict[str, Any] = {
+        "id": new.id, "experiment": new.experiment, "run": new.run, "time_ms": new.time_ms, "author": new.author,
+        "reason": new.reason, "grp": new.group, "parameters": _json(new.parameters), "readout": _json(new.readout),
+    }  # fmt: skip
+    connection.execute(insert(decision), fit(decision, values))
+
+
+def _course(row: Row[Any]) -> Course:
+    return Course(
+        row.experiment, row.stage, row.revision, row.live, row.setting, row.version, row.run, json.loads(row.disabled),
+        row.start_ms, row.end_ms,
+    )  # fmt: skip
+
+
+def _run(row: Row[Any]) -> Run:
+    values = dict(row._mapping)
+    return Run(key=values.pop("run_key"), **values)
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return Decision(
+        row.id, row.experiment, row.run, row.time_ms, row.author, row.reason, row.grp, json.loads(row.parameters),
+        json.loads(row.readout),
+    )  # fmt: skip
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), ensure_ascii=False, default=str)
