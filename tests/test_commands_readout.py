@@ -231,7 +231,7 @@ def test_the_json_has_comparisons_or_null(compared: Path) -> None:
 def test_the_plan_needs_no_database_and_makes_none(folder: Path) -> None:
     run = run_tool(folder, "plan", "--experiment", "golden_small", "--lift", "0.1", "--testers-per-day", "30", **SMALL)
     assert run.returncode == 0, run.stderr
-    assert "A/B test                               1,200    40" in run.lines
+    assert "A/B test                         1,200    40" in run.lines
     assert any(line.startswith("Let testers compare: that takes ") for line in run.lines)
     assert not (folder / "data").exists()
 

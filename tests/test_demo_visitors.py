@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from statistics import fmean, pvariance
 from typing import Any
@@ -15,7 +16,8 @@ from sqlalchemy import func, select
 
 from lib.app import App
 from lib.demo import serve
-from lib.demo.behaviour import ALIKE, SATISFIED, acts, visitor
+from lib.demo.behaviour import ALIKE, SATISFIED, acts, tastes, visitor
+from lib.demo.comparing import COMPARING
 from lib.demo.visitors import Played, Unplayable, play
 from lib.domain.assignment import Assignment
 from lib.domain.clock import DAY_MS, now_ms
@@ -23,6 +25,7 @@ from lib.domain.completion import Completion
 from lib.domain.conversation import Conversation, Question
 from lib.domain.events import chat_completion, exposure, rating
 from lib.experiments.evaluator import read_file
+from lib.planning.power import TIES, win_share
 from lib.readout.verdicts import read, scope_of
 from lib.settings import Settings, load
 from lib.store import Store
@@ -363,3 +366,38 @@ def summed(played: Played) -> Counter[str]:
     for counts in played.groups.values():
         total.update(counts)
     return total
+
+
+# Who compares
+
+
+def test_visitors_compare_where_the_experiment_asks_for_it(start: Open, tmp_path: Path) -> None:
+    definitions = tmp_path / "compare.toml"
+    definitions.write_text(EXPERIMENTS.read_text().replace("allocation = 100", "allocation = 100\ncompare = 100", 1))
+    app = start(PARLEY_EXPERIMENTS_FILE=str(definitions))
+    played = play(app, 6, SEED, lift=0.3)
+    assert played.saved and list(played.groups) == [COMPARING]
+    counts = played.groups[COMPARING]
+    events = Counter(line["name"] for line in exported(app))
+    assert events["exposure"] == 0 and events["preference"] == counts["voted"] > 0
+    assert all(line["metadata"]["simulated"] for line in exported(app))
+    definition = app.experiments.definition(EXPERIMENT)
+    assert definition is not None
+    readout = read(tally(app.store.read, scope_of(definition, simulated=True)), definition, now_ms())
+    assert readout.comparisons is not None and readout.comparisons.treatments["Test"].votes == counts["voted"]
+    assert only_simulated_in(app.store)
+    remove_simulated(app.store)
+    assert not has_simulated(app.store) and tally(app.store.read, scope_of(definition, simulated=True)).votes == {}
+
+
+def only_simulated_in(store: Store) -> bool:
+    with store.read() as connection:
+        return only_simulated(connection, EXPERIMENT)
+
+
+def test_a_comparers_taste_follows_the_lift() -> None:
+    votes = Counter(vote for number in range(300) for vote in islice(tastes(1, number, lift=0.2), 10))
+    decided = votes["treatment"] + votes["control"]
+    assert abs(votes["treatment"] / decided - win_share(SATISFIED, 0.2)) < 0.03
+    assert abs(1 - decided / votes.total() - TIES) < 0.03
+    assert list(islice(tastes(1, 5), 20)) == list(islice(tastes(1, 5), 20))

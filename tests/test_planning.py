@@ -59,7 +59,7 @@ def test_a_win_share_is_that_of_the_odds() -> None:
 def test_a_plan_has_testers_and_days_for_each_way() -> None:
     found = plan(setting_of(TWO, lift=0.1, testers_per_day=30, votes_per_tester=10))
     assert [name for name, *_ in rows(found)] == [
-        "A/B test", "A/B test, planned users", "Comparisons", "Comparisons, tastes differ strongly",
+        "A/B test", "A/B test, planned users", "Comparisons", "Comparisons, differing tastes",
     ]  # fmt: skip
     assert found.testers["ab"] == 1_200 and found.days("ab") == 40
     compared, strong, planned, ab = (found.testers[way] or 0 for way in ("compared", "strong", "planned", "ab"))

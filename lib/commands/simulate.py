@@ -1,7 +1,7 @@
 """The command `python -m lib simulate`: plays simulated visitors, or checks the readout with them.
 
 Owns the progress on standard error and the summaries. The behaviour of visitors is in `demo.behaviour`, the way they
-are played in `demo.visitors`, the check in `demo.soundness`.
+are played in `demo.visitors`, the checks in `demo.soundness` and `demo.comparers`.
 """
 
 import math
@@ -12,13 +12,16 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from lib.app import App
-from lib.demo import serve
+from lib.demo import comparers, serve
 from lib.demo.behaviour import SATISFIED
+from lib.demo.comparers import Panel, PanelResults
 from lib.demo.soundness import Soundness, Watched, check, smallest_effect
 from lib.demo.visitors import SPEED, Played, play
 from lib.experiments.definitions import Definition, read_definitions
+from lib.readout.preferences import preference_mde
 from lib.readout.sentences import WORDS
 from lib.settings import Settings
+from lib.statistics.differences import ALPHA
 from lib.store import StoreError
 from lib.store.tallies import only_simulated
 
@@ -62,12 +65,13 @@ def visits(settings: Settings, users: int, seed: int, lift: float) -> Summary:
 
 
 def _counts(played: Played) -> list[list[str]]:
-    rows = [["", "visitors", "answers", "failed", "rated", "satisfied"]]
+    rows = [["", "visitors", "answers", "failed", "rated", "satisfied", "voted"]]
     for group, counts in played.groups.items():
         numbers = [f"{counts.get(name, 0):,}" for name in ("visitors", "answers", "failed", "rated")]
         rated = counts.get("rated", 0)
         liked = f"{100 * counts.get('liked', 0) / rated:.1f} %" if rated else "–"
-        rows.append([group or NOT_TAKING_PART, *numbers, liked])
+        voted = f"{counts['voted']:,}" if "voted" in counts else "–"
+        rows.append([group or NOT_TAKING_PART, *numbers, liked, voted])
     return rows
 
 
@@ -78,7 +82,44 @@ def soundness(settings: Settings, users: int, seed: int, lift: float | None, run
     lift = smallest_effect(definition) if lift is None else lift
     _possible(lift)
     found = check(definition, users, seed, lift, runs, progress=_progress(runs, "pairs of experiments"))
-    return summarize(found, users, lift, time.monotonic() - began)
+    ab = summarize(found, users, lift, time.monotonic() - began)
+    alpha = ALPHA / (len(definition.groups) - 1)
+    panels = comparers.check(
+        seed, runs, preference_mde(definition), alpha, _progress(runs, "pairs of experiments that compare")
+    )
+    compared = summarize_comparisons(panels)
+    return Summary((*ab.lines, "", *compared.lines), ab.well and compared.well)
+
+
+def summarize_comparisons(found: Mapping[tuple[str, Panel], PanelResults]) -> Summary:
+    """Format the figures of comparisons. `well` is False where more experiments than allowed named a winner without
+    one."""
+    panels = list(dict.fromkeys(panel for _, panel in found))
+    head = [f"{panel.people} × {panel.votes}" for panel in panels]
+    wrong, right = ["no preference, yet a winner or loser", *head], ["a win share of 65 % found", *head]
+    wrongs, rights = [wrong], [right]
+    for taste in comparers.TASTES:
+        played = [found[taste, panel] for panel in panels]
+        wrongs.append([f"tastes differ {taste}", *(_percent(one.without, lambda v: v is not None) for one in played)])
+        rights.append([f"tastes differ {taste}", *(_percent(one.preferred, lambda v: v == "better") for one in played)])
+    lines = (
+        "Comparisons, people × votes of each, a fifth of them ties, looked at after every vote, in percent:",
+        "",
+        *_aligned(wrongs),
+        "",
+        *_aligned(rights),
+    )
+    runs = len(next(iter(found.values())).without)
+    return Summary(lines, all(_is_well(sum(v is not None for v in one.without), runs) for one in found.values()))
+
+
+def _percent(verdicts: Sequence[str | None], counts: Callable[[str | None], bool]) -> str:
+    return f"{100 * sum(map(counts, verdicts)) / len(verdicts):.1f}"
+
+
+def _is_well(wrong: int, runs: int) -> bool:
+    """True unless more experiments are wrong than chance allows."""
+    return wrong / runs <= ALLOWED + 2 * math.sqrt(ALLOWED * (1 - ALLOWED) / runs)
 
 
 def _definition(settings: Settings) -> Definition:
@@ -116,9 +157,8 @@ def summarize(found: Soundness, users: int, lift: float, seconds: float) -> Summ
 
 def _within_limits(without: Mapping[float, Sequence[Watched]], runs: int) -> bool:
     """Return False where in any cell of the table more experiments are wrong than allowed."""
-    most = ALLOWED + 2 * math.sqrt(ALLOWED * (1 - ALLOWED) / runs)
     return all(
-        _share(watched, _has_verdict(name, way, _any)) <= most
+        _is_well(sum(map(_has_verdict(name, way, _any), watched)), runs)
         for watched in without.values()
         for name in watched[0].metrics
         for way in WAYS

@@ -6,4 +6,4 @@ README and the manual). The visitors ask and rate through the real app. Knows no
 
 from lib.demo.server import Demo, serve
 
-__all__ = ["Demo", "behaviour", "sample", "serve", "soundness", "visitors"]
+__all__ = ["Demo", "behaviour", "comparers", "sample", "serve", "soundness", "visitors"]

@@ -6,10 +6,13 @@ turns some of a visitor's thumbs down into thumbs up and changes nothing else. K
 
 import hashlib
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from lib.domain.rating import Rating, Reason
 from lib.domain.visitor import Visitor
+from lib.planning.power import MODERATE, TIES, win_share
 
 SATISFIED = 0.65
 """The share of thumbs up over all visitors, without a lift."""
@@ -27,6 +30,10 @@ ELSEWHERE, AGAIN, COPIES, EXPLAINS, COMMENTS = 0.2, 0.03, 0.08, 0.5, 0.4
 reasons with a comment."""
 CHANGES, WITHDRAWS = 0.04, 0.02
 """Shares of votes that are reversed, and withdrawn, whatever the vote was."""
+BOTH_BAD = 0.3
+"""Share of ties whose answers are both bad."""
+Taste = Literal["treatment", "control", "tie", "both_bad"]
+"""What a visitor who compares makes of two answers."""
 LONG = 600
 """Characters from which a dissatisfied visitor finds an answer too long rather than incomplete."""
 
@@ -97,6 +104,25 @@ def acts(seed: int, number: int, lift: float = 0.0) -> list[Act]:
     rates = chance.betavariate(*RATES)
     answers = min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MOST_ANSWERS)
     return [_act(chance, share, rates) for _ in range(answers)]
+
+
+def tastes(seed: int, number: int, lift: float = 0.0) -> Iterator[Taste]:
+    """The votes of this visitor on one comparison after another, where the treatment satisfies by `lift` more.
+
+    The visitor's own win share varies around the one that goes with the lift.
+
+    >>> votes = tastes(1, 5, lift=0.3)
+    >>> [next(votes) for _ in range(6)]
+    ['treatment', 'tie', 'treatment', 'treatment', 'treatment', 'tie']
+    """
+    chance, mean = random.Random(f"{seed} {number} taste"), win_share(SATISFIED, lift)
+    own = chance.betavariate(mean * MODERATE, (1 - mean) * MODERATE)
+    while True:
+        mind, luck = chance.random(), chance.random()
+        if mind < TIES:
+            yield "both_bad" if luck < BOTH_BAD else "tie"
+        else:
+            yield "treatment" if luck < own else "control"
 
 
 def lifted(share: float, lift: float) -> float:

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from lib.app import App
-from lib.demo.behaviour import Act, acts, visitor
+from lib.demo.behaviour import Act, acts, tastes, visitor
+from lib.demo.comparing import ComparingVisit
 from lib.domain.assignment import Assignment
 from lib.domain.conversation import Conversation
 from lib.domain.record import Receipt
@@ -37,9 +38,8 @@ class Unplayable(Exception):
 @dataclass(frozen=True, slots=True)
 class Played:
     """The result: by group (None: not taking part) the number of `visitors`, `answers`, `rated` and `liked` ones.
-    `saved` is False where not everything could be stored.
-
-    `saved` is False where not everything could be stored.
+    Visitors who compared stand under `comparing.COMPARING`, with `voted`. `saved` is False where not everything could
+    be stored.
     """
 
     groups: Mapping[str | None, Mapping[str, int]]
@@ -57,7 +57,7 @@ def play(app: App, users: int, seed: int, lift: float = 0.0, progress: Progress 
     groups: dict[str | None, Counter[str]] = {}
     receipts: list[Receipt] = []
     for done, visit in enumerate(_visits(app, users, seed, treatment, lift), 1):
-        groups.setdefault(visit.assignment.group, Counter()).update(visit.counts)
+        groups.setdefault(visit.label, Counter()).update(visit.counts)
         receipts += visit.receipts
         progress(done)
     saved = all(receipt.wait(SAVED_S) for receipt in receipts)
@@ -75,15 +75,19 @@ def _treatment(app: App) -> str:
     return others[0]
 
 
-def _visits(app: App, users: int, seed: int, treatment: str, lift: float) -> Iterator["_Visit"]:
+def _visits(app: App, users: int, seed: int, treatment: str, lift: float) -> Iterator["_Visit | ComparingVisit"]:
     """Yield each visit when it is over. When one fails, or the caller stops iterating, no further visitor comes."""
 
     closing = threading.Event()
 
-    def visit(number: int) -> _Visit:
-        who = visitor(seed, number)
-        assignment = app.experiments.assign(who, app.experiment)
-        stay = _Visit(app, who, assignment)
+    def visit(number: int) -> _Visit | ComparingVisit:
+        who, name = visitor(seed, number), app.experiment
+        assignment = app.comparisons.assign(who, set()) or app.experiments.assign(who, name)
+        stay: _Visit | ComparingVisit = _Visit(app, who, assignment)
+        if assignment.compare and (definition := app.experiments.definition(name)) is not None:
+            others = (group.name for group in definition.groups if group.name != definition.control)
+            votes = {group: tastes(seed, number, lift if group == treatment else 0.0) for group in others}
+            stay = ComparingVisit(app, who, assignment, votes)
         for act in acts(seed, number, lift if assignment.group == treatment else 0.0):
             if closing.is_set():
                 break
@@ -104,6 +108,7 @@ class _Visit:
 
     def __init__(self, app: App, who: Visitor, assignment: Assignment) -> None:
         self.assignment, self.counts, self.receipts = assignment, Counter(visitors=1), list[Receipt]()
+        self.label = assignment.group
         self._conversations, self._visitor = app.conversations, who
         self._conversation: Conversation | None = None
         self._exposed: set[tuple[str, str, str | None, bool, int]] = set()

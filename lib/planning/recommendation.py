@@ -10,7 +10,7 @@ NAMES: Mapping[Way, str] = {
     "ab": "A/B test",
     "planned": "A/B test, planned users",
     "compared": "Comparisons",
-    "strong": "Comparisons, tastes differ strongly",
+    "strong": "Comparisons, differing tastes",
 }
 QUICKER = 1.5
 """A comparison is recommended where the A/B test takes this many times as long."""

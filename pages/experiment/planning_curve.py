@@ -40,4 +40,4 @@ def chart(points: Mapping[str, Sequence[tuple[int, float]]]) -> alt.LayerChart:
         )
     )
     wanted = alt.Chart(pd.DataFrame({"chance": [100 * POWER]})).mark_rule(color=GREY, strokeDash=[2, 4])
-    return (wanted.encode(y="chance:Q") + lines).properties(height=240, padding=TIGHT)
+    return (wanted.encode(y="chance:Q") + lines).properties(height=280, padding=TIGHT)

@@ -1,0 +1,106 @@
+"""How often the readout of comparisons is wrong, and how often it finds a preference, watched after every vote.
+
+Owns testers who compare: each has a win share of their own around that of all, a fifth of the votes tie, and they come
+one after another while the earlier ones still vote. Judged by the readout's own formulas and limits. Leaves out the way
+there: no answer is generated, no event is stored, no SQL is run.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lib.planning.power import MODERATE, STRONG, TIES
+from lib.readout.preferences import MDE, MIN_VOTES, verdict_on
+from lib.statistics.differences import ALPHA
+from lib.statistics.preferences import preference
+from lib.statistics.sums import Sums, VoteSums
+
+PEOPLE, VOTES = (10, 20, 30, 50), (10, 20)
+"""The numbers of testers, and of each one's votes, that a check plays."""
+WIN_SHARE = 0.65
+"""The share of decided votes that the better group wins."""
+TASTES: Mapping[str, float] = {"moderately": MODERATE, "strongly": STRONG}
+"""How much testers' own win shares differ: pseudo-counts of a Beta distribution."""
+PAUSE = 3.0
+"""Pause between two votes of a tester, in arrivals of the next tester."""
+Found = str | None
+"""The first verdict that named a winner or a loser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """So many testers, each with so many votes."""
+
+    people: int
+    votes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PanelResults:
+    """What was found of one panel and kind of taste: in experiments without a preference, and in those with one."""
+
+    without: list[Found]
+    preferred: list[Found]
+
+
+def check(
+    seed: int, runs: int, mde: float = MDE, alpha: float = ALPHA, progress: Callable[[int], object] = lambda _: None
+) -> dict[tuple[str, Panel], PanelResults]:
+    """Play `runs` experiments without a preference and as many with one, for every taste and panel."""
+    panels = [Panel(people, votes) for people in PEOPLE for votes in VOTES]
+    found = {(taste, panel): PanelResults([], []) for taste in TASTES for panel in panels}
+    for number in range(runs):
+        for (taste, panel), played in found.items():
+            chance = random.Random(f"{seed} {number} {taste} {panel}")
+            played.without.append(watch(chance, panel, 0.5, TASTES[taste], mde, alpha))
+            played.preferred.append(watch(chance, panel, WIN_SHARE, TASTES[taste], mde, alpha))
+        progress(number + 1)
+    return found
+
+
+def watch(
+    chance: random.Random, panel: Panel, win_share: float, tastes: float, mde: float = MDE, alpha: float = ALPHA
+) -> Found:
+    """The first winner or loser that the readout names in one experiment, looking after every vote."""
+    shares = [chance.betavariate(win_share * tastes, (1 - win_share) * tastes) for _ in range(panel.people)]
+    running = _Running(panel.people)
+    for tester in _order(chance, panel):
+        worth = 0 if chance.random() < TIES else 1 if chance.random() < shares[tester] else -1
+        running.add(tester, worth)
+        if running.sy >= MIN_VOTES:
+            verdict = verdict_on(preference(running.votes(), mde, alpha))
+            if verdict in ("better", "worse"):
+                return verdict
+    return None
+
+
+def _order(chance: random.Random, panel: Panel) -> list[int]:
+    """The testers in the order of their votes: one comes at every moment, and votes at random ones from then on."""
+    moments = []
+    for tester in range(panel.people):
+        moment = float(tester)
+        for _ in range(panel.votes):
+            moment += chance.expovariate(1 / PAUSE)
+            moments.append((moment, tester))
+    return [tester for _, tester in sorted(moments)]
+
+
+class _Running:
+    """The running sums over testers."""
+
+    def __init__(self, people: int) -> None:
+        self._x, self._y = [0] * people, [0] * people
+        self.n = self.decided = self.sx = self.sy = self.sxx = self.syy = self.sxy = 0
+
+    def add(self, tester: int, worth: int) -> None:
+        x, y = self._x[tester], self._y[tester]
+        self._x[tester], self._y[tester] = x + worth, y + 1
+        self.n += y == 0
+        self.decided += worth != 0
+        self.sx, self.sy = self.sx + worth, self.sy + 1
+        self.sxx += (x + worth) ** 2 - x * x
+        self.syy += 2 * y + 1
+        self.sxy += (x + worth) * (y + 1) - x * y
+
+    def votes(self) -> VoteSums:
+        return VoteSums(Sums(self.n, self.sx, self.sy, self.sxx, self.syy, self.sxy, self.n), self.decided, 0, 0)

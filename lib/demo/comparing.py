@@ -1,0 +1,73 @@
+"""One simulated visitor who compares: asks, reads both answers, votes. The way there is the chat's own.
+
+Owns the steps of a comparing visit; the taste is `behaviour`'s. Nobody who compares is exposed.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from lib.app import App
+from lib.demo.behaviour import Act, Taste
+from lib.domain.assignment import Assignment
+from lib.domain.conversation import Comparison, Conversation
+from lib.domain.rating import Vote
+from lib.domain.record import Receipt
+from lib.domain.visitor import Visitor
+
+COMPARING = "(comparing)"
+"""The name of these visitors where others have their group's."""
+GLANCE_S = 1.0
+"""Interval at which a visitor looks at growing answers."""
+
+
+class ComparingVisit:
+    """One visitor's stay. `receipts` are those of the last writes, to learn of failures.
+
+    `tastes` gives one vote after another, by the treatment that is compared with control.
+    """
+
+    label = COMPARING
+
+    def __init__(self, app: App, who: Visitor, assignment: Assignment, tastes: Mapping[str, Iterator[Taste]]) -> None:
+        self.counts, self.receipts = Counter(visitors=1), list[Receipt]()
+        self._app, self._visitor, self._assignment = app, who, assignment
+        self._tastes = tastes
+        self._conversation: Conversation | None = None
+
+    def act(self, act: Act) -> None:
+        """Ask two groups, read both answers, vote unless one of them failed."""
+        comparisons, conversation = self._app.comparisons, self._conversation
+        if conversation is None or act.elsewhere:
+            conversation = comparisons.begin(self._visitor, self._assignment, simulated=True)
+        if not comparisons.asks(conversation):
+            return
+        conversation = self._read(comparisons.ask(self._visitor, conversation, act.prompt))
+        turn = conversation.turns[-1]
+        if turn.comparison is not None:
+            conversation, receipt = comparisons.vote(conversation, turn, self._vote(turn.comparison))
+            self.counts["voted" if receipt else "failed"] += 1
+            self.receipts = [receipt] if receipt else self.receipts
+        self._conversation = conversation
+
+    def _read(self, conversation: Conversation) -> Conversation:
+        """Wait for both answers; return the conversation with them."""
+        for side in conversation.turns[-1].sides:
+            answer = self._app.conversations.answer(side)
+            if answer is None:
+                continue
+            news = answer.follow()
+            while news(GLANCE_S, GLANCE_S) is not None:
+                pass
+            answer.seen = True
+            self.counts["answers"] += 1
+            self.receipts = [answer.receipt] if answer.receipt else []
+            conversation = self._app.conversations.settle(conversation, answer)
+        return conversation
+
+    def _vote(self, comparison: Comparison) -> Vote:
+        left_is_treatment = comparison.left.group in self._tastes
+        treatment = comparison.left if left_is_treatment else comparison.right
+        taste = next(self._tastes[treatment.group or ""])
+        if taste == "tie" or taste == "both_bad":
+            return taste
+        return "left" if left_is_treatment == (taste == "treatment") else "right"

@@ -1,0 +1,70 @@
+"""Comparisons that are watched after every vote: seldom wrong, found as often as the planner says."""
+
+import random
+
+import pytest
+
+from lib.commands.simulate import summarize_comparisons
+from lib.demo.comparers import PEOPLE, TASTES, VOTES, WIN_SHARE, Panel, PanelResults, _Running, check, watch
+from lib.planning.power import MODERATE, STRONG, comparison_power
+from lib.statistics.preferences import preference
+
+
+def found(panel: Panel, win_share: float, tastes: float, runs: int) -> list[str | None]:
+    return [watch(random.Random(f"held {number}"), panel, win_share, tastes) for number in range(runs)]
+
+
+@pytest.mark.parametrize("tastes", [MODERATE, STRONG])
+def test_a_winner_that_is_none_is_rare_however_often_one_looks(tastes: float) -> None:
+    verdicts = found(Panel(20, 10), 0.5, tastes, 200)
+    assert sum(verdict is not None for verdict in verdicts) <= 10
+
+
+@pytest.mark.parametrize(
+    ("panel", "tastes"),
+    [(Panel(20, 20), MODERATE), (Panel(30, 10), MODERATE), (Panel(50, 10), MODERATE), (Panel(110, 10), STRONG)],
+)
+def test_the_planners_power_is_the_simulations(panel: Panel, tastes: float) -> None:
+    verdicts = found(panel, WIN_SHARE, tastes, 150)
+    power = comparison_power(panel.people, panel.votes, WIN_SHARE, 0.2, 0.05, tastes=tastes)
+    assert abs(sum(verdict == "better" for verdict in verdicts) / 150 - power) < 0.1
+
+
+def test_a_preference_for_control_is_found_as_worse() -> None:
+    assert set(found(Panel(50, 10), 0.2, MODERATE, 20)) == {"worse"}
+
+
+def test_the_running_sums_are_those_of_all_votes() -> None:
+    running = _Running(3)
+    for tester, worth in [(0, 1), (1, -1), (0, 1), (2, 0), (0, -1), (1, -1)]:
+        running.add(tester, worth)
+    assert running.votes().sums == (3, -1, 6, 5, 14, -1, 3)
+    one = preference(running.votes(), 0.2, 0.05)
+    assert (one.units, one.votes, one.wins, one.losses, one.ties) == (3, 6, 2, 3, 1)
+
+
+def test_a_check_plays_every_panel_each_way() -> None:
+    heard: list[int] = []
+    results = check(seed=1, runs=2, progress=heard.append)
+    assert heard == [1, 2] and len(results) == len(TASTES) * len(PEOPLE) * len(VOTES)
+    assert all((len(one.without), len(one.preferred)) == (2, 2) for one in results.values())
+    assert results == check(seed=1, runs=2)
+
+
+def test_the_figures_stand_in_a_table_for_each_kind_of_taste() -> None:
+    panels = [Panel(30, 10), Panel(50, 10)]
+    results = {
+        (taste, panel): PanelResults([None] * 39 + ["worse"], ["better"] * 30 + [None] * 9 + ["worse"])
+        for taste in TASTES
+        for panel in panels
+    }
+    told = summarize_comparisons(results)
+    rows = [" ".join(line.split()) for line in told.lines]
+    assert rows[2] == "no preference, yet a winner or loser 30 × 10 50 × 10"
+    assert rows[3] == "tastes differ moderately 2.5 2.5" and rows[7] == "tastes differ moderately 75.0 75.0"
+    assert told.well
+
+
+def test_the_answer_is_no_where_chance_does_not_explain_the_wrong_ones() -> None:
+    wrong = PanelResults(["better"] * 17 + [None] * 183, [None] * 200)
+    assert not summarize_comparisons({(taste, Panel(30, 10)): wrong for taste in TASTES}).well
