@@ -550,7 +550,11 @@ def test_definitions_are_kept_by_source(parley: Store) -> None:
 # Opening, closing, being away
 
 
-def test_many_processes_may_start_at_once(database_url: str) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_many_processes_may_start_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    database_url = f"sqlite:///{tmp_path}/new.db"
+    if kind == "postgresql":
+        database_url = request.getfixturevalue("postgres").bare_database()
     with ThreadPoolExecutor(8) as starting:
         stores = list(starting.map(lambda _: Store.open(database_url), range(8)))
     with stores[0].read() as connection:

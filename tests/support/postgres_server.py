@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import psycopg
 
+from lib.store.database import Database
 from tests.support.waiting import ENOUGH_S, until
 
 OLDEST = 15
@@ -76,11 +77,24 @@ class Postgres:
             process.resume()
 
     def database(self) -> str:
-        """A new empty database; its URL for `Store.open`."""
+        """A new database with the store's empty tables; its URL for `Store.open`.
+
+        It is copied from a template, which takes half of the time of making its tables anew.
+        """
+        if not self._databases:
+            self.bare_database("template")
+            Database.open(self._url("template")).close()
         self._databases += 1
-        name = f"parley_{self._databases}"
-        self.execute(f"CREATE DATABASE {name}")
-        return f"postgresql+psycopg://parley@127.0.0.1:{self.port}/{name}"
+        self.execute(f"CREATE DATABASE parley_{self._databases} TEMPLATE parley_template")
+        return self._url(str(self._databases))
+
+    def bare_database(self, name: str = "bare") -> str:
+        """A new database without any table; its URL for `Store.open`."""
+        self.execute(f"CREATE DATABASE parley_{name}")
+        return self._url(name)
+
+    def _url(self, name: str) -> str:
+        return f"postgresql+psycopg://parley@127.0.0.1:{self.port}/parley_{name}"
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run a statement beside Parley."""
