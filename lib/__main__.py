@@ -105,7 +105,7 @@ def plan(settings: "Settings", arguments: Arguments) -> int:
 
     given = {name: getattr(arguments, name) for name in _PLAN}
     try:
-        print(*planned(settings, arguments.experiment or settings.experiment, **given), sep="\n")
+        print(*planned(settings, arguments.experiment, **given), sep="\n")
     except StoreError as error:
         return _refuse(str(error), NO)
     except (DefinitionError, ReportError, PlanError) as error:

@@ -18,6 +18,7 @@ from lib.store.database import Database
 from lib.store.preferences import votes_by_pair
 from lib.store.schema import vote
 from lib.store.simulated import remove_simulated, spread
+from lib.store.tallies import last_run
 from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, counted, preferred, stored
 from tests.support.waiting import ENOUGH_S
 
@@ -157,6 +158,13 @@ def test_a_narrowed_scope_has_its_own_votes(store: Store, database_url: str) -> 
         )
     ]
     assert counts == [2, 1, 1, 2, 2, 0]
+
+
+def test_the_votes_of_each_run_count_by_themselves(store: Store) -> None:
+    keep(store, preferred("e1", "c1", "u"), preferred("e2", "c2", "u", run=2), preferred("e3", "c3", "v", run=2))
+    assert [won(store, replace(SCOPE, run=run)) for run in (1, 2, 3)] == [(1, -1), (2, -2), (0, 0)]
+    with store.read() as connection:
+        assert last_run(connection, EXPERIMENT) == 2
 
 
 def test_erasure_takes_a_units_votes_and_nobody_elses(store: Store) -> None:

@@ -6,7 +6,7 @@ Owns the printed table. The plan and its words are in `lib.planning`.
 from collections.abc import Iterator
 from contextlib import closing
 
-from lib.commands.definitions import find_definition
+from lib.commands.definitions import find_definition, live_experiment
 from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition
 from lib.planning.plans import plan, setting_of
@@ -17,14 +17,14 @@ from lib.settings import Settings
 from lib.store import Store
 
 
-def planned(settings: Settings, experiment: str, **given: float | None) -> Iterator[str]:
-    """The plan for an experiment as lines. `given`: what the operator says, see `setting_of`.
+def planned(settings: Settings, experiment: str | None, **given: float | None) -> Iterator[str]:
+    """The plan for an experiment (None: the live one) as lines. `given`: what the operator says, see `setting_of`.
 
     Raises DefinitionError, ReportError, PlanError, StoreError.
     """
     definition, readout = _known(settings, experiment)
     found = plan(setting_of(definition, readout, **given))
-    yield f"{experiment}: {difference(found.setting)}"
+    yield f"{definition.name}: {difference(found.setting)}"
     yield ""
     table = [("", "testers", "days"), *rows(found)]
     widths = [max(len(row[column]) for row in table) for column in range(3)]
@@ -35,11 +35,11 @@ def planned(settings: Settings, experiment: str, **given: float | None) -> Itera
     yield from (f"- {one}" for one in assumptions(found.setting))
 
 
-def _known(settings: Settings, experiment: str) -> tuple[Definition, Readout | None]:
+def _known(settings: Settings, experiment: str | None) -> tuple[Definition, Readout | None]:
     """The experiment, and its readout where there is a database already."""
     file = settings.database_file
     if file is not None and not file.exists():
-        return find_definition(settings, experiment), None
+        return find_definition(settings, experiment or settings.experiment), None
     with closing(Store.open(settings.database_url)) as store:
-        definition = find_definition(settings, experiment, store)
+        definition = find_definition(settings, experiment or live_experiment(settings, store), store)
         return definition, current(store, definition, False, now_ms())

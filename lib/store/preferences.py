@@ -5,6 +5,7 @@ A unit that compares is never exposed, so that nothing here depends on the units
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from lib.domain.operations import stretch
 from lib.statistics.sums import Scope, Sums, VoteSums
 from lib.store.schema import vote
 
@@ -40,7 +41,8 @@ def votes_by_pair(connection: Connection, scope: Scope) -> dict[Pair, VoteSums]:
 
 def _counted(scope: Scope) -> ColumnElement[bool]:
     """The votes of this experiment, real or simulated, of the scope's time, tier and guests."""
-    rows = [vote.c.experiment == scope.experiment, vote.c.simulated == scope.simulated, vote.c.worth.is_not(None)]
+    name = stretch(scope.experiment, scope.run)
+    rows = [vote.c.experiment == name, vote.c.simulated == scope.simulated, vote.c.worth.is_not(None)]
     if scope.since_ms is not None:
         rows.append(vote.c.time_ms >= scope.since_ms)
     if scope.until_ms is not None:
@@ -49,8 +51,6 @@ def _counted(scope: Scope) -> ColumnElement[bool]:
         rows.append(vote.c.tier == scope.tier)
     if scope.invitation is not None:
         came = vote.alias("came")
-        guests = select(came.c.user_id).where(
-            came.c.experiment == scope.experiment, came.c.invitation == scope.invitation
-        )
+        guests = select(came.c.user_id).where(came.c.experiment == name, came.c.invitation == scope.invitation)
         rows.append(vote.c.user_id.in_(guests))
     return and_(*rows)

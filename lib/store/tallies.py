@@ -151,7 +151,7 @@ def only_simulated(connection: Connection, experiment: str, run: int = 1) -> boo
 
 
 def last_run(connection: Connection, experiment: str) -> int:
-    """The last run of an experiment that any exposure names; 1 where there is none."""
-    names = connection.scalars(select(exposure.c.experiment).distinct())
+    """The last run of an experiment that any exposure or vote names; 1 where there is none."""
+    names = {name for of in (exposure, vote) for name in connection.scalars(select(of.c.experiment).distinct())}
     runs = [name.rpartition("@")[2] for name in names if name.startswith(f"{experiment}@")]
     return max((int(run) for run in runs if run.isdecimal()), default=1)
