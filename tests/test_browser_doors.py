@@ -286,9 +286,9 @@ def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path)
 EVERYTHING = """
 import altair, pandas
 import streamlit as st
-from pages.browser import keep_browser
+from pages.browser import BoxState, keep_browser
 
-keep_browser()
+keep_browser(BoxState())
 data = pandas.DataFrame({"group": ["Control", "Test"], "rate": [0.4, 0.6]})
 st.altair_chart(altair.Chart(data).mark_bar().encode(x="group", y="rate"))
 st.line_chart(data, x="group", y="rate")

@@ -58,6 +58,18 @@ WIDER = """() => [...document.querySelectorAll('*')]
 DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
   .every(one => one.querySelector('svg.marks, canvas.marks'))"""
 
+AT_REST = """element => new Promise(done => {
+  let before, frames = 0;
+  const look = () => {
+    const now = element.getBoundingClientRect().top;
+    frames = now === before ? frames + 1 : 0;
+    before = now;
+    if (frames < 30) requestAnimationFrame(look); else done(now);
+  };
+  look();
+})"""
+"""Where on the screen an element is, once it has not moved for thirty frames."""
+
 
 @pytest.fixture(scope="module")
 def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
@@ -212,10 +224,11 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
 def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, "undecided") as page:
         remark = page.get_by_test_id("stExpander").first
+        remark.evaluate(AT_REST)
         remark.get_by_role("button").or_(remark.locator("summary")).first.click()
         expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
         remark.scroll_into_view_if_needed()
-        place = page.get_by_test_id("stMain").evaluate("main => main.scrollTop")
+        place = remark.evaluate(AT_REST)
         users = page.get_by_role("cell", name="74", exact=True)
         expect(users).to_have_count(1)
         store = f"sqlite:///{results_app.folder}/data/parley.db"
@@ -224,7 +237,7 @@ def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_
         expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1)
         expect(users).to_have_count(0)
         expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
-        assert abs(page.get_by_test_id("stMain").evaluate("main => main.scrollTop") - place) < 40
+        assert abs(remark.evaluate(AT_REST) - place) < 40
 
 
 def test_the_filter_is_in_the_address_and_survives_a_reload(

@@ -44,6 +44,8 @@ class Cable:
         self._open |= {writer, downstream}
         try:
             await asyncio.gather(_copy(reader, downstream), _copy(upstream, writer))
+        except asyncio.CancelledError:
+            pass  # the cable's end; asyncio would report a cancelled task as an error of its own
         finally:
             for end in (writer, downstream):
                 self._open.discard(end)
