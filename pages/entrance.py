@@ -95,8 +95,16 @@ def groups() -> list[str]:
 
 def choose(group: str | None) -> None:
     """Put this operator's new conversations into a group, or (None) leave them to the experiment again."""
+    _log_forced(group)
     st.session_state.chosen_group = group
     st.query_params.pop("group", None)
+
+
+def _log_forced(group: str | None) -> None:
+    """Write a line of the audit log: this operator's conversations get a group."""
+    if session.operator() and group != st.session_state.get("chosen_group"):
+        app = running.app()
+        app.acts.log(session.operator_name(), "force", app.experiment, {"group": group})
 
 
 def chosen() -> str | None:
@@ -105,6 +113,7 @@ def chosen() -> str | None:
         return None
     named = st.query_params.get("group")
     if named and named != st.session_state.get("chosen_group") and named in groups():
+        _log_forced(named)
         st.session_state.chosen_group = named
     found: str | None = st.session_state.get("chosen_group")
     return found

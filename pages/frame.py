@@ -44,6 +44,7 @@ if entrance.offers_sign_in():
 if operator:  # for everyone else these do not exist
     pages.append(st.Page("results/page.py", title="Results", icon=icon("monitoring"), url_path="results"))
     pages.append(st.Page("experiment/page.py", title="Experiment", icon=icon("science"), url_path="experiment"))
+    pages.append(st.Page("history/page.py", title="History", icon=icon("history"), url_path="history"))
     pages.append(st.Page("events/page.py", title="Events", icon=icon("receipt_long"), url_path="events"))
 st.session_state.first_page = pages[0]
 if wrong := wrong_address({one.url_path for one in pages} | {"chat"}):

@@ -11,11 +11,13 @@ import streamlit as st
 
 from lib.app import App
 from lib.domain.clock import now_ms
+from lib.domain.operations import Run
+from lib.experiments.book import of_run
 from lib.experiments.definitions import Definition
 from lib.readout.results import Days, Details, History, Results, Window, gather, gather_days, gather_details, midnight
 from lib.readout.results import history as history_of
 from lib.readout.results import tiers as gather_tiers
-from lib.store import StoreError
+from lib.store import StoreError, courses
 from lib.web import running
 
 T = TypeVar("T")
@@ -30,6 +32,27 @@ def experiments() -> list[str]:
     """Return the names of the experiments that have a readout, the running one first."""
     app = running.app()
     return list(dict.fromkeys([app.experiment, *app.experiments.definitions]))
+
+
+def definition(window: Window) -> Definition | None:
+    """Return what the current run compares, or the run that the window names. Raises Unready."""
+    app = running.app()
+    if window.run is None:
+        return app.experiments.definition(window.experiment)
+    try:
+        with app.store.read() as connection:
+            return of_run(connection, window.experiment, window.run)
+    except StoreError as error:
+        raise running.Unready(str(error)) from error
+
+
+def runs(experiment: str) -> list[Run]:
+    """Return the runs of an experiment, the newest first; none while they cannot be read."""
+    try:
+        with running.app().store.read() as connection:
+            return courses.runs(connection, experiment)
+    except StoreError:
+        return []
 
 
 def results(window: Window) -> Results | None:
@@ -48,11 +71,11 @@ def details(window: Window) -> Details | None:
 
 def history(window: Window, results: Results) -> History:
     """Return the primary metric at the end of each day and as of these results. Raises Unready."""
-    definition = running.app().experiments.definition(window.experiment)
-    if definition is None:
+    known = definition(window)
+    if known is None:
         return []
-    days = _kept(lambda *known: _days(*known, definition.primary, midnight(window, now_ms())), window) or []
-    return history_of(days, results, definition)
+    days = _kept(lambda *more: _days(*more, known.primary, midnight(window, now_ms())), window) or []
+    return history_of(days, results, known)
 
 
 def tiers(experiment: str) -> list[str]:
@@ -85,12 +108,11 @@ def remove_sample() -> None:
 
 
 def _kept(what: Callable[..., T], window: Window) -> T | None:
-    app = running.app()
-    definition = app.experiments.definition(window.experiment)
-    if definition is None:
+    app, known = running.app(), definition(window)
+    if known is None:
         return None
     try:
-        return what(app, definition, app.store.owner, window)
+        return what(app, known, f"{app.store.owner} {known!r}", window)  # another version is another readout
     except StoreError as error:
         raise running.Unready(str(error)) from error
 

@@ -142,6 +142,22 @@ def proven_operator() -> bool:
     return bool(st.session_state.proven_operator)
 
 
+def acting_operator() -> str:
+    """Return the name of this session's operator. Raises PermissionError where the session is no operator's, or not
+    any more."""
+    if not operator() or any(map(running.ended, _sessions_here())):
+        raise PermissionError("This page is for operators: sign in again.")
+    return operator_name()
+
+
+def operator_name() -> str:
+    """Return the name under which the audit log has what this session's operator does."""
+    account = st.user.to_dict() if signed_in() else {}
+    if account and running.access().refusal(account) is None:
+        return str(account.get("email") or account.get("sub") or "an account")
+    return "the operator token" if proven_operator() else "a browser on this machine"
+
+
 def _is_operator(local: bool) -> bool:
     account: Mapping[str, Any] | None = st.user.to_dict() if signed_in() else None
     if account and (cause := running.access().refusal(account)):

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib.domain.clock import now_ms
 from lib.domain.ids import new_id
-from lib.domain.operations import FILE, PARLEY, Act, Decision, Entry
+from lib.domain.operations import FILE, PARLEY, Act, Decision, Entry, Version
 from lib.experiments import rules
 from lib.experiments.book import Book, known_of, read_book
 from lib.experiments.console import ID
@@ -19,7 +19,7 @@ from lib.experiments.definitions import Definition
 from lib.experiments.ground import ActError, Conflict, Ground
 from lib.experiments.rules import Facts
 from lib.experiments.versions import canonical, read_version
-from lib.store import Connection, Store, audit, courses
+from lib.store import Connection, Store, StoreError, audit, courses
 
 __all__ = ["ActError", "Acts", "Conflict"]
 
@@ -76,6 +76,14 @@ class Acts:
         self._revisions, self.book = newest, book
         self._changed(book)
         return True
+
+    def earlier(self, name: str, number: int) -> Version | None:
+        """Return an earlier version of an experiment; None where there is none or the record cannot be read."""
+        try:
+            with self._store.read() as connection:
+                return courses.version(connection, name, number)
+        except StoreError:
+            return None
 
     def check(self, name: str, text: str) -> Definition:
         """Return the definition that this TOML gives. Raises DefinitionError with everything that is wrong."""

@@ -109,3 +109,14 @@ def _missing(readout: Readout, group: str) -> str | None:
         return None
     named = " and ".join(f"{n} in {name}" for name, n in lacks.items())
     return f"Still missing: users with {WORDS[metric.name].data}, {named}."
+
+
+def progress(readout: Readout) -> str:
+    """Return how far the primary metric has come: the users with data, and about how many it takes."""
+    words = WORDS[readout.primary]
+    users = "rated users" if words.data == "a rating" else "users"
+    have = sum(sums.active for sums in readout.main.sums.values())
+    plan = readout.planned.users if readout.planned is not None else None
+    more = [needed for group in readout.treatments if (needed := users_needed(readout, group))]
+    about = plan or (have + max(more) if more and readout.verdict == "no_difference_yet" else None)
+    return f"{have:,} of about {about:,} {users}" if about and about > have else many(have, users.removesuffix("s"))

@@ -43,18 +43,19 @@ History = list[tuple[int, Metric]]
 
 class Window(NamedTuple):
     """The part of the experiment that the page shows: exposures from `since_ms` on, everything before `until_ms`, one
-    invitation's guests, one tier (empty: records without one)."""
+    invitation's guests, one tier (empty: records without one). `run`: an earlier run instead of the current one."""
 
     experiment: str
     since_ms: int | None = None
     until_ms: int | None = None
     invitation: str | None = None
     tier: str | None = None
+    run: int | None = None
 
     @property
     def narrowed(self) -> bool:
         """True for a part of the experiment, for which no interval holds."""
-        return self != Window(self.experiment)
+        return self != Window(self.experiment, run=self.run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def _draw_form() -> None:
 def _make() -> None:
     state, app = st.session_state, running.app()
     try:
+        who = session.acting_operator()
         made = new_invitation(
             state.invitation_name or "",
             int(state.invitation_days),
@@ -92,9 +93,11 @@ def _make() -> None:
                 "There is an open invitation of this name already. Revoke it, or take another name."
             )
             return
-    except (ValueError, StoreError) as error:
+    except (ValueError, StoreError, PermissionError) as error:
         state.invitation_problem = plain(str(error))
         return
+    limits = {"sessions": made.sessions, "group": made.group, "usd": made.usd}
+    app.acts.log(who, "invite", made.name, limits)
     state.made, state.invitation_name = made.id, ""
 
 
@@ -123,8 +126,10 @@ def _draw_revoke(one: Invitation) -> None:
 
 def _revoke(invitation_id: str) -> None:
     try:
+        who = session.acting_operator()
         running.app().store.guests.revoke(invitation_id)
-    except StoreError as error:
+        running.app().acts.log(who, "revoke", invitation_id)
+    except (StoreError, PermissionError) as error:
         st.toast(plain(str(error)), icon=":material/cloud_off:")
 
 

@@ -3,8 +3,12 @@ trials, invitations."""
 
 import streamlit as st
 
+from lib.domain.operations import FILE
+from lib.experiments.book import Known, difference
+from lib.readout.results import Window
+from lib.readout.verdicts import Readout
 from lib.web import running
-from pages import entrance, session
+from pages import entrance, readouts, session
 from pages.clock import reader_zone
 from pages.results.words import plain
 
@@ -15,8 +19,40 @@ if not session.operator():
 st.set_page_config(layout="wide")
 app = running.app()
 zone = reader_zone()
-name = app.experiment
-definition = app.experiments.definition(name)
+names = list(dict.fromkeys([app.experiment, *app.acts.book]))
+
+
+def current_readout(experiment: str) -> Readout | None:
+    """Return the readout of the current run; None while it cannot be made."""
+    try:
+        found = readouts.results(Window(experiment))
+    except running.Unready:
+        return None
+    return found.readout if found else None
+
+
+def draw_file_change(shown: Known) -> None:
+    """Offer the version before, where the experiments file replaced an operator's."""
+    if shown.version is None or shown.version.author != FILE or shown.version.number == 1 or shown.written is None:
+        return
+    before = app.acts.earlier(shown.version.experiment, shown.version.number - 1)
+    if before is None or before.author == FILE:
+        return
+    st.info(
+        f"The experiments file changed after {plain(before.author)}'s version {before.number}, and is in force.",
+        icon=":material/difference:",
+    )
+    with st.popover(f"Compare and take back version {before.number}", icon=":material/history:", key="take_back_form"):
+        st.code(difference(shown.version.text, before.text), language="diff", wrap_lines=True)
+        st.button(
+            "Take it back", type="primary", key="take_back", on_click=acting.act,
+            args=(
+                lambda acts, who: acts.save(
+                    before.experiment, before.text, shown.course.version, who, f"Version {before.number} again"
+                ),
+                f"Version {before.number} is in force again.",
+            ),
+        )  # fmt: skip
 
 
 def draw_forcing() -> None:
@@ -39,16 +75,35 @@ def draw_forcing() -> None:
 
 
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
-    st.subheader(plain(name), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        title = st.empty()
+        name = app.experiment
+        if len(names) > 1:
+            name = st.selectbox(
+                "Experiment", names, key="shown_experiment", label_visibility="collapsed", width=280,
+                format_func=lambda one: f"{one} (live)" if one == app.experiment else one,
+            )  # fmt: skip
+    title.subheader(plain(name), anchor=False)
+    definition, known = app.experiments.definition(name), app.acts.book.get(name)
     from pages.experiment import (  # Altair takes a second to load: after something is on the page
+        acting,
         compared,
+        controls,
         costs,
+        editor,
         guests,
         models,
         planning,
         trials,
     )
 
+    acting.draw_outcome()
+    served = app.settings.statsig_secret_key is not None
+    if known is not None and not served:
+        readout = current_readout(name)
+        controls.draw_state(known, readout, zone)
+        controls.draw_controls(known, readout, zone)
+        draw_file_change(known)
     compared.draw_source(zone)
     status = compared.draw_status(name, definition, zone)
     if definition is None and status:
@@ -66,6 +121,11 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         compared.draw_groups(definition)
         models.draw_models()
         compared.draw_allocation(definition)
+        if known is not None and known.written is not None:
+            st.markdown("#### Change it")
+            with st.expander("Edit the definition", icon=":material/edit:", key="editor", on_change="rerun") as edit:
+                if edit.open:
+                    editor.draw_editor(known)
         st.markdown("#### How many testers?")
         planning.draw_planning(definition)
         st.markdown("#### Force a group")
@@ -73,6 +133,6 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         st.markdown("#### Why this group?")
         compared.draw_why(definition, zone)
         st.markdown("#### Try a prompt")
-        trials.draw_trials(definition)
+        trials.draw_trials(st.session_state.get(editor.TRIED, definition))
     st.markdown("#### Invitations")
     guests.draw_guests(zone)

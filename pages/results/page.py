@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 import streamlit as st
 
-from lib.experiments.statuses import disabled_sentence, status_sentence
+from lib.experiments.statuses import disabled_sentence, ended_sentence, status_sentence
 from lib.readout.results import Window
 from lib.web import running
 from pages import readouts, session
@@ -48,9 +48,15 @@ def tiers(experiment: str) -> list[str]:
 
 def chosen() -> Window:
     """Return the reader's filters."""
-    names, since, until, guests, tier = readouts.experiments(), None, None, None, None
+    names, since, until, guests, tier, run = readouts.experiments(), None, None, None, None, None
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
+        if len(past := readouts.runs(name)) > 1:
+            numbers = {one.number: f"Run {one.number}, {words.moment(one.begun_ms, zone)}" for one in past}
+            run = st.selectbox(
+                "Run", list(numbers), None, format_func=numbers.__getitem__, key="run", placeholder="The current one",
+                bind="query-params",
+            )  # fmt: skip
         days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
         if invitations := invited():
             guests = st.selectbox(
@@ -74,7 +80,7 @@ def chosen() -> Window:
     since, until = (*days, None, None)[:2]
     if until is not None and until >= datetime.now(zone).date():
         until = None
-    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests, tier)
+    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests, tier, run)
 
 
 def draw_downloads(window: Window) -> None:
@@ -101,17 +107,17 @@ def draw_downloads(window: Window) -> None:
             )
 
 
-def told_status(experiment: str) -> str | None:
-    """Return the status of the experiment and its groups in Statsig, with its time; None where all of it runs."""
-    if app.settings.statsig_secret_key is None:
-        return None
+def told_status(window: Window) -> str | None:
+    """Return the status of the experiment, its run and its groups, with the time; None where all of it runs."""
+    served = app.settings.statsig_secret_key is not None
 
     def written(time_ms: int) -> str:
         return words.moment(time_ms, zone)
 
-    definition = app.experiments.definition(experiment)
-    told = [status_sentence(app.experiments.status(experiment), written)]
-    told += [disabled_sentence(definition, written)] if definition else []
+    definition = readouts.definition(window)
+    told = [status_sentence(app.experiments.status(window.experiment), written)] if served else []
+    if definition:
+        told += [ended_sentence(definition, written), disabled_sentence(definition, written, served=served)]
     return " ".join(one for one in told if one) or None
 
 
@@ -133,7 +139,7 @@ def draw_results(window: Window) -> None:
         with first.skeleton(height=400):
             results, sampled = readouts.results(window), readouts.has_sample()
         with first:
-            status = told_status(window.experiment)
+            status = told_status(window)
             if results is None and status:
                 st.info(words.plain(status), icon=":material/flag:")
             elif results is None:
@@ -150,7 +156,7 @@ def draw_results(window: Window) -> None:
         if results is not None and not (verdict.is_empty(results.readout) and results.readout.comparisons is None):
             with first.skeleton(height=400):  # Altair and pandas take seconds to load: after the verdict is on the page
                 from pages.results import differences, sections, side_by_side
-            empty, definition = verdict.is_empty(results.readout), app.experiments.definition(window.experiment)
+            empty, definition = verdict.is_empty(results.readout), readouts.definition(window)
             with first:
                 if verdict.comparable(results.readout) and not empty:
                     differences.draw_differences(results.readout)
@@ -172,7 +178,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         window = chosen()
         if app.experiments.definition(window.experiment):
             draw_downloads(window)
-    title.caption(words.plain(window.experiment))
+    title.caption(words.plain(f"{window.experiment}, run {window.run}" if window.run else window.experiment))
     if sample.running:
         draw_visitors()
     else:

@@ -1,0 +1,195 @@
+"""What can be done with an experiment now: start, ramp, pause, end, switch a group off, schedule, decide.
+
+Each act says what it means for the results before it is done. The rules are in `lib.experiments`.
+"""
+
+from datetime import datetime, tzinfo
+
+import streamlit as st
+
+from lib.domain.clock import now_ms
+from lib.experiments.book import Known
+from lib.experiments.statuses import course_sentence
+from lib.readout.advice import progress
+from lib.readout.report import as_json
+from lib.readout.results import Window
+from lib.readout.sentences import headline
+from lib.readout.verdicts import Readout
+from lib.web import running
+from pages import readouts
+from pages.experiment.acting import act, typed
+from pages.results.words import moment, plain
+
+REASON = "Why, in a sentence"
+
+
+def draw_state(known: Known, readout: Readout | None, zone: tzinfo) -> None:
+    """Draw the state in one line, and groups that are switched off."""
+    told = course_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
+    icon = {"running": "play_circle", "paused": "pause_circle", "ended": "stop_circle", "draft": "edit_note"}
+    icon_name = icon[known.course.stage] if known.course.stage != "running" or known.running else "pause_circle"
+    st.markdown(f"##### :material/{icon_name}: {plain(told)}")
+    for group, since in known.course.disabled.items():
+        st.warning(
+            f"{plain(group)} is switched off since {moment(since, zone)}. Its units get the default, and its results "
+            "stay as they were then. The history says who switched it off and why.",
+            icon=":material/block:",
+        )
+
+
+def draw_controls(known: Known, readout: Readout | None, zone: tzinfo) -> None:
+    """Draw a button for each act that is possible now."""
+    stage = known.course.stage
+    with st.container(horizontal=True, key="controls"):
+        if known.written is not None and (stage != "running" or not known.course.live):
+            _draw_start(known)
+        if stage == "running":
+            if known.written is not None and known.written.allocation < 100:
+                _draw_ramp(known)
+            _draw_pause(known)
+        if known.run is not None and known.run.ended_ms is None:
+            _draw_end(known)
+            _draw_groups(known)
+        if known.written is not None:
+            _draw_schedule(known, zone)
+        if known.run is not None:
+            _draw_decide(known, readout)
+
+
+def _draw_start(known: Known) -> None:
+    name, open_run = known.course.experiment, known.run is not None and known.run.ended_ms is None
+    with st.popover("Go on" if open_run else "Start", icon=":material/play_arrow:", key="start_form"):
+        live = running.app().experiment
+        if live != name and running.app().acts.book.get(live) is not None:
+            st.markdown(f"Testers get {plain(name)} from then on, and {plain(live)} no more.")
+        st.markdown("The run goes on." if open_run else f"Run {known.course.run + 1} begins.")
+        assert known.written is not None
+        st.number_input(
+            "Percent of users", 0.1, 100.0, known.written.allocation or 100.0, step=5.0, key="start_percent"
+        )
+        st.text_input(REASON, key="start_reason")
+        st.button(
+            "Start it", type="primary", key="start_now", on_click=act,
+            args=(lambda acts, who: acts.start(name, who, typed("start_reason"), typed("start_percent")), "It runs."),
+        )  # fmt: skip
+
+
+def _draw_ramp(known: Known) -> None:
+    name, written = known.course.experiment, known.written
+    assert written is not None
+    with st.popover("Ramp", icon=":material/trending_up:", key="ramp_form"):
+        st.markdown(
+            f"{written.allocation:g} % of users take part. More can only be added, in the same run: the results go on."
+        )
+        st.number_input(
+            "Percent of users", 0.0, 100.0, min(100.0, max(2 * written.allocation, 10.0)), step=5.0, key="ramp_percent"
+        )
+        st.text_input(REASON, key="ramp_reason")
+        st.button(
+            "Ramp it", type="primary", key="ramp_now", on_click=act,
+            args=(lambda acts, who: acts.ramp(name, typed("ramp_percent"), who, typed("ramp_reason")), "It is ramped."),
+        )  # fmt: skip
+
+
+def _draw_pause(known: Known) -> None:
+    name = known.course.experiment
+    with st.popover("Pause", icon=":material/pause:", key="pause_form"):
+        st.markdown("No new user takes part. Conversations that began keep their group, and the run stays open.")
+        st.text_input(REASON, key="pause_reason")
+        st.button(
+            "Pause it", type="primary", key="pause_now", on_click=act,
+            args=(lambda acts, who: acts.pause(name, who, typed("pause_reason")), f"{name} is paused."),
+        )  # fmt: skip
+
+
+def _draw_end(known: Known) -> None:
+    name = known.course.experiment
+    with st.popover("End", icon=":material/stop:", key="end_form"):
+        st.markdown(
+            f"Run {known.course.run} ends, and its results stay as they are. Everybody gets the default from the next "
+            "conversation on."
+        )
+        st.text_input(REASON, key="end_reason")
+        st.button(
+            "End it", type="primary", key="end_now", on_click=act,
+            args=(lambda acts, who: acts.end(name, who, typed("end_reason")), f"Run {known.course.run} has ended."),
+        )  # fmt: skip
+
+
+def _draw_groups(known: Known) -> None:
+    name, off = known.course.experiment, known.course.disabled
+    assert known.written is not None
+    names = [group.name for group in known.written.groups]
+    with st.popover("Groups", icon=":material/power_settings_new:", key="groups_form"):
+        group = st.selectbox("Group", names, key="switched_group")
+        st.text_input(REASON, key="switch_reason")
+        if group in off:
+            st.markdown(f"{plain(group)} is off. To switch it on again begins run {known.course.run + 1}.")
+            st.button(
+                "Switch it on", type="primary", key="enable_now", on_click=act,
+                args=(lambda acts, who: acts.enable(name, group, who, typed("switch_reason")), f"{group} is on."),
+            )  # fmt: skip
+        else:
+            st.markdown("Its users get the default from their next question on. Its results stay as they are now.")
+            st.button(
+                "Switch it off", type="primary", key="disable_now", on_click=act,
+                args=(lambda acts, who: acts.disable(name, group, who, typed("switch_reason")), "It is off."),
+            )  # fmt: skip
+
+
+def _draw_schedule(known: Known, zone: tzinfo) -> None:
+    course, name = known.course, known.course.experiment
+    with st.popover("Schedule", icon=":material/schedule:", key="schedule_form"):
+        st.caption(f"In your time zone, {datetime.now(zone):%Z}.")
+        if course.stage != "running":
+            _draw_moment("start", "Start", course.start_ms, zone)
+        _draw_moment("end", "End", course.end_ms, zone)
+        st.button(
+            "Keep the schedule", type="primary", key="schedule_now", on_click=act,
+            args=(lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who), "Kept."),
+        )  # fmt: skip
+
+
+def _draw_moment(key: str, label: str, at_ms: int | None, zone: tzinfo) -> None:
+    """Draw a day and a time of the operator's zone."""
+    known = datetime.fromtimestamp(at_ms / 1_000, zone) if at_ms else None
+    st.datetime_input(label, known.replace(tzinfo=None) if known else None, key=f"{key}_at", format="YYYY-MM-DD")
+
+
+def _moment(key: str, zone: tzinfo) -> int | None:
+    """The chosen moment in milliseconds since 1970; None where none is chosen."""
+    at: datetime | None = st.session_state.get(f"{key}_at")
+    return int(at.replace(tzinfo=zone).timestamp() * 1_000) if at else None
+
+
+def _draw_decide(known: Known, readout: Readout | None) -> None:
+    name = known.course.experiment
+    assert known.run is not None and known.written is not None
+    with st.popover("Decide", icon=":material/gavel:", key="decide_form"):
+        st.markdown(plain(headline(readout)) if readout else "There is no readout.")
+        if readout is not None and readout.verdict not in ("better", "worse"):
+            st.markdown(":material/info: The readout names no winner: the history will say what was not known.")
+        names = [group.name for group in known.written.groups]
+        options = [*names, None]
+        st.radio(
+            "The default becomes", options, key="decided_group",
+            format_func=lambda one: f"{one}'s parameters" if one else "nothing new: it stays as it is",
+        )  # fmt: skip
+        st.text_area(REASON, key="decide_reason")
+        ends = (
+            "It ends the run." if known.run.ended_ms is None else "The run has ended: this decision replaces the last."
+        )
+        st.caption(f"{ends} The history keeps the readout as it stands now. To undo it, decide again.")
+        st.button("Decide", type="primary", key="decide_now", on_click=_decide, args=(name,))
+
+
+def _decide(name: str) -> None:
+    """Decide on the readout of this moment."""
+    group, reason = typed("decided_group"), typed("decide_reason")
+    readouts.forget()
+    try:
+        found = readouts.results(Window(name))
+        kept = as_json(found.readout) if found else {}
+    except running.Unready as error:
+        kept = {"sentence": f"No readout could be made: {error}"}
+    act(lambda acts, who: acts.decide(name, group, kept, who, reason), "The decision is kept in the history.")

@@ -1,0 +1,179 @@
+"""The editor of an experiment: a new version, its difference to the one in force, and what it means for the results.
+
+A draft lives in the session until it is saved. Knows the fields; what they may say is checked as the file is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from lib.experiments.acts import Acts, Conflict
+from lib.experiments.book import Known, breaks, difference, to_toml
+from lib.experiments.definitions import Definition, DefinitionError
+from lib.web import running
+from pages.experiment.acting import act, typed
+from pages.results.words import plain
+
+PROMPT = "system_prompt"
+TRIED = "tried_draft"
+"""The session's draft that the trial box asks."""
+
+
+def draw_editor(known: Known) -> None:
+    """Draw the fields, what is wrong with them, the difference, and the way to save."""
+    written, version = known.written, known.version
+    if written is None or version is None:
+        return
+    name, base = written.name, _base(known)
+    key = f"{name}_{base}"
+    st.text_area(
+        "Definition", to_toml(_without_prompts(written)), height=320, key=f"edit_{key}",
+        help="TOML, as in the experiments file. Prompts have fields of their own below.",
+    )  # fmt: skip
+    prompts = _draw_prompts(written, key)
+    text, problems = _checked(name, key, prompts)
+    draft = None if text is None else running.app().acts.check(name, text)
+    for problem in problems:
+        st.error(plain(problem), icon=":material/error:")
+    _draw_conflict(known)
+    if draft is None or text is None:
+        return
+    changed = difference(version.text, text)
+    if not changed:
+        st.caption("Nothing is changed. A change shows its difference here before it is saved.")
+        st.session_state.pop(TRIED, None)
+        return
+    st.markdown(f"**Difference to version {version.number}**")
+    st.code(changed, language="diff", wrap_lines=True)
+    _draw_meaning(known, written, draft)
+    warned = list(_warnings(draft))
+    for warning in warned:
+        st.warning(plain(warning), icon=":material/warning:")
+    st.session_state[TRIED] = draft
+    st.caption(":material/science: The trial box below asks this draft until it is saved.")
+    sure = not warned or st.checkbox("Save it although it is warned of", key=f"sure_{key}")
+    st.text_input("Why, in a sentence", key=f"reason_{key}")
+    st.button(
+        "Save the version", type="primary", icon=":material/save:", key="save_version", disabled=not sure,
+        on_click=_save, args=(name, key, version.number, [group.name for group in draft.groups]),
+    )  # fmt: skip
+
+
+def _base(known: Known) -> int:
+    """The version that the fields were filled from: a newer one does not take away what was typed."""
+    assert known.version is not None
+    bases: dict[str, int] = st.session_state.setdefault("edit_bases", {})
+    return bases.setdefault(known.course.experiment, known.version.number)
+
+
+def _without_prompts(written: Definition) -> Definition:
+    groups = tuple(
+        replace(group, parameters={key: value for key, value in group.parameters.items() if key != PROMPT})
+        for group in written.groups
+    )
+    return replace(written, groups=groups)
+
+
+def _draw_prompts(written: Definition, key: str) -> dict[str, str]:
+    """Draw a text area for the prompt of each group of the definition, as it is typed now."""
+    names = [group.name for group in _typed_groups(written, key)]
+    found = {}
+    for group in names:
+        known = written.group(group)
+        prompt = str(known.parameters.get(PROMPT, "")) if known else ""
+        found[group] = st.text_area(
+            f"System prompt of {group}", prompt, key=f"prompt_{key}_{group}", height=120, placeholder="None is sent"
+        )
+    return found
+
+
+def _typed_groups(written: Definition, key: str) -> tuple[Any, ...]:
+    try:
+        return running.app().acts.check(written.name, typed(f"edit_{key}") or "").groups
+    except DefinitionError:
+        return written.groups
+
+
+def _checked(name: str, key: str, prompts: dict[str, str]) -> tuple[str | None, list[str]]:
+    """The whole definition as TOML, or what is wrong with it."""
+    acts = running.app().acts
+    try:
+        found = acts.check(name, typed(f"edit_{key}") or "")
+        groups = tuple(
+            replace(group, parameters={**group.parameters, PROMPT: prompts[group.name]})
+            if prompts.get(group.name, "").strip()
+            else group
+            for group in found.groups
+        )
+        text = to_toml(replace(found, groups=groups))
+        acts.check(name, text)
+    except DefinitionError as error:
+        return None, error.problems
+    return text, []
+
+
+def _draw_meaning(known: Known, old: Definition, new: Definition) -> None:
+    """Draw what the change means for the results, before it is made."""
+    reasons = breaks(old, new)
+    if known.run is None or known.run.ended_ms is not None:
+        st.caption("No run is open: the next one begins with this version.")
+    elif reasons:
+        st.info(
+            f"This ends run {known.run.number} and begins run {known.course.run + 1}: {plain(', '.join(reasons))}. Its "
+            "results begin anew; those until now stay readable. Conversations keep what they began with.",
+            icon=":material/restart_alt:",
+        )
+    else:
+        st.info(f"Run {known.run.number} goes on: its users can still be compared.", icon=":material/check:")
+
+
+def _warnings(draft: Definition) -> Iterator[str]:
+    """Yield what a tester would notice: parameters that are not sent, models that no provider has, missing prices."""
+    app = running.app()
+    for group in draft.groups:
+        sent = app.models.check(group.parameters, draft.default)
+        if sent.error:
+            yield f"{group.name}: {sent.error} cannot be sent as it is, and the default is."
+        standing = app.models.standing(sent)
+        if standing.state in ("missing", "gone") and not app.demo:
+            near = f" It has {', '.join(standing.near)}." if standing.near else ""
+            yield f"{group.name}: {standing.provider} has no model {standing.model}.{near}"
+        if app.budgets.usd_per_day is not None and app.models.price(sent) is None:
+            yield f"{group.name}: {sent.model} has no price, so that the day's budget cannot be kept."
+
+
+def _draw_conflict(known: Known) -> None:
+    conflict = st.session_state.get("edit_conflict")
+    if conflict is None or known.version is None:
+        return
+    newest, before = conflict
+    st.warning(
+        f"{plain(newest.author)} saved version {newest.number} while you edited. What they changed is below, and yours "
+        "is in the fields: what you save now replaces theirs.",
+        icon=":material/group:",
+    )
+    st.code(difference(before, newest.text) or "no difference", language="diff", wrap_lines=True)
+
+
+def _save(name: str, key: str, base: int, groups: list[str]) -> None:
+    """Save what is typed at this moment."""
+    prompts = {group: typed(f"prompt_{key}_{group}") or "" for group in groups}
+    text, problems = _checked(name, key, prompts)
+    reason, state = typed(f"reason_{key}") or "", st.session_state
+    before = running.app().acts.book[name].version
+
+    def do(acts: Acts, who: str) -> None:
+        if text is None:
+            raise DefinitionError(problems)
+        try:
+            acts.save(name, text, base, who, reason)
+        except Conflict as conflict:
+            state.edit_conflict = (conflict.newest, before.text if before else "")
+            raise
+
+    if act(do, "The version is saved, and every replica applies it within 5 seconds."):
+        state.pop("edit_conflict", None)
+        state.pop(TRIED, None)
+        state.get("edit_bases", {}).pop(name, None)

@@ -1,0 +1,90 @@
+"""The audit log on its page: filtered, read line by line, downloaded whole. Nothing here changes a line."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from datetime import tzinfo
+
+import streamlit as st
+
+from lib.commands.spreadsheet import cell
+from lib.domain.operations import Entry
+from lib.domain.record import StoreError
+from lib.readout.report import iso
+from lib.store import audit
+from lib.web import running
+from pages import session
+from pages.results.words import moment, plain
+
+SIZE = 50
+"""Lines on a page."""
+COLUMNS = ("time", "operator", "act", "subject", "details")
+
+
+def draw_audit_log(zone: tzinfo) -> None:
+    """Draw the filters, the newest lines, and the download."""
+    st.caption("Every act of an operator. Parley adds lines and never changes or deletes one.")
+    try:
+        with running.app().store.read() as connection:
+            names = audit.operators(connection)
+            with st.container(horizontal=True):
+                operator = st.selectbox("Operator", names, None, key="audit_operator", placeholder="Everybody")
+                acts = sorted({one.act for one in audit.entries(connection, limit=None)})
+                act = st.selectbox("Act", acts, None, key="audit_act", placeholder="All")
+            shown = st.session_state.get("audit_shown", SIZE)
+            found = list(audit.entries(connection, operator, act, limit=shown + 1))
+    except StoreError as error:
+        st.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
+        return
+    if not found:
+        st.info("There is no line like that.", icon=":material/search_off:")
+        return
+    rows = [
+        {
+            "When": moment(one.time_ms, zone), "Operator": plain(one.operator), "Act": plain(one.act),
+            "About": plain(one.subject), "What changed": plain(told(one)),
+        }
+        for one in found[:shown]
+    ]  # fmt: skip
+    st.table(rows, border="horizontal", hide_index=True, alt="The audit log, newest first")
+    if len(found) > shown:
+        st.button("Show older", type="tertiary", key="older_acts", on_click=_show_more, args=(shown + SIZE,))
+    st.download_button(
+        "Download as CSV", lambda: _file(operator, act), "audit-log.csv", "text/csv", on_click="ignore",
+        icon=":material/download:", type="tertiary", key="download_audit",
+    )  # fmt: skip
+
+
+def _show_more(shown: int) -> None:
+    st.session_state.audit_shown = shown
+
+
+def told(entry: Entry) -> str:
+    """Return what a line says of the act, without what says nothing.
+
+    >>> told(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
+    'from 40.0, to 80.0'
+    """
+    kept = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
+    return ", ".join(
+        f"{key} {value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in kept.items()
+    )
+
+
+def _file(operator: str | None, act: str | None) -> bytes:
+    session.acting_operator()
+    with running.app().store.read() as connection:
+        return written(audit.entries(connection, operator, act, limit=None)).encode("utf-8-sig")
+
+
+def written(entries: Iterable[Entry]) -> str:
+    """Return the lines as CSV, which no spreadsheet takes for formulas."""
+    sheet = io.StringIO()
+    lines = csv.writer(sheet)
+    lines.writerow(COLUMNS)
+    for one in entries:
+        details = json.dumps(dict(one.details), ensure_ascii=False, default=str)
+        lines.writerow([cell(value) for value in (iso(one.time_ms), one.operator, one.act, one.subject, details)])
+    return sheet.getvalue()

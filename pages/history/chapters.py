@@ -1,0 +1,89 @@
+"""The chapters of the history: every run and every decision with its verdict, and the readout of then."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
+from typing import Any
+
+import streamlit as st
+
+from lib.domain.operations import Decision, Run
+from lib.readout.results import Window
+from lib.readout.sentences import WORDS, headline
+from lib.web import running
+from pages import readouts
+from pages.results.words import moment, name, plain
+
+SHOWN = 20
+"""Chapters on the page at first."""
+
+
+def draw_chapters(runs: Sequence[Run], decisions: Sequence[Decision], zone: tzinfo) -> None:
+    """Draw them, the newest first."""
+    found: list[tuple[int, Run | Decision]] = [(one.begun_ms, one) for one in runs]
+    found += [(one.time_ms, one) for one in decisions]
+    shown = st.session_state.setdefault("chapters_shown", SHOWN)
+    for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)[:shown]:
+        with st.container(border=True, gap="small"):
+            if isinstance(one, Run):
+                _draw_run(one, zone)
+            else:
+                _draw_decision(one, zone)
+    if len(found) > shown:
+        st.button("Show older", type="tertiary", key="older_chapters", on_click=_show_more)
+
+
+def _show_more() -> None:
+    st.session_state.chapters_shown += SHOWN
+
+
+def _draw_run(run: Run, zone: tzinfo) -> None:
+    badge = ":gray-badge[:material/stop: Ended]" if run.ended_ms else ":green-badge[:material/play_arrow: Open]"
+    st.markdown(f"**{plain(run.experiment)}, run {run.number}** {badge}")
+    st.markdown(_verdict_of(run))
+    until = f"until {moment(run.ended_ms, zone)}: {plain(run.end_reason)}" if run.ended_ms else "still open"
+    st.caption(f"Since {moment(run.begun_ms, zone)} by {plain(run.author)} ({plain(run.reason)}), {until}")
+    st.page_link(
+        "results/page.py", label="Its readout", icon=":material/monitoring:",
+        query_params={"experiment": run.experiment, "run": str(run.number)},
+    )  # fmt: skip
+
+
+def _verdict_of(run: Run) -> str:
+    try:
+        found = readouts.results(Window(run.experiment, run=run.number))
+    except running.Unready as error:
+        return plain(str(error))
+    return plain(headline(found.readout)) if found else "Its definition is not kept."
+
+
+def _draw_decision(made: Decision, zone: tzinfo) -> None:
+    what = f"{plain(made.group)} became the default" if made.group else "The default stays"
+    st.markdown(f":violet-badge[:material/gavel: Decision] **{what}** in {plain(made.experiment)}, run {made.run}")
+    st.markdown(f"> {plain(made.reason)}")
+    st.caption(f"{plain(made.author)}, {moment(made.time_ms, zone)}")
+    with st.expander("The readout as it stood", icon=":material/monitoring:"):
+        st.markdown(plain(str(made.readout.get("sentence") or "No readout was kept.")))
+        if rows := list(_rows(made.readout)):
+            st.table(rows, border="horizontal", hide_index=True, alt="The metrics as they stood at the decision")
+        st.json(dict(made.readout), expanded=False)
+
+
+def _rows(readout: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The metrics that decided, from the JSON of a readout."""
+    for metric, found in (readout.get("metrics") or {}).items():
+        if found.get("role") == "secondary" or metric not in WORDS:
+            continue
+        for group, one in (found.get("vs_control") or {}).items():
+            yield {
+                "Metric": name(metric), "Group": plain(group), "Difference": _difference(metric, one),
+                "Verdict": plain(str(one.get("guardrail") or one.get("verdict") or "").replace("_", " ")),
+            }  # fmt: skip
+
+
+def _difference(metric: str, one: Mapping[str, Any]) -> str:
+    words = WORDS[metric]
+    numbers = [one.get(key) for key in ("diff", "cs_low", "cs_high")]
+    if any(number is None for number in numbers):
+        return "–"
+    diff, low, high = (float(number or 0) * words.scale for number in numbers)
+    return f"{diff:+.3g} {words.unit} ({low:+.3g} to {high:+.3g})"
