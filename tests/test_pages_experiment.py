@@ -86,7 +86,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     prompt = rows["system_prompt :blue-badge[differs]"][1]
     assert prompt.startswith(":blue-background[Answer briefly.") and prompt.endswith("…]")
     assert PROMPT.strip() in [text.value.strip() for text in page.text]  # the whole of it stands below
-    [picture] = [chart.proto.alt for chart in page.get("vega_lite_chart")]
+    picture = next(chart.proto.alt for chart in page.get("vega_lite_chart"))
     assert picture == "Of all units: Control 60 %, Test 20 %, not taking part 20 %"
 
 
@@ -209,7 +209,7 @@ def test_any_units_group_is_explained(begin: Open) -> None:
     text = page_text(page)
     assert f"**{decided.group}**, by the rule {decided.group}" in text
     assert "Not exposed" in text
-    table = page.table[1].value
+    table = next(table.value for table in page.table if "Rule" in table.value.columns)
     assert list(table.iloc[-1])[::3] == [decided.group, "**matches**"]
 
 

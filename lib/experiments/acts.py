@@ -192,6 +192,6 @@ class Acts:
             return None
 
         refused = self._store.attempt(fact, WITHIN_S)
+        self.refresh()
         if refused is not None:
             raise refused
-        self.refresh()

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from lib.experiments.acts import Acts, Conflict
+from lib.experiments.acts import Acts
 from lib.experiments.book import Known, breaks, difference, to_toml
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.web import running
@@ -37,7 +37,7 @@ def draw_editor(known: Known) -> None:
     draft = None if text is None else running.app().acts.check(name, text)
     for problem in problems:
         st.error(plain(problem), icon=":material/error:")
-    _draw_conflict(known)
+    _draw_conflict(known, base)
     if draft is None or text is None:
         return
     changed = difference(version.text, text)
@@ -144,36 +144,36 @@ def _warnings(draft: Definition) -> Iterator[str]:
             yield f"{group.name}: {sent.model} has no price, so that the day's budget cannot be kept."
 
 
-def _draw_conflict(known: Known) -> None:
-    conflict = st.session_state.get("edit_conflict")
-    if conflict is None or known.version is None:
+def _draw_conflict(known: Known, base: int) -> None:
+    """Draw what another operator saved since the fields were filled."""
+    newest = known.version
+    if newest is None or newest.number == base:
         return
-    newest, before = conflict
+    before = running.app().acts.earlier(newest.experiment, base)
     st.warning(
-        f"{plain(newest.author)} saved version {newest.number} while you edited. What they changed is below, and yours "
-        "is in the fields: what you save now replaces theirs.",
+        f"{plain(newest.author)} saved version {newest.number} while you edited. What changed is below, and yours is "
+        "in the fields: what you save now replaces it.",
         icon=":material/group:",
     )
-    st.code(difference(before, newest.text) or "no difference", language="diff", wrap_lines=True)
+    st.code(difference(before.text if before else "", newest.text) or "no difference", language="diff", wrap_lines=True)
+    st.button("Begin again with their version", key="edit_anew", on_click=_forget_fields, args=(newest.experiment,))
+
+
+def _forget_fields(name: str) -> None:
+    st.session_state.get("edit_bases", {}).pop(name, None)
 
 
 def _save(name: str, key: str, base: int, groups: list[str]) -> None:
     """Save what is typed at this moment."""
     prompts = {group: typed(f"prompt_{key}_{group}") or "" for group in groups}
     text, problems = _checked(name, key, prompts)
-    reason, state = typed(f"reason_{key}") or "", st.session_state
-    before = running.app().acts.book[name].version
+    reason = typed(f"reason_{key}") or ""
 
     def do(acts: Acts, who: str) -> None:
         if text is None:
             raise DefinitionError(problems)
-        try:
-            acts.save(name, text, base, who, reason)
-        except Conflict as conflict:
-            state.edit_conflict = (conflict.newest, before.text if before else "")
-            raise
+        acts.save(name, text, base, who, reason)
 
     if act(do, "The version is saved, and every replica applies it within 5 seconds."):
-        state.pop("edit_conflict", None)
-        state.pop(TRIED, None)
-        state.get("edit_bases", {}).pop(name, None)
+        st.session_state.pop(TRIED, None)
+        _forget_fields(name)

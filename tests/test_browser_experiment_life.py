@@ -1,0 +1,185 @@
+"""The whole life of an experiment in Chromium: draft, trial, start, answers, ramp, a new version, decision, history."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from lib.domain.operations import Entry
+from lib.experiments.acts import Acts
+from lib.experiments.definitions import read_definitions_file
+from lib.store import Store, audit
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.app_process import AppProcess
+from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, watched_page
+from tests.support.chromium import picture
+from tests.support.websocket_tester import Tester
+
+pytestmark = pytest.mark.browser
+
+NAME = "greeting"
+FILE = """
+[greeting]
+allocation = 100
+default = { model = "small-model" }
+stop_on = ["error_rate"]
+[greeting.groups]
+Control = { weight = 50, parameters = { model = "small-model" } }
+Test = { weight = 50, parameters = { model = "small-model", system_prompt = "Be brief." } }
+[farewell]
+default = { model = "small-model" }
+[farewell.groups]
+Old = { weight = 1, parameters = { model = "small-model" } }
+New = { weight = 1, parameters = { model = "small-model", system_prompt = "Wave." } }
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[AppProcess]:
+    folder = tmp_path_factory.mktemp("app")
+    app_process.lay_out(folder)
+    (folder / ".streamlit" / "experiments.toml").write_text(FILE)
+    app = app_process.start(folder, {"OPENAI_BASE_URL": model.base_url, "PARLEY_EXPERIMENT": NAME})
+    yield app
+    app.stop()
+    assert not app.outbound() and "raceback" not in app.log()
+
+
+@pytest.fixture
+def page(browser: Browser, running: AppProcess) -> Iterator[Page]:
+    with watched_page(browser, f"{running.url}/experiment") as opened:
+        expect(opened.get_by_text("Edit the definition")).to_be_visible(timeout=3 * SOON_MS)
+        yield opened
+
+
+def still(page: Page) -> None:
+    """Until the page's script has ended."""
+    page.wait_for_function(IDLE)
+
+
+def press(page: Page, form: str, button: str, fields: dict[str, str] | None = None) -> None:
+    """Open the form of an act, fill it in, and do the act."""
+    page.get_by_role("button", name=form).first.click()
+    for label, text in (fields or {}).items():
+        field = page.get_by_label(label).last
+        field.fill(text)
+        field.press("Tab")
+    page.get_by_role("button", name=button, exact=True).last.click()
+    still(page)
+
+
+def edit(page: Page, label: str, text: str) -> None:
+    """Type into a field of the editor."""
+    page.get_by_text("Edit the definition").click()
+    field = page.get_by_label(label)
+    field.fill(text)
+    field.press("Tab")
+    still(page)
+
+
+def log(app: AppProcess) -> list[Entry]:
+    store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
+    with store.read() as connection:
+        found = list(audit.entries(connection, limit=None))
+    store.close()
+    return found
+
+
+def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model: openai.Server) -> None:
+    model.script(otherwise=openai.answer("Hello."))
+    expect(page.get_by_text("Running, day 1", exact=False)).to_be_visible()
+
+    edit(page, "System prompt of Test", "Be brief.\nUse one sentence.")
+    expect(page.get_by_text("This ends run 1 and begins run 2: system_prompt of Test", exact=False)).to_be_visible()
+    expect(page.locator("code").filter(has_text="+Use one sentence.")).to_be_visible()
+    page.screenshot(path=picture("life-editor"), full_page=True)
+
+    page.get_by_placeholder("What do your testers ask?").fill("Hi")
+    page.get_by_role("button", name="Ask every group").click()
+    expect(page.get_by_text("Hello.").first).to_be_visible()
+    asked = [[part["content"] for part in sent.body["messages"]] for sent in model.requests]
+    assert ["Be brief.\nUse one sentence.", "Hi"] in asked  # the draft answered, nobody else has it
+
+    page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")
+    page.get_by_role("button", name="Save the version").click()
+    still(page)
+    with Tester(running.url) as tester:
+        tester.ask("Hello?")
+        tester.rate(True)
+
+    press(page, "Pause", "Pause it", {"Why, in a sentence": "Lunch"})
+    expect(page.get_by_text("Paused, no new user takes part", exact=False)).to_be_visible()
+    press(page, "Go on", "Start it")
+    expect(page.get_by_text("Running, day 1, 1 rated user", exact=False)).to_be_visible()
+
+    press(page, "Groups", "Switch it off", {"Why, in a sentence": "Too slow"})
+    expect(page.get_by_text("Control is switched off since", exact=False)).to_be_visible()
+    page.screenshot(path=picture("life-switched-off"))
+
+    press(page, "Decide", "Decide")
+    expect(page.get_by_text("Say in a sentence why", exact=False)).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Edit the definition")).to_be_visible()
+    press(page, "Decide", "Decide", {"Why, in a sentence": "It reads better"})
+    expect(page.get_by_text("Ended on", exact=False).first).to_be_visible()
+    page.screenshot(path=picture("life-decided"))
+
+    press(page, "Start", "Start it")
+    expect(page.get_by_text("Running, day 1", exact=False)).to_be_visible()
+
+    page.goto(f"{running.url}/history")
+    expect(page.get_by_text("Control became the default")).to_be_visible()
+    expect(page.get_by_text("It reads better").first).to_be_visible()
+    for number in (1, 2, 3):
+        expect(page.get_by_text(f"{NAME}, run {number}", exact=True)).to_be_visible()
+    page.screenshot(path=picture("life-history"), full_page=True)
+    acts = [one.act for one in reversed(log(running)) if one.operator == "a browser on this machine"]
+    assert acts == ["version", "pause", "start", "disable", "decide", "start"]
+    page.get_by_role("link", name="Its readout").last.click()
+    expect(page.get_by_text(f"{NAME}, run 1")).to_be_visible()
+
+
+def test_of_two_operators_the_second_sees_what_the_first_did(page: Page, running: AppProcess) -> None:
+    edit(page, "System prompt of Test", "Say please.")
+    store = Store.open(f"sqlite:///{running.folder}/data/parley.db")
+    acts = Acts(store)
+    acts.attach(read_definitions_file(running.folder / ".streamlit" / "experiments.toml"), NAME)
+    version = acts.book[NAME].version
+    assert version is not None
+    acts.save(
+        NAME, version.text.replace('primary = "satisfaction"', 'primary = "error_rate"'), version.number, "ann", ""
+    )
+    store.close()
+    page.get_by_role("button", name="Save the version").click()
+    expect(page.get_by_text(f"ann saved version {version.number + 1} while you edited", exact=False)).to_be_visible()
+    expect(page.locator("code").filter(has_text='+primary = "error_rate"')).to_be_visible()
+    expect(page.get_by_label("System prompt of Test")).to_have_value("Say please.")
+
+
+def test_a_broken_definition_says_what_is_wrong_and_cannot_be_saved(page: Page) -> None:
+    edit(page, "Definition", "[greeting]\nallocation = 120\n[greeting.groups.Control]\nweight = 1")
+    expect(page.get_by_text("line 2: [greeting] allocation: expected a percentage", exact=False)).to_be_visible()
+    expect(page.get_by_role("button", name="Save the version")).to_have_count(0)
+
+
+def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, running: AppProcess) -> None:
+    text = FILE.partition("[farewell]")[0].replace('"small-model", system', '"nowhere", system')
+    expect(page.get_by_text("Every model is at its provider.")).to_be_visible()
+    edit(page, "Definition", text)
+    expect(page.get_by_text("openai has no model nowhere", exact=False)).to_be_visible()
+    expect(page.get_by_role("button", name="Save the version")).to_be_disabled()
+    page.get_by_text("Save it although it is warned of").click()
+    expect(page.get_by_role("button", name="Save the version")).to_be_enabled()
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_the_pages_look_right(browser: Browser, running: AppProcess, look: str) -> None:
+    size = PHONE if look == "phone" else DESK
+    with watched_page(browser, f"{running.url}/experiment", size, look == "dark") as opened:
+        expect(opened.get_by_text("Edit the definition")).to_be_visible()
+        opened.screenshot(path=picture(f"life-experiment-{look}"), full_page=True)
+        opened.goto(f"{running.url}/history")
+        expect(opened.get_by_role("button", name="Download as CSV")).to_be_visible()
+        opened.screenshot(path=picture(f"life-history-{look}"), full_page=True)
+        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
