@@ -404,7 +404,9 @@ def test_the_page_follows_the_answer_that_replaces_a_longer_one(chat: Chat, mode
 def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(openai.status(400), openai.answer("Now it works."))
     chat.send("Question")
-    expect(chat.page.get_by_text("The model refused the question. The operator has been told.")).to_be_visible()
+    expect(
+        chat.page.get_by_text("The model refused the question. Please tell the person who invited you.")
+    ).to_be_visible()
     chat.idle()
     expect(chat.feedback).to_have_count(0)
     chat.button("Try again").click()

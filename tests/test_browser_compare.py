@@ -112,7 +112,7 @@ def test_a_question_is_answered_twice_and_voted_on(chat: Chat, model: openai.Ser
         expect(chat.button(name)).to_be_visible()
     expect(chat.feedback).to_have_count(0)
     chat.button(f"{letter_of(chat, 'second words')} is better").click()
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     until(lambda: preferences(record, chat) == ["Hidden-test"])
     assert record.names(chat.conversation_id).count("chat_completion") == 2
     assert record.events(None, "exposure") == []
@@ -123,7 +123,7 @@ def test_the_conversation_goes_on_from_the_preferred_answer(chat: Chat, model: o
     model.script(*both(says("first words"), says("second words")))
     compare(chat)
     chat.button(f"{letter_of(chat, 'first words')} is better").click()
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     compare(chat, "And then?")
     assert [request.body["messages"][1]["content"] for request in model.requests[2:]] == ["first words"] * 2
     expect(chat.page.get_by_text("Your vote:")).to_be_visible()
@@ -133,7 +133,7 @@ def test_the_conversation_goes_on_from_the_preferred_answer(chat: Chat, model: o
 def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
     compare(chat)
     chat.button("Both good").click()
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
     chat.button("A is better").click()
     chat.page.get_by_text("Too long", exact=True).click()
@@ -227,7 +227,7 @@ def test_a_reload_midway_follows_both_and_shows_the_vote_again(chat: Chat, model
             expect(one.button("Both bad")).to_be_visible(timeout=SOON_MS)
     assert letter_of(chat, "first words") == letters
     chat.button("B is better").click()
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     chat.page.reload()
     expect(chat.page.locator('button[data-testid="stBaseButton-primary"]', has_text="B is better")).to_be_visible()
     assert len(model.requests) == 2
@@ -289,7 +289,7 @@ def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, mo
     compare(chat)
     before = chat.page.content()
     chat.button("A is better").click()
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     chat.page.get_by_text("Wrong", exact=True).click()
     side(chat, "A").get_by_role("button", name="Copy").click()
     expect(chat.page.get_by_role("status").filter(has_text="Copied.")).to_have_count(1)
@@ -409,7 +409,7 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
         switch.get_by_role("button", name="Show answer B").click()
         expect(chat.page.get_by_text("Answer B", exact=True)).to_be_in_viewport()
         chat.button("B is better").click()
-        expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         assert chat.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 KEY = "sk-proj-do-not-tell-anybody-4711"
 SETTINGS = {"OPENAI_API_KEY": KEY}
-NOT_SET_UP = "The assistant is not set up correctly. The operator has been told."
+NOT_SET_UP = "The assistant is not set up correctly. Please tell the person who invited you."
 
 TYPED = {
     "dollars": "It costs $5, or $6 with tax: $x^2$",

@@ -111,7 +111,7 @@ def test_the_four_states_have_their_picture(
         chat.idle()
         chat.thumb(up=False).click()
         chat.page.get_by_text("Too long", exact=True).click()
-        expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         chat.idle()
         shoot(chat, f"rated-{name}")
         if width == "390":
@@ -239,7 +239,7 @@ def test_a_keyboard_is_enough(chat: Chat, model: openai.Server) -> None:
     tab_to(chat.page, "Copy", back=True)
     keys.press("Shift+Tab")
     keys.press("Space")
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     tab_to(chat.page, "New conversation", back=True)
     keys.press("Enter")
     expect(chat.messages).to_have_count(0)

@@ -29,7 +29,7 @@ def test_a_vote_is_stored_within_a_second_and_thanked_for(chat: Chat, record: Re
     chat.ask("Question")
     chat.thumb(up=True).click()
     told(record, chat, ("satisfaction", 1))
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     expect(chat.thumb(up=True)).to_be_checked()
     expect(chat.thumb(up=False)).not_to_be_checked()
 
@@ -56,7 +56,7 @@ def test_a_vote_is_changed_taken_back_and_given_again(chat: Chat, record: Record
     withdrawn = ("rating_withdrawn", "dissatisfaction")
     told(record, chat, ("satisfaction", 1), ("dissatisfaction", 1), withdrawn)
     expect(chat.thumb(up=False)).not_to_be_checked()
-    expect(chat.page.get_by_text("Thanks", exact=True)).to_have_count(0)
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_have_count(0)
     chat.thumb(up=True).click()
     told(record, chat, ("satisfaction", 1), ("dissatisfaction", 1), withdrawn, ("satisfaction", 1))
     chat.page.reload()
@@ -103,6 +103,21 @@ def test_why_not_can_be_told_and_is_shown_again(chat: Chat, record: Record) -> N
     expect(chat.thumb(up=False)).to_be_checked()
     [answered] = [line for line in record.store.events.export(text=True) if _of(line, chat, "chat_completion")]
     assert answered["text"]["comment"] == "Half of it would have been enough."
+
+
+def test_send_keeps_what_stands_there_and_the_panel_opens_again(chat: Chat, record: Record) -> None:
+    chat.ask("Question")
+    chat.thumb(up=False).click()
+    expect(chat.page.get_by_text("What was wrong? (optional)")).to_be_visible()
+    comment = chat.page.get_by_role("textbox", name="Anything to add?")
+    comment.fill("Half would do.")
+    chat.button("Send").click()
+    expect(comment).to_have_count(0)
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    until(lambda: "Half would do." in str(list(record.store.events.export(text=True))))
+    chat.page.reload()
+    chat.button("Say why").click()
+    expect(comment).to_have_value("Half would do.")
 
 
 def _of(line: dict[str, Any], chat: Chat, name: str) -> bool:

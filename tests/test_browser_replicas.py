@@ -142,7 +142,7 @@ class Guest:
     def vote(self, up: bool) -> None:
         """A thumb that the page thanks for."""
         self.chat.thumb(up).click()
-        expect(self.page.get_by_text("Thanks", exact=True)).to_be_visible()
+        expect(self.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         self._parley.votes.add((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
 
     def untouched(self) -> None:

@@ -388,7 +388,7 @@ def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
         chat.open()
         chat.ask("First")
         chat.thumb(up=True).click()
-        expect(chat.page.get_by_text("Thanks", exact=True)).to_be_visible()
+        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         chat.send("Second")
         expect(chat.answer).to_contain_text("Half an answer")
         again.stop()

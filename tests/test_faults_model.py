@@ -27,7 +27,7 @@ default = { model = "small-model" }
 [statsig_openai_integration.groups]
 Only = { weight = 1, parameters = { model = "large-model", temperature = "hot", top_p = 0.5 } }
 """
-SET_UP = "The assistant is not set up correctly. The operator has been told."
+SET_UP = "The assistant is not set up correctly. Please tell the person who invited you."
 NOTHING = "No answer came back. Please try again."
 BROKE = "Interrupted"
 

@@ -54,7 +54,7 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
     rated, answered, half, asked = (Tester(app.url) for _ in range(4))
     rated.ask("Rated")
     rated.rate(True)
-    rated.until(lambda: "Thanks" in rated.lines)
+    rated.until(lambda: "Saved, thank you" in rated.lines)
     answered.ask("Answered")
     assert "not saved" not in answered.answer
     model_server.script(stream("Half of it", HANG), silence())

@@ -160,7 +160,7 @@ def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_doe
             assert "Hello from the stand-in." in tester.answer
             tester.rate(True)
             tester.idle()
-            assert "Thanks" in tester.lines
+            assert "Saved, thank you" in tester.lines
 
         def tried_again(since: int = failed) -> bool:
             return any(request.events for request in statsig.requests[since:])

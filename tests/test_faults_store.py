@@ -71,7 +71,7 @@ class Talk:
         until(lambda: ready(self.app)["http"] == 200)
         until(lambda: len(completions(store)) == 4)
         self.anna.look_again()
-        assert "Not saved yet" not in self.anna.lines and "Thanks" in self.anna.lines
+        assert "Not saved yet" not in self.anna.lines and "Saved, thank you" in self.anna.lines
         answers = [event["metadata"]["answer_id"] for event in completions(store)]
         assert len(set(answers)) == 4
         votes = [event["name"] for event in store.events.export() if event["name"].endswith("satisfaction")]

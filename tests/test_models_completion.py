@@ -483,7 +483,7 @@ class TestRepeats:
     def test_an_empty_quota_is_asked_once(self, server: Server, error: dict[str, Any]) -> None:
         completion = ended(server, status(429, error))
         assert (completion.error, len(server.requests)) == ("RateLimitError", 1)
-        assert completion.message == "The assistant's quota is used up. The operator has been told."
+        assert completion.message == "The assistant's quota is used up. Please tell the person who invited you."
 
     def test_no_tester_waits_for_a_server_that_fails_slowly(self) -> None:
         slow = Fault("APIConnectionError")
@@ -499,7 +499,7 @@ class TestSetUp:
         answering = ask(server)
         completion = answering.completion
         assert (completion.finish_reason, completion.error) == ("error", error)
-        assert completion.message == "The assistant is not set up correctly. The operator has been told."
+        assert completion.message == "The assistant is not set up correctly. Please tell the person who invited you."
         assert answering.cause.startswith(f"{error} (HTTP {code}): Incorrect API key provided: [secret]")
         assert "sk-" not in answering.cause and len(server.requests) == 1
 
@@ -540,7 +540,7 @@ class TestSetUp:
             server.requests.clear()
             completion = ended(server, *[status(404)] * requests, parameters=Parameters("no-model"), fallback=fallback)
             assert (completion.finish_reason, completion.error) == ("error", "NotFoundError")
-            assert completion.message == "The model is not available. The operator has been told."
+            assert completion.message == "The model is not available. Please tell the person who invited you."
             assert len(server.requests) == requests
 
     def test_a_conversation_that_is_too_long_is_told(self, server: Server) -> None:

@@ -41,7 +41,7 @@ ECHOES = {
 def test_a_repeated_question_decides_nothing(how: str) -> None:
     fault = said(ECHOES[how])
     assert (fault.meaning, fault.refused_parameter(OPTIONS)) == (None, None)
-    assert fault.message(False) == "The model refused the question. The operator has been told."
+    assert fault.message(False) == "The model refused the question. Please tell the person who invited you."
 
 
 @pytest.mark.parametrize("how", ECHOES)

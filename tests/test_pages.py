@@ -232,9 +232,9 @@ def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        (401, "The assistant is not set up correctly. The operator has been told."),
-        (403, "The assistant is not set up correctly. The operator has been told."),
-        (400, "The model refused the question. The operator has been told."),
+        (401, "The assistant is not set up correctly. Please tell the person who invited you."),
+        (403, "The assistant is not set up correctly. Please tell the person who invited you."),
+        (400, "The model refused the question. Please tell the person who invited you."),
     ],
 )
 def test_a_failed_answer_is_a_sentence_and_a_button(

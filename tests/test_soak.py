@@ -97,7 +97,7 @@ class Visitor(threading.Thread):
         up = self._chance.random() < 0.7
         tester.rate(up)
         tester.idle()
-        if "Thanks" in tester.lines:
+        if "Saved, thank you" in tester.lines:
             self.votes[tester.answer_ids[-1]] = "satisfaction" if up else "dissatisfaction"
 
 

@@ -24,7 +24,7 @@ LOADING_EVERY = 2.0
 """Seconds between two requests to a server that is loading the model."""
 
 FILTERED = "The model's content filter stopped this question. Please ask in another way."
-_SET_UP = "The assistant is not set up correctly. The operator has been told."
+_SET_UP = "The assistant is not set up correctly. Please tell the person who invited you."
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w*.…-]{3,}|(?<=Bearer )\S+", re.IGNORECASE)
 _SHORTEST_SECRET = 4
 """Characters: removing a shorter key would make the words unreadable and hide nothing."""
@@ -231,9 +231,9 @@ class Fault(Exception):
 _BY_STATUS: Mapping[int, Meaning] = {401: "bad_key", 403: "bad_key", 404: "no_model", 407: "bad_key", 429: "busy"}
 """The meaning of an error that no dialect matches."""
 _BY_MEANING: Mapping[Meaning, str] = {
-    "quota": "The assistant's quota is used up. The operator has been told.",
+    "quota": "The assistant's quota is used up. Please tell the person who invited you.",
     "bad_key": _SET_UP,
-    "no_model": "The model is not available. The operator has been told.",
+    "no_model": "The model is not available. Please tell the person who invited you.",
     "context_full": "The conversation is too long for the model. Please start a new one.",
     "filtered": FILTERED,
     "loading": "The model is still being loaded. Please try again in a minute.",
@@ -248,7 +248,7 @@ _BY_KIND: Mapping[str, str] = {
 
 def _by_status(status: int | None) -> str:
     if status is not None and status < 500:
-        return "The model refused the question. The operator has been told."
+        return "The model refused the question. Please tell the person who invited you."
     return "The model has a problem. Please try again."
 
 

@@ -16,6 +16,8 @@ function keepOnce(data) {
   closeSidebarOnPhones();
   renameInTheList();
   nameOverlays();
+  for (const [from, event] of [[window, "resize"], [document.fonts, "loadingdone"]])
+    from.addEventListener(event, () => { if (state.main) markWide(state.main); });
   addStyle();
   setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
     for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
@@ -41,6 +43,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     requestAnimationFrame(() => loadOnScroll(state));
     return;
   }
+  finishMessages(JSON.parse(data.times));
   state.say = (words) => { parentElement.querySelector("span").textContent = words; };
   if (before === undefined || before === data.nonce) return;
   state.say(data.say);

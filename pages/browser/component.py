@@ -14,7 +14,8 @@ import streamlit as st
 
 _HERE = Path(__file__).parent
 _PARTS = (
-    "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "orders", "follow", "page", "component",
+    "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "orders", "messages", "follow",
+    "page", "component",
 )  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
 _LATER = tuple(f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js"))
@@ -81,10 +82,16 @@ def keep_browser(
     )
 
 
-def tell_browser(nonce: int, *, say: str = "", texts: Mapping[str, str] | None = None) -> None:
-    """Give the browser a task, once for every new `nonce`. Mounted at a place that no run empties. `texts` are the
-    answers that can be copied, by id."""
-    data = {"keep": False, "nonce": nonce, "say": say, "texts": _as_json(texts or {})}
+def tell_browser(
+    nonce: int,
+    *,
+    say: str = "",
+    texts: Mapping[str, str] | None = None,
+    times: Mapping[str, tuple[int, int | None]] | None = None,
+) -> None:
+    """Ask the browser for something, once for every new `nonce`. In a place of its own that no run empties. `texts` are
+    the answers that can be copied, `times` when turns were asked and ended, both by answer id."""
+    data = {"keep": False, "nonce": nonce, "say": say, "texts": _as_json(texts or {}), "times": _as_json(times or {})}
     _COMPONENT(key="tell", data=data)
 
 

@@ -33,6 +33,7 @@ function followAnswers(main) {
     if (!main.isConnected) return jump.remove();
     jump.hidden = following || distance() < NEAR || !onChat();
     if (jump.hidden) return;
+    jump.style.colorScheme = getComputedStyle(main).colorScheme;
     const area = main.getBoundingClientRect(), box = document.querySelector('[data-testid="stBottom"]');
     jump.style.left = `${area.left + area.width / 2}px`;
     jump.style.bottom = `${innerHeight - area.bottom + (box?.offsetHeight ?? 0) + 8}px`;

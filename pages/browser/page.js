@@ -45,7 +45,9 @@ function nameOverlays() { // Streamlit draws menus outside of every landmark
 
 function setDirections(main) { // each block by its own first letter
   const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])';
+  const code = watchCode(main);
   const set = (place) => {
+    code(place);
     if (place.matches?.(TEXTS)) place.dir = "auto";
     for (const one of place.querySelectorAll?.(TEXTS) ?? []) one.dir = "auto";
   };

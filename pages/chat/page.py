@@ -263,4 +263,4 @@ if page.last and page.last.answer_id == page.awaited:
     page.awaited, page.nonce = None, page.nonce + 1
 with unseen:
     said = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."
-    tell_browser(page.nonce, say=said, texts=page.texts())
+    tell_browser(page.nonce, say=said, texts=page.texts(), times=page.times())

@@ -28,7 +28,8 @@ MOST = 40
 class OnPage:
     """`waiting`: questions that wait for the running answer, `taken_back`: how many went; `submitted`: the latest
     question that came from the box, `asking`: the mark of a browser that asks for it; `returned`: an id and a text for
-    the box; `editing`, `explaining`: the answer id this is about; `replaced`: how many answers each answer id replaced
+    the box; `editing`, `explaining`, `explained`: the answer id this is about; `unfolded`: the
+    answer ids of long questions that are shown whole; `replaced`: how many answers each answer id replaced
     on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
     `acting`: what is being done to which conversation of the list; `download`: an id, the name and the text of a file
@@ -49,6 +50,8 @@ class OnPage:
     earlier: int = 0
     editing: str | None = None
     explaining: str | None = None
+    explained: str | None = None
+    unfolded: set[str] = field(default_factory=set)
     replaced: dict[str, int] = field(default_factory=dict)
     receipt: Receipt | None = None
     saving: Receipt | None = None
@@ -73,7 +76,7 @@ class OnPage:
 
     def moved_on(self) -> None:
         """Close what was open about the last turn, because there is a new question or conversation."""
-        self.editing = self.explaining = self.receipt = self.saving = self.awaited = None
+        self.editing = self.explaining = self.explained = self.receipt = self.saving = self.awaited = None
         self.late, self.taken_back = False, 0
         if self.past_shown() < self._turns:
             self.earlier = 0
@@ -106,6 +109,11 @@ class OnPage:
         """Return the answers on the page by id, as they can be copied."""
         turns = self.conversation.turns[self.first_shown() :] if self.conversation else ()
         return {side.answer_id: side.answer for turn in turns for side in turn.sides if side.answer}
+
+    def times(self) -> dict[str, tuple[int, int | None]]:
+        """Return when each turn on the page was asked and when it ended, by answer id."""
+        turns = self.conversation.turns[self.first_shown() :] if self.conversation else ()
+        return {turn.answer_id: (turn.asked_ms, turn.time_ms) for turn in turns}
 
     def first_shown(self) -> int:
         """Return the index of the first turn on the page. It moves in steps, so that most questions leave the other

@@ -1,7 +1,7 @@
 """One question and its answer on the page, running or ended, and a tester's actions on them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import streamlit as st
@@ -46,7 +46,7 @@ DETAILS = (
     ("response_time", "Whole answer", "{:.2f} s"),
     ("prompt_tokens", "Prompt", "{:,} tokens"),
     ("completion_tokens", "Answer", "{:,} tokens"),
-    ("usage_source", "Counted by", "{}"),
+    ("usage_source", "Tokens", "{}"),
     ("tokens_per_second", "Speed", "{:.0f} tokens/s"),
     ("cost_usd", "Cost", "${:.6f}"),
     ("finish_reason", "Ended", "{}"),
@@ -58,6 +58,18 @@ DETAILS = (
     ("parameter_error", "Not valid, not sent", "{}"),
 )
 """The operator's details of an answer: the fact, its label, its format."""
+IN_WORDS: Mapping[str, Mapping[str, str]] = {
+    "usage_source": {
+        "server": "Counted by the model server", "estimated": "Estimated from the text", "none": "Not known",
+    },
+    "finish_reason": {
+        "stop": "Finished normally", "length": "Cut off at the length limit", "refusal": "The model refused",
+        "content_filter": "Cut off by the model's content filter", "tool_calls": "The model asked for a tool",
+        "stopped": "Stopped by the tester", "interrupted": "The stream broke off", "error": "Failed",
+        "limited": "A limit was met",
+    },
+}  # fmt: skip
+"""The values that operators read as words."""
 ENDS = {
     "length": "Cut off at the length limit.",
     "content_filter": "Cut off by the model's content filter.",
@@ -65,6 +77,8 @@ ENDS = {
     "stopped": "Stopped",
     "interrupted": "Interrupted",
 }
+FOLDED_LINES, LINE_CHARS = 12, 80
+"""Lines after which a long question is folded, and the characters that fill one."""
 
 
 def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
@@ -90,7 +104,33 @@ def draw_question(turn: Turn) -> None:
         if on_page().editing == turn.answer_id:
             _draw_editor(turn)
             return
-        st.text(as_typed(turn.question) if turn.question is not None else "This text is no longer kept.")
+        if turn.question is None:
+            st.text("This text is no longer kept.")
+        elif _lines(turn.question) <= FOLDED_LINES:
+            st.text(as_typed(turn.question))
+        else:
+            _draw_long(turn, turn.question)
+
+
+def _lines(text: str) -> int:
+    """
+    >>> _lines("a"), _lines("a\\n\\nb"), _lines("a" * 81)
+    (1, 3, 2)
+    """
+    return sum(max(1, -(-len(line) // LINE_CHARS)) for line in text.split("\n"))
+
+
+def _draw_long(turn: Turn, question: str) -> None:
+    """Draw a long question folded, until the reader unfolds it."""
+    unfolded = on_page().unfolded
+    folded = turn.answer_id not in unfolded
+    with st.container(key=f"{'folded' if folded else 'unfolded'}_{turn.answer_id}"):
+        st.text(as_typed(question))
+    st.button(
+        "Show all" if folded else "Show less", icon=f":material/{'expand_more' if folded else 'expand_less'}:",
+        type="tertiary", key=f"fold_{turn.answer_id}", on_click=unfolded.add if folded else unfolded.discard,
+        args=(turn.answer_id,),
+    )  # fmt: skip
 
 
 def draw_waiting(prompts: list[str]) -> None:
@@ -150,7 +190,9 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"acts_{turn.answer_id}"):
         if turn.answer:
             _draw_thumbs(turn)
-            draw_button("Copy", "content_copy", turn)  # the click itself writes (pages/browser/clipboard.js)
+            if turn.rating and on_page().explaining != turn.answer_id:
+                draw_button("Say why", "rate_review", turn, setattr, on_page(), "explaining", turn.answer_id)
+            draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
         if session.sees_details():
             draw_details(turn, on_page().conversation.assignment.group)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
@@ -166,6 +208,8 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
     if on_page().explaining == turn.answer_id:
         with st.container():
             _draw_reasons(turn.answer_id)
+    elif on_page().explained == turn.answer_id:
+        draw_thanks(turn.answer_id)
     elif outdated:
         st.empty()
 
@@ -173,7 +217,9 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
 def draw_ending(turn: Turn) -> None:
     """Draw an answer's finish reason, where that needs a word."""
     if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
-        st.caption(f"{words} {_until(turn)}" if turn.finish_reason == "limited" else words)
+        words = f"{words} {_until(turn)}".strip() if turn.finish_reason == "limited" else words
+        with st.container(key=f"end_{turn.finish_reason}_{turn.answer_id}"):  # its icon and colour: page.css
+            st.caption(words)
 
 
 def _without_text(turn: Turn) -> str | None:
@@ -220,21 +266,34 @@ def _draw_thumbs(turn: Turn) -> None:
 
 
 def _draw_reasons(answer_id: str) -> None:
-    """Draw thanks for a thumb, and a form for the reason, until the tester moves on."""
+    """Draw thanks for a thumb, and a form for the reason, until it is sent or the tester moves on."""
     page = on_page()
     turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
     draw_thanks(answer_id)
-    question = "What was wrong with it?" if turn.rating == "dissatisfaction" else None
-    reason, comment = draw_reason(answer_id, turn, question)
+    question = "What was wrong? (optional)" if turn.rating == "dissatisfaction" else None
+    _keep_reason(turn, *draw_reason(answer_id, turn, question))
+    st.button("Send", key=f"send_{answer_id}", on_click=_send_reason, args=(turn,))
+
+
+def _keep_reason(turn: Turn, reason: Reason | None, comment: str | None) -> None:
+    page = on_page()
     if (reason, comment) != (turn.reason, turn.comment):
         page.conversation, page.receipt = running.app().conversations.explain(page.conversation, turn, reason, comment)
+
+
+def _send_reason(turn: Turn) -> None:
+    """Keep what stands in the panel, which the click may have overtaken, and close it."""
+    state, about = st.session_state, turn.answer_id
+    comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
+    _keep_reason(turn, state.get(f"reason_{about}", turn.reason), comment)
+    on_page().explaining, on_page().explained = None, about
 
 
 def draw_thanks(about: str) -> None:
     """Thank for a vote once it is written."""
     receipt = on_page().receipt
     if receipt and receipt.committed:
-        st.caption("Thanks")
+        st.caption("Saved, thank you")
     elif receipt:
         draw_receipt(about)
 
@@ -244,13 +303,8 @@ def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason |
     reason = known.reason
     if question is not None:
         reason = st.pills(
-            question,
-            REASONS,
-            default=known.reason,
-            format_func=REASON_WORDS.__getitem__,
-            key=f"reason_{about}",
-            label_visibility="collapsed",
-        )
+            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}",
+        )  # fmt: skip
     comment = st.text_input(
         "Anything to add?",
         known.comment or "",
@@ -276,8 +330,9 @@ def draw_details(turn: Turn, group: str | None) -> None:
     """Draw the details that testers do not see."""
     known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
-        rows = [f"| {label} | {shape.format(known[name])} |" for name, label, shape in DETAILS if name in known]
-        st.markdown("\n".join(["| | |", "|---|---|", *rows]))
+        told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
+        rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
+        st.markdown("\n".join(["| Detail | Value |", "|---|---|", *rows]))
 
 
 def follow(answer: Answer) -> None:

@@ -1,0 +1,59 @@
+// What a message gets once it is drawn: the language of its code, areas that scroll by keyboard, its time.
+
+function markWide(main) { // what is wider than its column can be reached and scrolled by keyboard, and looks cut off
+  const AREAS = ':is(pre, .katex, table, .stHorizontalBlock)';
+  for (const area of main.querySelectorAll(`[data-testid="stChatMessage"] ${AREAS}`)) {
+    const wide = area.scrollWidth > area.clientWidth + 1 && getComputedStyle(area).overflowX !== "visible";
+    if (wide === area.classList.contains("parley-wide")) continue;
+    area.classList.toggle("parley-wide", wide);
+    if (wide) area.tabIndex = 0;
+    else if (!area.matches("pre")) area.removeAttribute("tabindex");
+  }
+}
+
+function nameCode(main) {
+  for (const block of main.querySelectorAll('[data-testid="stCode"]')) {
+    const language = /language-(\S+)/.exec(block.querySelector("code")?.className ?? "")?.[1] ?? "";
+    if (block.dataset.language !== language) block.dataset.language = language;
+    block.tabIndex = -1; // it is its text that scrolls
+    const text = block.querySelector("pre");
+    if (text) text.tabIndex = 0;
+  }
+  for (const box of main.querySelectorAll('input[type="checkbox"]:not([aria-label])'))
+    if (box.closest("li")) box.ariaLabel = box.checked ? "Done" : "To do";
+}
+
+function markTimes(times) {
+  const words = (ms) => ms ? new Date(ms).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "";
+  const messages = [...document.querySelectorAll('[data-testid="stChatMessage"]')];
+  for (const message of messages) delete message.dataset.time;
+  for (const [id, [asked, ended]] of Object.entries(times)) {
+    const at = messages.indexOf(document.querySelector(`.st-key-acts_${id}`)?.closest('[data-testid="stChatMessage"]'));
+    if (at < 1) continue;
+    messages[at - 1].dataset.time = words(asked);
+    messages[at].dataset.time = words(ended);
+  }
+}
+
+function finishMessages(times) {
+  const main = document.querySelector('[data-testid="stMain"]');
+  if (!main) return;
+  requestAnimationFrame(() => {
+    nameCode(main);
+    markWide(main);
+    markTimes(times);
+  });
+}
+
+function watchCode(main) { // Streamlit draws code and formulas anew once it has what colours and sets them
+  let due = false;
+  return (node) => {
+    if (due || !(node.matches("pre, code, .katex") || node.querySelector("pre, .katex"))) return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      nameCode(main);
+      markWide(main);
+    });
+  };
+}

@@ -1,0 +1,97 @@
+"""What a message has beside its text: a fold, the language of its code, its time, how it ended."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support import openai_server as openai
+from tests.support.chat_page import PHONE, Chat
+from tests.support.openai_server import RESET, Gate, stream
+
+pytestmark = pytest.mark.browser
+
+CODE = "```python\nprint('a line')\n```\n\n```\nplain\n```\n"
+
+
+def whole(*steps: openai.Step) -> openai.Reply:
+    return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)
+
+
+def test_a_long_question_is_folded_after_twelve_lines(chat: Chat) -> None:
+    chat.ask("\n".join(f"Line {number}" for number in range(30)))
+    text = chat.messages.first.get_by_test_id("stText")
+    box = text.bounding_box()
+    assert box and box["height"] < 330
+    chat.button("Show all").click()
+    expect(chat.button("Show less")).to_be_visible()
+    box = text.bounding_box()
+    assert box and box["height"] > 600
+    chat.ask("\n".join(f"Line {number}" for number in range(12)))
+    expect(chat.page.get_by_role("button", name="Show all")).to_have_count(0)
+
+
+def test_code_has_its_language_and_a_copy_button_in_sight(chat: Chat, model: openai.Server) -> None:
+    model.script(whole(CODE))
+    chat.ask("Code?")
+    blocks = chat.answer.get_by_test_id("stCode")
+    expect(blocks.first).to_have_attribute("data-language", "python")
+    expect(blocks.last).to_have_attribute("data-language", "")
+    chat.box.hover()
+    for block in blocks.all():
+        assert block.get_by_role("button", name="Copy to clipboard").evaluate(
+            "one => one.checkVisibility({ opacityProperty: true, visibilityProperty: true })"
+        )
+        expect(block.locator("pre")).to_have_attribute("tabindex", "0")
+
+
+def test_times_are_shown_to_whoever_looks(chat: Chat) -> None:
+    chat.ask("When?")
+    shown = "one => getComputedStyle(one, '::after').opacity"
+    for message in (chat.messages.first, chat.messages.last):
+        expect(message).to_have_attribute("data-time", re.compile(r"\d:\d\d"))
+        chat.box.hover()
+        chat.page.wait_for_function(f"([one]) => ({shown})(one) === '0'", arg=[message.element_handle()])
+        message.hover()
+        chat.page.wait_for_function(f"([one]) => ({shown})(one) === '1'", arg=[message.element_handle()])
+
+
+def test_an_answer_that_broke_off_has_an_icon_and_a_colour(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", RESET))
+    chat.send("Go")
+    words = chat.page.get_by_text("Interrupted", exact=True)
+    expect(words).to_have_css("color", "rgb(138, 75, 0)")
+    assert "warning" in words.evaluate("one => getComputedStyle(one, '::before').content")
+
+
+def test_stop_stands_where_send_was_and_nothing_moves(chat: Chat, model: openai.Server) -> None:
+    gate = Gate()
+    model.script(whole("Half", gate, " and whole."))
+    send, box = chat.page.get_by_test_id("stChatInputSubmitButton"), chat.box.bounding_box()
+    place = send.bounding_box()
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Half")
+    stop = chat.stop.bounding_box()
+    assert place and stop and abs(place["x"] - stop["x"]) < 2 and abs(place["y"] - stop["y"]) < 2
+    assert chat.box.bounding_box() == box
+    expect(send).to_be_hidden()
+    gate.open()
+    chat.idle()
+    expect(send).to_be_visible()
+
+
+def test_on_a_phone_actions_are_icons_with_names_and_new_is_at_the_top(chat: Chat) -> None:
+    size = chat.page.viewport_size
+    chat.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    try:
+        chat.ask("Hello?")
+        copy = chat.button("Copy").bounding_box()
+        assert copy and 24 <= copy["width"] < 60
+        expect(chat.answer.get_by_test_id("stChatMessageAvatarCustom")).to_be_hidden()
+        ask = chat.page.get_by_test_id("stChatInput").bounding_box()
+        assert ask and PHONE[1] - (ask["y"] + ask["height"]) < 20
+        chat.page.get_by_role("button", name="New", exact=True).click()
+        expect(chat.messages).to_have_count(0)
+    finally:
+        assert size
+        chat.page.set_viewport_size(size)
