@@ -137,14 +137,13 @@ def test_one_stop_while_an_answer_runs_and_none_otherwise(chat: Chat, model: ope
 
 def test_the_script_runs_as_long_as_the_answer(chat: Chat, model: openai.Server) -> None:
     gate = Gate()
-    model.script(whole("Slow", gate, "ly."))
+    model.script(whole("Slow", Pause(1), "er", gate, "ly."))
     chat.watch()
     chat.send("Go")
-    expect(chat.answer).to_contain_text("Slow")
-    time.sleep(1)  # as long as nothing happens, nothing may end
+    expect(chat.answer).to_contain_text("Slower")
     before = chat.seen()
     gate.open()
-    expect(chat.answer).to_contain_text("Slowly.")
+    expect(chat.answer).to_contain_text("Slowerly.")
     chat.idle()
     running = [state for state, _, _ in before]
     assert running.count("notRunning") == 1, before  # before the question

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,7 +284,8 @@ def test_text_that_is_not_kept_lives_in_the_process_only(
         with Record.of(forgetful) as record:
             until(lambda: len(record.names(chat.conversation_id)) == 3)
             assert "nforgettable" not in str(list(record.store.events.export(text=True)))
-        time.sleep(1.2)  # longer than between two states of a running answer
+        model.script(openai.answer("Another one.", pace=0.6))  # as long as between two states of a running answer
+        chat.ask("Another question")
         for file in (forgetful.folder / "data").iterdir():
             assert b"nforgettable" not in file.read_bytes(), file
         assert "nforgettable" not in forgetful.log()

@@ -70,6 +70,29 @@ def _strings(tree: ast.Module) -> Iterator[str]:
             yield node.value
 
 
+def test_only_tests_that_run_alone_have_an_upper_bound_on_time() -> None:
+    bound = re.compile(r"\b(monotonic|perf_counter)\(\) - \w+ <")
+    found = [
+        f"{path.name}::{test.name}"
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        for test in ast.walk(parsed(path))
+        if isinstance(test, ast.FunctionDef) and bound.search(ast.unparse(test))
+        if not any("alone" in ast.unparse(mark) for mark in test.decorator_list)
+    ]
+    assert found == []
+
+
+def test_every_test_waits_by_the_one_helper() -> None:
+    names = ("until", "wait_for", "wait_until", "eventually", "soon")
+    defined = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in parsed(path).body
+        if isinstance(node, ast.FunctionDef) and node.name in names
+    ]
+    assert defined == ["tests/support/waiting.py"]
+
+
 # Put together from halves, so that this file does not hold what it looks for.
 HOSTS = re.compile(
     "|".join(["pypi" + r"\.", "python" + "hosted", "npm" + "js", "deb" + r"\.debian", "crates" + r"\.io"])
