@@ -121,8 +121,9 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
     from lib.experiments.definitions import DefinitionError
     from lib.store import Store, StoreError
 
-    if arguments.name is None and {arguments.days, arguments.sessions, arguments.group, arguments.usd} != {None}:
-        return _refuse("--days, --sessions, --group and --usd belong to a new link: give it a --name", USAGE)
+    given = (arguments.days, arguments.sessions, arguments.group, arguments.usd, arguments.compare or None)
+    if arguments.name is None and set(given) != {None}:
+        return _refuse("--days, --sessions, --group, --usd and --compare belong to a new link: give it a --name", USAGE)
     try:
         with closing(Store.open(settings.database_url)) as store:
             if arguments.list:
@@ -352,7 +353,7 @@ PLAN = """Print how many testers it takes, and how long, until each way finds a 
 test, the A/B test with planned users, and comparisons. What is not given comes from the experiment's table and
 from what it has measured, where there is enough. Nothing is changed."""
 
-_INVITATION = ("name", "days", "sessions", "group", "usd")
+_INVITATION = ("name", "days", "sessions", "group", "usd", "compare")
 
 
 def _invite_takes(parser: argparse.ArgumentParser) -> None:
@@ -364,6 +365,7 @@ def _invite_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=int, metavar="N", help="how many browsers it lets in (else any number)")
     parser.add_argument("--group", metavar="NAME", help="put them into this group, and leave them out of the readout")
     parser.add_argument("--usd", type=float, metavar="X", help="what their answers may cost together")
+    parser.add_argument("--compare", action="store_true", help="let them compare two answers, outside of the A/B test")
 
 
 def _statsig_setup_takes(parser: argparse.ArgumentParser) -> None:

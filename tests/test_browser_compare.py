@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, WebSocket, expect
+from sqlalchemy import select
 
+from lib.access.identity import Access
+from lib.domain.clock import now_ms
+from lib.domain.conversation import Turn
+from lib.domain.invitations import address, new_invitation
+from lib.store import schema
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit, watched
@@ -18,7 +24,7 @@ from tests.support.waiting import ENOUGH_S, until
 pytestmark = pytest.mark.browser
 TOML = """
 [statsig_openai_integration]
-compare = 100
+compare = {share}
 {more}
 default = {{ model = "secret-default" }}
 [statsig_openai_integration.groups]
@@ -27,13 +33,20 @@ Hidden-test = {{ weight = 1, parameters = {{ model = "secret-two" }} }}
 """
 SECRETS = re.compile(r"hidden-|secret-(one|two|default)|time_to_first|response_time|completion_tokens", re.IGNORECASE)
 CHOICES = ("A is better", "B is better", "Both good", "Both bad")
+FORGET = """() => {
+  window.parleyComparing.seen.clear();
+  window.parleyComparing.since.clear();
+  document.querySelector('[data-testid="stMain"]').dispatchEvent(new Event("scroll"));
+}"""
 OPERATOR = "operator-token-of-the-tests"
 
 
-def start(folder: Path, model: openai.Server, more: str = "", **settings: str) -> app_process.AppProcess:
+def start(
+    folder: Path, model: openai.Server, more: str = "", share: int = 100, **settings: str
+) -> app_process.AppProcess:
     """The app where every unit compares, for testers who are no operators."""
     app_process.lay_out(folder)
-    (folder / ".streamlit" / "experiments.toml").write_text(TOML.format(more=more))
+    (folder / ".streamlit" / "experiments.toml").write_text(TOML.format(more=more, share=share))
     environ = {"OPENAI_BASE_URL": model.base_url, "PARLEY_OPERATOR_TOKEN": OPERATOR, **settings}
     return app_process.start(folder, environ)
 
@@ -260,15 +273,11 @@ def test_a_killed_process_leaves_what_had_arrived_and_another_one_ends_both(
         again.stop()
 
 
-def _turn(record: Record, chat: Chat) -> Any:
+def _turn(record: Record, chat: Chat) -> Turn:
     with record.store.read() as connection:
-        from sqlalchemy import select
-
-        from lib.store import reads
-        from lib.store.schema import conversation
-
-        owner = connection.scalar(select(conversation.c.visitor_id).where(conversation.c.id == chat.conversation_id))
-        found = reads.one_conversation(connection, chat.conversation_id, str(owner), 5, None)
+        ours = select(schema.conversation.c.visitor_id).where(schema.conversation.c.id == chat.conversation_id)
+        owner = str(connection.scalar(ours))
+    found = record.store.conversations.get(chat.conversation_id, owner)
     assert found is not None
     return found.turns[-1]
 
@@ -350,6 +359,38 @@ def test_both_appear_together_where_the_table_says_so(tmp_path: Path, browser: B
         app.stop()
 
 
+# Guests
+
+
+def test_guests_of_a_comparing_invitation_compare_and_others_do_not(
+    tmp_path: Path, browser: Browser, model: openai.Server
+) -> None:
+    app = start(tmp_path / "app", model, share=0, PARLEY_ACCESS="invite")
+    model.forget()
+    key = (app.folder / "data/parley.db.signing-key").read_text().strip()
+    try:
+        with Record.of(app) as record:
+            for name, compares in (("Friday", True), ("Others", False)):
+                made = new_invitation(name, 7, None, None, None, now_ms(), compare=compares)
+                record.store.guests.invite(made)
+                link = address(app.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
+                with browser.new_context() as context:
+                    page = context.new_page()
+                    page.goto(link)
+                    page.get_by_role("button").click()
+                    chat = Chat(page, app)
+                    expect(chat.box).to_be_enabled(timeout=SOON_MS)
+                    if compares:
+                        compare(chat)
+                    else:
+                        chat.ask("Question")
+            exposed = record.events(None, "exposure")
+        assert [event["metadata"]["group"] is not None for event in exposed] == [True]
+        assert len(model.requests) == 3
+    finally:
+        app.stop()
+
+
 # Limits
 
 
@@ -424,11 +465,16 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
         conversation = chat.page.url.partition("?")[2]
         with tab(chat.page.context, chat.app, f"/?{conversation}") as other:  # it opens at the end, below answer A
             choices = other.page.locator('[class*="st-key-choices_"]')
-            expect(other.button("A is better")).to_be_attached()
+            expect(other.button("A is better")).to_be_in_viewport(timeout=SOON_MS)
+            expect(other.page.get_by_text("Answer A", exact=True)).not_to_be_in_viewport()
+            other.page.evaluate(FORGET)  # a slow machine shows the top of the page before its end
             expect(choices).to_have_attribute("inert", "")
-            other.page.get_by_role("button", name="Show answer A", include_hidden=True).click()
-            other.page.get_by_role("button", name="Show answer B").click()
+            switch = other.page.get_by_role("group", name="Show an answer")
+            switch.get_by_role("button", name="Show answer A").click()
+            switch.get_by_role("button", name="Show answer B").click()
             expect(choices).not_to_have_attribute("inert", "")
+            other.button("B is better").click()
+            expect(other.page.get_by_text("Thanks", exact=True)).to_be_visible()
 
 
 def test_the_choices_are_reached_and_pressed_by_keyboard(chat: Chat, record: Record) -> None:

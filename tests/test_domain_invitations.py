@@ -228,6 +228,15 @@ def test_the_tool_makes_lists_and_ends_links(folder: Path) -> None:
     assert "revoked" in tool(folder, "--list").stdout.splitlines()[1]
 
 
+def test_the_tool_makes_links_whose_guests_compare(folder: Path) -> None:
+    made = tool(folder, "--name", "Friday", "--compare")
+    assert made.returncode == 0 and "compares two answers" in made.stderr
+    [head, row] = tool(folder, "--list").stdout.splitlines()
+    assert "compare" in head and "yes" in row.split()
+    with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
+        assert [one.compare for one in store.guests.invitations()] == [True]
+
+
 def test_the_tool_says_that_a_link_does_not_count_where_everybody_may_chat(folder: Path) -> None:
     made = tool(folder, "--name", "Ann")
     assert made.stdout.startswith("http://localhost:8501/invite/") and "PARLEY_ACCESS is open" in made.stderr
@@ -238,6 +247,8 @@ def test_the_tool_says_that_a_link_does_not_count_where_everybody_may_chat(folde
     [
         (2, ["--name", "A", "--group", "Nobody"], "it has Control, Test"),
         (2, ["--name", "A", "--days", "0"], "from 1 to 365"),
+        (2, ["--name", "A", "--group", "Test", "--compare"], "leave one of the two out"),
+        (2, ["--list", "--compare"], "give it a --name"),
         (2, ["--name", "A", "--days", "many"], "invalid int"),
         (2, ["--name", "A", "--list"], "not allowed with"),
         (2, ["--list", "--sessions", "2"], "give it a --name"),

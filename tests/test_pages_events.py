@@ -19,7 +19,7 @@ from lib.domain import events
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
 from lib.domain.completion import Completion
-from lib.domain.conversation import Conversation, Question
+from lib.domain.conversation import Comparison, Conversation, Question, Turn
 from lib.domain.events import Event, chat_completion, exposure, rating
 from lib.domain.ledger import Search
 from pages.events import ledger
@@ -223,3 +223,27 @@ def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
     begin()
     with pytest.raises(ValueError, match="events"):
         run_page(operator=False).switch_page("events/page.py")
+
+
+def test_a_preference_tells_its_groups_and_the_lives_of_both_answers(begin: Open) -> None:
+    app = begin()
+    unit = Assignment("statsig_openai_integration", None, "compare", "unit", {"userID": "unit"}, {}, compare=True)
+    about, ours = Conversation("c", "visitor", unit), "compared"
+    sides = [
+        Turn(f"answer-{group}", 1, "s", "large-model", now_ms(), "Why?", group=group, comparison_id=ours)
+        for group in ("Control", "Test")
+    ]
+    app.store.conversations.compare(about, Comparison(ours, sides[0], sides[1], drawn="left"), "Why?")
+    questions = [about.question(side) for side in sides]
+    for question in questions:
+        done = Completion("Because.", "stop", 2.0, 0.5)
+        app.store.conversations.finish(question, done, chat_completion(question, done))
+    vote = events.preference(questions[0], questions[1], "right", ({}, {}))
+    assert app.store.conversations.vote(ours, "right", vote).wait(ENOUGH_S)
+    [row] = [row for row in table(run_page("events")) if row["Event"] == "preference"]
+    assert (row["Value"], row["Details"]) == ("Test", "Control or Test, turn 1")
+    [line] = app.store.events.ledger(Search(name="preference")).lines
+    assert ledger.answers_of(line) == ["answer-Control", "answer-Test"]
+    page = run_page("events")
+    page.text_input(key="answer").set_value("answer-Test").run()
+    assert not page.exception

@@ -73,7 +73,7 @@ class Comparisons:
             return None
         assignment = self._experiments.assign(visitor, name)
         definition = self._experiments.definition(name) or definition  # as Statsig's first answer has it
-        if not self._takes_part(definition, assignment, exposed, invited):
+        if not self.takes_part(definition, assignment, exposed, invited):
             return assignment
         return Assignment(
             name,
@@ -86,11 +86,14 @@ class Comparisons:
             compare=True,
         )
 
-    def _takes_part(self, definition: Definition, assignment: Assignment, exposed: Exposed, invited: bool) -> bool:
+    def takes_part(
+        self, definition: Definition, assignment: Assignment, exposed: Exposed | None = None, invited: bool = False
+    ) -> bool:
+        """Return True where the unit of this assignment compares."""
         if assignment.unknown_unit is not None or assignment.forced:
             return False
         name, unit = assignment.experiment, assignment.user_id
-        if any(met[:2] == (name, unit) and met[2] is not None and not met[3] for met in exposed):
+        if any(met[:2] == (name, unit) and met[2] is not None and not met[3] for met in exposed or ()):
             return False
         if way := self.way(name, unit):
             return way == "compared"

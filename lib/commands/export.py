@@ -24,7 +24,10 @@ METADATA: dict[str, type] = {
     "reasoning_time": float, "tokens_per_second": float, "prompt_tokens": int, "completion_tokens": int,
     "total_tokens": int, "cached_tokens": int, "reasoning_tokens": int, "usage_source": str, "cost_usd": float,
     "dropped_parameters": str, "renamed_parameters": str, "parameter_error": str, "limit": str, "invitation": str,
-    "rating_delay": float,
+    "rating_delay": float, "comparison_id": str, "left": str, "right": str, "left_answer_id": str,
+    "right_answer_id": str, "position": str, "left_model": str, "right_model": str, "left_response_time": float,
+    "right_response_time": float, "left_time_to_first_token": float, "right_time_to_first_token": float,
+    "left_completion_tokens": int, "right_completion_tokens": int,
 }  # fmt: skip
 """The metadata fields with columns of their own. Other fields, and values of another type, go as JSON into `other`."""
 TEXT: dict[str, type] = {"question": str, "answer": str, "comment": str, "reasoning": str}

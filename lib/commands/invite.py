@@ -36,9 +36,10 @@ def make(
     sessions: int | None,
     group: str | None,
     usd: float | None,
+    compare: bool = False,
 ) -> Made:
     """Make an invitation. Raises ValueError for impossible values, InviteError where the name is taken."""
-    made = new_invitation(name, DAYS if days is None else days, sessions, group, usd, now_ms())
+    made = new_invitation(name, DAYS if days is None else days, sessions, group, usd, now_ms(), compare)
     if group is not None:
         experiment = live_experiment(settings, store)
         known = [each.name for each in find_definition(settings, experiment, store).groups]
@@ -58,7 +59,7 @@ def end(store: Store, name_or_id: str) -> str:
 
 def listed(settings: Settings, store: Store) -> list[str]:
     """Return a line for each invitation, newest first, under a heading."""
-    head = ("id", "name", "state", "used", "until", "group", "usd", "link")
+    head = ("id", "name", "state", "used", "until", "group", "compare", "usd", "link")
     rows = [head, *(_row(settings, one) for one in store.guests.invitations())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     return ["  ".join(map(str.ljust, row, [*widths, 0])) for row in rows]
@@ -73,6 +74,7 @@ def _row(settings: Settings, one: Invitation) -> tuple[str, ...]:
         f"{one.used} of {one.sessions}" if one.sessions else str(one.used),
         _day(one.expires_ms),
         one.group or "-",
+        "yes" if one.compare else "-",
         "-" if one.usd is None else f"{one.usd:g}",
         _link(settings, one),
     )
@@ -83,6 +85,8 @@ def _notes(settings: Settings, made: Invitation) -> Iterator[str]:
     yield f"Good until {_day(made.expires_ms)} (UTC) for {who}; id {made.id}."
     if not settings.public_url_is_set:
         yield f"PARLEY_PUBLIC_URL is not set: the link begins with {settings.public_url}, good on this machine alone."
+    if made.compare:
+        yield "Who comes by it compares two answers side by side and takes no part in the A/B test."
     if made.group is not None:
         yield f"Who comes by it gets the group {made.group} and is left out of the readout."
     if settings.access != "invite":

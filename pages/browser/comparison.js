@@ -2,8 +2,8 @@
 // offers a switch between them and wakes the choices once both were in sight.
 
 const ANSWERS = '[class*="st-key-answer_"]', NARROW = matchMedia("(max-width: 640px)");
-const TOP = 110; // what the header and the switch cover
-const comparing = (window.parleyComparing ??= { seen: new Set() });
+const TOP = 110, READ_MS = 400; // what the header and the switch cover; how long an answer is in sight that was seen
+const comparing = (window.parleyComparing ??= { seen: new Set(), since: new Map() });
 const keyOf = (one) => /st-key-(answer_([ab])_\S+)/.exec(one.className);
 
 function nameRegions(main) {
@@ -36,19 +36,30 @@ const inSight = (one) => {
 };
 const hasText = (one) => !/^Answer [AB]\s*(Thinking.*)?$/s.test(one.innerText.trim());
 
-function look(main, pair) {
+function noteSeen(side, again) {
+  const key = keyOf(side)[1], now = performance.now();
+  if (comparing.seen.has(key)) return;
+  if (!inSight(side) || !hasText(side)) return void comparing.since.delete(key);
+  if (!comparing.since.has(key)) {
+    comparing.since.set(key, now);
+    setTimeout(again, READ_MS + 20);
+  } else if (now - comparing.since.get(key) >= READ_MS) comparing.seen.add(key);
+}
+
+function look(main, pair, again) {
   nameRegions(main);
   const comparison = [...main.querySelectorAll('[class*="st-key-comparison_"]')].at(-1);
   const sides = comparison ? [...comparison.querySelectorAll(ANSWERS)] : [];
   pair.hidden = !NARROW.matches || sides.length !== 2 || !(inSight(sides[0]) || inSight(sides[1]));
   if (sides.length !== 2) return;
   if (NARROW.matches) {
-    for (const side of sides) if (inSight(side) && hasText(side)) comparing.seen.add(keyOf(side)[1]);
+    for (const side of sides) noteSeen(side, again);
     const second = sides[1].getBoundingClientRect().top < innerHeight / 2;
     pair.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String((at === 1) === second)));
   }
   const asleep = NARROW.matches && !sides.every((side) => comparing.seen.has(keyOf(side)[1]));
-  comparison.querySelector('[class*="st-key-choices_"]')?.toggleAttribute("inert", asleep);
+  const message = comparison.closest('[data-testid="stChatMessage"]');
+  message?.querySelector('[class*="st-key-choices_"]')?.toggleAttribute("inert", asleep);
 }
 
 function keepComparisons(main) {
@@ -59,7 +70,7 @@ function keepComparisons(main) {
     waits = true;
     requestAnimationFrame(() => {
       waits = false;
-      if (main.isConnected) look(main, pair);
+      if (main.isConnected) look(main, pair, soon);
       else pair.remove();
     });
   };
@@ -70,6 +81,7 @@ function keepComparisons(main) {
     if (!side) return;
     main.dispatchEvent(new WheelEvent("wheel", { deltaY: -1 })); // the reader leads: the page no longer follows
     side.scrollIntoView({ block: "start" });
+    comparing.seen.add(keyOf(side)[1]);
     soon();
   });
   new MutationObserver(soon).observe(main, { childList: true, subtree: true, characterData: true });

@@ -12,7 +12,7 @@ import streamlit as st
 from lib.commands.export import Format, write
 from lib.commands.spreadsheet import BOM, cell
 from lib.domain.clock import now_ms
-from lib.domain.events import CHAT_COMPLETION, NAMES
+from lib.domain.events import CHAT_COMPLETION, NAMES, PREFERENCE
 from lib.domain.ledger import DeliveryState, Key, Line, Search
 from lib.domain.record import StoreError
 from lib.web import running
@@ -135,9 +135,17 @@ def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
     return lines[picked[0]] if picked and picked[0] < len(lines) else None
 
 
+def answers_of(line: Line | None) -> list[str]:
+    """Return the answers that an event is about: two of a preference."""
+    said = line.event.metadata if line else {}
+    return [said[name] for name in ("answer_id", "left_answer_id", "right_answer_id") if name in said]
+
+
 def _details(line: Line) -> str:
     """What an answer's end says of itself, in a few words."""
     said = line.event.metadata
+    if line.event.name == PREFERENCE:
+        return f"{said.get('left')} or {said.get('right')}, turn {said.get('turn')}"
     if line.event.name != CHAT_COMPLETION:
         return f"turn {said['turn']}" if "turn" in said else ""
     told = [str(said[name]) for name in ("limit", "error") if name in said]

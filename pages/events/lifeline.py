@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from lib.domain.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, RATING_WITHDRAWN
+from lib.domain.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, PREFERENCE, RATING_WITHDRAWN
 from lib.domain.ledger import Life, Station, stations
 from lib.domain.record import StoreError
 from lib.web import running
@@ -23,6 +23,7 @@ ROW, SPINE = 40, 110
 STATION_WORDS = {
     "asked": "Asked", "first_token": "First token", "delivered": "All of it at Statsig", EXPOSURE: "Exposed",
     CHAT_COMPLETION: "Ended", RATING_WITHDRAWN: "Thumb taken back", FEEDBACK_REASON: "Reason given",
+    PREFERENCE: "Preferred",
     "satisfaction": "Thumb up", "dissatisfaction": "Thumb down", "regenerated": "Asked again", "copied": "Copied",
     "abandoned": "Page left while it ran",
 }  # fmt: skip

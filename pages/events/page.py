@@ -80,8 +80,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
             st.info("No event is like that.", icon=":material/search_off:")
         draw_pager(page)
     ledger.draw_downloads(search)
-    answer_id = search.answer_id or (chosen and chosen.event.metadata.get("answer_id"))
-    if answer_id:
+    for answer_id in [search.answer_id] if search.answer_id else ledger.answers_of(chosen):
         lifeline.draw(answer_id, zone)
     if chosen:
         ledger.draw_event(chosen, zone)

@@ -26,6 +26,9 @@ SOURCES = {
     "local": ("description", "The local experiments file decides. There is no Statsig key."),
 }
 PATIENT = "Parley keeps asking it."
+REVEALS = {
+    "stream": "Both answers are shown as they grow.", "together": "Both answers are shown when both have ended.",
+}  # fmt: skip
 
 
 def draw_source(zone: tzinfo) -> None:
@@ -118,6 +121,11 @@ def draw_allocation(definition: Definition) -> None:
     st.altair_chart(
         allocation.chart({name: parts[name] for name in order}, outside), key="allocation", alt=f"Of all units: {told}"
     )
+    if definition.compare:
+        st.caption(
+            f"{definition.compare:.3g} % of units compare two answers side by side instead. They are in none of these "
+            f"groups and are never exposed. {REVEALS.get(definition.reveal, '')}"
+        )
     if definition.allocation == 0:
         st.caption("The experiment is paused: no new unit takes part. Earlier conversations keep their group.")
 
@@ -136,6 +144,9 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     if not unit:
         return
     decided, steps = app.experiments.explain(unit, app.experiment)
+    if app.comparisons.takes_part(definition, decided):
+        st.markdown("**Compares two answers** side by side, and is in no group")
+        return
     st.markdown(_decision(decided))
     if steps:
         rows = [

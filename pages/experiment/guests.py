@@ -70,6 +70,11 @@ def _draw_form() -> None:
                 placeholder="By the experiment",
                 help="Who comes gets this group and is left out of the readout.",
             )
+            st.checkbox(
+                "Compare two answers",
+                key="invitation_compare",
+                help="Who comes compares two answers to each question and takes no part in the A/B test.",
+            )
             st.number_input("US dollars in all", 0.01, None, None, key="invitation_usd", placeholder="No limit")
             st.form_submit_button("Make the link", type="primary", on_click=_make)
         if problem := st.session_state.pop("invitation_problem", None):
@@ -87,6 +92,7 @@ def _make() -> None:
             state.invitation_group,
             state.invitation_usd,
             now_ms(),
+            bool(state.invitation_compare),
         )
         if not app.store.guests.invite(made):
             state.invitation_problem = (
@@ -140,6 +146,8 @@ def _use(one: Invitation, spent: Spent, zone: tzinfo) -> str:
         told.append(f"\\${spent.usd:.2f} of \\${one.usd:,.2f} spent, {spent.answers:,} answers")
     if one.group:
         told.append(f"group {plain(one.group)}, not in the readout")
+    if one.compare:
+        told.append("compares two answers, not in the A/B test")
     told.append(f"until {moment(one.expires_ms, zone)}")
     if one.last_ms:
         told.append(f"somebody new came last on {moment(one.last_ms, zone)}")
