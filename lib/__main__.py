@@ -121,8 +121,8 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
     from lib.experiments.definitions import DefinitionError
     from lib.store import Store, StoreError
 
-    given = (arguments.days, arguments.sessions, arguments.group, arguments.usd, arguments.compare or None)
-    if arguments.name is None and set(given) != {None}:
+    limits = (arguments.days, arguments.sessions, arguments.group, arguments.usd, arguments.compare or None)
+    if arguments.name is None and set(limits) != {None}:
         return _refuse("--days, --sessions, --group, --usd and --compare belong to a new link: give it a --name", USAGE)
     try:
         with closing(Store.open(settings.database_url)) as store:

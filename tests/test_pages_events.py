@@ -242,7 +242,7 @@ def test_a_preference_tells_its_groups_and_the_lives_of_both_answers(begin: Open
     assert app.store.conversations.vote(ours, "right", vote).wait(ENOUGH_S)
     [row] = [row for row in table(run_page("events")) if row["Event"] == "preference"]
     assert (row["Value"], row["Details"]) == ("Test", "Control or Test, turn 1")
-    [line] = app.store.events.ledger(Search(name="preference")).lines
+    [line] = app.store.events.page(Search(name="preference")).lines
     assert ledger.answers_of(line) == ["answer-Control", "answer-Test"]
     page = run_page("events")
     page.text_input(key="answer").set_value("answer-Test").run()

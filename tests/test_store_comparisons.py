@@ -200,3 +200,15 @@ def test_an_older_database_gets_the_same_tables(database_url: str) -> None:
                 connection.execute(text(statement))
         migrate(database.writer)
         assert shapes() == fresh
+
+
+def test_a_comparison_belongs_to_the_run_in_which_it_was_asked(store: Store) -> None:
+    about, compared = conversation(), comparison()
+    sides = [replace(side, run=2) for side in compared.sides]
+    later = replace(compared, left=sides[0], right=sides[1])
+    store.conversations.compare(about, later, "Why?")
+    ended(store, about, later, "Left.", "Right.")
+    found = store.conversations.get(about.id, "visitor")
+    assert found is not None and found.turns[0].comparison is not None
+    vote(store, found, found.turns[0].comparison, "left")
+    assert [event["metadata"]["run"] for event in store.events.export()] == [2, 2, 2]

@@ -84,6 +84,7 @@ class Comparisons:
             definition.default,
             definition.default,
             compare=True,
+            run=assignment.run,
         )
 
     def takes_part(
@@ -153,7 +154,9 @@ class Comparisons:
         written = limit is None or self._preparation.first_refusal(limit, visitor)
         if limit:  # the earlier answers stay, because no new ones will come
             rest, replaced, number = conversation, None, _next_turn(conversation)
-        comparison = _comparison(visitor, number, prompt, groups, calls)
+        comparison = _comparison(
+            visitor, number, prompt, groups, calls, self._experiments.run(conversation.assignment.experiment)
+        )
         if self._texts is not None and not limit:
             for side in comparison.sides:
                 self._texts.question(conversation.id, side.answer_id, prompt)
@@ -242,14 +245,14 @@ def _next_turn(conversation: Conversation) -> int:
 
 
 def _comparison(
-    visitor: Visitor, number: int, prompt: str, groups: tuple[Group, Group], calls: dict[str, Call]
+    visitor: Visitor, number: int, prompt: str, groups: tuple[Group, Group], calls: dict[str, Call], run: int
 ) -> Comparison:
     ours, asked_ms = new_id(), now_ms()
 
     def side(group: Group, answer_id: str) -> Turn:
         model = calls[answer_id].parameters.model
         asked = Turn(answer_id, number, visitor.session_id, model, asked_ms, question=prompt)
-        return replace(asked, group=group.name, comparison_id=ours)
+        return replace(asked, group=group.name, run=run, comparison_id=ours)
 
     left, right = (side(group, answer_id) for group, answer_id in zip(groups, calls, strict=True))
     return Comparison(ours, left, right, POSITIONS[secrets.randbelow(2)])

@@ -39,8 +39,8 @@ class Turn:
     answered. `heard_ms` is when the process of a running answer last wrote its heartbeat, by its own clock. Times in
     milliseconds since 1970.
 
-    A question that two groups answered is one turn with a `comparison`, whose sides are turns with `comparison_id` and
-    `group`; see `compared`.
+    A question that two groups answered is one turn with a `comparison`, whose sides are turns with `comparison_id`,
+    `group` and `run`; see `compared`.
     """
 
     answer_id: str
@@ -61,6 +61,7 @@ class Turn:
     reasoning: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     group: str | None = None
+    run: int = 1
     comparison_id: str | None = None
     comparison: "Comparison | None" = None
 
@@ -163,7 +164,9 @@ class Conversation:
 
     def question(self, turn: Turn) -> Question:
         """Return the `Question` of one of its turns, or of one side of a comparison."""
-        assignment = replace(self.assignment, group=turn.group) if turn.comparison_id else self.assignment
+        assignment = self.assignment
+        if turn.comparison_id:
+            assignment = replace(assignment, group=turn.group, run=turn.run)
         return Question(
             turn.answer_id,
             self.id,

@@ -108,3 +108,13 @@ def stretch(experiment: str, run: int) -> str:
     ('greeting', 'greeting@3')
     """
     return experiment if run <= 1 else f"{experiment}@{run}"
+
+
+def run_of(stretched: str) -> int:
+    """The run in such a name.
+
+    >>> run_of("greeting"), run_of("greeting@3")
+    (1, 3)
+    """
+    _, at, run = stretched.rpartition("@")
+    return int(run) if at and run.isdigit() else 1

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select, tuple_
@@ -62,6 +61,7 @@ def _spoken() -> Any:
         answer.c.beat_ms,
         answer.c.grp,
         answer.c.comparison_id,
+        answer.c.experiment,
     )
     return select(*said, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
@@ -116,7 +116,7 @@ def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Q
 def _cut_off(row: Row[Any]) -> tuple[Question, str]:
     if row.assignment is not None:
         assignment = rows.to_assignment(row.assignment)
-        assignment = replace(assignment, group=row.grp) if row.comparison_id else assignment
+        assignment = rows.of_side(assignment, row) if row.comparison_id else assignment
     else:  # its conversation was deleted meanwhile
         assignment = Assignment(row.experiment, row.grp, "", row.user_id, {"userID": row.user_id}, {})
     question = Question(

@@ -6,6 +6,7 @@ Every text passes `fit`: a character that a database cannot store must not cost 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, String, Table
@@ -14,7 +15,7 @@ from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Comparison, Conversation, Question, Turn
 from lib.domain.events import PREFERENCE, Event, completion_facts
-from lib.domain.operations import stretch
+from lib.domain.operations import run_of, stretch
 from lib.store import schema
 from lib.store.votes import vote_of
 
@@ -256,8 +257,14 @@ def to_turn(row: Row[Any], facts: Mapping[str, Any]) -> Turn:
         reasoning=row.reasoning,
         facts=facts,
         group=row.grp if row.comparison_id else None,
+        run=run_of(row.experiment),
         comparison_id=row.comparison_id,
     )
+
+
+def of_side(assignment: Assignment, row: Row[Any]) -> Assignment:
+    """The assignment of one side of a comparison: its answer says the group and the run."""
+    return replace(assignment, group=row.grp, run=run_of(row.experiment))
 
 
 def to_assignment(kept: str) -> Assignment:
