@@ -19,7 +19,7 @@ from lib.web import running
 from pages.results.words import plain
 
 AS_FILE = 100_000
-"""Events that one download has at most."""
+"""Most events of one download."""
 STRIDE = 2_000
 """Events that are read at once for it."""
 DELIVERY: dict[DeliveryState, str] = {
@@ -28,16 +28,16 @@ DELIVERY: dict[DeliveryState, str] = {
     "kept": "Kept here",
 }
 HEIGHT, FIT = 460, 12
-"""Of a table that is longer than fits: its height in pixels, so that what is below it is at hand."""
+"""Height in pixels of a long table, and the number of rows that fit, so that the elements below are in reach."""
 FAILED = "failed answers"
-"""Among the names: answers that ended in an error or broke off."""
+"""A choice among the names: answers that ended in an error or broke off."""
 NOBODY = "Not taking part"
 OURS = ("answer_id", "group", "event_id", "experiment", "session_id", "conversation_id", "rule_id", "invitation")
-"""Metadata that a line of the table does not tell: it has its own column, or is an id."""
+"""Metadata that a line of the table omits: it has a column of its own, or is an id."""
 
 
 def draw_filters() -> Search:
-    """What the reader looks for; kept in the address, so that it can be handed on."""
+    """Draw the filters and return the search; it is kept in the address, which can be shared."""
     try:
         groups = running.app().store.events.groups()
     except StoreError:
@@ -70,7 +70,7 @@ def draw_filters() -> Search:
 
 @st.fragment(run_every=5.0)
 def draw_delivery() -> None:
-    """How much Statsig does not have yet, for how long, and why."""
+    """Draw the number of undelivered events, their age, and the reason."""
     app = running.app()
     if app.delivery is None:
         st.caption(":material/inventory_2: There is no Statsig key: events stay here.", width="content")
@@ -107,7 +107,7 @@ def _ago(seconds: float) -> str:
 
 
 def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
-    """The table; the line that the reader picked."""
+    """Draw the table and return the selected line."""
     rows = [
         {
             "Time": _moment(line.event.time_ms, zone),
@@ -142,7 +142,7 @@ def answers_of(line: Line | None) -> list[str]:
 
 
 def _details(line: Line) -> str:
-    """What an answer's end says of itself, in a few words."""
+    """Return the facts of an answer's end in a few words."""
     said = line.event.metadata
     if line.event.name == PREFERENCE:
         return f"{said.get('left')} or {said.get('right')}, turn {said.get('turn')}"
@@ -160,7 +160,7 @@ def _delivery(line: Line) -> str:
 
 
 def draw_event(line: Line, zone: tzinfo) -> None:
-    """Everything that one event says, as Statsig gets it, and how its delivery went."""
+    """Draw one event as Statsig gets it, and its delivery."""
     event = line.event
     with st.expander(f"This event: {event.name}", icon=":material/data_object:", key="this_event"):
         if line.delivery == "waiting":
@@ -174,7 +174,7 @@ def draw_event(line: Line, zone: tzinfo) -> None:
 
 
 def draw_downloads(search: Search) -> None:
-    """What the filters leave, as files."""
+    """Draw the downloads of the filtered events."""
     with st.container(horizontal=True, vertical_alignment="center"):
         forms: tuple[tuple[Format, str, str], ...] = (
             ("jsonl", "JSON lines", "application/x-ndjson"),
@@ -202,7 +202,7 @@ def _file(search: Search, form: Format) -> bytes:
 
 
 def _every(search: Search) -> Iterator[Line]:
-    """Every line that is looked for, from the newest on."""
+    """Yield every matching line, newest first."""
     before: Key | None = None
     while True:
         page = running.app().store.events.page(search, before, STRIDE)
