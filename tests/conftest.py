@@ -1,4 +1,4 @@
-"""What all tests stand on: a real browser, the real app, no way out of this machine, and no skip in CI."""
+"""The basis of all tests: a real browser, the real app, no way out of this machine, and no skip in CI."""
 
 import logging
 import os
@@ -227,6 +227,6 @@ def chat(visitors: BrowserContext, chat_app: AppProcess, model: openai_server.Se
 
 @pytest.fixture(scope="module")
 def record(chat_app: AppProcess) -> Iterator[Record]:
-    """What `chat_app` has stored."""
+    """The record of `chat_app`."""
     with Record.of(chat_app) as opened:
         yield opened

@@ -71,7 +71,7 @@ def another(database_url: str) -> Iterator[Store]:
 
 
 def reserve(limits: Budgets, visitor: str = "ann", invitation: str | None = None, usd: float = 0.01) -> Any:
-    """Of one answer: its id, or the limit that it met."""
+    """Reserve one answer; return its id, or the limit that it meets."""
     answer_id = new_id()
     return limits.reserve(answer_id, visitor, invitation, lambda: usd) or answer_id
 
@@ -411,7 +411,7 @@ def test_simulated_visitors_spend_nothing(start: Open) -> None:
 
 
 def test_a_burst_starts_nothing_that_would_not_fit(start: Open, model_server: Server, tmp_path: Path) -> None:
-    """Where no parameter limits an answer, the budget does; what is set aside for those that run leaves no room."""
+    """Without a cap in the parameters the budget imposes one; the reservations of running answers leave no room."""
     file, gate = tmp_path / "uncapped.toml", Gate()
     file.write_text(EXPERIMENTS.replace(", max_tokens = 100", ""))
     app = start(PARLEY_BUDGET_USD_PER_DAY="1", PARLEY_EXPERIMENTS_FILE=str(file))

@@ -12,7 +12,7 @@ OTHER = Access("another-signing-key")
 
 
 def cookie(header: str) -> dict[str, str]:
-    """What a browser sends back."""
+    """Return the cookie that a browser sends back."""
     name, _, value = header.partition(";")[0].partition("=")
     return {name: value}
 

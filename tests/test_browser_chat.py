@@ -53,7 +53,7 @@ def whole(*steps: openai.Step) -> openai.Reply:
 
 
 def sent(request: openai.Request) -> list[tuple[str, str]]:
-    """Who said what, as the model server was told."""
+    """Return the messages that the model server received."""
     return [(message["role"], message["content"]) for message in request.body["messages"]]
 
 

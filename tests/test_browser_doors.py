@@ -47,7 +47,7 @@ def ask(page: Page, text: str) -> None:
 
 
 def is_operator(page: Page) -> bool:
-    """Whether the newest answer offers what only operators see."""
+    """Return True where the newest answer offers the operator's details."""
     return page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Details").count() > 0
 
 

@@ -1,4 +1,4 @@
-"""What one conversation in a real browser tells: the same events in the export and at Statsig, by the contract."""
+"""The events of one conversation in a real browser: the same in the export and at Statsig, by the contract."""
 
 import json
 import subprocess
@@ -67,7 +67,7 @@ def app(
 
 
 def export(app: app_process.AppProcess) -> list[dict[str, Any]]:
-    """What `python -m lib export` writes, run as an operator does."""
+    """Return the output of `python -m lib export`, run as an operator does."""
     done = subprocess.run(
         [sys.executable, "-m", "lib", "export", "--format", "jsonl"],
         cwd=app.folder, env=app.environ, capture_output=True, text=True, check=True,
@@ -172,7 +172,7 @@ def check_shape(event: dict[str, Any]) -> None:
 
 
 def check_same(kept: dict[str, Any], came: dict[str, Any]) -> None:
-    """What Statsig has is what was exported."""
+    """Check that Statsig has the exported events."""
     assert came["time"] == kept["time"]
     assert came["user"]["userID"] == kept["user_id"]
     assert came["user"]["statsigEnvironment"] == {"tier": "development"}

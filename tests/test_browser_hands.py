@@ -1,4 +1,4 @@
-"""What hands do on the chat page, in Chromium: copy, scroll, type with an input method, press Esc."""
+"""Gestures on the chat page, in Chromium: copy, scroll, type with an input method, press Esc."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How the chat looks and is reached: at a desk, on a phone, light and dark, with a keyboard alone. Leaves pictures."""
+"""The look and accessibility of the chat: at a desk, on a phone, light and dark, by keyboard alone. Leaves pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,14 +66,14 @@ def done(text: str) -> openai.Reply:
 
 
 def in_view(place: Locator) -> bool:
-    """Whether it can be seen whole from left to right, as the page stands."""
+    """Return True where the element is visible from left to right without scrolling."""
     box, size = place.bounding_box(), place.page.viewport_size
     assert size
     return box is not None and box["x"] >= 0 and box["x"] + box["width"] <= size["width"]
 
 
 def scrolls_sideways(page: Page) -> bool:
-    """Whether the page, or its main part, is wider than the screen."""
+    """Return True where the page, or its main part, is wider than the screen."""
     return bool(
         page.evaluate(
             """() => [document.scrollingElement, ...document.querySelectorAll('[data-testid="stMain"]')]

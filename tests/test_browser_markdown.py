@@ -1,4 +1,4 @@
-"""What Chromium asks for when Streamlit draws a model's Markdown: nothing, whatever form an image has."""
+"""The requests of Chromium when Streamlit draws a model's Markdown: none, whatever form an image has."""
 
 import os
 import subprocess

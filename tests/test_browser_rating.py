@@ -15,7 +15,7 @@ RATED = ("satisfaction", "dissatisfaction", "rating_withdrawn", "feedback_reason
 
 
 def votes(record: Record, chat: Chat) -> list[tuple[str, Any]]:
-    """What was told of this conversation's ratings, in order."""
+    """Return this conversation's rating events, in order."""
     return [(event["name"], event["value"]) for event in record.events(chat.conversation_id, *RATED)]
 
 

@@ -31,7 +31,7 @@ A = { weight = 1, parameters = { model = "model-a" } }
 B = { weight = 1, parameters = { model = "model-b" } }
 """
 OUTAGE_S = 10.0
-"""How long the database is away."""
+"""Seconds that the database is away."""
 UNUSABLE_S = 10.0
 """The longest time for which a page may be of no use, without anybody reloading it."""
 WATCH = """() => {
@@ -44,7 +44,7 @@ WATCH = """() => {
     if (useless) window.longest = Math.max(window.longest, now - since);
   }, 50);
 }"""
-"""How long the input could not be used, at most: Streamlit disables it while the page has no connection."""
+"""Longest time without a usable input: Streamlit disables it while the page has no connection."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Parley:
             return list(store.events.export(text=True))
 
     def ends(self, conversation_id: str) -> list[object]:
-        """How the answers of a conversation ended."""
+        """Return the finish reasons of a conversation's answers."""
         return [
             line["value"] for line in self.lines() if line["name"] == "chat_completion" and of(line, conversation_id)
         ]
@@ -146,7 +146,7 @@ class Guest:
         self._parley.votes.add((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
 
     def untouched(self) -> None:
-        """Nobody had to reload the page, and it was never of no use for long."""
+        """Check that no page was reloaded, or unusable for long."""
         assert self.page.evaluate("window.neverReloaded") is True
         assert self.page.evaluate("window.longest") < UNUSABLE_S * 1000
 

@@ -33,7 +33,7 @@ WHOLE = "The first half and the second."
 
 
 def values(record: Record, conversation_id: str) -> list[object]:
-    """How the answers of a conversation ended."""
+    """Return the finish reasons of a conversation's answers."""
     return [event["value"] for event in record.events(conversation_id, "chat_completion")]
 
 

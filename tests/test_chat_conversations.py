@@ -1,4 +1,4 @@
-"""What a tester does, as calls: one question's path through a whole app, against a scripted model server."""
+"""A tester's operations as calls: one question's path through a whole app, against a scripted model server."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

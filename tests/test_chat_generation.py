@@ -102,7 +102,7 @@ def ended(answer: Answer) -> Completion:
 
 
 def read(answer: Answer, pace: float = 0.0) -> str:
-    """What a follower sees, until the end."""
+    """Return the texts that a follower sees, until the end."""
     news, text = answer.follow(), ""
     while (piece := news(1.0, pace)) is not None:
         text += piece

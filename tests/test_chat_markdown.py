@@ -119,7 +119,7 @@ def test_a_piece_costs_the_same_at_the_end_as_at_the_beginning(kind: str, monkey
     ],
 )  # fmt: skip
 def test_nothing_takes_long(text: str) -> None:
-    """What a model could send to hold a page up, drawn once. Quadratic work would take minutes."""
+    """Texts that a model could send to block a page, drawn once. Quadratic work would take minutes."""
     began = time.process_time()
     blocks(text)
     as_one(text)

@@ -1,4 +1,4 @@
-"""What operators read about the models of the experiment."""
+"""The operators' sentences about the models of the experiment."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing

@@ -1,4 +1,4 @@
-"""What Streamlit gets of a model's Markdown: nothing that its parser would take for more than the model wrote."""
+"""The Markdown that Streamlit gets: its parser must find nothing that the model did not write."""
 
 import pytest
 from hypothesis import given

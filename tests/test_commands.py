@@ -47,7 +47,7 @@ QUESTION = Question("a1", "c1", "s", 1, "large-model", ASSIGNED)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where an operator stands: an experiments file, and no database yet."""
+    """The operator's folder: an experiments file, and no database yet."""
     (tmp_path / ".streamlit").mkdir()
     shutil.copy(EXPERIMENTS, tmp_path / ".streamlit")
     return tmp_path

@@ -60,7 +60,7 @@ def said(parley: Store, unit: str, visitor: str | None = None, turns: int = 1) -
 
 
 def rows(parley: Store) -> dict[str, int]:
-    """How many rows each table has."""
+    """Return the number of rows of each table."""
     with parley.read() as connection:
         return {
             name: connection.scalar(select(func.count()).select_from(table)) or 0
@@ -75,7 +75,7 @@ def everything(parley: Store) -> str:
 
 
 def spend(connection: Connection, visitor: str) -> None:
-    """What a budget counts of a visitor."""
+    """Return a budget's counts of a visitor."""
     account = {"day": 1, "account": visitor_account(visitor), "usd": 1.0}
     connection.execute(schema.spending.insert(), account | {"answers": 1})
     connection.execute(schema.reservation.insert(), account | {"answer_id": "a", "since_ms": 1})

@@ -29,7 +29,7 @@ def parley(folder: Path, *words: str, **environ: str) -> Run:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where an operator stands, with the events and the definition of the small known case."""
+    """The operator's folder, with the events and the definition of the small known case."""
     (tmp_path / "events.jsonl").write_bytes(gzip.decompress((GOLDEN / "small.jsonl.gz").read_bytes()))
     (tmp_path / "experiments.toml").write_bytes((GOLDEN / "small.toml").read_bytes())
     yield tmp_path

@@ -1,4 +1,4 @@
-"""What dashboard and alert rules ask for is what a running app serves: every metric, every label, every value of it."""
+"""Dashboard and alert rules query what a running app serves: every metric, every label, every value."""
 
 import json
 import re
@@ -23,12 +23,12 @@ OF_PROMETHEUS = {"job", "instance"}
 """Labels that Prometheus puts on whatever it scrapes."""
 
 Served = Mapping[str, Mapping[str, set[str]]]
-"""Of each metric its labels, of each label its values."""
+"""The labels of each metric, the values of each label."""
 
 
 @pytest.fixture(scope="module")
 def served(chat_app: app_process.AppProcess, model: Server) -> Served:
-    """What /metrics serves once a tester has asked and rated."""
+    """The output of /metrics once a tester has asked and rated."""
     with Tester(chat_app.url) as tester:
         tester.ask("Why?")
         tester.rate(True)
@@ -43,7 +43,7 @@ def served(chat_app: app_process.AppProcess, model: Server) -> Served:
 
 
 def missing(query: str, served: Served) -> Iterator[str]:
-    """What a query names and the app does not serve.
+    """Return the names in a query that the app does not serve.
 
     >>> of = {"up": {}, "asked_total": {"how": {"a", "b"}}}
     >>> list(missing('sum by (how, job) (rate(asked_total{how=~"a|c", why!="x"}[5m])) / gone_total', of))

@@ -1,4 +1,4 @@
-"""What stands in `deploy/` fits the app: every file, name and address that it speaks of is there; no secret is."""
+"""The files of `deploy/` fit the app: every file, name and address in them exists; no secret does."""
 
 import json
 import os
@@ -37,7 +37,7 @@ SECRETS = ("POSTGRES_PASSWORD", "PARLEY_SIGNING_KEY", "PARLEY_OPERATOR_TOKEN", "
 OTHERS = {"PGPASSWORD", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
 """Names that PostgreSQL's client library and its image read."""
 LEFT_S = 10.0
-"""What the end of a process may take besides the grace: see the documents."""
+"""Seconds that the end of a process may take besides the grace: see the documents."""
 
 
 def instructions(word: str) -> list[str]:
@@ -47,7 +47,7 @@ def instructions(word: str) -> list[str]:
 
 
 def copied() -> list[str]:
-    """What of this folder the image that runs holds."""
+    """Return the sources that the image contains."""
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     return [
         source
@@ -58,7 +58,7 @@ def copied() -> list[str]:
 
 
 def ignored(path: str) -> bool:
-    """Whether `docker build` keeps a file out: the last line that fits decides."""
+    """Return True where `docker build` ignores a file: the last matching line decides."""
     out = False
     for line in (line for line in IGNORE.splitlines() if line and not line.startswith("#")):
         pattern = line.removeprefix("!").removeprefix("**/")
@@ -75,7 +75,7 @@ def resolved(value: Any, environ: dict[str, str]) -> Any:
 
 
 def environment(service: str, environ: dict[str, str]) -> dict[str, str]:
-    """What compose gives to a service when its own environment is this."""
+    """Return the environment that compose gives to a service in this environment."""
     said = SERVICES[service]["environment"]
     given = {name: environ.get(name) if value is None else resolved(value, environ) for name, value in said.items()}
     return {name: value for name, value in given.items() if value is not None}

@@ -336,7 +336,7 @@ def test_no_other_page_accepts_an_invitation_for_its_reader(
 
 
 def test_opening_a_link_often_uses_it_up_for_nobody(closed: app_process.AppProcess, link: str) -> None:
-    """What previews links in a chat opens them before the guest does."""
+    """Link previews of a chat open a link before the guest does."""
     assert [http(link).status for _ in range(3)] == [200] * 3
     with RawWebsocket(closed.url, accept(link)) as wire:
         assert wire.run().widgets("chat_input")

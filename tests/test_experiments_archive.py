@@ -1,4 +1,4 @@
-"""What Statsig did to an experiment, and what stays known of it: every shape of the console, one after the other."""
+"""The status of an experiment in Statsig, and the archive of it: every shape of the console, one after the other."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ SPLIT = {"Control": 0.5, "Test": 0.5}
 
 
 def after(*shapes: Any, tier: str = "") -> Archive:
-    """What is known once Statsig has served these, one a second."""
+    """Return the archive after Statsig has served these, one a second."""
     archive = Archive("o")
     for number, shape in enumerate(shapes, 1):
         served = NAMED[shape]() if isinstance(shape, str) else shape

@@ -1,4 +1,4 @@
-"""What `experiments.toml` may say, how its mistakes are told, and the way through a config spec and back."""
+"""The keys of `experiments.toml`, the messages about its mistakes, and the way through a config spec and back."""
 
 from dataclasses import replace
 from datetime import date

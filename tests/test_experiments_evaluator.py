@@ -1,4 +1,4 @@
-"""Who gets which group, from which definitions, and what leaves the process for it: the real SDK over real HTTP."""
+"""Assignments, their definitions, and the requests for them: the real SDK over real HTTP."""
 
 import hashlib
 import json
@@ -390,7 +390,7 @@ def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
 
 
 def decided(start: Open, shape: str, name: str = NAME, units: int = 50) -> list[Assignment]:
-    """What testers and the two users with an override get."""
+    """Return the groups of testers and of the two users with an override."""
     with serve(NAMED[shape]()) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
         return [experiments.assign(visitor(unit), name) for unit in ("op1", "op2", *(f"u{n}" for n in range(units)))]

@@ -1,4 +1,4 @@
-"""Why a unit has its group: the buckets that the page shows are those by which the SDK decides."""
+"""The reason for a unit's group: the buckets on the page are those by which the SDK decides."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

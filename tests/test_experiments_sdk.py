@@ -1,4 +1,4 @@
-"""What Parley replaces and reads in the installed Statsig SDK is there, and nothing is started where it is not."""
+"""The private names of the installed Statsig SDK exist, and nothing is started where they do not."""
 
 import json
 import logging

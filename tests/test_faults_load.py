@@ -29,7 +29,7 @@ BACKLOG_S = 120
 """A backlog is at Statsig within two minutes of its recovery."""
 MORE_BYTES = 80_000_000
 NOISE_S = 0.05
-"""What a busy machine may add to a first token of 50 ms."""
+"""Seconds that a busy machine may add to a first token of 50 ms."""
 SESSIONS = 50
 AT_ONCE = 4
 """Answers of one visitor that may run at the same time."""

@@ -34,7 +34,8 @@ BROKE = "Interrupted"
 
 @dataclass(frozen=True)
 class Case:
-    """What the first requests of a question get, and what must become of it. `words` is None where nothing is said."""
+    """The responses to the first requests of a question, and the expected outcome. `words` is None where nothing is
+    shown."""
 
     replies: list[Reply]
     value: str
@@ -111,7 +112,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Met:
-    """What one tester met: the page when the answer had ended and after it was asked for again, and what is stored."""
+    """The pages of one tester: when the answer had ended, after asking again, and the record."""
 
     answer: str
     thumbs: int

@@ -37,7 +37,7 @@ START_S = 5.0
 
 
 def specs() -> dict[str, Any]:
-    """What the stand-in serves: another model than the bundled definitions name."""
+    """The stand-in's specs: another model than that of the bundled definitions."""
     return compile_definitions(SERVED)[0] | {"time": 5}
 
 

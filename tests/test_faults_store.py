@@ -27,7 +27,7 @@ UNUSABLE = "Parley cannot be used right now."
 
 
 def ready(app: AppProcess) -> dict[str, Any]:
-    """What /readyz says, with its status."""
+    """Return the body of /readyz, with its status."""
     try:
         with urllib.request.urlopen(app.url + "/readyz", timeout=10) as answer:
             return {"http": answer.status, **json.loads(answer.read())}

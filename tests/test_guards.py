@@ -1,4 +1,4 @@
-"""What guards the tests themselves: no skip in CI, no way out of this machine."""
+"""The guards of the tests themselves: no skip in CI, no way out of this machine."""
 
 import os
 import subprocess

@@ -13,11 +13,11 @@ from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 
 HEAVY = ("pandas", "numpy", "pyarrow", "altair", "scipy", "PIL", "streamlit.emojis")
-"""What takes memory and time, and is of no use to who only chats."""
+"""Modules that take memory and time, and that a chat does not need."""
 
 
 def python(code: str) -> str:
-    """What a program prints, in an interpreter of its own: what is imported here stays out of it."""
+    """Return the output of a program in an interpreter of its own, whose imports stay out of this one."""
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return run.stdout.strip()
 

@@ -42,7 +42,7 @@ def test_a_page_that_waits_for_nothing_asks_for_nothing(chat_app: app_process.Ap
 
 
 async def fragments_after_a_vote(url: str) -> int:
-    """How many parts of the page run by themselves once a vote is written."""
+    """Return the number of page parts that rerun by themselves once a vote is written."""
     async with Player(url) as player:
         await player.ask("q1-")
         await player.rate(True)

@@ -366,7 +366,7 @@ EXAMPLES: dict[str, list[Example]] = {
 BOTH_WAYS: dict[tuple[str, int], Meaning] = {
     ("gemini quota", 0): "busy", ("gemini quota", 1): "quota", ("gemini quota", 2): "quota",
 }  # fmt: skip
-"""What a limit means, by whether waiting helps."""
+"""The meaning of a limit, by whether waiting helps."""
 WORDS = {
     "bad_key": "The assistant is not set up correctly.", "quota": "The assistant's quota is used up.",
     "no_model": "The model is not available.", "context_full": "The conversation is too long for the model.",
@@ -433,7 +433,7 @@ def test_a_row_is_found_by_what_that_server_says(row: Any, at: int) -> None:
 
 @pytest.mark.parametrize(("row", "at"), ALL, ids=lambda value: getattr(value, "name", str(value)))
 def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
-    """What the tester reads where nothing can be done, over HTTP; and that a remedy is tried where there is one."""
+    """The tester's text where nothing can be done, over HTTP; and the remedy where there is one."""
     meaning = BOTH_WAYS.get((row.name, at), row.meaning)
     reply = refusal(EXAMPLES[row.name][at])
     if meaning == "no_model":

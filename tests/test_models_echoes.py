@@ -1,4 +1,4 @@
-"""What a server repeats of a question is not what it says."""
+"""A server's repetitions of the question are not its own words."""
 
 import json
 from typing import Any

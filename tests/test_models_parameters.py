@@ -1,4 +1,4 @@
-"""What an experiment may say to a model, and what becomes of a value that it may not."""
+"""The accepted parameters of an experiment, and the treatment of bad values."""
 
 import json
 import math

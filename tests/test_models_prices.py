@@ -1,4 +1,4 @@
-"""What an answer costs, and which table says so."""
+"""The cost of an answer, and the table that decides it."""
 
 import importlib.metadata
 import subprocess

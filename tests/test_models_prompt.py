@@ -1,4 +1,4 @@
-"""What of a conversation is sent."""
+"""The part of a conversation that is sent."""
 
 from lib.models.prompt import estimate, estimate_messages, trim
 

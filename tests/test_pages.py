@@ -77,7 +77,7 @@ def test_with_a_real_model_the_empty_page_offers_what_the_operator_chose_and_not
 
 
 def messages(page: AppTest) -> list[str]:
-    """What was said, one string a message."""
+    """Return the messages on the page."""
     return [" ".join(str(part.value) for part in (*message.text, *message.markdown)) for message in page.chat_message]
 
 
@@ -90,7 +90,7 @@ def buttons(page: AppTest) -> list[str]:
 
 
 def said_by(page: AppTest) -> str:
-    """Everything that the page says, whatever it is."""
+    """Return all text on the page."""
     return " ".join(
         str(part.value)
         for kind in ("error", "warning", "info", "markdown", "caption")

@@ -64,7 +64,7 @@ def happened(app: App, number: int = 0, group: str = "Test", completion: Complet
 
 
 def table(page: AppTest) -> list[dict[str, Any]]:
-    """What the table says, row by row."""
+    """Return the rows of the table."""
     return [] if not page.dataframe else page.dataframe[0].value.to_dict("records")
 
 

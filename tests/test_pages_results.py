@@ -94,7 +94,7 @@ def visit(operator: bool = True, **query: str) -> AppTest:
 
 
 def said(test: AppTest) -> str:
-    """Everything that can be read on the page, without the backslashes of its Markdown."""
+    """Return all text on the page, without the backslashes of its Markdown."""
     parts = [*test.subheader, *test.markdown, *test.caption, *test.text, *test.warning, *test.error]
     labels = [part.label for part in (*test.button, *test.expander)]
     return "\n".join([*(str(part.value) for part in parts), *labels]).replace("\\", "")
@@ -110,7 +110,7 @@ def charts(test: AppTest) -> list[str]:
 
 
 def compares(test: AppTest) -> bool:
-    """Whether any chart or table holds one group against another."""
+    """Return True where any chart or table compares groups."""
     tables = [str(column) for table in test.table for column in table.value.columns]
     return any(word in " ".join([*charts(test), *tables]) for word in ("difference", "−", "cost", "dollar"))
 

@@ -1,4 +1,4 @@
-"""What becomes of a model's thinking on the chat page: for operators, under the answer, by the rules of its text."""
+"""A model's thinking on the chat page: for operators, under the answer, by the rules of its text."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -33,7 +33,7 @@ def ask(page: AppTest, text: str) -> AppTest:
 
 
 def unfolded(page: AppTest) -> list[str]:
-    """What an operator can unfold under the answers."""
+    """Return the texts that an operator can unfold under the answers."""
     return [text.value.lstrip("\u200b") for fold in page.expander for text in fold.text]
 
 

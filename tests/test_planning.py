@@ -16,7 +16,7 @@ TWO = Definition("e", (Group("A", 1), Group("B", 1)), "A")
 
 @pytest.mark.parametrize(("users", "found"), [(1_000, 0.754), (3_000, 1.0)])
 def test_the_power_of_a_watched_a_b_test_is_the_simulations(users: int, found: float) -> None:
-    """Of docs/understand/statistics.md: visitors who rate 60 % of their answers, 10 points, 50/50."""
+    """The figures of docs/understand/statistics.md: visitors who rate 60 % of their answers, 10 points, 50/50."""
     assert abs(ab_power(users, 0.65, 0.1, 0.1, 0.05) - found) < 0.05
 
 

@@ -26,7 +26,7 @@ Ask = Callable[[str, str | None, int], None]
 
 
 def after(*shapes: str) -> Definition:
-    """What is compared once Statsig has served these; the last one at `ENDED_MS`."""
+    """Return the definition after Statsig has served these; the last one at `ENDED_MS`."""
     archive = Archive("o")
     for shape, now_ms in zip(shapes, (BEGAN_MS - 1_000, ENDED_MS), strict=True):
         archive = archive.after(json.dumps(NAMED[shape]()), "", now_ms)

@@ -1,4 +1,4 @@
-"""What the Results page gathers: the days that are over stay as they are, and today is what the readout says."""
+"""The contents of the Results page: past days do not change, and today is the current readout."""
 
 from collections.abc import Iterator
 from contextlib import closing

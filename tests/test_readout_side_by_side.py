@@ -109,7 +109,8 @@ def test_a_few_votes_that_chance_puts_on_the_left_are_not_reported() -> None:
 
 
 def both(up: float, given: VoteSums, seconds: float = 3.0, reveal: str = "stream") -> list[str]:
-    """What is said of an A/B test in which `up` of Test's ratings are thumbs up, of Control's 65 %, and of votes."""
+    """Return the sentences about an A/B test in which `up` of Test's ratings are thumbs up, of Control's 65 %, and
+    about votes."""
     readout = told(
         {"Control": shares(1_000, 0.65), "Test": shares(1_000, up)},
         replace(TWO, reveal=reveal),

@@ -149,7 +149,7 @@ def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
 
 
 def check_confirmed(visitors: list[Visitor], told: list[dict[str, Any]]) -> None:
-    """What pages have confirmed is in the record, each answer once, each vote as the last one given."""
+    """Check that confirmed answers and votes are in the record, each once, each vote as the last one given."""
     ends = Counter(event["metadata"]["answer_id"] for event in told if event["name"] == "chat_completion")
     assert set(ends.values()) == {1}
     votes = {event["metadata"]["answer_id"]: event["name"] for event in told if event["name"].endswith("satisfaction")}
@@ -165,7 +165,7 @@ def count(app: AppProcess, rows: str) -> int:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the soak came to. `changed` are events that arrived with another time than the record's, `unacknowledged`
+    """The figures of the soak. `changed` are events that arrived with another time than the record's, `unacknowledged`
     those whose acknowledgement was lost: they must be sent again.
     """
 

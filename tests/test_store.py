@@ -579,7 +579,7 @@ def test_a_later_migration_reaches_a_database_that_exists(open_store: Open, monk
 
 
 def shapes(url: str) -> dict[str, Any]:
-    """Of every table its columns and indexes, in no order."""
+    """Return the columns and indexes of every table, in no order."""
     with closing(Database.open(url)) as database:
         found = inspect(database.writer)
         return {

@@ -85,7 +85,7 @@ def test_many_go_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_piece_is_as_much_work_for_sqlite_however_many_are_old(tmp_path: Path) -> None:
     def work(many: int) -> int:
-        """What SQLite does for the first piece, in tens of its instructions."""
+        """Return SQLite's work for the first piece, in tens of its instructions."""
         ticks: list[None] = []
 
         def first(connection: Connection) -> None:
@@ -184,7 +184,7 @@ def months(postgres: Postgres) -> Iterator[Store]:
 
 
 def held(store: Store) -> dict[str, int]:
-    """Of each partition how many events lie in it."""
+    """Return the number of events in each partition."""
     with store.read() as connection:
         names = connection.scalars(text("SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class c"
                                         " ON c.oid = inhparent WHERE c.relname = 'event'")).all()  # fmt: skip

@@ -98,7 +98,7 @@ def test_a_busy_history_is_counted_as_by_hand(database_url: str) -> None:
 def test_a_tier_is_counted_as_if_nothing_else_had_happened(
     events: list[Line], elsewhere: set[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What is told by an event whose number is in `elsewhere` happened in another tier."""
+    """Events whose number is in `elsewhere` happened in another tier."""
 
     def there(event_id: str) -> bool:
         return int(event_id[1:].split("-")[0]) % 20 in elsewhere

@@ -1,4 +1,4 @@
-"""What the Results page shows beside the readout agrees with the readout, on SQLite and on PostgreSQL."""
+"""The counts beside the readout agree with it, on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
 from dataclasses import replace

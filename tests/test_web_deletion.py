@@ -1,4 +1,4 @@
-"""What a tester deleted is in no tab, no file and no answer of the running app any more."""
+"""Deleted text is in no tab, no file and no answer of the running app any more."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What stands around every request: headers, cookies, names, origins, whose session it is, and who may see what."""
+"""The middleware around every request: headers, cookies, names, origins, sessions, permissions."""
 
 import json
 import re

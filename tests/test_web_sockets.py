@@ -22,7 +22,7 @@ def nodelay(connection: socket.socket) -> bool:
 
 
 def accepted(listening: socket.socket) -> bool:
-    """Whether a connection that is accepted now sends at once."""
+    """Return True where a connection that is accepted now sends at once."""
     with socket.create_connection(listening.getsockname()):
         connection, _ = listening.accept()
         with connection:

@@ -59,7 +59,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.App
 
 @pytest.fixture(scope="module")
 def secrets(closed: app_process.AppProcess) -> list[str]:
-    """What must not be found: of the settings, of the experiment, of an operator who asked something, of a guest."""
+    """Texts that no stranger may find: of the settings, of the experiment, of an operator's question, of a guest."""
     jar = http(closed.url, **FAR).cookies
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         made = replace(new_invitation("Zebedee", 7, None, None, None, now_ms()), id="0123456789ab")
@@ -146,7 +146,7 @@ def test_no_message_of_any_page_tells_a_stranger_anything(
 
 
 def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.AppProcess, secrets: list[str]) -> None:
-    """What a stranger's browser is told of `/results` differs in nothing from what it is told of `/nowhere`."""
+    """A stranger's browser gets the same for `/results` as for `/nowhere`."""
     told = {}
     for page in ("results", "experiment", "events", "nowhere"):
         with RawWebsocket(closed.url, None, **FAR) as wire:

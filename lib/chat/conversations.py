@@ -176,8 +176,12 @@ class Conversations:
         """Return the exposure of this question, None where the session has had it."""
         assignment = conversation.assignment
         key = (
-            assignment.experiment, assignment.user_id, assignment.group, assignment.forced, assignment.run,
-        )  # fmt: skip
+            assignment.experiment,
+            assignment.user_id,
+            assignment.group,
+            assignment.forced,
+            assignment.run,
+        )
         if key in exposed:
             return None
         exposed.add(key)

@@ -17,8 +17,8 @@ class ReportError(Exception):
 def find_definition(
     settings: Settings, experiment: str, store: Store | None = None, run: int | None = None
 ) -> Definition:
-    """What is compared, by default in the current run. Without a store: what the file says. With a key: the groups as
-    Statsig served them last.
+    """Return the compared groups, by default of the current run: without a store those of the file, with a key those
+    that Statsig served last.
 
     Raises ReportError, DefinitionError, StoreError.
     """
@@ -60,9 +60,13 @@ def outdated_file(settings: Settings, experiment: str, store: Store) -> bool:
     file = read_definitions_file(settings.experiments_file).get(experiment)
     with store.read() as connection:
         known = read_book(connection).get(experiment)
-    return file is not None and known is not None and known.written is not None and _pending(known, file) and (
-        run_key(file) != run_key(known.written)
-    )  # fmt: skip
+    return (
+        file is not None
+        and known is not None
+        and known.written is not None
+        and _pending(known, file)
+        and (run_key(file) != run_key(known.written))
+    )
 
 
 def _defined(book: Book, file: dict[str, Definition]) -> dict[str, Definition]:

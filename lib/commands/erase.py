@@ -28,7 +28,7 @@ def report(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
 
 
 def facts(erased: Erased) -> dict[str, int]:
-    """What was erased, for the audit log: counts, and nothing of the unit."""
+    """Return the counts of an erasure for the audit log, without the unit."""
     names = ("conversations", "messages", "answers", "events")
     return {name: getattr(erased, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""How often the readout of comparisons is wrong, and how often it finds a preference, watched after every vote.
+"""The error rate and power of the readout of comparisons, watched after every vote.
 
 Owns testers who compare: each has a win share of their own around that of all, a fifth of the votes tie, and they come
 one after another while the earlier ones still vote. Judged by the readout's own formulas and limits. Leaves out the way
@@ -20,7 +20,7 @@ PEOPLE, VOTES = (10, 20, 30, 50), (10, 20)
 WIN_SHARE = 0.65
 """The share of decided votes that the better group wins."""
 TASTES: Mapping[str, float] = {"moderately": MODERATE, "strongly": STRONG}
-"""How much testers' own win shares differ: pseudo-counts of a Beta distribution."""
+"""Spread of testers' own win shares: pseudo-counts of a Beta distribution."""
 PAUSE = 3.0
 """Pause between two votes of a tester, in arrivals of the next tester."""
 Found = str | None
@@ -37,7 +37,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class PanelResults:
-    """What was found of one panel and kind of taste: in experiments without a preference, and in those with one."""
+    """The results of one panel and kind of taste: experiments without a preference, and with one."""
 
     without: list[Found]
     preferred: list[Found]

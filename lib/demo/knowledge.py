@@ -44,7 +44,7 @@ class Topic:
 
 
 class Knowledge:
-    """Everything that the demo models know."""
+    """The knowledge of the demo models."""
 
     def __init__(self, readme: Path = README) -> None:
         self._chapters = _chapters(readme)

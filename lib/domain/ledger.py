@@ -68,7 +68,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Everything known of one answer. `asked_ms` is None where its text was deleted; `lines` are its events, oldest
+    """The known facts of one answer. `asked_ms` is None where its text was deleted; `lines` are its events, oldest
     first, with the exposure that it counts under."""
 
     answer_id: str

@@ -10,9 +10,25 @@ from typing import Any, Literal
 Stage = Literal["draft", "running", "paused", "ended"]
 """`draft`: never started; `paused`: no new unit takes part; `ended`: the last run is over and no other has begun."""
 Act = Literal[
-    "version", "start", "ramp", "pause", "end", "decide", "disable", "enable", "guardrail", "schedule", "choose",
-    "new run", "invite", "revoke", "erase", "force", "read texts", "export",
-]  # fmt: skip
+    "version",
+    "start",
+    "ramp",
+    "pause",
+    "end",
+    "decide",
+    "disable",
+    "enable",
+    "guardrail",
+    "schedule",
+    "choose",
+    "new run",
+    "invite",
+    "revoke",
+    "erase",
+    "force",
+    "read texts",
+    "export",
+]
 """The acts of the audit log."""
 PARLEY, FILE = "Parley", "the experiments file"
 """The authors that are no person: a guardrail or a schedule that acts, and the file that a process started with."""

@@ -38,9 +38,13 @@ class Acts:
     """
 
     def __init__(
-        self, store: Store, providers: Collection[str] | None = None, changed: Callable[[Book], object] | None = None,
-        *, served: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        providers: Collection[str] | None = None,
+        changed: Callable[[Book], object] | None = None,
+        *,
+        served: bool = False,
+    ) -> None:
         self._store, self._providers, self._served = store, providers, served
         self._changed = changed or (lambda book: None)
         self._file: Mapping[str, str] = {}

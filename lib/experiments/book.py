@@ -62,9 +62,12 @@ def in_force(written: Definition, course: Course, run: Run | None) -> Definition
         for group in written.groups
     )
     return replace(
-        written, groups=groups, allocation=written.allocation if course.stage == "running" else 0.0,
-        run=max(course.run, 1), until_ms=run.ended_ms if run else None,
-    )  # fmt: skip
+        written,
+        groups=groups,
+        allocation=written.allocation if course.stage == "running" else 0.0,
+        run=max(course.run, 1),
+        until_ms=run.ended_ms if run else None,
+    )
 
 
 def of_run(connection: Connection, name: str, number: int) -> Definition | None:

@@ -33,7 +33,7 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Everything that a plan depends on.
+    """The inputs of a plan.
 
     `spread` is the variance of a user's ratings relative to one rating by each (see `power.ab_power`), `shares` those
     of control and the smallest treatment. `measured` is True where `spread` was.

@@ -25,7 +25,7 @@ def harmed(readout: Readout, definition: Definition) -> Iterator[tuple[str, str,
 
 
 def sentence(group: str, metric: str, versus: Versus) -> str:
-    """What the guardrail found, for the history."""
+    """Return the guardrail's finding, for the history."""
     words = WORDS[metric]
     low, high = versus.low or 0.0, versus.high or 0.0
     ends = written_difference(metric, low, high, versus.shown_diff, versus.numbers.mde)

@@ -23,9 +23,13 @@ def known(connection: Connection, entry_id: str) -> bool:
 
 
 def entries(
-    connection: Connection, operator: str | None = None, act: str | None = None, subject: str | None = None,
-    before: tuple[int, str] | None = None, limit: int | None = 50,
-) -> Iterator[Entry]:  # fmt: skip
+    connection: Connection,
+    operator: str | None = None,
+    act: str | None = None,
+    subject: str | None = None,
+    before: tuple[int, str] | None = None,
+    limit: int | None = 50,
+) -> Iterator[Entry]:
     """Lines, newest first, from before a line on (its time and id); `limit` None: all of them."""
     found: Select[tuple[object, ...]] = select(audit).order_by(audit.c.time_ms.desc(), audit.c.id.desc())
     for column, wanted in ((audit.c.operator, operator), (audit.c.act, act), (audit.c.subject, subject)):
@@ -49,6 +53,12 @@ def _row(entry: Entry) -> dict[str, object]:
     details = json.dumps(dict(entry.details), ensure_ascii=False, default=str)
     return fit(
         audit,
-        {"id": entry.id, "time_ms": entry.time_ms, "operator": entry.operator, "act": entry.act,
-         "subject": entry.subject, "details": details},
-    )  # fmt: skip
+        {
+            "id": entry.id,
+            "time_ms": entry.time_ms,
+            "operator": entry.operator,
+            "act": entry.act,
+            "subject": entry.subject,
+            "details": details,
+        },
+    )

@@ -20,7 +20,7 @@ Revisions = frozenset[tuple[str, int]]
 
 
 def revisions(connection: Connection) -> Revisions:
-    """What replicas compare to learn of a change."""
+    """Return the revisions that replicas compare to notice a change."""
     rows = connection.execute(select(experiment_course.c.experiment, experiment_course.c.revision))
     return frozenset((row.experiment, row.revision) for row in rows)
 
@@ -34,9 +34,16 @@ def courses(connection: Connection) -> dict[str, Course]:
 def locked_course(connection: Connection, experiment: str) -> Course:
     """The course of an experiment, made where it is missing; nobody else changes it before this transaction ends."""
     empty = {
-        "experiment": experiment, "stage": "draft", "revision": 0, "live": False, "setting": "", "version": 0, "run": 0,
-        "disabled": "{}", "guarded_ms": 0,
-    }  # fmt: skip
+        "experiment": experiment,
+        "stage": "draft",
+        "revision": 0,
+        "live": False,
+        "setting": "",
+        "version": 0,
+        "run": 0,
+        "disabled": "{}",
+        "guarded_ms": 0,
+    }
     add(connection, experiment_course, empty)
     found = select(experiment_course).where(experiment_course.c.experiment == experiment).with_for_update()
     return _course(connection.execute(found).one())
@@ -45,10 +52,16 @@ def locked_course(connection: Connection, experiment: str) -> Course:
 def put_course(connection: Connection, course: Course) -> None:
     """Write a course, with the next revision."""
     values = {
-        "stage": course.stage, "revision": experiment_course.c.revision + 1, "live": course.live,
-        "setting": course.setting, "version": course.version, "run": course.run,
-        "disabled": json.dumps(dict(course.disabled)), "start_ms": course.start_ms, "end_ms": course.end_ms,
-    }  # fmt: skip
+        "stage": course.stage,
+        "revision": experiment_course.c.revision + 1,
+        "live": course.live,
+        "setting": course.setting,
+        "version": course.version,
+        "run": course.run,
+        "disabled": json.dumps(dict(course.disabled)),
+        "start_ms": course.start_ms,
+        "end_ms": course.end_ms,
+    }
     connection.execute(
         update(experiment_course).where(experiment_course.c.experiment == course.experiment).values(values)
     )
@@ -142,17 +155,32 @@ def decisions(connection: Connection, experiment: str | None = None) -> list[Dec
 def add_decision(connection: Connection, new: Decision) -> None:
     """Keep a decision for good."""
     values: dict[str, Any] = {
-        "id": new.id, "experiment": new.experiment, "run": new.run, "time_ms": new.time_ms, "author": new.author,
-        "reason": new.reason, "grp": new.group, "parameters": _json(new.parameters), "readout": _json(new.readout),
-    }  # fmt: skip
+        "id": new.id,
+        "experiment": new.experiment,
+        "run": new.run,
+        "time_ms": new.time_ms,
+        "author": new.author,
+        "reason": new.reason,
+        "grp": new.group,
+        "parameters": _json(new.parameters),
+        "readout": _json(new.readout),
+    }
     connection.execute(insert(decision), fit(decision, values))
 
 
 def _course(row: Row[Any]) -> Course:
     return Course(
-        row.experiment, row.stage, row.revision, row.live, row.setting, row.version, row.run, json.loads(row.disabled),
-        row.start_ms, row.end_ms,
-    )  # fmt: skip
+        row.experiment,
+        row.stage,
+        row.revision,
+        row.live,
+        row.setting,
+        row.version,
+        row.run,
+        json.loads(row.disabled),
+        row.start_ms,
+        row.end_ms,
+    )
 
 
 def _run(row: Row[Any]) -> Run:
@@ -162,9 +190,16 @@ def _run(row: Row[Any]) -> Run:
 
 def _decision(row: Row[Any]) -> Decision:
     return Decision(
-        row.id, row.experiment, row.run, row.time_ms, row.author, row.reason, row.grp, json.loads(row.parameters),
+        row.id,
+        row.experiment,
+        row.run,
+        row.time_ms,
+        row.author,
+        row.reason,
+        row.grp,
+        json.loads(row.parameters),
         json.loads(row.readout),
-    )  # fmt: skip
+    )
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Everything of one unit, found and deleted: text, numbers, events, also those that still wait for Statsig.
+"""The data of one unit, found and deleted: text, numbers, events, also those that still wait for Statsig.
 
 Knows every table that holds a personal id. Keys are read first and then deleted in pieces, so that no replica waits
 for a long search.

@@ -75,7 +75,7 @@ def conversations(connection: Connection, visitor_id: str, limit: int, skip: int
 
 def search_conversations(
     connection: Connection, visitor_id: str, words: Sequence[str], limit: int
-) -> list[Conversation]:  # fmt: skip
+) -> list[Conversation]:
     """Return a visitor's conversations whose title or text has all these words, in whatever case, newest first."""
     query = select(conversation).where(conversation.c.visitor_id == visitor_id)
     for word in words:

@@ -393,7 +393,8 @@ reservation = Table(  # the part of it that is reserved for running answers
 )
 
 experiment_version = Table(  # what operators and the experiments file made of an experiment, never changed
-    "experiment_version", metadata,
+    "experiment_version",
+    metadata,
     Column("experiment", String(128), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("text", Text, nullable=False),  # TOML
@@ -401,10 +402,11 @@ experiment_version = Table(  # what operators and the experiments file made of a
     Column("reason", Text, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
     Column("file", String(64), nullable=False),  # digest of the file's table at the time
-)  # fmt: skip
+)
 
 experiment_run = Table(
-    "experiment_run", metadata,
+    "experiment_run",
+    metadata,
     Column("experiment", String(128), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
@@ -415,10 +417,11 @@ experiment_run = Table(
     Column("ended_ms", BigInteger),
     Column("end_author", String(128), nullable=False),
     Column("end_reason", Text, nullable=False),
-)  # fmt: skip
+)
 
 experiment_course = Table(  # where each experiment stands; replicas watch the revisions
-    "experiment_course", metadata,
+    "experiment_course",
+    metadata,
     Column("experiment", String(128), primary_key=True),
     Column("stage", String(16), nullable=False),
     Column("revision", Integer, nullable=False),
@@ -430,10 +433,11 @@ experiment_course = Table(  # where each experiment stands; replicas watch the r
     Column("start_ms", BigInteger),  # scheduled
     Column("end_ms", BigInteger),
     Column("guarded_ms", BigInteger, nullable=False),  # when a replica last looked at the guardrails that act
-)  # fmt: skip
+)
 
 decision = Table(
-    "decision", metadata,
+    "decision",
+    metadata,
     Column("id", String(64), primary_key=True),
     Column("experiment", String(128), nullable=False),
     Column("run", Integer, nullable=False),
@@ -444,10 +448,11 @@ decision = Table(
     Column("parameters", Text, nullable=False),  # JSON
     Column("readout", Text, nullable=False),  # JSON
     Index("decision_by_time", "time_ms"),
-)  # fmt: skip
+)
 
 audit = Table(  # every act of an operator; rows are added and never changed
-    "audit", metadata,
+    "audit",
+    metadata,
     Column("id", String(64), primary_key=True),
     Column("time_ms", BigInteger, nullable=False),
     Column("operator", String(128), nullable=False),
@@ -455,7 +460,7 @@ audit = Table(  # every act of an operator; rows are added and never changed
     Column("subject", String(128), nullable=False),
     Column("details", Text, nullable=False),  # JSON
     Index("audit_by_time", "time_ms", "id"),
-)  # fmt: skip
+)
 
 _GUESTS = (
     "CREATE TABLE invitation (id VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(128) NOT NULL,"

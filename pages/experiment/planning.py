@@ -1,4 +1,4 @@
-"""How many testers the experiment needs, and how long that takes, for the A/B test and for comparisons: a form, a small
+"""The plan of an experiment: the number of testers and days for the A/B test and for comparisons. A form, a small
 table, a curve, and one sentence that recommends a way."""
 
 import streamlit as st

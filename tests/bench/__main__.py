@@ -1,4 +1,5 @@
-"""How fast Parley is, beside Streamlit's tutorial chat and beside the limit: `make bench` prints the table in Markdown.
+"""The benchmark of Parley, beside Streamlit's tutorial chat and beside the limit: `make bench` prints the table in
+Markdown.
 
     python -m tests.bench [--only first,long] [--peer chainlit] [--count 22] [--few 5] [--json FILE] [--write]
 
@@ -50,7 +51,8 @@ def main() -> None:
 
 
 def _done(name: str, bench: Bench) -> bool:
-    """Whether a section could be measured to its end; why not is told, and the others are measured all the same."""
+    """Measure a section; return False where it failed, after printing the reason. The others are measured all the
+    same."""
     _tell(f"{name} …")
     began = time.monotonic()
     try:
@@ -86,7 +88,7 @@ def _sections(names: str) -> list[str]:
 
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[Bench]:
-    """Everything that is measured with, started; it ends with the block, however the block ends."""
+    """Start everything that the measurement needs; it ends with the block."""
     with ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="parley-bench-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(temporary))

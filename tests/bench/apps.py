@@ -27,7 +27,7 @@ START_WITHIN_S, END_WITHIN_S = 120, 10
 
 @dataclass(frozen=True)
 class Page:
-    """How a page is driven: the box for the question (CSS), and when the next may be asked (JavaScript)."""
+    """The controls of a page: the box for the question (CSS), and the condition for the next one (JavaScript)."""
 
     box: str
     idle: str = "true"
@@ -96,7 +96,7 @@ class App:
         self._process = None
 
     def log(self) -> str:
-        """What it has written since its start."""
+        """Return the output since its start."""
         return (self.folder / "app.log").read_text(errors="replace")
 
     def cpu_s(self) -> float:

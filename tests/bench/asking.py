@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Error
 from tests.bench.apps import App
 
 PATIENCE_S = 60
-"""How long an answer may take."""
+"""Seconds that an answer may take."""
 SETTLE_MS = 150
 """A pause before and after a question that is measured, so that it pays for nothing else."""
 WATCH = """(() => {

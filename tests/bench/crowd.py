@@ -61,7 +61,7 @@ async def streamlit(url: str) -> AsyncIterator[Ask]:
 
 
 class _Page:
-    """What a browser keeps of a page to run its script again."""
+    """The state that a browser keeps of a page to rerun its script."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._box, self._query = socket, "", ""

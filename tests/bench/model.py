@@ -30,7 +30,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 
 @dataclass(frozen=True)
 class Wish:
-    """What an answer shall be like."""
+    """The shape of a requested answer."""
 
     ident: str
     tokens: int

@@ -1,4 +1,4 @@
-"""What is measured, one section each: which questions, in which order, and what is kept of them.
+"""The sections of the benchmark: their questions, their order, and their figures.
 
 Where several apps are asked, they are asked in turn, one question each, so that a busy machine hurts all alike. Knows
 no row of the table and no limit.
@@ -21,7 +21,7 @@ from tests.bench.asking import Chat, Question, numbers, stamps
 
 SHORT, LONG, BURST = Question(30, 100, 200), Question(500, 100, 200), Question(2000)
 EARLIER = Question(60)
-"""What only makes a conversation longer."""
+"""A question that only lengthens a conversation."""
 TURNS_OF_CPU, TURNS_OF_OVERHEAD = 50, 200
 TOO_SLOW_MS, TOO_SLOW_TIMES = 20_000, 2
 """An app that needed this long so often is not asked again in its section."""
@@ -55,7 +55,7 @@ class Raw:
 
 @dataclass
 class Bench:
-    """What the sections measure with, and what they found: `values[section][app][measure]`, in the order of asking.
+    """The apps to measure and the figures: `values[section][app][measure]`, in the order of asking.
 
     `apps` hold Parley first; `demo` is a Parley without a key. `count` is how often a short question is asked, `few`
     how often everything that takes long.
@@ -88,7 +88,7 @@ class Bench:
         return Chat(self.browser, app, self.model_url)
 
     def slow(self, section: str, app: str) -> bool:
-        """Whether it took so long that no more is worth waiting for."""
+        """Return True where more measurements would take too long."""
         return sum(ms > TOO_SLOW_MS for ms in self.values[section][app]["total"]) >= TOO_SLOW_TIMES
 
     @contextmanager
@@ -217,7 +217,8 @@ def memory(bench: Bench) -> None:
 
 
 def imports(bench: Bench) -> None:
-    """What a Parley has imported after its first page, and after its first answer, by the interpreter's own log."""
+    """Return the modules that a Parley has imported after its first page, and after its first answer, by the
+    interpreter's own log."""
     app = bench.parley
     app.environ["PYTHONPROFILEIMPORTTIME"] = "1"
     try:

@@ -1,4 +1,4 @@
-"""What the record costs: recording, and the readout, at 10 k, 100 k and 1 M answers, on SQLite and PostgreSQL.
+"""The benchmark of the record: recording, and the readout, at 10 k, 100 k and 1 M answers, on SQLite and PostgreSQL.
 
     python -m tests.bench.store [--answers 10000,100000,1000000] [--questions 1000] [--write]
 

@@ -38,7 +38,7 @@ def figure(values: Sequence[float]) -> Figure | None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a figure is found."""
+    """The place of a figure."""
 
     section: str
     measure: str
@@ -121,7 +121,7 @@ def written(value: float, unit: str) -> str:
 
 
 def verdict(row: Row, limit: Limit, values: Values) -> str:
-    """What became of a limit: the ratio where it is one, and whether it is kept."""
+    """Return the outcome of a limit: the ratio, if it is one, and whether it is met."""
     told, own = limit.told(row.unit), row.place.of(values)
     if not limit.app and not limit.own:
         return f"{told}: {_kept(own.median <= limit.factor)}" if own else told

@@ -1,4 +1,4 @@
-"""How many testers Parley bears: `make load` plays them and prints a table.
+"""The load test: `make load` plays testers and prints a table.
 
     python -m tests.load [--sessions 50] [--seconds 20] [--idle 200] [--pages 2000] [--only idle,pages,two]
 
@@ -40,7 +40,7 @@ FULL_MB = 500
 PAGES_STEP = 100
 """Pages that are opened before its memory is looked at again."""
 SHARE = 0.5
-"""Of a core, for each replica where two are compared with one: what plays them needs the rest of two cores."""
+"""Share of a core for each replica where two are compared with one: the players need the rest of two cores."""
 EVENTS_PER_S = 1000
 Row = tuple[str, str, str]
 
@@ -197,7 +197,7 @@ async def _delivered(metrics: Callable[[], dict[str, float]]) -> float:
 
 
 def _record(scene: Scene, crowd: Crowd) -> list[Row]:
-    """What the players did, and what the database has of it."""
+    """Compare the players' counts with the database's."""
     with closing(psycopg.connect(scene.database.replace("+psycopg", ""))) as connection:
         counted: dict[str, int] = dict(connection.execute("SELECT name, count(*) FROM event GROUP BY name").fetchall())
     votes = counted.get("satisfaction", 0) + counted.get("dissatisfaction", 0)

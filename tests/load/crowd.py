@@ -41,7 +41,7 @@ class Crowd:
         await self._stack.aclose()
 
     def __len__(self) -> int:
-        """How many have opened a page."""
+        """Return the number of players that have opened a page."""
         return len(self._players)
 
     async def open(self, count: int) -> None:

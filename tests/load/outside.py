@@ -1,5 +1,5 @@
-"""What stands around Parley while it is under load: the stand-in model server and the stand-in Statsig, in one process
-of their own. Prints their addresses as one JSON line and ends when its standard input does.
+"""The servers around Parley under load: the stand-in model server and the stand-in Statsig, in one process of their
+own. Prints their addresses as one JSON line and ends when its standard input does.
 
     python -m tests.load.outside DELAY_S TOKENS TOKENS_PER_S
 """

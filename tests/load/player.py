@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from tests.support.raw_websocket import rerun
 
 WITHIN_S = 30.0
-"""What takes longer has failed."""
+"""Seconds after which a step has failed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Player:
 
     @property
     def repeating(self) -> int:
-        """How many parts of the page run again and again by themselves."""
+        """Return the number of page parts that rerun by themselves."""
         return len(self._again)
 
     async def ask(self, tag: str) -> Asked:

@@ -46,7 +46,7 @@ def ask(app: App) -> tuple[float, float]:
 
 
 def asked(app: App, seconds: float) -> dict[str, list[float]]:
-    """What questions take for so long."""
+    """Return the durations of questions asked for a number of seconds."""
     began, seen = time.monotonic(), []
     while time.monotonic() < began + seconds:
         seen.append(ask(app))

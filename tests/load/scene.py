@@ -1,4 +1,4 @@
-"""What runs under load: PostgreSQL, replicas of the real app, what stands around them; all ends with the block.
+"""The processes under load: PostgreSQL, replicas of the real app, the servers around them; all end with the block.
 
 Owns processes, what they use of the machine, and how much of a core one may have. Knows nothing of what is played.
 """
@@ -20,11 +20,11 @@ import psutil
 from tests.support import app_process, postgres_server
 
 DELAY_S = 0.2
-"""What the stand-in model takes to its first token."""
+"""Seconds that the stand-in model takes to its first token."""
 TOKENS, PER_S = 160, 40.0
 """Length and speed of its answers: four seconds."""
 PERIOD_US = 10_000
-"""How often a replica with part of a core gets its share anew."""
+"""Seconds after which a replica with part of a core gets its share anew."""
 QUOTA = Path("/sys/fs/cgroup/cpu")
 
 
@@ -57,7 +57,7 @@ class Replica:
 
 @dataclass
 class Watch:
-    """What replicas use and tell while something is played, looked at twice a second."""
+    """The resources and metrics of replicas during a part, read twice a second."""
 
     replicas: Sequence[Replica]
     streaming: list[float] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Scene:
         self.database = server.database()
 
     def new_database(self) -> None:
-        """What starts from now on has an empty record."""
+        """Give replicas that start from now on an empty record."""
         self.database = self._server.database()
 
     @property
@@ -126,7 +126,7 @@ class Scene:
 
 @contextmanager
 def scene() -> Iterator[Scene]:
-    """Everything that replicas need, started. Raises FileNotFoundError where PostgreSQL is not installed."""
+    """Start the processes that replicas need. Raises FileNotFoundError where PostgreSQL is not installed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="parley-load-", ignore_cleanup_errors=True)))
         server = stack.enter_context(postgres_server.serve(durable=True))
@@ -146,7 +146,7 @@ def _outside() -> Iterator[dict[str, str]]:
 
 
 def can_limit() -> bool:
-    """Whether this user may give a process part of a core (cgroup v1, as root)."""
+    """Return True where this user may limit a process to part of a core (cgroup v1, as root)."""
     return os.access(QUOTA, os.W_OK) and (QUOTA / "cpu.cfs_quota_us").exists()
 
 

@@ -33,10 +33,10 @@ class AppProcess:
     url: str
     process: subprocess.Popen[bytes]
     environ: Mapping[str, str] = field(default_factory=dict)
-    """What it runs in, for whoever runs the operator's tool beside it."""
+    """The environment of the process, for the operator's tool beside it."""
 
     def log(self) -> str:
-        """What the app has written so far, standard output and error together."""
+        """Return the output of the app so far, standard output and error together."""
         return (self.folder / "app.log").read_text(errors="replace")
 
     def outbound(self) -> list[str]:
@@ -131,13 +131,13 @@ def status(url: str, timeout_s: float = 5) -> int | None:
 
 
 def metrics(url: str) -> dict[str, float]:
-    """What `/metrics` of an app says, by name and labels as they are written."""
+    """Return the values of `/metrics` of an app, by name and labels as they are written."""
     pairs = (line.rpartition(" ") for line in metrics_text(url).splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in pairs}
 
 
 def metrics_text(url: str) -> str:
-    """What `/metrics` of an app says, as it stands."""
+    """Return the text of `/metrics` of an app."""
     with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:
         return str(answer.read().decode())
 

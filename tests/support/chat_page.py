@@ -174,7 +174,7 @@ def watched(context: BrowserContext) -> Iterator[None]:
 
 
 class Record:
-    """What the app has stored, read beside it."""
+    """The app's record, read beside it."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -204,6 +204,6 @@ class Record:
 
 
 def open_pages(app: AppProcess) -> int:
-    """How many pages the app knows to be open, by Streamlit's own count."""
+    """Return the number of open pages, by Streamlit's own count."""
     with urllib.request.urlopen(app.url + "/_stcore/metrics") as answer:
         return int(re.findall(r"^active_sessions (\d+)", answer.read().decode(), re.MULTILINE)[0])

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OUTPUT = Path(__file__).parents[1] / "output"
-"""Where the tests leave their pictures."""
+"""The folder of the tests' pictures."""
 
 ARGUMENTS = [  # the second half keeps it from calling home at every start
     "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -31,12 +31,12 @@ def system() -> str | None:
 
 
 def available(playwright: Playwright) -> bool:
-    """Whether `launch` will find one."""
+    """Return True where `launch` will find a browser."""
     return bool(system()) or Path(playwright.chromium.executable_path).exists()
 
 
 def picture(name: str) -> Path:
-    """Where the picture of this name goes."""
+    """Return the path of a picture."""
     OUTPUT.mkdir(exist_ok=True)
     return OUTPUT / f"{name}.png"
 

@@ -57,7 +57,7 @@ def encoded(events: Iterable[Line]) -> list[bytes]:
 
 
 def counted(events: Iterable[Line], scope: Scope | None = None) -> Tally:
-    """What the store's SQL makes of the events, on SQLite."""
+    """Return the counts of the store's SQL over these events, on SQLite."""
     with imported(encoded(events)) as found:
         return tally(found.read, scope or Scope(EXPERIMENT))
 
@@ -143,7 +143,7 @@ def _vote(event: Line | None, scope: Scope) -> str | None:
 
 
 def _xy(answers: Sequence[Line], metric: str) -> tuple[float, float]:
-    """What one unit adds to a metric."""
+    """Return the amounts that one unit adds to a metric."""
     fine = [one for one in answers if one["value"] not in ERRORS]
     votes = [one["rating"] for one in answers if one["rating"]]
     match metric:

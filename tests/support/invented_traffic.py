@@ -55,7 +55,7 @@ class Traffic:
 
 
 def undecided() -> Traffic:
-    """Nobody can tell yet."""
+    """Traffic without a verdict yet."""
     return Traffic({"Control": Group(74, 0.62), "Test": Group(71, 0.66, seconds=1.3, usd=0.0021)}, days=4)
 
 

@@ -16,7 +16,7 @@ Report = Callable[[str], None]
 
 
 def is_loopback(host: object) -> bool:
-    """Whether a host of a socket address stays on this machine.
+    """Return True where a host of a socket address is this machine.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::ffff:127.0.0.1", "localhost", None, "10.0.0.1", "example.org")]
     [True, True, True, True, False, False]

@@ -73,8 +73,8 @@ Step = str | dict[str, Any] | bytes | Pause | Gate | End
 
 @dataclass
 class Reply:
-    """What one request gets: `before` its head, the head, then the steps of its body. `chunked` False: the end of the
-    connection is the end of the body, as HTTP/1.0 has it."""
+    """The response to one request: bytes `before` its head, the head, then the steps of its body. `chunked` False: the
+    end of the connection is the end of the body, as in HTTP/1.0."""
 
     steps: Iterable[Step] = ()
     before: Iterable[Step] = ()
@@ -157,7 +157,7 @@ HELLO = answer("Hello from the stand-in.")
 
 
 class Server:
-    """What a test holds of a running stand-in."""
+    """A test's handle of a running stand-in."""
 
     def __init__(self) -> None:
         self.base_url = ""
@@ -174,7 +174,7 @@ class Server:
         self._connections = 0
 
     def script(self, *replies: Script, otherwise: Script | None = None) -> None:
-        """What the next questions get, in order, and what all after them get (until told, a healthy answer).
+        """Set the responses to the next questions, in order, and to all after them (by default a healthy answer).
 
         A function gets the request and gives the reply.
         """

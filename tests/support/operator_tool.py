@@ -43,7 +43,7 @@ class Run:
 
     @property
     def stdout(self) -> str:
-        """What it wrote to standard output, as text."""
+        """Standard output as text."""
         return self.raw.decode()
 
     @property
@@ -70,7 +70,7 @@ def environment(**environ: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Call:
-    """What a process needs to know to run the tool. `scratch` is the folder of its output."""
+    """One call of the tool. `scratch` is the folder of its output."""
 
     words: Sequence[str]
     folder: str

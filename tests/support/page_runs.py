@@ -52,7 +52,7 @@ def press(page: AppTest, label: str) -> AppTest:
 
 
 def page_text(page: AppTest) -> str:
-    """Everything that can be read on the page, without the backslashes of its Markdown."""
+    """Return all text on the page, without the backslashes of its Markdown."""
     kinds = ("header", "subheader", "markdown", "caption", "text", "warning", "error", "info", "code")
     parts = [str(part.value) for kind in kinds for part in page.get(kind) if isinstance(part, Element)]
     tables = [" | ".join(map(str, [*table.value.columns, *table.value.to_numpy().ravel()])) for table in page.table]

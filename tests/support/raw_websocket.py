@@ -22,7 +22,7 @@ from tests.support.waiting import ENOUGH_S, late
 
 @dataclass(frozen=True)
 class Answer:
-    """What an HTTP request met."""
+    """The response to an HTTP request."""
 
     status: int
     headers: Any
@@ -41,7 +41,7 @@ class Answer:
 
 
 def rerun(query: str = "", states: Sequence[tuple[str, str, Any]] = (), *, page: str = "", fragment: str = "") -> bytes:
-    """What a page sends to have its script run. `states`: widget id, field of its state, value."""
+    """Return the message that reruns a page's script. `states`: widget id, field of its state, value."""
     message = BackMsg()
     asked = message.rerun_script
     asked.query_string, asked.page_name, asked.fragment_id = query, page, fragment
@@ -153,7 +153,7 @@ class RawWebsocket:
 
     @property
     def text(self) -> str:
-        """Everything that came, as text to search in."""
+        """All received messages, as text to search in."""
         return self.raw.decode("utf-8", "replace")
 
     def forget(self) -> None:

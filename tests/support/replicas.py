@@ -23,7 +23,7 @@ CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
 COOKIE = "PARLEY_REPLICA"
 NAMES = ("one", "two")
 END_S = 40.0
-"""How long a replica may take to end: what deploy/compose.yaml gives it."""
+"""Seconds that a replica may take to end, as in deploy/compose.yaml."""
 
 
 def haproxy() -> str | None:
@@ -44,7 +44,7 @@ def configuration(port: int, ports: Mapping[str, int]) -> str:
 
 @dataclass
 class Site:
-    """What a test holds of it. `url` is the balancer's, without a slash at its end."""
+    """A test's handle of the replicas. `url` is the balancer's, without a slash at its end."""
 
     folder: Path
     settings: Mapping[str, str]
@@ -77,12 +77,12 @@ class Site:
                 self.start(name)
 
     def up(self, name: str) -> bool:
-        """Whether this replica is ready, and the balancer found it so when it looked last."""
+        """Return True where this replica is ready and the balancer found it so at its last check."""
         said = [line for line in self.log().splitlines() if f"Server parley/{name} is " in line]
         return (not said or " is UP" in said[-1]) and status(self.replicas[name].url + "/readyz") == 200
 
     def log(self) -> str:
-        """What the balancer has written."""
+        """Return the balancer's log."""
         return (self.folder / "haproxy.log").read_text(errors="replace")
 
 

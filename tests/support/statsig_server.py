@@ -60,7 +60,7 @@ class Request:
 
 
 class Statsig:
-    """What the stand-in serves, how it fails, and what it was sent. Everything may be changed while it runs."""
+    """The stand-in's definitions, failures and received requests. Everything may be changed while it runs."""
 
     def __init__(self, specs: dict[str, Any] | None) -> None:
         self.specs = specs or NO_SPECS
@@ -85,7 +85,7 @@ class Statsig:
         return [event for event in self.events if event["eventName"] in names]
 
     def counts(self) -> Counter[str]:
-        """How often each `event_id` arrived."""
+        """Return the number of arrivals by `event_id`."""
         return Counter(event["metadata"]["event_id"] for event in self.events)
 
     def wait(self, holds: Callable[[], object], within_s: float = ENOUGH_S) -> None:
@@ -229,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """What is worth knowing is in `requests`."""
+        """Log nothing: `requests` has everything."""
 
 
 def _refuse(constant: str) -> None:

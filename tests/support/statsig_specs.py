@@ -16,7 +16,7 @@ Spec = dict[str, Any]
 
 
 def specs(*configs: Spec, gates: Iterable[Spec] = (), layers: Iterable[Spec] = (), **more: Any) -> Spec:
-    """What one request for definitions is answered with."""
+    """Return the response to one request for definitions."""
     return {
         "dynamic_configs": list(configs), "feature_gates": list(gates), "layer_configs": list(layers),
         "layers": {each["name"]: [rule["configDelegate"] for rule in each["rules"]] for each in layers},
@@ -189,7 +189,7 @@ def targeted() -> Spec:
 
 
 def sampled() -> Spec:
-    """What a large project may have: only some of the exposures of those who do not take part are sent."""
+    """Sample the exposures of units that do not take part, as a large project may."""
     rules = groups()
     rules[0]["conditions"] = [buckets("none", list(range(300)), f"{NAME}-alloc")]
     rules[0]["samplingRate"] = 5

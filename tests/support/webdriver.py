@@ -25,7 +25,7 @@ from tests.support.app_process import free_port
 from tests.support.waiting import until
 
 ANSWER_S = 60.0
-"""How long a browser may take for one command."""
+"""Seconds that a browser may take for one command."""
 SMALL_TOOLBAR = "toolbar *, headerbar *, entry, button { min-width: 0; padding: 0; margin: 0; border: 0; }"
 """GTK's style for MiniBrowser: its own toolbar would keep the window wider than a phone."""
 QUIET = {

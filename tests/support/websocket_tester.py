@@ -114,7 +114,7 @@ class Tester:
 
     @property
     def asking(self) -> bool:
-        """Whether an answer runs: the page has a Stop."""
+        """True while an answer runs: the page has a Stop."""
         return bool(self._find("button", "Stop"))
 
     @property
@@ -224,7 +224,7 @@ class Tester:
             self.first_s = time.monotonic() - self._asked
 
     def _clear(self) -> None:
-        """What the run that ended was responsible for and did not draw again."""
+        """Remove the elements that the ended run owned and did not draw again."""
         for path, node in list(self._nodes.items()):
             if node.run != self._run and (not self._fragments or node.fragment in self._fragments):
                 del self._nodes[path]
