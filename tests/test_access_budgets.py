@@ -249,7 +249,7 @@ def test_an_erased_visitors_counters_go_too(store: Store) -> None:
 # While the store is away
 
 
-def test_a_store_that_hangs_is_waited_for_a_moment_and_told_later(
+def test_a_store_that_hangs_is_waited_for_a_moment_and_reported_later(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budgets, "WAIT_S", 0.25)
@@ -320,7 +320,7 @@ def told(app: App) -> list[tuple[str, Any]]:
     return [(event["name"], event["value"]) for event in app.store.events.export()]
 
 
-def test_a_met_limit_asks_nobody_and_is_told_after_the_exposure(start: Open, model_server: Server) -> None:
+def test_a_met_limit_asks_nobody_and_is_reported_after_the_exposure(start: Open, model_server: Server) -> None:
     app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
     ann = Person(app)
     assert [ann.ask(), ann.ask()] == ["stop", "limited"]
@@ -395,7 +395,7 @@ def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Se
     assert turn.message == budgets.LIMIT_WORDS["invitation"] and turn.facts["limit"] == "invitation"
 
 
-def test_a_model_without_a_price_is_told_at_the_start(start: Open, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_a_price_is_reported_at_the_start(start: Open, capsys: pytest.CaptureFixture[str]) -> None:
     start(PARLEY_BUDGET_USD_PER_DAY="5", PARLEY_MODEL="my-own-model")
     told_of = [line for line in capsys.readouterr().err.splitlines() if "has no price" in line]
     assert len(told_of) == 1 and "my-own-model" in told_of[0]

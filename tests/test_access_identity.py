@@ -181,7 +181,7 @@ def test_an_operators_email_opens_and_then_this_machine_does_not() -> None:
         ({"email": "\uff41nn@example.org"}, "outside of ASCII"),
     ],
 )  # fmt: skip
-def test_an_account_that_is_no_operators_is_told_why(claims: dict[str, object], cause: str) -> None:
+def test_the_log_says_why_an_account_is_no_operators(claims: dict[str, object], cause: str) -> None:
     access = Access("key", operators=("ann@example.org", "kann@example.org"))
     assert cause in (access.refusal(ANN | claims) or "")
     assert access.refusal(ANN) is None

@@ -66,7 +66,7 @@ def test_the_figures_of_the_documents_can_be_renewed() -> None:
     assert len(new) < len(text)
 
 
-def test_a_document_without_figures_is_told() -> None:
+def test_a_document_without_figures_is_reported() -> None:
     with pytest.raises(ValueError, match="Measured on"):
         table.renewed("Nothing here.\n", "Measured on a Monday.", "| what |\n")
 

@@ -187,7 +187,7 @@ def test_the_focus_is_in_the_input_after_stop_too(chat: Chat, model: openai.Serv
     expect(chat.box).to_be_focused()
 
 
-def test_the_model_is_told_the_whole_conversation(chat: Chat, model: openai.Server) -> None:
+def test_the_model_gets_the_whole_conversation(chat: Chat, model: openai.Server) -> None:
     model.script(openai.answer("Blue."))
     chat.ask("What colour is the sky?")
     chat.ask("Why?")

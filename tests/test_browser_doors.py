@@ -226,7 +226,7 @@ def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_pro
     page.screenshot(path=picture("door-sign-in"))
 
 
-def test_what_somebody_said_is_theirs_in_every_browser_and_nobody_elses_in_the_same(
+def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_has_them(
     browser: Browser, accounts: app_process.AppProcess
 ) -> None:
     with browser.new_context() as context, context.new_page() as page:

@@ -131,7 +131,7 @@ def test_a_megabyte_is_refused_and_the_page_goes_on(chat: Chat, model: openai.Se
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_wrong_key_is_told_to_the_operator_and_not_to_the_tester(
+def test_a_wrong_key_is_reported_to_the_operator_and_not_to_the_tester(
     code: int, chat: Chat, model: openai.Server, record: Record
 ) -> None:
     model.script(openai.status(code, {"message": f"Incorrect API key provided: {KEY}.", "code": "invalid_api_key"}))

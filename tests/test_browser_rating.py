@@ -86,7 +86,7 @@ def test_after_a_double_click_the_page_shows_what_is_stored(chat: Chat, record: 
     expect(chat.thumb(up=True)).to_be_checked(checked=shown)
 
 
-def test_why_not_can_be_told_and_is_shown_again(chat: Chat, record: Record) -> None:
+def test_a_reason_can_be_given_and_is_shown_again(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     chat.thumb(up=False).click()
     chat.page.get_by_text("Too long", exact=True).click()

@@ -339,7 +339,7 @@ def test_a_conversation_is_downloaded(chat: Chat, model: openai.Server) -> None:
     assert re.fullmatch(r"What-is-the-capital-of-France \d{4}-\d\d-\d\d\.md", waiting.value.suggested_filename)
 
 
-def test_nobody_else_opens_a_conversation(chat: Chat, browser: Browser) -> None:
+def test_no_other_visitor_opens_a_conversation(chat: Chat, browser: Browser) -> None:
     chat.ask("My secret question")
     with visit(browser, chat.app, path=f"/?c={chat.conversation_id}") as stranger:
         expect(stranger.page.get_by_text("That conversation is not here.")).to_be_visible()

@@ -263,7 +263,7 @@ def test_a_vote_on_a_reopened_conversation_repeats_it_too(tester: Tester) -> Non
 # Whose it is
 
 
-def test_nobody_else_gets_or_deletes_a_conversation(tester: Tester) -> None:
+def test_no_other_visitor_gets_or_deletes_a_conversation(tester: Tester) -> None:
     tester.ask("Mine")
     told(tester.app)
     stranger = visitor()

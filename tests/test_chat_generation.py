@@ -294,7 +294,7 @@ def test_an_answer_that_nobody_saw_the_end_of_is_abandoned(
 
 
 @pytest.mark.parametrize("how", ["seen", "stopped"])
-def test_an_answer_that_somebody_saw_or_stopped_is_not(
+def test_an_answer_that_a_visitor_saw_or_stopped_is_not(
     how: str, answers: Generations, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "GRACE", 0.05)

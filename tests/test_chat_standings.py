@@ -67,7 +67,7 @@ def test_where_the_fallback_is_gone_too_every_group_is_named(start: Open, model_
     assert "openai has another" in control and "openai has another" in test
 
 
-def test_a_shutdown_is_told_before_it_comes(start: Open, model_server: Server) -> None:
+def test_a_shutdown_is_reported_before_it_comes(start: Open, model_server: Server) -> None:
     model_server.models = ["base", "other"]
     day = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     model_server.shutdowns["other"] = day

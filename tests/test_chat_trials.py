@@ -84,7 +84,7 @@ def test_each_group_is_asked_with_its_own_parameters(app: App, model_server: Ser
     assert third is not None and third.parameter_error == "temperature"
 
 
-def test_nothing_of_it_is_recorded_counted_or_told(app: App, model_server: Server) -> None:
+def test_nothing_of_it_is_recorded_counted_or_reported(app: App, model_server: Server) -> None:
     model_server.script(openai_server.answer("Because."), status(401), stream("Half ", openai_server.RESET))
     answers = ask(app)
     assert sorted(str(answer.completion and answer.completion.finish_reason) for answer in answers.values()) == [
@@ -125,5 +125,5 @@ def test_what_it_costs_counts_into_the_day_and_not_for_a_visitor(app: App, model
 
 
 @pytest.mark.parametrize("app", [{"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}], indirect=True)
-def test_a_server_that_is_not_there_is_told_in_the_answers(app: App) -> None:
+def test_a_server_that_is_not_there_is_reported_in_the_answers(app: App) -> None:
     assert all(answer.completion and answer.completion.message for answer in ask(app).values())

@@ -83,7 +83,7 @@ def fill(folder: Path, many: int = 0) -> None:
 # The tool itself
 
 
-def test_the_version_is_told_without_loading_anything(folder: Path) -> None:
+def test_the_version_is_reported_without_loading_anything(folder: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "lib", "--version"]
     run = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert run.stdout == f"parley {__version__}\n"
@@ -226,7 +226,7 @@ def test_an_export_of_no_database_says_why(folder: Path) -> None:
 # purge
 
 
-def test_a_purge_deletes_only_when_that_is_said(folder: Path) -> None:
+def test_a_purge_deletes_only_with_consent(folder: Path) -> None:
     fill(folder, many=5)
     told = run_tool(folder, "purge", "--before", "2026-11-02")
     assert told.returncode == 0 and told.lines[0] == "3 events from before 2026-11-02 00:00 UTC would go."
@@ -267,7 +267,7 @@ def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
         assert [request.path for request in server.listings] == ["/v1/models"] and not server.requests
 
 
-def test_a_model_that_the_server_lacks_is_told(folder: Path) -> None:
+def test_a_model_that_the_server_lacks_is_reported(folder: Path) -> None:
     with openai_server.serve() as server:
         server.models = [CONTROL_MODEL, "llama"]
         run = run_tool(folder, "check", OPENAI_BASE_URL=server.base_url)
@@ -307,7 +307,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         (500, b"", "later"),
     ],
 )
-def test_what_is_wrong_with_the_model_server_is_told(folder: Path, status: int, body: bytes, told: str) -> None:
+def test_what_is_wrong_with_the_model_server_is_reported(folder: Path, status: int, body: bytes, told: str) -> None:
     with answering(status, body) as base_url:
         run = run_tool(folder, "check", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-hunter22")
     (line,) = refusals(run)
@@ -325,7 +325,7 @@ def test_a_server_without_a_list_of_models_is_no_failure(folder: Path, status: i
     assert line.startswith("warn") and "cannot be listed" in line and "/v1" in line
 
 
-def test_a_model_server_that_is_not_there_is_told(folder: Path) -> None:
+def test_a_model_server_that_is_not_there_is_reported(folder: Path) -> None:
     run = run_tool(folder, "check", OPENAI_BASE_URL="http://u:hunter22@127.0.0.1:9/v1")
     (line,) = refusals(run)
     assert "127.0.0.1:9" in line and "does the server run" in line and "hunter22" not in line
@@ -345,7 +345,7 @@ def test_statsig_that_serves_the_experiment_is_well(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [401, "reset", "garbage"])
-def test_what_is_wrong_with_statsig_is_told(folder: Path, fault: int | str) -> None:
+def test_what_is_wrong_with_statsig_is_reported(folder: Path, fault: int | str) -> None:
     with statsig_server.serve(specs()) as statsig:
         statsig.specs_fault = fault
         run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
@@ -355,7 +355,7 @@ def test_what_is_wrong_with_statsig_is_told(folder: Path, fault: int | str) -> N
     assert "hunter22" not in run.stdout + run.stderr
 
 
-def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
+def test_an_experiment_that_statsig_does_not_have_is_reported(folder: Path) -> None:
     with statsig_server.serve(specs()) as statsig:
         run = run_tool(
             folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url, PARLEY_EXPERIMENT="another"
@@ -372,19 +372,19 @@ def test_an_experiment_that_statsig_does_not_have_is_told(folder: Path) -> None:
         ("shipped", 0, "A decision was made at Statsig: everybody gets Test"),
     ],
 )
-def test_what_statsig_made_of_the_experiment_is_told(folder: Path, shape: str, code: int, words: str) -> None:
+def test_what_statsig_made_of_the_experiment_is_reported(folder: Path, shape: str, code: int, words: str) -> None:
     with statsig_server.serve(NAMED[shape]()) as statsig:
         run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url)
     assert [line for line in run.lines if words in line], run.stdout
     assert len([line for line in refusals(run) if "experiment" in line]) == code
 
 
-def test_an_experiment_that_the_file_does_not_have_is_told(folder: Path) -> None:
+def test_an_experiment_that_the_file_does_not_have_is_reported(folder: Path) -> None:
     (line,) = refusals(run_tool(folder, "check", PARLEY_EXPERIMENT="another"))
     assert "experiments.toml has no experiment or layer named another" in line
 
 
-def test_a_broken_experiments_file_is_told_beside_the_rest(folder: Path) -> None:
+def test_a_broken_experiments_file_is_reported_beside_the_rest(folder: Path) -> None:
     (folder / ".streamlit/experiments.toml").write_text("[a]\nunit = 'userID'\n[a.groups]\nA = { weight = -1 }\n")
     run = run_tool(folder, "check")
     assert run.returncode == 1
@@ -392,14 +392,14 @@ def test_a_broken_experiments_file_is_told_beside_the_rest(folder: Path) -> None
     assert any(f"{CONTROL_MODEL} is there" in line for line in run.lines)
 
 
-def test_a_parameter_that_cannot_be_sent_is_told(folder: Path) -> None:
+def test_a_parameter_that_cannot_be_sent_is_reported(folder: Path) -> None:
     file = folder / ".streamlit/experiments.toml"
     file.write_text(file.read_text().replace(f'"{TEST_MODEL}" }} }}', f'"{TEST_MODEL}", temperature = 9 }} }}'))
     (line,) = refusals(run_tool(folder, "check"))
     assert "group Test" in line and "temperature" in line
 
 
-def test_a_database_that_cannot_be_used_is_told_without_its_password(folder: Path) -> None:
+def test_a_database_that_cannot_be_used_is_reported_without_its_password(folder: Path) -> None:
     run = run_tool(
         folder, "check", DATABASE_URL="postgresql+psycopg://u:hunter22@127.0.0.1:9/parley", PARLEY_SIGNING_KEY="k" * 32
     )
@@ -408,7 +408,7 @@ def test_a_database_that_cannot_be_used_is_told_without_its_password(folder: Pat
     assert "hunter22" not in run.stdout + run.stderr
 
 
-def test_a_budget_that_cannot_be_kept_is_told(folder: Path) -> None:
+def test_a_budget_that_cannot_be_kept_is_reported(folder: Path) -> None:
     with openai_server.serve() as server:
         server.models.append("llama")
         environ = {"OPENAI_BASE_URL": server.base_url, "PARLEY_BUDGET_USD_PER_DAY": "5"}

@@ -162,7 +162,7 @@ def test_more_than_one_piece(parley: Store) -> None:
     assert rows(parley)["event"] == rows(parley)["outbox"] == 0
 
 
-def test_what_statsig_has_or_may_have_is_told(parley: Store) -> None:
+def test_what_statsig_has_or_may_have_is_reported(parley: Store) -> None:
     said(parley, "ann")
     [first, *_] = parley.outbox.lease(1, 60)
     assert parley.outbox.acknowledge([first.event_id]).wait(SOON)
@@ -173,7 +173,7 @@ def test_what_statsig_has_or_may_have_is_told(parley: Store) -> None:
     assert parley.erase("bo").told
 
 
-def test_an_answer_under_way_is_told(parley: Store) -> None:
+def test_an_answer_under_way_is_reported(parley: Store) -> None:
     given = assignment("ann", "ann")
     about = Conversation(new_id(), "ann", given)
     parley.conversations.ask(about, Question(new_id(), about.id, "session", 1, "m", given), SECRET).wait(SOON)

@@ -79,7 +79,7 @@ def test_the_table_holds_every_metric_with_its_intervals(folder: Path) -> None:
     assert "Split check: as configured (log e = -0.04)." in told
 
 
-def test_unreadable_lines_are_told_on_stderr_and_the_rest_counts(folder: Path) -> None:
+def test_unreadable_lines_are_reported_on_stderr_and_the_rest_counts(folder: Path) -> None:
     with (folder / "events.jsonl").open("a") as lines:
         lines.write('{"event_id": "cut o')
     run = parley(folder, *NAMED, "--json", **SMALL)
@@ -116,7 +116,7 @@ def test_what_cannot_be_read_out_is_refused_in_a_line(folder: Path, words: tuple
     assert said in run.stderr and "Traceback" not in run.stderr
 
 
-def test_a_broken_definition_is_told_with_its_line(folder: Path) -> None:
+def test_a_broken_definition_is_reported_with_its_line(folder: Path) -> None:
     text = (folder / "experiments.toml").read_text()
     (folder / "experiments.toml").write_text(text.replace('primary = "satisfaction"', 'primary = "happiness"'))
     run = parley(folder, *NAMED, **SMALL)

@@ -153,7 +153,7 @@ def test_after_the_limit_the_next_run_goes_on(folder: Path, console: statsig_con
         ({"STATSIG_CONSOLE_KEY": KEY, "PARLEY_EXPERIMENT": "not.this"}, "letters, digits, _ and -"),
     ],
 )
-def test_what_cannot_be_asked_is_told(folder: Path, named: dict[str, str], words: str) -> None:
+def test_what_cannot_be_asked_is_reported(folder: Path, named: dict[str, str], words: str) -> None:
     run = setup(folder, **named)
     assert run.returncode == 1 and words in run.stderr and "Traceback" not in run.stderr
     assert "hunter22" not in run.stderr and KEY not in run.stderr

@@ -107,7 +107,7 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
         yield from ((x, y) for y in range(place["y"], place["y"] + place["h"]))
 
 
-def test_every_metric_that_the_app_serves_is_told_to_operators(served: Served) -> None:
+def test_every_metric_that_the_app_serves_is_reported_to_operators(served: Served) -> None:
     table = (ROOT / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
     told = set(re.findall(r"parley_\w+", " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
     plain = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in served if name.startswith("parley_")}

@@ -69,7 +69,7 @@ def test_the_end_of_the_process_waits_for_nobody_who_has_not_come(settings: Sett
     assert sample.done < 1_000 and sample.trouble == ""
 
 
-def test_what_went_wrong_is_told(settings: Settings, tmp_path: Path) -> None:
+def test_what_went_wrong_is_reported(settings: Settings, tmp_path: Path) -> None:
     sample = Sample(settings.model_copy(update={"experiment": "nowhere"}), users=2)
     sample.play()
     over(sample)

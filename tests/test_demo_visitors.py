@@ -145,7 +145,7 @@ def test_some_ask_once_and_some_a_lot_and_not_every_answer_is_rated() -> None:
     assert 0.5 < fmean(rated) < 0.7
 
 
-def test_every_seed_and_number_is_somebody_else() -> None:
+def test_every_seed_and_number_is_another_visitor() -> None:
     ids = {visitor(seed, number).user_id for seed in range(20) for number in range(100)}
     assert len(ids) == 2_000
 

@@ -215,7 +215,7 @@ def test_without_profile_nothing_must_be_set() -> None:
     assert [name for name in re.findall(r"\$\{[^}]+\}", text) if ":-" not in name] == []
 
 
-def test_only_this_machine_reaches_it_until_it_is_told_otherwise() -> None:
+def test_only_this_machine_reaches_it_until_it_is_configured_otherwise() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert len(published) == 2
     assert all(resolved(port, {}).startswith("127.0.0.1:") for port in published)

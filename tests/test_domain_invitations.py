@@ -355,7 +355,9 @@ def test_a_browser_without_cookies_uses_no_invitation_up(closed: app_process.App
         assert wire.run().widgets("chat_input")
 
 
-def test_a_used_up_link_is_told_kindly_and_a_reload_is_no_second_use(closed: app_process.AppProcess, link: str) -> None:
+def test_a_used_up_link_is_reported_kindly_and_a_reload_is_no_second_use(
+    closed: app_process.AppProcess, link: str
+) -> None:
     first, second = accept(link), accept(link)
     for _ in range(2):
         with RawWebsocket(closed.url, first) as wire:
@@ -377,7 +379,7 @@ def test_a_guest_cookie_is_worth_nothing_without_its_visitor(closed: app_process
             assert "by invitation" in wire.run().text and not wire.widgets("chat_input")
 
 
-def test_a_forged_link_is_told_kindly(closed: app_process.AppProcess, link: str) -> None:
+def test_a_forged_link_is_reported_kindly(closed: app_process.AppProcess, link: str) -> None:
     for forged in (link[:-1], link + "A", closed.url + "/invite/nonsense", closed.url + "/invite/" + "A" * 500):
         refused = http(forged)
         assert refused.status == 403 and "does not work" in refused.body and "parley_guest" not in refused.cookies

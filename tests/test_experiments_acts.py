@@ -156,7 +156,7 @@ def test_every_replica_applies_a_new_version(replica: Replica) -> None:
     assert heard[-1] == 80 and not there.refresh()
 
 
-def test_of_two_operators_the_second_is_told_of_the_first_and_loses_nothing(replica: Replica) -> None:
+def test_of_two_operators_the_second_learns_of_the_first_and_loses_nothing(replica: Replica) -> None:
     here, there = replica(), replica()
     text = to_toml(replace(written(there), primary="response_time"))
     save(here, reason="errors matter", primary="error_rate")

@@ -108,13 +108,13 @@ def test_an_empty_file_defines_nothing() -> None:
         (GROUPS + "[e]\nA = 1\n[e]\n", "not valid TOML: Cannot declare ('e',) twice (at line 6"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_its_table_and_key(text: str, told: str) -> None:
+def test_a_mistake_is_reported_in_one_line_with_its_table_and_key(text: str, told: str) -> None:
     (line,) = problems(text)
     assert line.startswith(told)
     assert "\n" not in line
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     assert len(problems("[e]\nunit = 1\nallocation = 'all'\nprimary = []\n" + GROUPS)) == 3
 
 

@@ -211,7 +211,7 @@ def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
         until(lambda: counted(parley)["parley_delivery_batch_seconds_count"] > 0)
 
 
-def test_trouble_is_told_once_and_its_end_too(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_trouble_is_reported_once_and_its_end_too(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "parley")
     with serve() as statsig:
         statsig.events_fault = 503

@@ -134,7 +134,9 @@ def test_a_paused_experiment_takes_nobody_in(start: Open) -> None:
     assert definition is not None and [group.name for group in definition.groups] == ["A"]
 
 
-def test_an_unknown_experiment_is_told_once_and_assigns_nothing(start: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_experiment_is_reported_once_and_assigns_nothing(
+    start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     experiments = start()
     found = [experiments.assign(visitor(), "nope") for _ in range(3)]
     assert {(each.group, len(each.parameters)) for each in found} == {(None, 0)}
@@ -169,7 +171,7 @@ def test_without_a_key_decisions_are_bundled_and_nothing_can_be_sent(start: Open
     assert (experiments.source.name, experiments.source.error, experiments.server) == ("bundled", None, None)
 
 
-def test_a_broken_file_is_told_with_its_name(file: Path) -> None:
+def test_a_broken_file_is_reported_with_its_name(file: Path) -> None:
     file.write_text("[models]\nunit = 'x'\n")
     with pytest.raises(DefinitionError) as told:
         Experiments.open(file)
@@ -424,7 +426,7 @@ def test_a_unit_that_parley_does_not_send_gets_the_default_and_no_group(start: O
     }  # fmt: skip
 
 
-def test_groups_of_the_same_name_in_a_layer_are_told_apart(start: Open) -> None:
+def test_groups_of_the_same_name_in_a_layer_are_distinguished(start: Open) -> None:
     found = decided(start, "layer_two", "chat_layer", 200)
     groups = Counter(each.group for each in found)
     assert groups.keys() == {None, *(f"{exp}: {each}" for exp in ("exp_model", "exp_temp") for each in GROUPS)}

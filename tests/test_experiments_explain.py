@@ -72,7 +72,7 @@ def test_a_paused_and_an_unknown_experiment_have_no_group(open_experiments: Open
     assert (decided.group, decided.rule_id, steps) == (None, "", [])
 
 
-def test_statsigs_own_conditions_are_told_as_they_are() -> None:
+def test_statsigs_own_conditions_are_reported_as_they_are() -> None:
     conditions = [
         {"type": "pass_gate", "operator": None, "targetValue": "employees"},
         {"type": "user_bucket", "operator": "none", "targetValue": [1, 2, 3], "additionalValues": {"salt": "s"}},

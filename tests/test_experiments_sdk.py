@@ -148,7 +148,7 @@ def test_how_a_later_look_ended_is_read_in_the_metric_that_the_sdk_names(started
     assert memory.error
 
 
-def test_a_failure_to_send_events_is_told_by_delivery_alone(started: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_to_send_events_is_reported_by_delivery_alone(started: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "parley.statsig")
     with serve(running()) as statsig:
         server, lines, _ = started(statsig.url)

@@ -172,7 +172,7 @@ def meet(name: str, app: app_process.AppProcess, record: Record, model: openai.S
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_fault_is_told_recorded_once_and_survived(name: str, run: Run) -> None:
+def test_a_fault_is_reported_recorded_once_and_survived(name: str, run: Run) -> None:
     case, met = CASES[name], run.met[name].result()
     assert len(met.requests) == case.requests
     assert case.text in met.answer and (case.words or "") in met.answer
@@ -207,7 +207,7 @@ def test_every_answer_is_counted_once(run: Run) -> None:
     assert counted["parley_streams_active"] == 0
 
 
-def test_a_parameter_that_cannot_be_sent_is_told_once_and_recorded_always(run: Run) -> None:
+def test_a_parameter_that_cannot_be_sent_is_reported_once_and_recorded_always(run: Run) -> None:
     assert {event["metadata"]["parameter_error"] for event in run.completions()} == {"temperature"}
     told = [line for line in run.lines() if "temperature" in str(line.get("parameters"))]
     assert [(line["level"], line["group"]) for line in told] == [("warning", "Only")]

@@ -353,7 +353,7 @@ class TestNothingCameBack:
     }
 
     @pytest.mark.parametrize("what", REPLIES)
-    def test_is_said(self, server: Server, what: str) -> None:
+    def test_is_reported(self, server: Server, what: str) -> None:
         completion = ended(server, self.REPLIES[what])
         assert (completion.text, completion.finish_reason, completion.error) == ("", "error", "NoAnswer")
         assert completion.message == "No answer came back. Please try again."
@@ -366,7 +366,7 @@ class TestNothingCameBack:
 
 
 class TestSilence:
-    def test_before_the_head_is_told_in_time_and_not_repeated(self, server: Server) -> None:
+    def test_before_the_head_is_reported_in_time_and_not_repeated(self, server: Server) -> None:
         completion = ended(server, silence(), timeouts=QUICK)
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
         assert completion.message == "The model did not answer in time. Please try again."
@@ -445,7 +445,7 @@ class TestRepeats:
         assert completion.message is None
 
     @pytest.mark.parametrize("what", TRANSIENT)
-    def test_a_third_time_is_told(self, server: Server, what: str) -> None:
+    def test_a_third_failure_is_reported(self, server: Server, what: str) -> None:
         reply, error = self.TRANSIENT[what]
         completion = ended(server, reply, reply, reply)
         assert (completion.finish_reason, completion.error, completion.retries) == ("error", error, 2)
@@ -466,7 +466,7 @@ class TestRepeats:
             assert (completion.text, completion.retries) == ("Hi", 1)
             assert completion.response_time >= 0.2
 
-    def test_a_long_retry_after_is_told_at_once(self, server: Server) -> None:
+    def test_a_long_retry_after_is_reported_at_once(self, server: Server) -> None:
         completion = ended(server, status(429, headers={"retry-after": "11"}))
         assert (completion.finish_reason, completion.error) == ("error", "RateLimitError")
         assert completion.message == "The model is busy. Please try again in 11 seconds."
@@ -535,7 +535,7 @@ class TestSetUp:
             assert (completion.text, completion.served_model, completion.error) == ("Hi", "large-model", None)
             assert [request.body["model"] for request in server.requests[-2:]] == ["no-model", "large-model"]
 
-    def test_where_no_other_model_answers_it_is_told(self, server: Server) -> None:
+    def test_where_no_other_model_answers_it_is_reported(self, server: Server) -> None:
         for fallback, requests in ((None, 1), ("no-model", 1), ("no-model-8", 2)):
             server.requests.clear()
             completion = ended(server, *[status(404)] * requests, parameters=Parameters("no-model"), fallback=fallback)
@@ -543,7 +543,7 @@ class TestSetUp:
             assert completion.message == "The model is not available. Please tell the person who invited you."
             assert len(server.requests) == requests
 
-    def test_a_conversation_that_is_too_long_is_told(self, server: Server) -> None:
+    def test_a_conversation_that_is_too_long_is_reported(self, server: Server) -> None:
         long = {
             "message": "maximum context length is 8192 tokens",
             "code": "context_length_exceeded",
@@ -619,7 +619,7 @@ class TestRefusedParameters:
             {"message": "unknown", "param": "top_k"},
         ],
     )
-    def test_what_was_not_a_parameter_of_ours_is_told(self, server: Server, error: dict[str, Any]) -> None:
+    def test_what_was_not_a_parameter_of_ours_is_reported(self, server: Server, error: dict[str, Any]) -> None:
         completion = ended(server, status(400, error), parameters=Parameters("large-model", None, self.OPTIONS))
         assert (completion.error, completion.dropped_parameters) == ("BadRequestError", ())
         assert len(server.requests) == 1

@@ -569,7 +569,7 @@ class TestAFullContext:
         assert sent[0] == "Be kind." and sent[-1] == HELLO[0]["content"]
         assert sent[1:-1] == [message["content"] for message in self.TURNS[-len(sent[1:]) : -1]]
 
-    def test_is_told_when_only_the_question_is_left(self, server: Server) -> None:
+    def test_is_reported_when_only_the_question_is_left(self, server: Server) -> None:
         server.script(otherwise=self.taking(0))
         done = ask(server, self.TURNS)
         assert done.message == "The conversation is too long for the model. Please start a new one."

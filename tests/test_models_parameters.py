@@ -65,7 +65,7 @@ def test_it_is_not_sent_where_the_default_is_no_better(name: str, value: Any) ->
         assert check_parameters({name: value}, defaults, "large-model") == Parameters("large-model", error=name)
 
 
-def test_an_unknown_name_is_told_and_not_sent() -> None:
+def test_an_unknown_name_is_reported_and_not_sent() -> None:
     assert check_parameters({"top_k": 5, "Temperature": 1}, {}, "m") == Parameters("m", error="Temperature,top_k")
 
 

@@ -136,7 +136,7 @@ def test_an_address_that_is_no_conversation_is_a_new_one(app: App) -> None:
         assert "That conversation is not here." in said_by(page)
 
 
-def test_a_prompt_that_is_refused_is_told_and_stays(app: App, model_server: openai.Server) -> None:
+def test_a_prompt_that_is_refused_is_reported_and_stays(app: App, model_server: openai.Server) -> None:
     page = ask(opened(), " \n ")
     assert [warning.value for warning in page.warning] == ["Please write a question first."]
     page = ask(page, "x" * 8001)
@@ -249,7 +249,7 @@ def test_a_failed_answer_is_a_sentence_and_a_button(
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
 
 
-def test_every_way_to_end_is_told(app: App, model_server: openai.Server) -> None:
+def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> None:
     said = {
         "length": "Cut off at the length limit.",
         "content_filter": "Cut off by the model's content filter.",
@@ -260,7 +260,7 @@ def test_every_way_to_end_is_told(app: App, model_server: openai.Server) -> None
         assert [caption.value for caption in page.chat_message[-1].caption] == [words]
 
 
-def test_text_that_is_gone_is_said_to_be_gone(begin: Begin, model_server: openai.Server) -> None:
+def test_text_that_is_gone_is_reported_as_gone(begin: Begin, model_server: openai.Server) -> None:
     settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
     begin(**settings)
     page = ask(opened(), "Hello?")

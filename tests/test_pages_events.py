@@ -165,7 +165,7 @@ def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     assert "wait for Statsig" not in page_text(page).replace("events wait for Statsig:", "")
 
 
-def test_an_unknown_answer_is_said_to_be_unknown(begin: Open) -> None:
+def test_an_unknown_answer_is_reported_as_unknown(begin: Open) -> None:
     begin()
     page = run_page("events")
     page.text_input(key="answer").set_value("nobody's").run()
@@ -210,7 +210,7 @@ def test_no_text_is_on_the_page_or_in_its_files(begin: Open) -> None:
     assert "secret question" not in everything and "Because." not in everything
 
 
-def test_a_ledger_that_cannot_be_read_is_told(begin: Open) -> None:
+def test_a_ledger_that_cannot_be_read_is_reported(begin: Open) -> None:
     app = begin()
     gone = text("ALTER TABLE event RENAME TO gone")
     assert app.store.write(lambda connection: connection.execute(gone) and None).wait(ENOUGH_S)

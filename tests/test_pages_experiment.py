@@ -90,7 +90,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     assert picture == "Of all units: Control 60 %, Test 20 %, not taking part 20 %"
 
 
-def test_a_parameter_that_is_not_valid_is_told(begin: Open) -> None:
+def test_a_parameter_that_is_not_valid_is_reported(begin: Open) -> None:
     begin(ALL.replace("temperature = 0.5, system", 'temperature = "hot", system'))
     assert "Not valid, not sent | – | temperature" in page_text(run_page("experiment"))
 
@@ -117,12 +117,12 @@ def test_groups_that_the_server_made_the_same_are_reported(
     assert len([line for line in capsys.readouterr().err.splitlines() if sentence in line]) == 1
 
 
-def test_a_paused_experiment_is_said_to_be_paused(begin: Open) -> None:
+def test_a_paused_experiment_is_reported_as_paused(begin: Open) -> None:
     begin(EXPERIMENTS.replace("80", "0"))
     assert "The experiment is paused" in page_text(run_page("experiment"))
 
 
-def test_an_unknown_experiment_is_said_to_be_unknown_and_invitations_are_there(begin: Open) -> None:
+def test_an_unknown_experiment_is_reported_as_unknown_and_invitations_are_there(begin: Open) -> None:
     begin(PARLEY_EXPERIMENT="elsewhere")
     page = run_page("experiment")
     assert not page.exception
@@ -146,7 +146,7 @@ def test_without_a_key_the_local_file_decides(begin: Open) -> None:
 # What today cost
 
 
-def test_todays_exposures_answers_and_spend_are_told(begin: Open, model_server: openai.Server) -> None:
+def test_todays_exposures_answers_and_spend_are_reported(begin: Open, model_server: openai.Server) -> None:
     app = begin(ALL)
     model_server.script(openai.answer("One."), openai.status(401))
     page = ask(ask(run_page(operator=False)))
@@ -184,7 +184,7 @@ def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.S
     assert "1 more met a limit" in text
 
 
-def test_a_day_that_is_spent_is_told(begin: Open, model_server: openai.Server) -> None:
+def test_a_day_that_is_spent_is_reported(begin: Open, model_server: openai.Server) -> None:
     model_server.script(otherwise=openai.stream("So.", openai.finish(), openai.usage(10_000_000, 0), openai.DONE))
     begin(ALL, PARLEY_BUDGET_USD_PER_DAY="0.5")
     ask(run_page(operator=False))
@@ -193,7 +193,7 @@ def test_a_day_that_is_spent_is_told(begin: Open, model_server: openai.Server) -
     )
 
 
-def test_a_model_without_a_price_is_told_where_there_is_a_limit(begin: Open) -> None:
+def test_a_model_without_a_price_is_reported_where_there_is_a_limit(begin: Open) -> None:
     begin(ALL.replace(TEST_MODEL, "llama"), PARLEY_BUDGET_USD_PER_DAY="5")
     assert "The day's limit cannot be kept: llama has no price." in page_text(run_page("experiment"))
 
@@ -213,7 +213,7 @@ def test_any_units_group_is_explained(begin: Open) -> None:
     assert list(table.iloc[-1])[::3] == [decided.group, "**matches**"]
 
 
-def test_whether_a_unit_was_exposed_and_delivered_is_told(begin: Open) -> None:
+def test_whether_a_unit_was_exposed_and_delivered_is_reported(begin: Open) -> None:
     app = begin(ALL, STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL="http://127.0.0.1:9/v1")
     decided = app.experiments.assign(Visitor("ann", "ann", "ann", "s"), NAME)
     met = [exposure(decided, "s", time_ms=now_ms() - 5_000), exposure(decided, "s2")]
@@ -285,7 +285,7 @@ def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name
 # On the chat page
 
 
-def test_an_operator_forces_a_group_and_the_readout_is_told(begin: Open) -> None:
+def test_an_operator_forces_a_group_and_the_readout_is_reported(begin: Open) -> None:
     app = begin(ALL)
     page = ask(run_page(group="Test"))
     assert not page.exception
@@ -321,14 +321,14 @@ def test_a_conversation_that_began_otherwise_keeps_its_group(begin: Open) -> Non
     assert f"This conversation keeps {own}" in page_text(page)
 
 
-def test_a_group_that_is_not_there_is_told_and_forces_nothing(begin: Open) -> None:
+def test_a_group_that_is_not_there_is_reported_and_forces_nothing(begin: Open) -> None:
     app = begin(ALL)
     page = ask(run_page(group="Nobody's"))
     assert "There is no group Nobody's in this experiment." in page_text(page)
     assert [met["forced"] for met in told(app, "exposure")] == [False]
 
 
-def test_nobody_else_can_force_a_group(begin: Open) -> None:
+def test_no_other_visitor_can_force_a_group(begin: Open) -> None:
     app = begin(ALL)
     pages = [ask(run_page(operator=False, group=group)) for group in ("Test", "Control", "Test", "Control")]
     assert {met["forced"] for met in told(app, "exposure")} == {False}

@@ -156,7 +156,7 @@ def test_an_undecided_page_says_how_many_more_users_it_takes(show: Open) -> None
     assert charts(page)[:3] == [f"{name}: difference to Control with its interval" for name in DECIDING]
 
 
-def test_a_better_group_is_told_with_colour_word_and_icon(show: Open) -> None:
+def test_a_better_group_is_reported_with_colour_word_and_icon(show: Open) -> None:
     page = show(invented_traffic.better())
     assert headline(page).startswith("Test is better on satisfaction: +")
     assert ":blue-badge[:material/trending_up: Better]" in said(page)
@@ -164,7 +164,7 @@ def test_a_better_group_is_told_with_colour_word_and_icon(show: Open) -> None:
     assert "Harmed" not in said(page)
 
 
-def test_a_harmed_guardrail_is_told_beside_the_gain(show: Open) -> None:
+def test_a_harmed_guardrail_is_reported_beside_the_gain(show: Open) -> None:
     page = show(invented_traffic.harmed())
     assert "but slower: +" in headline(page)
     assert ":orange-badge[:material/warning: Harmed: response time]" in said(page)
@@ -228,7 +228,7 @@ def test_every_treatment_is_compared_and_every_name_stays_as_it_is(show: Open) -
     assert page.table[0].value["Group"].tolist() == list(groups)
 
 
-def test_users_who_do_not_count_are_told(show: Open) -> None:
+def test_users_who_do_not_count_are_reported(show: Open) -> None:
     page = show(Traffic({"Control": Group(60), "Test": Group(60)}, both=2, forced=3))
     assert "Left out: 4 who met two groups and 3 with a forced group." in said(page)
 
@@ -252,7 +252,7 @@ def test_an_unknown_experiment_is_named(begin: Begin, url: str) -> None:
     assert "There is no experiment nowhere" in said(visit())
 
 
-def test_a_record_that_cannot_be_read_is_told_in_a_sentence(show: Open, tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_is_reported_in_a_sentence(show: Open, tmp_path: Path) -> None:
     show(invented_traffic.undecided())
     readouts.forget()
     (tmp_path / "parley.db").rename(tmp_path / "elsewhere.db")

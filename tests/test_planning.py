@@ -128,7 +128,7 @@ def test_a_curve_rises_to_certainty() -> None:
     assert points[0][1] < 0.05 and points[-1][1] > 0.99
 
 
-def test_the_difference_is_told_in_both_ways_words() -> None:
+def test_the_difference_is_reported_in_both_ways_words() -> None:
     assert difference(setting_of(TWO)) == (
         "Looked for: satisfaction 65 % against 75 %, which is a win share of 62 % side by side."
     )

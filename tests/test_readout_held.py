@@ -67,7 +67,7 @@ def narrowed(store: Store, interval: Interval) -> None:
     store.written(lambda c: hold(c, EXPERIMENT, False, terms_of(TWO), {LOOK: interval}), 10)
 
 
-def test_a_held_verdict_is_told_with_its_day(store: Store, database_url: str) -> None:
+def test_a_held_verdict_is_reported_with_its_day(store: Store, database_url: str) -> None:
     come(database_url, 0.6, 0.66, users=150)
     narrowed(store, Interval(0.01, 1_790_000_000_000, 0.3, 1_790_000_000_000))
     readout = look(store)

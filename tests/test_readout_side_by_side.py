@@ -52,7 +52,7 @@ def test_every_verdict_has_its_sentence(given: VoteSums, verdict: str, sentence_
     assert preference_sentence(readout, found).startswith(sentence_begins)
 
 
-def test_a_preference_is_told_with_its_interval() -> None:
+def test_a_preference_is_reported_with_its_interval() -> None:
     readout, found = compared(votes(30, 6, 3, 1))
     assert preference_sentence(readout, found).endswith(
         "(30 people, 300 votes; net preference for Test +30 points, 95 % interval +12 to +48, valid however often you "
@@ -60,7 +60,7 @@ def test_a_preference_is_told_with_its_interval() -> None:
     )
 
 
-def test_simulated_votes_are_told_as_such() -> None:
+def test_simulated_votes_are_reported_as_such() -> None:
     readout, found = compared(votes(30, 6, 3, 1))
     assert preference_sentence(replace(readout, simulated=True), found).startswith("In simulated data: Testers prefer")
 

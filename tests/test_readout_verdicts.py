@@ -130,20 +130,20 @@ def test_better_with_all_the_users_that_the_smallest_difference_needs() -> None:
     assert advice(readout) == ["Stopping now is sound. Going on makes the interval narrower."]
 
 
-def test_better_is_told_with_the_harm_it_does() -> None:
+def test_better_is_reported_with_the_harm_it_does() -> None:
     sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
     readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, sums=sums)
     assert (readout.verdict, readout.metrics["response_time"].versus["Test"].guardrail) == ("better", "harmed")
     assert sentence(readout).endswith("valid however often you look), but slower: +1.50 s.")
 
 
-def test_worse_is_told_with_what_else_is_worse() -> None:
+def test_worse_is_reported_with_what_else_is_worse() -> None:
     sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
     readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, sums=sums)
     assert sentence(readout).endswith("valid however often you look), and slower: +1.50 s.")
 
 
-def test_a_harm_is_told_where_nothing_else_is_decided() -> None:
+def test_a_harm_is_reported_where_nothing_else_is_decided() -> None:
     sums = {"response_time": {"Control": times(200, 3.0), "Test": times(200, 4.5)}}
     readout = told({"Control": shares(200, 0.6), "Test": shares(200, 0.63)}, sums=sums)
     assert sentence(readout).endswith("to find 10 points four times in five. But Test is slower: +1.50 s.")
@@ -204,7 +204,7 @@ def test_too_few_users_are_not_judged_whatever_the_interval() -> None:
     assert sentence(readout) == "Not enough data yet: Test has 19 users with a rating, and each group needs 20."
 
 
-def test_an_interval_that_leaves_nothing_out_is_not_told() -> None:
+def test_an_interval_that_leaves_nothing_out_is_not_reported() -> None:
     """One user in a hundred costs a fortune: the data fit anything, and no number of it means anything."""
     odd = Sums(100, 1000.0, 100, 1_000_000.0, 100, 1000.0, 100)
     definition = replace(TWO, primary="cost_per_answer", mde={"cost_per_answer": Effect(1.0)})
@@ -284,7 +284,7 @@ def test_before_anybody_came() -> None:
     assert as_json(readout)["metrics"]["satisfaction"]["groups"]["Test"]["n"] == 0
 
 
-def test_groups_that_the_definition_does_not_know_are_told_and_not_compared() -> None:
+def test_groups_that_the_definition_does_not_know_are_reported_and_not_compared() -> None:
     readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5), "Old": shares(7, 1.0)})
     assert readout.counts == {"Control": 100, "Test": 100}
     assert sentence(readout).endswith("Not counted: 7 users in Old, which the definition does not know.")

@@ -134,7 +134,7 @@ def test_the_file_may_use_what_toml_offers(secrets: Path) -> None:
         ("PARLEY_LOG_LEVEL", "loud", "debug"),
     ],
 )
-def test_an_impossible_value_is_told_with_what_is_accepted(name: str, text: str, accepted: str) -> None:
+def test_an_impossible_value_is_reported_with_what_is_accepted(name: str, text: str, accepted: str) -> None:
     (line,) = problems({name: text})
     assert line.startswith(f"{name}: must be ")
     assert accepted in line
@@ -148,13 +148,13 @@ def test_no_message_shows_a_secret(name: str) -> None:
     assert "hunter" not in line
 
 
-def test_every_problem_is_told_at_once(secrets: Path) -> None:
+def test_every_problem_is_reported_at_once(secrets: Path) -> None:
     secrets.write_text("PARLEY_BLIND = 7\nPARLEY_TYPO = 1\n")
     names = {line.partition(":")[0] for line in problems({"PARLEY_UNIT": "x", "PARLEY_MODLE": "y"}, secrets)}
     assert names == {"PARLEY_BLIND", "PARLEY_TYPO", "PARLEY_UNIT", "PARLEY_MODLE"}
 
 
-def test_an_unknown_name_is_told_with_the_one_that_was_meant(secrets: Path) -> None:
+def test_an_unknown_name_is_reported_with_the_one_that_was_meant(secrets: Path) -> None:
     assert problems({"PARLEY_MODLE": "x"}) == ["PARLEY_MODLE: no such setting; did you mean PARLEY_MODEL?"]
     assert problems({"parley_model": "x"}) == ["parley_model: no such setting; did you mean PARLEY_MODEL?"]
     secrets.write_text("[PARLEY_AUTH]\nx = 1\n")
@@ -162,7 +162,7 @@ def test_an_unknown_name_is_told_with_the_one_that_was_meant(secrets: Path) -> N
 
 
 @pytest.mark.parametrize("text", ['PARLEY_TITLE = ["a", 1]', "[PARLEY_TITLE]\na = 1", "PARLEY_TITLE = 2026-01-01"])
-def test_a_toml_value_that_is_no_text_is_told(secrets: Path, text: str) -> None:
+def test_a_toml_value_that_is_no_text_is_reported(secrets: Path, text: str) -> None:
     secrets.write_text(text)
     assert problems({}, secrets) == ["PARLEY_TITLE: must be one value, in quotes where it is a text"]
 
@@ -183,7 +183,7 @@ def test_a_broken_secrets_file_is_one_line_beside_the_other_problems(secrets: Pa
     assert second.startswith("PARLEY_UNIT")
 
 
-def test_a_secrets_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_secrets_file_that_is_a_folder_is_reported(tmp_path: Path) -> None:
     assert problems({}, tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
 
 
@@ -261,7 +261,7 @@ server_metadata_url = "https://id.example.org/.well-known/openid-configuration"
         (AUTH + NAMED.format(name="google") + NAMED.format(name="okta"), []),
     ],
 )
-def test_sign_in_without_its_table_is_told(tmp_path: Path, written: str, missing: list[str]) -> None:
+def test_sign_in_without_its_table_is_reported(tmp_path: Path, written: str, missing: list[str]) -> None:
     file = tmp_path / "secrets.toml"
     file.write_text(written)
     try:

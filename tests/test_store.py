@@ -251,14 +251,14 @@ def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
 # Ratings
 
 
-def test_a_rating_is_stored_and_told(parley: Store) -> None:
+def test_a_rating_is_stored_and_reported(parley: Store) -> None:
     asked = answered(parley)
     vote(parley, asked, "satisfaction")
     assert shown(parley, asked).turns[0].rating == "satisfaction"
     assert told(parley) == ["chat_completion", "satisfaction"]
 
 
-def test_the_same_rating_again_is_neither_written_nor_told(parley: Store, open_store: Open) -> None:
+def test_the_same_rating_again_is_neither_written_nor_reported(parley: Store, open_store: Open) -> None:
     asked = answered(parley)
     other_tab = open_store(deliver=True)
     for clicked in (parley, parley, other_tab):
@@ -266,7 +266,7 @@ def test_the_same_rating_again_is_neither_written_nor_told(parley: Store, open_s
     assert told(parley) == ["chat_completion", "satisfaction"]
 
 
-def test_two_tabs_that_vote_at_once_are_told_once(parley: Store, open_store: Open) -> None:
+def test_two_tabs_that_vote_at_once_are_reported_once(parley: Store, open_store: Open) -> None:
     asked = answered(parley)
     with ThreadPoolExecutor(4) as tabs:
         list(tabs.map(lambda tab: vote(tab, asked, "satisfaction"), [open_store() for _ in range(4)]))
@@ -292,12 +292,12 @@ def test_a_withdrawn_rating_tells_which_one_was_stored(parley: Store) -> None:
     assert shown(parley, asked).turns[0].rating is None and len(told(parley)) == 3
 
 
-def test_a_rating_of_an_unknown_answer_is_not_told(parley: Store) -> None:
+def test_a_rating_of_an_unknown_answer_is_not_reported(parley: Store) -> None:
     vote(parley, question(conversation()), "satisfaction")
     assert told(parley) == []
 
 
-def test_a_reason_is_told_once_and_its_comment_stays_here(parley: Store) -> None:
+def test_a_reason_is_reported_once_and_its_comment_stays_here(parley: Store) -> None:
     asked = answered(parley)
     said = events.feedback_reason(asked, {}, "wrong")
     for comment in ("It is", "It is green."):
@@ -653,14 +653,14 @@ def test_trouble_shows_without_anybody_writing(tmp_path: Path, monkeypatch: pyte
         "postgresql+psycopg://user:hunter2@127.0.0.1:1/parley",
     ],
 )
-def test_a_database_that_cannot_be_used_is_said_in_a_sentence_without_its_password(url: str) -> None:
+def test_a_database_that_cannot_be_used_is_reported_in_a_sentence_without_its_password(url: str) -> None:
     with pytest.raises(StoreError) as told:
         Store.open(url)
     sentence = str(told.value)
     assert sentence.endswith(".") and "\n" not in sentence and "hunter2" not in sentence
 
 
-def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_as_none(tmp_path: Path) -> None:
     (tmp_path / "parley.db").write_text("Dear diary, " * 500)
     with pytest.raises(StoreError, match="not a database"):
         Store.open(f"sqlite:///{tmp_path}/parley.db")

@@ -80,7 +80,7 @@ def test_the_events_of_both_answers_name_their_comparison(store: Store) -> None:
     assert [one["group"] for one in about_them] == ["A", "B"]
 
 
-def test_a_changed_vote_is_told_again_and_a_repeated_one_is_not(store: Store) -> None:
+def test_a_changed_vote_is_reported_again_and_a_repeated_one_is_not(store: Store) -> None:
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
     for preferred in ("left", "left", "tie", "both_bad"):

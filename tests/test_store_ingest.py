@@ -64,14 +64,14 @@ EXPOSED, ANSWERED, RATED = READABLE
         (changed(RATED, metadata__answer_id=""), "answer_id is not a text"),
     ],
 )  # fmt: skip
-def test_an_unreadable_line_is_told_and_the_others_count(line: bytes, why: str) -> None:
+def test_an_unreadable_line_is_reported_and_the_others_count(line: bytes, why: str) -> None:
     found, told = read([encoded(READABLE)[0], line, *encoded(READABLE)[1:]])
     assert found.problems == [f"line 2: {why}"]
     assert (found.events, found.unreadable) == (3, 1)
     assert told.sums["satisfaction"]["b"][:3] == (1, 1, 1)
 
 
-def test_of_many_unreadable_lines_the_first_are_told_and_all_counted() -> None:
+def test_of_many_unreadable_lines_the_first_are_reported_and_all_counted() -> None:
     found, _ = read([b"?"] * 100)
     assert (len(found.problems), found.unreadable) == (TOLD, 100)
 

@@ -116,7 +116,7 @@ def test_who_looks_for_what_is_not_there_is_answered_in_time_and_can_look_furthe
     assert store.events.page(Search(simulated=True, delivery="acknowledged"), rare.older, 10).older != rare.older
 
 
-def test_why_an_event_waits_is_told_with_it(store: Store) -> None:
+def test_why_an_event_waits_is_reported_with_it(store: Store) -> None:
     one = Event("late", events.EXPOSURE, START_MS, "u", None, {"group": "Test"}, {})
     assert store.events.record([one]).wait(SOON)
     assert [event.event_id for event in store.outbox.lease(10, 5)] == ["late"]
@@ -134,7 +134,7 @@ def test_the_groups_are_those_that_events_name(store: Store) -> None:
     assert store.events.groups() == ["Control", "Test"]
 
 
-def test_the_life_of_an_answer_is_told_in_the_order_of_time(store: Store) -> None:
+def test_the_life_of_an_answer_is_reported_in_the_order_of_time(store: Store) -> None:
     assignment = Assignment("e", "Test", "r", "ann", {"userID": "ann"}, {"model": "m"})
     question = Question("a1", "c1", "s1", 1, "m", assignment)
     completion = Completion("Because.", "stop", 2.0, 0.5)

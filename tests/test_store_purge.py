@@ -247,9 +247,7 @@ def test_a_whole_month_is_dropped_unless_some_of_it_waits(months: Store) -> None
     assert delivery(months) == (41, 40, 1)
 
 
-def test_a_month_that_somebody_reads_is_dropped_when_they_have_ended(
-    months: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_month_in_use_is_dropped_when_its_readers_have_ended(months: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "TRIES", 2)
     monkeypatch.setattr(purge, "PAUSE_S", 0.01)
     forget_months(months)

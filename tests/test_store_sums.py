@@ -191,7 +191,7 @@ def test_an_answer_that_met_a_budget_is_none_and_one_that_broke_is_an_error() ->
     assert found["completion_tokens"]["b"][1:3] == (6, 2)
 
 
-def test_a_unit_that_is_forced_and_met_two_groups_is_told_as_forced() -> None:
+def test_a_unit_that_is_forced_and_met_two_groups_is_reported_as_forced() -> None:
     events = [exposed("x1", "u", "b"), exposed("x2", "u", "control", 1), exposed("x3", "u", "b", 2, forced=True)]
     found = counted(events)
     assert (found.forced, found.crossover, found.sums["answers_per_user"]) == (1, 0, {})

@@ -48,14 +48,16 @@ def days_as_told(database: Imported | Database) -> None:
 
 @given(invented_events.histories())
 @settings(max_examples=8, deadline=None)
-def test_each_day_is_told_as_the_readout_told_it_then(events: list[Line]) -> None:
+def test_each_day_is_reported_as_the_readout_reported_it_then(events: list[Line]) -> None:
     with imported(invented_events.encoded(spread(events))) as found:
         days_as_told(found)
 
 
 @given(events=invented_events.histories())
 @settings(max_examples=3, deadline=None)
-def test_each_day_is_told_as_the_readout_told_it_then_on_postgresql(events: list[Line], postgres: Postgres) -> None:
+def test_each_day_is_reported_as_the_readout_reported_it_then_on_postgresql(
+    events: list[Line], postgres: Postgres
+) -> None:
     with invented_events.stored(spread(events), postgres.database()) as database:
         days_as_told(database)
 
@@ -66,7 +68,7 @@ def test_nobody_has_no_days(database_url: str) -> None:
         assert exposed_per_day(connection, SCOPE) == []
 
 
-def test_exposures_are_told_by_day_and_group(database_url: str) -> None:
+def test_exposures_are_reported_by_day_and_group(database_url: str) -> None:
     hours = [("u1", "b", 0), ("u1", "b", 5), ("u2", "control", 1), ("u3", "b", 2), ("u4", "b", 4), ("u4", "control", 5)]
     events = spread([exposed(f"x{n}", user, group, hour) for n, (user, group, hour) in enumerate(hours)])
     with invented_events.stored(events, database_url) as database, database.read() as connection:

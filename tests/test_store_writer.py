@@ -207,7 +207,7 @@ def test_a_store_that_cannot_be_written_tells_who_cannot_wait(on_file: tuple[Dat
     assert writer.call(lambda connection: connection.scalar(select(definition.c.source))) is None
 
 
-def test_who_waits_for_a_result_is_told_why_there_is_none(writer: Writer) -> None:
+def test_a_caller_that_waits_for_a_result_learns_why_there_is_none(writer: Writer) -> None:
     writer.call(note("known"))
     with pytest.raises(StoreError, match="refused"):
         writer.call(note("known"))

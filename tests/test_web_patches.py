@@ -45,7 +45,7 @@ def test_streamlit_is_what_the_patches_were_written_for(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("visitor", ["thief", None])
-def test_nobody_else_goes_on_with_a_session(guard: SessionGuard, visitor: str | None) -> None:
+def test_no_other_visitor_goes_on_with_a_session(guard: SessionGuard, visitor: str | None) -> None:
     assert protocols(guard.admit(connection(f"streamlit, token, {SESSION}"), visitor)) == "streamlit, token"
 
 

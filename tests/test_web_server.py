@@ -56,7 +56,7 @@ def test_the_policy_lets_nothing_in_or_out_but_our_own(proxied: app_process.AppP
     assert "'unsafe-inline'" not in policy["script-src"]
 
 
-def test_without_https_nobody_is_told_to_insist_on_it(proxied: app_process.AppProcess) -> None:
+def test_without_https_no_browser_is_asked_to_insist_on_it(proxied: app_process.AppProcess) -> None:
     assert http(proxied.url, **FAR).headers["Strict-Transport-Security"] is None
 
 
@@ -67,7 +67,7 @@ def test_every_page_has_our_icon_and_it_makes_no_visitor(proxied: app_process.Ap
     ElementTree.fromstring(icon.body)
 
 
-def test_the_version_of_the_server_is_not_told(proxied: app_process.AppProcess) -> None:
+def test_the_version_of_the_server_is_not_reported(proxied: app_process.AppProcess) -> None:
     assert http(proxied.url).headers["Server"] in (None, "uvicorn")
 
 
@@ -223,7 +223,7 @@ def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str]
         assert ANSWER in wire.run("c=" + asked).text
 
 
-def test_nobody_else_reads_it_whatever_they_send(
+def test_no_other_visitor_reads_it_whatever_they_send(
     proxied: app_process.AppProcess, jar: dict[str, str], asked: str
 ) -> None:
     cookie = jar["parley_visitor"]
@@ -243,7 +243,9 @@ def test_nobody_else_reads_it_whatever_they_send(
                 assert ANSWER not in wire.text and "What is Parley?" not in [text.body for text in wire.widgets("text")]
 
 
-def test_nobody_else_takes_over_its_session(proxied: app_process.AppProcess, jar: dict[str, str], asked: str) -> None:
+def test_no_other_visitor_takes_over_its_session(
+    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+) -> None:
     with RawWebsocket(proxied.url, jar, **FAR) as owner:
         owner.run("c=" + asked)
         for cookies in ({}, http(proxied.url, **FAR).cookies):
@@ -255,7 +257,7 @@ def test_nobody_else_takes_over_its_session(proxied: app_process.AppProcess, jar
         assert again.run("c=" + asked).session == owner.session
 
 
-def test_nobody_else_rates_renames_or_deletes_it(
+def test_no_other_visitor_rates_renames_or_deletes_it(
     proxied: app_process.AppProcess, jar: dict[str, str], asked: str
 ) -> None:
     """The ids of the owner's widgets, sent by somebody else, are nothing."""
@@ -277,7 +279,7 @@ def test_nobody_else_rates_renames_or_deletes_it(
     assert names == {"exposure", "chat_completion"}
 
 
-def test_a_tester_is_told_nothing_of_the_experiment(
+def test_a_tester_learns_nothing_of_the_experiment(
     proxied: app_process.AppProcess, jar: dict[str, str], asked: str
 ) -> None:
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
@@ -287,7 +289,7 @@ def test_a_tester_is_told_nothing_of_the_experiment(
     assert not re.search(r"\bTest\b", wire.text)
 
 
-def test_a_frame_that_is_no_message_costs_nobody_else_anything(proxied: app_process.AppProcess) -> None:
+def test_a_frame_that_is_no_message_costs_no_other_visitor_anything(proxied: app_process.AppProcess) -> None:
     url = proxied.url.replace("http", "ws", 1) + "/_stcore/stream"
     for junk in (b"\xff" * 1_000, b"", "text"):
         with connect(url, subprotocols=["streamlit"], proxy=None) as wire:  # type: ignore[list-item]
