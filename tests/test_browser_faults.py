@@ -284,10 +284,12 @@ def test_text_that_is_not_kept_lives_in_the_process_only(
         with Record.of(forgetful) as record:
             until(lambda: len(record.names(chat.conversation_id)) == 3)
             assert "nforgettable" not in str(list(record.store.events.export(text=True)))
-        model.script(openai.answer("Another one.", pace=0.6))  # as long as between two states of a running answer
-        chat.ask("Another question")
-        for file in (forgetful.folder / "data").iterdir():
-            assert b"nforgettable" not in file.read_bytes(), file
+            expect(chat.feedback).to_have_count(1)
+            model.script(openai.answer("Another one.", pace=0.6))  # as long as between two states of a running answer
+            chat.ask("Another question")
+            until(lambda: record.names(chat.conversation_id).count("chat_completion") == 2)
+            for file in (forgetful.folder / "data").iterdir():
+                assert b"nforgettable" not in file.read_bytes(), file
         assert "nforgettable" not in forgetful.log()
         chat.button("Privacy").click()
         expect(chat.page.get_by_text("Your messages are not stored.")).to_be_visible()
