@@ -41,7 +41,7 @@ def check(settings: "Settings", arguments: Arguments) -> int:
     from lib.settings import origins
 
     well = True
-    for finding in findings(settings, origins(arguments.from_file)):
+    for finding in findings(settings, origins(arguments.from_file), send_alert=arguments.alerts):
         print(finding, flush=True)
         well = well and finding.ok
     return DONE if well else NO
@@ -286,6 +286,10 @@ def statsig_setup(settings: "Settings", arguments: Arguments) -> int:
     return DONE
 
 
+def _check_takes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--alerts", action="store_true", help="send a test message to every receiver of PARLEY_ALERTS")
+
+
 def _takes_nothing(_: argparse.ArgumentParser) -> None:
     pass
 
@@ -427,7 +431,7 @@ def _audit_takes(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS = (
-    Command("check", "say what works and what to do about the rest", _takes_nothing, check),
+    Command("check", "say what works and what to do about the rest", _check_takes, check),
     Command("export", "write the events to standard output", _export_takes, export),
     Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
     Command("plan", "say how many testers each way needs, and how long it takes", _plan_takes, plan),

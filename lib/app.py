@@ -12,6 +12,7 @@ from functools import partial
 from lib import logs
 from lib.access.budgets import Budgets
 from lib.access.crowd import Crowd
+from lib.alerts.watch import Watch
 from lib.chat.comparisons import Comparisons
 from lib.chat.conversations import Conversations
 from lib.chat.generation import Generations
@@ -125,6 +126,7 @@ class App:
     trials: Trials
     standings: Standings
     delivery: Dispatcher | None
+    alerts: Watch | None
     housekeeping: Housekeeping
     following: Housekeeping
 
@@ -183,6 +185,7 @@ class App:
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
         delivery = Dispatcher(store.outbox, experiments, metrics) if key else None
+        standings = Standings(models, generations, conversations.served, demo_url is not None)
         app = cls(
             settings=settings,
             demo=demo_url is not None,
@@ -198,8 +201,9 @@ class App:
             budgets=budgets,
             rescue=Rescue(store, recorder),
             trials=Trials(store, models, generations, budgets),
-            standings=Standings(models, generations, conversations.served, demo_url is not None),
+            standings=standings,
             delivery=delivery,
+            alerts=Watch.open(settings, store, experiments, standings, delivery),
             housekeeping=Housekeeping(),
             following=Housekeeping(FOLLOW_EVERY, "following"),
         )
@@ -215,6 +219,8 @@ class App:
         self.generations.close(grace=GRACE_S if self.store.shared else 0.0)
         self.housekeeping.join()
         self.following.join()
+        if self.alerts:
+            self.alerts.close()
         if self.delivery:
             self.delivery.close()
         self.experiments.close()
@@ -230,6 +236,8 @@ class App:
         gauges.serve(self.metrics)
         self.housekeeping.begin(self._keep_house)
         self.following.begin(self._follow)
+        if self.alerts:
+            self.alerts.begin()
 
     def _keep_house(self) -> None:
         self.rescue.sweep()

@@ -84,6 +84,15 @@ def _between_bars(value: Any) -> list[str]:
     return [item for part in str(value).split("|") if (item := part.strip())]
 
 
+def _addresses(value: Any) -> list[str]:
+    """
+    >>> _addresses("slack://a/b/c, mailto://u:p@example.org?to=x@y.z,v@w.z")
+    ['slack://a/b/c', 'mailto://u:p@example.org?to=x@y.z,v@w.z']
+    """
+    parts = re.split(r"[\s,]+(?=[A-Za-z][\w+.-]*://)", str(value))
+    return [address for part in parts if (address := part.strip("\"', \t\r\n"))]
+
+
 def _listed(value: Any) -> list[str]:
     """
     >>> _listed(" a, b,,"), _listed('"a", "b"')
@@ -185,6 +194,10 @@ Level = Annotated[Levels, BeforeValidator(str.lower), _accepts("debug, info, war
 Operator = Annotated[str, _matching(r"[!-~]{1,300}")]
 Operators = Annotated[tuple[Operator, ...], BeforeValidator(_listed), _accepts("email addresses, comma-separated")]
 Claim = Annotated[str, _matching(r"[!-~]{1,100}"), _accepts("the name of a claim, such as email or sub")]
+Receiver = Annotated[SecretStr, _matching(r"[A-Za-z][\w+.-]*://[!-~]+")]
+Receivers = Annotated[
+    tuple[Receiver, ...], BeforeValidator(_addresses), _accepts("addresses of Apprise, such as slack://…")
+]
 Proxy = Annotated[Network, BeforeValidator(_network)]
 Proxies = Annotated[tuple[Proxy, ...], BeforeValidator(_listed), _accepts("IP addresses or networks, comma-separated")]
 Abandoned = Annotated[Literal["finish", "stop"], _accepts("finish or stop")]
@@ -236,6 +249,7 @@ class Settings(BaseSettings):
     keep_text: Flag = _setting("PARLEY_KEEP_TEXT", True)
     retention_days: Days = _setting("PARLEY_RETENTION_DAYS", 90)
     consent: Notice | None = _setting("PARLEY_CONSENT")
+    alerts: Receivers = _setting("PARLEY_ALERTS", (), shown=False)
     trusted_proxies: Proxies = _setting("PARLEY_TRUSTED_PROXIES", ())
     log: Log = _setting("PARLEY_LOG", "text")
     log_level: Level = _setting("PARLEY_LOG_LEVEL", "info")
@@ -299,6 +313,8 @@ class Settings(BaseSettings):
         keys = [self.openai_api_key, self.statsig_secret_key, self.operator_token, self.signing_key]
         passwords = [*self.database.secrets, unquote(urlsplit(self.statsig_api_url or "").password or "")]
         found = [key.get_secret_value() for key in keys if key] + asked
+        receivers = [receiver.get_secret_value().partition("://")[2] for receiver in self.alerts]
+        found += receivers + [part for address in receivers for part in re.split("[/:@?&=]", address) if len(part) > 7]
         found += passwords + [quote(text, "") for text in passwords]
         return sorted({text for text in found if len(text) >= 4}, key=len, reverse=True)
 

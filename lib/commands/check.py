@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from lib.access import data_folder
 from lib.access.signing_key import key_file, signing_key
+from lib.alerts.receivers import TEST, Receivers
 from lib.commands.finding import Finding, finding
 from lib.commands.providers import provider_findings
 from lib.domain.visitor import Visitor
@@ -27,9 +29,11 @@ STATSIG_WITHIN_S = 10.0
 NOBODY = Visitor("check", "check", "check", "check")
 
 
-def findings(settings: Settings, found: Mapping[str, Sequence[str]] | None = None) -> Iterator[Finding]:
-    """Yield the findings one by one as they are made."""
-    for one in _all_findings(settings, found or {}):
+def findings(
+    settings: Settings, found: Mapping[str, Sequence[str]] | None = None, *, send_alert: bool = False
+) -> Iterator[Finding]:
+    """Yield the findings one by one as they are made. `send_alert` sends a test message to the receivers of alerts."""
+    for one in chain(_all_findings(settings, found or {}), _alerts(settings, send_alert)):
         yield replace(one, says=scrub(one.says, settings.secrets()))
 
 
@@ -56,6 +60,23 @@ def _all_findings(settings: Settings, found: Mapping[str, Sequence[str]]) -> Ite
             yield from _experiment(settings, experiments)
             definition = experiments.definition(settings.experiment)
     yield from provider_findings(settings, definition)
+
+
+def _alerts(settings: Settings, send: bool) -> Iterator[Finding]:
+    if not settings.alerts:
+        return
+    try:
+        receivers = Receivers(settings.alerts)
+    except SettingsError as error:
+        yield from (finding("alerts", False, problem) for problem in error.problems)
+        return
+    if not send:
+        yield finding("alerts", True, f"{_names(receivers.kinds)}: set; `check --alerts` sends a test message")
+        return
+    title, text = TEST
+    for place, taken in receivers.send(f"{settings.title}: {title}", text).items():
+        outcome = "took a test message" if taken else "did not take the test message: look at its address"
+        yield finding("alerts", taken, f"{receivers.kinds[place]} {outcome}")
 
 
 def _settings(settings: Settings) -> Finding:

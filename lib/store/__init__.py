@@ -1,6 +1,6 @@
 """The record: conversations, answers, ratings, and every event with its way to Statsig, on SQLite or PostgreSQL.
 
-`Store` opens it and has a noun for each part: `conversations`, `events`, `outbox`, `guests`, `spending`. Writes are
+`Store` has a noun for each part: `conversations`, `events`, `outbox`, `guests`, `spending`, `alerts`. Writes are
 handed to one thread and give a `Ticket`; reads are direct. The queries of a readout are functions of a connection, in
 modules of their own. Knows nothing of Statsig, OpenAI or Streamlit.
 """
@@ -17,6 +17,7 @@ from lib.domain.ids import new_id
 from lib.domain.record import StoreError
 from lib.statistics.sums import Today
 from lib.store import erasure, facts, reads
+from lib.store.alerts import AlertLog
 from lib.store.channel import Channel, Recording
 from lib.store.comparisons import Way
 from lib.store.conversations import StoredConversations
@@ -49,6 +50,7 @@ class Store:
         self.outbox = EventOutbox(self._channel)
         self.guests = GuestBook(self._channel)
         self.spending = SpendingAccounts(self._channel)
+        self.alerts = AlertLog(self._channel)
 
     @classmethod
     def open(

@@ -28,6 +28,29 @@ from lib.store import partitions, votes
 
 metadata = MetaData()
 
+alert = Table(  # news for operators; sent_ms is null while a receiver does not have it
+    "alert",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("page", String(32), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),  # nobody sends it before
+    Column("attempts", Integer, nullable=False),
+    Column("reached", String(200), nullable=False),  # places of the receivers that have it, spaces between
+    Column("sent_ms", BigInteger),
+    Index("alert_by_time", "time_ms"),
+)
+
+lease = Table(  # tasks that one process does at a time
+    "lease",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
+
 migration = Table(
     "migration",
     metadata,
@@ -530,6 +553,13 @@ _READOUT = (
     " metric VARCHAR(64) NOT NULL, grp VARCHAR(128) NOT NULL, low FLOAT NOT NULL, low_ms BIGINT NOT NULL,"
     " high FLOAT NOT NULL, high_ms BIGINT NOT NULL, PRIMARY KEY (experiment, simulated, run, metric, grp))",
 )
+_ALERTS = (
+    "CREATE TABLE alert (key VARCHAR(200) NOT NULL PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL,"
+    " page VARCHAR(32) NOT NULL, time_ms BIGINT NOT NULL, due_ms BIGINT NOT NULL, attempts INTEGER NOT NULL,"
+    " reached VARCHAR(200) NOT NULL, sent_ms BIGINT)",
+    "CREATE INDEX alert_by_time ON alert (time_ms)",
+    "CREATE TABLE lease (name VARCHAR(64) NOT NULL PRIMARY KEY, owner VARCHAR(64) NOT NULL, until_ms BIGINT NOT NULL)",
+)
 _COMPARISONS = (
     "ALTER TABLE answer ADD COLUMN comparison_id VARCHAR(64)",
     "CREATE TABLE comparison (comparison_id VARCHAR(64) NOT NULL PRIMARY KEY, conversation_id VARCHAR(64) NOT NULL,"
@@ -575,5 +605,6 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("13 comparing guests", ("ALTER TABLE invitation ADD COLUMN compare BOOLEAN DEFAULT FALSE NOT NULL",)),
     ("14 votes", (votes.fill,)),
     ("15 runs", _RUNS),
+    ("16 alerts", _ALERTS),
 )
 """Append-only: a name and its steps. A fresh database gets the tables above and counts as having all of them."""

@@ -14,6 +14,7 @@ import streamlit as st
 
 from lib.access import data_folder
 from lib.access.signing_key import signing_key
+from lib.alerts.receivers import Receivers
 from lib.domain.plain_text import decode
 from lib.domain.proxies import keep_loopback_direct
 from lib.experiments.definitions import DefinitionError, read_definitions_file
@@ -38,6 +39,8 @@ def prepare() -> Settings:
         read_definitions_file(settings.experiments_file, settings.provider_names)
         Prices.load()
         problems = list(_problems(settings))
+        if settings.alerts:
+            Receivers(settings.alerts)
     except (SettingsError, DefinitionError, PriceError) as error:
         problems = list(error.problems)
     if problems:

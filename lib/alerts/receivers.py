@@ -1,0 +1,72 @@
+"""The receivers of alerts: addresses as Apprise reads them (Slack, Teams, mail, webhooks and many more).
+
+An address holds a password or a token, so nothing here shows more of it than its kind. Apprise is imported only where
+there is an address: it takes 36 MB of memory.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import SecretStr
+
+from lib.settings import SettingsError
+
+log = logging.getLogger("parley.alerts")
+
+TEST = ("A test", "Alerts of Parley reach you. Nothing has happened.")
+"""Title and text of the message that `check --alerts` sends."""
+
+
+class Receivers:
+    """Every receiver of PARLEY_ALERTS."""
+
+    def __init__(self, addresses: Sequence[SecretStr]) -> None:
+        """Raises SettingsError where Apprise cannot use an address."""
+        import apprise
+
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its lines hold addresses
+        self._receivers: list[tuple[str, Any]] = []
+        for place, secret in enumerate(addresses, start=1):
+            address = secret.get_secret_value()
+            receiver = apprise.Apprise.instantiate(address, suppress_exceptions=True)
+            if receiver is None:
+                raise SettingsError(
+                    [f"PARLEY_ALERTS: Apprise cannot use address {place}, which begins with {kind_of(address)}://"]
+                )
+            self._receivers.append((kind_of(address), receiver))
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of every receiver, such as `slack`."""
+        return [kind for kind, _ in self._receivers]
+
+    def send(self, title: str, text: str, except_for: Sequence[int] = ()) -> dict[int, bool]:
+        """Send a message to every receiver but those of these places, and return by place whether each took it.
+
+        Waits for each of them, at most as long as Apprise's own timeouts.
+        """
+        return {
+            place: _sent(kind, receiver, title, text)
+            for place, (kind, receiver) in enumerate(self._receivers)
+            if place not in except_for
+        }
+
+
+def kind_of(address: str) -> str:
+    """
+    >>> kind_of("slack://T1/B2/x3")
+    'slack'
+    """
+    return address.partition("://")[0]
+
+
+def _sent(kind: str, receiver: Any, title: str, text: str) -> bool:
+    try:
+        taken = bool(receiver.notify(body=text, title=title))
+    except Exception as error:  # of whatever library a receiver needs
+        log.warning("an alert could not be sent", extra={"receiver": kind, "error": type(error).__name__})
+        return False
+    if not taken:
+        log.warning("an alert was refused", extra={"receiver": kind})
+    return taken

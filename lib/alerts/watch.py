@@ -1,0 +1,104 @@
+"""The process's watch for news: a thread that looks once a minute, notes what is new and sends it.
+
+Of several replicas one looks at a time, and one sends each alert. A receiver that hangs keeps nobody waiting but this
+thread; what it did not take is tried again.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from lib.alerts import news
+from lib.alerts.news import Alert
+from lib.alerts.receivers import Receivers
+from lib.alerts.sources import Sources, sources_of
+from lib.chat.standings import Standings
+from lib.domain.clock import now_ms
+from lib.domain.record import StoreError
+from lib.experiments.delivery import Dispatcher
+from lib.experiments.evaluator import Experiments
+from lib.settings import Settings
+from lib.store import Store
+
+log = logging.getLogger("parley.alerts")
+
+LOOK_EVERY_S = 60.0
+"""Seconds between two looks."""
+
+
+class Watch:
+    """One process's watch. `begin` starts it; `look` is one look, for whoever keeps the time."""
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        store: Store,
+        experiments: Experiments,
+        standings: Standings,
+        delivery: Dispatcher | None,
+    ) -> "Watch | None":
+        """Return the watch of a process; None where nobody is to hear of anything. Raises SettingsError."""
+        if not settings.alerts:
+            return None
+        sources = sources_of(settings, store, experiments, standings, delivery)
+        return cls(store, Receivers(settings.alerts), sources)
+
+    def __init__(self, store: Store, receivers: Receivers, sources: Sources) -> None:
+        self._store, self._receivers, self._sources = store, receivers, sources
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of every receiver."""
+        return self._receivers.kinds
+
+    def begin(self) -> None:
+        """Look now and then until it is closed."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Begin no further look, and wait a moment for the one under way."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def look(self) -> None:
+        """Note what is new, and send what is due. Raises StoreError."""
+        if self._store.alerts.take_turn("alerts", LOOK_EVERY_S / 2):
+            for alert in self._news():
+                self._store.alerts.note(alert.key, alert.title, alert.text, alert.page)
+        self._send()
+
+    def _run(self) -> None:
+        while not self._closing.wait(LOOK_EVERY_S):
+            try:
+                self.look()
+            except StoreError:
+                pass  # the writer has logged it
+            except Exception:
+                log.warning("the look for news failed", exc_info=True)
+
+    def _news(self) -> Iterable[Alert]:
+        day, since_ms = news.day_of(now_ms()), now_ms() - round(news.FAILING_S * 1_000)
+        yield from news.of_answers(*self._store.alerts.lately(since_ms), day)
+        if self._sources.budget_usd is not None:
+            yield from news.of_budget(self._sources.spent_usd(), self._sources.budget_usd, day)
+        pending, oldest_s = self._store.outbox.pending()
+        yield from news.of_delivery(pending, oldest_s, self._sources.delivery_error(), day)
+        yield from self._sources.models()
+        yield from self._sources.guards()
+        if (readout := self._sources.readout()) is not None:
+            yield from news.of_readout(readout)
+
+    def _send(self) -> None:
+        for alert in self._store.alerts.due():
+            title = f"{self._sources.title}: {alert.title}"
+            text = f"{alert.text}\n{self._sources.public_url}/{alert.page}"
+            taken = self._receivers.send(title, text, except_for=alert.reached)
+            reached = (*alert.reached, *(place for place, took in taken.items() if took))
+            everybody = len(reached) == len(self._receivers.kinds)
+            self._store.alerts.attempted(alert.key, tuple(sorted(reached)), everybody)
+            if everybody:
+                log.info("alert sent", extra={"alert": alert.key})

@@ -1,0 +1,106 @@
+"""The alerts of a database: each is noted once by all replicas together, and sent until its receivers have it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, func, select, update
+
+from lib.domain.clock import now_ms
+from lib.domain.events import CHAT_COMPLETION
+from lib.store.channel import Channel
+from lib.store.facts import add, insert_into
+from lib.store.rows import fit
+from lib.store.schema import alert, event, lease
+from lib.store.writer import Ticket
+
+TRIES = 10
+"""Attempts to send an alert."""
+RETRY_MS = 60_000
+"""Milliseconds between two attempts, and how long an alert belongs to the process that sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """One alert. `sent_ms` is None while a receiver does not have it; `reached` has the places of those that do."""
+
+    key: str
+    title: str
+    text: str
+    page: str
+    time_ms: int
+    sent_ms: int | None = None
+    attempts: int = 0
+    reached: tuple[int, ...] = ()
+
+    @property
+    def given_up(self) -> bool:
+        """True where some receiver never took it."""
+        return self.sent_ms is None and self.attempts >= TRIES
+
+
+class AlertLog:
+    """The alerts of a database. What waits for its commit raises StoreError."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def take_turn(self, name: str, seconds: float) -> bool:
+        """Return True where this process may do this task now: no other one does it within so many seconds."""
+        owner, now = self._channel.recording.owner, now_ms()
+
+        def fact(connection: Connection) -> bool:
+            mine = {"name": name, "owner": owner, "until_ms": now + round(seconds * 1_000)}
+            statement = insert_into(connection, lease)
+            free = (lease.c.until_ms < now) | (lease.c.owner == owner)
+            changed = {column: statement.excluded[column] for column in ("owner", "until_ms")}
+            kept = statement.on_conflict_do_update(index_elements=[lease.c.name], set_=changed, where=free)
+            return connection.execute(kept, mine).rowcount == 1
+
+        return bool(self._channel.call(fact))
+
+    def note(self, key: str, title: str, text: str, page: str) -> None:
+        """Note an alert, to be sent; one of this key that was noted before stays as it is."""
+        row = {"key": key, "title": title, "text": text, "page": page, "time_ms": now_ms(), "due_ms": 0}
+        self._channel.call(lambda connection: add(connection, alert, fit(alert, row | {"attempts": 0, "reached": ""})))
+
+    def due(self) -> list[StoredAlert]:
+        """Return the alerts to send now, and nobody else's for a minute."""
+
+        def fact(connection: Connection) -> list[StoredAlert]:
+            now = now_ms()
+            waiting = alert.c.sent_ms.is_(None) & (alert.c.due_ms <= now) & (alert.c.attempts < TRIES)
+            found = connection.execute(select(alert).where(waiting).order_by(alert.c.time_ms).with_for_update()).all()
+            taken = {"due_ms": now + RETRY_MS, "attempts": alert.c.attempts + 1}
+            connection.execute(update(alert).where(alert.c.key.in_([row.key for row in found])).values(taken))
+            return [_alert(row) for row in found]
+
+        return list(self._channel.call(fact))
+
+    def attempted(self, key: str, reached: tuple[int, ...], everybody: bool) -> Ticket:
+        """Write which receivers have an alert, and whether that is every one."""
+        done = {"reached": " ".join(map(str, reached)), "sent_ms": now_ms() if everybody else None}
+        return self._channel.write(
+            lambda connection: connection.execute(update(alert).where(alert.c.key == key).values(done))
+        )
+
+    def newest(self, limit: int = 5) -> list[StoredAlert]:
+        """Return the newest alerts, the newest first."""
+        with self._channel.read() as connection:
+            return [
+                _alert(row)
+                for row in connection.execute(select(alert).order_by(alert.c.time_ms.desc(), alert.c.key).limit(limit))
+            ]
+
+    def lately(self, since_ms: int) -> tuple[int, int]:
+        """Return the number of real answers that ended since then, and how many of them failed."""
+        ended = (event.c.time_ms >= since_ms) & event.c.simulated.is_(False)
+        ended &= (event.c.name == CHAT_COMPLETION) & (event.c.value != "limited")
+        failed = func.sum(case((event.c.value.in_(("error", "interrupted")), 1), else_=0))
+        with self._channel.read() as connection:
+            row = connection.execute(select(func.count(), func.coalesce(failed, 0)).where(ended)).one()
+        return int(row[0]), int(row[1])
+
+
+def _alert(row: Row[Any]) -> StoredAlert:
+    reached = tuple(int(place) for place in row.reached.split())
+    return StoredAlert(row.key, row.title, row.text, row.page, row.time_ms, row.sent_ms, row.attempts, reached)

@@ -1,0 +1,203 @@
+"""Alerts: which news goes out, once for all replicas, until its receivers have it, and to whom no fault of theirs."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from lib.alerts import news
+from lib.alerts.receivers import Receivers
+from lib.alerts.watch import Sources, Watch
+from lib.app import App
+from lib.domain import events
+from lib.domain.completion import Completion
+from lib.domain.conversation import Question
+from lib.domain.ids import new_id
+from lib.settings import SettingsError, load
+from lib.store import Store
+from tests.support.operator_tool import run_tool
+
+SOON = 60.0
+
+
+class Receiver:
+    """A webhook that keeps what it gets, and answers with the status that it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.status = 200
+        kept = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if kept.status == 200:
+                    kept.messages.append(json.loads(body))
+                self.send_response(kept.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"json://user:pass-of-the-hook@127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def titles(self) -> list[str]:
+        return [message["title"] for message in self.messages]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with closing(Receiver()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    with closing(Store.open(database_url)) as opened:
+        yield opened
+
+
+def watch(store: Store, *addresses: str, **sources: Any) -> Watch:
+    nothing = {
+        "readout": lambda: None,
+        "spent_usd": lambda: 0.0,
+        "budget_usd": None,
+        "delivery_error": lambda: None,
+        "models": tuple,
+        "guards": tuple,
+        "title": "Helpdesk",
+        "public_url": "https://chat.example.org",
+    }
+    return Watch(store, Receivers([SecretStr(address) for address in addresses]), Sources(**nothing | sources))
+
+
+def answered(store: Store, reason: str) -> None:
+    question = Question(new_id(), "c", "s", 1, "m", {}, None)  # type: ignore[arg-type]
+    completion = Completion("", reason, 1.0)  # type: ignore[arg-type]
+    assert store.events.record([events.chat_completion(question, completion)]).wait(SOON)
+
+
+def test_a_budget_is_told_once_by_one_of_two_replicas_with_a_link(
+    store: Store, database_url: str, receiver: Receiver
+) -> None:
+    with closing(Store.open(database_url)) as other:
+        both = [watch(one, receiver.address, budget_usd=5.0, spent_usd=lambda: 4.2) for one in (store, other)]
+        for each in [*both, *both]:
+            each.look()
+    (message,) = receiver.messages
+    assert message["title"] == "Helpdesk: 80 % of today's budget is spent"
+    assert "$4.20 of $5.00" in message["message"]
+    assert message["message"].endswith("https://chat.example.org/experiment")
+
+
+def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(
+    store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.store.alerts.RETRY_MS", -1)  # due again at once
+    with closing(Receiver()) as refusing:
+        refusing.status = 503
+        both = watch(store, receiver.address, refusing.address, budget_usd=1.0, spent_usd=lambda: 1.0)
+        both.look()
+        (waiting,) = store.alerts.newest()
+        assert (waiting.sent_ms, waiting.reached, refusing.messages) == (None, (0,), [])
+        refusing.status = 200
+        both.look()
+        assert len(receiver.messages) == len(refusing.messages) == 1
+    (sent,) = store.alerts.newest()
+    assert sent.sent_ms is not None and not sent.given_up
+
+
+def test_what_nobody_takes_is_given_up_and_says_so(
+    store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.store.alerts.RETRY_MS", -1)
+    receiver.status = 500
+    one = watch(store, receiver.address, budget_usd=1.0, spent_usd=lambda: 1.0)
+    for _ in range(12):
+        one.look()
+    (stored,) = store.alerts.newest()
+    assert stored.given_up and stored.attempts == 10
+
+
+def test_no_log_line_and_no_message_holds_an_address(
+    store: Store, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.status = 500
+    with caplog.at_level("DEBUG"):
+        watch(store, receiver.address, budget_usd=1.0, spent_usd=lambda: 1.0).look()
+    assert "an alert was refused" in caplog.text
+    assert not [record for record in caplog.records if record.name.startswith("apprise")]
+    assert receiver.address.partition("://")[2] in load({"PARLEY_ALERTS": receiver.address}).secrets()
+
+
+def test_failing_answers_are_told_once_a_day(store: Store, receiver: Receiver) -> None:
+    one = watch(store, receiver.address)
+    for reason in ["error"] * 3 + ["stop"] * 6 + ["limited"] * 5:
+        answered(store, reason)
+    one.look()
+    assert receiver.titles == []  # nine answers are too few: a refused question is no answer
+    answered(store, "stop")
+    one.look()
+    one.look()
+    assert receiver.titles == ["Helpdesk: Many answers fail"]
+
+
+def test_events_that_wait_for_ten_minutes_are_stuck() -> None:
+    assert list(news.of_delivery(5, 599.0, None, "2026-11-27")) == list(news.of_delivery(0, 0.0, None, "d")) == []
+    (alert,) = news.of_delivery(5, 1_200.0, "HTTP 503", "2026-11-27")
+    assert alert.text == "5 events wait, the oldest for 20 minutes. Statsig says: HTTP 503. Nothing is lost."
+
+
+@pytest.mark.parametrize("address", ["nonsense://127.0.0.1/secret-path", "slack://secret-path"])
+def test_an_address_that_is_none_stops_the_start_and_is_not_shown(address: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Receivers([SecretStr("json://127.0.0.1/"), SecretStr(address)])
+    assert "PARLEY_ALERTS: Apprise cannot use address 2" in str(raised.value)
+    assert "secret-path" not in str(raised.value)
+
+
+Start = Callable[..., App]
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def begin(**environ: str) -> App:
+            own = {"DATABASE_URL": database_url, "PARLEY_SIGNING_KEY": "k" * 32}
+            return stack.enter_context(closing(App.open(load(own | environ, tmp_path / "none.toml"))))
+
+        yield begin
+
+
+def test_an_app_watches_where_there_is_an_address(start: Start, receiver: Receiver) -> None:
+    assert start().alerts is None
+    app = start(PARLEY_ALERTS=receiver.address, PARLEY_BUDGET_USD_PER_DAY="1")
+    assert app.alerts is not None and app.alerts.kinds == ["json"]
+    app.alerts.look()
+    assert receiver.messages == []
+
+
+def test_check_sends_a_test_message_when_asked(tmp_path: Path, receiver: Receiver) -> None:
+    (tmp_path / ".streamlit").mkdir()
+    quiet = run_tool(tmp_path, "check", PARLEY_ALERTS=receiver.address)
+    assert "json: set" in quiet.stdout and receiver.messages == []
+    loud = run_tool(tmp_path, "check", "--alerts", PARLEY_ALERTS=receiver.address)
+    assert "json took a test message" in loud.stdout
+    assert receiver.titles == ["Parley: A test"]
+    receiver.status = 500
+    refused = run_tool(tmp_path, "check", "--alerts", PARLEY_ALERTS=receiver.address)
+    assert refused.returncode == 1 and "pass-of-the-hook" not in refused.stdout + refused.stderr
