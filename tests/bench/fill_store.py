@@ -1,6 +1,6 @@
 """Fills a SQLite store with invented units, answers and ratings, as fast as the driver goes.
 
-    python -m tests.bench.fill_store FILE --answers 1000000 --users 100000 [--ledger]
+    python -m tests.bench.fill_store FILE --answers 1000000 --users 100000 [--votes 1000000] [--ledger]
 
 Plain rows in a fixed seed's order, past the store's own writer: for timing reads, not for testing what is written.
 """
@@ -30,6 +30,12 @@ ANSWER = (
 EXPOSURE = ("event_id", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "tier")
 EVENT = (
     "event_id", "name", "time_ms", "user_id", "answer_id", "simulated", "value", "metadata", "ids", "acknowledged_ms",
+)  # fmt: skip
+
+
+VOTE = (
+    "experiment", "simulated", "comparison_id", "user_id", "time_ms", "event_id", "first_grp", "second_grp", "worth",
+    "both_bad", "left_won", "tier",
 )  # fmt: skip
 
 
@@ -77,7 +83,18 @@ def ledger(total: int, seed: int) -> Iterator[tuple[object, ...]]:
         yield event_id, "chat_completion", time_ms, "u", event_id, 0, '"stop"', metadata, "{}", acknowledged
 
 
-def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool = False) -> None:
+def votes(total: int, testers: int, seed: int) -> Iterator[tuple[object, ...]]:
+    """Yield votes on comparisons, a fifth of them ties, by testers who are in no A/B test."""
+    rng = random.Random(seed + 3)
+    users = [f"{rng.getrandbits(128):032x}" for _ in range(testers)]
+    for number in range(total):
+        worth = rng.choice((1, 1, 1, -1, 0))
+        bad, left = int(worth == 0 and rng.random() < 0.3), int(worth != 0 and rng.random() < 0.5)
+        ids = (f"{rng.getrandbits(128):032x}", rng.choice(users), START_MS + number, f"{rng.getrandbits(128):032x}")
+        yield EXPERIMENT, 0, *ids, *GROUPS, worth, bad, left, TIER
+
+
+def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool = False, voted: int = 0) -> None:
     """Writes the store at `path`, which must not exist."""
     Database.open(f"sqlite:///{path}").close()
     connection = sqlite3.connect(path)
@@ -86,11 +103,12 @@ def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool
     connection.execute("PRAGMA cache_size=-500000")
     _insert(connection, "exposure", EXPOSURE, exposures(users, seed))
     indexes = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE type='index' AND tbl_name='answer' AND sql IS NOT NULL"
+        "SELECT name, sql FROM sqlite_master WHERE type='index' AND tbl_name IN ('answer', 'vote') AND sql IS NOT NULL"
     ).fetchall()
     for name, _ in indexes:
         connection.execute(f"DROP INDEX {name}")
     _insert(connection, "answer", ANSWER, answers(total, users, seed))
+    _insert(connection, "vote", VOTE, votes(voted, max(voted // 50, 1), seed))
     for _, statement in indexes:
         connection.execute(statement)
     if with_ledger:
@@ -143,6 +161,9 @@ if __name__ == "__main__":
     parser.add_argument("--answers", type=int, default=1_000_000)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--votes", type=int, default=0, help="votes on comparisons, fifty of each tester")
     parser.add_argument("--ledger", action="store_true", help="also one event for every answer")
     options = parser.parse_args()
-    fill(options.file, options.answers, options.users, options.seed, with_ledger=options.ledger)
+    fill(
+        options.file, options.answers, options.users, options.seed, with_ledger=options.ledger, voted=options.votes,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from lib.statistics.sums import Scope
 from lib.store import tallies, trends, units
 from lib.store.database import Database
+from lib.store.preferences import votes_by_pair
 from lib.store.snapshots import snapshots
 from tests.bench.fill_store import DAY_MS, DAYS, EXPERIMENT, START_MS, TIER
 
@@ -34,6 +35,7 @@ def main() -> None:
             "readout of a tier": lambda: tallies.tally(database.read, tier),
             "of it: who is left out": lambda: units.excluded(connection, scope),
             "of it: delivery": lambda: tallies.delivery(connection, scope),
+            "of it: votes on comparisons": lambda: votes_by_pair(connection, scope),
             "snapshots of satisfaction": lambda: snapshots(connection, scope, "satisfaction"),
             "snapshots of response time": lambda: snapshots(connection, scope, "response_time"),
             "exposures per day": lambda: trends.exposed_per_day(connection, scope),
