@@ -1,5 +1,6 @@
 # run: chat in a browser. test: lint, then every test, with what they need. lint: style, types and who imports whom only.
 # test FAST=1: the tests that start no other process, in a minute or two.
+# coverage: the share of lines and branches that the fast tests reach, and an error where it has fallen.
 # load: how many testers it bears, as a table (ten minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
@@ -14,7 +15,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SESSIONS ?= 50
 SECONDS ?= 20
 
-.PHONY: run test lint lock browser bench bench-store load clean
+.PHONY: run test coverage lint lock browser bench bench-store load clean
 
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
@@ -22,6 +23,7 @@ run: $(VENV)/.run
 # Most tests wait more than they work, so four run at once on two processors; those of how soon something happens run alone.
 # An empty PYTHONDONTWRITEBYTECODE lets the workers keep what they compile: half of the time that their start takes.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+FAST_ONES = not browser and not slow and not alone
 AT_ONCE = -n 4 --dist loadfile --no-loadscope-reorder
 
 ifndef FAST
@@ -30,8 +32,11 @@ test: lint browser
 	$(PYTEST) -m alone
 else
 test: $(VENV)/.test
-	$(PYTEST) $(AT_ONCE) -m "not browser and not slow and not alone"
+	$(PYTEST) $(AT_ONCE) -m "$(FAST_ONES)"
 endif
+
+coverage: $(VENV)/.test
+	$(PYTEST) $(AT_ONCE) -m "$(FAST_ONES)" --cov --cov-report=term
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
