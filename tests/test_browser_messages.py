@@ -95,3 +95,35 @@ def test_on_a_phone_actions_are_icons_with_names_and_new_is_at_the_top(chat: Cha
     finally:
         assert size
         chat.page.set_viewport_size(size)
+
+
+def test_answers_that_were_replaced_can_be_looked_at_and_keep_their_votes(chat: Chat, model: openai.Server) -> None:
+    model.script(whole("The first try."), whole("The second try."), whole("The third."))
+    chat.ask("Question")
+    chat.thumb(up=False).click()
+    expect(chat.thumb(up=False)).to_be_checked()
+    chat.idle()
+    chat.button("Regenerate").click()
+    expect(chat.answer).to_contain_text("The second try.")
+    chat.idle()
+    chat.thumb(up=True).click()
+    expect(chat.thumb(up=True)).to_be_checked()
+    for reloaded in (False, True):
+        if reloaded:
+            chat.page.reload()
+        expect(chat.page.get_by_text("2/2", exact=True)).to_be_visible()
+        expect(chat.button("Later version")).to_be_disabled()
+        chat.button("Earlier version").click()
+        expect(chat.answer).to_contain_text("The first try.")
+        expect(chat.page.get_by_text("1/2", exact=True)).to_be_visible()
+        expect(chat.thumb(up=False)).to_be_checked()
+        expect(chat.page.get_by_role("button", name="Regenerate")).to_have_count(0)
+        chat.button("Later version").click()
+        expect(chat.answer).to_contain_text("The second try.")
+        expect(chat.thumb(up=True)).to_be_checked()
+    chat.ask("And then?")
+    assert [one["content"] for one in model.requests[-1].body["messages"]][-3:] == [
+        "Question",
+        "The second try.",
+        "And then?",
+    ]

@@ -169,7 +169,7 @@ class Conversations:
         if written and not question.simulated:
             tell_asked(question, visitor)
         self.asked(conversation.id, answer_id)
-        new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt)
+        new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt, versions=_versions(replaced))
         return replace(rest, turns=(*rest.turns, new)), answer
 
     def _exposure(self, visitor: Visitor, conversation: Conversation, exposed: Exposed) -> Event | None:
@@ -378,6 +378,13 @@ def regenerated(conversation: Conversation, replaced: Turn | None) -> list[Event
     return [signal(conversation.question(side), "regenerated") for side in replaced.sides]
 
 
+def _versions(replaced: Turn | None) -> tuple[Turn, ...]:
+    """Return the versions of an answer that takes this one's place: those that have text."""
+    if replaced is None or replaced.comparison:
+        return ()
+    return (*replaced.versions, *([replace(replaced, versions=())] if replaced.answer else []))
+
+
 def with_changes(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
     """Return the conversation with changes to one of its answers, which may be one side of a comparison."""
     turns = tuple(_changed(turn, answer_id, changes) for turn in conversation.turns)
@@ -388,4 +395,6 @@ def _changed(turn: Turn, answer_id: str, changes: Mapping[str, object]) -> Turn:
     if turn.comparison and any(side.answer_id == answer_id for side in turn.sides):
         left, right = (_changed(side, answer_id, changes) for side in turn.sides)
         return compared(replace(turn.comparison, left=left, right=right))
+    if any(version.answer_id == answer_id for version in turn.versions):
+        return replace(turn, versions=tuple(_changed(version, answer_id, changes) for version in turn.versions))
     return replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]

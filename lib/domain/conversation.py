@@ -39,6 +39,8 @@ class Turn:
     answered. `heard_ms` is when the process of a running answer last wrote its heartbeat, by its own clock. Times in
     milliseconds since 1970.
 
+    `versions` are the answers that this one replaced, oldest first, themselves without any.
+
     A question that two groups answered is one turn with a `comparison`, whose sides are turns with `comparison_id`,
     `group` and `run`; see `compared`.
     """
@@ -64,6 +66,7 @@ class Turn:
     run: int = 1
     comparison_id: str | None = None
     comparison: "Comparison | None" = None
+    versions: "tuple[Turn, ...]" = ()
 
     @property
     def running(self) -> bool:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select, tuple_
 
 from lib.domain.assignment import Assignment
-from lib.domain.conversation import Conversation, Question
+from lib.domain.conversation import Conversation, Question, Turn
 from lib.domain.events import CHAT_COMPLETION
 from lib.store import comparisons, rows
 from lib.store.database import Database
@@ -36,7 +37,22 @@ def one_conversation(
         kept = kept[:-1]  # its other half comes with the earlier turns
     facts = completions(connection, [row.answer_id for row in kept])
     turns = [rows.to_turn(row, facts.get(row.answer_id, {})) for row in reversed(kept)]
+    versions = _versions(connection, conversation_id, {turn.turn for turn in turns if not turn.comparison_id})
+    turns = [replace(turn, versions=versions.get(turn.turn, ())) for turn in turns]
     return rows.to_conversation(found, comparisons.joined(connection, turns), earlier=len(read) > len(kept))
+
+
+def _versions(connection: Connection, conversation_id: str, turns: Collection[int]) -> dict[int, tuple[Turn, ...]]:
+    """Return by turn the answers that another one replaced, as far as they have text, oldest first."""
+    theirs = (message.c.conversation_id == conversation_id) & message.c.replaced.is_(True) & message.c.turn.in_(turns)
+    read = connection.execute(
+        _spoken().where(theirs, message.c.answer != "", answer.c.comparison_id.is_(None)).order_by(message.c.asked_ms)
+    ).all()
+    facts = completions(connection, [row.answer_id for row in read]) if read else {}
+    by_turn: dict[int, tuple[Turn, ...]] = {}
+    for row in read:
+        by_turn[row.turn] = (*by_turn.get(row.turn, ()), rows.to_turn(row, facts.get(row.answer_id, {})))
+    return by_turn
 
 
 def _spoken() -> Any:

@@ -152,8 +152,11 @@ def draw_running(turn: Turn) -> None:
             follow_record(turn)
         time.sleep(HEAD_START)  # the last words are sent alone
         saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
-        end = compare.draw_end if turn.comparison else draw_end
-        end(page.conversation.turns[-1], last=not page.waiting)
+        ended, last = page.conversation.turns[-1], not page.waiting
+        if turn.comparison:
+            compare.draw_end(ended, last=last)
+        else:
+            draw_end(ended, last=last, of=ended)
     if not saved:
         draw_saving()
     queue.empty()

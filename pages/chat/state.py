@@ -29,7 +29,8 @@ class OnPage:
     """`waiting`: questions that wait for the running answer, `taken_back`: how many went; `submitted`: the latest
     question that came from the box, `asking`: the mark of a browser that asks for it; `returned`: an id and a text for
     the box; `editing`, `explaining`, `explained`: the answer id this is about; `unfolded`: the
-    answer ids of long questions that are shown whole; `replaced`: how many answers each answer id replaced
+    answer ids of long questions that are shown whole; `versions`: by answer id which
+    version of it the reader looks at; `replaced`: how many answers each answer id replaced
     on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
     `acting`: what is being done to which conversation of the list; `download`: an id, the name and the text of a file
@@ -52,6 +53,7 @@ class OnPage:
     explaining: str | None = None
     explained: str | None = None
     unfolded: set[str] = field(default_factory=set)
+    versions: dict[str, int] = field(default_factory=dict)
     replaced: dict[str, int] = field(default_factory=dict)
     receipt: Receipt | None = None
     saving: Receipt | None = None
@@ -108,12 +110,23 @@ class OnPage:
     def texts(self) -> dict[str, str]:
         """Return the answers on the page by id, as they can be copied."""
         turns = self.conversation.turns[self.first_shown() :] if self.conversation else ()
-        return {side.answer_id: side.answer for turn in turns for side in turn.sides if side.answer}
+        answers = (one for turn in turns for one in (*turn.sides, *turn.versions))
+        return {one.answer_id: one.answer for one in answers if one.answer}
 
     def times(self) -> dict[str, tuple[int, int | None]]:
         """Return when each turn on the page was asked and when it ended, by answer id."""
         turns = self.conversation.turns[self.first_shown() :] if self.conversation else ()
-        return {turn.answer_id: (turn.asked_ms, turn.time_ms) for turn in turns}
+        return {one.answer_id: (one.asked_ms, one.time_ms) for turn in turns for one in (turn, *turn.versions)}
+
+    def version(self, turn: Turn) -> int:
+        """Return which version of an answer the reader looks at, from 0; usually the newest."""
+        return min(self.versions.get(turn.answer_id, len(turn.versions)), len(turn.versions))
+
+    def answered(self, answer_id: str) -> Turn | None:
+        """Return the turn of an answer, or that of an answer's earlier version."""
+        turns = self.conversation.turns if self.conversation else ()
+        answers = (one for turn in turns for one in (*turn.sides, *turn.versions))
+        return next((one for one in answers if one.answer_id == answer_id), None)
 
     def first_shown(self) -> int:
         """Return the index of the first turn on the page. It moves in steps, so that most questions leave the other

@@ -84,10 +84,12 @@ FOLDED_LINES, LINE_CHARS = 12, 80
 def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
     """Draw an ended turn. `outdated`: it was the last one until now, and the last turn's elements must disappear at
     once, not when the answer below it has ended."""
-    draw_question(turn)
+    at = on_page().version(turn)
+    shown = (*turn.versions, turn)[at]
+    draw_question(shown)
     with answer_place(turn):
-        draw_answer(turn)
-        draw_end(turn, last, outdated)
+        draw_answer(shown)
+        draw_end(shown, last and shown is turn, outdated, of=turn)
 
 
 def answer_place(turn: Turn) -> DeltaGenerator:
@@ -182,12 +184,35 @@ def _draw_editor(turn: Turn) -> None:
         st.rerun()
 
 
-def draw_end(turn: Turn, last: bool, outdated: bool = False) -> None:
+def _draw_versions(turn: Turn) -> None:
+    """Draw the way to the versions of an answer that was asked for again."""
+    at, most, versions = on_page().version(turn), len(turn.versions), on_page().versions
+    with st.container(horizontal=True, width="content", vertical_alignment="center", gap=None):
+        for label, icon, to in (
+            ("Earlier version", "chevron_left", at - 1),
+            ("Later version", "chevron_right", at + 1),
+        ):
+            if icon == "chevron_right":
+                st.caption(f"{at + 1}/{most + 1}", width="content")
+            st.button(
+                label,
+                icon=f":material/{icon}:",
+                type="tertiary",
+                disabled=not 0 <= to <= most,
+                key=f"version_{icon}_{turn.answer_id}",
+                on_click=versions.__setitem__,
+                args=(turn.answer_id, to),
+            )
+
+
+def draw_end(turn: Turn, last: bool, outdated: bool = False, of: Turn | None = None) -> None:
     """Draw the end of an answer: its finish reason where that needs a word, and the actions on it."""
     if turn.reasoning and session.sees_details():
         draw_reasoning(turn)
     draw_ending(turn)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"acts_{turn.answer_id}"):
+        if of and of.versions:
+            _draw_versions(of)
         if turn.answer:
             _draw_thumbs(turn)
             if turn.rating and on_page().explaining != turn.answer_id:
@@ -268,7 +293,9 @@ def _draw_thumbs(turn: Turn) -> None:
 def _draw_reasons(answer_id: str) -> None:
     """Draw thanks for a thumb, and a form for the reason, until it is sent or the tester moves on."""
     page = on_page()
-    turn = next(turn for turn in page.conversation.turns if turn.answer_id == answer_id)
+    turn = page.answered(answer_id)
+    if turn is None:
+        return
     draw_thanks(answer_id)
     question = "What was wrong? (optional)" if turn.rating == "dissatisfaction" else None
     _keep_reason(turn, *draw_reason(answer_id, turn, question))
@@ -373,7 +400,6 @@ def follow_record(turn: Turn) -> None:
 def report_copied(answer_id: str) -> None:
     """Record that an answer of this page is in the reader's clipboard."""
     page = on_page()
-    for turn in page.conversation.turns if page.conversation else ():
-        for side in turn.sides:
-            if side.answer_id == answer_id and side.answer:
-                running.app().conversations.copied(page.conversation, side)
+    turn = page.answered(answer_id)
+    if turn and turn.answer:
+        running.app().conversations.copied(page.conversation, turn)
