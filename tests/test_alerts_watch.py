@@ -13,9 +13,11 @@ from pydantic import SecretStr
 
 from lib.alerts import news
 from lib.alerts.receivers import Receivers
-from lib.alerts.watch import Sources, Watch
+from lib.alerts.sources import Sources
+from lib.alerts.watch import Watch
 from lib.app import App
 from lib.domain import events
+from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.ids import new_id
@@ -85,7 +87,7 @@ def watch(store: Store, *addresses: str, **sources: Any) -> Watch:
 
 
 def answered(store: Store, reason: str) -> None:
-    question = Question(new_id(), "c", "s", 1, "m", {}, None)  # type: ignore[arg-type]
+    question = Question(new_id(), "c", "s", 1, "m", Assignment("e", None, "none", "u", {}, {}, {}))
     completion = Completion("", reason, 1.0)  # type: ignore[arg-type]
     assert store.events.record([events.chat_completion(question, completion)]).wait(SOON)
 
@@ -177,7 +179,11 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def begin(**environ: str) -> App:
-            own = {"DATABASE_URL": database_url, "PARLEY_SIGNING_KEY": "k" * 32}
+            own = {
+                "DATABASE_URL": database_url,
+                "PARLEY_SIGNING_KEY": "k" * 32,
+                "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+            }
             return stack.enter_context(closing(App.open(load(own | environ, tmp_path / "none.toml"))))
 
         yield begin

@@ -23,6 +23,7 @@ from lib.demo.server import MODELS
 from lib.demo.wire import tokens
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support.app_process import ROOT
+from tests.support.syntax import parsed
 from tests.support.waiting import until
 
 README = """# Parley
@@ -112,7 +113,7 @@ def test_what_is_prepared_needs_no_readme(question: str, thorough: bool, knowled
 
 
 def test_every_suggestion_of_the_empty_page_has_an_answer() -> None:
-    page = ast.parse((ROOT / "pages" / "chat" / "page.py").read_text(encoding="utf-8"))
+    page = parsed(ROOT / "pages" / "chat" / "page.py")
     values = [
         node.value
         for node in page.body

@@ -1,7 +1,6 @@
 """The lists of packages: every imported package is declared, and two machines install the same versions."""
 
 import ast
-import gc
 import re
 import sys
 import tomllib
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.support.syntax import parsed
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -33,18 +34,6 @@ def imported(paths: Iterable[Path]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module.partition(".")[0])
     return names - set(sys.stdlib_module_names) - {"lib", "pages", "tests", "streamlit_app"}
-
-
-def parsed(path: Path) -> ast.Module:
-    """Return the syntax tree of a file.
-
-    Python 3.11 raises SystemError where the garbage collector runs a finalizer while a tree is built, so it waits.
-    """
-    gc.disable()
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    finally:
-        gc.enable()
 
 
 @cache

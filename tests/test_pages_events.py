@@ -247,3 +247,15 @@ def test_a_preference_tells_its_groups_and_the_lives_of_both_answers(begin: Open
     page = run_page("events")
     page.text_input(key="answer").set_value("answer-Test").run()
     assert not page.exception
+
+
+def test_the_newest_alert_says_which_receiver_lacks_it(begin: Open) -> None:
+    app = begin(PARLEY_ALERTS="json://127.0.0.1:9/hook xml://127.0.0.1:9/hook")
+    assert "Alerts go to json, xml. There was none yet." in page_text(run_page("events"))
+    app.store.alerts.note("budget:today:80", "80 % of today's budget is spent", "text", "experiment")
+    for _ in app.store.alerts.due():
+        app.store.alerts.attempted("budget:today:80", (0,), everybody=False)
+    assert "80 % of today's budget is spent" in page_text(run_page("events"))
+    assert "xml does not have it yet" in page_text(run_page("events"))
+    app.store.alerts.attempted("budget:today:80", (0, 1), everybody=True)
+    assert "Sent to json, xml." in page_text(run_page("events"))

@@ -27,6 +27,8 @@ PARTIAL_EVERY = 1.0
 """Seconds between two stored states of a running answer, which a killed process can lose."""
 AT_ONCE = 4
 """Concurrent answers of one visitor; a further one waits."""
+LEFT_S = 1.0
+"""Seconds that cancelled tasks get to close their connections when the loop ends."""
 GRACE = 5.0
 """Seconds within which a page must have seen the end of an answer; otherwise the answer was abandoned."""
 
@@ -248,6 +250,11 @@ class Generations:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)  # a busy machine may take longer than the end waits for them
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=LEFT_S))
         self._loop.close()
 
     async def _stop_all(self, grace: float) -> None:

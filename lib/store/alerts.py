@@ -11,7 +11,6 @@ from lib.store.channel import Channel
 from lib.store.facts import add, insert_into
 from lib.store.rows import fit
 from lib.store.schema import alert, event, lease
-from lib.store.writer import Ticket
 
 TRIES = 10
 """Attempts to send an alert."""
@@ -54,7 +53,7 @@ class AlertLog:
             free = (lease.c.until_ms < now) | (lease.c.owner == owner)
             changed = {column: statement.excluded[column] for column in ("owner", "until_ms")}
             kept = statement.on_conflict_do_update(index_elements=[lease.c.name], set_=changed, where=free)
-            return connection.execute(kept, mine).rowcount == 1
+            return connection.execute(kept.returning(lease.c.name), mine).first() is not None
 
         return bool(self._channel.call(fact))
 
@@ -76,11 +75,11 @@ class AlertLog:
 
         return list(self._channel.call(fact))
 
-    def attempted(self, key: str, reached: tuple[int, ...], everybody: bool) -> Ticket:
+    def attempted(self, key: str, reached: tuple[int, ...], everybody: bool) -> None:
         """Write which receivers have an alert, and whether that is every one."""
         done = {"reached": " ".join(map(str, reached)), "sent_ms": now_ms() if everybody else None}
-        return self._channel.write(
-            lambda connection: connection.execute(update(alert).where(alert.c.key == key).values(done))
+        self._channel.call(
+            lambda connection: connection.execute(update(alert).where(alert.c.key == key).values(done)).rowcount
         )
 
     def newest(self, limit: int = 5) -> list[StoredAlert]:
@@ -94,8 +93,8 @@ class AlertLog:
     def lately(self, since_ms: int) -> tuple[int, int]:
         """Return the number of real answers that ended since then, and how many of them failed."""
         ended = (event.c.time_ms >= since_ms) & event.c.simulated.is_(False)
-        ended &= (event.c.name == CHAT_COMPLETION) & (event.c.value != "limited")
-        failed = func.sum(case((event.c.value.in_(("error", "interrupted")), 1), else_=0))
+        ended &= (event.c.name == CHAT_COMPLETION) & (event.c.value != '"limited"')
+        failed = func.sum(case((event.c.value.in_(('"error"', '"interrupted"')), 1), else_=0))
         with self._channel.read() as connection:
             row = connection.execute(select(func.count(), func.coalesce(failed, 0)).where(ended)).one()
         return int(row[0]), int(row[1])

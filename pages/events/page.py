@@ -7,6 +7,7 @@ from lib.domain.record import StoreError
 from lib.web import running
 from pages import session
 from pages.clock import reader_zone
+from pages.events.alerts import draw_alerts
 from pages.results.words import plain
 
 WIDTH = 1100
@@ -60,6 +61,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
 
     st.subheader("Events", anchor=False)
     ledger.draw_delivery()
+    draw_alerts(zone)
     search = ledger.draw_filters()
     place = st.container()
     with place.skeleton(height=400):
