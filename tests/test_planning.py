@@ -105,6 +105,12 @@ def test_what_an_experiment_has_measured_goes_before_assumptions() -> None:
     assert setting_of(TWO, readout, baseline=0.4).baseline == 0.4
 
 
+def test_where_control_pleases_nearly_everybody_the_usual_lift_is_what_is_left() -> None:
+    readout = told({"Control": shares(200, 0.96), "Test": shares(200, 0.97)})
+    setting = setting_of(TWO, readout)
+    assert setting.baseline == 0.96 and setting.lift == pytest.approx(0.02)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -89,7 +89,8 @@ def setting_of(
     testers_per_day: float | None = None,
     votes_per_tester: float | None = None,
 ) -> Setting:
-    """The setting of an experiment: what is given, else what its readout has measured, else the assumption.
+    """The setting of an experiment: what is given, else what its readout has measured, else the assumption. The usual
+    lift is the smallest that matters, or half of what control leaves room for.
 
     Raises PlanError.
     """
@@ -101,7 +102,7 @@ def setting_of(
     pair = definition.shares.get(definition.control, 0), min(others, default=0.0)
     found = Setting(
         baseline,
-        _known(lift, mde),
+        _known(lift, min(mde, (1 - baseline) / 2)),
         _known(testers_per_day, TESTERS_PER_DAY),
         _known(votes_per_tester, VOTES_PER_TESTER),
         mde,

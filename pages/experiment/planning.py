@@ -54,7 +54,13 @@ def _asked(usual: Setting) -> tuple[float, float, float, float]:
     """Draw the form and return the operator's assumptions about testers."""
     with st.grid(4, min_column_width=150, gap="small"):
         baseline = st.number_input(
-            "Satisfied with control (%)", 1.0, 99.0, round(100 * usual.baseline, 1), 1.0, format="%g", key="plan_from"
+            "Satisfied with control (%)",
+            1.0,
+            99.0,
+            min(max(round(100 * usual.baseline, 1), 1.0), 99.0),
+            1.0,
+            format="%g",
+            key="plan_from",
         )
         lift = st.number_input(
             "Difference (points)", -98.0, 98.0, round(100 * usual.lift, 1), 1.0, format="%g", key="plan_lift"
