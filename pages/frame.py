@@ -1,6 +1,7 @@
 """The frame of every page: title, access, navigation. It runs on every rerun, so it must be cheap."""
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -9,6 +10,8 @@ from lib import __version__
 from lib.web import running
 from pages import entrance, session
 from pages.chat.state import forget_deleted
+
+STYLE = Path(__file__).with_suffix(".css")
 
 session.leave_ended_session()
 forget_deleted()
@@ -51,6 +54,11 @@ if wrong := wrong_address({one.url_path for one in pages} | {"chat"}):
     pages.append(st.Page("welcome/nowhere.py", title="No page", url_path=wrong, visibility="hidden"))
 page = st.navigation(pages, position="top" if operator and not session.as_tester() else "hidden")
 st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
+if operator or barrier:
+    st.html(STYLE)
 page.run()
 if operator and page.url_path in ("results", "experiment", "history", "events"):
+    from pages.browser import keep_tables
+
+    keep_tables()
     st.caption(f"Parley {__version__}", text_alignment="right")

@@ -176,6 +176,7 @@ def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
     browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/events") as page:
+        expect(page.get_by_text("Select a line to see the answer's life.")).to_be_visible()
         pick(page, 0)
         expect(page.get_by_text("wait for Statsig: HTTP 500")).to_be_visible()
         page.get_by_text("This event:").click()
@@ -197,7 +198,9 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
 def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/events") as page:
         with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download", exact=True).click()
             page.get_by_role("button", name="CSV", exact=True).click()
+        assert re.fullmatch(r"statsig_openai_integration-events-\d{4}-\d\d-\d\d\.csv", waiting.value.suggested_filename)
         text = Path(waiting.value.path()).read_text()
         assert text.startswith("\ufeffevent_id,name,time,user_id,value,") and text.count("\n") > 20
 

@@ -258,7 +258,7 @@ def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_
         page.get_by_role("button", name="Download", exact=True).click()
         with page.expect_download() as told:
             page.get_by_role("button", name="Readout (JSON)").click()
-        assert told.value.suggested_filename == "harmed.json"
+        assert re.fullmatch(r"harmed-\d{4}-\d\d-\d\d\.json", told.value.suggested_filename)
         found = json.loads(told.value.path().read_text())
         assert (found["experiment"], found["verdict"], found["sentence"]) == ("harmed", "better", headline(page))
         with page.expect_download() as told:

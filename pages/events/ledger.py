@@ -173,25 +173,26 @@ def draw_event(line: Line, zone: tzinfo) -> None:
         st.code(json.dumps(event.wire(), indent=1, ensure_ascii=False), language="json", wrap_lines=True)
 
 
-def draw_downloads(search: Search) -> None:
-    """Draw the downloads of the filtered events."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        forms: tuple[tuple[Format, str, str], ...] = (
-            ("jsonl", "JSON lines", "application/x-ndjson"),
-            ("csv", "CSV", "text/csv"),
-        )
+def draw_downloads(search: Search, zone: tzinfo) -> None:
+    """Draw the download of the filtered events."""
+    forms: tuple[tuple[Format, str, str], ...] = (
+        ("jsonl", "JSON lines", "application/x-ndjson"),
+        ("csv", "CSV", "text/csv"),
+    )
+    experiment = running.app().settings.experiment
+    with st.popover("Download", icon=":material/download:", type="tertiary", key="download"), st.container(gap=None):
         for form, label, mime in forms:
             st.download_button(
                 label,
                 partial(_file, search, form),
-                f"events.{form}",
+                f"{experiment}-events-{datetime.now(zone):%Y-%m-%d}.{form}",
                 mime,
                 icon=":material/download:",
                 key=f"download_{form}",
                 on_click="ignore",
                 type="tertiary",
             )
-        st.caption(f"The newest {AS_FILE:,} of these; all of them: `python -m lib export`", width="content")
+        st.caption(f"The newest {AS_FILE:,} of these. All of them: `python -m lib export`")
 
 
 def _file(search: Search, form: Format) -> bytes:

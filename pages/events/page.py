@@ -54,9 +54,10 @@ def draw_pager(page: Page) -> None:
             st.button(
                 label, icon=":material/chevron_right:", type="tertiary", key="older", on_click=older, args=(page.older,)
             )
+        ledger.draw_downloads(search, zone)
 
 
-with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key="operator_page"):
     from pages.events import ledger, lifeline  # pandas and Altair take seconds to load
 
     st.subheader("Events", anchor=False)
@@ -73,6 +74,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     chosen: Line | None = None
     with place:
         if page.lines:
+            st.caption("Select a line to see the answer's life.")
             chosen = ledger.draw_lines(page.lines, zone, key=f"lines_{hash((search, at()[-1]))}")
         elif page.older:
             st.info("Nothing here yet: what is rare is looked for a moment at a time.", icon=":material/search:")
@@ -81,7 +83,6 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         else:
             st.info("No event is like that.", icon=":material/search_off:")
         draw_pager(page)
-    ledger.draw_downloads(search)
     for answer_id in [search.answer_id] if search.answer_id else ledger.answers_of(chosen):
         lifeline.draw(answer_id, zone)
     if chosen:

@@ -71,10 +71,10 @@ def draw_groups(definition: Definition) -> None:
     names = [*dict.fromkeys(name for parameters in columns.values() for name in parameters)]
     problems = running.app().conversations.problems()
     shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
-    rows = [{"": "Share of units"} | {name: shares.get(name, "–") for name in columns}]
+    rows = [{"Setting": "Share of units"} | {name: shares.get(name, "–") for name in columns}]
     rows += [_row(name, columns, definition.control) for name in names]
     if problems:
-        rows.append({"": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
+        rows.append({"Setting": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
     st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
     for same in running.app().conversations.same_groups():
         st.warning(
@@ -98,7 +98,7 @@ def _row(name: str, columns: Mapping[str, Mapping[str, Any]], control: str) -> d
     told = {group: _value(parameters, name) for group, parameters in columns.items()}
     differs = {group for group in told if told[group] != told[control]}
     label = f"{plain(name)} :blue-badge[differs]" if differs else plain(name)
-    return {"": label} | {
+    return {"Setting": label} | {
         group: f":blue-background[{told[group]}]" if group in differs else told[group] for group in told
     }
 
@@ -152,9 +152,9 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
         rows = [
             {
                 "Rule": plain(_rule(step.rule)),
-                "Matches": plain(step.wants),
+                "Takes": plain(step.wants),
                 "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
-                "": "**matches**" if step.decided else "does not match",
+                "Result": "**matches**" if step.decided else "does not match",
             }
             for step in steps
         ]

@@ -74,7 +74,7 @@ def draw_forcing() -> None:
     st.caption(f"{mark} with a forced group are left out of the readout.")
 
 
-with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key="operator_page"):
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         title = st.empty()
         name = app.experiment

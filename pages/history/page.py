@@ -16,7 +16,7 @@ if not session.operator():
 st.set_page_config(layout="wide")
 zone = reader_zone()
 
-with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key="operator_page"):
     from pages.history import audit_log, chapters
 
     st.subheader("History", anchor=False)

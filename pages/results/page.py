@@ -94,7 +94,7 @@ def draw_downloads(window: Window) -> None:
     downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")
     with downloads, st.container(gap=None):
         for label, file in numbers.FILES.items():
-            name = f"{window.experiment}{file.suffix}"
+            name = f"{window.experiment}-{datetime.now(zone):%Y-%m-%d}{file.suffix}"
             st.download_button(
                 label,
                 lambda file=file: content(file),
@@ -172,13 +172,13 @@ def draw_results(window: Window) -> None:
         first.error(f"{words.plain(str(error))} It is tried again every minute.", icon=":material/cloud_off:")
 
 
-with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key="operator_page"):
     with st.container(horizontal=True, vertical_alignment="center"):
-        title = st.empty()
+        st.header("Results", anchor=False)
         window = chosen()
         if app.experiments.definition(window.experiment):
             draw_downloads(window)
-    title.caption(words.plain(f"{window.experiment}, run {window.run}" if window.run else window.experiment))
+    st.caption(words.plain(f"{window.experiment}, run {window.run}" if window.run else window.experiment))
     if sample.running:
         draw_visitors()
     else:

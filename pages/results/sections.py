@@ -71,7 +71,7 @@ def _draw_every_metric(readout: Readout, details: Details) -> None:
     with st.expander("All metrics", icon=":material/table:", key="every_metric"):
         rows = [_row(metric, readout) for metric in (*readout.metrics.values(), *details.signals)]
         for name, reading in readout.quantiles.items():
-            row = {"": f"Response time {name}"}
+            row = {"Metric": f"Response time {name}"}
             row |= {group: words.level("response_time", one) for group, one in reading.groups.items()}
             if comparable(readout):
                 row |= {
@@ -92,7 +92,7 @@ def _versus(group: str, readout: Readout) -> str:
 
 
 def _row(metric: Metric, readout: Readout) -> dict[str, str]:
-    row = {"": words.name(metric.name)}
+    row = {"Metric": words.name(metric.name)}
     row |= {group: words.level(metric.name, one) for group, one in metric.groups.items()}
     if comparable(readout):
         for group, one in metric.versus.items():

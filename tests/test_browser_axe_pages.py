@@ -1,0 +1,80 @@
+"""axe-core finds nothing on the operators' pages, the doors and the pages that say what is wrong."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support import app_process, invented_traffic
+from tests.support.axe import findings
+from tests.support.chat_page import DESK, IDLE, PHONE
+from tests.test_browser_axe import STILL
+from tests.test_browser_operator_pages import DRAWN
+
+pytestmark = pytest.mark.browser
+
+TOKEN = "the-operator-token-0123"
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
+    """The app with some days of answers; this machine is an operator."""
+    folder = tmp_path_factory.mktemp("operated")
+    invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.harmed())
+    app = app_process.start(folder)
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
+    """The app with a notice before its chat, and a chat that fails."""
+    folder = tmp_path_factory.mktemp("closed")
+    app_process.lay_out(folder)
+    (folder / "pages/chat/page.py").write_text("raise ZeroDivisionError")
+    notice = "Your messages are **kept** for 90 days.\n\n- You may stop at any time: `/`."
+    app = app_process.start(folder, {"PARLEY_CONSENT": notice, "PARLEY_OPERATOR_TOKEN": TOKEN})
+    yield app
+    app.stop()
+
+
+@pytest.fixture(params=[(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)], ids=str)
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """A window of this size, light or dark."""
+    (width, height), dark = request.param
+    size, scheme = {"width": width, "height": height}, "dark" if dark else "light"
+    with browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce") as context:  # type: ignore[arg-type]
+        yield context.new_page()
+
+
+def found(page: Page) -> list[str]:
+    """Return what axe-core finds once everything stands still."""
+    page.wait_for_function(STILL)
+    return findings(page)
+
+
+@pytest.mark.parametrize("path", ["/results", "/experiment", "/history", "/events"])
+def test_nothing_is_found_on_an_operators_page(path: str, page: Page, operated: app_process.AppProcess) -> None:
+    page.goto(operated.url + path)
+    expect(page.get_by_text("Parley 0.")).to_be_visible()  # the last line of such a page
+    page.wait_for_function(IDLE)
+    page.wait_for_function(DRAWN)
+    if path == "/results":
+        page.get_by_text("All metrics", exact=True).click()
+        expect(page.get_by_role("columnheader", name="Metric")).to_be_visible()
+    assert found(page) == []
+
+
+def test_nothing_is_found_on_the_doors_and_on_a_page_that_fails(page: Page, closed: app_process.AppProcess) -> None:
+    for path, words in (("/nowhere", "There is no page here"), ("/operator", "Operator"), ("/auth/logout", "Sign out")):
+        page.goto(closed.url + path)
+        expect(page.get_by_role("heading", name=words)).to_be_visible()
+        assert found(page) == [], path
+    page.goto(closed.url)
+    expect(page.get_by_role("heading", name="Before you begin")).to_be_visible()
+    page.wait_for_function(IDLE)
+    assert found(page) == []
+    page.get_by_role("button", name="I agree").click()
+    expect(page.get_by_role("heading", name="This page cannot be shown")).to_be_visible()
+    page.wait_for_function(IDLE)
+    assert found(page) == []
