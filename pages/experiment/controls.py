@@ -28,7 +28,7 @@ def draw_state(known: Known, readout: Readout | None, zone: tzinfo) -> None:
     told = course_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
     icon = {"running": "play_circle", "paused": "pause_circle", "ended": "stop_circle", "draft": "edit_note"}
     icon_name = icon[known.course.stage] if known.course.stage != "running" or known.running else "pause_circle"
-    st.markdown(f"##### :material/{icon_name}: {plain(told)}")
+    st.markdown(f"#### :material/{icon_name}: {plain(told)}")
     for group, since in known.course.disabled.items():
         st.warning(
             f"{plain(group)} is switched off since {moment(since, zone)}. Its units get the default, and its results "
