@@ -179,7 +179,7 @@ def draw_downloads(search: Search, zone: tzinfo) -> None:
         ("jsonl", "JSON lines", "application/x-ndjson"),
         ("csv", "CSV", "text/csv"),
     )
-    experiment = running.app().settings.experiment
+    experiment = running.app().experiment
     with st.popover("Download", icon=":material/download:", type="tertiary", key="download"), st.container(gap=None):
         for form, label, mime in forms:
             st.download_button(
