@@ -7,8 +7,8 @@ import pytest
 
 from lib.__main__ import COMMANDS
 from lib.demo.knowledge import LONGEST, Knowledge, manual, sections
-from lib.domain.events import RATING_WITHDRAWN
-from lib.domain.rating import RATINGS, REASONS, SIGNALS
+from lib.domain.events import NAMES
+from lib.domain.rating import REASONS
 from lib.experiments.console import SETUP_METRICS
 from lib.experiments.definitions import KEYS, METRICS, read_definitions
 from lib.metrics.counters import Metrics
@@ -116,8 +116,7 @@ def test_the_metrics_that_are_set_up_at_statsig_are_those_that_are_listed() -> N
 
 def test_every_event_is_listed_and_no_other() -> None:
     listed = [name.strip("`") for name, _, _ in rows("reference/events.md", "Events")]
-    known = ["exposure", "chat_completion", *RATINGS, RATING_WITHDRAWN, "feedback_reason", *SIGNALS]
-    assert listed == known
+    assert listed == list(NAMES)
     assert [name for name in REASONS if f"`{name}`" not in chapter("reference/events.md", "Events")] == []
 
 
