@@ -17,6 +17,7 @@ from lib.domain.invitations import address, new_invitation
 from lib.store import schema
 from tests.support import app_process
 from tests.support import openai_server as openai
+from tests.support.axe import findings
 from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit, watched
 from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
 from tests.support.waiting import ENOUGH_S, until
@@ -38,6 +39,7 @@ FORGET = """() => {
   window.parleyComparing.since.clear();
   document.querySelector('[data-testid="stMain"]').dispatchEvent(new Event("scroll"));
 }"""
+STILL = "document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)"
 OPERATOR = "operator-token-of-the-tests"
 
 
@@ -429,6 +431,10 @@ def test_on_a_wide_screen_both_stand_side_by_side(
         widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
         assert max(widths) - min(widths) < 2
         expect(chat.page.get_by_role("group", name="Show an answer")).to_be_hidden()
+        chat.button("A is better").click()
+        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        chat.page.wait_for_function(STILL)
+        assert findings(chat.page) == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -452,6 +458,8 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
         chat.button("B is better").click()
         expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         assert chat.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        chat.page.wait_for_function(STILL)
+        assert findings(chat.page) == []
 
 
 def test_on_a_phone_the_choices_wake_once_both_were_seen(
@@ -474,7 +482,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
             switch.get_by_role("button", name="Show answer B").click()
             expect(choices).not_to_have_attribute("inert", "")
             other.button("B is better").click()
-            expect(other.page.get_by_text("Thanks", exact=True)).to_be_visible()
+            expect(other.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
 
 
 def test_the_choices_are_reached_and_pressed_by_keyboard(chat: Chat, record: Record) -> None:

@@ -68,12 +68,12 @@ class Comparisons:
         is never exposed. Of all others those compare who are `invited` to, or are among the experiment's percent.
         """
         name = self._conversations.experiment
-        definition = self._experiments.definition(name)
-        if definition is None or not (definition.compare or invited or self._known):
+        ours = self._experiments.definitions.get(name)
+        if not (invited or self._known or (ours and ours.compare)):
             return None
         assignment = self._experiments.assign(visitor, name)
-        definition = self._experiments.definition(name) or definition  # as Statsig's first answer has it
-        if not self.takes_part(definition, assignment, exposed, invited):
+        definition = self._experiments.definition(name)
+        if definition is None or not self.takes_part(definition, assignment, exposed, invited):
             return assignment
         return Assignment(
             name,

@@ -2,7 +2,7 @@
 // offers a switch between them and wakes the choices once both were in sight.
 
 const ANSWERS = '[class*="st-key-answer_"]', NARROW = matchMedia("(max-width: 640px)");
-const TOP = 110, READ_MS = 400; // what the header and the switch cover; how long an answer is in sight that was seen
+const TOP = 60, READ_MS = 400; // what the header covers; how long an answer is in sight that was seen
 const comparing = (window.parleyComparing ??= { seen: new Set(), since: new Map() });
 const keyOf = (one) => /st-key-(answer_([ab])_\S+)/.exec(one.className);
 
@@ -53,6 +53,8 @@ function look(main, pair, again) {
   pair.hidden = !NARROW.matches || sides.length !== 2 || !(inSight(sides[0]) || inSight(sides[1]));
   if (sides.length !== 2) return;
   if (NARROW.matches) {
+    const { backgroundColor, color } = getComputedStyle(document.querySelector('[data-testid="stApp"]'));
+    Object.assign(pair.style, { backgroundColor, color }); // of the reader's theme
     for (const side of sides) noteSeen(side, again);
     const second = sides[1].getBoundingClientRect().top < innerHeight / 2;
     pair.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String((at === 1) === second)));
