@@ -430,7 +430,7 @@ def test_on_a_wide_screen_both_stand_side_by_side(
         assert abs(left["width"] - right["width"]) < 2 and abs(left["height"] - right["height"]) < 2
         widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
         assert max(widths) - min(widths) < 2
-        expect(chat.page.get_by_role("group", name="Show an answer")).to_be_hidden()
+        expect(chat.page.get_by_role("navigation", name="Show an answer")).to_be_hidden()
         chat.button("A is better").click()
         expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         chat.page.wait_for_function(STILL)
@@ -449,7 +449,7 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
         above, below = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
         assert above and below and above["y"] + above["height"] <= below["y"]
         assert above["width"] > 300
-        switch = chat.page.get_by_role("group", name="Show an answer")
+        switch = chat.page.get_by_role("navigation", name="Show an answer")
         switch.get_by_role("button", name="Show answer A").click()
         expect(chat.page.get_by_text("Answer A", exact=True)).to_be_in_viewport()
         expect(switch.get_by_role("button", name="Show answer A")).to_have_attribute("aria-pressed", "true")
@@ -477,7 +477,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
             expect(other.page.get_by_text("Answer A", exact=True)).not_to_be_in_viewport()
             other.page.evaluate(FORGET)  # a slow machine shows the top of the page before its end
             expect(choices).to_have_attribute("inert", "")
-            switch = other.page.get_by_role("group", name="Show an answer")
+            switch = other.page.get_by_role("navigation", name="Show an answer")
             switch.get_by_role("button", name="Show answer A").click()
             switch.get_by_role("button", name="Show answer B").click()
             expect(choices).not_to_have_attribute("inert", "")

@@ -14,9 +14,8 @@ function nameRegions(main) {
 }
 
 function makeSwitch() {
-  const pair = document.createElement("div");
+  const pair = document.createElement("nav");
   pair.className = "parley-switch";
-  pair.setAttribute("role", "group");
   pair.setAttribute("aria-label", "Show an answer");
   pair.hidden = true;
   for (const letter of ["A", "B"]) {
