@@ -353,7 +353,7 @@ class TestNothingCameBack:
     }
 
     @pytest.mark.parametrize("what", REPLIES)
-    def test_is_reported(self, server: Server, what: str) -> None:
+    def test_an_empty_answer_is_reported(self, server: Server, what: str) -> None:
         completion = ended(server, self.REPLIES[what])
         assert (completion.text, completion.finish_reason, completion.error) == ("", "error", "NoAnswer")
         assert completion.message == "No answer came back. Please try again."

@@ -169,7 +169,7 @@ def test_an_unknown_answer_is_reported_as_unknown(begin: Open) -> None:
     begin()
     page = run_page("events")
     page.text_input(key="answer").set_value("nobody's").run()
-    assert "Nobody knows an answer with this id." in page_text(page)
+    assert "There is no answer with this id." in page_text(page)
 
 
 def test_the_page_says_how_much_waits_and_why(begin: Open) -> None:

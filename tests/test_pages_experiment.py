@@ -126,7 +126,7 @@ def test_an_unknown_experiment_is_reported_as_unknown_and_invitations_are_there(
     begin(PARLEY_EXPERIMENT="elsewhere")
     page = run_page("experiment")
     assert not page.exception
-    assert "Nobody knows an experiment or layer elsewhere" in page_text(page)
+    assert "There is no experiment or layer elsewhere" in page_text(page)
     assert "#### Invitations" in page_text(page)
 
 

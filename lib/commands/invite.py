@@ -54,7 +54,7 @@ def end(store: Store, name_or_id: str) -> str:
     """End the open links of this name or id and return a line about it. Raises InviteError where there is none."""
     if not store.guests.revoke(name_or_id):
         raise InviteError(f"There is no open invitation of this name or id: {name_or_id}")
-    return f"Ended: {name_or_id}. Whoever came by it is outside from now on."
+    return f"Ended: {name_or_id}. Its guests are outside from now on."
 
 
 def listed(settings: Settings, store: Store) -> list[str]:

@@ -37,7 +37,7 @@ class Metrics:
         self._ratings = Counter("parley_ratings", "Ratings given", ["group", "rating"], registry=registry)
         self._commits = self._histogram("parley_store_commit_seconds", "One commit of a group of facts", _QUICK)
         self._facts = self._histogram("parley_store_commit_facts", "Facts in one commit", _FACTS)
-        self._reads = self._histogram("parley_store_read_seconds", "One read, whoever asked", _QUICK)
+        self._reads = self._histogram("parley_store_read_seconds", "One read, a readout's too", _QUICK)
         self._failures = Counter("parley_store_failures", "What failed at the database", ["how"], registry=registry)
         self._batches = self._histogram(
             "parley_delivery_batch_seconds", "From handing a batch over to Statsig's word that it has it", _DELIVERY

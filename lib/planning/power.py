@@ -1,4 +1,4 @@
-"""The chance that a readout finds a difference which is there, before anybody has come. Pure.
+"""The power of a readout, before the first tester. Pure.
 
 Takes the variance that the testers' votes will have, and asks the readout's own interval. A difference may show at any
 look on the way: a watched interval has the power that one look has with `1 / WATCHED` times the testers. Agrees with

@@ -58,7 +58,7 @@ def recommendation(plan: Plan) -> str:
 
 def _days(plan: Plan, way: Way) -> str:
     days = plan.days(way)
-    return "more days than anybody has" if days is None else many(days, "day")
+    return "too many days to be practical" if days is None else many(days, "day")
 
 
 def difference(setting: Setting) -> str:

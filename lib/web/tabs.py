@@ -123,5 +123,5 @@ def _rerun(session_ids: Iterable[str]) -> int:
                 loop.call_soon_threadsafe(info.session.request_rerun, info.session._client_state)
                 asked += 1
     except AttributeError as error:
-        log.warning("open pages cannot be told of a change: Streamlit is not the version that is known: %s", error.name)
+        log.warning("open pages show a change only after a click: this version of Streamlit is unknown: %s", error.name)
     return asked

@@ -38,7 +38,7 @@ def draw(answer_id: str, zone: tzinfo) -> None:
         return
     st.markdown("#### The life of an answer")
     if life is None:
-        st.caption("Nobody knows an answer with this id.")
+        st.caption("There is no answer with this id.")
         return
     found = stations(life)
     began = f", {moment(found[0].time_ms, zone)}" if found else ""

@@ -174,7 +174,8 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
 def _decision(decided: Assignment) -> str:
     if decided.group:
         return f"**{plain(decided.group)}**, by the rule {plain(decided.rule_id)}"
-    return f"**Not taking part**, by the rule {plain(decided.rule_id or 'of nobody: there is no such experiment')}"
+    reason = f"by the rule {plain(decided.rule_id)}" if decided.rule_id else "because there is no such experiment"
+    return f"**Not taking part**, {reason}"
 
 
 def _rule(name: str) -> str:

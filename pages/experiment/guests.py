@@ -126,7 +126,7 @@ def _draw(one: Invitation, spent: Spent, zone: tzinfo) -> None:
 
 def _draw_revoke(one: Invitation) -> None:
     with st.popover("Revoke", icon=":material/link_off:", type="tertiary", key=f"revoke_{one.id}"):
-        st.markdown("Whoever came by it is outside at once.")
+        st.markdown("Its guests are outside at once.")
         st.button("Revoke it", type="primary", key=f"revoke_now_{one.id}", on_click=_revoke, args=(one.id,))
 
 
@@ -150,5 +150,5 @@ def _use(one: Invitation, spent: Spent, zone: tzinfo) -> str:
         told.append("compares two answers, not in the A/B test")
     told.append(f"until {moment(one.expires_ms, zone)}")
     if one.last_ms:
-        told.append(f"somebody new came last on {moment(one.last_ms, zone)}")
+        told.append(f"the last new guest came on {moment(one.last_ms, zone)}")
     return " · ".join(told)

@@ -110,7 +110,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         pass  # the status explains the missing groups
     elif definition is None:
         st.warning(
-            f"Nobody knows an experiment or layer {plain(name)}. Define it at Statsig or in the experiments file, or "
+            f"There is no experiment or layer {plain(name)}. Define it at Statsig or in the experiments file, or "
             "set `PARLEY_EXPERIMENT`.",
             icon=":material/help:",
         )
