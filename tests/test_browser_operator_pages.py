@@ -177,6 +177,9 @@ def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
 ) -> None:
     with look(browser, operated, "/events") as page:
         expect(page.get_by_text("Select a line to see the answer's life.")).to_be_visible()
+        page.get_by_test_id("stDataFrame").hover()
+        expect(page.get_by_role("button", name=re.compile("^Search"))).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile("Download as CSV"))).to_have_count(0)
         pick(page, 0)
         expect(page.get_by_text("wait for Statsig: HTTP 500")).to_be_visible()
         page.get_by_text("This event:").click()
