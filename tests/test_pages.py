@@ -260,6 +260,27 @@ def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> 
         assert [caption.value for caption in page.chat_message[-1].caption] == [words]
 
 
+def test_operators_read_what_testers_met(app: App, model_server: openai.Server) -> None:
+    model_server.script(openai.status(401), openai.answer("Well."))
+    tester = ask(ask(opened(), "Hello?"), "And now?")
+    assert not [one for one in tester.run().warning if "failed" in one.value]
+    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page.session_state["operator"] = True
+    [met] = [one.value for one in page.run().warning if "failed" in one.value]
+    assert met.startswith("In the last hour 1 answer failed. Testers read: “The assistant is not set up correctly.")
+
+
+def test_a_tester_reads_how_many_answers_are_left_before_the_last_is_spent(
+    begin: Begin, model_server: openai.Server
+) -> None:
+    begin(OPENAI_BASE_URL=model_server.base_url, PARLEY_BUDGET_ANSWERS_PER_VISITOR="4")
+    page, seen = opened(), list[str]()
+    for number in range(4):
+        page = ask(page, f"Question {number}")
+        seen += [one.value for one in page.caption if "left today" in one.value]
+    assert seen == ["3 answers left today", "2 answers left today", "1 answer left today", "No answers left today"]
+
+
 def test_text_that_is_gone_is_reported_as_gone(begin: Begin, model_server: openai.Server) -> None:
     settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
     begin(**settings)

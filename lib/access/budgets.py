@@ -10,13 +10,14 @@ of it.
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from lib.domain.budget import EVERYBODY, FOR_GOOD, Account, Held, Judged, Spent, invitation_account, visitor_account
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion, Limit
 from lib.domain.recent import Recent
+from lib.domain.record import StoreError
 
 LIMIT_WORDS: Mapping[Limit, str] = {
     "day": "Today's answers are used up for everybody.",
@@ -43,13 +44,14 @@ class Holding(Protocol):
 
 
 class Till(Protocol):
-    """The counter of spending. Only `allowance` raises."""
+    """The counter of spending. Only `allowance` and `spent` raise."""
 
     @property
     def healthy(self) -> bool: ...
     def hold(self, answer_id: str, usd: float, accounts: Sequence[Account], judged: Judged) -> Holding: ...
     def allowance(self, invitation_id: str) -> float | None: ...
     def settle(self, answer_id: str, completion: Completion) -> Holding: ...
+    def spent(self, accounts: Iterable[Account]) -> dict[Account, Spent]: ...
 
 
 class Budgets:
@@ -84,6 +86,17 @@ class Budgets:
     def release(self, answer_id: str) -> None:
         """Give back what was set aside for an answer that is not asked for after all."""
         self._till.settle(answer_id, refusal("busy"))
+
+    def left(self, visitor_id: str) -> int | None:
+        """Return how many answers a visitor has left today; None where that is not limited, or not known now."""
+        if self.answers_per_visitor is None:
+            return None
+        account = Account("visitor", visitor_account(visitor_id), now_ms() // DAY_MS, answers=self.answers_per_visitor)
+        try:
+            spent = self._till.spent([account]).get(account, Spent())
+        except StoreError:
+            return None
+        return max(0, self.answers_per_visitor - spent.answers)
 
     def limits_usd(self, invitation_id: str | None) -> bool:
         """Return True where a limit in US dollars applies to this visitor."""

@@ -55,6 +55,10 @@ class Preparation:
             counted.append(answer_id)
         return None
 
+    def left(self, visitor: Visitor) -> int | None:
+        """Return how many answers a visitor has left today; None where that is not limited, or not known now."""
+        return self._budgets.left(_asker(visitor))
+
     def first_refusal(self, limit: Limit, visitor: Visitor) -> bool:
         """Return True unless this visitor met this limit today already; further refusals are not recorded."""
         return self._repeats.first(limit, visitor)
@@ -67,8 +71,7 @@ class Preparation:
         if limit := self._crowd.ask(answer_id, visitor.place):
             return limit
         invitation = visitor.custom.get("invitation")
-        asker = visitor.visitor_id if visitor.known else WITHOUT_COOKIE
-        limit = self._budgets.reserve(answer_id, asker, invitation, lambda: self._most_usd(call))
+        limit = self._budgets.reserve(answer_id, _asker(visitor), invitation, lambda: self._most_usd(call))
         if limit:
             self._crowd.withdraw(answer_id)
         return limit
@@ -98,3 +101,7 @@ class Preparation:
                 extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},
             )
         return parameters
+
+
+def _asker(visitor: Visitor) -> str:
+    return visitor.visitor_id if visitor.known else WITHOUT_COOKIE

@@ -186,6 +186,11 @@ class StoredConversations:
         with self._channel.read() as connection:
             return reads.conversations(connection, visitor_id, limit, skip)
 
+    def failures(self, since_ms: int) -> list[tuple[str, int]]:
+        """Return what real testers read in the place of answers that failed since then, most often first."""
+        with self._channel.read() as connection:
+            return reads.failures(connection, since_ms)
+
     def search(self, visitor_id: str, words: Sequence[str], limit: int) -> list[Conversation]:
         """Return a visitor's conversations whose title or text has all these words, without turns, newest first."""
         with self._channel.read() as connection:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select, tuple_
+from sqlalchemy import Connection, Row, exists, func, select, tuple_
 
 from lib.domain.assignment import Assignment
 from lib.domain.conversation import Conversation, Question, Turn
@@ -100,6 +100,14 @@ def search_conversations(
         query = query.where(conversation.c.title.icontains(word, autoescape=True) | exists().where(own & said))
     newest = query.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit)
     return [rows.to_conversation(row) for row in connection.execute(newest)]
+
+
+def failures(connection: Connection, since_ms: int) -> list[tuple[str, int]]:
+    """Return the messages of real answers that failed since then, and how often each was read, most often first."""
+    lately = (answer.c.time_ms >= since_ms) & answer.c.simulated.is_(False) & (answer.c.finish_reason == "error")
+    count = func.count()
+    found = select(answer.c.message, count).where(lately).group_by(answer.c.message).order_by(count.desc())
+    return [(text or "", number) for text, number in connection.execute(found)]
 
 
 def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:

@@ -2,11 +2,16 @@
 
 import streamlit as st
 
+from lib.domain.clock import now_ms
+from lib.domain.record import StoreError
 from lib.web import running
 from pages import entrance, session
 from pages.chat.state import OnPage
 from pages.experiment.models import draw_worry
 from pages.results.words import plain
+
+HOUR_MS = 3_600_000
+"""Milliseconds for which failures are reported."""
 
 
 def draw_forced(page: OnPage) -> None:
@@ -39,6 +44,22 @@ def draw_worries() -> None:
     standings.refresh()
     for one in standings.worries():
         draw_worry(one)
+
+
+def draw_failures() -> None:
+    """Report which failures testers met in the last hour, and where to look."""
+    try:
+        failures = running.app().store.conversations.failures(now_ms() - HOUR_MS)
+    except StoreError:
+        return
+    if not failures:
+        return
+    count = sum(number for _, number in failures)
+    answers = "1 answer" if count == 1 else f"{count} answers"
+    words = "; ".join(f"“{plain(message)}”" for message, _ in failures[:3])
+    st.warning(
+        f"In the last hour {answers} failed. Testers read: {words} Events has the causes.", icon=":material/warning:"
+    )
 
 
 def draw_view() -> None:

@@ -15,7 +15,7 @@ from lib.web import running
 from pages import compare, session
 from pages.browser import keep_browser, keep_comparisons, tell_browser
 from pages.chat.asking import HEAD_START, send
-from pages.chat.operator_view import draw_forced, draw_worries
+from pages.chat.operator_view import draw_failures, draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
 from pages.chat.state import EARLIER, GROUP, on_page, show
 from pages.chat.turns import (
@@ -36,6 +36,9 @@ DEMO_SUGGESTIONS = (
     "Show me a table of the settings",
     "Write a haiku in Python",
 )
+
+FEW_LEFT = 3
+"""Answers of a day's budget from which on a tester reads how many are left."""
 
 groups: dict[int, DeltaGenerator] = {}
 
@@ -103,6 +106,13 @@ def start_new() -> None:
 
 def note_asking(mark: str) -> None:
     page.asking = mark
+
+
+def draw_left() -> None:
+    """Say how many answers are left today, before the last one is spent."""
+    left = app.conversations.preparation.left(session.visitor())
+    if left is not None and left <= FEW_LEFT:
+        left_slot.caption("1 answer left today" if left == 1 else f"{left or 'No'} answers left today")
 
 
 def show_earlier() -> None:
@@ -186,6 +196,7 @@ if session.operator():
     draw_forced(page)
     if not st.session_state.get(session.AS_TESTER):
         draw_worries()
+        draw_failures()
 
 with st.bottom:
     if page.refused:
@@ -193,6 +204,9 @@ with st.bottom:
     with st.container(horizontal=True, vertical_alignment="bottom", key="ask"):
         st.chat_input("Ask anything", key="question", on_submit=submit, args=("question",))
         stop_slot = st.empty()
+    left_slot = st.empty()
+    if not (page.last and page.last.running):
+        draw_left()
 
 welcome = st.empty()  # on a page with turns it stays empty, and so clears the welcome before the first answer ends
 if page.conversation is None or not page.conversation.turns:
@@ -258,6 +272,7 @@ else:
             if not page.conversation.turns[-1].running:
                 st.rerun()  # access has ended
     stop_slot.empty()
+    draw_left()
     if page.overtaken:
         st.rerun()
 
