@@ -72,7 +72,7 @@ def press(page: Page, form: str, button: str, fields: dict[str, str] | None = No
 def edit(page: Page, label: str, text: str) -> None:
     """Type into a field of the editor."""
     page.get_by_text("Edit the definition").click()
-    field = page.get_by_label(label)
+    field = page.get_by_label(label, exact=True)
     field.fill(text)
     field.press("Tab")
     still(page)
@@ -103,10 +103,11 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
 
     page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")
     page.get_by_role("button", name="Save the version").click()
-    still(page)
+    expect(page.get_by_text("Nothing is changed.", exact=False)).to_be_visible()
     with Tester(running.url) as tester:
         tester.ask("Hello?")
         tester.rate(True)
+        tester.idle()
 
     press(page, "Pause", "Pause it", {"Why, in a sentence": "Lunch"})
     expect(page.get_by_text("Paused, no new user takes part", exact=False)).to_be_visible()

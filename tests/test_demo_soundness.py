@@ -57,6 +57,13 @@ def test_watched_all_the_time_the_readout_is_rarely_wrong_where_a_naive_test_oft
     assert found == check(TWO, users=120, seed=1, lift=0.3, runs=25)
 
 
+def test_a_guardrail_that_acts_by_the_interval_spares_groups_that_a_p_value_would_switch_off() -> None:
+    found = [watch(TWO, Crowd.drawn(250, f"guard {number}"), 0.5, None).metrics for number in range(60)]
+    guards = ("error_rate", "response_time")
+    assert sum(any(one[name].harmed(name) for name in guards) for one in found) <= 3
+    assert sum(any(one[name].harmed_p for name in guards) for one in found) >= 6
+
+
 def test_rare_slow_answers_make_no_small_group_faster() -> None:
     """At 95/5 a group that has not met its minute yet looked faster in 43 of 100 experiments."""
     found = [watch(TWO, Crowd.drawn(400, f"slow {number}"), 0.05, None) for number in range(40)]

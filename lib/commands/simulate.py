@@ -147,6 +147,8 @@ def summarize(found: Soundness, users: int, lift: float, seconds: float) -> Summ
         "",
         *_aligned(_table("the difference found", found.lifted, _right(lift))),
         "",
+        *_aligned(_guards(found)),
+        "",
         f"The split was called broken in {_rate(_all(found), lambda one: one.broken)} of them.",
         "± is the standard error. One answer in 100 takes a minute, 3 in 100 fail. Watched: looked at all the time. "
         f"Planned: planned_users = {users:,}, looked at all the time and once at the end. The naive test takes every "
@@ -196,6 +198,24 @@ def _table(title: str, found: Mapping[float, Sequence[Watched]], counts: Counts)
     naive = _cells(found, "satisfaction", ("naive",), counts)
     rows.append(["satisfaction, naive z-test", *(cell for one in naive for cell in (one, "–"))])
     return rows
+
+
+def _guards(found: Soundness) -> list[list[str]]:
+    """Return a row for each guardrail that may act: by the interval of the readout, and by an ordinary p-value."""
+    ways = ("interval", "p < 0.05")
+    head = [f"{100 * (1 - share):g}/{100 * share:g} {way}" for share in found.without for way in ways]
+    names = [name for name in next(iter(found.without.values()))[0].metrics if name != "satisfaction"]
+    rows = [["switched off by stop_on", *head]]
+    for what, played in (("harmless", found.without), ("harmful", found.lifted)):
+        for name in names:
+            cells = [_rate(watched, is_off) for watched in played.values() for is_off in _switched_off(name)]
+            rows.append([f"a {what} group, {WORDS[name].name}", *cells])
+    return rows
+
+
+def _switched_off(metric: str) -> tuple[Callable[[Watched], bool], Callable[[Watched], bool]]:
+    """True for an experiment whose treatment a guardrail would switch off: by the interval, and by a p-value."""
+    return lambda one: one.metrics[metric].harmed(metric), lambda one: one.metrics[metric].harmed_p
 
 
 def _cells(found: Mapping[float, Sequence[Watched]], metric: str, ways: Sequence[str], counts: Counts) -> list[str]:

@@ -8,11 +8,11 @@ event and runs no SQL.
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib.demo.behaviour import ALIKE, MORE_ANSWERS, MOST_ANSWERS, RATES, SATISFIED, lifted
 from lib.experiments.definitions import METRICS, Definition, Effect
-from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS
+from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS, UP
 from lib.readout.judge import RATES as SHARES
 from lib.statistics.differences import ALPHA, Comparison, compare, look_once
 from lib.statistics.formulas import Z95, estimate
@@ -36,11 +36,17 @@ Found = str | None
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One metric of one experiment: the verdict of the watched interval, that with planned users, and (of satisfaction)
-    that of a naive z-test which counts every rating as a person and every look as the only one."""
+    that of a naive z-test which counts every rating as a person and every look as the only one. `harmed_p`: at any look
+    an ordinary z-test on the same standard error called the treatment worse (p < 0.05)."""
 
     watched: Found = None
     planned: Found = None
     naive: Found = None
+    harmed_p: bool = False
+
+    def harmed(self, metric: str) -> bool:
+        """Return True where the watched interval excludes every difference but a harm."""
+        return self.watched == ("less" if metric in UP else "more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +253,25 @@ def _looked(
     if watched is None:
         watched = _side(compare(control, treatment, size, ALPHA))
     half = numbers[metric] = compare(control, treatment, size, ALPHA / 2)
-    return Judged(watched, planned or _side(half), before.naive or _naive(metric, *pair))
+    harmed_p = before.harmed_p or _is_harm(metric, pair, half)
+    return Judged(watched, planned or _side(half), before.naive or _naive(metric, *pair), harmed_p)
 
 
 def _planned(found: Judged, metric: str, numbers: Mapping[str, Comparison]) -> Judged:
     """Return the verdicts after the planned look, at the end."""
     if found.planned is not None or metric not in numbers:
         return found
-    return Judged(found.watched, _side(look_once(numbers[metric], ALPHA / 2)), found.naive)
+    return replace(found, planned=_side(look_once(numbers[metric], ALPHA / 2)))
+
+
+def _is_harm(metric: str, pair: tuple[Sums, Sums], numbers: Comparison) -> bool:
+    """Return True where an ordinary z-test, of two proportions or two means, calls the treatment worse."""
+    bad = "less" if metric in UP else "more"
+    if metric in SHARES:
+        return _proportions(*pair) == bad
+    if numbers.diff is None or not numbers.se_delta:
+        return False
+    return abs(numbers.diff) > Z95 * numbers.se_delta and (numbers.diff > 0) == (bad == "more")
 
 
 def _side(numbers: Comparison) -> Found:
@@ -264,9 +281,12 @@ def _side(numbers: Comparison) -> Found:
 
 
 def _naive(metric: str, control: Sums, treatment: Sums) -> Found:
-    """Return the verdict of |z| > 1.96 for two proportions."""
-    if metric != "satisfaction":
-        return None
+    """Return the verdict of |z| > 1.96 on satisfaction."""
+    return _proportions(control, treatment) if metric == "satisfaction" else None
+
+
+def _proportions(control: Sums, treatment: Sums) -> Found:
+    """Return the verdict of |z| > 1.96 for two proportions of answers."""
     pooled = (control.sx + treatment.sx) / (control.sy + treatment.sy)
     error = math.sqrt(pooled * (1 - pooled) * (1 / control.sy + 1 / treatment.sy))
     diff = treatment.sx / treatment.sy - control.sx / control.sy

@@ -1,6 +1,7 @@
 """Guardrails that act: the groups that harm one, by the interval that holds at every look, and a sentence about each.
 
-An ordinary p-value may not act like this: watched, it would switch off a third of the groups that harm nothing.
+An ordinary p-value may not act like this: watched, it would switch off many groups that harm nothing. The command
+`simulate --check` shows how many.
 """
 
 from collections.abc import Iterator

@@ -52,11 +52,12 @@ def chosen() -> Window:
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
         if len(past := readouts.runs(name)) > 1:
-            numbers = {one.number: f"Run {one.number}, {words.moment(one.begun_ms, zone)}" for one in past}
-            run = st.selectbox(
-                "Run", list(numbers), None, format_func=numbers.__getitem__, key="run", placeholder="The current one",
-                bind="query-params",
+            numbers = [str(one.number) for one in past]
+            chosen_run = st.selectbox(
+                "Run", numbers, None, key="run", placeholder="The current one", bind="query-params",
+                help="The History page says when each run began and why it ended.",
             )  # fmt: skip
+            run = int(chosen_run) if chosen_run else None
         days = st.date_input("Dates", [], max_value="today", key="dates", format="YYYY-MM-DD")
         if invitations := invited():
             guests = st.selectbox(

@@ -1,0 +1,112 @@
+"""`experiment`, `history`, `audit` and `readout --run`: the life of an experiment from a terminal."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.operator_tool import Run, run_tool
+from tests.test_readout_verdicts import agree
+
+GOLDEN = Path(__file__).parent / "golden"
+FILE = """
+[greeting]
+default = { model = "small" }
+[greeting.groups]
+Control = { weight = 50, parameters = { model = "small" } }
+Test = { weight = 50, parameters = { model = "large" } }
+[draft.groups]
+A = { weight = 1 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "experiments.toml").write_text(FILE)
+    return tmp_path
+
+
+def tool(folder: Path, *words: str) -> Run:
+    return run_tool(folder, *words, PARLEY_EXPERIMENT="greeting", PARLEY_EXPERIMENTS_FILE="experiments.toml")
+
+
+def done(folder: Path, *words: str) -> str:
+    run = tool(folder, *words)
+    assert (run.returncode, run.stderr) == (0, ""), run.stderr
+    return run.stdout
+
+
+def test_the_life_of_an_experiment_from_a_terminal(folder: Path) -> None:
+    assert "greeting  In the experiments file; Parley has not started" in done(folder, "experiment", "list")
+    assert "greeting: Paused" in done(folder, "experiment", "pause", "greeting", "--reason", "lunch")
+    assert "greeting: Running, day 1, 100 % of users." in done(folder, "experiment", "start", "greeting")
+    assert "greeting: Running" in done(folder, "experiment", "disable", "greeting", "Test", "--reason", "rude")
+    assert "Run 2 has begun (Test was switched on again)" in done(folder, "experiment", "enable", "greeting", "Test")
+    assert json.loads(done(folder, "readout", "--json"))["run"] == 2
+    ended = done(folder, "experiment", "decide", "greeting", "--group", "Test", "--reason", "It reads better")
+    assert "everybody gets the default" in ended
+    exported = done(folder, "experiment", "export", "greeting")
+    assert 'default = { model = "large" }' in exported
+    history = done(folder, "history", "--markdown")
+    assert "## Decision on greeting, run 2: Test" in history and "> It reads better" in history
+    assert history.index("Decision on greeting") < history.index("## greeting, run 1")
+    acts = [json.loads(line)["act"] for line in done(folder, "audit", "--format", "jsonl").splitlines()]
+    assert acts[:5] == ["decide", "enable", "disable", "start", "pause"]
+    assert done(folder, "audit", "--act", "decide", "--format", "csv").startswith("time,operator,act,subject,details\n")
+
+
+def test_what_is_exported_can_be_applied_again(folder: Path) -> None:
+    text = done(folder, "experiment", "export", "greeting").replace("weight = 50", "weight = 20", 1)
+    (folder / "new.toml").write_text(text)
+    done(folder, "experiment", "pause", "greeting")
+    done(folder, "experiment", "apply", "greeting", "new.toml", "--reason", "fewer in control")
+    shown = done(folder, "experiment", "show", "greeting")
+    assert "(fewer in control)" in shown and "-weight = 50" in shown and "+weight = 20" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        (("ramp", "greeting", "50"), 1, "a ramp only makes it larger"),
+        (("end", "greeting", "--at", "2020-01-01"), 1, "The end lies in the past"),
+        (("decide", "greeting", "--group", "Nope", "--reason", "why"), 1, "has no group Nope; it has Control, Test"),
+        (("decide", "greeting", "--keep-default"), 1, "Say in a sentence why"),
+        (("apply", "greeting", "broken.toml"), 2, "line 2: [greeting] allocation: expected a percentage"),
+        (("show", "nobody"), 2, "no experiment nobody"),
+        (("start", "draft", "--percent", "0"), 1, "nobody takes part"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(
+    folder: Path, words: tuple[str, ...], code: int, problem: str
+) -> None:
+    (folder / "broken.toml").write_text("[greeting]\nallocation = 120\n[greeting.groups]\nA = { weight = 1 }")
+    run = tool(folder, "experiment", *words)
+    assert run.returncode == code and problem in run.stderr and "raceback" not in run.stderr
+
+
+def test_a_file_of_two_runs_is_read_one_run_at_a_time(tmp_path: Path) -> None:
+    """The known small case as run 1 and the known equal case as run 2: each in every number."""
+    first, second = (gzip.decompress((GOLDEN / f"{case}.jsonl.gz").read_bytes()) for case in ("small", "aa"))
+    lines = [json.loads(line) for line in first.splitlines()]
+    for said in map(json.loads, second.splitlines()):
+        about = said["metadata"]
+        about |= {"run": 2} | ({"experiment": "golden_small"} if "experiment" in about else {})
+        for place, key in ((said, "event_id"), (said, "user_id"), (about, "answer_id")):
+            if key in place:
+                place[key] = f"{place[key]}, run 2"
+        lines.append(said)
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "experiments.toml").write_bytes((GOLDEN / "small.toml").read_bytes())
+
+    def readout(*more: str) -> Run:
+        words = ("readout", "--experiment", "golden_small", "--events", "events.jsonl", "--json", *more)
+        return run_tool(tmp_path, *words, PARLEY_EXPERIMENTS_FILE="experiments.toml")
+
+    for words, number, case in ((("--run", "1"), 1, "small"), ((), 2, "aa")):
+        told = json.loads(readout(*words).stdout)
+        assert told["run"] == number
+        expected = json.loads((GOLDEN / f"{case}.json").read_text()) | {"experiment": "golden_small"}
+        agree({key: told[key] for key in expected}, expected, "")
+    refused = readout("--run", "3")
+    assert refused.returncode == 2 and "has no run 3 of golden_small; its last is run 2" in refused.stderr
