@@ -158,6 +158,14 @@ def operator_name() -> str:
     return "the operator token" if proven_operator() else "a browser on this machine"
 
 
+def note_texts_read(experiment: str) -> None:
+    """Write a line of the audit log, once in a session: this operator was shown what testers wrote."""
+    noted: set[str] = st.session_state.setdefault("texts_noted", set())
+    if experiment not in noted:
+        noted.add(experiment)
+        running.app().acts.log(operator_name(), "read texts", experiment)
+
+
 def _is_operator(local: bool) -> bool:
     account: Mapping[str, Any] | None = st.user.to_dict() if signed_in() else None
     if account and (cause := running.access().refusal(account)):

@@ -402,6 +402,13 @@ def test_with_statsig_only_what_stays_local_can_be_changed(replica: Replica) -> 
     assert definition(acts).default == {"model": "small"} and runs(acts)[-1].ended_ms is None
 
 
+def test_a_changed_file_begins_no_run_of_what_statsig_serves(replica: Replica) -> None:
+    replica(served=True).note(NAME, DEFINED[NAME], "")
+    changed = {NAME: replace(DEFINED[NAME], groups=(Group("Control", 9), Group("Test", 1)), primary="error_rate")}
+    later = replica(changed, served=True)
+    assert [one.number for one in runs(later)] == [1] and written(later).primary == "error_rate"
+
+
 def test_what_changes_at_statsig_begins_a_new_run_once(replica: Replica) -> None:
     here, there = replica(served=True), replica(served=True)
     for one in (here, there):

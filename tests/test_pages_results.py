@@ -176,7 +176,7 @@ def test_without_prices_the_costs_in_seconds_remain(show: Open) -> None:
     assert headline(page).startswith("Test is worse on satisfaction: −")
     assert "No cost per answer is known: the model has no price." in said(page)
     assert "Satisfaction and response time of each group" in charts(page)
-    assert "set allocation = 0" in said(page)
+    assert "To end it, decide on the Experiment page" in said(page)
 
 
 @pytest.mark.parametrize(

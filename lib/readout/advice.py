@@ -56,7 +56,7 @@ def _worse(readout: Readout, group: str) -> str:
     control = readout.control
     if len(readout.treatments) > 1:
         return f"{control} serves testers better. To stop giving it to anybody, begin a new experiment without {group}."
-    end = f"{control} serves testers better. To end it, set allocation = 0 in its table."
+    end = f"{control} serves testers better. To end it, decide on the Experiment page (or set allocation = 0)."
     return f"{end} {_near_end(readout, group)}" if readout.main.versus[group].early else end
 
 

@@ -9,7 +9,9 @@ import streamlit as st
 from lib.domain.assignment import Assignment
 from lib.domain.events import EXPOSURE
 from lib.domain.ledger import Line, Search
+from lib.domain.operations import FILE
 from lib.domain.record import StoreError
+from lib.experiments.book import Known
 from lib.experiments.definitions import Definition
 from lib.experiments.statuses import disabled_sentence, status_sentence, unit_sentence
 from lib.web import running
@@ -31,12 +33,19 @@ REVEALS = {
 }  # fmt: skip
 
 
-def draw_source(zone: tzinfo) -> None:
+def draw_source(known: Known | None, zone: tzinfo) -> None:
     """Draw the source of the definition, its age, and the reason for a fallback."""
     app = running.app()
     source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
     icon, told = SOURCES[source.name if connected else "local"]
     told = told.format(since=moment(source.since_ms, zone))
+    version = None if connected or known is None else known.version
+    if version is not None and version.author != FILE:
+        icon = "edit_note"
+        told = (
+            f"Version {version.number} decides, by {plain(version.author)} since {moment(version.time_ms, zone)}"
+            f"{f' ({plain(version.reason)})' if version.reason else ''}. There is no Statsig key."
+        )
     if source.error and connected:
         cause = source.error.partition(" for url")[0]  # an address that no reader needs, with the key cut out
         st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")

@@ -20,6 +20,7 @@ from pages import readouts
 from pages.experiment.acting import act, typed
 from pages.results.words import moment, plain
 
+CONSOLE = "https://console.statsig.com"
 REASON = "Why, in a sentence"
 
 
@@ -53,6 +54,18 @@ def draw_controls(known: Known, readout: Readout | None, zone: tzinfo) -> None:
         if known.written is not None:
             _draw_schedule(known, zone)
         if known.run is not None:
+            _draw_decide(known, readout)
+
+
+def draw_served_controls(known: Known, readout: Readout | None) -> None:
+    """Draw what stays here where Statsig decides: the way to its console, and decisions as records."""
+    st.caption(
+        "Statsig decides who gets what: groups, shares and allocation are changed there, and Parley notices it within "
+        "a minute. Metrics, differences that matter, comparisons and decisions are kept here."
+    )
+    with st.container(horizontal=True, key="controls"):
+        st.link_button("Open Statsig's console", CONSOLE, icon=":material/open_in_new:")
+        if known.run is not None and known.written is not None:
             _draw_decide(known, readout)
 
 

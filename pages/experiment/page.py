@@ -104,7 +104,9 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         controls.draw_state(known, readout, zone)
         controls.draw_controls(known, readout, zone)
         draw_file_change(known)
-    compared.draw_source(zone)
+    elif known is not None:
+        controls.draw_served_controls(known, current_readout(name))
+    compared.draw_source(known, zone)
     status = compared.draw_status(name, definition, zone)
     if definition is None and status:
         pass  # the status explains the missing groups

@@ -231,6 +231,7 @@ def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
         st.altair_chart(
             charts.reasons(details.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
         )
+    session.note_texts_read(readout.experiment)
     shown = st.session_state.setdefault("remarks_shown", SHOWN)
     for remark in details.remarks[:shown]:
         _draw_remark(remark, zone)
