@@ -446,3 +446,22 @@ def test_without_stored_text_both_answers_live_while_their_conversation_is_open(
     assert turn.question == "Why?" and turn.answer
     assert all(side.answer for side in turn.sides)
     assert isinstance(turn, Turn)
+
+
+def test_the_first_words_of_one_answer_do_not_wait_for_the_pace_of_the_other(
+    start: Start, model_server: openai.Server
+) -> None:
+    more, begin = Gate(), Gate()
+    replies = by_model(a=stream("one", more, "more", openai.HANG), b=stream(begin, "two", openai.HANG))
+    model_server.script(replies, replies)
+    tester = Tester(start())
+    tester.send("Why?")
+    answers = [tester.app.conversations.answer(side) for side in tester.last.sides]
+    following = tester.app.comparisons.follow([answer for answer in answers if answer])
+    until(lambda: any(following.pieces(0.1)))
+    more.open()
+    until(lambda: any(following.pieces(0.1, 0.001)))
+    begin.open()
+    assert "two" in following.pieces(60.0, 3_600.0)  # an hour between two pieces, and the first words are there
+    tester.app.conversations.stop(tester.here)
+    tester.settle()

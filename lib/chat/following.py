@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lib.chat.generation import Answer
 
@@ -13,15 +14,16 @@ class Following:
         self._news, self._over = threading.Event(), threading.Event()
         self._news.set()  # text from before
         self._drawn = False
-        for answer in answers:
-            answer.listen(self._hear)
+        self._heard: set[int] = set()  # the answers of which anything was heard
+        for at, answer in enumerate(answers):
+            answer.listen(partial(self._hear, at))
         self._follow = [answer.follow(watching) for answer in answers]
 
     def pieces(self, timeout: float, pace: float = 0.0) -> list[str | None]:
         """Wait at most `timeout` seconds for news of any answer, and return the new text of each ("" if none); None for
         one that has ended and whose text was all returned.
 
-        Leaves `pace` seconds between two pieces; the end of an answer never waits.
+        Leaves `pace` seconds between two pieces; neither the first words of an answer nor its end wait.
         """
         if self._drawn and pace:
             self._over.wait(pace)
@@ -32,7 +34,8 @@ class Following:
         self._drawn = any(pieces)
         return pieces
 
-    def _hear(self, ended: bool) -> None:
-        if ended:
+    def _hear(self, at: int, ended: bool) -> None:
+        if ended or at not in self._heard:
+            self._heard.add(at)
             self._over.set()
         self._news.set()

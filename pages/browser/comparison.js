@@ -49,6 +49,7 @@ function look(main, pair, again) {
   nameRegions(main);
   const comparison = [...main.querySelectorAll('[class*="st-key-comparison_"]')].at(-1);
   const sides = comparison ? [...comparison.querySelectorAll(ANSWERS)] : [];
+  main.toggleAttribute("data-parley-compares", sides.length > 0); // cheaper than :has(), which every new word would ask
   pair.hidden = !NARROW.matches || sides.length !== 2 || !(inSight(sides[0]) || inSight(sides[1]));
   if (sides.length !== 2) return;
   if (NARROW.matches) {
