@@ -15,6 +15,8 @@ pytestmark = pytest.mark.browser
 
 REFUSE = """navigator.clipboard.writeText = () => Promise.reject(new DOMException("", "NotAllowedError"));
 document.execCommand = () => false;"""
+WORDS_END = """one => { const range = document.createRange(); range.selectNodeContents(one);
+  return range.getBoundingClientRect().right; }"""
 DISTANCE = """() => { const main = document.querySelector('[data-testid="stMain"]');
   return main.scrollHeight - main.scrollTop - main.clientHeight; }"""
 KEY = """(box, options) => box.dispatchEvent(
@@ -159,5 +161,8 @@ def test_a_break_in_a_cell_and_text_from_right_to_left(chat: Chat, model: openai
     chat.ask("Go")
     assert chat.answer.locator("td").inner_text().split("\n") == ["one", "two", "three"]
     expect(chat.answer.locator("ul")).to_have_css("direction", "rtl")
-    expect(chat.answer.get_by_text("مرحبا بالعالم")).to_have_css("direction", "rtl")
+    arabic = chat.answer.get_by_text("مرحبا بالعالم")
+    expect(arabic).to_have_css("direction", "rtl")
+    right = chat.answer.get_by_test_id("stChatMessageContent").evaluate("one => one.getBoundingClientRect().right")
+    assert abs(right - arabic.evaluate(WORDS_END)) < 40
     expect(chat.answer.get_by_text("End", exact=True)).to_have_css("direction", "ltr")
