@@ -58,14 +58,17 @@ def still(page: Page) -> None:
     page.wait_for_function(IDLE)
 
 
-def press(page: Page, form: str, button: str, fields: dict[str, str] | None = None) -> None:
-    """Open the form of an act, fill it in, and do the act."""
+def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None) -> None:
+    """Open the form of an act, fill it in, and do the act, which is known by its key."""
     page.get_by_role("button", name=form).first.click()
+    button = page.locator(f".st-key-{act} button")
+    expect(button).to_be_visible()
     for label, text in (fields or {}).items():
         field = page.get_by_label(label).last
         field.fill(text)
         field.press("Tab")
-    page.get_by_role("button", name=button, exact=True).last.click()
+        still(page)
+    button.click()
     still(page)
 
 
@@ -109,24 +112,24 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
         tester.rate(True)
         tester.idle()
 
-    press(page, "Pause", "Pause it", {"Why, in a sentence": "Lunch"})
+    press(page, "Pause", "pause_now", {"Why, in a sentence": "Lunch"})
     expect(page.get_by_text("Paused, no new user takes part", exact=False)).to_be_visible()
-    press(page, "Go on", "Start it")
+    press(page, "Go on", "start_now")
     expect(page.get_by_text("Running, day 1, 1 rated user", exact=False)).to_be_visible()
 
-    press(page, "Groups", "Switch it off", {"Why, in a sentence": "Too slow"})
+    press(page, "Groups", "disable_now", {"Why, in a sentence": "Too slow"})
     expect(page.get_by_text("Control is switched off since", exact=False)).to_be_visible()
     page.screenshot(path=picture("life-switched-off"))
 
-    press(page, "Decide", "Decide")
+    press(page, "Decide", "decide_now")
     expect(page.get_by_text("Say in a sentence why", exact=False)).to_be_visible()
     page.reload()
     expect(page.get_by_text("Edit the definition")).to_be_visible()
-    press(page, "Decide", "Decide", {"Why, in a sentence": "It reads better"})
+    press(page, "Decide", "decide_now", {"Why, in a sentence": "It reads better"})
     expect(page.get_by_text("Ended on", exact=False).first).to_be_visible()
     page.screenshot(path=picture("life-decided"))
 
-    press(page, "Start", "Start it")
+    press(page, "Start", "start_now")
     expect(page.get_by_text("Running, day 1", exact=False)).to_be_visible()
 
     page.goto(f"{running.url}/history")

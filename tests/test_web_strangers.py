@@ -13,7 +13,7 @@ import pytest
 
 from lib.domain.clock import now_ms
 from lib.domain.invitations import new_invitation
-from lib.store import Store
+from lib.store import Store, courses
 from lib.web import paths
 from tests.support import app_process
 from tests.support.raw_websocket import Answer, RawWebsocket, http
@@ -31,6 +31,7 @@ PAGES = (
     "chat",
     "results",
     "experiment",
+    "history",
     "events",
     "sign-in",
     "frame",
@@ -148,14 +149,14 @@ def test_no_message_of_any_page_tells_a_stranger_anything(
 def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.AppProcess, secrets: list[str]) -> None:
     """A stranger's browser gets the same for `/results` as for `/nowhere`."""
     told = {}
-    for page in ("results", "experiment", "events", "nowhere"):
+    for page in ("results", "experiment", "history", "events", "nowhere"):
         with RawWebsocket(closed.url, None, **FAR) as wire:
             wire.run(page=page)
             told[page] = (
                 [came.WhichOneof("type") for came in wire.messages],
                 [came.navigation.app_pages for came in wire.messages if came.WhichOneof("type") == "navigation"],
             )
-    assert told["results"] == told["experiment"] == told["events"] == told["nowhere"]
+    assert all(one == told["nowhere"] for one in told.values())
     assert [[each.page_name for each in pages] for pages in told["results"][1]] == [["Welcome"]]
 
 
@@ -164,7 +165,16 @@ def test_a_wrong_address_is_answered_by_a_page_of_ours(closed: app_process.AppPr
     met = http(closed.url + "/nowhere", **browser)
     assert met.status == 404 and "There is no page here" in met.body and 'href="/"' in met.body
     assert found(met.body, secrets) == [] and met.set_cookies == []
-    for page in ("results", "experiment/", "events", "results/deeper", "auth/nothing", "invite/a/b", "index.html"):
+    for page in (
+        "results",
+        "experiment/",
+        "history",
+        "events",
+        "results/deeper",
+        "auth/nothing",
+        "invite/a/b",
+        "index.html",
+    ):
         assert _same(http(f"{closed.url}/{page}", **browser), met), page
     assert http(closed.url + "/nowhere", **FAR, Accept="*/*").body == "Not Found"
     operator = http(closed.url + "/results", **browser, Authorization=f"Bearer {TOKEN}")
@@ -179,10 +189,29 @@ def test_the_server_knows_every_page_of_the_frame() -> None:
 
 def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.AppProcess) -> None:
     with RawWebsocket(app.url, http(app.url).cookies, **FAR) as wire:
-        for page in ("results", "experiment", "events"):
+        for page in ("results", "experiment", "history", "events"):
             wire.run(page=page)
         names = {
             each.page_name for came in wire.messages if came.WhichOneof("type") == "navigation"
             for each in came.navigation.app_pages
         }  # fmt: skip
     assert names == {"Chat"}
+
+
+def test_a_stranger_who_forges_the_clicks_of_an_operator_changes_nothing(app: app_process.AppProcess) -> None:
+    with RawWebsocket(app.url, http(app.url).cookies) as operator:
+        operator.run(page="experiment")
+        clicks = [
+            (one.id, "trigger_value", True)
+            for one in operator.widgets("button")
+            if re.search(r"(pause_now|end_now|decide_now|disable_now)$", one.id)
+        ]
+    assert len(clicks) == 4
+    with RawWebsocket(app.url, http(app.url).cookies, **FAR) as wire:
+        wire.run(page="experiment").run(page="experiment", states=clicks).run(page="chat", states=clicks)
+        assert wire.widgets("button") == [] or not {one.id for one in wire.widgets("button")} & {c[0] for c in clicks}
+    store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
+    with store.read() as connection:
+        stages = [one.stage for one in courses.courses(connection).values()]
+    store.close()
+    assert stages == ["running"]
