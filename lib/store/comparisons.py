@@ -1,6 +1,6 @@
 """Comparisons: which two answers belong to one question, the vote on them, and which units compare at all.
 
-Knows the table of comparisons and whom it keeps out of the A/B test; the votes of a readout are read in `ballots`.
+Knows the table of comparisons and whom it keeps out of the A/B test; the votes of a readout are read in `preferences`.
 """
 
 from typing import Literal, get_args
