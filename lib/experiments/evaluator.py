@@ -65,6 +65,7 @@ class Experiments:
         self._key = ""
         self._tier = ""
         self._live: str | None = None
+        self._swap = threading.Lock()
 
     @classmethod
     def open(
@@ -122,13 +123,15 @@ class Experiments:
     def apply(self, definitions: Mapping[str, Definition], live: str | None) -> None:
         """Decide by these definitions from now on, beside those of the file that they do not name; `live` is the
         experiment that testers get. Where Statsig decides, they say what the readout compares."""
-        self._live = live
-        before, self.definitions = self.definitions, {**self.definitions, **definitions}
-        if self._source.name != "bundled" or before == self.definitions:
+        newest = {**self.definitions, **definitions}
+        if self._source.name != "bundled" or newest == self.definitions:
+            self.definitions, self._live = newest, live
             return
-        old = self._fallback
-        specs = json.dumps(compile_specs(self.definitions.values()))
-        self._fallback, self._source = _bundled(specs, self._key, self._tier), replace(self._source, since_ms=now_ms())
+        fallback = _bundled(json.dumps(compile_specs(newest.values())), self._key, self._tier)
+        with self._swap:  # a decision and its run are of one version
+            old, self._fallback = self._fallback, fallback
+            self.definitions, self._live = newest, live
+        self._source = replace(self._source, since_ms=now_ms())
         if old.server:
             end = threading.Timer(CLOSE_S, old.server.shutdown)  # a question may be asking it
             end.daemon = True
@@ -155,8 +158,10 @@ class Experiments:
     def assign(self, visitor: Visitor, experiment: str) -> Assignment:
         """Return the decision for this visitor. Exposes no unit, and waits at most for Statsig's first answer."""
         self._await_first_answer()
+        with self._swap:
+            decider, run = self._decider_now(), self.run(experiment)
         try:
-            assignment = self._decider_now().decide(visitor, experiment)
+            assignment = decider.decide(visitor, experiment)
         except Exception as error:
             log.error("no assignment could be made", extra={"experiment": experiment, "error": type(error).__name__})
             return Assignment(experiment, None, "error", visitor.user_id, visitor.ids(), {}, {}, sent={})
@@ -168,7 +173,7 @@ class Experiments:
                 experiment,
                 unit=assignment.unknown_unit,
             )
-        return replace(assignment, run=self.run(experiment))
+        return replace(assignment, run=run)
 
     def _report_once(self, message: str, experiment: str, **more: str) -> None:
         if (message, experiment) not in self._reported:
