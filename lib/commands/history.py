@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from lib.domain.clock import now_ms
-from lib.domain.operations import Decision, Run
+from lib.domain.operations import Decision, Entry, Run
 from lib.experiments.book import of_run
 from lib.readout.report import iso
 from lib.readout.results import current
 from lib.readout.sentences import sentence
 from lib.settings import Settings
-from lib.store import Store, courses
+from lib.store import Store, audit, courses
 from lib.store.tallies import only_simulated
 
 
@@ -19,9 +19,11 @@ def history(settings: Settings, *, markdown: bool) -> Iterator[str]:
     with closing(Store.open(settings.database_url)) as store:
         with store.read() as connection:
             runs, decisions = courses.runs(connection), courses.decisions(connection)
+            guardrails = list(audit.entries(connection, act="guardrail", limit=None))
         if not runs:
             yield "There is no run yet: the first begins when Parley starts."
         told = [(one.time_ms, _decision(one, markdown=markdown)) for one in decisions]
+        told += [(one.time_ms, _guardrail(one, markdown=markdown)) for one in guardrails]
         told += [(one.begun_ms, _run(store, one, markdown=markdown)) for one in runs]
         for _, lines in sorted(told, key=lambda one: one[0], reverse=True):
             yield from lines
@@ -37,6 +39,14 @@ def _run(store: Store, run: Run, *, markdown: bool) -> list[str]:
         simulated = only_simulated(connection, run.experiment, run.number)
     verdict = sentence(current(store, definition, simulated, now_ms())) if definition else "Its definition is not kept."
     return [f"## {head}", "", verdict, "", facts] if markdown else [f"{head}: {verdict}", f"  {facts}"]
+
+
+def _guardrail(act: Entry, *, markdown: bool) -> list[str]:
+    head = f"Guardrail of {act.subject}: {act.details.get('group')} switched off"
+    why = str(act.details.get("reason") or "")
+    return (
+        [f"## {head}", "", why, "", f"{iso(act.time_ms)}"] if markdown else [f"{head}: {why}", f"  {iso(act.time_ms)}"]
+    )
 
 
 def _decision(made: Decision, *, markdown: bool) -> list[str]:

@@ -64,13 +64,16 @@ def told(entry: Entry) -> str:
     """Return what a line says of the act, without what says nothing.
 
     >>> told(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
-    'from 40.0, to 80.0'
+    'from 40, to 80'
     """
     kept = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
-    return ", ".join(
-        f"{key} {value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)}"
-        for key, value in kept.items()
-    )
+    return ", ".join(f"{key} {_written(value)}" for key, value in kept.items())
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _file(operator: str | None, act: str | None) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from lib.domain.operations import Decision, Run
+from lib.domain.operations import Decision, Entry, Run
 from lib.readout.results import Window
 from lib.readout.sentences import WORDS, headline
 from lib.web import running
@@ -17,15 +17,20 @@ SHOWN = 20
 """Chapters on the page at first."""
 
 
-def draw_chapters(runs: Sequence[Run], decisions: Sequence[Decision], zone: tzinfo) -> None:
-    """Draw them, the newest first."""
-    found: list[tuple[int, Run | Decision]] = [(one.begun_ms, one) for one in runs]
+def draw_chapters(
+    runs: Sequence[Run], decisions: Sequence[Decision], guardrails: Sequence[Entry], zone: tzinfo
+) -> None:
+    """Draw them, the newest first. `guardrails`: the acts of guardrails."""
+    found: list[tuple[int, Run | Decision | Entry]] = [(one.begun_ms, one) for one in runs]
+    found += [(one.time_ms, one) for one in guardrails]
     found += [(one.time_ms, one) for one in decisions]
     shown = st.session_state.setdefault("chapters_shown", SHOWN)
     for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)[:shown]:
         with st.container(border=True, gap="small"):
             if isinstance(one, Run):
                 _draw_run(one, zone)
+            elif isinstance(one, Entry):
+                _draw_guardrail(one, zone)
             else:
                 _draw_decision(one, zone)
     if len(found) > shown:
@@ -54,6 +59,15 @@ def _verdict_of(run: Run) -> str:
     except running.Unready as error:
         return plain(str(error))
     return plain(headline(found.readout)) if found else "Its definition is not kept."
+
+
+def _draw_guardrail(act: Entry, zone: tzinfo) -> None:
+    st.markdown(
+        f":orange-badge[:material/block: Guardrail] **{plain(str(act.details.get('group')))} was switched off** in "
+        f"{plain(act.subject)}"
+    )
+    st.markdown(plain(str(act.details.get("reason") or "")))
+    st.caption(f"{plain(act.operator)}, {moment(act.time_ms, zone)}")
 
 
 def _draw_decision(made: Decision, zone: tzinfo) -> None:

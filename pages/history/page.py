@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.domain.record import StoreError
-from lib.store import courses
+from lib.store import audit, courses
 from lib.web import running
 from pages import session
 from pages.clock import reader_zone
@@ -23,11 +23,12 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     try:
         with running.app().store.read() as connection:
             runs, decisions = courses.runs(connection), courses.decisions(connection)
+            guardrails = list(audit.entries(connection, act="guardrail", limit=None))
     except StoreError as error:
         st.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
         st.stop()
     if runs or decisions:
-        chapters.draw_chapters(runs, decisions, zone)
+        chapters.draw_chapters(runs, decisions, guardrails, zone)
     else:
         st.info("There is no run yet. The first begins when an experiment starts.", icon=":material/history:")
     st.markdown("#### Audit log")
