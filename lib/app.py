@@ -66,7 +66,7 @@ def _take_over(experiments: Experiments, settings: Settings, book: Book) -> None
         definitions = {name: replace(one, allocation=allocations[name]) for name, one in definitions.items()}
         live: str | None = settings.experiment
     else:
-        live = next((name for name, known in book.items() if known.course.live), None)
+        live = next((name for name, known in book.items() if known.state.live), None)
     experiments.apply(definitions, live)
 
 

@@ -17,7 +17,7 @@ from lib.experiments.definitions import Definition
 from lib.readout.results import Days, Details, History, Results, Window, gather, gather_days, gather_details, midnight
 from lib.readout.results import history as history_of
 from lib.readout.results import tiers as gather_tiers
-from lib.store import StoreError, courses
+from lib.store import StoreError, states
 from lib.web import running
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def runs(experiment: str) -> list[Run]:
     """Return the runs of an experiment, the newest first; none while they cannot be read."""
     try:
         with running.app().store.read() as connection:
-            return courses.runs(connection, experiment)
+            return states.runs(connection, experiment)
     except StoreError:
         return []
 

@@ -16,7 +16,7 @@ from lib.experiments.book import of_run, to_toml
 from lib.experiments.definitions import Definition
 from lib.readout.results import current, guard
 from lib.settings import load
-from lib.store import audit, courses
+from lib.store import audit, states
 from tests.support import invented_traffic
 from tests.support import openai_server as openai
 from tests.support.invented_traffic import Group, Traffic
@@ -75,7 +75,7 @@ class Session:
 def save(app: App, **changes: object) -> None:
     known = app.acts.book[NAME]
     assert known.written is not None
-    app.acts.save(NAME, to_toml(replace(known.written, **changes)), known.course.version, ANN, "")  # type: ignore[arg-type]
+    app.acts.save(NAME, to_toml(replace(known.written, **changes)), known.state.version, ANN, "")  # type: ignore[arg-type]
 
 
 def heavier(app: App) -> None:
@@ -174,6 +174,6 @@ def test_one_replica_looks_at_the_guardrails_in_a_minute(start: Start) -> None:
     app, moment = start(), now_ms() + 120_000
 
     def claims(at_ms: int) -> object:
-        return app.store.attempt(lambda connection: courses.claim_guard(connection, NAME, at_ms, 60_000))
+        return app.store.attempt(lambda connection: states.claim_guard(connection, NAME, at_ms, 60_000))
 
     assert [claims(moment + ms) for ms in (0, 59_000, 60_000)] == [True, False, True]

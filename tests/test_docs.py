@@ -14,7 +14,7 @@ from tests.support.operator_tool import run_tool
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-IMPERSONAL = {"alert", "lease", "migration", "definition", "weights", "purged", "held", "experiment_course"}
+IMPERSONAL = {"alert", "lease", "migration", "definition", "weights", "purged", "held", "experiment_state"}
 """Tables about the experiment and the database itself, without any id of a person."""
 
 

@@ -15,7 +15,7 @@ from lib.experiments.acts import ActError, Acts, Conflict
 from lib.experiments.book import of_run
 from lib.experiments.definitions import Definition, DefinitionError, Group, read_definitions
 from lib.experiments.versions import to_toml
-from lib.store import Store, StoreError, audit, courses
+from lib.store import Store, StoreError, audit, states
 from lib.store.splits import weights_over_time
 
 NAME = "greeting"
@@ -72,7 +72,7 @@ def written(acts: Acts, name: str = NAME) -> Definition:
 
 def runs(acts: Acts, name: str = NAME) -> list[Run]:
     with acts._store.read() as connection:
-        return list(reversed(courses.runs(connection, name)))
+        return list(reversed(states.runs(connection, name)))
 
 
 def log(acts: Acts) -> list[Entry]:
@@ -83,7 +83,7 @@ def log(acts: Acts) -> list[Entry]:
 
 def save(acts: Acts, author: str = ANN, reason: str = "", **changes: Any) -> None:
     """Save a new version on top of the newest one."""
-    base = acts.book[NAME].course.version
+    base = acts.book[NAME].state.version
     acts.save(NAME, to_toml(replace(written(acts), **changes)), base, author, reason)
 
 
@@ -100,8 +100,8 @@ def decide(acts: Acts, group: str | None, reason: str = "It won.") -> None:
 
 
 def test_the_file_seeds_the_record_and_the_configured_experiment_runs(acts: Acts) -> None:
-    assert acts.book[NAME].course.stage == "running" and acts.book[NAME].course.live
-    assert acts.book["other"].course.stage == "draft" and not acts.book["other"].course.live
+    assert acts.book[NAME].state.stage == "running" and acts.book[NAME].state.live
+    assert acts.book["other"].state.stage == "draft" and not acts.book["other"].state.live
     assert definition(acts) == DEFINED[NAME]
     (first,) = runs(acts)
     assert (first.number, first.version, first.ended_ms) == (1, 1, None)
@@ -121,7 +121,7 @@ def test_what_an_operator_saved_wins_until_the_file_changes(replica: Replica) ->
     later = replica(changed)
     assert definition(later).primary == "satisfaction" and definition(later).allocation == 60
     with later._store.read() as connection:
-        authors = [one.author for one in courses.versions(connection, NAME)]
+        authors = [one.author for one in states.versions(connection, NAME)]
     assert authors == ["the experiments file", ANN, "the experiments file"]  # the operator's stays readable
 
 
@@ -129,17 +129,17 @@ def test_a_file_that_says_what_the_record_says_is_no_new_version(replica: Replic
     first = replica()
     save(first, planned_users=300)
     exported = read_definitions(to_toml(written(first)))
-    assert replica(exported).book[NAME].course.version == 2
+    assert replica(exported).book[NAME].state.version == 2
 
 
 def test_the_setting_chooses_the_live_experiment_until_an_operator_does(replica: Replica) -> None:
     first = replica()
     first.start("other", ANN)
-    assert first.book["other"].course.live and not first.book[NAME].course.live
-    assert replica().book["other"].course.live  # the setting is the same: the operator's choice stays
-    assert replica(setting=NAME).book["other"].course.live
+    assert first.book["other"].state.live and not first.book[NAME].state.live
+    assert replica().book["other"].state.live  # the setting is the same: the operator's choice stays
+    assert replica(setting=NAME).book["other"].state.live
     chosen = replica({**DEFINED, "third": replace(DEFINED["other"], name="third")}, setting="third")
-    assert chosen.book["third"].course.live and chosen.book["third"].course.stage == "running"
+    assert chosen.book["third"].state.live and chosen.book["third"].state.stage == "running"
 
 
 # Versions
@@ -182,7 +182,7 @@ def test_a_broken_version_is_refused_with_what_is_wrong(replica: Replica, text: 
     acts = replica()
     with pytest.raises(DefinitionError) as told:
         acts.save(NAME, text, 1, ANN, "")
-    assert problem in str(told.value) and acts.book[NAME].course.version == 1
+    assert problem in str(told.value) and acts.book[NAME].state.version == 1
 
 
 def test_a_version_that_changes_nothing_is_refused(acts: Acts) -> None:
@@ -198,11 +198,11 @@ def test_a_new_experiment_needs_a_name_that_statsig_takes(acts: Acts, name: str)
 
 def test_a_new_experiment_is_a_draft_until_it_starts(acts: Acts) -> None:
     acts.create("third", to_toml(replace(DEFINED[NAME], name="third")), ANN, "try")
-    assert acts.book["third"].course.stage == "draft" and runs(acts, "third") == []
+    assert acts.book["third"].state.stage == "draft" and runs(acts, "third") == []
     with pytest.raises(ActError, match="There is an experiment third already"):
         acts.create("third", to_toml(replace(DEFINED[NAME], name="third")), ANN, "again")
     acts.start("third", ANN, percent=10)
-    assert acts.book["third"].course.live and definition(acts, "third").allocation == 10
+    assert acts.book["third"].state.live and definition(acts, "third").allocation == 10
 
 
 # Runs
@@ -212,7 +212,7 @@ def test_a_change_that_breaks_comparability_begins_a_new_run(acts: Acts) -> None
     save(acts, groups=heavier(acts))
     first, second = runs(acts)
     assert first.ended_ms == second.begun_ms and first.end_reason == second.reason == "Version 2: weights"
-    assert definition(acts).run == 2 and acts.book[NAME].course.run == 2
+    assert definition(acts).run == 2 and acts.book[NAME].state.run == 2
     with acts._store.read() as connection:
         assert [dict(one.shares) for one in weights_over_time(connection, stretch(NAME, 2))] == [
             {"Control": 0.25, "Test": 0.75}
@@ -290,7 +290,7 @@ def test_a_schedule_is_kept_by_one_of_the_replicas(replica: Replica, monkeypatch
     now = now_ms()
     here.schedule(NAME, now + 60_000, now + 120_000, ANN)
     here.keep_schedule()
-    assert here.book[NAME].course.stage == "ended"
+    assert here.book[NAME].state.stage == "ended"
     there.refresh()
     monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now + 61_000)
     here.keep_schedule()
@@ -298,8 +298,8 @@ def test_a_schedule_is_kept_by_one_of_the_replicas(replica: Replica, monkeypatch
     assert [one.number for one in runs(here)] == [1, 2] and runs(here)[1].author == "Parley"
     monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now + 121_000)
     there.keep_schedule()
-    assert runs(here)[1].end_reason == "As scheduled" and there.book[NAME].course.stage == "ended"
-    assert there.book[NAME].course.start_ms is None and there.book[NAME].course.end_ms is None
+    assert runs(here)[1].end_reason == "As scheduled" and there.book[NAME].state.stage == "ended"
+    assert there.book[NAME].state.start_ms is None and there.book[NAME].state.end_ms is None
 
 
 @pytest.mark.parametrize(
@@ -343,9 +343,9 @@ def test_a_group_that_is_switched_on_again_begins_a_new_run(acts: Acts) -> None:
 def test_a_group_stays_off_in_the_next_run_until_it_is_removed(acts: Acts) -> None:
     acts.disable(NAME, "Test", ANN)
     save(acts, groups=heavier(acts))
-    assert acts.book[NAME].course.disabled.keys() == {"Test"} and definition(acts).run == 2
+    assert acts.book[NAME].state.disabled.keys() == {"Test"} and definition(acts).run == 2
     save(acts, groups=(written(acts).groups[0], Group("Third", 1)))
-    assert acts.book[NAME].course.disabled == {}
+    assert acts.book[NAME].state.disabled == {}
 
 
 # Decisions
@@ -356,7 +356,7 @@ def test_a_decision_makes_a_groups_parameters_the_default_and_ends_the_run(acts:
     assert definition(acts).default == {"model": "large", "system_prompt": "Be brief."}
     assert definition(acts).allocation == 0 and runs(acts)[0].end_reason == "Decided for Test"
     with acts._store.read() as connection:
-        (made,) = courses.decisions(connection, NAME)
+        (made,) = states.decisions(connection, NAME)
     assert (made.run, made.author, made.reason, made.group) == (1, ANN, "It won.", "Test")
     assert made.readout == {"verdict": "better", "sentence": "Test is better."}
     assert dict(made.parameters) == definition(acts).default
@@ -367,7 +367,7 @@ def test_to_undo_a_decision_is_another_decision(acts: Acts) -> None:
     decide(acts, "Control", "It was not so.")
     assert definition(acts).default == {"model": "small"}
     with acts._store.read() as connection:
-        assert [one.group for one in courses.decisions(connection, NAME)] == ["Control", "Test"]
+        assert [one.group for one in states.decisions(connection, NAME)] == ["Control", "Test"]
 
 
 def test_a_decision_needs_a_reason_and_a_run(acts: Acts) -> None:
@@ -379,7 +379,7 @@ def test_a_decision_needs_a_reason_and_a_run(acts: Acts) -> None:
 
 def test_a_decision_may_leave_the_default_as_it_is(acts: Acts) -> None:
     decide(acts, None)
-    assert definition(acts).default == {"model": "small"} and acts.book[NAME].course.version == 1
+    assert definition(acts).default == {"model": "small"} and acts.book[NAME].state.version == 1
 
 
 # Statsig

@@ -13,7 +13,7 @@ import pytest
 
 from lib.domain.clock import now_ms
 from lib.domain.invitations import new_invitation
-from lib.store import Store, courses
+from lib.store import Store, states
 from lib.web import paths
 from tests.support import app_process
 from tests.support.raw_websocket import Answer, RawWebsocket, http
@@ -212,6 +212,6 @@ def test_a_stranger_who_forges_the_clicks_of_an_operator_changes_nothing(app: ap
         assert wire.widgets("button") == [] or not {one.id for one in wire.widgets("button")} & {c[0] for c in clicks}
     store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
     with store.read() as connection:
-        stages = [one.stage for one in courses.courses(connection).values()]
+        stages = [one.stage for one in states.states(connection).values()]
     store.close()
     assert stages == ["running"]

@@ -50,8 +50,8 @@ def live_experiment(settings: Settings, store: Store) -> str:
     if settings.statsig_secret_key is not None:
         return settings.experiment
     with store.read() as connection:
-        courses = [known.course for known in read_book(connection).values()]
-    chosen = next((course for course in courses if course.live and course.setting == settings.experiment), None)
+        states = [known.state for known in read_book(connection).values()]
+    chosen = next((state for state in states if state.live and state.setting == settings.experiment), None)
     return chosen.experiment if chosen else settings.experiment
 
 
@@ -77,7 +77,7 @@ def _defined(book: Book, file: dict[str, Definition]) -> dict[str, Definition]:
             continue
         new = file.get(name)
         if new is not None and _pending(known, new) and run_key(new) == run_key(known.written):
-            found[name] = in_force(new, known.course, known.run)
+            found[name] = in_force(new, known.state, known.run)
         else:
             found[name] = known.definition
     return found
@@ -92,7 +92,7 @@ def _of_run(store: Store, experiment: str, run: int) -> Definition:
         found = of_run(connection, experiment, run)
         known = read_book(connection).get(experiment)
     if found is None:
-        last = known.course.run if known else 0
+        last = known.state.run if known else 0
         has = f"it has the runs 1 to {last}" if last > 1 else "it has run 1 alone" if last else "it has no run yet"
         raise ReportError(f"{experiment} has no run {run}; {has}.")
     return replace(found, run=run)

@@ -9,16 +9,16 @@ from pathlib import Path
 from lib.commands.definitions import ReportError, find_definition
 from lib.commands.operator import operator_name
 from lib.domain.clock import now_ms
-from lib.domain.operations import Course
+from lib.domain.operations import ExperimentState
 from lib.domain.plain_text import decode
 from lib.experiments.acts import Acts, Conflict
 from lib.experiments.book import Known, difference, to_toml
 from lib.experiments.definitions import Definition, read_definitions_file
-from lib.experiments.statuses import course_sentence
+from lib.experiments.statuses import state_sentence
 from lib.readout.report import as_json, iso
 from lib.readout.results import current
 from lib.settings import Settings
-from lib.store import Store, courses
+from lib.store import Store, states
 from lib.store.tallies import only_simulated
 
 READS = ("list", "show", "export")
@@ -47,15 +47,15 @@ def perform(settings: Settings, arguments: Namespace) -> Iterator[str]:
 
 def _do(settings: Settings, store: Store, acts: Acts, given: Namespace) -> Iterator[str]:
     name, who, why, action = given.name, operator_name(), given.reason, given.action
-    before = acts.book[name].course.run if name in acts.book else 0
+    before = acts.book[name].state.run if name in acts.book else 0
     if action == "apply":
         try:
             _apply(acts, name, given.file, who, why)
         except Conflict as conflict:
             raise ReportError(str(conflict)) from None
     elif action in ("start", "end") and given.at is not None:
-        course = _known(acts, name).course
-        both = {"start": course.start_ms, "end": course.end_ms} | {action: given.at}
+        state = _known(acts, name).state
+        both = {"start": state.start_ms, "end": state.end_ms} | {action: given.at}
         acts.schedule(name, both["start"], both["end"], who)
     elif action == "start":
         acts.start(name, who, why, given.percent)
@@ -72,15 +72,15 @@ def _do(settings: Settings, store: Store, acts: Acts, given: Namespace) -> Itera
     else:
         acts.decide(name, given.group, _readout(settings, store, name), who, why)
     known = _known(acts, name)
-    yield f"{name}: {course_sentence(known, now_ms(), _written)}"
-    if before and known.course.run > before and known.run is not None:
-        yield f"Run {known.course.run} has begun ({known.run.reason}). The readout reads it from now on."
+    yield f"{name}: {state_sentence(known, now_ms(), _written)}"
+    if before and known.state.run > before and known.run is not None:
+        yield f"Run {known.state.run} has begun ({known.run.reason}). The readout reads it from now on."
 
 
 def _apply(acts: Acts, name: str, file: str, who: str, why: str) -> None:
     text = sys.stdin.read() if file == "-" else _text_of(Path(file))
     if name in acts.book and acts.book[name].version is not None:
-        acts.save(name, text, acts.book[name].course.version, who, why)
+        acts.save(name, text, acts.book[name].state.version, who, why)
     else:
         acts.create(name, text, who, why)
 
@@ -103,7 +103,7 @@ def _known_or_filed(acts: Acts, file: Mapping[str, Definition], name: str) -> Kn
     """An experiment of the record, or one of the file that Parley has not started with."""
     if name in acts.book or name not in file:
         return _known(acts, name)
-    return Known(Course(name), written=file[name], definition=file[name])
+    return Known(ExperimentState(name), written=file[name], definition=file[name])
 
 
 def _known(acts: Acts, name: str) -> Known:
@@ -118,32 +118,32 @@ def _listed(acts: Acts, settings: Settings) -> Iterator[str]:
     for name in names:
         known = acts.book.get(name)
         state = (
-            course_sentence(known, now_ms(), _written) if known else "In the experiments file; Parley has not started."
+            state_sentence(known, now_ms(), _written) if known else "In the experiments file; Parley has not started."
         )
         yield f"{name.ljust(width)}  {state}"
 
 
 def _exported(settings: Settings, store: Store, name: str, number: int | None) -> str:
     with store.read() as connection:
-        course = courses.courses(connection).get(name)
-        wanted = number or (course.version if course else 0)
-        version = courses.version(connection, name, wanted)
+        state = states.states(connection).get(name)
+        wanted = number or (state.version if state else 0)
+        version = states.version(connection, name, wanted)
     if version is not None:
         return version.text.removesuffix("\n")
     if number is not None:
-        raise ReportError(f"{name} has no version {number}; its newest is {course.version if course else 0}.")
+        raise ReportError(f"{name} has no version {number}; its newest is {state.version if state else 0}.")
     return to_toml(find_definition(settings, name, store)).removesuffix("\n")
 
 
 def _shown(store: Store, known: Known) -> Iterator[str]:
-    name = known.course.experiment
-    yield f"{name}: {course_sentence(known, now_ms(), _written)}"
+    name = known.state.experiment
+    yield f"{name}: {state_sentence(known, now_ms(), _written)}"
     for group in known.written.groups if known.written else ():
         share = known.written.shares[group.name] if known.written else 0
-        off = f", switched off since {_written(since)}" if (since := known.course.disabled.get(group.name)) else ""
+        off = f", switched off since {_written(since)}" if (since := known.state.disabled.get(group.name)) else ""
         yield f"  {group.name}: {100 * share:.3g} %, {dict(group.parameters)}{off}"
     with store.read() as connection:
-        runs, versions = courses.runs(connection, name), courses.versions(connection, name)
+        runs, versions = states.runs(connection, name), states.versions(connection, name)
     yield ""
     for run in runs:
         until = f"until {_written(run.ended_ms)} ({run.end_reason})" if run.ended_ms else "still open"

@@ -10,7 +10,7 @@ from lib.readout.report import iso
 from lib.readout.results import current
 from lib.readout.sentences import sentence
 from lib.settings import Settings
-from lib.store import Store, audit, courses
+from lib.store import Store, audit, states
 from lib.store.tallies import only_simulated
 
 
@@ -18,7 +18,7 @@ def history(settings: Settings, *, markdown: bool) -> Iterator[str]:
     """The lines, newest first. Raises StoreError."""
     with closing(Store.open(settings.database_url)) as store:
         with store.read() as connection:
-            runs, decisions = courses.runs(connection), courses.decisions(connection)
+            runs, decisions = states.runs(connection), states.decisions(connection)
             guardrails = list(audit.entries(connection, act="guardrail", limit=None))
         if not runs:
             yield "There is no run yet: the first begins when Parley starts."

@@ -70,7 +70,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ExperimentState:
     """The state of one experiment: its stage, the newest version and run (0: none), and what is scheduled.
 
     `live`: testers get this one. `setting` is the value of PARLEY_EXPERIMENT at the time. `disabled` has the groups

@@ -14,12 +14,12 @@ from lib.domain.ids import new_id
 from lib.domain.operations import FILE, PARLEY, Act, Decision, Entry, Version
 from lib.experiments import rules
 from lib.experiments.book import Book, known_of, read_book
+from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.console import ID
 from lib.experiments.definitions import Definition
-from lib.experiments.ground import ActError, Conflict, Ground
 from lib.experiments.rules import Facts
 from lib.experiments.versions import canonical, read_version
-from lib.store import Connection, Store, StoreError, audit, courses
+from lib.store import Connection, Store, StoreError, audit, states
 
 __all__ = ["ActError", "Acts", "Conflict"]
 
@@ -27,7 +27,7 @@ WITHIN_S = 5.0
 """Seconds that the record may take to write an act."""
 STATSIG = "Statsig"
 """The author of what Parley noticed there."""
-Do = Callable[[Ground], Facts]
+Do = Callable[[Change], Facts]
 
 
 class Acts:
@@ -49,7 +49,7 @@ class Acts:
         self._changed = changed or (lambda book: None)
         self._file: Mapping[str, str] = {}
         self._setting = ""
-        self._revisions: courses.Revisions | None = None
+        self._revisions: states.Revisions | None = None
         self.book: Book = {}
 
     def seed(self, file: Mapping[str, Definition], setting: str) -> None:
@@ -60,7 +60,7 @@ class Acts:
             known = self.book.get(name)
             if known is None or rules.changed_since(known, self._file[name]):
                 self._try(name, FILE, "version", partial(rules.take_file, new=definition))
-        live = next((known.course for known in self.book.values() if known.course.live), None)
+        live = next((known.state for known in self.book.values() if known.state.live), None)
         if live is None or live.setting != setting:
             self._try(setting, FILE, "choose", rules.choose)
 
@@ -73,7 +73,7 @@ class Acts:
     def refresh(self) -> bool:
         """Read the record's book where it changed; False where it did not."""
         with self._store.read() as connection:
-            newest = courses.revisions(connection)
+            newest = states.revisions(connection)
             if newest == self._revisions:
                 return False
             book = read_book(connection)
@@ -85,7 +85,7 @@ class Acts:
         """Return an earlier version of an experiment; None where there is none or the record cannot be read."""
         try:
             with self._store.read() as connection:
-                return courses.version(connection, name, number)
+                return states.version(connection, name, number)
         except StoreError:
             return None
 
@@ -140,8 +140,8 @@ class Acts:
         """Start and end what is due. Every replica may call this; one of them does it."""
         now = now_ms()
         for name, known in dict(self.book).items():
-            if rules.ends_now(known.course, now) or rules.starts_now(known.course, now):
-                act: Act = "end" if rules.ends_now(known.course, now) else "start"
+            if rules.ends_now(known.state, now) or rules.starts_now(known.state, now):
+                act: Act = "end" if rules.ends_now(known.state, now) else "start"
                 self._try(name, PARLEY, act, rules.keep_schedule)
 
     def decide(self, name: str, group: str | None, readout: Mapping[str, Any], author: str, reason: str) -> Decision:
@@ -151,8 +151,8 @@ class Acts:
             raise ActError("Say in a sentence why: the history shows it beside the decision.")
         made: list[Decision] = []
 
-        def do(ground: Ground) -> Facts:
-            made[:] = [rules.decide(ground, group, readout, reason)]
+        def do(change: Change) -> Facts:
+            made[:] = [rules.decide(change, group, readout, reason)]
             return {"group": group, "run": made[0].run, "reason": reason, "default": dict(made[0].parameters)}
 
         self._act(name, author, "decide", do)
@@ -186,10 +186,10 @@ class Acts:
                 return None  # an attempt whose confirmation was lost
             try:
                 with connection.begin_nested():
-                    known = known_of(connection, courses.locked_course(connection, name))
-                    ground = Ground(connection, known, entry.time_ms, author, file, setting, self._served)
-                    details = do(ground)
-                    courses.put_course(connection, ground.course)
+                    known = known_of(connection, states.locked_state(connection, name))
+                    change = Change(connection, known, entry.time_ms, author, file, setting, self._served)
+                    details = do(change)
+                    states.put_state(connection, change.state)
                     audit.log_act(connection, replace(entry, details=details))
             except ActError as refused:
                 return refused

@@ -1,4 +1,4 @@
-"""The book of experiments: of each its course, newest version and run, and the definition that these give together.
+"""Every experiment of the record: its state, newest version and run, and the definition that these give together.
 
 Read from the record by every replica, so that all of them decide alike. Changes nothing; acts are in `acts`.
 """
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from lib.domain.operations import Course, Run, Version
+from lib.domain.operations import ExperimentState, Run, Version
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.experiments.versions import breaks, canonical, difference, digest, read_version, run_key, to_toml
-from lib.store import Connection, courses
+from lib.store import Connection, states
 
 __all__ = [
     "Book", "Known", "breaks", "canonical", "difference", "digest", "in_force", "of_run", "read_book", "run_key",
@@ -26,7 +26,7 @@ class Known:
     """One experiment as the record has it. `written` is the newest version as it is written, `definition` the same as
     it is in force: without units where it does not run, with the groups that are switched off marked."""
 
-    course: Course
+    state: ExperimentState
     version: Version | None = None
     run: Run | None = None
     written: Definition | None = None
@@ -35,7 +35,7 @@ class Known:
     @property
     def running(self) -> bool:
         """True while new units take part."""
-        return self.course.stage == "running" and bool(self.written and self.written.allocation)
+        return self.state.stage == "running" and bool(self.written and self.written.allocation)
 
 
 Book = Mapping[str, Known]
@@ -43,44 +43,44 @@ Book = Mapping[str, Known]
 
 def read_book(connection: Connection) -> dict[str, Known]:
     """Every experiment of the record, by name."""
-    return {name: known_of(connection, course) for name, course in courses.courses(connection).items()}
+    return {name: known_of(connection, state) for name, state in states.states(connection).items()}
 
 
-def known_of(connection: Connection, course: Course) -> Known:
-    """One experiment, by its course."""
-    name = course.experiment
-    version = courses.version(connection, name, course.version) if course.version else None
-    run = courses.run(connection, name, course.run) if course.run else None
+def known_of(connection: Connection, state: ExperimentState) -> Known:
+    """One experiment, by its state."""
+    name = state.experiment
+    version = states.version(connection, name, state.version) if state.version else None
+    run = states.run(connection, name, state.run) if state.run else None
     written = _read(name, version.text) if version else None
-    return Known(course, version, run, written, in_force(written, course, run) if written else None)
+    return Known(state, version, run, written, in_force(written, state, run) if written else None)
 
 
-def in_force(written: Definition, course: Course, run: Run | None) -> Definition:
-    """Return a version as it is in force under this course."""
+def in_force(written: Definition, state: ExperimentState, run: Run | None) -> Definition:
+    """Return a version as it is in force under this state."""
     groups = tuple(
-        replace(group, ended_ms=course.disabled[group.name]) if group.name in course.disabled else group
+        replace(group, ended_ms=state.disabled[group.name]) if group.name in state.disabled else group
         for group in written.groups
     )
     return replace(
         written,
         groups=groups,
-        allocation=written.allocation if course.stage == "running" else 0.0,
-        run=max(course.run, 1),
+        allocation=written.allocation if state.stage == "running" else 0.0,
+        run=max(state.run, 1),
         until_ms=run.ended_ms if run else None,
     )
 
 
 def of_run(connection: Connection, name: str, number: int) -> Definition | None:
     """Return what a run compared, with the last version that was in force in it; None where there is no such run."""
-    run = courses.run(connection, name, number)
-    version = courses.version(connection, name, run.version) if run and run.version else None
+    run = states.run(connection, name, number)
+    version = states.version(connection, name, run.version) if run and run.version else None
     written = _read(name, version.text) if version else None
     if run is None or written is None:
         return None
-    course = courses.courses(connection)[name]
+    state = states.states(connection)[name]
     groups = written.groups
-    if course.run == number:
-        groups = in_force(written, course, run).groups
+    if state.run == number:
+        groups = in_force(written, state, run).groups
     return replace(written, groups=groups, run=number, until_ms=run.ended_ms)
 
 

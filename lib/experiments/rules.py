@@ -1,6 +1,6 @@
 """The rules of what an operator may do with an experiment, and which act begins or ends a run.
 
-Each function is one act on its ground. It raises ActError before it changes anything, or returns the facts for the
+Each function is one act on its change. It raises ActError before it changes anything, or returns the facts for the
 audit log.
 """
 
@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from lib.domain.ids import new_id
-from lib.domain.operations import Course, Decision, Stage
+from lib.domain.operations import Decision, ExperimentState, Stage
 from lib.experiments.book import Known
+from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.definitions import Definition, Group
-from lib.experiments.ground import ActError, Conflict, Ground
 from lib.experiments.versions import breaks, canonical, run_key
-from lib.store import courses
+from lib.store import states
 
 Facts = Mapping[str, Any]
 AT_STATSIG = (
@@ -29,180 +29,180 @@ STAGES: Mapping[Stage, str] = {
 }
 
 
-def save(ground: Ground, new: Definition, base: int, reason: str) -> Facts:
+def save(change: Change, new: Definition, base: int, reason: str) -> Facts:
     """Keep a new version that was made from version `base`."""
-    if ground.course.version != base:
-        if ground.known.version is None:
-            raise ActError(f"There is no version {base} of {ground.name}.")
-        raise Conflict(ground.known.version)
-    old = ground.known.written
+    if change.state.version != base:
+        if change.known.version is None:
+            raise ActError(f"There is no version {base} of {change.name}.")
+        raise Conflict(change.known.version)
+    old = change.known.written
     if old is not None and canonical(old) == canonical(new):
         raise ActError("Nothing was changed.")
-    if ground.served and old is not None and _assigned(old) != _assigned(new):
+    if change.served and old is not None and _assigned(old) != _assigned(new):
         raise ActError(AT_STATSIG)
-    ground.add_version(new, reason)
-    return {"version": base + 1, "reason": reason, "new run because of": _follow(ground, old, new)}
+    change.add_version(new, reason)
+    return {"version": base + 1, "reason": reason, "new run because of": _follow(change, old, new)}
 
 
-def take_file(ground: Ground, new: Definition) -> Facts:
+def take_file(change: Change, new: Definition) -> Facts:
     """Keep what the experiments file says, where it changed since the newest version."""
-    old = ground.known.written
-    if not changed_since(ground.known, ground.file):
+    old = change.known.written
+    if not changed_since(change.known, change.file):
         raise ActError("Another replica took it.")
-    ground.add_version(new, "The experiments file was read" if old is None else "The experiments file changed")
-    return {"version": ground.course.version, "new run because of": _follow(ground, old, new)}
+    change.add_version(new, "The experiments file was read" if old is None else "The experiments file changed")
+    return {"version": change.state.version, "new run because of": _follow(change, old, new)}
 
 
-def choose(ground: Ground) -> Facts:
+def choose(change: Change) -> Facts:
     """Make it the experiment that testers get, and start it where it never was."""
-    courses.make_live(ground.connection, ground.name, ground.setting)
-    ground.course = replace(ground.course, live=True, setting=ground.setting)
-    if ground.course.stage == "draft" and ground.known.written is not None and not ground.served:
-        ground.begin_run(ground.written, "Parley started with it")
-        ground.course = replace(ground.course, stage="running")
-    return {"PARLEY_EXPERIMENT": ground.setting}
+    states.make_live(change.connection, change.name, change.setting)
+    change.state = replace(change.state, live=True, setting=change.setting)
+    if change.state.stage == "draft" and change.known.written is not None and not change.served:
+        change.begin_run(change.written, "Parley started with it")
+        change.state = replace(change.state, stage="running")
+    return {"PARLEY_EXPERIMENT": change.setting}
 
 
-def start(ground: Ground, percent: float | None, reason: str) -> Facts:
+def start(change: Change, percent: float | None, reason: str) -> Facts:
     """Let units take part: in the run that is paused, else in a new one. It becomes the experiment that testers get."""
-    _must_decide(ground)
-    old, course = ground.written, ground.course
-    if course.stage == "running" and course.live:
-        raise ActError(f"{ground.name} runs already.")
+    _must_decide(change)
+    old, state = change.written, change.state
+    if state.stage == "running" and state.live:
+        raise ActError(f"{change.name} runs already.")
     new = old if percent is None else replace(old, allocation=float(percent))
     if not 0 < new.allocation <= 100:
         raise ActError("With an allocation of 0 % nobody takes part: start with a percentage above 0, up to 100.")
     if new != old:
-        ground.add_version(new, reason or f"Started at {new.allocation:g} %")
-    if (reasons := breaks(old, new)) and ground.open_run:
-        ground.end_run(f"Started again with {', '.join(reasons)}")
-        ground.begin_run(new, reason or "Started")
-    elif ground.open_run:
-        ground.continue_run()
+        change.add_version(new, reason or f"Started at {new.allocation:g} %")
+    if (reasons := breaks(old, new)) and change.open_run:
+        change.end_run(f"Started again with {', '.join(reasons)}")
+        change.begin_run(new, reason or "Started")
+    elif change.open_run:
+        change.continue_run()
     else:
-        ground.begin_run(new, reason or "Started")
-    courses.make_live(ground.connection, ground.name, ground.setting)
-    ground.course = replace(ground.course, stage="running", live=True, setting=ground.setting, start_ms=None)
-    return {"run": ground.course.run, "allocation": new.allocation, "reason": reason}
+        change.begin_run(new, reason or "Started")
+    states.make_live(change.connection, change.name, change.setting)
+    change.state = replace(change.state, stage="running", live=True, setting=change.setting, start_ms=None)
+    return {"run": change.state.run, "allocation": new.allocation, "reason": reason}
 
 
-def ramp(ground: Ground, percent: float, reason: str) -> Facts:
+def ramp(change: Change, percent: float, reason: str) -> Facts:
     """Let more units take part, in the same run."""
-    _must_decide(ground)
-    old = ground.written
+    _must_decide(change)
+    old = change.written
     if not old.allocation < percent <= 100:
         raise ActError(
             f"The allocation is {old.allocation:g} %, and a ramp only makes it larger, up to 100 %. A smaller one "
             "begins a new run: save it as a new version."
         )
-    ground.add_version(replace(old, allocation=float(percent)), reason or f"Ramped to {percent:g} %")
-    ground.continue_run()
+    change.add_version(replace(old, allocation=float(percent)), reason or f"Ramped to {percent:g} %")
+    change.continue_run()
     return {"from": old.allocation, "to": float(percent), "reason": reason}
 
 
-def pause(ground: Ground, reason: str) -> Facts:
+def pause(change: Change, reason: str) -> Facts:
     """Let no new unit take part; conversations go on, and the run stays open."""
-    _must_decide(ground)
-    if ground.course.stage != "running":
-        raise ActError(f"{ground.name} does not run: {STAGES[ground.course.stage]}.")
-    ground.course = replace(ground.course, stage="paused")
+    _must_decide(change)
+    if change.state.stage != "running":
+        raise ActError(f"{change.name} does not run: {STAGES[change.state.stage]}.")
+    change.state = replace(change.state, stage="paused")
     return {"reason": reason}
 
 
-def end(ground: Ground, reason: str) -> Facts:
+def end(change: Change, reason: str) -> Facts:
     """End the run: everybody gets the default from the next conversation on."""
-    _must_decide(ground)
-    if ground.open_run is None:
-        raise ActError(f"{ground.name} has no open run: {STAGES[ground.course.stage]}.")
-    ground.end_run(reason or "Ended")
-    ground.course = replace(ground.course, stage="ended", start_ms=None, end_ms=None)
-    return {"run": ground.course.run, "reason": reason}
+    _must_decide(change)
+    if change.open_run is None:
+        raise ActError(f"{change.name} has no open run: {STAGES[change.state.stage]}.")
+    change.end_run(reason or "Ended")
+    change.state = replace(change.state, stage="ended", start_ms=None, end_ms=None)
+    return {"run": change.state.run, "reason": reason}
 
 
-def disable(ground: Ground, group: str, reason: str, facts: Facts) -> Facts:
+def disable(change: Change, group: str, reason: str, facts: Facts) -> Facts:
     """Switch a group off: its units get the default from their next question on, its data stay."""
-    _must_decide(ground)
-    if ground.written.group(group) is None:
-        raise ActError(f"{ground.name} has no group {group}; it has {_named(ground.written)}.")
-    if group in ground.course.disabled:
+    _must_decide(change)
+    if change.written.group(group) is None:
+        raise ActError(f"{change.name} has no group {group}; it has {_named(change.written)}.")
+    if group in change.state.disabled:
         raise ActError(f"{group} is switched off already.")
-    ground.course = replace(ground.course, disabled={**ground.course.disabled, group: ground.time_ms})
+    change.state = replace(change.state, disabled={**change.state.disabled, group: change.time_ms})
     return {"group": group, "reason": reason, **facts}
 
 
-def enable(ground: Ground, group: str, reason: str) -> Facts:
+def enable(change: Change, group: str, reason: str) -> Facts:
     """Switch a group on again: a new run begins."""
-    _must_decide(ground)
-    if group not in ground.course.disabled:
+    _must_decide(change)
+    if group not in change.state.disabled:
         raise ActError(f"{group} is not switched off.")
-    rest = {one: since for one, since in ground.course.disabled.items() if one != group}
-    ground.course = replace(ground.course, disabled=rest)
-    if ground.open_run:
-        ground.end_run(f"{group} was switched on again")
-        ground.begin_run(ground.written, f"{group} was switched on again")
+    rest = {one: since for one, since in change.state.disabled.items() if one != group}
+    change.state = replace(change.state, disabled=rest)
+    if change.open_run:
+        change.end_run(f"{group} was switched on again")
+        change.begin_run(change.written, f"{group} was switched on again")
     return {"group": group, "reason": reason}
 
 
-def schedule(ground: Ground, start_ms: int | None, end_ms: int | None) -> Facts:
+def schedule(change: Change, start_ms: int | None, end_ms: int | None) -> Facts:
     """Start and end it at these moments; None: at none."""
-    _must_decide(ground)
-    course, now = ground.course, ground.time_ms
-    if start_ms is not None and course.stage == "running":
-        raise ActError(f"{ground.name} runs already: only its end can be scheduled.")
-    if start_ms is not None and start_ms != course.start_ms and start_ms <= now:
+    _must_decide(change)
+    state, now = change.state, change.time_ms
+    if start_ms is not None and state.stage == "running":
+        raise ActError(f"{change.name} runs already: only its end can be scheduled.")
+    if start_ms is not None and start_ms != state.start_ms and start_ms <= now:
         raise ActError("The start lies in the past: choose a later time, or start it now.")
-    if end_ms is not None and end_ms != course.end_ms and end_ms <= now:
+    if end_ms is not None and end_ms != state.end_ms and end_ms <= now:
         raise ActError("The end lies in the past: choose a later time, or end it now.")
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
         raise ActError("The end does not lie after the start.")
-    if not ground.written.allocation and start_ms is not None:
+    if not change.written.allocation and start_ms is not None:
         raise ActError("Its allocation is 0 %: save a version with a larger one before its start is scheduled.")
-    ground.course = replace(course, start_ms=start_ms, end_ms=end_ms)
+    change.state = replace(state, start_ms=start_ms, end_ms=end_ms)
     return {"start_ms": start_ms, "end_ms": end_ms}
 
 
-def keep_schedule(ground: Ground) -> Facts:
+def keep_schedule(change: Change) -> Facts:
     """Do what is due now."""
-    if ends_now(ground.course, ground.time_ms):
-        return end(ground, "As scheduled")
-    if not starts_now(ground.course, ground.time_ms):
+    if ends_now(change.state, change.time_ms):
+        return end(change, "As scheduled")
+    if not starts_now(change.state, change.time_ms):
         raise ActError("It is done already.")
-    return start(ground, None, "As scheduled")
+    return start(change, None, "As scheduled")
 
 
-def decide(ground: Ground, group: str | None, readout: Mapping[str, Any], reason: str) -> Decision:
+def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason: str) -> Decision:
     """End the run with a decision: a group's parameters become the default; None: the default stays."""
-    old, run = ground.written, ground.known.run
+    old, run = change.written, change.known.run
     if run is None:
-        raise ActError(f"{ground.name} has never run: there is nothing to decide.")
+        raise ActError(f"{change.name} has never run: there is nothing to decide.")
     chosen = old.group(group) if group is not None else None
     if group is not None and chosen is None:
-        raise ActError(f"{ground.name} has no group {group}; it has {_named(old)}.")
-    default = dict(old.default) if ground.served else _default_of(old, chosen)
-    if not ground.served:  # else the run ends with the decision that is made there
+        raise ActError(f"{change.name} has no group {group}; it has {_named(old)}.")
+    default = dict(old.default) if change.served else _default_of(old, chosen)
+    if not change.served:  # else the run ends with the decision that is made there
         if default != dict(old.default):
-            ground.add_version(replace(old, default=default), f"Decided for {group}: {reason.strip()}")
-            ground.continue_run()
-        ground.end_run(f"Decided for {group}" if group else "Decided: the default stays")
-        ground.course = replace(ground.course, stage="ended", start_ms=None, end_ms=None)
+            change.add_version(replace(old, default=default), f"Decided for {group}: {reason.strip()}")
+            change.continue_run()
+        change.end_run(f"Decided for {group}" if group else "Decided: the default stays")
+        change.state = replace(change.state, stage="ended", start_ms=None, end_ms=None)
     made = Decision(
-        new_id(), ground.name, run.number, ground.time_ms, ground.author, reason.strip(), group, default, readout
+        new_id(), change.name, run.number, change.time_ms, change.author, reason.strip(), group, default, readout
     )
-    courses.add_decision(ground.connection, made)
+    states.add_decision(change.connection, made)
     return made
 
 
-def note(ground: Ground, definition: Definition, why: str) -> Facts:
+def note(change: Change, definition: Definition, why: str) -> Facts:
     """Note what Statsig serves: a run ends where that breaks comparability, and a new one begins where it runs."""
-    if as_served(ground.known, definition):
+    if as_served(change.known, definition):
         raise ActError("It is noted already.")
-    run, over = ground.open_run, definition.status.state not in ("running", "paused")
-    reason = why or ("Statsig serves it" if ground.known.run is None else "Statsig serves other groups")
-    ground.end_run(reason)
-    if ground.known.written is None or canonical(ground.known.written) != canonical(definition):
-        ground.add_version(definition, reason)
-    began = None if over else ground.begin_run(definition, reason)
-    ground.course = replace(ground.course, stage="ended" if over else "running")
+    run, over = change.open_run, definition.status.state not in ("running", "paused")
+    reason = why or ("Statsig serves it" if change.known.run is None else "Statsig serves other groups")
+    change.end_run(reason)
+    if change.known.written is None or canonical(change.known.written) != canonical(definition):
+        change.add_version(definition, reason)
+    began = None if over else change.begin_run(definition, reason)
+    change.state = replace(change.state, stage="ended" if over else "running")
     return {"reason": reason, "ended": run and run.number, "began": began}
 
 
@@ -221,33 +221,33 @@ def changed_since(known: Known, file: str) -> bool:
     return known.version.file != file and canonical(known.written) != file
 
 
-def starts_now(course: Course, now_ms: int) -> bool:
+def starts_now(state: ExperimentState, now_ms: int) -> bool:
     """True where a scheduled start is due."""
-    return course.start_ms is not None and course.start_ms <= now_ms and course.stage != "running"
+    return state.start_ms is not None and state.start_ms <= now_ms and state.stage != "running"
 
 
-def ends_now(course: Course, now_ms: int) -> bool:
+def ends_now(state: ExperimentState, now_ms: int) -> bool:
     """True where a scheduled end is due."""
-    return course.end_ms is not None and course.end_ms <= now_ms and course.stage in ("running", "paused")
+    return state.end_ms is not None and state.end_ms <= now_ms and state.stage in ("running", "paused")
 
 
-def _follow(ground: Ground, old: Definition | None, new: Definition) -> list[str]:
+def _follow(change: Change, old: Definition | None, new: Definition) -> list[str]:
     """Continue or end the run after a new version; return what begins a new one."""
-    if old is None or ground.open_run is None:
+    if old is None or change.open_run is None:
         return []
-    reasons = [] if ground.served else breaks(old, new)  # what Statsig serves, `note` looks at
+    reasons = [] if change.served else breaks(old, new)  # what Statsig serves, `note` looks at
     if not reasons:
-        ground.continue_run()
+        change.continue_run()
         return []
-    why = f"Version {ground.course.version}: {', '.join(reasons)}"
-    ground.end_run(why)
-    if ground.course.stage == "running":
-        ground.begin_run(new, why)
+    why = f"Version {change.state.version}: {', '.join(reasons)}"
+    change.end_run(why)
+    if change.state.stage == "running":
+        change.begin_run(new, why)
     return reasons
 
 
-def _must_decide(ground: Ground) -> None:
-    if ground.served:
+def _must_decide(change: Change) -> None:
+    if change.served:
         raise ActError(AT_STATSIG)
 
 

@@ -61,26 +61,26 @@ def unit_sentence(unit: str) -> str:
     )
 
 
-def course_sentence(known: Known, now_ms: int, written: Callable[[int], str], progress: str | None = None) -> str:
+def state_sentence(known: Known, now_ms: int, written: Callable[[int], str], progress: str | None = None) -> str:
     """Return the state of an experiment in one line. `progress` is how far its readout has come."""
-    course, run = known.course, known.run
-    plan = [f"starts on {written(course.start_ms)}"] if course.start_ms else []
-    plan += [f"ends on {written(course.end_ms)}"] if course.end_ms else []
-    if course.stage == "running":
+    state, run = known.state, known.run
+    plan = [f"starts on {written(state.start_ms)}"] if state.start_ms else []
+    plan += [f"ends on {written(state.end_ms)}"] if state.end_ms else []
+    if state.stage == "running":
         day = (now_ms - run.begun_ms) // DAY_MS + 1 if run else 1
-        state = "Running" if known.running or known.written is None else "Paused by an allocation of 0 %"
-        told = [state, f"day {day}"]
-        told += [progress] if progress else []
-        told += [f"{known.written.allocation:g} % of users"] if known.running and known.written else []
-    elif course.stage == "paused":
-        told = ["Paused", "no new user takes part and conversations go on"] + ([progress] if progress else [])
-    elif course.stage == "ended":
-        told = [
+        word = "Running" if known.running or known.written is None else "Paused by an allocation of 0 %"
+        parts = [word, f"day {day}"]
+        parts += [progress] if progress else []
+        parts += [f"{known.written.allocation:g} % of users"] if known.running and known.written else []
+    elif state.stage == "paused":
+        parts = ["Paused", "no new user takes part and conversations go on"] + ([progress] if progress else [])
+    elif state.stage == "ended":
+        parts = [
             "Ended" + (f" on {written(run.ended_ms)}" if run and run.ended_ms else ""),
             "everybody gets the default",
         ]
     else:
-        told = ["Draft", "it has never started"]
-    if course.stage == "running" and not course.live:
-        told.append("but another experiment is the one that testers get")
-    return ", ".join([*told, *plan]) + "."
+        parts = ["Draft", "it has never started"]
+    if state.stage == "running" and not state.live:
+        parts.append("but another experiment is the one that testers get")
+    return ", ".join([*parts, *plan]) + "."

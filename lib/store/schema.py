@@ -442,8 +442,8 @@ experiment_run = Table(
     Column("end_reason", Text, nullable=False),
 )
 
-experiment_course = Table(  # where each experiment stands; replicas watch the revisions
-    "experiment_course",
+experiment_state = Table(  # where each experiment stands; replicas watch the revisions
+    "experiment_state",
     metadata,
     Column("experiment", String(128), primary_key=True),
     Column("stage", String(16), nullable=False),
@@ -576,7 +576,7 @@ _RUNS = (
     "CREATE TABLE experiment_run (experiment VARCHAR(128) NOT NULL, number INTEGER NOT NULL, version INTEGER NOT NULL,"
     " run_key VARCHAR(64) NOT NULL, begun_ms BIGINT NOT NULL, author VARCHAR(128) NOT NULL, reason TEXT NOT NULL,"
     " ended_ms BIGINT, end_author VARCHAR(128) NOT NULL, end_reason TEXT NOT NULL, PRIMARY KEY (experiment, number))",
-    "CREATE TABLE experiment_course (experiment VARCHAR(128) NOT NULL PRIMARY KEY, stage VARCHAR(16) NOT NULL,"
+    "CREATE TABLE experiment_state (experiment VARCHAR(128) NOT NULL PRIMARY KEY, stage VARCHAR(16) NOT NULL,"
     " revision INTEGER NOT NULL, live BOOLEAN NOT NULL, setting VARCHAR(128) NOT NULL, version INTEGER NOT NULL,"
     " run INTEGER NOT NULL, disabled TEXT NOT NULL, start_ms BIGINT, end_ms BIGINT, guarded_ms BIGINT NOT NULL)",
     "CREATE TABLE decision (id VARCHAR(64) NOT NULL PRIMARY KEY, experiment VARCHAR(128) NOT NULL,"

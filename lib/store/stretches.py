@@ -3,12 +3,12 @@
 from sqlalchemy import Connection, select
 
 from lib.domain.operations import stretch
-from lib.store.schema import experiment_course, exposure
+from lib.store.schema import experiment_state, exposure
 
 
 def run_names(connection: Connection, experiment: str) -> list[str]:
     """The names under which the record keeps the exposures of all runs of an experiment."""
-    c = experiment_course.c
+    c = experiment_state.c
     last = connection.scalar(select(c.run).where(c.experiment == experiment)) or 1
     return [stretch(experiment, number) for number in range(1, last + 1)]
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from lib.domain.clock import now_ms
 from lib.experiments.book import Known
-from lib.experiments.statuses import course_sentence
+from lib.experiments.statuses import state_sentence
 from lib.readout.advice import progress
 from lib.readout.report import as_json
 from lib.readout.results import Window
@@ -26,11 +26,11 @@ REASON = "Why, in a sentence"
 
 def draw_state(known: Known, readout: Readout | None, zone: tzinfo) -> None:
     """Draw the state in one line, and groups that are switched off."""
-    told = course_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
+    told = state_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
     icon = {"running": "play_circle", "paused": "pause_circle", "ended": "stop_circle", "draft": "edit_note"}
-    icon_name = icon[known.course.stage] if known.course.stage != "running" or known.running else "pause_circle"
+    icon_name = icon[known.state.stage] if known.state.stage != "running" or known.running else "pause_circle"
     st.markdown(f"#### :material/{icon_name}: {plain(told)}")
-    for group, since in known.course.disabled.items():
+    for group, since in known.state.disabled.items():
         st.warning(
             f"{plain(group)} is switched off since {moment(since, zone)}. Its units get the default, and its results "
             "stay as they were then. The history says who switched it off and why.",
@@ -40,9 +40,9 @@ def draw_state(known: Known, readout: Readout | None, zone: tzinfo) -> None:
 
 def draw_controls(known: Known, readout: Readout | None, zone: tzinfo) -> None:
     """Draw a button for each act that is possible now."""
-    stage = known.course.stage
+    stage = known.state.stage
     with st.container(horizontal=True, key="controls"):
-        if known.written is not None and (stage != "running" or not known.course.live):
+        if known.written is not None and (stage != "running" or not known.state.live):
             _draw_start(known)
         if stage == "running":
             if known.written is not None and known.written.allocation < 100:
@@ -70,12 +70,12 @@ def draw_served_controls(known: Known, readout: Readout | None) -> None:
 
 
 def _draw_start(known: Known) -> None:
-    name, open_run = known.course.experiment, known.run is not None and known.run.ended_ms is None
+    name, open_run = known.state.experiment, known.run is not None and known.run.ended_ms is None
     with st.popover("Go on" if open_run else "Start", icon=":material/play_arrow:", key="start_form"):
         live = running.app().experiment
         if live != name and running.app().acts.book.get(live) is not None:
             st.markdown(f"Testers get {plain(name)} from then on, and {plain(live)} no more.")
-        st.markdown("The run goes on." if open_run else f"Run {known.course.run + 1} begins.")
+        st.markdown("The run goes on." if open_run else f"Run {known.state.run + 1} begins.")
         assert known.written is not None
         st.number_input(
             "Percent of users", 0.1, 100.0, known.written.allocation or 100.0, step=5.0, key="start_percent"
@@ -88,7 +88,7 @@ def _draw_start(known: Known) -> None:
 
 
 def _draw_ramp(known: Known) -> None:
-    name, written = known.course.experiment, known.written
+    name, written = known.state.experiment, known.written
     assert written is not None
     with st.popover("Ramp", icon=":material/trending_up:", key="ramp_form"):
         st.markdown(
@@ -105,7 +105,7 @@ def _draw_ramp(known: Known) -> None:
 
 
 def _draw_pause(known: Known) -> None:
-    name = known.course.experiment
+    name = known.state.experiment
     with st.popover("Pause", icon=":material/pause:", key="pause_form"):
         st.markdown("No new user takes part. Conversations that began keep their group, and the run stays open.")
         st.text_input(REASON, key="pause_reason")
@@ -116,28 +116,28 @@ def _draw_pause(known: Known) -> None:
 
 
 def _draw_end(known: Known) -> None:
-    name = known.course.experiment
+    name = known.state.experiment
     with st.popover("End", icon=":material/stop:", key="end_form"):
         st.markdown(
-            f"Run {known.course.run} ends, and its results stay as they are. Everybody gets the default from the next "
+            f"Run {known.state.run} ends, and its results stay as they are. Everybody gets the default from the next "
             "conversation on."
         )
         st.text_input(REASON, key="end_reason")
         st.button(
             "End it", type="primary", key="end_now", on_click=act,
-            args=(lambda acts, who: acts.end(name, who, typed("end_reason")), f"Run {known.course.run} has ended."),
+            args=(lambda acts, who: acts.end(name, who, typed("end_reason")), f"Run {known.state.run} has ended."),
         )  # fmt: skip
 
 
 def _draw_groups(known: Known) -> None:
-    name, off = known.course.experiment, known.course.disabled
+    name, off = known.state.experiment, known.state.disabled
     assert known.written is not None
     names = [group.name for group in known.written.groups]
     with st.popover("Groups", icon=":material/power_settings_new:", key="groups_form"):
         group = st.selectbox("Group", names, key="switched_group")
         st.text_input(REASON, key="switch_reason")
         if group in off:
-            st.markdown(f"{plain(group)} is off. To switch it on again begins run {known.course.run + 1}.")
+            st.markdown(f"{plain(group)} is off. To switch it on again begins run {known.state.run + 1}.")
             st.button(
                 "Switch it on", type="primary", key="enable_now", on_click=act,
                 args=(lambda acts, who: acts.enable(name, group, who, typed("switch_reason")), f"{group} is on."),
@@ -151,12 +151,12 @@ def _draw_groups(known: Known) -> None:
 
 
 def _draw_schedule(known: Known, zone: tzinfo) -> None:
-    course, name = known.course, known.course.experiment
+    state, name = known.state, known.state.experiment
     with st.popover("Schedule", icon=":material/schedule:", key="schedule_form"):
         st.caption(f"In your time zone, {datetime.now(zone):%Z}.")
-        if course.stage != "running":
-            _draw_moment("start", "Start", course.start_ms, zone)
-        _draw_moment("end", "End", course.end_ms, zone)
+        if state.stage != "running":
+            _draw_moment("start", "Start", state.start_ms, zone)
+        _draw_moment("end", "End", state.end_ms, zone)
         st.button(
             "Keep the schedule", type="primary", key="schedule_now", on_click=act,
             args=(lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who), "Kept."),
@@ -176,7 +176,7 @@ def _moment(key: str, zone: tzinfo) -> int | None:
 
 
 def _draw_decide(known: Known, readout: Readout | None) -> None:
-    name = known.course.experiment
+    name = known.state.experiment
     assert known.run is not None and known.written is not None
     with st.popover("Decide", icon=":material/gavel:", key="decide_form"):
         st.markdown(plain(headline(readout)) if readout else "There is no readout.")

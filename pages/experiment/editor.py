@@ -65,7 +65,7 @@ def _base(known: Known) -> int:
     """The version that the fields were filled from: a newer one does not take away what was typed."""
     assert known.version is not None
     bases: dict[str, int] = st.session_state.setdefault("edit_bases", {})
-    return bases.setdefault(known.course.experiment, known.version.number)
+    return bases.setdefault(known.state.experiment, known.version.number)
 
 
 def _without_prompts(written: Definition) -> Definition:
@@ -121,7 +121,7 @@ def _draw_meaning(known: Known, old: Definition, new: Definition) -> None:
         st.caption("No run is open: the next one begins with this version.")
     elif reasons:
         st.info(
-            f"This ends run {known.run.number} and begins run {known.course.run + 1}: {plain(', '.join(reasons))}. Its "
+            f"This ends run {known.run.number} and begins run {known.state.run + 1}: {plain(', '.join(reasons))}. Its "
             "results begin anew; those until now stay readable. Conversations keep what they began with.",
             icon=":material/restart_alt:",
         )

@@ -48,7 +48,7 @@ def draw_file_change(shown: Known) -> None:
             "Take it back", type="primary", key="take_back", on_click=acting.act,
             args=(
                 lambda acts, who: acts.save(
-                    before.experiment, before.text, shown.course.version, who, f"Version {before.number} again"
+                    before.experiment, before.text, shown.state.version, who, f"Version {before.number} again"
                 ),
                 f"Version {before.number} is in force again.",
             ),

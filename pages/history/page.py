@@ -3,7 +3,7 @@
 import streamlit as st
 
 from lib.domain.record import StoreError
-from lib.store import audit, courses
+from lib.store import audit, states
 from lib.web import running
 from pages import session
 from pages.clock import reader_zone
@@ -22,7 +22,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     st.subheader("History", anchor=False)
     try:
         with running.app().store.read() as connection:
-            runs, decisions = courses.runs(connection), courses.decisions(connection)
+            runs, decisions = states.runs(connection), states.decisions(connection)
             guardrails = list(audit.entries(connection, act="guardrail", limit=None))
     except StoreError as error:
         st.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")

@@ -1,4 +1,4 @@
-"""The ground that one act stands on, inside its transaction: what the record says, and what the act changes of it.
+"""One experiment while an act changes it, inside the transaction: what the record says, and what the act changes.
 
 Owns how a version is added and how a run begins and ends. Which act may do so is for `rules` to say.
 """
@@ -9,7 +9,7 @@ from lib.domain.operations import Run, Version, stretch
 from lib.experiments.book import Known
 from lib.experiments.definitions import Definition
 from lib.experiments.versions import run_key, to_toml
-from lib.store import Connection, courses
+from lib.store import Connection, states
 from lib.store.splits import keep_weights
 from lib.store.stretches import first_exposure
 
@@ -30,8 +30,8 @@ class Conflict(ActError):
 
 
 @dataclass
-class Ground:
-    """One experiment while an act changes it. `course` is written at the end of the act; `file` is the digest of the
+class Change:
+    """One experiment while an act changes it. `state` is written at the end of the act; `file` is the digest of the
     experiments file's table, `setting` the value of PARLEY_EXPERIMENT. `served`: Statsig decides who gets what."""
 
     connection: Connection
@@ -43,12 +43,12 @@ class Ground:
     served: bool
 
     def __post_init__(self) -> None:
-        self.course = self.known.course
+        self.state = self.known.state
 
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return self.course.experiment
+        return self.state.experiment
 
     @property
     def written(self) -> Definition:
@@ -65,33 +65,33 @@ class Ground:
 
     def add_version(self, definition: Definition, reason: str) -> Version:
         """Keep a new version. Groups that it no longer has are switched off no more."""
-        number = self.course.version + 1
+        number = self.state.version + 1
         text = to_toml(definition)
         new = Version(self.name, number, text, self.author, reason.strip(), self.time_ms, self.file)
-        courses.add_version(self.connection, new)
+        states.add_version(self.connection, new)
         groups = {group.name for group in definition.groups}
-        disabled = {name: since for name, since in self.course.disabled.items() if name in groups}
-        self.course = replace(self.course, version=number, disabled=disabled)
+        disabled = {name: since for name, since in self.state.disabled.items() if name in groups}
+        self.state = replace(self.state, version=number, disabled=disabled)
         return new
 
     def end_run(self, reason: str) -> None:
         """End the open run, if there is one."""
         if run := self.open_run:
-            courses.end_run(self.connection, run.experiment, run.number, self.time_ms, self.author, reason)
+            states.end_run(self.connection, run.experiment, run.number, self.time_ms, self.author, reason)
 
     def begin_run(self, definition: Definition, reason: str) -> int:
         """Begin the next run; return its number. Exposures from before the record knew runs belong to the first."""
-        number = self.course.run + 1
+        number = self.state.run + 1
         first_ms = first_exposure(self.connection, self.name, number)
         begun_ms = min(self.time_ms, first_ms or self.time_ms)
         key = run_key(definition)
-        new = Run(self.name, number, self.course.version, key, begun_ms, self.author, reason)
-        courses.add_run(self.connection, new)
+        new = Run(self.name, number, self.state.version, key, begun_ms, self.author, reason)
+        states.add_run(self.connection, new)
         keep_weights(self.connection, stretch(self.name, number), definition.shares, self.time_ms)
-        self.course = replace(self.course, run=number)
+        self.state = replace(self.state, run=number)
         return number
 
     def continue_run(self) -> None:
         """Let the newest version be in force in the run that is open."""
         if run := self.open_run:
-            courses.renew_run(self.connection, run.experiment, run.number, self.course.version)
+            states.renew_run(self.connection, run.experiment, run.number, self.state.version)

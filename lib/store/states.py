@@ -1,6 +1,6 @@
-"""Experiments in the record: their courses, versions, runs and decisions. Knows the tables; judges no definition.
+"""Experiments in the record: their states, versions, runs and decisions. Knows the tables; judges no definition.
 
-Reads and writes inside a transaction that the caller opened. A course is locked before it changes, so that of two
+Reads and writes inside a transaction that the caller opened. A state is locked before it changes, so that of two
 operators the second one finds what the first one did.
 """
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from lib.domain.operations import Course, Decision, Run, Version
+from lib.domain.operations import Decision, ExperimentState, Run, Version
 from lib.store.facts import add
 from lib.store.rows import fit
-from lib.store.schema import decision, experiment_course, experiment_run, experiment_version
+from lib.store.schema import decision, experiment_run, experiment_state, experiment_version
 
 Revisions = frozenset[tuple[str, int]]
 """The revision of every experiment: another value means that something changed."""
@@ -21,18 +21,18 @@ Revisions = frozenset[tuple[str, int]]
 
 def revisions(connection: Connection) -> Revisions:
     """Return the revisions that replicas compare to notice a change."""
-    rows = connection.execute(select(experiment_course.c.experiment, experiment_course.c.revision))
+    rows = connection.execute(select(experiment_state.c.experiment, experiment_state.c.revision))
     return frozenset((row.experiment, row.revision) for row in rows)
 
 
-def courses(connection: Connection) -> dict[str, Course]:
+def states(connection: Connection) -> dict[str, ExperimentState]:
     """Every experiment that the record knows, by name."""
-    rows = connection.execute(select(experiment_course).order_by(experiment_course.c.experiment))
-    return {row.experiment: _course(row) for row in rows}
+    rows = connection.execute(select(experiment_state).order_by(experiment_state.c.experiment))
+    return {row.experiment: _state(row) for row in rows}
 
 
-def locked_course(connection: Connection, experiment: str) -> Course:
-    """The course of an experiment, made where it is missing; nobody else changes it before this transaction ends."""
+def locked_state(connection: Connection, experiment: str) -> ExperimentState:
+    """The state of an experiment, made where it is missing; nobody else changes it before this transaction ends."""
     empty = {
         "experiment": experiment,
         "stage": "draft",
@@ -44,42 +44,40 @@ def locked_course(connection: Connection, experiment: str) -> Course:
         "disabled": "{}",
         "guarded_ms": 0,
     }
-    add(connection, experiment_course, empty)
-    found = select(experiment_course).where(experiment_course.c.experiment == experiment).with_for_update()
-    return _course(connection.execute(found).one())
+    add(connection, experiment_state, empty)
+    found = select(experiment_state).where(experiment_state.c.experiment == experiment).with_for_update()
+    return _state(connection.execute(found).one())
 
 
-def put_course(connection: Connection, course: Course) -> None:
-    """Write a course, with the next revision."""
+def put_state(connection: Connection, state: ExperimentState) -> None:
+    """Write a state, with the next revision."""
     values = {
-        "stage": course.stage,
-        "revision": experiment_course.c.revision + 1,
-        "live": course.live,
-        "setting": course.setting,
-        "version": course.version,
-        "run": course.run,
-        "disabled": json.dumps(dict(course.disabled)),
-        "start_ms": course.start_ms,
-        "end_ms": course.end_ms,
+        "stage": state.stage,
+        "revision": experiment_state.c.revision + 1,
+        "live": state.live,
+        "setting": state.setting,
+        "version": state.version,
+        "run": state.run,
+        "disabled": json.dumps(dict(state.disabled)),
+        "start_ms": state.start_ms,
+        "end_ms": state.end_ms,
     }
-    connection.execute(
-        update(experiment_course).where(experiment_course.c.experiment == course.experiment).values(values)
-    )
+    connection.execute(update(experiment_state).where(experiment_state.c.experiment == state.experiment).values(values))
 
 
 def make_live(connection: Connection, experiment: str, setting: str) -> None:
     """Make this the experiment that testers get, and no other."""
-    c = experiment_course.c
-    others = update(experiment_course).where(c.live, c.experiment != experiment)
+    c = experiment_state.c
+    others = update(experiment_state).where(c.live, c.experiment != experiment)
     connection.execute(others.values(live=False, revision=c.revision + 1))
-    this = update(experiment_course).where(c.experiment == experiment)
+    this = update(experiment_state).where(c.experiment == experiment)
     connection.execute(this.values(live=True, setting=setting, revision=c.revision + 1))
 
 
 def claim_guard(connection: Connection, experiment: str, now_ms: int, every_ms: int) -> bool:
     """True for the one replica that may look at the guardrails now; its next turn comes after `every_ms`."""
-    c = experiment_course.c
-    due = update(experiment_course).where(c.experiment == experiment, c.guarded_ms <= now_ms - every_ms)
+    c = experiment_state.c
+    due = update(experiment_state).where(c.experiment == experiment, c.guarded_ms <= now_ms - every_ms)
     return bool(connection.execute(due.values(guarded_ms=now_ms)).rowcount)
 
 
@@ -168,8 +166,8 @@ def add_decision(connection: Connection, new: Decision) -> None:
     connection.execute(insert(decision), fit(decision, values))
 
 
-def _course(row: Row[Any]) -> Course:
-    return Course(
+def _state(row: Row[Any]) -> ExperimentState:
+    return ExperimentState(
         row.experiment,
         row.stage,
         row.revision,
