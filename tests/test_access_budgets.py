@@ -46,12 +46,12 @@ Test = { weight = 1, parameters = { model = "PRICED", temperature = 1 } }
 Open = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
 def about(usd: float) -> Any:
     """Any sum that differs by a rounding."""
     return pytest.approx(usd)
 
 
+@pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take its time to count: without this a question is judged by what was seen before."""
     monkeypatch.setattr(budgets, "WAIT_S", SOON)
