@@ -129,7 +129,7 @@ def forced() -> Assignment | None:
     """Return the assignment that an operator or this session's invitation forces on its conversations, or None."""
     app, visitor = running.app(), session.visitor()
     invitation = _invitation()
-    group, experiment = chosen() or (invitation and invitation.group), app.experiment
+    group, experiment = chosen() or (invitation.group if invitation else None), app.experiment
     if group is None:
         return None
     try:

@@ -56,8 +56,7 @@ def runs(experiment: str) -> list[Run]:
 
 
 def results(window: Window) -> Results | None:
-    """Return the first part of the Results page, at most two minutes old; None for an unknown experiment. Raises
-    Unready where the store cannot be read.
+    """Return the first part of the Results page, at most two minutes old; None for an unknown experiment.
 
     Raises Unready where the store cannot be read.
     """

@@ -26,7 +26,7 @@ def question() -> Question:
 class Written:
     """A receipt of what is written at once."""
 
-    committed = True
+    committed, result = True, None
 
     def wait(self, timeout: float) -> bool:
         return True

@@ -19,5 +19,9 @@ class Receipt(Protocol):
     @property
     def committed(self) -> bool: ...
 
+    @property
+    def result(self) -> object:
+        """What the write returned; None until it is committed."""
+
     def wait(self, timeout: float) -> bool:
         """Wait at most this many seconds. Returns True once it is committed."""

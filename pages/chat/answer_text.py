@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -22,7 +23,7 @@ def draw_answer(turn: Turn) -> None:
     if parsed is None or parsed[0] != text:
         parsed = page.parsed[turn.answer_id] = text, blocks(text)
     for block in parsed[1]:
-        draw_block(st, block)
+        draw_block(cast(DeltaGenerator, st), block)
 
 
 def draw_block(place: DeltaGenerator, block: Block) -> None:

@@ -24,8 +24,8 @@ def send(prompt: str) -> None:
         assignment = entrance.forced() or app.comparisons.assign(visitor, page.exposed, entrance.invited_to_compare())
         if assignment and assignment.compare:
             page.conversation = app.comparisons.begin(visitor, assignment)
-    if page.conversation and app.comparisons.asks(page.conversation):
-        page.conversation = app.comparisons.ask(visitor, page.conversation, prompt)
+    if page.conversation and app.comparisons.asks(page.here):
+        page.conversation = app.comparisons.ask(visitor, page.here, prompt)
     else:
         page.conversation, _ = app.conversations.ask(
             visitor, page.conversation, prompt, page.exposed, assignment=assignment
@@ -39,12 +39,12 @@ def send_again(prompt: str | None = None) -> None:
     if entrance.barrier():
         return
     old = page.last
-    if app.comparisons.asks(page.conversation):
-        page.conversation = app.comparisons.ask_again(visitor, page.conversation, prompt)
+    if app.comparisons.asks(page.here):
+        page.conversation = app.comparisons.ask_again(visitor, page.here, prompt)
     else:
-        page.conversation, _ = app.conversations.ask_again(visitor, page.conversation, page.exposed, prompt)
+        page.conversation, _ = app.conversations.ask_again(visitor, page.here, page.exposed, prompt)
     _sent()
-    if page.last != old:
+    if page.last and old and page.last != old:
         page.replaced[page.last.answer_id] = page.replaced.get(old.answer_id, 0) + 1
 
 
@@ -52,5 +52,5 @@ def _sent() -> None:
     page = on_page()
     page.moved_on()
     page.refused = None
-    st.query_params["c"] = page.conversation.id
+    st.query_params["c"] = page.here.id
     time.sleep(HEAD_START)

@@ -68,7 +68,7 @@ def open_wanted() -> None:
         del st.query_params["c"]
 
 
-def running() -> Answer | None:
+def followed() -> Answer | None:
     """Return the answer of this process that the page should follow."""
     return app.conversations.answer(page.last) if page.last and page.last.running else None
 
@@ -83,7 +83,7 @@ def submit(key: str) -> None:
     prompt = clean_text(text)
     page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
     if page.conversation:
-        page.conversation = app.conversations.fresh(page.conversation)
+        page.conversation = app.conversations.fresh(page.here)
     if page.refused:
         st.session_state.question = text
     elif page.last and page.last.running:
@@ -97,7 +97,7 @@ def stop() -> None:
     page.hand_back(*page.waiting)
     page.waiting = []
     if page.conversation:
-        page.conversation = app.conversations.stop(page.conversation)
+        page.conversation = app.conversations.stop(page.here)
 
 
 def start_new() -> None:
@@ -117,7 +117,7 @@ def draw_left() -> None:
 
 def show_earlier() -> None:
     if page.first_shown() == 0:
-        page.conversation = app.conversations.earlier(page.conversation)
+        page.conversation = app.conversations.earlier(page.here)
     page.earlier += EARLIER
 
 
@@ -154,15 +154,15 @@ def draw_running(turn: Turn) -> None:
     with place:
         if turn.comparison:
             compare.follow(turn)
-        elif answer := running():
+        elif answer := followed():
             follow(answer)
-            page.conversation = app.conversations.settle(page.conversation, answer)
+            page.conversation = app.conversations.settle(page.here, answer)
             page.saving = answer.receipt
         else:
             follow_record(turn)
         time.sleep(HEAD_START)  # the last words are sent alone
         saved = page.saving is None or page.saving.wait(SAVED_WITHIN)
-        ended, last = page.conversation.turns[-1], not page.waiting
+        ended, last = page.here.turns[-1], not page.waiting
         if turn.comparison:
             compare.draw_end(ended, last=last)
         else:
@@ -183,14 +183,14 @@ def draw_saving() -> None:
 
 open_wanted()
 if page.overtaken:
-    page.saving, page.conversation = None, app.conversations.reread(page.conversation)
+    page.saving, page.conversation = None, app.conversations.reread(page.here)
 show(page)
 draw_sidebar()
 st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=start_new)  # on phones only
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)
-    if page.conversation and page.conversation.assignment.compare:
+    if page.conversation and page.here.assignment.compare:
         keep_comparisons()
 if session.operator():
     draw_forced(page)
@@ -209,7 +209,7 @@ with st.bottom:
         draw_left()
 
 welcome = st.empty()  # on a page with turns it stays empty, and so clears the welcome before the first answer ends
-if page.conversation is None or not page.conversation.turns:
+if page.conversation is None or not page.here.turns:
     with welcome.container():
         st.header(app.settings.greeting)
         st.markdown("Ask a question and tell us with a thumb whether the answer helped.")
@@ -233,7 +233,7 @@ if page.conversation is None or not page.conversation.turns:
                 "`OPENAI_BASE_URL` and start Parley again."
             )
 else:
-    turns = page.conversation.turns
+    turns = page.here.turns
     if turns[-1].running and page.past_shown() < len(turns):
         page.earlier = 0
     first, past = page.first_shown(), page.past_shown()
@@ -264,12 +264,12 @@ else:
                 st.caption("Saved")
     else:
         stop_slot.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
-    while page.conversation.turns[-1].running:
-        with group(len(page.conversation.turns) - 1):
-            draw_running(page.conversation.turns[-1])
+    while page.here.turns[-1].running:
+        with group(len(page.here.turns) - 1):
+            draw_running(page.here.turns[-1])
         if page.waiting:
             send(page.waiting.pop(0))
-            if not page.conversation.turns[-1].running:
+            if not page.here.turns[-1].running:
                 st.rerun()  # access has ended
     stop_slot.empty()
     draw_left()

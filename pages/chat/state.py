@@ -90,6 +90,12 @@ class OnPage:
         return self.saving is not None and self.saving.result is False
 
     @property
+    def here(self) -> Conversation:
+        """The conversation of the turns that are shown. While there are none, there may be no conversation."""
+        assert self.conversation is not None
+        return self.conversation
+
+    @property
     def last(self) -> Turn | None:
         """The newest turn, if there is one."""
         return self.conversation.turns[-1] if self.conversation and self.conversation.turns else None

@@ -219,7 +219,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False, of: Turn | None = N
                 draw_button("Say why", "rate_review", turn, setattr, on_page(), "explaining", turn.answer_id)
             draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
         if session.sees_details():
-            draw_details(turn, on_page().conversation.assignment.group)
+            draw_details(turn, on_page().here.assignment.group)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
             draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
         elif turn.question and last:
@@ -272,7 +272,7 @@ def _until(turn: Turn) -> str:
     return f"You can ask again {day} at {then:%H:%M}."
 
 
-def draw_button(label: str, icon: str, turn: Turn, action: Callable[..., object] | None = None, *args: object) -> None:
+def draw_button(label: str, icon: str, turn: Turn, action: Callable[..., None] | None = None, *args: object) -> None:
     st.button(
         label, icon=f":material/{icon}:", type="tertiary", key=f"{icon}_{turn.answer_id}", on_click=action, args=args
     )
@@ -285,7 +285,7 @@ def _draw_thumbs(turn: Turn) -> None:
     if vote == turn.rating:
         return
     page = on_page()
-    page.conversation, page.receipt = running.app().conversations.rate(page.conversation, turn, vote)
+    page.conversation, page.receipt = running.app().conversations.rate(page.here, turn, vote)
     page.receipt.wait(SAVED_WITHIN)
     page.explaining = turn.answer_id if vote else None
 
@@ -305,7 +305,7 @@ def _draw_reasons(answer_id: str) -> None:
 def _keep_reason(turn: Turn, reason: Reason | None, comment: str | None) -> None:
     page = on_page()
     if (reason, comment) != (turn.reason, turn.comment):
-        page.conversation, page.receipt = running.app().conversations.explain(page.conversation, turn, reason, comment)
+        page.conversation, page.receipt = running.app().conversations.explain(page.here, turn, reason, comment)
 
 
 def _send_reason(turn: Turn) -> None:
@@ -387,8 +387,8 @@ def follow_record(turn: Turn) -> None:
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
             _ = "on_page" in st.session_state
-        known, page.conversation = page.conversation, running.app().conversations.reread(page.conversation)
-        turn = page.conversation.turns[-1]
+        known, page.conversation = page.conversation, running.app().conversations.reread(page.here)
+        turn = page.here.turns[-1]
         if page.conversation is known:  # the record could not be read, so the answer's process could not write either
             look = running.app().rescue.watch()
         else:
@@ -402,4 +402,4 @@ def report_copied(answer_id: str) -> None:
     page = on_page()
     turn = page.answered(answer_id)
     if turn and turn.answer:
-        running.app().conversations.copied(page.conversation, turn)
+        running.app().conversations.copied(page.here, turn)

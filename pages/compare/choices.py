@@ -69,10 +69,10 @@ def _vote(comparison_id: str, vote: Vote) -> None:
     page, app = on_page(), running.app()
     if page.conversation is None:
         return
-    page.conversation = app.conversations.fresh(page.conversation)
+    page.conversation = app.conversations.fresh(page.here)
     if page.last is None or page.last.answer_id != comparison_id:
         return
-    page.conversation, receipt = app.comparisons.vote(page.conversation, page.last, vote)
+    page.conversation, receipt = app.comparisons.vote(page.here, page.last, vote)
     if receipt:
         receipt.wait(SAVED_WITHIN)
         page.receipt, page.explaining = receipt, comparison_id
@@ -85,7 +85,7 @@ def _draw_reasons(turn: Turn, comparison: Comparison) -> None:
     known = (comparison.worse or (comparison.left,))[0]
     reason, comment = draw_reason(f"{comparison.vote}_{turn.answer_id}", known, _question(comparison))
     if (reason, comment) != (known.reason, known.comment):
-        page.conversation, page.receipt = running.app().comparisons.explain(page.conversation, turn, reason, comment)
+        page.conversation, page.receipt = running.app().comparisons.explain(page.here, turn, reason, comment)
 
 
 def _question(comparison: Comparison) -> str | None:

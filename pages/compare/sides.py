@@ -101,8 +101,8 @@ def follow(turn: Turn) -> None:
     page, conversations, places = on_page(), running.app().conversations, _places(turn)
     answers = [conversations.answer(side) for side in turn.sides]
     if any(side.running and answer is None for side, answer in zip(turn.sides, answers, strict=True)):
-        page.conversation = conversations.reread(page.conversation)
-        turn = page.conversation.turns[-1]
+        page.conversation = conversations.reread(page.here)
+        turn = page.here.turns[-1]
     known = {side.answer_id: answer for side, answer in zip(turn.sides, answers, strict=True) if side.running}
     if all(known.values()):
         _follow_here(turn, places, [answer for answer in known.values() if answer])
@@ -132,13 +132,13 @@ def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
                     _settle(answers[at], sides[answers[at].question.answer_id])
         _ = "on_page" in st.session_state  # lets Streamlit interrupt the wait
         if entrance.just_closed():
-            app.conversations.stop(page.conversation)
+            app.conversations.stop(page.here)
             st.rerun()
     if together:
         for text, answer in zip(texts, answers, strict=True):
             text.finish()
             _settle(answer, None)
-        for side in page.conversation.turns[-1].sides:
+        for side in page.here.turns[-1].sides:
             _draw_ended(side, sides[side.answer_id])
     for answer in answers:
         answer.seen |= connected()
@@ -148,8 +148,8 @@ def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
 def _settle(answer: Answer, place: DeltaGenerator | None) -> None:
     """Put the end of an answer into the conversation, and draw the end below it."""
     page = on_page()
-    page.conversation = running.app().conversations.settle(page.conversation, answer)
-    side = next(one for one in page.conversation.turns[-1].sides if one.answer_id == answer.question.answer_id)
+    page.conversation = running.app().conversations.settle(page.here, answer)
+    side = next(one for one in page.here.turns[-1].sides if one.answer_id == answer.question.answer_id)
     if place is not None:
         with place:
             _draw_side_end(side)
@@ -175,8 +175,8 @@ def _follow_record(turn: Turn, places: Places) -> None:
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
             _ = "on_page" in st.session_state
-        known, page.conversation = page.conversation, app.conversations.reread(page.conversation)
-        turn = page.conversation.turns[-1]
+        known, page.conversation = page.conversation, app.conversations.reread(page.here)
+        turn = page.here.turns[-1]
         if page.conversation is known:  # the record could not be read: the process that writes into it could not either
             looks = [app.rescue.watch() for _ in places]
             continue

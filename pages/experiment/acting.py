@@ -17,7 +17,12 @@ Do = Callable[[Acts, str], object]
 """Does the act in the name of this operator."""
 
 
-def act(do: Do, done: str) -> bool:
+def act(do: Do, done: str) -> None:
+    """Do it, for a button: the next run of the page says what became of it."""
+    attempt(do, done)
+
+
+def attempt(do: Do, done: str) -> bool:
     """Do it; False where it was refused, and then the page says why."""
     state = st.session_state
     state.pop(PROBLEM, None)

@@ -19,7 +19,7 @@ def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
     if outside:
         rows.append({"group": OUTSIDE, "percent": outside, "told": f"{outside:.3g} %"})
     rows = [row | {"none": 0, "all": 100} for row in rows]
-    names = [row["group"] for row in rows]
+    names = [str(row["group"]) for row in rows]
     scale = alt.Scale(domain=[0, 112], nice=False)  # with room for the last number
     along = alt.X("percent:Q", scale=scale, axis=None)
     axis = alt.Axis(title=None, domain=False, ticks=False, labelLimit=120, labelPadding=8)

@@ -13,7 +13,7 @@ from lib.experiments.acts import Acts
 from lib.experiments.book import Known, breaks, difference, to_toml
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.web import running
-from pages.experiment.acting import act, typed
+from pages.experiment.acting import attempt, typed
 from pages.results.words import plain
 
 PROMPT = "system_prompt"
@@ -174,6 +174,6 @@ def _save(name: str, key: str, base: int, groups: list[str]) -> None:
             raise DefinitionError(problems)
         acts.save(name, text, base, who, reason)
 
-    if act(do, "The version is saved, and every replica applies it within 5 seconds."):
+    if attempt(do, "The version is saved, and every replica applies it within 5 seconds."):
         st.session_state.pop(TRIED, None)
         _forget_fields(name)
