@@ -118,11 +118,15 @@ class _Webkit:
         self._ask("POST", "/actions", {"actions": [_device(kind, *actions)]})
 
     def resize(self, width: int, height: int) -> None:
-        window = {"x": 0, "y": 0, "width": width, "height": height}
-        self._ask("POST", "/window/rect", window)
-        toolbar = height - int(self.run("return innerHeight"))
-        self._ask("POST", "/window/rect", window | {"height": height + toolbar})
-        until(lambda: self.run("return [innerWidth, innerHeight]") == [width, height])
+        def fits() -> bool:
+            inside = self.run("return [innerWidth, innerHeight, outerHeight - innerHeight]")
+            if inside[:2] == [width, height]:
+                return True
+            toolbar = max(0, int(inside[2]))  # wrong while the window is being resized, so it is asked again
+            self._ask("POST", "/window/rect", {"x": 0, "y": 0, "width": width, "height": height + toolbar})
+            return False
+
+        until(fits)
 
 
 class _Firefox:
