@@ -23,7 +23,7 @@ MOST = 1 << 20
 FALLBACK = 10_240
 """The limit requested where the system refuses its own, as macOS does."""
 COUNT_S = 0.25
-"""Seconds for which a count of open descriptors is reused."""
+"""Seconds for which a count of open descriptors is reused, far from the limit."""
 
 
 def raise_limit() -> int | None:
@@ -59,13 +59,20 @@ def reserve(most: int) -> int:
 
 
 def scarce() -> bool:
-    """Return True when few descriptors are left."""
+    """Return True when few descriptors are left. Near the limit every question counts anew."""
     most = limit()
-    return most is not None and _open(int(time.monotonic() / COUNT_S)) > most - reserve(most)
+    if most is None:
+        return False
+    room = most - reserve(most)
+    return _counted_lately(int(time.monotonic() / COUNT_S)) > room - reserve(most) and _count() > room
 
 
 @functools.lru_cache(maxsize=1)
-def _open(_moment: int) -> int:
+def _counted_lately(_moment: int) -> int:
+    return _count()
+
+
+def _count() -> int:
     try:
         return len(os.listdir("/dev/fd"))
     except OSError:
