@@ -49,7 +49,7 @@ def look(url: str, process: psutil.Process) -> tuple[str, str]:
         return f"{time.perf_counter() - began:6.2f} s ({_busy(process) - busy:5.2f})"
 
     with Tester(url, page="results", whole=False, within_s=PATIENCE_S) as tab:
-        tab.until(lambda: tab.headings)
+        tab.until(lambda: [one for one in tab.headings if one != "Results"])
         words = taken()
         tab.idle()
         return words, taken()
