@@ -10,6 +10,7 @@ from lib import logs
 from tests.conftest import StartApp
 from tests.support import openai_server as openai
 from tests.support.raw_websocket import RawWebsocket, http
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 
 PAGE = {"Accept": "text/html"}
@@ -24,7 +25,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(start_app: StartApp) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert psutil.Process(app.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == min(hard, 1 << 20)
-    assert f"file_descriptors={min(hard, 1 << 20)}" in app.log()
+    until(lambda: f"file_descriptors={min(hard, 1 << 20)}" in app.log())  # its last line of the start
 
 
 def test_at_the_limit_new_pages_are_refused_kindly_and_open_ones_go_on(
