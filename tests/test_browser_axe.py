@@ -63,7 +63,7 @@ def tester(
         yield chat
 
 
-def found(chat: Chat) -> list[str]:
+def violations(chat: Chat) -> list[str]:
     """Return what axe-core finds once everything stands still."""
     chat.page.wait_for_function(STILL)
     return findings(chat.page)
@@ -74,9 +74,9 @@ def test_nothing_is_found_in_an_answer_of_every_kind(tester: Chat, model: openai
     tester.ask("A long question\n" * 14)
     expect(tester.page.locator("pre[tabindex='0']")).to_have_count(1)
     expect(tester.answer.locator(".token.comment").first).to_be_visible()
-    assert found(tester) == []
+    assert violations(tester) == []
     tester.page.get_by_test_id("stMain").evaluate("one => { one.scrollTop = 0; }")
-    assert found(tester) == []
+    assert violations(tester) == []
 
 
 def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> None:
@@ -88,26 +88,26 @@ def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> N
     tester.thumb(up=False).click()
     tester.page.get_by_text("Too long", exact=True).click()
     expect(tester.page.get_by_role("radio", name="Too long")).to_be_checked()
-    assert found(tester) == []
+    assert violations(tester) == []
     tester.send("Two?")
     expect(tester.answer).to_contain_text("Growing")
     tester.send("Three?")
     expect(tester.page.get_by_text("Waits for the answer above")).to_be_visible()
-    assert found(tester) == []
+    assert violations(tester) == []
     gate.open()
     tester.idle()
     if tester.page.viewport_size == {"width": PHONE[0], "height": PHONE[1]}:
         tester.page.get_by_test_id("stExpandSidebarButton").click()
     tester.page.get_by_role("button", name="Privacy").click()
     expect(tester.page.get_by_role("button", name="Delete all my conversations")).to_be_visible()
-    assert found(tester) == []
+    assert violations(tester) == []
     tester.page.keyboard.press("Escape")
     tester.choose("One?", "Delete")
     expect(tester.button("Cancel")).to_be_visible()
-    assert found(tester) == []
+    assert violations(tester) == []
 
 
 def test_nothing_is_found_on_the_empty_page_and_under_an_answer(tester: Chat) -> None:
-    assert found(tester) == []
+    assert violations(tester) == []
     tester.ask("Hello?")
-    assert found(tester) == []
+    assert violations(tester) == []

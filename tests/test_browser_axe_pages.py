@@ -47,7 +47,7 @@ def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
         yield context.new_page()
 
 
-def found(page: Page) -> list[str]:
+def violations(page: Page) -> list[str]:
     """Return what axe-core finds once everything stands still."""
     page.wait_for_function(STILL)
     return findings(page)
@@ -62,19 +62,19 @@ def test_nothing_is_found_on_an_operators_page(path: str, page: Page, operated: 
     if path == "/results":
         page.get_by_text("All metrics", exact=True).click()
         expect(page.get_by_role("columnheader", name="Metric")).to_be_visible()
-    assert found(page) == []
+    assert violations(page) == []
 
 
 def test_nothing_is_found_on_the_doors_and_on_a_page_that_fails(page: Page, closed: app_process.AppProcess) -> None:
     for path, words in (("/nowhere", "There is no page here"), ("/operator", "Operator"), ("/auth/logout", "Sign out")):
         page.goto(closed.url + path)
         expect(page.get_by_role("heading", name=words)).to_be_visible()
-        assert found(page) == [], path
+        assert violations(page) == [], path
     page.goto(closed.url)
     expect(page.get_by_role("heading", name="Before you begin")).to_be_visible()
     page.wait_for_function(IDLE)
-    assert found(page) == []
+    assert violations(page) == []
     page.get_by_role("button", name="I agree").click()
     expect(page.get_by_role("heading", name="This page cannot be shown")).to_be_visible()
     page.wait_for_function(IDLE)
-    assert found(page) == []
+    assert violations(page) == []

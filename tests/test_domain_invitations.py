@@ -78,9 +78,7 @@ def test_no_signature_of_one_kind_stands_in_for_another() -> None:
         ("a", 1, None, float("nan")), ("a", 1, None, float("inf")),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_in_a_sentence(
-    name: str, days: int, sessions: int | None, usd: float | None
-) -> None:  # fmt: skip
+def test_what_cannot_be_is_refused_in_a_sentence(name: str, days: int, sessions: int | None, usd: float | None) -> None:
     with pytest.raises(ValueError, match=r"^The .*\.$"):
         new_invitation(name, days, sessions, None, usd, 0)
 
@@ -315,7 +313,7 @@ def test_without_a_link_nothing_of_the_app_is_sent(closed: app_process.AppProces
 
 def test_a_link_leaves_the_address_bar_and_lets_the_guest_in_after_one_click(
     closed: app_process.AppProcess, link: str
-) -> None:  # fmt: skip
+) -> None:
     opened = http(link)
     assert opened.status == 200 and set(opened.cookies) == {"parley_visitor"} and 'method="post"' in opened.body
     assert opened.headers["Cache-Control"] == "no-store" and opened.headers["Referrer-Policy"] == "same-origin"
@@ -330,7 +328,7 @@ def test_a_link_leaves_the_address_bar_and_lets_the_guest_in_after_one_click(
 @pytest.mark.parametrize("said", [{"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}])
 def test_no_other_page_accepts_an_invitation_for_its_reader(
     closed: app_process.AppProcess, link: str, said: dict[str, str]
-) -> None:  # fmt: skip
+) -> None:
     met = http(link, "POST", b"", Cookie=header(http(link).cookies), **said)
     assert met.status == 403 and "parley_guest" not in met.cookies
 
@@ -397,7 +395,7 @@ def test_a_revoked_guest_sees_nothing_more(closed: app_process.AppProcess, link:
 
 def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
     closed: app_process.AppProcess, record: Store
-) -> None:  # fmt: skip
+) -> None:
     link = invited(closed, record, invitation("Moment"))
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()

@@ -398,8 +398,14 @@ def refusal(example: Example) -> Reply:
     )  # fmt: skip
 
 
-def ask(server: Server, messages: list[dict[str, str]], *replies: Any, fallback: str | None = None, times: int = 1,
-        options: dict[str, Any] | None = None) -> Completion:  # fmt: skip
+def ask(
+    server: Server,
+    messages: list[dict[str, str]],
+    *replies: Any,
+    fallback: str | None = None,
+    times: int = 1,
+    options: dict[str, Any] | None = None,
+) -> Completion:
     server.script(*replies)
 
     async def run() -> Completion:

@@ -25,9 +25,7 @@ def delete_all(wire: RawWebsocket) -> None:
 
 
 @pytest.mark.parametrize("keep", ["true", "false"])
-def test_what_was_deleted_comes_back_nowhere(
-    tmp_path: Path, model_server: openai_server.Server, keep: str
-) -> None:  # fmt: skip
+def test_what_was_deleted_comes_back_nowhere(tmp_path: Path, model_server: openai_server.Server, keep: str) -> None:
     model_server.script(otherwise=openai_server.answer("An answer."))
     environ = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": keep}
     app = app_process.start(tmp_path / "app", environ)
@@ -55,9 +53,7 @@ def test_what_was_deleted_comes_back_nowhere(
         app.stop()
 
 
-def test_a_closed_page_comes_back_without_what_was_deleted(
-    tmp_path: Path, model_server: openai_server.Server
-) -> None:  # fmt: skip
+def test_a_closed_page_comes_back_without_what_was_deleted(tmp_path: Path, model_server: openai_server.Server) -> None:
     """The session waits for its browser; it is ended, and the text that it holds goes."""
     model_server.script(otherwise=openai_server.answer("An answer."))
     app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model_server.base_url})
@@ -101,9 +97,7 @@ def test_another_replica_lets_go_of_what_was_deleted(tmp_path: Path, model_serve
         second.stop()
 
 
-def test_text_that_is_not_stored_goes_when_no_page_shows_it(
-    tmp_path: Path, model_server: openai_server.Server
-) -> None:  # fmt: skip
+def test_text_that_is_not_stored_goes_when_no_page_shows_it(tmp_path: Path, model_server: openai_server.Server) -> None:
     model_server.script(otherwise=openai_server.answer("An answer."))
     environ = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
     app = app_process.start(tmp_path / "app", environ)

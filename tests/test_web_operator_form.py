@@ -191,7 +191,7 @@ def test_wrong_tokens_slow_their_address_and_no_other(
 
 def test_the_right_token_works_at_once_whoever_guessed_before(
     guarded: app_process.AppProcess, somebody: dict[str, str]
-) -> None:  # fmt: skip
+) -> None:
     while give(guarded, "wrong", **somebody).status != 429:
         pass
     assert give(guarded, TOKEN, **somebody).status == 303

@@ -85,7 +85,7 @@ def test_a_name_of_ours_that_a_trusted_proxy_replaced_counts(proxied: app_proces
 @pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere", "/operator", "/_stcore/health"])
 def test_an_origin_that_is_none_is_refused_with_all_headers(
     proxied: app_process.AppProcess, path: str, origin: str
-) -> None:  # fmt: skip
+) -> None:
     met = http(proxied.url + path, **FAR, Origin=origin)
     assert met.status in (400, 403) and met.headers["X-Content-Type-Options"] == "nosniff"
     assert met.headers["Content-Security-Policy"] and met.set_cookies == []

@@ -17,8 +17,11 @@ from lib.store import Store, audit
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is looked at, beside the record. `budget_usd` is the day's, None without one; `title` names the app in a
-    message; `public_url` is the address of its pages."""
+    """The parts at which a watch looks, beside the record.
+
+    `budget_usd` is the day's, None without one; `title` names the app in a message; `public_url` is the address of its
+    pages.
+    """
 
     readout: Callable[[], Readout | None]
     spent_usd: Callable[[], float]

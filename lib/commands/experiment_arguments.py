@@ -13,8 +13,8 @@ def takes(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     words = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     words.add_parser("list", help="every experiment with its state")
-    _named(words, "show", "its state, groups, runs and versions")
-    _named(words, "export", "the version in force as TOML, to be committed").add_argument(
+    _add_command(words, "show", "its state, groups, runs and versions")
+    _add_command(words, "export", "the version in force as TOML, to be committed").add_argument(
         "--version", type=int, metavar="N", dest="number", help="an earlier version"
     )
     start = _act(words, "start", "let units take part: in a new run, or in the one that is paused")
@@ -39,14 +39,14 @@ Words: TypeAlias = Any
 """The subparsers of argparse, whose type has no public name."""
 
 
-def _named(words: Words, word: str, does: str) -> argparse.ArgumentParser:
+def _add_command(words: Words, word: str, does: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = words.add_parser(word, help=does, description=does.capitalize() + ".")
     parser.add_argument("name", metavar="NAME", help="the experiment")
     return parser
 
 
 def _act(words: Words, word: str, does: str) -> argparse.ArgumentParser:
-    parser = _named(words, word, does)
+    parser = _add_command(words, word, does)
     parser.add_argument("--reason", default="", metavar="TEXT", help="a sentence why, for the history")
     return parser
 

@@ -29,7 +29,7 @@ Found = str | None
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """So many testers, each with so many votes."""
+    """A number of testers, each with the same number of votes."""
 
     people: int
     votes: int

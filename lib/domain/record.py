@@ -21,7 +21,7 @@ class Receipt(Protocol):
 
     @property
     def result(self) -> object:
-        """What the write returned; None until it is committed."""
+        """The value that the write returned; None until it is committed."""
 
     def wait(self, timeout: float) -> bool:
         """Wait at most this many seconds. Returns True once it is committed."""

@@ -10,13 +10,23 @@ from functools import lru_cache
 
 from lib.domain.operations import ExperimentState, Run, Version
 from lib.experiments.definitions import Definition, DefinitionError
-from lib.experiments.versions import breaks, canonical, difference, digest, read_version, run_key, to_toml
+from lib.experiments.versions import breaks, canonical, comparable, difference, digest, read_version, run_key, to_toml
 from lib.store import Connection, states
 
 __all__ = [
-    "Book", "Known", "breaks", "canonical", "difference", "digest", "in_force", "of_run", "read_book", "run_key",
+    "Book",
+    "Known",
+    "breaks",
+    "canonical",
+    "comparable",
+    "difference",
+    "digest",
+    "in_force",
+    "of_run",
+    "read_book",
+    "run_key",
     "to_toml",
-]  # fmt: skip
+]
 
 log = logging.getLogger("parley.experiment")
 

@@ -123,7 +123,7 @@ def disable(change: Change, group: str, reason: str, facts: Facts) -> Facts:
     """Switch a group off: its units get the default from their next question on, its data stay."""
     _must_decide(change)
     if change.written.group(group) is None:
-        raise ActError(f"{change.name} has no group {group}; it has {_named(change.written)}.")
+        raise ActError(f"{change.name} has no group {group}; it has {_name_of(change.written)}.")
     if group in change.state.disabled:
         raise ActError(f"{group} is switched off already.")
     change.state = replace(change.state, disabled={**change.state.disabled, group: change.time_ms})
@@ -177,7 +177,7 @@ def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason
         raise ActError(f"{change.name} has never run: there is nothing to decide.")
     chosen = old.group(group) if group is not None else None
     if group is not None and chosen is None:
-        raise ActError(f"{change.name} has no group {group}; it has {_named(old)}.")
+        raise ActError(f"{change.name} has no group {group}; it has {_name_of(old)}.")
     default = dict(old.default) if change.served else _default_of(old, chosen)
     if not change.served:  # else the run ends with the decision that is made there
         if default != dict(old.default):
@@ -264,5 +264,5 @@ def _assigned(definition: Definition) -> tuple[object, ...]:
     return definition.unit, definition.allocation, dict(definition.default), definition.groups
 
 
-def _named(definition: Definition) -> str:
+def _name_of(definition: Definition) -> str:
     return ", ".join(group.name for group in definition.groups)

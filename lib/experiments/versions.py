@@ -140,9 +140,14 @@ def run_key(definition: Definition) -> str:
     >>> run_key(one) == run_key(Definition("e", (Group("A", 50), Group("B", 50)), "A"))
     True
     """
+    return digest(comparable(definition))
+
+
+def comparable(definition: Definition) -> dict[str, Any]:
+    """Return the parts of a definition that users must share to be compared."""
     shares = definition.shares
     groups = {group.name: [round(shares[group.name], 6), dict(group.parameters)] for group in definition.groups}
-    return digest({"unit": definition.unit, "groups": groups})
+    return {"unit": definition.unit, "groups": groups}
 
 
 def breaks(old: Definition, new: Definition) -> list[str]:

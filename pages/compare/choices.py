@@ -10,8 +10,11 @@ from pages.chat.state import on_page
 from pages.chat.turns import SAVED_WITHIN, draw_button, draw_reason, draw_thanks
 
 CHOICES: tuple[tuple[Vote, str], ...] = (
-    ("left", "A is better"), ("right", "B is better"), ("tie", "Both good"), ("both_bad", "Both bad"),
-)  # fmt: skip
+    ("left", "A is better"),
+    ("right", "B is better"),
+    ("tie", "Both good"),
+    ("both_bad", "Both bad"),
+)
 WORDS = dict(CHOICES)
 
 

@@ -29,8 +29,9 @@ SOURCES = {
 }
 PATIENT = "Parley keeps asking it."
 REVEALS = {
-    "stream": "Both answers are shown as they grow.", "together": "Both answers are shown when both have ended.",
-}  # fmt: skip
+    "stream": "Both answers are shown as they grow.",
+    "together": "Both answers are shown when both have ended.",
+}
 
 
 def draw_source(known: Known | None, zone: tzinfo) -> None:

@@ -1,4 +1,4 @@
-"""What can be done with an experiment now: start, ramp, pause, end, switch a group off, schedule, decide.
+"""The controls of an experiment: start, ramp, pause, end, switch a group off, schedule, decide.
 
 Each act says what it means for the results before it is done. The rules are in `lib.experiments`.
 """
@@ -82,9 +82,12 @@ def _draw_start(known: Known) -> None:
         )
         st.text_input(REASON, key="start_reason")
         st.button(
-            "Start it", type="primary", key="start_now", on_click=act,
+            "Start it",
+            type="primary",
+            key="start_now",
+            on_click=act,
             args=(lambda acts, who: acts.start(name, who, typed("start_reason"), typed("start_percent")), "It runs."),
-        )  # fmt: skip
+        )
 
 
 def _draw_ramp(known: Known) -> None:
@@ -99,9 +102,12 @@ def _draw_ramp(known: Known) -> None:
         )
         st.text_input(REASON, key="ramp_reason")
         st.button(
-            "Ramp it", type="primary", key="ramp_now", on_click=act,
+            "Ramp it",
+            type="primary",
+            key="ramp_now",
+            on_click=act,
             args=(lambda acts, who: acts.ramp(name, typed("ramp_percent"), who, typed("ramp_reason")), "It is ramped."),
-        )  # fmt: skip
+        )
 
 
 def _draw_pause(known: Known) -> None:
@@ -110,9 +116,12 @@ def _draw_pause(known: Known) -> None:
         st.markdown("No new user takes part. Conversations that began keep their group, and the run stays open.")
         st.text_input(REASON, key="pause_reason")
         st.button(
-            "Pause it", type="primary", key="pause_now", on_click=act,
+            "Pause it",
+            type="primary",
+            key="pause_now",
+            on_click=act,
             args=(lambda acts, who: acts.pause(name, who, typed("pause_reason")), f"{name} is paused."),
-        )  # fmt: skip
+        )
 
 
 def _draw_end(known: Known) -> None:
@@ -124,9 +133,12 @@ def _draw_end(known: Known) -> None:
         )
         st.text_input(REASON, key="end_reason")
         st.button(
-            "End it", type="primary", key="end_now", on_click=act,
+            "End it",
+            type="primary",
+            key="end_now",
+            on_click=act,
             args=(lambda acts, who: acts.end(name, who, typed("end_reason")), f"Run {known.state.run} has ended."),
-        )  # fmt: skip
+        )
 
 
 def _draw_groups(known: Known) -> None:
@@ -139,15 +151,21 @@ def _draw_groups(known: Known) -> None:
         if group in off:
             st.markdown(f"{plain(group)} is off. To switch it on again begins run {known.state.run + 1}.")
             st.button(
-                "Switch it on", type="primary", key="enable_now", on_click=act,
+                "Switch it on",
+                type="primary",
+                key="enable_now",
+                on_click=act,
                 args=(lambda acts, who: acts.enable(name, group, who, typed("switch_reason")), f"{group} is on."),
-            )  # fmt: skip
+            )
         else:
             st.markdown("Its users get the default from their next question on. Its results stay as they are now.")
             st.button(
-                "Switch it off", type="primary", key="disable_now", on_click=act,
+                "Switch it off",
+                type="primary",
+                key="disable_now",
+                on_click=act,
                 args=(lambda acts, who: acts.disable(name, group, who, typed("switch_reason")), "It is off."),
-            )  # fmt: skip
+            )
 
 
 def _draw_schedule(known: Known, zone: tzinfo) -> None:
@@ -158,9 +176,12 @@ def _draw_schedule(known: Known, zone: tzinfo) -> None:
             _draw_moment("start", "Start", state.start_ms, zone)
         _draw_moment("end", "End", state.end_ms, zone)
         st.button(
-            "Keep the schedule", type="primary", key="schedule_now", on_click=act,
+            "Keep the schedule",
+            type="primary",
+            key="schedule_now",
+            on_click=act,
             args=(lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who), "Kept."),
-        )  # fmt: skip
+        )
 
 
 def _draw_moment(key: str, label: str, at_ms: int | None, zone: tzinfo) -> None:
@@ -185,9 +206,11 @@ def _draw_decide(known: Known, readout: Readout | None) -> None:
         names = [group.name for group in known.written.groups]
         options = [*names, None]
         st.radio(
-            "The default becomes", options, key="decided_group",
+            "The default becomes",
+            options,
+            key="decided_group",
             format_func=lambda one: f"{one}'s parameters" if one else "nothing new: it stays as it is",
-        )  # fmt: skip
+        )
         st.text_area(REASON, key="decide_reason")
         ends = (
             "It ends the run." if known.run.ended_ms is None else "The run has ended: this decision replaces the last."

@@ -29,9 +29,12 @@ def draw_editor(known: Known) -> None:
     name, base = written.name, _base(known)
     key = f"{name}_{base}"
     st.text_area(
-        "Definition", to_toml(_without_prompts(written)), height=320, key=f"edit_{key}",
+        "Definition",
+        to_toml(_without_prompts(written)),
+        height=320,
+        key=f"edit_{key}",
         help="TOML, as in the experiments file. Prompts have fields of their own below.",
-    )  # fmt: skip
+    )
     prompts = _draw_prompts(written, key)
     text, problems = _checked(name, key, prompts)
     draft = None if text is None else running.app().acts.check(name, text)
@@ -56,9 +59,14 @@ def draw_editor(known: Known) -> None:
     sure = not warned or st.checkbox("Save it although it is warned of", key=f"sure_{key}")
     st.text_input("Why, in a sentence", key=f"reason_{key}")
     st.button(
-        "Save the version", type="primary", icon=":material/save:", key="save_version", disabled=not sure,
-        on_click=_save, args=(name, key, version.number, [group.name for group in draft.groups]),
-    )  # fmt: skip
+        "Save the version",
+        type="primary",
+        icon=":material/save:",
+        key="save_version",
+        disabled=not sure,
+        on_click=_save,
+        args=(name, key, version.number, [group.name for group in draft.groups]),
+    )
 
 
 def _base(known: Known) -> int:

@@ -15,9 +15,11 @@ from pages.results.words import moment, plain
 SHOWN = 20
 """Invitations on the page at first."""
 STATES = {
-    None: ("Open", "green"), "used_up": ("Used up", "gray"), "expired": ("Expired", "gray"),
+    None: ("Open", "green"),
+    "used_up": ("Used up", "gray"),
+    "expired": ("Expired", "gray"),
     "revoked": ("Revoked", "red"),
-}  # fmt: skip
+}
 
 
 def draw_guests(zone: tzinfo) -> None:

@@ -45,14 +45,17 @@ def draw_file_change(shown: Known) -> None:
     with st.popover(f"Compare and take back version {before.number}", icon=":material/history:", key="take_back_form"):
         st.code(difference(shown.version.text, before.text), language="diff", wrap_lines=True)
         st.button(
-            "Take it back", type="primary", key="take_back", on_click=acting.act,
+            "Take it back",
+            type="primary",
+            key="take_back",
+            on_click=acting.act,
             args=(
                 lambda acts, who: acts.save(
                     before.experiment, before.text, shown.state.version, who, f"Version {before.number} again"
                 ),
                 f"Version {before.number} is in force again.",
             ),
-        )  # fmt: skip
+        )
 
 
 def draw_forcing() -> None:
@@ -80,9 +83,13 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         name = app.experiment
         if len(names) > 1:
             name = st.selectbox(
-                "Experiment", names, key="shown_experiment", label_visibility="collapsed", width=280,
+                "Experiment",
+                names,
+                key="shown_experiment",
+                label_visibility="collapsed",
+                width=280,
                 format_func=lambda one: f"{one} (live)" if one == app.experiment else one,
-            )  # fmt: skip
+            )
     title.subheader(plain(name), anchor=False)
     definition, known = app.experiments.definition(name), app.acts.book.get(name)
     from pages.experiment import (  # Altair takes a second to load: after something is on the page

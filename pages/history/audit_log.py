@@ -42,28 +42,37 @@ def draw_audit_log(zone: tzinfo) -> None:
         return
     rows = [
         {
-            "When": moment(one.time_ms, zone), "Operator": plain(one.operator), "Act": plain(one.act),
-            "About": plain(one.subject), "What changed": plain(told(one)),
+            "When": moment(one.time_ms, zone),
+            "Operator": plain(one.operator),
+            "Act": plain(one.act),
+            "About": plain(one.subject),
+            "What changed": plain(summary(one)),
         }
         for one in found[:shown]
-    ]  # fmt: skip
+    ]
     st.table(rows, border="horizontal", hide_index=True, alt="The audit log, newest first")
     if len(found) > shown:
         st.button("Show older", type="tertiary", key="older_acts", on_click=_show_more, args=(shown + SIZE,))
     st.download_button(
-        "Download as CSV", lambda: _file(operator, act), "audit-log.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", type="tertiary", key="download_audit",
-    )  # fmt: skip
+        "Download as CSV",
+        lambda: _file(operator, act),
+        "audit-log.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+        type="tertiary",
+        key="download_audit",
+    )
 
 
 def _show_more(shown: int) -> None:
     st.session_state.audit_shown = shown
 
 
-def told(entry: Entry) -> str:
+def summary(entry: Entry) -> str:
     """Return what a line says of the act, without what says nothing.
 
-    >>> told(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
+    >>> summary(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
     'from 40, to 80'
     """
     kept = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}

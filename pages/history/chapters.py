@@ -48,9 +48,11 @@ def _draw_run(run: Run, zone: tzinfo) -> None:
     until = f"until {moment(run.ended_ms, zone)}: {plain(run.end_reason)}" if run.ended_ms else "still open"
     st.caption(f"Since {moment(run.begun_ms, zone)} by {plain(run.author)} ({plain(run.reason)}), {until}")
     st.page_link(
-        "results/page.py", label="Its readout", icon=":material/monitoring:",
+        "results/page.py",
+        label="Its readout",
+        icon=":material/monitoring:",
         query_params={"experiment": run.experiment, "run": str(run.number)},
-    )  # fmt: skip
+    )
 
 
 def _verdict_of(run: Run) -> str:
@@ -89,9 +91,11 @@ def _rows(readout: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             continue
         for group, one in (found.get("vs_control") or {}).items():
             yield {
-                "Metric": name(metric), "Group": plain(group), "Difference": _difference(metric, one),
+                "Metric": name(metric),
+                "Group": plain(group),
+                "Difference": _difference(metric, one),
                 "Verdict": plain(str(one.get("guardrail") or one.get("verdict") or "").replace("_", " ")),
-            }  # fmt: skip
+            }
 
 
 def _difference(metric: str, one: Mapping[str, Any]) -> str:

@@ -70,9 +70,13 @@ class AppProcess:
 
 
 def start(
-    folder: Path, environ: Mapping[str, str] | None = None, *, port: int | None = None,
-    options: Sequence[str] = (), ready: bool = True,
-) -> AppProcess:  # fmt: skip
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    port: int | None = None,
+    options: Sequence[str] = (),
+    ready: bool = True,
+) -> AppProcess:
     """Starts the app in `folder` with these settings and, unless `ready` is False, waits until it serves.
 
     A folder that already holds the app is used as it is, so that the same call is a restart. `options` are Streamlit's.

@@ -53,9 +53,15 @@ class Tester:
     __test__ = False  # pytest takes it for a test by its name
 
     def __init__(
-        self, url: str, *, cookie: str = "", conversation: str = "", page: str = "", whole: bool = True,
+        self,
+        url: str,
+        *,
+        cookie: str = "",
+        conversation: str = "",
+        page: str = "",
+        whole: bool = True,
         within_s: float = ENOUGH_S,
-    ) -> None:  # fmt: skip
+    ) -> None:
         began = time.monotonic()
         self._url, self._within = url, within_s
         self.cookie = cookie or _new_cookie(url)
