@@ -384,7 +384,7 @@ def test_visitors_compare_where_the_experiment_asks_for_it(start: Open, tmp_path
     definition = app.experiments.definition(EXPERIMENT)
     assert definition is not None
     readout = read(tally(app.store.read, scope_of(definition, simulated=True)), definition, now_ms())
-    assert readout.comparisons is not None and readout.comparisons.treatments["Test"].votes == counts["voted"]
+    assert readout.comparisons is not None and readout.comparisons.treatments["Test"].numbers.votes == counts["voted"]
     assert only_simulated_in(app.store)
     remove_simulated(app.store)
     assert not has_simulated(app.store) and tally(app.store.read, scope_of(definition, simulated=True)).votes == {}

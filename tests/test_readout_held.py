@@ -1,6 +1,7 @@
 """Intervals are held over the looks of a run: kept by the store, narrowed by every readout, and empty where the effect
 changed."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -9,11 +10,13 @@ import pytest
 from sqlalchemy import select
 
 from lib.domain.clock import now_ms
-from lib.experiments.definitions import Definition, Group
+from lib.domain.events import Event
+from lib.experiments.definitions import PREFERENCE, Definition, Effect, Group
 from lib.readout.report import as_json
 from lib.readout.results import Window, current, gather
 from lib.readout.runs import run_of, terms_of
 from lib.readout.sentences import sentence
+from lib.readout.side_by_side import comparison_heading, preference_sentence
 from lib.readout.verdicts import Readout, read, scope_of
 from lib.statistics.intervals import Interval
 from lib.store import Store
@@ -21,7 +24,7 @@ from lib.store.bounds import held_intervals, hold
 from lib.store.schema import held
 from lib.store.simulated import remove_simulated
 from lib.store.tallies import tally
-from tests.support import invented_traffic
+from tests.support import invented_events, invented_traffic
 from tests.support.invented_traffic import EXPERIMENT, Traffic
 from tests.support.invented_traffic import Group as Users
 from tests.support.waiting import ENOUGH_S
@@ -120,3 +123,69 @@ def test_the_intervals_of_simulated_data_go_with_it(store: Store, database_url: 
     remove_simulated(store)
     with store.read() as connection:
         assert connection.execute(select(held)).all() == []
+
+
+# Comparisons
+
+
+COMPARED = Definition(invented_events.EXPERIMENT, (Group("control", 1), Group("b", 1)), "control")
+PREFERRED = (PREFERENCE, "b")
+
+
+def vote(store: Store, testers: str, people: int, wins: int, losses: int) -> None:
+    """Testers of this name who prefer b so often, and control so often."""
+    lines = [
+        invented_events.preferred(
+            f"{testers}{who}-{which}", f"c-{testers}{who}-{which}", f"{testers}{who}", value=value
+        )
+        for who in range(people)
+        for which, value in enumerate(["b"] * wins + ["control"] * losses)
+    ]
+    events = [
+        Event(one["event_id"], one["name"], one["time"], one["user_id"], one["value"], one["metadata"]) for one in lines
+    ]
+    assert store.events.record(events).wait(ENOUGH_S)
+
+
+def test_a_preference_once_found_stays_and_its_interval_never_widens(store: Store) -> None:
+    vote(store, "early", 30, 7, 3)
+    first = look(store, COMPARED)
+    assert first.held is not None and first.comparisons is not None and first.comparisons.verdict == "better"
+    vote(store, "late", 7, 1, 9)
+    alone = read(tally(store.read, scope_of(COMPARED)), COMPARED, now_ms()).comparisons
+    assert alone is not None and alone.verdict == "no_difference_yet"
+    second = look(store, COMPARED)
+    assert second.held is not None and second.comparisons is not None
+    reading = second.comparisons.treatments["b"]
+    assert second.held[PREFERRED].low == reading.low == first.held[PREFERRED].low
+    assert second.held[PREFERRED].high <= first.held[PREFERRED].high
+    told = as_json(second)
+    assert told["comparisons"]["verdict"] == told["comparisons"]["treatments"]["b"]["verdict"] == "better"
+    assert told["held"][PREFERENCE]["b"]["low"] == reading.low
+    assert told["comparisons"]["treatments"]["b"]["cs_low"] == alone.treatments["b"].numbers.cs_low
+    assert told["comparisons"]["sentence"] == preference_sentence(second, second.comparisons)
+    assert re.search(
+        r"^Testers prefer b: it wins .* interval .*, held since \d+ \w+ \d{4}\)\.$", told["comparisons"]["sentence"]
+    )
+
+
+def test_a_preference_that_changed_has_no_verdict(store: Store) -> None:
+    vote(store, "early", 30, 7, 3)
+    earlier = {PREFERRED: Interval(-0.4, 5, -0.1, 6)}
+    store.written(lambda c: hold(c, COMPARED.name, False, terms_of(COMPARED), earlier), 10)
+    found = look(store, COMPARED).comparisons
+    assert found is not None and found.treatments["b"].changed
+    assert (found.verdict, found.treatments["b"].state, comparison_heading(found)) == (
+        "no_difference_yet",
+        "changed",
+        "Undecided",
+    )
+    assert preference_sentence(look(store, COMPARED), found).startswith("The preference for b has changed over time:")
+
+
+def test_another_smallest_preference_that_matters_begins_anew(store: Store) -> None:
+    vote(store, "early", 30, 7, 3)
+    look(store, COMPARED)
+    other = replace(COMPARED, mde={PREFERENCE: Effect(0.3)})
+    with store.read() as connection:
+        assert held_intervals(connection, COMPARED.name, False, terms_of(other)) == {}

@@ -48,7 +48,7 @@ def compared(given: VoteSums, definition: Definition = TWO) -> tuple[Readout, Co
 )
 def test_every_verdict_has_its_sentence(given: VoteSums, verdict: str, sentence_begins: str) -> None:
     readout, found = compared(given)
-    assert found.verdict == found.verdicts["Test"] == verdict
+    assert found.verdict == found.treatments["Test"].verdict == verdict
     assert preference_sentence(readout, found).startswith(sentence_begins)
 
 
@@ -67,7 +67,7 @@ def test_simulated_votes_are_reported_as_such() -> None:
 
 def test_ties_and_both_bad_stand_apart() -> None:
     _, found = compared(votes(30, 6, 3, 2, 1))
-    assert votes_of(found.treatments["Test"], "Test", "Control") == (
+    assert votes_of(found.treatments["Test"].numbers, "Test", "Control") == (
         "30 people gave 360 votes: 180 for Test, 90 for Control, 60 ties (both good), 30 both bad."
     )
 
@@ -75,7 +75,7 @@ def test_ties_and_both_bad_stand_apart() -> None:
 def test_votes_on_a_pair_count_from_the_treatments_side_whichever_name_comes_first() -> None:
     definition = Definition("e", (Group("z", 1), Group("a", 1)), "z")
     found = comparisons_of({("a", "z"): votes(30, 3, 6, 1)}, definition)
-    assert found is not None and found.verdict == "better" and found.treatments["a"].wins == 180
+    assert found is not None and found.verdict == "better" and found.treatments["a"].numbers.wins == 180
 
 
 def test_votes_on_other_pairs_count_for_nothing() -> None:
@@ -83,14 +83,14 @@ def test_votes_on_other_pairs_count_for_nothing() -> None:
     lot = votes(30, 9, 0)
     assert comparisons_of({("B", "C"): lot, ("A", "A"): lot, ("A", "gone"): lot}, definition) is None
     found = comparisons_of({("B", "C"): lot, ("A", "B"): lot}, definition)
-    assert found is not None and [one.votes for one in found.treatments.values()] == [270, 0]
+    assert found is not None and [one.numbers.votes for one in found.treatments.values()] == [270, 0]
     assert comparison_heading(found) == "B better, C not enough data"
     assert found.verdict == "better"
 
 
 def test_the_smallest_preference_that_matters_is_the_definitions() -> None:
     _, found = compared(votes(300, 10, 8), replace(TWO, mde={"preference": Effect(0.5)}))
-    assert found.treatments["Test"].mde == 0.5
+    assert found.treatments["Test"].numbers.mde == 0.5
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_the_smallest_preference_that_matters_is_the_definitions() -> None:
 )
 def test_votes_that_go_by_the_place_are_reported(share: float, begins: str | None) -> None:
     _, found = compared(votes(30, 6, 3, left=share))
-    warning = position_warning(found.treatments["Test"])
+    warning = position_warning(found.treatments["Test"].numbers)
     assert (warning or "").startswith(begins or "") and bool(warning) == bool(begins)
 
 
 def test_a_few_votes_that_chance_puts_on_the_left_are_not_reported() -> None:
     _, found = compared(votes(5, 2, 2, left=0.7))
-    assert position_warning(found.treatments["Test"]) is None
+    assert position_warning(found.treatments["Test"].numbers) is None
 
 
 def both(up: float, given: VoteSums, seconds: float = 3.0, reveal: str = "stream") -> list[str]:

@@ -138,10 +138,10 @@ def _compared(readout: Readout, found: Comparisons) -> Iterator[str]:
     """The comparisons, which are no part of the A/B test: the verdict, the votes, what may mislead."""
     yield f"Comparisons: {comparison_heading(found)}"
     yield preference_sentence(readout, found)
-    for group, one in found.treatments.items():
-        if one.votes:
-            yield votes_of(one, group, readout.control)
-        if warning := position_warning(one):
+    for group, reading in found.treatments.items():
+        if reading.numbers.votes:
+            yield votes_of(reading.numbers, group, readout.control)
+        if warning := position_warning(reading.numbers):
             yield warning
         first, *reasons = disagreement(readout, found, group) or [""]
         yield from (first, *(f"- {reason}" for reason in reasons)) if first else ()

@@ -207,7 +207,8 @@ class Judge:
         enough = all((groups[group].kish or 0) >= MIN_UNITS - _ROUNDING for group in pair)
         interval = None
         if enough and self.refusal is None and self.looks is not None and pair[0] == self.definition.control:
-            interval = together(self.looks.get((name, pair[1])), numbers, self.as_of_ms)
+            before = self.looks.get((name, pair[1]))
+            interval = together(before, numbers.cs_low, numbers.cs_high, self.as_of_ms)
         up = name in UP
         verdict, changed, once = _verdict(numbers, interval, once, self.refusal, enough=enough, up=up)
         low, high = (interval.low, interval.high) if interval else (numbers.cs_low, numbers.cs_high)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lib.experiments.definitions import PREFERENCE, Definition
 from lib.readout.judge import Verdict
 from lib.statistics.differences import ALPHA
+from lib.statistics.intervals import Interval, Look, together
 from lib.statistics.preferences import Preference, preference
 from lib.statistics.sums import Sums, VoteSums
 
@@ -21,13 +22,68 @@ ORDER: tuple[Verdict, ...] = ("worse", "better", "not_enough_data", "equivalent"
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceReading:
+    """The votes on one treatment against control.
+
+    `interval` is the one that decides: where earlier readouts are known, the intersection of all of them.
+    """
+
+    numbers: Preference
+    verdict: Verdict
+    interval: Interval | None = None
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval that decides."""
+        return self.interval.low if self.interval else self.numbers.cs_low
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the interval that decides."""
+        return self.interval.high if self.interval else self.numbers.cs_high
+
+    @property
+    def changed(self) -> bool:
+        """True where the intervals of different times exclude each other."""
+        return self.interval is not None and self.interval.low > self.interval.high
+
+    @property
+    def state(self) -> str:
+        """Return the verdict in a word, as pages show it."""
+        return "changed" if self.changed else self.verdict
+
+    @property
+    def shown_net(self) -> float | None:
+        """The net preference, moved inside the interval that decides; None where no interval is known."""
+        net, low, high = self.numbers.net, self.low, self.high
+        if net is None or low is None or high is None or low > high:
+            return None
+        return min(max(net, low), high)
+
+    @property
+    def held_since_ms(self) -> int | None:
+        """The time of the readout that decided, where the newest interval alone would not; else None."""
+        low, high = self.numbers.cs_low, self.numbers.cs_high
+        if self.interval is None or self.verdict not in ("better", "worse"):
+            return None
+        if low is not None and high is not None and (low > 0 or high < 0):
+            return None
+        return self.interval.low_ms if self.verdict == "better" else self.interval.high_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Comparisons:
     """The comparisons of every treatment with control. `reveal` is the setting by which testers saw the answers."""
 
     verdict: Verdict
-    treatments: Mapping[str, Preference]
-    verdicts: Mapping[str, Verdict]
+    treatments: Mapping[str, PreferenceReading]
     reveal: str = "stream"
+
+    @property
+    def held(self) -> dict[Look, Interval]:
+        """The intervals to hold for the next readout."""
+        readings = self.treatments.items()
+        return {(PREFERENCE, group): one.interval for group, one in readings if one.interval is not None}
 
 
 def preference_mde(definition: Definition) -> float:
@@ -36,17 +92,30 @@ def preference_mde(definition: Definition) -> float:
     return effect.size if effect else MDE
 
 
-def comparisons_of(votes: Mapping[tuple[str, str], VoteSums], definition: Definition) -> Comparisons | None:
-    """Return the readout of these votes, by pair of groups; None where none is between control and a treatment."""
+def comparisons_of(
+    votes: Mapping[tuple[str, str], VoteSums],
+    definition: Definition,
+    looks: Mapping[Look, Interval] | None = None,
+    as_of_ms: int = 0,
+) -> Comparisons | None:
+    """Return the readout of these votes, by pair of groups; None where none is between control and a treatment.
+
+    `looks`: the held intervals of earlier readouts, None where none are kept.
+    """
     control = definition.control
     treatments = [group.name for group in definition.groups if group.name != control]
     counted = {name: _against(votes, control, name) for name in treatments}
     if not any(one.sums.n for one in counted.values()):
         return None
     mde, alpha = preference_mde(definition), ALPHA / len(treatments)
-    found = {name: preference(one, mde, alpha) for name, one in counted.items()}
-    verdicts = {name: verdict_on(one) for name, one in found.items()}
-    return Comparisons(next(one for one in ORDER if one in verdicts.values()), found, verdicts, definition.reveal)
+    found = {}
+    for name, one in counted.items():
+        numbers, before = preference(one, mde, alpha), (looks or {}).get((PREFERENCE, name))
+        holds = looks is not None and is_enough(numbers)
+        interval = together(before, numbers.cs_low, numbers.cs_high, as_of_ms) if holds else None
+        found[name] = PreferenceReading(numbers, verdict_on(numbers, interval), interval)
+    verdicts = {one.verdict for one in found.values()}
+    return Comparisons(next(one for one in ORDER if one in verdicts), found, definition.reveal)
 
 
 def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment: str) -> VoteSums:
@@ -57,10 +126,18 @@ def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment:
     return votes.get((control, treatment), nothing)
 
 
-def verdict_on(one: Preference) -> Verdict:
-    """Return the verdict on one treatment."""
-    if one.units < MIN_TESTERS or one.votes < MIN_VOTES or one.cs_low is None or one.cs_high is None:
+def is_enough(numbers: Preference) -> bool:
+    """Return True where there are enough testers and votes for a verdict."""
+    return numbers.units >= MIN_TESTERS and numbers.votes >= MIN_VOTES
+
+
+def verdict_on(numbers: Preference, interval: Interval | None = None) -> Verdict:
+    """Return the verdict on one treatment, by the held interval where one is given."""
+    low, high = (interval.low, interval.high) if interval else (numbers.cs_low, numbers.cs_high)
+    if not is_enough(numbers) or low is None or high is None:
         return "not_enough_data"
-    if one.cs_low > 0 or one.cs_high < 0:
-        return "better" if one.cs_low > 0 else "worse"
-    return "equivalent" if -one.mde < one.cs_low and one.cs_high < one.mde else "no_difference_yet"
+    if low > high:
+        return "no_difference_yet"
+    if low > 0 or high < 0:
+        return "better" if low > 0 else "worse"
+    return "equivalent" if -numbers.mde < low and high < numbers.mde else "no_difference_yet"

@@ -72,7 +72,7 @@ def _quantile(reading: QuantileReading) -> dict[str, Any]:
 def _comparisons(found: Comparisons | None, readout: Readout) -> dict[str, Any] | None:
     if found is None:
         return None
-    treatments = {name: asdict(one) | {"verdict": found.verdicts[name]} for name, one in found.treatments.items()}
+    treatments = {name: asdict(one.numbers) | {"verdict": one.verdict} for name, one in found.treatments.items()}
     return {"verdict": found.verdict, "sentence": preference_sentence(readout, found), "treatments": treatments}
 
 

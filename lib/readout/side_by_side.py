@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 
 from lib.readout.judge import Verdict
-from lib.readout.preferences import MIN_TESTERS, MIN_VOTES, Comparisons
-from lib.readout.sentences import HEADINGS, WORDS
+from lib.readout.preferences import MIN_TESTERS, MIN_VOTES, Comparisons, PreferenceReading
+from lib.readout.sentences import HEADINGS, WORDS, written_day
 from lib.readout.verdicts import Readout
 from lib.statistics.figures import differences, many, significant
 from lib.statistics.preferences import Preference
@@ -42,20 +42,24 @@ def preference_sentence(readout: Readout, found: Comparisons) -> str:
 
 def preferred(readout: Readout, found: Comparisons, group: str) -> str:
     """Return the verdict on one treatment, with its net preference."""
-    one, verdict, control = found.treatments[group], found.verdicts[group], readout.control
+    reading, control = found.treatments[group], readout.control
+    one, verdict = reading.numbers, reading.verdict
     whose = f" on {group}" if len(found.treatments) > 1 else ""
     had = f"{people(one.units)}, {many(one.votes, 'vote')}"
-    if verdict == "not_enough_data" or one.cs_low is None or one.cs_high is None or one.net is None:
-        return f"Not enough votes yet{whose}: {had}; it takes {MIN_TESTERS} people and {MIN_VOTES} votes."
-    low, high, net = differences(100, one.cs_low, one.cs_high, one.net, apart=(one.mde, -one.mde))
-    if verdict in ("better", "worse"):
-        liked = group if verdict == "better" else control
-        share = one.win_share if verdict == "better" else 1 - (one.win_share or 0)
-        wins = f"it wins {100 * (share or 0):.0f} % of the comparisons that had a winner"
-        level = significant(100 * (1 - readout.alpha))
+    if reading.changed:
         return (
-            f"Testers prefer {liked}: {wins} ({had}; net preference for {group} {net} points, {level} % interval {low} "
-            f"to {high}, valid however often you look)."
+            f"The preference for {group} has changed over time: what earlier readouts showed, later ones exclude. No "
+            f"single net preference describes the whole run ({had})."
+        )
+    ends = written_preference(reading)
+    if verdict == "not_enough_data" or ends is None:
+        return f"Not enough votes yet{whose}: {had}; it takes {MIN_TESTERS} people and {MIN_VOTES} votes."
+    low, high, net = ends
+    if verdict in ("better", "worse"):
+        interval = f"{significant(100 * (1 - readout.alpha))} % interval {low} to {high}, {_validity(reading)}"
+        return (
+            f"Testers prefer {_liked(reading, group, control)} ({had}; net preference for {group} {net} points, "
+            f"{interval})."
         )
     if verdict == "equivalent":
         return (
@@ -68,11 +72,31 @@ def preferred(readout: Readout, found: Comparisons, group: str) -> str:
     )
 
 
+def _validity(reading: PreferenceReading) -> str:
+    since_ms = reading.held_since_ms
+    return "valid however often you look" if since_ms is None else f"held since {written_day(since_ms)}"
+
+
+def _liked(reading: PreferenceReading, group: str, control: str) -> str:
+    """Return the preferred group with its wins, where it still wins more than half of the decided votes."""
+    better, share = reading.verdict == "better", reading.numbers.win_share or 0.0
+    liked, wins = (group, share) if better else (control, 1 - share)
+    return f"{liked}: it wins {100 * wins:.0f} % of the comparisons that had a winner" if wins > 0.5 else liked
+
+
+def written_preference(reading: PreferenceReading) -> list[str] | None:
+    """Return the ends of the interval that decides, and the net preference inside; None where there is none."""
+    net, low, high, mde = reading.shown_net, reading.low, reading.high, reading.numbers.mde
+    if net is None or low is None or high is None:
+        return None
+    return differences(100, low, high, net, apart=(mde, -mde))
+
+
 def comparison_heading(found: Comparisons) -> str:
     """Return the verdict in a word, or in one for each of several treatments."""
-    if len(found.verdicts) < 2:
+    if len(found.treatments) < 2:
         return HEADINGS[found.verdict]
-    return ", ".join(f"{group} {HEADINGS[one].lower()}" for group, one in found.verdicts.items())
+    return ", ".join(f"{group} {HEADINGS[one.verdict].lower()}" for group, one in found.treatments.items())
 
 
 def votes_of(one: Preference, group: str, control: str) -> str:
@@ -97,7 +121,7 @@ def position_warning(one: Preference) -> str | None:
 
 def disagreement(readout: Readout, found: Comparisons, group: str) -> list[str]:
     """Return the two verdicts on a treatment where they contradict each other, with possible reasons; else empty."""
-    ab, side = readout.main.versus[group].verdict, found.verdicts[group]
+    ab, side = readout.main.versus[group].verdict, found.treatments[group].verdict
     if readout.weights_changed or readout.main.versus[group].changed:
         return []
     if ab == side or ab not in _DECIDED or side not in _DECIDED:
@@ -131,7 +155,7 @@ def _reasons(readout: Readout, found: Comparisons, group: str) -> Iterator[str]:
     if readout.selection.get(group):
         rates = f"{rates} In this data {group}'s raters may not be like {readout.control}'s."
     yield rates
-    one = found.treatments[group]
+    one = found.treatments[group].numbers
     undecided = (one.ties + one.both_bad) / one.votes
     if undecided > TIED:
         yield (
@@ -148,7 +172,7 @@ def _speed(readout: Readout, found: Comparisons, group: str) -> str | None:
     if not own or not theirs:
         return f"Speed: {wait[0].lower()}{wait[1:]}"
     rank = ("worse", "equivalent", "better")
-    liked_less = rank.index(readout.main.versus[group].verdict) < rank.index(found.verdicts[group])
+    liked_less = rank.index(readout.main.versus[group].verdict) < rank.index(found.treatments[group].verdict)
     slower = own / theirs - 1 if liked_less else theirs / own - 1
     if slower < SLOWER:
         return None

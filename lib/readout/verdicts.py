@@ -139,12 +139,13 @@ def read(
     quantiles = {name: replace(one, versus=_cut_short(one.versus, stopped)) for name, one in quantiles.items()}
     times = metrics["response_time"]
     metrics["response_time"] = replace(times, versus=_cut_short(times.versus, stopped))
+    compared = comparisons_of(tally.votes, definition, looks, as_of_ms or 0)
     held = {
         (name, group): one.interval
         for name, metric in metrics.items()
         for group, one in metric.versus.items()
         if one.interval is not None
-    }
+    } | (compared.held if compared else {})
     return Readout(
         experiment=definition.name,
         control=definition.control,
@@ -167,7 +168,7 @@ def read(
         stopped=stopped,
         busy={name: tally.busy[name] for name in names if name in tally.busy},
         planned=planned,
-        comparisons=comparisons_of(tally.votes, definition),
+        comparisons=compared,
         run=definition.run,
         held=held if looks is not None else None,
         delivery=tally.delivery,

@@ -6,8 +6,6 @@ therefore stays at the next look. Pure.
 
 from typing import NamedTuple
 
-from lib.statistics.differences import Comparison
-
 Look = tuple[str, str]
 """A metric and a treatment."""
 
@@ -26,13 +24,12 @@ class Interval(NamedTuple):
         return max(self.low_ms, self.high_ms)
 
 
-def together(before: Interval | None, numbers: Comparison, now_ms: int) -> Interval | None:
+def together(before: Interval | None, low: float | None, high: float | None, now_ms: int) -> Interval | None:
     """Return the intersection of the held interval with the newest one; None where neither is known.
 
-    >>> together(Interval(0.01, 1, 0.2, 1), Comparison(cs_low=-0.02, cs_high=0.15), 2)
+    >>> together(Interval(0.01, 1, 0.2, 1), -0.02, 0.15, 2)
     Interval(low=0.01, low_ms=1, high=0.15, high_ms=2)
     """
-    low, high = numbers.cs_low, numbers.cs_high
     if low is None or high is None:
         return before
     if before is None:

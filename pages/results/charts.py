@@ -69,18 +69,18 @@ def preferences(found: Comparisons, readout: Readout) -> alt.LayerChart | None:
     rows = [
         {
             "group": group,
-            "net": 100 * one.net,
-            "low": 100 * one.cs_low,
-            "high": 100 * one.cs_high,
+            "net": 100 * one.shown_net,
+            "low": 100 * one.low,
+            "high": 100 * one.high,
             "told": words.net_preference(one),
-            "votes": f"{one.votes:,}",
+            "votes": f"{one.numbers.votes:,}",
         }
         for group, one in found.treatments.items()
-        if one.net is not None and one.cs_low is not None and one.cs_high is not None
+        if one.shown_net is not None and one.low is not None and one.high is not None
     ]
     if not rows:
         return None
-    mde = 100 * max(one.mde for one in found.treatments.values())
+    mde = 100 * max(one.numbers.mde for one in found.treatments.values())
     reach = min(1.08 * max([1.5 * mde, *(abs(row[end]) for row in rows for end in ("low", "high"))]), 110)
     along = alt.Scale(domain=[-reach, reach], nice=False, clamp=True)
     axis = _axis(tickCount=5, labelExpr=_signed("points"))

@@ -33,8 +33,8 @@ def _draw_found(readout: Readout, found: Comparisons) -> None:
     )
     chart = charts.preferences(found, readout)
     with st.container(gap="xsmall"):
-        for group, verdict in found.verdicts.items():
-            state = words.badge(verdict, group if len(treatments) > 1 else "")
+        for group, reading in found.treatments.items():
+            state = words.badge(reading.state, group if len(treatments) > 1 else "")
             invented = " :violet-badge[:material/science: Simulated data]" if readout.simulated else ""
             st.markdown(f"{state}{invented} {words.plain(preferred(readout, found, group))}")
     if chart is not None:
@@ -45,10 +45,10 @@ def _draw_found(readout: Readout, found: Comparisons) -> None:
                 st.caption(f"{words.plain(other)} preferred :material/arrow_forward:", width="content")
             st.altair_chart(chart, key="preferences", alt=f"Net preference against {readout.control} with its interval")
     with st.container(gap="xsmall"):
-        for group, one in found.treatments.items():
-            if one.votes:
-                st.markdown(words.plain(votes_of(one, group, readout.control)))
-            if warning := position_warning(one):
+        for group, reading in found.treatments.items():
+            if reading.numbers.votes:
+                st.markdown(words.plain(votes_of(reading.numbers, group, readout.control)))
+            if warning := position_warning(reading.numbers):
                 st.markdown(f":material/swap_horiz: {words.plain(warning)}")
     for group in treatments:
         _draw_disagreement(disagreement(readout, found, group))

@@ -4,10 +4,11 @@ import re
 from datetime import datetime, tzinfo
 
 from lib.readout.judge import ONE_SIDED, Metric, Versus
+from lib.readout.preferences import PreferenceReading
 from lib.readout.sentences import HEADINGS, WORDS, written_difference
-from lib.statistics.figures import differences, levels, significant
+from lib.readout.side_by_side import written_preference
+from lib.statistics.figures import levels, significant
 from lib.statistics.formulas import Estimate
-from lib.statistics.preferences import Preference
 
 STATES = {
     "broken": (HEADINGS["broken"], "error", "red"),
@@ -100,15 +101,17 @@ def difference(metric: str, one: Versus) -> str | None:
     return f"{diff} {WORDS[metric].unit} ({low} to {high})"
 
 
-def net_preference(one: Preference) -> str | None:
+def net_preference(one: PreferenceReading) -> str | None:
     """Return a net preference with its interval; None where there is none.
 
-    >>> net_preference(Preference(14, 71, 39, 9, 18, 5, 0.81, 0.44, 0.2, 0.4225, 0.0867, 10.2, 0.0742, 0.7709))
+    >>> from lib.statistics.preferences import Preference
+    >>> votes = Preference(14, 71, 39, 9, 18, 5, 0.81, 0.44, 0.2, 0.4225, 0.0867, 10.2, 0.0742, 0.7709)
+    >>> net_preference(PreferenceReading(votes, "better"))
     '+42 points (+7 to +77)'
     """
-    if one.net is None or one.cs_low is None or one.cs_high is None:
+    if (ends := written_preference(one)) is None:
         return None
-    low, high, net = differences(100, one.cs_low, one.cs_high, one.net, apart=(one.mde, -one.mde))
+    low, high, net = ends
     return f"{net} points ({low} to {high})"
 
 
