@@ -278,11 +278,14 @@ def test_text_that_is_not_kept_lives_in_the_process_only(
         comment.fill("An unforgettable comment")
         comment.press("Enter")
         chat.page.get_by_text("Too long", exact=True).click()
-        chat.page.reload()
-        expect(question(chat)).to_have_text("An unforgettable question")
-        expect(chat.answer).to_contain_text("An unforgettable answer.")
         with Record.of(forgetful) as record:
-            until(lambda: len(record.names(chat.conversation_id)) == 3)
+            until(
+                lambda: "feedback_reason" in record.names(chat.conversation_id),
+                show=lambda: record.names(chat.conversation_id),
+            )
+            chat.page.reload()
+            expect(question(chat)).to_have_text("An unforgettable question")
+            expect(chat.answer).to_contain_text("An unforgettable answer.")
             assert "nforgettable" not in str(list(record.store.events.export(text=True)))
             expect(chat.feedback).to_have_count(1)
             model.script(openai.answer("Another one.", pace=0.6))  # as long as between two states of a running answer

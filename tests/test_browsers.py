@@ -69,8 +69,8 @@ def test_a_tester_asks_stops_rates_copies_reloads_and_goes_on_on_a_phone(
     page.click("Thumbs down")
     page.click("Too slow")
     with Record.of(chat_app) as record:
-        kept = ("copied", "dissatisfaction", "feedback_reason")
-        until(lambda: set(kept) <= {event["name"] for event in record.events(conversation(page), *kept)})
+        kept = {"copied", "dissatisfaction", "feedback_reason"}
+        until(lambda: kept <= set(record.names(conversation(page))), show=lambda: record.names(conversation(page)))
 
     page.reload()
     page.until_answer_says("Paris is the capital.")

@@ -15,7 +15,7 @@ from tests.support import openai_server as openai
 from tests.support.page_runs import opened_app, page_text, run_page
 from tests.support.statsig_server import Statsig
 from tests.support.statsig_specs import NAME, NAMED
-from tests.support.waiting import ENOUGH_S
+from tests.support.waiting import ENOUGH_S, until
 
 Open = Callable[..., App]
 
@@ -92,7 +92,11 @@ def test_after_a_decision_the_groups_stay_and_whoever_comes_is_no_unit(begin: Op
 
 def test_definitions_of_the_first_seconds_are_no_change_of_weights(begin: Open) -> None:
     app = begin("running")
-    assert app.store.write(lambda _: None).wait(ENOUGH_S)
+    until(lambda: shares(app)[-1:] == [{"Control": 0.5, "Test": 0.5}], show=lambda: shares(app))
+    assert len(shares(app)) == 1
+
+
+def shares(app: App) -> list[dict[str, float]]:
+    """The shares of the groups in the record, oldest first."""
     with app.store.read() as connection:
-        (weights,) = weights_over_time(connection, NAME)
-    assert dict(weights.shares) == {"Control": 0.5, "Test": 0.5}
+        return [dict(weights.shares) for weights in weights_over_time(connection, NAME)]

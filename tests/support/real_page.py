@@ -102,10 +102,17 @@ class RealPage:
         self.type(ENTER)
 
     def click(self, name: str) -> None:
-        """Click on the newest thing of this name, once it stands still and nothing lies over it."""
-        x, y = until(lambda: self._place(name), show=lambda: self._shown(name))
-        here = {"type": "pointerMove", "x": x, "y": y, "origin": "viewport", "duration": 0}
+        """Click on the newest thing of this name, once it stands still and nothing lies over it; again where the page
+        moved it away from under the pointer."""
+        until(lambda: self._clicked(name), show=lambda: self._shown(name))
+
+    def _clicked(self, name: str) -> bool:
+        """Click on it; return True if the click reached it."""
+        if (place := self._place(name)) is None:
+            return False
+        here = {"type": "pointerMove", "x": place[0], "y": place[1], "origin": "viewport", "duration": 0}
         self.driver.act("pointer", here, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0})
+        return bool(self.value("window.reached"))
 
     def _place(self, name: str) -> list[int] | None:
         """The middle of it, in whole pixels; None while it is not there, moves or is covered."""
@@ -115,6 +122,9 @@ class RealPage:
             const at = one.getBoundingClientRect();
             const [x, y] = [Math.round(at.x + at.width / 2), Math.round(at.y + at.height / 2)];
             const top = document.elementFromPoint(x, y);
+            window.reached = false;
+            const note = (click) => {{ window.reached ||= one.contains(click.target); }};
+            addEventListener("click", note, {{ capture: true, once: true }}); // before the page's own
             return one === top || one.contains(top) ? [x, y] : null;"""
         first = self.driver.run(look)
         return first if first and first == self.driver.run(look) else None
