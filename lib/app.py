@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from lib import logs
@@ -23,7 +23,6 @@ from lib.chat.trials import Trials
 from lib.domain.clock import now_ms
 from lib.domain.providers import OPENAI, OPENAI_URL, Provider
 from lib.experiments.acts import Acts
-from lib.experiments.book import Book
 from lib.experiments.delivery import Dispatcher
 from lib.experiments.evaluator import Experiments
 from lib.experiments.statuses import status_sentence
@@ -55,19 +54,6 @@ def providers_of(settings: Settings, demo_url: str | None) -> list[Provider]:
     if demo_url is None:
         return named
     return [Provider(each.name, demo_url, priced_as=each.base_url) for each in named]
-
-
-def _take_over(experiments: Experiments, settings: Settings, book: Book) -> None:
-    """Let a process decide by the book. With a key, PARLEY_EXPERIMENT names the experiment of Statsig's, and the book's
-    allocation counts while Statsig cannot be reached."""
-    definitions = {name: known.definition for name, known in book.items() if known.definition is not None}
-    if settings.statsig_secret_key is not None:
-        allocations = {name: known.written.allocation for name, known in book.items() if known.written is not None}
-        definitions = {name: replace(one, allocation=allocations[name]) for name, one in definitions.items()}
-        live: str | None = settings.experiment
-    else:
-        live = next((name for name, known in book.items() if known.state.live), None)
-    experiments.apply(definitions, live)
 
 
 class Housekeeping:
@@ -161,7 +147,8 @@ class App:
             cached=store.definitions("statsig"),
             keep=lambda specs: store.keep_definitions("statsig", specs),
         )
-        acts = Acts(store, settings.provider_names, partial(_take_over, experiments, settings), served=key is not None)
+        follow = partial(experiments.follow, setting=settings.experiment)
+        acts = Acts(store, settings.provider_names, follow, served=key is not None, file=settings.experiments_file)
         acts.seed(experiments.definitions, settings.experiment)
         asking = Asking(settings.model, settings.history_tokens, Timeouts.patient(settings.first_token_s))
         models = Providers(providers_of(settings, demo_url), asking)
@@ -232,8 +219,7 @@ class App:
             self.conversations.tell_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
         self.experiments.on_change(self.note_served)
-        gauges = Gauges(self.store, self.experiment, self.split_evidence, self.settings.budget_usd_per_day)
-        gauges.serve(self.metrics)
+        Gauges(self.store, self.split_evidence, self.settings.budget_usd_per_day).serve(self.metrics)
         self.housekeeping.begin(self._keep_house)
         self.following.begin(self._follow)
         if self.alerts:
@@ -250,7 +236,8 @@ class App:
         self.store.forget_deleted()
 
     def _follow(self) -> None:
-        """Apply what another replica changed, and do what is due."""
+        """Apply what another replica changed, do what is due, and look at the experiments file."""
+        self.acts.look_at_file()
         self.acts.refresh()
         self.acts.keep_schedule()
 
@@ -269,10 +256,12 @@ class App:
         if definition is not None and definition.stop_on and self.settings.statsig_secret_key is None:
             guard(self.store, self.acts, definition, now_ms())
 
-    def split_evidence(self) -> float | None:
-        """Return the evidence that the experiment's groups are not split as configured; None without exposures."""
-        definition = self.experiments.definition(self.experiment)
-        return split_evidence(self.store.read, definition, now_ms()) if definition else None
+    def split_evidence(self) -> tuple[str, float | None]:
+        """Return the experiment that testers get, and the evidence that its groups are not split as configured; None
+        without exposures."""
+        name = self.experiment
+        definition = self.experiments.definition(name)
+        return name, split_evidence(self.store.read, definition, now_ms()) if definition else None
 
     def trouble(self) -> str | None:
         """The reason why this replica cannot serve, or None."""

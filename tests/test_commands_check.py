@@ -113,3 +113,28 @@ def test_the_tool_runs_as_the_documents_say(folder: Path) -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
     assert "--env-file /etc/parley.env" in (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+
+
+def test_the_record_decides_what_is_checked_and_not_the_file(folder: Path) -> None:
+    file = folder / ".streamlit" / "experiments.toml"
+    file.write_text(file.read_text().replace("allocation", 'stop_on = ["error_rate"]\nallocation', 1))
+    for words in (("create", "second"), ("start", "second")):
+        assert run_tool(folder, "experiment", *words).returncode == 0
+    told = run_tool(folder, "check").stdout
+    assert "second compares Control, Test" in told and "statsig_openai_integration compares" not in told
+    assert "the file changed after it" not in told
+    assert run_tool(folder, "experiment", "start", "statsig_openai_integration").returncode == 0
+    file.write_text(file.read_text().replace("weight = 50", "weight = 20", 1))
+    told = run_tool(folder, "check").stdout
+    assert "statsig_openai_integration: stop_on: a group that harms error_rate is switched off." in told
+    assert (
+        "statsig_openai_integration: version 1 by the experiments file is in force; the file changed after it" in told
+    )
+
+
+def test_the_readout_is_checked_with_the_record_and_not_with_the_file(folder: Path) -> None:
+    (folder / "one.toml").write_text("[single.groups]\nAlone = { weight = 1 }\n")
+    for words in (("apply", "single", "one.toml"), ("start", "single")):
+        assert run_tool(folder, "experiment", *words).returncode == 0
+    run = run_tool(folder, "simulate", "--users", "10", "--seed", "1", "--check", "1")
+    assert run.returncode == 2 and "single has one group" in run.stderr

@@ -65,9 +65,22 @@ def test_what_is_exported_can_be_applied_again(folder: Path) -> None:
     assert "(fewer in control)" in shown and "-weight = 50" in shown and "+weight = 20" in shown
 
 
+def test_a_new_experiment_is_made_like_another_or_of_two_groups(folder: Path) -> None:
+    assert "second: Draft" in done(folder, "experiment", "create", "second", "--like", "greeting")
+    assert 'model = "large"' in done(folder, "experiment", "export", "second")
+    assert "third: Draft" in done(folder, "experiment", "create", "third")
+    assert done(folder, "experiment", "export", "third").count("weight = 50") == 2
+    assert "second: Running" in done(folder, "experiment", "start", "second")
+    listed = done(folder, "experiment", "list")
+    assert "another experiment is the one that testers get" in listed.partition("greeting")[2].partition("\n")[0]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
     [
+        (("create", "two words"), 1, "as Statsig takes them"),
+        (("create", "greeting"), 1, "There is an experiment greeting already"),
+        (("create", "new", "--like", "nobody"), 2, "no experiment nobody"),
         (("ramp", "greeting", "50"), 1, "a ramp only makes it larger"),
         (("end", "greeting", "--at", "2020-01-01"), 1, "The end lies in the past"),
         (("decide", "greeting", "--group", "Nope", "--reason", "why"), 1, "has no group Nope; it has Control, Test"),

@@ -132,7 +132,7 @@ def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Pa
         definition = experiments.definition(EXPERIMENT)
         assert definition
         read_split = partial(split_evidence, store.read, definition, now_ms())
-        Gauges(store, EXPERIMENT, read_split, usd_per_day=None).serve(metrics)
+        Gauges(store, lambda: (EXPERIMENT, read_split()), usd_per_day=None).serve(metrics)
         told = value(metrics, "parley_split_log_evidence", experiment=EXPERIMENT)
         said = gather(store, definition, Window(EXPERIMENT), now_ms()).readout.split
     assert told == said.log_e
@@ -141,15 +141,23 @@ def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Pa
 
 def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_path: Path) -> None:
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
-        Gauges(store, EXPERIMENT, lambda: None, usd_per_day=5.0).serve(metrics)
+        Gauges(store, lambda: (EXPERIMENT, None), usd_per_day=5.0).serve(metrics)
         today = Account("day", EVERYBODY, now_ms() // DAY_MS, usd=5.0)
         assert store.spending.hold("a1", 1.25, [today], lambda: None).wait(ENOUGH_S)
         assert value(metrics, "parley_budget_spent_usd") == 1.25
     assert value(metrics, "parley_budget_usd") == 5
 
 
+def test_the_split_is_that_of_the_experiment_that_testers_get_now(metrics: Metrics) -> None:
+    live = ["first"]
+    metrics.gauge_of("parley_split_log_evidence", "Evidence", "experiment", lambda: (live[0], 1.0))
+    live[0] = "second"
+    assert value(metrics, "parley_split_log_evidence", experiment="second") == 1
+    assert value(metrics, "parley_split_log_evidence", experiment="first") is None
+
+
 def test_without_a_budget_none_is_served(metrics: Metrics, tmp_path: Path) -> None:
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
-        Gauges(store, EXPERIMENT, lambda: None, usd_per_day=None).serve(metrics)
+        Gauges(store, lambda: (EXPERIMENT, None), usd_per_day=None).serve(metrics)
         assert value(metrics, "parley_ready") == 1
     assert value(metrics, "parley_budget_usd") is None

@@ -18,6 +18,8 @@ from lib.domain.events import chat_completion, exposure
 from lib.domain.invitations import new_invitation
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.domain.visitor import Visitor
+from lib.experiments.book import two_groups
+from lib.experiments.definitions import read_definitions_file
 from tests.support import openai_server as openai
 from tests.support.page_runs import opened_app, page_text, press, run_page
 from tests.support.statsig_server import Statsig
@@ -141,6 +143,85 @@ def test_the_page_says_who_decides_and_why_not_statsig(begin: Open, statsig: Sta
 def test_without_a_key_the_local_file_decides(begin: Open) -> None:
     begin()
     assert "The local experiments file decides. There is no Statsig key." in page_text(run_page("experiment"))
+
+
+# Several experiments
+
+
+def test_a_new_experiment_is_a_draft_that_takes_the_place_of_the_live_one_when_it_starts(begin: Open) -> None:
+    app = begin(ALL)
+    page = run_page("experiment")
+    page.text_input(key="new_name_0").set_value("no such name!")
+    press(page, "Make it")
+    assert "as Statsig takes them" in page_text(page) and page.text_input(key="new_name_0").value == "no such name!"
+    page.text_input(key="new_name_0").set_value("short_answers")
+    press(page, "Make it")
+    assert "Draft, it has never started." in page_text(page) and app.experiment == NAME
+    copied, live = app.acts.book["short_answers"].written, app.acts.book[NAME].written
+    assert copied and live and copied.groups == live.groups and copied.default == live.default
+    assert page.selectbox(key="shown_experiment").options == [f"{NAME} (live)", "short_answers (draft)"]
+    assert not [one for one in page.selectbox if one.label == "Your group in this session"]  # no tester gets a draft
+    press(page, "Start it")
+    assert app.experiment == "short_answers" and app.conversations.experiment == "short_answers"
+    assert page.selectbox(key="shown_experiment").options == ["short_answers (live)", NAME]
+
+
+def test_a_new_experiment_may_begin_with_two_groups_that_are_alike(begin: Open) -> None:
+    app = begin(ALL, PARLEY_MODEL="tiny")
+    page = run_page("experiment")
+    page.text_input(key="new_name_0").set_value("afresh")
+    page.radio(key="new_copy_0").set_value(False)
+    press(page, "Make it")
+    written = app.acts.book["afresh"].written
+    assert written and [group.parameters for group in written.groups] == [{"model": "tiny"}] * 2
+    press(page, "Make it")  # the form is empty again
+    assert "as Statsig takes them" in page_text(page)
+    page.text_input(key="new_name_1").set_value("afresh")
+    press(page, "Make it")
+    assert "There is an experiment afresh already." in page_text(page)
+
+
+def test_the_trial_box_asks_no_draft_of_another_experiment(begin: Open) -> None:
+    begin(ALL)
+    page = run_page("experiment")
+    page.session_state["tried_draft"] = two_groups("another", "tiny")
+    page.text_area(key="trial_prompt").set_value("Why?")
+    press(page, "Ask every group")
+    assert {answer.question.model for answer in page.session_state["trial_answers"].values()} != {"tiny"}
+
+
+# The file while Parley runs
+
+
+def test_of_a_file_that_changes_while_parley_runs_and_a_version_the_operator_chooses(
+    begin: Open, tmp_path: Path
+) -> None:
+    app = begin(ALL)
+    file = tmp_path / "experiments.toml"
+    file.write_text(ALL.replace("weight = 3", "weight = 2"))
+    until(lambda: app.acts.pending(NAME))
+    page = run_page("experiment")
+    assert "The experiments file changed after version 1" in page_text(page)
+    assert any("+weight = 2" in code.value for code in page.code)
+    assert app.experiments.run(NAME) == 1  # nothing is in force that nobody chose
+    press(page, "Keep version 1")
+    assert app.acts.pending(NAME) is None and app.experiments.run(NAME) == 1
+    app.acts.seed(read_definitions_file(file), NAME)
+    assert app.experiments.run(NAME) == 1  # nor does the next start take it
+    file.write_text(ALL.replace("weight = 3", "weight = 5") + "[fresh.groups]\nA = { weight = 1 }\n")
+    until(lambda: app.acts.pending(NAME))
+    press(run_page("experiment"), "Take the file")
+    known = app.acts.book[NAME]
+    assert known.written and [group.weight for group in known.written.groups] == [5, 1] and known.state.run == 2
+    assert app.acts.book["fresh"].state.stage == "draft"
+
+
+def test_a_file_that_breaks_while_parley_runs_counts_for_nothing_and_is_reported(begin: Open, tmp_path: Path) -> None:
+    app = begin(ALL)
+    (tmp_path / "experiments.toml").write_text(ALL.replace("allocation = 100", "allocation = 120"))
+    until(lambda: app.acts.file_problem)
+    assert "line 3: [statsig_openai_integration] allocation" in page_text(run_page("experiment"))
+    assert app.acts.pending(NAME) is None and app.experiments.run(NAME) == 1
 
 
 # What today cost

@@ -25,10 +25,10 @@ def begin(tmp_path: Path, model_server: openai.Server, statsig: Statsig) -> Iter
     """Opens the app in front of both stand-ins, without any local experiment, once Statsig's definitions decide."""
     with ExitStack() as stack:
 
-        def start(shape: str, **settings: str) -> App:
+        def start(shape: str, file: str = "", **settings: str) -> App:
             statsig.specs = NAMED[shape]()
             named = {"STATSIG_SECRET_KEY": "secret-key", "STATSIG_API_URL": statsig.url} | settings
-            app = stack.enter_context(opened_app(tmp_path, "", OPENAI_BASE_URL=model_server.base_url, **named))
+            app = stack.enter_context(opened_app(tmp_path, file, OPENAI_BASE_URL=model_server.base_url, **named))
             app.experiments.assign(Visitor("v", "v", "v", "v"), NAME)
             assert app.experiments.source.name == "network"
             return app
@@ -66,6 +66,14 @@ def test_a_unit_that_parley_does_not_send_exposes_nobody_and_the_page_says_so(
     experiment = page_text(run_page("experiment"))
     assert "is by companyID, an id that Parley does not send" in experiment
     assert capfd.readouterr().err.count("by an id that Parley does not send") == 1  # in the log, once
+
+
+def test_a_guardrail_that_cannot_act_says_so_and_the_page_names_the_place_in_the_console(begin: Open) -> None:
+    begin("running", f'[{NAME}]\nstop_on = ["error_rate"]\n[{NAME}.groups]\nControl = {{ weight = 1 }}\n')
+    page = page_text(run_page("experiment"))
+    assert "error_rate would switch a harmed group off, but Statsig's definitions count" in page
+    assert f"in the console, open Experiments and choose {NAME}" in page
+    assert "New experiment" not in page and "Start it" not in page
 
 
 def test_an_experiment_that_has_not_started_reads_so(begin: Open) -> None:

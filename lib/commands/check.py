@@ -6,7 +6,7 @@ exposes no unit, sends no event, pays for no answer.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -14,11 +14,13 @@ from pathlib import Path
 from lib.access import data_folder
 from lib.access.signing_key import key_file, signing_key
 from lib.alerts.receivers import TEST, Receivers
+from lib.commands.definitions import live_experiment, recorded
 from lib.commands.finding import Finding, finding
 from lib.commands.providers import provider_findings
 from lib.domain.visitor import Visitor
+from lib.experiments.book import canonical, changed_since, read_book
 from lib.experiments.evaluator import DefinitionError, Experiments
-from lib.experiments.statuses import status_sentence, unit_sentence
+from lib.experiments.statuses import acting_sentence, status_sentence, unit_sentence
 from lib.logs import scrub
 from lib.models.parameters import check_parameters
 from lib.settings import Settings, SettingsError
@@ -57,8 +59,13 @@ def _all_findings(settings: Settings, found: Mapping[str, Sequence[str]]) -> Ite
             yield finding("experiments", True, f"{settings.experiments_file} defines {_names(experiments.definitions)}")
             if settings.statsig_secret_key:
                 yield _statsig(experiments)
-            yield from _experiment(settings, experiments)
-            definition = experiments.definition(settings.experiment)
+            name = settings.experiment
+            with suppress(StoreError), recorded(settings) as store:
+                if store is not None:
+                    yield from _record(settings, store, experiments)
+                    name = live_experiment(settings, store)
+            yield from _experiment(settings, experiments, name)
+            definition = experiments.definition(name)
     yield from provider_findings(settings, definition)
 
 
@@ -132,8 +139,20 @@ def _statsig(experiments: Experiments) -> Finding:
     )
 
 
-def _experiment(settings: Settings, experiments: Experiments) -> Iterator[Finding]:
-    name, definition = settings.experiment, experiments.definition(settings.experiment)
+def _record(settings: Settings, store: Store, experiments: Experiments) -> Iterator[Finding]:
+    """Let the record decide, as it does in the app, and report where the file says something else."""
+    file = experiments.definitions
+    with store.read() as connection:
+        book = read_book(connection)
+    experiments.follow(book, settings.experiment)
+    for name, known in book.items():
+        if name in file and known.version is not None and changed_since(known, canonical(file[name])):
+            told = f"version {known.version.number} by {known.version.author} is in force; the file changed after it"
+            yield finding("experiments", True, f"{name}: {told}, and the next start takes the file")
+
+
+def _experiment(settings: Settings, experiments: Experiments, name: str) -> Iterator[Finding]:
+    definition = experiments.definition(name)
     if experiments.assign(NOBODY, name).rule_id == "":
         where = "Statsig has" if experiments.source.name == "network" else f"{settings.experiments_file} has"
         yield finding(
@@ -146,6 +165,8 @@ def _experiment(settings: Settings, experiments: Experiments) -> Iterator[Findin
         yield finding("experiment", False, f"{name}: {unit_sentence(definition.unknown_unit)}")
     if settings.statsig_secret_key and (told := status_sentence(experiments.status(name), str)):
         yield finding("experiment", True, f"{name}: {told}")
+    if definition and (told := acting_sentence(definition, served=settings.statsig_secret_key is not None)):
+        yield Finding("experiment", "warn" if settings.statsig_secret_key else "ok", f"{name}: {told}")
     for group in groups:
         default = definition.default if definition else {}
         if bad := check_parameters(group.parameters, default, settings.model, settings.provider_names).error:

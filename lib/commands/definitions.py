@@ -1,5 +1,7 @@
 """The definition that a command works with: the version in force by the record, else what the experiments file says."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from lib.experiments.book import Book, Known, canonical, in_force, of_run, read_book, run_key
@@ -43,6 +45,17 @@ def find_definition(
     if found is None:
         raise ReportError(f"{file} has no experiment {experiment}; it has {', '.join(known) or 'none'}.")
     return found
+
+
+@contextmanager
+def recorded(settings: Settings) -> Iterator[Store | None]:
+    """The record, where there is one: a database file that is missing is not made. Raises StoreError."""
+    file = settings.database_file
+    if file is not None and not file.exists():
+        yield None
+        return
+    with closing(Store.open(settings.database_url)) as store:
+        yield store
 
 
 def live_experiment(settings: Settings, store: Store) -> str:

@@ -12,7 +12,7 @@ from lib.domain.clock import now_ms
 from lib.domain.operations import ExperimentState
 from lib.domain.plain_text import decode
 from lib.experiments.acts import Acts, Conflict
-from lib.experiments.book import Known, difference, to_toml
+from lib.experiments.book import Known, copied, difference, to_toml, two_groups
 from lib.experiments.definitions import Definition, read_definitions_file
 from lib.experiments.statuses import state_sentence
 from lib.readout.report import as_json, iso
@@ -53,6 +53,8 @@ def _do(settings: Settings, store: Store, acts: Acts, given: Namespace) -> Itera
             _apply(acts, name, given.file, who, why)
         except Conflict as conflict:
             raise ReportError(str(conflict)) from None
+    elif action == "create":
+        acts.create(name, to_toml(_beginning(settings, acts, name, given.like)), who, why)
     elif action in ("start", "end") and given.at is not None:
         state = _known(acts, name).state
         both = {"start": state.start_ms, "end": state.end_ms} | {action: given.at}
@@ -83,6 +85,16 @@ def _apply(acts: Acts, name: str, file: str, who: str, why: str) -> None:
         acts.save(name, text, acts.book[name].state.version, who, why)
     else:
         acts.create(name, text, who, why)
+
+
+def _beginning(settings: Settings, acts: Acts, name: str, like: str | None) -> Definition:
+    """The definition that a new experiment begins with."""
+    if like is None:
+        return two_groups(name, settings.model)
+    written = _known(acts, like).written
+    if written is None:
+        raise ReportError(f"There is no version of {like} to copy.")
+    return copied(written, name)
 
 
 def _text_of(file: Path) -> str:

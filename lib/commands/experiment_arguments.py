@@ -17,6 +17,8 @@ def takes(parser: argparse.ArgumentParser) -> None:
     _add_command(words, "export", "the version in force as TOML, to be committed").add_argument(
         "--version", type=int, metavar="N", dest="number", help="an earlier version"
     )
+    create = _act(words, "create", "make a new experiment, a draft")
+    create.add_argument("--like", metavar="OTHER", help="a copy of this one, else two groups that are alike")
     start = _act(words, "start", "let units take part: in a new run, or in the one that is paused")
     start.add_argument("--percent", type=float, metavar="P", help="the allocation to start with")
     start.add_argument("--at", type=moment, metavar="TIME", help="not now but then")

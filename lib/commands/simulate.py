@@ -12,12 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from lib.app import App
+from lib.commands.definitions import ReportError, find_definition, live_experiment, recorded
 from lib.demo import comparers, serve
 from lib.demo.behaviour import SATISFIED
 from lib.demo.comparers import Panel, PanelResults
 from lib.demo.soundness import Soundness, Watched, check, smallest_effect
 from lib.demo.visitors import SPEED, Played, play
-from lib.experiments.definitions import Definition, read_definitions
+from lib.experiments.definitions import Definition
 from lib.readout.preferences import preference_mde
 from lib.readout.sentences import WORDS
 from lib.settings import Settings
@@ -76,7 +77,8 @@ def _counts(played: Played) -> list[list[str]]:
 
 
 def soundness(settings: Settings, users: int, seed: int, lift: float | None, runs: int) -> Summary:
-    """Check the readout; a lift of None: the smallest effect that matters. Raises DefinitionError, SimulationError."""
+    """Check the readout; a lift of None: the smallest effect that matters. Raises DefinitionError, SimulationError,
+    StoreError."""
     began = time.monotonic()
     definition = _definition(settings)
     lift = smallest_effect(definition) if lift is None else lift
@@ -123,13 +125,15 @@ def _is_well(wrong: int, runs: int) -> bool:
 
 
 def _definition(settings: Settings) -> Definition:
-    file = settings.experiments_file
+    """The experiment that testers get: by the record, where there is one, else by the file. Raises StoreError, too."""
     try:
-        definition = read_definitions(file.read_text(encoding="utf-8")).get(settings.experiment)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SimulationError(f"{file} cannot be read: {error}") from None
-    if definition is None or len(definition.groups) < 2:
-        raise SimulationError(f"{file} has no experiment {settings.experiment} of two groups.")
+        with recorded(settings) as store:
+            name = settings.experiment if store is None else live_experiment(settings, store)
+            definition = find_definition(settings, name, store)
+    except ReportError as error:
+        raise SimulationError(str(error)) from None
+    if len(definition.groups) < 2:
+        raise SimulationError(f"{name} has one group: there is nothing to compare.")
     return definition
 
 

@@ -7,18 +7,20 @@ The rules are in `rules`. Knows neither SQL nor a page.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from lib.domain.clock import now_ms
 from lib.domain.ids import new_id
 from lib.domain.operations import FILE, PARLEY, Act, Decision, Entry, Version
 from lib.experiments import rules
-from lib.experiments.book import Book, known_of, read_book
+from lib.experiments.book import Book, changed_since, known_of, read_book
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.console import ID
 from lib.experiments.definitions import Definition
 from lib.experiments.rules import Facts
 from lib.experiments.versions import canonical, read_version
+from lib.experiments.watched_file import WatchedFile
 from lib.store import Connection, Store, StoreError, audit, states
 
 __all__ = ["ActError", "Acts", "Conflict"]
@@ -32,7 +34,7 @@ Do = Callable[[Change], Facts]
 
 class Acts:
     """The acts of one process. `changed` is called with the new book after each, before the act returns. `served`:
-    Statsig decides who gets what, so that only what stays local can be changed here.
+    Statsig decides who gets what, so that only what stays local can be changed here. `file` is watched for changes.
 
     What acts raises ActError where it is refused and StoreError where the record cannot be written.
     """
@@ -44,9 +46,12 @@ class Acts:
         changed: Callable[[Book], object] | None = None,
         *,
         served: bool = False,
+        file: Path | None = None,
     ) -> None:
         self._store, self._providers, self._served = store, providers, served
+        self._watched = None if file is None else WatchedFile(file)
         self._changed = changed or (lambda book: None)
+        self._tables: Mapping[str, Definition] = {}
         self._file: Mapping[str, str] = {}
         self._setting = ""
         self._revisions: states.Revisions | None = None
@@ -58,7 +63,7 @@ class Acts:
         self.attach(file, setting)
         for name, definition in file.items():
             known = self.book.get(name)
-            if known is None or rules.changed_since(known, self._file[name]):
+            if known is None or changed_since(known, self._file[name]):
                 self._try(name, FILE, "version", partial(rules.take_file, new=definition))
         live = next((known.state for known in self.book.values() if known.state.live), None)
         if live is None or live.setting != setting:
@@ -66,9 +71,31 @@ class Acts:
 
     def attach(self, file: Mapping[str, Definition], setting: str) -> None:
         """Read the book beside the experiments file and PARLEY_EXPERIMENT; change nothing."""
+        self._tables = dict(file)
         self._file = {name: canonical(definition) for name, definition in file.items()}
         self._setting = setting
         self.refresh()
+
+    def look_at_file(self) -> None:
+        """Take notice of a file that changed while the process runs. A new table becomes a draft; for the others an
+        operator chooses."""
+        if self._watched and (file := self._watched.changed()) is not None:
+            self.attach(file, self._setting)
+        for name, definition in self._tables.items():
+            if name not in self.book:
+                self._try(name, FILE, "version", partial(rules.take_file, new=definition))
+
+    @property
+    def file_problem(self) -> str | None:
+        """The reason why the file that changed cannot be read; None where it can."""
+        return self._watched.problem if self._watched else None
+
+    def pending(self, name: str) -> Definition | None:
+        """Return what the file says of an experiment where it changed since the newest version, else None."""
+        known, table = self.book.get(name), self._tables.get(name)
+        if known is None or known.version is None or table is None:
+            return None
+        return table if changed_since(known, self._file[name]) else None
 
     def refresh(self) -> bool:
         """Read the record's book where it changed; False where it did not."""
@@ -106,6 +133,10 @@ class Acts:
         begins. Raises Conflict where another version came first, and DefinitionError."""
         new = self.check(name, text)
         self._act(name, author, "version", partial(rules.save, new=new, base=base, reason=reason))
+
+    def keep(self, name: str, author: str) -> None:
+        """Keep the newest version although the file changed: the next start does not take the file either."""
+        self._act(name, author, "version", rules.keep)
 
     def start(self, name: str, author: str, reason: str = "", percent: float | None = None) -> None:
         """Make it the live experiment and let units take part: a new run, or the paused one again."""

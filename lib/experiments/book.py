@@ -10,7 +10,18 @@ from functools import lru_cache
 
 from lib.domain.operations import ExperimentState, Run, Version
 from lib.experiments.definitions import Definition, DefinitionError
-from lib.experiments.versions import breaks, canonical, comparable, difference, digest, read_version, run_key, to_toml
+from lib.experiments.versions import (
+    breaks,
+    canonical,
+    comparable,
+    copied,
+    difference,
+    digest,
+    read_version,
+    run_key,
+    to_toml,
+    two_groups,
+)
 from lib.store import Connection, states
 
 __all__ = [
@@ -18,7 +29,9 @@ __all__ = [
     "Known",
     "breaks",
     "canonical",
+    "changed_since",
     "comparable",
+    "copied",
     "difference",
     "digest",
     "in_force",
@@ -26,6 +39,7 @@ __all__ = [
     "read_book",
     "run_key",
     "to_toml",
+    "two_groups",
 ]
 
 log = logging.getLogger("parley.experiment")
@@ -49,6 +63,13 @@ class Known:
 
 
 Book = Mapping[str, Known]
+
+
+def changed_since(known: Known, file: str) -> bool:
+    """True where the experiments file has another table than when the newest version was made, and another content."""
+    if known.version is None or known.written is None:
+        return True
+    return known.version.file != file and canonical(known.written) != file
 
 
 def read_book(connection: Connection) -> dict[str, Known]:

@@ -18,6 +18,7 @@ from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
 from lib.domain.visitor import Visitor
 from lib.experiments.archive import Archive
+from lib.experiments.book import Book
 from lib.experiments.decider import Decider, overridden
 from lib.experiments.definitions import Definition, DefinitionError, Status, read_definitions, read_definitions_file
 from lib.experiments.sdk import Memory, SdkError, local_server, network_options, quiet_server, start
@@ -62,7 +63,7 @@ class Experiments:
         self._flushed: Flushed | None = None
         self._changed: Callable[[], object] = lambda: None
         self._reported: set[tuple[str, str]] = set()
-        self._key = ""
+        self._key, self._keyed = "", False
         self._tier = ""
         self._live: str | None = None
         self._swap = threading.Lock()
@@ -89,7 +90,7 @@ class Experiments:
         kept = None if key is None else _cached(archive, key, tier)
         source = Source("cached" if kept else "bundled", now_ms())
         opened = cls(definitions, kept or _bundled(bundled, key or "secret-local", tier), source)
-        opened._key, opened._tier = key or "secret-local", tier
+        opened._key, opened._keyed, opened._tier = key or "secret-local", key is not None, tier
         if key is not None:
             log.info("until Statsig answers, %s definitions decide", source.name)
             opened._connect(key, api_url, tier, archive, keep or (lambda text: None))
@@ -119,6 +120,16 @@ class Experiments:
     def on_change(self, callback: Callable[[], object]) -> None:
         """Call `callback` from now on whenever Statsig serves other definitions."""
         self._changed = callback
+
+    def follow(self, book: Book, setting: str) -> None:
+        """Decide by the record from now on. With a key, `setting` (PARLEY_EXPERIMENT) names Statsig's experiment, and
+        the record's allocation counts while Statsig cannot be reached."""
+        known = {name: one.definition for name, one in book.items() if one.definition is not None}
+        if self._keyed:
+            allocations = {name: one.written.allocation for name, one in book.items() if one.written is not None}
+            self.apply({name: replace(one, allocation=allocations[name]) for name, one in known.items()}, setting)
+        else:
+            self.apply(known, next((name for name, one in book.items() if one.state.live), None))
 
     def apply(self, definitions: Mapping[str, Definition], live: str | None) -> None:
         """Decide by these definitions from now on, beside those of the file that they do not name; `live` is the

@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.domain.ids import new_id
 from lib.domain.operations import Decision, ExperimentState, Stage
-from lib.experiments.book import Known
+from lib.experiments.book import Known, changed_since
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.definitions import Definition, Group
 from lib.experiments.versions import breaks, canonical, run_key
@@ -38,7 +38,7 @@ def save(change: Change, new: Definition, base: int, reason: str) -> Facts:
     old = change.known.written
     if old is not None and canonical(old) == canonical(new):
         raise ActError("Nothing was changed.")
-    if change.served and old is not None and _assigned(old) != _assigned(new):
+    if change.served and (old is None or _assigned(old) != _assigned(new)):
         raise ActError(AT_STATSIG)
     change.add_version(new, reason)
     return {"version": base + 1, "reason": reason, "new run because of": _follow(change, old, new)}
@@ -51,6 +51,16 @@ def take_file(change: Change, new: Definition) -> Facts:
         raise ActError("Another replica took it.")
     change.add_version(new, "The experiments file was read" if old is None else "The experiments file changed")
     return {"version": change.state.version, "new run because of": _follow(change, old, new)}
+
+
+def keep(change: Change) -> Facts:
+    """Keep the newest version, as one that was made with the file as it is now."""
+    if not changed_since(change.known, change.file):
+        raise ActError("The experiments file says nothing else.")
+    reason = "Kept, although the experiments file changed"
+    change.add_version(change.written, reason)
+    change.continue_run()
+    return {"version": change.state.version, "reason": reason}
 
 
 def choose(change: Change) -> Facts:
@@ -212,13 +222,6 @@ def as_served(known: Known, definition: Definition) -> bool:
     if definition.status.state not in ("running", "paused"):
         return run is None or run.ended_ms is not None
     return run is not None and run.ended_ms is None and run.key == run_key(definition)
-
-
-def changed_since(known: Known, file: str) -> bool:
-    """True where the experiments file has another table than when the newest version was made, and another content."""
-    if known.version is None or known.written is None:
-        return True
-    return known.version.file != file and canonical(known.written) != file
 
 
 def starts_now(state: ExperimentState, now_ms: int) -> bool:

@@ -61,6 +61,19 @@ def unit_sentence(unit: str) -> str:
     )
 
 
+def acting_sentence(definition: Definition, *, served: bool) -> str | None:
+    """Return the guardrails of `stop_on` and what they do; None without any. `served`: Statsig decides."""
+    if not definition.stop_on:
+        return None
+    named = " and ".join(definition.stop_on)
+    if not served:
+        return f"stop_on: a group that harms {named} is switched off."
+    return (
+        f"stop_on: {named} would switch a harmed group off, but Statsig's definitions count, so that Parley switches "
+        "nothing off. Harm is an alert and is on the Results page; disable the group in Statsig's console."
+    )
+
+
 def state_sentence(known: Known, now_ms: int, written: Callable[[int], str], progress: str | None = None) -> str:
     """Return the state of an experiment in one line. `progress` is how far its readout has come."""
     state, run = known.state, known.run

@@ -8,12 +8,14 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lib.experiments.definitions import (
     Definition,
     DefinitionError,
     Effect,
+    Group,
     read_definitions,
 )
 
@@ -200,3 +202,18 @@ def difference(old: str, new: str) -> str:
 def canonical(definition: Definition) -> str:
     """Return the digest of everything that a table says, however it is written."""
     return digest(to_toml(definition))
+
+
+def two_groups(name: str, model: str) -> Definition:
+    """Return the definition that a new experiment begins with: two groups that still are the same.
+
+    >>> two_groups("greeting", "m").shares
+    {'Control': 0.5, 'Test': 0.5}
+    """
+    groups = tuple(Group(group, 50, {"model": model}) for group in ("Control", "Test"))
+    return Definition(name, groups, groups[0].name, default={"model": model})
+
+
+def copied(definition: Definition, name: str) -> Definition:
+    """Return the same groups and settings for another experiment, which counts from its own first exposure on."""
+    return replace(definition, name=name, since=None)

@@ -4,10 +4,12 @@ Owns their names, labels and buckets. The only user of prometheus-client; other 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from lib.domain.completion import Completion
 from lib.domain.rating import RATINGS
@@ -117,7 +119,7 @@ class Metrics:
 
     # At the moment of asking
 
-    def gauge(self, name: str, meaning: str, read: Callable[[], float | None], **labels: str) -> None:
+    def gauge(self, name: str, meaning: str, read: Callable[[], float | None]) -> None:
         """Serve the value of `read` at each scrape; NaN where it raises."""
 
         def value() -> float:
@@ -127,8 +129,11 @@ class Metrics:
                 found = None
             return math.nan if found is None else found
 
-        gauge = Gauge(name, meaning, list(labels), registry=self._registry)
-        (gauge.labels(**labels) if labels else gauge).set_function(value)
+        Gauge(name, meaning, registry=self._registry).set_function(value)
+
+    def gauge_of(self, name: str, meaning: str, label: str, read: Callable[[], tuple[str, float | None]]) -> None:
+        """Serve at each scrape the value of what `read` names, under this label; nothing where it raises."""
+        self._registry.register(_Named(name, meaning, label, read))
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -136,3 +141,24 @@ class Metrics:
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, meaning, buckets=buckets, registry=self._registry)
+
+
+class _Named(Collector):
+    """A gauge whose label changes while the process runs: the experiment that testers get."""
+
+    def __init__(self, name: str, meaning: str, label: str, read: Callable[[], tuple[str, float | None]]) -> None:
+        self._name, self._meaning, self._label, self._read = name, meaning, label, read
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name it without a read."""
+        yield GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read it."""
+        family = GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
+        try:
+            named, found = self._read()
+        except Exception:  # one unavailable number must not cost all the others
+            return
+        family.add_metric([named], math.nan if found is None else found)
+        yield family

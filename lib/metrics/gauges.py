@@ -22,14 +22,11 @@ SPLIT_S = 60.0
 
 
 class Gauges:
-    """The gauges of one process. `usd_per_day`: the daily budget, None without one; `split` reads the experiment's
-    split."""
+    """The gauges of one process. `usd_per_day`: the daily budget, None without one; `split` reads the split of the
+    experiment that testers get, with its name."""
 
-    def __init__(
-        self, store: Store, experiment: str, split: Callable[[], float | None], usd_per_day: float | None
-    ) -> None:
-        self._store, self._split = store, split
-        self._experiment, self._usd_per_day = experiment, usd_per_day
+    def __init__(self, store: Store, split: Callable[[], tuple[str, float | None]], usd_per_day: float | None) -> None:
+        self._store, self._split, self._usd_per_day = store, split, usd_per_day
 
     def serve(self, metrics: Metrics) -> None:
         """Serve the gauges from now on."""
@@ -42,11 +39,11 @@ class Gauges:
         if limit is not None:
             metrics.gauge("parley_budget_usd", "What all answers of a day (UTC) may cost", lambda: limit)
             metrics.gauge("parley_budget_spent_usd", "What today's answers cost, running ones included", self._spent)
-        metrics.gauge(
+        metrics.gauge_of(
             "parley_split_log_evidence",
             "Evidence that the split is not as configured; above 6.9 it is broken",
+            "experiment",
             Kept(self._split, SPLIT_S),
-            experiment=self._experiment,
         )
 
     def _spent(self) -> float:

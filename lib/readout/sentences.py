@@ -101,6 +101,15 @@ def best_first(readout: Readout) -> list[str]:
     return sorted(readout.treatments, key=lambda group: _RANKING.index(_plain_state(versus[group])))
 
 
+def winner(readout: Readout) -> str | None:
+    """Return the group that the readout names: the best of those that are better than control, control where all are
+    worse, else None."""
+    versus = readout.main.versus
+    if better := [group for group in readout.main.ranked if group in versus and versus[group].verdict == "better"]:
+        return better[0]
+    return readout.control if versus and all(one.verdict == "worse" for one in versus.values()) else None
+
+
 def _several(readout: Readout) -> str:
     """Return the verdicts of several treatments by name: B is better than Control on satisfaction, C is worse."""
     by_state: dict[str, list[str]] = {}

@@ -12,7 +12,9 @@ from lib.web import running
 from pages import readouts, session
 from pages.results.words import plain
 
-PROBLEM, DONE = "act_problem", "act_done"
+PROBLEM, DONE, FORMS = "act_problem", "act_done", "act_forms"
+SHOWN = "shown_experiment"
+"""The key of the experiment that the page shows."""
 Do = Callable[[Acts, str], object]
 """Does the act in the name of this operator."""
 
@@ -35,18 +37,43 @@ def attempt(do: Do, done: str) -> bool:
     else:
         state[DONE] = done
         readouts.forget()
+        begin_forms()
         return True
     return False
 
 
 def draw_outcome() -> None:
     """Draw what became of the last act."""
-    if problem := st.session_state.pop(PROBLEM, None):
+    if problem := problem_of_act():
         st.error(plain(problem), icon=":material/error:")
     if done := st.session_state.pop(DONE, None):
         st.toast(plain(done), icon=":material/check:")
 
 
+def problem_of_act() -> str | None:
+    """Return once why the last act was refused."""
+    found: str | None = st.session_state.pop(PROBLEM, None)
+    return found
+
+
 def typed(key: str) -> Any:
     """Return what a widget has at the moment of the click."""
     return st.session_state.get(key)
+
+
+def field(key: str) -> str:
+    """Return the key of a form or of one of its fields, another one after each act: a form begins closed and empty."""
+    return f"{key}_{st.session_state.get(FORMS, 0)}"
+
+
+def entered(key: str) -> Any:
+    """Return what a field of a form has at the moment of the click."""
+    return typed(field(key))
+
+
+def begin_forms() -> None:
+    """Close the forms and forget what was typed into them."""
+    state = st.session_state
+    state[FORMS] = state.get(FORMS, 0) + 1
+    if SHOWN in state:
+        state[SHOWN] = state[SHOWN]  # else the browser keeps the label that its option had

@@ -13,7 +13,7 @@ from lib.domain.operations import FILE
 from lib.domain.record import StoreError
 from lib.experiments.book import Known
 from lib.experiments.definitions import Definition
-from lib.experiments.statuses import disabled_sentence, status_sentence, unit_sentence
+from lib.experiments.statuses import acting_sentence, disabled_sentence, status_sentence, unit_sentence
 from lib.web import running
 from pages import session
 from pages.experiment import allocation
@@ -79,18 +79,22 @@ def draw_groups(definition: Definition) -> None:
     if definition.allocation < 100:
         columns["Not taking part"] = definition.default
     names = [*dict.fromkeys(name for parameters in columns.values() for name in parameters)]
-    problems = running.app().conversations.problems()
+    app = running.app()
+    live = definition.name == app.experiment
+    problems = app.conversations.problems() if live else {}
     shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
     rows = [{"Setting": "Share of units"} | {name: shares.get(name, "–") for name in columns}]
     rows += [_row(name, columns, definition.control) for name in names]
     if problems:
         rows.append({"Setting": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
     st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
-    for same in running.app().conversations.same_groups():
+    for same in app.conversations.same_groups() if live else ():
         st.warning(
             f"{same.sentence()} Their results compare nothing: change a parameter that the model takes.",
             icon=":material/difference:",
         )
+    if acting := acting_sentence(definition, served=app.settings.statsig_secret_key is not None):
+        st.caption(f":material/block: {plain(acting)}")
     if definition.planned_users:
         st.caption(
             f"Planned for {definition.planned_users:,} users. At the end of the day (UTC) on which the last of them "
@@ -120,8 +124,11 @@ def _value(parameters: Mapping[str, Any], name: str) -> str:
     return plain(text if len(text) <= LONG else text[: LONG - 1] + "…")
 
 
-def draw_allocation(definition: Definition) -> None:
-    """Draw the shares of all units as a chart."""
+def draw_allocation(definition: Definition, known: Known | None = None) -> None:
+    """Draw the shares of all units as a chart; of a draft, as they will be once it starts."""
+    draft = known is not None and known.state.stage == "draft"
+    if draft and known is not None and known.written is not None:
+        definition = known.written
     parts = {name: share * definition.allocation for name, share in definition.shares.items()}
     order = [definition.control, *(name for name in parts if name != definition.control)]
     outside = 100 - definition.allocation
@@ -136,7 +143,11 @@ def draw_allocation(definition: Definition) -> None:
             f"{definition.compare:.3g} % of units compare two answers side by side instead. They are in none of these "
             f"groups and are never exposed. {REVEALS.get(definition.reveal, '')}"
         )
-    if definition.allocation == 0:
+    if draft:
+        st.caption("Once it is started. Nobody takes part in a draft.")
+    elif known is not None and known.state.stage == "ended":
+        st.caption("The experiment has ended: everybody gets the default from their next conversation on.")
+    elif definition.allocation == 0:
         st.caption("The experiment is paused: no new unit takes part. Earlier conversations keep their group.")
 
 
@@ -153,7 +164,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
     ).strip()
     if not unit:
         return
-    decided, steps = app.experiments.explain(unit, app.experiment)
+    decided, steps = app.experiments.explain(unit, definition.name)
     if app.comparisons.takes_part(definition, decided):
         st.markdown("**Compares two answers** side by side, and is in no group")
         return

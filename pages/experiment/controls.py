@@ -13,11 +13,11 @@ from lib.experiments.statuses import state_sentence
 from lib.readout.advice import progress
 from lib.readout.report import as_json
 from lib.readout.results import Window
-from lib.readout.sentences import headline
+from lib.readout.sentences import headline, winner
 from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import readouts
-from pages.experiment.acting import act, typed
+from pages.experiment.acting import act, entered, field
 from pages.results.words import moment, plain
 
 CONSOLE = "https://console.statsig.com"
@@ -61,7 +61,8 @@ def draw_served_controls(known: Known, readout: Readout | None) -> None:
     """Draw what stays here where Statsig decides: the way to its console, and decisions as records."""
     st.caption(
         "Statsig decides who gets what: groups, shares and allocation are changed there, and Parley notices it within "
-        "a minute. Metrics, differences that matter, comparisons and decisions are kept here."
+        "a minute. Metrics, differences that matter, comparisons and decisions are kept here. Parley does not know the "
+        f"address of your project: in the console, open Experiments and choose {plain(known.state.experiment)}."
     )
     with st.container(horizontal=True, key="controls"):
         st.link_button("Open Statsig's console", CONSOLE, icon=":material/open_in_new:")
@@ -71,73 +72,84 @@ def draw_served_controls(known: Known, readout: Readout | None) -> None:
 
 def _draw_start(known: Known) -> None:
     name, open_run = known.state.experiment, known.run is not None and known.run.ended_ms is None
-    with st.popover("Go on" if open_run else "Start", icon=":material/play_arrow:", key="start_form"):
+    with st.popover("Go on" if open_run else "Start", icon=":material/play_arrow:", key=field("start_form")):
         live = running.app().experiment
         if live != name and running.app().acts.book.get(live) is not None:
             st.markdown(f"Testers get {plain(name)} from then on, and {plain(live)} no more.")
         st.markdown("The run goes on." if open_run else f"Run {known.state.run + 1} begins.")
         assert known.written is not None
         st.number_input(
-            "Percent of users", 0.1, 100.0, known.written.allocation or 100.0, step=5.0, key="start_percent"
+            "Percent of users", 0.1, 100.0, known.written.allocation or 100.0, step=5.0, key=field("start_percent")
         )
-        st.text_input(REASON, key="start_reason")
+        st.text_input(REASON, key=field("start_reason"))
         st.button(
             "Start it",
             type="primary",
             key="start_now",
             on_click=act,
-            args=(lambda acts, who: acts.start(name, who, typed("start_reason"), typed("start_percent")), "It runs."),
+            args=(
+                lambda acts, who: acts.start(name, who, entered("start_reason"), entered("start_percent")),
+                "It runs.",
+            ),
         )
 
 
 def _draw_ramp(known: Known) -> None:
     name, written = known.state.experiment, known.written
     assert written is not None
-    with st.popover("Ramp", icon=":material/trending_up:", key="ramp_form"):
+    with st.popover("Ramp", icon=":material/trending_up:", key=field("ramp_form")):
         st.markdown(
             f"{written.allocation:g} % of users take part. More can only be added, in the same run: the results go on."
         )
         st.number_input(
-            "Percent of users", 0.0, 100.0, min(100.0, max(2 * written.allocation, 10.0)), step=5.0, key="ramp_percent"
+            "Percent of users",
+            0.0,
+            100.0,
+            min(100.0, max(2 * written.allocation, 10.0)),
+            step=5.0,
+            key=field("ramp_percent"),
         )
-        st.text_input(REASON, key="ramp_reason")
+        st.text_input(REASON, key=field("ramp_reason"))
         st.button(
             "Ramp it",
             type="primary",
             key="ramp_now",
             on_click=act,
-            args=(lambda acts, who: acts.ramp(name, typed("ramp_percent"), who, typed("ramp_reason")), "It is ramped."),
+            args=(
+                lambda acts, who: acts.ramp(name, entered("ramp_percent"), who, entered("ramp_reason")),
+                "It is ramped.",
+            ),
         )
 
 
 def _draw_pause(known: Known) -> None:
     name = known.state.experiment
-    with st.popover("Pause", icon=":material/pause:", key="pause_form"):
+    with st.popover("Pause", icon=":material/pause:", key=field("pause_form")):
         st.markdown("No new user takes part. Conversations that began keep their group, and the run stays open.")
-        st.text_input(REASON, key="pause_reason")
+        st.text_input(REASON, key=field("pause_reason"))
         st.button(
             "Pause it",
             type="primary",
             key="pause_now",
             on_click=act,
-            args=(lambda acts, who: acts.pause(name, who, typed("pause_reason")), f"{name} is paused."),
+            args=(lambda acts, who: acts.pause(name, who, entered("pause_reason")), f"{name} is paused."),
         )
 
 
 def _draw_end(known: Known) -> None:
     name = known.state.experiment
-    with st.popover("End", icon=":material/stop:", key="end_form"):
+    with st.popover("End", icon=":material/stop:", key=field("end_form")):
         st.markdown(
             f"Run {known.state.run} ends, and its results stay as they are. Everybody gets the default from the next "
             "conversation on."
         )
-        st.text_input(REASON, key="end_reason")
+        st.text_input(REASON, key=field("end_reason"))
         st.button(
             "End it",
             type="primary",
             key="end_now",
             on_click=act,
-            args=(lambda acts, who: acts.end(name, who, typed("end_reason")), f"Run {known.state.run} has ended."),
+            args=(lambda acts, who: acts.end(name, who, entered("end_reason")), f"Run {known.state.run} has ended."),
         )
 
 
@@ -145,9 +157,9 @@ def _draw_groups(known: Known) -> None:
     name, off = known.state.experiment, known.state.disabled
     assert known.written is not None
     names = [group.name for group in known.written.groups]
-    with st.popover("Groups", icon=":material/power_settings_new:", key="groups_form"):
-        group = st.selectbox("Group", names, key="switched_group")
-        st.text_input(REASON, key="switch_reason")
+    with st.popover("Groups", icon=":material/power_settings_new:", key=field("groups_form")):
+        group = st.selectbox("Group", names, key=field("switched_group"))
+        st.text_input(REASON, key=field("switch_reason"))
         if group in off:
             st.markdown(f"{plain(group)} is off. To switch it on again begins run {known.state.run + 1}.")
             st.button(
@@ -155,7 +167,7 @@ def _draw_groups(known: Known) -> None:
                 type="primary",
                 key="enable_now",
                 on_click=act,
-                args=(lambda acts, who: acts.enable(name, group, who, typed("switch_reason")), f"{group} is on."),
+                args=(lambda acts, who: acts.enable(name, group, who, entered("switch_reason")), f"{group} is on."),
             )
         else:
             st.markdown("Its users get the default from their next question on. Its results stay as they are now.")
@@ -164,13 +176,13 @@ def _draw_groups(known: Known) -> None:
                 type="primary",
                 key="disable_now",
                 on_click=act,
-                args=(lambda acts, who: acts.disable(name, group, who, typed("switch_reason")), "It is off."),
+                args=(lambda acts, who: acts.disable(name, group, who, entered("switch_reason")), "It is off."),
             )
 
 
 def _draw_schedule(known: Known, zone: tzinfo) -> None:
     state, name = known.state, known.state.experiment
-    with st.popover("Schedule", icon=":material/schedule:", key="schedule_form"):
+    with st.popover("Schedule", icon=":material/schedule:", key=field("schedule_form")):
         st.caption(f"In your time zone, {datetime.now(zone):%Z}.")
         if state.stage != "running":
             _draw_moment("start", "Start", state.start_ms, zone)
@@ -187,31 +199,33 @@ def _draw_schedule(known: Known, zone: tzinfo) -> None:
 def _draw_moment(key: str, label: str, at_ms: int | None, zone: tzinfo) -> None:
     """Draw a day and a time of the operator's zone."""
     known = datetime.fromtimestamp(at_ms / 1_000, zone) if at_ms else None
-    st.datetime_input(label, known.replace(tzinfo=None) if known else None, key=f"{key}_at", format="YYYY-MM-DD")
+    st.datetime_input(label, known.replace(tzinfo=None) if known else None, key=field(f"{key}_at"), format="YYYY-MM-DD")
 
 
 def _moment(key: str, zone: tzinfo) -> int | None:
     """The chosen moment in milliseconds since 1970; None where none is chosen."""
-    at: datetime | None = st.session_state.get(f"{key}_at")
+    at: datetime | None = entered(f"{key}_at")
     return int(at.replace(tzinfo=zone).timestamp() * 1_000) if at else None
 
 
 def _draw_decide(known: Known, readout: Readout | None) -> None:
     name = known.state.experiment
     assert known.run is not None and known.written is not None
-    with st.popover("Decide", icon=":material/gavel:", key="decide_form"):
+    with st.popover("Decide", icon=":material/gavel:", key=field("decide_form")):
         st.markdown(plain(headline(readout)) if readout else "There is no readout.")
-        if readout is not None and readout.verdict not in ("better", "worse"):
+        if readout is not None and winner(readout) is None:
             st.markdown(":material/info: The readout names no winner: the history will say what was not known.")
         names = [group.name for group in known.written.groups]
-        options = [*names, None]
+        options = [None, *names]
+        best = winner(readout) if readout is not None else None
         st.radio(
             "The default becomes",
             options,
-            key="decided_group",
+            options.index(best if best in names else None),
+            key=field("decided_group"),
             format_func=lambda one: f"{one}'s parameters" if one else "nothing new: it stays as it is",
         )
-        st.text_area(REASON, key="decide_reason")
+        st.text_area(REASON, key=field("decide_reason"))
         ends = (
             "It ends the run." if known.run.ended_ms is None else "The run has ended: this decision replaces the last."
         )
@@ -221,7 +235,7 @@ def _draw_decide(known: Known, readout: Readout | None) -> None:
 
 def _decide(name: str) -> None:
     """Decide on the readout of this moment."""
-    group, reason = typed("decided_group"), typed("decide_reason")
+    group, reason = entered("decided_group"), entered("decide_reason")
     readouts.forget()
     try:
         found = readouts.results(Window(name))

@@ -21,6 +21,12 @@ TRIED = "tried_draft"
 """The session's draft that the trial box asks."""
 
 
+def tried(name: str) -> Definition | None:
+    """Return this session's draft of an experiment, which is typed and not saved."""
+    draft: Definition | None = st.session_state.get(TRIED)
+    return draft if draft is not None and draft.name == name else None
+
+
 def draw_editor(known: Known) -> None:
     """Draw the fields, what is wrong with them, the difference, and the way to save."""
     written, version = known.written, known.version

@@ -3,13 +3,12 @@ trials, invitations."""
 
 import streamlit as st
 
-from lib.domain.operations import FILE
-from lib.experiments.book import Known, difference
 from lib.readout.results import Window
 from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import entrance, readouts, session
 from pages.clock import reader_zone
+from pages.experiment import acting, beginning
 from pages.results.words import plain
 
 WIDTH = 960
@@ -19,6 +18,7 @@ if not session.operator():
 st.set_page_config(layout="wide")
 app = running.app()
 zone = reader_zone()
+served = app.settings.statsig_secret_key is not None
 names = list(dict.fromkeys([app.experiment, *app.acts.book]))
 
 
@@ -31,31 +31,12 @@ def current_readout(experiment: str) -> Readout | None:
     return found.readout if found else None
 
 
-def draw_file_change(shown: Known) -> None:
-    """Offer the version before, where the experiments file replaced an operator's."""
-    if shown.version is None or shown.version.author != FILE or shown.version.number == 1 or shown.written is None:
-        return
-    before = app.acts.earlier(shown.version.experiment, shown.version.number - 1)
-    if before is None or before.author == FILE:
-        return
-    st.info(
-        f"The experiments file changed after {plain(before.author)}'s version {before.number}, and is in force.",
-        icon=":material/difference:",
-    )
-    with st.popover(f"Compare and take back version {before.number}", icon=":material/history:", key="take_back_form"):
-        st.code(difference(shown.version.text, before.text), language="diff", wrap_lines=True)
-        st.button(
-            "Take it back",
-            type="primary",
-            key="take_back",
-            on_click=acting.act,
-            args=(
-                lambda acts, who: acts.save(
-                    before.experiment, before.text, shown.state.version, who, f"Version {before.number} again"
-                ),
-                f"Version {before.number} is in force again.",
-            ),
-        )
+def labelled(experiment: str) -> str:
+    """Return an experiment's name with its stage, and which one testers get."""
+    known = app.acts.book.get(experiment)
+    if experiment == app.experiment:
+        return f"{experiment} (live)"
+    return f"{experiment} ({known.state.stage})" if known and known.state.stage != "running" else experiment
 
 
 def draw_forcing() -> None:
@@ -81,23 +62,27 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         title = st.empty()
         name = app.experiment
-        if len(names) > 1:
-            name = st.selectbox(
-                "Experiment",
-                names,
-                key="shown_experiment",
-                label_visibility="collapsed",
-                width=280,
-                format_func=lambda one: f"{one} (live)" if one == app.experiment else one,
-            )
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            if len(names) > 1:
+                name = st.selectbox(
+                    "Experiment",
+                    names,
+                    key=acting.SHOWN,
+                    label_visibility="collapsed",
+                    width=280,
+                    format_func=labelled,
+                    on_change=acting.begin_forms,
+                )
+            if not served:
+                beginning.draw_beginning()
     title.subheader(plain(name), anchor=False)
     definition, known = app.experiments.definition(name), app.acts.book.get(name)
     from pages.experiment import (  # Altair takes a second to load: after something is on the page
-        acting,
         compared,
         controls,
         costs,
         editor,
+        file_changes,
         guests,
         models,
         planning,
@@ -105,14 +90,14 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     )
 
     acting.draw_outcome()
-    served = app.settings.statsig_secret_key is not None
     if known is not None and not served:
         readout = current_readout(name)
         controls.draw_state(known, readout, zone)
         controls.draw_controls(known, readout, zone)
-        draw_file_change(known)
+        file_changes.draw_file_changes(known)
     elif known is not None:
         controls.draw_served_controls(known, current_readout(name))
+        file_changes.draw_file_changes(known)
     compared.draw_source(known, zone)
     status = compared.draw_status(name, definition, zone)
     if definition is None and status:
@@ -129,7 +114,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         st.markdown("#### Groups")
         compared.draw_groups(definition)
         models.draw_models()
-        compared.draw_allocation(definition)
+        compared.draw_allocation(definition, known)
         if known is not None and known.written is not None:
             st.markdown("#### Change it")
             with st.expander("Edit the definition", icon=":material/edit:", key="editor", on_change="rerun") as edit:
@@ -137,11 +122,12 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
                     editor.draw_editor(known)
         st.markdown("#### How many testers?")
         planning.draw_planning(definition)
-        st.markdown("#### Force a group")
-        draw_forcing()
+        if name == app.experiment:
+            st.markdown("#### Force a group")
+            draw_forcing()
         st.markdown("#### Why this group?")
         compared.draw_why(definition, zone)
         st.markdown("#### Try a prompt")
-        trials.draw_trials(st.session_state.get(editor.TRIED, definition))
+        trials.draw_trials(editor.tried(name) or definition)
     st.markdown("#### Invitations")
     guests.draw_guests(zone)

@@ -1,0 +1,54 @@
+"""A new experiment: its name, and the definition that it begins with. It is a draft until it is started."""
+
+import streamlit as st
+
+from lib.experiments.acts import ActError, Acts
+from lib.experiments.book import copied, to_toml, two_groups
+from lib.web import running
+from pages.experiment.acting import SHOWN, attempt, entered, field, problem_of_act
+from pages.results.words import plain
+
+REFUSED = "new_refused"
+
+
+def draw_beginning() -> None:
+    """Draw the form that makes a new experiment."""
+    live = running.app().experiment
+    has_live = live in running.app().acts.book
+    with st.popover("New experiment", icon=":material/add:", type="tertiary", key=field("new_form")):
+        st.text_input(
+            "Name",
+            key=field("new_name"),
+            max_chars=64,
+            placeholder="short_answers",
+            help="Letters, digits, _ and -, as Statsig takes them. It cannot be changed.",
+        )
+        st.radio(
+            "It begins as",
+            [True, False] if has_live else [False],
+            key=field("new_copy"),
+            format_func=lambda copy: f"a copy of {plain(live)}, which is live" if copy else "two groups that are alike",
+        )
+        st.text_input("Why, in a sentence", key=field("new_reason"))
+        st.caption("It is a draft: edit it and try it below, then start it. Testers notice nothing until then.")
+        if problem := st.session_state.pop(REFUSED, None):
+            st.error(plain(problem), icon=":material/error:")
+        st.button("Make it", type="primary", key="create_now", on_click=_create)
+
+
+def _create() -> None:
+    name, copy, reason = str(entered("new_name") or "").strip(), entered("new_copy"), str(entered("new_reason") or "")
+    app = running.app()
+
+    def do(acts: Acts, who: str) -> None:
+        known = acts.book.get(app.experiment)
+        if copy and (known is None or known.written is None):
+            raise ActError(f"There is no version of {app.experiment} to copy.")
+        model = app.settings.model
+        new = copied(known.written, name) if copy and known and known.written else two_groups(name, model)
+        acts.create(name, to_toml(new), who, reason)
+
+    if attempt(do, f"{name} is a draft."):
+        st.session_state[SHOWN] = name
+    else:
+        st.session_state[REFUSED] = problem_of_act()
