@@ -105,6 +105,13 @@ def test_a_budget_is_told_once_by_one_of_two_replicas_with_a_link(
     assert message["message"].endswith("https://chat.example.org/experiment")
 
 
+def test_where_a_receiver_shows_html_a_message_is_text(store: Store, receiver: Receiver) -> None:
+    alert = news.Alert("k", "Test is better", "<img src=//evil/x> Test is better.")
+    watch(store, f"{receiver.address}?format=html", models=lambda: [alert]).look()
+    (message,) = receiver.messages
+    assert "<img" not in message["message"] and "&lt;img" in message["message"]
+
+
 def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(
     store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

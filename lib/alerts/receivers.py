@@ -63,7 +63,7 @@ def kind_of(address: str) -> str:
 
 def _sent(kind: str, receiver: Any, title: str, text: str) -> bool:
     try:
-        taken = bool(receiver.notify(body=text, title=title))
+        taken = bool(receiver.notify(body=text, title=title, body_format="text"))  # else mail takes it for HTML
     except Exception as error:  # of whatever library a receiver needs
         log.warning("an alert could not be sent", extra={"receiver": kind, "error": type(error).__name__})
         return False

@@ -113,6 +113,8 @@ def _advice(provider: Provider, fault: Fault) -> str:
         key, address = (f"PARLEY_PROVIDER_{provider.name.upper()}_{word}" for word in ("KEY", "URL"))
     if fault.status in (401, 403):
         return f"set {key} to a key that this server takes"
+    if fault.kind == "Redirect":
+        return f"set {address} to the address that it redirects to"
     if fault.kind == "NoAnswer":
         return f"is {address} the whole address? It usually ends in /v1"
     if fault.status is None:

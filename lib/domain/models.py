@@ -8,3 +8,5 @@ CONTROL_MODEL = "gpt-6-luna"
 """The small model: the default, and the shipped experiment's Control."""
 TEST_MODEL = "gpt-6.2-sol"
 """The everyday model: the shipped experiment's Test."""
+LONGEST_NAME = 128
+"""Characters of a model's name."""

@@ -17,3 +17,13 @@ def clean(text: str) -> str:
     if not _UNSAFE.search(text):
         return text
     return _CONTROL.sub("", text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+
+
+def one_line(text: str, most: int) -> str:
+    """Return the beginning of a foreign text for a name or a line: no line break, nothing that a terminal obeys or that
+    turns the direction of what follows.
+
+    >>> one_line("a\\x1b]0;b\\n c\\x9b\\u202e\\ud83d", 80), one_line("abc", 2)
+    ('a]0;b c', 'ab')
+    """
+    return "".join(filter(str.isprintable, " ".join(text.split())))[:most]

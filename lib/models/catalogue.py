@@ -5,19 +5,26 @@ Pure: takes JSON, returns values. Knows the ways in which servers differ from Op
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from lib.domain.models import LONGEST_NAME
 from lib.domain.providers import Provider
+from lib.domain.text import one_line
 from lib.models.faults import Fault
 
 WARN_BEFORE = timedelta(days=60)
 """The time before a shutdown at which warnings begin."""
+MOST_LISTED = 10_000
+"""Models of a list that are read."""
 _CONTEXTS = ("max_model_len", "context_length", "max_context_length", "context_window")
 """The fields in which vLLM, OpenRouter, Mistral and LM Studio, and Groq report a model's context window."""
+
+_NAME = re.compile(r"[\w.:/@+-]+")
 
 State = Literal["there", "ending", "gone", "missing", "unknown"]
 """`ending`: to be shut down within 60 days; `gone`: that day has come; `unknown`: the provider gave no list, or an
@@ -88,8 +95,15 @@ class Catalogue:
         return Standing(self.provider, model, "gone", entry.shutdown, self._near(model, today))
 
     def _near(self, model: str, today: date) -> tuple[str, ...]:
-        """Return the listed names most like this one, without models that are about to be shut down."""
-        others = [entry.id for entry in self.entries if entry.id != model and _stays(entry, today)]
+        """Return the listed names most like this one, without models that are about to be shut down.
+
+        They are suggestions on pages and in messages, so a name must look like one.
+        """
+        others = [
+            entry.id
+            for entry in self.entries
+            if entry.id != model and _stays(entry, today) and _NAME.fullmatch(entry.id)
+        ]
         close = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
         return tuple(dict.fromkeys([*close, *others]))[:3]
 
@@ -107,7 +121,7 @@ def read_catalogue(provider: Provider, body: object) -> Catalogue:
     rows = body.get("data", body.get("models")) if isinstance(body, Mapping) else body
     if not isinstance(rows, list):
         raise Fault("NoAnswer", text="what came back is not a list of models")
-    entries = [entry for row in rows if (entry := _entry(row))]
+    entries = [entry for row in rows[:MOST_LISTED] if (entry := _entry(row))]
     return Catalogue(provider.name, tuple(entries), complete=not _lists_no_deployments(provider))
 
 
@@ -115,7 +129,7 @@ def _entry(row: object) -> Entry | None:
     if not isinstance(row, Mapping):
         return None
     name = row.get("id", row.get("name"))
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not (name := one_line(name, LONGEST_NAME)):
         return None
     context = next((size for key in _CONTEXTS if type(size := row.get(key)) is int and size > 0), None)
     return Entry(name.removeprefix("models/"), context, _day(row.get("shutdown_date")))  # `models/` is Gemini's

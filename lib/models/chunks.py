@@ -10,8 +10,9 @@ from functools import reduce
 from typing import Any
 
 from lib.domain.completion import FinishReason, Usage
+from lib.domain.models import LONGEST_NAME
 from lib.domain.pieces import Anew, joined
-from lib.domain.text import clean
+from lib.domain.text import clean, one_line
 from lib.models.faults import Fault
 from lib.models.sse import Frame
 from lib.models.thinking import Thinking, plain_thought
@@ -150,7 +151,7 @@ class Reading:
         if error := _error_in(chunk):
             raise Fault.reported(error)
         if not self.model and isinstance(model := chunk.get("model"), str):
-            self.model = clean(model) or None
+            self.model = one_line(model, LONGEST_NAME) or None
         choices = chunk.get("choices")
         choice = _first_choice(choices) if isinstance(choices, list) else {}
         if usage := chunk.get("usage") or choice.get("usage") or _inside(chunk.get("x_groq"), "usage"):
@@ -258,7 +259,7 @@ def _loaded(text: str) -> object:
     """
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text or "the server sent an error without words"
 
 

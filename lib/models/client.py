@@ -23,6 +23,8 @@ from lib.models.transport import open_transport
 
 _KEEP_CONNECTION = 60.0  # with the client's own 5 s nearly every question would pay for a new TLS handshake
 _DRAIN = 0.1
+_MOST_OF_ERROR, _MOST_OF_LIST = 100_000, 16_000_000
+"""Bytes that are read of a response that is no answer, and of a list of models."""
 
 
 class Client:
@@ -35,7 +37,14 @@ class Client:
         direct = open_transport(limits)
         # With a custom transport the client ignores the environment's proxies.
         alone = is_loopback(urlsplit(provider.base_url).hostname) or not _proxies()
-        http = openai.DefaultAsyncHttpxClient(timeout=patience, limits=limits, transport=direct if alone else None)
+        # A redirect would let the server choose which other machine this process asks, with the question.
+        http = openai.DefaultAsyncHttpxClient(
+            timeout=patience,
+            limits=limits,
+            transport=direct if alone else None,
+            follow_redirects=False,
+            event_hooks={"response": [_bound]},
+        )
         self._client = AsyncOpenAI(
             base_url=provider.base_url,
             api_key=provider.api_key or "none",  # a local server needs no key, but the client insists on one
@@ -71,12 +80,40 @@ class Client:
         response = await self._client.models.with_raw_response.list(extra_headers=self._each)
         try:
             return json.loads(response.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Fault("NoAnswer", text="what came back is not a list of models") from error
 
     async def aclose(self) -> None:
         """Close every connection, on the loop that used them."""
         await self._client.close()
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    """The first bytes of a body; the rest is not read, and the connection closed."""
+
+    def __init__(self, body: httpx2.AsyncByteStream, most: int) -> None:
+        self._body, self._left = body, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            yield piece[: self._left]
+            self._left -= len(piece)
+            if self._left <= 0:
+                return
+
+    async def aclose(self) -> None:
+        """Close the body."""
+        await self._body.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """Bound the bodies that the client reads as a whole. Answers are read piece by piece, with limits of their own."""
+    body = response.stream
+    assert isinstance(body, httpx2.AsyncByteStream)
+    if response.status_code != httpx2.codes.OK:
+        response.stream = _Beginning(body, _MOST_OF_ERROR)
+    elif response.request.method == "GET":
+        response.stream = _Beginning(body, _MOST_OF_LIST)
 
 
 def _proxies() -> bool:
@@ -101,6 +138,8 @@ def translate(error: Exception) -> Fault:
     match error:
         case Fault():
             return error
+        case openai.APIStatusError(status_code=status) if status < 400:
+            return Fault("Redirect", status=status, text="the server names another address: set that one")
         case openai.APIStatusError(status_code=status):
             fault = Fault.reported(error.body or error.message, type(error).__name__, status)
             asked = retry_after(error.response.headers, time.time())

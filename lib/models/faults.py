@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
+from lib.domain.text import one_line
 from lib.logs import cut
 from lib.models.dialects import Meaning, meaning_of
 from lib.models.echoes import own_words, without_echoes, without_traces, words_of
-from lib.models.reports import read_report
+from lib.models.reports import at_most_a_day, read_report
 from lib.models.spellings import named_by, named_in
 
 MAX_CAUSE = 300
@@ -108,7 +109,7 @@ class Fault(Exception):
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status else ""
-        return " ".join(f"{self.kind}{status}: {self.text}".split()).rstrip(": ")[:MAX_CAUSE]
+        return one_line(f"{self.kind}{status}: {self.text}".rstrip(": "), MAX_CAUSE)
 
     @property
     def line(self) -> str:
@@ -247,6 +248,8 @@ _BY_KIND: Mapping[str, str] = {
 
 
 def _by_status(status: int | None) -> str:
+    if status is not None and status < 400:  # a redirect
+        return _SET_UP
     if status is not None and status < 500:
         return "The model refused the question. Please tell the person who invited you."
     return "The model has a problem. Please try again."
@@ -254,14 +257,14 @@ def _by_status(status: int | None) -> str:
 
 def _in(seconds: float | None) -> str:
     """
-    >>> [_in(None), _in(12.2), _in(300)]
-    ['in a moment', 'in 13 seconds', 'in 5 minutes']
+    >>> [_in(None), _in(12.2), _in(300), _in(86_400)]
+    ['in a moment', 'in 13 seconds', 'in 5 minutes', 'later']
     """
     if not seconds:
         return "in a moment"
     if seconds < 100:
         return f"in {-int(-seconds // 1)} seconds"
-    return f"in {-int(-seconds // 60)} minutes"
+    return f"in {-int(-seconds // 60)} minutes" if seconds <= _SOON_S else "later"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -270,17 +273,17 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     >>> retry_after({"retry-after": "7"}, 0), retry_after({"retry-after-ms": "250"}, 0), retry_after({}, 0)
     (7.0, 0.25, None)
-    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, 50)
-    10.0
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, 50), retry_after({"retry-after-ms": "inf"}, 0)
+    (10.0, 86400.0)
     """
     try:
         if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
+            return at_most_a_day(float(milliseconds) / 1000)
         said = headers.get("retry-after")
         if not said:
             return None
         if said.replace(".", "", 1).isdigit():
-            return float(said)
-        return max(0.0, parsedate_to_datetime(said).timestamp() - now)
-    except ValueError:
+            return at_most_a_day(float(said))
+        return at_most_a_day(parsedate_to_datetime(said).timestamp() - now)
+    except (ValueError, OverflowError):
         return None

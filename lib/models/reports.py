@@ -13,6 +13,8 @@ from typing import Any
 
 MOST = 20_000
 """Characters of a message that are examined."""
+LONGEST_DELAY_S = 86_400.0
+"""The longest delay that is believed, in seconds; a longer one counts as this."""
 _DEPTH = 10
 _WORDS = ("message", "msg", "status_msg", "error_msg", "detail", "error_description", "title", "error", "reason")
 _CODES = ("code", "type", "status", "status_code", "error_type", "error_code", "reason", "error", "name")
@@ -95,15 +97,26 @@ def read_delay(text: str) -> float | None:
 
     >>> [read_delay(text) for text in ("Please retry in 8.2s.", "try again in 7m12.5s", "retry after 820ms", "later")]
     [8.2, 432.5, 0.82, None]
+    >>> read_delay(f"retry in {'9' * 400}s")
+    86400.0
     """
     asked = _RETRY.search(text)
     if not asked:
         return None
     try:
         seconds = sum(float(amount) * _UNITS[unit.lower()] for amount, unit in _AMOUNT.findall(asked[1]))
-        return round(seconds, 3)
-    except ValueError:
+        return at_most_a_day(round(seconds, 3))
+    except (ValueError, OverflowError):
         return None
+
+
+def at_most_a_day(seconds: float) -> float:
+    """Return a delay that a sentence can name.
+
+    >>> at_most_a_day(7.5), at_most_a_day(float("inf")), at_most_a_day(-1.0), at_most_a_day(float("nan"))
+    (7.5, 86400.0, 0.0, 0.0)
+    """
+    return min(max(0.0, seconds), LONGEST_DELAY_S)
 
 
 def _collect(value: object, found: _Found, depth: int) -> None:
@@ -121,8 +134,8 @@ def _collect_object(value: Mapping[str, Any], found: _Found, depth: int) -> None
         place = ".".join(str(part) for part in value["loc"])
         found.words.append(f"{place}: {value.get('msg')}")
         return
-    if isinstance(delay := value.get("retryDelay"), str) and re.fullmatch(r"[\d.]+s", delay):
-        found.delays.append(float(delay[:-1]))
+    if isinstance(delay := value.get("retryDelay"), str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
+        found.delays.append(at_most_a_day(float(delay[:-1])))
     if param := _param(value):
         found.params.append(param)
     found.daily |= bool(_BY_THE_DAY.search(str(value.get("quotaId") or "")))
@@ -171,6 +184,8 @@ def _parsed(text: str) -> list[Mapping[str, Any]] | None:
     value: object = None
     try:
         value = json.JSONDecoder().raw_decode(text)[0]
+    except RecursionError:
+        return None
     except ValueError:
         try:
             value = ast.literal_eval(text[: max(text.rfind("}"), text.rfind("]")) + 1])

@@ -1,12 +1,13 @@
 """Tokens and costs as model servers report them, wherever they put them. Pure."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lib.domain.completion import Usage
 
 COST_HEADER = "x-litellm-response-cost"
+MOST_TOKENS, MOST_USD = 1_000_000_000, 1_000_000.0
+"""The highest count of tokens and the highest cost of one answer that are believed."""
 
 
 def read_usage(raw: object, earlier: Usage | None = None) -> Usage | None:
@@ -20,6 +21,8 @@ def read_usage(raw: object, earlier: Usage | None = None) -> Usage | None:
     >>> begun = read_usage({"input_tokens": "3"})
     >>> read_usage({"output_tokens": 4.0}, begun).total_tokens, read_usage({"prompt_tokens": "many"}, begun) is begun
     (7, True)
+    >>> read_usage({"prompt_tokens": 3, "completion_tokens": 10**400}).completion_tokens is None
+    True
     >>> read_usage({"prompt_tokens": 3, "total_tokens": 7}).completion_tokens
     4
     """
@@ -69,7 +72,7 @@ def _first(raw: object, paths: Iterable[tuple[str, ...]]) -> int | None:
 def _count(raw: object, *path: str) -> int | None:
     for name in path:
         raw = raw.get(name) if isinstance(raw, Mapping) else None
-    count = _amount(raw)
+    count = _amount(raw, MOST_TOKENS)
     return None if count is None or count != int(count) else int(count)
 
 
@@ -79,7 +82,7 @@ def read_cost(usage: object, known: float | None = None) -> float | None:
     >>> read_cost({"cost": 0.002}), read_cost({"cost": "0.002"}), read_cost({"cost": True}, 1.0), read_cost({})
     (0.002, 0.002, 1.0, None)
     """
-    cost = _amount(usage.get("cost") if isinstance(usage, Mapping) else None)
+    cost = _amount(usage.get("cost") if isinstance(usage, Mapping) else None, MOST_USD)
     return known if cost is None else cost
 
 
@@ -89,14 +92,15 @@ def read_cost_header(headers: Mapping[str, str]) -> float | None:
     >>> read_cost_header({COST_HEADER: "3.5e-05"}), read_cost_header({COST_HEADER: "0.0"}), read_cost_header({})
     (3.5e-05, None, None)
     """
-    return _amount(headers.get(COST_HEADER)) or None
+    return _amount(headers.get(COST_HEADER), MOST_USD) or None
 
 
-def _amount(said: Any) -> float | None:
+def _amount(said: Any, most: float) -> float | None:
+    """Return a number from 0 to `most`; None for anything else, which no database or sum could carry."""
     if isinstance(said, bool) or not isinstance(said, int | float | str):
         return None
     try:
         amount = float(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return amount if math.isfinite(amount) and amount >= 0 else None
+    return amount if 0 <= amount <= most else None

@@ -22,6 +22,7 @@ from pages.chat.answer_text import GrowingText, as_typed, draw_answer, draw_thin
 from pages.chat.asking import send, send_again
 from pages.chat.state import on_page
 from pages.clock import reader_zone
+from pages.results.words import plain
 
 PACE = 0.045
 """Seconds between two updates of a growing answer; the last one never waits."""
@@ -358,6 +359,7 @@ def draw_details(turn: Turn, group: str | None) -> None:
     known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
         told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
+        told |= {name: plain(value) for name, value in told.items() if isinstance(value, str)}
         rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
         st.markdown("\n".join(["| Detail | Value |", "|---|---|", *rows]))
 

@@ -167,6 +167,8 @@ class Server:
         """Requests for the list of models, which operators' pages look up in the background."""
         self.listing_status = 200
         """The status of every request for the list of models."""
+        self.listing: Reply | None = None
+        """The whole response to them, in place of a list of `models`."""
         self.shutdowns: dict[str, str] = {}
         self.contexts: dict[str, int] = {}
         self._script: list[Script] = []
@@ -208,6 +210,8 @@ class Server:
 
     def _reply(self, request: Request) -> Reply:
         if request.path.endswith("/models"):
+            if self.listing:
+                return self.listing
             if self.listing_status != 200:
                 return status(self.listing_status)
             listed = [
