@@ -243,10 +243,12 @@ def history(settings: "Settings", arguments: Arguments) -> int:
     from lib.store import StoreError
 
     try:
-        for line in telling.history(settings, markdown=arguments.markdown):
+        for line in telling.history(settings, markdown=arguments.markdown, pictures=arguments.pictures):
             print(line, flush=True)
     except StoreError as error:
         return _refuse(str(error), NO)
+    except OSError as error:
+        return _refuse(f"The pictures cannot be written: {error}", NO)
     return DONE
 
 
@@ -422,6 +424,12 @@ def _unit(text: str) -> str:
 
 def _history_takes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="to paste into a document")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="Markdown, with the readout of each decision as an SVG file",
+    )
 
 
 def _audit_takes(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -50,6 +51,10 @@ def test_the_life_of_an_experiment_from_a_terminal(folder: Path) -> None:
     assert 'default = { model = "large" }' in exported
     history = done(folder, "history", "--markdown")
     assert "## Decision on greeting, run 2: Test" in history and "> It reads better" in history
+    pictured = done(folder, "history", "--pictures", "kept")
+    (picture,) = (folder / "kept").iterdir()
+    assert f"(<kept/{picture.name}>)" in pictured and "![" not in history
+    assert ElementTree.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert history.index("Decision on greeting") < history.index("## greeting, run 1")
     acts = [json.loads(line)["act"] for line in done(folder, "audit", "--format", "jsonl").splitlines()]
     assert acts[:5] == ["decide", "enable", "disable", "start", "pause"]

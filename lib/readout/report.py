@@ -1,17 +1,23 @@
-"""The object of `readout --json`: every number, unrounded; null where a number cannot be computed, never NaN."""
+"""The object of `readout --json`: every number, unrounded; null where a number cannot be computed, never NaN. And the
+picture of such an object."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from lib.domain.operations import Decision
 from lib.readout.judge import Metric, QuantileReading
+from lib.readout.picture import Look, described, draw, panels
 from lib.readout.preferences import Comparisons
 from lib.readout.sentences import sentence
 from lib.readout.side_by_side import preference_sentence
 from lib.readout.verdicts import PlannedLook, Readout
 from lib.statistics.formulas import Estimate
+
+__all__ = ["Look", "as_json", "described", "draw", "iso", "panels", "picture_name"]
 
 
 def as_json(readout: Readout) -> dict[str, Any]:
@@ -107,3 +113,13 @@ def iso(time_ms: int | None) -> str | None:
         return None if time_ms is None else datetime.fromtimestamp(time_ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def picture_name(made: Decision) -> str:
+    """Return the name of the file with a decision's picture.
+
+    >>> picture_name(Decision("d", "a b", 2, 1_790_000_000_000, "ann", "why", None, {}, {}))
+    'a_b-run-2-20260921T141320Z.svg'
+    """
+    moment = (iso(made.time_ms) or "undated").replace("-", "").replace(":", "")
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', made.experiment)}-run-{made.run}-{moment}.svg"

@@ -7,11 +7,12 @@ from typing import Any
 import streamlit as st
 
 from lib.domain.operations import Decision, Entry, Run
+from lib.readout.report import Look, described, draw, panels, picture_name
 from lib.readout.results import Window
-from lib.readout.sentences import WORDS, headline
+from lib.readout.sentences import headline
 from lib.web import running
-from pages import readouts
-from pages.results.words import moment, name, plain
+from pages import readouts, session
+from pages.results.words import moment, plain
 
 SHOWN = 20
 """Chapters on the page at first."""
@@ -79,29 +80,36 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
     st.caption(f"{plain(made.author)}, {moment(made.time_ms, zone)}")
     with st.expander("The readout as it stood", icon=":material/monitoring:"):
         st.markdown(plain(str(made.readout.get("sentence") or "No readout was kept.")))
+        if made.readout.get("metrics"):
+            look: Look = "dark" if st.context.theme.type == "dark" else "light"
+            st.image(draw(made.readout, look), width="stretch", alt=described(made.readout))
+            st.download_button(
+                "Download the picture",
+                lambda: _picture(made),
+                picture_name(made),
+                "image/svg+xml",
+                on_click="ignore",
+                icon=":material/download:",
+                type="tertiary",
+                key=f"picture_{made.id}",
+            )
         if rows := list(_rows(made.readout)):
             st.table(rows, border="horizontal", hide_index=True, alt="The metrics as they stood at the decision")
         st.json(dict(made.readout), expanded=False)
 
 
+def _picture(made: Decision) -> bytes:
+    session.acting_operator()
+    return draw(made.readout).encode()
+
+
 def _rows(readout: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The metrics that decided, from the JSON of a readout."""
-    for metric, found in (readout.get("metrics") or {}).items():
-        if found.get("role") == "secondary" or metric not in WORDS:
-            continue
-        for group, one in (found.get("vs_control") or {}).items():
+    """The metrics that decided, by the numbers of the picture."""
+    for panel in panels(readout):
+        for bar in panel.bars:
             yield {
-                "Metric": name(metric),
-                "Group": plain(group),
-                "Difference": _difference(metric, one),
-                "Verdict": plain(str(one.get("guardrail") or one.get("verdict") or "").replace("_", " ")),
+                "Metric": panel.name,
+                "Group": plain(bar.group),
+                "Difference": bar.numbers or "–",
+                "Verdict": plain(bar.word),
             }
-
-
-def _difference(metric: str, one: Mapping[str, Any]) -> str:
-    words = WORDS[metric]
-    numbers = [one.get(key) for key in ("diff", "cs_low", "cs_high")]
-    if any(number is None for number in numbers):
-        return "–"
-    diff, low, high = (float(number or 0) * words.scale for number in numbers)
-    return f"{diff:+.3g} {words.unit} ({low:+.3g} to {high:+.3g})"

@@ -1,0 +1,236 @@
+"""A kept readout as a picture: an SVG of the differences that decide, each with its interval.
+
+Draws from the JSON of a readout, so that a decision's picture has the numbers that were known then. Needs no browser
+and no chart library: vl-convert, which makes SVGs of Altair's charts, is an engine for JavaScript of 33 MB. The file
+has a title, a description and colours for light and dark readers.
+"""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+from lib.experiments.definitions import PREFERENCE
+from lib.readout.judge import ONE_SIDED, UP
+from lib.readout.sentences import HEADINGS, WORDS, written_difference
+from lib.statistics.figures import differences
+
+Look = Literal["auto", "light", "dark"]
+"""The colours: `auto` asks the reader's system."""
+
+WIDTH, MARGIN = 880, 24
+LEFT, RIGHT = 190, 480
+"""Both ends of the scale, in pixels."""
+ROW, HEAD, LINE = 26, 34, 20
+"""Heights of one group, of a metric's heading and of a line of text."""
+COLUMNS = 120
+"""Characters in a line of the sentence."""
+LONGEST = 20
+"""Characters of a group's name that fit beside the scale."""
+
+_LIGHT = {
+    "paper": "#ffffff", "ink": "#0f1729", "quiet": "#5a6376", "rule": "#8a93a5", "band": "#e6e9f0",
+    "groups": ("#2563eb", "#b45309", "#0f766e", "#a21caf", "#7c3aed"),
+}  # fmt: skip
+_DARK = {
+    "paper": "#14171f", "ink": "#e6e9f0", "quiet": "#a7b0c2", "rule": "#8a93a5", "band": "#2a3040",
+    "groups": ("#6ea3ff", "#f0a43a", "#2cc7b5", "#e27bf0", "#a78bfa"),
+}  # fmt: skip
+_GUARDRAILS = {"harmed": "harmed", "safe": "safe", "not_ruled_out": "harm not ruled out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One treatment against control on one metric, in the metric's unit: `interval` is None where nothing is known.
+
+    `word` is the verdict or the guardrail's state, `numbers` the difference and its interval as text.
+    """
+
+    group: str
+    word: str
+    interval: tuple[float, float, float] | None = None
+    numbers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One metric. `mde` is the smallest difference that matters, `ends` the words at both ends of the scale."""
+
+    name: str
+    unit: str
+    mde: float
+    ends: tuple[str, str]
+    mirrored: bool
+    bars: Sequence[Bar]
+
+
+def draw(readout: Mapping[str, Any], look: Look = "auto") -> str:
+    """Return the picture of a readout's JSON as SVG."""
+    found = list(panels(readout))
+    title = f"{readout.get('experiment', 'Experiment')}, run {readout.get('run', 1)}"
+    told = textwrap.wrap(str(readout.get("sentence") or "No readout was kept."), COLUMNS)
+    body, y = [], MARGIN + 18.0
+    body.append(_text(MARGIN, y, title, "ink title"))
+    if readout.get("as_of"):
+        body.append(_text(WIDTH - MARGIN, y, f"as of {readout['as_of']}", "quiet", anchor="end"))
+    y += 8
+    for line in told:
+        y += LINE
+        body.append(_text(MARGIN, y, line, "ink"))
+    y += 14
+    for panel in found:
+        body += _panel(panel, y)
+        y += HEAD + ROW * len(panel.bars) + 14
+    height = round(y + MARGIN / 2)
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        'role="img" aria-labelledby="title desc">',
+        f'<title id="title">{escape(f"The readout of {title}")}</title>',
+        f'<desc id="desc">{escape(described(readout, found))}</desc>',
+        f"<style>{_style(look)}</style>",
+        f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
+        *body,
+        "</svg>",
+    ])  # fmt: skip
+
+
+def described(readout: Mapping[str, Any], found: Iterable[Panel] | None = None) -> str:
+    """Return the picture in words: the sentence, then every difference."""
+    parts = [str(readout.get("sentence") or "No readout was kept.")]
+    for panel in panels(readout) if found is None else found:
+        rows = "; ".join(f"{bar.group} {bar.numbers}, {bar.word}".replace(" ,", ",") for bar in panel.bars)
+        parts.append(f"{panel.name}: {rows}.")
+    return " ".join(parts)
+
+
+def panels(readout: Mapping[str, Any]) -> Iterator[Panel]:
+    """Yield the comparisons, the primary metric and the guardrails of a readout's JSON."""
+    held = readout.get("held") or {}
+    found = readout.get("metrics") or {}
+    for role in ("primary", "guardrail"):
+        for name, metric in found.items():
+            if metric.get("role") == role and name in WORDS and metric.get("vs_control"):
+                yield _of_metric(name, metric["vs_control"], held.get(name) or {})
+    if votes := readout.get("comparisons"):
+        yield _of_votes(votes.get("treatments") or {}, held.get(PREFERENCE) or {})
+
+
+def _of_metric(name: str, versus: Mapping[str, Mapping[str, Any]], held: Mapping[str, Any]) -> Panel:
+    words, ends = WORDS[name], ("less", "more") if name in ONE_SIDED else ("worse", "better")
+    mdes = [abs(one["mde"]) for one in versus.values() if one.get("mde")]
+    bars = []
+    for group, one in versus.items():
+        known = _known(one, "diff", held.get(group))
+        word = _word(one, name)
+        if known is None:
+            bars.append(Bar(group, word))
+            continue
+        low, high, diff = known
+        texts = written_difference(name, low, high, diff, one.get("mde"))
+        bars.append(Bar(group, word, _scaled(known, words.scale), _numbers(texts, words.unit)))
+    name_of = f"{words.name[0].upper()}{words.name[1:]}"
+    return Panel(
+        name_of, words.unit, max(mdes, default=0.0) * words.scale, ends, name not in UP and ends[1] == "better", bars
+    )
+
+
+def _of_votes(treatments: Mapping[str, Mapping[str, Any]], held: Mapping[str, Any]) -> Panel:
+    bars = []
+    for group, one in treatments.items():
+        known = _known(one, "net", held.get(group))
+        if known is None:
+            bars.append(Bar(group, _word(one, PREFERENCE)))
+            continue
+        low, high, net = known
+        texts = differences(100, low, high, net, apart=(one["mde"], -one["mde"]))
+        bars.append(Bar(group, _word(one, PREFERENCE), _scaled(known, 100), _numbers(texts, "points")))
+    mde = max((one.get("mde") or 0.0 for one in treatments.values()), default=0.0)
+    return Panel("Net preference", "points", 100 * mde, ("worse", "better"), False, bars)
+
+
+def _known(one: Mapping[str, Any], value: str, held: Mapping[str, Any] | None) -> tuple[float, float, float] | None:
+    """Return the interval that decides, (low, high, difference inside it); None where it says nothing."""
+    low, high = (held["low"], held["high"]) if held else (one.get("cs_low"), one.get("cs_high"))
+    found = one.get(value)
+    if low is None or high is None or found is None or low > high:
+        return None
+    if one.get("verdict") in ("not_enough_data", "broken"):
+        return None
+    return float(low), float(high), min(max(float(found), low), high)
+
+
+def _scaled(known: tuple[float, float, float], scale: float) -> tuple[float, float, float]:
+    low, high, diff = known
+    return low * scale, high * scale, diff * scale
+
+
+def _numbers(texts: Sequence[str], unit: str) -> str:
+    low, high, diff = texts
+    return f"{diff} {unit} ({low} to {high})"
+
+
+def _word(one: Mapping[str, Any], metric: str) -> str:
+    guardrail, verdict = one.get("guardrail"), str(one.get("verdict") or "")
+    if guardrail in _GUARDRAILS:
+        return _GUARDRAILS[guardrail]
+    if metric in ONE_SIDED and verdict in ("better", "worse"):
+        return "more" if (one.get("diff") or 0) > 0 else "less"
+    return {str(key): word for key, word in HEADINGS.items()}.get(verdict, verdict.replace("_", " ")).lower()
+
+
+def _panel(panel: Panel, y: float) -> Iterator[str]:
+    """Yield the elements of a metric whose upper edge is at `y`."""
+    reach = 1.08 * max([1.5 * panel.mde, *(abs(end) for bar in panel.bars if bar.interval for end in bar.interval)])
+    sign = -1.0 if panel.mirrored else 1.0
+    middle = (LEFT + RIGHT) / 2
+
+    def at(value: float) -> float:
+        share = sign * value / reach if reach else 0.0
+        return round(middle + share * (RIGHT - LEFT) / 2, 1)
+
+    top, bottom = y + HEAD - 8, y + HEAD + ROW * len(panel.bars)
+    yield _text(MARGIN, y + 18, panel.name, "ink name")
+    yield _text(LEFT, y + 18, f"← {panel.ends[0]}", "quiet")
+    yield _text(RIGHT, y + 18, f"{panel.ends[1]} →", "quiet", anchor="end")
+    if panel.mde:
+        ends = sorted((at(-panel.mde), at(panel.mde)))
+        yield (
+            f'<rect class="band" x="{ends[0]}" y="{top}" width="{ends[1] - ends[0]:.1f}" height="{bottom - top:.1f}"/>'
+        )
+        yield _text(RIGHT + 22, y + 18, f"shaded: within ±{panel.mde:.2g} {panel.unit}", "quiet")
+    yield f'<line class="rule" x1="{middle}" x2="{middle}" y1="{top}" y2="{bottom}"/>'
+    for place, bar in enumerate(panel.bars):
+        yield from _row(bar, place, y + HEAD + ROW * place + ROW / 2, at)
+
+
+def _row(bar: Bar, place: int, y: float, at: Any) -> Iterator[str]:
+    name = bar.group if len(bar.group) <= LONGEST else f"{bar.group[: LONGEST - 1]}…"
+    yield _text(MARGIN, y + 4, name, "ink")
+    if bar.interval is not None:
+        low, high, diff = bar.interval
+        colour = f"g{place % len(_LIGHT['groups'])}"
+        yield f'<line class="{colour} span" x1="{at(low)}" x2="{at(high)}" y1="{y}" y2="{y}"/>'
+        yield f'<circle class="{colour}" cx="{at(diff)}" cy="{y}" r="6"/>'
+    yield _text(RIGHT + 22, y + 4, bar.numbers or "–", "ink")
+    yield _text(WIDTH - MARGIN, y + 4, bar.word, "ink", anchor="end")
+
+
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
+    return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _style(look: Look) -> str:
+    plain = (
+        "text{font:13px system-ui,sans-serif}.title{font-size:17px;font-weight:600}.name{font-weight:600}"
+        ".span{stroke-width:4;stroke-linecap:round}.rule{stroke-width:1}"
+    )
+    if look == "auto":
+        return f"{plain}{_colours(_LIGHT)}@media (prefers-color-scheme: dark){{{_colours(_DARK)}}}"
+    return plain + _colours(_DARK if look == "dark" else _LIGHT)
+
+
+def _colours(palette: Mapping[str, Any]) -> str:
+    kinds = "".join(f".{name}{{fill:{palette[name]}}}" for name in ("paper", "ink", "quiet", "band"))
+    groups = "".join(f".g{place}{{fill:{one};stroke:{one}}}" for place, one in enumerate(palette["groups"]))
+    return f"{kinds}.rule{{stroke:{palette['rule']}}}{groups}"
