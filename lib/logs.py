@@ -67,9 +67,11 @@ class _Scrub(logging.Formatter):
         } | _extras(record)
         if error := _raised(record):
             fields["traceback"] = _calls(error)
-        return json.dumps(
+        text = json.dumps(
             {name: self._json_value(value) for name, value in fields.items()}, ensure_ascii=False, default=str
         )
+        # JSON itself escapes only the older control characters.
+        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
     def _json_value(self, value: object) -> object:
         """Return a field's value for JSON. Text is scrubbed before JSON escapes it; NaN and infinity, which JSON lacks,
@@ -203,6 +205,7 @@ def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
     """Send every log line and every warning to standard error in `style` (`text` | `json`)."""
     handler = _Once(sys.stderr)
     handler.setFormatter(_Scrub(style, secrets))
+    handler.addFilter(_is_worth_a_line)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -210,6 +213,12 @@ def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
     _take_last_words()
     # Streamlit would log a failed page past this filter; `on_script_error` logs it here.
     logging.getLogger("streamlit.error_util").addFilter(lambda record: record.msg != "Uncaught app execution")
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Return False for what a library logs below a warning, whatever level it gives itself: uvicorn writes the address
+    of every client that opens a websocket."""
+    return record.name.partition(".")[0] == "parley" or record.levelno >= logging.WARNING
 
 
 def _take_last_words() -> None:

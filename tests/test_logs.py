@@ -181,11 +181,12 @@ def test_a_number_that_json_does_not_have_breaks_no_line(capsys: pytest.CaptureF
 def test_what_came_from_outside_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
     for style in ("text", "json"):
         logs.configure(style, "info")
-        forged = "no\n2026-01-01 ERROR parley: all is lost\x1b[2J"
+        forged = "no\n2026-01-01 ERROR parley: all is lost\x1b[2J\x9b2J\u2028\u202e\U000e0001"
         logging.getLogger("parley").warning("asked for %s", forged, extra={"cause": forged})
     text, as_json = lines(capsys)
     assert "\\n2026-01-01" in text and "\x1b" not in text
-    assert json.loads(as_json)["cause"].startswith("no\n")
+    assert text.isprintable() and as_json.isprintable()
+    assert json.loads(as_json)["cause"] == forged
 
 
 def test_one_answer_can_be_followed_by_its_id(start_app: StartApp, model_server: openai.Server) -> None:

@@ -3,18 +3,21 @@
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from lib.access.crowd import AT_ONCE, AT_ONCE_OF_ALL, PAGES, PLACES, QUESTIONS, VISITORS, Crowd
-from lib.web.frames import BURST, largest
+from lib.web.frames import BURST, KEPT_S, LARGE, WIDGETS, LargeMessages, largest, usual
 from tests.support import app_process
 from tests.support.raw_websocket import RawWebsocket, header, http, refused_with, rerun
+from tests.support.waiting import ENOUGH_S, until
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 UNUSED = (
@@ -110,6 +113,10 @@ def test_only_a_named_proxy_says_where_a_request_comes_from(tmp_path: Path) -> N
 # Messages
 
 
+WIDGET = "$$ID-0-None"
+"""The id of a widget as Streamlit spells it; one of another form would be a key of the session's state."""
+
+
 def sent(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) -> int | None:
     """The code with which the server ended a page's connection after this message; None where it went on."""
     named = {"Cookie": header(cookies)} if cookies else {}
@@ -127,11 +134,59 @@ def sent(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) 
 
 
 def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_process.AppProcess) -> None:
-    fits = rerun(states=[("x", "string_value", "x" * (largest(8_000) - 1_000))])
+    fits = rerun(states=[(WIDGET, "string_value", "x" * (largest(8_000) - 1_000))])
     assert sent(proxied.url, fits) is None
-    assert sent(proxied.url, rerun(states=[("x", "string_value", "x" * largest(8_000))])) == 1009
+    assert sent(proxied.url, rerun(states=[(WIDGET, "string_value", "x" * largest(8_000))])) == 1009
     reset = 1006  # the server may close before it has read so much, and the reason is lost
     assert sent(proxied.url, b"\x00" * 24_000_000) in (1009, reset)
+
+
+ARRAYS: dict[str, list[Any]] = {"string_array_value": [""], "int_array_value": [0], "double_array_value": [0.0]}
+
+
+def _many(field: str) -> bytes:
+    """A message of some hundred kilobytes that is large by the number of its parts."""
+    message = BackMsg()
+    asked = message.rerun_script
+    if field == "widgets":
+        for number in range(WIDGETS + 1):
+            asked.widget_states.widgets.add().id = f"{WIDGET}{number}"
+    elif field == "hashes":
+        asked.cached_message_hashes.extend(map(str, range(50_000)))
+    elif field == "query":
+        asked.query_string = "a=1&" * 50_000
+    elif field == "files":
+        state = asked.widget_states.widgets.add(id=WIDGET).chat_input_value
+        for _ in range(50_000):
+            state.file_uploader_state.uploaded_file_info.add()
+    else:
+        widget = asked.widget_states.widgets.add(id=WIDGET)
+        getattr(widget, field).data.extend(ARRAYS[field] * 100_000)
+    return bytes(message.SerializeToString())
+
+
+@pytest.mark.parametrize("field", ["widgets", "hashes", "query", "files", *ARRAYS])
+def test_a_message_is_large_by_its_texts_alone(proxied: app_process.AppProcess, field: str) -> None:
+    """Four megabytes of empty parts would become half a gigabyte of a session."""
+    assert sent(proxied.url, _many(field)) == 1002
+
+
+def test_few_sessions_hold_a_message_that_no_prompt_needs(proxied: app_process.AppProcess) -> None:
+    large, small = (rerun(states=[(WIDGET, "string_value", "x" * size)]) for size in (usual(8_000), 10))
+    with ExitStack() as pages:
+
+        def open_with(message: bytes) -> ClientConnection:
+            page = pages.enter_context(
+                connect(proxied.url.replace("http", "ws", 1) + "/_stcore/stream", max_size=None, proxy=None)
+            )
+            page.send(message)
+            page.recv(ENOUGH_S)
+            return page
+
+        first, *_ = [open_with(large) for _ in range(LARGE)]
+        assert sent(proxied.url, large) == 1013 and sent(proxied.url, small) is None
+        first.send(small)
+        until(lambda: sent(proxied.url, large) is None)
 
 
 def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
@@ -251,6 +306,16 @@ def crowd(clock: Clock) -> Crowd:
 
 class Ends:
     completion: object = None
+
+
+def test_a_large_message_counts_as_long_as_its_session_is_kept(clock: Clock) -> None:
+    messages = LargeMessages(clock)
+    assert all(messages.take(one) for one in range(LARGE)) and not messages.take(LARGE)
+    assert messages.take(0), "the same page may send another one"
+    messages.leave(0)
+    assert not messages.take(LARGE)
+    clock.now += KEPT_S
+    assert messages.take(LARGE) and not messages.take(0)
 
 
 def test_one_network_has_so_many_new_visitors_an_hour(crowd: Crowd, clock: Clock) -> None:

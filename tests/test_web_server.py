@@ -12,10 +12,12 @@ from xml.etree import ElementTree
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from lib.store import Store
 from tests.support import app_process
-from tests.support.raw_websocket import Answer, RawWebsocket, http, refused_with
+from tests.support.raw_websocket import Answer, RawWebsocket, http, refused_with, rerun
+from tests.support.waiting import ENOUGH_S
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 HTTPS = FAR | {"X_Forwarded_Proto": "https"}
@@ -216,6 +218,21 @@ def test_no_address_and_no_browser_name_is_recorded_or_logged(proxied: app_proce
     assert visitor.encode() in files and visitor in proxied.log()
     for secret in ("203.0.113.7", "Elderflower"):
         assert secret.encode() not in files and secret not in proxied.log()
+
+
+def test_the_address_of_a_browser_without_a_proxy_is_not_logged(app: app_process.AppProcess) -> None:
+    here = ("127.0.0.77", 0)
+    url = app.url.replace("http", "ws", 1) + "/_stcore/stream"
+    with connect(url, subprotocols=[Subprotocol("streamlit")], source_address=here, proxy=None) as wire:
+        wire.send(rerun())
+        wire.recv(ENOUGH_S)
+    for refused in (url, url.replace("stream", "other")):
+        with pytest.raises(InvalidStatus):
+            connect(refused, additional_headers={"Host": "evil.example"}, source_address=here, proxy=None)
+    with socket.create_connection(("127.0.0.1", urlsplit(app.url).port or 0), source_address=here) as raw:
+        raw.sendall(b"no http at all\r\n\r\n")
+        assert raw.recv(100)
+    assert "127.0.0.77" not in app.log()
 
 
 def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str], asked: str) -> None:

@@ -1,16 +1,22 @@
-"""One page's websocket: accepts only messages of the kinds, sizes and rates of Parley's own pages.
+"""One page's websocket: accepts only messages of the kinds, shapes, sizes and rates of Parley's own pages.
 
 Streamlit obeys every message of its protocol, even the one that empties the caches of all sessions. It parses messages
-of up to 25 MB, and logs an unexpected one with a traceback.
+of up to 25 MB, and logs an unexpected one with a traceback. A session keeps its last message: 4 MB of empty widgets
+would take 500 MB.
 """
 
 import logging
+import math
 import re
+import time
+from collections.abc import Callable
 from functools import cache
+from itertools import count
 from zoneinfo import available_timezones
 
 from starlette.types import Message, Receive, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from lib.access.crowd import Bucket
 
@@ -23,7 +29,12 @@ TEXTS, BYTES = 2, 4
 character."""
 BURST, PER_S = 300, 20.0
 """Messages that a page may send at once, and per second in the long run."""
+WIDGETS = 2_000
+"""Widgets of a page whose state a message may hold; the Experiment page has about sixty."""
+LARGE, KEPT_S = 25, 60.0
+"""Sessions that may hold a message which no prompt needs, and the seconds for which a closed page's session is kept."""
 USED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "backend_operation_request"})
+TEXT_VALUES = frozenset({"string_value", "string_trigger_value", "json_value", "json_trigger_value"})
 OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 """The requests of pages: a download that is made on demand, and the rest of a long table."""
 _LOCALE = re.compile(r"[A-Za-z0-9_-]{1,35}")
@@ -36,15 +47,51 @@ closed connection would lose it."""
 
 def largest(max_prompt_chars: int) -> int:
     """Return the bytes that one message may have."""
-    return max(PASTED, ROOM + TEXTS * BYTES * max_prompt_chars)
+    return max(PASTED, usual(max_prompt_chars))
+
+
+def usual(max_prompt_chars: int) -> int:
+    """Return the bytes that a message with the longest prompt has."""
+    return ROOM + TEXTS * BYTES * max_prompt_chars
+
+
+class LargeMessages:
+    """The connections whose sessions hold a large message, each counted until it sends a smaller one or is long
+    closed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[int, float] = {}
+
+    def take(self, connection: int) -> bool:
+        """Return True, and count this connection, unless there are too many."""
+        now = self._clock()
+        self._until = {one: until for one, until in self._until.items() if until > now}
+        if connection not in self._until and len(self._until) >= LARGE:
+            return False
+        self._until[connection] = math.inf
+        return True
+
+    def release(self, connection: int) -> None:
+        """Stop counting a connection that sent a smaller message."""
+        self._until.pop(connection, None)
+
+    def leave(self, connection: int) -> None:
+        """Count a closed connection only as long as its session is kept."""
+        if connection in self._until:
+            self._until[connection] = self._clock() + KEPT_S
+
+
+_numbers = count()
 
 
 class Frames:
     """The `receive` and `send` of one connection. The first foreign message ends it."""
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
-        self._receive, self._send, self._max_bytes = receive, send, max_bytes
-        self._bucket, self._closed = Bucket(BURST, PER_S), False
+    def __init__(self, receive: Receive, send: Send, max_prompt_chars: int, large: LargeMessages) -> None:
+        self._receive, self._send, self._large = receive, send, large
+        self._max_bytes, self._usual_bytes = largest(max_prompt_chars), usual(max_prompt_chars)
+        self._bucket, self._closed, self._number = Bucket(BURST, PER_S), False, next(_numbers)
 
     async def receive(self) -> Message:
         """Return the next message for Streamlit."""
@@ -63,9 +110,17 @@ class Frames:
                 known = _known(data)
             except Exception:  # protobuf's own exception, of a package that Streamlit brings along
                 return await self._end(1002, "a message that is none")
+            if len(data) <= self._usual_bytes:
+                self._large.release(self._number)
+            elif not self._large.take(self._number):
+                return await self._end(1013, "too many large messages of all pages")
             if known is not None:
                 return {"type": "websocket.receive", "bytes": known}
         return {"type": "websocket.disconnect", "code": 1008}
+
+    def close(self) -> None:
+        """Note that the connection has ended."""
+        self._large.leave(self._number)
 
     async def send(self, message: Message) -> None:
         """Pass a message to the browser, unless the connection has ended."""
@@ -80,11 +135,16 @@ class Frames:
 
 
 def _known(data: bytes) -> bytes | None:
-    """Return the message with an existing time zone and language; None for a kind that no page of ours sends."""
+    """Return the message with an existing time zone and language; None for a kind that no page of ours sends.
+
+    Raises ValueError for a message of another shape than those of our pages.
+    """
     message = BackMsg.FromString(data)
     kind = message.WhichOneof("type")
     if kind not in USED:
         return None
+    if not _has_the_shape_of_ours(message, len(data)):
+        raise ValueError("a page has fewer widgets, and its message is large by its texts alone")
     if kind == "backend_operation_request":
         return data if message.backend_operation_request.WhichOneof("payload") in OPERATIONS else None
     if kind != "rerun_script":
@@ -96,6 +156,20 @@ def _known(data: bytes) -> bytes | None:
     if about.locale and not _LOCALE.fullmatch(about.locale):
         about.locale, changed = "", True
     return message.SerializeToString() if changed else data
+
+
+def _has_the_shape_of_ours(message: BackMsg, size: int) -> bool:
+    """Return False for more widgets than a page has, and for a message that is large by anything but texts."""
+    widgets = message.rerun_script.widget_states.widgets
+    return len(widgets) <= WIDGETS and (size <= ROOM or size - sum(map(_text_bytes, widgets)) <= ROOM)
+
+
+def _text_bytes(widget: WidgetState) -> int:
+    """Return the size of what a tester can have typed or pasted into a widget."""
+    kind = widget.WhichOneof("value")
+    if kind == "chat_input_value":
+        return len(widget.chat_input_value.data.encode())
+    return widget.ByteSize() if kind in TEXT_VALUES else 0
 
 
 @cache

@@ -25,7 +25,7 @@ from lib.access.identity import Access, Origin
 from lib.access.throttle import Patience
 from lib.settings import Settings
 from lib.web import patches, paths, plain, policy
-from lib.web.frames import Frames, largest
+from lib.web.frames import Frames, LargeMessages
 from lib.web.static import send_file
 
 log = logging.getLogger("parley.access")
@@ -56,7 +56,7 @@ class Outside:
     ) -> None:
         self._app, self._rules, self._crowd, self._patience = app, rules, crowd, Patience()
         self._may_read, self._finds_pages, self._settings = may_read, finds_pages, settings
-        self._max_bytes = largest(settings.max_prompt_chars)
+        self._large = LargeMessages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection."""
@@ -79,8 +79,11 @@ class Outside:
         with self._open_page(origin.place) as room:
             if not room:
                 return await send({"type": "websocket.close", "code": 1013})
-            frames = Frames(receive, send, self._max_bytes)
-            return await self._app(marked(admitted, origin), frames.receive, frames.send)
+            frames = Frames(receive, send, self._settings.max_prompt_chars, self._large)
+            try:
+                return await self._app(marked(admitted, origin), frames.receive, frames.send)
+            finally:
+                frames.close()
 
     @contextmanager
     def _open_page(self, place: str) -> Iterator[bool]:
