@@ -108,10 +108,10 @@ def test_an_error_without_end_is_read_to_its_beginning(asked: RawWebsocket, mode
 def test_a_list_suggests_names_and_nothing_else() -> None:
     """Suggestions go to pages, the log, a terminal and a messenger."""
     listed = {
-        "data": [{"id": name} for name in (MARKDOWN, "gpt-6<!channel>", "openai/gpt-6:latest", "gpt 6 https://x")]
+        "data": [{"id": name} for name in (MARKDOWN, "large<!channel>", "openai/large:latest", "large https://x")]
     }
     found = read_catalogue(Provider("local", "http://127.0.0.1:1/v1"), listed)
-    assert found.standing("gpt-6", date(2026, 11, 27)).near == ("openai/gpt-6:latest",)
+    assert found.standing("large", date(2026, 11, 27)).near == ("openai/large:latest",)
     assert all(entry.id.isprintable() and len(entry.id) <= 128 for entry in found.entries)
     many = read_catalogue(Provider("local", "http://127.0.0.1:1/v1"), [{"id": str(n)} for n in range(100_000)])
     assert len(many.entries) == 10_000 and many.entries[-1] == Entry("9999")
