@@ -7,15 +7,14 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib import __version__
+from lib.commands import arguments as takes
 from lib.commands.experiment_arguments import takes as experiment_takes
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def plan(settings: "Settings", arguments: Arguments) -> int:
     from lib.planning.plans import PlanError
     from lib.store import StoreError
 
-    given = {name: getattr(arguments, name) for name in _PLAN}
+    given = {name: getattr(arguments, name) for name in takes.PLAN_VALUES}
     try:
         print(*planned(settings, arguments.experiment, **given), sep="\n")
     except StoreError as error:
@@ -133,7 +132,7 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
                 log_command(store, "revoke", arguments.revoke)
                 return _refuse(ended, DONE)
             else:
-                given = {name: getattr(arguments, name) for name in _INVITATION}
+                given = {name: getattr(arguments, name) for name in takes.INVITATION_VALUES}
                 made = make(settings, store, **given)
                 log_command(store, "invite", given["name"], given)
                 print(made.link, flush=True)
@@ -288,188 +287,26 @@ def statsig_setup(settings: "Settings", arguments: Arguments) -> int:
     return DONE
 
 
-def _check_takes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--alerts", action="store_true", help="send a test message to every receiver of PARLEY_ALERTS")
-
-
-def _takes_nothing(_: argparse.ArgumentParser) -> None:
-    pass
-
-
-def _export_takes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=("jsonl", "csv", "parquet"), required=True)
-    parser.add_argument("--since", type=_since, metavar="DATE", help="from this day on (UTC), such as 2026-11-01")
-    parser.add_argument("--text", action="store_true", help="prompts, answers and comments, too")
-
-
-def _readout_takes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--experiment", metavar="NAME", help="instead of PARLEY_EXPERIMENT")
-    parser.add_argument(
-        "--run", type=_number, metavar="N", dest="of_run", help="an earlier run instead of the current one"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--events", type=Path, metavar="FILE", help="an export (JSON lines) instead of the store")
-
-
-def _simulate_takes(parser: argparse.ArgumentParser) -> None:
-    parser.description = SIMULATE
-    parser.add_argument("--users", type=_number, required=True, metavar="N", help="how many visitors (an experiment)")
-    parser.add_argument("--seed", type=int, required=True, metavar="S", help="the same seed, the same visitors")
-    parser.add_argument(
-        "--lift",
-        type=float,
-        metavar="X",
-        help="0.1: ten points more satisfaction in the first group that is not control (0, or the smallest effect that "
-        "matters with --check, where nothing is said)",
-    )
-    parser.add_argument("--check", type=_number, metavar="R", help="check the readout in R experiments each way")
-
-
-SIMULATE = """Play N visitors through the real path into the chosen database: the Statsig SDK assigns them, the demo
-model answers over HTTP, and exposures, answers, ratings and reasons are stored, each marked as simulated and never sent
-to Statsig. With --check, nothing is stored: R experiments without a difference and R with one are played in memory, at
-50/50, 90/10 and 95/5, and watched while visitors come. Visitors are drawn as the others are, with errors and rare
-answers of a minute; no answer is generated, chance alone draws the groups, and no SQL is run.
-Exit code 1 when more of them than allowed named a winner where there was none."""
-
-
-def _number(text: str) -> int:
-    """
-    >>> _number("300")
-    300
-    """
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number above 0, not {text!r}")
-    return int(text)
-
-
-_PLAN = ("baseline", "lift", "testers_per_day", "votes_per_tester")
-
-
-def _plan_takes(parser: argparse.ArgumentParser) -> None:
-    parser.description = PLAN
-    parser.add_argument("--experiment", metavar="NAME", help="instead of PARLEY_EXPERIMENT")
-    parser.add_argument("--baseline", type=float, metavar="P", help="control's share of thumbs up (measured, or 0.65)")
-    parser.add_argument("--lift", type=float, metavar="X", help="the difference to find (the smallest that matters)")
-    parser.add_argument("--testers-per-day", type=float, metavar="N", help="new testers a day (20)")
-    parser.add_argument("--votes-per-tester", type=float, metavar="N", help="votes that a comparer gives (10)")
-
-
-PLAN = """Print how many testers it takes, and how long, until each way finds a difference with 80 % power: the A/B
-test, the A/B test with planned users, and comparisons. What is not given comes from the experiment's table and
-from what it has measured, where there is enough. Nothing is changed."""
-
-_INVITATION = ("name", "days", "sessions", "group", "usd", "compare")
-
-
-def _invite_takes(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--name", metavar="TEXT", help="make a link and call it this (testers never see the name)")
-    what.add_argument("--list", action="store_true", help="all links with their use")
-    what.add_argument("--revoke", metavar="TEXT", help="end the link of this name or id at once")
-    parser.add_argument("--days", type=int, metavar="N", help="how long it is good for (30 where nothing is said)")
-    parser.add_argument("--sessions", type=int, metavar="N", help="how many browsers it lets in (else any number)")
-    parser.add_argument("--group", metavar="NAME", help="put them into this group, and leave them out of the readout")
-    parser.add_argument("--usd", type=float, metavar="X", help="what their answers may cost together")
-    parser.add_argument("--compare", action="store_true", help="let them compare two answers, outside of the A/B test")
-
-
-def _statsig_setup_takes(parser: argparse.ArgumentParser) -> None:
-    parser.description = STATSIG_SETUP
-    parser.add_argument("--dry-run", action="store_true", help="print the requests and send none; needs no key")
-
-
-STATSIG_SETUP = """Create the experiment of PARLEY_EXPERIMENT as the local experiments file has it, and the metrics that
-docs/set-up.md names, in a Statsig project. What exists is left alone and reported. The console key comes from
-STATSIG_CONSOLE_KEY or is typed at the terminal; it is used for this run and kept nowhere."""
-
-
-def _erase_takes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--user", type=_unit, required=True, metavar="ID", help="user_id of its events")
-
-
-def _purge_takes(parser: argparse.ArgumentParser) -> None:
-    parser.description = PURGE
-    parser.add_argument("--before", type=_past, required=True, metavar="DATE", help="such as 2026-11-01 (UTC)")
-    parser.add_argument("--yes", action="store_true", help="delete; else it is only said what would go")
-
-
-PURGE = """Delete events from before a day, also while Parley runs. Those that still wait for Statsig stay, and so does
-all that the readout counts; what is purged is gone from the Events page and from exports. Without --yes nothing is
-deleted. A purge that was interrupted is gone on with by calling it again."""
-
-
-def _move_takes(parser: argparse.ArgumentParser) -> None:
-    parser.description = MOVE
-    parser.add_argument("--to", required=True, metavar="URL", help="the other database, as in DATABASE_URL")
-
-
-MOVE = """Copy the whole record from the database of the settings into another one, and compare how much both have.
-Stop Parley first, so that nothing is written meanwhile. A copy that was interrupted goes on when it is called again.
-Exit code 1 when the counts differ."""
-
-
-def _past(text: str) -> int:
-    moment = _since(text)
-    if moment > time.time() * 1_000:
-        raise argparse.ArgumentTypeError(f"{text!r} lies in the future")
-    return moment
-
-
-def _unit(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text.strip()
-
-
-def _history_takes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--markdown", action="store_true", help="to paste into a document")
-    parser.add_argument(
-        "--pictures",
-        type=Path,
-        metavar="FOLDER",
-        help="Markdown, with the readout of each decision as an SVG file",
-    )
-
-
-def _audit_takes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--operator", metavar="WHO", help="only the acts of this operator")
-    parser.add_argument("--act", metavar="WHAT", help="only this act, such as version, ramp, disable or invite")
-    parser.add_argument("--format", choices=("text", "csv", "jsonl"), default="text")
-
-
 COMMANDS = (
-    Command("check", "say what works and what to do about the rest", _check_takes, check),
-    Command("export", "write the events to standard output", _export_takes, export),
-    Command("readout", "say which group is better, and how sure that is", _readout_takes, readout),
-    Command("plan", "say how many testers each way needs, and how long it takes", _plan_takes, plan),
-    Command("simulate", "play visitors, or check the readout with them", _simulate_takes, simulate),
-    Command("invite", "make a link that lets testers in, list the links, or end one", _invite_takes, invite),
+    Command("check", "say what works and what to do about the rest", takes.check, check),
+    Command("export", "write the events to standard output", takes.export, export),
+    Command("readout", "say which group is better, and how sure that is", takes.readout, readout),
+    Command("plan", "say how many testers each way needs, and how long it takes", takes.plan, plan),
+    Command("simulate", "play visitors, or check the readout with them", takes.simulate, simulate),
+    Command("invite", "make a link that lets testers in, list the links, or end one", takes.invite, invite),
     Command(
         "statsig-setup",
         "create the experiment and its metrics in a Statsig project",
-        _statsig_setup_takes,
+        takes.statsig_setup,
         statsig_setup,
     ),
     Command("experiment", "start, ramp, pause, end or decide an experiment", experiment_takes, experiment),
-    Command("history", "print runs and decisions", _history_takes, history),
-    Command("audit", "print what operators did", _audit_takes, audit),
-    Command("erase", "delete everything of one user", _erase_takes, erase),
-    Command("move", "copy the whole record to another database, and compare", _move_takes, move),
-    Command("purge", "delete old events, or say which would go", _purge_takes, purge),
+    Command("history", "print runs and decisions", takes.history, history),
+    Command("audit", "print what operators did", takes.audit, audit),
+    Command("erase", "delete everything of one user", takes.erase, erase),
+    Command("move", "copy the whole record to another database, and compare", takes.move, move),
+    Command("purge", "delete old events, or say which would go", takes.purge, purge),
 )
-
-
-def _since(text: str) -> int:
-    """
-    >>> _since("2026-11-01"), _since("2026-11-01T02:00+02:00")
-    (1793491200000, 1793491200000)
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a date such as 2026-11-01, not {text!r}") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
 def _refuse(sentence: str, code: int) -> int:
