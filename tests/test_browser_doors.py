@@ -85,12 +85,15 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     assert record.guests.invite(made)
     key = (closed.folder / "data/parley.db.signing-key").read_text().strip()
     link = address(closed.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
+    came_from: list[str] = []
+    page.on("request", lambda request: came_from.append(request.all_headers().get("referer", "")))
     page.goto(link)
     expect(page.get_by_text("The secret test")).to_be_visible()
     expect(page.get_by_text("close this page: nothing is recorded")).to_be_visible()
     page.get_by_role("button", name="Open the chat").click()
     inside(page)
     assert page.url == closed.url + "/", "the token has left the address bar"
+    assert set(came_from) == {"", closed.url + "/"}, "no proxy logs the link as the page that a request came from"
     ask(page, "What is Parley?")
     page.reload()
     inside(page)

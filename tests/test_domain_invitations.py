@@ -316,7 +316,7 @@ def test_a_link_leaves_the_address_bar_and_lets_the_guest_in_after_one_click(
 ) -> None:
     opened = http(link)
     assert opened.status == 200 and set(opened.cookies) == {"parley_visitor"} and 'method="post"' in opened.body
-    assert opened.headers["Cache-Control"] == "no-store" and opened.headers["Referrer-Policy"] == "same-origin"
+    assert opened.headers["Cache-Control"] == "no-store" and opened.headers["Referrer-Policy"] == "strict-origin"
     entered = http(link, "POST", b"", Cookie=header(opened.cookies), Origin=closed.url, Sec_Fetch_Site="same-origin")
     assert (entered.status, entered.headers["Location"], entered.body) == (303, "/", "")
     assert set(entered.cookies) == {"parley_guest"}

@@ -43,7 +43,7 @@ def test_every_answer_keeps_the_browser_in_line(proxied: app_process.AppProcess,
     for asked in (http(proxied.url + path, **HTTPS), http(proxied.url + path, **HTTPS, Host="evil.example")):
         told = {name.lower(): value for name, value in asked.headers.items()}
         assert told["x-content-type-options"] == "nosniff" and "frame-ancestors '" in told["content-security-policy"]
-        assert told["referrer-policy"] in ("no-referrer", "same-origin")
+        assert told["referrer-policy"] in ("no-referrer", "strict-origin")
         assert told["cross-origin-opener-policy"] == "same-origin"
         assert told["strict-transport-security"] == "max-age=31536000"
 
