@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ def compare(chat: Chat, text: str = "Question") -> None:
 
 def says(text: str, *after: Any) -> Reply:
     return stream(text, *after, finish(), usage(3, 2), openai.DONE)
+
+
+def thinks(thought: str, text: str) -> Reply:
+    return stream(openai.chunk({"reasoning_content": thought}), text, finish(), usage(3, 2), openai.DONE)
 
 
 def of_models(one: Reply, two: Reply) -> Callable[[Request], Reply]:
@@ -287,15 +292,24 @@ def _turn(record: Record, chat: Chat) -> Turn:
 # Blindness
 
 
-def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, model: openai.Server) -> None:
-    frames: list[bytes] = []
+def messages(chat: Chat) -> list[str]:
+    """Return a list that grows with the messages between the page and the server, from its next start on."""
+    frames: list[str] = []
 
     def listen(socket: WebSocket) -> None:
-        socket.on("framereceived", lambda frame: frames.append(frame if isinstance(frame, bytes) else frame.encode()))
-        socket.on("framesent", lambda frame: frames.append(frame if isinstance(frame, bytes) else frame.encode()))
+        for event in ("framereceived", "framesent"):
+            socket.on(
+                event,
+                lambda frame: frames.append(frame if isinstance(frame, str) else frame.decode("utf-8", "replace")),
+            )
 
     chat.page.on("websocket", listen)
     chat.open()
+    return frames
+
+
+def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, model: openai.Server) -> None:
+    frames = messages(chat)
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     compare(chat)
     before = chat.page.content()
@@ -309,7 +323,7 @@ def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, mo
     chat.page.reload()
     expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
     assert len(frames) > 5
-    for told in (before, chat.page.content(), copied, *(frame.decode("utf-8", "replace") for frame in frames)):
+    for told in (before, chat.page.content(), copied, *frames):
         assert not SECRETS.search(told)
 
 
@@ -328,37 +342,105 @@ def test_an_operator_reads_group_model_and_times_under_each_side(
     browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.forget()
-    with visit(browser, compare_app, extra_http_headers={"Authorization": f"Bearer {OPERATOR}"}) as chat:
+    with operated(browser, compare_app) as chat:
         compare(chat)
         groups = set()
         for letter in "AB":
             side(chat, letter).get_by_role("button", name="Details").click()
-            details = chat.page.get_by_test_id("stPopoverBody")
-            expect(details).to_contain_text("First token")
-            groups.add(re.findall("Hidden-(control|test)", details.inner_text())[0])
-            chat.page.keyboard.press("Escape")
+            expect(side(chat, letter)).to_contain_text("First token")
+            groups.add(re.findall("Hidden-(control|test)", side(chat, letter).inner_text())[0])
         assert groups == {"control", "test"}
 
 
-def test_both_appear_together_where_the_table_says_so(tmp_path: Path, browser: Browser, model: openai.Server) -> None:
-    app = start(tmp_path / "app", model, 'reveal = "together"')
+def operated(browser: Browser, app: app_process.AppProcess) -> AbstractContextManager[Chat]:
+    return visit(browser, app, extra_http_headers={"Authorization": f"Bearer {OPERATOR}"})
+
+
+def test_an_operator_votes_blind_and_no_longer_after_reading_the_groups(
+    browser: Browser, compare_app: app_process.AppProcess, model: openai.Server, record: Record
+) -> None:
+    model.forget()
+    model.script(*both(thinks("Hidden-thoughts", "first words"), thinks("Hidden-thoughts", "second words")))
+    with operated(browser, compare_app) as chat:
+        frames = messages(chat)
+        compare(chat)
+        chat.button("A is better").click()
+        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        chat.idle()
+        assert not any(SECRETS.search(frame) for frame in frames)
+        side(chat, "B").get_by_role("button", name="Details").click()
+        expect(side(chat, "B")).to_contain_text("First token")
+        expect(side(chat, "A")).not_to_contain_text("First token")
+        expect(chat.page.get_by_text("Your vote: A is better")).to_be_visible()
+        expect(chat.page.get_by_role("button", name="Both bad")).to_have_count(0)
+        expect(side(chat, "B").get_by_test_id("stExpander")).to_be_visible()
+        assert len(preferences(record, chat)) == 1
+
+
+def test_an_operator_who_reads_the_groups_first_has_no_vote_in_any_tab(
+    browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    with operated(browser, compare_app) as chat:
+        compare(chat)
+        with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
+            expect(other.button("Both bad")).to_be_visible(timeout=SOON_MS)
+            side(chat, "A").get_by_role("button", name="Details").click()
+            expect(chat.page.get_by_text("No vote: you have seen which group gave which answer.")).to_be_visible()
+            expect(chat.page.get_by_role("button", name="A is better")).to_have_count(0)
+            other.button("A is better").click()
+            expect(other.page.get_by_text("No vote: you have seen which group gave which answer.")).to_be_visible()
+        compare(chat, "And then?")  # a new comparison has its vote
+
+
+@pytest.fixture(scope="module")
+def together_app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[app_process.AppProcess]:
+    started = start(tmp_path_factory.mktemp("together"), model, 'reveal = "together"')
+    yield started
+    started.stop()
+
+
+def test_both_appear_together_where_the_table_says_so(
+    browser: Browser, together_app: app_process.AppProcess, model: openai.Server
+) -> None:
     model.forget()
     gate = Gate()
     model.script(*both(says("first words"), says("second", gate, " words")))
-    try:
-        with visit(browser, app) as chat:
-            chat.send("Question")
-            until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
-            for letter in "AB":
-                expect(side(chat, letter)).to_contain_text("Thinking")
-                expect(side(chat, letter)).not_to_contain_text("words")
-            gate.open()
-            for letter in "AB":
-                expect(side(chat, letter)).to_contain_text("words")
-            expect(chat.button("Both good")).to_be_visible()
-            chat.idle()
-    finally:
-        app.stop()
+    with visit(browser, together_app) as chat:
+        frames = messages(chat)
+        chat.send("Question")
+        until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("Thinking")
+            expect(side(chat, letter)).not_to_contain_text("words")
+        assert not any("first words" in frame for frame in frames)
+        gate.open()
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("words")
+        expect(chat.button("Both good")).to_be_visible()
+        chat.idle()
+
+
+def test_until_both_are_there_nothing_tells_which_was_first(
+    browser: Browser, together_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    gate = Gate()
+    model.script(*both(says("first words"), says("second", gate, " words")))
+    with visit(browser, together_app) as chat:
+        chat.send("Question")
+        until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
+        for letter in "AB":  # the seconds go on under both
+            expect(side(chat, letter)).to_contain_text(re.compile(r"Thinking … \d+ s"), timeout=SOON_MS)
+        chat.page.reload()
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text(re.compile(r"Thinking … \d+ s"), timeout=SOON_MS)
+            expect(side(chat, letter)).not_to_contain_text("words")
+        gate.open()
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("words")
+        expect(chat.button("Both good")).to_be_visible()
+        chat.idle()
 
 
 # Guests

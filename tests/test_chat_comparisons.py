@@ -387,6 +387,28 @@ def test_a_changed_vote_replaces_the_earlier_one_until_the_next_question(tester:
     assert {event["value"] for event in told(tester.app, "preference")} == {"A", "B"}
 
 
+def test_who_has_seen_the_groups_gives_no_vote_and_changes_none(tester: Tester) -> None:
+    for before in (None, "left"):
+        tester.ask("Why?")
+        if before:
+            tester.vote("left")
+        comparisons, comparison = tester.app.comparisons, tester.last
+        assert comparisons.open_to_vote(tester.here, comparison.id)
+        comparisons.uncover(tester.here, comparison.id)
+        assert not comparisons.open_to_vote(tester.here, comparison.id)
+        assert comparisons.vote(tester.here, tester.here.turns[-1], "right") == (tester.here, None)
+        assert tester.last.vote == before
+
+
+def test_the_groups_of_an_earlier_comparison_change_nothing(tester: Tester) -> None:
+    tester.ask("Why?")
+    earlier = tester.last
+    tester.ask("And then?")
+    tester.app.comparisons.uncover(tester.here, earlier.id)
+    tester.vote("right")
+    assert tester.last.vote == "right"
+
+
 def test_a_reason_is_of_the_worse_answer_and_goes_with_the_vote(tester: Tester) -> None:
     tester.ask("Why?")
     tester.vote(tester.better("A"))

@@ -33,7 +33,7 @@ from lib.store import Store, StoreError, Way
 log = logging.getLogger("parley.conversation")
 
 REMEMBERED = 10_000
-"""Units whose way to take part this process remembers."""
+"""Units whose way to take part this process remembers, and comparisons of which an operator saw the groups."""
 POSITIONS: tuple[Position, Position] = ("left", "right")
 
 
@@ -53,6 +53,7 @@ class Comparisons:
         self._models, self._generations, self._preparation = models, generations, conversations.preparation
         self._texts = texts
         self._ways: Recent[tuple[str, str], Way] = Recent(REMEMBERED)
+        self._uncovered: Recent[str, bool] = Recent(REMEMBERED)
         self._known = False
 
     def look(self) -> None:
@@ -207,11 +208,26 @@ class Comparisons:
 
     # Votes
 
+    def open_to_vote(self, conversation: Conversation, comparison_id: str | None) -> bool:
+        """Return True where a vote on a comparison is possible, or will be once both answers have ended."""
+        comparison = conversation.turns[-1].comparison
+        if comparison is None or comparison.id != comparison_id or comparison.id in self._uncovered:
+            return False
+        return comparison.running or comparison.votable
+
+    def uncover(self, conversation: Conversation, comparison_id: str) -> None:
+        """Note that an operator sees which group gave which answer: from then on the comparison takes no vote, so that
+        none is given with that knowledge."""
+        if self.open_to_vote(conversation, comparison_id):
+            self._uncovered[comparison_id] = True
+
     def vote(self, conversation: Conversation, turn: Turn, vote: Vote) -> tuple[Conversation, Receipt | None]:
         """Give or change a vote and the reason for it. Returns None as the receipt, and the conversation unchanged,
-        where the comparison is not the last turn or cannot be voted on."""
+        where the comparison is not open to a vote, or still runs."""
         comparison = turn.comparison
         if comparison is None or not comparison.votable or turn is not conversation.turns[-1]:
+            return conversation, None
+        if not self.open_to_vote(conversation, comparison.id):
             return conversation, None
         left, right = (conversation.question(side) for side in comparison.sides)
         event = preference(left, right, vote, (comparison.left.facts, comparison.right.facts))

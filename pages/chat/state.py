@@ -29,7 +29,8 @@ class OnPage:
     """`waiting`: questions that wait for the running answer, `taken_back`: how many went; `submitted`: the latest
     question that came from the box, `asking`: the mark of a browser that asks for it; `returned`: an id and a text for
     the box; `editing`, `explaining`, `explained`: the answer id this is about; `unfolded`: the
-    answer ids of long questions that are shown whole; `versions`: by answer id which
+    answer ids of long questions that are shown whole, `detailed` those of compared answers whose details an operator
+    sees; `versions`: by answer id which
     version of it the reader looks at; `replaced`: how many answers each answer id replaced
     on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
@@ -53,6 +54,7 @@ class OnPage:
     explaining: str | None = None
     explained: str | None = None
     unfolded: set[str] = field(default_factory=set)
+    detailed: set[str] = field(default_factory=set)
     versions: dict[str, int] = field(default_factory=dict)
     replaced: dict[str, int] = field(default_factory=dict)
     receipt: Receipt | None = None

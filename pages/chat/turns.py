@@ -356,12 +356,17 @@ def draw_receipt(answer_id: str) -> None:
 
 def draw_details(turn: Turn, group: str | None) -> None:
     """Draw the details that testers do not see."""
-    known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
-        told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
-        told |= {name: plain(value) for name, value in told.items() if isinstance(value, str)}
-        rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
-        st.markdown("\n".join(["| Detail | Value |", "|---|---|", *rows]))
+        st.markdown(details_table(turn, group))
+
+
+def details_table(turn: Turn, group: str | None) -> str:
+    """Return the details of an answer as a Markdown table."""
+    known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
+    told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
+    told |= {name: plain(value) for name, value in told.items() if isinstance(value, str)}
+    rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
+    return "\n".join(["| Detail | Value |", "|---|---|", *rows])
 
 
 def follow(answer: Answer) -> None:

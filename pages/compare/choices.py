@@ -16,15 +16,19 @@ CHOICES: tuple[tuple[Vote, str], ...] = (
     ("both_bad", "Both bad"),
 )
 WORDS = dict(CHOICES)
+UNCOVERED = "No vote: you have seen which group gave which answer."
 
 
 def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:
     """Draw what stands below both answers. Where they were the last ones until now (`outdated`), nothing takes the
     place of what only the last ones have: the browser would show that until the run ends."""
-    if last and comparison.votable:
+    votable = last and comparison.votable
+    if votable and running.app().comparisons.open_to_vote(on_page().here, comparison.id):
         _draw_choices(comparison)
-    elif comparison.vote and not last:
+    elif comparison.vote and (votable or not last):
         st.caption(f"Your vote: {WORDS[comparison.vote]}")
+    elif votable:
+        st.caption(UNCOVERED)
     elif outdated:
         st.empty()
     if on_page().explaining == turn.answer_id:

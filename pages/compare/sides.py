@@ -1,7 +1,7 @@
 """Two answers side by side, running or ended. Only their places tell them apart."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -22,8 +22,8 @@ from pages.chat.turns import (
     CROWD,
     PACE,
     answer_place,
+    details_table,
     draw_button,
-    draw_details,
     draw_ending,
     draw_question,
     draw_reasoning,
@@ -59,9 +59,7 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
     draw_question(turn)
     with answer_place(turn):
         for place, side in zip(_places(turn), turn.sides, strict=True):
-            with place:
-                draw_answer(side)
-                _draw_side_end(side)
+            _draw_ended(side, place)
         draw_end(turn, last, outdated)
 
 
@@ -85,15 +83,35 @@ def _place(column: DeltaGenerator, letter: str, turn: Turn) -> DeltaGenerator:
 
 
 def _draw_side_end(side: Turn) -> None:
-    """Draw the end of one answer: its finish reason, copying, and for operators its group."""
-    if side.reasoning and session.sees_sides():
+    """Draw the end of one answer: its finish reason, copying, and for operators its details.
+
+    An operator votes as blind as a tester: opening the details gives the vote up, and reasoning, which may tell the
+    model, appears only without a vote.
+    """
+    sees = session.sees_sides()
+    if side.reasoning and sees and not running.app().comparisons.open_to_vote(on_page().here, side.comparison_id):
         draw_reasoning(side)
     draw_ending(side)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if side.answer:
             draw_button("Copy", "content_copy", side)
-        if session.sees_sides():
-            draw_details(side, side.group)
+        if sees:
+            draw_button(_details_label(side), "info", side, _toggle_details, side)
+    if sees and side.answer_id in on_page().detailed:
+        st.markdown(details_table(side, side.group))
+
+
+def _details_label(side: Turn) -> str:
+    return "Hide details" if side.answer_id in on_page().detailed else "Details"
+
+
+def _toggle_details(side: Turn) -> None:
+    page = on_page()
+    if side.answer_id in page.detailed:
+        page.detailed.remove(side.answer_id)
+    elif session.sees_sides():
+        running.app().comparisons.uncover(page.here, side.comparison_id or "")
+        page.detailed.add(side.answer_id)
 
 
 def follow(turn: Turn) -> None:
@@ -105,54 +123,76 @@ def follow(turn: Turn) -> None:
         turn = page.here.turns[-1]
     known = {side.answer_id: answer for side, answer in zip(turn.sides, answers, strict=True) if side.running}
     if all(known.values()):
-        _follow_here(turn, places, [answer for answer in known.values() if answer])
+        follow_here = _wait_for_both if running.app().comparisons.together else _follow_here
+        follow_here(turn, places, [answer for answer in known.values() if answer])
     else:
         _follow_record(turn, places)
 
 
 def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
     """Follow answers of this process; a side that has none here has ended before."""
-    page, app = on_page(), running.app()
     sides = {side.answer_id: place for side, place in zip(turn.sides, places, strict=True)}
-    together = app.comparisons.together
-    for side in turn.sides if not together else ():
+    for side in turn.sides:
         if not side.running:
             _draw_ended(side, sides[side.answer_id])
     texts = [GrowingText(sides[answer.question.answer_id].empty, answer.began) for answer in answers]
     waiting = set(range(len(answers)))
+    for pieces in _pieces(answers):
+        for at in sorted(waiting):
+            if (piece := pieces[at]) is not None:
+                texts[at].grow(piece)
+                continue
+            waiting.discard(at)
+            texts[at].finish()
+            ended = _settle(answers[at])
+            with sides[ended.answer_id]:
+                _draw_side_end(ended)
+    _note_ends(answers)
+
+
+def _wait_for_both(turn: Turn, places: Places, answers: list[Answer]) -> None:
+    """Show both answers once both have ended. Until then both sides look the same, so that speed has no vote."""
+    slots, began = [place.empty() for place in places], min(answer.began for answer in answers)
+    drawn: int | None = None
+    for _ in _pieces(answers):
+        seconds = drawn
+        for slot in slots:
+            drawn = draw_thinking(slot, began, seconds)
+    for answer in answers:
+        _settle(answer)
+    for slot, side, place in zip(slots, on_page().here.turns[-1].sides, places, strict=True):
+        slot.empty()
+        _draw_ended(side, place)
+    _note_ends(answers)
+
+
+def _pieces(answers: list[Answer]) -> Iterator[list[str | None]]:
+    """Yield the new text of each answer until all have ended; None for one that has. Ends the answers where access has
+    ended."""
+    page, app = on_page(), running.app()
     following = app.comparisons.follow(answers, connected)
-    while waiting:
-        for at, piece in enumerate(following.pieces(0.1, max(PACE, CROWD * app.generations.running))):
-            if piece is not None:
-                texts[at].grow("" if together else piece)
-            elif at in waiting:
-                waiting.discard(at)
-                if not together:
-                    texts[at].finish()
-                    _settle(answers[at], sides[answers[at].question.answer_id])
+    pieces: list[str | None] = [""]
+    while any(piece is not None for piece in pieces):
+        pieces = following.pieces(0.1, max(PACE, CROWD * app.generations.running))
+        yield pieces
         _ = "on_page" in st.session_state  # lets Streamlit interrupt the wait
         if entrance.just_closed():
             app.conversations.stop(page.here)
             st.rerun()
-    if together:
-        for text, answer in zip(texts, answers, strict=True):
-            text.finish()
-            _settle(answer, None)
-        for side in page.here.turns[-1].sides:
-            _draw_ended(side, sides[side.answer_id])
-    for answer in answers:
-        answer.seen |= connected()
-    page.saving = Both([answer.receipt for answer in answers if answer.receipt])
 
 
-def _settle(answer: Answer, place: DeltaGenerator | None) -> None:
-    """Put the end of an answer into the conversation, and draw the end below it."""
+def _settle(answer: Answer) -> Turn:
+    """Put the end of an answer into the conversation on the page, and return it."""
     page = on_page()
     page.conversation = running.app().conversations.settle(page.here, answer)
-    side = next(one for one in page.here.turns[-1].sides if one.answer_id == answer.question.answer_id)
-    if place is not None:
-        with place:
-            _draw_side_end(side)
+    return next(one for one in page.here.turns[-1].sides if one.answer_id == answer.question.answer_id)
+
+
+def _note_ends(answers: list[Answer]) -> None:
+    """Note that this page saw the answers' ends, and waits for their records."""
+    for answer in answers:
+        answer.seen |= connected()
+    on_page().saving = Both([answer.receipt for answer in answers if answer.receipt])
 
 
 def _draw_ended(side: Turn, place: DeltaGenerator) -> None:
