@@ -462,6 +462,7 @@ def test_a_refused_comparison_gives_back_what_its_first_half_had_set_aside(start
 def test_without_stored_text_both_answers_live_while_their_conversation_is_open(start: Start) -> None:
     tester = Tester(start(PARLEY_KEEP_TEXT="false"))
     tester.ask("Why?")
+    assert tester.app.store.write(lambda connection: None).wait(ENOUGH_S)  # what was handed over before is written, too
     found = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert found is not None
     (turn,) = found.turns
