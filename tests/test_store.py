@@ -20,7 +20,7 @@ from lib.domain.conversation import Conversation, Question
 from lib.domain.events import Event
 from lib.domain.ids import new_id
 from lib.domain.rating import Rating
-from lib.store import Store, StoreError, schema
+from lib.store import Store, StoreError, migrations, schema
 from lib.store.database import Database
 from tests.support.postgres_server import Postgres, binaries, serve
 from tests.support.waiting import ENOUGH_S
@@ -558,7 +558,7 @@ def test_many_processes_may_start_at_once(kind: str, tmp_path: Path, request: py
     with ThreadPoolExecutor(8) as starting:
         stores = list(starting.map(lambda _: Store.open(database_url), range(8)))
     with stores[0].read() as connection:
-        assert connection.scalar(select(func.count()).select_from(schema.migration)) == len(schema.MIGRATIONS)
+        assert connection.scalar(select(func.count()).select_from(schema.migration)) == len(migrations.MIGRATIONS)
     assert all(one.close() for one in stores)
 
 
@@ -572,7 +572,7 @@ def test_what_was_stored_is_there_after_a_restart(open_store: Open) -> None:
 def test_a_later_migration_reaches_a_database_that_exists(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store().close()
     later = ("2 later", ("CREATE TABLE later (id INTEGER)", "INSERT INTO later VALUES (7)"))
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, later))
     open_store().close()
     with open_store().read() as connection:
         assert connection.exec_driver_sql("SELECT id FROM later").scalars().all() == [7]

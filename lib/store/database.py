@@ -22,7 +22,7 @@ from sqlalchemy.pool import QueuePool
 from lib.domain.clock import now_ms
 from lib.domain.database_url import DatabaseUrl, parse_database_url
 from lib.domain.record import StoreError
-from lib.store import partitions, schema
+from lib.store import migrations, partitions, schema
 
 BUSY_MS = 1_000
 """Milliseconds that SQLite waits for another process before it reports a lock; the writer then retries."""
@@ -187,12 +187,12 @@ def migrate(engine: Engine) -> None:
             schema.metadata.create_all(connection)
             partitions.default(connection)
         applied = set(connection.scalars(select(schema.migration.c.name)))
-        if unknown := sorted(applied - {name for name, _ in schema.MIGRATIONS}):
+        if unknown := sorted(applied - {name for name, _ in migrations.MIGRATIONS}):
             raise StoreError(
                 f"The database was changed by a newer Parley ({', '.join(unknown)}). Start that version, or restore "
                 "the backup from before the update"
             )
-        for name, steps in schema.MIGRATIONS:
+        for name, steps in migrations.MIGRATIONS:
             if name in applied:
                 continue
             for step in () if fresh else steps:
@@ -203,7 +203,7 @@ def migrate(engine: Engine) -> None:
 
 def probe(connection: Connection) -> None:
     """Write without changing anything: a read-only, locked or full store refuses it."""
-    first = schema.MIGRATIONS[0][0]
+    first = migrations.MIGRATIONS[0][0]
     column = schema.migration.c
     connection.execute(update(schema.migration).where(column.name == first).values(applied_ms=column.applied_ms))
 
