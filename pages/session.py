@@ -4,7 +4,7 @@ Reads the session's cookies, account and headers once and remembers what they me
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -158,12 +158,9 @@ def operator_name() -> str:
     return "the operator token" if proven_operator() else "a browser on this machine"
 
 
-def note_texts_read(experiment: str) -> None:
-    """Write a line of the audit log, once in a session: this operator was shown what testers wrote."""
-    noted: set[str] = st.session_state.setdefault("texts_noted", set())
-    if experiment not in noted:
-        noted.add(experiment)
-        running.app().acts.log(operator_name(), "read texts", experiment)
+def note_texts_read(page: str, conversations: Iterable[str]) -> None:
+    """Write to the audit log that this operator was shown what testers wrote in these conversations."""
+    running.app().acts.log_texts_read(operator_name(), page, conversations)
 
 
 def _is_operator(local: bool) -> bool:

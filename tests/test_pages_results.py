@@ -23,7 +23,7 @@ from lib.domain.clock import now_ms
 from lib.domain.invitations import Invitation
 from lib.readout.results import Window
 from lib.settings import load
-from lib.store import Store
+from lib.store import Store, audit
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, exposure, message, weights
 from lib.web import running
@@ -285,12 +285,40 @@ def test_more_remarks_are_shown_when_they_are_asked_for(show: Open) -> None:
     assert len(more.expander) == 21
 
 
+def test_the_audit_log_has_a_line_an_hour_for_each_conversation_whose_texts_were_shown(
+    show: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read() -> list[tuple[str, str]]:
+        store = running.app().store
+        assert store.write(lambda _: None).wait(ENOUGH_S)
+        with store.read() as connection:
+            found = list(audit.entries(connection, act="read texts", limit=None))
+        return [(one.subject, str(one.details["page"])) for one in found]
+
+    now = now_ms()
+    monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now)
+    page = show(invented_traffic.harmed())
+    first = read()
+    assert len(set(first)) == len(first) and 5 <= len(first) <= 10 and {page for _, page in first} == {"Results"}
+    page.run()
+    visit()
+    assert read() == first  # another look and another tab are the same hour's
+    next(button for button in page.button if button.label == "Show more").click().run()
+    more = read()
+    assert len(set(more)) == len(more) > len(first)
+    monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now + 3_600_000)
+    visit()
+    assert sorted(read()) == sorted([*more, *first])
+
+
 def test_without_text_a_remark_is_its_reason(show: Open, url: str) -> None:
     invented_traffic.fill(url, FEW)
     change(url, delete(message), delete(conversation))
     page = show()
     assert [one.label for one in page.expander] == ["All metrics"]
     assert any(part.value.startswith("Wrong") for part in page.markdown)
+    with running.app().store.read() as connection:
+        assert list(audit.entries(connection, act="read texts")) == []
 
 
 # What it can be narrowed to

@@ -4,7 +4,7 @@ Every act is one transaction, is written to the audit log, and changes nothing w
 The rules are in `rules`. Knows neither SQL nor a page.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.console import ID
 from lib.experiments.definitions import Definition
 from lib.experiments.rules import Facts
-from lib.experiments.versions import canonical, read_version
+from lib.experiments.versions import canonical, digest, read_version
 from lib.experiments.watched_file import WatchedFile
 from lib.store import Connection, Store, StoreError, audit, states
 
@@ -27,6 +27,7 @@ __all__ = ["ActError", "Acts", "Conflict"]
 
 WITHIN_S = 5.0
 """Seconds that the record may take to write an act."""
+HOUR_MS = 3_600_000
 STATSIG = "Statsig"
 """The author of what Parley noticed there."""
 Do = Callable[[Change], Facts]
@@ -199,6 +200,23 @@ class Acts:
         """Write a line of the audit log that changes no experiment. Never waits, never raises."""
         entry = Entry(new_id(), now_ms(), operator, act, subject, details or {})
         self._store.write(lambda connection: audit.log_act(connection, entry))
+
+    def log_texts_read(self, operator: str, page: str, conversations: Iterable[str]) -> None:
+        """Write that an operator was shown what testers wrote: one line for each operator, page and conversation in an
+        hour, whatever the number of texts, tabs and replicas. Never waits, never raises."""
+        now = now_ms()
+        hour = now // HOUR_MS
+        lines = [
+            Entry(digest(["read texts", operator, page, one, hour]), now, operator, "read texts", one, {"page": page})
+            for one in conversations
+        ]
+
+        def fact(connection: Connection) -> None:
+            for line in lines:
+                audit.log_act(connection, line)
+
+        if lines:
+            self._store.write(fact)
 
     def _try(self, name: str, author: str, act: Act, do: Do) -> None:
         """Do what another replica may have done already."""

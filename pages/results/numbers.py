@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lib.commands.spreadsheet import BOM, cell
@@ -14,12 +14,13 @@ from lib.readout.results import EDGES, Details, History, Results
 
 @dataclass(frozen=True)
 class File:
-    """One download: the ending of its name, its type and the function that makes it."""
+    """One download: the ending of its name, its type and the function that makes it. `texts`: testers wrote it."""
 
     suffix: str
     mime: str
     icon: str
     content: Callable[[Results, Details, History], str]
+    texts: bool = False
 
 
 def _json(results: Results, *_: object) -> str:
@@ -102,6 +103,6 @@ FILES = {
     "Difference over time (CSV)": _table("_days.csv", _days),
     "New users (CSV)": _table("_users.csv", _users),
     "Response times (CSV)": _table("_response_times.csv", _times),
-    "Reasons and comments (CSV)": _table("_reasons.csv", _remarks),
+    "Reasons and comments (CSV)": replace(_table("_reasons.csv", _remarks), texts=True),
 }
 """The downloads, by the labels of their buttons."""

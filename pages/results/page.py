@@ -86,10 +86,13 @@ def chosen() -> Window:
 
 def draw_downloads(window: Window) -> None:
     """Draw the downloads, made on request."""
-    from pages.results import numbers
+    from pages.results import numbers, sections
 
     def content(file: numbers.File) -> str:
+        session.acting_operator()
         results, details = readouts.results(window), readouts.details(window)
+        if file.texts and details is not None:
+            session.note_texts_read("Results, download", sections.texts_of(details.remarks))
         return file.content(results, details, readouts.history(window, results))
 
     downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")

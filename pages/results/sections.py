@@ -1,5 +1,6 @@
 """The sections below the verdict, down to testers' comments."""
 
+from collections.abc import Iterable
 from datetime import tzinfo
 
 import streamlit as st
@@ -220,6 +221,13 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
     }
 
 
+def texts_of(remarks: Iterable[Remark]) -> list[str]:
+    """Return the conversations of other visitors whose texts these remarks hold."""
+    own = session.visitor().visitor_id
+    written = [one for one in remarks if one.visitor_id != own and (one.comment or one.question or one.answer)]
+    return list(dict.fromkeys(one.conversation_id for one in written))
+
+
 def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
     """Draw the reasons and comments of dissatisfied testers."""
     st.markdown("#### What dissatisfied testers say")
@@ -231,8 +239,8 @@ def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
         st.altair_chart(
             charts.reasons(details.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
         )
-    session.note_texts_read(readout.experiment)
     shown = st.session_state.setdefault("remarks_shown", SHOWN)
+    session.note_texts_read("Results", texts_of(details.remarks[:shown]))
     for remark in details.remarks[:shown]:
         _draw_remark(remark, zone)
     if len(details.remarks) > shown:
