@@ -4,8 +4,8 @@ Reads the session's cookies, account and headers once and remembers what they me
 """
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -22,6 +22,8 @@ from lib.web.running import Unready
 from lib.web.tabs import Tab
 
 log = logging.getLogger("parley")
+
+T = TypeVar("T")
 
 AS_TESTER = "as_tester"
 """The key of the session's state for an operator's view as a tester."""
@@ -150,17 +152,28 @@ def acting_operator() -> str:
     return operator_name()
 
 
+def operators_file(make: Callable[[str], T]) -> Callable[[], T]:
+    """Return the function that makes a download on this page; `make` gets the operator's name.
+
+    Streamlit calls it later, outside of any session. It raises PermissionError once this session is no operator's any
+    more.
+    """
+    who, sessions = acting_operator(), _sessions_here()
+
+    def content() -> T:
+        if any(map(running.ended, sessions)):
+            raise PermissionError("This page is for operators: sign in again.")
+        return make(who)
+
+    return content
+
+
 def operator_name() -> str:
     """Return the name under which the audit log has what this session's operator does."""
     account = st.user.to_dict() if signed_in() else {}
     if account and running.access().refusal(account) is None:
         return str(account.get("email") or account.get("sub") or "an account")
     return "the operator token" if proven_operator() else "a browser on this machine"
-
-
-def note_texts_read(page: str, conversations: Iterable[str]) -> None:
-    """Write to the audit log that this operator was shown what testers wrote in these conversations."""
-    running.app().acts.log_texts_read(operator_name(), page, conversations)
 
 
 def _is_operator(local: bool) -> bool:

@@ -1,6 +1,7 @@
 """The whole life of an experiment in Chromium: draft, trial, start, answers, ramp, a new version, decision, history."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -144,6 +145,14 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
     page.screenshot(path=picture("life-history"), full_page=True)
     acts = [one.act for one in reversed(log(running)) if one.operator == "a browser on this machine"]
     assert acts == ["version", "pause", "start", "disable", "decide", "start"]
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download as CSV").click()
+    assert "decide,greeting" in Path(waiting.value.path()).read_text("utf-8-sig")
+    page.get_by_text("The readout as it stood").click()
+    expect(page.get_by_alt_text("Not enough data yet", exact=False)).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the picture").click()
+    assert Path(waiting.value.path()).read_text().startswith("<svg")
     page.get_by_role("link", name="Its readout").last.click()
     expect(page.get_by_text(f"{NAME}, run 1")).to_be_visible()
 

@@ -10,13 +10,17 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from lib.access.identity import Access
 from lib.domain.clock import now_ms
 from lib.domain.invitations import new_invitation
-from lib.store import Store, states
+from lib.store import Store, audit, states
 from lib.web import paths
 from tests.support import app_process
-from tests.support.raw_websocket import Answer, RawWebsocket, http
+from tests.support.page_runs import ROOT, opened_app
+from tests.support.raw_websocket import Answer, RawWebsocket, header, http
+from tests.support.waiting import until
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 TOKEN, QUESTION = "the-operator-token-0123", "What do I tell my doctor?"
@@ -198,20 +202,77 @@ def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.
     assert names == {"Chat"}
 
 
-def test_a_stranger_who_forges_the_clicks_of_an_operator_changes_nothing(app: app_process.AppProcess) -> None:
+State = tuple[str, str, object]
+
+
+def pressed(wire: RawWebsocket) -> list[State]:
+    """The state of every field and button of an operator's page, filled in and pressed, as the wire has it."""
+    fields: list[State] = [
+        (one.id, "string_value", "forged") for kind in ("text_input", "text_area") for one in wire.widgets(kind)
+    ]
+    return [*fields, *((one.id, "trigger_value", True) for one in wire.widgets("button"))]
+
+
+def acts_of(clicks: list[State]) -> set[str]:
+    """The acts among the pressed buttons, by their keys."""
+    return {word for one, _, _ in clicks if (word := one.rpartition("-")[2]).endswith(("_now", "_version"))}
+
+
+def record(app: app_process.AppProcess) -> dict[str, object]:
+    """Everything that an operator can change."""
+    with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
+        with store.read() as connection:
+            found: dict[str, object] = {
+                "states": states.states(connection), "runs": states.runs(connection),
+                "decisions": states.decisions(connection),
+                "acts": [one for one in audit.entries(connection, limit=None) if one.act != "read texts"],
+            }  # fmt: skip
+        return found | {"invitations": store.guests.invitations()}
+
+
+def test_a_tester_who_forges_every_click_of_an_operator_changes_nothing(app: app_process.AppProcess) -> None:
     with RawWebsocket(app.url, http(app.url).cookies) as operator:
-        operator.run(page="experiment")
-        clicks = [
-            (one.id, "trigger_value", True)
-            for one in operator.widgets("button")
-            if re.search(r"(pause_now|end_now|decide_now|disable_now)$", one.id)
-        ]
-    assert len(clicks) == 4
+        operator.run(page="experiment").run(page="history")
+        clicks = pressed(operator)
+    assert {"pause_now", "end_now", "decide_now", "disable_now", "schedule_now", "create_now"} <= acts_of(clicks)
+    before = record(app)
     with RawWebsocket(app.url, http(app.url).cookies, **FAR) as wire:
-        wire.run(page="experiment").run(page="experiment", states=clicks).run(page="chat", states=clicks)
-        assert wire.widgets("button") == [] or not {one.id for one in wire.widgets("button")} & {c[0] for c in clicks}
-    store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
-    with store.read() as connection:
-        stages = [one.stage for one in states.states(connection).values()]
-    store.close()
-    assert stages == ["running"]
+        wire.run(page="experiment").run(page="experiment", states=clicks).run(page="history", states=clicks)
+        wire.run(page="chat", states=clicks)
+        assert not {one.id for one in wire.widgets("button")} & {one for one, _, _ in clicks}
+    assert record(app) == before
+
+
+def signed_out_elsewhere(app: app_process.AppProcess, cookies: dict[str, str]) -> None:
+    """End the session of these cookies as another replica does, and wait until this one knows it."""
+    session = Access("the-signing-key-0123", operator_token=TOKEN).operator_session(cookies)
+    assert session and http(app.url + "/metrics", **FAR, Cookie=header(cookies)).status == 200
+    with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
+        store.guests.end_sessions([session])
+    until(lambda: http(app.url + "/metrics", **FAR, Cookie=header(cookies)).status != 200)
+
+
+def test_an_operator_who_was_signed_out_changes_nothing_from_a_page_that_is_still_open(
+    closed: app_process.AppProcess,
+) -> None:
+    given = http(closed.url + "/operator", "POST", f"token={TOKEN}".encode(), **FAR).cookies
+    cookies = http(closed.url, **FAR).cookies | given
+    with RawWebsocket(closed.url, cookies, **FAR) as page, RawWebsocket(closed.url, cookies, **FAR) as history:
+        clicks = pressed(page.run(page="experiment"))
+        assert {"pause_now", "end_now", "decide_now", "disable_now", "schedule_now", "create_now"} <= acts_of(clicks)
+        files = [one.deferred_file_id for one in history.run(page="history").widgets("download_button")]
+        assert files and history.download(files[0]).startswith("/media/")
+        signed_out_elsewhere(closed, cookies)
+        before = record(closed)
+        page.run(page="experiment", states=clicks)
+        assert record(closed) == before
+        assert [history.download(one) for one in files] == ["Failed to generate file for download"] * len(files)
+
+
+@pytest.mark.parametrize("page", ["results", "experiment", "history", "events"])
+def test_the_script_of_an_operators_page_draws_nothing_for_others(tmp_path: Path, page: str) -> None:
+    with opened_app(tmp_path):
+        script = AppTest.from_file(f"{ROOT}/pages/{page}/page.py", default_timeout=60)
+        script.session_state["operator"] = False
+        script.run()
+        assert not script.exception and not script.main.children

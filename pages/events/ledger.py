@@ -16,6 +16,7 @@ from lib.domain.events import CHAT_COMPLETION, NAMES, PREFERENCE
 from lib.domain.ledger import DeliveryState, Key, Line, Search
 from lib.domain.record import StoreError
 from lib.web import running
+from pages import session
 from pages.results.words import plain
 
 AS_FILE = 100_000
@@ -184,7 +185,7 @@ def draw_downloads(search: Search, zone: tzinfo) -> None:
         for form, label, mime in forms:
             st.download_button(
                 label,
-                partial(_file, search, form),
+                session.operators_file(partial(_for_operator, search, form)),
                 f"{experiment}-events-{datetime.now(zone):%Y-%m-%d}.{form}",
                 mime,
                 icon=":material/download:",
@@ -193,6 +194,10 @@ def draw_downloads(search: Search, zone: tzinfo) -> None:
                 type="tertiary",
             )
         st.caption(f"The newest {AS_FILE:,} of these. All of them: `python -m lib export`")
+
+
+def _for_operator(search: Search, form: Format, _: str) -> bytes:
+    return _file(search, form)
 
 
 def _file(search: Search, form: Format) -> bytes:

@@ -55,7 +55,7 @@ def draw_audit_log(zone: tzinfo) -> None:
         st.button("Show older", type="tertiary", key="older_acts", on_click=_show_more, args=(shown + SIZE,))
     st.download_button(
         "Download as CSV",
-        lambda: _file(operator, act),
+        session.operators_file(lambda _: _file(operator, act)),
         "audit-log.csv",
         "text/csv",
         on_click="ignore",
@@ -86,7 +86,6 @@ def _written(value: object) -> str:
 
 
 def _file(operator: str | None, act: str | None) -> bytes:
-    session.acting_operator()
     with running.app().store.read() as connection:
         return written(audit.entries(connection, operator, act, limit=None)).encode("utf-8-sig")
 

@@ -85,7 +85,7 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
             st.image(draw(made.readout, look), width="stretch", alt=described(made.readout))
             st.download_button(
                 "Download the picture",
-                lambda: _picture(made),
+                session.operators_file(lambda _: draw(made.readout).encode()),
                 picture_name(made),
                 "image/svg+xml",
                 on_click="ignore",
@@ -96,11 +96,6 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
         if rows := list(_rows(made.readout)):
             st.table(rows, border="horizontal", hide_index=True, alt="The metrics as they stood at the decision")
         st.json(dict(made.readout), expanded=False)
-
-
-def _picture(made: Decision) -> bytes:
-    session.acting_operator()
-    return draw(made.readout).encode()
 
 
 def _rows(readout: Mapping[str, Any]) -> Iterator[dict[str, str]]:

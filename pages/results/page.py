@@ -5,6 +5,7 @@ Everything under the filters looks anew every minute and leaves the reader where
 """
 
 from datetime import date, datetime, time, timedelta
+from functools import partial
 
 import streamlit as st
 
@@ -88,11 +89,12 @@ def draw_downloads(window: Window) -> None:
     """Draw the downloads, made on request."""
     from pages.results import numbers, sections
 
-    def content(file: numbers.File) -> str:
-        session.acting_operator()
+    own = session.visitor().visitor_id
+
+    def content(file: numbers.File, who: str) -> str:
         results, details = readouts.results(window), readouts.details(window)
         if file.texts and details is not None:
-            session.note_texts_read("Results, download", sections.texts_of(details.remarks))
+            app.acts.log_texts_read(who, "Results, download", sections.texts_of(details.remarks, own))
         return file.content(results, details, readouts.history(window, results))
 
     downloads = st.popover("Download", icon=":material/download:", type="tertiary", key="download")
@@ -101,7 +103,7 @@ def draw_downloads(window: Window) -> None:
             name = f"{window.experiment}-{datetime.now(zone):%Y-%m-%d}{file.suffix}"
             st.download_button(
                 label,
-                lambda file=file: content(file),
+                session.operators_file(partial(content, file)),
                 name,
                 file.mime,
                 on_click="ignore",

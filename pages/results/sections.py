@@ -12,6 +12,7 @@ from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Readout
 from lib.statistics.figures import significant
 from lib.statistics.sums import Remark
+from lib.web import running
 from pages import readouts, session
 from pages.results import charts, words
 from pages.results.verdict import comparable, decisive
@@ -221,9 +222,8 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
     }
 
 
-def texts_of(remarks: Iterable[Remark]) -> list[str]:
-    """Return the conversations of other visitors whose texts these remarks hold."""
-    own = session.visitor().visitor_id
+def texts_of(remarks: Iterable[Remark], own: str) -> list[str]:
+    """Return the conversations whose texts these remarks hold, without those of the visitor `own`."""
     written = [one for one in remarks if one.visitor_id != own and (one.comment or one.question or one.answer)]
     return list(dict.fromkeys(one.conversation_id for one in written))
 
@@ -240,7 +240,8 @@ def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
             charts.reasons(details.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
         )
     shown = st.session_state.setdefault("remarks_shown", SHOWN)
-    session.note_texts_read("Results", texts_of(details.remarks[:shown]))
+    texts = texts_of(details.remarks[:shown], session.visitor().visitor_id)
+    running.app().acts.log_texts_read(session.operator_name(), "Results", texts)
     for remark in details.remarks[:shown]:
         _draw_remark(remark, zone)
     if len(details.remarks) > shown:

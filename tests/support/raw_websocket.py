@@ -141,6 +141,17 @@ class RawWebsocket:
             ):
                 return self
 
+    def download(self, file_id: str) -> str:
+        """Ask for the download behind a button; its address, or the reason why there is none."""
+        message = BackMsg()
+        asked = message.backend_operation_request
+        asked.request_id, asked.session_id, asked.deferred_file.file_id = file_id, self.session, file_id
+        self._socket.send(bytes(message.SerializeToString()))
+        before = len(self.messages)
+        self.until(lambda: any(one.HasField("backend_operation_response") for one in self.messages[before:]))
+        found = self.messages[-1].backend_operation_response
+        return str(found.error_msg or found.deferred_file.url)
+
     def until(self, holds: Callable[[], bool]) -> None:
         """Read what the server sends by itself until that holds."""
         while not holds():
