@@ -43,7 +43,8 @@ TAKES_TOKEN = (*paths.NUMBERS, *paths.OPERATOR_PAGES, "/readyz", paths.STREAM)
 
 class Outside:
     """The middleware. `rules` is called late, because it may create the signing key; `may_read` decides who reads
-    measurements and may wait for the record; `finds_pages` decides who finds the operator pages."""
+    measurements, and `may_take` who takes files, and both may wait for the record; `finds_pages` decides who finds the
+    operator pages."""
 
     def __init__(
         self,
@@ -53,9 +54,10 @@ class Outside:
         crowd: Crowd,
         may_read: Callable[[Scope], bool],
         finds_pages: Callable[[Scope], bool],
+        may_take: Callable[[Scope], bool],
     ) -> None:
         self._app, self._rules, self._crowd, self._patience = app, rules, crowd, Patience()
-        self._may_read, self._finds_pages, self._settings = may_read, finds_pages, settings
+        self._may_read, self._finds_pages, self._may_take, self._settings = may_read, finds_pages, may_take, settings
         self._large = LargeMessages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,10 +99,13 @@ class Outside:
     async def _request(
         self, scope: Scope, receive: Receive, send: Send, origin: Origin, refusal: Response | None
     ) -> None:
-        cookie = None
+        cookie, is_file = None, scope["path"].startswith(paths.FILES)
         if refusal is None and scope["path"] in paths.NUMBERS:
             if not await anyio.to_thread.run_sync(self._may_read, scope):
                 refusal = _plain(HTTPStatus.NOT_FOUND, "Not Found")
+        elif refusal is None and is_file:
+            if not await anyio.to_thread.run_sync(self._may_take, scope):
+                refusal = plain.nowhere(self._settings, Headers(scope=scope).get("accept", ""))
         elif refusal is None and self._begins(scope, origin):
             if wait := self._crowd.visitor(origin.place):
                 minutes = math.ceil(wait / 60)
@@ -114,6 +119,8 @@ class Outside:
                 headers = MutableHeaders(scope=message)
                 for name, value in told.items():
                     headers.setdefault(name, value)
+                if is_file:
+                    headers["cache-control"] = "no-store"
                 if cookie:
                     headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"
@@ -157,7 +164,8 @@ class Outside:
     def _without_wrong_token(self, scope: Scope, origin: Origin) -> Scope:
         """Return the request without a wrong token in its header."""
         given = Headers(scope=scope).get("authorization", "")
-        if self._rules().operator_token is None or not given or scope["path"] not in TAKES_TOKEN:
+        takes = scope["path"] in TAKES_TOKEN or scope["path"].startswith(paths.FILES)
+        if self._rules().operator_token is None or not given or not takes:
             return scope
         if self._rules().bears_token(given):
             self._patience.succeeded(origin.address)

@@ -20,6 +20,8 @@ PAGES = frozenset({"/", "/chat", "/sign-in"})
 """Streamlit's pages that everybody may open. `pages/frame.py` registers them."""
 OPERATOR_PAGES = frozenset({"/results", "/experiment", "/events", "/history"})
 """Streamlit's pages of which only operators learn that they exist."""
+FILES = "/media/"
+"""The beginning of the addresses of downloads, which only operators' pages have."""
 _USED = frozenset({"/_stcore/health", "/_stcore/metrics", "/_stcore/host-config", STREAM})
 _CLOSED = re.compile(r"/+(_stcore|component|app/static)(/|$)", re.IGNORECASE)
 _FORMS = re.compile(r"/operator|/auth/logout|/invite/[^/]*")
@@ -27,7 +29,7 @@ _BESIDE = re.compile(
     r"/(healthz|readyz|metrics|favicon\.png|manifest\.json|operator|oauth2callback|auth/login|auth/logout)"
     r"|/invite/[^/]+|/(static|media|_stcore)/.*"
 )
-_NO_PAGE = ("/_stcore/", "/static/", "/media/")
+_NO_PAGE = ("/_stcore/", "/static/", FILES)
 
 
 def exists(path: str) -> bool:

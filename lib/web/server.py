@@ -73,6 +73,7 @@ class Server:
                 crowd=self._crowd,
                 may_read=self.may_read_metrics,
                 finds_pages=self.finds_operator_pages,
+                may_take=self.may_take_files,
             ),
             Middleware(Room),
         ]
@@ -132,6 +133,23 @@ class Server:
             return running.may_read_metrics(local, request.cookies, request.headers.get("authorization"))
         except running.Unready:
             return False
+
+    def may_take_files(self, scope: Scope) -> bool:
+        """Return True where a request may have the files of the operators' downloads. May read the record."""
+        request = HTTPConnection(scope)
+        account = accounts.claims_of(request.cookies)
+        if account and running.ended(accounts.session(account)):
+            account = None
+        try:
+            cookies = running.live_cookies(request.cookies)
+        except running.Unready:
+            return False
+        return self.rules.operator(
+            local=origin_of(self.rules, scope).local,
+            cookies=cookies,
+            account=account,
+            authorization=request.headers.get("authorization"),
+        )
 
     def finds_operator_pages(self, scope: Scope) -> bool:
         """Return True where a request's path is an operator page and its sender an operator by cookie or header.
