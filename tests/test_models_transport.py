@@ -22,7 +22,7 @@ from lib.models.parameters import Parameters
 from lib.models.transport import MOST, Network, Transport
 from tests.support import socks_proxy
 from tests.support.openai_server import RESET, Server, answer, serve, stream
-from tests.support.waiting import until_async
+from tests.support.waiting import ENOUGH_S, until_async
 
 TEXT = " ".join(f"word{number}" for number in range(400))
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -99,7 +99,7 @@ def against(talk: Talk, use: Callable[[httpcore2.AsyncNetworkStream], Awaitable[
         async with listening(talk) as port:
             connection = await Network().connect_tcp("127.0.0.1", port, 5)
             try:
-                await asyncio.wait_for(use(connection), 20)
+                await asyncio.wait_for(use(connection), ENOUGH_S)
             finally:
                 await connection.aclose()
 
@@ -299,7 +299,7 @@ def test_silence_ends_by_its_timeout_and_the_connection_can_still_be_read() -> N
         with pytest.raises(httpcore2.ReadTimeout):
             await connection.read(100, timeout=0.05)
         said.set()
-        assert await connection.read(100, timeout=5) == b"at last"
+        assert await connection.read(100, timeout=ENOUGH_S) == b"at last"
 
     against(talk, use)
 
@@ -321,7 +321,7 @@ def test_who_listens_late_gets_all_of_it() -> None:
         heard.set()
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
-        writing = asyncio.ensure_future(connection.write(b"x" * size, timeout=10))
+        writing = asyncio.ensure_future(connection.write(b"x" * size, timeout=ENOUGH_S))
         await until_async(lambda: connection._writes is not None)  # type: ignore[attr-defined]
         listens.set()
         await writing

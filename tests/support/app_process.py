@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 ROOT = Path(__file__).parents[2]
 APP = ("streamlit_app.py", "pages", "lib", "README.md", "docs", ".streamlit/config.toml", ".streamlit/experiments.toml")
 OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON")
 """Settings of whoever runs the tests, which the app must not see (beginnings of their names)."""
-READY_WITHIN_S = 60
+READY_WITHIN_S = 2 * ENOUGH_S
 
 
 @dataclass
@@ -49,11 +49,11 @@ class AppProcess:
         until(lambda: self.process.poll() is not None or status(self.url + "/readyz") == 200, within_s, show=self.log)
         assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
 
-    def wait_exit(self, within_s: float = 30) -> int:
+    def wait_exit(self, within_s: float = ENOUGH_S) -> int:
         """Its exit code, once it ended by itself."""
         return self.process.wait(within_s)
 
-    def stop(self, within_s: float = 15) -> int:
+    def stop(self, within_s: float = ENOUGH_S) -> int:
         """Asks it to end (SIGTERM), as a supervisor does; its exit code. Kills it when it does not."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -142,7 +142,7 @@ def metrics(url: str) -> dict[str, float]:
 
 def metrics_text(url: str) -> str:
     """Return the text of `/metrics` of an app."""
-    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(url + "/metrics", timeout=ENOUGH_S) as answer:
         return str(answer.read().decode())
 
 

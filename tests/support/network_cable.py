@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from tests.support.waiting import ENOUGH_S
+
 
 class Cable:
     """A relay on a port of its own."""
@@ -25,7 +27,7 @@ class Cable:
 
     def pull(self) -> None:
         """From now on nothing gets through."""
-        asyncio.run_coroutine_threadsafe(self._pull(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._pull(), self._loop).result(ENOUGH_S)
 
     def plug(self) -> None:
         """From now on everything does."""

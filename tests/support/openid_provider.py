@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import app_process
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 AUTH = """\
 [auth]
@@ -42,7 +42,7 @@ def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(ENOUGH_S)
 
 
 def start(folder: Path, provider_url: str, environ: Mapping[str, str], auth: str = AUTH) -> app_process.AppProcess:

@@ -15,6 +15,7 @@ from lib.access.identity import Access
 from lib.app import App
 from lib.settings import load
 from lib.web import running
+from tests.support.waiting import ENOUGH_S
 
 ROOT = Path(__file__).parents[2]
 FRAME = str(ROOT / "pages" / "frame.py")
@@ -37,8 +38,8 @@ def opened_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) ->
 
 def run_page(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
     """A new session on this page, when all that was handed to the store is written. `query` is its address."""
-    assert running.app().store.write(lambda _: None).wait(10)
-    test = AppTest.from_file(FRAME, default_timeout=60)
+    assert running.app().store.write(lambda _: None).wait(ENOUGH_S)
+    test = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
     test.session_state["operator"] = test.session_state["proven_operator"] = operator
     for name, value in query.items():
         test.query_params[name] = value

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.app_process import free_port
 from tests.support.postgres_server import Postgres, _unprivileged, accepts
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 SETTINGS = """
 [databases]
@@ -55,7 +55,7 @@ def serve(postgres: Postgres, mode: str = "transaction") -> Iterator[int]:
     finally:
         os.kill(process.pid, signal.SIGINT)
         try:
-            process.wait(10)
+            process.wait(ENOUGH_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.support import app_process
 from tests.support.app_process import ROOT, AppProcess, free_port, status
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
 COOKIE = "PARLEY_REPLICA"
@@ -112,4 +112,4 @@ def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
             if app.process.poll() is None:
                 app.kill()
         balancer.terminate()
-        balancer.wait(10)
+        balancer.wait(ENOUGH_S)
