@@ -9,17 +9,16 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support import app_process, loopback_guard, openai_server, statsig_server
 from tests.support import chromium as chromium
 from tests.support import postgres_server as real
 from tests.support.app_process import AppProcess
-from tests.support.chat_page import SOON_MS, Chat, Record, watched
+from tests.support.chat_page import SOON_MS, Chat, Record, visit, watched, window
 
 # An example may take longer on a busy machine; how long is no test's matter.
 hypothesis_settings.register_profile("parley", deadline=None)
@@ -36,21 +35,44 @@ def pytest_configure() -> None:
     loopback_guard.watch(_ways_out.append)
 
 
+PROVIDER_STYLE = "/pico."
+"""A part of the address of the style sheet of the sign-in provider's pages; tests answer it."""
+
 SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subprocess")
 """Words in a test file's imports that tell that it starts processes."""
+
+
+LONG = ("test_pages_results.py", "test_pages_experiment.py", "test_readout_verdicts.py", "test_models_completion.py")
+"""The files of fast tests that take longest."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip files none of whose tests the `-m` of `make test` chooses: each worker would import them for nothing."""
+    chosen = config.option.markexpr
+    if not collection_path.name.startswith("test_"):
+        return True if chosen == "alone" and collection_path.suffix == ".py" else None
+    text = collection_path.read_text(encoding="utf-8")
+    browser, slow = "pytestmark = pytest.mark.browser" in text, _starts(collection_path)
+    left_out = (browser and "not browser" in chosen) or (slow and "not slow" in chosen)
+    return True if left_out or (chosen == "alone" and "mark.alone" not in text) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that start a server, a database or another process as slow; `make test FAST=1` leaves them out.
 
-    The files of the browser come first and the slow ones next, so that no long file is left when all others have ended.
+    The files of the browser come first, the slow ones next and then the longest, so that no long file is left when all
+    others have ended.
     """
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
         if "postgresql" in params.values() or "postgres" in getattr(item, "fixturenames", ()) or _starts(item.path):
             item.add_marker("slow")
     marked = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("browser", "slow")}
-    items.sort(key=lambda item: (item.path not in marked["browser"], item.path not in marked["slow"]))
+
+    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+        return item.path not in marked["browser"], item.path not in marked["slow"], item.path.name not in LONG
+
+    items.sort(key=place)
 
 
 @cache
@@ -144,22 +166,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page of 1280 × 800. Afterwards: no request left this machine, and no script failed."""
-    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
-        faults: list[str] = []
-
-        def pass_or_stop(route: Route) -> None:
-            host = urlsplit(route.request.url).hostname
-            if loopback_guard.is_loopback(host):
-                return route.continue_()
-            faults.append(f"asked for {route.request.url}")
-            return route.abort()
-
-        context.route("**/*", pass_or_stop)
-        opened = context.new_page()
-        opened.on("pageerror", lambda error: faults.append(str(error)))
+    """An empty page of 1280 × 800. Afterwards: no request left this machine, and no script failed."""
+    with window(browser) as opened, watched(opened.context, console=False, expected=PROVIDER_STYLE):
         yield opened
-        assert not faults, faults
 
 
 @pytest.fixture
@@ -206,22 +215,11 @@ def chat_app(
     assert "raceback" not in started.log()
 
 
-@pytest.fixture(scope="module")
-def visitors(browser: Browser) -> Iterator[BrowserContext]:
-    """One browser for the visitors of a file, one after the other: each has new cookies, all share what is cached."""
-    with browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light") as context:
-        yield context
-
-
 @pytest.fixture
-def chat(visitors: BrowserContext, chat_app: AppProcess, model: openai_server.Server) -> Iterator[Chat]:
+def chat(browser: Browser, chat_app: AppProcess, model: openai_server.Server) -> Iterator[Chat]:
     """A new visitor's empty page; the model server has forgotten what earlier tests told it."""
     model.forget()
-    visitors.clear_cookies()
-    page = visitors.pages[0] if visitors.pages else visitors.new_page()  # a new tab each time would take a second more
-    opened = Chat(page, chat_app)
-    with watched(visitors):
-        opened.open()
+    with visit(browser, chat_app) as opened:
         yield opened
 
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.axe import findings
+from tests.support.axe import findings_light_and_dark
 from tests.support.chat_page import DESK, PHONE, Chat, visit
 from tests.support.openai_server import RESET, Gate, stream
 
@@ -48,25 +48,17 @@ $$"""
 - [x] done
 """
 )
-STILL = "document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)"
 
 
-@pytest.fixture(params=[(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)], ids=str)
+@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
 def tester(
     request: pytest.FixtureRequest, browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> Iterator[Chat]:
-    """A tester's page of this size, light or dark."""
+    """A tester's page of this size."""
     model.forget()
-    size, dark = request.param
-    with visit(browser, chat_app, size=size, dark=dark) as chat:
+    with visit(browser, chat_app, size=request.param) as chat:
         chat.idle()
         yield chat
-
-
-def violations(chat: Chat) -> list[str]:
-    """Return what axe-core finds once everything stands still."""
-    chat.page.wait_for_function(STILL)
-    return findings(chat.page)
 
 
 def test_nothing_is_found_in_an_answer_of_every_kind(tester: Chat, model: openai.Server) -> None:
@@ -74,9 +66,9 @@ def test_nothing_is_found_in_an_answer_of_every_kind(tester: Chat, model: openai
     tester.ask("A long question\n" * 14)
     expect(tester.page.locator("pre[tabindex='0']")).to_have_count(1)
     expect(tester.answer.locator(".token.comment").first).to_be_visible()
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
     tester.page.get_by_test_id("stMain").evaluate("one => { one.scrollTop = 0; }")
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
 
 
 def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> None:
@@ -88,26 +80,26 @@ def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> N
     tester.thumb(up=False).click()
     tester.page.get_by_text("Too long", exact=True).click()
     expect(tester.page.get_by_role("radio", name="Too long")).to_be_checked()
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
     tester.send("Two?")
     expect(tester.answer).to_contain_text("Growing")
     tester.send("Three?")
     expect(tester.page.get_by_text("Waits for the answer above")).to_be_visible()
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
     gate.open()
     tester.idle()
     if tester.page.viewport_size == {"width": PHONE[0], "height": PHONE[1]}:
         tester.page.get_by_test_id("stExpandSidebarButton").click()
     tester.page.get_by_role("button", name="Privacy").click()
     expect(tester.page.get_by_role("button", name="Delete all my conversations")).to_be_visible()
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
     tester.page.keyboard.press("Escape")
     tester.choose("One?", "Delete")
     expect(tester.button("Cancel")).to_be_visible()
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
 
 
 def test_nothing_is_found_on_the_empty_page_and_under_an_answer(tester: Chat) -> None:
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []
     tester.ask("Hello?")
-    assert violations(tester) == []
+    assert findings_light_and_dark(tester.page) == []

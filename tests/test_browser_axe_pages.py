@@ -6,9 +6,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support import app_process, invented_traffic
-from tests.support.axe import findings
-from tests.support.chat_page import DESK, IDLE, PHONE
-from tests.test_browser_axe import STILL
+from tests.support.axe import findings_light_and_dark
+from tests.support.chat_page import DESK, IDLE, PHONE, window
 from tests.test_browser_operator_pages import DRAWN
 
 pytestmark = pytest.mark.browser
@@ -38,19 +37,11 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.App
     app.stop()
 
 
-@pytest.fixture(params=[(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)], ids=str)
+@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
 def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """A window of this size, light or dark."""
-    (width, height), dark = request.param
-    size, scheme = {"width": width, "height": height}, "dark" if dark else "light"
-    with browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce") as context:  # type: ignore[arg-type]
-        yield context.new_page()
-
-
-def violations(page: Page) -> list[str]:
-    """Return what axe-core finds once everything stands still."""
-    page.wait_for_function(STILL)
-    return findings(page)
+    """An empty window of this size."""
+    with window(browser, request.param, reduced_motion="reduce") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("path", ["/results", "/experiment", "/history", "/events"])
@@ -62,19 +53,19 @@ def test_nothing_is_found_on_an_operators_page(path: str, page: Page, operated: 
     if path == "/results":
         page.get_by_text("All metrics", exact=True).click()
         expect(page.get_by_role("columnheader", name="Metric")).to_be_visible()
-    assert violations(page) == []
+    assert findings_light_and_dark(page) == []
 
 
 def test_nothing_is_found_on_the_doors_and_on_a_page_that_fails(page: Page, closed: app_process.AppProcess) -> None:
     for path, words in (("/nowhere", "There is no page here"), ("/operator", "Operator"), ("/auth/logout", "Sign out")):
         page.goto(closed.url + path)
         expect(page.get_by_role("heading", name=words)).to_be_visible()
-        assert violations(page) == [], path
+        assert findings_light_and_dark(page) == [], path
     page.goto(closed.url)
     expect(page.get_by_role("heading", name="Before you begin")).to_be_visible()
     page.wait_for_function(IDLE)
-    assert violations(page) == []
+    assert findings_light_and_dark(page) == []
     page.get_by_role("button", name="I agree").click()
     expect(page.get_by_role("heading", name="This page cannot be shown")).to_be_visible()
     page.wait_for_function(IDLE)
-    assert violations(page) == []
+    assert findings_light_and_dark(page) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, WebSocket, expect
+from playwright.sync_api import Browser, Locator, WebSocket, expect
 from sqlalchemy import select
 
 from lib.access.identity import Access
@@ -18,8 +18,8 @@ from lib.domain.invitations import address, new_invitation
 from lib.store import schema
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.axe import findings
-from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit, watched
+from tests.support.axe import STILL, findings
+from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit
 from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
 from tests.support.waiting import ENOUGH_S, until
 
@@ -40,7 +40,6 @@ FORGET = """() => {
   window.parleyComparing.since.clear();
   document.querySelector('[data-testid="stMain"]').dispatchEvent(new Event("scroll"));
 }"""
-STILL = "document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)"
 OPERATOR = "operator-token-of-the-tests"
 
 
@@ -64,14 +63,10 @@ def compare_app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) 
 
 
 @pytest.fixture
-def chat(visitors: BrowserContext, compare_app: app_process.AppProcess, model: openai.Server) -> Iterator[Chat]:
+def chat(browser: Browser, compare_app: app_process.AppProcess, model: openai.Server) -> Iterator[Chat]:
     """A new visitor's empty page."""
     model.forget()
-    visitors.clear_cookies()
-    page = visitors.pages[0] if visitors.pages else visitors.new_page()
-    opened = Chat(page, compare_app)
-    with watched(visitors):
-        opened.open()
+    with visit(browser, compare_app) as opened:
         yield opened
 
 

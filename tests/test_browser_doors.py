@@ -14,7 +14,9 @@ from lib.access.identity import Access
 from lib.domain.clock import now_ms
 from lib.domain.invitations import address, new_invitation
 from lib.store import Store
+from tests.conftest import PROVIDER_STYLE
 from tests.support import app_process, openid_provider
+from tests.support.chat_page import IDLE, watched, window
 from tests.support.chromium import picture
 from tests.support.raw_websocket import header, http
 
@@ -39,11 +41,13 @@ def outside(page: Page, words: str) -> None:
 
 
 def ask(page: Page, text: str) -> None:
+    page.wait_for_function(IDLE)
     before = page.get_by_test_id("stFeedback").count()
     field = page.get_by_test_id("stChatInputTextArea")
     field.fill(text)
     field.press("Enter")
     expect(page.get_by_test_id("stFeedback")).to_have_count(before + 1)
+    page.wait_for_function(IDLE)
 
 
 def is_operator(page: Page) -> bool:
@@ -201,7 +205,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.A
 
 
 def sign_in(page: Page, app: app_process.AppProcess, who: str, at: str = "/") -> None:
-    page.context.route(lambda url: "/pico." in url, lambda route: route.fulfill(body=""))  # the provider's looks
+    page.context.route(lambda url: PROVIDER_STYLE in url, lambda route: route.fulfill(body=""))  # the provider's looks
     page.goto(app.url + at)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name=who, exact=True).first.click()
@@ -232,7 +236,7 @@ def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_pro
 def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_has_them(
     browser: Browser, accounts: app_process.AppProcess
 ) -> None:
-    with browser.new_context() as context, context.new_page() as page:
+    with window(browser) as page:
         sign_in(page, accounts, "bo")
         ask(page, "What is Parley?")
         assert not is_operator(page)
@@ -244,7 +248,7 @@ def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_
         page.goto(address)
         expect(page.get_by_text("That conversation is not here")).to_be_visible()
         expect(page.get_by_role("button", name="What is Parley?")).to_have_count(0)
-    with browser.new_context() as context, context.new_page() as page:
+    with window(browser) as page:
         sign_in(page, accounts, "bo")
         page.goto(address)
         expect(page.get_by_test_id("stFeedback")).to_have_count(1)
@@ -315,8 +319,16 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
+@pytest.fixture
+def strict_page(browser: Browser) -> Iterator[Page]:
+    """A page that notes what the policy stops, in a browser context of its own."""
+    with browser.new_context() as context, watched(context, console=False, expected="elsewhere.example"):
+        context.add_init_script(VIOLATIONS)
+        yield context.new_page()
+
+
 def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_from_elsewhere(
-    page: Page, tmp_path: Path
+    strict_page: Page, tmp_path: Path
 ) -> None:
     app_process.lay_out(tmp_path / "app")
     (tmp_path / "app/pages/chat/page.py").write_text(EVERYTHING)
@@ -327,8 +339,8 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
         dialogs.append(dialog.message)
         dialog.dismiss()
 
-    page.context.on("dialog", note)
-    page.add_init_script(VIOLATIONS)
+    strict_page.on("dialog", note)
+    page = strict_page
     try:
         page.goto(app.url)
         inside(page)

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Chat, Record, visit
+from tests.support.chat_page import AT_REST, Chat, Record, visit
 from tests.support.openai_server import Gate, stream
 from tests.support.waiting import until
 
@@ -122,10 +122,11 @@ def test_the_page_follows_until_the_reader_scrolls_up_and_offers_the_way_back(ch
     chat.messages.last.hover()
     chat.page.mouse.wheel(0, -400)
     expect(jump).to_be_visible()
-    before = chat.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollTop")
+    main = chat.page.get_by_test_id("stMain")
+    before = main.evaluate(AT_REST)
     gates[2].open()
     expect(chat.answer.get_by_test_id("stCode")).to_have_count(2)
-    assert chat.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollTop") == before
+    assert main.evaluate(AT_REST) == before
     jump.click()
     chat.page.wait_for_function(f"({DISTANCE})() < 5")
     expect(jump).to_be_hidden()
@@ -149,6 +150,7 @@ def test_earlier_messages_come_above_what_the_reader_sees(chat: Chat, model: ope
     first = chat.messages.first.get_by_test_id("stText").inner_text()
     place = chat.page.get_by_text(first, exact=True)
     expect(earlier).to_be_in_viewport()
+    chat.page.get_by_test_id("stMain").evaluate(AT_REST)
     top = place.bounding_box()
     assert top
     earlier.click()

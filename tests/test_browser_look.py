@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, PHONE, Chat, tab, visit, watched
+from tests.support.chat_page import DESK, PHONE, Chat, visit
 from tests.support.chromium import picture
 from tests.support.openai_server import Gate, stream
 from tests.support.waiting import until
@@ -145,12 +145,7 @@ def test_dark_is_dark(browser: Browser, chat_app: app_process.AppProcess) -> Non
 @contextmanager
 def phone(browser: Browser, app: app_process.AppProcess) -> Iterator[Chat]:
     """A tester's page on a phone."""
-    size: ViewportSize = {"width": PHONE[0], "height": PHONE[1]}
-    with (
-        browser.new_context(viewport=size, has_touch=True, is_mobile=True, device_scale_factor=2) as context,
-        watched(context),
-        tab(context, app) as chat,
-    ):
+    with visit(browser, app, size=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2) as chat:
         yield chat
 
 

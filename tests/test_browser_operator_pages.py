@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.support import app_process, statsig_server
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, IDLE, PHONE, Chat, watched_page
+from tests.support.chat_page import DESK, IDLE, PHONE, Chat, watched_page, window
 from tests.support.chromium import picture
 from tests.support.statsig_server import Statsig
 from tests.support.waiting import until
@@ -192,7 +192,7 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
         page.get_by_role("option", name="failed answers").click()
         settle(page)
         expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
-        assert "name=failed" in page.url
+        expect(page).to_have_url(re.compile("name=failed"))
         page.reload()
         settle(page)
         expect(page.get_by_role("combobox", name="Event")).to_have_value("failed answers")
@@ -244,9 +244,9 @@ def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
         servers.append(server := socket.connect_to_server())
         socket.on_message(lambda message: server.send(message) if held is None else held.append(message))
 
-    with look(browser, operated, "/experiment") as page:
+    with look(browser, operated, "/experiment") as first, first.context.new_page() as page:
         page.route_web_socket(re.compile("_stcore/stream"), connect)
-        page.reload()
+        page.goto(first.url)
         settle(page)
         held = []
         page.get_by_role("button", name="New invitation").click()
@@ -279,7 +279,7 @@ def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
         expect(page.get_by_text("Forced: Short")).to_be_visible()
         page.get_by_role("button", name="Use my own group").click()
         expect(page.get_by_text("New conversations get it")).to_have_count(0)
-        assert "group=" not in page.url
+        expect(page).not_to_have_url(re.compile("group="))
 
 
 def test_an_operator_sees_what_testers_see_at_a_click(
@@ -303,7 +303,7 @@ def test_an_operator_sees_what_testers_see_at_a_click(
         page.get_by_text("See what testers see").click()
         expect(page.get_by_role("link", name="Results")).to_be_visible()
         expect(chat.button("Details")).to_be_visible()
-        assert "view=" not in page.url
+        expect(page).not_to_have_url(re.compile("view="))
 
 
 # A limit, as testers meet it
@@ -336,7 +336,7 @@ def test_a_stranger_has_no_way_to_these_pages(browser: Browser, tmp_path: Path) 
     app = app_process.start(tmp_path / "app", {"PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"})
     try:
         for path in ("/", "/experiment", "/events", "/?group=Test"):
-            with browser.new_page() as page:  # not watched: that there is no such page stands in the console
+            with window(browser) as page:  # not watched: that there is no such page stands in the console
                 page.goto(app.url + path)
                 if path in ("/experiment", "/events"):
                     page.get_by_role("link", name="Go to the chat").click()

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lib.experiments.evaluator import compile_definitions
 from lib.store import Store
 from tests.support import openai_server as openai
 from tests.support import replicas, statsig_server
-from tests.support.chat_page import Chat
+from tests.support.chat_page import Chat, window
 from tests.support.openai_server import DONE, Gate, Request, finish, stream, usage
 from tests.support.postgres_server import Postgres
 from tests.support.raw_websocket import http
@@ -116,9 +116,8 @@ def site(parley: Parley) -> Site:
 class Guest:
     """A browser with one tab, which nobody ever reloads; its console may complain of connections that break."""
 
-    def __init__(self, context: BrowserContext, parley: Parley) -> None:
-        self.context, self._parley = context, parley
-        self.page: Page = context.new_page()
+    def __init__(self, page: Page, parley: Parley) -> None:
+        self.page, self.context, self._parley = page, page.context, parley
         self.chat = Chat(self.page, parley.site.front())
         self.chat.open()
         self.page.evaluate(WATCH)
@@ -155,7 +154,7 @@ class Guest:
 def guests(browser: Browser, parley: Parley, count: int) -> Iterator[list[Guest]]:
     """So many browsers, each of another visitor."""
     with ExitStack() as stack:
-        yield [Guest(stack.enter_context(browser.new_context()), parley) for _ in range(count)]
+        yield [Guest(stack.enter_context(window(browser)), parley) for _ in range(count)]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from lib.statistics.intervals import Interval
 from lib.store.bounds import hold
 from lib.store.database import Database
 from tests.support import app_process, invented_traffic
-from tests.support.chat_page import DESK, PHONE, watched_page
+from tests.support.chat_page import AT_REST, DESK, PHONE, watched_page, window
 from tests.support.chromium import picture
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
 
@@ -57,18 +57,6 @@ WIDER = """() => [...document.querySelectorAll('*')]
   .map(one => one.dataset.testid ?? one.tagName)"""
 DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
   .every(one => one.querySelector('svg.marks, canvas.marks'))"""
-
-AT_REST = """element => new Promise(done => {
-  let before, frames = 0;
-  const look = () => {
-    const now = element.getBoundingClientRect().top;
-    frames = now === before ? frames + 1 : 0;
-    before = now;
-    if (frames < 30) requestAnimationFrame(look); else done(now);
-  };
-  look();
-})"""
-"""Where on the screen an element is, once it has not moved for thirty frames."""
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +174,7 @@ def test_charts_have_names_and_colours_that_stay_with_their_groups(
 def test_operators_go_from_the_chat_to_the_results_and_back(
     browser: Browser, results_app: app_process.AppProcess
 ) -> None:
-    with browser.new_context() as context:
-        page = context.new_page()
+    with window(browser) as page:
         page.goto(results_app.url)
         page.get_by_role("link", name="Results").click()
         expect(page.get_by_text("nobody has met this experiment")).to_be_visible()
@@ -201,8 +188,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
     invented_traffic.fill(traffic_url, invented_traffic.better())
     app = app_process.start(tmp_path, {"PARLEY_OPERATOR_TOKEN": "only-operators-know-this-token"})
     try:
-        with browser.new_context() as context:
-            page = context.new_page()
+        with window(browser) as page:
             seen = {}
             for path in ("/results", "/nonsense"):
                 answer = page.goto(app.url + path)
@@ -228,7 +214,7 @@ def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_
         remark.get_by_role("button").or_(remark.locator("summary")).first.click()
         expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
         remark.scroll_into_view_if_needed()
-        place = remark.evaluate(AT_REST)
+        _, place = remark.evaluate(AT_REST)
         users = page.get_by_role("cell", name="74", exact=True)
         expect(users).to_have_count(1)
         store = f"sqlite:///{results_app.folder}/data/parley.db"
@@ -237,7 +223,7 @@ def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_
         expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1)
         expect(users).to_have_count(0)
         expect(remark.get_by_text("How do I connect a model of my own?")).to_be_visible()
-        assert abs(remark.evaluate(AT_REST) - place) < 40
+        assert abs(remark.evaluate(AT_REST)[1] - place) < 40
 
 
 def test_the_filter_is_in_the_address_and_survives_a_reload(
@@ -248,7 +234,7 @@ def test_the_filter_is_in_the_address_and_survives_a_reload(
         page.get_by_role("combobox", name=re.compile("Experiment")).click()
         page.get_by_role("option", name="harmed", exact=True).click()
         expect(page.get_by_text("but slower").first).to_be_visible()
-        assert "experiment=harmed" in page.url
+        expect(page).to_have_url(re.compile("experiment=harmed"))
         page.reload()
         expect(page.get_by_text("but slower").first).to_be_visible()
 

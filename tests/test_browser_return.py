@@ -167,7 +167,7 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
     with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
         other.ask("From the other tab")
     chat.send("Third")
-    expect(chat.feedback).to_have_count(3)
+    until(lambda: len(model.requests) == 3)
     said = [message["content"] for message in model.requests[-1].body["messages"] if message["role"] == "user"]
     assert said == ["First", "From the other tab", "Third"]
 

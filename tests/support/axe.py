@@ -5,6 +5,10 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
+STILL = "document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)"
+"""True in a page in which nothing moves or fades any more."""
+GROUND = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]') ?? document.body).backgroundColor"
+
 OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """All rules that axe-core runs by itself, and targets of 24 pixels (WCAG 2.2), which it leaves out by default."""
 
@@ -17,6 +21,18 @@ def findings(page: Page, within: str = "html") -> list[str]:
     page.evaluate(AXE_SCRIPT)
     found: dict[str, Any] = page.evaluate("([part, options]) => axe.run(part, options)", [within, OPTIONS])
     return [_line(rule["id"], node) for rule in found["violations"] for node in rule["nodes"]]
+
+
+def findings_light_and_dark(page: Page) -> list[str]:
+    """Return what axe-core finds in a page once it stands still, first light, then dark; afterwards it is light."""
+    found, light = [], page.evaluate(GROUND)
+    for scheme, changed in (("light", "==="), ("dark", "!==")):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.wait_for_function(f"{GROUND} {changed} {light!r} && {STILL}")
+        found += [f"{scheme}: {line}" for line in findings(page)]
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(f"{GROUND} === {light!r}")
+    return found
 
 
 def _line(rule: str, node: dict[str, Any]) -> str:

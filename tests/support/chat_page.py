@@ -1,6 +1,6 @@
 """The chat page as a tester's hands and eyes have it, in a real browser, and what the app recorded meanwhile.
 
-`visit` opens the page in a browser context of its own and watches it: a request to another machine, a failed script or
+`visit` opens the page in a window of its own and watches it: a request to another machine, a failed script or
 an error in the console fails the test. `Chat` is what the contract says about the page, as names.
 """
 
@@ -9,20 +9,32 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
+from weakref import WeakKeyDictionary
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, WebError, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, WebError, expect
 
 from lib.store import Store
-from tests.support.app_process import AppProcess
+from tests.support.app_process import AppProcess, metrics
 from tests.support.loopback_guard import is_loopback
-from tests.support.waiting import ENOUGH_S
+from tests.support.waiting import ENOUGH_S, until
 
 SOON_MS = 1000 * ENOUGH_S
 """The time limit of `expect` (conftest.py sets it) and of Playwright's other waits."""
 DESK, PHONE = (1280, 800), (390, 844)
 
 STATE = """document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState"""
+AT_REST = """element => new Promise(done => {
+  let before, frames = 0;
+  const look = () => {
+    const now = JSON.stringify([element.scrollTop, element.getBoundingClientRect().top]);
+    frames = now === before ? frames + 1 : 0;
+    before = now;
+    if (frames < 30) requestAnimationFrame(look); else done(JSON.parse(now));
+  };
+  look();
+})"""
+"""How far an element is scrolled and where its top is on the screen, once neither has changed for thirty frames."""
 IDLE = f"""() => {STATE} === 'notRunning'
   && ![...document.querySelectorAll('button')].some(b => b.textContent.includes('Stop'))"""
 WATCH = """() => {
@@ -80,7 +92,8 @@ class Chat:
         self.box.press("Enter")
 
     def ask(self, text: str, within_ms: float = SOON_MS) -> None:
-        """A question and its whole answer."""
+        """A question and its whole answer, once the page is drawn."""
+        self.idle(within_ms)
         before = self.feedback.count()
         self.send(text)
         expect(self.feedback).to_have_count(before + 1, timeout=within_ms)
@@ -110,22 +123,69 @@ class Chat:
 
 
 @contextmanager
+def window(browser: Browser, size: tuple[int, int] = DESK, dark: bool = False, **more: Any) -> Iterator[Page]:
+    """A window without cookies and stored data. `more` are options of its browser context.
+
+    The tab of an earlier window with the same options is used again once it is free: what it has loaded and compiled
+    saves two thirds of the processor time that a page takes in a new browser context. Routes and further tabs do not
+    outlive the block; init scripts and WebSocket routes would, so give these to a further tab.
+    """
+    free = _free_tabs.setdefault(browser, {}).setdefault(repr(sorted(more.items())), [])
+    page = free.pop() if free else browser.new_context(**more).new_page()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.context.grant_permissions(more.get("permissions", []))
+    emptied = False
+    try:
+        yield page
+        emptied = _empty(page)
+    finally:
+        if emptied:
+            free.append(page)
+        else:
+            page.context.close()
+
+
+_free_tabs: "WeakKeyDictionary[Browser, dict[str, list[Page]]]" = WeakKeyDictionary()
+"""The free tabs of a browser, by the options of their context."""
+
+
+def _empty(page: Page) -> bool:
+    """Leave the app and forget all that it stored in this tab's context; False where the app has ended."""
+    context = page.context
+    for other in context.pages:
+        if other != page:
+            other.close()
+    try:
+        context.unroute_all()
+        page.unroute_all()
+        page.goto(urljoin(page.url, "/healthz"), timeout=5_000)  # another host would cost what is compiled
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    except Error:
+        return False
+    context.clear_cookies()
+    context.clear_permissions()
+    return True
+
+
+@contextmanager
 def visit(
     browser: Browser, app: AppProcess, *, path: str = "/", size: tuple[int, int] = DESK, dark: bool = False, **more: Any
 ) -> Iterator[Chat]:
-    """The page in a browser of its own (no cookies), watched until the block ends."""
-    options: dict[str, Any] = {
-        "viewport": {"width": size[0], "height": size[1]},
-        "color_scheme": "dark" if dark else "light",
-    }
-    with browser.new_context(**options, **more) as context, watched(context), tab(context, app, path) as chat:
+    """The page of a new visitor, watched until the block ends."""
+    with window(browser, size, dark, **more) as page, watched(page.context):
+        chat = Chat(page, app)
+        chat.open(path)
         yield chat
 
 
 @contextmanager
 def tab(context: BrowserContext, app: AppProcess, path: str = "/") -> Iterator[Chat]:
-    """One more tab of a browser."""
+    """One more tab of a browser, as large as its first."""
+    size = context.pages[0].viewport_size if context.pages else None
     with context.new_page() as page:
+        if size:
+            page.set_viewport_size(size)
         chat = Chat(page, app)
         chat.open(path)
         yield chat
@@ -133,31 +193,28 @@ def tab(context: BrowserContext, app: AppProcess, path: str = "/") -> Iterator[C
 
 @contextmanager
 def watched_page(browser: Browser, url: str, size: tuple[int, int] = DESK, dark: bool = False) -> Iterator[Page]:
-    """A page of the app in a browser of its own, `watched` to its end."""
-    options: dict[str, Any] = {
-        "viewport": {"width": size[0], "height": size[1]},
-        "color_scheme": "dark" if dark else "light",
-    }
-    with browser.new_context(**options, timezone_id="Europe/Berlin") as context, watched(context):
-        page = context.new_page()
+    """A page of the app in a window of its own in Berlin, `watched` to its end."""
+    with window(browser, size, dark, timezone_id="Europe/Berlin") as page, watched(page.context):
         page.goto(url)
         yield page
 
 
 @contextmanager
-def watched(context: BrowserContext) -> Iterator[None]:
-    """While the block lasts no tab of this browser may ask another machine, fail in a script or write an error into
-    its console. (`browser.launch` sees to it that no such request gets through; routes would switch the cache off.)
-    At an address below the root Streamlit looks for its server twice; that alone may fail."""
+def watched(context: BrowserContext, *, console: bool = True, expected: str | None = None) -> Iterator[None]:
+    """While the block lasts no tab of this browser may ask another machine, fail in a script or, unless `console` is
+    False, write an error into its console. (`browser.launch` sees to it that no such request gets through; routes would
+    switch the cache off.) At an address below the root Streamlit looks for its server twice; that alone may fail.
+    Requests to an address with `expected` in it get no further than the test or the page's policy, and are no fault."""
     faults: list[str] = []
 
     def look(request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob") and not is_loopback(parts.hostname):
+        own = parts.scheme in ("data", "blob") or is_loopback(parts.hostname)
+        if not own and (expected is None or expected not in request.url):
             faults.append(f"asked for {request.url}")
 
     def read(message: ConsoleMessage) -> None:
-        if message.type == "error" and not re.search(r"/\w+/_stcore/", message.location["url"]):
+        if console and message.type == "error" and not re.search(r"/\w+/_stcore/", message.location["url"]):
             faults.append(message.text)
 
     def fail(error: WebError) -> None:
@@ -174,10 +231,14 @@ def watched(context: BrowserContext) -> Iterator[None]:
 
 
 class Record:
-    """The app's record, read beside it."""
+    """The app's record, read beside it.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    A page waits a quarter of a second for its answer to be written, and goes on. So what is read here waits until the
+    app has written all that was handed to its store.
+    """
+
+    def __init__(self, store: Store, app: AppProcess) -> None:
+        self.store, self._app = store, app
 
     @classmethod
     @contextmanager
@@ -185,12 +246,13 @@ class Record:
         """The record of an app with the default database."""
         store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
         try:
-            yield cls(store)
+            yield cls(store, app)
         finally:
             store.close()
 
     def events(self, conversation_id: str | None = None, *names: str) -> list[dict[str, Any]]:
         """Events of the export, oldest first; of one conversation, those that name it."""
+        until(self._is_complete)
         return [
             event
             for event in self.store.events.export()
@@ -201,6 +263,13 @@ class Record:
     def names(self, conversation_id: str) -> list[str]:
         """The names of a conversation's events, oldest first."""
         return [event["name"] for event in self.events(conversation_id)]
+
+    def _is_complete(self) -> bool:
+        """True where the app has written all that was handed to its store, has ended, or does not say."""
+        try:
+            return metrics(self._app.url)["parley_store_queued"] == 0
+        except OSError:
+            return True
 
 
 def open_pages(app: AppProcess) -> int:
