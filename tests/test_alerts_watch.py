@@ -4,25 +4,38 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import update
 
 from lib.alerts import news
 from lib.alerts.receivers import Receivers
 from lib.alerts.sources import Sources
 from lib.alerts.watch import Watch
 from lib.app import App
+from lib.chat.standings import GroupModel
 from lib.domain import events
 from lib.domain.assignment import Assignment
+from lib.domain.clock import now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.ids import new_id
+from lib.domain.operations import Entry
+from lib.experiments.definitions import Definition, Group
+from lib.models.catalogue import Standing
+from lib.readout.results import current
+from lib.readout.verdicts import Readout
 from lib.settings import SettingsError, load
 from lib.store import Store
+from lib.store.database import Database
+from lib.store.schema import outbox
+from tests.support import invented_traffic
+from tests.support.invented_traffic import EXPERIMENT, Traffic
 from tests.support.operator_tool import run_tool
 
 SOON = 60.0
@@ -34,11 +47,15 @@ class Receiver:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.status = 200
+        self.hangs = False
+        self.letting_go = threading.Event()
         kept = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                while kept.hangs and not kept.letting_go.wait(0.5):
+                    self.wfile.write(b"x")  # a byte now and then outlasts every timeout of a socket
                 if kept.status == 200:
                     kept.messages.append(json.loads(body))
                 self.send_response(kept.status)
@@ -56,6 +73,7 @@ class Receiver:
         return [message["title"] for message in self.messages]
 
     def close(self) -> None:
+        self.letting_go.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -64,6 +82,11 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     with closing(Receiver()) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def every_look_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib.alerts.watch.TURN_S", 0.0)
 
 
 @pytest.fixture
@@ -162,6 +185,87 @@ def test_failing_answers_are_told_once_a_day(store: Store, receiver: Receiver) -
     one.look()
     one.look()
     assert receiver.titles == ["Helpdesk: Many answers fail"]
+
+
+def test_a_receiver_that_hangs_costs_the_others_nothing_and_gets_no_second_message_meanwhile(
+    store: Store, database_url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.store.alerts.RETRY_MS", -1)
+    monkeypatch.setattr("lib.alerts.receivers.WITHIN_S", 5.0)
+    with closing(Receiver()) as hanging, closing(Store.open(database_url)) as other:
+        hanging.hangs = True
+        addresses = (hanging.address, receiver.address)
+        both = [watch(one, *addresses, budget_usd=1.0, spent_usd=lambda: 1.0) for one in (store, other)]
+        for each in (*both, *both):
+            each.look()
+        assert receiver.titles == ["Helpdesk: 100 % of today's budget is spent"]  # once, from one replica
+        threads = [one for one in threading.enumerate() if one.name == "alert to json"]
+        assert len(threads) == 2  # one for each process, whatever the number of looks
+        (waiting,) = store.alerts.newest()
+        assert (waiting.sent_ms, waiting.reached) == (None, (1,))  # as the Events page has it
+        hanging.letting_go.set()
+        for thread in threads:
+            thread.join(SOON)
+
+
+def filled(database_url: str, traffic: Traffic, **changes: Any) -> Callable[[Store], Readout]:
+    """The readout of a database with this traffic."""
+    invented_traffic.fill(database_url, traffic)
+    definition = Definition(EXPERIMENT, (Group("Control", 1), Group("Test", 1)), "Control", **changes)
+    return lambda store: current(store, definition, False, now_ms())
+
+
+@pytest.mark.parametrize(
+    ("traffic", "titles"),
+    [
+        (invented_traffic.better(), ["Test is better on satisfaction"]),
+        (invented_traffic.harmed(), ["Test is better on satisfaction", "a guardrail is harmed"]),
+        (invented_traffic.broken(), ["the split is broken"]),
+        (invented_traffic.undecided(), []),
+    ],
+)
+def test_a_verdict_harm_and_a_broken_split_are_told_once(
+    store: Store, database_url: str, receiver: Receiver, traffic: Traffic, titles: list[str]
+) -> None:
+    read = filled(database_url, traffic)
+    one = watch(store, receiver.address, readout=lambda: read(store))
+    one.look()
+    one.look()
+    assert len(receiver.titles) == len(titles)
+    for title, words in zip(sorted(receiver.titles, reverse=True), sorted(titles), strict=True):
+        assert words in title or words in "".join(receiver.titles), title
+    assert all(message["message"].endswith("https://chat.example.org/results") for message in receiver.messages)
+
+
+def test_a_guardrail_that_acted_is_told_with_the_way_to_the_history(store: Store, receiver: Receiver) -> None:
+    acted = Entry("a1", now_ms(), "Parley", "guardrail", "greeting", {"group": "Test", "reason": "Test is slower."})
+    one = watch(store, receiver.address, guards=lambda: news.of_guards([acted]))
+    one.look()
+    one.look()
+    assert receiver.titles == ["Helpdesk: greeting: Test was switched off"]
+    assert receiver.messages[0]["message"] == "Test is slower.\nhttps://chat.example.org/history"
+
+
+def test_a_model_that_will_be_shut_down_is_told_once(store: Store, receiver: Receiver) -> None:
+    ending = GroupModel("Test", Standing("openai", "old", "ending", date(2026, 12, 24)))
+    fine = GroupModel("Control", Standing("openai", "new", "there"))
+    one = watch(store, receiver.address, models=lambda: news.of_models([ending, fine]))
+    one.look()
+    one.look()
+    assert receiver.titles == ["Helpdesk: old needs a change"]
+    assert "openai shuts old down on 2026-12-24" in receiver.messages[0]["message"]
+
+
+def test_delivery_that_is_stuck_for_ten_minutes_is_told(database_url: str, receiver: Receiver) -> None:
+    with closing(Store.open(database_url, deliver=True)) as store:
+        answered(store, "stop")
+        one = watch(store, receiver.address, delivery_error=lambda: "HTTP 503")
+        one.look()
+        assert receiver.titles == []
+        with closing(Database.open(database_url)) as database, database.begin() as connection:
+            connection.execute(update(outbox).values(created_ms=now_ms() - 601_000))
+        one.look()
+    assert receiver.titles == ["Helpdesk: Events do not reach Statsig"]
 
 
 def test_events_that_wait_for_ten_minutes_are_stuck() -> None:

@@ -16,7 +16,7 @@ from lib.experiments.book import of_run, to_toml
 from lib.experiments.definitions import Definition
 from lib.readout.results import current, guard
 from lib.settings import load
-from lib.store import audit, states
+from lib.store import audit
 from tests.support import invented_traffic
 from tests.support import openai_server as openai
 from tests.support.invented_traffic import Group, Traffic
@@ -170,10 +170,12 @@ def test_a_guardrail_that_is_not_harmed_switches_nothing_off(start: Start, datab
     assert all(group.ended_ms is None for group in definition(app).groups)
 
 
-def test_one_replica_looks_at_the_guardrails_in_a_minute(start: Start) -> None:
-    app, moment = start(), now_ms() + 120_000
+def test_a_task_of_all_replicas_is_done_by_one_of_them_in_its_time(start: Start) -> None:
+    here, there, moment = start(), start(), now_ms()
 
-    def claims(at_ms: int) -> object:
-        return app.store.attempt(lambda connection: states.claim_guard(connection, NAME, at_ms, 60_000))
+    def takes(app: App, at_ms: int, task: str = "a task") -> object:
+        return app.store.take_turn(task, 60_000, at_ms)
 
-    assert [claims(moment + ms) for ms in (0, 59_000, 60_000)] == [True, False, True]
+    turns = [takes(app, moment + ms) for app, ms in ((here, 0), (there, 1), (here, 59_999), (there, 60_000))]
+    assert turns == [True, False, False, True]
+    assert takes(here, moment, "another task")

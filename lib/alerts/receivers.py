@@ -5,7 +5,9 @@ there is an address: it takes 36 MB of memory.
 """
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,6 +16,8 @@ from lib.settings import SettingsError
 
 log = logging.getLogger("parley.alerts")
 
+WITHIN_S = 20.0
+"""Seconds that one receiver may take for a message."""
 TEST = ("A test", "Alerts of Parley reach you. Nothing has happened.")
 """Title and text of the message that `check --alerts` sends."""
 
@@ -27,6 +31,7 @@ class Receivers:
 
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its lines hold addresses
         self._receivers: list[tuple[str, Any]] = []
+        self._under_way: dict[int, threading.Thread] = {}
         for place, secret in enumerate(addresses, start=1):
             address = secret.get_secret_value()
             receiver = apprise.Apprise.instantiate(address, suppress_exceptions=True)
@@ -41,16 +46,26 @@ class Receivers:
         """The kind of every receiver, such as `slack`."""
         return [kind for kind, _ in self._receivers]
 
-    def send(self, title: str, text: str, except_for: Sequence[int] = ()) -> dict[int, bool]:
-        """Send a message to every receiver but those of these places, and return by place whether each took it.
+    def send(self, title: str, text: str, except_for: Sequence[int] = ()) -> Iterator[tuple[int, bool]]:
+        """Send a message to every receiver but those of these places; yield each one's place, and whether it took the
+        message, as soon as that is known."""
+        for place, (kind, receiver) in enumerate(self._receivers):
+            if place not in except_for:
+                yield place, self._within(place, partial(_sent, kind, receiver, title, text), kind)
 
-        Waits for each of them, at most as long as Apprise's own timeouts.
-        """
-        return {
-            place: _sent(kind, receiver, title, text)
-            for place, (kind, receiver) in enumerate(self._receivers)
-            if place not in except_for
-        }
+    def _within(self, place: int, send: Callable[[], bool], kind: str) -> bool:
+        """Wait for one receiver, at most WITHIN_S: one that trickles bytes would outlast every timeout of a socket. It
+        gets no further message while the last one is under way."""
+        if (hanging := self._under_way.get(place)) is not None and hanging.is_alive():
+            return False
+        taken: list[bool] = []
+        thread = threading.Thread(target=lambda: taken.append(send()), name=f"alert to {kind}", daemon=True)
+        self._under_way[place] = thread
+        thread.start()
+        thread.join(WITHIN_S)
+        if not taken:
+            log.warning("a receiver of alerts hangs", extra={"receiver": kind})
+        return taken == [True]
 
 
 def kind_of(address: str) -> str:

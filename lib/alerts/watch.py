@@ -23,7 +23,9 @@ from lib.store import Store
 log = logging.getLogger("parley.alerts")
 
 LOOK_EVERY_S = 60.0
-"""Seconds between two looks."""
+"""Seconds between two looks of a process."""
+TURN_S = 30.0
+"""Seconds between two looks of all replicas together."""
 
 
 class Watch:
@@ -66,7 +68,7 @@ class Watch:
 
     def look(self) -> None:
         """Note what is new, and send what is due. Raises StoreError."""
-        if self._store.alerts.take_turn("alerts", LOOK_EVERY_S / 2):
+        if self._store.take_turn("alerts", round(TURN_S * 1_000), now_ms()):
             for alert in self._news():
                 self._store.alerts.note(alert.key, alert.title, alert.text, alert.page)
         self._send()
@@ -96,9 +98,11 @@ class Watch:
         for alert in self._store.alerts.due():
             title = f"{self._sources.title}: {alert.title}"
             text = f"{alert.text}\n{self._sources.public_url}/{alert.page}"
-            taken = self._receivers.send(title, text, except_for=alert.reached)
-            reached = (*alert.reached, *(place for place, took in taken.items() if took))
-            everybody = len(reached) == len(self._receivers.kinds)
-            self._store.alerts.attempted(alert.key, tuple(sorted(reached)), everybody)
-            if everybody:
+            reached = list(alert.reached)
+            for place, took in self._receivers.send(title, text, except_for=alert.reached):
+                if took:
+                    reached.append(place)
+                    everybody = len(reached) == len(self._receivers.kinds)
+                    self._store.alerts.attempted(alert.key, tuple(sorted(reached)), everybody)
+            if len(reached) == len(self._receivers.kinds):
                 log.info("alert sent", extra={"alert": alert.key})

@@ -81,7 +81,7 @@ def _alerts(settings: Settings, send: bool) -> Iterator[Finding]:
         yield finding("alerts", True, f"{_names(receivers.kinds)}: set; `check --alerts` sends a test message")
         return
     title, text = TEST
-    for place, taken in receivers.send(f"{settings.title}: {title}", text).items():
+    for place, taken in receivers.send(f"{settings.title}: {title}", text):
         outcome = "took a test message" if taken else "did not take the test message: look at its address"
         yield finding("alerts", taken, f"{receivers.kinds[place]} {outcome}")
 

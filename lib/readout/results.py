@@ -18,7 +18,7 @@ from lib.readout.judge import Metric
 from lib.readout.runs import terms_of
 from lib.readout.verdicts import Readout, over_time, plan_of, read, scope_of, signal_metrics, split_of_units
 from lib.statistics.sums import Remark, Scope, Snapshot
-from lib.store import Store, states
+from lib.store import Store
 from lib.store.bounds import held_intervals, hold
 from lib.store.signals import answers_per_unit, signals
 from lib.store.snapshots import snapshots
@@ -199,7 +199,7 @@ def guard(store: Store, acts: Acts, definition: Definition, now_ms: int) -> None
     known = acts.book.get(name)
     if known is None or not known.running:
         return
-    if not store.attempt(lambda connection: states.claim_guard(connection, name, now_ms, GUARD_MS)):
+    if not store.take_turn("guardrails", GUARD_MS, now_ms):
         return
     readout = current(store, definition, simulated=False, now_ms=now_ms)
     for group, metric, versus in guards.harmed(readout, definition):

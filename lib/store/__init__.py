@@ -16,7 +16,7 @@ from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.ids import new_id
 from lib.domain.record import StoreError
 from lib.statistics.sums import Today
-from lib.store import erasure, facts, reads
+from lib.store import erasure, facts, reads, turns
 from lib.store.alerts import AlertLog
 from lib.store.channel import Channel, Recording
 from lib.store.comparisons import Way
@@ -116,6 +116,11 @@ class Store:
     def attempt(self, fact: Fact, within_s: float = 5.0) -> Any:
         """Run such a fact now or not at all; its result. Raises StoreError: then nothing has changed."""
         return self._channel.call(fact, within_s)
+
+    def take_turn(self, task: str, every_ms: int, now_ms: int) -> bool:
+        """Return True where this process does a task of all replicas now; nobody has the next turn before `every_ms`
+        have passed. Raises StoreError."""
+        return bool(self.attempt(lambda connection: turns.take_turn(connection, task, self.owner, now_ms, every_ms)))
 
     def keep_definitions(self, source: str, specs: str) -> Ticket:
         """Keep what a source served last, for a start without it."""

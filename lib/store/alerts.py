@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Row, case, func, select, update
 from lib.domain.clock import now_ms
 from lib.domain.events import CHAT_COMPLETION
 from lib.store.channel import Channel
-from lib.store.facts import add, insert_into
+from lib.store.facts import add
 from lib.store.rows import fit
-from lib.store.schema import alert, event, lease
+from lib.store.schema import alert, event
 
 TRIES = 10
 """Attempts to send an alert."""
@@ -42,20 +42,6 @@ class AlertLog:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-
-    def take_turn(self, name: str, seconds: float) -> bool:
-        """Return True where this process may do this task now: no other one does it within so many seconds."""
-        owner, now = self._channel.recording.owner, now_ms()
-
-        def fact(connection: Connection) -> bool:
-            mine = {"name": name, "owner": owner, "until_ms": now + round(seconds * 1_000)}
-            statement = insert_into(connection, lease)
-            free = (lease.c.until_ms < now) | (lease.c.owner == owner)
-            changed = {column: statement.excluded[column] for column in ("owner", "until_ms")}
-            kept = statement.on_conflict_do_update(index_elements=[lease.c.name], set_=changed, where=free)
-            return connection.execute(kept.returning(lease.c.name), mine).first() is not None
-
-        return bool(self._channel.call(fact))
 
     def note(self, key: str, title: str, text: str, page: str) -> None:
         """Note an alert, to be sent; one of this key that was noted before stays as it is."""

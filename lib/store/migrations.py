@@ -127,5 +127,6 @@ MIGRATIONS: tuple[tuple[str, tuple[Step, ...]], ...] = (
     ("14 votes", (votes.fill,)),
     ("15 runs", _RUNS),
     ("16 alerts", _ALERTS),
+    ("17 one kind of turns", ("ALTER TABLE experiment_state DROP COLUMN guarded_ms",)),
 )
 """Append-only: a name and its steps. A fresh database gets the tables of `schema` and counts as having all of them."""

@@ -450,7 +450,6 @@ experiment_state = Table(  # where each experiment stands; replicas watch the re
     Column("disabled", Text, nullable=False),  # JSON: group to when it was switched off
     Column("start_ms", BigInteger),  # scheduled
     Column("end_ms", BigInteger),
-    Column("guarded_ms", BigInteger, nullable=False),  # when a replica last looked at the guardrails that act
 )
 
 decision = Table(

@@ -42,7 +42,6 @@ def locked_state(connection: Connection, experiment: str) -> ExperimentState:
         "version": 0,
         "run": 0,
         "disabled": "{}",
-        "guarded_ms": 0,
     }
     add(connection, experiment_state, empty)
     found = select(experiment_state).where(experiment_state.c.experiment == experiment).with_for_update()
@@ -72,13 +71,6 @@ def make_live(connection: Connection, experiment: str, setting: str) -> None:
     connection.execute(others.values(live=False, revision=c.revision + 1))
     this = update(experiment_state).where(c.experiment == experiment)
     connection.execute(this.values(live=True, setting=setting, revision=c.revision + 1))
-
-
-def claim_guard(connection: Connection, experiment: str, now_ms: int, every_ms: int) -> bool:
-    """True for the one replica that may look at the guardrails now; its next turn comes after `every_ms`."""
-    c = experiment_state.c
-    due = update(experiment_state).where(c.experiment == experiment, c.guarded_ms <= now_ms - every_ms)
-    return bool(connection.execute(due.values(guarded_ms=now_ms)).rowcount)
 
 
 def version(connection: Connection, experiment: str, number: int) -> Version | None:
