@@ -1,7 +1,11 @@
 """A server's repetitions of the question are not its own words."""
 
+import base64
 import json
+import re
+import unicodedata
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -48,6 +52,39 @@ def test_a_repeated_question_decides_nothing(how: str) -> None:
 def test_a_repeated_question_is_not_in_the_operators_line(how: str) -> None:
     line = str(said(ECHOES[how])).lower()
     assert "cannot read" in line and "quota gone" not in line and "not found" not in line
+
+
+ASKED = "Why does my pregnant sister's knee hurt so badly today? Größe"
+WORDS = ASKED.split()
+DISGUISES = {
+    "base64": base64.b64encode(ASKED.encode()).decode(),
+    "hexadecimal": ASKED.encode().hex(),
+    "an address": quote(ASKED),
+    "a slug": "_".join(WORDS),
+    "camel case": "".join(map(str.title, WORDS)),
+    "joined": "".join(WORDS),
+    "spaced": " ".join(ASKED),
+    "invisible": "\u200b".join(ASKED),
+    "reversed": " ".join(WORDS[::-1]),
+    "escaped": "".join(f"\\x{byte:02x}" for byte in ASKED.encode("latin-1")),
+    "tokens": str([f"Ġ{word}" for word in WORDS]),
+    "bytes": repr(ASKED.encode("utf-16")),
+    "apart": " token ".join(WORDS),
+    "wide": "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in ASKED),
+    "decomposed": unicodedata.normalize("NFD", ASKED),
+    "one word": "pregnant",
+}
+
+
+@pytest.mark.parametrize("how", DISGUISES)
+def test_a_repeated_question_is_in_no_log_however_it_is_written(how: str) -> None:
+    fault = Fault.reported({"message": f"prompt rejected: {DISGUISES[how]}"}, "BadRequestError", 400)
+    fault.scrub([], [ASKED])
+    line = unicodedata.normalize("NFKD", fault.line).lower()
+    assert "prompt rejected" in line
+    told = re.sub("[^a-z0-9]", "", line.partition("rejected")[2])
+    assert not [word for word in ("pregnant", "sister", "knee", "hurt", "badly", "today", "gro") if word in told]
+    assert DISGUISES[how][:16].lower() not in line
 
 
 def test_a_validation_error_that_carries_its_input_tells_only_what_is_wrong() -> None:

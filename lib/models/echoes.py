@@ -6,6 +6,7 @@ error means, and nothing of it belongs into a log. Pure.
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from urllib.parse import unquote
@@ -21,7 +22,14 @@ _FEW = 3
 """Words of a text so short that each of them counts as a repetition."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+")
-_ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt"'/\\]))""")
+_TELLING = 4
+"""Letters of a word that tells something of a question by itself."""
+_SQUEEZED = 8
+"""Letters in a row, whatever stands between them, that count as a repetition."""
+_UNSEEN = re.compile("[\x00\u0300-\u036f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+_ENCODED = re.compile(r"(?=[A-Za-z+=]*\d)[A-Za-z0-9+=]{16,}")
+"""Letters and digits without a space, such as text in base64 or in hexadecimal digits."""
+_ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt"'/\\]))""")
 _QUOTED = re.compile(
     r"""(?<!\w)(?:(["'`])(?=\S)(?:.+?)(?<=\S)\1(?!\w)|“.+?”|«.+?»|‘.+?’|["'`“«‘](?=\S).*\Z)""", re.DOTALL
 )
@@ -56,18 +64,27 @@ def without_traces(text: str, sent: Iterable[str]) -> str:
     """Return the text without any two words in a row of the texts that were `sent`, and without those of short ones.
 
     Stricter than `without_echoes`: the rest of a sentence may become unreadable. Also undoes what an address or a page
-    escapes.
+    escapes, and leaves out every longer word of them, their letters however they are joined or spaced, and what may be
+    encoded.
 
     >>> without_traces("Prompt: my+knee%20hu... is refused (knee)", ["My knee hurts a lot today", "Knee"])
     'Prompt: […]... is refused ([…])'
+    >>> echoes = ("no my_knee_hurts", "no MyKneeHurts", "no m y k n e e h u", "no hurts", "no TXkga25lZSBodXJ0cyBh")
+    >>> {without_traces(echo, ["My knee hurts a lot today"]) for echo in echoes}
+    {'no […]'}
     """
-    sent, text = list(sent), unescape(unescape(html.unescape(unquote(text[:LONGEST]))))
+    sent, text = list(sent), _plain(unescape(unescape(html.unescape(unquote(text[:LONGEST])))))
+    text = _ENCODED.sub(ELLIPSIS, text)
     words = list(_WORD.finditer(text))
-    asked = [[word.lower() for word in _WORD.findall(one)] for one in sent]
+    asked = [[word.lower() for word in _WORD.findall(_plain(one))] for one in sent]
     pairs = {pair for one in asked for pair in pairwise(one)}
-    few = {word for one in asked if len(one) <= _FEW for word in one}
+    few = {word for one in asked for word in one if len(one) <= _FEW or len(word) >= _TELLING}
     spelt = [word[0].lower() for word in words]
-    repeated = [word in few for word in spelt]
+    letters = {run for one in sent for run in _squeezed(_plain(one[:LONGEST]))}
+    repeated = [not few.isdisjoint(word.split("_")) or not letters.isdisjoint(_squeezed(word)) for word in spelt]
+    for at in range(len(words) - _SQUEEZED + 1):
+        if "".join(spelt[at : at + _SQUEEZED]) in letters:  # one letter each
+            repeated[at : at + _SQUEEZED] = [True] * _SQUEEZED
     for at, pair in enumerate(pairwise(spelt)):
         if pair in pairs or any(pair[0] == first and second.startswith(pair[1]) for first, second in pairs):
             repeated[at : at + 2] = [True, True]
@@ -101,7 +118,23 @@ def unescape(text: str) -> str:
     if "\\" not in text:
         return text
     plain = {"n": "\n", "r": "\r", "t": "\t"}
-    return _ESCAPE.sub(lambda mark: chr(int(mark[1], 16)) if mark[1] else plain.get(mark[2], mark[2]), text)
+
+    def meant(mark: re.Match[str]) -> str:
+        return chr(int(mark[1] or mark[2], 16)) if mark[1] or mark[2] else plain.get(mark[3], mark[3])
+
+    return _ESCAPE.sub(meant, text)
+
+
+def _plain(text: str) -> str:
+    """Return the text in the usual form of its letters, without accents and without what nobody sees."""
+    parts = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFC", "".join(char for char in parts if not _UNSEEN.match(char)))
+
+
+def _squeezed(text: str) -> set[str]:
+    """Return every run of letters and digits of a text, whatever stands between them."""
+    bare = "".join(filter(str.isalnum, text.lower()))
+    return {bare[at : at + _SQUEEZED] for at in range(len(bare) - _SQUEEZED + 1)}
 
 
 def _runs(sent: Iterable[str]) -> set[tuple[str, ...]]:
