@@ -56,9 +56,10 @@ page = st.navigation(pages, position="top" if operator and not session.as_tester
 st.session_state.came_from, st.session_state.at = st.session_state.get("at"), page.url_path
 if operator or barrier:
     st.html(STYLE)
+if barrier or page.url_path:  # the chat page has a component of its own
+    from pages.browser import keep_page
+
+    keep_page(tables=operator)
 page.run()
 if operator and page.url_path in ("results", "experiment", "history", "events"):
-    from pages.browser import keep_tables
-
-    keep_tables()
-    st.caption(f"Parley {__version__}", text_alignment="right")
+    st.caption(f"Parley {__version__}", text_alignment="center")

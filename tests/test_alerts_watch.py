@@ -135,6 +135,25 @@ def test_where_a_receiver_shows_html_a_message_is_text(store: Store, receiver: R
     assert "<img" not in message["message"] and "&lt;img" in message["message"]
 
 
+def test_operators_were_told_of_a_failure_near_an_alert_that_reached_one_and_of_a_model_that_is_gone(
+    store: Store, receiver: Receiver
+) -> None:
+    gone = news.Alert(news.model_key("openai", "old-model", "gone"), "old-model needs a change", "It is shut down.")
+    watched = watch(store, receiver.address, models=lambda: [gone])
+    for reason in ["error"] * 3 + ["stop"] * 7:
+        answered(store, reason)
+    failed_ms = now_ms()
+    receiver.status = 500
+    watched.look()
+    assert not watched.told_of(failed_ms) and not watched.told_of(failed_ms, ("openai", "old-model"))
+    for alert in store.alerts.newest():
+        store.alerts.attempted(alert.key, (0,), everybody=True)
+    assert watched.told_of(failed_ms)
+    assert not watched.told_of(failed_ms + 1_000 * 3_600)
+    assert watched.told_of(failed_ms + 1_000 * 3_600, ("openai", "old-model"))
+    assert not watched.told_of(failed_ms + 1_000 * 3_600, ("openai", "new-model"))
+
+
 def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(
     store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

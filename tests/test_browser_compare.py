@@ -119,6 +119,11 @@ def preferences(record: Record, chat: Chat) -> list[Any]:
 # The journey
 
 
+def test_an_empty_page_asks_for_a_comparison_and_not_for_a_thumb(chat: Chat) -> None:
+    expect(chat.page.get_by_text("Ask a question, read both answers and tell us which one is better.")).to_be_visible()
+    expect(chat.page.get_by_text("thumb")).to_have_count(0)
+
+
 def test_a_question_is_answered_twice_and_voted_on(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(*both(says("first words"), says("second words")))
     compare(chat)
@@ -151,8 +156,14 @@ def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
     expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
     chat.button("A is better").click()
+    expect(chat.page.get_by_text("What was wrong with B? (optional)")).to_be_visible()
     chat.page.get_by_text("Too long", exact=True).click()
     until(lambda: "feedback_reason" in record.names(chat.conversation_id))
+    chat.button("Send").click()
+    expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    chat.button("Say why").click()
+    expect(chat.page.get_by_role("radio", name="Too long")).to_be_checked()
     votes = record.events(chat.conversation_id, "preference")
     [reason] = record.events(chat.conversation_id, "feedback_reason")
     assert [vote["value"] for vote in votes] == ["tie", votes[1]["metadata"]["left"]]

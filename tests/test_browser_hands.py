@@ -158,6 +158,21 @@ def test_earlier_messages_come_above_what_the_reader_sees(chat: Chat, model: ope
     until(lambda: (box := place.bounding_box()) and abs(box["y"] - top["y"]) < 60)
 
 
+def test_a_question_and_its_title_run_by_their_own_direction(chat: Chat, model: openai.Server) -> None:
+    model.script(whole("Paris."))
+    chat.ask("ما هي عاصمة فرنسا؟")
+    question = chat.messages.first.get_by_text("ما هي عاصمة فرنسا؟")
+    expect(question).to_have_css("direction", "rtl")
+    right = chat.messages.first.evaluate("one => one.getBoundingClientRect().right")
+    assert abs(right - question.evaluate(WORDS_END)) < 40
+    title = chat.page.locator('[class*="st-key-open_"]').get_by_text("ما هي عاصمة فرنسا؟")
+    expect(title).to_have_css("direction", "rtl")
+    chat.thumb(up=False).click()
+    comment = chat.page.get_by_role("textbox", name="Anything to add?")
+    comment.fill("قصير جدا")
+    expect(comment).to_have_css("direction", "rtl")
+
+
 def test_a_break_in_a_cell_and_text_from_right_to_left(chat: Chat, model: openai.Server) -> None:
     model.script(whole("| a |\n|---|\n| one<br>two<br/>three |\n\nمرحبا بالعالم\n\n- واحد\n\nEnd"))
     chat.ask("Go")

@@ -14,6 +14,7 @@ from tests.support import app_process, statsig_server
 from tests.support import openai_server as openai
 from tests.support.chat_page import DESK, IDLE, PHONE, Chat, watched_page, window
 from tests.support.chromium import picture
+from tests.support.network_cable import cable
 from tests.support.statsig_server import Statsig
 from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
@@ -39,6 +40,7 @@ WIDER = """() => [...document.querySelectorAll('*')]
   .filter(one => one.checkVisibility() && !one.closest('[data-testid="stTable"], [data-testid="stDataFrame"]'))
   .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
   .map(one => one.dataset.testid ?? one.tagName)"""
+CONNECTION = "document.querySelector('[data-testid=\"stApp\"]').dataset.testConnectionState"
 DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
   .every(one => one.querySelector('svg.marks, canvas.marks'))
   && !document.querySelector('[data-testid="stSkeleton"]')"""
@@ -198,6 +200,33 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
         expect(page.get_by_role("combobox", name="Event")).to_have_value("failed answers")
 
 
+def test_days_stand_in_the_address_and_limit_what_is_shown(browser: Browser, operated: app_process.AppProcess) -> None:
+    with look(browser, operated, "/events?until=2026-01-31") as page:
+        expect(page.get_by_text("No event is like that.")).to_be_visible()
+        expect(page.get_by_text("Days and times are in Europe/Berlin.")).to_have_count(0)
+        page.goto(operated.url + "/events?since=2026-01-31")
+        settle(page)
+        expect(page.get_by_text("Days and times are in Europe/Berlin.")).to_be_visible()
+        expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
+
+
+def test_a_page_that_is_opened_directly_reports_a_lost_connection_calmly(
+    browser: Browser, operated: app_process.AppProcess
+) -> None:
+    with cable(operated.url) as wire, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(wire.url + "/history")
+        settle(page)
+        page.wait_for_function("window.parley?.reports")  # what the browser loads last is there
+        wire.pull()
+        line = page.get_by_text("Connection lost. Reconnecting; your text is kept.")
+        expect(line).to_be_visible()
+        page.wait_for_function(f"{CONNECTION} === 'PINGING_SERVER'")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        wire.plug()
+        expect(line).to_have_count(0)
+
+
 def test_a_download_arrives_under_the_page_policy(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/events") as page:
         with page.expect_download() as waiting:
@@ -277,6 +306,11 @@ def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
         page.screenshot(path=picture("chat-forced"))
         page.reload()
         expect(page.get_by_text("Forced: Short")).to_be_visible()
+        page.get_by_text("See what testers see").click()
+        expect(page.get_by_text("Forced: Short")).to_have_count(0)
+        expect(chat.feedback).to_have_count(1)
+        page.get_by_text("See what testers see").click()
+        expect(page.get_by_text("Forced: Short")).to_be_visible()
         page.get_by_role("button", name="Use my own group").click()
         expect(page.get_by_text("New conversations get it")).to_have_count(0)
         expect(page).not_to_have_url(re.compile("group="))
@@ -290,7 +324,9 @@ def test_an_operator_sees_what_testers_see_at_a_click(
         chat = Chat(page, operated)
         chat.send("How do I connect a model of my own?")
         expect(chat.feedback).to_have_count(1)
-        expect(chat.button("Details")).to_be_visible()
+        chat.button("Details").click()
+        expect(page.get_by_role("link", name="Its events and their delivery")).to_be_visible()
+        page.keyboard.press("Escape")
         page.get_by_text("See what testers see").click()
         expect(chat.button("Details")).to_have_count(0)
         expect(chat.feedback).to_have_count(1)

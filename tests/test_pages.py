@@ -12,7 +12,9 @@ from streamlit.testing.v1.element_tree import Element
 
 from lib import __version__
 from lib.access.identity import Access
+from lib.alerts import news
 from lib.app import App
+from lib.domain.clock import now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.events import chat_completion
@@ -247,6 +249,25 @@ def test_a_failed_answer_is_a_sentence_and_a_button(
     assert [button.label for button in page.chat_message[-1].button] == ["Try again", "Edit question"]
     page = next(button for button in page.main.button if button.label == "Try again").click().run()
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
+
+
+def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_has_reached_one(
+    begin: Begin, model_server: openai.Server
+) -> None:
+    begin(PARLEY_ALERTS="json://127.0.0.1:9/hook", OPENAI_BASE_URL=model_server.base_url)
+    store = running.app().store
+    model_server.script(openai.status(401))
+    page = ask(opened(), "Hello?")
+
+    def told() -> str:
+        return str(page.run().chat_message[-1].caption[0].value)
+
+    assert told() == "The assistant is not set up correctly. Please tell the person who invited you."
+    key = news.answers_key(news.day_of(now_ms()))
+    store.alerts.note(key, "Many answers fail", "3 of the last 10 answers failed.", "events")
+    assert told().endswith("Please tell the person who invited you.")  # noted is not sent
+    store.alerts.attempted(key, (0,), everybody=True)
+    assert told() == "The assistant is not set up correctly. The operators have been told."
 
 
 def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> None:

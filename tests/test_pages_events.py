@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -22,6 +24,7 @@ from lib.domain.completion import Completion
 from lib.domain.conversation import Comparison, Conversation, Question, Turn
 from lib.domain.events import Event, chat_completion, exposure, rating
 from lib.domain.ledger import Search
+from pages.clock import span
 from pages.events import ledger
 from tests.support import openai_server as openai
 from tests.support.page_runs import opened_app, page_text, press, run_page
@@ -44,13 +47,15 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
 KEY = {"STATSIG_SECRET_KEY": "secret-key", "STATSIG_API_URL": "http://127.0.0.1:9/v1"}
 
 
-def happened(app: App, number: int = 0, group: str = "Test", completion: Completion | None = None) -> list[Event]:
+def happened(
+    app: App, number: int = 0, group: str = "Test", completion: Completion | None = None, time_ms: int | None = None
+) -> list[Event]:
     """One unit meets the experiment, gets an answer, and rates it where it has text; of one moment to the next."""
     unit = f"unit-{number}"
     assigned = Assignment("statsig_openai_integration", group, group, unit, {"userID": unit}, {})
     question = Question(f"answer-{number}", f"c-{number}", f"s-{number}", 1, "large-model", assigned)
     done = completion or Completion("Because.", "stop", 2.0, 0.5)
-    now = now_ms() - 60_000 + 10 * number
+    now = time_ms or now_ms() - 60_000 + 10 * number
     met = exposure(assigned, f"s-{number}", time_ms=now)
     app.store.conversations.ask(Conversation(f"c-{number}", unit, assigned), question, "My secret question?", met)
     ended = chat_completion(question, done, time_ms=now + 2_000)
@@ -114,6 +119,22 @@ def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> N
     page.text_input(key="unit").set_value("unit-0").run()
     assert {row["Unit"] for row in table(page)} == {"unit-0"} and len(table(page)) == 3
     page.text_input(key="unit").set_value("nobody").run()
+    assert "No event is like that." in page_text(page)
+
+
+def test_days_are_a_filter_and_are_the_readers_own(begin: Open) -> None:
+    app = begin()
+    zone = ZoneInfo("Asia/Tokyo")
+    evening = round(datetime(2026, 3, 4, 23, 30, tzinfo=zone).timestamp() * 1_000)
+    for number, time_ms in enumerate((evening, evening + 3_600_000, evening + 48 * 3_600_000)):
+        happened(app, number, time_ms=time_ms)
+    page = run_page("events")
+    since_ms, until_ms = span(date(2026, 3, 4), date(2026, 3, 4), zone)
+    search = Search(since_ms=since_ms, until_ms=until_ms)
+    assert {line.event.user_id for line in app.store.events.page(search).lines} == {"unit-0"}
+    page.date_input(key="since").set_value(date(2026, 3, 5)).run()
+    assert {row["Unit"] for row in table(page)} == {"unit-2"}
+    page.date_input(key="until").set_value(date(2026, 3, 5)).run()
     assert "No event is like that." in page_text(page)
 
 

@@ -129,7 +129,7 @@ def test_an_unknown_experiment_is_reported_as_unknown_and_invitations_are_there(
     page = run_page("experiment")
     assert not page.exception
     assert "There is no experiment or layer elsewhere" in page_text(page)
-    assert "#### Invitations" in page_text(page)
+    assert "### Invitations" in page_text(page)
 
 
 def test_the_page_says_who_decides_and_why_not_statsig(begin: Open, statsig: Statsig) -> None:

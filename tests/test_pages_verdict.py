@@ -17,7 +17,7 @@ del sys.modules["altair"]
 import altair
 """
 """Altair on a slow disk: whoever imports it waits until there is a file `loaded` beside it."""
-DETAILS = "#### Response time"
+DETAILS = "### Response time"
 PATIENCE_S = 120.0
 
 

@@ -72,6 +72,15 @@ SEARCHES = [
     Search(delivery="kept"), Search(simulated=True), Search(simulated=False),
     Search(name=events.EXPOSURE, group="Test"), Search(failed=True, group="Control", delivery="waiting"),
     Search(user_id="u1", name=events.CHAT_COMPLETION, simulated=False), Search(name="nothing"),
+    Search(since_ms=START_MS + 12), Search(until_ms=START_MS + 30),
+    Search(since_ms=START_MS + 9, until_ms=START_MS + 9),
+    *(
+        replace(search, since_ms=START_MS + 9, until_ms=START_MS + 40)
+        for search in (
+            Search(), Search(group="Test"), Search(failed=True), Search(delivery="waiting"), Search(delivery="kept"),
+            Search(user_id="u3", name=events.EXPOSURE),
+        )
+    ),
 ]  # fmt: skip
 
 
@@ -85,6 +94,8 @@ def wanted(line: Line, search: Search) -> bool:
         and search.delivery in (None, line.delivery)
         and search.simulated in (None, line.simulated)
         and (not search.failed or event.value in ("error", "interrupted"))
+        and (search.since_ms is None or event.time_ms >= search.since_ms)
+        and (search.until_ms is None or event.time_ms < search.until_ms)
     )
 
 

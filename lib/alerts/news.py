@@ -83,14 +83,24 @@ def of_answers(answers: int, failed: int, day: str) -> Iterator[Alert]:
     """
     if answers >= FEWEST_ANSWERS and failed / answers > FAILING_SHARE:
         text = f"{failed:,} of the last {answers:,} answers failed within five minutes."
-        yield Alert(f"errors:{day}", "Many answers fail", text, "events")
+        yield Alert(answers_key(day), "Many answers fail", text, "events")
+
+
+def answers_key(day: str) -> str:
+    """Return the key of the news that answers of a day failed."""
+    return f"errors:{day}"
+
+
+def model_key(provider: str, model: str, state: str) -> str:
+    """Return the key of the news that a model is in a state such as `missing`."""
+    return f"model:{provider}:{model}:{state}"
 
 
 def of_models(models: Sequence[GroupModel]) -> Iterator[Alert]:
     """Yield the news of models that are shut down, or will be."""
     for one in models:
         if one.standing.state in ("ending", "gone", "missing"):
-            key = f"model:{one.standing.provider}:{one.standing.model}:{one.standing.state}"
+            key = model_key(one.standing.provider, one.standing.model, one.standing.state)
             yield Alert(key, f"{one.standing.model} needs a change", one.sentence(), "experiment")
 
 

@@ -56,6 +56,20 @@ class Watch:
         """The kind of every receiver."""
         return self._receivers.kinds
 
+    def told_of(self, ended_ms: int, gone: tuple[str, str] | None = None) -> bool:
+        """Return True where an alert about an answer that failed at this moment has reached an operator. `gone`:
+        provider and name of a model that failed because it is not there.
+
+        The alert that answers fail speaks of those that ended within some minutes before it, and holds for as long
+        after it; the alert that a model is gone holds for ever. Raises StoreError.
+        """
+        answers = news.answers_key(news.day_of(ended_ms))
+        models = [news.model_key(*gone, state) for state in ("missing", "gone")] if gone else []
+        return any(
+            one.key != answers or abs(ended_ms - one.time_ms) <= 1_000 * news.FAILING_S
+            for one in self._store.alerts.reached([answers, *models])
+        )
+
     def begin(self) -> None:
         """Look now and then until it is closed."""
         self._thread.start()

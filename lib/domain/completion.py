@@ -12,6 +12,12 @@ Limit = Literal["day", "visitor", "invitation", "address", "busy"]
 """The limit that was met: everyone's spend of a day, a visitor's answers of a day, an invitation's spend, the rate of a
 network, concurrent answers."""
 UsageSource = Literal["server", "estimated", "none"]
+NO_MODEL = "The model is not available."
+"""A tester's sentence about a model that its provider lacks."""
+TELL_OPERATORS = "Please tell the person who invited you."
+"""The end of a tester's sentence about a failure that only operators can end."""
+OPERATORS_KNOW = "The operators have been told."
+"""The same once an alert about it has reached one of them."""
 
 
 @dataclass(frozen=True, slots=True)

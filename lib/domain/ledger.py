@@ -18,7 +18,8 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search; None: any. `group` "": without group. `failed`: answers that ended in an error or broke off."""
+    """A search; None: any. `group` "": without group. `failed`: answers that ended in an error or broke off. `since_ms`
+    is the first moment, `until_ms` the one after the last."""
 
     name: str | None = None
     group: str | None = None
@@ -27,6 +28,8 @@ class Search:
     delivery: DeliveryState | None = None
     simulated: bool | None = None
     failed: bool = False
+    since_ms: int | None = None
+    until_ms: int | None = None
 
     @property
     def everything(self) -> bool:

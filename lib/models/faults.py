@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
+from lib.domain.completion import NO_MODEL, TELL_OPERATORS
 from lib.domain.text import one_line
 from lib.logs import cut
 from lib.models.dialects import Meaning, meaning_of
@@ -25,7 +26,7 @@ LOADING_EVERY = 2.0
 """Seconds between two requests to a server that is loading the model."""
 
 FILTERED = "The model's content filter stopped this question. Please ask in another way."
-_SET_UP = "The assistant is not set up correctly. Please tell the person who invited you."
+_SET_UP = f"The assistant is not set up correctly. {TELL_OPERATORS}"
 _KEY_LIKE = re.compile(r"\b(?:sk|secret)-[\w*.…-]{3,}|(?<=Bearer )\S+", re.IGNORECASE)
 _SHORTEST_SECRET = 4
 """Characters: removing a shorter key would make the words unreadable and hide nothing."""
@@ -232,9 +233,9 @@ class Fault(Exception):
 _BY_STATUS: Mapping[int, Meaning] = {401: "bad_key", 403: "bad_key", 404: "no_model", 407: "bad_key", 429: "busy"}
 """The meaning of an error that no dialect matches."""
 _BY_MEANING: Mapping[Meaning, str] = {
-    "quota": "The assistant's quota is used up. Please tell the person who invited you.",
+    "quota": f"The assistant's quota is used up. {TELL_OPERATORS}",
     "bad_key": _SET_UP,
-    "no_model": "The model is not available. Please tell the person who invited you.",
+    "no_model": f"{NO_MODEL} {TELL_OPERATORS}",
     "context_full": "The conversation is too long for the model. Please start a new one.",
     "filtered": FILTERED,
     "loading": "The model is still being loaded. Please try again in a minute.",
@@ -251,7 +252,7 @@ def _by_status(status: int | None) -> str:
     if status is not None and status < 400:  # a redirect
         return _SET_UP
     if status is not None and status < 500:
-        return "The model refused the question. Please tell the person who invited you."
+        return f"The model refused the question. {TELL_OPERATORS}"
     return "The model has a problem. Please try again."
 
 

@@ -1,5 +1,6 @@
 """The alerts of a database: each is noted once by all replicas together, and sent until its receivers have it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,12 @@ class AlertLog:
                 _alert(row)
                 for row in connection.execute(select(alert).order_by(alert.c.time_ms.desc(), alert.c.key).limit(limit))
             ]
+
+    def reached(self, keys: Sequence[str]) -> list[StoredAlert]:
+        """Return those of the alerts with these keys that a receiver has."""
+        found = select(alert).where(alert.c.key.in_(keys), alert.c.reached != "")
+        with self._channel.read() as connection:
+            return [_alert(row) for row in connection.execute(found)]
 
     def lately(self, since_ms: int) -> tuple[int, int]:
         """Return the number of real answers that ended since then, and how many of them failed."""

@@ -30,6 +30,8 @@ _PLACE_WAITING = (outbox.c.created_ms, outbox.c.event_id)
 def page(connection: Connection, search: Search, before: Key | None, size: int) -> Page:
     """Return the newest matching events, or the newest of those before a place."""
     along, rest = _conditions(search)
+    if search.until_ms is not None:
+        before = min(before or _moment(search.until_ms), _moment(search.until_ms))
     if not rest:
         found = list(connection.execute(_lines(search, along, before, None, size + 1).limit(size + 1)))
         return _page(found, size, None)
@@ -132,6 +134,7 @@ def _lines(
     search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None, most: int = STRETCH
 ) -> Select[Any]:
     """Return events of one stretch of the ledger, newest first. Of the waiting ones, at most this many are examined."""
+    reached = reached or _oldest(search)
     if search.delivery == "waiting":
         return _waiting(before, reached, most).where(*conditions)
     return _EVENTS.where(*conditions, *_between(_PLACE, before, reached)).order_by(*(one.desc() for one in _PLACE))
@@ -150,11 +153,23 @@ def _waiting(before: Key | None, reached: Key | None, most: int) -> Select[Any]:
 def _reached(
     connection: Connection, search: Search, along: list[ColumnElement[bool]], before: Key | None
 ) -> Key | None:
-    """Return the end of a stretch of the index; None at the end of the ledger."""
+    """Return the end of a stretch of the index; None at the end of the ledger, or of what is searched of it."""
     place = _PLACE_WAITING if search.delivery == "waiting" else _PLACE
-    walk = select(*place).where(*along, *_between(place, before, None)).order_by(*(one.desc() for one in place))
+    walk = (
+        select(*place).where(*along, *_between(place, before, _oldest(search))).order_by(*(one.desc() for one in place))
+    )
     row = connection.execute(walk.limit(1).offset(STRETCH - 1)).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+def _oldest(search: Search) -> Key | None:
+    """Return the place at which a search begins; None for the beginning of the ledger."""
+    return None if search.since_ms is None else _moment(search.since_ms)
+
+
+def _moment(time_ms: int) -> Key:
+    """Return the place before all events of this moment."""
+    return time_ms, ""
 
 
 def _between(place: tuple[Any, Any], before: Key | None, reached: Key | None) -> Iterator[ColumnElement[bool]]:

@@ -11,6 +11,12 @@ function keepOnce(data) {
   copyInTheClick(state);
   keepDrafts(state);
   editAsInTheBox();
+  state.added = watchCode(state);
+  setDirections(state);
+  state.reconnected = (focused) => {
+    if (focused) setTimeout(() => focusBox());
+    state.lookForSent();
+  };
   reportLostConnection(state);
   keepTextWhole();
   closeSidebarOnPhones();
@@ -18,7 +24,8 @@ function keepOnce(data) {
   nameOverlays();
   for (const [from, event] of [[window, "resize"], [document.fonts, "loadingdone"]])
     from.addEventListener(event, () => { if (state.main) markWide(state.main); });
-  addStyle();
+  addStyleOnce("parley-code", CODE_STYLE);
+  addStyleOnce("parley-chat", STYLE);
   setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
     for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
   }), 400); // the page is to be there first
@@ -29,12 +36,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
   done.set(parentElement, data.nonce);
   if (data.texts) state.texts = JSON.parse(data.texts);
   if (data.keep) {
+    themeOverlays();
     state.report = (id) => setTriggerValue("copied", id);
     state.ask = (nonce) => setTriggerValue("asking", nonce);
     const main = document.querySelector('[data-testid="stMain"]');
     if (main !== state.main) {
       state.main = main;
-      setDirections(main);
       followAnswers(main);
     }
     if (!state.kept) keepOnce(data);

@@ -14,8 +14,8 @@ import streamlit as st
 
 _HERE = Path(__file__).parent
 _PARTS = (
-    "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "orders", "messages", "follow",
-    "page", "component",
+    "styles", "directions", "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "orders",
+    "messages", "follow", "chat_page", "component",
 )  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
 _LATER = tuple(f"/static/js/{file.name}" for file in _SCRIPTS.glob("StreamlitSyntaxHighlighter.*.js"))
@@ -26,7 +26,9 @@ _PAGES = ("chat", "results", "experiment", "history", "events", "compare")
 _NAMES = {
     "PAGES": _PAGES,
     "BOX": '[data-testid="stChatInputTextArea"]',
-    "STYLE": (_HERE / "page.css").read_text(encoding="utf-8"),
+    "STYLE": (_HERE / "chat_page.css").read_text(encoding="utf-8"),
+    "CODE_STYLE": (_HERE / "code.css").read_text(encoding="utf-8"),
+    "CONNECTION_STYLE": (_HERE / "connection.css").read_text(encoding="utf-8"),
 }
 _COMPONENT = st.components.v2.component(
     "parley_browser",

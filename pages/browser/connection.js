@@ -1,10 +1,13 @@
-// A lost connection is ours to report: a calm line over the page instead of Streamlit's dialog for developers.
+// A lost connection is ours to report, on every page: a calm line instead of Streamlit's dialog for developers.
+// `state.reconnected` is the chat page's part once the connection is back.
 
 const LOST_FOR_MS = 700; // a shorter gap is nobody's concern
 
 function reportLostConnection(state) {
   const app = document.querySelector('[data-testid="stApp"]');
-  if (!app) return;
+  if (!app || state.reports) return;
+  state.reports = true;
+  addStyleOnce("parley-connection", CONNECTION_STYLE);
   let lost = false, focused = false, timer = 0;
   const line = document.createElement("div"), words = document.createElement("span"), reload = document.createElement("button");
   line.className = "parley-lost";
@@ -38,12 +41,12 @@ function reportLostConnection(state) {
       dialogs.disconnect();
       line.remove();
       reload.remove();
-      if (focused) setTimeout(() => focusBox());
-      state.lookForSent();
+      state.reconnected?.(focused);
     } else if (!lost) {
       lost = true;
-      focused = document.activeElement === document.querySelector(BOX) || document.activeElement === document.body;
-      dialogs.observe(document.body, { childList: true });
+      focused = document.activeElement === state.box || document.activeElement === document.body;
+      dialogs.observe(document.body, { childList: true, subtree: true });
+      closeDialog();
       timer = setTimeout(() => show(app.dataset.testConnectionState === "DISCONNECTED_FOREVER"), LOST_FOR_MS);
     } else if (now === "DISCONNECTED_FOREVER") show(true);
   };

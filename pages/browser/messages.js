@@ -45,15 +45,15 @@ function finishMessages(times) {
   });
 }
 
-function watchCode(main) { // Streamlit draws code and formulas anew once it has what colours and sets them
+function watchCode(state) { // Streamlit draws code and formulas anew once it has what colours and sets them
   let due = false;
   return (node) => {
     if (due || !(node.matches("pre, code, .katex") || node.querySelector("pre, .katex"))) return;
     due = true;
     requestAnimationFrame(() => {
       due = false;
-      nameCode(main);
-      markWide(main);
+      nameCode(state.main);
+      markWide(state.main);
     });
   };
 }

@@ -12,9 +12,9 @@ function letScroll(area) {
   }
 }
 
-export default function () {
-  if (window.parleyTables) return;
-  window.parleyTables = true;
+function letTablesScroll(state) {
+  if (state.scrolls) return;
+  state.scrolls = true;
   const look = () => {
     for (const table of document.querySelectorAll(`${TABLE} table`)) letScroll(table.parentElement);
   };

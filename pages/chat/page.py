@@ -12,7 +12,7 @@ from lib.chat.generation import Answer
 from lib.domain.conversation import Turn
 from lib.domain.record import StoreError
 from lib.web import running
-from pages import compare, session
+from pages import compare, entrance, session
 from pages.browser import keep_browser, keep_comparisons, tell_browser
 from pages.chat.asking import HEAD_START, send
 from pages.chat.operator_view import draw_failures, draw_forced, draw_worries
@@ -36,6 +36,10 @@ DEMO_SUGGESTIONS = (
     "Show me a table of the settings",
     "Write a haiku in Python",
 )
+
+RATING = "Ask a question and tell us with a thumb whether the answer helped."
+COMPARING = "Ask a question, read both answers and tell us which one is better."
+"""The second line of an empty page, by the way in which the visitor takes part."""
 
 FEW_LEFT = 3
 """Answers of a day's budget from which on a tester reads how many are left."""
@@ -106,6 +110,17 @@ def start_new() -> None:
 
 def note_asking(mark: str) -> None:
     page.asking = mark
+
+
+def will_compare() -> bool:
+    """Return True where the questions of this page's next conversation are answered twice."""
+    try:
+        if entrance.forced():
+            return False
+        assignment = app.comparisons.assign(session.visitor(), page.exposed, entrance.invited_to_compare())
+    except StoreError:
+        return False
+    return assignment is not None and assignment.compare
 
 
 def draw_left() -> None:
@@ -192,11 +207,10 @@ with unseen:
     keep_browser(page.box(), report_copied, note_asking)
     if page.conversation and page.here.assignment.compare:
         keep_comparisons()
-if session.operator():
+if session.operator() and not session.as_tester():
     draw_forced(page)
-    if not st.session_state.get(session.AS_TESTER):
-        draw_worries()
-        draw_failures()
+    draw_worries()
+    draw_failures()
 
 with st.bottom:
     if page.refused:
@@ -212,7 +226,7 @@ welcome = st.empty()  # on a page with turns it stays empty, and so clears the w
 if page.conversation is None or not page.here.turns:
     with welcome.container():
         st.header(app.settings.greeting)
-        st.markdown("Ask a question and tell us with a thumb whether the answer helped.")
+        st.markdown(COMPARING if will_compare() else RATING)
         if suggestions := app.settings.suggestions or (DEMO_SUGGESTIONS if app.demo else ()):
             st.session_state.suggestion = None
             st.pills(

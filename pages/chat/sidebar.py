@@ -21,7 +21,7 @@ from pages.clock import reader_zone
 from pages.results.words import plain
 
 LISTED = 30
-"""Conversations in the list at first; more are added as the reader scrolls (pages/browser/page.js)."""
+"""Conversations in the list at first; more are added as the reader scrolls (pages/browser/chat_page.js)."""
 PIECES = 10
 """Factor on that for the longest list: a list of thousands would make every click slow."""
 FOUND = 60

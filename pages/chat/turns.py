@@ -13,8 +13,10 @@ from lib.chat.markdown import as_one
 from lib.chat.rescue import LOOK_EVERY
 from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
+from lib.domain.completion import NO_MODEL, OPERATORS_KNOW, TELL_OPERATORS
 from lib.domain.conversation import Turn
 from lib.domain.rating import REASONS, Rating, Reason
+from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
@@ -108,9 +110,9 @@ def draw_question(turn: Turn) -> None:
             _draw_editor(turn)
             return
         if turn.question is None:
-            st.text("This text is no longer kept.")
+            st.text("This text is no longer kept.", width="stretch")
         elif _lines(turn.question) <= FOLDED_LINES:
-            st.text(as_typed(turn.question))
+            st.text(as_typed(turn.question), width="stretch")
         else:
             _draw_long(turn, turn.question)
 
@@ -128,7 +130,7 @@ def _draw_long(turn: Turn, question: str) -> None:
     unfolded = on_page().unfolded
     folded = turn.answer_id not in unfolded
     with st.container(key=f"{'folded' if folded else 'unfolded'}_{turn.answer_id}"):
-        st.text(as_typed(question))
+        st.text(as_typed(question), width="stretch")
     st.button(
         "Show all" if folded else "Show less", icon=f":material/{'expand_more' if folded else 'expand_less'}:",
         type="tertiary", key=f"fold_{turn.answer_id}", on_click=unfolded.add if folded else unfolded.discard,
@@ -140,7 +142,7 @@ def draw_waiting(prompts: list[str]) -> None:
     """Draw the questions that wait for the running answer, each with a way to take it back."""
     for at, prompt in enumerate(prompts):
         with st.chat_message("user", avatar=":material/schedule:"):
-            st.text(as_typed(prompt))
+            st.text(as_typed(prompt), width="stretch")
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.caption("Waits for the answer above", width="content")
                 for label, icon, back in (("Edit", "edit", True), ("Remove", "close", False)):
@@ -244,13 +246,28 @@ def draw_ending(turn: Turn) -> None:
     """Draw an answer's finish reason, where that needs a word."""
     if words := (ENDS.get(turn.finish_reason or "") if turn.answer else None) or _without_text(turn):
         words = f"{words} {_until(turn)}".strip() if turn.finish_reason == "limited" else words
-        with st.container(key=f"end_{turn.finish_reason}_{turn.answer_id}"):  # its icon and colour: page.css
+        with st.container(key=f"end_{turn.finish_reason}_{turn.answer_id}"):  # its icon and colour: chat_page.css
             st.caption(words)
 
 
 def _without_text(turn: Turn) -> str | None:
     """Return the sentence about an ended answer without text."""
-    return turn.message or ENDS.get(turn.finish_reason or "")
+    words = turn.message or ENDS.get(turn.finish_reason or "")
+    if words and words.endswith(TELL_OPERATORS) and _operators_know(turn):
+        return words.removesuffix(TELL_OPERATORS) + OPERATORS_KNOW
+    return words
+
+
+def _operators_know(turn: Turn) -> bool:
+    """Return True where an alert about the failure of this answer has reached an operator."""
+    alerts = running.app().alerts
+    if alerts is None or turn.time_ms is None:
+        return False
+    try:
+        gone = (turn.message or "").startswith(NO_MODEL)
+        return alerts.told_of(turn.time_ms, (str(turn.facts.get("provider")), turn.model) if gone else None)
+    except StoreError:
+        return False
 
 
 def draw_reasoning(turn: Turn) -> None:
@@ -258,7 +275,7 @@ def draw_reasoning(turn: Turn) -> None:
     seconds = turn.facts.get("reasoning_time")
     label = f"Thought for {seconds:.0f} s" if seconds and seconds >= 1 else "Thinking"
     with st.expander(label, icon=":material/psychology:", type="compact", key=f"reasoning_{turn.answer_id}"):
-        st.text(as_typed(turn.reasoning or ""))
+        st.text(as_typed(turn.reasoning or ""), width="stretch")
 
 
 def _until(turn: Turn) -> str:
@@ -358,12 +375,21 @@ def draw_details(turn: Turn, group: str | None) -> None:
     """Draw the details that testers do not see."""
     with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
         st.markdown(details_table(turn, group))
+        if session.operator():
+            st.page_link(
+                "events/page.py",
+                label="Its events and their delivery",
+                icon=":material/receipt_long:",
+                query_params={"answer": turn.answer_id},
+            )
 
 
 def details_table(turn: Turn, group: str | None) -> str:
     """Return the details of an answer as a Markdown table."""
     known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
     told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
+    if not told.get("retries"):
+        told.pop("retries", None)
     told |= {name: plain(value) for name, value in told.items() if isinstance(value, str)}
     rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
     return "\n".join(["| Detail | Value |", "|---|---|", *rows])

@@ -1,9 +1,12 @@
 """The vote on two answers, and the actions on them."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
+from lib.access.identity import clean_text
 from lib.domain.conversation import Comparison, Turn
-from lib.domain.rating import Vote
+from lib.domain.rating import Reason, Vote
 from lib.web import running
 from pages.chat.asking import send, send_again
 from pages.chat.state import on_page
@@ -17,6 +20,12 @@ CHOICES: tuple[tuple[Vote, str], ...] = (
 )
 WORDS = dict(CHOICES)
 UNCOVERED = "No vote: you have seen which group gave which answer."
+QUESTIONS: Mapping[Vote | None, str] = {
+    "left": "What was wrong with B? (optional)",
+    "right": "What was wrong with A? (optional)",
+    "both_bad": "What was wrong with them? (optional)",
+}
+"""The question about the answers that a vote found wanting."""
 
 
 def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:
@@ -34,6 +43,8 @@ def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -
     if on_page().explaining == turn.answer_id:
         with st.container():
             _draw_reasons(turn, comparison)
+    elif on_page().explained == turn.answer_id:
+        draw_thanks(turn.answer_id)
     elif outdated:
         st.empty()
     if turn.question:
@@ -41,24 +52,35 @@ def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -
 
 
 def _draw_choices(comparison: Comparison) -> None:
-    with st.container(key=f"choices_{comparison.id}", horizontal=True, gap="small"):
-        for vote, label in CHOICES:
-            chosen = comparison.vote == vote
-            st.button(
-                label,
-                type="primary" if chosen else "secondary",
-                icon=":material/check:" if chosen else None,
-                key=f"choice_{vote}_{comparison.id}",
-                width="stretch",
-                on_click=_vote,
-                args=(comparison.id, vote),
-            )
+    """Draw the four choices. On a phone they wake once both answers were in sight (pages/browser/comparison.js)."""
+    with st.container(gap="xsmall"):
+        st.caption("Read both answers. Which one is better?")
+        with st.container(key=f"choices_{comparison.id}", horizontal=True, gap="small"):
+            for vote, label in CHOICES:
+                _draw_choice(comparison, vote, label)
+
+
+def _draw_choice(comparison: Comparison, vote: Vote, label: str) -> None:
+    chosen = comparison.vote == vote
+    st.button(
+        label,
+        type="primary" if chosen else "secondary",
+        icon=":material/check:" if chosen else None,
+        key=f"choice_{vote}_{comparison.id}",
+        width="stretch",
+        on_click=_vote,
+        args=(comparison.id, vote),
+    )
 
 
 def _draw_actions(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:
-    """Ask both again, as under one answer."""
+    """Draw the way back to the reasons of a vote, and to both answers anew, as under one answer."""
     failed = any(side.finish_reason in ("stopped", "interrupted", "error", "limited") for side in comparison.sides)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if last and comparison.vote and on_page().explaining != turn.answer_id:
+            draw_button("Say why", "rate_review", turn, setattr, on_page(), "explaining", turn.answer_id)
+        elif outdated:
+            st.empty()
         if failed:
             draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
         elif last:
@@ -86,17 +108,27 @@ def _vote(comparison_id: str, vote: Vote) -> None:
 
 
 def _draw_reasons(turn: Turn, comparison: Comparison) -> None:
-    """After a vote: thanks, and room to say why, until the tester moves on."""
-    page = on_page()
+    """Draw thanks for a vote, and a form for the reason, until it is sent or the tester moves on."""
+    about = f"{comparison.vote}_{turn.answer_id}"
     draw_thanks(turn.answer_id)
-    known = (comparison.worse or (comparison.left,))[0]
-    reason, comment = draw_reason(f"{comparison.vote}_{turn.answer_id}", known, _question(comparison))
+    _keep_reason(turn, comparison, *draw_reason(about, _explained(comparison), QUESTIONS.get(comparison.vote)))
+    st.button("Send", key=f"send_{about}", on_click=_send_reason, args=(turn, comparison, about))
+
+
+def _explained(comparison: Comparison) -> Turn:
+    """Return the answer that has the reason: one that the vote found wanting, else the left one."""
+    return (comparison.worse or (comparison.left,))[0]
+
+
+def _keep_reason(turn: Turn, comparison: Comparison, reason: Reason | None, comment: str | None) -> None:
+    page, known = on_page(), _explained(comparison)
     if (reason, comment) != (known.reason, known.comment):
         page.conversation, page.receipt = running.app().comparisons.explain(page.here, turn, reason, comment)
 
 
-def _question(comparison: Comparison) -> str | None:
-    """Return what is asked about the answers that the vote found wanting; None where it found none."""
-    if comparison.vote == "both_bad":
-        return "What was wrong with them?"
-    return {"left": "What was wrong with B?", "right": "What was wrong with A?"}.get(comparison.vote or "")
+def _send_reason(turn: Turn, comparison: Comparison, about: str) -> None:
+    """Keep what stands in the panel, which the click may have overtaken, and close it."""
+    state = st.session_state
+    comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
+    _keep_reason(turn, comparison, state.get(f"reason_{about}", _explained(comparison).reason), comment)
+    on_page().explaining, on_page().explained = None, turn.answer_id

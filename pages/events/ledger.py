@@ -17,6 +17,7 @@ from lib.domain.ledger import DeliveryState, Key, Line, Search
 from lib.domain.record import StoreError
 from lib.web import running
 from pages import session
+from pages.clock import span
 from pages.results.words import plain
 
 AS_FILE = 100_000
@@ -37,13 +38,13 @@ OURS = ("answer_id", "group", "event_id", "experiment", "session_id", "conversat
 """Metadata that a line of the table omits: it has a column of its own, or is an id."""
 
 
-def draw_filters() -> Search:
-    """Draw the filters and return the search; it is kept in the address, which can be shared."""
+def draw_filters(zone: tzinfo) -> Search:
+    """Draw the filters and return the search; it is kept in the address, which can be shared. Days are the reader's."""
     try:
         groups = running.app().store.events.groups()
     except StoreError:
         groups = []
-    with st.grid(5, min_column_width=150, vertical_alignment="bottom"):
+    with st.grid(4, min_column_width=150, vertical_alignment="bottom"):
         name = st.selectbox("Event", [*NAMES, FAILED], None, placeholder="Every event", key="name", bind="query-params")
         group = st.selectbox(
             "Group", [*groups, NOBODY], None, placeholder="Every group", key="group_of", bind="query-params"
@@ -59,6 +60,9 @@ def draw_filters() -> Search:
         )
         unit = st.text_input("Unit", key="unit", placeholder="Every unit", max_chars=128, bind="query-params")
         answer = st.text_input("Answer", key="answer", placeholder="Every answer", max_chars=64, bind="query-params")
+        since = st.date_input("Since", None, key="since", format="YYYY-MM-DD", bind="query-params")
+        until = st.date_input("Until", None, key="until", format="YYYY-MM-DD", bind="query-params")
+    since_ms, until_ms = span(since, until, zone)
     return Search(
         name=None if name == FAILED else name,
         failed=name == FAILED,
@@ -66,6 +70,8 @@ def draw_filters() -> Search:
         group="" if group == NOBODY else group,
         user_id=(unit or "").strip() or None,
         answer_id=(answer or "").strip() or None,
+        since_ms=since_ms,
+        until_ms=until_ms,
     )
 
 

@@ -36,7 +36,7 @@ def draw(answer_id: str, zone: tzinfo) -> None:
     except StoreError as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return
-    st.markdown("#### The life of an answer")
+    st.markdown("### The life of an answer")
     if life is None:
         st.caption("There is no answer with this id.")
         return
@@ -85,15 +85,11 @@ def _chart(found: Sequence[Station], zone: tzinfo) -> alt.LayerChart:
     )
     clocks = chart.mark_text(align="right", dx=-14, color=GREY, fontSize=12).encode(text="clock")
     gaps = chart.mark_text(align="right", dx=-14, dy=15, color=GREY, fontSize=11).encode(text="gap")
-    names = chart.mark_text(align="left", dx=14, fontSize=14, color=_ink(), limit=230).encode(text="what")
+    names = chart.mark_text(align="left", dx=14, fontSize=14, limit=230).encode(text="what")
+    names = names.properties(name="moments")  # their colour: pages/frame.css
     return (spine.mark_rule(color=GREY, strokeWidth=2) + points + clocks + gaps + names).properties(
         height=ROW * len(rows)
     )
-
-
-def _ink() -> str:
-    """Return the colour of text in the reader's theme, which charts do not know."""
-    return str(st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor") or GREY)
 
 
 def _name(one: Station) -> str:

@@ -60,10 +60,10 @@ def draw_pager(page: Page) -> None:
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key="operator_page"):
     from pages.events import ledger, lifeline  # pandas and Altair take seconds to load
 
-    st.subheader("Events", anchor=False)
+    st.header("Events", anchor=False)
     ledger.draw_delivery()
     draw_alerts(zone)
-    search = ledger.draw_filters()
+    search = ledger.draw_filters(zone)
     place = st.container()
     with place.skeleton(height=400):
         try:
@@ -74,7 +74,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     chosen: Line | None = None
     with place:
         if page.lines:
-            st.caption("Select a line to see the answer's life.")
+            st.caption(f"Select a line to see the answer's life. Days and times are in {plain(str(zone))}.")
             chosen = ledger.draw_lines(page.lines, zone, key=f"lines_{hash((search, at()[-1]))}")
         elif page.older:
             st.info("Nothing here yet: what is rare is looked for a moment at a time.", icon=":material/search:")

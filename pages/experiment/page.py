@@ -75,7 +75,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
                 )
             if not served:
                 beginning.draw_beginning()
-    title.subheader(plain(name), anchor=False)
+    title.header(plain(name), anchor=False)
     definition, known = app.experiments.definition(name), app.acts.book.get(name)
     from pages.experiment import (  # Altair takes a second to load: after something is on the page
         compared,
@@ -109,25 +109,25 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
             icon=":material/help:",
         )
     else:
-        st.markdown("#### Today (UTC)")
+        st.markdown("### Today (UTC)")
         costs.draw_today(name, zone)
-        st.markdown("#### Groups")
+        st.markdown("### Groups")
         compared.draw_groups(definition)
         models.draw_models()
         compared.draw_allocation(definition, known)
         if known is not None and known.written is not None:
-            st.markdown("#### Change it")
+            st.markdown("### Change it")
             with st.expander("Edit the definition", icon=":material/edit:", key="editor", on_change="rerun") as edit:
                 if edit.open:
                     editor.draw_editor(known)
-        st.markdown("#### How many testers?")
+        st.markdown("### How many testers?")
         planning.draw_planning(definition)
         if name == app.experiment:
-            st.markdown("#### Force a group")
+            st.markdown("### Force a group")
             draw_forcing()
-        st.markdown("#### Why this group?")
+        st.markdown("### Why this group?")
         compared.draw_why(definition, zone)
-        st.markdown("#### Try a prompt")
+        st.markdown("### Try a prompt")
         trials.draw_trials(editor.tried(name) or definition)
-    st.markdown("#### Invitations")
+    st.markdown("### Invitations")
     guests.draw_guests(zone)

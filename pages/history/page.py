@@ -19,7 +19,7 @@ zone = reader_zone()
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key="operator_page"):
     from pages.history import audit_log, chapters
 
-    st.subheader("History", anchor=False)
+    st.header("History", anchor=False)
     try:
         with running.app().store.read() as connection:
             runs, decisions = states.runs(connection), states.decisions(connection)
@@ -31,5 +31,5 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         chapters.draw_chapters(runs, decisions, guardrails, zone)
     else:
         st.info("There is no run yet. The first begins when an experiment starts.", icon=":material/history:")
-    st.markdown("#### Audit log")
+    st.markdown("### Audit log")
     audit_log.draw_audit_log(zone)

@@ -20,7 +20,8 @@ from lib.readout.verdicts import Readout
 from pages.results import words
 
 GREY = "#8a93a5"
-"""A grey that is readable on the light and on the dark background."""
+"""A grey for lines and bands on the light and on the dark background. The colour of words is the page's
+(pages/frame.css)."""
 ROW, AXIS, LEGEND = 26, 22, 70
 """Heights of one group, of an axis and of a legend with the space around it, in pixels."""
 TIGHT = {"left": 0, "right": 0, "top": 2, "bottom": 6}
@@ -233,9 +234,7 @@ def times(
     )
     marked = alt.Chart(pd.DataFrame([{"name": name, "at": at, "group": group} for name, at in quantiles.items()]))
     rules = marked.mark_rule(strokeDash=[4, 3], color=GREY, strokeWidth=1.5).encode(x="at:Q")
-    labels = marked.mark_text(align="left", dx=4, baseline="top").encode(
-        x="at:Q", y=alt.value(0), text="name", color=_colour(groups)
-    )
+    labels = marked.mark_text(align="left", dx=4, baseline="top").encode(x="at:Q", y=alt.value(0), text="name")
     return (bars + rules + labels).properties(height=110, padding=TIGHT)
 
 
@@ -279,7 +278,7 @@ def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.
     names = [
         alt.Chart(pd.DataFrame(here))
         .mark_text(align=align, dx=dx, dy=-9, limit=90)
-        .encode(x=side, y=tall, text="group", color=_colour(groups))
+        .encode(x=side, y=tall, text="group")
         for align, dx, here in (
             ("left", 9, [row for row in rows if row["x"] <= middle]),
             ("right", -9, [row for row in rows if row["x"] > middle]),

@@ -4,7 +4,7 @@ below.
 Everything under the filters looks anew every minute and leaves the reader where they are.
 """
 
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from functools import partial
 
 import streamlit as st
@@ -13,7 +13,7 @@ from lib.experiments.statuses import disabled_sentence, ended_sentence, status_s
 from lib.readout.results import Window
 from lib.web import running
 from pages import readouts, session
-from pages.clock import reader_zone
+from pages.clock import reader_zone, span
 from pages.results import verdict, words
 
 REFRESH_S = 60  # the age at which a readout is gathered anew
@@ -24,11 +24,6 @@ if not session.operator():
 st.set_page_config(layout="wide")
 app, sample = running.app(), running.sample()
 zone = reader_zone()
-
-
-def midnight(day: date) -> int:
-    """Return the beginning of this day in the reader's time zone."""
-    return int(datetime.combine(day, time(), zone).timestamp() * 1_000)
 
 
 def invited() -> dict[str, str]:
@@ -49,7 +44,7 @@ def tiers(experiment: str) -> list[str]:
 
 def chosen() -> Window:
     """Return the reader's filters."""
-    names, since, until, guests, tier, run = readouts.experiments(), None, None, None, None, None
+    names, guests, tier, run = readouts.experiments(), None, None, None
     with st.popover("Filter", icon=":material/filter_list:", type="tertiary", key="filter"):
         name = st.selectbox("Experiment", names, key="experiment", bind="query-params")
         if len(past := readouts.runs(name)) > 1:
@@ -79,10 +74,8 @@ def chosen() -> Window:
                 placeholder="All",
             )
         st.caption("Choose before you look: no interval holds for days or guests that were picked by their result.")
-    since, until = (*days, None, None)[:2]
-    if until is not None and until >= datetime.now(zone).date():
-        until = None
-    return Window(name, since and midnight(since), until and midnight(until + timedelta(1)), guests, tier, run)
+    since_ms, until_ms = span(*(*days, None, None)[:2], zone)
+    return Window(name, since_ms, until_ms, guests, tier, run)
 
 
 def draw_downloads(window: Window) -> None:

@@ -51,7 +51,7 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -
 def draw_groups(readout: Readout) -> None:
     """Draw every group by itself."""
     order = charts.groups_of(readout)
-    st.markdown("#### Groups side by side")
+    st.markdown("### Groups side by side")
     st.caption("Each group by itself with a 95 % interval for one look. To compare groups, use the differences above.")
     with st.grid(2, gap="medium"):
         for metric in [*decisive(readout), readout.metrics["rating_rate"]]:
@@ -105,7 +105,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
 
 def _draw_over_time(readout: Readout, history: History, zone: tzinfo) -> None:
     """Draw the difference and its interval over time."""
-    st.markdown("#### The difference over time")
+    st.markdown("### The difference over time")
     st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
     order = charts.groups_of(readout)
     for group in readout.treatments:
@@ -122,7 +122,7 @@ def _draw_over_time(readout: Readout, history: History, zone: tzinfo) -> None:
 def _draw_users(results: Results) -> None:
     """Draw the exposed users, and the check of the split."""
     readout = results.readout
-    st.markdown("#### Users per group")
+    st.markdown("### Users per group")
     if not any(readout.counts.values()):
         st.caption("Nobody yet")
         return
@@ -166,7 +166,7 @@ def _split(readout: Readout) -> str:
 
 def _draw_response_times(readout: Readout, details: Details) -> None:
     """Draw the distribution of response times."""
-    st.markdown("#### Response time")
+    st.markdown("### Response time")
     if not details.times:
         st.caption("No answer has a response time yet")
         return
@@ -197,7 +197,7 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
 def _draw_price(readout: Readout) -> None:
     """Draw the cost of a better answer."""
     main, order = readout.main, charts.groups_of(readout)
-    st.markdown(f"#### What {WORDS[main.name].name} costs")
+    st.markdown(f"### What {WORDS[main.name].name} costs")
     left, right = st.columns(2, gap="medium")
     sides = (left, "cost_per_answer", "USD per answer"), (right, "response_time", "seconds per answer")
     for place, name, title in sides:
@@ -230,7 +230,7 @@ def texts_of(remarks: Iterable[Remark], own: str) -> list[str]:
 
 def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
     """Draw the reasons and comments of dissatisfied testers."""
-    st.markdown("#### What dissatisfied testers say")
+    st.markdown("### What dissatisfied testers say")
     if not details.remarks:
         st.caption("Nobody has given a reason yet")
         return

@@ -98,7 +98,8 @@ def _draw_verdict(results: Results, status: str | None) -> None:
     """Draw the verdict: its states, one sentence, the details beside it, and the next step for each treatment."""
     readout = results.readout
     st.markdown(" ".join(_states(readout)))
-    st.subheader(words.plain(headline(readout)), anchor=False)
+    with st.container(key="verdict"):
+        st.subheader(words.plain(headline(readout)), anchor=False)
     if status:
         st.info(words.plain(status), icon=":material/flag:")
     with st.container(gap="xsmall"):

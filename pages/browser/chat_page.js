@@ -1,4 +1,4 @@
-// Small things around the page: whole characters, the sidebar on phones, the direction of text, our own style sheet.
+// Small things around the page: whole characters, the sidebar on phones, names for what Streamlit leaves without.
 
 function keepTextWhole() { // half a character, pasted or cut, would break the message that carries it
   document.addEventListener("input", ({ target }) => {
@@ -41,24 +41,4 @@ function nameOverlays() { // Streamlit draws menus outside of every landmark
   const place = document.querySelector("#stFloatingOverlayPortal");
   place?.setAttribute("role", "region");
   place?.setAttribute("aria-label", "Menus");
-}
-
-function setDirections(main) { // each block by its own first letter
-  const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])';
-  const code = watchCode(main);
-  const set = (place) => {
-    code(place);
-    if (place.matches?.(TEXTS)) place.dir = "auto";
-    for (const one of place.querySelectorAll?.(TEXTS) ?? []) one.dir = "auto";
-  };
-  new MutationObserver((changes) => {
-    for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeType === 1) set(node);
-  }).observe(main, { childList: true, subtree: true });
-  set(main);
-}
-
-function addStyle() {
-  const style = document.createElement("style");
-  style.textContent = STYLE;
-  document.head.append(style);
 }

@@ -1,0 +1,10 @@
+// The component of every page but the chat.
+
+export default function ({ data }) {
+  const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
+  themeOverlays();
+  addStyleOnce("parley-code", CODE_STYLE);
+  setDirections(state);
+  reportLostConnection(state);
+  if (data.tables) letTablesScroll(state);
+}

@@ -1,0 +1,30 @@
+"""The browser's part of every page but the chat: a calm line while the connection is lost, text that runs by its own
+direction, wide tables that scroll by keyboard. On the chat page its own component does the first two.
+"""
+
+import json
+from pathlib import Path
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+_PARTS = ("styles", "directions", "connection", "tables", "any_page")
+_STYLES = {
+    name.upper() + "_STYLE": (_HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("code", "connection")
+}
+_COMPONENT = st.components.v2.component(
+    "parley_any_page",
+    js="\n".join(
+        [
+            *(f"const {name} = {json.dumps(text)};" for name, text in _STYLES.items()),
+            *((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS),
+        ]
+    ),
+)
+
+
+def keep_page(*, tables: bool) -> None:
+    """Mount the component, before anything else of a page, in a place that takes no room (pages/frame.css). `tables`:
+    the page may have some."""
+    with st.container(key="any_page"):
+        _COMPONENT(key="keep_page", data={"tables": tables})

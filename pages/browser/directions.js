@@ -1,0 +1,18 @@
+// Text runs by its own first letter: questions, answers, titles, comments, and what is being typed.
+
+const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])'
+  + ', textarea:not([dir]), input[type="text"]:not([dir])';
+
+function setDirections(state) { // `state.added` is the chat page's part for every new element
+  if (state.directs) return;
+  state.directs = true;
+  const set = (place) => {
+    if (place.matches(TEXTS)) place.dir = "auto";
+    for (const one of place.querySelectorAll(TEXTS)) one.dir = "auto";
+    state.added?.(place);
+  };
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeType === 1) set(node);
+  }).observe(document.body, { childList: true, subtree: true });
+  set(document.body);
+}
