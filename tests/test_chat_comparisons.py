@@ -183,6 +183,16 @@ def test_an_exposed_unit_stays_in_the_test(start: Start) -> None:
     assert not later.compares and later.here.assignment.group in ("A", "B")
 
 
+def test_a_new_page_expects_those_who_will_compare(start: Start) -> None:
+    app, guest = start(TOML.replace("compare = 100", "compare = 50")), visitor()
+    for number in range(20):
+        who = visitor(f"unit-{number}")
+        assignment = app.comparisons.assign(who, set())
+        assert assignment is not None and app.comparisons.expects(who) == assignment.compare
+    assert app.comparisons.expects(guest, invited=True)
+    assert not start(NOBODY).comparisons.expects(guest)
+
+
 def test_a_unit_exposed_in_this_session_does_not_compare(start: Start) -> None:
     tester = Tester(start())
     tester.exposed.add(("statsig_openai_integration", tester.visitor.user_id, "A", False, 1))

@@ -88,6 +88,13 @@ class Comparisons:
             run=assignment.run,
         )
 
+    def expects(self, visitor: Visitor, invited: bool = False) -> bool:
+        """Return True where a visitor's new conversation will probably compare. Asks neither Statsig nor the record."""
+        ours = self._experiments.definitions.get(self._conversations.experiment)
+        if ours is None or not (invited or ours.compare) or not comparing.running(ours):
+            return False
+        return invited or comparing.compares(ours, visitor.user_id)
+
     def takes_part(
         self, definition: Definition, assignment: Assignment, exposed: Exposed | None = None, invited: bool = False
     ) -> bool:

@@ -130,6 +130,13 @@ def draw_left() -> None:
         left_slot.caption("1 answer left today" if left == 1 else f"{left or 'No'} answers left today")
 
 
+def compares() -> bool:
+    """Return True where this page has comparisons, or will probably have some."""
+    if page.conversation:
+        return page.here.assignment.compare
+    return app.comparisons.expects(session.visitor(), entrance.invited_to_compare())
+
+
 def show_earlier() -> None:
     if page.first_shown() == 0:
         page.conversation = app.conversations.earlier(page.here)
@@ -205,7 +212,7 @@ st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", 
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)
-    if page.conversation and page.here.assignment.compare:
+    if compares():  # on the empty page already: its start would delay the first words of the first question by 35 ms
         keep_comparisons()
 if session.operator() and not session.as_tester():
     draw_forced(page)
