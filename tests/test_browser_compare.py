@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.axe import STILL, findings
 from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit
+from tests.support.network_cable import cable
 from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
 from tests.support.waiting import ENOUGH_S, until
 
@@ -256,6 +258,34 @@ def test_a_reload_midway_follows_both_and_shows_the_vote_again(chat: Chat, model
     expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
     chat.page.reload()
     expect(chat.page.locator('button[data-testid="stBaseButton-primary"]', has_text="B is better")).to_be_visible()
+    assert len(model.requests) == 2
+
+
+def test_a_network_that_is_cut_midway_costs_neither_answer_nor_the_vote(
+    browser: Browser, compare_app: app_process.AppProcess, model: openai.Server, record: Record
+) -> None:
+    model.forget()
+    begun, gate = Gate(), Gate()
+    model.script(*both(*(says(f"{which} words", begun, " more", gate, " end") for which in ("first", "second"))))
+    with cable(compare_app.url) as wire, browser.new_context() as context:
+        chat = Chat(context.new_page(), replace(compare_app, url=wire.url))  # its console will complain, rightly
+        chat.open()
+        chat.send("Question")
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("words")
+        wire.pull()
+        expect(chat.box).to_be_disabled()  # the page knows that it is alone
+        begun.open()
+        wire.plug()
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("words more", timeout=SOON_MS)
+        gate.open()
+        expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
+        chat.button("A is better").click()
+        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        for letter in "AB":
+            expect(side(chat, letter)).to_contain_text("words more end")
+        until(lambda: len(preferences(record, chat)) == 1)
     assert len(model.requests) == 2
 
 

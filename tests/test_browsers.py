@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import test_browser_compare
 from tests.support import webdriver
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import Record
@@ -18,6 +19,7 @@ TABLE = "| Setting | Meaning |\n|---|---|\n" + "".join(f"| `NAME_{row}` | {LONG[
 LIST = "".join(f"- Item {row}: {LONG[:80]}\n" for row in range(10))
 CODE = "```python\n" + "".join(f"print('line {row}')\n" for row in range(14)) + "```\n"
 TIMES = 12
+REGION = '[role="region"][aria-label^="Answer"]'
 
 
 @pytest.fixture(scope="module", params=["webkit", "firefox"])
@@ -27,6 +29,14 @@ def driver(request: pytest.FixtureRequest) -> Iterator[webdriver.Driver]:
         pytest.skip(f"there is no {request.param} to drive (on Debian: apt-get install {packages})")
     with webdriver.launch(request.param) as launched:
         yield launched
+
+
+@pytest.fixture(scope="module")
+def comparing_app(tmp_path_factory: pytest.TempPathFactory, model: Server) -> Iterator[AppProcess]:
+    """The app where every unit compares."""
+    started = test_browser_compare.start(tmp_path_factory.mktemp("comparing"), model)
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -113,6 +123,32 @@ def test_a_reader_who_scrolls_up_is_left_alone_and_led_back(page: RealPage, mode
     page.until_answer_says("The end.")
     page.until(f"{FROM_END} < 5")
     page.idle()
+
+
+def test_two_answers_grow_side_by_side_and_are_voted_on(
+    driver: webdriver.Driver, comparing_app: AppProcess, model: Server
+) -> None:
+    model.forget()
+    gate = Gate()
+    model.script(*(stream(f"{word} words ", gate, LONG, finish(), usage(11, 30), DONE) for word in ("These", "Those")))
+    page = RealPage(driver, comparing_app.url)
+    page.open()
+    driver.resize(1280, 800)
+    page.ask("Which is better?")
+    page.until_answer_says("These words")
+    page.until_answer_says("Those words")
+    gate.open()
+    page.idle()
+    page.click("A is better")
+    page.until("document.body.innerText.includes('Saved, thank you')")
+    assert page.value(f"[...document.querySelectorAll('{REGION}')].map(one => one.ariaLabel)") == [
+        "Answer A",
+        "Answer B",
+    ]
+    lefts = page.value(f"[...document.querySelectorAll('{REGION}')].map(one => one.getBoundingClientRect().left)")
+    assert lefts[0] < lefts[1]
+    with Record.of(comparing_app) as record:
+        until(lambda: "preference" in record.names(conversation(page)))
 
 
 def conversation(page: RealPage) -> str:

@@ -17,9 +17,13 @@ from lib.domain.conversation import Comparison, Conversation, Turn
 from lib.domain.ids import new_id
 from lib.domain.rating import Vote
 from lib.domain.visitor import Visitor
+from lib.experiments.evaluator import compile_definitions
 from lib.settings import load
+from lib.statistics.sums import Scope
+from lib.store.preferences import votes_by_pair
 from lib.store.schema import spending
 from tests.support import openai_server as openai
+from tests.support import statsig_server
 from tests.support.openai_server import Gate, Reply, finish, status, stream
 from tests.support.waiting import ENOUGH_S, until
 
@@ -417,6 +421,45 @@ def test_the_groups_of_an_earlier_comparison_change_nothing(tester: Tester) -> N
     tester.app.comparisons.uncover(tester.here, earlier.id)
     tester.vote("right")
     assert tester.last.vote == "right"
+
+
+def test_both_completions_and_the_vote_arrive_at_statsig_and_no_exposure(start: Start) -> None:
+    specs = compile_definitions(TOML)[0] | {"time": 5}
+    with statsig_server.serve(specs) as statsig:
+        tester = Tester(start(STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url))
+        tester.ask("Why?")
+        tester.vote(tester.better("B"))
+        wanted = told(tester.app, "chat_completion", "preference")
+        assert [event["name"] for event in wanted] == ["chat_completion", "chat_completion", "preference"]
+        statsig.wait(lambda: len(statsig.named("chat_completion", "preference")) >= 3)
+        [vote] = statsig.named("preference")
+        assert (vote["value"], vote["metadata"]["comparison_id"]) == ("B", tester.last.id)
+        assert set(vote["metadata"]) >= METADATA
+        answers = statsig.named("chat_completion")
+        assert {one["metadata"]["comparison_id"] for one in answers} == {tester.last.id}
+        assert {one["metadata"]["group"] for one in answers} == {"A", "B"}
+        assert {one["metadata"]["event_id"] for one in statsig.events} == {one["event_id"] for one in wanted}
+
+
+def test_retention_takes_both_texts_and_leaves_the_vote(tester: Tester) -> None:
+    tester.ask("Why?")
+    tester.vote(tester.better("B"))
+    before = told(tester.app)
+    tester.app.store.purge(-1)
+    assert tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id) is None
+    assert told(tester.app) == before
+    with tester.app.store.read() as connection:
+        assert votes_by_pair(connection, Scope("statsig_openai_integration"))["A", "B"].sums.sy == 1
+
+
+def test_an_export_has_the_text_of_both_answers_when_asked_for_it(start: Start, model_server: openai.Server) -> None:
+    model_server.script(*[by_model(a=says("From A."), b=says("From B."))] * 2)
+    tester = Tester(start())
+    tester.ask("Why?")
+    assert not any("text" in event for event in told(tester.app))
+    texts = [event["text"] for event in tester.app.store.events.export(text=True)]
+    assert {text["question"] for text in texts} == {"Why?"}
+    assert {text["answer"] for text in texts} == {"From A.", "From B."}
 
 
 def test_a_reason_is_of_the_worse_answer_and_goes_with_the_vote(tester: Tester) -> None:
