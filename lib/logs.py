@@ -31,6 +31,8 @@ CUT = 80
 """Characters kept of a library's message."""
 QUIET_S = 60.0
 """Seconds in which a repeated warning or error is counted instead of written."""
+A_PLACE = 5
+"""Distinct lines that one place of a library's code may write in that time."""
 MOST_SEEN = 1_000
 """Distinct messages remembered in that time."""
 
@@ -141,7 +143,8 @@ class _Once(logging.StreamHandler[TextIO]):
     """Writes a warning or an error once in `QUIET_S`, then how often it was repeated.
 
     Out of file descriptors, asyncio alone would write thousands of lines a second. Our lines are repetitions where all
-    their facts are equal; foreign lines where they differ in numbers only.
+    their facts are equal; foreign lines where they differ in numbers only, or where their place in the code has written
+    `A_PLACE` others: a client's own words may stand in them.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -153,13 +156,20 @@ class _Once(logging.StreamHandler[TextIO]):
         now = time.monotonic()
         self._settle(now - QUIET_S)
         if record.levelno >= logging.WARNING:
-            key = _key(record)
+            key = self._key(record)
             if (seen := self._seen.get(key)) is not None:
                 seen.repeats += 1
                 return
             if len(self._seen) < MOST_SEEN:
                 self._seen[key] = _Seen(record, now)
         super().emit(record)
+
+    def _key(self, record: logging.LogRecord) -> tuple[str, ...]:
+        """Return what a record and its repetitions have in common."""
+        key, place = _key(record), _place(record)
+        if place is None or key in self._seen or sum(one.place == place for one in self._seen.values()) < A_PLACE:
+            return key
+        return place
 
     def close(self) -> None:
         """Write the counts that are still held back."""
@@ -179,7 +189,12 @@ class _Seen:
 
     def __init__(self, record: logging.LogRecord, since: float) -> None:
         self.name, self.level, self.message = record.name, record.levelno, _first_line(record)
-        self.since, self.repeats = since, 0
+        self.since, self.repeats, self.place = since, 0, _place(record)
+
+
+def _place(record: logging.LogRecord) -> tuple[str, ...] | None:
+    """Return the place in the code of a library's line; None for our own."""
+    return None if record.name.partition(".")[0] == "parley" else (record.name, record.pathname, str(record.lineno))
 
 
 def _key(record: logging.LogRecord) -> tuple[str, ...]:

@@ -189,6 +189,19 @@ def test_what_came_from_outside_makes_no_second_line(capsys: pytest.CaptureFixtu
     assert json.loads(as_json)["cause"] == forged
 
 
+def test_a_place_in_a_library_writes_few_lines_whatever_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("text", "info")
+    for number in range(50):
+        word = chr(ord("a") + number % 26) * (1 + number // 26)
+        logging.getLogger("streamlit").warning("no file called %s", word)
+    logging.getLogger("streamlit").warning("another place")
+    [handler] = logging.getLogger().handlers
+    handler.close()
+    written = lines(capsys)
+    assert len(written) == logs.A_PLACE + 3  # the last of them stands for the rest, which is counted
+    assert any("another place" in line for line in written) and "repeated 44 times" in written[-1]
+
+
 def test_one_answer_can_be_followed_by_its_id(start_app: StartApp, model_server: openai.Server) -> None:
     settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_LOG": "json"}
     app = start_app(settings)

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import string
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from lib.access.crowd import AT_ONCE, AT_ONCE_OF_ALL, PAGES, PLACES, QUESTIONS, VISITORS, Crowd
+from lib.logs import A_PLACE
 from lib.web.frames import BURST, KEPT_S, LARGE, WIDGETS, LargeMessages, largest, usual
 from tests.support import app_process
 from tests.support.raw_websocket import RawWebsocket, header, http, refused_with, rerun
@@ -193,6 +195,22 @@ def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
     for _ in range(3):
         assert app_process.status(proxied.url + "/healthz") == 200
     assert "uvicorn.access" not in proxied.log()
+
+
+def test_a_page_that_asks_for_files_which_are_none_writes_few_lines(proxied: app_process.AppProcess) -> None:
+    before = proxied.log()
+    with RawWebsocket(proxied.url) as wire:
+        wire.run()
+        for letter in string.ascii_lowercase:
+            assert "/media/" not in wire.download(letter * 32)
+        for session in range(40):
+            message = BackMsg()
+            asked = message.backend_operation_request
+            asked.request_id = asked.session_id = f"of another {session}"
+            wire.send(message)
+        wire.run()
+    written = [line for line in proxied.log().removeprefix(before).splitlines() if " streamlit" in line]
+    assert len(written) <= A_PLACE + 1 and "of another" not in "".join(written)
 
 
 def test_what_is_no_message_ends_the_connection_and_logs_one_line(proxied: app_process.AppProcess) -> None:

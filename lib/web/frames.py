@@ -15,7 +15,7 @@ from itertools import count
 from zoneinfo import available_timezones
 
 from starlette.types import Message, Receive, Send
-from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.BackMsg_pb2 import BackendOperationRequest, BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from lib.access.crowd import Bucket
@@ -37,6 +37,7 @@ USED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "backend_opera
 TEXT_VALUES = frozenset({"string_value", "string_trigger_value", "json_value", "json_trigger_value"})
 OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 """The requests of pages: a download that is made on demand, and the rest of a long table."""
+_ID = re.compile(r"[\w-]{0,64}")
 _LOCALE = re.compile(r"[A-Za-z0-9_-]{1,35}")
 
 
@@ -146,7 +147,7 @@ def _known(data: bytes) -> bytes | None:
     if not _has_the_shape_of_ours(message, len(data)):
         raise ValueError("a page has fewer widgets, and its message is large by its texts alone")
     if kind == "backend_operation_request":
-        return data if message.backend_operation_request.WhichOneof("payload") in OPERATIONS else None
+        return data if _is_ours(message.backend_operation_request) else None
     if kind != "rerun_script":
         return data
     about = message.rerun_script.context_info
@@ -156,6 +157,12 @@ def _known(data: bytes) -> bytes | None:
     if about.locale and not _LOCALE.fullmatch(about.locale):
         about.locale, changed = "", True
     return message.SerializeToString() if changed else data
+
+
+def _is_ours(asked: BackendOperationRequest) -> bool:
+    """Return False for an operation that no page asks for, and for ids of another form, which Streamlit would log."""
+    ids = (asked.request_id, asked.session_id, asked.deferred_file.file_id)
+    return asked.WhichOneof("payload") in OPERATIONS and all(map(_ID.fullmatch, ids))
 
 
 def _has_the_shape_of_ours(message: BackMsg, size: int) -> bool:

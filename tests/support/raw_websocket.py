@@ -152,6 +152,10 @@ class RawWebsocket:
         found = self.messages[-1].backend_operation_response
         return str(found.error_msg or found.deferred_file.url)
 
+    def send(self, message: BackMsg) -> None:
+        """Send any message, and wait for nothing."""
+        self._socket.send(bytes(message.SerializeToString()))
+
     def until(self, holds: Callable[[], bool]) -> None:
         """Read what the server sends by itself until that holds."""
         while not holds():
