@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,10 @@ class Postgres:
 
     def processor_s(self) -> float:
         """Seconds of processor time that it has used until now, connections that have ended included."""
-        times = [process.cpu_times() for process in self._processes()]
+        times = []
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # a connection has ended meanwhile
+                times.append(process.cpu_times())
         ended: float = times[0].children_user + times[0].children_system
         return float(ended + sum(one.user + one.system for one in times))
 
