@@ -113,6 +113,20 @@ def test_the_figures_come_with_their_standard_errors() -> None:
     assert "The split was called broken in 1.0 % ± 0.6 of them." in rows
 
 
+def test_the_guardrails_that_act_are_counted_each_and_together() -> None:
+    def acted(metric: str, by: str) -> Watched:
+        judged = Judged("more") if by == "interval" else Judged(harmed_p=True)
+        return replace(experiment(), metrics={**experiment().metrics, metric: judged})
+
+    without = [experiment()] * 7 + [acted("error_rate", "p"), acted("response_time", "p"), acted("error_rate", "p")]
+    lifted = [experiment()] * 5 + [acted("response_time", "interval")] * 3 + [acted("error_rate", "interval")] * 2
+    said = summarize(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=1)
+    rows = [" ".join(line.split()) for line in said.lines]
+    assert any(row.startswith("a harmless group, errors 0.0 % ± 0.0 20.0 %") for row in rows)
+    assert any(row.startswith("a harmless group, any of them 0.0 % ± 0.0 30.0 %") for row in rows)
+    assert any(row.startswith("a harmful group, any of them 50.0 %") for row in rows)
+
+
 def test_a_drop_is_found_as_less() -> None:
     found = Soundness(everywhere([experiment()]), everywhere([experiment("less")]))
     said = summarize(found, users=300, lift=-0.1, seconds=1)

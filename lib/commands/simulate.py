@@ -214,12 +214,19 @@ def _guards(found: Soundness) -> list[list[str]]:
         for name in names:
             cells = [_rate(watched, is_off) for watched in played.values() for is_off in _switched_off(name)]
             rows.append([f"a {what} group, {WORDS[name].name}", *cells])
+        if len(names) > 1:
+            cells = [_rate(watched, is_off) for watched in played.values() for is_off in _switched_off(*names)]
+            rows.append([f"a {what} group, any of them", *cells])
     return rows
 
 
-def _switched_off(metric: str) -> tuple[Callable[[Watched], bool], Callable[[Watched], bool]]:
-    """True for an experiment whose treatment a guardrail would switch off: by the interval, and by a p-value."""
-    return lambda one: one.metrics[metric].harmed(metric), lambda one: one.metrics[metric].harmed_p
+def _switched_off(*metrics: str) -> tuple[Callable[[Watched], bool], Callable[[Watched], bool]]:
+    """True for an experiment whose treatment one of these guardrails would switch off: by the interval, and by a
+    p-value."""
+    return (
+        lambda one: any(one.metrics[name].harmed(name) for name in metrics),
+        lambda one: any(one.metrics[name].harmed_p for name in metrics),
+    )
 
 
 def _cells(found: Mapping[float, Sequence[Watched]], metric: str, ways: Sequence[str], counts: Counts) -> list[str]:
