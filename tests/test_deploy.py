@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -318,6 +319,28 @@ def test_only_a_proxy_that_is_named_says_where_a_request_comes_from(
             balancer.wait()
     assert (told.get("x-forwarded-for", ""), told.get("x-forwarded-proto", "")) == seen
     assert "x-real-ip" not in told and "forwarded" not in told
+
+
+def test_no_log_of_haproxy_has_the_link_of_an_invitation(tmp_path: Path) -> None:
+    if not (binary := replicas.haproxy()):
+        pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
+    port, dead = free_port(), free_port()
+    log = tmp_path / "haproxy.log"
+    with _echo() as echo, log.open("wb") as sink:
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(replicas.configuration(port, {"one": echo, "two": dead}), encoding="utf-8")
+        balancer = subprocess.Popen([binary, "-db", "-f", file], stdout=sink, stderr=sink)
+        try:
+            until(lambda: "Server parley/two is DOWN" in log.read_text())
+            there = f"http://127.0.0.1:{port}/invite/a-token?a-query"
+            assert http(there, Referer=there).status == 200
+            with socket.create_connection(("127.0.0.1", port)) as wire:
+                wire.sendall(b"GET /invite/a-token HTTP/1.1\r\na broken header\r\n\r\n")
+                assert wire.recv(100).startswith(b"HTTP/1.1 400")
+        finally:
+            balancer.terminate()
+            balancer.wait()
+    assert "a-token" not in log.read_text() and "a-query" not in log.read_text()
 
 
 @contextmanager
