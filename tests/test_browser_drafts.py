@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect
+from playwright.sync_api import Browser, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, Chat, visit
+from tests.support.chat_page import Chat, visit, window
 from tests.support.network_cable import Cable, cable
 from tests.support.openai_server import Gate, stream
 from tests.support.waiting import until
@@ -29,9 +29,7 @@ def whole(*steps: openai.Step) -> openai.Reply:
 def wired(browser: Browser, chat_app: app_process.AppProcess, model: openai.Server) -> Iterator[tuple[Chat, Cable]]:
     """A tester's page behind a cable that can be pulled."""
     model.forget()
-    size = ViewportSize(width=DESK[0], height=DESK[1])
-    with cable(chat_app.url) as wire, browser.new_context(viewport=size) as context:
-        page = context.new_page()
+    with cable(chat_app.url) as wire, window(browser) as page:
         page.goto(wire.url)
         chat = Chat(page, chat_app)
         expect(chat.box).to_be_enabled()

@@ -15,7 +15,7 @@ from lib.domain.events import chat_completion
 from lib.domain.ids import new_id
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Chat, Record, open_pages, tab, visit
+from tests.support.chat_page import Chat, Record, open_pages, tab, visit, window
 from tests.support.network_cable import cable
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.waiting import ENOUGH_S, until
@@ -143,8 +143,8 @@ def test_a_network_that_is_gone_for_three_seconds_costs_nothing(
 ) -> None:
     model.forget()
     model.script(openai.answer(" ".join(f"w{number}" for number in range(60)), pace=0.1))
-    with cable(chat_app.url) as wire, browser.new_context() as context:
-        chat = Chat(context.new_page(), replace(chat_app, url=wire.url))  # its console will complain, rightly
+    with cable(chat_app.url) as wire, window(browser) as page:
+        chat = Chat(page, replace(chat_app, url=wire.url))  # its console will complain, rightly
         chat.open()
         chat.send("Question")
         expect(chat.answer).to_contain_text("w5 ")
@@ -383,8 +383,8 @@ def test_after_a_restart_the_conversation_and_the_half_answer_are_there(
 ) -> None:
     model.script(openai.answer("Whole."), stream("Half an answer", openai.HANG))
     port = int(again.url.rpartition(":")[2])
-    with browser.new_context() as context:
-        chat = Chat(context.new_page(), again)
+    with window(browser) as page:
+        chat = Chat(page, again)
         chat.open()
         chat.ask("First")
         chat.thumb(up=True).click()

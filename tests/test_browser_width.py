@@ -1,11 +1,10 @@
 """Chromium and what is too wide: no word, formula, table or line of code makes the page wider than its column."""
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, PHONE, Chat, visit
+from tests.support.chat_page import AT_REST, DESK, PHONE, Chat
 
 pytestmark = pytest.mark.browser
 
@@ -39,29 +38,27 @@ OUTSIDE = """() => {
 """The parts of the page that something made too wide."""
 
 
-def outside(chat: Chat) -> list[str]:
-    """Return the parts of the page that are too wide."""
-    return list(chat.page.evaluate(OUTSIDE))
+def outside(chat: Chat) -> dict[str, list[str]]:
+    """Return the parts of the page that are too wide, at a desk and on a phone."""
+    found = {}
+    for name, (width, height) in {"phone": PHONE, "desk": DESK}.items():
+        chat.page.set_viewport_size({"width": width, "height": height})
+        chat.page.get_by_test_id("stMain").evaluate(AT_REST)
+        if parts := chat.page.evaluate(OUTSIDE):
+            found[name] = parts
+    return found
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_nothing_that_is_written_makes_the_page_wider(
-    size: tuple[int, int], browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
-) -> None:
-    model.forget()
+def test_nothing_that_is_written_makes_the_page_wider(chat: Chat, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Short."))
-    with visit(browser, chat_app, size=size) as chat:
+    chat.ask(LONG)  # the question's word is the title, too
+    expect(chat.answer).to_contain_text("Short.")
+    wide = {"a question": outside(chat)}
+    for what, answer in WIDE.items():
         chat.open()
-        chat.ask(LONG)  # the question's word is the title, too
-        expect(chat.answer).to_contain_text("Short.")
-        wide = {"a question": found} if (found := outside(chat)) else {}
-        for what, answer in WIDE.items():
-            chat.open()
-            model.script(openai.stream(answer, openai.finish(), openai.DONE))
-            chat.ask(f"Show me {what}")
-            if found := outside(chat):
-                wide[what] = found
-        assert wide == {}
-        chat.page.goto(chat.app.url)
-        expect(chat.box).to_be_enabled()
-        assert outside(chat) == []
+        model.script(openai.stream(answer, openai.finish(), openai.DONE))
+        chat.ask(f"Show me {what}")
+        wide[what] = outside(chat)
+    chat.open()
+    wide["an empty page"] = outside(chat)
+    assert {what: found for what, found in wide.items() if found} == {}

@@ -113,10 +113,10 @@ def test_a_reader_who_scrolls_up_is_left_alone_and_led_back(page: RealPage, mode
     page.until(f"{FROM_END} < 5 && {MAIN}.scrollTop > 300")
     page.wheel(-250)
     page.until(page.named("Jump to latest") + " !== undefined")
-    before = page.value(f"{MAIN}.scrollTop")
+    before = page.at_rest(f"{MAIN}.scrollTop")
     gate.open()
     page.until_answer_has("td")
-    assert page.value(f"{MAIN}.scrollTop") == before
+    assert page.at_rest(f"{MAIN}.scrollTop") == before
     page.click("Jump to latest")
     page.until(f"{FROM_END} < 5")
     last.open()

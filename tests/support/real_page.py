@@ -55,6 +55,17 @@ class RealPage:
         """Return the value of an expression in the page."""
         return self.driver.run(f"return {expression}")
 
+    def at_rest(self, expression: str) -> Any:
+        """Return the value of an expression once ten reads in a row give the same: a wheel scrolls for some frames."""
+        values: list[Any] = []
+
+        def rests() -> bool:
+            values.append(self.value(expression))
+            return len(values) >= 10 and all(value == values[-1] for value in values[-10:])
+
+        until(rests, show=lambda: values[-10:])
+        return values[-1]
+
     def until(self, expression: str) -> None:
         """Wait until an expression holds in the page."""
         until(lambda: self.value(f"Boolean({expression})"), show=lambda: self._shown(expression))
