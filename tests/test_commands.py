@@ -19,6 +19,7 @@ import pytest
 
 from lib import __version__
 from lib.commands import export
+from lib.commands.spreadsheet import cell
 from lib.domain import events
 from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion, Usage
@@ -138,7 +139,7 @@ def test_csv_has_stable_columns(folder: Path) -> None:
     exposed, completed, rated = rows
     assert (exposed["group"], exposed["forced"], exposed["value"], exposed["turn"]) == ("Test", "false", "", "")
     assert (completed["value"], completed["cost_usd"], completed["turn"]) == ("stop", "1.5e-06", "1")
-    assert (completed["question"], completed["answer"]) == ("Why?", ENDED.text)
+    assert (completed["question"], completed["answer"]) == ("Why?", cell(ENDED.text))
     assert (rated["value"], rated["rating_delay"], rated["question"]) == ("1", "2.0", "")
 
 

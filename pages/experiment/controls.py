@@ -223,7 +223,7 @@ def _draw_decide(known: Known, readout: Readout | None) -> None:
             options,
             options.index(best if best in names else None),
             key=field("decided_group"),
-            format_func=lambda one: f"{one}'s parameters" if one else "nothing new: it stays as it is",
+            format_func=lambda one: f"{plain(one)}'s parameters" if one else "nothing new: it stays as it is",
         )
         st.text_area(REASON, key=field("decide_reason"))
         ends = (

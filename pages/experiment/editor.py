@@ -97,9 +97,8 @@ def _draw_prompts(written: Definition, key: str) -> dict[str, str]:
     for group in names:
         known = written.group(group)
         prompt = str(known.parameters.get(PROMPT, "")) if known else ""
-        found[group] = st.text_area(
-            f"System prompt of {group}", prompt, key=f"prompt_{key}_{group}", height=120, placeholder="None is sent"
-        )
+        label = f"System prompt of {plain(group)}"
+        found[group] = st.text_area(label, prompt, key=f"prompt_{key}_{group}", height=120, placeholder="None is sent")
     return found
 
 
