@@ -84,7 +84,7 @@ def test_a_comparison_goes_on_and_is_voted_on_at_the_other_replica(
                 there.button("A is better").click()
                 expect(there.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         guest.chat.idle()
-    assert preferences(parley, guest.chat) and len(parley.model.requests) == 2
+        assert len(preferences(parley, guest.chat)) == 1 and len(parley.model.requests) == 2
 
 
 def test_a_killed_replica_leaves_both_answers_as_far_as_they_came(browser: Browser, parley: Parley, site: Site) -> None:
