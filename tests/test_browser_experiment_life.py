@@ -15,6 +15,7 @@ from tests.support import openai_server as openai
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, watched_page
 from tests.support.chromium import picture
+from tests.support.waiting import until
 from tests.support.websocket_tester import Tester
 
 pytestmark = pytest.mark.browser
@@ -102,8 +103,8 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
     page.get_by_placeholder("What do your testers ask?").fill("Hi")
     page.get_by_role("button", name="Ask every group").click()
     expect(page.get_by_text("Hello.").first).to_be_visible()
-    asked = [[part["content"] for part in sent.body["messages"]] for sent in model.requests]
-    assert ["Be brief.\nUse one sentence.", "Hi"] in asked  # the draft answered, nobody else has it
+    draft = ["Be brief.\nUse one sentence.", "Hi"]  # the draft answered, nobody else has it
+    until(lambda: draft in [[part["content"] for part in sent.body["messages"]] for sent in model.requests])
 
     page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")
     page.get_by_role("button", name="Save the version").click()

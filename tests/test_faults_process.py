@@ -20,7 +20,7 @@ from tests.support.websocket_tester import Tester
 from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
 
-RECOVERED_S = 20
+RECOVERED_S = ENOUGH_S
 """A page that follows an answer ends it when it hears nothing of it for three seconds; the app starts meanwhile."""
 END_S = 10.0
 
@@ -56,16 +56,17 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
     rated.rate(True)
     rated.until(lambda: "Saved, thank you" in rated.lines)
     answered.ask("Answered")
-    assert "not saved" not in answered.answer
+    told(app)  # which waits until the answer is written
     model_server.script(stream("Half of it", HANG), silence())
     half.send("Half")
     half.until(lambda: "Half of it" in half.answer)
     asked.send("Asked")
     until(lambda: "Half of it" in written(app))  # every second
     statsig.wait(lambda: any(request.events for request in statsig.requests))
+    until(lambda: len(told(app)) == 7)  # four exposures, two answers, one vote
     app.kill()
     before = told(app)
-    assert len(before) == 7  # four exposures, two answers, one vote
+    assert len(before) == 7
     assert not statsig.events
 
     statsig.events_fault = None

@@ -19,7 +19,7 @@ from tests.support.chat_page import Record
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.postgres_server import Postgres
 from tests.support.raw_websocket import http
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 from tests.support.websocket_tester import Tester
 
 KEY = {"PARLEY_SIGNING_KEY": "k" * 32, "PARLEY_LOG": "json"}
@@ -29,7 +29,7 @@ UNUSABLE = "Parley cannot be used right now."
 def ready(app: AppProcess) -> dict[str, Any]:
     """Return the body of /readyz, with its status."""
     try:
-        with urllib.request.urlopen(app.url + "/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(app.url + "/readyz", timeout=ENOUGH_S) as answer:
             return {"http": answer.status, **json.loads(answer.read())}
     except urllib.error.HTTPError as error:
         with error:
@@ -163,6 +163,7 @@ def test_a_postgresql_that_hangs_loses_nothing(on_postgres: tuple[Talk, Store, P
     talk.check(store)
 
 
+@pytest.mark.alone
 def test_a_start_without_the_database_says_so_and_goes_on_by_itself(
     start_app: StartApp, model_server: openai.Server, postgres: Postgres
 ) -> None:
