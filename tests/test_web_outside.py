@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from lib.access.crowd import AT_ONCE, AT_ONCE_OF_ALL, PAGES, PLACES, QUESTIONS, VISITORS, Crowd
 from lib.logs import A_PLACE
 from lib.web.frames import BURST, KEPT_S, LARGE, WIDGETS, LargeMessages, largest, usual
+from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support.raw_websocket import RawWebsocket, header, http, refused_with, rerun
 from tests.support.waiting import ENOUGH_S, until
@@ -173,22 +174,24 @@ def test_a_message_is_large_by_its_texts_alone(proxied: app_process.AppProcess, 
     assert sent(proxied.url, _many(field)) == 1002
 
 
-def test_few_sessions_hold_a_message_that_no_prompt_needs(proxied: app_process.AppProcess) -> None:
+def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -> None:
+    """In an app of its own: what is held counts for a minute."""
+    app = start_app()
     large, small = (rerun(states=[(WIDGET, "string_value", "x" * size)]) for size in (usual(8_000), 10))
     with ExitStack() as pages:
 
         def open_with(message: bytes) -> ClientConnection:
             page = pages.enter_context(
-                connect(proxied.url.replace("http", "ws", 1) + "/_stcore/stream", max_size=None, proxy=None)
+                connect(app.url.replace("http", "ws", 1) + "/_stcore/stream", max_size=None, proxy=None)
             )
             page.send(message)
             page.recv(ENOUGH_S)
             return page
 
         first, *_ = [open_with(large) for _ in range(LARGE)]
-        assert sent(proxied.url, large) == 1013 and sent(proxied.url, small) is None
+        assert sent(app.url, large) == 1013 and sent(app.url, small) is None
         first.send(small)
-        until(lambda: sent(proxied.url, large) is None)
+        until(lambda: sent(app.url, large) is None)
 
 
 def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
