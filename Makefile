@@ -4,6 +4,7 @@
 # load: how many testers it bears, as a table (ten minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
 # bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
 # bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
+# pictures: renew the documents' pictures, or PICTURES="results events" only; needs WebKit, Xvfb and Firefox.
 # lock: pin every package of pyproject.toml, and all that they need; LOCK=--upgrade takes the newest that it allows.
 # Quick the second time: packages are installed again only when their list changed.
 # PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
@@ -15,7 +16,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SESSIONS ?= 50
 SECONDS ?= 20
 
-.PHONY: run test coverage lint lock browser bench bench-store load clean
+.PHONY: run test coverage lint lock browser bench bench-store load pictures clean
 
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
@@ -54,6 +55,9 @@ lock: | $(BIN)/python
 
 browser: $(VENV)/.test
 	$(BIN)/python tests/support/chromium.py
+
+pictures: browser
+	$(BIN)/python -m tests.pictures $(PICTURES)
 
 bench: browser
 	@$(BIN)/python -m tests.bench $(addprefix --peer ,$(PEERS)) $(BENCH)

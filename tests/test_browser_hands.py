@@ -183,3 +183,16 @@ def test_a_break_in_a_cell_and_text_from_right_to_left(chat: Chat, model: openai
     right = chat.answer.get_by_test_id("stChatMessageContent").evaluate("one => one.getBoundingClientRect().right")
     assert abs(right - arabic.evaluate(WORDS_END)) < 40
     expect(chat.answer.get_by_text("End", exact=True)).to_have_css("direction", "ltr")
+
+
+def test_a_table_from_right_to_left_stands_at_the_right(chat: Chat, model: openai.Server) -> None:
+    model.script(whole("| الخطوة | المدة |\n|---|---|\n| العجن | ساعة |"))
+    chat.ask("Go")
+    expect(chat.answer.locator("td").first).to_have_css("direction", "rtl")
+    ends = [
+        chat.answer.locator(one).first.evaluate("one => one.getBoundingClientRect().right")
+        for one in ("table", '[data-testid="stChatMessageContent"]')
+    ]
+    assert abs(ends[0] - ends[1]) < 20
+    copy, thumb = (one.bounding_box() for one in (chat.button("Copy"), chat.thumb(up=True)))
+    assert copy and thumb and abs(copy["y"] - thumb["y"]) < 20

@@ -182,6 +182,16 @@ def test_the_readme_leads_to_every_document() -> None:
     assert documents - linked == set()
 
 
+def test_every_picture_is_shown_in_a_document_light_and_dark() -> None:
+    shown = re.findall(
+        r"pictures/([\w-]+\.png)",
+        "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *DOCS.rglob("*.md"))),
+    )
+    pictures = [path.name for path in (DOCS / "pictures").iterdir()]
+    assert sorted(set(shown)) == sorted(pictures)
+    assert [one for one in pictures if one.replace("-light.", "-dark.") not in pictures] == []
+
+
 def test_pictures_are_small() -> None:
     assert [path.name for path in DOCS.rglob("*.png") if path.stat().st_size > LARGEST_PICTURE] == []
 

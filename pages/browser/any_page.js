@@ -2,7 +2,7 @@
 
 export default function ({ data }) {
   const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
-  themeOverlays();
+  themeOverlays(state);
   addStyleOnce("parley-code", CODE_STYLE);
   setDirections(state);
   reportLostConnection(state);

@@ -11,6 +11,7 @@ function keepOnce(data) {
   copyInTheClick(state);
   keepDrafts(state);
   editAsInTheBox();
+  themeOverlays(state);
   state.added = watchCode(state);
   setDirections(state);
   state.reconnected = (focused) => {
@@ -36,7 +37,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   done.set(parentElement, data.nonce);
   if (data.texts) state.texts = JSON.parse(data.texts);
   if (data.keep) {
-    themeOverlays();
     state.report = (id) => setTriggerValue("copied", id);
     state.ask = (nonce) => setTriggerValue("asking", nonce);
     const main = document.querySelector('[data-testid="stMain"]');

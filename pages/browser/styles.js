@@ -8,7 +8,11 @@ function addStyleOnce(id, text) {
   document.head.append(style);
 }
 
-function themeOverlays() { // forms and menus over the page are outside of it: `light-dark()` would always be light there
+function themeOverlays(state) { // forms and menus over the page are outside of it: `light-dark()` would be light there
   const app = document.querySelector('[data-testid="stApp"]');
-  if (app) document.documentElement.style.colorScheme = getComputedStyle(app).colorScheme;
+  if (!app || state.themes) return;
+  const set = () => { document.documentElement.style.colorScheme = getComputedStyle(app).colorScheme; };
+  state.themes = new MutationObserver(set); // Streamlit's theme is in its classes
+  state.themes.observe(app, { attributeFilter: ["class"] });
+  set();
 }

@@ -5,8 +5,9 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
-STILL = "document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)"
-"""True in a page in which nothing moves or fades any more."""
+STILL = """document.getAnimations()
+  .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
+"""True in a page in which nothing moves or fades any more. A busy Chromium may list what has finished for long."""
 GROUND = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]') ?? document.body).backgroundColor"
 
 OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}

@@ -4,6 +4,8 @@ Both take the same input actions, so that a test reads the same for each. Playwr
 two, which no tester has. Knows nothing of Parley's page; `RealPage` does.
 """
 
+import base64
+import io
 import json
 import os
 import re
@@ -19,6 +21,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
 
+from PIL import Image, ImageGrab
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.app_process import free_port
@@ -53,6 +56,9 @@ class Driver(Protocol):
     def resize(self, width: int, height: int) -> None:
         """Give the page this size, in CSS pixels."""
 
+    def picture(self) -> Image.Image:
+        """Return the page as it is seen."""
+
 
 def missing(browser: str) -> str | None:
     """Return what has to be installed for a browser; None where it is there."""
@@ -78,11 +84,12 @@ class _Webkit:
         style.parent.mkdir()
         style.write_text(SMALL_TOOLBAR)
         environ = os.environ | {
-            "DISPLAY": stack.enter_context(_display()), "HOME": str(folder), "XDG_CONFIG_HOME": str(folder),
+            "DISPLAY": (display := stack.enter_context(_display())), "HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
             "WEBKIT_DISABLE_COMPOSITING_MODE": "1", "WEBKIT_DISABLE_DMABUF_RENDERER": "1",
             "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",
         }  # fmt: skip
-        port = free_port()
+        self._display, port = display, free_port()
         self._url = f"http://127.0.0.1:{port}/session"
         stack.enter_context(_process("WebKitWebDriver", f"--port={port}", "--host=127.0.0.1", environ=environ))
         options = {"binary": _minibrowser(), "args": ["--automation"]}
@@ -128,6 +135,11 @@ class _Webkit:
 
         until(fits)
 
+    def picture(self) -> Image.Image:
+        width, height, outer = self.run("return [innerWidth, innerHeight, outerHeight]")
+        screen = ImageGrab.grab(xdisplay=self._display)  # its own screenshots hang
+        return screen.crop((0, outer - height, width, outer))
+
 
 class _Firefox:
     """Firefox without a window, by WebDriver BiDi."""
@@ -171,6 +183,10 @@ class _Firefox:
     def resize(self, width: int, height: int) -> None:
         size = {"width": width, "height": height}
         self._ask("browsingContext.setViewport", {"context": self._tab, "viewport": size})
+
+    def picture(self) -> Image.Image:
+        taken = self._ask("browsingContext.captureScreenshot", {"context": self._tab})
+        return Image.open(io.BytesIO(base64.b64decode(taken["data"])))
 
 
 def _device(kind: str, *actions: Mapping[str, Any]) -> dict[str, Any]:
