@@ -15,6 +15,7 @@ from lib.models.echoes import own_words
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
 from tests.support.openai_server import DONE, Reply, Request, Server, answer, finish, serve, status, stream
+from tests.support.waiting import ENOUGH_S
 
 Example = tuple[int, Any]
 
@@ -405,11 +406,14 @@ def ask(
     fallback: str | None = None,
     times: int = 1,
     options: dict[str, Any] | None = None,
+    first_token: float = ENOUGH_S,
 ) -> Completion:
     server.script(*replies)
 
     async def run() -> Completion:
-        models = Models(Provider("openai", server.base_url, "a-key-of-ours"), Timeouts(first_token=1, backoff=0.01))
+        models = Models(
+            Provider("openai", server.base_url, "a-key-of-ours"), Timeouts(first_token=first_token, backoff=0.01)
+        )
         try:
             for _ in range(times):
                 stream = models.stream(messages, Parameters("asked", None, options or {}), fallback)
@@ -452,7 +456,7 @@ def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
         done = ask(server, HELLO, reply, answer("Hi"), options={"temperature": 0.5})
         assert (done.text, done.dropped_parameters) == ("Hi", ("temperature",))
     else:
-        done = ask(server, HELLO, *[reply] * 300)
+        done = ask(server, HELLO, *[reply] * 300, first_token=2 if meaning == "loading" else ENOUGH_S)
         assert done.text == "" and (done.message or "").startswith(WORDS[meaning])
         assert (done.finish_reason, done.error is None) == (
             ("content_filter", True) if meaning == "filtered" else ("error", False)
