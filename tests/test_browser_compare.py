@@ -546,6 +546,8 @@ def test_on_a_wide_screen_both_stand_side_by_side(
         assert left and right
         assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
         assert abs(left["width"] - right["width"]) < 2 and abs(left["height"] - right["height"]) < 2
+        copy = side(chat, "A").get_by_role("button", name="Copy").bounding_box()
+        assert copy and copy["x"] - left["x"] < 30 and copy["width"] < left["width"] / 2
         widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
         assert max(widths) - min(widths) < 2
         expect(chat.page.get_by_role("navigation", name="Show an answer")).to_be_hidden()
