@@ -15,7 +15,6 @@ from lib.models.echoes import own_words
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
 from tests.support.openai_server import DONE, Reply, Request, Server, answer, finish, serve, status, stream
-from tests.support.waiting import ENOUGH_S
 
 Example = tuple[int, Any]
 
@@ -399,6 +398,10 @@ def refusal(example: Example) -> Reply:
     )  # fmt: skip
 
 
+PATIENCE_S = 5.0
+"""Less than any server here asks to wait before it is asked again."""
+
+
 def ask(
     server: Server,
     messages: list[dict[str, str]],
@@ -406,7 +409,7 @@ def ask(
     fallback: str | None = None,
     times: int = 1,
     options: dict[str, Any] | None = None,
-    first_token: float = ENOUGH_S,
+    first_token: float = PATIENCE_S,
 ) -> Completion:
     server.script(*replies)
 
@@ -456,7 +459,7 @@ def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
         done = ask(server, HELLO, reply, answer("Hi"), options={"temperature": 0.5})
         assert (done.text, done.dropped_parameters) == ("Hi", ("temperature",))
     else:
-        done = ask(server, HELLO, *[reply] * 300, first_token=2 if meaning == "loading" else ENOUGH_S)
+        done = ask(server, HELLO, *[reply] * 300, first_token=2 if meaning == "loading" else PATIENCE_S)
         assert done.text == "" and (done.message or "").startswith(WORDS[meaning])
         assert (done.finish_reason, done.error is None) == (
             ("content_filter", True) if meaning == "filtered" else ("error", False)
