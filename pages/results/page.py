@@ -14,7 +14,7 @@ from lib.readout.results import Window
 from lib.web import running
 from pages import readouts, session
 from pages.clock import reader_zone, span
-from pages.results import verdict, words
+from pages.results import numbers, verdict, words
 
 REFRESH_S = 60  # the age at which a readout is gathered anew
 WIDTH = 960
@@ -80,11 +80,11 @@ def chosen() -> Window:
 
 def draw_downloads(window: Window) -> None:
     """Draw the downloads, made on request."""
-    from pages.results import numbers, sections
-
     own = session.visitor().visitor_id
 
     def content(file: numbers.File, who: str) -> str:
+        from pages.results import sections  # loads Altair
+
         results, details = readouts.results(window), readouts.details(window)
         if file.texts and details is not None:
             app.acts.log_texts_read(who, "Results, download", sections.texts_of(details.remarks, own))
