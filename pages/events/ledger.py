@@ -60,8 +60,12 @@ def draw_filters(zone: tzinfo) -> Search:
         )
         unit = st.text_input("Unit", key="unit", placeholder="Every unit", max_chars=128, bind="query-params")
         answer = st.text_input("Answer", key="answer", placeholder="Every answer", max_chars=64, bind="query-params")
-        since = st.date_input("Since", None, key="since", format="YYYY-MM-DD", bind="query-params")
-        until = st.date_input("Until", None, key="until", format="YYYY-MM-DD", bind="query-params")
+        # In the page itself, Streamlit's calendar ends the filters where a browser names a zone that does not exist.
+        with st.popover("Days", icon=":material/calendar_month:", key="days"):
+            since = st.date_input("Since", None, key="since", format="YYYY-MM-DD", bind="query-params")
+            until = st.date_input("Until", None, key="until", format="YYYY-MM-DD", bind="query-params")
+    if since or until:
+        st.caption(f"Days: {since or 'the first'} to {until or 'today'}", width="content")
     since_ms, until_ms = span(since, until, zone)
     return Search(
         name=None if name == FAILED else name,
