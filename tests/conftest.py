@@ -49,6 +49,8 @@ LONG = ("test_pages_results.py", "test_pages_experiment.py", "test_readout_verdi
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip files none of whose tests the `-m` of `make test` chooses: each worker would import them for nothing."""
     chosen = config.option.markexpr
+    if collection_path.is_dir():
+        return None
     if not collection_path.name.startswith("test_"):
         return True if chosen == "alone" and collection_path.suffix == ".py" else None
     text = collection_path.read_text(encoding="utf-8")

@@ -52,6 +52,7 @@ function watchCode(state) { // Streamlit draws code and formulas anew once it ha
     due = true;
     requestAnimationFrame(() => {
       due = false;
+      if (!state.main) return; // a page that is only just being built
       nameCode(state.main);
       markWide(state.main);
     });
