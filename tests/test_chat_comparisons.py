@@ -430,7 +430,7 @@ def test_both_completions_and_the_vote_arrive_at_statsig_and_no_exposure(start: 
         tester.ask("Why?")
         tester.vote(tester.better("B"))
         wanted = told(tester.app, "chat_completion", "preference")
-        assert [event["name"] for event in wanted] == ["chat_completion", "chat_completion", "preference"]
+        assert sorted(event["name"] for event in wanted) == ["chat_completion", "chat_completion", "preference"]
         statsig.wait(lambda: len(statsig.named("chat_completion", "preference")) >= 3)
         [vote] = statsig.named("preference")
         assert (vote["value"], vote["metadata"]["comparison_id"]) == ("B", tester.last.id)
