@@ -1,5 +1,6 @@
 """The command `python -m lib experiment`: what the Experiment page does, from a terminal."""
 
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -153,7 +154,10 @@ def _shown(store: Store, known: Known) -> Iterator[str]:
     for group in known.written.groups if known.written else ():
         share = known.written.shares[group.name] if known.written else 0
         off = f", switched off since {_written(since)}" if (since := known.state.disabled.get(group.name)) else ""
-        yield f"  {group.name}: {100 * share:.3g} %, {dict(group.parameters)}{off}"
+        parameters = ", ".join(
+            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in group.parameters.items()
+        )
+        yield f"  {group.name}: {100 * share:.3g} %, {parameters or 'the default'}{off}"
     with store.read() as connection:
         runs, versions = states.runs(connection, name), states.versions(connection, name)
     yield ""

@@ -114,9 +114,11 @@ def _ends(today: Today) -> str:
 
 def _usd(usd: float) -> str:
     """
-    >>> _usd(5), _usd(0.01234), _usd(1234.5)
-    ('$5.00', '$0.0123', '$1,234.50')
+    >>> _usd(5), _usd(0.01234), _usd(1234.5), _usd(2.35e-05)
+    ('$5.00', '$0.0123', '$1,234.50', 'under $0.0001')
     """
+    if 0 < usd < 0.0001:
+        return "under $0.0001"
     return f"${usd:,.2f}" if usd == 0 or usd >= 0.1 else f"${usd:.3g}"
 
 
