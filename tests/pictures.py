@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.support import app_process, chromium, invented_traffic, webdriver
 from tests.support import openai_server as openai
 from tests.support.axe import STILL
-from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, Chat
+from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, Chat, edit_prompt
 from tests.support.network_cable import cable
 from tests.support.openai_server import Gate, stream
 from tests.support.real_page import RealPage
@@ -35,7 +35,9 @@ COLOURS = (256, 128, 64, 32, 16)
 TESTERS = {"PARLEY_OPERATORS": "operator@example.org"}
 """The setting with which this machine sees what testers see."""
 QUESTION = "How do I bake my first bread?"
-ARABIC = ("ما الذي يجعل الخبز ينتفخ؟", """\
+ARABIC = (
+    "ما الذي يجعل الخبز ينتفخ؟",
+    """\
 ينتفخ الخبز لأن **الخميرة** تأكل السكر وتطلق غازًا. يحتاج ذلك إلى:
 
 1. دقيق فيه غلوتين، لأنه يحبس الغاز.
@@ -46,8 +48,11 @@ ARABIC = ("ما الذي يجعل الخبز ينتفخ؟", """\
 |---|---|
 | العجن | ١٠ دقائق |
 | التخمير | ساعتان |
-""")  # fmt: skip
-JAPANESE = ("パンはなぜ膨らむのですか？", """\
+""",
+)
+JAPANESE = (
+    "パンはなぜ膨らむのですか？",
+    """\
 **酵母**が糖を食べ、炭酸ガスを出すからです。必要なものは三つです。
 
 1. ガスを閉じ込めるグルテンのある小麦粉
@@ -58,7 +63,8 @@ JAPANESE = ("パンはなぜ膨らむのですか？", """\
 |---|---|
 | こねる | 10分 |
 | 発酵 | 2時間 |
-""")  # fmt: skip
+""",
+)
 
 
 @dataclass
@@ -298,11 +304,7 @@ def experiment(studio: Studio) -> Image.Image:
 
 def editor(studio: Studio) -> Image.Image:
     with _operator_page(studio, "experiment", (1080, 900)) as page:
-        page.get_by_text("Edit the definition").click()
-        field = page.get_by_label("System prompt of Test", exact=True)
-        field.fill("Answer in at most three sentences.")
-        field.press("Tab")
-        expect(page.get_by_text("Difference to version")).to_be_visible()
+        edit_prompt(page, "Answer in at most three sentences.")
         settle(page)
         page.get_by_text("Difference to version").evaluate("one => one.scrollIntoView({ block: 'center' })")
         return shot(page)
@@ -385,9 +387,24 @@ def _compared(chat: Chat) -> None:
 
 
 PICTURES = (
-    empty, answer, streaming, rated, phone, languages, comparison, comparison_phone, doors, details, results,
-    results_phone, experiment, editor, history, events, browsers,
-)  # fmt: skip
+    empty,
+    answer,
+    streaming,
+    rated,
+    phone,
+    languages,
+    comparison,
+    comparison_phone,
+    doors,
+    details,
+    results,
+    results_phone,
+    experiment,
+    editor,
+    history,
+    events,
+    browsers,
+)
 
 
 def save(taken: Image.Image, path: Path) -> None:

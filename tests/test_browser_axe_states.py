@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support import app_process, invented_traffic
 from tests.support import openai_server as openai
 from tests.support.axe import GROUND, STILL, findings_light_and_dark
-from tests.support.chat_page import DESK, IDLE, PHONE, Chat, window
+from tests.support.chat_page import DESK, IDLE, PHONE, Chat, edit_prompt, window
 from tests.support.openid_provider import AUTH
 from tests.support.waiting import until
 from tests.test_browser_axe import ANSWER
@@ -76,15 +76,21 @@ def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
         yield opened
 
 
+def always(model: openai.Server, text: str) -> None:
+    """Let every answer from now on be this one."""
+    model.forget()
+    model.script(otherwise=openai.stream(text, openai.finish(), openai.usage(900, 400), openai.DONE))
+
+
 def nothing_is_found(page: Page) -> None:
     """Wait until axe-core finds nothing, light and dark: while a page is drawn anew its colours fade."""
 
-    def found() -> list[str]:
+    def findings() -> list[str]:
         page.wait_for_function(IDLE)
         page.wait_for_function(DRAWN)
         return findings_light_and_dark(page)
 
-    until(lambda: not found(), show=found)
+    until(lambda: not findings(), show=findings)
 
 
 def charts_can_be_read(page: Page) -> None:
@@ -114,8 +120,7 @@ def operator_page(page: Page, app: app_process.AppProcess, path: str) -> None:
 def test_nothing_is_found_in_an_answers_details_and_its_life(
     page: Page, operated: app_process.AppProcess, model: openai.Server
 ) -> None:
-    model.forget()
-    model.script(otherwise=openai.stream(ANSWER, openai.finish(), openai.usage(900, 400), openai.DONE))
+    always(model, ANSWER)
     chat = Chat(page, operated)
     chat.open()
     chat.ask("How do I bake my first bread?")
@@ -136,11 +141,7 @@ def test_nothing_is_found_in_the_editor_and_in_the_form_of_an_invitation(
 ) -> None:
     operator_page(page, operated, "/experiment")
     charts_can_be_read(page)
-    page.get_by_text("Edit the definition").click()
-    field = page.get_by_label("System prompt of Test", exact=True)
-    field.fill("Be brief.")
-    field.press("Tab")
-    expect(page.get_by_text("Difference to version")).to_be_visible()
+    edit_prompt(page, "Be brief.")
     nothing_is_found(page)
     page.get_by_role("button", name="New invitation").click()
     expect(page.get_by_role("button", name="Make the link")).to_be_visible()
@@ -155,8 +156,7 @@ def test_words_in_charts_can_be_read(page: Page, operated: app_process.AppProces
 def test_nothing_is_found_where_answers_are_compared(
     page: Page, comparing: app_process.AppProcess, model: openai.Server
 ) -> None:
-    model.forget()
-    model.script(otherwise=openai.stream(ANSWER, openai.finish(), openai.usage(900, 400), openai.DONE))
+    always(model, ANSWER)
     chat = Chat(page, comparing)
     chat.open()
     nothing_is_found(page)

@@ -436,16 +436,27 @@ def together_app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server)
     started.stop()
 
 
-def test_both_appear_together_where_the_table_says_so(
-    browser: Browser, together_app: app_process.AppProcess, model: openai.Server
-) -> None:
+def one_waits(model: openai.Server) -> Gate:
+    """Let one answer be complete at once and the other wait in its middle, until the gate opens."""
     model.forget()
     gate = Gate()
     model.script(*both(says("first words"), says("second", gate, " words")))
+    return gate
+
+
+def one_has_ended(model: openai.Server) -> None:
+    """Wait until the model server has sent all of one answer."""
+    until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
+
+
+def test_both_appear_together_where_the_table_says_so(
+    browser: Browser, together_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    gate = one_waits(model)
     with visit(browser, together_app) as chat:
         frames = messages(chat)
         chat.send("Question")
-        until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
+        one_has_ended(model)
         for letter in "AB":
             expect(side(chat, letter)).to_contain_text("Thinking")
             expect(side(chat, letter)).not_to_contain_text("words")
@@ -460,12 +471,10 @@ def test_both_appear_together_where_the_table_says_so(
 def test_until_both_are_there_nothing_tells_which_was_first(
     browser: Browser, together_app: app_process.AppProcess, model: openai.Server
 ) -> None:
-    model.forget()
-    gate = Gate()
-    model.script(*both(says("first words"), says("second", gate, " words")))
+    gate = one_waits(model)
     with visit(browser, together_app) as chat:
         chat.send("Question")
-        until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
+        one_has_ended(model)
         for letter in "AB":  # the seconds go on under both
             expect(side(chat, letter)).to_contain_text(re.compile(r"Thinking … \d+ s"), timeout=SOON_MS)
         chat.page.reload()

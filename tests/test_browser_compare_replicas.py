@@ -40,10 +40,14 @@ def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with ExitStack() as stack:
         model, database = stack.enter_context(openai.serve()), postgres.database()
         settings = {
-            "DATABASE_URL": database, "OPENAI_BASE_URL": model.base_url, "PARLEY_EXPERIMENTS_FILE": str(definitions),
-            "PARLEY_SIGNING_KEY": "k" * 43, "PARLEY_TRUSTED_PROXIES": "127.0.0.1",
-            "STREAMLIT_SERVER_COOKIE_SECRET": "c" * 43, "PARLEY_OPERATOR_TOKEN": "t" * 43,
-        }  # fmt: skip
+            "DATABASE_URL": database,
+            "OPENAI_BASE_URL": model.base_url,
+            "PARLEY_EXPERIMENTS_FILE": str(definitions),
+            "PARLEY_SIGNING_KEY": "k" * 43,
+            "PARLEY_TRUSTED_PROXIES": "127.0.0.1",
+            "STREAMLIT_SERVER_COOKIE_SECRET": "c" * 43,
+            "PARLEY_OPERATOR_TOKEN": "t" * 43,
+        }
         site = stack.enter_context(replicas.serve(folder, settings))
         yield Parley(site, model, None, postgres, database)  # type: ignore[arg-type]  # the record alone is asked
 

@@ -7,11 +7,7 @@ import shlex
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatch
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +19,7 @@ from streamlit import config
 from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
 from lib.web import running
-from tests.support import replicas
+from tests.support import echo_server, replicas
 from tests.support.app_process import APP, ROOT, AppProcess, free_port, status
 from tests.support.raw_websocket import http
 from tests.support.waiting import until
@@ -304,7 +300,7 @@ def test_only_a_proxy_that_is_named_says_where_a_request_comes_from(
     if not (binary := replicas.haproxy()):
         pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
     port = free_port()
-    with _echo() as echo:
+    with echo_server.serve() as echo:
         text = replicas.configuration(port, {"one": echo, "two": echo})
         if in_front:
             text = text.replace("acl in_front src 255.255.255.255", "acl in_front src 127.0.0.1")
@@ -313,7 +309,7 @@ def test_only_a_proxy_that_is_named_says_where_a_request_comes_from(
         balancer = subprocess.Popen([binary, "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             until(lambda: status(f"http://127.0.0.1:{port}/") == 200)
-            told = json.loads(http(f"http://127.0.0.1:{port}/", **sent).body)
+            told = dict(json.loads(http(f"http://127.0.0.1:{port}/", **sent).body))
         finally:
             balancer.terminate()
             balancer.wait()
@@ -326,7 +322,7 @@ def test_no_log_of_haproxy_has_the_link_of_an_invitation(tmp_path: Path) -> None
         pytest.skip("there is no haproxy (on Debian: apt-get install haproxy)")
     port, dead = free_port(), free_port()
     log = tmp_path / "haproxy.log"
-    with _echo() as echo, log.open("wb") as sink:
+    with echo_server.serve() as echo, log.open("wb") as sink:
         file = tmp_path / "haproxy.cfg"
         file.write_text(replicas.configuration(port, {"one": echo, "two": dead}), encoding="utf-8")
         balancer = subprocess.Popen([binary, "-db", "-f", file], stdout=sink, stderr=sink)
@@ -341,26 +337,3 @@ def test_no_log_of_haproxy_has_the_link_of_an_invitation(tmp_path: Path) -> None
             balancer.terminate()
             balancer.wait()
     assert "a-token" not in log.read_text() and "a-query" not in log.read_text()
-
-
-@contextmanager
-def _echo() -> Iterator[int]:
-    """The port of a server that answers with the headers that reached it."""
-
-    class Echo(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()

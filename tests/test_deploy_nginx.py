@@ -3,16 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
 import trustme
 
 from lib.access.identity import Access
-from tests.support import app_process, nginx_proxy
+from tests.support import app_process, echo_server, nginx_proxy
 from tests.support.app_process import AppProcess, free_port
 from tests.support.nginx_proxy import Proxy
 from tests.support.operator_tool import run_tool
@@ -60,20 +58,6 @@ def front(
         yield proxy
 
 
-class Echo(BaseHTTPRequestHandler):
-    """Answers with the headers that reached it, in pairs, as they came."""
-
-    def do_GET(self) -> None:
-        body = json.dumps([[name.lower(), value] for name, value in self.headers.items()]).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 def test_nginx_takes_the_configuration_without_a_warning(front: Proxy) -> None:
     binary = nginx_proxy.nginx()
     assert binary
@@ -84,11 +68,8 @@ def test_nginx_takes_the_configuration_without_a_warning(front: Proxy) -> None:
 
 
 def test_only_nginx_says_where_a_request_comes_from(certificate: trustme.LeafCert, tmp_path: Path) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        with nginx_proxy.serve(tmp_path / "nginx", server.server_port, certificate) as proxy:
-            told = json.loads(http(proxy.url + "/", **CLAIMS).body)
-        server.shutdown()
+    with echo_server.serve() as port, nginx_proxy.serve(tmp_path / "nginx", port, certificate) as proxy:
+        told = json.loads(http(proxy.url + "/", **CLAIMS).body)
     about = [(name, value) for name, value in told if "forward" in name or name in ("host", "x-real-ip")]
     assert sorted(about) == [
         ("host", urlsplit(proxy.url).netloc),

@@ -45,7 +45,7 @@ from tests.support.waiting import ENOUGH_S, until_async
 KEY = "sk-test-1234567890abcdef"
 QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, after_finish=0.3, backoff=0.01)
 PATIENT = replace(QUICK, first_token=ENOUGH_S, between_tokens=ENOUGH_S, total=2 * ENOUGH_S)
-"""Of answers that come: they may take as long as a busy machine needs."""
+"""Timeouts of answers that come: they may take as long as a busy machine needs."""
 CALM = Timeouts(backoff=0.01)
 MODEL = Parameters(TEST_MODEL)
 QUESTION = [{"role": "user", "content": "What is the answer?"}]

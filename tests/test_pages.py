@@ -259,15 +259,15 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
     model_server.script(openai.status(401))
     page = ask(opened(), "Hello?")
 
-    def told() -> str:
+    def sentence() -> str:
         return str(page.run().chat_message[-1].caption[0].value)
 
-    assert told() == "The assistant is not set up correctly. Please tell the person who invited you."
+    assert sentence() == "The assistant is not set up correctly. Please tell the person who invited you."
     key = news.answers_key(news.day_of(now_ms()))
     store.alerts.note(key, "Many answers fail", "3 of the last 10 answers failed.", "events")
-    assert told().endswith("Please tell the person who invited you.")  # noted is not sent
+    assert sentence().endswith("Please tell the person who invited you.")  # noted is not sent
     store.alerts.attempted(key, (0,), everybody=True)
-    assert told() == "The assistant is not set up correctly. The operators have been told."
+    assert sentence() == "The assistant is not set up correctly. The operators have been told."
 
 
 def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> None:

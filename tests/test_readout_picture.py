@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def kept(case: str = "aa") -> dict[str, Any]:
+def golden_readout(case: str = "aa") -> dict[str, Any]:
     """A readout's JSON with a sentence, as a decision keeps it."""
     found: dict[str, Any] = json.loads((GOLDEN / f"{case}.json").read_text())
     return found | {"sentence": "b is better.", "as_of": "2026-11-28"}
@@ -28,7 +28,7 @@ def texts(root: ElementTree.Element) -> list[str]:
 
 
 def test_the_differences_that_decide_are_drawn_and_described_by_the_same_numbers() -> None:
-    readout = kept()
+    readout = golden_readout()
     root = drawn(readout)
     assert {"Satisfaction", "Errors", "Response time"} <= set(texts(root))
     assert "Cost per answer" not in texts(root)  # it decides nothing
@@ -41,7 +41,7 @@ def test_the_differences_that_decide_are_drawn_and_described_by_the_same_numbers
 
 
 def test_better_is_on_the_right_and_every_interval_is_inside_the_scale() -> None:
-    readout = kept()
+    readout = golden_readout()
     slower = readout["metrics"]["response_time"]["vs_control"]["b"]
     slower |= {"diff": 2.0, "cs_low": 1.0, "cs_high": 3.0, "verdict": "worse", "guardrail": "harmed"}
     readout["held"] = None
@@ -53,17 +53,17 @@ def test_better_is_on_the_right_and_every_interval_is_inside_the_scale() -> None
 
 
 def test_the_held_interval_decides_as_it_does_on_the_page() -> None:
-    readout = kept()
+    readout = golden_readout()
     readout["held"] = {"satisfaction": {"b": {"low": 0.01, "high": 0.05, "since": None}}}
     (bar,) = next(iter(panels(readout))).bars
     assert bar.interval == pytest.approx((1.0, 5.0, 1.0))  # the difference is moved inside
 
 
 def test_votes_have_a_panel_of_their_own() -> None:
-    assert "+42 points (+7 to +77)" in texts(drawn(kept("compare-small")))
+    assert "+42 points (+7 to +77)" in texts(drawn(golden_readout("compare-small")))
 
 
-@pytest.mark.parametrize("readout", [{}, {"sentence": "No readout could be made: <away>"}, kept("small")])
+@pytest.mark.parametrize("readout", [{}, {"sentence": "No readout could be made: <away>"}, golden_readout("small")])
 def test_without_an_interval_the_picture_says_so(readout: dict[str, Any]) -> None:
     root = drawn(readout)
     assert not [one for one in root.iter(f"{SVG}line") if "span" in (one.get("class") or "")]
@@ -71,14 +71,14 @@ def test_without_an_interval_the_picture_says_so(readout: dict[str, Any]) -> Non
 
 
 def test_a_broken_split_shows_no_winner() -> None:
-    readout = kept()
+    readout = golden_readout()
     for metric in readout["metrics"].values():
         metric["vs_control"]["b"] |= {"verdict": "broken"} | ({"guardrail": "broken"} if "guardrail" in metric else {})
     assert not list(drawn(readout).iter(f"{SVG}circle"))
 
 
 def test_names_are_text_and_long_ones_are_cut_in_the_drawing_alone() -> None:
-    readout = kept()
+    readout = golden_readout()
     versus = readout["metrics"]["satisfaction"]["vs_control"]
     versus["<script>alert(1)</script> & so on"] = versus["b"]
     root = drawn(readout)
@@ -105,5 +105,7 @@ def test_light_and_dark_are_readable(palette: dict[str, Any]) -> None:
 
 
 def test_the_file_follows_the_readers_colours_and_the_page_its_own() -> None:
-    assert "prefers-color-scheme: dark" in draw(kept())
-    assert "prefers-color-scheme" not in draw(kept(), "dark") and str(_DARK["paper"]) in draw(kept(), "dark")
+    assert "prefers-color-scheme: dark" in draw(golden_readout())
+    assert "prefers-color-scheme" not in draw(golden_readout(), "dark") and str(_DARK["paper"]) in draw(
+        golden_readout(), "dark"
+    )

@@ -70,12 +70,21 @@ def by_another_way(lines: Sequence[Line], treatment: str, mde: float, alpha: flo
     half = limit(lambda t: mixture(normal_of(t, df), variance, 2 * mde * mde) >= 1 / alpha) * math.sqrt(variance)
     wins = sum(one["value"] == treatment for one in decided)
     return {
-        "units": n, "votes": total, "wins": wins, "losses": len(decided) - wins,
+        "units": n,
+        "votes": total,
+        "wins": wins,
+        "losses": len(decided) - wins,
         "ties": sum(one["value"] == "tie" for one in votes),
         "both_bad": sum(one["value"] == "both_bad" for one in votes),
-        "win_share": wins / len(decided), "left_share": left / len(decided), "mde": mde, "net": net,
-        "se": math.sqrt(variance), "df": df, "cs_low": net - half, "cs_high": net + half,
-    }  # fmt: skip
+        "win_share": wins / len(decided),
+        "left_share": left / len(decided),
+        "mde": mde,
+        "net": net,
+        "se": math.sqrt(variance),
+        "df": df,
+        "cs_low": net - half,
+        "cs_high": net + half,
+    }
 
 
 def mixture(z: float, variance: float, tau: float) -> float:

@@ -223,10 +223,11 @@ def record(app: app_process.AppProcess) -> dict[str, object]:
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
         with store.read() as connection:
             found: dict[str, object] = {
-                "states": states.states(connection), "runs": states.runs(connection),
+                "states": states.states(connection),
+                "runs": states.runs(connection),
                 "decisions": states.decisions(connection),
                 "acts": [one for one in audit.entries(connection, limit=None) if one.act != "read texts"],
-            }  # fmt: skip
+            }
         return found | {"invitations": store.guests.invitations()}
 
 

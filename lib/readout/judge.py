@@ -13,6 +13,7 @@ from lib.experiments.definitions import Definition, Effect
 from lib.statistics.differences import Comparison, compare, look_once
 from lib.statistics.formulas import Estimate, estimate
 from lib.statistics.intervals import Interval, Look, together
+from lib.statistics.preferences import Preference
 from lib.statistics.quantiles import quantile_estimate
 from lib.statistics.sums import Quantile, Sums
 
@@ -44,8 +45,27 @@ TOO_WIDE = 10
 _ROUNDING = 1e-9
 
 
+class Bounded:
+    """A difference by the interval that decides: what all readouts so far have in common, or that of `numbers` where
+    none is known."""
+
+    __slots__ = ()
+    numbers: Comparison | Preference
+    interval: Interval | None
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval that decides."""
+        return self.interval.low if self.interval else self.numbers.cs_low
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the interval that decides."""
+        return self.interval.high if self.interval else self.numbers.cs_high
+
+
 @dataclass(frozen=True, slots=True)
-class Versus:
+class Versus(Bounded):
     """One group against another. `guardrail` is None where the metric is none.
 
     `interval` is the one that decides: where earlier readouts are known, what all of them have in common. `telling`:
@@ -73,16 +93,6 @@ class Versus:
         if self.cut_short:
             return "cut_short"
         return self.guardrail or ("slight" if self.slight and self.verdict == "better" else self.verdict)
-
-    @property
-    def low(self) -> float | None:
-        """The lower end of the interval that decides."""
-        return self.interval.low if self.interval else self.numbers.cs_low
-
-    @property
-    def high(self) -> float | None:
-        """The upper end of the interval that decides."""
-        return self.interval.high if self.interval else self.numbers.cs_high
 
     @property
     def shown_diff(self) -> float:

@@ -83,16 +83,18 @@ def draw(readout: Mapping[str, Any], look: Look = "auto") -> str:
         body += _panel(panel, y)
         y += HEAD + ROW * len(panel.bars) + 14
     height = round(y + MARGIN / 2)
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        'role="img" aria-labelledby="title desc">',
-        f'<title id="title">{escape(f"The readout of {title}")}</title>',
-        f'<desc id="desc">{escape(described(readout, found))}</desc>',
-        f"<style>{_style(look)}</style>",
-        f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
-        *body,
-        "</svg>",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+            'role="img" aria-labelledby="title desc">',
+            f'<title id="title">{escape(f"The readout of {title}")}</title>',
+            f'<desc id="desc">{escape(described(readout, found))}</desc>',
+            f"<style>{_style(look)}</style>",
+            f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
+            *body,
+            "</svg>",
+        ]
+    )
 
 
 def described(readout: Mapping[str, Any], found: Iterable[Panel] | None = None) -> str:

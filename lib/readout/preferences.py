@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib.experiments.definitions import PREFERENCE, Definition
-from lib.readout.judge import Verdict
+from lib.readout.judge import Bounded, Verdict
 from lib.statistics.differences import ALPHA
 from lib.statistics.intervals import Interval, Look, together
 from lib.statistics.preferences import Preference, preference
@@ -22,25 +22,12 @@ ORDER: tuple[Verdict, ...] = ("worse", "better", "not_enough_data", "equivalent"
 
 
 @dataclass(frozen=True, slots=True)
-class PreferenceReading:
-    """The votes on one treatment against control.
-
-    `interval` is the one that decides: where earlier readouts are known, the intersection of all of them.
-    """
+class PreferenceReading(Bounded):
+    """The votes on one treatment against control."""
 
     numbers: Preference
     verdict: Verdict
     interval: Interval | None = None
-
-    @property
-    def low(self) -> float | None:
-        """The lower end of the interval that decides."""
-        return self.interval.low if self.interval else self.numbers.cs_low
-
-    @property
-    def high(self) -> float | None:
-        """The upper end of the interval that decides."""
-        return self.interval.high if self.interval else self.numbers.cs_high
 
     @property
     def changed(self) -> bool:

@@ -15,11 +15,11 @@ from lib.web import running
 from pages import compare, entrance, session
 from pages.browser import keep_browser, keep_comparisons, tell_browser
 from pages.chat.asking import HEAD_START, send
+from pages.chat.feedback import SAVED_WITHIN
 from pages.chat.operator_view import draw_failures, draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
 from pages.chat.state import EARLIER, GROUP, on_page, show
 from pages.chat.turns import (
-    SAVED_WITHIN,
     answer_place,
     draw,
     draw_end,

@@ -1,7 +1,7 @@
 """One question and its answer on the page, running or ended, and a tester's actions on them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 import streamlit as st
@@ -15,64 +15,22 @@ from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
 from lib.domain.completion import NO_MODEL, OPERATORS_KNOW, TELL_OPERATORS
 from lib.domain.conversation import Turn
-from lib.domain.rating import REASONS, Rating, Reason
 from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
 from pages.chat.answer_text import GrowingText, as_typed, draw_answer, draw_thinking
 from pages.chat.asking import send, send_again
+from pages.chat.details import draw_details
+from pages.chat.feedback import draw_reasons, draw_thanks, draw_thumbs
 from pages.chat.state import on_page
 from pages.clock import reader_zone
-from pages.results.words import plain
 
 PACE = 0.045
 """Seconds between two updates of a growing answer; the last one never waits."""
 CROWD = 0.002
 """Seconds that every running answer beyond 20 adds to that: half of a replica's work is updates, and a first word
 matters more than how smoothly fifty answers grow."""
-SAVED_WITHIN = 0.25
-"""Seconds that a page waits for a write before it confirms it."""
-VOTES: dict[int | None, Rating | None] = {None: None, 0: "dissatisfaction", 1: "satisfaction"}
-THUMBS = {vote: value for value, vote in VOTES.items()}
-REASON_WORDS = {
-    "wrong": "Wrong", "incomplete": "Incomplete", "too_long": "Too long", "too_slow": "Too slow",
-    "off_tone": "Off tone", "unsafe": "Unsafe", "other": "Something else",
-}  # fmt: skip
-DETAILS = (
-    ("group", "Group", "{}"),
-    ("model", "Model", "{}"),
-    ("served_model", "Answered by", "{}"),
-    ("provider", "Provider", "{}"),
-    ("time_to_first_token", "First token", "{:.2f} s"),
-    ("reasoning_time", "Thinking", "{:.2f} s"),
-    ("response_time", "Whole answer", "{:.2f} s"),
-    ("prompt_tokens", "Prompt", "{:,} tokens"),
-    ("completion_tokens", "Answer", "{:,} tokens"),
-    ("usage_source", "Tokens", "{}"),
-    ("tokens_per_second", "Speed", "{:.0f} tokens/s"),
-    ("cost_usd", "Cost", "${:.6f}"),
-    ("finish_reason", "Ended", "{}"),
-    ("limit", "Limit met", "{}"),
-    ("error", "Error", "{}"),
-    ("retries", "Retries", "{}"),
-    ("dropped_parameters", "Refused by the model", "{}"),
-    ("renamed_parameters", "Sent by another name", "{}"),
-    ("parameter_error", "Not valid, not sent", "{}"),
-)
-"""The operator's details of an answer: the fact, its label, its format."""
-IN_WORDS: Mapping[str, Mapping[str, str]] = {
-    "usage_source": {
-        "server": "Counted by the model server", "estimated": "Estimated from the text", "none": "Not known",
-    },
-    "finish_reason": {
-        "stop": "Finished normally", "length": "Cut off at the length limit", "refusal": "The model refused",
-        "content_filter": "Cut off by the model's content filter", "tool_calls": "The model asked for a tool",
-        "stopped": "Stopped by the tester", "interrupted": "The stream broke off", "error": "Failed",
-        "limited": "A limit was met",
-    },
-}  # fmt: skip
-"""The values that operators read as words."""
 ENDS = {
     "length": "Cut off at the length limit.",
     "content_filter": "Cut off by the model's content filter.",
@@ -217,7 +175,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False, of: Turn | None = N
         if of and of.versions:
             _draw_versions(of)
         if turn.answer:
-            _draw_thumbs(turn)
+            draw_thumbs(turn)
             if turn.rating and on_page().explaining != turn.answer_id:
                 draw_button("Say why", "rate_review", turn, setattr, on_page(), "explaining", turn.answer_id)
             draw_button("Copy", "content_copy", turn)  # the click writes (pages/browser/clipboard.js)
@@ -235,7 +193,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False, of: Turn | None = N
             st.empty()
     if on_page().explaining == turn.answer_id:
         with st.container():
-            _draw_reasons(turn.answer_id)
+            draw_reasons(turn.answer_id)
     elif on_page().explained == turn.answer_id:
         draw_thanks(turn.answer_id)
     elif outdated:
@@ -294,105 +252,6 @@ def draw_button(label: str, icon: str, turn: Turn, action: Callable[..., None] |
     st.button(
         label, icon=f":material/{icon}:", type="tertiary", key=f"{icon}_{turn.answer_id}", on_click=action, args=args
     )
-
-
-def _draw_thumbs(turn: Turn) -> None:
-    """Draw the thumbs. The widget's value is compared with the known vote, so that a restart between two clicks loses
-    none."""
-    vote = VOTES[st.feedback("thumbs", key=f"rating_{turn.answer_id}", default=THUMBS[turn.rating])]
-    if vote == turn.rating:
-        return
-    page = on_page()
-    page.conversation, page.receipt = running.app().conversations.rate(page.here, turn, vote)
-    page.receipt.wait(SAVED_WITHIN)
-    page.explaining = turn.answer_id if vote else None
-
-
-def _draw_reasons(answer_id: str) -> None:
-    """Draw thanks for a thumb, and a form for the reason, until it is sent or the tester moves on."""
-    page = on_page()
-    turn = page.answered(answer_id)
-    if turn is None:
-        return
-    draw_thanks(answer_id)
-    question = "What was wrong? (optional)" if turn.rating == "dissatisfaction" else None
-    _keep_reason(turn, *draw_reason(answer_id, turn, question))
-    st.button("Send", key=f"send_{answer_id}", on_click=_send_reason, args=(turn,))
-
-
-def _keep_reason(turn: Turn, reason: Reason | None, comment: str | None) -> None:
-    page = on_page()
-    if (reason, comment) != (turn.reason, turn.comment):
-        page.conversation, page.receipt = running.app().conversations.explain(page.here, turn, reason, comment)
-
-
-def _send_reason(turn: Turn) -> None:
-    """Keep what stands in the panel, which the click may have overtaken, and close it."""
-    state, about = st.session_state, turn.answer_id
-    comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
-    _keep_reason(turn, state.get(f"reason_{about}", turn.reason), comment)
-    on_page().explaining, on_page().explained = None, about
-
-
-def draw_thanks(about: str) -> None:
-    """Thank for a vote once it is written."""
-    receipt = on_page().receipt
-    if receipt and receipt.committed:
-        st.caption("Saved, thank you")
-    elif receipt:
-        draw_receipt(about)
-
-
-def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason | None, str | None]:
-    """Draw the form for a reason, if there is a `question` for one, and for a comment; return both."""
-    reason = known.reason
-    if question is not None:
-        reason = st.pills(
-            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}",
-        )  # fmt: skip
-    comment = st.text_input(
-        "Anything to add?",
-        known.comment or "",
-        key=f"comment_{about}",
-        max_chars=500,
-        placeholder="Anything to add? (optional)",
-        label_visibility="collapsed",
-    )
-    return reason, clean_text(comment or "").strip() or None
-
-
-@st.fragment(run_every=2.0)
-def draw_receipt(answer_id: str) -> None:
-    """Draw that a vote is not stored yet, until it is; then the page is drawn without this fragment, which would run
-    for ever."""
-    receipt = on_page().receipt
-    if receipt is None or receipt.committed:
-        st.rerun()
-    st.caption("Not saved yet")
-
-
-def draw_details(turn: Turn, group: str | None) -> None:
-    """Draw the details that testers do not see."""
-    with st.popover("Details", icon=":material/info:", type="tertiary", key=f"details_{turn.answer_id}"):
-        st.markdown(details_table(turn, group))
-        if session.operator():
-            st.page_link(
-                "events/page.py",
-                label="Its events and their delivery",
-                icon=":material/receipt_long:",
-                query_params={"answer": turn.answer_id},
-            )
-
-
-def details_table(turn: Turn, group: str | None) -> str:
-    """Return the details of an answer as a Markdown table."""
-    known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
-    told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
-    if not told.get("retries"):
-        told.pop("retries", None)
-    told |= {name: plain(value) for name, value in told.items() if isinstance(value, str)}
-    rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
-    return "\n".join(["| Detail | Value |", "|---|---|", *rows])
 
 
 def follow(answer: Answer) -> None:

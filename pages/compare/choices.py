@@ -9,8 +9,9 @@ from lib.domain.conversation import Comparison, Turn
 from lib.domain.rating import Reason, Vote
 from lib.web import running
 from pages.chat.asking import send, send_again
+from pages.chat.feedback import SAVED_WITHIN, draw_reason, draw_thanks
 from pages.chat.state import on_page
-from pages.chat.turns import SAVED_WITHIN, draw_button, draw_reason, draw_thanks
+from pages.chat.turns import draw_button
 
 CHOICES: tuple[tuple[Vote, str], ...] = (
     ("left", "A is better"),

@@ -17,12 +17,12 @@ from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
 from pages.chat.answer_text import GrowingText, draw_answer, draw_thinking
+from pages.chat.details import details_table
 from pages.chat.state import on_page
 from pages.chat.turns import (
     CROWD,
     PACE,
     answer_place,
-    details_table,
     draw_button,
     draw_ending,
     draw_question,

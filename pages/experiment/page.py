@@ -120,7 +120,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
             with st.expander("Edit the definition", icon=":material/edit:", key="editor", on_change="rerun") as edit:
                 if edit.open:
                     editor.draw_editor(known)
-        st.markdown("### How many testers?")
+        st.markdown("### Testers needed")
         planning.draw_planning(definition)
         if name == app.experiment:
             st.markdown("### Force a group")

@@ -197,7 +197,7 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
 def _draw_price(readout: Readout) -> None:
     """Draw the cost of a better answer."""
     main, order = readout.main, charts.groups_of(readout)
-    st.markdown(f"### What {WORDS[main.name].name} costs")
+    st.markdown("### Cost of a better answer")
     left, right = st.columns(2, gap="medium")
     sides = (left, "cost_per_answer", "USD per answer"), (right, "response_time", "seconds per answer")
     for place, name, title in sides:
@@ -230,7 +230,7 @@ def texts_of(remarks: Iterable[Remark], own: str) -> list[str]:
 
 def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
     """Draw the reasons and comments of dissatisfied testers."""
-    st.markdown("### What dissatisfied testers say")
+    st.markdown("### Comments of dissatisfied testers")
     if not details.remarks:
         st.caption("Nobody has given a reason yet")
         return

@@ -34,7 +34,7 @@ AT_REST = """element => new Promise(done => {
   };
   look();
 })"""
-"""How far an element is scrolled and where its top is on the screen, once neither has changed for thirty frames."""
+"""An element's scroll offset and the top of it on the screen, once neither has changed for thirty frames."""
 IDLE = f"""() => {STATE} === 'notRunning'
   && ![...document.querySelectorAll('button')].some(b => b.textContent.includes('Stop'))"""
 WATCH = """() => {
@@ -270,6 +270,15 @@ class Record:
             return metrics(self._app.url)["parley_store_queued"] == 0
         except OSError:
             return True
+
+
+def edit_prompt(page: Page, text: str) -> None:
+    """On the Experiment page, write another system prompt for Test, until its difference is shown."""
+    page.get_by_text("Edit the definition").click()
+    field = page.get_by_label("System prompt of Test", exact=True)
+    field.fill(text)
+    field.press("Tab")
+    expect(page.get_by_text("Difference to version")).to_be_visible()
 
 
 def open_pages(app: AppProcess) -> int:

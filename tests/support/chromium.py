@@ -14,7 +14,7 @@ OUTPUT = Path(__file__).parents[1] / "output"
 
 DISABLED = (
     "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",  # the popups of an address bar that nobody sees: 0.7 s for each window
-    # What Playwright disables, which this list replaces:
+    # Playwright's own list, which this one replaces:
     "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
     "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning",
     "AvoidCorsURLLoaderRestartOnRedirect", "TcpPortRandomizationWin", "OptimizationHints", "NetworkTimeServiceQuerying",
