@@ -403,9 +403,8 @@ def test_the_page_follows_the_answer_that_replaces_a_longer_one(chat: Chat, mode
 def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(openai.status(400), openai.answer("Now it works."))
     chat.send("Question")
-    expect(
-        chat.page.get_by_text("The model refused the question. Please tell the person who invited you.")
-    ).to_be_visible()
+    refusal = "The model refused the question. Please tell the person who invited you."
+    expect(chat.answer.get_by_text(refusal, exact=True)).to_be_visible()
     chat.idle()
     expect(chat.feedback).to_have_count(0)
     chat.button("Try again").click()

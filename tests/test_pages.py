@@ -291,6 +291,18 @@ def test_operators_read_what_testers_met(app: App, model_server: openai.Server) 
     assert met.startswith("In the last hour 1 answer failed. Testers read: “The assistant is not set up correctly.")
 
 
+def test_an_operator_reads_an_own_failure_at_the_answer_alone(app: App, model_server: openai.Server) -> None:
+    model_server.script(openai.status(401), openai.status(400))
+    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page.session_state["operator"] = True
+    ask(page.run(), "Hello?")
+    assert "The assistant is not set up correctly." in said_by(page)
+    assert not [one for one in page.run().warning if "In the last hour" in one.value]
+    ask(opened(), "Hello?")
+    [met] = [one.value for one in page.run().warning if "In the last hour" in one.value]
+    assert met.startswith("In the last hour 1 answer failed. Testers read: “The model refused the question.")
+
+
 def test_a_tester_reads_how_many_answers_are_left_before_the_last_is_spent(
     begin: Begin, model_server: openai.Server
 ) -> None:

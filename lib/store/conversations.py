@@ -186,10 +186,13 @@ class StoredConversations:
         with self._channel.read() as connection:
             return reads.conversations(connection, visitor_id, limit, skip)
 
-    def failures(self, since_ms: int) -> list[tuple[str, int]]:
-        """Return what real testers read in the place of answers that failed since then, most often first."""
+    def failures(self, since_ms: int, except_user_id: str) -> list[tuple[str, int]]:
+        """Return the messages that real testers, this user apart, read in the place of answers that failed since then.
+
+        Each with its number, most often first.
+        """
         with self._channel.read() as connection:
-            return reads.failures(connection, since_ms)
+            return reads.failures(connection, since_ms, except_user_id)
 
     def search(self, visitor_id: str, words: Sequence[str], limit: int) -> list[Conversation]:
         """Return a visitor's conversations whose title or text has all these words, without turns, newest first."""

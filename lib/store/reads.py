@@ -102,11 +102,19 @@ def search_conversations(
     return [rows.to_conversation(row) for row in connection.execute(newest)]
 
 
-def failures(connection: Connection, since_ms: int) -> list[tuple[str, int]]:
-    """Return the messages of real answers that failed since then, and how often each was read, most often first."""
+def failures(connection: Connection, since_ms: int, except_user_id: str) -> list[tuple[str, int]]:
+    """Return the messages of real answers that failed since then, and how often each was read, most often first.
+
+    Answers to `except_user_id` are left out.
+    """
     lately = (answer.c.time_ms >= since_ms) & answer.c.simulated.is_(False) & (answer.c.finish_reason == "error")
     count = func.count()
-    found = select(answer.c.message, count).where(lately).group_by(answer.c.message).order_by(count.desc())
+    found = (
+        select(answer.c.message, count)
+        .where(lately, answer.c.user_id != except_user_id)
+        .group_by(answer.c.message)
+        .order_by(count.desc())
+    )
     return [(text or "", number) for text, number in connection.execute(found)]
 
 

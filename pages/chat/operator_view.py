@@ -47,9 +47,9 @@ def draw_worries() -> None:
 
 
 def draw_failures() -> None:
-    """Report which failures testers met in the last hour, and where to look."""
+    """Report which failures other testers met in the last hour, and where to look."""
     try:
-        failures = running.app().store.conversations.failures(now_ms() - HOUR_MS)
+        failures = running.app().store.conversations.failures(now_ms() - HOUR_MS, session.visitor().user_id)
     except StoreError:
         return
     if not failures:
