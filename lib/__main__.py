@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from lib import __version__
 from lib.commands import arguments as takes
+from lib.commands.errors import DONE, INTERRUPTED, NO, CommandError, UsageError, exit_code
 from lib.commands.experiment_arguments import takes as experiment_takes
 
 if TYPE_CHECKING:
     from lib.settings import Settings
 
-DONE, NO, USAGE, INTERRUPTED = 0, 1, 2, 130
 Arguments = argparse.Namespace
 
 
@@ -49,19 +49,16 @@ def check(settings: "Settings", arguments: Arguments) -> int:
 def export(settings: "Settings", arguments: Arguments) -> int:
     """Write the events to standard output."""
     if arguments.format == "parquet" and sys.stdout.isatty():
-        return _refuse("Parquet is not for a terminal: send it into a file, … > events.parquet", USAGE)
+        raise UsageError("Parquet is not for a terminal: send it into a file, … > events.parquet")
     from lib.commands.export import write
     from lib.commands.operator import log_command
-    from lib.store import Store, StoreError
+    from lib.store import Store
 
-    try:
-        with closing(Store.open(settings.database_url)) as store:
-            lines = store.events.export(arguments.since, arguments.text)
-            if arguments.text:
-                log_command(store, "read texts", "export", {"since_ms": arguments.since})
-            write(lines, arguments.format, sys.stdout.buffer, text=arguments.text)
-    except StoreError as error:
-        return _refuse(str(error), NO)
+    with closing(Store.open(settings.database_url)) as store:
+        lines = store.events.export(arguments.since, arguments.text)
+        if arguments.text:
+            log_command(store, "read texts", "export", {"since_ms": arguments.since})
+        write(lines, arguments.format, sys.stdout.buffer, text=arguments.text)
     return DONE
 
 
@@ -69,22 +66,13 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
     """Print the readout: which group is better, with its interval."""
     import json
 
-    from lib.commands.definitions import ReportError
     from lib.commands.readout import from_file, from_store, lines
-    from lib.experiments.definitions import DefinitionError
     from lib.readout.report import as_json
-    from lib.store import StoreError
 
-    try:
-        if arguments.events is None:
-            report = from_store(settings, arguments.experiment, arguments.of_run)
-        else:
-            experiment = arguments.experiment or settings.experiment
-            report = from_file(settings, experiment, arguments.events, arguments.of_run)
-    except StoreError as error:
-        return _refuse(str(error), NO)
-    except (DefinitionError, ReportError) as error:
-        return _refuse(str(error), USAGE)
+    if arguments.events is None:
+        report = from_store(settings, arguments.experiment, arguments.of_run)
+    else:
+        report = from_file(settings, arguments.experiment or settings.experiment, arguments.events, arguments.of_run)
     for note in report.notes:
         print(note, file=sys.stderr)
     if arguments.json:
@@ -96,71 +84,48 @@ def readout(settings: "Settings", arguments: Arguments) -> int:
 
 def plan(settings: "Settings", arguments: Arguments) -> int:
     """Print how many testers, and how long, each way needs."""
-    from lib.commands.definitions import ReportError
     from lib.commands.plan import planned
-    from lib.experiments.definitions import DefinitionError
-    from lib.planning.plans import PlanError
-    from lib.store import StoreError
 
-    given = {name: getattr(arguments, name) for name in takes.PLAN_VALUES}
-    try:
-        print(*planned(settings, arguments.experiment, **given), sep="\n")
-    except StoreError as error:
-        return _refuse(str(error), NO)
-    except (DefinitionError, ReportError, PlanError) as error:
-        return _refuse(str(error), USAGE)
+    values = {name: getattr(arguments, name) for name in takes.PLAN_VALUES}
+    print(*planned(settings, arguments.experiment, **values), sep="\n")
     return DONE
 
 
 def invite(settings: "Settings", arguments: Arguments) -> int:
     """Make an invitation, list all, or end one."""
-    from lib.commands.definitions import ReportError
-    from lib.commands.invite import InviteError, end, listed, make
+    from lib.commands.invite import end, listed, make
     from lib.commands.operator import log_command
-    from lib.experiments.definitions import DefinitionError
-    from lib.store import Store, StoreError
+    from lib.store import Store
 
     limits = (arguments.days, arguments.sessions, arguments.group, arguments.usd, arguments.compare or None)
     if arguments.name is None and set(limits) != {None}:
-        return _refuse("--days, --sessions, --group, --usd and --compare belong to a new link: give it a --name", USAGE)
-    try:
-        with closing(Store.open(settings.database_url)) as store:
-            if arguments.list:
-                print(*listed(settings, store), sep="\n")
-            elif arguments.revoke is not None:
-                ended = end(store, arguments.revoke)
-                log_command(store, "revoke", arguments.revoke)
-                return _refuse(ended, DONE)
-            else:
-                given = {name: getattr(arguments, name) for name in takes.INVITATION_VALUES}
-                made = make(settings, store, **given)
-                log_command(store, "invite", given["name"], given)
-                print(made.link, flush=True)
-                print(*made.notes, sep="\n", file=sys.stderr)
-    except (StoreError, InviteError) as error:
-        return _refuse(str(error), NO)
-    except (ValueError, DefinitionError, ReportError) as error:
-        return _refuse(str(error), USAGE)
+        raise UsageError("--days, --sessions, --group, --usd and --compare belong to a new link: give it a --name")
+    with closing(Store.open(settings.database_url)) as store:
+        if arguments.list:
+            print(*listed(settings, store), sep="\n")
+        elif arguments.revoke is not None:
+            print(end(store, arguments.revoke), file=sys.stderr)
+            log_command(store, "revoke", arguments.revoke)
+        else:
+            values = {name: getattr(arguments, name) for name in takes.INVITATION_VALUES}
+            link = make(settings, store, **values)
+            log_command(store, "invite", arguments.name, values)
+            print(link.url, flush=True)
+            print(*link.notes, sep="\n", file=sys.stderr)
     return DONE
 
 
 def move(settings: "Settings", arguments: Arguments) -> int:
     """Copy the whole record to another database and compare the row counts."""
     from lib.commands import move as moving
-    from lib.store import StoreError
 
     whole = True
-    try:
-        for copied in moving.move(settings, arguments.to):
-            state = "ok" if copied.whole else "NO"
-            print(f"{state:<3} {copied.table:<14} {copied.target} of {copied.source} rows", flush=True)
-            whole = whole and copied.whole
-    except moving.MoveError as error:
-        return _refuse(str(error), USAGE)
-    except StoreError as error:
-        return _refuse(str(error), NO)
+    for copied in moving.move(settings, arguments.to):
+        state = "ok" if copied.whole else "NO"
+        print(f"{state:<3} {copied.table:<14} {copied.target} of {copied.source} rows", flush=True)
+        whole = whole and copied.whole
     if not whole:
-        return _refuse("The databases differ. Is Parley stopped, and was the other database empty before?", NO)
+        raise CommandError("The databases differ. Is Parley stopped, and was the other database empty before?")
     print(*moving.next_steps(settings, arguments.to), sep="\n")
     return DONE
 
@@ -170,120 +135,81 @@ def erase(settings: "Settings", arguments: Arguments) -> int:
     from lib.commands.erase import facts, report
     from lib.commands.operator import log_command
     from lib.experiments.book import digest
-    from lib.store import Store, StoreError
+    from lib.store import Store
 
-    try:
-        with closing(Store.open(settings.database_url)) as store:
-            erased = store.erase(arguments.user)
-            log_command(store, "erase", f"unit {digest(arguments.user)}", facts(erased))
-            print(*report(erased, arguments.user, statsig=settings.statsig_secret_key is not None), sep="\n")
-    except StoreError as error:
-        return _refuse(str(error), NO)
+    with closing(Store.open(settings.database_url)) as store:
+        erased = store.erase(arguments.user)
+        log_command(store, "erase", f"unit {digest(arguments.user)}", facts(erased))
+        print(*report(erased, arguments.user, statsig=settings.statsig_secret_key is not None), sep="\n")
     return NO if erased.nothing or erased.running else DONE
 
 
 def purge(settings: "Settings", arguments: Arguments) -> int:
     """Delete old events, or count those that would be deleted."""
     from lib.commands.purge import purge_old_events
-    from lib.store import Store, StoreError
+    from lib.store import Store
 
-    try:
-        with closing(Store.open(settings.database_url)) as store:
-            lines = purge_old_events(
-                store, arguments.before, arguments.yes, lambda line: print(line, file=sys.stderr, flush=True)
-            )
-            print(*lines, sep="\n")
-    except StoreError as error:
-        return _refuse(str(error), NO)
+    def report_progress(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    with closing(Store.open(settings.database_url)) as store:
+        print(*purge_old_events(store, arguments.before, arguments.yes, report_progress), sep="\n")
     return DONE
 
 
 def simulate(settings: "Settings", arguments: Arguments) -> int:
     """Play simulated visitors, or measure the readout's error rate and power with them."""
-    from lib.commands.simulate import SimulationError, soundness, visits
-    from lib.demo.visitors import Unplayable
-    from lib.experiments.definitions import DefinitionError
-    from lib.store import StoreError
+    from lib.commands.simulate import soundness, visits
 
-    try:
-        if arguments.check:
-            summary = soundness(settings, arguments.users, arguments.seed, arguments.lift, arguments.check)
-        else:
-            summary = visits(settings, arguments.users, arguments.seed, arguments.lift or 0.0)
-    except StoreError as error:
-        return _refuse(str(error), NO)
-    except (DefinitionError, SimulationError, Unplayable) as error:
-        return _refuse(str(error), USAGE)
+    if arguments.check:
+        summary = soundness(settings, arguments.users, arguments.seed, arguments.lift, arguments.check)
+    else:
+        summary = visits(settings, arguments.users, arguments.seed, arguments.lift or 0.0)
     print(*summary.lines, sep="\n")
     return DONE if summary.well else NO
 
 
 def experiment(settings: "Settings", arguments: Arguments) -> int:
     """Show an experiment, or do to it what an operator may."""
-    from lib.commands.definitions import ReportError
     from lib.commands.experiment import perform
-    from lib.experiments.acts import ActError
-    from lib.experiments.definitions import DefinitionError
-    from lib.store import StoreError
 
-    try:
-        for line in perform(settings, arguments):
-            print(line, flush=True)
-    except (StoreError, ActError) as error:
-        return _refuse(str(error), NO)
-    except (DefinitionError, ReportError) as error:
-        return _refuse(str(error), USAGE)
+    for line in perform(settings, arguments):
+        print(line, flush=True)
     return DONE
 
 
 def history(settings: "Settings", arguments: Arguments) -> int:
     """Print runs and decisions, newest first."""
-    from lib.commands import history as telling
-    from lib.store import StoreError
+    from lib.commands.history import history
 
-    try:
-        for line in telling.history(settings, markdown=arguments.markdown, pictures=arguments.pictures):
-            print(line, flush=True)
-    except StoreError as error:
-        return _refuse(str(error), NO)
-    except OSError as error:
-        return _refuse(f"The pictures cannot be written: {error}", NO)
+    for line in history(settings, markdown=arguments.markdown, pictures=arguments.pictures):
+        print(line, flush=True)
     return DONE
 
 
 def audit(settings: "Settings", arguments: Arguments) -> int:
     """Print what operators did, newest first."""
-    from lib.commands.audit import entries, written
-    from lib.store import Store, StoreError
+    from lib.commands.audit import entries, formatted
+    from lib.store import Store
 
-    try:
-        with closing(Store.open(settings.database_url)) as store:
-            found = entries(store, arguments.operator, arguments.act)
-    except StoreError as error:
-        return _refuse(str(error), NO)
-    for line in written(found, arguments.format):
+    with closing(Store.open(settings.database_url)) as store:
+        acts = entries(store, arguments.operator, arguments.act)
+    for line in formatted(acts, arguments.format):
         print(line)
     return DONE
 
 
 def statsig_setup(settings: "Settings", arguments: Arguments) -> int:
     """Create the experiment and its metrics in a Statsig project, or print the requests."""
-    from lib.commands.definitions import ReportError, find_definition
+    from lib.commands.definitions import find_definition
     from lib.commands.statsig_setup import address_of, create_all, read_key, requests_of
-    from lib.experiments.console import Console, ConsoleError
-    from lib.experiments.definitions import DefinitionError
+    from lib.experiments.console import Console
 
-    try:
-        definition = find_definition(settings, settings.experiment)
-    except (DefinitionError, ReportError) as error:
-        return _refuse(str(error), USAGE)
-    try:
-        if arguments.dry_run:
-            print(*requests_of(definition, address_of(settings)), sep="\n")
-        else:
-            create_all(definition, Console(read_key(), address_of(settings)), lambda line: print(line, flush=True))
-    except ConsoleError as error:
-        return _refuse(str(error), NO)
+    definition = find_definition(settings, settings.experiment)
+    if arguments.dry_run:
+        print(*requests_of(definition, address_of(settings)), sep="\n")
+    else:
+        create_all(definition, Console(read_key(), address_of(settings)), lambda line: print(line, flush=True))
     return DONE
 
 
@@ -309,43 +235,48 @@ COMMANDS = (
 )
 
 
-def _refuse(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
-    return code
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lib", description="Parley's tool for operators.")
     parser.add_argument("--version", action="version", version=f"parley {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        taken = commands.add_parser(command.name, help=command.does, description=command.does.capitalize() + ".")
-        command.takes(taken)
-        taken.add_argument(
+        words = commands.add_parser(command.name, help=command.does, description=command.does.capitalize() + ".")
+        command.takes(words)
+        words.add_argument(
             "--env-file", type=Path, metavar="FILE", help="settings instead of those of this environment"
         )
-        taken.set_defaults(run=command.run)
+        words.set_defaults(run=command.run)
     return parser
 
 
 def _run(arguments: Arguments) -> int:
+    """Run the command and return its exit code. An error for the operator becomes a sentence on standard error."""
+    try:
+        code: int = arguments.run(_settings(arguments), arguments)
+    except Exception as error:
+        failure = exit_code(error)
+        if failure is None:
+            raise
+        print(error, file=sys.stderr)
+        code = failure
+    sys.stdout.flush()
+    return code
+
+
+def _settings(arguments: Arguments) -> "Settings":
+    """Load the settings and configure the log. Raises SettingsError."""
     from lib import logs
     from lib.commands.env_file import take
     from lib.domain.proxies import keep_loopback_direct
-    from lib.settings import SettingsError, load
+    from lib.settings import load
 
-    try:
-        arguments.from_file = {arguments.env_file: take(arguments.env_file)} if arguments.env_file else {}
-        keep_loopback_direct(os.environ)
-        settings = load()
-        if arguments.command != "check":
-            _refuse_to_make_files(settings)
-        logs.configure(settings.log, settings.log_level, settings.secrets())
-        code: int = arguments.run(settings, arguments)
-    except SettingsError as error:
-        return _refuse(str(error), USAGE)
-    sys.stdout.flush()
-    return code
+    arguments.from_file = {arguments.env_file: take(arguments.env_file)} if arguments.env_file else {}
+    keep_loopback_direct(os.environ)
+    settings = load()
+    if arguments.command != "check":
+        _refuse_to_make_files(settings)
+    logs.configure(settings.log, settings.log_level, settings.secrets())
+    return settings
 
 
 def _refuse_to_make_files(settings: "Settings") -> None:

@@ -16,22 +16,22 @@ COLUMNS = ("time", "operator", "act", "subject", "details")
 
 
 def entries(store: Store, operator: str | None = None, act: str | None = None) -> list[Entry]:
-    """The lines of the log, newest first. Raises StoreError."""
+    """Return the lines of the log, newest first. Raises StoreError."""
     with store.read() as connection:
         return list(audit.entries(connection, operator, act, limit=None))
 
 
-def written(found: Iterable[Entry], form: Form) -> Iterator[str]:
-    """The lines in this form."""
+def formatted(acts: Iterable[Entry], form: Form) -> Iterator[str]:
+    """Yield the lines in this format."""
     if form == "csv":
         yield _row(COLUMNS)
-    for one in found:
-        details = json.dumps(dict(one.details), ensure_ascii=False, default=str)
-        values = (iso(one.time_ms) or "", one.operator, one.act, one.subject, details)
+    for act in acts:
+        details = json.dumps(dict(act.details), ensure_ascii=False, default=str)
+        values = (iso(act.time_ms) or "", act.operator, act.act, act.subject, details)
         if form == "csv":
             yield _row(values)
         elif form == "jsonl":
-            fields = dict(zip(COLUMNS, values, strict=True)) | {"details": dict(one.details)}
+            fields = dict(zip(COLUMNS, values, strict=True)) | {"details": dict(act.details)}
             yield json.dumps(fields, ensure_ascii=False, default=str)
         else:
             yield "  ".join(values)

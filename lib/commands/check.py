@@ -32,16 +32,16 @@ NOBODY = Visitor("check", "check", "check", "check")
 
 
 def findings(
-    settings: Settings, found: Mapping[str, Sequence[str]] | None = None, *, send_alert: bool = False
+    settings: Settings, origins: Mapping[str, Sequence[str]] | None = None, *, send_alert: bool = False
 ) -> Iterator[Finding]:
     """Yield the findings one by one as they are made. `send_alert` sends a test message to the receivers of alerts."""
-    for one in chain(_all_findings(settings, found or {}), _alerts(settings, send_alert)):
-        yield replace(one, says=scrub(one.says, settings.secrets()))
+    for item in chain(_all_findings(settings, origins or {}), _alerts(settings, send_alert)):
+        yield replace(item, says=scrub(item.says, settings.secrets()))
 
 
-def _all_findings(settings: Settings, found: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def _all_findings(settings: Settings, origins: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     yield _settings(settings)
-    for place, names in found.items():
+    for place, names in origins.items():
         yield finding("settings", True, f"{place} sets {_names(names) or 'nothing'}")
     yield from _database(settings)
     definition = None
@@ -81,9 +81,9 @@ def _alerts(settings: Settings, send: bool) -> Iterator[Finding]:
         yield finding("alerts", True, f"{_names(receivers.kinds)}: set; `check --alerts` sends a test message")
         return
     title, text = TEST
-    for place, taken in receivers.send(f"{settings.title}: {title}", text):
-        outcome = "took a test message" if taken else "did not take the test message: look at its address"
-        yield finding("alerts", taken, f"{receivers.kinds[place]} {outcome}")
+    for place, accepted in receivers.send(f"{settings.title}: {title}", text):
+        outcome = "took a test message" if accepted else "did not take the test message: look at its address"
+        yield finding("alerts", accepted, f"{receivers.kinds[place]} {outcome}")
 
 
 def _settings(settings: Settings) -> Finding:
@@ -145,28 +145,28 @@ def _record(settings: Settings, store: Store, experiments: Experiments) -> Itera
     with store.read() as connection:
         book = read_book(connection)
     experiments.follow(book, settings.experiment)
-    for name, known in book.items():
-        if name in file and known.version is not None and changed_since(known, canonical(file[name])):
-            told = f"version {known.version.number} by {known.version.author} is in force; the file changed after it"
-            yield finding("experiments", True, f"{name}: {told}, and the next start takes the file")
+    for name, row in book.items():
+        if name in file and row.version is not None and changed_since(row, canonical(file[name])):
+            state = f"version {row.version.number} by {row.version.author} is in force; the file changed after it"
+            yield finding("experiments", True, f"{name}: {state}, and the next start takes the file")
 
 
 def _experiment(settings: Settings, experiments: Experiments, name: str) -> Iterator[Finding]:
     definition = experiments.definition(name)
     if experiments.assign(NOBODY, name).rule_id == "":
-        where = "Statsig has" if experiments.source.name == "network" else f"{settings.experiments_file} has"
+        source = "Statsig has" if experiments.source.name == "network" else f"{settings.experiments_file} has"
         yield finding(
-            "experiment", False, f"{where} no experiment or layer named {name}: create it, or set PARLEY_EXPERIMENT"
+            "experiment", False, f"{source} no experiment or layer named {name}: create it, or set PARLEY_EXPERIMENT"
         )
         return
     groups = definition.groups if definition else ()
     yield finding("experiment", True, f"{name} compares {_names(group.name for group in groups) or 'no groups yet'}")
     if definition and definition.unknown_unit:
         yield finding("experiment", False, f"{name}: {unit_sentence(definition.unknown_unit)}")
-    if settings.statsig_secret_key and (told := status_sentence(experiments.status(name), str)):
-        yield finding("experiment", True, f"{name}: {told}")
-    if definition and (told := acting_sentence(definition, served=settings.statsig_secret_key is not None)):
-        yield Finding("experiment", "warn" if settings.statsig_secret_key else "ok", f"{name}: {told}")
+    if settings.statsig_secret_key and (note := status_sentence(experiments.status(name), str)):
+        yield finding("experiment", True, f"{name}: {note}")
+    if definition and (note := acting_sentence(definition, served=settings.statsig_secret_key is not None)):
+        yield Finding("experiment", "warn" if settings.statsig_secret_key else "ok", f"{name}: {note}")
     for group in groups:
         default = definition.default if definition else {}
         if bad := check_parameters(group.parameters, default, settings.model, settings.provider_names).error:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
+from lib.commands.errors import UsageError
 from lib.experiments.book import Book, Known, canonical, in_force, of_run, read_book, run_key
 from lib.experiments.definitions import Definition, read_definitions_file
 from lib.settings import Settings
@@ -12,17 +13,13 @@ from lib.store import Store
 FILE_CHANGED = "The experiments file says something else by now: it takes effect when Parley starts."
 
 
-class ReportError(Exception):
-    """There is nothing to report on; the message says what to do."""
-
-
 def find_definition(
     settings: Settings, experiment: str, store: Store | None = None, run: int | None = None
 ) -> Definition:
     """Return the compared groups, by default of the current run: without a store those of the file, with a key those
     that Statsig served last.
 
-    Raises ReportError, DefinitionError, StoreError.
+    Raises UsageError, DefinitionError, StoreError.
     """
     file = settings.experiments_file
     known = read_definitions_file(file)
@@ -43,13 +40,14 @@ def find_definition(
             found = last_known(defined, experiment, key=key, api_url=settings.statsig_api_url, cached=cached)
         known = defined
     if found is None:
-        raise ReportError(f"{file} has no experiment {experiment}; it has {', '.join(known) or 'none'}.")
+        raise UsageError(f"{file} has no experiment {experiment}; it has {', '.join(known) or 'none'}.")
     return found
 
 
 @contextmanager
 def recorded(settings: Settings) -> Iterator[Store | None]:
-    """The record, where there is one: a database file that is missing is not made. Raises StoreError."""
+    """Open the record; None where there is no database file yet, because reading must not create one. Raises
+    StoreError."""
     file = settings.database_file
     if file is not None and not file.exists():
         yield None
@@ -59,7 +57,7 @@ def recorded(settings: Settings) -> Iterator[Store | None]:
 
 
 def live_experiment(settings: Settings, store: Store) -> str:
-    """The experiment that testers get: the one that an operator chose, unless PARLEY_EXPERIMENT changed since."""
+    """Return the experiment that testers get: the operator's choice, unless PARLEY_EXPERIMENT changed after it."""
     if settings.statsig_secret_key is not None:
         return settings.experiment
     with store.read() as connection:
@@ -83,7 +81,8 @@ def outdated_file(settings: Settings, experiment: str, store: Store) -> bool:
 
 
 def _defined(book: Book, file: dict[str, Definition]) -> dict[str, Definition]:
-    """By the record. What a changed file says counts at once where it describes the same run."""
+    """Return the definitions in force by the record. A changed file takes effect at once where it describes the same
+    run."""
     found = {}
     for name, known in book.items():
         if known.written is None or known.definition is None:
@@ -107,5 +106,5 @@ def _of_run(store: Store, experiment: str, run: int) -> Definition:
     if found is None:
         last = known.state.run if known else 0
         has = f"it has the runs 1 to {last}" if last > 1 else "it has run 1 alone" if last else "it has no run yet"
-        raise ReportError(f"{experiment} has no run {run}; {has}.")
+        raise UsageError(f"{experiment} has no run {run}; {has}.")
     return replace(found, run=run)

@@ -11,11 +11,11 @@ from lib.settings import FIELDS, SettingsError, unquoted
 
 def take(file: Path, environ: MutableMapping[str, str] = os.environ) -> list[str]:
     """Replace this environment's settings by the file's; return their names. Raises SettingsError."""
-    given = read(file)
+    values = read(file)
     for name in [name for name in environ if name in FIELDS or name.startswith("PARLEY_")]:
         del environ[name]
-    environ.update(given)
-    return sorted(given)
+    environ.update(values)
+    return sorted(values)
 
 
 def read(file: Path) -> dict[str, str]:
@@ -26,12 +26,12 @@ def read(file: Path) -> dict[str, str]:
         raise SettingsError([f"{file}: cannot be read: {error.strerror}"]) from None
     except ValueError as error:
         raise SettingsError([f"{file}: {error}"]) from None
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith(("#", ";")):
             continue
-        named = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", line)
-        if named is None:
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", line)
+        if match is None:
             raise SettingsError([f"{file}: line {number}: must be NAME=value"])
-        found[named[1]] = unquoted(named[2])
-    return found
+        values[match[1]] = unquoted(match[2])
+    return values

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from lib.commands.definitions import ReportError, find_definition
+from lib.commands.definitions import find_definition
+from lib.commands.errors import UsageError
 from lib.commands.operator import operator_name
 from lib.domain.clock import now_ms
 from lib.domain.operations import ExperimentState
@@ -27,7 +28,7 @@ READS = ("list", "show", "export")
 
 
 def perform(settings: Settings, arguments: Namespace) -> Iterator[str]:
-    """Do what the arguments say; the lines for standard output. Raises ActError, DefinitionError, ReportError,
+    """Carry out the action and yield the lines for standard output. Raises ActError, DefinitionError, UsageError,
     StoreError."""
     with closing(Store.open(settings.database_url)) as store:
         acts = Acts(store, settings.provider_names, served=settings.statsig_secret_key is not None)
@@ -37,64 +38,64 @@ def perform(settings: Settings, arguments: Namespace) -> Iterator[str]:
         else:
             acts.seed(file, settings.experiment)
         if arguments.action == "list":
-            yield from _listed(acts, settings)
+            yield from _list(acts, settings)
         elif arguments.action == "export":
-            yield _exported(settings, store, arguments.name, arguments.number)
+            yield _export(settings, store, arguments.name, arguments.number)
         elif arguments.action == "show":
-            yield from _shown(store, _known_or_filed(acts, file, arguments.name))
+            yield from _show(store, _find_or_read(acts, file, arguments.name))
         else:
             yield from _do(settings, store, acts, arguments)
 
 
-def _do(settings: Settings, store: Store, acts: Acts, given: Namespace) -> Iterator[str]:
-    name, who, why, action = given.name, operator_name(), given.reason, given.action
+def _do(settings: Settings, store: Store, acts: Acts, arguments: Namespace) -> Iterator[str]:
+    name, operator, reason, action = arguments.name, operator_name(), arguments.reason, arguments.action
     before = acts.book[name].state.run if name in acts.book else 0
     if action == "apply":
         try:
-            _apply(acts, name, given.file, who, why)
+            _apply(acts, name, arguments.file, operator, reason)
         except Conflict as conflict:
-            raise ReportError(str(conflict)) from None
+            raise UsageError(str(conflict)) from None
     elif action == "create":
-        acts.create(name, to_toml(_beginning(settings, acts, name, given.like)), who, why)
-    elif action in ("start", "end") and given.at is not None:
-        state = _known(acts, name).state
-        both = {"start": state.start_ms, "end": state.end_ms} | {action: given.at}
-        acts.schedule(name, both["start"], both["end"], who)
+        acts.create(name, to_toml(_beginning(settings, acts, name, arguments.like)), operator, reason)
+    elif action in ("start", "end") and arguments.at is not None:
+        state = _find(acts, name).state
+        both = {"start": state.start_ms, "end": state.end_ms} | {action: arguments.at}
+        acts.schedule(name, both["start"], both["end"], operator)
     elif action == "start":
-        acts.start(name, who, why, given.percent)
+        acts.start(name, operator, reason, arguments.percent)
     elif action == "ramp":
-        acts.ramp(name, given.percent, who, why)
+        acts.ramp(name, arguments.percent, operator, reason)
     elif action == "pause":
-        acts.pause(name, who, why)
+        acts.pause(name, operator, reason)
     elif action == "end":
-        acts.end(name, who, why)
+        acts.end(name, operator, reason)
     elif action == "disable":
-        acts.disable(name, given.group, who, why)
+        acts.disable(name, arguments.group, operator, reason)
     elif action == "enable":
-        acts.enable(name, given.group, who, why)
+        acts.enable(name, arguments.group, operator, reason)
     else:
-        acts.decide(name, given.group, _readout(settings, store, name), who, why)
-    known = _known(acts, name)
-    yield f"{name}: {state_sentence(known, now_ms(), _written)}"
-    if before and known.state.run > before and known.run is not None:
-        yield f"Run {known.state.run} has begun ({known.run.reason}). The readout reads it from now on."
+        acts.decide(name, arguments.group, _readout(settings, store, name), operator, reason)
+    recorded = _find(acts, name)
+    yield f"{name}: {state_sentence(recorded, now_ms(), _written)}"
+    if before and recorded.state.run > before and recorded.run is not None:
+        yield f"Run {recorded.state.run} has begun ({recorded.run.reason}). The readout reads it from now on."
 
 
-def _apply(acts: Acts, name: str, file: str, who: str, why: str) -> None:
+def _apply(acts: Acts, name: str, file: str, operator: str, reason: str) -> None:
     text = sys.stdin.read() if file == "-" else _text_of(Path(file))
     if name in acts.book and acts.book[name].version is not None:
-        acts.save(name, text, acts.book[name].state.version, who, why)
+        acts.save(name, text, acts.book[name].state.version, operator, reason)
     else:
-        acts.create(name, text, who, why)
+        acts.create(name, text, operator, reason)
 
 
 def _beginning(settings: Settings, acts: Acts, name: str, like: str | None) -> Definition:
-    """The definition that a new experiment begins with."""
+    """Return the definition that a new experiment begins with."""
     if like is None:
         return two_groups(name, settings.model)
-    written = _known(acts, like).written
+    written = _find(acts, like).written
     if written is None:
-        raise ReportError(f"There is no version of {like} to copy.")
+        raise UsageError(f"There is no version of {like} to copy.")
     return copied(written, name)
 
 
@@ -102,7 +103,7 @@ def _text_of(file: Path) -> str:
     try:
         return decode(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise ReportError(f"{file} cannot be read: {error}") from None
+        raise UsageError(f"{file} cannot be read: {error}") from None
 
 
 def _readout(settings: Settings, store: Store, name: str) -> dict[str, object]:
@@ -112,20 +113,20 @@ def _readout(settings: Settings, store: Store, name: str) -> dict[str, object]:
     return as_json(current(store, definition, simulated, now_ms()))
 
 
-def _known_or_filed(acts: Acts, file: Mapping[str, Definition], name: str) -> Known:
-    """An experiment of the record, or one of the file that Parley has not started with."""
+def _find_or_read(acts: Acts, file: Mapping[str, Definition], name: str) -> Known:
+    """Return an experiment of the record, or one of the file that Parley has not started with."""
     if name in acts.book or name not in file:
-        return _known(acts, name)
+        return _find(acts, name)
     return Known(ExperimentState(name), written=file[name], definition=file[name])
 
 
-def _known(acts: Acts, name: str) -> Known:
+def _find(acts: Acts, name: str) -> Known:
     if name not in acts.book:
-        raise ReportError(f"The record has no experiment {name}; it has {', '.join(acts.book) or 'none'}.")
+        raise UsageError(f"The record has no experiment {name}; it has {', '.join(acts.book) or 'none'}.")
     return acts.book[name]
 
 
-def _listed(acts: Acts, settings: Settings) -> Iterator[str]:
+def _list(acts: Acts, settings: Settings) -> Iterator[str]:
     names = {**acts.book, **dict.fromkeys(read_definitions_file(settings.experiments_file))}
     width = max(map(len, names), default=0)
     for name in names:
@@ -136,19 +137,19 @@ def _listed(acts: Acts, settings: Settings) -> Iterator[str]:
         yield f"{name.ljust(width)}  {state}"
 
 
-def _exported(settings: Settings, store: Store, name: str, number: int | None) -> str:
+def _export(settings: Settings, store: Store, name: str, number: int | None) -> str:
     with store.read() as connection:
         state = states.states(connection).get(name)
-        wanted = number or (state.version if state else 0)
-        version = states.version(connection, name, wanted)
+        chosen = number or (state.version if state else 0)
+        version = states.version(connection, name, chosen)
     if version is not None:
         return version.text.removesuffix("\n")
     if number is not None:
-        raise ReportError(f"{name} has no version {number}; its newest is {state.version if state else 0}.")
+        raise UsageError(f"{name} has no version {number}; its newest is {state.version if state else 0}.")
     return to_toml(find_definition(settings, name, store)).removesuffix("\n")
 
 
-def _shown(store: Store, known: Known) -> Iterator[str]:
+def _show(store: Store, known: Known) -> Iterator[str]:
     name = known.state.experiment
     yield f"{name}: {state_sentence(known, now_ms(), _written)}"
     for group in known.written.groups if known.written else ():

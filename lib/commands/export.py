@@ -46,7 +46,7 @@ def write(lines: Iterable[Line], form: Format, sink: BinaryIO, *, text: bool = F
 
 
 def columns(text: bool = False) -> dict[str, type]:
-    """The columns of the flat formats, in their order, with their types."""
+    """Return the columns of the flat formats, in their order, with their types."""
     return EVENT | METADATA | {"other": str} | (TEXT if text else {})
 
 
@@ -59,11 +59,11 @@ def flatten(line: Line) -> dict[str, Any]:
     """
     row = {name: line[name] for name in EVENT}
     row["value"] = None if line["value"] is None else str(line["value"])
-    told = {name: value for name, value in line["metadata"].items() if name not in EVENT and value is not None}
-    known = {name: value for name, value in told.items() if _fits(value, METADATA.get(name))}
-    other = {name: value for name, value in told.items() if name not in known}
-    kept = {"other": json.dumps(other, ensure_ascii=False)} if other else {}
-    return row | known | kept | (line.get("text") or {})
+    metadata = {name: value for name, value in line["metadata"].items() if name not in EVENT and value is not None}
+    own = {name: value for name, value in metadata.items() if _fits(value, METADATA.get(name))}
+    other = {name: value for name, value in metadata.items() if name not in own}
+    rest = {"other": json.dumps(other, ensure_ascii=False)} if other else {}
+    return row | own | rest | (line.get("text") or {})
 
 
 def _fits(value: Any, kind: type | None) -> bool:
@@ -75,14 +75,14 @@ def _write_jsonl(lines: Iterable[Line], sink: BinaryIO) -> None:
         sink.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
-def _write_csv(lines: Iterable[Line], sink: BinaryIO, wanted: Mapping[str, type]) -> None:
+def _write_csv(lines: Iterable[Line], sink: BinaryIO, fields: Mapping[str, type]) -> None:
     text = io.TextIOWrapper(sink, encoding="utf-8", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(wanted)
+        writer.writerow(fields)
         for line in lines:
             row = flatten(line)
-            writer.writerow(_spell(row.get(name)) for name in wanted)
+            writer.writerow(_spell(row.get(name)) for name in fields)
     finally:
         text.detach()  # the sink belongs to the caller and stays open
 
@@ -91,16 +91,16 @@ def _spell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else cell(value)
 
 
-def _write_parquet(lines: Iterable[Line], sink: BinaryIO, wanted: Mapping[str, type]) -> None:
+def _write_parquet(lines: Iterable[Line], sink: BinaryIO, fields: Mapping[str, type]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in wanted.items()])
+    schema = pa.schema([(name, kinds[kind]) for name, kind in fields.items()])
     with parquet.ParquetWriter(pa.PythonFile(_Counted(sink), mode="w"), schema, compression="zstd") as writer:
         unread = iter(lines)
         while rows := [flatten(line) for line in islice(unread, GROUP_OF_ROWS)]:
-            values = {name: [row.get(name) for row in rows] for name in wanted}
+            values = {name: [row.get(name) for row in rows] for name in fields}
             writer.write_table(pa.table(values, schema=schema))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from lib.commands.errors import CommandError
 from lib.domain.clock import now_ms
 from lib.domain.operations import Decision, Entry, Run
 from lib.experiments.book import of_run
@@ -17,7 +18,7 @@ from lib.store.tallies import only_simulated
 
 
 def history(settings: Settings, *, markdown: bool, pictures: Path | None = None) -> Iterator[str]:
-    """The lines, newest first; Markdown where there is a folder for pictures. Raises StoreError, OSError."""
+    """Yield the lines, newest first; Markdown where there is a folder for pictures. Raises StoreError, CommandError."""
     markdown = markdown or pictures is not None
     with closing(Store.open(settings.database_url)) as store:
         with store.read() as connection:
@@ -25,10 +26,10 @@ def history(settings: Settings, *, markdown: bool, pictures: Path | None = None)
             guardrails = list(audit.entries(connection, act="guardrail", limit=None))
         if not runs:
             yield "There is no run yet: the first begins when Parley starts."
-        told = [(one.time_ms, _decision(one, pictures, markdown=markdown)) for one in decisions]
-        told += [(one.time_ms, _guardrail(one, markdown=markdown)) for one in guardrails]
-        told += [(one.begun_ms, _run(store, one, markdown=markdown)) for one in runs]
-        for _, lines in sorted(told, key=lambda one: one[0], reverse=True):
+        dated = [(item.time_ms, _decision(item, pictures, markdown=markdown)) for item in decisions]
+        dated += [(item.time_ms, _guardrail(item, markdown=markdown)) for item in guardrails]
+        dated += [(item.begun_ms, _run(store, item, markdown=markdown)) for item in runs]
+        for _, lines in sorted(dated, key=lambda item: item[0], reverse=True):
             yield from lines
             yield ""
 
@@ -52,23 +53,26 @@ def _guardrail(act: Entry, *, markdown: bool) -> list[str]:
     )
 
 
-def _decision(made: Decision, pictures: Path | None, *, markdown: bool) -> list[str]:
-    head = f"Decision on {made.experiment}, run {made.run}: {made.group or 'the default stays'}"
-    known = str(made.readout.get("sentence") or "No readout was kept.")
-    facts = f"{made.author}, {iso(made.time_ms)}: {made.reason}"
+def _decision(decision: Decision, pictures: Path | None, *, markdown: bool) -> list[str]:
+    head = f"Decision on {decision.experiment}, run {decision.run}: {decision.group or 'the default stays'}"
+    verdict = str(decision.readout.get("sentence") or "No readout was kept.")
+    facts = f"{decision.author}, {iso(decision.time_ms)}: {decision.reason}"
     if not markdown:
-        return [head, f"  {facts}", f"  The readout then: {known}"]
-    lines = [f"## {head}", "", f"> {made.reason}", "", f"{made.author}, {iso(made.time_ms)}", ""]
-    lines.append(f"The readout then: {known}")
-    if pictures is not None and made.readout.get("metrics"):
-        lines += ["", _picture(made, pictures)]
+        return [head, f"  {facts}", f"  The readout then: {verdict}"]
+    lines = [f"## {head}", "", f"> {decision.reason}", "", f"{decision.author}, {iso(decision.time_ms)}", ""]
+    lines.append(f"The readout then: {verdict}")
+    if pictures is not None and decision.readout.get("metrics"):
+        lines += ["", _picture(decision, pictures)]
     return lines
 
 
-def _picture(made: Decision, folder: Path) -> str:
-    """Write the picture; the Markdown that shows it."""
-    file = folder / picture_name(made)
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(draw(made.readout), encoding="utf-8")
-    told = described(made.readout).replace("[", "(").replace("]", ")")
-    return f"![{told}](<{file.as_posix()}>)"
+def _picture(decision: Decision, folder: Path) -> str:
+    """Write the picture and return the Markdown that shows it. Raises CommandError."""
+    file = folder / picture_name(decision)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(draw(decision.readout), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"The pictures cannot be written: {error}") from None
+    alternative = described(decision.readout).replace("[", "(").replace("]", ")")
+    return f"![{alternative}](<{file.as_posix()}>)"

@@ -17,26 +17,26 @@ from lib.settings import Settings
 from lib.store import Store
 
 
-def planned(settings: Settings, experiment: str | None, **given: float | None) -> Iterator[str]:
-    """The plan for an experiment (None: the live one) as lines. `given`: what the operator says, see `setting_of`.
+def planned(settings: Settings, experiment: str | None, **values: float | None) -> Iterator[str]:
+    """Yield the plan for an experiment (None: the live one) as lines. `values` are the operator's, see `setting_of`.
 
-    Raises DefinitionError, ReportError, PlanError, StoreError.
+    Raises DefinitionError, UsageError, PlanError, StoreError.
     """
-    definition, readout = _known(settings, experiment)
-    found = plan(setting_of(definition, readout, **given))
-    yield f"{definition.name}: {difference(found.setting)}"
+    definition, readout = _measured(settings, experiment)
+    tester_plan = plan(setting_of(definition, readout, **values))
+    yield f"{definition.name}: {difference(tester_plan.setting)}"
     yield ""
-    table = [("", "testers", "days"), *rows(found)]
+    table = [("", "testers", "days"), *rows(tester_plan)]
     widths = [max(len(row[column]) for row in table) for column in range(3)]
     for name, *figures in table:
-        yield "  ".join([name.ljust(widths[0]), *(one.rjust(w) for one, w in zip(figures, widths[1:], strict=True))])
+        yield "  ".join([name.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(figures, widths[1:], strict=True))])
     yield ""
-    yield recommendation(found)
-    yield from (f"- {one}" for one in assumptions(found.setting))
+    yield recommendation(tester_plan)
+    yield from (f"- {assumption}" for assumption in assumptions(tester_plan.setting))
 
 
-def _known(settings: Settings, experiment: str | None) -> tuple[Definition, Readout | None]:
-    """The experiment, and its readout where there is a database already."""
+def _measured(settings: Settings, experiment: str | None) -> tuple[Definition, Readout | None]:
+    """Return the experiment, and its readout if there is a database already."""
     file = settings.database_file
     if file is not None and not file.exists():
         return find_definition(settings, experiment or settings.experiment), None

@@ -12,38 +12,39 @@ STEP = 500_000
 
 def purge_old_events(store: Store, before_ms: int, sure: bool, progress: Callable[[str], object]) -> Iterator[str]:
     """Yield the lines for the operator; events are deleted only if `sure`. Raises StoreError."""
-    found, moment = old(store, before_ms), datetime.fromtimestamp(before_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    counts = old(store, before_ms)
+    moment = datetime.fromtimestamp(before_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if not sure:
-        return _preview(found, moment)
-    gone = told = 0
+        return _preview(counts, moment)
+    deleted = reported = 0
     for step in purge(store, before_ms):
-        gone += step
-        if gone >= told + STEP:
-            told = gone
-            progress(f"{gone:,} of {found.events:,}")
-    return _summary(gone, found, moment, file=not store.shared)
+        deleted += step
+        if deleted >= reported + STEP:
+            reported = deleted
+            progress(f"{deleted:,} of {counts.events:,}")
+    return _summary(deleted, counts, moment, file=not store.shared)
 
 
-def _preview(found: Old, moment: str) -> Iterator[str]:
-    yield f"{_many(found.events)} from before {moment} would go."
-    if found.unsent:
-        yield f"Statsig never had {found.unsent:,} of them, and they do not wait for it."
-    yield from _stay(found)
-    if found.events:
+def _preview(counts: Old, moment: str) -> Iterator[str]:
+    yield f"{_many(counts.events)} from before {moment} would go."
+    if counts.unsent:
+        yield f"Statsig never had {counts.unsent:,} of them, and they do not wait for it."
+    yield from _stay(counts)
+    if counts.events:
         yield "The Events page and exports would lack them (export first what you want to keep); the readout stays as"
         yield "it is, because answers, exposures and ratings are kept. Nothing was deleted yet: say --yes."
 
 
-def _summary(gone: int, found: Old, moment: str, *, file: bool) -> Iterator[str]:
-    yield f"{_many(gone)} from before {moment} are gone."
-    yield from _stay(found)
-    if gone and file:
+def _summary(deleted: int, counts: Old, moment: str, *, file: bool) -> Iterator[str]:
+    yield f"{_many(deleted)} from before {moment} are gone."
+    yield from _stay(counts)
+    if deleted and file:
         yield "The file keeps its size; new events use what was freed."
 
 
-def _stay(found: Old) -> Iterator[str]:
-    if found.waiting:
-        yield f"{_many(found.waiting)} wait for Statsig and stay."
+def _stay(counts: Old) -> Iterator[str]:
+    if counts.waiting:
+        yield f"{_many(counts.waiting)} wait for Statsig and stay."
 
 
 def _many(count: int) -> str:

@@ -9,7 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.commands.definitions import FILE_CHANGED, ReportError, find_definition, live_experiment, outdated_file
+from lib.commands.definitions import FILE_CHANGED, find_definition, live_experiment, outdated_file
+from lib.commands.errors import UsageError
 from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition
 from lib.experiments.statuses import disabled_sentence, ended_sentence, status_sentence
@@ -52,8 +53,8 @@ class Report:
 
 
 def from_store(settings: Settings, experiment: str | None, run: int | None = None) -> Report:
-    """The readout of the store: of the experiment that testers get, in its current run. Raises StoreError,
-    DefinitionError, ReportError."""
+    """Return the readout of the record, by default of the experiment that testers get in its current run. Raises
+    StoreError, DefinitionError, UsageError."""
     with closing(Store.open(settings.database_url)) as store:
         name = experiment or live_experiment(settings, store)
         definition = find_definition(settings, name, store, run)
@@ -66,50 +67,50 @@ def from_store(settings: Settings, experiment: str | None, run: int | None = Non
 
 
 def from_file(settings: Settings, experiment: str, events: Path, run: int | None = None) -> Report:
-    """The readout of a file of events: of its last run. Raises DefinitionError, ReportError."""
+    """Return the readout of a file of events, by default of its last run. Raises DefinitionError, UsageError."""
     definition = find_definition(settings, experiment)
     try:
-        with events.open("rb") as lines, imported(lines) as found:
-            with found.read() as connection:
+        with events.open("rb") as lines, imported(lines) as source:
+            with source.read() as connection:
                 last = last_run(connection, definition.name)
                 definition = replace(definition, run=run or last)
                 simulated = only_simulated(connection, definition.name, definition.run)
             if definition.run > last:
-                raise ReportError(f"{events} has no run {run} of {experiment}; its last is run {last}.")
-            counted = tally(found.read, scope_of(definition, simulated=simulated), plan_of(definition))
-            readout = read(counted, definition, found.last_ms)
-            beside = _signals(found.read, definition, readout)
+                raise UsageError(f"{events} has no run {run} of {experiment}; its last is run {last}.")
+            counted = tally(source.read, scope_of(definition, simulated=simulated), plan_of(definition))
+            readout = read(counted, definition, source.last_ms)
+            signalled = _signals(source.read, definition, readout)
     except OSError as error:
-        raise ReportError(f"{events} cannot be read: {error.strerror}") from None
-    readout = replace(readout, delivery=Delivery(found.events), unreadable=found.unreadable)
-    return Report(readout, beside, tuple(_unreadable(found)), not found.unreliable)
+        raise UsageError(f"{events} cannot be read: {error.strerror}") from None
+    readout = replace(readout, delivery=Delivery(source.events), unreadable=source.unreadable)
+    return Report(readout, signalled, tuple(_unreadable(source)), not source.unreliable)
 
 
 def _signals(read_from: Read, definition: Definition, readout: Readout) -> tuple[Metric, ...]:
     scope = scope_of(definition, simulated=readout.simulated)
     with read_from() as connection:
-        found = signals(connection, scope, readout.metrics["answers_per_user"].sums)
-    return tuple(signal_metrics(found, definition))
+        counted = signals(connection, scope, readout.metrics["answers_per_user"].sums)
+    return tuple(signal_metrics(counted, definition))
 
 
-def _unreadable(found: Imported) -> Iterator[str]:
-    yield from found.problems
-    if found.unreadable:
+def _unreadable(source: Imported) -> Iterator[str]:
+    yield from source.problems
+    if source.unreadable:
         lines_are = (
             "1 line could not be read and is"
-            if found.unreadable == 1
-            else f"{found.unreadable:,} lines could not be read and are"
+            if source.unreadable == 1
+            else f"{source.unreadable:,} lines could not be read and are"
         )
         yield f"{lines_are} not in the readout."
-    if found.unreliable:
-        yield f"That is more than 1 % of the {found.lines:,} lines: the readout is not to be relied on."
+    if source.unreliable:
+        yield f"That is more than 1 % of the {source.lines:,} lines: the readout is not to be relied on."
 
 
 def _status(settings: Settings, definition: Definition) -> str | None:
     served = settings.statsig_secret_key is not None
-    told = [status_sentence(definition.status, _written)] if served else []
-    told += [ended_sentence(definition, _written), disabled_sentence(definition, _written, served=served)]
-    return " ".join(one for one in told if one) or None
+    sentences = [status_sentence(definition.status, _written)] if served else []
+    sentences += [ended_sentence(definition, _written), disabled_sentence(definition, _written, served=served)]
+    return " ".join(text for text in sentences if text) or None
 
 
 def _written(time_ms: int) -> str:
@@ -134,16 +135,16 @@ def lines(report: Report) -> Iterator[str]:
         yield from _compared(readout, readout.comparisons)
 
 
-def _compared(readout: Readout, found: Comparisons) -> Iterator[str]:
-    """The comparisons, which are no part of the A/B test: the verdict, the votes, what may mislead."""
-    yield f"Comparisons: {comparison_heading(found)}"
-    yield preference_sentence(readout, found)
-    for group, reading in found.treatments.items():
+def _compared(readout: Readout, comparisons: Comparisons) -> Iterator[str]:
+    """Yield the lines about comparisons, which are no part of the A/B test: verdict, votes, warnings."""
+    yield f"Comparisons: {comparison_heading(comparisons)}"
+    yield preference_sentence(readout, comparisons)
+    for group, reading in comparisons.treatments.items():
         if reading.numbers.votes:
             yield votes_of(reading.numbers, group, readout.control)
         if warning := position_warning(reading.numbers):
             yield warning
-        first, *reasons = disagreement(readout, found, group) or [""]
+        first, *reasons = disagreement(readout, comparisons, group) or [""]
         yield from (first, *(f"- {reason}" for reason in reasons)) if first else ()
 
 
@@ -154,7 +155,7 @@ def _rows(report: Report) -> Iterator[list[str]]:
     for metric in (*readout.metrics.values(), *report.signals):
         words = WORDS[metric.name]
         label = f"{words.name}{'' if metric.role == 'secondary' else f' ({metric.role})'}"
-        bars = [_bar(one.value, one.ci_low, one.ci_high, words.scale) for one in metric.groups.values()]
+        bars = [_bar(group.value, group.ci_low, group.ci_high, words.scale) for group in metric.groups.values()]
         yield [
             label,
             *bars,
@@ -162,26 +163,26 @@ def _rows(report: Report) -> Iterator[list[str]]:
             "%, points" if words.unit == "points" else words.unit,
         ]
     for name, reading in readout.quantiles.items():
-        bars = [_bar(one.value, one.ci_low, one.ci_high, 1) for one in reading.groups.values()]
+        bars = [_bar(group.value, group.ci_low, group.ci_high, 1) for group in reading.groups.values()]
         yield [f"response time {name}", *bars, *_differences("response_time", reading.versus), "s"]
 
 
 def _differences(metric: str, versus: Mapping[str, Versus]) -> Iterator[str]:
-    for one in versus.values():
-        numbers, state = one.numbers, _state(metric, one)
-        if not one.telling or numbers.diff is None or one.low is None or one.high is None:
+    for pair in versus.values():
+        numbers, state = pair.numbers, _state(metric, pair)
+        if not pair.telling or numbers.diff is None or pair.low is None or pair.high is None:
             yield f"– {state}"
         else:
-            low, high, diff = written_difference(metric, one.low, one.high, numbers.diff, numbers.mde)
+            low, high, diff = written_difference(metric, pair.low, pair.high, numbers.diff, numbers.mde)
             yield f"{diff} [{low}, {high}] {state}"
 
 
-def _state(metric: str, one: Versus) -> str:
+def _state(metric: str, pair: Versus) -> str:
     """Return the verdict in a word; more or less for a metric that is neither better nor worse."""
-    if one.verdict in ("better", "worse") and metric in ONE_SIDED and one.guardrail is None:
-        return "more" if (one.numbers.diff or 0) > 0 else "less"
+    if pair.verdict in ("better", "worse") and metric in ONE_SIDED and pair.guardrail is None:
+        return "more" if (pair.numbers.diff or 0) > 0 else "less"
     plain = {"no_difference_yet": "undecided", "slight": "slightly better"}
-    return plain.get(one.state, one.state.replace("_", " "))
+    return plain.get(pair.state, pair.state.replace("_", " "))
 
 
 def _bar(value: float | None, low: float | None, high: float | None, scale: float) -> str:

@@ -12,7 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from lib.app import App
-from lib.commands.definitions import ReportError, find_definition, live_experiment, recorded
+from lib.commands.definitions import find_definition, live_experiment, recorded
+from lib.commands.errors import UsageError
 from lib.demo import comparers, serve
 from lib.demo.behaviour import SATISFIED
 from lib.demo.comparers import Panel, PanelResults
@@ -26,16 +27,13 @@ from lib.statistics.differences import ALPHA
 from lib.store import StoreError
 from lib.store.tallies import only_simulated
 
-TOLD_EVERY_S = 2.0
+PROGRESS_EVERY_S = 2.0
+"""Seconds between two lines of progress."""
 ALLOWED = 0.05
 """Largest share of experiments without a lift in which the page may ever show a winner or a loser."""
 WAYS = ("watched", "planned")
 """The two ways to run an experiment: without and with planned users."""
 NOT_TAKING_PART = "(no group)"
-
-
-class SimulationError(Exception):
-    """The simulation is impossible; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class Summary:
 
 
 def visits(settings: Settings, users: int, seed: int, lift: float) -> Summary:
-    """Play visits. Raises StoreError, DefinitionError, Unplayable, SimulationError."""
-    _possible(lift)
+    """Play visits. Raises StoreError, DefinitionError, Unplayable, UsageError."""
+    _check_lift(lift)
     with serve(SPEED) as url, closing(App.open(settings, url)) as app:
         played = play(app, users, seed, lift, _progress(users, "visitors"))
         if not played.saved:
@@ -77,14 +75,14 @@ def _counts(played: Played) -> list[list[str]]:
 
 
 def soundness(settings: Settings, users: int, seed: int, lift: float | None, runs: int) -> Summary:
-    """Check the readout; a lift of None: the smallest effect that matters. Raises DefinitionError, SimulationError,
+    """Check the readout; a lift of None: the smallest effect that matters. Raises DefinitionError, UsageError,
     StoreError."""
     began = time.monotonic()
     definition = _definition(settings)
     lift = smallest_effect(definition) if lift is None else lift
-    _possible(lift)
-    found = check(definition, users, seed, lift, runs, progress=_progress(runs, "pairs of experiments"))
-    ab = summarize(found, users, lift, time.monotonic() - began)
+    _check_lift(lift)
+    figures = check(definition, users, seed, lift, runs, progress=_progress(runs, "pairs of experiments"))
+    ab = summarize(figures, users, lift, time.monotonic() - began)
     alpha = ALPHA / (len(definition.groups) - 1)
     panels = comparers.check(
         seed, runs, preference_mde(definition), alpha, _progress(runs, "pairs of experiments that compare")
@@ -93,26 +91,28 @@ def soundness(settings: Settings, users: int, seed: int, lift: float | None, run
     return Summary((*ab.lines, "", *compared.lines), ab.well and compared.well)
 
 
-def summarize_comparisons(found: Mapping[tuple[str, Panel], PanelResults]) -> Summary:
+def summarize_comparisons(figures: Mapping[tuple[str, Panel], PanelResults]) -> Summary:
     """Format the figures of comparisons. `well` is False where more experiments than allowed named a winner without
     one."""
-    panels = list(dict.fromkeys(panel for _, panel in found))
+    panels = list(dict.fromkeys(panel for _, panel in figures))
     head = [f"{panel.people} × {panel.votes}" for panel in panels]
-    wrong, right = ["no preference, yet a winner or loser", *head], ["a win share of 65 % found", *head]
-    wrongs, rights = [wrong], [right]
+    wrong = [["no preference, yet a winner or loser", *head]]
+    right = [["a win share of 65 % found", *head]]
     for taste in comparers.TASTES:
-        played = [found[taste, panel] for panel in panels]
-        wrongs.append([f"tastes differ {taste}", *(_percent(one.without, lambda v: v is not None) for one in played)])
-        rights.append([f"tastes differ {taste}", *(_percent(one.preferred, lambda v: v == "better") for one in played)])
+        label, results = f"tastes differ {taste}", [figures[taste, panel] for panel in panels]
+        wrong.append([label, *(_percent(result.without, lambda verdict: verdict is not None) for result in results)])
+        right.append([label, *(_percent(result.preferred, lambda verdict: verdict == "better") for result in results)])
     lines = (
         "Comparisons, people × votes of each, a fifth of them ties, looked at after every vote, in percent:",
         "",
-        *_aligned(wrongs),
+        *_aligned(wrong),
         "",
-        *_aligned(rights),
+        *_aligned(right),
     )
-    runs = len(next(iter(found.values())).without)
-    return Summary(lines, all(_is_well(sum(v is not None for v in one.without), runs) for one in found.values()))
+    runs = len(next(iter(figures.values())).without)
+    return Summary(
+        lines, all(_is_well(sum(v is not None for v in results.without), runs) for results in figures.values())
+    )
 
 
 def _percent(verdicts: Sequence[str | None], counts: Callable[[str | None], bool]) -> str:
@@ -125,40 +125,39 @@ def _is_well(wrong: int, runs: int) -> bool:
 
 
 def _definition(settings: Settings) -> Definition:
-    """The experiment that testers get: by the record, where there is one, else by the file. Raises StoreError, too."""
-    try:
-        with recorded(settings) as store:
-            name = settings.experiment if store is None else live_experiment(settings, store)
-            definition = find_definition(settings, name, store)
-    except ReportError as error:
-        raise SimulationError(str(error)) from None
+    """Return the experiment that testers get: by the record if there is one, else by the file. Raises UsageError,
+    DefinitionError, StoreError."""
+    with recorded(settings) as store:
+        name = settings.experiment if store is None else live_experiment(settings, store)
+        definition = find_definition(settings, name, store)
     if len(definition.groups) < 2:
-        raise SimulationError(f"{name} has one group: there is nothing to compare.")
+        raise UsageError(f"{name} has one group: there is nothing to compare.")
     return definition
 
 
-def summarize(found: Soundness, users: int, lift: float, seconds: float) -> Summary:
+def summarize(figures: Soundness, users: int, lift: float, seconds: float) -> Summary:
     """Format the figures of a check. `well` is False where more experiments than allowed named a winner without a
     lift."""
-    runs = len(next(iter(found.without.values())))
-    looks = sum(one.looks for kind in (found.without, found.lifted) for watched in kind.values() for one in watched)
+    runs = len(next(iter(figures.without.values())))
+    experiments = _all(figures)
+    looks = sum(experiment.looks for experiment in experiments)
     lines = (
         f"{runs:,} experiments without a difference and {runs:,} with one ({100 * lift:+g} points of satisfaction; of "
         f"every other metric the smallest that matters) at each split, {users:,} visitors each: {looks:,} looks in "
         f"{seconds:.0f} s.",
         "",
-        *_aligned(_table("no difference, yet a winner or loser", found.without, _any)),
+        *_aligned(_table("no difference, yet a winner or loser", figures.without, _any)),
         "",
-        *_aligned(_table("the difference found", found.lifted, _right(lift))),
+        *_aligned(_table("the difference found", figures.lifted, _right(lift))),
         "",
-        *_aligned(_guards(found)),
+        *_aligned(_guards(figures)),
         "",
-        f"The split was called broken in {_rate(_all(found), lambda one: one.broken)} of them.",
+        f"The split was called broken in {_rate(experiments, lambda experiment: experiment.broken)} of them.",
         "± is the standard error. One answer in 100 takes a minute, 3 in 100 fail. Watched: looked at all the time. "
         f"Planned: planned_users = {users:,}, looked at all the time and once at the end. The naive test takes every "
         "rating for a person and every look for the only one.",
     )
-    return Summary(lines, _within_limits(found.without, runs))
+    return Summary(lines, _within_limits(figures.without, runs))
 
 
 def _within_limits(without: Mapping[float, Sequence[Watched]], runs: int) -> bool:
@@ -171,8 +170,13 @@ def _within_limits(without: Mapping[float, Sequence[Watched]], runs: int) -> boo
     )
 
 
-def _all(found: Soundness) -> list[Watched]:
-    return [one for kind in (found.without, found.lifted) for watched in kind.values() for one in watched]
+def _all(figures: Soundness) -> list[Watched]:
+    return [
+        experiment
+        for splits in (figures.without, figures.lifted)
+        for watched in splits.values()
+        for experiment in watched
+    ]
 
 
 Counts = Callable[[str, str | None], bool]
@@ -193,30 +197,30 @@ def _right(lift: float) -> Counts:
     return right
 
 
-def _table(title: str, found: Mapping[float, Sequence[Watched]], counts: Counts) -> list[list[str]]:
+def _table(title: str, by_split: Mapping[float, Sequence[Watched]], counts: Counts) -> list[list[str]]:
     """Return one row for each metric (and the naive test), two columns for each split."""
-    head = [f"{100 * (1 - share):g}/{100 * share:g} {way}" for share in found for way in WAYS]
+    head = [f"{100 * (1 - share):g}/{100 * share:g} {way}" for share in by_split for way in WAYS]
     rows = [[title, *head]]
-    metrics = next(iter(found.values()))[0].metrics
-    rows += [[WORDS[name].name, *_cells(found, name, WAYS, counts)] for name in metrics]
-    naive = _cells(found, "satisfaction", ("naive",), counts)
-    rows.append(["satisfaction, naive z-test", *(cell for one in naive for cell in (one, "–"))])
+    metrics = next(iter(by_split.values()))[0].metrics
+    rows += [[WORDS[name].name, *_cells(by_split, name, WAYS, counts)] for name in metrics]
+    naive = _cells(by_split, "satisfaction", ("naive",), counts)
+    rows.append(["satisfaction, naive z-test", *(cell for rate in naive for cell in (rate, "–"))])
     return rows
 
 
-def _guards(found: Soundness) -> list[list[str]]:
+def _guards(figures: Soundness) -> list[list[str]]:
     """Return a row for each guardrail that may act: by the interval of the readout, and by an ordinary p-value."""
     ways = ("interval", "p < 0.05")
-    head = [f"{100 * (1 - share):g}/{100 * share:g} {way}" for share in found.without for way in ways]
-    names = [name for name in next(iter(found.without.values()))[0].metrics if name != "satisfaction"]
+    head = [f"{100 * (1 - share):g}/{100 * share:g} {way}" for share in figures.without for way in ways]
+    names = [name for name in next(iter(figures.without.values()))[0].metrics if name != "satisfaction"]
     rows = [["switched off by stop_on", *head]]
-    for what, played in (("harmless", found.without), ("harmful", found.lifted)):
+    for label, by_split in (("harmless", figures.without), ("harmful", figures.lifted)):
         for name in names:
-            cells = [_rate(watched, is_off) for watched in played.values() for is_off in _switched_off(name)]
-            rows.append([f"a {what} group, {WORDS[name].name}", *cells])
+            cells = [_rate(watched, is_off) for watched in by_split.values() for is_off in _switched_off(name)]
+            rows.append([f"a {label} group, {WORDS[name].name}", *cells])
         if len(names) > 1:
-            cells = [_rate(watched, is_off) for watched in played.values() for is_off in _switched_off(*names)]
-            rows.append([f"a {what} group, any of them", *cells])
+            cells = [_rate(watched, is_off) for watched in by_split.values() for is_off in _switched_off(*names)]
+            rows.append([f"a {label} group, any of them", *cells])
     return rows
 
 
@@ -224,46 +228,46 @@ def _switched_off(*metrics: str) -> tuple[Callable[[Watched], bool], Callable[[W
     """True for an experiment whose treatment one of these guardrails would switch off: by the interval, and by a
     p-value."""
     return (
-        lambda one: any(one.metrics[name].harmed(name) for name in metrics),
-        lambda one: any(one.metrics[name].harmed_p for name in metrics),
+        lambda experiment: any(experiment.metrics[name].harmed(name) for name in metrics),
+        lambda experiment: any(experiment.metrics[name].harmed_p for name in metrics),
     )
 
 
-def _cells(found: Mapping[float, Sequence[Watched]], metric: str, ways: Sequence[str], counts: Counts) -> list[str]:
-    return [_rate(watched, _has_verdict(metric, way, counts)) for watched in found.values() for way in ways]
+def _cells(by_split: Mapping[float, Sequence[Watched]], metric: str, ways: Sequence[str], counts: Counts) -> list[str]:
+    return [_rate(watched, _has_verdict(metric, way, counts)) for watched in by_split.values() for way in ways]
 
 
 def _has_verdict(metric: str, way: str, counts: Counts) -> Callable[[Watched], bool]:
     """True for an experiment with a verdict on the metric that counts."""
-    return lambda one: counts(metric, getattr(one.metrics[metric], way))
+    return lambda experiment: counts(metric, getattr(experiment.metrics[metric], way))
 
 
-def _share(runs: Sequence[Watched], is_so: Callable[[Watched], bool]) -> float:
-    return sum(map(is_so, runs)) / len(runs)
+def _share(runs: Sequence[Watched], condition: Callable[[Watched], bool]) -> float:
+    return sum(map(condition, runs)) / len(runs)
 
 
-def _rate(runs: Sequence[Watched], is_so: Callable[[Watched], bool]) -> str:
-    share = _share(runs, is_so)
+def _rate(runs: Sequence[Watched], condition: Callable[[Watched], bool]) -> str:
+    share = _share(runs, condition)
     return f"{100 * share:.1f} % ± {100 * math.sqrt(share * (1 - share) / len(runs)):.1f}"
 
 
-def _possible(lift: float) -> None:
-    """Raise SimulationError where the lift would take satisfaction below 0 or above 1."""
+def _check_lift(lift: float) -> None:
+    """Raise UsageError where the lift would take satisfaction below 0 or above 1."""
     if not -SATISFIED <= lift <= 1 - SATISFIED:
-        raise SimulationError(
+        raise UsageError(
             f"A lift of {lift:g} is impossible: without one, {SATISFIED:g} of the ratings are thumbs up, so that it "
             f"must be from {-SATISFIED:g} to {1 - SATISFIED:g}."
         )
 
 
-def _progress(total: int, what: str) -> Callable[[int], None]:
-    told_at = time.monotonic()
+def _progress(total: int, noun: str) -> Callable[[int], None]:
+    reported_at = time.monotonic()
 
     def progress(done: int) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= TOLD_EVERY_S:
-            told_at = time.monotonic()
-            sys.stderr.write(f"{done:,} of {total:,} {what}\n")
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= PROGRESS_EVERY_S:
+            reported_at = time.monotonic()
+            sys.stderr.write(f"{done:,} of {total:,} {noun}\n")
 
     return progress
 

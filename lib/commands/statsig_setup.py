@@ -42,9 +42,9 @@ def read_key(environ: Mapping[str, str] = os.environ) -> str:
 
 def requests_of(definition: Definition, address: str) -> Iterator[str]:
     """Yield the requests that would create everything, as text. Raises ConsoleError."""
-    for wanted in setup(definition):
-        yield from _written(wanted.look, address)
-        yield from _written(wanted.create, address)
+    for entity in setup(definition):
+        yield from _written(entity.look, address)
+        yield from _written(entity.create, address)
 
 
 def _written(call: Call, address: str) -> Iterator[str]:
@@ -58,20 +58,20 @@ def _written(call: Call, address: str) -> Iterator[str]:
 
 def create_all(definition: Definition, console: Console, say: Callable[[str], object]) -> None:
     """Create what is missing, leave what exists unchanged, and print a line for each. Raises ConsoleError."""
-    for wanted in setup(definition):
-        found = console.find(wanted.look)
-        if found is None:
-            console.create(wanted.create)
-            say(f"created  {wanted.create.about}")
+    for entity in setup(definition):
+        existing = console.find(entity.look)
+        if existing is None:
+            console.create(entity.create)
+            say(f"created  {entity.create.about}")
         else:
-            differs = _difference(found, wanted.create.body or {})
-            say(f"exists   {wanted.create.about}, left alone{differs}")
+            differs = _difference(existing, entity.create.body or {})
+            say(f"exists   {entity.create.about}, left alone{differs}")
     say(f"Review {definition.name} in Statsig's console and start it there; `python -m lib check` says what it finds.")
 
 
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _difference(existing: Mapping[str, Any], local: Mapping[str, Any]) -> str:
     """Describe how the groups of an existing experiment differ from the local table."""
-    theirs, ours = _sizes(found), _sizes(wanted)
+    theirs, ours = _sizes(existing), _sizes(local)
     if not ours or theirs == ours:
         return ""
     return f"; its groups are {_listed(theirs)}, those of the local table {_listed(ours)}"
