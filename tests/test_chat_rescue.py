@@ -38,6 +38,15 @@ class Two:
         for _ in range(times):
             look(self.turn())
 
+    def look_until_ended(self, look: Callable[[Turn], None]) -> None:
+        """A store that is slow to answer lets a page look on."""
+
+        def ended() -> bool:
+            look(self.turn())
+            return not self.turn().running
+
+        until(ended)
+
     def told(self) -> list[object]:
         assert self.other.write(lambda connection: None).wait(SOON)  # what was handed over before is written
         return [event["value"] for event in self.other.events.export() if event["name"] == "chat_completion"]
@@ -57,7 +66,7 @@ def ours(two: Two) -> Rescue:
 
 
 def test_a_page_that_hears_nothing_of_an_answer_ends_it(two: Two, ours: Rescue) -> None:
-    two.look(ours.watch(), SILENT_LOOKS + 1)
+    two.look_until_ended(ours.watch())
     assert two.told() == ["interrupted"]
     turn = two.turn()
     assert (turn.answer, turn.finish_reason, turn.error) == ("Half an answer", "interrupted", "ProcessEnded")
@@ -67,7 +76,7 @@ def test_an_answer_without_a_word_ends_as_an_error_that_says_so(two: Two, ours: 
     silent = ask(two.first, conversation())
     assert two.first.write(lambda _: None).wait(SOON)
     two.asked = silent
-    two.look(ours.watch(), SILENT_LOOKS + 1)
+    two.look_until_ended(ours.watch())
     assert two.told() == ["error"]
     assert two.turn().message == rescue.CUT_OFF
 
@@ -106,15 +115,20 @@ def test_only_one_of_two_pages_ends_it(two: Two, ours: Rescue, database_url: str
     with closing(Store.open(database_url)) as third:
         theirs = Rescue(third, Recorder(third, Metrics()))
         turn, watches = two.turn(), [ours.watch(), theirs.watch()]
-        for _ in range(SILENT_LOOKS + 1):
+
+        def both(_: Turn) -> None:
             for look in watches:
                 look(turn)
+
+        two.look_until_ended(both)
+        for _ in range(SILENT_LOOKS + 1):
+            both(turn)
         assert third.write(lambda connection: None).wait(SOON)
         assert two.told() == ["interrupted"]
 
 
 def test_who_was_frozen_meanwhile_does_not_write_over_it(two: Two, ours: Rescue) -> None:
-    two.look(ours.watch(), SILENT_LOOKS + 1)
+    two.look_until_ended(ours.watch())
     assert two.told() == ["interrupted"]
     whole = Completion("Half an answer and the rest.", "stop", 9.0, 0.5)
     assert two.first.conversations.partial(two.asked.answer_id, "Half an answer and").wait(SOON)
@@ -125,8 +139,8 @@ def test_who_was_frozen_meanwhile_does_not_write_over_it(two: Two, ours: Rescue)
 
 def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, ours: Rescue) -> None:
     """Its second process was told too late that it is its own: a slow database had the word."""
-    assert two.other.conversations.take_over(two.asked.answer_id, two.turn().heard_ms or 0)
-    two.look(ours.watch(), SILENT_LOOKS + 1)
+    assert until(lambda: two.other.conversations.take_over(two.asked.answer_id, two.turn().heard_ms or 0))
+    two.look_until_ended(ours.watch())
     assert two.told() == ["interrupted"]
 
 
