@@ -59,7 +59,7 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
     statsig.specs, statsig.events_fault = specs(), 503
-    app = start_app(settings(model_server, statsig.url))
+    app = start_app(settings(model_server, statsig.url), plain=True)
     until(lambda: ready(app)["definitions"] == "network")
     told = [event(number) for number in range(BURST)]
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db", deliver=True)) as beside:

@@ -11,7 +11,7 @@ from tests.test_faults_store import ready
 
 
 def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -> None:
-    app = start_app({"PARLEY_LOG_LEVEL": "debug"})
+    app = start_app({"PARLEY_LOG_LEVEL": "debug"}, plain=True)
     with Tester(app.url) as tester:
         assert any("built-in demo model" in line for line in tester.lines)
         tester.ask("What is Parley?")
@@ -30,7 +30,7 @@ def test_an_error_inside_the_statsig_sdk_is_reported_to_nobody(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
     statsig.specs = specs()
-    app = start_app(settings(model_server, statsig.url) | {"PARLEY_LOG_LEVEL": "debug"})
+    app = start_app(settings(model_server, statsig.url) | {"PARLEY_LOG_LEVEL": "debug"}, plain=True)
     until(lambda: ready(app)["definitions"] == "network")
     statsig.events_fault = "reset"
     with Tester(app.url) as tester:

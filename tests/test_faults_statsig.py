@@ -94,7 +94,7 @@ def test_a_statsig_that_hangs_delays_the_first_page_by_less_than_five_seconds(
         with serve(specs()) as statsig:
             statsig.specs_fault = statsig.lists_fault = fault
             began = time.monotonic()
-            app = start_app(settings(model_server, statsig.url))
+            app = start_app(settings(model_server, statsig.url), plain=True)
             with Tester(app.url):
                 took.append(time.monotonic() - began)
             app.stop()

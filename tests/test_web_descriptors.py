@@ -21,7 +21,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(start_app: StartApp) -> None:
     low = min(512, hard - 1)
     resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
     try:
-        app = start_app()
+        app = start_app(plain=True)  # the limit is inherited
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert psutil.Process(app.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == min(hard, 1 << 20)

@@ -4,6 +4,7 @@ import os
 import stat
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def link(*_, **__):
 
 os.link = link
 """
+
+
+@pytest.fixture
+def start_app(start_app: StartApp) -> StartApp:
+    """Start the app with the command that a user types: its start is what is tested here."""
+    return partial(start_app, plain=True)
 
 
 def refused(start_app: StartApp, environ: Mapping[str, str], folder: Path | None = None, **more: object) -> list[str]:

@@ -31,7 +31,7 @@ def main() -> None:
         drop(options.file)
         with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
             environ = {"DATABASE_URL": f"sqlite:///{options.file.resolve()}"}
-            app = app_process.start(Path(folder), environ)
+            app = app_process.start(Path(folder), environ, plain=True)
             try:
                 time.sleep(options.after)
                 for name in ("first", "second"):

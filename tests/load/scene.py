@@ -119,7 +119,7 @@ class Scene:
         folder = self._folder / f"replica-{self._started}"
         app_process.lay_out(folder)
         (folder / "sitecustomize.py").unlink()  # the watch over its connections costs time
-        app = app_process.start(folder, self.environ)
+        app = app_process.start(folder, self.environ, plain=True)
         stack.callback(app.kill)
         return Replica(app)
 

@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support import app_template
 from tests.support.waiting import ENOUGH_S, until
 
 ROOT = Path(__file__).parents[2]
 APP = ("streamlit_app.py", "pages", "lib", "README.md", "docs", ".streamlit/config.toml", ".streamlit/experiments.toml")
 OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON")
 """Settings of whoever runs the tests, which the app must not see (beginnings of their names)."""
+LOG = "app.log"
 READY_WITHIN_S = 2 * ENOUGH_S
 
 
@@ -31,13 +33,13 @@ class AppProcess:
 
     folder: Path
     url: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | app_template.Fork
     environ: Mapping[str, str] = field(default_factory=dict)
     """The environment of the process, for the operator's tool beside it."""
 
     def log(self) -> str:
         """Return the output of the app so far, standard output and error together."""
-        return (self.folder / "app.log").read_text(errors="replace")
+        return (self.folder / LOG).read_text(errors="replace")
 
     def outbound(self) -> list[str]:
         """The ways out of this machine that it tried, one line each."""
@@ -76,21 +78,25 @@ def start(
     port: int | None = None,
     options: Sequence[str] = (),
     ready: bool = True,
+    plain: bool = False,
 ) -> AppProcess:
     """Starts the app in `folder` with these settings and, unless `ready` is False, waits until it serves.
 
     A folder that already holds the app is used as it is, so that the same call is a restart. `options` are Streamlit's.
+    It forks from a process that has imported its packages; `plain` is a process of its own from the first instruction
+    on, for tests of the start, of memory and of time.
     """
     if not (folder / "streamlit_app.py").exists():
         lay_out(folder)
     port = port or free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    words = ["run", "streamlit_app.py", f"--server.port={port}", "--server.headless=true", *options]
     environment = _environment(folder, environ or {})
-    with (folder / "app.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--server.headless=true", *options],
-            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
+    (folder / LOG).touch()
+    process: subprocess.Popen[bytes] | app_template.Fork
+    if plain or not app_template.available(environ or {}):
+        process = _run(words, folder, environment)
+    else:
+        process = app_template.start(words, folder, environment, folder / LOG)
     app = AppProcess(folder, f"http://127.0.0.1:{port}", process, environment)
     if ready:
         try:
@@ -99,6 +105,14 @@ def start(
             app.kill()
             raise
     return app
+
+
+def _run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with (folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "streamlit", *words],
+            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
 
 
 def lay_out(folder: Path, *, watched: bool = True) -> None:
