@@ -1,6 +1,7 @@
 """The acts of operators: versions, runs, groups switched off, decisions; two replicas on both databases."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,6 +18,7 @@ from lib.experiments.definitions import Definition, DefinitionError, Group, read
 from lib.experiments.versions import to_toml
 from lib.store import Store, StoreError, audit, states
 from lib.store.splits import weights_over_time
+from tests.support.waiting import ENOUGH_S
 
 NAME = "greeting"
 FILE = """
@@ -455,3 +457,16 @@ def test_while_the_store_is_away_nothing_changes_and_it_is_reported(tmp_path: Pa
             acts.ramp(NAME, 80, ANN)
         (tmp_path / "away.db").rename(tmp_path / "parley.db")
         assert definition(acts).allocation == 40
+
+
+@pytest.mark.slow
+def test_a_commit_that_is_held_up_for_some_seconds_is_waited_for(tmp_path: Path) -> None:
+    with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
+        acts = Acts(store)
+        acts.seed(DEFINED, NAME)
+        gate = threading.Event()
+        store.write(lambda _: gate.wait(ENOUGH_S))
+        opened = threading.Timer(6, gate.set)
+        opened.start()
+        acts.ramp(NAME, 80, ANN)
+        assert definition(acts).allocation == 80

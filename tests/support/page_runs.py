@@ -31,7 +31,7 @@ def opened_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) ->
     environ = {"DATABASE_URL": f"sqlite:///{folder}/parley.db", "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
     running.begin(load(environ, folder / "none.toml"), ACCESS)
     try:
-        yield running.app()
+        yield running.app(ENOUGH_S)
     finally:
         running.close()
 
