@@ -212,7 +212,7 @@ def test_an_interval_that_leaves_nothing_out_is_not_reported() -> None:
     readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5)}, definition, sums=sums)
     versus = readout.main.versus["Test"]
     assert versus.numbers.cs_low is not None and versus.numbers.cs_low < -400
-    assert (versus.verdict, versus.telling, versus.state) == ("no_difference_yet", False, "not_enough_data")
+    assert (versus.verdict, versus.informative, versus.state) == ("no_difference_yet", False, "not_enough_data")
     assert sentence(readout) == ("Not enough data yet: the interval is too wide to say anything about cost per answer.")
     assert advice(readout) == []
     (row,) = [line for line in lines(Report(readout)) if line.startswith("cost per answer")]

@@ -15,11 +15,11 @@ from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition
 from lib.experiments.statuses import disabled_sentence, ended_sentence, status_sentence
 from lib.readout.advice import advice
-from lib.readout.judge import ONE_SIDED, Metric, Versus
+from lib.readout.judgements import ONE_SIDED, Metric, Versus
 from lib.readout.preferences import Comparisons
 from lib.readout.report import iso
 from lib.readout.results import current
-from lib.readout.sentences import WORDS, heading, sentence, written_difference
+from lib.readout.sentences import heading, sentence
 from lib.readout.side_by_side import (
     comparison_heading,
     disagreement,
@@ -28,6 +28,7 @@ from lib.readout.side_by_side import (
     votes_of,
 )
 from lib.readout.verdicts import Readout, plan_of, read, scope_of, signal_metrics
+from lib.readout.words import WORDS, written_difference
 from lib.settings import Settings
 from lib.statistics.figures import levels, significant
 from lib.statistics.sums import Delivery
@@ -170,7 +171,7 @@ def _rows(report: Report) -> Iterator[list[str]]:
 def _differences(metric: str, versus: Mapping[str, Versus]) -> Iterator[str]:
     for pair in versus.values():
         numbers, state = pair.numbers, _state(metric, pair)
-        if not pair.telling or numbers.diff is None or pair.low is None or pair.high is None:
+        if not pair.informative or numbers.diff is None or pair.low is None or pair.high is None:
             yield f"– {state}"
         else:
             low, high, diff = written_difference(metric, pair.low, pair.high, numbers.diff, numbers.mde)

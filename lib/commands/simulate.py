@@ -21,7 +21,7 @@ from lib.demo.soundness import Soundness, Watched, check, smallest_effect
 from lib.demo.visitors import SPEED, Played, play
 from lib.experiments.definitions import Definition
 from lib.readout.preferences import preference_mde
-from lib.readout.sentences import WORDS
+from lib.readout.words import WORDS
 from lib.settings import Settings
 from lib.statistics.differences import ALPHA
 from lib.store import StoreError

@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping
 
 from lib.readout.judge import MIN_UNITS
-from lib.readout.sentences import WORDS, best_first, harm_of, set_since, users_needed, written_difference
+from lib.readout.no_verdict import set_since
+from lib.readout.sentences import best_first, harm_of, users_needed
 from lib.readout.verdicts import Readout
+from lib.readout.words import WORDS, written_difference
 from lib.statistics.figures import many, significant
 
 Pace = Mapping[str, float]
@@ -18,20 +20,20 @@ def advice(readout: Readout, pace: Pace | None = None) -> list[str]:
         return [set_since(readout)]
     if readout.verdict == "broken":
         return ["Find out why before reading on: no number below can be trusted to compare groups."]
-    found = {group: step for group in best_first(readout) if (step := _step(readout, group, pace or {}))}
+    steps = {group: step for group in best_first(readout) if (step := _step(readout, group, pace or {}))}
     if len(readout.treatments) > 1:
-        return [f"{group}: {step}" for group, step in found.items()]
-    return list(found.values())
+        return [f"{group}: {step}" for group, step in steps.items()]
+    return list(steps.values())
 
 
 def _step(readout: Readout, group: str, pace: Pace) -> str | None:
     versus = readout.main.versus[group]
     if versus.changed:
         return "Look at the difference over time below, find out what changed, and give what runs now a new name."
-    if versus.verdict == "not_enough_data" or not versus.telling:
+    if versus.verdict == "not_enough_data" or not versus.informative:
         return _missing(readout, group)
     if versus.verdict == "no_difference_yet":
-        return _go_on(readout, group, pace)
+        return _continue(readout, group, pace)
     if versus.verdict == "equivalent":
         return "More users will find no difference that matters. Choose by time and cost, below."
     if versus.cut_short:
@@ -73,7 +75,7 @@ def _near_end(readout: Readout, group: str) -> str:
     )
 
 
-def _go_on(readout: Readout, group: str, pace: Pace) -> str:
+def _continue(readout: Readout, group: str, pace: Pace) -> str:
     look = readout.planned
     if look is not None and not look.reached:
         missing = look.users - sum(readout.counts.values())
@@ -107,8 +109,8 @@ def _missing(readout: Readout, group: str) -> str | None:
     }
     if not lacks:
         return None
-    named = " and ".join(f"{n} in {name}" for name, n in lacks.items())
-    return f"Still missing: users with {WORDS[metric.name].data}, {named}."
+    needs = " and ".join(f"{n} in {name}" for name, n in lacks.items())
+    return f"Still missing: users with {WORDS[metric.name].data}, {needs}."
 
 
 def progress(readout: Readout) -> str:

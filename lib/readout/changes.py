@@ -16,7 +16,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of an experiment whose new units were split by their own shares."""
+    """A part of an experiment in which new units were split by the same shares."""
 
     from_ms: int
     until_ms: int
@@ -26,7 +26,7 @@ class Stretch:
 def weights_changed(
     first_ms: int | None, weights: Sequence[Weights], definition: Definition, as_of_ms: int | None
 ) -> int | None:
-    """Return when the weights last changed after the first counted exposure; None: never, as far as the store knows."""
+    """Return when the weights last changed after the first counted exposure, None where the record has no change."""
     if first_ms is None or not weights:
         return None
     if not weights[-1].like(definition.shares):
@@ -37,19 +37,17 @@ def weights_changed(
 
 
 def shares_changed(arrivals: Sequence[tuple[int, Mapping[str, int]]], definition: Definition) -> list[Stretch]:
-    """Return the stretches of the new units, where their shares changed and the last stretch has the configured ones.
-    Empty where one set of shares explains all of them, or where the split is not the configured one now, so that the
-    split is broken.
+    """Return the stretches in which new units were split by different shares.
 
-    Empty where one set of shares explains all of them, or where the split is not the configured one now: then
-    something breaks.
+    Empty where one set of shares explains all arrivals, and where the last stretch does not have the configured
+    shares: then the split is broken, not changed.
     """
     names = [group.name for group in definition.groups]
     hours = [(start, {name: units.get(name, 0) for name in names}) for start, units in arrivals]
-    found = [_stretch(hours[first:end]) for first, end in stretches([units for _, units in hours])]
-    if len(found) < 2 or split(found[-1].counts, definition.shares).broken:
+    parts = [_stretch(hours[first:end]) for first, end in stretches([units for _, units in hours])]
+    if len(parts) < 2 or split(parts[-1].counts, definition.shares).broken:
         return []
-    return found
+    return parts
 
 
 def _stretch(hours: Sequence[tuple[int, Mapping[str, int]]]) -> Stretch:

@@ -1,22 +1,22 @@
-"""Guardrails that act: the groups that harm one, by the interval that holds at every look, and a sentence about each.
+"""Guardrails that switch a group off: the groups that harm one, and a sentence about each.
 
-An ordinary p-value may not act like this: watched, it would switch off many groups that harm nothing. The command
-`simulate --check` shows how many.
+The interval that is valid at every look decides. An ordinary p-value that is watched would switch off many harmless
+groups; the command `simulate --check` shows how many.
 """
 
 from collections.abc import Iterator
 
 from lib.experiments.definitions import Definition
-from lib.readout.judge import Versus
-from lib.readout.sentences import WORDS, written_difference
+from lib.readout.judgements import Versus
 from lib.readout.verdicts import Readout
+from lib.readout.words import WORDS, written_difference
 
 
 def harmed(readout: Readout, definition: Definition) -> Iterator[tuple[str, str, Versus]]:
-    """The groups that are on and harm a guardrail that acts: (group, metric, comparison), each group once."""
+    """Yield the groups in use that harm a guardrail of `stop_on`: (group, metric, comparison), each group once."""
     for group in readout.treatments:
-        known = definition.group(group)
-        if known is None or known.ended_ms is not None:
+        configured = definition.group(group)
+        if configured is None or configured.ended_ms is not None:
             continue
         for metric in definition.stop_on:
             versus = readout.metrics[metric].versus[group]

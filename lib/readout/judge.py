@@ -1,37 +1,32 @@
 """The judgement of one metric at a time by a definition, with the limits of every verdict.
 
-Owns the direction of each metric, the smallest difference that matters by default, and the order of the verdicts. The
-formulas are in `lib.statistics`. Knows neither SQL nor a page, and no sentence.
+Owns the smallest difference that matters by default, and the order of the verdicts. The values it makes are in
+`judgements`, the formulas in `lib.statistics`. Knows neither SQL nor a page, and no sentence.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 from lib.experiments.definitions import Definition, Effect
+from lib.readout.judgements import UP, Guardrail, Metric, QuantileReading, Role, Verdict, Versus
 from lib.statistics.differences import Comparison, compare, look_once
 from lib.statistics.formulas import Estimate, estimate
 from lib.statistics.intervals import Interval, Look, together
-from lib.statistics.preferences import Preference
 from lib.statistics.quantiles import quantile_estimate
 from lib.statistics.sums import Quantile, Sums
 
-Verdict = Literal["broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet"]
-Guardrail = Literal["harmed", "safe", "not_ruled_out", "broken", "not_enough_data"]
-Role = Literal["primary", "guardrail", "secondary"]
-
 ORDER: tuple[Verdict, ...] = ("broken", "worse", "better", "not_enough_data", "equivalent", "no_difference_yet")
 """With several treatments, the first of these that any of them has is the experiment's verdict."""
-UP = ("satisfaction", "rating_rate", "up_per_answer", "answers_per_user", "copied")
-"""Metrics of which more is better."""
+
+
 RATES = (
     "satisfaction", "rating_rate", "up_per_answer", "down_per_answer", "error_rate", "copied", "regenerated",
     "abandoned",
 )  # fmt: skip
 """Metrics that are shares of 0/1 events."""
-ONE_SIDED = ("rating_rate", "answers_per_user", "completion_tokens", "copied", "regenerated", "abandoned")
-"""Metrics of which a group has more or less, and neither is better."""
+
+
 EFFECTS = {"satisfaction": Effect(0.10), "error_rate": Effect(0.02)}
 """The smallest difference that matters where the definition names none: 10 points, 2 points."""
 EFFECT = Effect(0.10, relative=True)
@@ -43,127 +38,6 @@ MIN_TAIL = 10
 TOO_WIDE = 10
 """An interval that reaches this many times the larger of the groups' values excludes nothing worth reporting."""
 _ROUNDING = 1e-9
-
-
-class Bounded:
-    """A difference by the interval that decides: what all readouts so far have in common, or that of `numbers` where
-    none is known."""
-
-    __slots__ = ()
-    numbers: Comparison | Preference
-    interval: Interval | None
-
-    @property
-    def low(self) -> float | None:
-        """The lower end of the interval that decides."""
-        return self.interval.low if self.interval else self.numbers.cs_low
-
-    @property
-    def high(self) -> float | None:
-        """The upper end of the interval that decides."""
-        return self.interval.high if self.interval else self.numbers.cs_high
-
-
-@dataclass(frozen=True, slots=True)
-class Versus(Bounded):
-    """One group against another. `guardrail` is None where the metric is none.
-
-    `interval` is the one that decides: where earlier readouts are known, what all of them have in common. `telling`:
-    there is enough data, and the interval excludes some of the possible differences. `changed`: the intervals of
-    different times exclude each other. `once`: the planned look, where it decided. `cut_short`: a response time that
-    looks favourable because testers stopped the slow answers.
-    """
-
-    numbers: Comparison
-    verdict: Verdict
-    guardrail: Guardrail | None = None
-    telling: bool = True
-    interval: Interval | None = None
-    changed: bool = False
-    once: Comparison | None = None
-    cut_short: bool = False
-
-    @property
-    def state(self) -> str:
-        """Return the verdict or guardrail in a word, as pages show it."""
-        if self.changed:
-            return "changed"
-        if not self.telling and self.verdict != "broken":
-            return "not_enough_data"
-        if self.cut_short:
-            return "cut_short"
-        return self.guardrail or ("slight" if self.slight and self.verdict == "better" else self.verdict)
-
-    @property
-    def shown_diff(self) -> float:
-        """The difference, moved inside the interval that decides."""
-        diff, low, high = self.numbers.diff or 0.0, self.low, self.high
-        return diff if low is None or high is None or low > high else min(max(diff, low), high)
-
-    @property
-    def slight(self) -> bool:
-        """True where the interval excludes 0 and every difference that matters."""
-        low, high, mde = self.low, self.high, self.numbers.mde
-        if self.verdict not in ("better", "worse") or low is None or high is None or mde is None:
-            return False
-        return max(abs(low), abs(high)) < mde
-
-    @property
-    def early(self) -> bool:
-        """True where the verdict came before the number of users that the smallest difference that matters would
-        need."""
-        growth = self.numbers.growth_needed
-        return self.verdict in ("better", "worse") and growth is not None and growth > 1
-
-    @property
-    def held_since_ms(self) -> int | None:
-        """The time of the readout that decided, where the newest interval alone would not; else None."""
-        low, high = self.numbers.cs_low, self.numbers.cs_high
-        if self.verdict not in ("better", "worse") or self.interval is None or low is None or high is None:
-            return None
-        if self.once is not None or low > 0 or high < 0:
-            return None
-        return self.interval.low_ms if self.interval.low > 0 else self.interval.high_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric of every group, of every treatment against control, and of the treatments against each other."""
-
-    name: str
-    role: Role
-    sums: Mapping[str, Sums]
-    groups: Mapping[str, Estimate]
-    versus: Mapping[str, Versus]
-    between: Mapping[tuple[str, str], Versus]
-
-    @property
-    def direction(self) -> Literal["up", "down"]:
-        """The direction of better."""
-        return "up" if self.name in UP else "down"
-
-    @property
-    def ranked(self) -> list[str]:
-        """The treatments with a value, the best first."""
-        values = {name: self.groups[name].value for name in self.versus}
-        known = {name: value for name, value in values.items() if value is not None}
-        return sorted(known, key=known.__getitem__, reverse=self.direction == "up")
-
-    def compared(self, better: str, other: str) -> Versus | None:
-        """Two treatments against each other; `numbers` and interval are those of `better` minus `other`."""
-        if (other, better) in self.between:
-            return self.between[other, better]
-        found = self.between.get((better, other))
-        return None if found is None else _mirrored(found)
-
-
-@dataclass(frozen=True, slots=True)
-class QuantileReading:
-    """One quantile of the response time of every group."""
-
-    counted: Mapping[str, Quantile]
-    groups: Mapping[str, Estimate]
-    versus: Mapping[str, Versus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +64,7 @@ class Judge:
     def metric(self, name: str, counted: Mapping[str, Sums], once: Mapping[str, Comparison] | None = None) -> Metric:
         """Return a metric of all groups. `once`: the planned look, by treatment."""
         sums = {group.name: counted.get(group.name, Sums()) for group in self.definition.groups}
-        groups = {group: estimate(one, rate=name in RATES) for group, one in sums.items()}
+        groups = {group: estimate(group_sums, rate=name in RATES) for group, group_sums in sums.items()}
         role, control = self._role(name), self.definition.control
         mde = self.mde(name, groups[control].value)
         versus = {}
@@ -200,9 +74,9 @@ class Judge:
             versus[group] = self._versus(name, role, numbers, groups, pair, (once or {}).get(group))
         between = {}
         half = self.between_alpha / 2 if self.definition.planned_users else self.between_alpha
-        for one, other in combinations(self.treatments(), 2):
-            numbers = compare(groups[one], groups[other], mde, half)
-            between[one, other] = self._versus(name, "secondary", numbers, groups, (one, other), None)
+        for first, second in combinations(self.treatments(), 2):
+            numbers = compare(groups[first], groups[second], mde, half)
+            between[first, second] = self._versus(name, "secondary", numbers, groups, (first, second), None)
         return Metric(name, role, sums, groups, versus, between)
 
     def _versus(
@@ -223,8 +97,8 @@ class Judge:
         verdict, changed, once = _verdict(numbers, interval, once, self.refusal, enough=enough, up=up)
         low, high = (interval.low, interval.high) if interval else (numbers.cs_low, numbers.cs_high)
         guardrail = _guardrail(verdict, low, high, numbers.mde, up=up) if role == "guardrail" else None
-        telling = _telling(low, high, verdict, 1.0 if name in RATES else _most(groups))
-        return Versus(numbers, verdict, guardrail, telling, interval, changed, once)
+        informative = _is_informative(low, high, verdict, 1.0 if name in RATES else _implausible(groups))
+        return Versus(numbers, verdict, guardrail, informative, interval, changed, once)
 
     def looked_once(self, name: str, counted: Mapping[str, Sums]) -> dict[str, Comparison]:
         """Return the planned look by treatment, with its own interval."""
@@ -242,27 +116,27 @@ class Judge:
     def verdict_once(self, name: str, numbers: Comparison, counted: Mapping[str, Sums], group: str) -> Verdict:
         """Return the verdict of the planned look by itself."""
         pair = counted.get(self.definition.control, Sums()), counted.get(group, Sums())
-        enough = all(one.kish >= MIN_UNITS - _ROUNDING for one in pair)
+        enough = all(sums.kish >= MIN_UNITS - _ROUNDING for sums in pair)
         return _verdict(numbers, None, None, self.refusal, enough=enough, up=name in UP)[0]
 
     def quantile(self, p: float, counted: Mapping[str, Quantile]) -> QuantileReading:
         """Return a quantile of the response time of all groups."""
         nothing = Quantile(None, None, None, Sums())
-        found = {group.name: counted.get(group.name, nothing) for group in self.definition.groups}
-        groups = {name: quantile_estimate(one.value, one.low, one.high, one.below) for name, one in found.items()}
+        quantiles = {group.name: counted.get(group.name, nothing) for group in self.definition.groups}
+        groups = {name: quantile_estimate(q.value, q.low, q.high, q.below) for name, q in quantiles.items()}
         control = self.definition.control
         mde = size_of(EFFECT, groups[control].value)
         versus = {}
         for group in self.treatments():
             numbers = compare(groups[control], groups[group], mde, self.watched_alpha, pooled=False)
-            pair = found[control].below, found[group].below
+            pair = quantiles[control].below, quantiles[group].below
             enough = all(
-                one.kish >= MIN_UNITS - _ROUNDING and one.sy * min(p, 1 - p) >= MIN_TAIL - _ROUNDING for one in pair
+                sums.kish >= MIN_UNITS - _ROUNDING and sums.sy * min(p, 1 - p) >= MIN_TAIL - _ROUNDING for sums in pair
             )
             verdict, *_ = _verdict(numbers, None, None, self.refusal, enough=enough, up=False)
-            telling = _telling(numbers.cs_low, numbers.cs_high, verdict, _most(groups))
-            versus[group] = Versus(numbers, verdict, None, telling)
-        return QuantileReading(found, groups, versus)
+            informative = _is_informative(numbers.cs_low, numbers.cs_high, verdict, _implausible(groups))
+            versus[group] = Versus(numbers, verdict, None, informative)
+        return QuantileReading(quantiles, groups, versus)
 
     def treatments(self) -> Iterator[str]:
         """Yield every group but control."""
@@ -304,8 +178,8 @@ def _verdict(
     if low > high or (side is not None and planned is not None and side != planned):
         return "no_difference_yet", True, None
     if side is not None or planned is not None:
-        more = planned if side is None else side
-        return "better" if more == up else "worse", False, once if side is None else None
+        above = planned if side is None else side
+        return "better" if above == up else "worse", False, once if side is None else None
     return ("equivalent" if -numbers.mde < low and high < numbers.mde else "no_difference_yet"), False, None
 
 
@@ -316,15 +190,15 @@ def _side(low: float | None, high: float | None) -> bool | None:
     return low > 0
 
 
-def _most(groups: Mapping[str, Estimate]) -> float:
+def _implausible(groups: Mapping[str, Estimate]) -> float:
     """Return a difference that is implausible between such groups."""
-    return TOO_WIDE * max((abs(one.value) for one in groups.values() if one.value is not None), default=0.0)
+    return TOO_WIDE * max((abs(group.value) for group in groups.values() if group.value is not None), default=0.0)
 
 
-def _telling(low: float | None, high: float | None, verdict: Verdict, most: float) -> bool:
+def _is_informative(low: float | None, high: float | None, verdict: Verdict, implausible: float) -> bool:
     if verdict == "not_enough_data" or low is None or high is None or low > high:
         return False
-    return high - low < 2 * most
+    return high - low < 2 * implausible
 
 
 def _guardrail(verdict: Verdict, low: float | None, high: float | None, mde: float | None, *, up: bool) -> Guardrail:
@@ -337,17 +211,3 @@ def _guardrail(verdict: Verdict, low: float | None, high: float | None, mde: flo
     assert low is not None and high is not None and mde is not None
     bad = -low if up else high
     return "safe" if bad < mde else "not_ruled_out"
-
-
-def _mirrored(versus: Versus) -> Versus:
-    """Return the same pair with the roles exchanged."""
-    numbers = versus.numbers
-    swapped = replace(
-        numbers, diff=_minus(numbers.diff), cs_low=_minus(numbers.cs_high), cs_high=_minus(numbers.cs_low)
-    )
-    opposite: dict[str, Verdict] = {"better": "worse", "worse": "better"}
-    return replace(versus, numbers=swapped, verdict=opposite.get(versus.verdict, versus.verdict))
-
-
-def _minus(value: float | None) -> float | None:
-    return None if value is None else -value

@@ -12,8 +12,8 @@ from html import escape
 from typing import Any, Literal
 
 from lib.experiments.definitions import PREFERENCE
-from lib.readout.judge import ONE_SIDED, UP
-from lib.readout.sentences import HEADINGS, WORDS, written_difference
+from lib.readout.judgements import ONE_SIDED, UP
+from lib.readout.words import HEADINGS, WORDS, written_difference
 from lib.statistics.figures import differences
 
 Look = Literal["auto", "light", "dark"]
@@ -67,19 +67,19 @@ class Panel:
 
 def draw(readout: Mapping[str, Any], look: Look = "auto") -> str:
     """Return the picture of a readout's JSON as SVG."""
-    found = list(panels(readout))
+    drawn = list(panels(readout))
     title = f"{readout.get('experiment', 'Experiment')}, run {readout.get('run', 1)}"
-    told = textwrap.wrap(str(readout.get("sentence") or "No readout was kept."), COLUMNS)
+    sentence_lines = textwrap.wrap(str(readout.get("sentence") or "No readout was kept."), COLUMNS)
     body, y = [], MARGIN + 18.0
     body.append(_text(MARGIN, y, title, "ink title"))
     if readout.get("as_of"):
         body.append(_text(WIDTH - MARGIN, y, f"as of {readout['as_of']}", "quiet", anchor="end"))
     y += 8
-    for line in told:
+    for line in sentence_lines:
         y += LINE
         body.append(_text(MARGIN, y, line, "ink"))
     y += 14
-    for panel in found:
+    for panel in drawn:
         body += _panel(panel, y)
         y += HEAD + ROW * len(panel.bars) + 14
     height = round(y + MARGIN / 2)
@@ -88,7 +88,7 @@ def draw(readout: Mapping[str, Any], look: Look = "auto") -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
             'role="img" aria-labelledby="title desc">',
             f'<title id="title">{escape(f"The readout of {title}")}</title>',
-            f'<desc id="desc">{escape(described(readout, found))}</desc>',
+            f'<desc id="desc">{escape(described(readout, drawn))}</desc>',
             f"<style>{_style(look)}</style>",
             f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
             *body,
@@ -97,10 +97,10 @@ def draw(readout: Mapping[str, Any], look: Look = "auto") -> str:
     )
 
 
-def described(readout: Mapping[str, Any], found: Iterable[Panel] | None = None) -> str:
+def described(readout: Mapping[str, Any], drawn: Iterable[Panel] | None = None) -> str:
     """Return the picture in words: the sentence, then every difference."""
     parts = [str(readout.get("sentence") or "No readout was kept.")]
-    for panel in panels(readout) if found is None else found:
+    for panel in panels(readout) if drawn is None else drawn:
         rows = "; ".join(f"{bar.group} {bar.numbers}, {bar.word}".replace(" ,", ",") for bar in panel.bars)
         parts.append(f"{panel.name}: {rows}.")
     return " ".join(parts)
@@ -109,9 +109,9 @@ def described(readout: Mapping[str, Any], found: Iterable[Panel] | None = None) 
 def panels(readout: Mapping[str, Any]) -> Iterator[Panel]:
     """Yield the comparisons, the primary metric and the guardrails of a readout's JSON."""
     held = readout.get("held") or {}
-    found = readout.get("metrics") or {}
+    metrics = readout.get("metrics") or {}
     for role in ("primary", "guardrail"):
-        for name, metric in found.items():
+        for name, metric in metrics.items():
             if metric.get("role") == role and name in WORDS and metric.get("vs_control"):
                 yield _of_metric(name, metric["vs_control"], held.get(name) or {})
     if votes := readout.get("comparisons"):
@@ -120,17 +120,17 @@ def panels(readout: Mapping[str, Any]) -> Iterator[Panel]:
 
 def _of_metric(name: str, versus: Mapping[str, Mapping[str, Any]], held: Mapping[str, Any]) -> Panel:
     words, ends = WORDS[name], ("less", "more") if name in ONE_SIDED else ("worse", "better")
-    mdes = [abs(one["mde"]) for one in versus.values() if one.get("mde")]
+    mdes = [abs(pair["mde"]) for pair in versus.values() if pair.get("mde")]
     bars = []
-    for group, one in versus.items():
-        known = _known(one, "diff", held.get(group))
-        word = _word(one, name)
-        if known is None:
+    for group, pair in versus.items():
+        interval = _deciding_interval(pair, "diff", held.get(group))
+        word = _word(pair, name)
+        if interval is None:
             bars.append(Bar(group, word))
             continue
-        low, high, diff = known
-        texts = written_difference(name, low, high, diff, one.get("mde"))
-        bars.append(Bar(group, word, _scaled(known, words.scale), _numbers(texts, words.unit)))
+        low, high, diff = interval
+        texts = written_difference(name, low, high, diff, pair.get("mde"))
+        bars.append(Bar(group, word, _scaled(interval, words.scale), _numbers(texts, words.unit)))
     name_of = f"{words.name[0].upper()}{words.name[1:]}"
     return Panel(
         name_of, words.unit, max(mdes, default=0.0) * words.scale, ends, name not in UP and ends[1] == "better", bars
@@ -139,31 +139,33 @@ def _of_metric(name: str, versus: Mapping[str, Mapping[str, Any]], held: Mapping
 
 def _of_votes(treatments: Mapping[str, Mapping[str, Any]], held: Mapping[str, Any]) -> Panel:
     bars = []
-    for group, one in treatments.items():
-        known = _known(one, "net", held.get(group))
-        if known is None:
-            bars.append(Bar(group, _word(one, PREFERENCE)))
+    for group, reading in treatments.items():
+        interval = _deciding_interval(reading, "net", held.get(group))
+        if interval is None:
+            bars.append(Bar(group, _word(reading, PREFERENCE)))
             continue
-        low, high, net = known
-        texts = differences(100, low, high, net, apart=(one["mde"], -one["mde"]))
-        bars.append(Bar(group, _word(one, PREFERENCE), _scaled(known, 100), _numbers(texts, "points")))
-    mde = max((one.get("mde") or 0.0 for one in treatments.values()), default=0.0)
+        low, high, net = interval
+        texts = differences(100, low, high, net, apart=(reading["mde"], -reading["mde"]))
+        bars.append(Bar(group, _word(reading, PREFERENCE), _scaled(interval, 100), _numbers(texts, "points")))
+    mde = max((reading.get("mde") or 0.0 for reading in treatments.values()), default=0.0)
     return Panel("Net preference", "points", 100 * mde, ("worse", "better"), False, bars)
 
 
-def _known(one: Mapping[str, Any], value: str, held: Mapping[str, Any] | None) -> tuple[float, float, float] | None:
+def _deciding_interval(
+    pair: Mapping[str, Any], value: str, held: Mapping[str, Any] | None
+) -> tuple[float, float, float] | None:
     """Return the interval that decides, (low, high, difference inside it); None where it says nothing."""
-    low, high = (held["low"], held["high"]) if held else (one.get("cs_low"), one.get("cs_high"))
-    found = one.get(value)
-    if low is None or high is None or found is None or low > high:
+    low, high = (held["low"], held["high"]) if held else (pair.get("cs_low"), pair.get("cs_high"))
+    difference = pair.get(value)
+    if low is None or high is None or difference is None or low > high:
         return None
-    if one.get("verdict") in ("not_enough_data", "broken"):
+    if pair.get("verdict") in ("not_enough_data", "broken"):
         return None
-    return float(low), float(high), min(max(float(found), low), high)
+    return float(low), float(high), min(max(float(difference), low), high)
 
 
-def _scaled(known: tuple[float, float, float], scale: float) -> tuple[float, float, float]:
-    low, high, diff = known
+def _scaled(interval: tuple[float, float, float], scale: float) -> tuple[float, float, float]:
+    low, high, diff = interval
     return low * scale, high * scale, diff * scale
 
 
@@ -172,12 +174,12 @@ def _numbers(texts: Sequence[str], unit: str) -> str:
     return f"{diff} {unit} ({low} to {high})"
 
 
-def _word(one: Mapping[str, Any], metric: str) -> str:
-    guardrail, verdict = one.get("guardrail"), str(one.get("verdict") or "")
+def _word(pair: Mapping[str, Any], metric: str) -> str:
+    guardrail, verdict = pair.get("guardrail"), str(pair.get("verdict") or "")
     if guardrail in _GUARDRAILS:
         return _GUARDRAILS[guardrail]
     if metric in ONE_SIDED and verdict in ("better", "worse"):
-        return "more" if (one.get("diff") or 0) > 0 else "less"
+        return "more" if (pair.get("diff") or 0) > 0 else "less"
     return {str(key): word for key, word in HEADINGS.items()}.get(verdict, verdict.replace("_", " ")).lower()
 
 
@@ -218,8 +220,8 @@ def _row(bar: Bar, place: int, y: float, at: Any) -> Iterator[str]:
     yield _text(WIDTH - MARGIN, y + 4, bar.word, "ink", anchor="end")
 
 
-def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, css_class: str, anchor: str = "start") -> str:
+    return f'<text class="{css_class}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _style(look: Look) -> str:
@@ -234,5 +236,5 @@ def _style(look: Look) -> str:
 
 def _colours(palette: Mapping[str, Any]) -> str:
     kinds = "".join(f".{name}{{fill:{palette[name]}}}" for name in ("paper", "ink", "quiet", "band"))
-    groups = "".join(f".g{place}{{fill:{one};stroke:{one}}}" for place, one in enumerate(palette["groups"]))
+    groups = "".join(f".g{place}{{fill:{colour};stroke:{colour}}}" for place, colour in enumerate(palette["groups"]))
     return f"{kinds}.rule{{stroke:{palette['rule']}}}{groups}"

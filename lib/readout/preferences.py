@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib.experiments.definitions import PREFERENCE, Definition
-from lib.readout.judge import Bounded, Verdict
+from lib.readout.judgements import Bounded, Verdict
 from lib.statistics.differences import ALPHA
 from lib.statistics.intervals import Interval, Look, together
 from lib.statistics.preferences import Preference, preference
@@ -49,7 +49,7 @@ class PreferenceReading(Bounded):
 
     @property
     def held_since_ms(self) -> int | None:
-        """The time of the readout that decided, where the newest interval alone would not; else None."""
+        """The time of the earlier readout that decided; None where the newest interval decides by itself."""
         low, high = self.numbers.cs_low, self.numbers.cs_high
         if self.interval is None or self.verdict not in ("better", "worse"):
             return None
@@ -70,7 +70,7 @@ class Comparisons:
     def held(self) -> dict[Look, Interval]:
         """The intervals to hold for the next readout."""
         readings = self.treatments.items()
-        return {(PREFERENCE, group): one.interval for group, one in readings if one.interval is not None}
+        return {(PREFERENCE, group): reading.interval for group, reading in readings if reading.interval is not None}
 
 
 def preference_mde(definition: Definition) -> float:
@@ -92,17 +92,17 @@ def comparisons_of(
     control = definition.control
     treatments = [group.name for group in definition.groups if group.name != control]
     counted = {name: _against(votes, control, name) for name in treatments}
-    if not any(one.sums.n for one in counted.values()):
+    if not any(votes_on.sums.n for votes_on in counted.values()):
         return None
     mde, alpha = preference_mde(definition), ALPHA / len(treatments)
-    found = {}
-    for name, one in counted.items():
-        numbers, before = preference(one, mde, alpha), (looks or {}).get((PREFERENCE, name))
+    readings = {}
+    for name, votes_on in counted.items():
+        numbers, before = preference(votes_on, mde, alpha), (looks or {}).get((PREFERENCE, name))
         holds = looks is not None and is_enough(numbers)
         interval = together(before, numbers.cs_low, numbers.cs_high, as_of_ms) if holds else None
-        found[name] = PreferenceReading(numbers, verdict_on(numbers, interval), interval)
-    verdicts = {one.verdict for one in found.values()}
-    return Comparisons(next(one for one in ORDER if one in verdicts), found, definition.reveal)
+        readings[name] = PreferenceReading(numbers, verdict_on(numbers, interval), interval)
+    verdicts = {reading.verdict for reading in readings.values()}
+    return Comparisons(next(verdict for verdict in ORDER if verdict in verdicts), readings, definition.reveal)
 
 
 def _against(votes: Mapping[tuple[str, str], VoteSums], control: str, treatment: str) -> VoteSums:

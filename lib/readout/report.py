@@ -1,5 +1,7 @@
-"""The object of `readout --json`: every number, unrounded; null where a number cannot be computed, never NaN. And the
-picture of such an object."""
+"""The JSON of a readout, as `readout --json` prints it: unrounded numbers, null where one cannot be computed.
+
+Exports the functions that draw such an object as a picture, too.
+"""
 
 import math
 import re
@@ -9,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lib.domain.operations import Decision
-from lib.readout.judge import Metric, QuantileReading
+from lib.readout.judgements import Metric, QuantileReading
 from lib.readout.picture import Look, described, draw, panels
 from lib.readout.preferences import Comparisons
 from lib.readout.sentences import sentence
@@ -32,7 +34,7 @@ def as_json(readout: Readout) -> dict[str, Any]:
         "excluded": {"crossover": readout.crossover, "forced": readout.forced},
         "crossover_share": readout.crossover_share,
         "metrics": {name: _metric(metric) for name, metric in readout.metrics.items()},
-        "quantiles": {"response_time": {name: _quantile(one) for name, one in readout.quantiles.items()}},
+        "quantiles": {"response_time": {name: _quantile(reading) for name, reading in readout.quantiles.items()}},
         "comparisons": _comparisons(readout.comparisons, readout),
         "run": readout.run,
         "planned": _planned(readout.planned),
@@ -44,42 +46,50 @@ def as_json(readout: Readout) -> dict[str, Any]:
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in values.items()}
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
+    }
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
     versus = {}
-    for group, one in metric.versus.items():
-        versus[group] = asdict(one.numbers) | {"verdict": one.verdict}
-        if one.guardrail is not None:
-            versus[group]["guardrail"] = one.guardrail
+    for group, pair in metric.versus.items():
+        versus[group] = asdict(pair.numbers) | {"verdict": pair.verdict}
+        if pair.guardrail is not None:
+            versus[group]["guardrail"] = pair.guardrail
     groups = {group: sums._asdict() | _estimate(metric.groups[group]) for group, sums in metric.sums.items()}
     return {"role": metric.role, "direction": metric.direction, "groups": groups, "vs_control": versus}
 
 
-def _estimate(one: Estimate) -> dict[str, Any]:
-    return {key: getattr(one, key) for key in ("value", "se_delta", "se", "ci_low", "ci_high")}
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {key: getattr(estimate, key) for key in ("value", "se_delta", "se", "ci_low", "ci_high")}
 
 
 def _quantile(reading: QuantileReading) -> dict[str, Any]:
     groups = {}
-    for group, one in reading.groups.items():
+    for group, estimate in reading.groups.items():
         below = reading.counted[group].below
         counted = {"events": int(below.sy), "users": below.active}
-        groups[group] = {key: getattr(one, key) for key in ("value", "ci_low", "ci_high", "se")} | counted
+        groups[group] = {key: getattr(estimate, key) for key in ("value", "ci_low", "ci_high", "se")} | counted
     shown = ("diff", "se", "df", "cs_low", "cs_high")
     versus = {
-        group: {key: getattr(one.numbers, key) for key in shown} | {"verdict": one.verdict}
-        for group, one in reading.versus.items()
+        group: {key: getattr(estimate.numbers, key) for key in shown} | {"verdict": estimate.verdict}
+        for group, estimate in reading.versus.items()
     }
     return {"groups": groups, "vs_control": versus}
 
 
-def _comparisons(found: Comparisons | None, readout: Readout) -> dict[str, Any] | None:
-    if found is None:
+def _comparisons(comparisons: Comparisons | None, readout: Readout) -> dict[str, Any] | None:
+    if comparisons is None:
         return None
-    treatments = {name: asdict(one.numbers) | {"verdict": one.verdict} for name, one in found.treatments.items()}
-    return {"verdict": found.verdict, "sentence": preference_sentence(readout, found), "treatments": treatments}
+    treatments = {
+        name: asdict(reading.numbers) | {"verdict": reading.verdict} for name, reading in comparisons.treatments.items()
+    }
+    return {
+        "verdict": comparisons.verdict,
+        "sentence": preference_sentence(readout, comparisons),
+        "treatments": treatments,
+    }
 
 
 def _planned(look: PlannedLook | None) -> dict[str, Any] | None:
@@ -97,10 +107,14 @@ def _held(readout: Readout) -> dict[str, Any] | None:
     """Return by metric and treatment the interval of all readouts of the run."""
     if readout.held is None:
         return None
-    found: dict[str, Any] = {}
-    for (metric, group), one in readout.held.items():
-        found.setdefault(metric, {})[group] = {"low": one.low, "high": one.high, "since": iso(one.since_ms)}
-    return found
+    by_metric: dict[str, Any] = {}
+    for (metric, group), interval in readout.held.items():
+        by_metric.setdefault(metric, {})[group] = {
+            "low": interval.low,
+            "high": interval.high,
+            "since": iso(interval.since_ms),
+        }
+    return by_metric
 
 
 def iso(time_ms: int | None) -> str | None:
@@ -115,11 +129,11 @@ def iso(time_ms: int | None) -> str | None:
         return None
 
 
-def picture_name(made: Decision) -> str:
+def picture_name(decision: Decision) -> str:
     """Return the name of the file with a decision's picture.
 
     >>> picture_name(Decision("d", "a b", 2, 1_790_000_000_000, "ann", "why", None, {}, {}))
     'a_b-run-2-20260921T141320Z.svg'
     """
-    moment = (iso(made.time_ms) or "undated").replace("-", "").replace(":", "")
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', made.experiment)}-run-{made.run}-{moment}.svg"
+    moment = (iso(decision.time_ms) or "undated").replace("-", "").replace(":", "")
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', decision.experiment)}-run-{decision.run}-{moment}.svg"

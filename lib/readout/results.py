@@ -14,7 +14,7 @@ from lib.domain.operations import PARLEY, stretch
 from lib.experiments.acts import ActError, Acts
 from lib.experiments.definitions import Definition
 from lib.readout import guards
-from lib.readout.judge import Metric
+from lib.readout.judgements import Metric
 from lib.readout.runs import terms_of
 from lib.readout.verdicts import Readout, over_time, plan_of, read, scope_of, signal_metrics, split_of_units
 from lib.statistics.sums import Remark, Scope, Snapshot
@@ -32,7 +32,7 @@ log = logging.getLogger("parley.experiment")
 EDGES = tuple(round(0.05 * 10 ** (step / 12), 4) for step in range(46))
 """The edges, in seconds, between which response times are counted: twelve to a decade, from 50 ms to five minutes."""
 GUARD_MS = 60_000
-"""Milliseconds between two looks of all replicas together at the guardrails that act."""
+"""Milliseconds between two looks of all replicas together at the guardrails of `stop_on`."""
 PACE_DAYS = 7
 """Days over which the pace of new users is measured."""
 Days = list[Snapshot]
@@ -94,23 +94,22 @@ def gather(store: Store, definition: Definition, window: Window, now_ms: int) ->
 
 
 def current(store: Store, definition: Definition, simulated: bool, now_ms: int) -> Readout:
-    """Return the readout of the whole experiment, inside the intervals of all earlier ones, which it narrows. Raises
-    StoreError.
+    """Return the readout of the whole experiment, with the intersection of the intervals of all readouts so far.
 
-    Raises StoreError.
+    Stores the intervals that became narrower. Raises StoreError.
     """
     scope, run = scope_of(definition, simulated=simulated), terms_of(definition)
     with store.read() as connection:
         before = held_intervals(connection, definition.name, simulated, run)
     readout = read(tally(store.read, scope, plan_of(definition)), definition, now_ms, before)
-    narrower = {look: one for look, one in (readout.held or {}).items() if before.get(look) != one}
+    narrower = {look: interval for look, interval in (readout.held or {}).items() if before.get(look) != interval}
     if narrower:
         store.write(lambda connection: hold(connection, definition.name, simulated, run, narrower))
     return readout
 
 
 def gather_details(read_from: Read, definition: Definition, window: Window) -> Details:
-    """Return the sections below it. Raises StoreError."""
+    """Return the sections below the first screen. Raises StoreError."""
     scope = _scope(read_from, definition, window)
 
     def ask(question: Callable[..., Any], *more: Any) -> Any:
@@ -127,14 +126,15 @@ def midnight(window: Window, now_ms: int) -> int:
 
 
 def gather_days(read_from: Read, definition: Definition, window: Window, midnight_ms: int) -> Days:
-    """Return the sums of the days until then: expensive, and constant for the day. Raises StoreError."""
+    """Return the sums at the end of each day until midnight: an expensive query, whose result is constant for a day.
+    Raises StoreError."""
     scope = replace(_scope(read_from, definition, window), until_ms=midnight_ms)
     with read_from() as connection:
         return snapshots(connection, scope, definition.primary)
 
 
 def history(days: Days, results: Results, definition: Definition) -> History:
-    """Return those days, and these results as the last point."""
+    """Return the primary metric day by day, with these results as the last point."""
     before = [day for day in days if day.until_ms < results.as_of_ms]
     now = [Snapshot(results.as_of_ms, results.readout.main.sums)] if results.exposed else []
     return over_time([*before, *now], definition)
@@ -163,8 +163,8 @@ def _scope(read_from: Read, definition: Definition, window: Window) -> Scope:
 
 
 def _narrowed(scope: Scope, window: Window) -> Scope:
-    starts = [one for one in (scope.since_ms, window.since_ms) if one is not None]
-    ends = [one for one in (scope.until_ms, window.until_ms) if one is not None]
+    starts = [time_ms for time_ms in (scope.since_ms, window.since_ms) if time_ms is not None]
+    ends = [time_ms for time_ms in (scope.until_ms, window.until_ms) if time_ms is not None]
     return replace(
         scope,
         since_ms=max(starts, default=None),
@@ -193,11 +193,11 @@ def pace(exposed: Sequence[tuple[int, str, int]], as_of_ms: int) -> dict[str, fl
 
 
 def guard(store: Store, acts: Acts, definition: Definition, now_ms: int) -> None:
-    """Switch off the groups that harm a guardrail that acts, where it is this replica's turn to look. Raises
+    """Switch off the groups that harm a guardrail of `stop_on`. Of all replicas one looks at a time. Raises
     StoreError."""
     name = definition.name
-    known = acts.book.get(name)
-    if known is None or not known.running:
+    experiment = acts.book.get(name)
+    if experiment is None or not experiment.running:
         return
     if not store.take_turn("guardrails", GUARD_MS, now_ms):
         return

@@ -18,8 +18,8 @@ def run_of(definition: Definition) -> str:
     True
     """
     since = definition.since and definition.since.isoformat()
-    named = comparable(definition) | {"default": dict(definition.default), "since": since}
-    return digest(named | ({"run": definition.run} if definition.run > 1 else {}))
+    terms = comparable(definition) | {"default": dict(definition.default), "since": since}
+    return digest(terms | ({"run": definition.run} if definition.run > 1 else {}))
 
 
 def terms_of(definition: Definition) -> str:

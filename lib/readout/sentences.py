@@ -1,64 +1,31 @@
-"""The words of a readout: the verdict as a sentence, and the warnings beside it.
+"""The verdict of a readout as sentences.
 
-Owns wording alone. Never says "ship" and never gives a chance to beat: under watching, such numbers are wrong in a
-third of all experiments. The next step is in `advice`, digits are in `figures`. Computes no statistic.
+Owns wording alone. Never says "ship" and never gives a chance to beat: for an experiment that is watched, such numbers
+are wrong in a third of all cases. Warnings are in `cautions`, the next step is in `advice`, the vocabulary in `words`.
+Computes no statistic.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 
-from lib.readout.judge import MIN_UNITS, ONE_SIDED, Metric, Verdict, Versus
-from lib.readout.verdicts import MAX_CROSSOVER, Readout
+from lib.readout.cautions import busy_units, warnings
+from lib.readout.judge import MIN_UNITS
+from lib.readout.judgements import ONE_SIDED, Metric, Versus
+from lib.readout.no_verdict import reason_without_verdict
+from lib.readout.verdicts import Readout
+from lib.readout.words import HEADINGS, WORDS, written_day, written_difference
 from lib.statistics.differences import WATCHED
-from lib.statistics.figures import differences, many, rounded_up, significant
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The words for one metric. A value times `scale` is written in `unit`; `worse` completes "Test …"."""
-
-    name: str
-    worse: str
-    unit: str
-    scale: float = 1.0
-    data: str = "an answer"
-
-
-WORDS = {
-    "satisfaction": Words("satisfaction", "is less satisfying", "points", 100, "a rating"),
-    "rating_rate": Words("answers rated", "has fewer answers rated", "points", 100),
-    "up_per_answer": Words("thumbs up per answer", "gets fewer thumbs up", "points", 100),
-    "down_per_answer": Words("thumbs down per answer", "gets more thumbs down", "points", 100),
-    "error_rate": Words("errors", "is more often in error", "points", 100),
-    "response_time": Words("response time", "is slower", "s"),
-    "time_to_first_token": Words("time to first token", "is slower to begin", "s"),
-    "completion_tokens": Words("answer length", "has longer answers", "tokens"),
-    "cost_per_answer": Words("cost per answer", "is more expensive", "USD"),
-    "answers_per_user": Words("answers per user", "is used less", "answers"),
-    "copied": Words("answers copied", "has fewer answers copied", "points", 100),
-    "regenerated": Words("answers asked for again", "has more answers asked for again", "points", 100),
-    "abandoned": Words("answers left while they ran", "has more answers left", "points", 100),
-}
-HEADINGS: dict[Verdict, str] = {
-    "broken": "Broken",
-    "worse": "Worse",
-    "better": "Better",
-    "not_enough_data": "Not enough data",
-    "equivalent": "Equivalent",
-    "no_difference_yet": "Undecided",
-}
+from lib.statistics.figures import many, rounded_up, significant
 
 
 def heading(readout: Readout) -> str:
     """Return the verdict in a word, or in one for each of several treatments."""
     versus = readout.main.versus
     if readout.verdict == "broken" or readout.weights_changed or len(versus) < 2:
-        named = HEADINGS[readout.verdict]
+        verdicts = HEADINGS[readout.verdict]
     else:
-        named = ", ".join(f"{group} {HEADINGS[versus[group].verdict].lower()}" for group in best_first(readout))
+        verdicts = ", ".join(f"{group} {HEADINGS[versus[group].verdict].lower()}" for group in best_first(readout))
     doubt = readout.verdict in ("better", "worse") and readout.primary == "satisfaction" and readout.selection
-    return f"{named} (raters may differ)" if doubt else named
+    return f"{verdicts} (raters may differ)" if doubt else verdicts
 
 
 def sentence(readout: Readout) -> str:
@@ -68,28 +35,28 @@ def sentence(readout: Readout) -> str:
 
 def headline(readout: Readout) -> str:
     """Return the verdict in one sentence: of one treatment with its numbers, of several by name."""
-    refused = _refusal(readout)
-    if refused is None:
-        refused = _several(readout) if len(readout.treatments) > 1 else _one(readout)
-    return f"In simulated data: {refused}" if readout.simulated else refused
+    text = reason_without_verdict(readout)
+    if text is None:
+        text = _several(readout) if len(readout.treatments) > 1 else _single(readout)
+    return f"In simulated data: {text}" if readout.simulated else text
 
 
 def details(readout: Readout) -> list[str]:
     """Return the sentences beside the headline: each of several treatments, and warnings."""
-    found = []
-    if _refusal(readout) is None:
+    sentences = []
+    if reason_without_verdict(readout) is None:
         if len(readout.treatments) > 1:
-            found += [_about(readout, group) for group in best_first(readout)]
-            found += _best_two(readout)
-        found += [warning for group in readout.treatments for warning in warnings(readout, group)]
-        found += _busy(readout)
+            sentences += [_about(readout, group) for group in best_first(readout)]
+            sentences += _best_two(readout)
+        sentences += [warning for group in readout.treatments for warning in warnings(readout, group)]
+        sentences += busy_units(readout)
     if readout.unknown:
-        named = ", ".join(f"{many(n, 'user')} in {group}" for group, n in sorted(readout.unknown.items()))
-        found.append(f"Not counted: {named}, which the definition does not know.")
-    return found
+        groups = ", ".join(f"{many(n, 'user')} in {group}" for group, n in sorted(readout.unknown.items()))
+        sentences.append(f"Not counted: {groups}, which the definition does not know.")
+    return sentences
 
 
-def _one(readout: Readout) -> str:
+def _single(readout: Readout) -> str:
     if not readout.treatments:
         return "There is nothing to compare: it has one group."
     return _about(readout, readout.treatments[0])
@@ -107,7 +74,7 @@ def winner(readout: Readout) -> str | None:
     versus = readout.main.versus
     if better := [group for group in readout.main.ranked if group in versus and versus[group].verdict == "better"]:
         return better[0]
-    return readout.control if versus and all(one.verdict == "worse" for one in versus.values()) else None
+    return readout.control if versus and all(pair.verdict == "worse" for pair in versus.values()) else None
 
 
 def _several(readout: Readout) -> str:
@@ -116,25 +83,25 @@ def _several(readout: Readout) -> str:
     for group in best_first(readout):
         by_state.setdefault(_plain_state(readout.main.versus[group]), []).append(group)
     on = f" on {WORDS[readout.primary].name}"
-    (first, groups), *others = by_state.items()
-    parts = [_several_are(first, groups, readout) + on]
-    parts += [_several_are(state, named) for state, named in others]
-    said = ", ".join(parts)
-    return f"{said[0].upper()}{said[1:]}."
+    (first, groups), *rest = by_state.items()
+    parts = [_groups_are(first, groups, readout) + on]
+    parts += [_groups_are(state, more_groups) for state, more_groups in rest]
+    text = ", ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 _RANKING = ("better", "slight", "worse", "changed", "equivalent", "no_difference_yet", "not_enough_data", "broken")
 
 
 def _plain_state(versus: Versus) -> str:
-    if versus.changed or not versus.telling:
+    if versus.changed or not versus.informative:
         return versus.state
     return "slight" if versus.slight and versus.verdict == "better" else versus.verdict
 
 
-def _several_are(state: str, groups: list[str], than: Readout | None = None) -> str:
+def _groups_are(state: str, groups: list[str], than: Readout | None = None) -> str:
     """Return the verdict of these groups; compared with control by name where `than` has it."""
-    names, are = _listed(groups), "is" if len(groups) == 1 else "are"
+    names, are = _enumerated(groups), "is" if len(groups) == 1 else "are"
     control = f" than {than.control}" if than else ""
     return {
         "better": f"{names} {are} better{control}",
@@ -147,9 +114,9 @@ def _several_are(state: str, groups: list[str], than: Readout | None = None) -> 
     }[state]
 
 
-def _listed(names: list[str]) -> str:
+def _enumerated(names: list[str]) -> str:
     """
-    >>> _listed(["B"]), _listed(["B", "C", "D"])
+    >>> _enumerated(["B"]), _enumerated(["B", "C", "D"])
     ('B', 'B, C and D')
     """
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -182,67 +149,15 @@ def _best_two(readout: Readout) -> Iterator[str]:
         )
 
 
-def _refusal(readout: Readout) -> str | None:
-    """Return the reason why no group is judged."""
-    if _crossed(readout):
-        everybody = readout.crossover + sum(readout.counts.values()) + sum(readout.unknown.values())
-        return (
-            f"Broken: over {100 * MAX_CROSSOVER:.0f} % of the users met two groups ({readout.crossover:,} of "
-            f"{everybody:,}). Winners are not shown."
-        )
-    if readout.split.broken:
-        total = sum(readout.counts.values())
-        parts = (
-            f"{n:,} in {group} where {total * readout.shares[group]:,.0f} were meant"
-            for group, n in readout.counts.items()
-        )
-        return f"The split is broken: {', '.join(parts)}. Chance does not do that. Winners are not shown."
-    if readout.changed_ms is not None:
-        changed = f"The weights changed while it ran ({written_day(readout.changed_ms)})"
-        return f"{changed}: users from before and after cannot be compared. {set_since(readout)}"
-    if readout.stretches:
-        stretches = "; ".join(_stretch(readout, place) for place in range(len(readout.stretches)))
-        return (
-            f"The weights changed while it ran ({stretches}): users from before and after cannot be compared. "
-            f"{set_since(readout)}"
-        )
-    if not any(readout.counts.values()):
-        return "Not enough data yet: nobody has met this experiment."
-    return None
-
-
-def _stretch(readout: Readout, place: int) -> str:
-    stretch = readout.stretches[place]
-    total = sum(stretch.counts.values())
-    shares = " : ".join(f"{100 * n / total:.0f}" for n in stretch.counts.values())
-    last = place == len(readout.stretches) - 1
-    when = f"since {written_day(stretch.from_ms)}" if last else f"until {written_day(stretch.until_ms - 1)}"
-    return f"{shares} {when}"
-
-
-def _crossed(readout: Readout) -> bool:
-    return (readout.crossover_share or 0) > MAX_CROSSOVER
-
-
-def set_since(readout: Readout) -> str:
-    """Return the remedy for changed weights."""
-    changed_ms = readout.stretches[-1].from_ms if readout.stretches else readout.changed_ms
-    assert changed_ms is not None
-    if readout.held is not None:
-        return "End this run and start a new one on the Experiment page: users who come then are counted by themselves."
-    after = datetime.fromtimestamp(changed_ms / 1_000, UTC).date() + timedelta(days=1)
-    return f'Set since = "{after.isoformat()}" in its table, or give the experiment a new name.'
-
-
 def _about(readout: Readout, group: str) -> str:
     """Return one treatment's verdict, with its harm."""
-    said, harm = _verdict(readout, group), harm_of(readout, group)
+    text, harm = _verdict(readout, group), harm_of(readout, group)
     if not harm:
-        return said
+        return text
     verdict = readout.main.versus[group].verdict
     if verdict in ("better", "worse"):
-        return f"{said.removesuffix('.')}, {'but' if verdict == 'better' else 'and'} {harm.removeprefix('is ')}."
-    return f"{said} But {group} {harm}."
+        return f"{text.removesuffix('.')}, {'but' if verdict == 'better' else 'and'} {harm.removeprefix('is ')}."
+    return f"{text} But {group} {harm}."
 
 
 def _verdict(readout: Readout, group: str) -> str:
@@ -257,8 +172,8 @@ def _verdict(readout: Readout, group: str) -> str:
         return _too_little(readout, group)
     interval = _interval(metric, versus)
     if interval is None:
-        whose = f" about {group}" if len(readout.treatments) > 1 else ""
-        return f"Not enough data yet{whose}: the interval is too wide to say anything about {name}."
+        about = f" about {group}" if len(readout.treatments) > 1 else ""
+        return f"Not enough data yet{about}: the interval is too wide to say anything about {name}."
     low, high, diff = interval
     unit = _unit(metric)
     if versus.verdict in ("better", "worse"):
@@ -270,8 +185,9 @@ def _verdict(readout: Readout, group: str) -> str:
             f"{group} and {readout.control} are equivalent on {name}: the true difference lies between {low} and "
             f"{high} {unit}, and less than {_mde(metric, versus)} does not matter."
         )
-    who = f" for {group}" if len(readout.treatments) > 1 else ""
-    return f"Undecided{who}: The true difference may be anywhere from {low} to {high} {unit}. {_more(readout, group)}"
+    about = f" for {group}" if len(readout.treatments) > 1 else ""
+    missing = _users_missing(readout, group)
+    return f"Undecided{about}: The true difference may be anywhere from {low} to {high} {unit}. {missing}"
 
 
 def _word(metric: Metric, versus: Versus) -> str:
@@ -299,15 +215,10 @@ def _interval(metric: Metric, versus: Versus) -> list[str] | None:
     """Return the formatted ends and difference; None where the interval is not informative."""
     numbers = versus.once or versus.numbers
     low, high = (numbers.cs_low, numbers.cs_high) if versus.once else (versus.low, versus.high)
-    if not versus.telling or low is None or high is None or numbers.diff is None:
+    if not versus.informative or low is None or high is None or numbers.diff is None:
         return None
     diff = numbers.diff if versus.once else versus.shown_diff
     return written_difference(metric.name, low, high, diff, versus.numbers.mde)
-
-
-def written_difference(metric: str, low: float, high: float, diff: float, mde: float | None) -> list[str]:
-    """Return the ends of an interval and the difference inside, in the metric's unit."""
-    return differences(WORDS[metric].scale, low, high, diff, apart=(mde, -mde) if mde else ())
 
 
 def _unit(metric: Metric) -> str:
@@ -334,7 +245,7 @@ def _too_little(readout: Readout, group: str) -> str:
     return f"Not enough data yet{about}: {WORDS[metric.name].name} does not vary enough to be compared."
 
 
-def _more(readout: Readout, group: str) -> str:
+def _users_missing(readout: Readout, group: str) -> str:
     metric, versus = readout.main, readout.main.versus[group]
     users = users_needed(readout, group)
     if users is None:
@@ -363,57 +274,3 @@ def harm_of(readout: Readout, group: str) -> str:
 def _mde(metric: Metric, versus: Versus) -> str:
     words = WORDS[metric.name]
     return f"{significant((versus.numbers.mde or 0) * words.scale, 2)} {words.unit}"
-
-
-def warnings(readout: Readout, group: str) -> list[str]:
-    """Return the sentences that keep a treatment's numbers from misleading: selection of raters, censored times."""
-    found = []
-    sign, control = readout.selection.get(group), readout.control
-    if sign in ("rated_more", "rated_less"):
-        own, theirs = (readout.metrics["rating_rate"].groups[name].value or 0 for name in (group, control))
-        word = "more" if sign == "rated_more" else "less"
-        found.append(
-            f"{group}'s answers are rated {word} often ({_percent(own)} against {_percent(theirs)}): its raters may "
-            f"not be like {control}'s."
-        )
-    elif sign == "thumbs":
-        better = readout.metrics["satisfaction"].versus[group].verdict == "better"
-        first, second = ("more thumbs up", "fewer thumbs down") if better else ("fewer thumbs up", "more thumbs down")
-        found.append(
-            f"Per answer, {group} has neither clearly {first} nor clearly {second}: its raters may not be like "
-            f"{control}'s."
-        )
-    judged = readout.metrics["response_time"].role != "secondary"
-    if judged and group in readout.stopped:
-        theirs, own = readout.stopped[group]
-        more, shares = (group, (own, theirs)) if own > theirs else (control, (theirs, own))
-        less = control if more == group else group
-        found.append(
-            f"The response time of {more} is understated: its testers stopped {_percent(shares[0])} of its answers "
-            f"({less}'s {_percent(shares[1])}), and a stopped answer counts only as far as it came."
-        )
-    return found
-
-
-def _busy(readout: Readout) -> Iterator[str]:
-    for group, units in readout.busy.items():
-        answers = readout.metrics["answers_per_user"].sums[group].sx
-        for unit in units:
-            yield (
-                f"One user holds {_percent(unit.answers / answers)} of {group}'s answers ({unit.unit}): a monitor or a "
-                f"test, perhaps."
-            )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def written_day(time_ms: int) -> str:
-    """Return a day (UTC) in words.
-
-    >>> written_day(1_790_000_000_000)
-    '21 September 2026'
-    """
-    day: date = datetime.fromtimestamp(time_ms / 1_000, UTC).date()
-    return f"{day.day} {day:%B %Y}"

@@ -6,10 +6,10 @@ Owns wording alone, and what makes a preference for one side worth a word. The v
 import math
 from collections.abc import Iterator
 
-from lib.readout.judge import Verdict
+from lib.readout.judgements import Verdict
 from lib.readout.preferences import MIN_TESTERS, MIN_VOTES, Comparisons, PreferenceReading
-from lib.readout.sentences import HEADINGS, WORDS, written_day
 from lib.readout.verdicts import Readout
+from lib.readout.words import HEADINGS, WORDS, written_day
 from lib.statistics.figures import differences, many, significant
 from lib.statistics.preferences import Preference
 
@@ -34,18 +34,18 @@ def people(n: int) -> str:
     return f"{n:,} {PEOPLE[n != 1]}"
 
 
-def preference_sentence(readout: Readout, found: Comparisons) -> str:
+def preference_sentence(readout: Readout, comparisons: Comparisons) -> str:
     """Return the verdict of the comparisons: a sentence for each treatment."""
-    told = " ".join(preferred(readout, found, group) for group in found.treatments)
-    return f"In simulated data: {told}" if readout.simulated else told
+    sentences = " ".join(preferred(readout, comparisons, group) for group in comparisons.treatments)
+    return f"In simulated data: {sentences}" if readout.simulated else sentences
 
 
-def preferred(readout: Readout, found: Comparisons, group: str) -> str:
+def preferred(readout: Readout, comparisons: Comparisons, group: str) -> str:
     """Return the verdict on one treatment, with its net preference."""
-    reading, control = found.treatments[group], readout.control
-    one, verdict = reading.numbers, reading.verdict
-    whose = f" on {group}" if len(found.treatments) > 1 else ""
-    had = f"{people(one.units)}, {many(one.votes, 'vote')}"
+    reading, control = comparisons.treatments[group], readout.control
+    numbers, verdict = reading.numbers, reading.verdict
+    about = f" on {group}" if len(comparisons.treatments) > 1 else ""
+    had = f"{people(numbers.units)}, {many(numbers.votes, 'vote')}"
     if reading.changed:
         return (
             f"The preference for {group} has changed over time: what earlier readouts showed, later ones exclude. No "
@@ -53,7 +53,7 @@ def preferred(readout: Readout, found: Comparisons, group: str) -> str:
         )
     ends = written_preference(reading)
     if verdict == "not_enough_data" or ends is None:
-        return f"Not enough votes yet{whose}: {had}; it takes {MIN_TESTERS} people and {MIN_VOTES} votes."
+        return f"Not enough votes yet{about}: {had}; it takes {MIN_TESTERS} people and {MIN_VOTES} votes."
     low, high, net = ends
     if verdict in ("better", "worse"):
         interval = f"{significant(100 * (1 - readout.alpha))} % interval {low} to {high}, {_validity(reading)}"
@@ -64,7 +64,7 @@ def preferred(readout: Readout, found: Comparisons, group: str) -> str:
     if verdict == "equivalent":
         return (
             f"Testers find {group} and {control} equivalent: the true net preference for {group} lies between {low} "
-            f"and {high} points, and less than {significant(100 * one.mde, 2)} points does not matter ({had})."
+            f"and {high} points, and less than {significant(100 * numbers.mde, 2)} points does not matter ({had})."
         )
     return (
         f"Undecided: the true net preference for {group} may be anywhere from {low} to {high} points ({had}). More "
@@ -92,36 +92,39 @@ def written_preference(reading: PreferenceReading) -> list[str] | None:
     return differences(100, low, high, net, apart=(mde, -mde))
 
 
-def comparison_heading(found: Comparisons) -> str:
+def comparison_heading(comparisons: Comparisons) -> str:
     """Return the verdict in a word, or in one for each of several treatments."""
-    if len(found.treatments) < 2:
-        return HEADINGS[found.verdict]
-    return ", ".join(f"{group} {HEADINGS[one.verdict].lower()}" for group, one in found.treatments.items())
+    if len(comparisons.treatments) < 2:
+        return HEADINGS[comparisons.verdict]
+    return ", ".join(
+        f"{group} {HEADINGS[reading.verdict].lower()}" for group, reading in comparisons.treatments.items()
+    )
 
 
-def votes_of(one: Preference, group: str, control: str) -> str:
+def votes_of(votes: Preference, group: str, control: str) -> str:
     """Return all votes on a treatment: preferences, ties, both bad."""
     return (
-        f"{people(one.units)} gave {many(one.votes, 'vote')}: {one.wins:,} for {group}, {one.losses:,} for {control}, "
-        f"{many(one.ties, 'tie')} (both good), {one.both_bad:,} both bad."
+        f"{people(votes.units)} gave {many(votes.votes, 'vote')}: {votes.wins:,} for {group}, {votes.losses:,} for "
+        f"{control}, {many(votes.ties, 'tie')} (both good), {votes.both_bad:,} both bad."
     )
 
 
-def position_warning(one: Preference) -> str | None:
+def position_warning(votes: Preference) -> str | None:
     """Return the sentence about votes that follow an answer's position; None where they do not."""
-    decided, share = one.wins + one.losses, one.left_share
+    decided, share = votes.wins + votes.losses, votes.left_share
     if share is None or abs(share - 0.5) < max(SIDED, SIDED_Z * 0.5 / math.sqrt(decided)):
         return None
-    side, most = ("left", share) if share > 0.5 else ("right", 1 - share)
+    side, side_share = ("left", share) if share > 0.5 else ("right", 1 - share)
     return (
-        f"The {side} answer won {100 * most:.0f} % of the votes with a winner, far from half: some testers vote by "
-        "place. The sides are drawn by chance, so that no group gains by it, but such votes say nothing about answers."
+        f"The {side} answer won {100 * side_share:.0f} % of the votes with a winner, far from half: some testers vote "
+        "by place. The sides are drawn by chance, so that no group gains by it, but such votes say nothing about "
+        "answers."
     )
 
 
-def disagreement(readout: Readout, found: Comparisons, group: str) -> list[str]:
+def disagreement(readout: Readout, comparisons: Comparisons, group: str) -> list[str]:
     """Return the two verdicts on a treatment where they contradict each other, with possible reasons; else empty."""
-    ab, side = readout.main.versus[group].verdict, found.treatments[group].verdict
+    ab, side = readout.main.versus[group].verdict, comparisons.treatments[group].verdict
     if readout.weights_changed or readout.main.versus[group].changed:
         return []
     if ab == side or ab not in _DECIDED or side not in _DECIDED:
@@ -131,7 +134,7 @@ def disagreement(readout: Readout, found: Comparisons, group: str) -> list[str]:
     return [
         f"The two ways disagree on {group}: in the A/B test it is {_than(ab, control)} on {name}, side by side "
         f"{_preferred(side, group, control)}. Both can be right:",
-        *_reasons(readout, found, group),
+        *_reasons(readout, comparisons, group),
     ]
 
 
@@ -145,34 +148,34 @@ def _preferred(verdict: Verdict, group: str, control: str) -> str:
     return f"testers prefer {group if verdict == 'better' else control}"
 
 
-def _reasons(readout: Readout, found: Comparisons, group: str) -> Iterator[str]:
+def _reasons(readout: Readout, comparisons: Comparisons, group: str) -> Iterator[str]:
     """Yield the reasons why both ways can be right; those that the data show have their figures."""
     if readout.primary not in _QUALITY:
         yield f"The A/B test is decided by {WORDS[readout.primary].name}, a comparison by the answers themselves."
-    if speed := _speed(readout, found, group):
+    if speed := _speed(readout, comparisons, group):
         yield speed
     rates = "Who rates: only some users of the A/B test do, while every comparer judges both groups."
     if readout.selection.get(group):
         rates = f"{rates} In this data {group}'s raters may not be like {readout.control}'s."
     yield rates
-    one = found.treatments[group].numbers
-    undecided = (one.ties + one.both_bad) / one.votes
+    votes = comparisons.treatments[group].numbers
+    undecided = (votes.ties + votes.both_bad) / votes.votes
     if undecided > TIED:
         yield (
             f"Ties: {100 * undecided:.0f} % of the votes had no winner, so that a few questions carry the preference."
         )
 
 
-def _speed(readout: Readout, found: Comparisons, group: str) -> str | None:
+def _speed(readout: Readout, comparisons: Comparisons, group: str) -> str | None:
     """Return the wait as a reason; None where the group that the A/B test likes less is not the slower one."""
     times, control = readout.metrics["response_time"], readout.control
-    shown = "both answers appear together" if found.reveal == "together" else "both answers are waited for"
+    shown = "both answers appear together" if comparisons.reveal == "together" else "both answers are waited for"
     wait = f"A thumb judges the wait as well; side by side {shown}."
     own, theirs = (times.groups[name].value for name in (group, control))
     if not own or not theirs:
         return f"Speed: {wait[0].lower()}{wait[1:]}"
     rank = ("worse", "equivalent", "better")
-    liked_less = rank.index(readout.main.versus[group].verdict) < rank.index(found.treatments[group].verdict)
+    liked_less = rank.index(readout.main.versus[group].verdict) < rank.index(comparisons.treatments[group].verdict)
     slower = own / theirs - 1 if liked_less else theirs / own - 1
     if slower < SLOWER:
         return None

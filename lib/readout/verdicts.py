@@ -12,7 +12,8 @@ from typing import Literal
 
 from lib.experiments.definitions import METRICS, Definition
 from lib.readout.changes import Stretch, shares_changed, weights_changed
-from lib.readout.judge import ORDER, Judge, Metric, QuantileReading, Verdict, Versus
+from lib.readout.judge import ORDER, Judge
+from lib.readout.judgements import Metric, QuantileReading, Verdict, Versus
 from lib.readout.preferences import Comparisons, comparisons_of
 from lib.statistics.differences import ALPHA, Comparison
 from lib.statistics.intervals import Interval, Look
@@ -96,12 +97,12 @@ def scope_of(definition: Definition, *, simulated: bool = False) -> Scope:
     since = definition.since
     midnight = datetime.combine(since, time(), UTC) if since else None
     ends = tuple((group.name, group.ended_ms) for group in definition.groups if group.ended_ms is not None)
-    over = [one for one in (definition.until_ms, definition.status.since_ms) if one is not None and not simulated]
+    ends_ms = [ms for ms in (definition.until_ms, definition.status.since_ms) if ms is not None and not simulated]
     return Scope(
         definition.name,
         simulated,
         int(midnight.timestamp() * 1_000) if midnight else None,
-        min(over, default=None),
+        min(ends_ms, default=None),
         ends=() if simulated else ends,
         run=definition.run,
     )
@@ -119,8 +120,7 @@ def read(
     names = [group.name for group in definition.groups]
     units = tally.sums["answers_per_user"]
     counts = {name: units.get(name, Sums()).n for name in names}
-    remaining = sum(one.n for one in units.values())
-    share = tally.crossover / (tally.crossover + remaining) if tally.crossover + remaining else None
+    share = _crossover_share(tally)
     changed_ms = weights_changed(tally.first_ms, tally.weights, definition, as_of_ms)
     split = _split(counts, definition)
     stretches = shares_changed(tally.arrivals, definition) if split.broken else []
@@ -135,46 +135,56 @@ def read(
     }
     verdicts = {versus.verdict for versus in metrics[definition.primary].versus.values()}
     stopped = _stopped(tally, definition.control)
-    quantiles = {name: judge.quantile(p, tally.quantiles.get(name, {})) for name, p in QUANTILES.items()}
-    quantiles = {name: replace(one, versus=_cut_short(one.versus, stopped)) for name, one in quantiles.items()}
     times = metrics["response_time"]
     metrics["response_time"] = replace(times, versus=_cut_short(times.versus, stopped))
     compared = comparisons_of(tally.votes, definition, looks, as_of_ms or 0)
-    held = {
-        (name, group): one.interval
-        for name, metric in metrics.items()
-        for group, one in metric.versus.items()
-        if one.interval is not None
-    } | (compared.held if compared else {})
     return Readout(
         experiment=definition.name,
         control=definition.control,
         primary=definition.primary,
         alpha=judge.alpha,
         between_alpha=judge.between_alpha,
-        verdict=next((one for one in ORDER if one in verdicts), refusal or "not_enough_data"),
+        verdict=next((verdict for verdict in ORDER if verdict in verdicts), refusal or "not_enough_data"),
         counts=counts,
         split=split,
         shares=definition.shares,
         forced=tally.forced,
         crossover=tally.crossover,
         crossover_share=share,
-        unknown={name: one.n for name, one in units.items() if name not in counts},
+        unknown={name: sums.n for name, sums in units.items() if name not in counts},
         changed_ms=changed_ms,
         stretches=stretches,
         metrics=metrics,
-        quantiles=quantiles,
+        quantiles=_quantiles(tally, judge, stopped),
         selection=_selection(metrics),
         stopped=stopped,
         busy={name: tally.busy[name] for name in names if name in tally.busy},
         planned=planned,
         comparisons=compared,
         run=definition.run,
-        held=held if looks is not None else None,
+        held=None if looks is None else _held(metrics, compared),
         delivery=tally.delivery,
         as_of_ms=as_of_ms,
         simulated=tally.scope.simulated,
     )
+
+
+def _crossover_share(tally: Tally) -> float | None:
+    """Return the share of units that met two groups, None without units."""
+    units = tally.crossover + sum(sums.n for sums in tally.sums["answers_per_user"].values())
+    return tally.crossover / units if units else None
+
+
+def _quantiles(tally: Tally, judge: Judge, stopped: Mapping[str, tuple[float, float]]) -> dict[str, QuantileReading]:
+    readings = {name: judge.quantile(p, tally.quantiles.get(name, {})) for name, p in QUANTILES.items()}
+    return {name: replace(reading, versus=_cut_short(reading.versus, stopped)) for name, reading in readings.items()}
+
+
+def _held(metrics: Mapping[str, Metric], comparisons: Comparisons | None) -> dict[Look, Interval]:
+    """Return the interval that decides for each metric and treatment, and for each treatment's preference."""
+    pairs = {(name, group): pair for name, metric in metrics.items() for group, pair in metric.versus.items()}
+    held: dict[Look, Interval] = {look: pair.interval for look, pair in pairs.items() if pair.interval is not None}
+    return held | (comparisons.held if comparisons else {})
 
 
 def over_time(days: Iterable[Snapshot], definition: Definition) -> list[tuple[int, Metric]]:
@@ -220,39 +230,40 @@ def _refusal(split: Split, crossover_share: float | None, *, changed: bool) -> V
 
 
 def _planned(
-    found: Planned | None, definition: Definition, judge: Judge, as_of_ms: int | None
+    planned: Planned | None, definition: Definition, judge: Judge, as_of_ms: int | None
 ) -> tuple[PlannedLook | None, Mapping[str, Comparison]]:
     """Return the planned look, and its comparisons by treatment where they count."""
     users = definition.planned_users
     if users is None:
         return None, {}
-    if found is None or as_of_ms is None or as_of_ms < found.at_ms:
-        return PlannedLook(users, False, found.at_ms if found else None), {}
-    numbers = judge.looked_once(definition.primary, found.sums)
+    if planned is None or as_of_ms is None or as_of_ms < planned.at_ms:
+        return PlannedLook(users, False, planned.at_ms if planned else None), {}
+    looks = judge.looked_once(definition.primary, planned.sums)
     versus = {
-        group: (one, judge.verdict_once(definition.primary, one, found.sums, group)) for group, one in numbers.items()
+        group: (look, judge.verdict_once(definition.primary, look, planned.sums, group))
+        for group, look in looks.items()
     }
-    deciding = {group: one for group, (one, verdict) in versus.items() if verdict in ("better", "worse")}
-    return PlannedLook(users, True, found.at_ms, versus), deciding
+    deciding = {group: look for group, (look, verdict) in versus.items() if verdict in ("better", "worse")}
+    return PlannedLook(users, True, planned.at_ms, versus), deciding
 
 
 def _selection(metrics: Mapping[str, Metric]) -> dict[str, Selection]:
     """Return the treatments whose raters may not be like control's, with the sign of it."""
-    found: dict[str, Selection] = {}
+    signs: dict[str, Selection] = {}
     for group, satisfied in metrics["satisfaction"].versus.items():
         rated = metrics["rating_rate"].versus[group]
         if rated.verdict in ("better", "worse"):
-            found[group] = "rated_more" if rated.verdict == "better" else "rated_less"
+            signs[group] = "rated_more" if rated.verdict == "better" else "rated_less"
         elif satisfied.verdict in ("better", "worse"):
             per_answer = (metrics[name].versus[group] for name in ("up_per_answer", "down_per_answer"))
-            if not any(one.verdict == satisfied.verdict for one in per_answer):
-                found[group] = "thumbs"
-    return found
+            if not any(versus.verdict == satisfied.verdict for versus in per_answer):
+                signs[group] = "thumbs"
+    return signs
 
 
 def _stopped(tally: Tally, control: str) -> dict[str, tuple[float, float]]:
     """Return the shares of stopped answers, control's and the group's, where they differ by more than 5 points."""
-    answers = {group: one.sx for group, one in tally.sums["answers_per_user"].items() if one.sx}
+    answers = {group: sums.sx for group, sums in tally.sums["answers_per_user"].items() if sums.sx}
     shares = {group: tally.stopped.get(group, 0) / n for group, n in answers.items()}
     if control not in shares:
         return {}
@@ -265,11 +276,11 @@ def _stopped(tally: Tally, control: str) -> dict[str, tuple[float, float]]:
 
 def _cut_short(versus: Mapping[str, Versus], stopped: Mapping[str, tuple[float, float]]) -> dict[str, Versus]:
     """Mark response times that favour a group whose testers stopped more answers: they are understated."""
-    found = dict(versus)
+    marked = dict(versus)
     for group, (theirs, own) in stopped.items():
-        one = found.get(group)
-        if one is None or one.verdict in ("broken", "not_enough_data"):
+        pair = marked.get(group)
+        if pair is None or pair.verdict in ("broken", "not_enough_data"):
             continue
-        favours = one.verdict != "worse" if own > theirs else one.verdict != "better"
-        found[group] = replace(one, cut_short=favours)
-    return found
+        favours = pair.verdict != "worse" if own > theirs else pair.verdict != "better"
+        marked[group] = replace(pair, cut_short=favours)
+    return marked

@@ -12,11 +12,11 @@ import altair as alt
 import pandas as pd
 
 from lib.domain.clock import DAY_MS
-from lib.readout.judge import Metric
+from lib.readout.judgements import Metric
 from lib.readout.preferences import Comparisons
 from lib.readout.results import EDGES
-from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Readout
+from lib.readout.words import WORDS
 from pages.results import words
 
 GREY = "#8a93a5"
@@ -45,7 +45,7 @@ def differences(metric: Metric, readout: Readout) -> alt.LayerChart | None:
             "difference": words.difference(metric.name, one),
         }
         for group, one in metric.versus.items()
-        if one.telling
+        if one.informative
     ]
     if not rows:
         return None
@@ -138,7 +138,7 @@ def history(
     rows, mde = [], 0.0
     for until_ms, metric in days:
         one, scale = metric.versus[group], WORDS[metric.name].scale
-        if not one.telling:
+        if not one.informative:
             continue
         mde = abs(one.numbers.mde or 0) * scale
         rows.append(

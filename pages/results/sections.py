@@ -6,10 +6,10 @@ from datetime import tzinfo
 import streamlit as st
 
 from lib.chat.markdown import blocks
-from lib.readout.judge import Metric
+from lib.readout.judgements import Metric
 from lib.readout.results import Details, History, Results, Window
-from lib.readout.sentences import WORDS
 from lib.readout.verdicts import Readout
+from lib.readout.words import WORDS
 from lib.statistics.figures import significant
 from lib.statistics.sums import Remark
 from lib.web import running

@@ -3,10 +3,10 @@
 import re
 from datetime import datetime, tzinfo
 
-from lib.readout.judge import ONE_SIDED, Metric, Versus
+from lib.readout.judgements import ONE_SIDED, Metric, Versus
 from lib.readout.preferences import PreferenceReading
-from lib.readout.sentences import HEADINGS, WORDS, written_difference
 from lib.readout.side_by_side import written_preference
+from lib.readout.words import HEADINGS, WORDS, written_difference
 from lib.statistics.figures import levels, significant
 from lib.statistics.formulas import Estimate
 
@@ -95,7 +95,7 @@ def difference(metric: str, one: Versus) -> str | None:
     >>> difference("response_time", Versus(Comparison(diff=0.0664, cs_low=-0.2688, cs_high=0.4016), "better"))
     '+0.07 s (−0.27 to +0.40)'
     """
-    if not one.telling or one.numbers.diff is None or one.low is None or one.high is None:
+    if not one.informative or one.numbers.diff is None or one.low is None or one.high is None:
         return None
     low, high, diff = written_difference(metric, one.low, one.high, one.shown_diff, one.numbers.mde)
     return f"{diff} {WORDS[metric].unit} ({low} to {high})"
