@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.access.identity import Access, check_prompt, clean_text, new_visitor_id
+from lib.access.identity import Access, new_visitor_id
+from lib.domain.prompts import check_prompt, clean_text
 
 ACCESS = Access("a-signing-key", trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("127.0.0.1")))
 OTHER = Access("another-signing-key")

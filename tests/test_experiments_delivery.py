@@ -18,8 +18,9 @@ from lib.domain.clock import now_ms
 from lib.domain.events import Event, exposure
 from lib.domain.ids import new_id
 from lib.experiments import delivery
-from lib.experiments.delivery import Dispatcher, statsig_event
+from lib.experiments.delivery import Dispatcher
 from lib.experiments.evaluator import Experiments
+from lib.experiments.statsig_events import statsig_event
 from lib.metrics.counters import Metrics
 from lib.store import Store
 from tests.support.app_process import free_port

@@ -15,7 +15,7 @@ from lib.domain.rating import Rating
 from lib.domain.record import Receipt
 from lib.statistics.sums import Scope, Tally
 from lib.store import Store
-from lib.store.ingest import TOLD, Imported, imported
+from lib.store.ingest import MAX_PROBLEMS, Imported, imported
 from lib.store.tallies import tally
 from tests.support.invented_events import EXPERIMENT, Line, answered, counted, encoded, exposed, rated, same
 from tests.support.waiting import ENOUGH_S
@@ -73,7 +73,7 @@ def test_an_unreadable_line_is_reported_and_the_others_count(line: bytes, why: s
 
 def test_of_many_unreadable_lines_the_first_are_reported_and_all_counted() -> None:
     found, _ = read([b"?"] * 100)
-    assert (len(found.problems), found.unreadable) == (TOLD, 100)
+    assert (len(found.problems), found.unreadable) == (MAX_PROBLEMS, 100)
 
 
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_problem() -> None:

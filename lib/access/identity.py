@@ -7,19 +7,15 @@ import hashlib
 import hmac
 import re
 import secrets
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from itsdangerous import BadData, Signer, TimestampSigner
 
-from lib.access.crowd import UNNAMED
-from lib.access.throttle import network_of
+from lib.access.origins import FORWARDING, LOCAL_HEADER, PLACE_HEADER, Network, Origin, read_origin
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+__all__ = ["FORWARDING", "LOCAL_HEADER", "PLACE_HEADER", "Access", "Origin", "new_visitor_id"]
 
 VISITOR, GUEST, OPERATOR = "parley_visitor", "parley_guest", "parley_operator"
 SECURE_PREFIX = "__Host-"
@@ -30,60 +26,6 @@ VISITOR_DAYS = 400
 OPERATOR_DAYS = 30
 MAX_COOKIE = 256
 """Longest cookie value that is examined; ours are shorter."""
-LOCAL_HEADER, PLACE_HEADER = "x-parley-local", "x-parley-place"
-"""Headers in which the server marks a request from this machine and the place that its limits count under. The same
-headers of a client are dropped."""
-FORWARDING = re.compile(
-    "x-forwarded(-.*)?|forwarded|via|x-real-ip|(x-|true-|x-cluster-|fastly-)client-ip|cf-connecting-ip"
-    "|x-(original|rewrite)-.*"
-)
-"""Headers that only a proxy sends."""
-PRIVATE = tuple(
-    ip_network(text)
-    for text in (
-        "127.0.0.0/8",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "169.254.0.0/16",
-        "100.64.0.0/10",
-        "::1/128",
-        "fc00::/7",
-        "fe80::/10",
-    )
-)
-"""Networks that the internet does not reach."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The origin of a request. `address`: the client's, None where unknown. `host`: the requested host. `https`:
-    between browser and proxy or server. `local`: on this machine; no proxy, trusted or not, can make it true.
-    `proxied`: an untrusted proxy stands in front, so the address is the proxy's.
-
-    `https`: between browser and us. `local`: on this machine, which no proxy, trusted or not, can make true.
-    `proxied`: some proxy stands before the address, and no trusted one says who stands before that.
-    """
-
-    address: str | None
-    host: str
-    https: bool
-    local: bool
-    proxied: bool = False
-
-    @property
-    def place(self) -> str:
-        """The network that limits count under; empty for a browser on this machine or in a private network.
-
-        >>> [Origin(one, "", False, False).place for one in ("203.0.113.7", "2001:db8::1:2:3:4", "192.168.1.7", None)]
-        ['203.0.113.7', '2001:db8::', '', '']
-        >>> Origin("10.0.0.1", "", False, False, proxied=True).place
-        '?'
-        """
-        address = _address(self.address or "")
-        if address and not any(address in network for network in PRIVATE):
-            return network_of(str(address))
-        return UNNAMED if self.proxied else ""
 
 
 @dataclass(frozen=True)
@@ -98,40 +40,8 @@ class Access:
     trusted_proxies: Collection[Network] = ()
 
     def origin(self, peer: str | None, scheme: str, headers: Iterable[tuple[str, str]]) -> Origin:
-        """Return the origin of a request. `peer`: the connection's address. `headers`: every line, because a proxy may
-        add a second.
-
-        Forwarding headers are read from the right, as far as the addresses in them are trusted proxies'.
-        """
-        lines = [(name.lower(), value) for name, value in headers]
-        address, hops = self._client(_address(peer or ""), _values(lines, "x-forwarded-for"))
-        proto, host = (_at(_values(lines, f"x-forwarded-{what}"), hops) for what in ("proto", "host"))
-        hosts = [value for name, value in lines if name == "host"]
-        spoken_for = any(FORWARDING.fullmatch(name) for name, _ in lines)
-        return Origin(
-            address=str(address) if address else None,
-            host=host or (hosts[0] if hosts else ""),
-            proxied=spoken_for and (address is None or hops == 0 or self._trusts(address)),
-            https=(proto or scheme).lower() in ("https", "wss"),
-            local=_loopback(_address(peer or ""))
-            and bool(hosts)
-            and all(map(_loopback_host, hosts))
-            and not spoken_for,
-        )
-
-    def _trusts(self, address: Address) -> bool:
-        return any(address in network for network in self.trusted_proxies)
-
-    def _client(self, address: Address | None, forwarded: list[str]) -> tuple[Address | None, int]:
-        """The first address from the right that is not a trusted proxy's, and the number of proxies before it."""
-        hops = 0
-        while address and self._trusts(address):
-            hops += 1
-            before = _address(forwarded.pop()) if forwarded else None
-            if before is None:
-                break
-            address = before
-        return address, hops
+        """Return the origin of a request; see `origins.read_origin`."""
+        return read_origin(peer, scheme, headers, self.trusted_proxies)
 
     def visitor(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
         """The id in the visitor's cookie; None where we did not sign it.
@@ -280,35 +190,7 @@ def new_visitor_id() -> str:
     return secrets.token_hex(16)
 
 
-def clean_text(text: str) -> str:
-    """Return typed text without characters that break servers, databases and pages: control characters and lone
-    surrogates.
-
-    Newlines, tabs and visible characters stay.
-
-    >>> clean_text("a\\r\\nb\\x00\\tc\\ud83d")
-    'a\\nb\\tc'
-    """
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    return _CONTROL.sub("", whole.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-def check_prompt(text: str, max_chars: int) -> str | None:
-    """Return the sentence that refuses a prompt, for the tester; None for a valid prompt.
-
-    >>> check_prompt(" \\n", 10), check_prompt("Why?", 10)
-    ('Please write a question first.', None)
-    """
-    if all(unicodedata.category(char) in _BLANK for char in text):
-        return "Please write a question first."
-    if len(text) > max_chars:
-        return f"This is too long: {len(text):,} characters, and at most {max_chars:,} can be asked. Please shorten it."
-    return None
-
-
 _SIGNING: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_BLANK = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 
 
 def _salt(purpose: str) -> str:
@@ -342,42 +224,3 @@ def _operator(name: str, claim: str) -> tuple[str, str]:
 def _same(value: str, claim: str) -> str:
     """Emails are compared without case, other claims exactly."""
     return value.lower() if claim == "email" else value
-
-
-def _values(lines: Iterable[tuple[str, str]], wanted: str) -> list[str]:
-    """The comma-separated values of a header, in order."""
-    return [item.strip() for name, value in lines if name == wanted for item in value.split(",")]
-
-
-def _at(values: list[str], hops: int) -> str | None:
-    """The value that the outermost trusted proxy added: proxies append on the right, or there is only one value."""
-    return values[-min(hops, len(values))] or None if values and hops else None
-
-
-def _address(text: str) -> Address | None:
-    """
-    >>> [str(_address(text)) for text in ("::ffff:10.0.0.1", "[::1]:80", "10.0.0.1:80", "unknown")]
-    ['10.0.0.1', '::1', '10.0.0.1', 'None']
-    """
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _loopback(address: Address | None) -> bool:
-    return address is not None and address.is_loopback
-
-
-def _loopback_host(host: str) -> bool:
-    """
-    >>> [_loopback_host(host) for host in ("localhost:8501", "127.0.0.1", "[::1]:8501", "localhost.evil.org")]
-    [True, True, True, False]
-    """
-    return bool(re.fullmatch(r"localhost(:\d+)?", host.strip(), re.IGNORECASE)) or _loopback(_address(host))

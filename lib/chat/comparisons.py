@@ -12,8 +12,9 @@ from dataclasses import replace
 from lib.access.budgets import refusal
 from lib.chat.conversations import Conversations, Exposed, regenerated, tell_asked, with_changes
 from lib.chat.following import Following
-from lib.chat.generation import Answer, Ended, Generations
+from lib.chat.generation import Generations
 from lib.chat.recorder import Texts, Unwritten
+from lib.chat.running_answer import Answer, Ended
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
 from lib.domain.completion import Limit

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from lib.access.budgets import Budgets, refusal
 from lib.access.crowd import Crowd
-from lib.chat.generation import Answer, Ended, Generations
+from lib.chat.generation import Generations
 from lib.chat.preparation import Preparation
 from lib.chat.recorder import Texts, Unwritten
+from lib.chat.running_answer import Answer, Ended
 from lib.chat.sameness import Sameness, same_groups
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms

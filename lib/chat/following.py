@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from lib.chat.generation import Answer
+from lib.chat.running_answer import Answer
 
 
 class Following:

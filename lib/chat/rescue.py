@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable
 
-from lib.chat.generation import Journal
+from lib.chat.running_answer import Journal
 from lib.domain.completion import Completion, FinishReason
 from lib.domain.conversation import Question, Turn
 from lib.store import Store

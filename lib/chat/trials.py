@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lib.access.budgets import Budgets, refusal
-from lib.chat.generation import Answer, Ended, Generations
+from lib.chat.generation import Generations
 from lib.chat.recorder import Written
+from lib.chat.running_answer import Answer, Ended
 from lib.domain.assignment import Assignment
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question

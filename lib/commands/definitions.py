@@ -34,7 +34,7 @@ def find_definition(
         if settings.statsig_secret_key is None:
             found = defined.get(experiment)
         else:
-            from lib.experiments.evaluator import last_known  # loads the SDK
+            from lib.experiments.evaluator import last_known
 
             key, cached = settings.statsig_secret_key.get_secret_value(), store.definitions("statsig")
             found = last_known(defined, experiment, key=key, api_url=settings.statsig_api_url, cached=cached)

@@ -15,7 +15,6 @@ from lib.domain.clock import now_ms
 from lib.experiments.definitions import Definition
 from lib.experiments.statuses import disabled_sentence, ended_sentence, status_sentence
 from lib.readout.advice import advice
-from lib.readout.judgements import ONE_SIDED, Metric, Versus
 from lib.readout.preferences import Comparisons
 from lib.readout.report import iso
 from lib.readout.results import current
@@ -27,7 +26,7 @@ from lib.readout.side_by_side import (
     preference_sentence,
     votes_of,
 )
-from lib.readout.verdicts import Readout, plan_of, read, scope_of, signal_metrics
+from lib.readout.verdicts import ONE_SIDED, Metric, Readout, Versus, plan_of, read, scope_of, signal_metrics
 from lib.readout.words import WORDS, written_difference
 from lib.settings import Settings
 from lib.statistics.figures import levels, significant

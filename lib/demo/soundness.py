@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from lib.demo.behaviour import ALIKE, MORE_ANSWERS, MOST_ANSWERS, RATES, SATISFIED, lifted
 from lib.experiments.definitions import METRICS, Definition, Effect
-from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS
-from lib.readout.judge import RATES as SHARES
-from lib.readout.judgements import UP
+from lib.readout.verdicts import EFFECT, EFFECTS, MIN_UNITS, UP
+from lib.readout.verdicts import RATES as SHARES
 from lib.statistics.differences import ALPHA, Comparison, compare, look_once
 from lib.statistics.formulas import Z95, estimate
 from lib.statistics.splits import split

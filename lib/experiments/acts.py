@@ -17,7 +17,7 @@ from lib.experiments import rules
 from lib.experiments.book import Book, changed_since, known_of, read_book
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.console import ID
-from lib.experiments.definitions import Definition
+from lib.experiments.experiment import Definition
 from lib.experiments.rules import Facts
 from lib.experiments.versions import canonical, digest, read_version
 from lib.experiments.watched_file import WatchedFile

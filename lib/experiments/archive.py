@@ -4,13 +4,15 @@ Kept in the store as one text, so that a start without Statsig decides as before
 experiment keeps its groups. Text in, values out; knows neither the SDK nor the store.
 """
 
+import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from lib.experiments.definitions import Definition, Status
+from lib.experiments.experiment import Definition, Status
 from lib.experiments.served import (
     Member,
     derive,
@@ -21,6 +23,8 @@ from lib.experiments.served import (
     shipped_group,
     state_of,
 )
+
+log = logging.getLogger("parley.experiment")
 
 Spec = Mapping[str, Any]
 
@@ -191,3 +195,46 @@ class _Project:
 def _project(specs: str) -> _Project:
     """Parse specs once: every page view asks for its definition."""
     return _Project(specs)
+
+
+def last_known(
+    definitions: Mapping[str, Definition], experiment: str, *, key: str, api_url: str | None, cached: str | None
+) -> Definition | None:
+    """Return the last known definition without asking Statsig; `cached` as in `Experiments.open`."""
+    archive = read_archive(cached, origin_of(api_url, key))
+    try:
+        served, status = archive.definition(experiment), archive.status(experiment)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
+        served, status = None, Status()
+    return merged(definitions.get(experiment), served, status)
+
+
+def merged(ours: Definition | None, served: Definition | None, status: Status) -> Definition | None:
+    """Return the served groups with the other settings of our file."""
+    if ours is None or served is None:
+        either = served or ours
+        return either and replace(either, status=status)
+    return replace(
+        ours,
+        groups=served.groups,
+        control=ours.control if served.group(ours.control) else served.control,
+        unit=served.unit,
+        allocation=served.allocation,
+        default=served.default,
+        status=status,
+    )
+
+
+def origin_of(api_url: str | None, key: str) -> str:
+    """Return an identifier of the project that does not contain the key."""
+    return hashlib.sha256(f"{api_url} {key}".encode()).hexdigest()[:16]
+
+
+def read_archive(cached: str | None, origin: str) -> Archive:
+    """Return the stored archive, where it is intact."""
+    try:
+        return Archive.read(cached, origin)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
+        return Archive(origin)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lib.domain.operations import ExperimentState, Run, Version
-from lib.experiments.definitions import Definition, DefinitionError
+from lib.experiments.experiment import Definition, DefinitionError
 from lib.experiments.versions import (
     breaks,
     canonical,

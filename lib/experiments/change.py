@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lib.domain.operations import Run, Version, stretch
 from lib.experiments.book import Known
-from lib.experiments.definitions import Definition
+from lib.experiments.experiment import Definition
 from lib.experiments.versions import run_key, to_toml
 from lib.store import Connection, states
 from lib.store.splits import keep_weights

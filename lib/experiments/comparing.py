@@ -3,7 +3,7 @@
 Hashes decide, so that every replica decides alike after every restart. Knows neither a unit's past nor invitations.
 """
 
-from lib.experiments.definitions import BUCKETS, Definition, Group
+from lib.experiments.experiment import BUCKETS, Definition, Group
 from lib.experiments.steps import bucket_of
 
 RULE = "compare"

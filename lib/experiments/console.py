@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 from lib.domain.events import CHAT_COMPLETION
-from lib.experiments.definitions import Definition, ranges
+from lib.experiments.experiment import Definition, ranges
 
 ADDRESS = "https://statsigapi.net"
 VERSION = "20240601"

@@ -5,6 +5,7 @@ their changes.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +16,12 @@ from statsig.evaluation_details import EvaluationReason
 from lib.domain.assignment import Assignment
 from lib.domain.visitor import Visitor
 from lib.experiments.archive import Archive
-from lib.experiments.definitions import Definition, Status, knows_unit
-from lib.experiments.sdk import caught_exposures
+from lib.experiments.experiment import Definition, Status, knows_unit
+from lib.experiments.sdk import SdkError, caught_exposures, local_server
 from lib.experiments.served import group_rules, is_override, unit_type
 from lib.experiments.steps import Step, steps
+
+log = logging.getLogger("parley.experiment")
 
 Sent = Mapping[str, Any]
 
@@ -163,3 +166,25 @@ def unit_of(visitor: Visitor, id_type: str) -> str:
     """Return the visitor's id that an experiment randomises by."""
     ids = {name.lower(): value for name, value in visitor.ids().items()}
     return ids.get(id_type.lower(), visitor.user_id)
+
+
+def cached_decider(archive: Archive, key: str, tier: str) -> Decider | None:
+    """Return the decider on the stored specs; None where there are none that the SDK accepts."""
+    if not archive.specs:
+        return None
+    try:
+        decider = Decider(local_server(archive.specs, key, tier), archive, tier)
+    except Exception as error:
+        log.warning("the kept definitions cannot be used", extra={"error": type(error).__name__})
+        return None
+    return decider if decider.server.is_store_populated() else None
+
+
+def bundled_decider(specs: str, key: str, tier: str) -> Decider:
+    """Return the decider on our own file. With an SDK that cannot be started, no unit gets a group."""
+    archive = Archive(specs=specs)
+    try:
+        return Decider(local_server(specs, key, tier), archive, tier)
+    except SdkError as error:
+        log.error("%s", error)
+        return Decider(None, archive, tier)

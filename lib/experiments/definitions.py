@@ -1,144 +1,54 @@
-"""Experiments as values, read from `.streamlit/experiments.toml` and checked.
+"""Definitions read from TOML in the format of `.streamlit/experiments.toml`, with every problem by line, table and key.
 
-Takes text, returns definitions or a list of problems. Knows nothing of Statsig, and checks no parameter's value: that
-is done when an answer begins.
+Checks no parameter's value: that happens when an answer begins.
 """
 
 import math
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import accumulate, pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from lib.domain.plain_text import decode
-from lib.domain.visitor import UnitType
+from lib.experiments.experiment import (
+    METRICS,
+    NAME,
+    PREFERENCE,
+    REVEALS,
+    UNITS,
+    Definition,
+    DefinitionError,
+    Effect,
+    Group,
+    Status,
+    ranges,
+)
 
-METRICS = (
-    "satisfaction", "rating_rate", "up_per_answer", "down_per_answer", "error_rate", "response_time",
-    "time_to_first_token", "completion_tokens", "cost_per_answer", "answers_per_user",
-)  # fmt: skip
-"""The metrics of a readout: the names that `primary`, `guardrails` and `mde` accept."""
-PREFERENCE = "preference"
-"""The result of comparisons: not a metric of the A/B test, but `mde` accepts it."""
-UNITS: tuple[str, ...] = get_args(UnitType)
+__all__ = [
+    "KEYS",
+    "METRICS",
+    "PREFERENCE",
+    "Definition",
+    "DefinitionError",
+    "Effect",
+    "Group",
+    "Status",
+    "read_definitions",
+    "read_definitions_file",
+]
+
 KEYS = (
     "unit", "allocation", "default", "groups", "control", "primary", "guardrails", "mde", "since", "planned_users",
     "compare", "reveal", "stop_on",
 )  # fmt: skip
-REVEALS = ("stream", "together")
 GROUP_KEYS = ("weight", "parameters")
 RESERVED = ("override", "default", "disabled", "experimentSize", "launchedGroup", "abandoned", "prestart")
 """Statsig's own names of rules: a group with such a name could not be distinguished from them."""
-NAME = re.compile(r"[A-Za-z0-9_.\- ]{1,64}")
-BUCKETS = 1000
-"""Statsig's own number of buckets: shares are exact to a tenth of a percent."""
-
-State = Literal["running", "not_started", "paused", "decided", "abandoned", "stopped", "disabled", "archived"]
-"""The state of a served experiment. `decided`: one group was shipped to everybody; `stopped`: no groups are served any
-more; `disabled`: the whole configuration is switched off; `archived`: it is not served at all."""
-
 Wrong = Callable[[tuple[str, ...], str], None]
 """Reports a problem with a key: the path to it from the top of the file, and the message."""
-
-
-class DefinitionError(Exception):
-    """Invalid local experiments. `problems`: one line each, with line, table and key."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One of the compared groups. `weight` is relative to the other groups' weights.
-
-    `ended_ms`: when Statsig disabled the group or ended its experiment in a layer, in milliseconds since 1970 (UTC), as
-    noticed here; None while it is served.
-    """
-
-    name: str
-    weight: float
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    ended_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The status of an experiment in Statsig. `since_ms`: when Parley noticed that it no longer runs, in milliseconds
-    since 1970 (UTC); None where it runs, and where it did not run when Parley first met it. `shipped`: the group that a
-    decision gave to everyone."""
-
-    state: State = "running"
-    since_ms: int | None = None
-    shipped: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """The smallest difference that matters: absolute in the metric's unit, or a share of the control's value."""
-
-    size: float
-    relative: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One experiment: its groups, and the settings of its readout.
-
-    `allocation` is the percentage of units that take part, `default` the parameters of who does not. The readout counts
-    exposures from `since` on (UTC); None: from the first. `planned_users` is the number of units that the A/B test is
-    planned for. `compare` is the percentage of units that compare two answers instead, `reveal` the way in which they
-    see them, `stop_on` the guardrails that switch a harmed group off. `run` is the number of the run that is described,
-    and `until_ms` its end in milliseconds since 1970 (UTC), None while it is open.
-    """
-
-    name: str
-    groups: tuple[Group, ...]
-    control: str
-    unit: str = "userID"
-    allocation: float = 100.0
-    default: Mapping[str, Any] = field(default_factory=dict)
-    primary: str = "satisfaction"
-    guardrails: tuple[str, ...] = ("error_rate", "response_time")
-    mde: Mapping[str, Effect] = field(default_factory=dict)
-    since: date | None = None
-    planned_users: int | None = None
-    compare: float = 0.0
-    reveal: str = REVEALS[0]
-    stop_on: tuple[str, ...] = ()
-    status: Status = Status()
-    run: int = 1
-    until_ms: int | None = None
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The configured share of the participating units for each group; 0 everywhere where no unit takes part."""
-        total = sum(group.weight for group in self.groups)
-        return {group.name: group.weight / total if total else 0.0 for group in self.groups}
-
-    @property
-    def unknown_unit(self) -> str | None:
-        """The id that the experiment randomises by where Parley sends none of that kind, so that all units would be the
-        same one. None where Parley sends it."""
-        return None if knows_unit(self.unit) else self.unit
-
-    def group(self, name: str) -> Group | None:
-        """The group of this name."""
-        return next((group for group in self.groups if group.name == name), None)
-
-
-def knows_unit(unit: str) -> bool:
-    """Return True where Parley sends an id of this kind, spelt as the SDK looks for it.
-
-    >>> [knows_unit(unit) for unit in ("userID", "userid", "stableID", "stableid", "companyID")]
-    [True, True, True, False, False]
-    """
-    return unit in UNITS or unit.lower() == "userid"
 
 
 def read_definitions_file(file: Path, providers: Collection[str] | None = None) -> dict[str, Definition]:
@@ -193,7 +103,7 @@ def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
         table = {"groups": {"none": {"weight": 1}}}
     if not NAME.fullmatch(name):
         wrong((name,), "a name is at most 64 letters, digits, spaces, _ . or -")
-    _known((name,), table, KEYS, wrong)
+    _check_keys((name,), table, KEYS, wrong)
     default = table.get("default", {})
     if not isinstance(default, dict):
         wrong((name, "default"), "expected a table of parameters")
@@ -218,7 +128,7 @@ def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
     )
 
 
-def _known(path: tuple[str, ...], table: Mapping[str, Any], keys: tuple[str, ...], wrong: Wrong) -> None:
+def _check_keys(path: tuple[str, ...], table: Mapping[str, Any], keys: tuple[str, ...], wrong: Wrong) -> None:
     for key in table:
         if key not in keys:
             wrong((*path, key), f"unknown key; known are {', '.join(keys)}")
@@ -242,7 +152,7 @@ def _group(path: tuple[str, ...], table: Any, wrong: Wrong) -> Group:
         table = {"weight": 1}
     if not NAME.fullmatch(path[-1]) or path[-1] in RESERVED:
         wrong(path, f"a name is at most 64 letters, digits, spaces, _ . or -, and none of {', '.join(RESERVED)}")
-    _known(path, table, GROUP_KEYS, wrong)
+    _check_keys(path, table, GROUP_KEYS, wrong)
     weight, parameters = table.get("weight"), table.get("parameters", {})
     if not _is_number(weight) or weight <= 0:
         wrong((*path, "weight"), "is missing" if weight is None else f"expected a number above 0, not {weight!r}")
@@ -342,16 +252,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float) else str(value)
-
-
-def ranges(groups: tuple[Group, ...]) -> list[tuple[int, int]]:
-    """Return the range of buckets of each group's weight, end excluded.
-
-    >>> ranges((Group("a", 1), Group("b", 1), Group("c", 1)))
-    [(0, 333), (333, 667), (667, 1000)]
-    """
-    weights = [group.weight for group in groups]
-    return list(pairwise([0, *(round(BUCKETS * upto / sum(weights)) for upto in accumulate(weights))]))
 
 
 def _line(text: str, path: tuple[str, ...]) -> int | None:

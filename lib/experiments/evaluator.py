@@ -5,7 +5,6 @@ the stored answers. Nothing here exposes a unit: an exposure is an event, which 
 database and no page; the SDK is in `sdk`.
 """
 
-import hashlib
 import json
 import logging
 import threading
@@ -17,15 +16,25 @@ from typing import Any, Literal
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
 from lib.domain.visitor import Visitor
-from lib.experiments.archive import Archive
+from lib.experiments.archive import Archive, last_known, merged, origin_of, read_archive
 from lib.experiments.book import Book
-from lib.experiments.decider import Decider, overridden
-from lib.experiments.definitions import Definition, DefinitionError, Status, read_definitions, read_definitions_file
-from lib.experiments.sdk import Memory, SdkError, local_server, network_options, quiet_server, start
+from lib.experiments.decider import Decider, bundled_decider, cached_decider, overridden
+from lib.experiments.definitions import read_definitions, read_definitions_file
+from lib.experiments.experiment import Definition, DefinitionError, Status
+from lib.experiments.sdk import Memory, SdkError, network_options, quiet_server, start
 from lib.experiments.specs import compile_specs
 from lib.experiments.steps import Step
 
-__all__ = ["Definition", "DefinitionError", "Experiments", "Source", "Step", "compile_definitions", "read_file"]
+__all__ = [
+    "Definition",
+    "DefinitionError",
+    "Experiments",
+    "Source",
+    "Step",
+    "compile_definitions",
+    "last_known",
+    "read_file",
+]
 
 log = logging.getLogger("parley.experiment")
 
@@ -39,10 +48,9 @@ Flushed = Callable[[bool, list[dict[str, Any]], int | None, Exception | None], N
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of decisions: `network` (Statsig), `cached` (what it served last) or `bundled` (our own file). `error`
-    is the reason of the last failed fetch; None after a success, or without a key.
+    """The source of decisions: `network` (Statsig), `cached` (what it served last) or `bundled` (our own file).
 
-    `error` says why Statsig could not be asked the last time; None when it could, or when there is no key.
+    `error` is the reason of the last failed fetch; None after a success, or without a key.
     """
 
     name: Literal["network", "cached", "bundled"]
@@ -85,11 +93,11 @@ class Experiments:
         Raises DefinitionError when the file is broken.
         """
         spec, definitions = read_file(file)
-        bundled, origin = json.dumps(spec), "" if key is None else _origin(api_url, key)
-        archive = _archive(cached, origin)
-        kept = None if key is None else _cached(archive, key, tier)
+        bundled, origin = json.dumps(spec), "" if key is None else origin_of(api_url, key)
+        archive = read_archive(cached, origin)
+        kept = None if key is None else cached_decider(archive, key, tier)
         source = Source("cached" if kept else "bundled", now_ms())
-        opened = cls(definitions, kept or _bundled(bundled, key or "secret-local", tier), source)
+        opened = cls(definitions, kept or bundled_decider(bundled, key or "secret-local", tier), source)
         opened._key, opened._keyed, opened._tier = key or "secret-local", key is not None, tier
         if key is not None:
             log.info("until Statsig answers, %s definitions decide", source.name)
@@ -138,7 +146,7 @@ class Experiments:
         if self._source.name != "bundled" or newest == self.definitions:
             self.definitions, self._live = newest, live
             return
-        fallback = _bundled(json.dumps(compile_specs(newest.values())), self._key, self._tier)
+        fallback = bundled_decider(json.dumps(compile_specs(newest.values())), self._key, self._tier)
         with self._swap:  # a decision and its run are of one version
             old, self._fallback = self._fallback, fallback
             self.definitions, self._live = newest, live
@@ -222,7 +230,7 @@ class Experiments:
         settings of our file. None where neither knows it."""
         decider = self._decider_now()
         ours = self.definitions.get(experiment)
-        found = _merged(ours, decider.definition(experiment), decider.status(experiment))
+        found = merged(ours, decider.definition(experiment), decider.status(experiment))
         if ours is None or found is None or decider is not self._fallback or self._source.name != "bundled":
             return found
         weights = {group.name: group.weight for group in found.groups}
@@ -303,68 +311,3 @@ def read_file(file: Path) -> tuple[dict[str, Any], dict[str, Definition]]:
     """Return the same of a file, which the problems then name."""
     definitions = read_definitions_file(file)
     return compile_specs(definitions.values()), definitions
-
-
-def last_known(
-    definitions: Mapping[str, Definition], experiment: str, *, key: str, api_url: str | None, cached: str | None
-) -> Definition | None:
-    """Return the last known definition without asking Statsig; `cached` as in `Experiments.open`."""
-    archive = _archive(cached, _origin(api_url, key))
-    try:
-        served, status = archive.definition(experiment), archive.status(experiment)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
-        served, status = None, Status()
-    return _merged(definitions.get(experiment), served, status)
-
-
-def _merged(ours: Definition | None, served: Definition | None, status: Status) -> Definition | None:
-    """Return the served groups with the other settings of our file."""
-    if ours is None or served is None:
-        either = served or ours
-        return either and replace(either, status=status)
-    return replace(
-        ours,
-        groups=served.groups,
-        control=ours.control if served.group(ours.control) else served.control,
-        unit=served.unit,
-        allocation=served.allocation,
-        default=served.default,
-        status=status,
-    )
-
-
-def _origin(api_url: str | None, key: str) -> str:
-    """Return an identifier of the project that does not contain the key."""
-    return hashlib.sha256(f"{api_url} {key}".encode()).hexdigest()[:16]
-
-
-def _archive(cached: str | None, origin: str) -> Archive:
-    """Return the stored archive, where it is intact."""
-    try:
-        return Archive.read(cached, origin)
-    except (ValueError, KeyError, TypeError) as error:
-        log.warning("the kept definitions cannot be read", extra={"error": type(error).__name__})
-        return Archive(origin)
-
-
-def _cached(archive: Archive, key: str, tier: str) -> Decider | None:
-    """Return the decider on the stored specs; None where there are none that the SDK accepts."""
-    if not archive.specs:
-        return None
-    try:
-        decider = Decider(local_server(archive.specs, key, tier), archive, tier)
-    except Exception as error:
-        log.warning("the kept definitions cannot be used", extra={"error": type(error).__name__})
-        return None
-    return decider if decider.server.is_store_populated() else None
-
-
-def _bundled(specs: str, key: str, tier: str) -> Decider:
-    """Return the decider on our own file. With an SDK that cannot be started, no unit gets a group."""
-    archive = Archive(specs=specs)
-    try:
-        return Decider(local_server(specs, key, tier), archive, tier)
-    except SdkError as error:
-        log.error("%s", error)
-        return Decider(None, archive, tier)

@@ -12,7 +12,7 @@ from lib.domain.ids import new_id
 from lib.domain.operations import Decision, ExperimentState, Stage
 from lib.experiments.book import Known, changed_since
 from lib.experiments.change import ActError, Change, Conflict
-from lib.experiments.definitions import Definition, Group
+from lib.experiments.experiment import Definition, Group
 from lib.experiments.versions import breaks, canonical, run_key
 from lib.store import states
 

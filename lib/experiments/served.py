@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.experiments.definitions import BUCKETS, Definition, Group, State, knows_unit
+from lib.experiments.experiment import BUCKETS, Definition, Group, State, knows_unit
 
 LAUNCHED, ABANDONED, UNSTARTED = "launchedGroup", "abandoned", "prestart"
 """The rules that Statsig serves instead of the groups: after a decision, for an abandoned experiment, before the

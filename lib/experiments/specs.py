@@ -7,7 +7,7 @@ Plain dictionaries in the form of `download_config_specs`. Knows neither the SDK
 from collections.abc import Iterable
 from typing import Any
 
-from lib.experiments.definitions import BUCKETS, Definition, ranges
+from lib.experiments.experiment import BUCKETS, Definition, ranges
 
 
 def compile_specs(definitions: Iterable[Definition]) -> dict[str, Any]:

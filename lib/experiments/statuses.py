@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lib.domain.clock import DAY_MS
 from lib.experiments.book import Known
-from lib.experiments.definitions import UNITS, Definition, State, Status
+from lib.experiments.experiment import UNITS, Definition, State, Status
 
 _DID: dict[State, str] = {
     "not_started": "Statsig reset the experiment: nobody gets a group until it is started again.",

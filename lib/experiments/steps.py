@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lib.experiments.definitions import BUCKETS, knows_unit
+from lib.experiments.experiment import BUCKETS, knows_unit
 from lib.experiments.served import bucket_count, is_override
 
 

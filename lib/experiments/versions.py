@@ -11,13 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lib.experiments.definitions import (
-    Definition,
-    DefinitionError,
-    Effect,
-    Group,
-    read_definitions,
-)
+from lib.experiments.definitions import read_definitions
+from lib.experiments.experiment import Definition, DefinitionError, Effect, Group
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that TOML takes without quotes."""

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from lib.experiments.definitions import Definition, DefinitionError, read_definitions_file
+from lib.experiments.definitions import read_definitions_file
+from lib.experiments.experiment import Definition, DefinitionError
 
 log = logging.getLogger("parley.experiment")
 

@@ -1,6 +1,6 @@
 """Frames of a model server's stream, read into the facts of an answer.
 
-Owns the wire format of chat completions, with every irregularity that servers are known for. Pure: it knows no
+Owns the state of one answer while it is read; the fields of a chunk are in `chunk_fields`. Pure: it knows no
 connection, no clock and no client.
 """
 
@@ -13,6 +13,18 @@ from lib.domain.completion import FinishReason, Usage
 from lib.domain.models import LONGEST_NAME
 from lib.domain.pieces import Anew, joined
 from lib.domain.text import clean, one_line
+from lib.models.chunk_fields import (
+    BROKEN,
+    FINISH_REASONS,
+    LITERALS,
+    THOUGHT_FIELDS,
+    error_in,
+    first_choice,
+    inside,
+    loaded_error,
+    plain_reason,
+    text_of,
+)
 from lib.models.faults import Fault
 from lib.models.sse import Frame
 from lib.models.thinking import Thinking, plain_thought
@@ -22,29 +34,6 @@ MAX_THOUGHT = 1_000_000
 """Characters of thinking after which a model is considered stuck."""
 _MAX_BLANK = 1000
 _DONE = b"[done]"
-_FINISH: Mapping[str, FinishReason] = {
-    **dict.fromkeys(
-        ("length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit", "error_limit",
-         "model_context_window_exceeded", "context_length_exceeded", "max_context_length"), "length",
-    ),
-    **dict.fromkeys(
-        ("content_filter", "content_filtered", "safety", "image_safety", "recitation", "prohibited_content",
-         "blocklist", "spii", "sensitive", "guardrail_intervened", "error_toxic"), "content_filter",
-    ),
-    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
-    "refusal": "refusal",
-}  # fmt: skip
-"""Finish reasons of OpenAI, Gemini, Mistral, Anthropic, Bedrock, Cohere and Zhipu that are more than a stop."""
-_BROKEN = (
-    "error", "abort", "insufficient_system_resource", "network_error", "malformed_function_call", "timeout",
-    "cancelled",
-)  # fmt: skip
-_NO_REASON = ("", "null", "none")
-_LITERALS = ("null", "true", "false")
-_THOUGHTS = (
-    "reasoning_content", "reasoning", "thinking", "reasoning_text", "reasoning_details", "thinking_blocks",
-)  # fmt: skip
-"""Fields in which servers send thinking; OpenRouter and LiteLLM send the same text in two of them."""
 
 
 class Reading:
@@ -131,8 +120,8 @@ class Reading:
         text = data.decode()  # decoded here, because json.loads would accept half characters in bytes
         if frame.error:
             self.any_event = True
-            raise Fault.reported(_loaded(text))
-        if text[:1].isalpha() and text not in _LITERALS:
+            raise Fault.reported(loaded_error(text))
+        if text[:1].isalpha() and text not in LITERALS:
             self.stray = text[:_MAX_BLANK]
             return ""
         value = json.loads(text)
@@ -148,13 +137,13 @@ class Reading:
     def _chunk(self, chunk: object) -> str:
         if not isinstance(chunk, dict):
             return ""
-        if error := _error_in(chunk):
+        if error := error_in(chunk):
             raise Fault.reported(error)
         if not self.model and isinstance(model := chunk.get("model"), str):
             self.model = one_line(model, LONGEST_NAME) or None
         choices = chunk.get("choices")
-        choice = _first_choice(choices) if isinstance(choices, list) else {}
-        if usage := chunk.get("usage") or choice.get("usage") or _inside(chunk.get("x_groq"), "usage"):
+        choice = first_choice(choices) if isinstance(choices, list) else {}
+        if usage := chunk.get("usage") or choice.get("usage") or inside(chunk.get("x_groq"), "usage"):
             self.usage = read_usage(usage, self.usage)
             self.cost_usd = read_cost(usage, self.cost_usd)
         return self._choice(choice)
@@ -172,10 +161,10 @@ class Reading:
         shown = self._delta(delta) if isinstance(delta, dict) else ""
         if shown and self.finish_reason:
             self.contradicted = True
-        if reason := _plain_reason(choice.get("finish_reason")):
-            if reason in _BROKEN:
+        if reason := plain_reason(choice.get("finish_reason")):
+            if reason in BROKEN:
                 raise Fault("APIError", text=f"finish_reason {reason}")
-            known = _FINISH.get(reason, "stop")
+            known = FINISH_REASONS.get(reason, "stop")
             if known != "stop" or shown or not self.finish_reason:
                 self.finish_reason = known
             self.heard = True
@@ -185,8 +174,8 @@ class Reading:
         if len(delta) == 1 and isinstance(text := delta.get("content"), str) and text:  # nearly every chunk
             self.heard = True
             return self._answer(text)
-        for name in _THOUGHTS:
-            if thought := _text_of(delta.get(name)):
+        for name in THOUGHT_FIELDS:
+            if thought := text_of(delta.get(name)):
                 self._note(thought)
                 break
         content, shown = delta.get("content"), ""
@@ -210,12 +199,12 @@ class Reading:
         for part in parts:
             kind = part.get("type", "text") if isinstance(part, dict) else "text"
             if kind in ("text", "output_text"):
-                if text := _text_of(part):
+                if text := text_of(part):
                     shown = joined(shown, self._answer(text))
-            elif kind == "refusal" and isinstance(part, dict) and (text := _text_of(part.get("refusal"))):
+            elif kind == "refusal" and isinstance(part, dict) and (text := text_of(part.get("refusal"))):
                 self._refused = True
                 shown = joined(shown, self._show(text))
-            elif ("think" in str(kind) or "reason" in str(kind)) and (text := _text_of(part)):
+            elif ("think" in str(kind) or "reason" in str(kind)) and (text := text_of(part)):
                 self._note(text)
         return shown
 
@@ -249,81 +238,3 @@ class Reading:
             self._chars += len(piece)
             self._pieces.append(piece)
         return piece
-
-
-def _loaded(text: str) -> object:
-    """Return an error's data as JSON where possible, else as text.
-
-    >>> _loaded('{"code": 1}'), _loaded("out of memory"), _loaded("")
-    ({'code': 1}, 'out of memory', 'the server sent an error without words')
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text or "the server sent an error without words"
-
-
-def _plain_reason(reason: object) -> str:
-    """Return a finish reason as the table spells it; "" for none.
-
-    >>> [_plain_reason(reason) for reason in ("FinishReason.MAX_TOKENS", "content_filter: SAFETY", "NULL", 0)]
-    ['max_tokens', 'content_filter', '', '']
-    """
-    if not isinstance(reason, str):
-        return ""
-    plain = reason.partition(":")[0].rpartition(".")[2].strip().lower().replace("-", "_")
-    return "" if plain in _NO_REASON else plain
-
-
-def _error_in(chunk: Mapping[str, Any]) -> object:
-    """Return the error that a chunk is, or carries; None without one.
-
-    >>> _error_in({"error": None, "choices": []}), _error_in({"detail": "no"}), _error_in({"ok": True})
-    (None, {'detail': 'no'}, None)
-    """
-    if error := chunk.get("error"):
-        return chunk if isinstance(error, str) else error
-    if chunk.get("object") == "error" or chunk.get("type") == "error":
-        return chunk
-    if "choices" in chunk:
-        return None
-    if isinstance(outcome := chunk.get("base_resp"), dict) and outcome.get("status_code"):  # MiniMax
-        return outcome
-    if isinstance(chunk.get("code"), str) and isinstance(chunk.get("message"), str):  # DashScope
-        return chunk
-    failed = chunk.get("success") is False or any(
-        isinstance(status := chunk.get(name), int) and status >= 400 for name in ("code", "status", "statusCode")
-    )
-    return chunk if chunk.get("detail") or chunk.get("errors") or failed else None
-
-
-def _first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
-    """Return the choice of index 0, which some servers omit, or the first one.
-
-    >>> _first_choice([{"index": 1, "delta": 1}, {"index": 0, "delta": 2}, None])["delta"], _first_choice([None])
-    (2, {})
-    """
-    if choices and isinstance(choices[0], dict) and choices[0].get("index") in (0, None):
-        return choices[0]
-    found = [choice for choice in choices if isinstance(choice, dict)]
-    return next((choice for choice in found if choice.get("index") in (0, None)), found[0] if found else {})
-
-
-def _text_of(value: object) -> str:
-    """Return the text of a part, however deeply it is nested.
-
-    >>> _text_of({"thinking": [{"type": "text", "text": "so "}, {"text": "then"}]}), _text_of("so"), _text_of(7)
-    ('so then', 'so', '')
-    """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(_text_of(part) for part in value)
-    if isinstance(value, dict):
-        names = ("text", "thinking", "reasoning", "content", "summary", "value")
-        return next((text for name in names if (text := _text_of(value.get(name)))), "")
-    return ""
-
-
-def _inside(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, Mapping) else None

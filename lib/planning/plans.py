@@ -11,9 +11,8 @@ from typing import Literal
 
 from lib.experiments.definitions import Definition
 from lib.planning.power import MODERATE, STRONG, ab_power, comparison_power, fewest, planned_power, win_share
-from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS
 from lib.readout.preferences import preference_mde
-from lib.readout.verdicts import Readout
+from lib.readout.verdicts import EFFECT, EFFECTS, MIN_UNITS, Readout
 from lib.statistics.differences import ALPHA
 from lib.statistics.figures import rounded_up
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 
-from lib.readout.judge import MIN_UNITS
 from lib.readout.preferences import MIN_TESTERS, MIN_VOTES
+from lib.readout.verdicts import MIN_UNITS
 from lib.statistics.differences import WATCHED, multiplier
 from lib.statistics.formulas import student
 

@@ -12,14 +12,34 @@ from typing import Literal
 
 from lib.experiments.definitions import METRICS, Definition
 from lib.readout.changes import Stretch, shares_changed, weights_changed
-from lib.readout.judge import ORDER, Judge
-from lib.readout.judgements import Metric, QuantileReading, Verdict, Versus
+from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS, ORDER, RATES, Judge
+from lib.readout.judgements import ONE_SIDED, UP, Metric, QuantileReading, Verdict, Versus
 from lib.readout.preferences import Comparisons, comparisons_of
 from lib.statistics.differences import ALPHA, Comparison
 from lib.statistics.intervals import Interval, Look
 from lib.statistics.splits import Split
 from lib.statistics.splits import split as split_of
 from lib.statistics.sums import QUANTILES, BusyUnit, Delivery, Plan, Planned, Scope, Snapshot, Sums, Tally, Weights
+
+__all__ = [
+    "EFFECT",
+    "EFFECTS",
+    "MAX_CROSSOVER",
+    "MIN_UNITS",
+    "ONE_SIDED",
+    "RATES",
+    "UP",
+    "Metric",
+    "PlannedLook",
+    "Readout",
+    "Versus",
+    "over_time",
+    "plan_of",
+    "read",
+    "scope_of",
+    "signal_metrics",
+    "split_of_units",
+]
 
 Selection = Literal["rated_more", "rated_less", "thumbs"]
 """The sign that a group's raters may not be like control's."""

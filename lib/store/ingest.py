@@ -1,10 +1,11 @@
-"""Export lines into the store's own tables, in a database that lives as long as one readout: the same SQL reads them.
+"""Import of an export into tables of the store, in a database that lives as long as one readout.
 
-Validates each line. Reads line by line and keeps nothing in memory; events may come in any order and more than once.
-Loads exposures, ended answers, ratings, signals and preferences.
+The same SQL as always reads it.
+
+Reads line by line and keeps nothing in memory; events may come in any order and more than once. Loads exposures, ended
+answers, ratings, signals and preferences. Lines are checked in `event_lines`.
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -34,19 +35,20 @@ from sqlalchemy.dialects import sqlite
 
 from lib.domain.events import CHAT_COMPLETION, EXPOSURE, PREFERENCE, RATING_WITHDRAWN
 from lib.domain.operations import stretch
-from lib.domain.rating import RATINGS, SIGNALS
+from lib.domain.rating import RATINGS
 from lib.store.database import Database
+from lib.store.event_lines import UnreadableLine, checked_event
 from lib.store.facts import keep_votes
 from lib.store.rows import storable
 from lib.store.schema import answer, event, exposure
 from lib.store.tallies import Read
 from lib.store.votes import vote_of
 
-TOLD = 20
+MAX_PROBLEMS = 20
 """Unreadable lines that are reported one by one."""
 BATCH = 2_000
-LARGEST = 2**53
-"""Largest plausible time, count or duration."""
+
+
 TOO_MANY = 0.01
 """Share of unreadable lines above which the readout of a file is unreliable."""
 
@@ -75,10 +77,6 @@ voted = Table(
     Column("time_ms", BigInteger),
     Column("rating", String),
 )
-
-
-class _Unreadable(Exception):
-    """No event can be made of a line; the message says why."""
 
 
 @dataclass(slots=True)
@@ -133,80 +131,11 @@ def _events(lines: Iterable[bytes], into: Imported) -> Iterator[Mapping[str, Any
             continue
         into.lines += 1
         try:
-            yield _checked(line)
-        except _Unreadable as problem:
+            yield checked_event(line)
+        except UnreadableLine as problem:
             into.unreadable += 1
-            if len(into.problems) < TOLD:
+            if len(into.problems) < MAX_PROBLEMS:
                 into.problems.append(f"line {number}: {problem}")
-
-
-def _checked(line: bytes) -> Mapping[str, Any]:
-    try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
-        raise _Unreadable("not JSON") from None
-    if not isinstance(said, dict) or not isinstance(said.get("metadata"), dict):
-        raise _Unreadable("not an event: expected an object with metadata")
-    for key in ("event_id", "name", "user_id"):
-        _text(said, key)
-    _whole(said, "time")
-    about = said["metadata"]
-    _flag(said, "simulated")
-    _flag(about, "simulated")
-    if said["name"] == EXPOSURE:
-        _flag(about, "forced")
-        _text(about, "experiment")
-        _run(about)
-        if about.get("group") is not None:
-            _text(about, "group")
-    elif said["name"] == CHAT_COMPLETION:
-        _text(about, "experiment")
-        _text(about, "answer_id")
-        _run(about)
-        _text(said, "value")
-        for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd"):
-            _number(about, key)
-    elif said["name"] in (*RATINGS, RATING_WITHDRAWN, *SIGNALS):
-        _text(about, "answer_id")
-    elif said["name"] == PREFERENCE:
-        _text(said, "value")
-        for key in ("experiment", "comparison_id", "left", "right"):
-            _text(about, key)
-        _run(about)
-    return said
-
-
-def _text(values: Mapping[str, Any], key: str) -> None:
-    if not isinstance(values.get(key), str) or not values[key]:
-        raise _Unreadable(f"{key} is missing" if values.get(key) is None else f"{key} is not a text")
-
-
-def _whole(values: Mapping[str, Any], key: str) -> None:
-    value = values.get(key)
-    if not _is_number(value):
-        raise _Unreadable(f"{key} is missing" if value is None else f"{key} is not a number of milliseconds")
-
-
-def _run(values: Mapping[str, Any]) -> None:
-    run = values.get("run")
-    if run is not None and not (isinstance(run, int) and not isinstance(run, bool) and 0 < run < LARGEST):
-        raise _Unreadable("run is not a number of a run")
-
-
-def _number(values: Mapping[str, Any], key: str) -> None:
-    value = values.get(key)
-    if value is not None and not _is_number(value):
-        raise _Unreadable(f"{key} is not a number")
-
-
-def _flag(values: Mapping[str, Any], key: str) -> None:
-    if not isinstance(values.get(key), bool | None):
-        raise _Unreadable(f"{key} is neither true nor false")
-
-
-def _is_number(value: Any) -> bool:
-    """Return True for a number that is not NaN, infinite, or beyond what the database holds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:

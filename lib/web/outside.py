@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.access import identity
 from lib.access.crowd import Crowd
-from lib.access.identity import Access, Origin
+from lib.access.identity import FORWARDING, LOCAL_HEADER, PLACE_HEADER, Access, Origin
 from lib.access.throttle import Patience
 from lib.settings import Settings
 from lib.web import patches, paths, plain, policy
@@ -192,12 +192,12 @@ def marked(scope: Scope, origin: Origin) -> Scope:
     Streamlit compares a page's origin with the requested host name. It must be the name that the browser used, which a
     trusted proxy may have replaced.
     """
-    own = {identity.LOCAL_HEADER.encode(): b"1" if origin.local else b"", identity.PLACE_HEADER.encode(): b""}
-    own[identity.PLACE_HEADER.encode()] = origin.place.encode()
+    own = {LOCAL_HEADER.encode(): b"1" if origin.local else b"", PLACE_HEADER.encode(): b""}
+    own[PLACE_HEADER.encode()] = origin.place.encode()
     headers = [
         (name, value)
         for name, value in scope["headers"]
-        if name.lower() not in own and not identity.FORWARDING.fullmatch(name.decode("latin-1").lower())
+        if name.lower() not in own and not FORWARDING.fullmatch(name.decode("latin-1").lower())
     ]
     page = urlsplit(Headers(scope=scope).get("origin", "")).netloc
     if page and page == origin.host:

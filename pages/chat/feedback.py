@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from lib.access.identity import clean_text
 from lib.domain.conversation import Turn
+from lib.domain.prompts import clean_text
 from lib.domain.rating import REASONS, Rating, Reason
 from lib.web import running
 from pages.chat.state import on_page

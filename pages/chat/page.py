@@ -7,9 +7,9 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
 from lib.domain.conversation import Turn
+from lib.domain.prompts import check_prompt, clean_text
 from lib.domain.record import StoreError
 from lib.web import running
 from pages import compare, entrance, session

@@ -8,9 +8,9 @@ from typing import Literal
 
 import streamlit as st
 
-from lib.access.identity import clean_text
 from lib.domain.conversation import Conversation, Turn
 from lib.domain.ids import new_id
+from lib.domain.prompts import clean_text
 from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import script_session

@@ -7,7 +7,6 @@ from datetime import datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
 from lib.chat.markdown import as_one
 from lib.chat.rescue import LOOK_EVERY
@@ -15,6 +14,7 @@ from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
 from lib.domain.completion import NO_MODEL, OPERATORS_KNOW, TELL_OPERATORS
 from lib.domain.conversation import Turn
+from lib.domain.prompts import check_prompt, clean_text
 from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import connected

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from lib.access.identity import clean_text
 from lib.domain.conversation import Comparison, Turn
+from lib.domain.prompts import clean_text
 from lib.domain.rating import Reason, Vote
 from lib.web import running
 from pages.chat.asking import send, send_again

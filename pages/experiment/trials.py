@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from lib.access.identity import check_prompt, clean_text
 from lib.chat.generation import Answer
 from lib.chat.markdown import as_one
+from lib.domain.prompts import check_prompt, clean_text
 from lib.experiments.definitions import Definition
 from lib.web import running
 from pages import session

@@ -12,10 +12,9 @@ import altair as alt
 import pandas as pd
 
 from lib.domain.clock import DAY_MS
-from lib.readout.judgements import Metric
 from lib.readout.preferences import Comparisons
 from lib.readout.results import EDGES
-from lib.readout.verdicts import Readout
+from lib.readout.verdicts import Metric, Readout
 from lib.readout.words import WORDS
 from pages.results import words
 

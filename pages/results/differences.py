@@ -5,8 +5,7 @@ from itertools import pairwise
 import streamlit as st
 from altair import LayerChart
 
-from lib.readout.judgements import Metric
-from lib.readout.verdicts import Readout
+from lib.readout.verdicts import Metric, Readout
 from pages.results import charts, words
 from pages.results.verdict import decisive
 

@@ -6,9 +6,8 @@ from datetime import tzinfo
 import streamlit as st
 
 from lib.chat.markdown import blocks
-from lib.readout.judgements import Metric
 from lib.readout.results import Details, History, Results, Window
-from lib.readout.verdicts import Readout
+from lib.readout.verdicts import Metric, Readout
 from lib.readout.words import WORDS
 from lib.statistics.figures import significant
 from lib.statistics.sums import Remark

@@ -7,10 +7,9 @@ Knows no chart, so that a page can draw it before Altair and pandas are loaded; 
 import streamlit as st
 
 from lib.readout.advice import advice
-from lib.readout.judgements import Metric
 from lib.readout.results import Results
 from lib.readout.sentences import best_first, details, headline
-from lib.readout.verdicts import Readout
+from lib.readout.verdicts import Metric, Readout
 from lib.readout.words import WORDS
 from lib.web import running
 from pages import readouts

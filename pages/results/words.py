@@ -3,9 +3,9 @@
 import re
 from datetime import datetime, tzinfo
 
-from lib.readout.judgements import ONE_SIDED, Metric, Versus
 from lib.readout.preferences import PreferenceReading
 from lib.readout.side_by_side import written_preference
+from lib.readout.verdicts import ONE_SIDED, Metric, Versus
 from lib.readout.words import HEADINGS, WORDS, written_difference
 from lib.statistics.figures import levels, significant
 from lib.statistics.formulas import Estimate
