@@ -18,3 +18,17 @@ def decode(data: bytes) -> str:
     if "\0" in text:
         raise ValueError(NOT_UTF8)
     return text.replace("\r\n", "\n")
+
+
+def toml_problem(text: str, error: ValueError) -> str:
+    """Return the message about broken TOML, with the line where tomllib names the end of the document.
+
+    >>> import tomllib
+    >>> try:
+    ...     tomllib.loads("a = 1\\nb = [")
+    ... except tomllib.TOMLDecodeError as error:
+    ...     toml_problem("a = 1\\nb = [", error)
+    'not valid TOML: Invalid value (at line 2, where the file ends)'
+    """
+    end = f"at line {text.count(chr(10)) + 1}, where the file ends"
+    return f"not valid TOML: {error}".replace("at end of document", end)

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from lib.domain.plain_text import decode
+from lib.domain.plain_text import decode, toml_problem
 from lib.experiments.experiment import (
     METRICS,
     NAME,
@@ -69,8 +69,7 @@ def read_definitions(text: str, providers: Collection[str] | None = None) -> dic
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        end = f"at line {text.count(chr(10)) + 1}, where the file ends"
-        raise DefinitionError([f"not valid TOML: {error}".replace("at end of document", end)]) from None
+        raise DefinitionError([toml_problem(text, error)]) from None
     problems: list[str] = []
 
     def wrong(path: tuple[str, ...], what: str) -> None:
