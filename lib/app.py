@@ -18,7 +18,7 @@ from lib.chat.conversations import Conversations
 from lib.chat.generation import Generations
 from lib.chat.recorder import Recorder, Texts
 from lib.chat.rescue import Rescue
-from lib.chat.standings import Standings
+from lib.chat.standings import ServedGroups, Standings
 from lib.chat.trials import Trials
 from lib.domain.clock import now_ms
 from lib.domain.providers import OPENAI, OPENAI_URL, Provider
@@ -110,6 +110,7 @@ class App:
     budgets: Budgets
     rescue: Rescue
     trials: Trials
+    served_groups: ServedGroups
     standings: Standings
     delivery: Dispatcher | None
     alerts: Watch | None
@@ -168,11 +169,12 @@ class App:
             texts=texts,
             crowd=crowd,
         )
-        comparisons = Comparisons(conversations, store, experiments, models, generations, texts)
+        comparisons = Comparisons(conversations, store, experiments, texts)
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
         delivery = Dispatcher(store.outbox, experiments, metrics) if key else None
-        standings = Standings(models, generations, conversations.served, demo_url is not None)
+        groups = ServedGroups(settings.experiment, experiments, models, conversations.preparation)
+        standings = Standings(models, generations, groups.parameters, demo_url is not None)
         app = cls(
             settings=settings,
             demo=demo_url is not None,
@@ -188,6 +190,7 @@ class App:
             budgets=budgets,
             rescue=Rescue(store, recorder),
             trials=Trials(store, models, generations, budgets),
+            served_groups=groups,
             standings=standings,
             delivery=delivery,
             alerts=Watch.open(settings, store, experiments, standings, delivery),
@@ -216,7 +219,7 @@ class App:
     def _begin(self) -> None:
         if self.budgets.usd_per_day is not None:
             self.store.spending.begin_day()
-            self.conversations.tell_unpriced()
+            self.served_groups.log_unpriced()
         self.metrics.gauge("parley_streams_active", "Answers under way", lambda: self.generations.running)
         self.experiments.on_change(self.note_served)
         Gauges(self.store, self.split_evidence, self.settings.budget_usd_per_day).serve(self.metrics)
@@ -227,7 +230,7 @@ class App:
 
     def _keep_house(self) -> None:
         self.rescue.sweep()
-        self.conversations.tell_same_groups()
+        self.served_groups.log_same()
         self.comparisons.look()
         self.note_served()
         self.guard()

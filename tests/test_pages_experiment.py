@@ -114,8 +114,8 @@ def test_groups_that_the_server_made_the_same_are_reported(
         until(partial(getattr, answer, "completion"))
     sentence = "Control and Test are now identical: `temperature` was dropped by the server."
     assert sentence in [warning.value.replace("\\", "")[: len(sentence)] for warning in run_page("experiment").warning]
-    app.conversations.tell_same_groups()
-    app.conversations.tell_same_groups()
+    app.served_groups.log_same()
+    app.served_groups.log_same()
     assert len([line for line in capsys.readouterr().err.splitlines() if sentence in line]) == 1
 
 

@@ -9,16 +9,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lib.access.budgets import refusal
-from lib.chat.conversations import Conversations, Exposed, regenerated, tell_asked, with_changes
+from lib.chat.conversations import Conversations, Exposed, regenerated
 from lib.chat.following import Following
-from lib.chat.generation import Generations
-from lib.chat.recorder import Texts, Unwritten
-from lib.chat.running_answer import Answer, Ended
+from lib.chat.recorder import Texts
+from lib.chat.running_answer import Answer
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
-from lib.domain.completion import Limit
-from lib.domain.conversation import Comparison, Conversation, Position, Turn, compared
+from lib.domain.conversation import Comparison, Conversation, Position, Turn, compared, with_changes
 from lib.domain.events import feedback_reason, preference
 from lib.domain.ids import new_id
 from lib.domain.rating import Reason, Vote
@@ -28,7 +25,7 @@ from lib.domain.visitor import Visitor
 from lib.experiments import comparing
 from lib.experiments.definitions import Definition, Group
 from lib.experiments.evaluator import Experiments
-from lib.models.providers import Call, Providers
+from lib.models.providers import Call
 from lib.store import Store, StoreError, Way
 
 log = logging.getLogger("parley.conversation")
@@ -46,20 +43,17 @@ class Comparisons:
         conversations: Conversations,
         store: Store,
         experiments: Experiments,
-        models: Providers,
-        generations: Generations,
         texts: Texts | None = None,
     ) -> None:
         self._conversations, self._store, self._experiments = conversations, store, experiments
-        self._models, self._generations, self._preparation = models, generations, conversations.preparation
-        self._texts = texts
+        self._preparation, self._texts = conversations.preparation, texts
         self._ways: Recent[tuple[str, str], Way] = Recent(REMEMBERED)
         self._uncovered: Recent[str, bool] = Recent(REMEMBERED)
-        self._known = False
+        self._any_compares = False
 
     def look(self) -> None:
         """Read from the record whether any unit compares. Raises StoreError."""
-        self._known = self._known or self._store.conversations.compares(self._conversations.experiment)
+        self._any_compares = self._any_compares or self._store.conversations.compares(self._conversations.experiment)
 
     # Assignment
 
@@ -67,11 +61,12 @@ class Comparisons:
         """Return the assignment of a visitor's new conversation; None where no unit compares.
 
         A unit keeps the way in which it took part first: one that was exposed stays in the A/B test, one that compared
-        is never exposed. Of all others those compare who are `invited` to, or are among the experiment's percent.
+        is never exposed. Any other unit compares if it is `invited` to, or is
+        among the experiment's percent.
         """
         name = self._conversations.experiment
         ours = self._experiments.definitions.get(name)
-        if not (invited or self._known or (ours and ours.compare)):
+        if not (invited or self._any_compares or (ours and ours.compare)):
             return None
         assignment = self._experiments.assign(visitor, name)
         definition = self._experiments.definition(name)
@@ -125,8 +120,10 @@ class Comparisons:
         return Conversation(new_id(), visitor.visitor_id, assignment, simulated=simulated)
 
     def asks(self, conversation: Conversation) -> bool:
-        """Return True where the next question of a conversation goes to two groups. While the experiment is paused or
-        over, its default answers alone, and still nobody is exposed."""
+        """Return True where the next question of a conversation goes to two groups.
+
+        While the experiment is paused or over, its default answers alone, and the unit is still not exposed.
+        """
         return conversation.assignment.compare and self._pair(conversation, 1) is not None
 
     def _pair(self, conversation: Conversation, turn: int) -> tuple[Group, Group] | None:
@@ -155,14 +152,14 @@ class Comparisons:
 
     def _send(self, visitor: Visitor, conversation: Conversation, prompt: str, replaced: Turn | None) -> Conversation:
         """Record the question, then start both answers; at a limit, neither is asked."""
-        rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        number = replaced.turn if replaced else _next_turn(rest)
+        before = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
+        number = replaced.turn if replaced else _next_turn(before)
         groups = self._placed(conversation, number)
-        calls = {new_id(): self._call(visitor, rest, prompt, group) for group in groups}
+        calls = {new_id(): self._call(visitor, before, prompt, group) for group in groups}
         limit = None if conversation.simulated else self._preparation.limit(visitor, calls)
         written = limit is None or self._preparation.first_refusal(limit, visitor)
         if limit:  # the earlier answers stay, because no new ones will come
-            rest, replaced, number = conversation, None, _next_turn(conversation)
+            before, replaced, number = conversation, None, _next_turn(conversation)
         comparison = _comparison(
             visitor, number, prompt, groups, calls, self._experiments.run(conversation.assignment.experiment)
         )
@@ -178,12 +175,13 @@ class Comparisons:
                 also=regenerated(conversation, replaced),
             )
         for side in comparison.sides:
-            self._start(visitor, conversation, side, calls[side.answer_id], limit, written)
+            question = conversation.question(side)
+            self._conversations.start(visitor, question, calls[side.answer_id], limit, written=written)
         if written:
-            self._known = True
+            self._any_compares = True
             self._ways[conversation.assignment.experiment, conversation.assignment.user_id] = "compared"
-        self._conversations.asked(conversation.id, comparison.id)
-        return replace(rest, turns=(*rest.turns, compared(comparison)))
+        self._conversations.remember_latest(conversation.id, comparison.id)
+        return replace(before, turns=(*before.turns, compared(comparison)))
 
     def _placed(self, conversation: Conversation, turn: int) -> tuple[Group, Group]:
         """Return the two groups from left to right, in an order that is drawn for each question."""
@@ -192,23 +190,9 @@ class Comparisons:
             raise ValueError("there are no two groups to compare: see `asks`")
         return pair if secrets.randbelow(2) else (pair[1], pair[0])
 
-    def _call(self, visitor: Visitor, rest: Conversation, prompt: str, group: Group) -> Call:
-        assignment = replace(rest.assignment, group=group.name, parameters=group.parameters)
-        return self._preparation.call(visitor, rest, prompt, assignment)
-
-    def _start(
-        self, visitor: Visitor, conversation: Conversation, side: Turn, call: Call, limit: Limit | None, written: bool
-    ) -> None:
-        question = conversation.question(side)
-        answer = self._generations.start(
-            question,
-            visitor.visitor_id,
-            lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
-            journal=None if written else Unwritten(),
-        )
-        self._preparation.began(side.answer_id, answer)
-        if written and not question.simulated:
-            tell_asked(question, visitor)
+    def _call(self, visitor: Visitor, before: Conversation, prompt: str, group: Group) -> Call:
+        assignment = replace(before.assignment, group=group.name, parameters=group.parameters)
+        return self._preparation.call(visitor, before, prompt, assignment)
 
     def follow(self, answers: Sequence[Answer], watching: Callable[[], bool] = lambda: True) -> Following:
         """Return the new text of running answers for one page; see `Answer.follow`."""
@@ -254,13 +238,13 @@ class Comparisons:
             return conversation, None
         about = comparison.worse or (comparison.left,)
         for side in about:
-            given = reason if comparison.worse else None
-            said = comment if side is about[0] else None
+            side_reason = reason if comparison.worse else None
+            side_comment = comment if side is about[0] else None
             event = None
-            if given is not None and given != side.reason:
-                event = feedback_reason(conversation.question(side), side.facts, given)
-            receipt = self._store.conversations.give_reason(side.answer_id, given, said, event)
-            conversation = with_changes(conversation, side.answer_id, reason=given, comment=said)
+            if side_reason is not None and side_reason != side.reason:
+                event = feedback_reason(conversation.question(side), side.facts, side_reason)
+            receipt = self._store.conversations.give_reason(side.answer_id, side_reason, side_comment, event)
+            conversation = with_changes(conversation, side.answer_id, reason=side_reason, comment=side_comment)
         return conversation, receipt
 
 
@@ -271,12 +255,12 @@ def _next_turn(conversation: Conversation) -> int:
 def _comparison(
     visitor: Visitor, number: int, prompt: str, groups: tuple[Group, Group], calls: dict[str, Call], run: int
 ) -> Comparison:
-    ours, asked_ms = new_id(), now_ms()
+    comparison_id, asked_ms = new_id(), now_ms()
 
     def side(group: Group, answer_id: str) -> Turn:
         model = calls[answer_id].parameters.model
-        asked = Turn(answer_id, number, visitor.session_id, model, asked_ms, question=prompt)
-        return replace(asked, group=group.name, run=run, comparison_id=ours)
+        turn = Turn(answer_id, number, visitor.session_id, model, asked_ms, question=prompt)
+        return replace(turn, group=group.name, run=run, comparison_id=comparison_id)
 
     left, right = (side(group, answer_id) for group, answer_id in zip(groups, calls, strict=True))
-    return Comparison(ours, left, right, POSITIONS[secrets.randbelow(2)])
+    return Comparison(comparison_id, left, right, POSITIONS[secrets.randbelow(2)])

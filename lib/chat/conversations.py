@@ -5,7 +5,7 @@ values that these methods return, and pass them back.
 """
 
 import logging
-from collections.abc import Collection, Mapping, MutableSet
+from collections.abc import Collection, MutableSet
 from dataclasses import replace
 
 from lib.access.budgets import Budgets, refusal
@@ -14,11 +14,10 @@ from lib.chat.generation import Generations
 from lib.chat.preparation import Preparation
 from lib.chat.recorder import Texts, Unwritten
 from lib.chat.running_answer import Answer, Ended
-from lib.chat.sameness import Sameness, same_groups
 from lib.domain.assignment import Assignment
 from lib.domain.clock import now_ms
-from lib.domain.completion import Completion
-from lib.domain.conversation import Conversation, Question, Turn, compared
+from lib.domain.completion import Completion, Limit
+from lib.domain.conversation import Conversation, Question, Turn, with_changes
 from lib.domain.events import (
     Event,
     chat_completion,
@@ -36,8 +35,7 @@ from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import Experiments
 from lib.metrics.counters import Metrics
-from lib.models.parameters import Parameters
-from lib.models.providers import Providers
+from lib.models.providers import Call, Providers
 from lib.store import Store, StoreError
 
 TURNS_LOADED = 60
@@ -55,7 +53,7 @@ RECENT_MS = 300_000
 """Milliseconds in the past for which replicas read deletions, to tolerate different clocks."""
 
 Exposed = MutableSet[tuple[str, str, str | None, bool, int]]
-"""The exposures that one session has had: experiment, unit, group, forced, run."""
+"""The exposures of one session so far: experiment, unit, group, forced, run."""
 
 
 class Conversations:
@@ -75,15 +73,14 @@ class Conversations:
         crowd: Crowd | None = None,
     ) -> None:
         self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
-        self._learnt: set[str] = set()
+        self._known_deletions: set[str] = set()
         self._configured, self.preparation = experiment, Preparation(models, budgets, crowd)
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
         self._texts = texts
-        self._same: set[Sameness] = set()
         self._latest: Recent[str, str] = Recent(REMEMBERED)  # the id of each conversation's last turn
 
-    def asked(self, conversation_id: str, turn_id: str) -> None:
+    def remember_latest(self, conversation_id: str, turn_id: str) -> None:
         """Remember the last turn of a conversation, for its other tabs."""
         self._latest[conversation_id] = turn_id
 
@@ -93,8 +90,7 @@ class Conversations:
         return self._experiments.live or self._configured
 
     def fresh(self, conversation: Conversation) -> Conversation:
-        """Return the conversation with questions that another tab asked meanwhile; runs no query where there are
-        none."""
+        """Return the conversation with the questions of other tabs; runs no query where there are none."""
         latest = self._latest.get(conversation.id)
         if latest is None or (conversation.turns and conversation.turns[-1].answer_id == latest):
             return conversation
@@ -137,14 +133,14 @@ class Conversations:
     ) -> tuple[Conversation, Answer]:
         """Record a question, then start its answer. A refusal comes after the exposure, in every group."""
         assignment, answer_id = conversation.assignment, new_id()
-        rest = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
-        call = self.preparation.call(visitor, rest, prompt, self._experiments.served(assignment))
+        before = replace(conversation, turns=conversation.turns[:-1]) if replaced else conversation
+        call = self.preparation.call(visitor, before, prompt, self._experiments.served(assignment))
         limit = None if conversation.simulated else self.preparation.limit(visitor, {answer_id: call})
         written = limit is None or self.preparation.first_refusal(limit, visitor)
-        met = self._exposure(visitor, conversation, exposed) if written else None
+        exposure_event = self._exposure(visitor, conversation, exposed) if written else None
         if limit:  # the earlier answer stays, because no new one will come
-            rest, replaced = conversation, None
-        turn = replaced.turn if replaced else (rest.turns[-1].turn + 1 if rest.turns else 1)
+            before, replaced = conversation, None
+        turn = replaced.turn if replaced else (before.turns[-1].turn + 1 if before.turns else 1)
         model = call.parameters.model
         question = Question(
             answer_id, conversation.id, visitor.session_id, turn, model, assignment, conversation.simulated
@@ -156,22 +152,27 @@ class Conversations:
                 conversation,
                 question,
                 None if limit else prompt,
-                met,
+                exposure_event,
                 replaces=[side.answer_id for side in replaced.sides] if replaced else [],
                 also=regenerated(conversation, replaced),
             )
+        answer = self.start(visitor, question, call, limit, written=written)
+        self.remember_latest(conversation.id, answer_id)
+        new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt, versions=_versions(replaced))
+        return replace(before, turns=(*before.turns, new)), answer
+
+    def start(self, visitor: Visitor, question: Question, call: Call, limit: Limit | None, *, written: bool) -> Answer:
+        """Start the answer to a recorded question; one that met a limit ends at once, and no model is asked."""
         answer = self._generations.start(
             question,
             visitor.visitor_id,
             lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
             journal=None if written else Unwritten(),
         )
-        self.preparation.began(answer_id, answer)
+        self.preparation.began(question.answer_id, answer)
         if written and not question.simulated:
-            tell_asked(question, visitor)
-        self.asked(conversation.id, answer_id)
-        new = Turn(answer_id, turn, visitor.session_id, model, now_ms(), question=prompt, versions=_versions(replaced))
-        return replace(rest, turns=(*rest.turns, new)), answer
+            _log_question(question, visitor)
+        return answer
 
     def _exposure(self, visitor: Visitor, conversation: Conversation, exposed: Exposed) -> Event | None:
         """Return the exposure of this question, None where the session has had it."""
@@ -190,59 +191,25 @@ class Conversations:
             return None
         return exposure(assignment, visitor.session_id, simulated=conversation.simulated)
 
-    def tell_unpriced(self) -> None:
-        """Log the models that have no price."""
-        for parameters in self.served().values():
-            self.preparation.tell_unpriced(parameters)
-
-    def unpriced(self) -> list[str]:
-        """Return the models of the experiment that have no price, so that no budget in US dollars can be kept."""
-        unpriced = (each for each in self.served().values() if self._models.price(each) is None)
-        return list(dict.fromkeys(each.model for each in unpriced))
-
-    def problems(self) -> dict[str, str]:
-        """Return by group the names of its parameters that are invalid and so not sent."""
-        return {group: parameters.error for group, parameters in self.served().items() if group and parameters.error}
-
-    def same_groups(self) -> list[Sameness]:
-        """Return the groups that have become the same, because of what their models refused in this process."""
-        return same_groups(self.served(), self._models.taken)
-
-    def tell_same_groups(self) -> None:
-        """Log each of these once."""
-        for same in self.same_groups():
-            if same not in self._same:
-                self._same.add(same)
-                log.warning(
-                    same.sentence(), extra={"groups": ", ".join(same.groups), "parameters": ", ".join(same.dropped)}
-                )
-
-    def served(self) -> dict[str | None, Parameters]:
-        """Return the parameters of each group now, and under None those of units outside the experiment."""
-        definition = self._experiments.definition(self.experiment)
-        if definition is None:
-            return {None: self._models.check({}, {})}
-        sets: dict[str | None, Mapping[str, object]] = {None: {}}
-        sets |= {group.name: group.parameters for group in definition.groups}
-        return {name: self._models.check(served, definition.default) for name, served in sets.items()}
-
     def answer(self, turn: Turn) -> Answer | None:
         """Return the running (or recently ended) answer of a turn, where this process has it."""
         return self._generations.get(turn.answer_id)
 
     def stop(self, conversation: Conversation) -> Conversation:
-        """End the running answers of the last turn; the text so far is kept. An answer that another process runs, or
-        left behind, ends in the record, where the first end counts."""
-        away = [side for side in conversation.turns[-1].sides if not self._stop_here(side) and side.running]
-        for side in away:
+        """End the running answers of the last turn; the text so far is kept.
+
+        An answer of another process, even of one that is gone, ends in the record, where the first end counts.
+        """
+        elsewhere = [side for side in conversation.turns[-1].sides if not self._stop_own(side) and side.running]
+        for side in elsewhere:
             question = conversation.question(side)
             completion = Completion(side.answer or "", "stopped", (now_ms() - side.asked_ms) / 1000)
             self._store.conversations.finish(question, completion, chat_completion(question, completion)).wait(
                 STOPPED_WITHIN_S
             )
-        return self.reread(conversation) if away else conversation
+        return self.reread(conversation) if elsewhere else conversation
 
-    def _stop_here(self, side: Turn) -> bool:
+    def _stop_own(self, side: Turn) -> bool:
         answer = self._generations.get(side.answer_id)
         if answer:
             answer.stop()
@@ -306,9 +273,9 @@ class Conversations:
 
     def learn_deletions(self) -> set[str]:
         """Drop text that any replica deleted recently; return the visitors whose pages must rerun."""
-        lately = self._store.conversations.deletions(now_ms() - RECENT_MS)
-        new = {one: visitor_id for one, visitor_id in lately.items() if one not in self._learnt}
-        self._learnt = set(lately)
+        recent = self._store.conversations.deletions(now_ms() - RECENT_MS)
+        new = {key: visitor_id for key, visitor_id in recent.items() if key not in self._known_deletions}
+        self._known_deletions = set(recent)
         for conversation_id, visitor_id in new.items():
             self._generations.end(visitor_id, conversation_id)
             if self._texts is not None:
@@ -339,10 +306,12 @@ class Conversations:
 
         Raises StoreError.
         """
-        found = self._store.conversations.get(conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn)
-        if found is None or self._texts is None:
-            return found
-        return replace(found, turns=tuple(self._texts.fill(turn) for turn in found.turns))
+        stored = self._store.conversations.get(
+            conversation_id, visitor_id, newest=TURNS_LOADED, before_turn=before_turn
+        )
+        if stored is None or self._texts is None:
+            return stored
+        return replace(stored, turns=tuple(self._texts.fill(turn) for turn in stored.turns))
 
     def earlier(self, conversation: Conversation) -> Conversation:
         """Return the conversation with older turns in front; unchanged where the store cannot be read."""
@@ -355,7 +324,7 @@ class Conversations:
         return replace(conversation, turns=(*older.turns, *conversation.turns), earlier=older.earlier)
 
 
-def tell_asked(question: Question, visitor: Visitor) -> None:
+def _log_question(question: Question, visitor: Visitor) -> None:
     """Log the beginning of an answer, after the question was sent, so that it waits for no disk."""
     log.info(
         "asked",
@@ -384,18 +353,3 @@ def _versions(replaced: Turn | None) -> tuple[Turn, ...]:
     if replaced is None or replaced.comparison:
         return ()
     return (*replaced.versions, *([replace(replaced, versions=())] if replaced.answer else []))
-
-
-def with_changes(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
-    """Return the conversation with changes to one of its answers, which may be one side of a comparison."""
-    turns = tuple(_changed(turn, answer_id, changes) for turn in conversation.turns)
-    return replace(conversation, turns=turns)
-
-
-def _changed(turn: Turn, answer_id: str, changes: Mapping[str, object]) -> Turn:
-    if turn.comparison and any(side.answer_id == answer_id for side in turn.sides):
-        left, right = (_changed(side, answer_id, changes) for side in turn.sides)
-        return compared(replace(turn.comparison, left=left, right=right))
-    if any(version.answer_id == answer_id for version in turn.versions):
-        return replace(turn, versions=tuple(_changed(version, answer_id, changes) for version in turn.versions))
-    return replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]

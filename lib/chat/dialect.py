@@ -83,11 +83,11 @@ def _formula_span(state: StateInline, silent: bool) -> bool:
     opener = source[at : at + 2]
     if opener not in _SPANS:
         opener = source[at : at + 1]
-    if opener not in _SPANS or not (found := _SPANS[opener].match(source, at, state.posMax)):
+    if opener not in _SPANS or not (match := _SPANS[opener].match(source, at, state.posMax)):
         return False
-    content = found[1]
+    content = match[1]
     if opener[0] == "$":
-        before, after = source[at - 1 : at], source[found.end() : found.end() + 1]
+        before, after = source[at - 1 : at], source[match.end() : match.end() + 1]
         if before.isalnum() or before == "$" or not is_formula(content):
             return False
         if opener == "$" and after.isalpha() and not (content[-1].isalnum() or content[-1] in ")}]"):
@@ -97,7 +97,7 @@ def _formula_span(state: StateInline, silent: bool) -> bool:
     if not silent:
         token = state.push("formula", "math", 0)
         token.content, token.markup = content, opener
-    state.pos = found.end()
+    state.pos = match.end()
     return True
 
 
@@ -107,36 +107,36 @@ def _tags(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != "<":
         return False
     around = state.env.setdefault("around", [])
-    if found := _BREAK.match(state.src, state.pos, state.posMax):
+    if match := _BREAK.match(state.src, state.pos, state.posMax):
         if not silent:
             state.push("hardbreak", "br", 0)
-    elif found := _RAISED.match(state.src, state.pos, state.posMax):
+    elif match := _RAISED.match(state.src, state.pos, state.posMax):
         if not silent:
-            state.push("raised", found[1].lower(), 0).content = found[2]
-    elif found := _AROUND.match(state.src, state.pos, state.posMax):
+            state.push("raised", match[1].lower(), 0).content = match[2]
+    elif match := _AROUND.match(state.src, state.pos, state.posMax):
         if not silent:
-            around.append(found[1].lower())
-    elif (found := _AFTER.match(state.src, state.pos, state.posMax)) and found[1].lower() in around:
+            around.append(match[1].lower())
+    elif (match := _AFTER.match(state.src, state.pos, state.posMax)) and match[1].lower() in around:
         if not silent:
-            around.remove(found[1].lower())
+            around.remove(match[1].lower())
     else:
         return False
-    state.pos = found.end()
+    state.pos = match.end()
     return True
 
 
 def _footnote(state: StateInline, silent: bool) -> bool:
     """Parse `[^label]`, once the label is defined."""
-    found = re.compile(r"\[\^([^\s\]]{1,80})\]").match(state.src, state.pos, state.posMax)
-    if not found:
+    match = re.compile(r"\[\^([^\s\]]{1,80})\]").match(state.src, state.pos, state.posMax)
+    if not match:
         return False
-    known = state.env["footnotes"]["refs"]
-    if f":{found[1]}" not in known:
-        state.env["references"].missing.add(f"^{found[1]}")
+    footnotes = state.env["footnotes"]["refs"]
+    if f":{match[1]}" not in footnotes:
+        state.env["references"].missing.add(f"^{match[1]}")
         return False
     if not silent:
-        state.push("footnote_mark", "sup", 0).meta = {"number": list(known).index(f":{found[1]}") + 1}
-    state.pos = found.end()
+        state.push("footnote_mark", "sup", 0).meta = {"number": list(footnotes).index(f":{match[1]}") + 1}
+    state.pos = match.end()
     return True
 
 
@@ -146,10 +146,10 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
     opener = first[:2]
     if state.is_code_block(start) or opener not in _DISPLAY or first.startswith("$$$"):
         return False
-    closer, lines, line, seen = _DISPLAY[opener], [first[2:]], start, len(first)
+    closer, lines, line, length = _DISPLAY[opener], [first[2:]], start, len(first)
     while not _closes(lines[-1], closer):
         line += 1
-        if closer in lines[-1].replace("\\\\", "") or seen > FORMULA_LIMIT:
+        if closer in lines[-1].replace("\\\\", "") or length > FORMULA_LIMIT:
             return False
         if line >= end:  # more text may come: nothing from here on is certain
             if end >= state.env.get("lines", 0):
@@ -159,7 +159,7 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
         if (text and state.sCount[line] < state.blkIndent) or text.startswith(("```", "~~~", "# ", "## ", "### ")):
             return False
         lines.append(text)
-        seen += len(text) + 1
+        length += len(text) + 1
     lines[-1] = lines[-1][: -len(closer)]
     content = "\n".join(lines).strip()
     if not content or (opener == "$$" and not is_formula(content)):
@@ -195,11 +195,11 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         at = state.bMarks[line] + state.tShift[line]
         if at < state.eMarks[line] and state.sCount[line] < state.blkIndent:
             break
-        kind, size, rest = _fence_line(state, line)
-        if kind == marker and size >= (open_inside or [length])[-1] and not state.is_code_block(line):
-            if _NESTED_INFO.fullmatch(rest):
+        character, size, after = _fence_line(state, line)
+        if character == marker and size >= (open_inside or [length])[-1] and not state.is_code_block(line):
+            if _NESTED_INFO.fullmatch(after):
                 open_inside.append(size)
-            elif not rest.strip():
+            elif not after.strip():
                 if open_inside:
                     open_inside.pop()
                 elif is_markdown and _opens_inside(state, line, start, end):
@@ -222,8 +222,8 @@ def _fence_line(state: StateBlock, line: int) -> tuple[str, int, str]:
     marker = state.src[at : at + 1]
     if at >= end or marker not in ("`", "~"):
         return "", 0, ""
-    rest = state.skipCharsStr(at, marker)
-    return marker, min(rest, end) - at, state.src[rest:end]
+    after = state.skipCharsStr(at, marker)
+    return marker, min(after, end) - at, state.src[after:end]
 
 
 def _opens_inside(state: StateBlock, line: int, start: int, end: int) -> bool:

@@ -25,7 +25,7 @@ PARTIAL_EVERY = 1.0
 """Seconds between two stored states of a running answer, which a killed process can lose."""
 AT_ONCE = 4
 """Concurrent answers of one visitor; a further one waits."""
-LEFT_S = 1.0
+UNFINISHED_S = 1.0
 """Seconds that cancelled tasks get to close their connections when the loop ends."""
 GRACE = 5.0
 """Seconds within which a page must have seen the end of an answer; otherwise the answer was abandoned."""
@@ -132,11 +132,11 @@ class Generations:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        left = asyncio.all_tasks(self._loop)  # a busy machine may take longer than the end waits for them
-        for task in left:
+        unfinished = asyncio.all_tasks(self._loop)  # a busy machine may take longer than the end waits for them
+        for task in unfinished:
             task.cancel()
-        if left:
-            self._loop.run_until_complete(asyncio.wait(left, timeout=LEFT_S))
+        if unfinished:
+            self._loop.run_until_complete(asyncio.wait(unfinished, timeout=UNFINISHED_S))
         self._loop.close()
 
     async def _stop_all(self, grace: float) -> None:
@@ -176,7 +176,7 @@ class Generations:
             await asyncio.sleep(PARTIAL_EVERY)
             answer._journal.partial(answer.question.answer_id, answer.text)
             if self._stop_unwatched_s is not None and answer.unwatched_s() > self._stop_unwatched_s:
-                answer.left = True
+                answer.unwatched = True
                 answer.stop()
                 return
 
@@ -203,10 +203,10 @@ class Generations:
             with suppress(asyncio.CancelledError):  # the process ends
                 await asyncio.sleep(GRACE)
         self._answers.pop(answer.question.answer_id, None)
-        if not any(other.visitor_id == answer.visitor_id for other in list(self._answers.values())):
+        if not any(running.visitor_id == answer.visitor_id for running in list(self._answers.values())):
             self._turns.pop(answer.visitor_id, None)
         unseen = not answer.seen and answer.completion and answer.completion.finish_reason != "stopped"
-        if (unseen or answer.left) and not self._closing:
+        if (unseen or answer.unwatched) and not self._closing:
             answer._journal.abandoned(answer.question)
 
 

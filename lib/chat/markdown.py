@@ -113,7 +113,7 @@ class Blocks:
         """Parse the tail and close the blocks that no further text can change."""
         tail, env = self._tail, environment(self._links, self._footnotes)
         parts = siblings(parse(tail, env))
-        lines = [0, *(found.end() for found in _LINE_END.finditer(tail)), len(tail)]
+        lines = [0, *(match.end() for match in _LINE_END.finditer(tail)), len(tail)]
         count = len(lines) - 1
         links = {label: link["map"] for label, link in env["references"].items() if label not in self._links}
         defining = [*links.values(), *(link["map"] for link in env.get("duplicate_refs", ()))]
@@ -132,17 +132,19 @@ class Blocks:
 
         first = len(self.closed)
         self.closed += [block(start, end) for start, end in zip(bounds, ends, strict=False)]
-        rest = ends[-1] if ends else 0
-        if rest and self._items:
+        remainder = ends[-1] if ends else 0
+        if remainder and self._items:
             self.closed[first] = self._draw_again(self.closed[first])
             self._items = None
-        defined = self._define(env, parts, links, rest)
-        self.open, self._tail = block(rest, count), tail[lines[rest] :]
-        unfinished = [part for part in parts if part[0].map and part[0].map[0] >= rest]
+        defined = self._define(env, parts, links, remainder)
+        self.open, self._tail = block(remainder, count), tail[lines[remainder] :]
+        unfinished = [part for part in parts if part[0].map and part[0].map[0] >= remainder]
         self._code = _open_code(unfinished)
         if line := _last_item(unfinished, count):
             defined |= self._define(env, parts, links, line)
-            self._items = (self._items or _Items("", [], True)).more(tail[lines[rest] : lines[line]], unfinished[0])
+            self._items = (self._items or _Items("", [], True)).more(
+                tail[lines[remainder] : lines[line]], unfinished[0]
+            )
             self._tail = tail[lines[line] :]
         again = [at for at, earlier in enumerate(self.closed[:first]) if earlier.missing & defined]
         for at in again:

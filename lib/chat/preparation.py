@@ -20,7 +20,7 @@ from lib.models.providers import Call, Providers
 log = logging.getLogger("parley.conversation")
 
 WITHOUT_COOKIE = "a browser without a cookie"
-"""All of these share the answers of one visitor: each connection would be another one."""
+"""The account that all browsers without a cookie share: each of their connections would count as a new visitor."""
 
 
 class Preparation:
@@ -29,7 +29,7 @@ class Preparation:
     def __init__(self, models: Providers, budgets: Budgets, crowd: Crowd | None = None) -> None:
         self._models, self._budgets, self._crowd = models, budgets, crowd or Crowd()
         self._repeats = Repeats()
-        self._told: set[tuple[str, str | None, str]] = set()
+        self._reported: set[tuple[str, str | None, str]] = set()
         self._unpriced: set[tuple[str, str]] = set()
 
     def call(self, visitor: Visitor, conversation: Conversation, prompt: str, assignment: Assignment) -> Call:
@@ -47,10 +47,10 @@ class Preparation:
         """
         counted: list[str] = []
         for answer_id, call in calls.items():
-            if limit := self._one(visitor, answer_id, call):
-                for other in counted:
-                    self._crowd.withdraw(other)
-                    self._budgets.release(other)
+            if limit := self._reserve(visitor, answer_id, call):
+                for counted_id in counted:
+                    self._crowd.withdraw(counted_id)
+                    self._budgets.release(counted_id)
                 return limit
             counted.append(answer_id)
         return None
@@ -67,25 +67,25 @@ class Preparation:
         """Count a running answer of an open link until it ends."""
         self._crowd.began(answer_id, answer)
 
-    def _one(self, visitor: Visitor, answer_id: str, call: Call) -> Limit | None:
+    def _reserve(self, visitor: Visitor, answer_id: str, call: Call) -> Limit | None:
         if limit := self._crowd.ask(answer_id, visitor.place):
             return limit
         invitation = visitor.custom.get("invitation")
-        limit = self._budgets.reserve(answer_id, _asker(visitor), invitation, lambda: self._most_usd(call))
+        limit = self._budgets.reserve(answer_id, _asker(visitor), invitation, lambda: self._estimated_usd(call))
         if limit:
             self._crowd.withdraw(answer_id)
         return limit
 
-    def _most_usd(self, call: Call) -> float:
+    def _estimated_usd(self, call: Call) -> float:
         """Return the reservation of an answer; nothing where its model has no price."""
-        self.tell_unpriced(call.parameters)
+        self.log_unpriced(call.parameters)
         return self._models.most_usd(call) or 0.0
 
-    def tell_unpriced(self, parameters: Parameters) -> None:
+    def log_unpriced(self, parameters: Parameters) -> None:
         """Log a model that has no price, once."""
-        asked = (parameters.provider, parameters.model)
-        if asked not in self._unpriced and self._models.price(parameters) is None:
-            self._unpriced.add(asked)
+        model = (parameters.provider, parameters.model)
+        if model not in self._unpriced and self._models.price(parameters) is None:
+            self._unpriced.add(model)
             log.warning(
                 "the budget cannot be kept: a model has no price",
                 extra={"model": parameters.model, "provider": parameters.provider},
@@ -94,8 +94,11 @@ class Preparation:
     def _parameters(self, assignment: Assignment) -> Parameters:
         """Return a group's checked parameters. A definition with a bad value is logged once."""
         parameters = self._models.check(assignment.parameters, assignment.defaults)
-        if parameters.error and (told := (assignment.experiment, assignment.group, parameters.error)) not in self._told:
-            self._told.add(told)
+        if (
+            parameters.error
+            and (problem := (assignment.experiment, assignment.group, parameters.error)) not in self._reported
+        ):
+            self._reported.add(problem)
             log.warning(
                 "a parameter is not valid and is not sent: see the experiment's definition",
                 extra={"experiment": assignment.experiment, "group": assignment.group, "parameters": parameters.error},

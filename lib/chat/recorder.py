@@ -62,7 +62,7 @@ class Texts:
     def forget_conversation(self, conversation_id: str) -> None:
         """Drop the texts of a conversation."""
         with self._lock:
-            for answer_id in [one for one, held in self._held.items() if held.conversation_id == conversation_id]:
+            for answer_id in [key for key, held in self._held.items() if held.conversation_id == conversation_id]:
                 del self._held[answer_id]
             self._open_at.pop(conversation_id, None)
 
@@ -70,8 +70,8 @@ class Texts:
         """Drop the texts of conversations that no page has shown for `CLOSED_S`; `shown` are those shown now."""
         now = self._clock()
         with self._lock:
-            self._open_at |= {one: now for one in shown if one in self._open_at}
-            closed = [one for one, at in self._open_at.items() if now - at > CLOSED_S]
+            self._open_at |= {key: now for key in shown if key in self._open_at}
+            closed = [key for key, at in self._open_at.items() if now - at > CLOSED_S]
         for conversation_id in closed:
             self.forget_conversation(conversation_id)
 

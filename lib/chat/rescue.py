@@ -49,8 +49,8 @@ class Rescue:
             heard_ms = turn.heard_ms
             if turn.running and heard_ms is not None and looks >= SILENT_LOOKS:
                 looks = 0
-                if found := self._store.conversations.take_over(turn.answer_id, heard_ms):
-                    self._end(*found)
+                if cut_off := self._store.conversations.take_over(turn.answer_id, heard_ms):
+                    self._end(*cut_off)
 
         return look
 

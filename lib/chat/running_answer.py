@@ -58,7 +58,7 @@ class Answer:
         self.seen = False
         """True once a page was there at its end. The follower sets it, because it may outlive its reader."""
         self.began = time.monotonic()
-        self.left = False
+        self.unwatched = False
         """True when it was stopped because no page showed it."""
         self._watched_at = time.monotonic()
         self._pieces: list[str] = []
@@ -83,21 +83,21 @@ class Answer:
         It waits at least its second argument, in seconds, between two pieces, but never delays the last one. The text
         is `Anew` where it replaces all text that was returned before. `watching` returns False once the reader is gone.
         """
-        seen = 0
+        returned = 0
 
         def news(timeout: float, pace: float = 0.0) -> str | None:
-            nonlocal seen
+            nonlocal returned
             if watching():
                 self._watched_at = time.monotonic()
-            if seen and pace:
+            if returned and pace:
                 self._over.wait(pace)  # not the condition, which would wake this thread for every piece between
             with self._news:
-                self._news.wait_for(lambda: len(self._pieces) > seen or self.completion is not None, timeout)
+                self._news.wait_for(lambda: len(self._pieces) > returned or self.completion is not None, timeout)
                 count, ended = len(self._pieces), self.completion is not None
-                again, pieces = self._start >= seen > 0, self._pieces[max(seen, self._start) :]
-            if ended and count == seen:
+                again, pieces = self._start >= returned > 0, self._pieces[max(returned, self._start) :]
+            if ended and count == returned:
                 return None
-            seen = count
+            returned = count
             return Anew("".join(pieces)) if again else "".join(pieces)
 
         return news

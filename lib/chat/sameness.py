@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lib.models.parameters import Parameters
 from lib.models.refusals import Options
 
-Taken = Callable[[Parameters], Options]
+Accepts = Callable[[Parameters], Options]
 """Returns the options of a group that a model accepts."""
 
 
@@ -29,13 +29,13 @@ class Sameness:
         >>> Sameness(("A", "B", "C"), ("seed", "top_p")).sentence()
         'A, B and C are now identical: `seed` and `top_p` were dropped by the server.'
         """
-        names, what = (self.dropped, "dropped") if self.dropped else (self.renamed, "renamed")
+        names, change = (self.dropped, "dropped") if self.dropped else (self.renamed, "renamed")
         verb = "was" if len(names) == 1 else "were"
-        told = _listed(tuple(f"`{name}`" for name in names))
-        return f"{_listed(self.groups)} are now identical: {told} {verb} {what} by the server."
+        parameters = _listed(tuple(f"`{name}`" for name in names))
+        return f"{_listed(self.groups)} are now identical: {parameters} {verb} {change} by the server."
 
 
-def same_groups(served: Mapping[str | None, Parameters], taken: Taken) -> list[Sameness]:
+def same_groups(served: Mapping[str | None, Parameters], accepted: Accepts) -> list[Sameness]:
     """Return the groups whose parameters differ and whose requests no longer do.
 
     >>> served = {"A": Parameters("m", options={"seed": 1}), "B": Parameters("m", options={"seed": 2})}
@@ -45,21 +45,21 @@ def same_groups(served: Mapping[str | None, Parameters], taken: Taken) -> list[S
     [Sameness(groups=('A', 'B'), dropped=('seed',), renamed=())]
     """
     alike: dict[str, list[str]] = {}
-    options = {group: taken(parameters) for group, parameters in served.items() if group is not None}
+    options = {group: accepted(parameters) for group, parameters in served.items() if group is not None}
     for group, sent in options.items():
         alike.setdefault(_key(served[group], sent.sent), []).append(group)
-    found = []
+    same = []
     for groups in alike.values():
         if len({_key(served[group], served[group].options) for group in groups}) > 1:
             dropped = {name for group in groups for name in options[group].dropped}
             renamed = {name for group in groups for name in options[group].renamed}
-            found.append(Sameness(tuple(groups), tuple(sorted(dropped)), tuple(sorted(renamed))))
-    return found
+            same.append(Sameness(tuple(groups), tuple(sorted(dropped)), tuple(sorted(renamed))))
+    return same
 
 
 def _key(parameters: Parameters, options: Mapping[str, object]) -> str:
-    asked = parameters.provider, parameters.model, parameters.system_prompt
-    return repr((asked, sorted(options.items())))
+    target = parameters.provider, parameters.model, parameters.system_prompt
+    return repr((target, sorted(options.items())))
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -237,9 +237,9 @@ def siblings(tokens: Sequence[Token]) -> list[Sequence[Token]]:
 def _split(pattern: re.Pattern[str], text: str) -> list[str]:
     """Return text and matches of the pattern in turn."""
     parts, at = [], 0
-    for found in pattern.finditer(text):
-        parts += [text[at : found.start()], found.group()]
-        at = found.end()
+    for match in pattern.finditer(text):
+        parts += [text[at : match.start()], match.group()]
+        at = match.end()
     return [*parts, text[at:]]
 
 
@@ -253,9 +253,9 @@ def _escape(text: str) -> str:
     return _ACTIVE.sub(r"\\\g<0>", text)
 
 
-def _escape_start(found: re.Match[str]) -> str:
-    mark = found[2]
-    return f"{found[1]}{mark}\\" if mark[0].isdigit() else f"{found[1]}\\{mark}"
+def _escape_start(match: re.Match[str]) -> str:
+    mark = match[2]
+    return f"{match[1]}{mark}\\" if mark[0].isdigit() else f"{match[1]}\\{mark}"
 
 
 def _indent(text: str, by: str) -> str:

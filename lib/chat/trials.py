@@ -21,7 +21,7 @@ from lib.models.providers import Providers
 from lib.store import Store
 
 
-class _Nowhere:
+class _CostJournal:
     """A journal that records only the cost."""
 
     def __init__(self, store: Store, counted: bool) -> None:
@@ -39,13 +39,13 @@ class _Nowhere:
 
 
 class Trials:
-    """Asks for an operator, who is `visitor_id` here."""
+    """The trials of operators. Each runs under the visitor id of its operator."""
 
     def __init__(self, store: Store, models: Providers, generations: Generations, budgets: Budgets) -> None:
         self._store, self._models, self._generations, self._budgets = store, models, generations, budgets
 
     def ask(self, visitor_id: str, prompt: str, definition: Definition) -> dict[str, Answer]:
-        """One running answer for each group, by its name."""
+        """Start an answer for each group, and return them by group."""
         return {
             group.name: self._ask(f"trial of {visitor_id}", prompt, definition, group.name, group.parameters)
             for group in definition.groups
@@ -54,14 +54,14 @@ class Trials:
     def _ask(
         self, asker: str, prompt: str, definition: Definition, group: str, parameters: Mapping[str, Any]
     ) -> Answer:
-        sent = self._models.check(parameters, definition.default)
-        sent = sent.capped(MOST_TOKENS) if self._budgets.limits_usd(None) else sent
-        call, answer_id = self._models.call([(prompt, None)], sent, definition.default), new_id()
+        checked = self._models.check(parameters, definition.default)
+        checked = checked.capped(MOST_TOKENS) if self._budgets.limits_usd(None) else checked
+        call, answer_id = self._models.call([(prompt, None)], checked, definition.default), new_id()
         limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.most_usd(call) or 0.0)
         unassigned = Assignment(definition.name, group, "", asker, {}, parameters)
         return self._generations.start(
-            Question(answer_id, "", "", 1, sent.model, unassigned),
+            Question(answer_id, "", "", 1, checked.model, unassigned),
             asker,
             lambda: Ended(refusal(limit)) if limit else self._models.stream(call),
-            _Nowhere(self._store, self._budgets.usd_per_day is not None),
+            _CostJournal(self._store, self._budgets.usd_per_day is not None),
         )

@@ -180,3 +180,18 @@ class Conversation:
             self.simulated,
             turn.comparison_id,
         )
+
+
+def with_changes(conversation: Conversation, answer_id: str, **changes: object) -> Conversation:
+    """Return the conversation with changes to one of its answers, which may be one side of a comparison."""
+    turns = tuple(_changed(turn, answer_id, changes) for turn in conversation.turns)
+    return replace(conversation, turns=turns)
+
+
+def _changed(turn: Turn, answer_id: str, changes: Mapping[str, object]) -> Turn:
+    if turn.comparison and any(side.answer_id == answer_id for side in turn.sides):
+        left, right = (_changed(side, answer_id, changes) for side in turn.sides)
+        return compared(replace(turn.comparison, left=left, right=right))
+    if any(version.answer_id == answer_id for version in turn.versions):
+        return replace(turn, versions=tuple(_changed(version, answer_id, changes) for version in turn.versions))
+    return replace(turn, **changes) if turn.answer_id == answer_id else turn  # type: ignore[arg-type]

@@ -81,14 +81,14 @@ def draw_groups(definition: Definition) -> None:
     names = [*dict.fromkeys(name for parameters in columns.values() for name in parameters)]
     app = running.app()
     live = definition.name == app.experiment
-    problems = app.conversations.problems() if live else {}
+    problems = app.served_groups.problems() if live else {}
     shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
     rows = [{"Setting": "Share of units"} | {name: shares.get(name, "–") for name in columns}]
     rows += [_row(name, columns, definition.control) for name in names]
     if problems:
         rows.append({"Setting": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
     st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
-    for same in app.conversations.same_groups() if live else ():
+    for same in app.served_groups.same() if live else ():
         st.warning(
             f"{same.sentence()} Their results compare nothing: change a parameter that the model takes.",
             icon=":material/difference:",

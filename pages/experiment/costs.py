@@ -82,7 +82,7 @@ def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
 
 def _draw_unpriced() -> None:
     app = running.app()
-    models = app.conversations.unpriced()
+    models = app.served_groups.unpriced()
     if models and app.budgets.usd_per_day is not None:
         st.warning(
             f"The day's limit cannot be kept: {plain(', '.join(models))} has no price. "
