@@ -125,24 +125,24 @@ def test_a_long_conversation_is_read_in_whole_comparisons(store: Store) -> None:
 
 
 def test_a_unit_takes_part_in_the_way_that_it_met_first(store: Store) -> None:
-    assert store.conversations.way("e", "unit") is None
+    assert store.conversations.participation("e", "unit") is None
     assert not store.conversations.compares("e")
     assert store.conversations.compare(conversation(), comparison(), "Why?").wait(SOON)
     assert (
-        store.conversations.way("e", "unit"),
+        store.conversations.participation("e", "unit"),
         store.conversations.compares("e"),
-        store.conversations.way("other", "unit"),
+        store.conversations.participation("other", "unit"),
     ) == ("compared", True, None)
     exposed = replace(UNIT, group="A", user_id="other", compare=False)
     assert store.events.record([events.exposure(exposed, "session")]).wait(SOON)
-    assert store.conversations.way("e", "other") == "exposed"
+    assert store.conversations.participation("e", "other") == "exposed"
 
 
 def test_a_forced_group_is_no_way_to_take_part(store: Store) -> None:
     outside = replace(UNIT, compare=False)
     forced = replace(outside, group="A", forced=True)
     assert store.events.record([events.exposure(one, "session") for one in (forced, outside)]).wait(SOON)
-    assert store.conversations.way("e", "unit") is None
+    assert store.conversations.participation("e", "unit") is None
 
 
 def test_an_answer_that_was_cut_off_keeps_its_group_and_comparison(store: Store, database_url: str) -> None:

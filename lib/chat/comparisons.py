@@ -26,7 +26,7 @@ from lib.experiments import comparing
 from lib.experiments.definitions import Definition, Group
 from lib.experiments.evaluator import Experiments
 from lib.models.providers import Call
-from lib.store import Store, StoreError, Way
+from lib.store import Participation, Store, StoreError
 
 log = logging.getLogger("parley.conversation")
 
@@ -47,7 +47,7 @@ class Comparisons:
     ) -> None:
         self._conversations, self._store, self._experiments = conversations, store, experiments
         self._preparation, self._texts = conversations.preparation, texts
-        self._ways: Recent[tuple[str, str], Way] = Recent(REMEMBERED)
+        self._participations: Recent[tuple[str, str], Participation] = Recent(REMEMBERED)
         self._uncovered: Recent[str, bool] = Recent(REMEMBERED)
         self._any_compares = False
 
@@ -100,19 +100,20 @@ class Comparisons:
         name, unit = assignment.experiment, assignment.user_id
         if any(met[:2] == (name, unit) and met[2] is not None and not met[3] for met in exposed or ()):
             return False
-        if way := self.way(name, unit):
-            return way == "compared"
+        if earlier := self.participation(name, unit):
+            return earlier == "compared"
         return comparing.running(definition) and (invited or comparing.compares(definition, unit))
 
-    def way(self, experiment: str, unit: str) -> Way | None:
+    def participation(self, experiment: str, unit: str) -> Participation | None:
         """Return how a unit has taken part so far; None where it has not, or where the record cannot be read."""
         try:
-            way = self._ways.get((experiment, unit)) or self._store.conversations.way(experiment, unit)
+            known = self._participations.get((experiment, unit))
+            participation = known or self._store.conversations.participation(experiment, unit)
         except StoreError:
             return None
-        if way:
-            self._ways[experiment, unit] = way
-        return way
+        if participation:
+            self._participations[experiment, unit] = participation
+        return participation
 
     def begin(self, visitor: Visitor, assignment: Assignment, simulated: bool = False) -> Conversation:
         """Return a new conversation under an assignment to compare."""
@@ -179,7 +180,7 @@ class Comparisons:
             self._conversations.start(visitor, question, calls[side.answer_id], limit, written=written)
         if written:
             self._any_compares = True
-            self._ways[conversation.assignment.experiment, conversation.assignment.user_id] = "compared"
+            self._participations[conversation.assignment.experiment, conversation.assignment.user_id] = "compared"
         self._conversations.remember_latest(conversation.id, comparison.id)
         return replace(before, turns=(*before.turns, compared(comparison)))
 

@@ -232,7 +232,7 @@ class Acts:
         file, setting = self._file.get(name, ""), self._setting
 
         def fact(connection: Connection) -> ActError | None:
-            if audit.known(connection, entry.id):
+            if audit.is_logged(connection, entry.id):
                 return None  # an attempt whose confirmation was lost
             try:
                 with connection.begin_nested():

@@ -19,7 +19,7 @@ from lib.statistics.sums import Today
 from lib.store import erasure, facts, reads, turns
 from lib.store.alerts import AlertLog
 from lib.store.channel import Channel, Recording
-from lib.store.comparisons import Way
+from lib.store.comparisons import Participation
 from lib.store.conversations import StoredConversations
 from lib.store.database import Database
 from lib.store.erasure import Erased
@@ -30,7 +30,7 @@ from lib.store.spending import SpendingAccounts
 from lib.store.today import today
 from lib.store.writer import Fact, StoreMeter, Ticket, Unmetered
 
-__all__ = ["Connection", "Erased", "Store", "StoreError", "Ticket", "Way"]
+__all__ = ["Connection", "Erased", "Participation", "Store", "StoreError", "Ticket"]
 
 PIECE = 1_000
 """Rows that retention deletes in one transaction, so that other writers do not wait long."""
@@ -71,7 +71,7 @@ class Store:
         return cls(database, Recording(keep_text, deliver, tier, owner or new_id()), meter)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what is left, at most so many seconds; False when something had to be given up."""
+        """Write what is left, for at most `timeout` seconds; False when something had to be given up."""
         return self._channel.close(timeout)
 
     @property
@@ -101,25 +101,25 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection for queries of one's own. Raises StoreError."""
+        """Open a connection for queries. Raises StoreError."""
         with self._channel.read() as connection:
             yield connection
 
     def write(self, fact: Fact) -> Ticket:
-        """Hand over a fact of one's own: a function of a connection that is harmless when it runs twice."""
+        """Hand over a fact: a function of a connection that is harmless when it runs twice."""
         return self._channel.write(fact)
 
     def written(self, fact: Fact, within_s: float) -> Any:
-        """Hand over such a fact, wait for its commit and return its result. Raises StoreError when it takes longer."""
+        """Hand over a fact, wait for its commit and return its result. Raises StoreError when it takes longer."""
         return self._channel.call(fact, within_s, keep=True)
 
     def attempt(self, fact: Fact, within_s: float = 5.0) -> Any:
-        """Run such a fact now or not at all; its result. Raises StoreError: then nothing has changed."""
+        """Run a fact now or not at all, and return its result. Raises StoreError: then nothing has changed."""
         return self._channel.call(fact, within_s)
 
     def take_turn(self, task: str, every_ms: int, now_ms: int) -> bool:
-        """Return True where this process does a task of all replicas now; nobody has the next turn before `every_ms`
-        have passed. Raises StoreError."""
+        """Return True where this process does a task for all replicas now. The next turn comes after `every_ms`. Raises
+        StoreError."""
         return bool(self.attempt(lambda connection: turns.take_turn(connection, task, self.owner, now_ms, every_ms)))
 
     def keep_definitions(self, source: str, specs: str) -> Ticket:
@@ -139,27 +139,27 @@ class Store:
     def erase(self, unit: str) -> Erased:
         """Delete everything of this unit: text, numbers, events, those that wait for Statsig too. Raises StoreError."""
         with self.read() as connection:
-            found = erasure.find(connection, unit)
-        for step in erasure.steps(found):
+            keys = erasure.find(connection, unit)
+        for step in erasure.steps(keys):
             self._channel.call(step, 60)
         self._channel.database.empty_log()
-        return found.erased
+        return keys.erased
 
     def purge(self, days: float) -> int:
-        """Delete the text of what was asked longer ago, in pieces, and return the number of rows. Raises StoreError.
+        """Delete the text of questions older than `days`, in pieces, and return the number of rows. Raises StoreError.
 
-        A conversation goes when it was not used for so long; the numbers and events stay.
+        A conversation is deleted when it was not used for as long; numbers and events stay.
         """
         before_ms = now_ms() - int(days * DAY_MS)
         self.spending.sweep()
-        gone = 0
+        deleted = 0
         while piece := self.conversations.delete_old(before_ms, PIECE):
-            gone += piece
-            time.sleep(0.01)  # others' facts come in between
-        return gone
+            deleted += piece
+            time.sleep(0.01)  # lets other writers in
+        return deleted
 
     def forget_deleted(self) -> None:
-        """Leave nothing beside the database of text that was deleted since; to be tried again and again."""
+        """Remove deleted text from the database's log. Call it regularly: a busy log cannot be emptied at once."""
         if self.conversations.deleted and self.healthy:
             self.conversations.deleted = False
             if not self._channel.database.empty_log():

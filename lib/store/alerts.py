@@ -50,23 +50,23 @@ class AlertLog:
         self._channel.call(lambda connection: add(connection, alert, fit(alert, row | {"attempts": 0, "reached": ""})))
 
     def due(self) -> list[StoredAlert]:
-        """Return the alerts to send now, and nobody else's for a minute."""
+        """Return the alerts to send now. No other process gets them for a minute."""
 
         def fact(connection: Connection) -> list[StoredAlert]:
             now = now_ms()
             waiting = alert.c.sent_ms.is_(None) & (alert.c.due_ms <= now) & (alert.c.attempts < TRIES)
-            found = connection.execute(select(alert).where(waiting).order_by(alert.c.time_ms).with_for_update()).all()
-            taken = {"due_ms": now + RETRY_MS, "attempts": alert.c.attempts + 1}
-            connection.execute(update(alert).where(alert.c.key.in_([row.key for row in found])).values(taken))
-            return [_alert(row) for row in found]
+            rows = connection.execute(select(alert).where(waiting).order_by(alert.c.time_ms).with_for_update()).all()
+            lease = {"due_ms": now + RETRY_MS, "attempts": alert.c.attempts + 1}
+            connection.execute(update(alert).where(alert.c.key.in_([row.key for row in rows])).values(lease))
+            return [_alert(row) for row in rows]
 
         return list(self._channel.call(fact))
 
     def attempted(self, key: str, reached: tuple[int, ...], everybody: bool) -> None:
-        """Write which receivers have an alert, and whether that is every one."""
-        done = {"reached": " ".join(map(str, reached)), "sent_ms": now_ms() if everybody else None}
+        """Store which receivers have an alert; `everybody`: all of them do."""
+        outcome = {"reached": " ".join(map(str, reached)), "sent_ms": now_ms() if everybody else None}
         self._channel.call(
-            lambda connection: connection.execute(update(alert).where(alert.c.key == key).values(done)).rowcount
+            lambda connection: connection.execute(update(alert).where(alert.c.key == key).values(outcome)).rowcount
         )
 
     def newest(self, limit: int = 5) -> list[StoredAlert]:
@@ -79,9 +79,9 @@ class AlertLog:
 
     def reached(self, keys: Sequence[str]) -> list[StoredAlert]:
         """Return those of the alerts with these keys that a receiver has."""
-        found = select(alert).where(alert.c.key.in_(keys), alert.c.reached != "")
+        having = select(alert).where(alert.c.key.in_(keys), alert.c.reached != "")
         with self._channel.read() as connection:
-            return [_alert(row) for row in connection.execute(found)]
+            return [_alert(row) for row in connection.execute(having)]
 
     def lately(self, since_ms: int) -> tuple[int, int]:
         """Return the number of real answers that ended since then, and how many of them failed."""

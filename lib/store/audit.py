@@ -13,12 +13,12 @@ from lib.store.schema import audit
 
 
 def log_act(connection: Connection, entry: Entry) -> None:
-    """Add a line; nothing where it is there already."""
+    """Add a line; does nothing where it exists."""
     add(connection, audit, _row(entry))
 
 
-def known(connection: Connection, entry_id: str) -> bool:
-    """True for an act that was written before: a transaction may be tried twice."""
+def is_logged(connection: Connection, entry_id: str) -> bool:
+    """Return True for an act that was written before: a transaction may be tried twice."""
     return connection.scalar(select(audit.c.id).where(audit.c.id == entry_id)) is not None
 
 
@@ -30,22 +30,22 @@ def entries(
     before: tuple[int, str] | None = None,
     limit: int | None = 50,
 ) -> Iterator[Entry]:
-    """Lines, newest first, from before a line on (its time and id); `limit` None: all of them."""
-    found: Select[tuple[object, ...]] = select(audit).order_by(audit.c.time_ms.desc(), audit.c.id.desc())
-    for column, wanted in ((audit.c.operator, operator), (audit.c.act, act), (audit.c.subject, subject)):
-        if wanted is not None:
-            found = found.where(column == wanted)
+    """Yield lines, newest first; `before` is the time and id of a line to continue after, `limit` None: all of them."""
+    query: Select[tuple[object, ...]] = select(audit).order_by(audit.c.time_ms.desc(), audit.c.id.desc())
+    for column, value in ((audit.c.operator, operator), (audit.c.act, act), (audit.c.subject, subject)):
+        if value is not None:
+            query = query.where(column == value)
     if before is not None:
         earlier = both(audit.c.time_ms == before[0], audit.c.id < before[1])
-        found = found.where(or_(audit.c.time_ms < before[0], earlier))
+        query = query.where(or_(audit.c.time_ms < before[0], earlier))
     if limit is not None:
-        found = found.limit(limit)
-    for row in connection.execute(found):
+        query = query.limit(limit)
+    for row in connection.execute(query):
         yield Entry(row.id, row.time_ms, row.operator, row.act, row.subject, json.loads(row.details))
 
 
 def operators(connection: Connection) -> list[str]:
-    """Everybody who has a line."""
+    """Return the operators who have a line."""
     return list(connection.scalars(select(audit.c.operator).distinct().order_by(audit.c.operator)))
 
 

@@ -1,4 +1,4 @@
-"""The held intervals of a run's looks, in the table `held`. Knows lower and higher, no statistics."""
+"""The held intervals of a run, in the table `held`. Compares bounds, knows no statistics."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ from lib.store.schema import held
 
 def held_intervals(connection: Connection, experiment: str, simulated: bool, run: str) -> dict[Look, Interval]:
     """Return the intervals that the readouts of a run have left."""
-    mine = select(held).where(held.c.experiment == experiment, held.c.simulated == simulated, held.c.run == run)
-    rows = connection.execute(mine)
+    of_run = select(held).where(held.c.experiment == experiment, held.c.simulated == simulated, held.c.run == run)
+    rows = connection.execute(of_run)
     return {(row.metric, row.grp): Interval(row.low, row.low_ms, row.high, row.high_ms) for row in rows}
 
 
@@ -21,8 +21,15 @@ def hold(
 ) -> None:
     """Keep the narrower of the stored bounds and these, whichever replica gave them."""
     rows = [
-        {"experiment": experiment, "simulated": simulated, "run": run, "metric": metric, "grp": grp, **one._asdict()}
-        for (metric, grp), one in sorted(intervals.items())
+        {
+            "experiment": experiment,
+            "simulated": simulated,
+            "run": run,
+            "metric": metric,
+            "grp": grp,
+            **interval._asdict(),
+        }
+        for (metric, grp), interval in sorted(intervals.items())
     ]
     if not rows:
         return

@@ -1,6 +1,6 @@
-"""One process's way into its database: reads as they come, writes through the writer's thread.
+"""One process's access to its database: reads are direct, writes go through the writer's thread.
 
-Owns how long a hanging store is waited for and how this process records. Knows no table.
+Owns the time that a hanging store is waited for, and the recording options of this process. Knows no table.
 """
 
 import time
@@ -17,8 +17,6 @@ from lib.store.writer import VITAL_LIMIT, Fact, StoreMeter, Ticket, Writer
 
 PROBE_S = 1.0
 """Seconds for which a successful write proves that the store works, and the timeout of a new probe."""
-
-
 WRITE_S = 5.0
 """Seconds that a write is waited for."""
 
@@ -43,7 +41,7 @@ class Channel:
         self._meter, self._writer = meter, Writer(database.begin, meter)
 
     def close(self, timeout: float) -> bool:
-        """Write what is left, at most so many seconds; False when something had to be given up."""
+        """Write what is left, for at most `timeout` seconds; False when something had to be given up."""
         written = self._writer.close(timeout)
         self.database.close()
         return written
@@ -71,9 +69,9 @@ class Channel:
         return self.error
 
     def was_away(self, seconds: float) -> bool:
-        """Return True where the store is only coming back, or has been back for less than so long.
+        """Return True where the store is away, or has been back for less than `seconds`.
 
-        Ask inside of a fact: one that had to wait may be written by the very commit that finds the store again.
+        Call it inside a fact: a fact that had to wait may be written by the very commit that finds the store again.
         """
         return self.error is not None or time.monotonic() - self._writer.returned_at < seconds
 

@@ -1,6 +1,6 @@
-"""Comparisons: which two answers belong to one question, the vote on them, and which units compare at all.
+"""Comparisons: the two answers to one question, the vote on them, and the units that compare.
 
-Knows the table of comparisons and whom it keeps out of the A/B test; the votes of a readout are read in `preferences`.
+Knows the table of comparisons and which units it keeps out of the A/B test; `preferences` sums the votes.
 """
 
 from typing import Literal, get_args
@@ -13,22 +13,22 @@ from lib.domain.rating import Vote
 from lib.store.schema import answer, comparison, exposure, message
 from lib.store.stretches import run_names
 
-Way = Literal["exposed", "compared"]
-"""The way in which a unit takes part in an experiment: in the A/B test, or in comparisons."""
+Participation = Literal["exposed", "compared"]
+"""How a unit takes part in an experiment: in the A/B test, or in comparisons."""
 
 
-def way(connection: Connection, experiment: str, unit: str, simulated: bool) -> Way | None:
+def participation(connection: Connection, experiment: str, unit: str, simulated: bool) -> Participation | None:
     """Return how a unit has taken part so far. A group that was forced on it takes part in nothing."""
     x, c = exposure.c, comparison.c
     exposed = x.experiment.in_(run_names(connection, experiment)) & x.simulated.is_(simulated) & (x.user_id == unit)
     exposed &= x.grp.is_not(None) & x.forced.is_(False)
     if connection.scalar(select(exists().where(exposed))):
         return "exposed"
-    theirs = (c.experiment == experiment) & c.simulated.is_(simulated) & (c.user_id == unit)
-    return "compared" if connection.scalar(select(exists().where(theirs))) else None
+    comparisons_of_unit = (c.experiment == experiment) & c.simulated.is_(simulated) & (c.user_id == unit)
+    return "compared" if connection.scalar(select(exists().where(comparisons_of_unit))) else None
 
 
-def known(connection: Connection, experiment: str) -> bool:
+def any_compared(connection: Connection, experiment: str) -> bool:
     """Return True where any unit has compared in this experiment."""
     return bool(connection.scalar(select(exists().where(comparison.c.experiment == experiment))))
 
@@ -38,11 +38,11 @@ def joined(connection: Connection, answers: list[Turn]) -> tuple[Turn, ...]:
     ids = {turn.comparison_id for turn in answers if turn.comparison_id}
     if not ids:
         return tuple(answers)
-    theirs = select(comparison).where(comparison.c.comparison_id.in_(sorted(ids)))
-    known = {row.comparison_id: row for row in connection.execute(theirs)}
+    stored = select(comparison).where(comparison.c.comparison_id.in_(sorted(ids)))
+    comparisons = {row.comparison_id: row for row in connection.execute(stored)}
     by_id, turns = {turn.answer_id: turn for turn in answers}, list[Turn]()
     for turn in answers:
-        row = known.get(turn.comparison_id)
+        row = comparisons.get(turn.comparison_id)
         if row is None or not {row.left_answer_id, row.right_answer_id} <= set(by_id):
             turns.append(turn)
         elif turn.answer_id == row.left_answer_id:
@@ -52,24 +52,24 @@ def joined(connection: Connection, answers: list[Turn]) -> tuple[Turn, ...]:
 
 
 def _position(text: str) -> Position:
-    return next(one for one in get_args(Position) if one == text)
+    return next(position for position in get_args(Position) if position == text)
 
 
-def vote(connection: Connection, comparison_id: str, preferred: Vote, said: Event) -> list[Event]:
-    """Set the vote, which takes the reason and the comment of an earlier one away. Return the events that tell it: none
-    when it was so already, or a later question has been asked."""
+def vote(connection: Connection, comparison_id: str, preferred: Vote, event: Event) -> list[Event]:
+    """Set the vote and remove the reason and the comment of an earlier one. Return its events: none when it is
+    unchanged, or a later question has been asked."""
     stored = connection.execute(
         select(comparison).where(comparison.c.comparison_id == comparison_id).with_for_update()
     ).one_or_none()
     if stored is None or stored.vote == preferred:
         return []
-    asked = select(message.c.turn).where(message.c.answer_id == stored.left_answer_id).scalar_subquery()
-    later = (message.c.conversation_id == stored.conversation_id) & (message.c.turn > asked)
+    turn = select(message.c.turn).where(message.c.answer_id == stored.left_answer_id).scalar_subquery()
+    later = (message.c.conversation_id == stored.conversation_id) & (message.c.turn > turn)
     if connection.scalar(select(exists().where(later))):
         return []
-    changed = {"vote": preferred, "voted_ms": said.time_ms}
+    changed = {"vote": preferred, "voted_ms": event.time_ms}
     connection.execute(update(comparison).where(comparison.c.comparison_id == comparison_id).values(changed))
     sides = (stored.left_answer_id, stored.right_answer_id)
     connection.execute(update(answer).where(answer.c.answer_id.in_(sides)).values(reason=None))
     connection.execute(update(message).where(message.c.answer_id.in_(sides)).values(comment=None))
-    return [said]
+    return [event]

@@ -13,7 +13,7 @@ from lib.domain.rating import Rating, Reason, Vote
 from lib.domain.record import StoreError
 from lib.store import comparisons, facts, reads, rows, schema, spending
 from lib.store.channel import PROBE_S, Channel
-from lib.store.comparisons import Way
+from lib.store.comparisons import Participation
 from lib.store.writer import PROGRESS_LIMIT, Ticket
 
 
@@ -78,9 +78,9 @@ class StoredConversations:
 
     def partial(self, answer_id: str, text: str | None = None) -> Ticket:
         """Write that an answer of this process still runs, and its text so far."""
-        kept = text if self._recording.keep_text else None
+        stored_text = text if self._recording.keep_text else None
         return self._channel.write(
-            lambda connection: facts.partial(connection, answer_id, kept, self._recording.owner),
+            lambda connection: facts.partial(connection, answer_id, stored_text, self._recording.owner),
             limit=PROGRESS_LIMIT,
             key=answer_id,
         )
@@ -118,10 +118,10 @@ class StoredConversations:
     def give_reason(self, answer_id: str, reason: Reason | None, comment: str | None, event: Event | None) -> Ticket:
         """Write the reason of a thumb as it is now (None: none). One that is stored already writes nothing."""
         recording = self._recording
-        kept = comment if recording.keep_text else None
+        stored_comment = comment if recording.keep_text else None
 
         def fact(connection: Connection) -> None:
-            changes = facts.give_reason(connection, answer_id, reason, kept, event)
+            changes = facts.give_reason(connection, answer_id, reason, stored_comment, event)
             facts.record(connection, changes, recording.deliver, recording.tier)
 
         return self._channel.write(fact)
@@ -138,8 +138,10 @@ class StoredConversations:
 
     def rename(self, conversation_id: str, visitor_id: str, title: str) -> Ticket:
         """Give a conversation of this visitor another title."""
-        kept = title if self._recording.keep_text else None
-        return self._channel.write(lambda connection: facts.rename(connection, conversation_id, visitor_id, kept))
+        stored_title = title if self._recording.keep_text else None
+        return self._channel.write(
+            lambda connection: facts.rename(connection, conversation_id, visitor_id, stored_title)
+        )
 
     def delete(self, visitor_id: str, conversation_id: str | None = None) -> Ticket:
         """Delete the text of one conversation of this visitor, or of all; numbers and events stay."""
@@ -152,9 +154,9 @@ class StoredConversations:
 
     def delete_old(self, before_ms: int, piece: int) -> int:
         """Delete at most `piece` rows of text asked before then and return their number. Raises StoreError."""
-        gone: int = self._channel.call(lambda connection: facts.delete_old_text(connection, before_ms, piece))
-        self.deleted = self.deleted or gone > 0
-        return gone
+        deleted: int = self._channel.call(lambda connection: facts.delete_old_text(connection, before_ms, piece))
+        self.deleted = self.deleted or deleted > 0
+        return deleted
 
     def deletions(self, since_ms: int) -> dict[str, str]:
         """Return the conversations whose text was deleted since then, by any replica, with their visitors."""
@@ -171,15 +173,15 @@ class StoredConversations:
         with self._channel.read() as connection:
             return reads.one_conversation(connection, conversation_id, visitor_id, newest, before_turn)
 
-    def way(self, experiment: str, unit: str, simulated: bool = False) -> Way | None:
+    def participation(self, experiment: str, unit: str, simulated: bool = False) -> Participation | None:
         """Return how a unit has taken part in an experiment so far."""
         with self._channel.read() as connection:
-            return comparisons.way(connection, experiment, unit, simulated)
+            return comparisons.participation(connection, experiment, unit, simulated)
 
     def compares(self, experiment: str) -> bool:
         """Return True where any unit has compared in this experiment."""
         with self._channel.read() as connection:
-            return comparisons.known(connection, experiment)
+            return comparisons.any_compared(connection, experiment)
 
     def of(self, visitor_id: str, limit: int = 50, skip: int = 0) -> list[Conversation]:
         """Return a visitor's conversations without their turns, the last used first, from the one after `skip` on."""
@@ -205,11 +207,11 @@ class StoredConversations:
             return reads.completions(connection, [answer_id]).get(answer_id)
 
     def recover(self, stale_ms: int, limit: int = 100) -> list[tuple[Question, str]]:
-        """Take over answers that another process left running and that were not heard of for so long.
+        """Take over answers of other processes that wrote no heartbeat for `stale_ms`.
 
-        Returns the question of each and the text that had arrived. They are this process's now, to be finished as
-        `interrupted`; no other process gets them. None while the store is away, nor for as long again when it is back:
-        the living were not heard of either.
+        Returns the question of each and the text that had arrived; no other process gets them, and this one must
+        finish them as `interrupted`. Returns none while the store is away and for as long after it is back, because
+        living processes could not write heartbeats either.
         """
         before_ms = now_ms() - stale_ms
 
@@ -233,7 +235,7 @@ class StoredConversations:
             return facts.claim_one(connection, answer_id, heard_ms, self._recording.owner)
 
         try:
-            found = self._channel.call(fact, PROBE_S)
+            taken = self._channel.call(fact, PROBE_S)
         except StoreError:
             return None
-        return found[0] if found else None
+        return taken[0] if taken else None

@@ -70,7 +70,7 @@ class Database:
         try:
             if database._path is not None:
                 _make_private(database._path)
-            _patiently(lambda: migrate(database.writer))
+            _retry_while_locked(lambda: migrate(database.writer))
         except (OSError, DBAPIError) as error:
             database.close()
             raise StoreError(f"The database {database.name} cannot be used: {explain(error)}.") from error
@@ -97,7 +97,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Open a transaction that holds the right to write; commits at the end of its block."""
-        self._still_there()
+        self._check_file()
         try:
             with self.writer.begin() as connection:
                 yield connection
@@ -125,7 +125,7 @@ class Database:
         self.writer.dispose()
         self.reader.dispose()
 
-    def _still_there(self) -> None:
+    def _check_file(self) -> None:
         """Raise where the SQLite file was moved or deleted: SQLite would keep writing to a file that nothing can
         read."""
         if self._file is not None and self._identity() != self._file:
@@ -135,10 +135,10 @@ class Database:
         if self._path is None:
             return None
         try:
-            found = os.stat(self._path)
+            status = os.stat(self._path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     def _sqlite(self, path: Path) -> tuple[Engine, Engine]:
         arguments: Any = {"timeout": BUSY_MS / 1_000, "check_same_thread": False}
@@ -229,8 +229,8 @@ def explain(error: BaseException) -> str:
     'no way'
     """
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    said = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause)
-    return " ".join(said.split()).rstrip(".") or type(cause).__name__
+    message = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause)
+    return " ".join(message.split()).rstrip(".") or type(cause).__name__
 
 
 def _sqlalchemy_url(address: DatabaseUrl) -> URL:
@@ -256,10 +256,10 @@ def _make_private(file: Path) -> None:
     file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    for one in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
+    for path in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
         with contextlib.suppress(OSError):  # missing, or another user's file that this user may write
-            if stat.S_IMODE(one.stat().st_mode) & 0o077:
-                one.chmod(0o600)
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                path.chmod(0o600)
 
 
 def _engine(url: URL, size: int, **options: Any) -> Engine:
@@ -268,7 +268,7 @@ def _engine(url: URL, size: int, **options: Any) -> Engine:
     )
 
 
-def _patiently(attempt: Callable[[], None], seconds: float = 10.0) -> None:
+def _retry_while_locked(attempt: Callable[[], None], seconds: float = 10.0) -> None:
     """Retry for a while: switching a new SQLite file to WAL ignores the busy timeout, so processes that start at once
     collide."""
     deadline = time.monotonic() + seconds

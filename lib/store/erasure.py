@@ -56,11 +56,10 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns. `owners`:
-    those, and owners without any other conversation.
+class UnitKeys:
+    """The keys of what belongs to a unit. `units`: its id, and the units of the conversations that it owns.
 
-    `owners`: those, and owners of nothing else.
+    `owners`: those, and owners without any other conversation.
     """
 
     units: list[str]
@@ -71,52 +70,52 @@ class Found:
     erased: Erased
 
 
-def find(connection: Connection, unit: str) -> Found:
+def find(connection: Connection, unit: str) -> UnitKeys:
     """Find what belongs to this unit: its answers and events, the conversations that it owns, and every event that has
     it among its ids."""
     owned = select(conversation.c.id).where(conversation.c.visitor_id == unit)
     units = {unit, *connection.scalars(select(answer.c.user_id).where(answer.c.conversation_id.in_(owned)))}
-    mine = answer.c.user_id.in_(units) | answer.c.conversation_id.in_(owned)
-    answers = connection.execute(select(answer.c.answer_id, answer.c.conversation_id).where(mine)).all()
+    of_unit = answer.c.user_id.in_(units) | answer.c.conversation_id.in_(owned)
+    answers = connection.execute(select(answer.c.answer_id, answer.c.conversation_id).where(of_unit)).all()
     conversations = {*connection.scalars(owned), *(row.conversation_id for row in answers)}
     answer_ids = [row.answer_id for row in answers]
-    named = event.c.user_id.in_(units) | event.c.ids.contains(f'"{unit}"', autoescape=True)
-    events = _events(connection, named)
+    has_unit = event.c.user_id.in_(units) | event.c.ids.contains(f'"{unit}"', autoescape=True)
+    events = _events(connection, has_unit)
     for piece in _pieces(answer_ids):
         events |= _events(connection, event.c.answer_id.in_(piece))
     owners = units | _left_without(connection, conversations)
-    found = Found(sorted(units), sorted(owners), sorted(conversations), answer_ids, sorted(events), Erased())
-    return replace(found, erased=_count(connection, found, any(events.values())))
+    keys = UnitKeys(sorted(units), sorted(owners), sorted(conversations), answer_ids, sorted(events), Erased())
+    return replace(keys, erased=_count(connection, keys, any(events.values())))
 
 
-def steps(found: Found) -> Iterator[Callable[[Connection], None]]:
+def steps(unit_keys: UnitKeys) -> Iterator[Callable[[Connection], None]]:
     """Yield the transactions that delete it. Events go first: until they are deleted, one may still be delivered."""
-    for events in _pieces(found.events):
+    for events in _pieces(unit_keys.events):
         yield _deletion(outbox.c.event_id, [event_id for _, event_id in events])
         yield _deletion_of_events(events)
     for column, keys in (
-        (exposure.c.user_id, found.units),
-        (comparison.c.user_id, found.units),
-        (vote.c.user_id, found.units),
-        (comparison.c.conversation_id, found.conversations),
-        (message.c.answer_id, found.answers),
-        (message.c.conversation_id, found.conversations),
-        (answer.c.answer_id, found.answers),
-        (conversation.c.id, found.conversations),
-        (guest.c.visitor_id, found.owners),
-        (consent.c.visitor_id, found.owners),
-        (spending.c.account, [visitor_account(owner) for owner in found.owners]),
-        (reservation.c.account, [visitor_account(owner) for owner in found.owners]),
-        (spending.c.account, [visitor_account(unit) for unit in found.units]),
-        (reservation.c.account, [visitor_account(unit) for unit in found.units]),
+        (exposure.c.user_id, unit_keys.units),
+        (comparison.c.user_id, unit_keys.units),
+        (vote.c.user_id, unit_keys.units),
+        (comparison.c.conversation_id, unit_keys.conversations),
+        (message.c.answer_id, unit_keys.answers),
+        (message.c.conversation_id, unit_keys.conversations),
+        (answer.c.answer_id, unit_keys.answers),
+        (conversation.c.id, unit_keys.conversations),
+        (guest.c.visitor_id, unit_keys.owners),
+        (consent.c.visitor_id, unit_keys.owners),
+        (spending.c.account, [visitor_account(owner) for owner in unit_keys.owners]),
+        (reservation.c.account, [visitor_account(owner) for owner in unit_keys.owners]),
+        (spending.c.account, [visitor_account(unit) for unit in unit_keys.units]),
+        (reservation.c.account, [visitor_account(unit) for unit in unit_keys.units]),
     ):
         for piece in _pieces(keys):
             yield _deletion(column, piece)
 
 
-def _events(connection: Connection, theirs: ColumnElement[bool]) -> dict[Key, bool]:
+def _events(connection: Connection, condition: ColumnElement[bool]) -> dict[Key, bool]:
     """Return the keys of events, each with True where Statsig has it."""
-    rows = connection.execute(select(event.c.time_ms, event.c.event_id, event.c.acknowledged_ms).where(theirs))
+    rows = connection.execute(select(event.c.time_ms, event.c.event_id, event.c.acknowledged_ms).where(condition))
     return {(row.time_ms, row.event_id): row.acknowledged_ms is not None for row in rows}
 
 
@@ -125,8 +124,8 @@ def _left_without(connection: Connection, conversations: set[str]) -> set[str]:
     owners: set[str] = set()
     for piece in _pieces(sorted(conversations)):
         owners |= set(connection.scalars(select(conversation.c.visitor_id).where(conversation.c.id.in_(piece))))
-    left = select(conversation.c.id, conversation.c.visitor_id).where(conversation.c.visitor_id.in_(sorted(owners)))
-    return owners - {row.visitor_id for row in connection.execute(left) if row.id not in conversations}
+    owned = select(conversation.c.id, conversation.c.visitor_id).where(conversation.c.visitor_id.in_(sorted(owners)))
+    return owners - {row.visitor_id for row in connection.execute(owned) if row.id not in conversations}
 
 
 def _deletion(column: "Column[Any]", keys: list[str]) -> Callable[[Connection], None]:
@@ -137,32 +136,32 @@ def _deletion(column: "Column[Any]", keys: list[str]) -> Callable[[Connection], 
 
 
 def _deletion_of_events(keys: list[Key]) -> Callable[[Connection], None]:
-    one = (event.c.time_ms == bindparam("at")) & (event.c.event_id == bindparam("id"))
-    named = [{"at": time_ms, "id": event_id} for time_ms, event_id in keys]
+    event_key = (event.c.time_ms == bindparam("at")) & (event.c.event_id == bindparam("id"))
+    parameters = [{"at": time_ms, "id": event_id} for time_ms, event_id in keys]
 
     def fact(connection: Connection) -> None:
-        connection.execute(delete(event).where(one), named)
+        connection.execute(delete(event).where(event_key), parameters)
 
     return fact
 
 
-def _count(connection: Connection, found: Found, sent: bool) -> Erased:
+def _count(connection: Connection, keys: UnitKeys, sent: bool) -> Erased:
     def rows(column: "Column[Any]", keys: list[str], *also: Any) -> int:
         counted = select(func.count()).select_from(column.table)
         return sum(connection.scalar(counted.where(column.in_(piece), *also)) or 0 for piece in _pieces(keys))
 
-    event_ids = [event_id for _, event_id in found.events]
+    event_ids = [event_id for _, event_id in keys.events]
     waiting = rows(outbox.c.event_id, event_ids)
     tried = rows(outbox.c.event_id, event_ids, or_(outbox.c.attempts > 0, outbox.c.error.is_not(None)))
     return Erased(
-        conversations=rows(conversation.c.id, found.conversations),
-        messages=rows(message.c.answer_id, found.answers),
-        answers=len(found.answers),
-        events=len(found.events),
-        votes=rows(vote.c.user_id, found.units),
+        conversations=rows(conversation.c.id, keys.conversations),
+        messages=rows(message.c.answer_id, keys.answers),
+        answers=len(keys.answers),
+        events=len(keys.events),
+        votes=rows(vote.c.user_id, keys.units),
         undelivered=waiting,
         told=sent or tried > 0,
-        running=rows(answer.c.answer_id, found.answers, answer.c.finish_reason.is_(None)),
+        running=rows(answer.c.answer_id, keys.answers, answer.c.finish_reason.is_(None)),
     )
 
 

@@ -18,38 +18,38 @@ class UnreadableLine(Exception):
 def checked_event(line: bytes) -> Mapping[str, Any]:
     """Return the event of a line. Raises UnreadableLine."""
     try:
-        said = json.loads(line)
+        line_values = json.loads(line)
     except (ValueError, RecursionError):
         raise UnreadableLine("not JSON") from None
-    if not isinstance(said, dict) or not isinstance(said.get("metadata"), dict):
+    if not isinstance(line_values, dict) or not isinstance(line_values.get("metadata"), dict):
         raise UnreadableLine("not an event: expected an object with metadata")
     for key in ("event_id", "name", "user_id"):
-        _text(said, key)
-    _whole(said, "time")
-    about = said["metadata"]
-    _flag(said, "simulated")
-    _flag(about, "simulated")
-    if said["name"] == EXPOSURE:
-        _flag(about, "forced")
-        _text(about, "experiment")
-        _run(about)
-        if about.get("group") is not None:
-            _text(about, "group")
-    elif said["name"] == CHAT_COMPLETION:
-        _text(about, "experiment")
-        _text(about, "answer_id")
-        _run(about)
-        _text(said, "value")
+        _text(line_values, key)
+    _whole(line_values, "time")
+    metadata = line_values["metadata"]
+    _flag(line_values, "simulated")
+    _flag(metadata, "simulated")
+    if line_values["name"] == EXPOSURE:
+        _flag(metadata, "forced")
+        _text(metadata, "experiment")
+        _run(metadata)
+        if metadata.get("group") is not None:
+            _text(metadata, "group")
+    elif line_values["name"] == CHAT_COMPLETION:
+        _text(metadata, "experiment")
+        _text(metadata, "answer_id")
+        _run(metadata)
+        _text(line_values, "value")
         for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd"):
-            _number(about, key)
-    elif said["name"] in (*RATINGS, RATING_WITHDRAWN, *SIGNALS):
-        _text(about, "answer_id")
-    elif said["name"] == PREFERENCE:
-        _text(said, "value")
+            _number(metadata, key)
+    elif line_values["name"] in (*RATINGS, RATING_WITHDRAWN, *SIGNALS):
+        _text(metadata, "answer_id")
+    elif line_values["name"] == PREFERENCE:
+        _text(line_values, "value")
         for key in ("experiment", "comparison_id", "left", "right"):
-            _text(about, key)
-        _run(about)
-    return said
+            _text(metadata, key)
+        _run(metadata)
+    return line_values
 
 
 def _text(values: Mapping[str, Any], key: str) -> None:

@@ -36,24 +36,24 @@ def upsert(connection: Connection, table: Table, values: dict[str, Any], *changi
 def record(
     connection: Connection, events: Sequence[Event], deliver: bool, tier: str, invitation: str | None = None
 ) -> None:
-    """Into the ledger, exposures and votes beside it; into the outbox unless nothing is delivered or it is simulated.
+    """Insert events into the ledger, and into the tables of exposures and votes.
 
-    `invitation` is that of the exposed unit.
+    Those to deliver get an outbox row, unless they are simulated. `invitation` is that of the exposed unit.
     """
     if not events:
         return
-    add(connection, event, [rows.event_row(one) for one in events])
-    add(connection, exposure, [rows.exposure_row(one, tier, invitation) for one in events if one.name == EXPOSURE])
-    keep_votes(connection, [found for one in events if (found := rows.vote_row(one, tier)) is not None])
+    add(connection, event, [rows.event_row(item) for item in events])
+    add(connection, exposure, [rows.exposure_row(item, tier, invitation) for item in events if item.name == EXPOSURE])
+    keep_votes(connection, [row for item in events if (row := rows.vote_row(item, tier)) is not None])
     if deliver:
         now = now_ms()
         add(
             connection,
             outbox,
             [
-                {"event_id": one.event_id, "created_ms": one.time_ms, "due_ms": now, "attempts": 0}
-                for one in events
-                if not rows.simulated(one) and not one.withheld
+                {"event_id": item.event_id, "created_ms": item.time_ms, "due_ms": now, "attempts": 0}
+                for item in events
+                if not rows.simulated(item) and not item.withheld
             ],
         )
 
@@ -71,7 +71,7 @@ def keep_votes(connection: Connection, votes: list[dict[str, Any]]) -> None:
 
 def ask(
     connection: Connection,
-    about: Conversation,
+    asked_in: Conversation,
     questions: Sequence[Question],
     text: str | None,
     title: str | None,
@@ -83,9 +83,9 @@ def ask(
     """Insert the conversation if it is new, and the message and the running answer of each question (two where two
     groups answer the same one). A deleted conversation stays deleted."""
     add(connection, answer, [rows.running_row(question, owner, now_ms(), tier) for question in questions])
-    if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == about.id)) is not None:
+    if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == asked_in.id)) is not None:
         return
-    upsert(connection, conversation, rows.conversation_row(about, title, asked_ms), "updated_ms")
+    upsert(connection, conversation, rows.conversation_row(asked_in, title, asked_ms), "updated_ms")
     if replaces:
         connection.execute(update(message).where(message.c.answer_id.in_(replaces)).values(replaced=True))
     add(connection, message, [rows.message_row(question, asked_ms, text) for question in questions])
@@ -93,9 +93,9 @@ def ask(
 
 def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:
     """Store the text so far with a heartbeat; does nothing once the answer ended or another process took it over."""
-    mine = (answer.c.answer_id == answer_id) & answer.c.finish_reason.is_(None) & (answer.c.owner == owner)
-    alive = connection.execute(update(answer).where(mine).values(beat_ms=now_ms()))
-    if text is not None and alive.rowcount:
+    running = (answer.c.answer_id == answer_id) & answer.c.finish_reason.is_(None) & (answer.c.owner == owner)
+    updated = connection.execute(update(answer).where(running).values(beat_ms=now_ms()))
+    if text is not None and updated.rowcount:
         _keep_answer(connection, answer_id, text)
 
 
@@ -116,63 +116,62 @@ def finish(
     return True
 
 
-def rate(connection: Connection, answer_id: str, rating: Rating | None, said: Event | None) -> list[Event]:
+def rate(connection: Connection, answer_id: str, rating: Rating | None, rating_event: Event | None) -> list[Event]:
     """Set the rating and return its events: none when it is unchanged. A new rating has no reason yet."""
     stored = connection.execute(
         select(answer.c.rating).where(answer.c.answer_id == answer_id).with_for_update()
     ).one_or_none()
     if stored is None or stored.rating == rating:
         return []
-    rated_ms = None if rating is None else said.time_ms if said is not None else now_ms()
+    rated_ms = None if rating is None else rating_event.time_ms if rating_event is not None else now_ms()
     changed = {"rating": rating, "rated_ms": rated_ms, "reason": None}
     connection.execute(update(answer).where(answer.c.answer_id == answer_id).values(changed))
     connection.execute(update(message).where(message.c.answer_id == answer_id).values(comment=None))
-    if said is None:
+    if rating_event is None:
         return []
-    return [replace(said, value=stored.rating) if rating is None else said]
+    return [replace(rating_event, value=stored.rating) if rating is None else rating_event]
 
 
 def give_reason(
-    connection: Connection, answer_id: str, reason: Reason | None, comment: str | None, said: Event | None
+    connection: Connection, answer_id: str, reason: Reason | None, comment: str | None, reason_event: Event | None
 ) -> list[Event]:
     """Set the reason and the comment and return their events: none when the reason is unchanged."""
-    kept = rows.fit(message, {"comment": comment or None})
-    connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
-    other = (answer.c.answer_id == answer_id) & answer.c.reason.is_distinct_from(reason)
-    changed = connection.execute(update(answer).where(other).values(reason=reason)).rowcount
-    return [said] if changed and reason is not None and said is not None else []
+    values = rows.fit(message, {"comment": comment or None})
+    connection.execute(update(message).where(message.c.answer_id == answer_id).values(values))
+    changes = (answer.c.answer_id == answer_id) & answer.c.reason.is_distinct_from(reason)
+    changed = connection.execute(update(answer).where(changes).values(reason=reason)).rowcount
+    return [reason_event] if changed and reason is not None and reason_event is not None else []
 
 
 def rename(connection: Connection, conversation_id: str, visitor_id: str, title: str | None) -> None:
     """Change the title, for the owner only."""
-    mine = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
-    connection.execute(update(conversation).where(mine).values(rows.fit(conversation, {"title": title})))
+    of_owner = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
+    connection.execute(update(conversation).where(of_owner).values(rows.fit(conversation, {"title": title})))
 
 
 def forget(connection: Connection, visitor_id: str, conversation_id: str | None) -> list[str]:
     """Delete the text of one conversation, or of all of a visitor; numbers and events stay. Return the answers."""
-    mine = select(conversation.c.id).where(conversation.c.visitor_id == visitor_id)
+    chosen = select(conversation.c.id).where(conversation.c.visitor_id == visitor_id)
     if conversation_id is not None:
-        mine = mine.where(conversation.c.id == conversation_id)
-    gone, now = list(connection.scalars(mine)), now_ms()
-    told = [{"conversation_id": one, "visitor_id": visitor_id, "time_ms": now} for one in gone]
-    add(connection, deletion, told)
-    answers = list(connection.scalars(select(message.c.answer_id).where(message.c.conversation_id.in_(mine))))
-    connection.execute(delete(message).where(message.c.conversation_id.in_(mine)))
-    connection.execute(delete(conversation).where(conversation.c.id.in_(mine)))
+        chosen = chosen.where(conversation.c.id == conversation_id)
+    ids, now = list(connection.scalars(chosen)), now_ms()
+    add(connection, deletion, [{"conversation_id": key, "visitor_id": visitor_id, "time_ms": now} for key in ids])
+    answers = list(connection.scalars(select(message.c.answer_id).where(message.c.conversation_id.in_(chosen))))
+    connection.execute(delete(message).where(message.c.conversation_id.in_(chosen)))
+    connection.execute(delete(conversation).where(conversation.c.id.in_(chosen)))
     return answers
 
 
 def deletions(connection: Connection, since_ms: int) -> dict[str, str]:
     """Return the conversations that were deleted since then, with their visitors."""
-    lately = select(deletion.c.conversation_id, deletion.c.visitor_id).where(deletion.c.time_ms >= since_ms)
-    return {row.conversation_id: row.visitor_id for row in connection.execute(lately)}
+    recent = select(deletion.c.conversation_id, deletion.c.visitor_id).where(deletion.c.time_ms >= since_ms)
+    return {row.conversation_id: row.visitor_id for row in connection.execute(recent)}
 
 
 def keep_definitions(connection: Connection, source: str, specs: str) -> None:
     """Store the definitions that Statsig served last."""
-    kept = rows.fit(definition, {"source": source, "specs": specs, "time_ms": now_ms()})
-    upsert(connection, definition, kept, "specs", "time_ms")
+    values = rows.fit(definition, {"source": source, "specs": specs, "time_ms": now_ms()})
+    upsert(connection, definition, values, "specs", "time_ms")
 
 
 def delete_old_text(connection: Connection, before_ms: int, piece: int) -> int:
@@ -185,9 +184,9 @@ def delete_old_text(connection: Connection, before_ms: int, piece: int) -> int:
     connection.execute(update(conversation).where(begun).values(title=None))
     connection.execute(delete(deletion).where(deletion.c.time_ms < now_ms() - DAY_MS))
     old = select(message.c.answer_id).where(message.c.asked_ms < before_ms).order_by(message.c.asked_ms).limit(piece)
-    gone = connection.execute(delete(message).where(message.c.answer_id.in_(old))).rowcount
+    deleted = connection.execute(delete(message).where(message.c.answer_id.in_(old))).rowcount
     stale = select(conversation.c.id).where(conversation.c.updated_ms < before_ms).limit(piece)
-    return gone + connection.execute(delete(conversation).where(conversation.c.id.in_(stale))).rowcount
+    return deleted + connection.execute(delete(conversation).where(conversation.c.id.in_(stale))).rowcount
 
 
 def claim(connection: Connection, before_ms: int, owner: str, limit: int) -> list[tuple[Question, str]]:
@@ -202,18 +201,18 @@ def claim_one(connection: Connection, answer_id: str, heard_ms: int, owner: str)
     return _take(connection, select(answer.c.answer_id).where(silent), owner)
 
 
-def _take(connection: Connection, found: Select[Any], owner: str) -> list[tuple[Question, str]]:
-    taken = list(connection.scalars(found.with_for_update(skip_locked=True)))
-    if not taken:
+def _take(connection: Connection, candidates: Select[Any], owner: str) -> list[tuple[Question, str]]:
+    answer_ids = list(connection.scalars(candidates.with_for_update(skip_locked=True)))
+    if not answer_ids:
         return []
-    mine = {"owner": owner, "beat_ms": now_ms()}
-    connection.execute(update(answer).where(answer.c.answer_id.in_(taken)).values(mine))
-    return reads.cut_off(connection, taken)
+    lease = {"owner": owner, "beat_ms": now_ms()}
+    connection.execute(update(answer).where(answer.c.answer_id.in_(answer_ids)).values(lease))
+    return reads.cut_off(connection, answer_ids)
 
 
 def _keep_answer(connection: Connection, answer_id: str, text: str, reasoning: str | None = None) -> None:
-    kept = rows.fit(message, {"answer": text} | ({"reasoning": reasoning} if reasoning else {}))
-    connection.execute(update(message).where(message.c.answer_id == answer_id).values(kept))
+    values = rows.fit(message, {"answer": text} | ({"reasoning": reasoning} if reasoning else {}))
+    connection.execute(update(message).where(message.c.answer_id == answer_id).values(values))
 
 
 def insert_into(connection: Connection, table: Table) -> Any:

@@ -24,9 +24,9 @@ SESSION_DAYS = 40
 def invite(connection: Connection, new: Invitation) -> bool:
     """Store a new invitation; False where an open one has its name."""
     now = now_ms()
-    if any(other.name == new.name and other.over(now) is None for other in invitations(connection)):
+    if any(existing.name == new.name and existing.over(now) is None for existing in invitations(connection)):
         return False
-    kept = {
+    values = {
         "id": new.id,
         "name": new.name,
         "created_ms": new.created_ms,
@@ -36,15 +36,15 @@ def invite(connection: Connection, new: Invitation) -> bool:
         "usd": new.usd,
         "compare": new.compare,
     }
-    add(connection, invitation, rows.fit(invitation, kept))
+    add(connection, invitation, rows.fit(invitation, values))
     return True
 
 
 def revoke(connection: Connection, name_or_id: str) -> int:
     """End the open invitations of this name or id; return their number."""
     now = now_ms()
-    named = (invitation.c.id == name_or_id) | (invitation.c.name == name_or_id)
-    still_open = named & invitation.c.revoked_ms.is_(None) & (invitation.c.expires_ms > now)
+    matches = (invitation.c.id == name_or_id) | (invitation.c.name == name_or_id)
+    still_open = matches & invitation.c.revoked_ms.is_(None) & (invitation.c.expires_ms > now)
     return connection.execute(update(invitation).where(still_open).values(revoked_ms=now)).rowcount
 
 
@@ -54,7 +54,7 @@ def invitations(connection: Connection) -> list[Invitation]:
     return [_invitation(row) for row in connection.execute(newest)]
 
 
-def one(connection: Connection, invitation_id: str) -> Invitation | None:
+def find_invitation(connection: Connection, invitation_id: str) -> Invitation | None:
     """Return one invitation with its use."""
     row = connection.execute(_with_use().where(invitation.c.id == invitation_id)).one_or_none()
     return _invitation(row) if row else None
@@ -62,19 +62,19 @@ def one(connection: Connection, invitation_id: str) -> Invitation | None:
 
 def entered(connection: Connection, invitation_id: str, visitor_id: str) -> bool:
     """Return True where this visitor used this invitation before."""
-    mine = (guest.c.invitation_id == invitation_id) & (guest.c.visitor_id == visitor_id)
-    return connection.scalar(select(guest.c.since_ms).where(mine)) is not None
+    visit = (guest.c.invitation_id == invitation_id) & (guest.c.visitor_id == visitor_id)
+    return connection.scalar(select(guest.c.since_ms).where(visit)) is not None
 
 
 def enter(connection: Connection, invitation_id: str, visitor_id: str) -> Refusal | None:
-    """Admit and count this visitor, once, or return why not."""
+    """Admit and count this visitor, once, or return the reason why not."""
     connection.execute(select(invitation.c.id).where(invitation.c.id == invitation_id).with_for_update())
-    found, now = one(connection, invitation_id), now_ms()
-    if found is None:
+    stored, now = find_invitation(connection, invitation_id), now_ms()
+    if stored is None:
         return "unknown"
     if entered(connection, invitation_id, visitor_id):
-        return found.over(now)
-    if refusal := found.closed(now):
+        return stored.over(now)
+    if refusal := stored.closed(now):
         return refusal
     add(connection, guest, {"invitation_id": invitation_id, "visitor_id": visitor_id, "since_ms": now})
     return None
@@ -87,8 +87,8 @@ def agree(connection: Connection, visitor_id: str, version: str) -> None:
 
 def agreed(connection: Connection, visitor_id: str, version: str) -> bool:
     """Return True where this visitor accepted this version of the notice."""
-    mine = (consent.c.visitor_id == visitor_id) & (consent.c.version == version)
-    return connection.scalar(select(consent.c.time_ms).where(mine)) is not None
+    acceptance = (consent.c.visitor_id == visitor_id) & (consent.c.version == version)
+    return connection.scalar(select(consent.c.time_ms).where(acceptance)) is not None
 
 
 def end_sessions(connection: Connection, sessions: Sequence[str]) -> None:
@@ -111,8 +111,8 @@ def _with_use() -> Select[Any]:
 
 
 def _invitation(row: Row[Any]) -> Invitation:
-    found = Invitation(row.id, row.name, row.created_ms, row.expires_ms, row.sessions, row.grp, row.usd)
-    return replace(found, revoked_ms=row.revoked_ms, used=row.used, last_ms=row.last_ms, compare=bool(row.compare))
+    stored = Invitation(row.id, row.name, row.created_ms, row.expires_ms, row.sessions, row.grp, row.usd)
+    return replace(stored, revoked_ms=row.revoked_ms, used=row.used, last_ms=row.last_ms, compare=bool(row.compare))
 
 
 class GuestBook:
@@ -137,23 +137,23 @@ class GuestBook:
     def invitation(self, invitation_id: str) -> Invitation | None:
         """Return one of them with its use."""
         with self._channel.read() as connection:
-            return one(connection, invitation_id)
+            return find_invitation(connection, invitation_id)
 
     def may_enter(self, invitation_id: str, visitor_id: str | None) -> Refusal | None:
-        """Return why this visitor could not come in by this invitation now; counts nobody."""
+        """Return the reason why this visitor could not use this invitation now; counts no guest."""
         with self._channel.read() as connection:
-            found = one(connection, invitation_id)
-            if found is None:
+            stored = find_invitation(connection, invitation_id)
+            if stored is None:
                 return "unknown"
-            known = visitor_id is not None and entered(connection, invitation_id, visitor_id)
-            return found.over(now_ms()) if known else found.closed(now_ms())
+            entered_before = visitor_id is not None and entered(connection, invitation_id, visitor_id)
+            return stored.over(now_ms()) if entered_before else stored.closed(now_ms())
 
     def enter(self, invitation_id: str, visitor_id: str) -> Refusal | None:
-        """Let this visitor in, or return why not. A new one is counted, once, on whatever replica."""
+        """Admit this visitor, or return the reason why not. A new guest is counted once, on whatever replica."""
         with self._channel.read() as connection:
             if entered(connection, invitation_id, visitor_id):
-                found = one(connection, invitation_id)
-                return found.over(now_ms()) if found else "unknown"
+                stored = find_invitation(connection, invitation_id)
+                return stored.over(now_ms()) if stored else "unknown"
         refusal: Refusal | None = self._channel.call(lambda connection: enter(connection, invitation_id, visitor_id))
         return refusal
 

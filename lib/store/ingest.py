@@ -115,10 +115,10 @@ def _take(connection: Connection, lines: Iterable[bytes], into: Imported) -> Non
     events = _events(lines, into)
     while batch := list(islice(events, BATCH)):
         for table, row_of in _ROWS.items():
-            rows = [row for one in batch if (row := row_of(one)) is not None]
+            rows = [row for item in batch if (row := row_of(item)) is not None]
             if rows:
                 connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-        keep_votes(connection, [row for one in batch if (row := _compared_row(one)) is not None])
+        keep_votes(connection, [row for item in batch if (row := _compared_row(item)) is not None])
     _make_answers(connection)
     into.events = connection.scalar(select(func.count()).select_from(event)) or 0
     into.last_ms = connection.scalar(select(func.max(event.c.time_ms)))
@@ -138,63 +138,63 @@ def _events(lines: Iterable[bytes], into: Imported) -> Iterator[Mapping[str, Any
                 into.problems.append(f"line {number}: {problem}")
 
 
-def _event_row(said: Mapping[str, Any]) -> dict[str, Any]:
-    answer_id = said["metadata"].get("answer_id")
-    return _of(said) | {
-        "name": storable(said["name"]),
+def _event_row(line: Mapping[str, Any]) -> dict[str, Any]:
+    answer_id = line["metadata"].get("answer_id")
+    return _of(line) | {
+        "name": storable(line["name"]),
         "metadata": "{}",
         "ids": "{}",
         "answer_id": storable(answer_id) if isinstance(answer_id, str) else None,
     }
 
 
-def _exposure_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
-    if said["name"] != EXPOSURE:
+def _exposure_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
+    if line["name"] != EXPOSURE:
         return None
-    about = said["metadata"]
-    return _of(said) | {
+    about = line["metadata"]
+    return _of(line) | {
         "experiment": _stretch(about),
         "grp": _group(about),
         "forced": bool(about.get("forced")),
     }
 
 
-def _ended_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
-    if said["name"] != CHAT_COMPLETION:
+def _ended_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
+    if line["name"] != CHAT_COMPLETION:
         return None
-    about = said["metadata"]
+    about = line["metadata"]
     numbers = {key: about.get(key) for key in ("response_time", "time_to_first_token", "completion_tokens", "cost_usd")}
     return (
-        _of(said)
+        _of(line)
         | numbers
         | {
             "experiment": _stretch(about),
             "answer_id": storable(about["answer_id"]),
             "grp": _group(about),
-            "finish_reason": storable(said["value"]),
+            "finish_reason": storable(line["value"]),
         }
     )
 
 
-def _voted_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
-    if said["name"] not in (*RATINGS, RATING_WITHDRAWN):
+def _voted_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
+    if line["name"] not in (*RATINGS, RATING_WITHDRAWN):
         return None
-    rating = None if said["name"] == RATING_WITHDRAWN else said["name"]
-    answer_id = storable(said["metadata"]["answer_id"])
+    rating = None if line["name"] == RATING_WITHDRAWN else line["name"]
+    answer_id = storable(line["metadata"]["answer_id"])
     return {
-        "event_id": storable(said["event_id"]),
+        "event_id": storable(line["event_id"]),
         "answer_id": answer_id,
-        "time_ms": int(said["time"]),
+        "time_ms": int(line["time"]),
         "rating": rating,
     }
 
 
-def _compared_row(said: Mapping[str, Any]) -> dict[str, Any] | None:
-    found = vote_of(said["value"], said["metadata"]) if said["name"] == PREFERENCE else None
+def _compared_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = vote_of(line["value"], line["metadata"]) if line["name"] == PREFERENCE else None
     if found is None:
         return None
-    texts = {name: storable(one) if isinstance(one, str) else one for name, one in found.items()}
-    return _of(said) | texts
+    texts = {name: storable(item) if isinstance(item, str) else item for name, item in found.items()}
+    return _of(line) | texts
 
 
 _ROWS: dict[Table, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
@@ -202,12 +202,12 @@ _ROWS: dict[Table, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
 }  # fmt: skip
 
 
-def _of(said: Mapping[str, Any]) -> dict[str, Any]:
+def _of(line: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "event_id": storable(said["event_id"]),
-        "user_id": storable(said["user_id"]),
-        "time_ms": int(said["time"]),
-        "simulated": bool(said.get("simulated") or said["metadata"].get("simulated")),
+        "event_id": storable(line["event_id"]),
+        "user_id": storable(line["user_id"]),
+        "time_ms": int(line["time"]),
+        "simulated": bool(line.get("simulated") or line["metadata"].get("simulated")),
     }
 
 

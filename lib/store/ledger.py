@@ -29,18 +29,18 @@ _PLACE_WAITING = (outbox.c.created_ms, outbox.c.event_id)
 
 def page(connection: Connection, search: Search, before: Key | None, size: int) -> Page:
     """Return the newest matching events, or the newest of those before a place."""
-    along, rest = _conditions(search)
+    along, conditions = _conditions(search)
     if search.until_ms is not None:
         before = min(before or _moment(search.until_ms), _moment(search.until_ms))
-    if not rest:
-        found = list(connection.execute(_lines(search, along, before, None, size + 1).limit(size + 1)))
-        return _page(found, size, None)
-    found, until = [], time.monotonic() + PATIENCE_S
+    if not conditions:
+        lines = list(connection.execute(_lines(search, along, before, None, size + 1).limit(size + 1)))
+        return _page(lines, size, None)
+    lines, until = [], time.monotonic() + PATIENCE_S
     while True:
         reached = _reached(connection, search, along, before)
-        found += connection.execute(_lines(search, [*along, *rest], before, reached).limit(size + 1 - len(found)))
-        if len(found) > size or reached is None or time.monotonic() > until:
-            return _page(found, size, reached)
+        lines += connection.execute(_lines(search, [*along, *conditions], before, reached).limit(size + 1 - len(lines)))
+        if len(lines) > size or reached is None or time.monotonic() > until:
+            return _page(lines, size, reached)
         before = reached
 
 
@@ -63,48 +63,48 @@ def has_simulated(connection: Connection) -> bool:
 def life(connection: Connection, answer_id: str) -> Life | None:
     """Return the life of one answer; None for an unknown one."""
     columns = (answer.c.user_id, answer.c.session_id, answer.c.experiment, answer.c.time_ms, answer.c.comparison_id)
-    known = connection.execute(
+    stored = connection.execute(
         select(*columns, message.c.asked_ms)
         .outerjoin(message, message.c.answer_id == answer.c.answer_id)
         .where(answer.c.answer_id == answer_id)
     ).one_or_none()
     own = [_line(row) for row in connection.execute(_EVENTS.where(event.c.answer_id == answer_id).order_by(*_PLACE))]
-    if known is None and not own:
+    if stored is None and not own:
         return None
-    before = [exposed] if known is not None and (exposed := _exposure(connection, known)) else []
-    votes = _votes(connection, known) if known is not None and known.comparison_id else []
-    return Life(answer_id, known.asked_ms if known is not None else None, [*before, *own, *votes])
+    before = [exposed] if stored is not None and (exposed := _exposure(connection, stored)) else []
+    votes = _votes(connection, stored) if stored is not None and stored.comparison_id else []
+    return Life(answer_id, stored.asked_ms if stored is not None else None, [*before, *own, *votes])
 
 
-def _votes(connection: Connection, known: Any) -> list[Line]:
+def _votes(connection: Connection, stored: Any) -> list[Line]:
     """Return the votes on the comparison that an answer belongs to."""
-    mine = (event.c.user_id == known.user_id) & (event.c.name == PREFERENCE)
-    mine &= event.c.metadata.contains(f'"{known.comparison_id}"', autoescape=True)
-    return [_line(row) for row in connection.execute(_EVENTS.where(mine).order_by(*_PLACE))]
+    condition = (event.c.user_id == stored.user_id) & (event.c.name == PREFERENCE)
+    condition &= event.c.metadata.contains(f'"{stored.comparison_id}"', autoescape=True)
+    return [_line(row) for row in connection.execute(_EVENTS.where(condition).order_by(*_PLACE))]
 
 
-def _exposure(connection: Connection, known: Any) -> Line | None:
+def _exposure(connection: Connection, stored: Any) -> Line | None:
     """Return the exposure that an answer counts under: the last one of its session before it ended."""
-    mine = (event.c.user_id == known.user_id) & (event.c.name == EXPOSURE)
-    if known.time_ms is not None:
-        mine &= event.c.time_ms <= known.time_ms
-    latest = _EVENTS.where(mine).order_by(*(one.desc() for one in _PLACE)).limit(50)
+    condition = (event.c.user_id == stored.user_id) & (event.c.name == EXPOSURE)
+    if stored.time_ms is not None:
+        condition &= event.c.time_ms <= stored.time_ms
+    latest = _EVENTS.where(condition).order_by(*(column.desc() for column in _PLACE)).limit(50)
     for line in map(_line, connection.execute(latest)):
-        said = line.event.metadata
-        if (said.get("session_id"), said.get("experiment")) == (known.session_id, known.experiment):
+        metadata = line.event.metadata
+        if (metadata.get("session_id"), metadata.get("experiment")) == (stored.session_id, stored.experiment):
             return line
     return None
 
 
 def _conditions(search: Search) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
     """Return the conditions that an index can serve, and those that are checked event by event."""
-    every = list(_every(search))
+    ranked = list(_every(search))
     if search.delivery == "waiting":
-        return [], [condition for _, condition in every]
-    best = min(every, key=lambda one: one[0], default=None)
+        return [], [condition for _, condition in ranked]
+    best = min(ranked, key=lambda pair: pair[0], default=None)
     if best is None or best[0] == _NONE:
-        return [], [condition for _, condition in every]
-    return [best[1]], [condition for rank, condition in every if rank != best[0]]
+        return [], [condition for _, condition in ranked]
+    return [best[1]], [condition for rank, condition in ranked if rank != best[0]]
 
 
 _ANSWER, _USER, _FAILED, _GROUP, _NAME, _NONE = range(6)
@@ -131,19 +131,21 @@ def _every(search: Search) -> Iterator[tuple[int, ColumnElement[bool]]]:
 
 
 def _lines(
-    search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None, most: int = STRETCH
+    search: Search, conditions: list[ColumnElement[bool]], before: Key | None, reached: Key | None, limit: int = STRETCH
 ) -> Select[Any]:
     """Return events of one stretch of the ledger, newest first. Of the waiting ones, at most this many are examined."""
     reached = reached or _oldest(search)
     if search.delivery == "waiting":
-        return _waiting(before, reached, most).where(*conditions)
-    return _EVENTS.where(*conditions, *_between(_PLACE, before, reached)).order_by(*(one.desc() for one in _PLACE))
+        return _waiting(before, reached, limit).where(*conditions)
+    return _EVENTS.where(*conditions, *_between(_PLACE, before, reached)).order_by(
+        *(column.desc() for column in _PLACE)
+    )
 
 
-def _waiting(before: Key | None, reached: Key | None, most: int) -> Select[Any]:
+def _waiting(before: Key | None, reached: Key | None, limit: int) -> Select[Any]:
     """Return the same of the outbox, joined from the outbox: otherwise PostgreSQL might walk all events."""
-    newest = (one.desc() for one in _PLACE_WAITING)
-    stretch = select(outbox).where(*_between(_PLACE_WAITING, before, reached)).order_by(*newest).limit(most)
+    newest = (column.desc() for column in _PLACE_WAITING)
+    stretch = select(outbox).where(*_between(_PLACE_WAITING, before, reached)).order_by(*newest).limit(limit)
     waits = (few := stretch.subquery()).c
     same = (event.c.time_ms == waits.created_ms) & (event.c.event_id == waits.event_id)
     lines = select(event, waits.due_ms, waits.attempts, waits.error).select_from(few.join(event, same))
@@ -156,7 +158,9 @@ def _reached(
     """Return the end of a stretch of the index; None at the end of the ledger, or of what is searched of it."""
     place = _PLACE_WAITING if search.delivery == "waiting" else _PLACE
     walk = (
-        select(*place).where(*along, *_between(place, before, _oldest(search))).order_by(*(one.desc() for one in place))
+        select(*place)
+        .where(*along, *_between(place, before, _oldest(search)))
+        .order_by(*(column.desc() for column in place))
     )
     row = connection.execute(walk.limit(1).offset(STRETCH - 1)).one_or_none()
     return None if row is None else (row[0], row[1])
@@ -184,13 +188,13 @@ def _key(key: Key) -> Any:
     return tuple_(literal(key[0], BigInteger), literal(key[1], String))
 
 
-def _page(found: list[Row[Any]], size: int, reached: Key | None) -> Page:
+def _page(lines: list[Row[Any]], size: int, reached: Key | None) -> Page:
     """Return the found events and the place to continue from: after the last event shown, or where the search
     stopped."""
-    if len(found) > size:
-        last = found[size - 1]
+    if len(lines) > size:
+        last = lines[size - 1]
         reached = last.time_ms, last.event_id
-    return Page([_line(row) for row in found[:size]], reached)
+    return Page([_line(row) for row in lines[:size]], reached)
 
 
 def _line(row: Row[Any]) -> Line:

@@ -24,21 +24,21 @@ def lease(connection: Connection, limit: int, seconds: float) -> list[Event]:
     now = now_ms()
     due = select(outbox.c.event_id, outbox.c.created_ms).where(_DUE)
     longest = due.order_by(outbox.c.due_ms, outbox.c.created_ms).limit(limit)
-    taken = {
+    leased = {
         row.event_id: row.created_ms
         for row in connection.execute(longest.with_for_update(skip_locked=True), {"now": now})
     }
-    if not taken:
+    if not leased:
         return []
-    ids = list(taken)
+    ids = list(leased)
     until = {"due_ms": now + int(seconds * 1_000), "attempts": outbox.c.attempts + 1}
     connection.execute(update(outbox).where(outbox.c.event_id.in_(ids)).values(until))
-    there = select(event).where(event.c.time_ms.in_(set(taken.values())))  # and a few with the same time
-    found = {row.event_id: rows.to_event(row) for row in connection.execute(there) if row.event_id in taken}
-    erased = [one for one in ids if one not in found]
+    stored = select(event).where(event.c.time_ms.in_(set(leased.values())))  # and a few with the same time
+    events_by_id = {row.event_id: rows.to_event(row) for row in connection.execute(stored) if row.event_id in leased}
+    erased = [event_id for event_id in ids if event_id not in events_by_id]
     if erased:
         connection.execute(delete(outbox).where(outbox.c.event_id.in_(erased)))
-    return [found[one] for one in ids if one in found]
+    return [events_by_id[event_id] for event_id in ids if event_id in events_by_id]
 
 
 def acknowledge(connection: Connection, ids: Collection[str]) -> None:
@@ -46,19 +46,21 @@ def acknowledge(connection: Connection, ids: Collection[str]) -> None:
     if not ids:
         return
     waiting = select(outbox.c.created_ms.label("at"), outbox.c.event_id.label("id"))
-    found = connection.execute(waiting.where(outbox.c.event_id.in_(ids)).order_by(outbox.c.event_id)).mappings().all()
-    if not found:  # another process acknowledged them, too
+    waiting_rows = (
+        connection.execute(waiting.where(outbox.c.event_id.in_(ids)).order_by(outbox.c.event_id)).mappings().all()
+    )
+    if not waiting_rows:  # another process acknowledged them, too
         return
-    named = [dict(row) for row in found]  # replicas lock the same rows in the same order
+    keys = [dict(row) for row in waiting_rows]  # replicas lock the same rows in the same order
     acknowledged = update(event).where(event.c.time_ms == bindparam("at"), event.c.event_id == bindparam("id"))
-    connection.execute(acknowledged.values(acknowledged_ms=now_ms()), named)
-    connection.execute(delete(outbox).where(_ID), named)
+    connection.execute(acknowledged.values(acknowledged_ms=now_ms()), keys)
+    connection.execute(delete(outbox).where(_ID), keys)
 
 
 def postpone(connection: Connection, ids: Collection[str], delay_s: float, error: str | None) -> None:
     """Make these events due again after the delay."""
     later = {"due_ms": now_ms() + int(delay_s * 1_000)} | rows.fit(outbox, {"error": error})
-    connection.execute(update(outbox).where(_ID).values(later), [{"id": one} for one in sorted(ids)])
+    connection.execute(update(outbox).where(_ID).values(later), [{"id": event_id} for event_id in sorted(ids)])
 
 
 def pending(connection: Connection) -> tuple[int, float]:
@@ -74,7 +76,7 @@ class EventOutbox:
         self._channel = channel
 
     def lease(self, limit: int, seconds: float) -> list[Event]:
-        """Return events to deliver now, due longest first, leased for so long; none while the store is away."""
+        """Lease events for `seconds` and return them, the longest due first; none while the store is away."""
         try:
             return list(self._channel.call(lambda connection: lease(connection, limit, seconds)))
         except StoreError:

@@ -47,8 +47,8 @@ def prepare(connection: Connection, now_ms: int) -> None:
     """
     if not partitioned(connection):
         return
-    there = list(_all(connection))
-    reached = max((one.until_ms for one in there), default=month(now_ms, -1))
+    existing = list(_all(connection))
+    reached = max((partition.until_ms for partition in existing), default=month(now_ms, -1))
     missing = [start for step in range(-1, AHEAD + 1) if (start := month(now_ms, step)) >= reached]
     if missing and connection.scalar(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": TURN}):
         for start in missing:
@@ -76,7 +76,10 @@ def before(connection: Connection, before_ms: int) -> list[Partition]:
     """Return the partitions that end before a time, oldest first."""
     if not partitioned(connection):
         return []
-    return sorted((one for one in _all(connection) if one.until_ms <= before_ms), key=lambda one: one.until_ms)
+    return sorted(
+        (partition for partition in _all(connection) if partition.until_ms <= before_ms),
+        key=lambda partition: partition.until_ms,
+    )
 
 
 def at_once(connection: Connection, *statements: str, patience: str = PATIENCE) -> bool:
@@ -115,16 +118,18 @@ def _now_ms() -> int:
 def _all(connection: Connection) -> Iterator[Partition]:
     """Yield every partition but the default one."""
     for name, bounds in connection.execute(_ALL):
-        if found := _BOUNDS.search(bounds):
-            yield Partition(name, None if found[1] is None else int(found[1]), int(found[2]))
+        if match := _BOUNDS.search(bounds):
+            yield Partition(name, None if match[1] is None else int(match[1]), int(match[2]))
 
 
-def _month(one: Partition) -> Iterator[str]:
+def _month(partition: Partition) -> Iterator[str]:
     """Yield the statements that move rows from the default partition into a month's table and attach it."""
-    moved = f"DELETE FROM event_default WHERE time_ms >= {one.from_ms} AND time_ms < {one.until_ms} RETURNING *"  # noqa: S608
-    yield f"CREATE TABLE {one.name} (LIKE event)"
-    yield f"WITH moved AS ({moved}) INSERT INTO {one.name} SELECT * FROM moved"  # noqa: S608
-    yield f"ALTER TABLE event ATTACH PARTITION {one.name} {_values(one.from_ms, one.until_ms)}"
+    moved = (
+        f"DELETE FROM event_default WHERE time_ms >= {partition.from_ms} AND time_ms < {partition.until_ms} RETURNING *"  # noqa: S608
+    )
+    yield f"CREATE TABLE {partition.name} (LIKE event)"
+    yield f"WITH moved AS ({moved}) INSERT INTO {partition.name} SELECT * FROM moved"  # noqa: S608
+    yield f"ALTER TABLE event ATTACH PARTITION {partition.name} {_values(partition.from_ms, partition.until_ms)}"
 
 
 def _values(from_ms: int | None, until_ms: int) -> str:

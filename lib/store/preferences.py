@@ -31,16 +31,16 @@ def votes_by_pair(connection: Connection, scope: Scope) -> dict[Pair, VoteSums]:
         .c
     )
     x, y, both = units.x, units.y, (units.first_grp, units.second_grp)
-    totals = (func.sum(one) for one in (x, y, x * x, y * y, x * y, units.decided, units.both_bad, units.left_won))
-    found = {}
+    totals = (func.sum(column) for column in (x, y, x * x, y * y, x * y, units.decided, units.both_bad, units.left_won))
+    sums = {}
     for first, second, n, *rest in connection.execute(select(*both, func.count(), *totals).group_by(*both)):
-        sx, sy, sxx, syy, sxy, *counts = (int(one) for one in rest)
-        found[first, second] = VoteSums(Sums(n, sx, sy, sxx, syy, sxy, n), *counts)
-    return found
+        sx, sy, sxx, syy, sxy, *counts = (int(column) for column in rest)
+        sums[first, second] = VoteSums(Sums(n, sx, sy, sxx, syy, sxy, n), *counts)
+    return sums
 
 
 def _counted(scope: Scope) -> ColumnElement[bool]:
-    """The votes of this experiment, real or simulated, of the scope's time, tier and guests."""
+    """Select the votes of this experiment, real or simulated, of the scope's time, tier and guests."""
     name = stretch(scope.experiment, scope.run)
     rows = [vote.c.experiment == name, vote.c.simulated == scope.simulated, vote.c.worth.is_not(None)]
     if scope.since_ms is not None:

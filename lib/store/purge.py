@@ -61,8 +61,8 @@ def purge(store: Store, before_ms: int) -> Iterator[int]:
     size, after = SIZES[0], (0, "")
     while True:
         piece = _Piece(after, before_ms, size)
-        gone, reached = store.written(piece, COMMIT_S)
-        yield gone
+        removed, reached = store.written(piece, COMMIT_S)
+        yield removed
         if reached is None:
             return
         after, size = reached, min(max(int(size * HOLD_S / piece.took), SIZES[0]), SIZES[1], 2 * size)

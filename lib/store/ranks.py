@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from lib.statistics.sums import Scope
 from lib.store.schema import TIMED, answer, exposure
-from lib.store.units import answers_of, first, mine
+from lib.store.units import answers_of, first, in_scope
 
 FAR, NEAR = 8, 1_000
 """Sort once the walk would visit more than 1/FAR of the answers, except for walks of at most NEAR steps."""
@@ -24,12 +24,15 @@ class Ranks:
     def __init__(self, connection: Connection, scope: Scope, grp: str) -> None:
         self._connection, self._scope, self._grp = connection, scope, grp
 
-    def given(self) -> int:
+    def count_labelled(self) -> int:
         """Count the answers given under the group's name, including those of units that do not count."""
         return self._connection.scalar(select(func.count()).where(self._labelled())) or 0
 
-    def among_given(self, places: Sequence[int], size: int) -> list[float]:
-        """Return the values at these ranks among those, each reached from the nearer end."""
+    def among_labelled(self, places: Sequence[int], size: int) -> list[float]:
+        """Return the values at these ranks among the answers under the group's name.
+
+        Each is reached from the nearer end.
+        """
         rows = self._labelled()
         ways = (
             _walk(rows, place - 1, up=True) if 2 * place <= size else _walk(rows, size - place, up=False)
@@ -52,7 +55,7 @@ class Ranks:
 
     def _labelled(self) -> ColumnElement[bool]:
         scope = replace(self._scope, invitation=None)  # its members would have to be looked up answer by answer
-        rows = mine(answer, scope) & (answer.c.grp == self._grp) & TIMED
+        rows = in_scope(answer, scope) & (answer.c.grp == self._grp) & TIMED
         return rows if scope.since_ms is None else rows & (answer.c.time_ms >= scope.since_ms)
 
     def _walked(self, ways: Mapping[int, tuple[float, int]]) -> dict[int, float]:
@@ -75,8 +78,8 @@ class Ranks:
         answers = select(a.c.response_time, place).join_from(x, a, answers_of(x, a, self._scope))
         counts = (first(x, self._scope), x.c.grp == self._grp, a.c.failed == 0, a.c.response_time.is_not(None))
         ranked = answers.where(*counts).subquery().c
-        found = self._connection.execute(select(ranked.place, ranked.response_time).where(ranked.place.in_(places)))
-        return {row[0]: row[1] for row in found}
+        values = self._connection.execute(select(ranked.place, ranked.response_time).where(ranked.place.in_(places)))
+        return {row[0]: row[1] for row in values}
 
 
 def _walk(rows: ColumnElement[bool], steps: int, *, up: bool) -> ScalarSelect[float]:

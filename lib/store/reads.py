@@ -22,31 +22,40 @@ def one_conversation(
     connection: Connection, conversation_id: str, visitor_id: str, newest: int, before_turn: int | None
 ) -> Conversation | None:
     """Return the conversation with its newest turns (before a turn, if given); None where it is not this visitor's."""
-    mine = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
-    found = connection.execute(select(conversation).where(mine)).one_or_none()
-    if found is None:
+    of_owner = (conversation.c.id == conversation_id) & (conversation.c.visitor_id == visitor_id)
+    stored = connection.execute(select(conversation).where(of_owner)).one_or_none()
+    if stored is None:
         return None
     shown = (message.c.conversation_id == conversation_id) & message.c.replaced.is_(False)
     if before_turn is not None:
         shown &= message.c.turn < before_turn
-    answers = newest * (2 if rows.to_assignment(found.assignment).compare else 1)
+    answers = newest * (2 if rows.to_assignment(stored.assignment).compare else 1)
     spoken = _spoken().where(shown).order_by(message.c.turn.desc(), message.c.asked_ms.desc()).limit(answers + 1)
     read = connection.execute(spoken).all()
-    kept = read[:answers]
-    if len(read) > len(kept) and kept and kept[-1].comparison_id and kept[-1].comparison_id == read[-1].comparison_id:
-        kept = kept[:-1]  # its other half comes with the earlier turns
-    facts = completions(connection, [row.answer_id for row in kept])
-    turns = [rows.to_turn(row, facts.get(row.answer_id, {})) for row in reversed(kept)]
+    shown_rows = read[:answers]
+    if (
+        len(read) > len(shown_rows)
+        and shown_rows
+        and shown_rows[-1].comparison_id
+        and shown_rows[-1].comparison_id == read[-1].comparison_id
+    ):
+        shown_rows = shown_rows[:-1]  # its other half comes with the earlier turns
+    facts = completions(connection, [row.answer_id for row in shown_rows])
+    turns = [rows.to_turn(row, facts.get(row.answer_id, {})) for row in reversed(shown_rows)]
     versions = _versions(connection, conversation_id, {turn.turn for turn in turns if not turn.comparison_id})
     turns = [replace(turn, versions=versions.get(turn.turn, ())) for turn in turns]
-    return rows.to_conversation(found, comparisons.joined(connection, turns), earlier=len(read) > len(kept))
+    return rows.to_conversation(stored, comparisons.joined(connection, turns), earlier=len(read) > len(shown_rows))
 
 
 def _versions(connection: Connection, conversation_id: str, turns: Collection[int]) -> dict[int, tuple[Turn, ...]]:
     """Return by turn the answers that another one replaced, as far as they have text, oldest first."""
-    theirs = (message.c.conversation_id == conversation_id) & message.c.replaced.is_(True) & message.c.turn.in_(turns)
+    replaced_answers = (
+        (message.c.conversation_id == conversation_id) & message.c.replaced.is_(True) & message.c.turn.in_(turns)
+    )
     read = connection.execute(
-        _spoken().where(theirs, message.c.answer != "", answer.c.comparison_id.is_(None)).order_by(message.c.asked_ms)
+        _spoken()
+        .where(replaced_answers, message.c.answer != "", answer.c.comparison_id.is_(None))
+        .order_by(message.c.asked_ms)
     ).all()
     facts = completions(connection, [row.answer_id for row in read]) if read else {}
     by_turn: dict[int, tuple[Turn, ...]] = {}
@@ -56,7 +65,7 @@ def _versions(connection: Connection, conversation_id: str, turns: Collection[in
 
 
 def _spoken() -> Any:
-    said = (
+    texts = (
         message.c.answer_id,
         message.c.turn,
         message.c.asked_ms,
@@ -79,13 +88,13 @@ def _spoken() -> Any:
         answer.c.comparison_id,
         answer.c.experiment,
     )
-    return select(*said, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
+    return select(*texts, *ended).join(answer, answer.c.answer_id == message.c.answer_id)
 
 
 def conversations(connection: Connection, visitor_id: str, limit: int, skip: int = 0) -> list[Conversation]:
     """Return a visitor's conversations without their turns, the last used first, from the one after `skip` on."""
-    mine = select(conversation).where(conversation.c.visitor_id == visitor_id)
-    newest = mine.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit).offset(skip)
+    owned = select(conversation).where(conversation.c.visitor_id == visitor_id)
+    newest = owned.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit).offset(skip)
     return [rows.to_conversation(row) for row in connection.execute(newest)]
 
 
@@ -96,8 +105,10 @@ def search_conversations(
     query = select(conversation).where(conversation.c.visitor_id == visitor_id)
     for word in words:
         own = (message.c.conversation_id == conversation.c.id) & message.c.replaced.is_(False)
-        said = message.c.question.icontains(word, autoescape=True) | message.c.answer.icontains(word, autoescape=True)
-        query = query.where(conversation.c.title.icontains(word, autoescape=True) | exists().where(own & said))
+        contains = message.c.question.icontains(word, autoescape=True) | message.c.answer.icontains(
+            word, autoescape=True
+        )
+        query = query.where(conversation.c.title.icontains(word, autoescape=True) | exists().where(own & contains))
     newest = query.order_by(conversation.c.updated_ms.desc(), conversation.c.id).limit(limit)
     return [rows.to_conversation(row) for row in connection.execute(newest)]
 
@@ -107,23 +118,23 @@ def failures(connection: Connection, since_ms: int, except_user_id: str) -> list
 
     Answers to `except_user_id` are left out.
     """
-    lately = (answer.c.time_ms >= since_ms) & answer.c.simulated.is_(False) & (answer.c.finish_reason == "error")
+    recent = (answer.c.time_ms >= since_ms) & answer.c.simulated.is_(False) & (answer.c.finish_reason == "error")
     count = func.count()
-    found = (
+    counted = (
         select(answer.c.message, count)
-        .where(lately, answer.c.user_id != except_user_id)
+        .where(recent, answer.c.user_id != except_user_id)
         .group_by(answer.c.message)
         .order_by(count.desc())
     )
-    return [(text or "", number) for text, number in connection.execute(found)]
+    return [(text or "", number) for text, number in connection.execute(counted)]
 
 
 def completions(connection: Connection, answer_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """Return the metadata of the `chat_completion` of each of these answers that has ended."""
-    told = (event.c.answer_id == answer.c.answer_id) & (event.c.time_ms == answer.c.time_ms)
+    ends_it = (event.c.answer_id == answer.c.answer_id) & (event.c.time_ms == answer.c.time_ms)
     ended = (
         select(event.c.answer_id, event.c.metadata)
-        .join(answer, told)
+        .join(answer, ends_it)
         .where(answer.c.answer_id.in_(list(answer_ids)), event.c.name == CHAT_COMPLETION)
     )
     return {row.answer_id: json.loads(row.metadata) for row in connection.execute(ended)}
@@ -136,13 +147,13 @@ def definitions(connection: Connection, source: str) -> str | None:
 
 def cut_off(connection: Connection, answer_ids: Collection[str]) -> list[tuple[Question, str]]:
     """Return answers that did not end: the question, and the text that had arrived."""
-    found = (
+    query = (
         select(answer, conversation.c.assignment, message.c.answer.label("text"))
         .outerjoin(conversation, conversation.c.id == answer.c.conversation_id)
         .outerjoin(message, message.c.answer_id == answer.c.answer_id)
         .where(answer.c.answer_id.in_(list(answer_ids)))
     )
-    return [_cut_off(row) for row in connection.execute(found)]
+    return [_cut_off(row) for row in connection.execute(query)]
 
 
 def _cut_off(row: Row[Any]) -> tuple[Question, str]:
@@ -179,8 +190,8 @@ def export(database: Database, since_ms: int | None, text: bool) -> Iterator[dic
 def _page(connection: Connection, after: tuple[int, str], text: bool) -> list[Row[Any]]:
     query = select(event)
     if text:
-        said = (message.c.question, message.c.answer, message.c.comment, message.c.reasoning)
-        query = select(event, *said).outerjoin(message, message.c.answer_id == event.c.answer_id)
+        texts = (message.c.question, message.c.answer, message.c.comment, message.c.reasoning)
+        query = select(event, *texts).outerjoin(message, message.c.answer_id == event.c.answer_id)
     key = tuple_(event.c.time_ms, event.c.event_id)
     return list(connection.execute(query.where(key > after).order_by(event.c.time_ms, event.c.event_id).limit(PAGE)))
 

@@ -1,4 +1,4 @@
-"""Values of `events` as rows, and back. Knows the columns; knows no transaction.
+"""Values of the domain as rows, and back. Knows the columns; knows no transaction.
 
 Every text passes `fit`: a character that a database cannot store must not cost an answer.
 """
@@ -37,8 +37,8 @@ def _fit(table: Table, name: str, value: Any) -> Any:
         return value if math.isfinite(value) else None
     if not isinstance(value, str):
         return value
-    kind, value = table.c[name].type, storable(value)
-    return value[: kind.length] if isinstance(kind, String) and kind.length else value
+    column_type, value = table.c[name].type, storable(value)
+    return value[: column_type.length] if isinstance(column_type, String) and column_type.length else value
 
 
 def storable(value: str) -> str:
@@ -136,7 +136,7 @@ def comparison_row(conversation: Conversation, comparison: Comparison) -> dict[s
 
 def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
     """Return the columns that an answer's end sets; its numbers equal those of its event exactly."""
-    told = completion_facts(completion)
+    facts = completion_facts(completion)
     return fit(
         schema.answer,
         {
@@ -146,10 +146,10 @@ def ended_row(completion: Completion, time_ms: int) -> dict[str, Any]:
             "finish_reason": completion.finish_reason,
             "error": completion.error,
             "message": completion.message,
-            "response_time": told.get("response_time"),
-            "time_to_first_token": told.get("time_to_first_token"),
-            "completion_tokens": told.get("completion_tokens"),
-            "cost_usd": told.get("cost_usd"),
+            "response_time": facts.get("response_time"),
+            "time_to_first_token": facts.get("time_to_first_token"),
+            "completion_tokens": facts.get("completion_tokens"),
+            "cost_usd": facts.get("cost_usd"),
         },
     )
 
@@ -176,17 +176,17 @@ def event_row(event: Event) -> dict[str, Any]:
 
 def exposure_row(event: Event, tier: str, invitation: str | None) -> dict[str, Any]:
     """Return the row of an exposure, with the columns that its event lacks."""
-    said = event.metadata
+    metadata = event.metadata
     return fit(
         schema.exposure,
         {
             "event_id": event.event_id,
-            "experiment": stretch(said.get("experiment") or "", said.get("run") or 1),
+            "experiment": stretch(metadata.get("experiment") or "", metadata.get("run") or 1),
             "simulated": simulated(event),
             "user_id": event.user_id,
             "time_ms": event.time_ms,
-            "grp": said.get("group"),
-            "forced": bool(said.get("forced")),
+            "grp": metadata.get("group"),
+            "forced": bool(metadata.get("forced")),
             "tier": tier,
             "invitation": invitation,
         },
@@ -194,9 +194,9 @@ def exposure_row(event: Event, tier: str, invitation: str | None) -> dict[str, A
 
 
 def vote_row(event: Event, tier: str) -> dict[str, Any] | None:
-    """A vote on a comparison as the readout counts it; None where the event is none."""
-    found = vote_of(event.value, event.metadata) if event.name == PREFERENCE else None
-    if found is None:
+    """Return the row of a vote on a comparison; None where the event is no vote."""
+    vote = vote_of(event.value, event.metadata) if event.name == PREFERENCE else None
+    if vote is None:
         return None
     own = {
         "event_id": event.event_id,
@@ -205,7 +205,7 @@ def vote_row(event: Event, tier: str) -> dict[str, Any] | None:
         "simulated": simulated(event),
         "tier": tier,
     }
-    return fit(schema.vote, found | own)
+    return fit(schema.vote, vote | own)
 
 
 def simulated(event: Event) -> bool:
@@ -263,13 +263,13 @@ def to_turn(row: Row[Any], facts: Mapping[str, Any]) -> Turn:
 
 
 def of_side(assignment: Assignment, row: Row[Any]) -> Assignment:
-    """The assignment of one side of a comparison: its answer says the group and the run."""
+    """Return the assignment of one side of a comparison, whose answer has the group and the run."""
     return replace(assignment, group=row.grp, run=run_of(row.experiment))
 
 
-def to_assignment(kept: str) -> Assignment:
+def to_assignment(text: str) -> Assignment:
     """Return the assignment that a conversation began with."""
-    return Assignment(**json.loads(kept))
+    return Assignment(**json.loads(text))
 
 
 def _assignment_json(assignment: Assignment) -> str:

@@ -32,20 +32,23 @@ def signals(connection: Connection, scope: Scope, answers: Mapping[str, Sums]) -
     `answers` are the group's sums of `answers_per_user`: units without a signal add nothing to the sums with x.
     """
     x, a, b = exposure.alias("x"), answer.alias("a"), answer.alias("b")
-    given = select(event.c.answer_id, event.c.name).where(event.c.name.in_(SIGNALS)).distinct().subquery()
+    signalled = select(event.c.answer_id, event.c.name).where(event.c.name.in_(SIGNALS)).distinct().subquery()
     every = select(func.count()).where(answers_of(x, b, scope)).correlate(x).scalar_subquery()
     units = (
-        select(x.c.grp, given.c.name, cast(func.count(), Float).label("x"), cast(every, Float).label("y"))
-        .select_from(given.join(a, a.c.answer_id == given.c.answer_id).join(x, answers_of(x, a, scope)))
+        select(x.c.grp, signalled.c.name, cast(func.count(), Float).label("x"), cast(every, Float).label("y"))
+        .select_from(signalled.join(a, a.c.answer_id == signalled.c.answer_id).join(x, answers_of(x, a, scope)))
         .where(first(x, scope))
-        .group_by(x.c.grp, x.c.user_id, x.c.time_ms, given.c.name)
+        .group_by(x.c.grp, x.c.user_id, x.c.time_ms, signalled.c.name)
         .subquery()
         .c
     )
     columns = func.sum(units.x), func.sum(units.x * units.x), func.sum(units.x * units.y)
     rows = connection.execute(select(units.name, units.grp, *columns).group_by(units.name, units.grp))
     counted = {(row[0], row[1]): row[2:] for row in rows}
-    return {name: {grp: _sums(one, counted.get((name, grp))) for grp, one in answers.items()} for name in SIGNALS}
+    return {
+        name: {grp: _sums(answers_of_group, counted.get((name, grp))) for grp, answers_of_group in answers.items()}
+        for name in SIGNALS
+    }
 
 
 def answers_per_unit(connection: Connection, scope: Scope) -> dict[str, Sums]:

@@ -35,10 +35,12 @@ def spread(store: Store, days: int, since_ms: int) -> None:
     The first visitor is moved furthest; the times within a visit keep their distances. Raises StoreError.
     """
     moments = (exposure.c.time_ms, comparison.c.asked_ms, vote.c.time_ms)
-    met = (select(one.table.c.user_id, one.label("time_ms")).where(one.table.c.simulated) for one in moments)
-    came = union_all(*met).subquery().c
-    first = func.min(came.time_ms)
-    units_since = select(came.user_id).group_by(came.user_id).having(first >= since_ms).order_by(first, came.user_id)
+    visits = (
+        select(column.table.c.user_id, column.label("time_ms")).where(column.table.c.simulated) for column in moments
+    )
+    visit = union_all(*visits).subquery().c
+    first = func.min(visit.time_ms)
+    units_since = select(visit.user_id).group_by(visit.user_id).having(first >= since_ms).order_by(first, visit.user_id)
     with store.read() as connection:
         units = list(connection.scalars(units_since))
     of_days: dict[int, list[str]] = {}
@@ -51,10 +53,10 @@ def spread(store: Store, days: int, since_ms: int) -> None:
 
 def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
     """Moved rows lie before `since_ms`, so running this twice moves them once."""
-    theirs = select(answer.c.conversation_id).where(answer.c.simulated, answer.c.user_id.in_(units))
+    conversations_of_units = select(answer.c.conversation_id).where(answer.c.simulated, answer.c.user_id.in_(units))
     rows: dict[Table, ColumnElement[bool]] = {
-        message: message.c.conversation_id.in_(theirs),
-        conversation: conversation.c.id.in_(theirs),
+        message: message.c.conversation_id.in_(conversations_of_units),
+        conversation: conversation.c.id.in_(conversations_of_units),
         **{
             table: table.c.simulated & table.c.user_id.in_(units)
             for table in (answer, comparison, exposure, event, vote)
@@ -62,30 +64,30 @@ def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
     }
 
     def fact(connection: Connection) -> None:
-        for table, mine in rows.items():
+        for table, condition in rows.items():
             for column in (table.c[name] for name in TIMES if name in table.c):
-                connection.execute(update(table).where(mine, column >= since_ms).values({column: column - by_ms}))
+                connection.execute(update(table).where(condition, column >= since_ms).values({column: column - by_ms}))
 
     return fact
 
 
 def remove_simulated(store: Store) -> int:
     """Delete the rows of simulated visitors, in pieces; return their number. May be repeated. Raises StoreError."""
-    gone = 0
+    deleted = 0
     while piece := store.written(_remove, COMMIT_S):
-        gone += piece
+        deleted += piece
         time.sleep(0.01)  # lets other writers in
-    return gone
+    return deleted
 
 
 def _remove(connection: Connection) -> int:
     """Delete at most one piece of the first table that has any. Text goes first, because its mark is its answer's."""
-    invented = select(answer.c.answer_id).where(answer.c.simulated)
-    marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(invented))]
+    simulated_answers = select(answer.c.answer_id).where(answer.c.simulated)
+    marked: list[tuple[Table, ColumnElement[bool]]] = [(message, message.c.answer_id.in_(simulated_answers))]
     marked += [(table, table.c.simulated) for table in (answer, comparison, exposure, conversation, event, vote, held)]
     for table, condition in marked:
         key = list(table.primary_key)
         piece = select(*key).where(condition).limit(PIECE)
-        if gone := connection.execute(delete(table).where(tuple_(*key).in_(piece))).rowcount:
-            return gone
+        if deleted := connection.execute(delete(table).where(tuple_(*key).in_(piece))).rowcount:
+            return deleted
     return 0

@@ -36,7 +36,7 @@ def snapshots(connection: Connection, scope: Scope, metric: str) -> list[Snapsho
     for grp, day, *change in connection.execute(_changes(scope, metric)):
         days.setdefault(int(day), {})[grp] = [float(number) for number in change]
     totals: dict[str, list[float]] = {grp: [0.0] * 7 for change in days.values() for grp in sorted(change)}
-    found = []
+    days_with_sums = []
     for day in range(min(days, default=0), max(days, default=-1) + 1):
         for grp, change in days.get(day, {}).items():
             totals[grp] = [total + step for total, step in zip(totals[grp], change, strict=True)]
@@ -44,8 +44,8 @@ def snapshots(connection: Connection, scope: Scope, metric: str) -> list[Snapsho
             grp: Sums(round(n), sx, sy, sxx, syy, sxy, round(active))
             for grp, (n, sx, sy, sxx, syy, sxy, active) in totals.items()
         }
-        found.append(Snapshot((day + 1) * DAY_MS, sums))
-    return found
+        days_with_sums.append(Snapshot((day + 1) * DAY_MS, sums))
+    return days_with_sums
 
 
 def _changes(scope: Scope, metric: str) -> Select[Any]:
@@ -54,14 +54,14 @@ def _changes(scope: Scope, metric: str) -> Select[Any]:
     A unit's sums x and y run along its days; what the group's sum of x² gains on a day is x² after it less x² before.
     """
     daily = _unit_days(scope, metric)
-    gone = daily.c.leaves > 0
+    left = daily.c.leaves > 0
     after = select(
         daily.c.user_id,
         daily.c.grp,
         daily.c.day,
         (daily.c.enters - daily.c.leaves).label("n"),
-        case((gone, 0.0), else_=_along(func.sum(daily.c.x), daily)).label("x"),
-        case((gone, 0.0), else_=_along(func.sum(daily.c.y), daily)).label("y"),
+        case((left, 0.0), else_=_along(func.sum(daily.c.x), daily)).label("x"),
+        case((left, 0.0), else_=_along(func.sum(daily.c.y), daily)).label("y"),
     ).subquery("after")
     both = select(
         *after.c,
@@ -114,7 +114,7 @@ def _lives(scope: Scope) -> FromClause:
         .scalar_subquery()
     )
     chosen = select(x.c.user_id, x.c.grp, x.c.time_ms, day_of(x.c.time_ms).label("day"), day_of(left).label("left_day"))
-    return chosen.where(first(x, scope, also_left_out=True)).cte("lives")
+    return chosen.where(first(x, scope, include_excluded=True)).cte("lives")
 
 
 _A = answer.alias("a")
@@ -156,7 +156,7 @@ def _added(
     condition: ColumnElement[bool] | None,
 ) -> Select[Any]:
     day, none = day_of(moment), cast(literal(0), Float)
-    both = [none if one is None else one for one in (x, y)]
+    both = [none if column is None else column for column in (x, y)]
     rows = (
         select(units.c.user_id, units.c.grp, day, *both, literal(0), literal(0))
         .select_from(units.join(_A, answers_of(units, _A, scope)))

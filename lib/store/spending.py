@@ -17,17 +17,17 @@ from lib.store.facts import insert_into
 from lib.store.schema import answer, invitation, reservation, spending
 from lib.store.writer import Ticket
 
-LEFT_MS = 3_600_000
+ORPHANED_MS = 3_600_000
 """Milliseconds after which a reservation belongs to an answer whose process died; it stays spent."""
 ANY_USD, ANY_ANSWERS = 1e300, 2**31 - 1
 TURN = 7_265_792_002
 """PostgreSQL's advisory lock under which replicas count."""
 
-_THERE = (spending.c.day == bindparam("on_day")) & (spending.c.account == bindparam("of_account"))
-_STATE = select(spending.c.usd, spending.c.answers).where(_THERE)
+_ONE_ACCOUNT = (spending.c.day == bindparam("on_day")) & (spending.c.account == bindparam("of_account"))
+_STATE = select(spending.c.usd, spending.c.answers).where(_ONE_ACCOUNT)
 _CHANGE = (
     update(spending)
-    .where(_THERE)
+    .where(_ONE_ACCOUNT)
     .values(usd=spending.c.usd + bindparam("more_usd"), answers=spending.c.answers + bindparam("more_answers"))
 )
 _HELD = select(reservation.c.account).where(reservation.c.answer_id == bindparam("id")).limit(1)
@@ -48,15 +48,15 @@ def hold(connection: Connection, answer_id: str, usd: float, accounts: Sequence[
     _take_turns(connection)
     spent: dict[Account, Spent] = {}
     for account in accounts:
-        found = _add(connection, account, usd, limited=verdict is None)
-        if found is None:
-            for other in spent:
-                _change(connection, other.day, other.name, -usd, -1)
+        state = _add(connection, account, usd, limited=verdict is None)
+        if state is None:
+            for counted in spent:
+                _change(connection, counted.day, counted.name, -usd, -1)
             return Held(account.limit, {account: _state(connection, account)})
-        spent[account] = found
+        spent[account] = state
     since = now_ms()
-    held = [{"answer_id": answer_id, "day": one.day, "account": one.name, "usd": usd} for one in accounts]
-    connection.execute(insert(reservation), [one | {"since_ms": since} for one in held])
+    held = [{"answer_id": answer_id, "day": account.day, "account": account.name, "usd": usd} for account in accounts]
+    connection.execute(insert(reservation), [account | {"since_ms": since} for account in held])
     return Held(None, spent)
 
 
@@ -96,11 +96,11 @@ def states(connection: Connection, accounts: Iterable[Account]) -> dict[Account,
     return {account: _state(connection, account) for account in accounts}
 
 
-def furthest(connection: Connection, day: int, most: int) -> tuple[int, int, int]:
-    """Return of the visitors who asked on this day: their number, how many met the limit, the largest count."""
-    met = func.sum(case((spending.c.answers >= most, 1), else_=0))
-    theirs = (spending.c.day == day) & spending.c.account.startswith(visitor_account(""))
-    row = connection.execute(select(func.count(), met, func.max(spending.c.answers)).where(theirs)).one()
+def furthest(connection: Connection, day: int, limit: int) -> tuple[int, int, int]:
+    """Return the number of visitors who asked on this day, of those who met the limit, and the largest count of one."""
+    at_limit = func.sum(case((spending.c.answers >= limit, 1), else_=0))
+    visitors = (spending.c.day == day) & spending.c.account.startswith(visitor_account(""))
+    row = connection.execute(select(func.count(), at_limit, func.max(spending.c.answers)).where(visitors)).one()
     return int(row[0]), int(row[1] or 0), int(row[2] or 0)
 
 
@@ -108,7 +108,7 @@ def sweep(connection: Connection) -> None:
     """Delete visitors' earlier days, and reservations of dead processes."""
     earlier = spending.c.day.between(FOR_GOOD + 1, now_ms() // DAY_MS - 2) & (spending.c.account != EVERYBODY)
     connection.execute(delete(spending).where(earlier))
-    connection.execute(delete(reservation).where(reservation.c.since_ms < now_ms() - LEFT_MS))
+    connection.execute(delete(reservation).where(reservation.c.since_ms < now_ms() - ORPHANED_MS))
 
 
 def _take_turns(connection: Connection) -> None:
@@ -176,33 +176,33 @@ class SpendingAccounts:
         return self._channel.write(lambda connection: hold(connection, answer_id, usd, accounts, judged))
 
     def settle(self, answer_id: str, completion: Completion) -> Ticket:
-        """Count what an answer cost that is in no record; the end of a recorded one does so itself."""
+        """Count the cost of an answer that is not recorded. The end of a recorded one does this itself."""
         return self._channel.write(lambda connection: settle(connection, answer_id, completion))
 
     def begin_day(self) -> Ticket:
-        """Count what today's answers have cost before there was a limit."""
+        """Count the cost of today's answers from before there was a limit."""
         return self._channel.write(begin_day)
 
     def sweep(self) -> None:
-        """Delete counters that nothing asks for any more. Raises StoreError."""
+        """Delete counters that nothing reads any more. Raises StoreError."""
         self._channel.call(sweep)
 
     def spent(self, accounts: Iterable[Account]) -> dict[Account, Spent]:
-        """Return what these accounts have come to, running answers included."""
+        """Return the spending of these accounts, running answers included."""
         with self._channel.read() as connection:
             return states(connection, accounts)
 
     def spent_since(self, since_ms: int) -> Spent:
-        """Return what real answers that ended since then have cost, also where no limit counted them."""
+        """Return the number and cost of real answers that ended since then, also where no limit counted them."""
         with self._channel.read() as connection:
             return spent_since(connection, since_ms)
 
     def furthest(self, day: int, most: int) -> tuple[int, int, int]:
-        """Return the number of visitors who asked on a day, of of those who met their limit, and the most of one."""
+        """Return the number of visitors who asked on a day, of those at their limit, and the largest count of one."""
         with self._channel.read() as connection:
             return furthest(connection, day, most)
 
     def allowance(self, invitation_id: str) -> float | None:
-        """Return what the answers of an invitation's guests may cost together, in US dollars."""
+        """Return the limit of an invitation's guests together, in US dollars."""
         with self._channel.read() as connection:
             return allowance(connection, invitation_id)

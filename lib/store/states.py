@@ -26,13 +26,13 @@ def revisions(connection: Connection) -> Revisions:
 
 
 def states(connection: Connection) -> dict[str, ExperimentState]:
-    """Every experiment that the record knows, by name."""
+    """Return every experiment of the record by name."""
     rows = connection.execute(select(experiment_state).order_by(experiment_state.c.experiment))
     return {row.experiment: _state(row) for row in rows}
 
 
 def locked_state(connection: Connection, experiment: str) -> ExperimentState:
-    """The state of an experiment, made where it is missing; nobody else changes it before this transaction ends."""
+    """Lock and return the state of an experiment, which is made if missing. No other process changes it meanwhile."""
     empty = {
         "experiment": experiment,
         "stage": "draft",
@@ -44,8 +44,8 @@ def locked_state(connection: Connection, experiment: str) -> ExperimentState:
         "disabled": "{}",
     }
     add(connection, experiment_state, empty)
-    found = select(experiment_state).where(experiment_state.c.experiment == experiment).with_for_update()
-    return _state(connection.execute(found).one())
+    query = select(experiment_state).where(experiment_state.c.experiment == experiment).with_for_update()
+    return _state(connection.execute(query).one())
 
 
 def put_state(connection: Connection, state: ExperimentState) -> None:
@@ -69,8 +69,8 @@ def make_live(connection: Connection, experiment: str, setting: str) -> None:
     c = experiment_state.c
     others = update(experiment_state).where(c.live, c.experiment != experiment)
     connection.execute(others.values(live=False, revision=c.revision + 1))
-    this = update(experiment_state).where(c.experiment == experiment)
-    connection.execute(this.values(live=True, setting=setting, revision=c.revision + 1))
+    chosen = update(experiment_state).where(c.experiment == experiment)
+    connection.execute(chosen.values(live=True, setting=setting, revision=c.revision + 1))
 
 
 def version(connection: Connection, experiment: str, number: int) -> Version | None:

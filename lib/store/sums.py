@@ -37,7 +37,9 @@ def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]
     x, a = exposure.alias("x"), answer.alias("a")
     fine = a.c.failed == 0
     liked = a.c.liked if scope.until_ms is None else case((a.c.rated_ms < scope.until_ms, a.c.liked))
-    seconds, tokens, cost = (case((fine, one)) for one in (a.c.response_time, a.c.completion_tokens, a.c.cost_usd))
+    seconds, tokens, cost = (
+        case((fine, column)) for column in (a.c.response_time, a.c.completion_tokens, a.c.cost_usd)
+    )
     stray = and_(seconds.is_not(None), a.c.grp.is_distinct_from(grp))
     columns = {
         "failed": _total(a.c.failed),
@@ -60,7 +62,7 @@ def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]
         below = seconds <= limits[name] if name in limits else false()
         columns[name] = _number(case((below, 1)))
     return (
-        select(x.c.user_id, *(one.label(name) for name, one in columns.items()))
+        select(x.c.user_id, *(column.label(name) for name, column in columns.items()))
         .select_from(x.outerjoin(a, answers_of(x, a, scope)))
         .where(x.c.grp == grp, first(x, scope))
         .group_by(x.c.user_id)
@@ -88,13 +90,13 @@ def sum_units(connection: Connection, units: Select[Any]) -> tuple[dict[str, Sum
     unit = units.subquery().c
     terms = {term: _sum_of(unit, term) for x, y in _SUMMED.values() for term in _terms(x, y)}
     row = connection.execute(select(func.count(), func.sum(unit.stray), func.max(unit.answers), *terms.values())).one()
-    n, strays, most, *numbers = (float(number or 0) for number in row)
+    n, strays, busiest, *numbers = (float(number or 0) for number in row)
     total = dict(zip(terms, numbers, strict=True))
     sums = {}
     for name, (x, y) in _SUMMED.items():
         sx, sy, sxx, syy, sxy, active = (total[term] for term in _terms(x, y))
         sums[name] = Sums(int(active if name in QUANTILES else n), sx, sy, sxx, syy, sxy, int(active))
-    return sums, strays > 0, most
+    return sums, strays > 0, busiest
 
 
 _Term = tuple[str, ...]

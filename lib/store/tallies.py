@@ -45,15 +45,15 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
     with ThreadPoolExecutor(2) as threads:
         groups = ask(_names, scope)
         counted = [threads.submit(ask, _count, scope, grp) for grp in groups]
-        left, sent = threads.submit(ask, excluded, scope), threads.submit(ask, delivery, scope)
-        beside = [threads.submit(ask, question, scope) for question in (stopped, votes_by_pair)]
-        found = {grp: one.result() for grp, one in zip(groups, counted, strict=True)}
-        forced, crossover, first_ms = left.result()
-    found = {grp: one for grp, one in found.items() if one is not None}
-    sums = {name: {grp: one.sums[name] for grp, one in found.items()} for name in METRICS}
-    quantiles = {name: {grp: one.quantiles[name] for grp, one in found.items()} for name in QUANTILES}
+        exclusions, sent = threads.submit(ask, excluded, scope), threads.submit(ask, delivery, scope)
+        others = [threads.submit(ask, question, scope) for question in (stopped, votes_by_pair)]
+        counts = {grp: item.result() for grp, item in zip(groups, counted, strict=True)}
+        forced, crossover, first_ms = exclusions.result()
+    counts = {grp: item for grp, item in counts.items() if item is not None}
+    sums = {name: {grp: item.sums[name] for grp, item in counts.items()} for name in METRICS}
+    quantiles = {name: {grp: item.quantiles[name] for grp, item in counts.items()} for name in QUANTILES}
     weights = ask(weights_over_time, stretch(scope.experiment, scope.run))
-    stops, votes = (one.result() for one in beside)
+    stops, votes = (item.result() for item in others)
     return Tally(
         scope,
         sums,
@@ -64,7 +64,7 @@ def tally(read: Read, scope: Scope, plan: Plan | None = None) -> Tally:
         sent.result(),
         weights,
         stopped=stops,
-        busy={grp: one.busy for grp, one in found.items() if one.busy},
+        busy={grp: item.busy for grp, item in counts.items() if item.busy},
         votes=votes,
         arrivals=() if weights else ask(arrivals, scope),
         planned=ask(planned, scope, plan) if plan else None,
@@ -84,46 +84,46 @@ def _count(connection: Connection, scope: Scope, grp: str) -> _Group | None:
     """
     scope = scope.of(grp)
     ranks = Ranks(connection, scope, grp)
-    given = ranks.given()
-    guess = ranks.among_given([rank(p, given) for p in QUANTILES.values()], given) if given else []
+    labelled = ranks.count_labelled()
+    guess = ranks.among_labelled([rank(p, labelled) for p in QUANTILES.values()], labelled) if labelled else []
     limits = dict(zip(QUANTILES, guess, strict=False))
-    sums, strays, most = sum_units(connection, per_unit(scope, grp, limits))
+    sums, strays, busiest = sum_units(connection, per_unit(scope, grp, limits))
     size = int(sums["response_time"].sy)
     if not sums["answers_per_user"].n:
         return None
-    busy = _busy(connection, scope, grp, sums["answers_per_user"], most)
+    busy = _busy(connection, scope, grp, sums["answers_per_user"], busiest)
     if not size:
         return _Group(sums, {name: Quantile(None, None, None, sums[name]) for name in QUANTILES}, busy)
     places = {name: rank(p, size) for name, p in QUANTILES.items()}
-    found = _values(ranks, places.values(), sums, limits, strays)
-    if limits != (limits := {name: found[place] for name, place in places.items()}):
+    values = _values(ranks, places.values(), sums, limits, strays)
+    if limits != (limits := {name: values[place] for name, place in places.items()}):
         sums, strays, _ = sum_units(connection, per_unit(scope, grp, limits))
     spans = {name: quantile_span(p, sums[name]) for name, p in QUANTILES.items()}
     ends = {name: [rank(share, size) for share in shares] for name, shares in spans.items() if shares}
-    found = _values(ranks, {place for pair in ends.values() for place in pair}, sums, limits, strays)
+    values = _values(ranks, {place for pair in ends.values() for place in pair}, sums, limits, strays)
     quantiles = {}
     for name, value in limits.items():
-        low, high = (found[place] for place in ends[name]) if name in ends else (None, None)
+        low, high = (values[place] for place in ends[name]) if name in ends else (None, None)
         quantiles[name] = Quantile(value, low, high, sums[name])
     return _Group(sums, quantiles, busy)
 
 
-def _busy(connection: Connection, scope: Scope, grp: str, answers: Sums, most: float) -> tuple[BusyUnit, ...]:
+def _busy(connection: Connection, scope: Scope, grp: str, answers: Sums, busiest: float) -> tuple[BusyUnit, ...]:
     """Return the units that hold more than a fifth of the group's answers, the busiest first."""
     limit = BUSY * answers.sx
     units = answers_by_unit(scope, grp).subquery().c
-    if most <= limit or (connection.scalar(select(func.count()).where(units.answers > 0)) or 0) <= FEW:
+    if busiest <= limit or (connection.scalar(select(func.count()).where(units.answers > 0)) or 0) <= FEW:
         return ()
-    found = select(units.user_id, units.answers).where(units.answers > limit).order_by(units.answers.desc())
-    return tuple(BusyUnit(row[0], int(row[1])) for row in connection.execute(found))
+    query = select(units.user_id, units.answers).where(units.answers > limit).order_by(units.answers.desc())
+    return tuple(BusyUnit(row[0], int(row[1])) for row in connection.execute(query))
 
 
 def _values(
     ranks: Ranks, places: Collection[int], sums: Mapping[str, Sums], limits: Mapping[str, float], strays: bool
 ) -> dict[int, float]:
     """Return the response times at these ranks, from the counts up to the limits."""
-    known = {limit: int(sums[name].sx) for name, limit in limits.items()}
-    return ranks.among_counted(places, int(sums["response_time"].sy), known, strays)
+    counted = {limit: int(sums[name].sx) for name, limit in limits.items()}
+    return ranks.among_counted(places, int(sums["response_time"].sy), counted, strays)
 
 
 def delivery(connection: Connection, scope: Scope) -> Delivery:
@@ -131,8 +131,8 @@ def delivery(connection: Connection, scope: Scope) -> Delivery:
     wait."""
     counts = select(func.count(), func.count(event.c.acknowledged_ms)).where(event.c.simulated == scope.simulated)
     events, acknowledged = connection.execute(counts.select_from(event)).one()
-    gone = select(purged.c.events, purged.c.acknowledged).where(purged.c.simulated == scope.simulated)
-    for row in connection.execute(gone):
+    removed = select(purged.c.events, purged.c.acknowledged).where(purged.c.simulated == scope.simulated)
+    for row in connection.execute(removed):
         events, acknowledged = events + row.events, acknowledged + row.acknowledged
     pending = 0 if scope.simulated else connection.scalar(select(func.count()).select_from(outbox))
     return Delivery(events, acknowledged, pending)
@@ -142,16 +142,16 @@ def only_simulated(connection: Connection, experiment: str, run: int = 1) -> boo
     """Return True where the run has exposures or votes and all of them are simulated."""
     name = stretch(experiment, run)
 
-    def some(simulated: bool) -> ColumnElement[bool]:
-        found = (exists().where(of.c.experiment == name, of.c.simulated == simulated) for of in (exposure, vote))
-        return or_(*found)
+    def has_rows(simulated: bool) -> ColumnElement[bool]:
+        conditions = (exists().where(of.c.experiment == name, of.c.simulated == simulated) for of in (exposure, vote))
+        return or_(*conditions)
 
-    real, invented = connection.execute(select(some(False), some(True))).one()
-    return bool(invented) and not real
+    real, simulated_rows = connection.execute(select(has_rows(False), has_rows(True))).one()
+    return bool(simulated_rows) and not real
 
 
 def last_run(connection: Connection, experiment: str) -> int:
-    """The last run of an experiment that any exposure or vote names; 1 where there is none."""
+    """Return the last run of an experiment that any exposure or vote names; 1 where there is none."""
     names = {name for of in (exposure, vote) for name in connection.scalars(select(of.c.experiment).distinct())}
     runs = [name.rpartition("@")[2] for name in names if name.startswith(f"{experiment}@")]
     return max((int(run) for run in runs if run.isdecimal()), default=1)

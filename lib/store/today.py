@@ -13,9 +13,9 @@ from lib.store.schema import answer, exposure
 def today(connection: Connection, experiment: str, since_ms: int, run: int = 1) -> Today:
     """Count exposed units and ended answers by group. Forced groups and simulated visitors are excluded."""
     name = stretch(experiment, run)
-    met = (exposure.c.time_ms >= since_ms) & (exposure.c.experiment == name)
+    recent = (exposure.c.time_ms >= since_ms) & (exposure.c.experiment == name)
     real = exposure.c.simulated.is_(False) & exposure.c.forced.is_(False)
-    units = select(exposure.c.grp, func.count(exposure.c.user_id.distinct())).where(met & real)
+    units = select(exposure.c.grp, func.count(exposure.c.user_id.distinct())).where(recent & real)
     since = (answer.c.time_ms >= since_ms) & (answer.c.experiment == name) & answer.c.simulated.is_(False)
     ended = select(answer.c.grp, answer.c.finish_reason, func.count()).where(since)
     answers: dict[str | None, dict[str, int]] = {}

@@ -19,7 +19,7 @@ PIECE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """One table after its copy: how many rows each of the two databases has."""
+    """One table after its copy, with the row counts of both databases."""
 
     table: str
     source: int
@@ -40,8 +40,8 @@ def copy(source: Database, target: Database) -> Iterator[Copied]:
             for rows in _pieces(reading, table):
                 with target.begin() as writing:
                     writing.execute(insert_into(writing, table).on_conflict_do_nothing(), rows)
-            with target.read() as other:
-                yield Copied(table.name, _count(reading, table), _count(other, table))
+            with target.read() as target_reading:
+                yield Copied(table.name, _count(reading, table), _count(target_reading, table))
 
 
 def _pieces(connection: Connection, table: Table) -> Iterator[list[dict[str, object]]]:
@@ -52,7 +52,7 @@ def _pieces(connection: Connection, table: Table) -> Iterator[list[dict[str, obj
 
 
 def _stored(table: Table) -> list[Column[object]]:
-    """The columns that are written; the database computes the others."""
+    """Return the columns that are written; the database computes the others."""
     return [column for column in table.columns if column.computed is None]
 
 

@@ -34,13 +34,13 @@ def response_times(connection: Connection, scope: Scope, edges: Sequence[float])
     # Joined to units without an answer, too: otherwise SQLite starts from the answers and looks up the unit of each.
     answers = select(place).select_from(x.outerjoin(a, answers_of(x, a, scope))).where(first(x, scope))
     groups = select(exposure.c.grp).where(exposures(exposure, scope)).distinct()
-    found: dict[str, list[int]] = {}
+    counts: dict[str, list[int]] = {}
     for grp in sorted(connection.scalars(groups)):
-        taken = answers.where(x.c.grp == grp).subquery().c.place
-        counted = select(taken, func.count()).where(taken.is_not(None)).group_by(taken)
+        placed = answers.where(x.c.grp == grp).subquery().c.place
+        counted = select(placed, func.count()).where(placed.is_not(None)).group_by(placed)
         for number, count in connection.execute(counted):
-            found.setdefault(grp, [0] * (len(edges) + 1))[number] = count
-    return found
+            counts.setdefault(grp, [0] * (len(edges) + 1))[number] = count
+    return counts
 
 
 def _place(value: ColumnElement[float], edges: Sequence[float], below: int) -> ColumnElement[int]:
@@ -61,17 +61,17 @@ def reasons(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
         .where(first(x, scope), a.c.liked == 0, a.c.reason.is_not(None))
         .group_by(x.c.grp, a.c.reason)
     )
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for grp, reason, count in connection.execute(counted):
-        found.setdefault(grp, {})[reason] = count
-    return found
+        counts.setdefault(grp, {})[reason] = count
+    return counts
 
 
 def remarks(connection: Connection, scope: Scope, limit: int = 50) -> list[Remark]:
     """Return the last reasons and comments of dissatisfied testers, newest first."""
     x, a = exposure.alias("x"), answer.alias("a")
     of_answer = (a.c.rated_ms, x.c.grp, a.c.reason, message.c.comment, a.c.answer_id, a.c.conversation_id)
-    said = (
+    query = (
         select(*of_answer, conversation.c.visitor_id, message.c.question, message.c.answer)
         .join_from(a, x, answers_of(x, a, scope))
         .outerjoin(message, message.c.answer_id == a.c.answer_id)
@@ -80,4 +80,4 @@ def remarks(connection: Connection, scope: Scope, limit: int = 50) -> list[Remar
         .order_by(a.c.rated_ms.desc(), a.c.answer_id)
         .limit(limit)
     )
-    return [Remark(*row) for row in connection.execute(said)]
+    return [Remark(*row) for row in connection.execute(query)]

@@ -29,13 +29,13 @@ from lib.store.schema import exposure
 HOUR_MS = 3_600_000
 
 
-def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
+def in_scope(table: FromClause, scope: Scope) -> ColumnElement[bool]:
     """Select rows of this run, real or simulated, before `until`, of one tier, of all units or an invitation's
     guests."""
     rows = [table.c.experiment == stretch(scope.experiment, scope.run), table.c.simulated == scope.simulated]
     if scope.invitation is not None:
-        came = exposure.alias("came")  # whichever id of the guest is the unit
-        rows.append(table.c.user_id.in_(select(came.c.user_id).where(came.c.invitation == scope.invitation)))
+        guests = exposure.alias("came")  # whichever id of the guest is the unit
+        rows.append(table.c.user_id.in_(select(guests.c.user_id).where(guests.c.invitation == scope.invitation)))
     if scope.tier is not None:
         rows.append(table.c.tier == scope.tier)
     if scope.until_ms is not None:
@@ -45,13 +45,13 @@ def mine(table: FromClause, scope: Scope) -> ColumnElement[bool]:
 
 def exposures(table: FromClause, scope: Scope) -> ColumnElement[bool]:
     """Select exposures that count: with a group (null: not taking part), from `since` on."""
-    rows = [mine(table, scope), table.c.grp.is_not(None)]
+    rows = [in_scope(table, scope), table.c.grp.is_not(None)]
     if scope.since_ms is not None:
         rows.append(table.c.time_ms >= scope.since_ms)
     return and_(*rows)
 
 
-def first(x: FromClause, scope: Scope, *, also_left_out: bool = False) -> ColumnElement[bool]:
+def first(x: FromClause, scope: Scope, *, include_excluded: bool = False) -> ColumnElement[bool]:
     """Require that `x` is the first exposure of a unit that counts (or of any unit).
 
     The condition is per row rather than by grouping, so that SQLite walks units in the order of its index without
@@ -59,7 +59,7 @@ def first(x: FromClause, scope: Scope, *, also_left_out: bool = False) -> Column
     """
     y = exposure.alias("y")
     against = or_(y.c.time_ms < x.c.time_ms, and_(y.c.time_ms == x.c.time_ms, y.c.event_id < x.c.event_id))
-    if not also_left_out:
+    if not include_excluded:
         against = or_(y.c.grp != x.c.grp, y.c.forced, against)
     return and_(exposures(x, scope), ~exists().where(exposures(y, scope), y.c.user_id == x.c.user_id, against))
 
@@ -67,7 +67,7 @@ def first(x: FromClause, scope: Scope, *, also_left_out: bool = False) -> Column
 def answers_of(x: FromClause, a: FromClause, scope: Scope) -> ColumnElement[bool]:
     """Require that `a` is an answer of the unit of exposure `x`, from then on; `limited` ones are excluded."""
     own = and_(a.c.user_id == x.c.user_id, a.c.time_ms >= x.c.time_ms)
-    return and_(mine(a, scope), a.c.failed.is_not(None), own)
+    return and_(in_scope(a, scope), a.c.failed.is_not(None), own)
 
 
 def all_units(scope: Scope) -> Select[Any]:
@@ -82,8 +82,8 @@ def units_by_group(connection: Connection, scope: Scope) -> tuple[dict[str, int]
     """Return the units that count by group, and the time of the first exposure of all: one walk along an index."""
     unit = all_units(scope).subquery().c
     counts = and_(unit.forced == 0, unit.least == unit.most)
-    found = select(unit.least, func.count(case((counts, 1))), func.min(unit.first_ms)).group_by(unit.least)
-    rows = connection.execute(found).all()
+    query = select(unit.least, func.count(case((counts, 1))), func.min(unit.first_ms)).group_by(unit.least)
+    rows = connection.execute(query).all()
     return {row[0]: row[1] for row in rows}, min((row[2] for row in rows), default=None)
 
 
@@ -92,10 +92,10 @@ def arrivals(connection: Connection, scope: Scope) -> list[tuple[int, dict[str, 
     x = exposure.alias("x")
     hour = cast(x.c.time_ms // HOUR_MS, BigInteger)
     counted = select(hour, x.c.grp, func.count()).where(first(x, scope)).group_by(hour, x.c.grp).order_by(hour)
-    found: dict[int, dict[str, int]] = {}
+    by_hour: dict[int, dict[str, int]] = {}
     for start, grp, n in connection.execute(counted):
-        found.setdefault(int(start) * HOUR_MS, {})[grp] = n
-    return list(found.items())
+        by_hour.setdefault(int(start) * HOUR_MS, {})[grp] = n
+    return list(by_hour.items())
 
 
 def excluded(connection: Connection, scope: Scope) -> tuple[int, int, int | None]:

@@ -1,5 +1,5 @@
-"""Votes on comparisons as rows: what one `preference` event says of its two groups, and the migration that reads the
-votes of a ledger from before there was a table of them.
+"""Votes on comparisons as rows: the columns of a `preference` event, and the migration that fills the table from an
+older ledger.
 
 Owns the order that makes the last vote of a comparison count: by time, then by event id. Knows no table object, so that
 the schema can name the migration.
@@ -41,8 +41,8 @@ PIECE = 1_000
 """Votes that the migration writes with one statement."""
 
 
-def vote_of(value: object, about: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The columns that a `preference` tells of its comparison; None where it names no comparison of two groups.
+def vote_of(value: object, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the columns of a `preference`; None where it names no comparison of two groups.
 
     The pair stands in alphabetical order. `worth` is 1 where the second group is preferred, −1 for the first, 0 for
     neither, None where the value is none of these.
@@ -52,15 +52,15 @@ def vote_of(value: object, about: Mapping[str, Any]) -> dict[str, Any] | None:
     >>> vote_of("tie", {"experiment": "e", "left": "B", "right": "A"}) is None
     True
     """
-    fields = {name: about.get(name) for name in _FIELDS}
-    if not all(isinstance(one, str) and one for one in fields.values()):
+    fields = {name: metadata.get(name) for name in _FIELDS}
+    if not all(isinstance(field, str) and field for field in fields.values()):
         return None
     left, right = str(fields["left"]), str(fields["right"])
     first, second = sorted((left, right))
     worth = {TIE: 0, BOTH_BAD: 0} | {first: -1, second: 1}
-    invitation = about.get("invitation")
+    invitation = metadata.get("invitation")
     return {
-        "experiment": stretch(str(fields["experiment"]), about.get("run") or 1),
+        "experiment": stretch(str(fields["experiment"]), metadata.get("run") or 1),
         "comparison_id": fields["comparison_id"],
         "first_grp": first,
         "second_grp": second,
@@ -75,16 +75,20 @@ def fill(connection: Connection) -> None:
     """Create the table and take the votes that the ledger has."""
     for statement in _CREATE:
         connection.exec_driver_sql(statement)
-    past = [one for row in connection.execute(_PAST, {"name": PREFERENCE}) if (one := _past_vote(row)) is not None]
+    past = [
+        row_of_vote
+        for row in connection.execute(_PAST, {"name": PREFERENCE})
+        if (row_of_vote := _past_vote(row)) is not None
+    ]
     for start in range(0, len(past), PIECE):
         connection.execute(_KEEP, past[start : start + PIECE])
 
 
 def _past_vote(row: Any) -> dict[str, Any] | None:
-    found = vote_of(json.loads(row.value or "null"), json.loads(row.metadata))
-    if found is None:
+    vote = vote_of(json.loads(row.value or "null"), json.loads(row.metadata))
+    if vote is None:
         return None
-    return found | {
+    return vote | {
         "user_id": row.user_id,
         "time_ms": row.time_ms,
         "event_id": row.event_id,

@@ -96,7 +96,7 @@ class Writer:
         self._error: str | None = None
         self._began_at = math.inf  # start of the pending commit; all on the monotonic clock
         self.committed_at = -math.inf
-        self._told_at = -math.inf
+        self._reported_at = -math.inf
         self.returned_at = -math.inf  # when the store was last found to work again
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -113,7 +113,7 @@ class Writer:
 
     @property
     def hangs(self) -> str | None:
-        """Such a sentence where a commit gets no answer; None otherwise."""
+        """The sentence about a commit that gets no answer; None otherwise."""
         seconds = time.monotonic() - self._began_at
         return f"The store has not answered for {seconds:.0f} s" if seconds > STALLED_S else None
 
@@ -172,8 +172,8 @@ class Writer:
 
     def _report_refusal(self) -> None:
         """Report at most once a minute: a full queue refuses many."""
-        if time.monotonic() - self._told_at > 60:
-            self._told_at = time.monotonic()
+        if time.monotonic() - self._reported_at > 60:
+            self._reported_at = time.monotonic()
             log.error("facts are refused", extra={"cause": "closed" if self._closing else "the queue is full"})
 
     def _undecided(self) -> list[Ticket]:
@@ -203,7 +203,7 @@ class Writer:
                 return
             except Exception as error:
                 if not away(error):
-                    self._one_by_one(group, error)
+                    self._write_singly(group, error)
                     return
                 group = self._hold(group, error)
             if group and self._abandon.wait(pause):
@@ -232,7 +232,7 @@ class Writer:
             self._error, self.returned_at = None, now
             log.warning("the store is back", extra={"facts": len(self)})
 
-    def _one_by_one(self, group: list[Ticket], error: Exception) -> None:
+    def _write_singly(self, group: list[Ticket], error: Exception) -> None:
         if len(group) > 1:
             for receipt in group:
                 self._write([receipt])
