@@ -39,7 +39,7 @@ TWO = Definition(EXPERIMENT, (Group("Control", 50), Group("Test", 50)), "Control
 THREE = Definition(EXPERIMENT, (Group("Control", 1), Group("B", 1), Group("C", 1)), "Control")
 
 
-# Known answers
+# RecordedExperiment answers
 
 
 @pytest.mark.parametrize(("case", "verdict"), [("small", "not_enough_data"), ("aa", "equivalent")])

@@ -14,7 +14,7 @@ from lib.domain.clock import now_ms
 from lib.domain.operations import ExperimentState
 from lib.domain.plain_text import decode
 from lib.experiments.acts import Acts, Conflict
-from lib.experiments.book import Known, copied, difference, to_toml, two_groups
+from lib.experiments.book import RecordedExperiment, copied, difference, to_toml, two_groups
 from lib.experiments.definitions import Definition, read_definitions_file
 from lib.experiments.statuses import state_sentence
 from lib.readout.report import as_json, iso
@@ -113,14 +113,14 @@ def _readout(settings: Settings, store: Store, name: str) -> dict[str, object]:
     return as_json(current(store, definition, simulated, now_ms()))
 
 
-def _find_or_read(acts: Acts, file: Mapping[str, Definition], name: str) -> Known:
+def _find_or_read(acts: Acts, file: Mapping[str, Definition], name: str) -> RecordedExperiment:
     """Return an experiment of the record, or one of the file that Parley has not started with."""
     if name in acts.book or name not in file:
         return _find(acts, name)
-    return Known(ExperimentState(name), written=file[name], definition=file[name])
+    return RecordedExperiment(ExperimentState(name), written=file[name], definition=file[name])
 
 
-def _find(acts: Acts, name: str) -> Known:
+def _find(acts: Acts, name: str) -> RecordedExperiment:
     if name not in acts.book:
         raise UsageError(f"The record has no experiment {name}; it has {', '.join(acts.book) or 'none'}.")
     return acts.book[name]
@@ -130,9 +130,11 @@ def _list(acts: Acts, settings: Settings) -> Iterator[str]:
     names = {**acts.book, **dict.fromkeys(read_definitions_file(settings.experiments_file))}
     width = max(map(len, names), default=0)
     for name in names:
-        known = acts.book.get(name)
+        recorded = acts.book.get(name)
         state = (
-            state_sentence(known, now_ms(), _written) if known else "In the experiments file; Parley has not started."
+            state_sentence(recorded, now_ms(), _written)
+            if recorded
+            else "In the experiments file; Parley has not started."
         )
         yield f"{name.ljust(width)}  {state}"
 
@@ -149,12 +151,12 @@ def _export(settings: Settings, store: Store, name: str, number: int | None) -> 
     return to_toml(find_definition(settings, name, store)).removesuffix("\n")
 
 
-def _show(store: Store, known: Known) -> Iterator[str]:
-    name = known.state.experiment
-    yield f"{name}: {state_sentence(known, now_ms(), _written)}"
-    for group in known.written.groups if known.written else ():
-        share = known.written.shares[group.name] if known.written else 0
-        off = f", switched off since {_written(since)}" if (since := known.state.disabled.get(group.name)) else ""
+def _show(store: Store, recorded: RecordedExperiment) -> Iterator[str]:
+    name = recorded.state.experiment
+    yield f"{name}: {state_sentence(recorded, now_ms(), _written)}"
+    for group in recorded.written.groups if recorded.written else ():
+        share = recorded.written.shares[group.name] if recorded.written else 0
+        off = f", switched off since {_written(since)}" if (since := recorded.state.disabled.get(group.name)) else ""
         parameters = ", ".join(
             f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in group.parameters.items()
         )

@@ -14,7 +14,7 @@ from lib.domain.clock import now_ms
 from lib.domain.ids import new_id
 from lib.domain.operations import FILE, PARLEY, Act, Decision, Entry, Version
 from lib.experiments import rules
-from lib.experiments.book import Book, changed_since, known_of, read_book
+from lib.experiments.book import Book, changed_since, read_book, read_recorded
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.console import ID
 from lib.experiments.experiment import Definition
@@ -26,19 +26,19 @@ from lib.store import Connection, Store, StoreError, audit, states
 __all__ = ["ActError", "Acts", "Conflict"]
 
 WITHIN_S = 20.0
-"""Seconds that the record may take to write an act. A commit that a busy disk holds up for some seconds succeeds in the
-end: who gives up earlier reports a failure of something that then happens, and a start has to be repeated."""
+"""Seconds that the record may take to write an act. A commit that a busy disk delays succeeds in the end. A shorter
+limit would report a failure of an act that then happens."""
 HOUR_MS = 3_600_000
 STATSIG = "Statsig"
-"""The author of what Parley noticed there."""
+"""The author of changes that Parley noticed at Statsig."""
 Do = Callable[[Change], Facts]
 
 
 class Acts:
-    """The acts of one process. `changed` is called with the new book after each, before the act returns. `served`:
-    Statsig decides who gets what, so that only what stays local can be changed here. `file` is watched for changes.
+    """The acts of one process. `changed` is called with the new book after each, before the act returns.
 
-    What acts raises ActError where it is refused and StoreError where the record cannot be written.
+    `served`: Statsig decides the groups, so that only local settings can be changed here. `file` is watched for
+    changes. An act raises ActError where it is refused and StoreError where the record cannot be written.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Acts:
         PARLEY_EXPERIMENT the live one at the first start and whenever the setting is another."""
         self.attach(file, setting)
         for name, definition in file.items():
-            known = self.book.get(name)
-            if known is None or changed_since(known, self._file[name]):
+            recorded = self.book.get(name)
+            if recorded is None or changed_since(recorded, self._file[name]):
                 self._try(name, FILE, "version", partial(rules.take_file, new=definition))
-        live = next((known.state for known in self.book.values() if known.state.live), None)
+        live = next((recorded.state for recorded in self.book.values() if recorded.state.live), None)
         if live is None or live.setting != setting:
             self._try(setting, FILE, "choose", rules.choose)
 
@@ -79,8 +79,8 @@ class Acts:
         self.refresh()
 
     def look_at_file(self) -> None:
-        """Take notice of a file that changed while the process runs. A new table becomes a draft; for the others an
-        operator chooses."""
+        """Read a file that changed while the process runs. A new table becomes a draft; an operator decides about the
+        others."""
         if self._watched and (file := self._watched.changed()) is not None:
             self.attach(file, self._setting)
         for name, definition in self._tables.items():
@@ -93,11 +93,11 @@ class Acts:
         return self._watched.problem if self._watched else None
 
     def pending(self, name: str) -> Definition | None:
-        """Return what the file says of an experiment where it changed since the newest version, else None."""
-        known, table = self.book.get(name), self._tables.get(name)
-        if known is None or known.version is None or table is None:
+        """Return the file's definition of an experiment where it changed since the newest version, else None."""
+        recorded, table = self.book.get(name), self._tables.get(name)
+        if recorded is None or recorded.version is None or table is None:
             return None
-        return table if changed_since(known, self._file[name]) else None
+        return table if changed_since(recorded, self._file[name]) else None
 
     def refresh(self) -> bool:
         """Read the record's book where it changed; False where it did not."""
@@ -170,11 +170,11 @@ class Acts:
         self._act(name, author, "schedule", partial(rules.schedule, start_ms=start_ms, end_ms=end_ms))
 
     def keep_schedule(self) -> None:
-        """Start and end what is due. Every replica may call this; one of them does it."""
+        """Start and end the experiments that are due. Every replica may call this; one of them does it."""
         now = now_ms()
-        for name, known in dict(self.book).items():
-            if rules.ends_now(known.state, now) or rules.starts_now(known.state, now):
-                act: Act = "end" if rules.ends_now(known.state, now) else "start"
+        for name, recorded in dict(self.book).items():
+            if rules.ends_now(recorded.state, now) or rules.starts_now(recorded.state, now):
+                act: Act = "end" if rules.ends_now(recorded.state, now) else "start"
                 self._try(name, PARLEY, act, rules.keep_schedule)
 
     def decide(self, name: str, group: str | None, readout: Mapping[str, Any], author: str, reason: str) -> Decision:
@@ -182,20 +182,20 @@ class Acts:
         is kept as it stands. To undo one, decide again."""
         if not reason.strip():
             raise ActError("Say in a sentence why: the history shows it beside the decision.")
-        made: list[Decision] = []
+        decisions: list[Decision] = []
 
         def do(change: Change) -> Facts:
-            made[:] = [rules.decide(change, group, readout, reason)]
-            return {"group": group, "run": made[0].run, "reason": reason, "default": dict(made[0].parameters)}
+            decisions[:] = [rules.decide(change, group, readout, reason)]
+            return {"group": group, "run": decisions[0].run, "reason": reason, "default": dict(decisions[0].parameters)}
 
         self._act(name, author, "decide", do)
-        return made[0]
+        return decisions[0]
 
-    def note(self, name: str, definition: Definition, why: str) -> None:
-        """Note what Statsig serves. `why` says what happened there to an experiment that no longer runs."""
-        known = self.book.get(name)
-        if known is None or not rules.as_served(known, definition):
-            self._try(name, STATSIG, "new run", partial(rules.note, definition=definition, why=why))
+    def note(self, name: str, definition: Definition, reason: str) -> None:
+        """Note what Statsig serves. `why` describes what happened there to an experiment that no longer runs."""
+        recorded = self.book.get(name)
+        if recorded is None or not rules.as_served(recorded, definition):
+            self._try(name, STATSIG, "new run", partial(rules.note, definition=definition, why=reason))
 
     def log(self, operator: str, act: Act, subject: str, details: Facts | None = None) -> None:
         """Write a line of the audit log that changes no experiment. Never waits, never raises."""
@@ -203,13 +203,22 @@ class Acts:
         self._store.write(lambda connection: audit.log_act(connection, entry))
 
     def log_texts_read(self, operator: str, page: str, conversations: Iterable[str]) -> None:
-        """Write that an operator was shown what testers wrote: one line for each operator, page and conversation in an
-        hour, whatever the number of texts, tabs and replicas. Never waits, never raises."""
+        """Log that an operator was shown testers' texts: one line an hour for each operator, page and conversation.
+
+        The number of texts, tabs and replicas does not matter. Never waits, never raises.
+        """
         now = now_ms()
         hour = now // HOUR_MS
         lines = [
-            Entry(digest(["read texts", operator, page, one, hour]), now, operator, "read texts", one, {"page": page})
-            for one in conversations
+            Entry(
+                digest(["read texts", operator, page, conversation_id, hour]),
+                now,
+                operator,
+                "read texts",
+                conversation_id,
+                {"page": page},
+            )
+            for conversation_id in conversations
         ]
 
         def fact(connection: Connection) -> None:
@@ -220,14 +229,14 @@ class Acts:
             self._store.write(fact)
 
     def _try(self, name: str, author: str, act: Act, do: Do) -> None:
-        """Do what another replica may have done already."""
+        """Do an act that another replica may have done already."""
         try:
             self._act(name, author, act, do)
         except ActError:
             self.refresh()
 
     def _act(self, name: str, author: str, act: Act, do: Do) -> None:
-        """Do it in one transaction, with its line in the audit log."""
+        """Do an act in one transaction, with its line in the audit log."""
         entry = Entry(new_id(), now_ms(), author, act, name)
         file, setting = self._file.get(name, ""), self._setting
 
@@ -236,8 +245,8 @@ class Acts:
                 return None  # an attempt whose confirmation was lost
             try:
                 with connection.begin_nested():
-                    known = known_of(connection, states.locked_state(connection, name))
-                    change = Change(connection, known, entry.time_ms, author, file, setting, self._served)
+                    recorded = read_recorded(connection, states.locked_state(connection, name))
+                    change = Change(connection, recorded, entry.time_ms, author, file, setting, self._served)
                     details = do(change)
                     states.put_state(connection, change.state)
                     audit.log_act(connection, replace(entry, details=details))

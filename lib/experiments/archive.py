@@ -48,11 +48,11 @@ class Archive:
     @classmethod
     def read(cls, text: str | None, origin: str) -> "Archive":
         """Read the stored text; its specs only where they have this origin. Raises ValueError where it is damaged."""
-        kept = json.loads(text or "{}")
-        if not isinstance(kept, dict):
+        stored = json.loads(text or "{}")
+        if not isinstance(stored, dict):
             raise ValueError("not an object")
-        parts = {name: dict(kept.get(name) or {}) for name in ("ended", "disabled", "first")}
-        return cls(origin, str(kept["specs"]) if kept.get("origin") == origin else "", **parts)
+        parts = {name: dict(stored.get(name) or {}) for name in ("ended", "disabled", "first")}
+        return cls(origin, str(stored["specs"]) if stored.get("origin") == origin else "", **parts)
 
     def text(self) -> str:
         """Return the text to store."""
@@ -83,19 +83,21 @@ class Archive:
         return Archive(self.origin, specs, ended, self._disabled(old, new, now_ms), first)
 
     def _disabled(self, old: "_Project", new: "_Project", now_ms: int) -> dict[str, dict[str, Mapping[str, Any]]]:
-        found: dict[str, dict[str, Mapping[str, Any]]] = {}
+        disabled: dict[str, dict[str, Mapping[str, Any]]] = {}
         for name, spec in new.configs.items():
-            known = self.disabled.get(name, {})
+            earlier = self.disabled.get(name, {})
             before = {rule.get("groupName"): rule for rule in group_rules(old.configs.get(name, {}))}
             for rule in group_rules(spec):
                 group, default = str(rule.get("groupName")), spec.get("defaultValue") or {}
-                still = group in known and (rule.get("returnValue") == default or not rule.get("passPercentage", 100))
-                if still:
-                    found.setdefault(name, {})[group] = known[group]
+                remains = group in earlier and (
+                    rule.get("returnValue") == default or not rule.get("passPercentage", 100)
+                )
+                if remains:
+                    disabled.setdefault(name, {})[group] = earlier[group]
                 elif group in before and is_disabled(rule, spec, before[group]):
                     entry = {"since_ms": now_ms, "parameters": before[group].get("returnValue") or {}}
-                    found.setdefault(name, {})[group] = entry
-        return found
+                    disabled.setdefault(name, {})[group] = entry
+        return disabled
 
     def label(self, layer: str, experiment: str, group: str) -> str:
         """Return the name of an experiment's group in its layer: groups of two experiments are never one group."""
@@ -112,13 +114,13 @@ class Archive:
         layer = project.layers.get(name)
         if layer is None:
             return None
-        found = derive_layer(layer, self._members(project, name, tier))
-        if found is None:
+        definition = derive_layer(layer, self._members(project, name, tier))
+        if definition is None:
             return None
         status = self.status(name, tier)
         if status.since_ms is not None:  # its groups ended with it
-            found = replace(found, groups=tuple(replace(group, ended_ms=None) for group in found.groups))
-        return replace(found, status=status)
+            definition = replace(definition, groups=tuple(replace(group, ended_ms=None) for group in definition.groups))
+        return replace(definition, status=status)
 
     def status(self, name: str, tier: str = "") -> Status:
         """Return the status of an experiment in Statsig now."""
@@ -135,20 +137,20 @@ class Archive:
 
     def _experiment(self, project: "_Project", name: str, tier: str) -> Definition | None:
         entry = self.ended.get(name)
-        found = derive(entry["spec"] if entry else project.configs[name])
-        if found is None:
+        definition = derive(entry["spec"] if entry else project.configs[name])
+        if definition is None:
             return None
-        off = self.disabled.get(name, {})
+        disabled = self.disabled.get(name, {})
         groups = tuple(
-            replace(group, ended_ms=off[group.name]["since_ms"], parameters=off[group.name]["parameters"])
-            if group.name in off
+            replace(group, ended_ms=disabled[group.name]["since_ms"], parameters=disabled[group.name]["parameters"])
+            if group.name in disabled
             else group
-            for group in found.groups
+            for group in definition.groups
         )
-        return replace(found, groups=groups, status=self.status(name, tier))
+        return replace(definition, groups=groups, status=self.status(name, tier))
 
     def _members(self, project: "_Project", layer: str, tier: str) -> Iterator[Member]:
-        """A layer's experiments that run or ran, in the order of the layer."""
+        """Yield a layer's experiments that run or ran, in the order of the layer."""
         past = [name for name, entry in self.ended.items() if entry.get("layer") == layer]
         for name in dict.fromkeys([*project.members.get(layer, ()), *past]):
             prefix = self._prefix(layer, name)

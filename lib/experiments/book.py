@@ -26,7 +26,7 @@ from lib.store import Connection, states
 
 __all__ = [
     "Book",
-    "Known",
+    "RecordedExperiment",
     "breaks",
     "canonical",
     "changed_since",
@@ -46,9 +46,11 @@ log = logging.getLogger("parley.experiment")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """One experiment as the record has it. `written` is the newest version as it is written, `definition` the same as
-    it is in force: without units where it does not run, with the groups that are switched off marked."""
+class RecordedExperiment:
+    """One experiment of the record. `written` is the newest version; `definition` is what is in force of it.
+
+    An experiment that does not run has an allocation of 0 in force, and groups that are switched off are marked.
+    """
 
     state: ExperimentState
     version: Version | None = None
@@ -62,28 +64,29 @@ class Known:
         return self.state.stage == "running" and bool(self.written and self.written.allocation)
 
 
-Book = Mapping[str, Known]
+Book = Mapping[str, RecordedExperiment]
 
 
-def changed_since(known: Known, file: str) -> bool:
-    """True where the experiments file has another table than when the newest version was made, and another content."""
-    if known.version is None or known.written is None:
+def changed_since(recorded: RecordedExperiment, file: str) -> bool:
+    """Return True where the experiments file has another table than when the newest version was made, with another
+    content."""
+    if recorded.version is None or recorded.written is None:
         return True
-    return known.version.file != file and canonical(known.written) != file
+    return recorded.version.file != file and canonical(recorded.written) != file
 
 
-def read_book(connection: Connection) -> dict[str, Known]:
-    """Every experiment of the record, by name."""
-    return {name: known_of(connection, state) for name, state in states.states(connection).items()}
+def read_book(connection: Connection) -> dict[str, RecordedExperiment]:
+    """Return every experiment of the record by name."""
+    return {name: read_recorded(connection, state) for name, state in states.states(connection).items()}
 
 
-def known_of(connection: Connection, state: ExperimentState) -> Known:
-    """One experiment, by its state."""
+def read_recorded(connection: Connection, state: ExperimentState) -> RecordedExperiment:
+    """Return one experiment by its state."""
     name = state.experiment
     version = states.version(connection, name, state.version) if state.version else None
     run = states.run(connection, name, state.run) if state.run else None
     written = _read(name, version.text) if version else None
-    return Known(state, version, run, written, in_force(written, state, run) if written else None)
+    return RecordedExperiment(state, version, run, written, in_force(written, state, run) if written else None)
 
 
 def in_force(written: Definition, state: ExperimentState, run: Run | None) -> Definition:

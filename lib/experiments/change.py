@@ -1,12 +1,12 @@
-"""One experiment while an act changes it, inside the transaction: what the record says, and what the act changes.
+"""One experiment while an act changes it, inside the transaction.
 
-Owns how a version is added and how a run begins and ends. Which act may do so is for `rules` to say.
+Adds versions, begins and ends runs. `rules` decides which act may do so.
 """
 
 from dataclasses import dataclass, replace
 
 from lib.domain.operations import Run, Version, stretch
-from lib.experiments.book import Known
+from lib.experiments.book import RecordedExperiment
 from lib.experiments.experiment import Definition
 from lib.experiments.versions import run_key, to_toml
 from lib.store import Connection, states
@@ -19,7 +19,7 @@ class ActError(Exception):
 
 
 class Conflict(ActError):
-    """Another operator was first: `newest` is the version that is there now."""
+    """Another operator saved first; `newest` is that version."""
 
     def __init__(self, newest: Version) -> None:
         super().__init__(
@@ -32,10 +32,10 @@ class Conflict(ActError):
 @dataclass
 class Change:
     """One experiment while an act changes it. `state` is written at the end of the act; `file` is the digest of the
-    experiments file's table, `setting` the value of PARLEY_EXPERIMENT. `served`: Statsig decides who gets what."""
+    experiments file's table, `setting` the value of PARLEY_EXPERIMENT. `served`: Statsig decides the groups."""
 
     connection: Connection
-    known: Known
+    recorded: RecordedExperiment
     time_ms: int
     author: str
     file: str
@@ -43,7 +43,7 @@ class Change:
     served: bool
 
     def __post_init__(self) -> None:
-        self.state = self.known.state
+        self.state = self.recorded.state
 
     @property
     def name(self) -> str:
@@ -53,18 +53,18 @@ class Change:
     @property
     def written(self) -> Definition:
         """The newest version before the act. Raises ActError where there is none."""
-        if self.known.written is None:
+        if self.recorded.written is None:
             raise ActError(f"There is no version of {self.name} yet.")
-        return self.known.written
+        return self.recorded.written
 
     @property
     def open_run(self) -> Run | None:
         """The run that was open before the act."""
-        run = self.known.run
+        run = self.recorded.run
         return run if run is not None and run.ended_ms is None else None
 
     def add_version(self, definition: Definition, reason: str) -> Version:
-        """Keep a new version. Groups that it no longer has are switched off no more."""
+        """Keep a new version. Groups that it no longer has are no longer marked as switched off."""
         number = self.state.version + 1
         text = to_toml(definition)
         new = Version(self.name, number, text, self.author, reason.strip(), self.time_ms, self.file)
@@ -92,6 +92,6 @@ class Change:
         return number
 
     def continue_run(self) -> None:
-        """Let the newest version be in force in the run that is open."""
+        """Put the newest version into force in the open run."""
         if run := self.open_run:
             states.renew_run(self.connection, run.experiment, run.number, self.state.version)

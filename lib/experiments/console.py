@@ -133,14 +133,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Entity:
     """One object of the project: the request that finds it, and the one that creates it."""
 
     look: Call
     create: Call
 
 
-def setup(definition: Definition) -> Iterator[Wanted]:
+def setup(definition: Definition) -> Iterator[Entity]:
     """Yield what an experiment needs in a project: its metrics first, because Statsig does not fill them in backwards.
 
     Raises ConsoleError.
@@ -148,9 +148,9 @@ def setup(definition: Definition) -> Iterator[Wanted]:
     experiment, unit = experiment_body(definition), definition.unit
     for metric in SETUP_METRICS:
         look = Call("GET", f"/console/v1/metrics/{quote(metric.id, safe='')}", f"metric {metric.name}")
-        yield Wanted(look, Call("POST", "/console/v1/metrics", look.about, metric.body(unit)))
+        yield Entity(look, Call("POST", "/console/v1/metrics", look.about, metric.body(unit)))
     look = Call("GET", f"/console/v1/experiments/{quote(definition.name, safe='')}", f"experiment {definition.name}")
-    yield Wanted(look, Call("POST", "/console/v1/experiments", look.about, experiment))
+    yield Entity(look, Call("POST", "/console/v1/experiments", look.about, experiment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +196,10 @@ class Console:
             raise ConsoleError(f"{self.address} does not answer: {self._without_key(str(cause))}") from None
 
     def _refused(self, call: Call, status: int, content: Mapping[str, Any]) -> NoReturn:
-        said = self._without_key(str(content.get("message") or "no reason given"))[:300]
+        reason = self._without_key(str(content.get("message") or "no reason given"))[:300]
         if status in (401, 403):
             raise ConsoleError(
-                f"Statsig does not take this key ({status}: {said}): create a Console API key in the project's "
+                f"Statsig does not take this key ({status}: {reason}): create a Console API key in the project's "
                 "settings, under Keys & Environments"
             )
         if status == 429:
@@ -210,7 +210,7 @@ class Console:
             raise ConsoleError(f"{self.address} sends elsewhere ({status}), and the key is not sent there")
         if status < 300:
             raise ConsoleError(f"{self.address} answers, but not as Statsig's Console API does: check STATSIG_API_URL")
-        raise ConsoleError(f"{call.about}: Statsig refused it ({status}: {said})")
+        raise ConsoleError(f"{call.about}: Statsig refused it ({status}: {reason})")
 
     def _without_key(self, text: str) -> str:
         return KEY_LIKE.sub("[key]", text.replace(self.key, "[key]"))

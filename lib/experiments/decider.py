@@ -48,8 +48,8 @@ class Decider:
         """Return the facts of a spec that every assignment needs, computed once."""
         name = f"{spec.get('entity')} {spec.get('name')}"
         if name not in self._known:
-            kind, rules = unit_type(spec), {rule.get("id") for rule in group_rules(spec)}
-            self._known[name] = _Facts(frozenset(rules), None if knows_unit(kind) else kind)
+            id_type, rules = unit_type(spec), {rule.get("id") for rule in group_rules(spec)}
+            self._known[name] = _Facts(frozenset(rules), None if knows_unit(id_type) else id_type)
         return self._known[name]
 
     def decide(self, visitor: Visitor, name: str) -> Assignment:
@@ -60,13 +60,13 @@ class Decider:
             custom=dict(visitor.custom),
         )
         with caught_exposures() as events:
-            found = self.server.get_experiment(user, name)
-        if found.evaluation_details.reason is EvaluationReason.unrecognized and name in self._layers:
+            evaluated = self.server.get_experiment(user, name)
+        if evaluated.evaluation_details.reason is EvaluationReason.unrecognized and name in self._layers:
             return self._of_layer(visitor, user, name)
         spec, sent = self._configs.get(name, {}), _sent(events)
-        group = found.group_name if found.passed_rule else None
-        decided = Assignment(name, group, found.rule_id, "", {}, found.value, sent=sent)
-        return self._assignment(visitor, spec, spec, decided)
+        group = evaluated.group_name if evaluated.passed_rule else None
+        assignment = Assignment(name, group, evaluated.rule_id, "", {}, evaluated.value, sent=sent)
+        return self._assignment(visitor, spec, spec, assignment)
 
     def _of_layer(self, visitor: Visitor, user: StatsigUser, name: str) -> Assignment:
         spec = self._layers[name]
@@ -76,11 +76,11 @@ class Decider:
             member = self._configs.get(allocated or "", spec)
             explicit = member.get("explicitParameters") or []
             parameter = "model" if "model" in explicit else next(iter(explicit), None)
-            for asked in dict.fromkeys([parameter, "model", *layer.get_values()]):
-                if not events and asked:  # the SDK exposes with the first parameter that the layer has
-                    layer.get(asked)
+            for name_of_parameter in dict.fromkeys([parameter, "model", *layer.get_values()]):
+                if not events and name_of_parameter:  # the SDK exposes with the first parameter that the layer has
+                    layer.get(name_of_parameter)
         group = self.archive.label(name, allocated, layer.group_name) if allocated and layer.group_name else None
-        found = Assignment(
+        assignment = Assignment(
             name,
             group,
             layer.rule_id,
@@ -92,26 +92,26 @@ class Decider:
             parameter=parameter,
             sent=_sent(events),
         )
-        return self._assignment(visitor, spec, member, found)
+        return self._assignment(visitor, spec, member, assignment)
 
     def _assignment(
-        self, visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], found: Assignment
+        self, visitor: Visitor, spec: Mapping[str, Any], member: Mapping[str, Any], evaluated: Assignment
     ) -> Assignment:
         """Interpret the SDK's answer with the specs: `member` is the experiment that decided, `spec` the one whose
         defaults apply."""
-        forced, facts = _is_forced(found), self._facts(member)
+        forced, facts = _is_forced(evaluated), self._facts(member)
         unknown = facts.unknown_unit or self._facts(spec).unknown_unit
-        counts = (forced or found.rule_id in facts.group_rules) and not unknown
+        counts = (forced or evaluated.rule_id in facts.group_rules) and not unknown
         defaults = spec.get("defaultValue") or {}
         return replace(
-            found,
-            group=found.group if counts else None,
+            evaluated,
+            group=evaluated.group if counts else None,
             forced=forced,
             defaults=defaults,
             ids=visitor.ids(),
             user_id=unit_of(visitor, member.get("idType", "userID")),
             unknown_unit=unknown,
-            parameters=defaults if unknown or found.rule_id in ("", "error") else found.parameters,
+            parameters=defaults if unknown or evaluated.rule_id in ("", "error") else evaluated.parameters,
         )
 
     def explain(self, visitor: Visitor, name: str) -> tuple[Assignment, list[Step]]:
@@ -129,11 +129,11 @@ class Decider:
         return self.archive.status(name, self._tier)
 
 
-def _is_forced(found: Assignment) -> bool:
+def _is_forced(assignment: Assignment) -> bool:
     """Return True where an override decided: a rule, a replaced configuration, or the SDK's own."""
-    metadata = (found.sent or {}).get("metadata", {})
+    metadata = (assignment.sent or {}).get("metadata", {})
     local = str(metadata.get("reason", "")).endswith(f":{EvaluationReason.local_override.value}")
-    return is_override(found.rule_id) or "overrideConfigName" in metadata or local
+    return is_override(assignment.rule_id) or "overrideConfigName" in metadata or local
 
 
 def _sent(events: list[dict[str, Any]]) -> Sent:
@@ -142,8 +142,8 @@ def _sent(events: list[dict[str, Any]]) -> Sent:
     if not events:
         return {}
     first = events[0]
-    kept = ("eventName", "metadata", "secondaryExposures", "statsigMetadata")
-    return {key: first[key] for key in kept if key in first} | {"custom": first["user"].get("custom")}
+    keys = ("eventName", "metadata", "secondaryExposures", "statsigMetadata")
+    return {key: first[key] for key in keys if key in first} | {"custom": first["user"].get("custom")}
 
 
 def overridden(assignment: Assignment) -> Sent | None:

@@ -72,17 +72,17 @@ def read_definitions(text: str, providers: Collection[str] | None = None) -> dic
         raise DefinitionError([toml_problem(text, error)]) from None
     problems: list[str] = []
 
-    def wrong(path: tuple[str, ...], what: str) -> None:
+    def wrong(path: tuple[str, ...], message: str) -> None:
         line = _line(text, path)
-        where = " ".join([f"[{path[0]}]", ".".join(path[1:])]).strip()
-        problems.append(f"line {line}: {where}: {what}" if line else f"{where}: {what}")
+        place = " ".join([f"[{path[0]}]", ".".join(path[1:])]).strip()
+        problems.append(f"line {line}: {place}: {message}" if line else f"{place}: {message}")
 
-    found = {name: _definition(name, table, wrong) for name, table in tables.items()}
-    for definition in found.values() if providers is not None else ():
+    definitions = {name: _definition(name, table, wrong) for name, table in tables.items()}
+    for definition in definitions.values() if providers is not None else ():
         _check_providers(definition, providers or (), wrong)
     if problems:
         raise DefinitionError(problems)
-    return found
+    return definitions
 
 
 def _check_providers(definition: Definition, providers: Collection[str], wrong: Wrong) -> None:
@@ -91,8 +91,8 @@ def _check_providers(definition: Definition, providers: Collection[str], wrong: 
     for path, parameters in places:
         value = parameters.get("provider")
         if value is not None and str(value).strip().lower() not in providers:
-            known = ", ".join(providers)
-            wrong((definition.name, *path, "provider"), f"no such provider: {value!r}; known are {known}")
+            names = ", ".join(providers)
+            wrong((definition.name, *path, "provider"), f"no such provider: {value!r}; known are {names}")
 
 
 def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
@@ -169,9 +169,9 @@ def _control(name: str, value: Any, groups: tuple[Group, ...], wrong: Wrong) -> 
     return _one_of((name, "control"), value, names, "group", wrong)
 
 
-def _one_of(path: tuple[str, ...], value: Any, known: Iterable[str], noun: str, wrong: Wrong) -> str:
-    if value not in list(known):
-        wrong(path, f"no such {noun}: {value!r}; known are {', '.join(known)}")
+def _one_of(path: tuple[str, ...], value: Any, accepted: Iterable[str], noun: str, wrong: Wrong) -> str:
+    if value not in list(accepted):
+        wrong(path, f"no such {noun}: {value!r}; known are {', '.join(accepted)}")
     return str(value)
 
 
@@ -262,10 +262,10 @@ def _line(text: str, path: tuple[str, ...]) -> int | None:
     header: tuple[str, ...] = ()
     best, nearest = 0, None
     for number, line in enumerate(text.splitlines(), 1):
-        here = _keys(line) if line.lstrip().startswith("[") else _keys(line.partition("=")[0] + "= 0")
+        keys = _keys(line) if line.lstrip().startswith("[") else _keys(line.partition("=")[0] + "= 0")
         if line.lstrip().startswith("["):
-            header, here = here, ()
-        full = (*header, *here)
+            header, keys = keys, ()
+        full = (*header, *keys)
         shared = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(full, path, strict=False))))
         if shared > best:
             best, nearest = shared, number

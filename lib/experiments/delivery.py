@@ -79,7 +79,7 @@ class Dispatcher:
         self._outbox, self._sender, self._meter = outbox, sender, meter
         self._news = threading.Condition()
         self._waiting: set[str] = set()  # handed over without an answer yet
-        self._left: set[str] = set()  # not accepted of the last batch
+        self._unaccepted: set[str] = set()  # not accepted of the last batch
         self._held: set[str] = set()  # leased and undecided
         self._renewed = 0.0
         self._answer = ""  # the reason for the last refusal
@@ -139,20 +139,20 @@ class Dispatcher:
             part = parts.pop()
             outcome = self._send(part)
             self._size = min(BATCH, 2 * self._size) if outcome == "taken" else max(SMALLEST, self._size // 4)
-            rest = [event for event in part if event.event_id in self._left]
-            streak = 0 if len(rest) < len(part) else streak + 1
-            if outcome == "refused" and streak >= STREAK and len(rest) > 1:
-                probe = self._probe(rest)
+            unaccepted = [event for event in part if event.event_id in self._unaccepted]
+            streak = 0 if len(unaccepted) < len(part) else streak + 1
+            if outcome == "refused" and streak >= STREAK and len(unaccepted) > 1:
+                probe = self._probe(unaccepted)
                 if self._send([probe]) == "taken":
-                    streak, rest = 0, [event for event in rest if event is not probe]
+                    streak, unaccepted = 0, [event for event in unaccepted if event is not probe]
                 else:
                     self._suspect(probe)
-            if rest and (outcome == "silent" or streak >= STREAK):
-                return self._put_off(rest)
-            if len(rest) == 1:
-                self._refuse(rest[0])
-            elif rest:
-                parts += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+            if unaccepted and (outcome == "silent" or streak >= STREAK):
+                return self._put_off(unaccepted)
+            if len(unaccepted) == 1:
+                self._refuse(unaccepted[0])
+            elif unaccepted:
+                parts += [unaccepted[: len(unaccepted) // 2], unaccepted[len(unaccepted) // 2 :]]
         self._postpone([event for part in parts for event in part], PAUSE_S[0])
         return True
 
@@ -160,11 +160,11 @@ class Dispatcher:
         """Return an event to test whether Statsig accepts anything: if possible, one that was not left over before."""
         return random.choice([event for event in events if event.event_id not in self._suspects] or events)
 
-    def _put_off(self, rest: Sequence[Event]) -> bool:
+    def _put_off(self, events: Sequence[Event]) -> bool:
         """Postpone everything, because Statsig accepts nothing."""
         self._note_state(self._answer)
-        if len(rest) == 1:
-            self._suspect(rest[0])
+        if len(events) == 1:
+            self._suspect(events[0])
         self._outbox.postpone(set(self._held), PAUSE_S[0], self._answer)
         return False
 
@@ -172,8 +172,8 @@ class Dispatcher:
         """Postpone this event ever longer, because Statsig accepts others."""
         times = self._suspect(event)
         if times == 1:
-            known = {"event_id": event.event_id, "answer_id": event.metadata.get("answer_id")}
-            log.warning("an event is not taken", extra=known | {"cause": self._answer})
+            ids = {"event_id": event.event_id, "answer_id": event.metadata.get("answer_id")}
+            log.warning("an event is not taken", extra=ids | {"cause": self._answer})
         self._postpone([event], min(REFUSED_S[1], REFUSED_S[0] * 2 ** min(times - 1, 10)))
 
     def _postpone(self, events: Sequence[Event], delay_s: float) -> None:
@@ -200,7 +200,7 @@ class Dispatcher:
         self._renew()
         wired = {event.event_id: sent for event in events if (sent := self._wire(event))}
         with self._news:
-            self._waiting, self._left = set(wired), set(wired)
+            self._waiting, self._unaccepted = set(wired), set(wired)
             self._answer, self._refusal = "no answer", "silent"
         if not wired:
             return "taken"
@@ -238,7 +238,7 @@ class Dispatcher:
         began = time.monotonic()
         with self._news:
             self._news.wait_for(lambda: not self._waiting, ANSWER_S)
-            if not self._left:
+            if not self._unaccepted:
                 return "taken"
         return "refused" if time.monotonic() - began < ANSWER_S / 2 else "silent"
 
@@ -261,7 +261,7 @@ class Dispatcher:
                 self._waiting -= ids
                 self._held -= ids if ok else set()
                 for name in ids if ok else ():
-                    self._left.discard(name)
+                    self._unaccepted.discard(name)
                     self._suspects.pop(name, None)
                 self._news.notify_all()
         except Exception as fault:

@@ -95,14 +95,14 @@ class Experiments:
         spec, definitions = read_file(file)
         bundled, origin = json.dumps(spec), "" if key is None else origin_of(api_url, key)
         archive = read_archive(cached, origin)
-        kept = None if key is None else cached_decider(archive, key, tier)
-        source = Source("cached" if kept else "bundled", now_ms())
-        opened = cls(definitions, kept or bundled_decider(bundled, key or "secret-local", tier), source)
-        opened._key, opened._keyed, opened._tier = key or "secret-local", key is not None, tier
+        cached_specs = None if key is None else cached_decider(archive, key, tier)
+        source = Source("cached" if cached_specs else "bundled", now_ms())
+        evaluator = cls(definitions, cached_specs or bundled_decider(bundled, key or "secret-local", tier), source)
+        evaluator._key, evaluator._keyed, evaluator._tier = key or "secret-local", key is not None, tier
         if key is not None:
             log.info("until Statsig answers, %s definitions decide", source.name)
-            opened._connect(key, api_url, tier, archive, keep or (lambda text: None))
-        return opened
+            evaluator._connect(key, api_url, tier, archive, keep or (lambda text: None))
+        return evaluator
 
     @property
     def source(self) -> Source:
@@ -132,12 +132,17 @@ class Experiments:
     def follow(self, book: Book, setting: str) -> None:
         """Decide by the record from now on. With a key, `setting` (PARLEY_EXPERIMENT) names Statsig's experiment, and
         the record's allocation counts while Statsig cannot be reached."""
-        known = {name: one.definition for name, one in book.items() if one.definition is not None}
+        definitions = {name: recorded.definition for name, recorded in book.items() if recorded.definition is not None}
         if self._keyed:
-            allocations = {name: one.written.allocation for name, one in book.items() if one.written is not None}
-            self.apply({name: replace(one, allocation=allocations[name]) for name, one in known.items()}, setting)
+            allocations = {
+                name: recorded.written.allocation for name, recorded in book.items() if recorded.written is not None
+            }
+            self.apply(
+                {name: replace(recorded, allocation=allocations[name]) for name, recorded in definitions.items()},
+                setting,
+            )
         else:
-            self.apply(known, next((name for name, one in book.items() if one.state.live), None))
+            self.apply(definitions, next((name for name, recorded in book.items() if recorded.state.live), None))
 
     def apply(self, definitions: Mapping[str, Definition], live: str | None) -> None:
         """Decide by these definitions from now on, beside those of the file that they do not name; `live` is the
@@ -163,16 +168,16 @@ class Experiments:
 
     def run(self, experiment: str) -> int:
         """The number of the current run of an experiment, or of its last one."""
-        known = self.definitions.get(experiment)
-        return known.run if known else 1
+        definition = self.definitions.get(experiment)
+        return definition.run if definition else 1
 
     def served(self, assignment: Assignment) -> Assignment:
         """The assignment as its next question is asked: a group that was switched off gets the default."""
-        known = self.definitions.get(assignment.experiment)
-        group = known.group(assignment.group) if known and assignment.group else None
-        if known is None or group is None or group.ended_ms is None:
+        definition = self.definitions.get(assignment.experiment)
+        group = definition.group(assignment.group) if definition and assignment.group else None
+        if definition is None or group is None or group.ended_ms is None:
             return assignment
-        return replace(assignment, parameters=known.default, defaults=known.default)
+        return replace(assignment, parameters=definition.default, defaults=definition.default)
 
     def assign(self, visitor: Visitor, experiment: str) -> Assignment:
         """Return the decision for this visitor. Exposes no unit, and waits at most for Statsig's first answer."""
@@ -214,8 +219,8 @@ class Experiments:
         definition = self.definition(experiment)
         chosen = definition.group(group) if definition else None
         if definition is None or chosen is None:
-            known = ", ".join(each.name for each in definition.groups) if definition else "none"
-            raise ValueError(f"{experiment} has no group {group}; it has {known}.")
+            names = ", ".join(each.name for each in definition.groups) if definition else "none"
+            raise ValueError(f"{experiment} has no group {group}; it has {names}.")
         return replace(
             own,
             group=group,
@@ -230,12 +235,12 @@ class Experiments:
         settings of our file. None where neither knows it."""
         decider = self._decider_now()
         ours = self.definitions.get(experiment)
-        found = merged(ours, decider.definition(experiment), decider.status(experiment))
-        if ours is None or found is None or decider is not self._fallback or self._source.name != "bundled":
-            return found
-        weights = {group.name: group.weight for group in found.groups}
+        definition = merged(ours, decider.definition(experiment), decider.status(experiment))
+        if ours is None or definition is None or decider is not self._fallback or self._source.name != "bundled":
+            return definition
+        weights = {group.name: group.weight for group in definition.groups}
         groups = tuple(replace(group, weight=weights.get(group.name, group.weight)) for group in ours.groups)
-        return replace(found, groups=groups)  # with the own parameters of a group that was switched off
+        return replace(definition, groups=groups)  # with the own parameters of a group that was switched off
 
     def status(self, experiment: str) -> Status:
         """Return the status of an experiment in Statsig; without Statsig, that of our file."""

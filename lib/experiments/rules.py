@@ -1,4 +1,4 @@
-"""The rules of what an operator may do with an experiment, and which act begins or ends a run.
+"""The rules for acts: what an operator may do with an experiment, and which act begins or ends a run.
 
 Each function is one act on its change. It raises ActError before it changes anything, or returns the facts for the
 audit log.
@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.domain.ids import new_id
 from lib.domain.operations import Decision, ExperimentState, Stage
-from lib.experiments.book import Known, changed_since
+from lib.experiments.book import RecordedExperiment, changed_since
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.experiment import Definition, Group
 from lib.experiments.versions import breaks, canonical, run_key
@@ -32,10 +32,10 @@ STAGES: Mapping[Stage, str] = {
 def save(change: Change, new: Definition, base: int, reason: str) -> Facts:
     """Keep a new version that was made from version `base`."""
     if change.state.version != base:
-        if change.known.version is None:
+        if change.recorded.version is None:
             raise ActError(f"There is no version {base} of {change.name}.")
-        raise Conflict(change.known.version)
-    old = change.known.written
+        raise Conflict(change.recorded.version)
+    old = change.recorded.written
     if old is not None and canonical(old) == canonical(new):
         raise ActError("Nothing was changed.")
     if change.served and (old is None or _assigned(old) != _assigned(new)):
@@ -45,17 +45,17 @@ def save(change: Change, new: Definition, base: int, reason: str) -> Facts:
 
 
 def take_file(change: Change, new: Definition) -> Facts:
-    """Keep what the experiments file says, where it changed since the newest version."""
-    old = change.known.written
-    if not changed_since(change.known, change.file):
+    """Keep the experiments file's table as a new version, where it changed since the newest one."""
+    old = change.recorded.written
+    if not changed_since(change.recorded, change.file):
         raise ActError("Another replica took it.")
     change.add_version(new, "The experiments file was read" if old is None else "The experiments file changed")
     return {"version": change.state.version, "new run because of": _follow(change, old, new)}
 
 
 def keep(change: Change) -> Facts:
-    """Keep the newest version, as one that was made with the file as it is now."""
-    if not changed_since(change.known, change.file):
+    """Keep the newest version as one that was made with the current file."""
+    if not changed_since(change.recorded, change.file):
         raise ActError("The experiments file says nothing else.")
     reason = "Kept, although the experiments file changed"
     change.add_version(change.written, reason)
@@ -67,7 +67,7 @@ def choose(change: Change) -> Facts:
     """Make it the experiment that testers get, and start it where it never was."""
     states.make_live(change.connection, change.name, change.setting)
     change.state = replace(change.state, live=True, setting=change.setting)
-    if change.state.stage == "draft" and change.known.written is not None and not change.served:
+    if change.state.stage == "draft" and change.recorded.written is not None and not change.served:
         change.begin_run(change.written, "Parley started with it")
         change.state = replace(change.state, stage="running")
     return {"PARLEY_EXPERIMENT": change.setting}
@@ -145,8 +145,8 @@ def enable(change: Change, group: str, reason: str) -> Facts:
     _must_decide(change)
     if group not in change.state.disabled:
         raise ActError(f"{group} is not switched off.")
-    rest = {one: since for one, since in change.state.disabled.items() if one != group}
-    change.state = replace(change.state, disabled=rest)
+    disabled = {name: since for name, since in change.state.disabled.items() if name != group}
+    change.state = replace(change.state, disabled=disabled)
     if change.open_run:
         change.end_run(f"{group} was switched on again")
         change.begin_run(change.written, f"{group} was switched on again")
@@ -182,7 +182,7 @@ def keep_schedule(change: Change) -> Facts:
 
 def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason: str) -> Decision:
     """End the run with a decision: a group's parameters become the default; None: the default stays."""
-    old, run = change.written, change.known.run
+    old, run = change.written, change.recorded.run
     if run is None:
         raise ActError(f"{change.name} has never run: there is nothing to decide.")
     chosen = old.group(group) if group is not None else None
@@ -204,21 +204,21 @@ def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason
 
 def note(change: Change, definition: Definition, why: str) -> Facts:
     """Note what Statsig serves: a run ends where that breaks comparability, and a new one begins where it runs."""
-    if as_served(change.known, definition):
+    if as_served(change.recorded, definition):
         raise ActError("It is noted already.")
     run, over = change.open_run, definition.status.state not in ("running", "paused")
-    reason = why or ("Statsig serves it" if change.known.run is None else "Statsig serves other groups")
+    reason = why or ("Statsig serves it" if change.recorded.run is None else "Statsig serves other groups")
     change.end_run(reason)
-    if change.known.written is None or canonical(change.known.written) != canonical(definition):
+    if change.recorded.written is None or canonical(change.recorded.written) != canonical(definition):
         change.add_version(definition, reason)
     began = None if over else change.begin_run(definition, reason)
     change.state = replace(change.state, stage="ended" if over else "running")
     return {"reason": reason, "ended": run and run.number, "began": began}
 
 
-def as_served(known: Known, definition: Definition) -> bool:
+def as_served(recorded: RecordedExperiment, definition: Definition) -> bool:
     """True where the record's run is what Statsig serves."""
-    run = known.run
+    run = recorded.run
     if definition.status.state not in ("running", "paused"):
         return run is None or run.ended_ms is not None
     return run is not None and run.ended_ms is None and run.key == run_key(definition)

@@ -143,7 +143,7 @@ def _options(tier: str, lines: "_Lines", **more: Any) -> StatsigOptions:
 
 
 def _id_list_files(api_url: str | None) -> dict[NetworkEndpoint, ProxyConfig] | None:
-    """Id lists name the addresses of their files; where an address was configured, the files come from there too."""
+    """Return the address of the files of id lists: the configured one, instead of those that the lists name."""
     if api_url is None:
         return None
     return {NetworkEndpoint.DOWNLOAD_ID_LIST_FILE: ProxyConfig(NetworkProtocol.HTTP, api_url)}
@@ -213,8 +213,8 @@ class _Boundary(_StatsigErrorBoundary):
 
     def log_exception(self, tag: str, exception: Exception, *_: Any, **__: Any) -> None:
         """Log one line; errors of requests and events are logged where they are handled."""
-        told = tag.startswith(("request:", "statsig::log_event"))
-        log.log(logging.DEBUG if told else logging.WARNING, "%s: %s", tag, type(exception).__name__)
+        logged_elsewhere = tag.startswith(("request:", "statsig::log_event"))
+        log.log(logging.DEBUG if logged_elsewhere else logging.WARNING, "%s: %s", tag, type(exception).__name__)
 
 
 class _Lines(OutputLogger):
@@ -222,7 +222,7 @@ class _Lines(OutputLogger):
 
     def __init__(self, memory: Memory, level: int = logging.WARNING) -> None:
         self._memory, self._level = memory, level
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def warning(self, msg: object, *args: Any, **kwargs: Any) -> None:
         """Remember a failure to fetch definitions; `delivery` reports failures to send events."""
@@ -233,12 +233,12 @@ class _Lines(OutputLogger):
         log.log(level, "%s", line)
 
     def _repeated(self, line: str) -> bool:
-        kind, now = re.sub(r"0x\w+|\d+", "", line), time.monotonic()
-        if now - self._said.get(kind, -math.inf) < AGAIN_S:
+        pattern, now = re.sub(r"0x\w+|\d+", "", line), time.monotonic()
+        if now - self._logged_at.get(pattern, -math.inf) < AGAIN_S:
             return True
-        if len(self._said) >= 100:
-            self._said.clear()
-        self._said[kind] = now
+        if len(self._logged_at) >= 100:
+            self._logged_at.clear()
+        self._logged_at[pattern] = now
         return False
 
     def error(self, msg: object, *args: Any, **kwargs: Any) -> None:

@@ -88,13 +88,13 @@ def derive_layer(layer: Mapping[str, Any], members: Iterable[Member]) -> Definit
     """
     groups: list[Group] = []
     for member in members:
-        found = derive(member.spec)
-        total = sum(group.weight for group in found.groups) if found else 0
-        if found is None or not member.buckets or not total:
+        definition = derive(member.spec)
+        total = sum(group.weight for group in definition.groups) if definition else 0
+        if definition is None or not member.buckets or not total:
             continue
         groups += [
             Group(member.label(group.name), group.weight / total * member.buckets, group.parameters, member.ended_ms)
-            for group in found.groups
+            for group in definition.groups
         ]
     if not groups:
         return None
@@ -140,8 +140,8 @@ def unit_type(spec: Mapping[str, Any]) -> str:
 
 def group_rules(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the rules that stand for groups: those marked so, or, where none is, those with a group's name."""
-    named = [rule for rule in spec.get("rules", ()) if rule.get("groupName") and not _is_reserved(rule)]
-    return [rule for rule in named if rule.get("isExperimentGroup")] or named
+    candidates = [rule for rule in spec.get("rules", ()) if rule.get("groupName") and not _is_reserved(rule)]
+    return [rule for rule in candidates if rule.get("isExperimentGroup")] or candidates
 
 
 def is_disabled(rule: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
@@ -163,12 +163,12 @@ def _is_reserved(rule: Mapping[str, Any]) -> bool:
 def _holds_for_all(rule: Mapping[str, Any], tier: str) -> bool:
     """Return True for a rule that every unit of this tier meets: an experiment may have started in one tier only."""
     for condition in rule.get("conditions", ()):
-        kind, tiers = str(condition.get("type", "")).lower(), condition.get("targetValue") or []
-        if kind == "environment_field":
-            listed = tier.lower() in [str(one).lower() for one in tiers]
+        condition_type, tiers = str(condition.get("type", "")).lower(), condition.get("targetValue") or []
+        if condition_type == "environment_field":
+            listed = tier.lower() in [str(tier_name).lower() for tier_name in tiers]
             if listed != (str(condition.get("operator", "")).startswith("any")):
                 return False
-        elif kind != "public":
+        elif condition_type != "public":
             return False
     return True
 

@@ -36,7 +36,7 @@ def _spec(definition: Definition) -> dict[str, Any]:
         value = default if group.ended_ms is not None else dict(group.parameters)
         rule = _rule(group.name, _bucket("lt", high, name, unit), value, unit)
         rules.append(rule | {"groupName": group.name, "isExperimentGroup": True})
-    named = {parameter for group in definition.groups for parameter in group.parameters} | set(default)
+    parameters = {parameter for group in definition.groups for parameter in group.parameters} | set(default)
     return {
         "name": name,
         "type": "dynamic_config",
@@ -47,7 +47,7 @@ def _spec(definition: Definition) -> dict[str, Any]:
         "idType": unit,
         "isDeviceBased": unit == "stableID",
         "defaultValue": default,
-        "explicitParameters": sorted(named),
+        "explicitParameters": sorted(parameters),
         "rules": rules,
     }
 

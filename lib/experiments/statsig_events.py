@@ -21,7 +21,7 @@ def statsig_event(event: Event) -> StatsigEvent:
     if event.sent:
         return _as_sent(event, event.sent, user)
     name, metadata = (event.name, event.metadata) if event.name != EXPOSURE else _exposure(event.metadata)
-    plain = {key: kept for key, value in metadata.items() if (kept := _plain(value)) is not None}
+    plain = {key: plain_value for key, value in metadata.items() if (plain_value := _plain(value)) is not None}
     return StatsigEvent(
         user,
         name,

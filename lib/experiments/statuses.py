@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lib.domain.clock import DAY_MS
-from lib.experiments.book import Known
+from lib.experiments.book import RecordedExperiment
 from lib.experiments.experiment import UNITS, Definition, State, Status
 
 _DID: dict[State, str] = {
@@ -65,26 +65,28 @@ def acting_sentence(definition: Definition, *, served: bool) -> str | None:
     """Return the guardrails of `stop_on` and what they do; None without any. `served`: Statsig decides."""
     if not definition.stop_on:
         return None
-    named = " and ".join(definition.stop_on)
+    guardrails = " and ".join(definition.stop_on)
     if not served:
-        return f"stop_on: a group that harms {named} is switched off."
+        return f"stop_on: a group that harms {guardrails} is switched off."
     return (
-        f"stop_on: {named} would switch a harmed group off, but Statsig's definitions count, so that Parley switches "
-        "nothing off. Harm is an alert and is on the Results page; disable the group in Statsig's console."
+        f"stop_on: {guardrails} would switch a harmed group off, but Statsig's definitions count, so that Parley "
+        "switches nothing off. Harm is an alert and is on the Results page; disable the group in Statsig's console."
     )
 
 
-def state_sentence(known: Known, now_ms: int, written: Callable[[int], str], progress: str | None = None) -> str:
+def state_sentence(
+    recorded: RecordedExperiment, now_ms: int, written: Callable[[int], str], progress: str | None = None
+) -> str:
     """Return the state of an experiment in one line. `progress` is how far its readout has come."""
-    state, run = known.state, known.run
+    state, run = recorded.state, recorded.run
     plan = [f"starts on {written(state.start_ms)}"] if state.start_ms else []
     plan += [f"ends on {written(state.end_ms)}"] if state.end_ms else []
     if state.stage == "running":
         day = (now_ms - run.begun_ms) // DAY_MS + 1 if run else 1
-        word = "Running" if known.running or known.written is None else "Paused by an allocation of 0 %"
+        word = "Running" if recorded.running or recorded.written is None else "Paused by an allocation of 0 %"
         parts = [word, f"day {day}"]
         parts += [progress] if progress else []
-        parts += [f"{known.written.allocation:g} % of users"] if known.running and known.written else []
+        parts += [f"{recorded.written.allocation:g} % of users"] if recorded.running and recorded.written else []
     elif state.stage == "paused":
         parts = ["Paused", "no new user takes part and conversations go on"] + ([progress] if progress else [])
     elif state.stage == "ended":

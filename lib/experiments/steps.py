@@ -1,6 +1,6 @@
 """The rules that led to a unit's group, each with its buckets, gate or field.
 
-Pure dictionaries, in the form of `download_config_specs`. Evaluates nothing but buckets: which rule held, the SDK says.
+Pure dictionaries, in the form of `download_config_specs`. Evaluates only buckets; the SDK reports which rule held.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class Step:
 
 
 def bucket_of(salt: str, unit: str) -> int:
-    """Statsig's own bucket of a unit, from 0 to 999.
+    """Return Statsig's own bucket of a unit, from 0 to 999.
 
     >>> bucket_of("greeting", "ann"), bucket_of("greeting.allocation", "ann")
     (139, 864)
@@ -57,9 +57,9 @@ def _step(rule: str, condition: Mapping[str, Any], unit: str, decided: bool) -> 
         wants = words[operator].format(target)
     else:
         wants = several.get(operator, "{}").format(bucket_count(target) if isinstance(target, list | dict) else target)
-    kind = str(condition.get("idType") or "userID")
-    if not knows_unit(kind):
-        return Step(rule, None, f"{wants}, by {kind}, which Parley does not send", decided)
+    id_type = str(condition.get("idType") or "userID")
+    if not knows_unit(id_type):
+        return Step(rule, None, f"{wants}, by {id_type}, which Parley does not send", decided)
     return Step(rule, bucket_of(str(salt), unit), wants, decided)
 
 
@@ -71,16 +71,16 @@ def _wants(condition: Mapping[str, Any]) -> str:
     >>> _wants({"type": "user_field", "field": "locale", "operator": "any", "targetValue": ["de-DE", "fr-FR"]})
     'locale is any of de-DE, fr-FR'
     """
-    kind, target = str(condition.get("type", "")).lower(), condition.get("targetValue")
+    condition_type, target = str(condition.get("type", "")).lower(), condition.get("targetValue")
     values = ", ".join(map(str, target)) if isinstance(target, list | dict) else str(target)
-    if kind == "public":
+    if condition_type == "public":
         return "every unit"
-    if kind.endswith(("pass_gate", "fail_gate")):
-        verb = "passes" if kind.endswith("pass_gate") else "fails"
+    if condition_type.endswith(("pass_gate", "fail_gate")):
+        verb = "passes" if condition_type.endswith("pass_gate") else "fails"
         gates = values.replace("segment:", "segment ") if "segment:" in values else f"gate {values}"
         return f"{verb} {gates}"
-    unit = condition.get("idType", "userID") if kind == "unit_id" else None
-    subject = condition.get("field") or unit or kind
+    unit = condition.get("idType", "userID") if condition_type == "unit_id" else None
+    subject = condition.get("field") or unit or condition_type
     operator = str(condition.get("operator") or "is")
     return f"{' '.join(str(subject).split('_'))} {_OPERATORS.get(operator, ' '.join(operator.split('_')))} {values}"
 

@@ -1,6 +1,6 @@
-"""Versions of a definition: as TOML and back, what two of them differ by, and which differences begin a new run.
+"""Versions of a definition: as TOML and back, the difference of two, and the differences that begin a new run.
 
-Text and definitions in, text and sentences out. Knows neither the store nor who changes what.
+Text and definitions in, text and sentences out. Knows neither the store nor operators.
 """
 
 import difflib
@@ -41,7 +41,7 @@ def to_toml(definition: Definition) -> str:
     name = _key(definition.name)
     lines = [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in _settings(definition))]
     if definition.mde:
-        lines += ["", f"[{name}.mde]", *(f"{_key(key)} = {_effect(one)}" for key, one in definition.mde.items())]
+        lines += ["", f"[{name}.mde]", *(f"{_key(key)} = {_effect(effect)}" for key, effect in definition.mde.items())]
     for group in definition.groups:
         table = f"{name}.groups.{_key(group.name)}"
         lines += ["", f"[{table}]", f"weight = {_number(group.weight)}", "", f"[{table}.parameters]"]
@@ -89,7 +89,7 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(str(key))} = {_value(one)}" for key, one in value.items())
+        inside = ", ".join(f"{_key(str(key))} = {_value(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"
@@ -98,12 +98,12 @@ def _value(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's, but for DEL."""
+    """Return a basic string: JSON's escapes are those of TOML, except for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _block(text: str) -> str:
-    """A multi-line string, so that a diff of two prompts goes line by line."""
+    """Return a multi-line string, so that a diff of two prompts goes line by line."""
     inside = "\n".join(_quoted(line)[1:-1] for line in text.split("\n"))
     if '""' not in text and not text.endswith('"'):
         inside = inside.replace('\\"', '"')
@@ -117,11 +117,11 @@ def _effect(effect: Effect) -> str:
 def read_version(name: str, text: str, providers: Collection[str] | None = None) -> Definition:
     """Return the definition that this TOML gives an experiment. Raises DefinitionError with everything that is wrong,
     another table than the experiment's own included."""
-    found = read_definitions(text, providers)
-    if set(found) != {name}:
-        has = ", ".join(found) or "no table"
+    definitions = read_definitions(text, providers)
+    if set(definitions) != {name}:
+        has = ", ".join(definitions) or "no table"
         raise DefinitionError([f"expected one table, [{name}]; there is {has}"])
-    return found[name]
+    return definitions[name]
 
 
 def digest(value: object) -> str:
@@ -157,18 +157,18 @@ def breaks(old: Definition, new: Definition) -> list[str]:
     >>> breaks(old, Definition("e", old.groups, "A", allocation=10))
     ['a smaller allocation']
     """
-    found = ["unit"] if old.unit != new.unit else []
+    breaking = ["unit"] if old.unit != new.unit else []
     both = [group.name for group in new.groups if old.group(group.name)]
     if any(abs(_among(old, both)[name] - _among(new, both)[name]) > 1e-6 for name in both):
-        found.append("weights")
+        breaking.append("weights")
     for name in both:
         before, after = _parameters(old, name), _parameters(new, name)
-        found += [f"{key} of {name}" for key in {**before, **after} if before.get(key) != after.get(key)]
-    found += [f"group {group.name} added" for group in new.groups if old.group(group.name) is None]
-    found += [f"group {group.name} removed" for group in old.groups if new.group(group.name) is None]
+        breaking += [f"{key} of {name}" for key in {**before, **after} if before.get(key) != after.get(key)]
+    breaking += [f"group {group.name} added" for group in new.groups if old.group(group.name) is None]
+    breaking += [f"group {group.name} removed" for group in old.groups if new.group(group.name) is None]
     if new.allocation < old.allocation and new.allocation:
-        found.append("a smaller allocation")
-    return found
+        breaking.append("a smaller allocation")
+    return breaking
 
 
 def _among(definition: Definition, names: list[str]) -> dict[str, float]:
@@ -177,8 +177,8 @@ def _among(definition: Definition, names: list[str]) -> dict[str, float]:
 
 
 def _parameters(definition: Definition, group: str) -> Mapping[str, Any]:
-    found = definition.group(group)
-    return found.parameters if found else {}
+    described = definition.group(group)
+    return described.parameters if described else {}
 
 
 def difference(old: str, new: str) -> str:

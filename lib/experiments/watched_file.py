@@ -1,6 +1,6 @@
 """The experiments file while a process runs: read again whenever it changed.
 
-Puts nothing into force: an operator chooses between the file and the newest version, and the next start takes the file.
+Puts nothing into force: an operator chooses between the file and the newest version; the next start takes the file.
 """
 
 import logging
@@ -18,30 +18,30 @@ class WatchedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int] | None = (0, 0)
+        self._last_stamp: tuple[int, int] | None = (0, 0)
         self.problem: str | None = None
 
     def changed(self) -> Mapping[str, Definition] | None:
         """Return the experiments of the file at the first call and where it changed since the last one, else None. Also
         None while it cannot be read."""
         stamp = _stamp(self._path)
-        if stamp == self._seen:
+        if stamp == self._last_stamp:
             return None
-        self._seen = stamp
+        self._last_stamp = stamp
         try:
-            found = read_definitions_file(self._path)
+            definitions = read_definitions_file(self._path)
         except DefinitionError as error:
             self.problem = error.problems[0]
             log.warning("the experiments file changed and cannot be read", extra={"cause": self.problem[:200]})
             return None
         self.problem = None
-        return found
+        return definitions
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """The time of the file's last change and its size; None without a file."""
+    """Return the time of the file's last change and its size; None without a file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size

@@ -11,7 +11,7 @@ from lib.domain.events import EXPOSURE
 from lib.domain.ledger import Line, Search
 from lib.domain.operations import FILE
 from lib.domain.record import StoreError
-from lib.experiments.book import Known
+from lib.experiments.book import RecordedExperiment
 from lib.experiments.definitions import Definition
 from lib.experiments.statuses import acting_sentence, disabled_sentence, status_sentence, unit_sentence
 from lib.web import running
@@ -34,7 +34,7 @@ REVEALS = {
 }
 
 
-def draw_source(known: Known | None, zone: tzinfo) -> None:
+def draw_source(known: RecordedExperiment | None, zone: tzinfo) -> None:
     """Draw the source of the definition, its age, and the reason for a fallback."""
     app = running.app()
     source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
@@ -124,7 +124,7 @@ def _value(parameters: Mapping[str, Any], name: str) -> str:
     return plain(text if len(text) <= LONG else text[: LONG - 1] + "…")
 
 
-def draw_allocation(definition: Definition, known: Known | None = None) -> None:
+def draw_allocation(definition: Definition, known: RecordedExperiment | None = None) -> None:
     """Draw the shares of all units as a chart; of a draft, as they will be once it starts."""
     draft = known is not None and known.state.stage == "draft"
     if draft and known is not None and known.written is not None:

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 import streamlit as st
 
 from lib.domain.clock import now_ms
-from lib.experiments.book import Known
+from lib.experiments.book import RecordedExperiment
 from lib.experiments.statuses import state_sentence
 from lib.readout.advice import progress
 from lib.readout.report import as_json
@@ -24,7 +24,7 @@ CONSOLE = "https://console.statsig.com"
 REASON = "Why, in a sentence"
 
 
-def draw_state(known: Known, readout: Readout | None, zone: tzinfo) -> None:
+def draw_state(known: RecordedExperiment, readout: Readout | None, zone: tzinfo) -> None:
     """Draw the state in one line, and groups that are switched off."""
     told = state_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
     icon = {"running": "play_circle", "paused": "pause_circle", "ended": "stop_circle", "draft": "edit_note"}
@@ -38,7 +38,7 @@ def draw_state(known: Known, readout: Readout | None, zone: tzinfo) -> None:
         )
 
 
-def draw_controls(known: Known, readout: Readout | None, zone: tzinfo) -> None:
+def draw_controls(known: RecordedExperiment, readout: Readout | None, zone: tzinfo) -> None:
     """Draw a button for each act that is possible now."""
     stage = known.state.stage
     with st.container(horizontal=True, key="controls"):
@@ -57,7 +57,7 @@ def draw_controls(known: Known, readout: Readout | None, zone: tzinfo) -> None:
             _draw_decide(known, readout)
 
 
-def draw_served_controls(known: Known, readout: Readout | None) -> None:
+def draw_served_controls(known: RecordedExperiment, readout: Readout | None) -> None:
     """Draw what stays here where Statsig decides: the way to its console, and decisions as records."""
     st.caption(
         "Statsig decides who gets what: groups, shares and allocation are changed there, and Parley notices it within "
@@ -70,7 +70,7 @@ def draw_served_controls(known: Known, readout: Readout | None) -> None:
             _draw_decide(known, readout)
 
 
-def _draw_start(known: Known) -> None:
+def _draw_start(known: RecordedExperiment) -> None:
     name, open_run = known.state.experiment, known.run is not None and known.run.ended_ms is None
     with st.popover("Go on" if open_run else "Start", icon=":material/play_arrow:", key=field("start_form")):
         live = running.app().experiment
@@ -94,7 +94,7 @@ def _draw_start(known: Known) -> None:
         )
 
 
-def _draw_ramp(known: Known) -> None:
+def _draw_ramp(known: RecordedExperiment) -> None:
     name, written = known.state.experiment, known.written
     assert written is not None
     with st.popover("Ramp", icon=":material/trending_up:", key=field("ramp_form")):
@@ -122,7 +122,7 @@ def _draw_ramp(known: Known) -> None:
         )
 
 
-def _draw_pause(known: Known) -> None:
+def _draw_pause(known: RecordedExperiment) -> None:
     name = known.state.experiment
     with st.popover("Pause", icon=":material/pause:", key=field("pause_form")):
         st.markdown("No new user takes part. Conversations that began keep their group, and the run stays open.")
@@ -136,7 +136,7 @@ def _draw_pause(known: Known) -> None:
         )
 
 
-def _draw_end(known: Known) -> None:
+def _draw_end(known: RecordedExperiment) -> None:
     name = known.state.experiment
     with st.popover("End", icon=":material/stop:", key=field("end_form")):
         st.markdown(
@@ -153,7 +153,7 @@ def _draw_end(known: Known) -> None:
         )
 
 
-def _draw_groups(known: Known) -> None:
+def _draw_groups(known: RecordedExperiment) -> None:
     name, off = known.state.experiment, known.state.disabled
     assert known.written is not None
     names = [group.name for group in known.written.groups]
@@ -180,7 +180,7 @@ def _draw_groups(known: Known) -> None:
             )
 
 
-def _draw_schedule(known: Known, zone: tzinfo) -> None:
+def _draw_schedule(known: RecordedExperiment, zone: tzinfo) -> None:
     state, name = known.state, known.state.experiment
     with st.popover("Schedule", icon=":material/schedule:", key=field("schedule_form")):
         st.caption(f"In your time zone, {datetime.now(zone):%Z}.")
@@ -208,7 +208,7 @@ def _moment(key: str, zone: tzinfo) -> int | None:
     return int(at.replace(tzinfo=zone).timestamp() * 1_000) if at else None
 
 
-def _draw_decide(known: Known, readout: Readout | None) -> None:
+def _draw_decide(known: RecordedExperiment, readout: Readout | None) -> None:
     name = known.state.experiment
     assert known.run is not None and known.written is not None
     with st.popover("Decide", icon=":material/gavel:", key=field("decide_form")):

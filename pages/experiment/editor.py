@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from lib.experiments.acts import Acts
-from lib.experiments.book import Known, breaks, difference, to_toml
+from lib.experiments.book import RecordedExperiment, breaks, difference, to_toml
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.web import running
 from pages.experiment.acting import attempt, typed
@@ -27,7 +27,7 @@ def tried(name: str) -> Definition | None:
     return draft if draft is not None and draft.name == name else None
 
 
-def draw_editor(known: Known) -> None:
+def draw_editor(known: RecordedExperiment) -> None:
     """Draw the fields, what is wrong with them, the difference, and the way to save."""
     written, version = known.written, known.version
     if written is None or version is None:
@@ -75,7 +75,7 @@ def draw_editor(known: Known) -> None:
     )
 
 
-def _base(known: Known) -> int:
+def _base(known: RecordedExperiment) -> int:
     """The version that the fields were filled from: a newer one does not take away what was typed."""
     assert known.version is not None
     bases: dict[str, int] = st.session_state.setdefault("edit_bases", {})
@@ -127,7 +127,7 @@ def _checked(name: str, key: str, prompts: dict[str, str]) -> tuple[str | None, 
     return text, []
 
 
-def _draw_meaning(known: Known, old: Definition, new: Definition) -> None:
+def _draw_meaning(known: RecordedExperiment, old: Definition, new: Definition) -> None:
     """Draw what the change means for the results, before it is made."""
     reasons = breaks(old, new)
     if known.run is None or known.run.ended_ms is not None:
@@ -157,7 +157,7 @@ def _warnings(draft: Definition) -> Iterator[str]:
             yield f"{group.name}: {sent.model} has no price, so that the day's budget cannot be kept."
 
 
-def _draw_conflict(known: Known, base: int) -> None:
+def _draw_conflict(known: RecordedExperiment, base: int) -> None:
     """Draw what another operator saved since the fields were filled."""
     newest = known.version
     if newest is None or newest.number == base:

@@ -3,14 +3,14 @@
 import streamlit as st
 
 from lib.domain.operations import FILE
-from lib.experiments.book import Known, difference, to_toml
+from lib.experiments.book import RecordedExperiment, difference, to_toml
 from lib.experiments.definitions import Definition
 from lib.web import running
 from pages.experiment.acting import act, field
 from pages.results.words import plain
 
 
-def draw_file_changes(shown: Known) -> None:
+def draw_file_changes(shown: RecordedExperiment) -> None:
     """Draw what the file says otherwise, and what it replaced at the last start."""
     app = running.app()
     if problem := app.acts.file_problem:
@@ -25,7 +25,7 @@ def draw_file_changes(shown: Known) -> None:
         _draw_taken(shown)
 
 
-def _draw_pending(shown: Known, table: Definition) -> None:
+def _draw_pending(shown: RecordedExperiment, table: Definition) -> None:
     """Offer the table of a file that changed while Parley runs."""
     version, name, text = shown.version, shown.state.experiment, to_toml(table)
     assert version is not None
@@ -55,7 +55,7 @@ def _draw_pending(shown: Known, table: Definition) -> None:
             )
 
 
-def _draw_taken(shown: Known) -> None:
+def _draw_taken(shown: RecordedExperiment) -> None:
     """Offer the version before, where the experiments file replaced an operator's at a start."""
     if shown.version is None or shown.version.author != FILE or shown.version.number == 1 or shown.written is None:
         return
