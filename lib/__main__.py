@@ -285,7 +285,7 @@ def _refuse_to_make_files(settings: "Settings") -> None:
     from lib.settings import SettingsError
 
     file = settings.database_file
-    if file is not None and not file.exists() and (owner := data_folder.others(file)):
+    if file is not None and not file.exists() and (owner := data_folder.foreign_owner(file)):
         raise SettingsError(
             [f"DATABASE_URL: {file} is not there yet, and its folder belongs to {owner}: run this as {owner}"]
         )

@@ -145,13 +145,13 @@ def test_operators_were_told_of_a_failure_near_an_alert_that_reached_one_and_of_
     failed_ms = now_ms()
     receiver.status = 500
     watched.look()
-    assert not watched.told_of(failed_ms) and not watched.told_of(failed_ms, ("openai", "old-model"))
+    assert not watched.reached_operators(failed_ms) and not watched.reached_operators(failed_ms, ("openai", "old-model"))
     for alert in store.alerts.newest():
         store.alerts.attempted(alert.key, (0,), everybody=True)
-    assert watched.told_of(failed_ms)
-    assert not watched.told_of(failed_ms + 1_000 * 3_600)
-    assert watched.told_of(failed_ms + 1_000 * 3_600, ("openai", "old-model"))
-    assert not watched.told_of(failed_ms + 1_000 * 3_600, ("openai", "new-model"))
+    assert watched.reached_operators(failed_ms)
+    assert not watched.reached_operators(failed_ms + 1_000 * 3_600)
+    assert watched.reached_operators(failed_ms + 1_000 * 3_600, ("openai", "old-model"))
+    assert not watched.reached_operators(failed_ms + 1_000 * 3_600, ("openai", "new-model"))
 
 
 def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(

@@ -4,8 +4,8 @@ Owns the limits, the reservation, and the texts at a limit. The store counts the
 Knows no SQL, no model server and no page.
 
 While the store is away no question waits for it: this process judges by the last known state and by what it has
-admitted since, and the store counts those questions later. Each replica can then exceed a limit once, by what was left
-of it.
+admitted since, and the store counts those questions later. Each replica can then exceed a limit once, by its unused
+rest.
 """
 
 import math
@@ -60,13 +60,13 @@ class Budgets:
     def __init__(self, till: Till, usd_per_day: float | None = None, answers_per_visitor: int | None = None) -> None:
         self.usd_per_day, self.answers_per_visitor = usd_per_day, answers_per_visitor
         self._till, self._lock = till, threading.Lock()
-        self._seen: Recent[Account, Spent] = Recent(REMEMBERED)
+        self._last_state: Recent[Account, Spent] = Recent(REMEMBERED)
         self._allowances: dict[str, float | None] = {}
 
     def reserve(
         self, answer_id: str, visitor_id: str | None, invitation_id: str | None, most_usd: Callable[[], float]
     ) -> Limit | None:
-        """Count this answer and reserve the most it can cost, or return the limit that it meets.
+        """Count this answer and reserve its largest cost, or return the limit that it meets.
 
         Where nothing is limited, nothing is done. Without a visitor only the day's spend counts.
         """
@@ -84,7 +84,7 @@ class Budgets:
         return limit
 
     def release(self, answer_id: str) -> None:
-        """Give back what was set aside for an answer that is not asked for after all."""
+        """Release the reservation of an answer that is not asked for after all."""
         self._till.settle(answer_id, refusal("busy"))
 
     def left(self, visitor_id: str) -> int | None:
@@ -105,7 +105,7 @@ class Budgets:
         )
 
     def _accounts(self, visitor_id: str | None, invitation_id: str | None) -> list[Account]:
-        """The limited accounts that a question counts under, in the order in which all replicas lock them."""
+        """Return the limited accounts that a question counts under, in the order in which all replicas lock them."""
         day = now_ms() // DAY_MS
         accounts = []
         if self.usd_per_day is not None:
@@ -117,7 +117,7 @@ class Budgets:
         return accounts
 
     def _allowance(self, invitation_id: str) -> float | None:
-        """An invitation's own limit. It never changes, so it is read once, and again only after a failure."""
+        """Return an invitation's own limit. It never changes, so it is read once, and again only after a failure."""
         if invitation_id not in self._allowances:
             try:
                 self._allowances[invitation_id] = self._till.allowance(invitation_id)
@@ -128,18 +128,18 @@ class Budgets:
     def _judge(self, accounts: Sequence[Account], usd: float) -> Limit | None:
         """Judge by the last known state, without the store."""
         with self._lock:
-            seen = {account: self._seen.get(account, Spent()) for account in accounts}
-        limit = next((account.limit for account, spent in seen.items() if account.met(spent, usd)), None)
+            last = {account: self._last_state.get(account, Spent()) for account in accounts}
+        limit = next((account.limit for account, spent in last.items() if account.met(spent, usd)), None)
         if limit is None:
-            self._remember({one: Spent(spent.usd + usd, spent.answers + 1) for one, spent in seen.items()})
+            self._remember({account: Spent(spent.usd + usd, spent.answers + 1) for account, spent in last.items()})
         return limit
 
     def _remember(self, spent: Mapping[Account, Spent]) -> None:
         with self._lock:
             for account, amount in spent.items():
-                self._seen[account] = amount
+                self._last_state[account] = amount
 
 
 def refusal(limit: Limit) -> Completion:
-    """The completion of a refused question: no model was asked and no time passed."""
+    """Return the completion of a refused question: no model was asked and no time passed."""
     return Completion("", "limited", math.nan, message=LIMIT_WORDS[limit], limit=limit)

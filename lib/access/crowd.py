@@ -29,25 +29,25 @@ class Bucket:
     [True, True, False, True]
     """
 
-    __slots__ = ("_clock", "_last", "_left", "burst", "per_s")
+    __slots__ = ("_clock", "_last", "_tokens", "burst", "per_s")
 
     def __init__(self, burst: float, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.burst, self.per_s, self._clock = burst, per_s, clock
-        self._left, self._last = float(burst), clock()
+        self._tokens, self._last = float(burst), clock()
 
     def take(self) -> bool:
         """Take one token and return True, or return False when none is left."""
         now = self._clock()
-        self._left = min(self.burst, self._left + (now - self._last) * self.per_s)
+        self._tokens = min(self.burst, self._tokens + (now - self._last) * self.per_s)
         self._last = now
-        if self._left < 1:
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True
 
     def wait_s(self) -> float:
         """Return the seconds until the next token."""
-        return max(0.0, (1 - self._left) / self.per_s)
+        return max(0.0, (1 - self._tokens) / self.per_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,28 +134,28 @@ class Crowd:
     def open_page(self, place: str) -> bool:
         """Return True, and count an open page, unless there are too many."""
         with self._lock:
-            theirs, of_all = self._pages.get(place, 0), sum(self._pages.values())
-            if place and (of_all >= PAGES_OF_ALL or (place != UNNAMED and theirs >= PAGES)):
+            of_place, of_all = self._pages.get(place, 0), sum(self._pages.values())
+            if place and (of_all >= PAGES_OF_ALL or (place != UNNAMED and of_place >= PAGES)):
                 return False
             if place:
-                self._pages[place] = theirs + 1
+                self._pages[place] = of_place + 1
             return True
 
     def close_page(self, place: str) -> None:
         """Remove an open page from the count."""
         with self._lock:
-            left = self._pages.pop(place, 0) - 1
-            if left > 0:
-                self._pages[place] = left
+            remaining = self._pages.pop(place, 0) - 1
+            if remaining > 0:
+                self._pages[place] = remaining
 
     def ask(self, answer_id: str, place: str) -> Limit | None:
         """Count an answer before it is asked for, or return the limit that it meets."""
         if not place:
             return None
         with self._lock:
-            self._answers = {one: told for one, told in self._answers.items() if told[1].completion is None}
-            theirs = sum(where == place for where, _ in self._answers.values())
-            if len(self._answers) >= AT_ONCE_OF_ALL or (place != UNNAMED and theirs >= AT_ONCE):
+            self._answers = {key: entry for key, entry in self._answers.items() if entry[1].completion is None}
+            of_place = sum(entry_place == place for entry_place, _ in self._answers.values())
+            if len(self._answers) >= AT_ONCE_OF_ALL or (place != UNNAMED and of_place >= AT_ONCE):
                 return "busy"
             if self._questions.take(place):
                 return "address"

@@ -26,7 +26,7 @@ def prepare(file: Path) -> None:
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        elif folder == DEFAULT and _mine(folder):
+        elif folder == DEFAULT and _is_own(folder):
             folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(4096))
@@ -52,21 +52,21 @@ def shortage(file: Path) -> str | None:
     return None
 
 
-def others(file: Path) -> str | None:
+def foreign_owner(file: Path) -> str | None:
     """Return the user who must create files beside this database, where that is another user than this one."""
     folder = next((parent for parent in file.absolute().parents if parent.exists()), None)
-    if folder is None or _mine(folder):
+    if folder is None or _is_own(folder):
         return None
     return _name(folder.stat().st_uid)
 
 
-def _mine(folder: Path) -> bool:
+def _is_own(folder: Path) -> bool:
     return not hasattr(os, "geteuid") or folder.stat().st_uid == os.geteuid()
 
 
 def _owned(folder: Path) -> str:
     with contextlib.suppress(OSError):
-        if folder.exists() and not _mine(folder):
+        if folder.exists() and not _is_own(folder):
             return f" ({folder} belongs to {_name(folder.stat().st_uid)}, and Parley runs as {_name(os.geteuid())})"
     return ""
 

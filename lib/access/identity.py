@@ -1,4 +1,4 @@
-"""Identity: signed cookies and links, the origin of a request, operators, accepted prompts.
+"""Identity: signed cookies and links, operators, accounts.
 
 Takes and returns plain values. Knows no web framework, no database and no setting's name.
 """
@@ -44,25 +44,25 @@ class Access:
         return read_origin(peer, scheme, headers, self.trusted_proxies)
 
     def visitor(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
-        """The id in the visitor's cookie; None where we did not sign it.
+        """Return the id in the visitor's cookie; None where it has no signature of ours.
 
         `https` names the cookie to look at; where it is not known (None), the one that cannot be planted goes first.
         """
         return self._signed_value(VISITOR, "visitor", "[0-9a-f]{32}", cookies, https)
 
     def visitor_cookie(self, visitor_id: str, https: bool) -> str:
-        """The `Set-Cookie` header of this visitor."""
+        """Return the `Set-Cookie` header of this visitor."""
         value = self._signer("visitor").sign(visitor_id).decode()
         return _set_cookie(_name(VISITOR, https), value, VISITOR_DAYS, https)
 
     def invitation_token(self, invitation_id: str, expires_s: int) -> str:
-        """The token of a link: the invitation's id, its end (seconds since 1970, UTC), and our signature."""
+        """Return the token of a link: the invitation's id, its end (seconds since 1970, UTC), and our signature."""
         return self._signer("invitation").sign(f"{invitation_id}.{expires_s}").decode()
 
     def invitation(self, token: str) -> tuple[str, int] | None:
-        """The id and the end in a link's token; None where we did not sign it."""
-        found = self._unsigned(token, "invitation", r"[0-9a-f]{12}\.[0-9]{1,12}")
-        return (found[:12], int(found[13:])) if found else None
+        """Return the id and the end in a link's token; None where it has no signature of ours."""
+        text = self._unsigned(token, "invitation", r"[0-9a-f]{12}\.[0-9]{1,12}")
+        return (text[:12], int(text[13:])) if text else None
 
     def guest_cookie(self, invitation_id: str, visitor_id: str, days: int, https: bool) -> str:
         """Return the `Set-Cookie` header of a browser that accepted an invitation. It is valid for this visitor
@@ -72,15 +72,15 @@ class Access:
 
     def guest(self, cookies: Mapping[str, str], https: bool | None = None) -> str | None:
         """Return the id of the invitation that this browser accepted. The record decides whether it is still valid."""
-        found = self._signed_value(GUEST, "guest", r"[0-9a-f]{12}\.[0-9a-f]{32}", cookies, https)
-        invitation_id, _, visitor_id = (found or "").partition(".")
-        return invitation_id if found and visitor_id == self.visitor(cookies, https) else None
+        text = self._signed_value(GUEST, "guest", r"[0-9a-f]{12}\.[0-9a-f]{32}", cookies, https)
+        invitation_id, _, visitor_id = (text or "").partition(".")
+        return invitation_id if text and visitor_id == self.visitor(cookies, https) else None
 
     def _signed_value(
         self, cookie: str, purpose: str, shape: str, cookies: Mapping[str, str], https: bool | None
     ) -> str | None:
         names = [_name(cookie, secure) for secure in (True, False) if https in (None, secure)]
-        return next((found for name in names if (found := self._unsigned(cookies.get(name), purpose, shape))), None)
+        return next((value for name in names if (value := self._unsigned(cookies.get(name), purpose, shape))), None)
 
     def _unsigned(self, value: str | None, purpose: str, shape: str) -> str | None:
         if not value or len(value) > MAX_COOKIE or not value.isascii():
@@ -92,7 +92,7 @@ class Access:
         return text if re.fullmatch(shape, text) else None
 
     def account(self, issuer_and_subject: str) -> str:
-        """The unit of a signed-in account: the same on every machine with this key, and not reversible to a name."""
+        """Return the unit of a signed-in account: the same on every machine with this key, not reversible to a name."""
         text = f"{_salt('account')}.{issuer_and_subject}"
         return hmac.new(self.key.encode(), text.encode(), "sha256").hexdigest()[:32]
 
@@ -117,19 +117,21 @@ class Access:
         An email counts only where the provider verified it. Non-ASCII letters are not case-folded: some would fold
         to a letter of another operator's name.
         """
-        claim, named = self.operator_claim, account.get(self.operator_claim)
-        given = [one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str) and one]
+        claim, claimed = self.operator_claim, account.get(self.operator_claim)
+        values = [
+            value for value in (claimed if isinstance(claimed, list) else [claimed]) if isinstance(value, str) and value
+        ]
         if not self.operators:
             return "no operators are named"
-        if not given:
+        if not values:
             return f"the account has no {claim}"
         if claim == "email" and account.get("email_verified") not in (True, "true"):
             return "the provider has not verified the email"
-        if not all(one.isascii() for one in given):
+        if not all(value.isascii() for value in values):
             return f"the account's {claim} has characters outside of ASCII"
         issuer = str(account.get("iss") or "")
-        known = {_operator(name, claim) for name in self.operators}
-        if any((_same(one, claim), where) in known for one in given for where in ("", issuer)):
+        operators = {_operator(name, claim) for name in self.operators}
+        if any((_same(value, claim), issuer_or_any) in operators for value in values for issuer_or_any in ("", issuer)):
             return None
         return f"PARLEY_OPERATORS does not name the account's {claim}"
 
@@ -139,8 +141,8 @@ class Access:
 
     def token_matches(self, text: str) -> bool:
         """Compare with the operator token in constant time."""
-        given, token = (value.encode("utf-8", "surrogatepass") for value in (text, self.operator_token or ""))
-        return self.operator_token is not None and hmac.compare_digest(given, token)
+        attempt, token = (value.encode("utf-8", "surrogatepass") for value in (text, self.operator_token or ""))
+        return self.operator_token is not None and hmac.compare_digest(attempt, token)
 
     def operator_cookie(self, https: bool) -> str:
         """Return the `Set-Cookie` header of a browser that gave the operator token.
@@ -153,7 +155,7 @@ class Access:
     def operator_session(self, cookies: Mapping[str, str]) -> str | None:
         """Return the operator session of a browser that gave the token."""
         names = (_name(OPERATOR, secure) for secure in (True, False))
-        return next((found for name in names if (found := self._token_cookie(cookies.get(name)))), None)
+        return next((session for name in names if (session := self._token_cookie(cookies.get(name)))), None)
 
     def no_operator_cookies(self) -> list[str]:
         """Return the `Set-Cookie` headers that remove the operator's cookie."""
@@ -194,7 +196,7 @@ _SIGNING: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.s
 
 
 def _salt(purpose: str) -> str:
-    """The salt of a purpose: no cookie can stand in for another."""
+    """Return the salt of a purpose, so that no cookie can stand in for another."""
     return f"parley.{purpose}"
 
 
@@ -222,5 +224,5 @@ def _operator(name: str, claim: str) -> tuple[str, str]:
 
 
 def _same(value: str, claim: str) -> str:
-    """Emails are compared without case, other claims exactly."""
+    """Return a value for comparison: emails are compared without case, other claims exactly."""
     return value.lower() if claim == "email" else value

@@ -109,13 +109,13 @@ def _client(
     return address, hops
 
 
-def _values(lines: Iterable[tuple[str, str]], wanted: str) -> list[str]:
-    """The comma-separated values of a header, in order."""
-    return [item.strip() for name, value in lines if name == wanted for item in value.split(",")]
+def _values(lines: Iterable[tuple[str, str]], header: str) -> list[str]:
+    """Return the comma-separated values of a header, in order."""
+    return [item.strip() for name, value in lines if name == header for item in value.split(",")]
 
 
 def _at(values: list[str], hops: int) -> str | None:
-    """The value that the outermost trusted proxy added: proxies append on the right, or there is only one value."""
+    """Return the value that the outermost trusted proxy added. Proxies append on the right, or there is one value."""
     return values[-min(hops, len(values))] or None if values and hops else None
 
 

@@ -19,15 +19,15 @@ class Repeats:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told: Recent[tuple[Limit, int, str], None] = Recent(REMEMBERED)
+        self._refused: Recent[tuple[Limit, int, str], None] = Recent(REMEMBERED)
 
     def first(self, limit: Limit, visitor: Visitor) -> bool:
         """Return True for the first refusal by this limit today, of a visitor or of all browsers that count as one."""
         network = visitor.place if limit in ("address", "busy") or not visitor.known else ""
-        who = network or (visitor.visitor_id if visitor.known else "")
-        key = (limit, now_ms() // DAY_MS, who)
+        account = network or (visitor.visitor_id if visitor.known else "")
+        key = (limit, now_ms() // DAY_MS, account)
         with self._lock:
-            if key in self._told:
+            if key in self._refused:
                 return False
-            self._told[key] = None
+            self._refused[key] = None
         return True

@@ -40,16 +40,16 @@ class Sessions:
     def ended(self, session: str) -> bool:
         """Return True for a session that was signed out or that cannot be confirmed."""
         with self._lock:
-            known_at = self._going_on.get(session)
+            confirmed_at = self._going_on.get(session)
             if session in self._ended:
                 return True
         now = self._clock()
-        if known_at is not None and now - known_at < FRESH_S:
+        if confirmed_at is not None and now - confirmed_at < FRESH_S:
             return False
         try:
             over = self._record.session_ended(session)
         except Exception:
-            return known_at is None or now - known_at >= TRUSTED_S
+            return confirmed_at is None or now - confirmed_at >= TRUSTED_S
         if over:
             self._remember_end(session)
         else:

@@ -69,7 +69,7 @@ def _make(file: Path) -> None:
 def _make_alone(file: Path, key: str) -> None:
     with contextlib.suppress(FileExistsError):
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as made:
-            made.write(key)
-            made.flush()
-            os.fsync(made.fileno())
+        with os.fdopen(handle, "w") as output:
+            output.write(key)
+            output.flush()
+            os.fsync(output.fileno())

@@ -30,28 +30,28 @@ class Patience:
 
     def wait(self, address: str | None) -> float:
         """Return the seconds until an attempt from this address is checked; 0 for now."""
-        one = _left(self._failures.get(network_of(address), (0, 0.0)), FREE, LONGEST_S, self._clock())
-        return max(one, _left(self._all, FREE_FOR_ALL, LONGEST_FOR_ALL_S, self._clock()))
+        of_address = _remaining_s(self._failures.get(network_of(address), (0, 0.0)), FREE, LONGEST_S, self._clock())
+        return max(of_address, _remaining_s(self._all, FREE_FOR_ALL, LONGEST_FOR_ALL_S, self._clock()))
 
     def failed(self, address: str | None) -> None:
         """Count a wrong secret from this address."""
         place, now = network_of(address), self._clock()
-        self._failures[place] = _one_more(self._failures.pop(place, (0, 0.0)), now)
-        self._all = _one_more(self._all, now)
+        self._failures[place] = _counted(self._failures.pop(place, (0, 0.0)), now)
+        self._all = _counted(self._all, now)
 
     def succeeded(self, address: str | None) -> None:
         """Forget the failures of an address that gave the right secret."""
         self._failures.pop(network_of(address), None)
 
 
-def _one_more(before: tuple[int, float], now: float) -> tuple[int, float]:
+def _counted(before: tuple[int, float], now: float) -> tuple[int, float]:
     count, last = before
     return (count + 1 if now - last < FORGET_S else 1), now
 
 
-def _left(failures: tuple[int, float], free: int, longest: float, now: float) -> float:
+def _remaining_s(failures: tuple[int, float], free: int, longest: float, now: float) -> float:
     """
-    >>> [_left((count, 100.0), 3, 300.0, 100.0) for count in (2, 3, 4, 5, 99)]
+    >>> [_remaining_s((count, 100.0), 3, 300.0, 100.0) for count in (2, 3, 4, 5, 99)]
     [0.0, 1.0, 2.0, 4.0, 300.0]
     """
     count, last = failures

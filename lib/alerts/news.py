@@ -1,4 +1,4 @@
-"""The news: what is worth a message, in a sentence, and the key by which it is sent once."""
+"""The news of an experiment: each message with its sentence, and the key by which it is sent once."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ def of_readout(readout: Readout, title: str = "") -> Iterator[Alert]:
         return
     if readout.verdict in ("better", "worse", "equivalent"):
         yield Alert(f"verdict:{name}:{readout.verdict}", f"{about}: {headline(readout)}", sentence(readout))
-    if (found := readout.comparisons) is not None and found.verdict in ("better", "worse", "equivalent"):
-        text = preference_sentence(readout, found)
-        yield Alert(f"preference:{name}:{found.verdict}", f"{about}: {comparison_heading(found)}", text)
+    if (comparisons := readout.comparisons) is not None and comparisons.verdict in ("better", "worse", "equivalent"):
+        text = preference_sentence(readout, comparisons)
+        yield Alert(f"preference:{name}:{comparisons.verdict}", f"{about}: {comparison_heading(comparisons)}", text)
     for metric, reading in readout.metrics.items():
         for group, versus in reading.versus.items():
             if versus.guardrail == "harmed":
@@ -98,17 +98,17 @@ def model_key(provider: str, model: str, state: str) -> str:
 
 def of_models(models: Sequence[GroupModel]) -> Iterator[Alert]:
     """Yield the news of models that are shut down, or will be."""
-    for one in models:
-        if one.standing.state in ("ending", "gone", "missing"):
-            key = model_key(one.standing.provider, one.standing.model, one.standing.state)
-            yield Alert(key, f"{one.standing.model} needs a change", one.sentence(), "experiment")
+    for model in models:
+        if model.standing.state in ("ending", "gone", "missing"):
+            key = model_key(model.standing.provider, model.standing.model, model.standing.state)
+            yield Alert(key, f"{model.standing.model} needs a change", model.sentence(), "experiment")
 
 
 def of_guards(acts: Iterable[Entry]) -> Iterator[Alert]:
     """Yield the news of guardrails that acted, from their lines of the audit log."""
-    for one in acts:
-        group, reason = one.details.get("group", "a group"), one.details.get("reason", "")
-        yield Alert(f"acted:{one.id}", f"{one.subject}: {group} was switched off", str(reason), "history")
+    for act in acts:
+        group, reason = act.details.get("group", "a group"), act.details.get("reason", "")
+        yield Alert(f"acted:{act.id}", f"{act.subject}: {group} was switched off", str(reason), "history")
 
 
 def day_of(time_ms: int) -> str:

@@ -31,7 +31,7 @@ class Receivers:
 
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its lines hold addresses
         self._receivers: list[tuple[str, Any]] = []
-        self._under_way: dict[int, threading.Thread] = {}
+        self._threads: dict[int, threading.Thread] = {}
         for place, secret in enumerate(addresses, start=1):
             address = secret.get_secret_value()
             receiver = apprise.Apprise.instantiate(address, suppress_exceptions=True)
@@ -47,8 +47,8 @@ class Receivers:
         return [kind for kind, _ in self._receivers]
 
     def send(self, title: str, text: str, except_for: Sequence[int] = ()) -> Iterator[tuple[int, bool]]:
-        """Send a message to every receiver but those of these places; yield each one's place, and whether it took the
-        message, as soon as that is known."""
+        """Send a message to every receiver except those at these places. Yield each place with True where the receiver
+        took the message, as soon as that is known."""
         for place, (kind, receiver) in enumerate(self._receivers):
             if place not in except_for:
                 yield place, self._within(place, partial(_sent, kind, receiver, title, text), kind)
@@ -56,16 +56,16 @@ class Receivers:
     def _within(self, place: int, send: Callable[[], bool], kind: str) -> bool:
         """Wait for one receiver, at most WITHIN_S: one that trickles bytes would outlast every timeout of a socket. It
         gets no further message while the last one is under way."""
-        if (hanging := self._under_way.get(place)) is not None and hanging.is_alive():
+        if (hanging := self._threads.get(place)) is not None and hanging.is_alive():
             return False
-        taken: list[bool] = []
-        thread = threading.Thread(target=lambda: taken.append(send()), name=f"alert to {kind}", daemon=True)
-        self._under_way[place] = thread
+        outcome: list[bool] = []
+        thread = threading.Thread(target=lambda: outcome.append(send()), name=f"alert to {kind}", daemon=True)
+        self._threads[place] = thread
         thread.start()
         thread.join(WITHIN_S)
-        if not taken:
+        if not outcome:
             log.warning("a receiver of alerts hangs", extra={"receiver": kind})
-        return taken == [True]
+        return outcome == [True]
 
 
 def kind_of(address: str) -> str:
@@ -78,10 +78,10 @@ def kind_of(address: str) -> str:
 
 def _sent(kind: str, receiver: Any, title: str, text: str) -> bool:
     try:
-        taken = bool(receiver.notify(body=text, title=title, body_format="text"))  # else mail takes it for HTML
+        accepted = bool(receiver.notify(body=text, title=title, body_format="text"))  # else mail takes it for HTML
     except Exception as error:  # of whatever library a receiver needs
         log.warning("an alert could not be sent", extra={"receiver": kind, "error": type(error).__name__})
         return False
-    if not taken:
+    if not accepted:
         log.warning("an alert was refused", extra={"receiver": kind})
-    return taken
+    return accepted

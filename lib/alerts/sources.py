@@ -57,7 +57,7 @@ def sources_of(
     def guards() -> Iterator[Alert]:
         with store.read() as connection:
             acts = list(audit.entries(connection, act="guardrail", limit=10))
-        return of_guards(one for one in acts if one.time_ms > now_ms() - DAY_MS)
+        return of_guards(act for act in acts if act.time_ms > now_ms() - DAY_MS)
 
     return Sources(
         readout=readout,

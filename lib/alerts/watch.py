@@ -1,7 +1,7 @@
-"""The process's watch for news: a thread that looks once a minute, notes what is new and sends it.
+"""The process's watch for news: a thread that looks once a minute, notes new alerts and sends them.
 
-Of several replicas one looks at a time, and one sends each alert. A receiver that hangs keeps nobody waiting but this
-thread; what it did not take is tried again.
+Of several replicas one looks at a time, and one sends each alert. A receiver that hangs delays only this thread; a
+message that it did not take is sent again.
 """
 
 import logging
@@ -29,7 +29,7 @@ TURN_S = 30.0
 
 
 class Watch:
-    """One process's watch. `begin` starts it; `look` is one look, for whoever keeps the time."""
+    """One process's watch. `begin` looks once a minute; `look` is a single look."""
 
     @classmethod
     def open(
@@ -40,7 +40,7 @@ class Watch:
         standings: Standings,
         delivery: Dispatcher | None,
     ) -> "Watch | None":
-        """Return the watch of a process; None where nobody is to hear of anything. Raises SettingsError."""
+        """Return the watch of a process; None without a receiver. Raises SettingsError."""
         if not settings.alerts:
             return None
         sources = sources_of(settings, store, experiments, standings, delivery)
@@ -56,18 +56,18 @@ class Watch:
         """The kind of every receiver."""
         return self._receivers.kinds
 
-    def told_of(self, ended_ms: int, gone: tuple[str, str] | None = None) -> bool:
+    def reached_operators(self, ended_ms: int, gone: tuple[str, str] | None = None) -> bool:
         """Return True where an alert about an answer that failed at this moment has reached an operator. `gone`:
-        provider and name of a model that failed because it is not there.
+        provider and name of a model that failed because it does not exist.
 
-        The alert that answers fail speaks of those that ended within some minutes before it, and holds for as long
-        after it; the alert that a model is gone holds for ever. Raises StoreError.
+        An alert about failing answers covers those that ended within `FAILING_S` before or after it; an alert about a
+        missing model covers every later answer. Raises StoreError.
         """
         answers = news.answers_key(news.day_of(ended_ms))
         models = [news.model_key(*gone, state) for state in ("missing", "gone")] if gone else []
         return any(
-            one.key != answers or abs(ended_ms - one.time_ms) <= 1_000 * news.FAILING_S
-            for one in self._store.alerts.reached([answers, *models])
+            alert.key != answers or abs(ended_ms - alert.time_ms) <= 1_000 * news.FAILING_S
+            for alert in self._store.alerts.reached([answers, *models])
         )
 
     def begin(self) -> None:
@@ -81,7 +81,7 @@ class Watch:
             self._thread.join(2.0)
 
     def look(self) -> None:
-        """Note what is new, and send what is due. Raises StoreError."""
+        """Note new alerts, and send those that are due. Raises StoreError."""
         if self._store.take_turn("alerts", round(TURN_S * 1_000), now_ms()):
             for alert in self._news():
                 self._store.alerts.note(alert.key, alert.title, alert.text, alert.page)
@@ -113,10 +113,10 @@ class Watch:
             title = f"{self._sources.title}: {alert.title}"
             text = f"{alert.text}\n{self._sources.public_url}/{alert.page}"
             reached = list(alert.reached)
-            for place, took in self._receivers.send(title, text, except_for=alert.reached):
-                if took:
+            for place, accepted in self._receivers.send(title, text, except_for=alert.reached):
+                if accepted:
                     reached.append(place)
-                    everybody = len(reached) == len(self._receivers.kinds)
-                    self._store.alerts.attempted(alert.key, tuple(sorted(reached)), everybody)
+                    complete = len(reached) == len(self._receivers.kinds)
+                    self._store.alerts.attempted(alert.key, tuple(sorted(reached)), complete)
             if len(reached) == len(self._receivers.kinds):
                 log.info("alert sent", extra={"alert": alert.key})

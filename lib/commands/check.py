@@ -115,7 +115,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _folder(file: Path) -> Finding:
-    owner = data_folder.others(file)
+    owner = data_folder.foreign_owner(file)
     if owner is not None:
         return finding(
             "database", True, f"{file} is made at the first start; its folder belongs to {owner}, who must run Parley"

@@ -55,17 +55,17 @@ Judged = Callable[[], bool | None]
 
 
 def visitor_account(visitor_id: str) -> str:
-    """The account of a visitor's answers."""
+    """Return the account of a visitor's answers."""
     return f"visitor:{visitor_id}"
 
 
 def invitation_account(invitation_id: str) -> str:
-    """The account of the answers of an invitation's guests."""
+    """Return the account of the answers of an invitation's guests."""
     return f"invitation:{invitation_id}"
 
 
 def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
-    """The final cost of an ended answer, in US dollars and answers.
+    """Return the final cost of an ended answer, in US dollars and answers.
 
     An answer that failed before any text costs nothing. Where the cost is unknown (its process died, or it was stopped
     before its first text), the reservation stays.
@@ -81,7 +81,7 @@ def charge(completion: Completion, reserved_usd: float) -> tuple[float, int]:
 
 
 def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
-    """The time at which a day's limit will be met at the current rate; None where that is after midnight, UTC.
+    """Return the time at which a day's limit will be met at the current rate; None where that is after midnight, UTC.
 
     >>> exhausted_ms(1.0, 2.0, 6 * 3_600_000) == 12 * 3_600_000, exhausted_ms(1.0, 9.0, 6 * 3_600_000)
     (True, None)
@@ -94,7 +94,7 @@ def exhausted_ms(spent_usd: float, limit_usd: float, now_ms: int) -> int | None:
 
 
 def until_ms(time_ms: int) -> int:
-    """The end of a day's limit: the next midnight, UTC.
+    """Return the end of a day's limit: the next midnight, UTC.
 
     >>> until_ms(1_790_000_000_000) % DAY_MS, until_ms(DAY_MS) == 2 * DAY_MS
     (0, True)

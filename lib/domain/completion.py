@@ -36,15 +36,11 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """The facts of one ended answer. Times in seconds on a monotonic clock, from the moment the question was sent.
+
     `provider` is the last one asked, None where none was. `error` is the class of the error (never its message),
     `message` the sentence for the tester. `limit` is the budget of a `limited` answer. `reasoning` is the model's
     thinking as far as the server sent it, `reasoning_time` its duration. `renamed_parameters` were sent under their
     other name.
-
-    `provider` is the one that was asked last, None where none was. `error` is the class of what went wrong (never its
-    message), `message` what the tester reads about it. `limit` is the budget that was met where the answer is
-    `limited`. `reasoning` is what the model thought before it answered, as
-    far as it told, and `reasoning_time` how long that took. `renamed_parameters` were sent under their other name.
     """
 
     text: str

@@ -33,11 +33,10 @@ class Question:
 class Turn:
     """One question and its newest answer, as a page shows them.
 
-    `finish_reason` is None while it runs, and `answer` is then what has arrived. The texts are None where they are not
-    kept. `session_id` and `model` are those of the answer, `message` is what the tester reads about a failure. For
-    operators, `facts` is the metadata of its `chat_completion`, and `reasoning` what the model thought before it
-    answered. `heard_ms` is when the process of a running answer last wrote its heartbeat, by its own clock. Times in
-    milliseconds since 1970.
+    `finish_reason` is None while it runs, and `answer` is then the text so far. The texts are None where they are not
+    kept. `session_id` and `model` are those of the answer, `message` is the tester's sentence about a failure. For
+    operators, `facts` is the metadata of its `chat_completion`, and `reasoning` the model's thinking. `heard_ms` is
+    the time of the last heartbeat of a running answer, by the clock of its process. Times in milliseconds since 1970.
 
     `versions` are the answers that this one replaced, oldest first, themselves without any.
 
@@ -120,7 +119,7 @@ class Comparison:
 
     @property
     def worse(self) -> tuple[Turn, ...]:
-        """The answers that the vote found wanting."""
+        """The answers that lost the vote: both, where both are bad."""
         if self.vote == "both_bad":
             return self.sides
         return {"left": (self.right,), "right": (self.left,)}.get(self.vote or "", ())

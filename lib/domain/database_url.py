@@ -89,28 +89,28 @@ def _sqlite(path: str) -> DatabaseUrl:
 
 
 def _postgresql(text: str) -> DatabaseUrl:
-    found = _ADDRESS.fullmatch(text)
+    match = _ADDRESS.fullmatch(text)
     escaped = not re.search("%(?![0-9A-Fa-f]{2})", text)
     if (
-        not found
+        not match
         or not escaped
         or re.search(r"[\x00-\x20\x7f]|%00", text)
-        or int(found["port"] or 1) not in range(1, 65536)
+        or int(match["port"] or 1) not in range(1, 65536)
     ):
         raise ValueError(f"{POSTGRESQL}USER:PASSWORD@HOST:PORT/NAME, {ESCAPES}")
     return DatabaseUrl(
         "postgresql+psycopg",
-        unquote(found["name"] or ""),
-        unquote(found["host"].strip("[]")),
-        int(found["port"]) if found["port"] else None,
-        unquote(found["user"] or ""),
-        None if found["password"] is None else unquote(found["password"]),
-        tuple(_parameters(found["query"] or "")),
+        unquote(match["name"] or ""),
+        unquote(match["host"].strip("[]")),
+        int(match["port"]) if match["port"] else None,
+        unquote(match["user"] or ""),
+        None if match["password"] is None else unquote(match["password"]),
+        tuple(_parameters(match["query"] or "")),
     )
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
-    """The parameters for the client library. An unknown one is not quoted in the error: it may be a part of a
+    """Return the parameters for the client library. An unknown one is not quoted in the error: it may be a part of a
     password."""
     pairs = [part.partition("=") for part in query.split("&") if part]
     if any(equals == "" or (name not in PARAMETERS and name != POOLER) for name, equals, _ in pairs):

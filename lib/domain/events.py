@@ -33,10 +33,9 @@ MAX_STRING = 64
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact in the shape of the export. `time_ms` since 1970, UTC. `ids` are the unit's ids, for Statsig. `sent`: of
-    an exposure, the SDK's own form (see `Assignment`).
+    """One fact in the shape of the export. `time_ms` since 1970, UTC. `ids` are the unit's ids, for Statsig.
 
-    `sent`: of an exposure, what the SDK itself would send (see `Assignment`).
+    `sent` is the SDK's own form of an exposure (see `Assignment`).
     """
 
     event_id: str
@@ -54,7 +53,7 @@ class Event:
         return self.sent is not None and not self.sent
 
     def wire(self) -> dict[str, Any]:
-        """The event as one object of the export."""
+        """Return the event as one object of the export."""
         return {
             "event_id": self.event_id,
             "name": self.name,
@@ -65,7 +64,7 @@ class Event:
         }
 
     def json(self) -> str:
-        """The event as one line of the export."""
+        """Return the event as one line of the export."""
         return json.dumps(self.wire(), ensure_ascii=False, allow_nan=False)
 
 
@@ -79,7 +78,11 @@ def flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     {'b': 1, 'c': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'e': 0.123457}
     """
     digits = {"cost_usd": 12}
-    return {name: kept for name, value in fields.items() if (kept := _plain(value, digits.get(name, 6))) is not None}
+    return {
+        name: plain_value
+        for name, value in fields.items()
+        if (plain_value := _plain(value, digits.get(name, 6))) is not None
+    }
 
 
 def _plain(value: Any, digits: int) -> Any:
@@ -91,7 +94,7 @@ def _plain(value: Any, digits: int) -> Any:
 
 
 def _about(question: Question) -> dict[str, Any]:
-    """The metadata of every event but the exposure."""
+    """Return the metadata of every event but the exposure."""
     assignment = question.assignment
     return {
         "answer_id": question.answer_id,
@@ -110,7 +113,7 @@ def _about(question: Question) -> dict[str, Any]:
 
 
 def _later_run(assignment: Assignment) -> int | None:
-    """The number of a run after the first, which events do not name."""
+    """Return the number of a run after the first; None for the first, which events do not name."""
     return assignment.run if assignment.run > 1 else None
 
 
@@ -130,8 +133,8 @@ def exposure(assignment: Assignment, session_id: str, *, simulated: bool = False
             "parameter": assignment.parameter,
         }
     ) | {"group": assignment.group, "forced": assignment.forced}
-    told = _event(EXPOSURE, event_id, assignment, None, metadata, time_ms)
-    return told if simulated else replace(told, sent=assignment.sent)
+    event = _event(EXPOSURE, event_id, assignment, None, metadata, time_ms)
+    return event if simulated else replace(event, sent=assignment.sent)
 
 
 def chat_completion(question: Question, completion: Completion, *, time_ms: int | None = None) -> Event:
@@ -190,7 +193,10 @@ def feedback_reason(question: Question, completed: Mapping[str, Any], reason: Re
 def preference(
     left: Question, right: Question, vote: Vote, completed: tuple[Mapping[str, Any], Mapping[str, Any]]
 ) -> Event:
-    """A vote on two answers to one question. `completed`: the metadata of both `chat_completion`s, left first."""
+    """Build the event of a vote on two answers to one question.
+
+    `completed` is the metadata of both `chat_completion`s, left first.
+    """
     groups = {"left": left.assignment.group, "right": right.assignment.group}
     fields: dict[str, Any] = {
         "comparison_id": left.comparison_id,

@@ -1,4 +1,4 @@
-"""Invitations as values: what a link allows, and the reasons that refuse a guest.
+"""Invitations as values: the limits of a link, and the reasons that refuse a guest.
 
 Owns the rules and the texts. Knows no signature (`access` makes those), no database and no page.
 """
@@ -65,7 +65,7 @@ class Invitation:
     compare: bool = False
 
     def over(self, now_ms: int) -> Refusal | None:
-        """The reason why the link is no longer valid, None while it is.
+        """Return the reason why the link is no longer valid, None while it is.
 
         >>> Invitation("a", "A", 0, 5).over(4), Invitation("a", "A", 0, 5).over(5)
         (None, 'expired')
@@ -75,7 +75,7 @@ class Invitation:
         return "expired" if now_ms >= self.expires_ms else None
 
     def closed(self, now_ms: int) -> Refusal | None:
-        """The reason why the link admits no further browser, None while it does.
+        """Return the reason why the link admits no further browser, None while it does.
 
         >>> Invitation("a", "A", 0, 5, sessions=2, used=2).closed(1)
         'used_up'
@@ -93,7 +93,7 @@ def new_invitation(
     now_ms: int,
     compare: bool = False,
 ) -> Invitation:
-    """An invitation from now on for so many days. Raises ValueError with a sentence for who asked for it."""
+    """Return an invitation that is valid from now on for `days`. Raises ValueError with a sentence for the operator."""
     name = " ".join(name.split())
     if not 1 <= len(name) <= 80 or not name.isprintable():
         raise ValueError("The name must have 1 to 80 characters.")

@@ -82,8 +82,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """One moment of an answer's life: its kind `what`, a `detail` in the record's words, and the event `line` that
-    reports it."""
+    """One moment of an answer's life: its kind `what`, a `detail` in the record's words, the `line` of its event."""
 
     time_ms: int
     what: str
@@ -93,16 +92,16 @@ class Station:
 
 def stations(life: Life) -> list[Station]:
     """Return the life of an answer in order: asked, exposed, first token, ended, rated, delivered."""
-    return sorted(_stations(life), key=lambda one: one.time_ms)
+    return sorted(_stations(life), key=lambda station: station.time_ms)
 
 
 def _stations(life: Life) -> Iterator[Station]:
     ended = next((line for line in life.lines if line.event.name == CHAT_COMPLETION), None)
     asked_ms = life.asked_ms
     if ended is not None:
-        said = ended.event.metadata
-        asked_ms = asked_ms or ended.event.time_ms - round(1_000 * said.get("response_time", 0))
-        if (first := said.get("time_to_first_token")) is not None:
+        metadata = ended.event.metadata
+        asked_ms = asked_ms or ended.event.time_ms - round(1_000 * metadata.get("response_time", 0))
+        if (first := metadata.get("time_to_first_token")) is not None:
             yield Station(asked_ms + round(1_000 * first), "first_token")
     if asked_ms is not None:
         yield Station(asked_ms, "asked")
@@ -113,9 +112,9 @@ def _stations(life: Life) -> Iterator[Station]:
 
 def _delivered(lines: Sequence[Line]) -> Iterator[Station]:
     """Yield the moment at which Statsig had acknowledged all events."""
-    known = [line.acknowledged_ms for line in lines if line.acknowledged_ms is not None]
-    if known and len(known) == len(lines):
-        yield Station(max(known), "delivered", f"{len(known)} events")
+    acknowledged = [line.acknowledged_ms for line in lines if line.acknowledged_ms is not None]
+    if acknowledged and len(acknowledged) == len(lines):
+        yield Station(max(acknowledged), "delivered", f"{len(acknowledged)} events")
 
 
 def _detail(event: Event) -> str:
@@ -123,5 +122,5 @@ def _detail(event: Event) -> str:
         return str(event.metadata.get("group") or "not taking part")
     if event.name in (*RATINGS, *SIGNALS):
         return ""
-    said = [str(event.value)] if event.value is not None else []
-    return ", ".join(said + [str(event.metadata[name]) for name in ("limit", "error") if name in event.metadata])
+    parts = [str(event.value)] if event.value is not None else []
+    return ", ".join(parts + [str(event.metadata[name]) for name in ("limit", "error") if name in event.metadata])

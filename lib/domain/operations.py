@@ -1,6 +1,6 @@
 """The operator's record of an experiment: its versions, runs and decisions, and the audit log of every act.
 
-Values alone: who changed what, when and why. Times in milliseconds since 1970 (UTC).
+Each value has its author, time and reason. Times in milliseconds since 1970 (UTC).
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,8 @@ class Version:
 class Run:
     """A stretch of an experiment with unchanged groups, weights and parameters.
 
-    `version` is the newest one that was in force; `key` tells what is comparable. `ended_ms` is None while it is open.
+    `version` is the newest one that was in force; runs with the same `key` are comparable. `ended_ms` is
+    None while it is open.
     """
 
     experiment: str
@@ -118,7 +119,7 @@ class Entry:
 
 
 def stretch(experiment: str, run: int) -> str:
-    """The name under which the record keeps the exposures and answers of a run. An experiment's name has no @.
+    """Return the name under which the record keeps the exposures and answers of a run. An experiment's name has no @.
 
     >>> stretch("greeting", 1), stretch("greeting", 3)
     ('greeting', 'greeting@3')
@@ -127,7 +128,7 @@ def stretch(experiment: str, run: int) -> str:
 
 
 def run_of(stretched: str) -> int:
-    """The run in such a name.
+    """Return the run in a name of `stretch`.
 
     >>> run_of("greeting"), run_of("greeting@3")
     (1, 3)

@@ -56,7 +56,7 @@ class Metrics:
 
     def ended(self, group: str | None, completion: Completion) -> None:
         """Count an ended answer."""
-        name = self._known(group)
+        name = self._label(group)
         self._answers.labels(name, completion.finish_reason).inc()
         if completion.provider:
             self._provided.labels(completion.provider, completion.finish_reason).inc()
@@ -64,19 +64,19 @@ class Metrics:
             self._response.observe(completion.response_time)
         if completion.time_to_first_token is not None:
             self._first.observe(completion.time_to_first_token)
-        for kind, tokens in (
+        for token_kind, tokens in (
             ("prompt", completion.usage.prompt_tokens),
             ("completion", completion.usage.completion_tokens),
         ):
             if tokens:
-                self._tokens.labels(name, kind).inc(tokens)
+                self._tokens.labels(name, token_kind).inc(tokens)
         self._cost.inc(completion.cost_usd or 0)
 
     def rated(self, group: str | None, rating: str) -> None:
         """Count a thumb that was given, changed or (`rating_withdrawn`) taken back."""
-        self._ratings.labels(self._known(group), rating).inc()
+        self._ratings.labels(self._label(group), rating).inc()
 
-    def _known(self, group: str | None) -> str:
+    def _label(self, group: str | None) -> str:
         """Return the group's label. Its errors and ratings start at 0 then: a rate does not see a counter's first
         appearance."""
         name = group or ""
@@ -124,16 +124,16 @@ class Metrics:
 
         def value() -> float:
             try:
-                found = read()
+                number = read()
             except Exception:  # one unavailable number must not cost all the others
-                found = None
-            return math.nan if found is None else found
+                number = None
+            return math.nan if number is None else number
 
         Gauge(name, meaning, registry=self._registry).set_function(value)
 
     def gauge_of(self, name: str, meaning: str, label: str, read: Callable[[], tuple[str, float | None]]) -> None:
         """Serve at each scrape the value of what `read` names, under this label; nothing where it raises."""
-        self._registry.register(_Named(name, meaning, label, read))
+        self._registry.register(_LabelledGauge(name, meaning, label, read))
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -143,7 +143,7 @@ class Metrics:
         return Histogram(name, meaning, buckets=buckets, registry=self._registry)
 
 
-class _Named(Collector):
+class _LabelledGauge(Collector):
     """A gauge whose label changes while the process runs: the experiment that testers get."""
 
     def __init__(self, name: str, meaning: str, label: str, read: Callable[[], tuple[str, float | None]]) -> None:
@@ -157,8 +157,8 @@ class _Named(Collector):
         """Read it."""
         family = GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
         try:
-            named, found = self._read()
+            label, number = self._read()
         except Exception:  # one unavailable number must not cost all the others
             return
-        family.add_metric([named], math.nan if found is None else found)
+        family.add_metric([label], math.nan if number is None else number)
         yield family

@@ -31,7 +31,7 @@ class Gauges:
     def serve(self, metrics: Metrics) -> None:
         """Serve the gauges from now on."""
         store, limit = self._store, self._usd_per_day
-        pending = Kept(store.outbox.pending, ONE_SCRAPE_S)
+        pending = Cached(store.outbox.pending, ONE_SCRAPE_S)
         metrics.gauge("parley_ready", "1 while this replica can serve, else 0", lambda: store.trouble is None)
         metrics.gauge("parley_store_queued", "Facts that wait to be written", lambda: store.queued)
         metrics.gauge("parley_outbox_pending", "Events that Statsig has not acknowledged", lambda: pending()[0])
@@ -43,7 +43,7 @@ class Gauges:
             "parley_split_log_evidence",
             "Evidence that the split is not as configured; above 6.9 it is broken",
             "experiment",
-            Kept(self._split, SPLIT_S),
+            Cached(self._split, SPLIT_S),
         )
 
     def _spent(self) -> float:
@@ -51,11 +51,11 @@ class Gauges:
         return self._store.spending.spent([today])[today].usd
 
 
-class Kept(Generic[T]):
+class Cached(Generic[T]):
     """The last result of `read`, refreshed after some seconds. Exceptions are not cached.
 
     >>> numbers = iter([1, 2])
-    >>> often, seldom = Kept(lambda: next(numbers), 0), Kept(lambda: "once", 60)
+    >>> often, seldom = Cached(lambda: next(numbers), 0), Cached(lambda: "once", 60)
     >>> often(), often(), seldom() is seldom()
     (1, 2, True)
     """

@@ -1,7 +1,7 @@
 """Plans: how many testers, and how many days, until each way has found a difference with 80 % power.
 
-Owns the values that a plan is made of and where each comes from: the operator, what the experiment has measured, or an
-assumption. The chances are computed in `power`.
+Owns the values of a plan and the source of each: the operator, the experiment's measurements, or an assumption. The
+chances are computed in `power`.
 """
 
 import math
@@ -55,7 +55,7 @@ class Setting:
         return win_share(self.baseline, self.lift)
 
     def chance(self, way: Way) -> Callable[[float], float]:
-        """The chance that a way finds the difference, by the number of its testers."""
+        """Return the chance that a way finds the difference, as a function of the number of its testers."""
         if way in ("ab", "planned"):
             power = ab_power if way == "ab" else planned_power
             return lambda users: power(
@@ -75,7 +75,7 @@ class Plan:
     testers: Mapping[Way, int | None]
 
     def days(self, way: Way) -> int | None:
-        """The days of a way at the setting's pace."""
+        """Return the days of a way at the setting's pace."""
         testers = self.testers[way]
         return None if testers is None else max(math.ceil(testers / self.setting.testers_per_day), 1)
 
@@ -88,64 +88,65 @@ def setting_of(
     testers_per_day: float | None = None,
     votes_per_tester: float | None = None,
 ) -> Setting:
-    """The setting of an experiment: what is given, else what its readout has measured, else the assumption. The usual
-    lift is the smallest that matters, or half of what control leaves room for.
+    """Return the setting of an experiment: the given values, else what its readout measured, else assumptions.
+
+    The default lift is the smallest that matters, or half of the distance from control to 1.
 
     Raises PlanError.
     """
     measured, spread = _measured(readout)
-    baseline = _known(baseline, measured, BASELINE)
+    baseline = _first_known(baseline, measured, BASELINE)
     effect = definition.mde.get("satisfaction") or EFFECTS.get("satisfaction", EFFECT)
     mde = effect.size * (baseline if effect.relative else 1)
     others = [share for name, share in definition.shares.items() if name != definition.control and share]
     pair = definition.shares.get(definition.control, 0), min(others, default=0.0)
-    found = Setting(
+    setting = Setting(
         baseline,
-        _known(lift, min(mde, (1 - baseline) / 2)),
-        _known(testers_per_day, TESTERS_PER_DAY),
-        _known(votes_per_tester, VOTES_PER_TESTER),
+        _first_known(lift, min(mde, (1 - baseline) / 2)),
+        _first_known(testers_per_day, TESTERS_PER_DAY),
+        _first_known(votes_per_tester, VOTES_PER_TESTER),
         mde,
         preference_mde(definition),
         ALPHA / max(len(others), 1),
         pair if min(pair) else (0.5, 0.5),
-        _known(spread, 1.0),
+        _first_known(spread, 1.0),
         spread is not None,
     )
-    _check(found)
-    return found
+    _check(setting)
+    return setting
 
 
 def plan(setting: Setting) -> Plan:
-    """The plan for a setting."""
+    """Return the plan for a setting."""
     return Plan(setting, {way: _rounded(fewest(setting.chance(way))) for way in WAYS})
 
 
-def curve(setting: Setting, way: Way, most: int) -> list[tuple[int, float]]:
-    """(testers, the chance that a way has found the difference by then), up to `most`, closer where there are few."""
-    least = min(5, most)
-    steps = (least * (most / least) ** (step / (POINTS - 1)) for step in range(POINTS))
+def curve(setting: Setting, way: Way, largest: int) -> list[tuple[int, float]]:
+    """Return points (testers, chance that a way has found the difference) up to `largest`, denser at the start."""
+    smallest = min(5, largest)
+    steps = (smallest * (largest / smallest) ** (step / (POINTS - 1)) for step in range(POINTS))
     chance = setting.chance(way)
     return [(people, chance(people)) for people in sorted({round(step) for step in steps})]
 
 
 def _rounded(testers: int | None) -> int | None:
-    """Many testers to two digits, upwards: more would be pretence."""
+    """Round many testers up to two digits, because more would suggest a precision that the plan does not have."""
     return testers if testers is None or testers < 100 else rounded_up(testers)
 
 
-def _known(*values: float | None) -> float:
+def _first_known(*values: float | None) -> float:
     return next(value for value in values if value is not None)
 
 
 def _measured(readout: Readout | None) -> tuple[float | None, float | None]:
-    """Control's satisfaction, and the spread of its users' ratings; None where too few have rated."""
+    """Return control's satisfaction and the spread of its users' ratings; None where too few have rated."""
     if readout is None:
         return None, None
     metric = readout.metrics["satisfaction"]
-    sums, one = metric.sums[readout.control], metric.groups[readout.control]
-    if one.value is None or one.se is None or sums.kish < MIN_UNITS or not 0 < one.value < 1:
+    sums, estimate = metric.sums[readout.control], metric.groups[readout.control]
+    if estimate.value is None or estimate.se is None or sums.kish < MIN_UNITS or not 0 < estimate.value < 1:
         return None, None
-    return one.value, one.se**2 * sums.n / (one.value * (1 - one.value))
+    return estimate.value, estimate.se**2 * sums.n / (estimate.value * (1 - estimate.value))
 
 
 def _check(setting: Setting) -> None:

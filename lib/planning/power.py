@@ -37,7 +37,7 @@ def ab_power(
     spread: float = 1.0,
     shares: tuple[float, float] = (0.5, 0.5),
 ) -> float:
-    """The chance that a watched A/B test finds `lift` with so many users, who have the groups' shares.
+    """Return the chance that a watched A/B test finds `lift` with `users`, divided by the groups' shares.
 
     `spread` is the variance of a user's ratings relative to that of one rating by each.
 
@@ -60,7 +60,7 @@ def planned_power(
     spread: float = 1.0,
     shares: tuple[float, float] = (0.5, 0.5),
 ) -> float:
-    """The same with `planned_users`: the planned look, or the watched interval, each at half of alpha.
+    """Return the chance with planned users: by the planned look or the watched interval, each at half of alpha.
 
     >>> round(planned_power(1_000, 0.65, 0.1, 0.1, 0.05), 2)
     0.89
@@ -75,7 +75,7 @@ def planned_power(
 def comparison_power(
     people: float, votes: float, win_share: float, mde: float, alpha: float, *, tastes: float
 ) -> float:
-    """The chance that watched comparisons find a win share, where each of `people` votes so often.
+    """Return the chance that watched comparisons find a win share, where each of `people` gives `votes`.
 
     `tastes` are the pseudo-counts of the testers' own win shares (see `MODERATE`).
 
@@ -90,7 +90,7 @@ def comparison_power(
 
 
 def net_preference(votes: float, win_share: float, tastes: float) -> tuple[float, float]:
-    """The net preference of a win share, and the variance of one tester's with so many votes.
+    """Return the net preference of a win share, and the variance of one tester's net preference with `votes`.
 
     A tester's own net preference is (1 − ties)(2·share − 1), of which every vote is a draw of +1, 0 or −1.
 
@@ -106,8 +106,9 @@ def net_preference(votes: float, win_share: float, tastes: float) -> tuple[float
 
 
 def win_share(baseline: float, lift: float) -> float:
-    """The win share of a group that satisfies by `lift` more: of the questions on which exactly one of the two answers
-    pleases, those on which it is the treatment's.
+    """Return the win share of a group whose satisfaction is higher by `lift`.
+
+    That is the treatment's share of the questions on which exactly one of the two answers pleases.
 
     >>> round(win_share(0.65, 0.1), 3), win_share(0.5, 0.0)
     (0.618, 0.5)
@@ -117,13 +118,13 @@ def win_share(baseline: float, lift: float) -> float:
     return wins / (wins + losses)
 
 
-def fewest(power: Callable[[int], float], least: int = 1) -> int | None:
-    """The fewest testers with whom the chance is 80 %; None where it takes more than ten million.
+def fewest(power: Callable[[int], float], smallest: int = 1) -> int | None:
+    """Return the fewest testers with whom the chance is 80 %; None where it takes more than ten million.
 
     >>> fewest(lambda n: n / 1_000), fewest(lambda n: 0.5)
     (800, None)
     """
-    high = least
+    high = smallest
     while power(high) < POWER:
         high *= 2
         if high > MOST:
@@ -136,17 +137,18 @@ def fewest(power: Callable[[int], float], least: int = 1) -> int | None:
 
 
 def _ab(users: float, baseline: float, lift: float, spread: float, shares: tuple[float, float]) -> tuple[float, float]:
-    """The variance of the difference, and Welch's degrees of freedom."""
+    """Return the variance of the difference, and Welch's degrees of freedom."""
     parts = [
         (share * users, rate * (1 - rate) * spread / (share * users))
         for share, rate in zip(shares, (baseline, baseline + lift), strict=True)
     ]
-    variance = math.fsum(one for _, one in parts)
-    return variance, 1 / math.fsum((one / variance) ** 2 / max(n - 1, 0.5) for n, one in parts)
+    variance = math.fsum(part for _, part in parts)
+    return variance, 1 / math.fsum((part / variance) ** 2 / max(n - 1, 0.5) for n, part in parts)
 
 
 def _reaches(difference: float, variance: float, errors: float) -> float:
-    """The chance that an estimate of the difference lies more than so many standard errors from 0, on its side."""
+    """Return the chance that an estimate of the difference lies more than `errors` standard errors from 0, on its
+    side."""
     if not math.isfinite(errors):
         return 0.0
     return _NORMAL.cdf(abs(difference) / math.sqrt(variance) - errors)

@@ -1,4 +1,4 @@
-"""The words of a plan: its table, the sentence that recommends a way, and what it assumes. Computes nothing."""
+"""The words of a plan: its table, the recommended way, and its assumptions. Computes nothing."""
 
 from collections.abc import Mapping
 
@@ -17,24 +17,24 @@ QUICKER = 1.5
 
 
 def rows(plan: Plan) -> list[tuple[str, str, str]]:
-    """(way, testers, days) of every way, as a person reads them."""
+    """Return (way, testers, days) of every way as text."""
     return [(name, testers_of(plan, way), days_of(plan, way)) for way, name in NAMES.items()]
 
 
 def testers_of(plan: Plan, way: Way) -> str:
-    """The testers of a way."""
+    """Return the testers of a way as text."""
     testers = plan.testers[way]
     return f"over {MOST:,}" if testers is None else f"{testers:,}"
 
 
 def days_of(plan: Plan, way: Way) -> str:
-    """The days of a way."""
+    """Return the days of a way as text."""
     days = plan.days(way)
     return "–" if days is None else f"{days:,}"
 
 
 def recommended(plan: Plan) -> Way:
-    """The way that is recommended."""
+    """Return the recommended way."""
     compared, users = plan.testers["compared"], plan.testers["planned"]
     if compared is None:
         return "planned"
@@ -42,7 +42,7 @@ def recommended(plan: Plan) -> Way:
 
 
 def recommendation(plan: Plan) -> str:
-    """The sentence that recommends one way and says why."""
+    """Return the sentence that recommends one way, with the reason."""
     ab = f"{testers_of(plan, 'planned')} users and {_days(plan, 'planned')}"
     compared = f"{testers_of(plan, 'compared')} people and {_days(plan, 'compared')}"
     if recommended(plan) == "compared":
@@ -62,7 +62,7 @@ def _days(plan: Plan, way: Way) -> str:
 
 
 def difference(setting: Setting) -> str:
-    """The difference that is looked for, in both ways' own words."""
+    """Return the difference that the plan looks for, in the terms of both ways."""
     share = 100 * setting.win_share
     return (
         f"Looked for: satisfaction {significant(100 * setting.baseline)} % against "

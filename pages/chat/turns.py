@@ -223,7 +223,7 @@ def _operators_know(turn: Turn) -> bool:
         return False
     try:
         gone = (turn.message or "").startswith(NO_MODEL)
-        return alerts.told_of(turn.time_ms, (str(turn.facts.get("provider")), turn.model) if gone else None)
+        return alerts.reached_operators(turn.time_ms, (str(turn.facts.get("provider")), turn.model) if gone else None)
     except StoreError:
         return False
 
