@@ -145,7 +145,9 @@ def test_operators_were_told_of_a_failure_near_an_alert_that_reached_one_and_of_
     failed_ms = now_ms()
     receiver.status = 500
     watched.look()
-    assert not watched.reached_operators(failed_ms) and not watched.reached_operators(failed_ms, ("openai", "old-model"))
+    assert not watched.reached_operators(failed_ms) and not watched.reached_operators(
+        failed_ms, ("openai", "old-model")
+    )
     for alert in store.alerts.newest():
         store.alerts.attempted(alert.key, (0,), everybody=True)
     assert watched.reached_operators(failed_ms)

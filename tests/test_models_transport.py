@@ -19,7 +19,7 @@ from lib.domain.providers import Provider
 from lib.models import transport
 from lib.models.completion import Models, Timeouts
 from lib.models.parameters import Parameters
-from lib.models.transport import MOST, Network, Transport
+from lib.models.transport import MAX_UNREAD, Network, Transport
 from tests.support import socks_proxy
 from tests.support.openai_server import RESET, Server, answer, serve, stream
 from tests.support.waiting import ENOUGH_S, until_async
@@ -248,14 +248,14 @@ def test_an_idle_connection_that_the_server_ends_is_not_used_again(last_words: b
 
 
 def test_nothing_more_is_taken_from_the_network_than_may_wait() -> None:
-    size, sent = 64 * MOST, 0
+    size, sent = 64 * MAX_UNREAD, 0
 
     async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         while sent < size:
-            writer.write(b"x" * MOST)
+            writer.write(b"x" * MAX_UNREAD)
             await writer.drain()
-            sent += MOST
+            sent += MAX_UNREAD
         writer.write_eof()
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
@@ -264,7 +264,7 @@ def test_nothing_more_is_taken_from_the_network_than_may_wait() -> None:
             before = sent
             await asyncio.sleep(0.2)
         assert sent < size
-        while data := await connection.read(MOST):
+        while data := await connection.read(MAX_UNREAD):
             got += len(data)
         assert got == size
 

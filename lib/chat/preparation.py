@@ -13,7 +13,7 @@ from lib.domain.assignment import Assignment
 from lib.domain.completion import Limit
 from lib.domain.conversation import Conversation
 from lib.domain.visitor import Visitor
-from lib.models.completion import MOST_TOKENS
+from lib.models.completion import CAP_TOKENS
 from lib.models.parameters import Parameters
 from lib.models.providers import Call, Providers
 
@@ -36,7 +36,7 @@ class Preparation:
         """Return the call for a question that follows a conversation, with the parameters of an assignment."""
         parameters = self._parameters(assignment)
         if not conversation.simulated and self._budgets.limits_usd(visitor.custom.get("invitation")):
-            parameters = parameters.capped(MOST_TOKENS)
+            parameters = parameters.capped(CAP_TOKENS)
         turns = [(turn.question, turn.answer) for turn in conversation.turns]
         return self._models.call([*turns, (prompt, None)], parameters, assignment.defaults)
 
@@ -71,12 +71,12 @@ class Preparation:
         if limit := self._crowd.ask(answer_id, visitor.place):
             return limit
         invitation = visitor.custom.get("invitation")
-        limit = self._budgets.reserve(answer_id, _asker(visitor), invitation, lambda: self._estimated_usd(call))
+        limit = self._budgets.reserve(answer_id, _asker(visitor), invitation, lambda: self._largest_usd(call))
         if limit:
             self._crowd.withdraw(answer_id)
         return limit
 
-    def _estimated_usd(self, call: Call) -> float:
+    def _largest_usd(self, call: Call) -> float:
         """Return the reservation of an answer; nothing where its model has no price."""
         self.log_unpriced(call.parameters)
         return self._models.most_usd(call) or 0.0

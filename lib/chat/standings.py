@@ -119,7 +119,7 @@ class ServedGroups:
 
     def same(self) -> list[Sameness]:
         """Return the groups that have become the same, because of what their models refused in this process."""
-        return same_groups(self.parameters(), self._models.taken)
+        return same_groups(self.parameters(), self._models.accepted)
 
     def log_same(self) -> None:
         """Log each of these once."""

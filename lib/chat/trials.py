@@ -16,7 +16,7 @@ from lib.domain.conversation import Question
 from lib.domain.ids import new_id
 from lib.domain.record import Receipt
 from lib.experiments.definitions import Definition
-from lib.models.completion import MOST_TOKENS
+from lib.models.completion import CAP_TOKENS
 from lib.models.providers import Providers
 from lib.store import Store
 
@@ -55,7 +55,7 @@ class Trials:
         self, asker: str, prompt: str, definition: Definition, group: str, parameters: Mapping[str, Any]
     ) -> Answer:
         checked = self._models.check(parameters, definition.default)
-        checked = checked.capped(MOST_TOKENS) if self._budgets.limits_usd(None) else checked
+        checked = checked.capped(CAP_TOKENS) if self._budgets.limits_usd(None) else checked
         call, answer_id = self._models.call([(prompt, None)], checked, definition.default), new_id()
         limit = self._budgets.reserve(answer_id, None, None, lambda: self._models.most_usd(call) or 0.0)
         unassigned = Assignment(definition.name, group, "", asker, {}, parameters)

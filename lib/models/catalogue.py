@@ -19,7 +19,7 @@ from lib.models.faults import Fault
 
 WARN_BEFORE = timedelta(days=60)
 """The time before a shutdown at which warnings begin."""
-MOST_LISTED = 10_000
+MAX_LISTED = 10_000
 """Models of a list that are read."""
 _CONTEXTS = ("max_model_len", "context_length", "max_context_length", "context_window")
 """The fields in which vLLM, OpenRouter, Mistral and LM Studio, and Groq report a model's context window."""
@@ -99,13 +99,13 @@ class Catalogue:
 
         They are suggestions on pages and in messages, so a name must look like one.
         """
-        others = [
+        names = [
             entry.id
             for entry in self.entries
             if entry.id != model and _stays(entry, today) and _NAME.fullmatch(entry.id)
         ]
-        close = difflib.get_close_matches(model, others, n=3, cutoff=0.4)
-        return tuple(dict.fromkeys([*close, *others]))[:3]
+        close = difflib.get_close_matches(model, names, n=3, cutoff=0.4)
+        return tuple(dict.fromkeys([*close, *names]))[:3]
 
 
 def read_catalogue(provider: Provider, body: object) -> Catalogue:
@@ -121,7 +121,7 @@ def read_catalogue(provider: Provider, body: object) -> Catalogue:
     rows = body.get("data", body.get("models")) if isinstance(body, Mapping) else body
     if not isinstance(rows, list):
         raise Fault("NoAnswer", text="what came back is not a list of models")
-    entries = [entry for row in rows[:MOST_LISTED] if (entry := _entry(row))]
+    entries = [entry for row in rows[:MAX_LISTED] if (entry := _entry(row))]
     return Catalogue(provider.name, tuple(entries), complete=not _lists_no_deployments(provider))
 
 
@@ -151,6 +151,6 @@ def _stays(entry: Entry, today: date) -> bool:
 
 
 def _lists_no_deployments(provider: Provider) -> bool:
-    """Azure lists models that could be deployed; a request names a deployment."""
+    """Return True for Azure, which lists models that could be deployed, while a request names a deployment."""
     host = urlsplit(provider.base_url).hostname or ""
     return host.endswith((".azure.com", ".azure.us", ".azure.cn")) or "/openai/deployments/" in provider.base_url

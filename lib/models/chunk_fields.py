@@ -85,8 +85,8 @@ def first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
     """
     if choices and isinstance(choices[0], dict) and choices[0].get("index") in (0, None):
         return choices[0]
-    found = [choice for choice in choices if isinstance(choice, dict)]
-    return next((choice for choice in found if choice.get("index") in (0, None)), found[0] if found else {})
+    objects = [choice for choice in choices if isinstance(choice, dict)]
+    return next((choice for choice in objects if choice.get("index") in (0, None)), objects[0] if objects else {})
 
 
 def text_of(value: object) -> str:

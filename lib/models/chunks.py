@@ -164,9 +164,9 @@ class Reading:
         if reason := plain_reason(choice.get("finish_reason")):
             if reason in BROKEN:
                 raise Fault("APIError", text=f"finish_reason {reason}")
-            known = FINISH_REASONS.get(reason, "stop")
-            if known != "stop" or shown or not self.finish_reason:
-                self.finish_reason = known
+            finish = FINISH_REASONS.get(reason, "stop")
+            if finish != "stop" or shown or not self.finish_reason:
+                self.finish_reason = finish
             self.heard = True
         return shown
 
@@ -197,14 +197,14 @@ class Reading:
         """Read content that comes as a list of parts: texts are shown, thinking is not, the rest is ignored."""
         shown = ""
         for part in parts:
-            kind = part.get("type", "text") if isinstance(part, dict) else "text"
-            if kind in ("text", "output_text"):
+            part_type = part.get("type", "text") if isinstance(part, dict) else "text"
+            if part_type in ("text", "output_text"):
                 if text := text_of(part):
                     shown = joined(shown, self._answer(text))
-            elif kind == "refusal" and isinstance(part, dict) and (text := text_of(part.get("refusal"))):
+            elif part_type == "refusal" and isinstance(part, dict) and (text := text_of(part.get("refusal"))):
                 self._refused = True
                 shown = joined(shown, self._show(text))
-            elif ("think" in str(kind) or "reason" in str(kind)) and (text := text_of(part)):
+            elif ("think" in str(part_type) or "reason" in str(part_type)) and (text := text_of(part)):
                 self._note(text)
         return shown
 

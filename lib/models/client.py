@@ -23,7 +23,7 @@ from lib.models.transport import open_transport
 
 _KEEP_CONNECTION = 60.0  # with the client's own 5 s nearly every question would pay for a new TLS handshake
 _DRAIN = 0.1
-_MOST_OF_ERROR, _MOST_OF_LIST = 100_000, 16_000_000
+_MAX_ERROR, _MAX_LIST = 100_000, 16_000_000
 """Bytes that are read of a response that is no answer, and of a list of models."""
 
 
@@ -91,14 +91,14 @@ class Client:
 class _Beginning(httpx2.AsyncByteStream):
     """The first bytes of a body; the rest is not read, and the connection closed."""
 
-    def __init__(self, body: httpx2.AsyncByteStream, most: int) -> None:
-        self._body, self._left = body, most
+    def __init__(self, body: httpx2.AsyncByteStream, limit: int) -> None:
+        self._body, self._remaining = body, limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._body:
-            yield piece[: self._left]
-            self._left -= len(piece)
-            if self._left <= 0:
+            yield piece[: self._remaining]
+            self._remaining -= len(piece)
+            if self._remaining <= 0:
                 return
 
     async def aclose(self) -> None:
@@ -111,9 +111,9 @@ async def _bound(response: httpx2.Response) -> None:
     body = response.stream
     assert isinstance(body, httpx2.AsyncByteStream)
     if response.status_code != httpx2.codes.OK:
-        response.stream = _Beginning(body, _MOST_OF_ERROR)
+        response.stream = _Beginning(body, _MAX_ERROR)
     elif response.request.method == "GET":
-        response.stream = _Beginning(body, _MOST_OF_LIST)
+        response.stream = _Beginning(body, _MAX_LIST)
 
 
 def _proxies() -> bool:
@@ -142,8 +142,8 @@ def translate(error: Exception) -> Fault:
             return Fault("Redirect", status=status, text="the server names another address: set that one")
         case openai.APIStatusError(status_code=status):
             fault = Fault.reported(error.body or error.message, type(error).__name__, status)
-            asked = retry_after(error.response.headers, time.time())
-            fault.retry_after = fault.retry_after if asked is None else asked
+            delay_s = retry_after(error.response.headers, time.time())
+            fault.retry_after = fault.retry_after if delay_s is None else delay_s
             return fault
         case openai.APITimeoutError() | TimeoutError():
             return Fault("APITimeoutError")

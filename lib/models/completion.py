@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_CHARS = 100_000
 """Longest answer in characters, about 40 pages. Longer ones are cut."""
-MOST_TOKENS = 25_000
+CAP_TOKENS = 25_000
 """The cap that a limit in US dollars imposes on an answer without one: as much as `MAX_CHARS` allows."""
 PER_MESSAGE = 16
 """Most tokens of overhead for each message."""
@@ -79,17 +79,17 @@ class Models:
         self.refusals = Refusals()
         self.missing: set[str] = set()
         """Models that this provider lacked when a question last named them."""
-        self._made: Client | None = None
+        self._client: Client | None = None
         self._making = threading.Lock()
 
     def client(self) -> "Client":
         """The client, created at first use. Thread-safe."""
         with self._making:
-            if self._made is None:
+            if self._client is None:
                 from lib.models.client import Client
 
-                self._made = Client(self.provider, self._timeouts.connect)
-            return self._made
+                self._client = Client(self.provider, self._timeouts.connect)
+            return self._client
 
     def prepare(self) -> None:
         """Create the client if it does not exist. Failures occur again, and are translated, when a question is
@@ -106,10 +106,10 @@ class Models:
     ) -> Stream:
         """Return the stream of an answer; nothing is sent before it is first awaited. `fallback_model` answers, at its
         own provider `fallback_at`, where this one lacks the model in `parameters`."""
-        said = [{**message, "content": clean(message["content"])} for message in messages]
-        return Stream(self, said, parameters, (fallback_at or self, fallback_model) if fallback_model else None)
+        cleaned = [{**message, "content": clean(message["content"])} for message in messages]
+        return Stream(self, cleaned, parameters, (fallback_at or self, fallback_model) if fallback_model else None)
 
-    def taken(self, parameters: Parameters) -> Options:
+    def accepted(self, parameters: Parameters) -> Options:
         """Return the options that the model accepts, as far as it has refused some in this process."""
         return self.refusals.options(parameters.model, parameters.options)
 
@@ -119,7 +119,7 @@ class Models:
         No token is shorter than a byte. The answer has the length that its parameters allow.
         """
         sent = sum(len(message["content"].encode("utf-8", "replace")) + PER_MESSAGE for message in messages)
-        return self.cost_usd(parameters.model, None, Usage(sent, parameters.answer_tokens or MOST_TOKENS))
+        return self.cost_usd(parameters.model, None, Usage(sent, parameters.answer_tokens or CAP_TOKENS))
 
     def cost_usd(self, asked: str, served: str | None, usage: Usage) -> float | None:
         """Return the cost of these tokens at this provider; None where the price or the tokens are unknown."""
@@ -136,8 +136,8 @@ class Models:
 
     async def aclose(self) -> None:
         """Close every connection, on the loop that used them."""
-        if self._made:
-            await self._made.aclose()
+        if self._client:
+            await self._client.aclose()
 
     def _fault(self, error: Exception, sent: Sequence[str]) -> Fault:
         """Translate an exception, without the key and the texts that were `sent`: servers echo both."""

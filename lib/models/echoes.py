@@ -22,10 +22,10 @@ _FEW = 3
 """Words of a text so short that each of them counts as a repetition."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+")
-_TELLING = 4
-"""Letters of a word that tells something of a question by itself."""
+_IDENTIFYING = 4
+"""Letters of a word that identifies a question by itself."""
 _SQUEEZED = 8
-"""Letters in a row, whatever stands between them, that count as a repetition."""
+"""Consecutive letters, ignoring everything between them, that count as a repetition."""
 _UNSEEN = re.compile("[\x00\u0300-\u036f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _ENCODED = re.compile(r"(?=[A-Za-z+=]*\d)[A-Za-z0-9+=]{16,}")
 """Letters and digits without a space, such as text in base64 or in hexadecimal digits."""
@@ -76,11 +76,13 @@ def without_traces(text: str, sent: Iterable[str]) -> str:
     sent, text = list(sent), _plain(unescape(unescape(html.unescape(unquote(text[:LONGEST])))))
     text = _ENCODED.sub(ELLIPSIS, text)
     words = list(_WORD.finditer(text))
-    asked = [[word.lower() for word in _WORD.findall(_plain(one))] for one in sent]
-    pairs = {pair for one in asked for pair in pairwise(one)}
-    few = {word for one in asked for word in one if len(one) <= _FEW or len(word) >= _TELLING}
+    words_sent = [[word.lower() for word in _WORD.findall(_plain(text_sent))] for text_sent in sent]
+    pairs = {pair for text_sent in words_sent for pair in pairwise(text_sent)}
+    few = {
+        word for text_sent in words_sent for word in text_sent if len(text_sent) <= _FEW or len(word) >= _IDENTIFYING
+    }
     spelt = [word[0].lower() for word in words]
-    letters = {run for one in sent for run in _squeezed(_plain(one[:LONGEST]))}
+    letters = {run for text_sent in sent for run in _squeezed(_plain(text_sent[:LONGEST]))}
     repeated = [not few.isdisjoint(word.split("_")) or not letters.isdisjoint(_squeezed(word)) for word in spelt]
     for at in range(len(words) - _SQUEEZED + 1):
         if "".join(spelt[at : at + _SQUEEZED]) in letters:  # one letter each
@@ -119,14 +121,14 @@ def unescape(text: str) -> str:
         return text
     plain = {"n": "\n", "r": "\r", "t": "\t"}
 
-    def meant(mark: re.Match[str]) -> str:
+    def unescaped(mark: re.Match[str]) -> str:
         return chr(int(mark[1] or mark[2], 16)) if mark[1] or mark[2] else plain.get(mark[3], mark[3])
 
-    return _ESCAPE.sub(meant, text)
+    return _ESCAPE.sub(unescaped, text)
 
 
 def _plain(text: str) -> str:
-    """Return the text in the usual form of its letters, without accents and without what nobody sees."""
+    """Return the text in the usual form of its letters, without accents and invisible characters."""
     parts = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFC", "".join(char for char in parts if not _UNSEEN.match(char)))
 
@@ -148,7 +150,7 @@ def _runs(sent: Iterable[str]) -> set[tuple[str, ...]]:
 
 
 def _without(text: str, words: Sequence[re.Match[str]], repeated: Sequence[bool]) -> str:
-    kept, done, at = [], 0, 0
+    parts, copied_to, at = [], 0, 0
     while at < len(words):
         if not repeated[at]:
             at += 1
@@ -156,6 +158,6 @@ def _without(text: str, words: Sequence[re.Match[str]], repeated: Sequence[bool]
         start = words[at].start()
         while at < len(words) and repeated[at]:
             at += 1
-        kept += [text[done:start], ELLIPSIS]
-        done = words[at - 1].end()
-    return "".join([*kept, text[done:]])
+        parts += [text[copied_to:start], ELLIPSIS]
+        copied_to = words[at - 1].end()
+    return "".join([*parts, text[copied_to:]])

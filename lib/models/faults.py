@@ -20,8 +20,8 @@ RETRIES = 2
 """Automatic repeats of one question, all before the first token."""
 RETRY_WITHIN = 10.0
 """Seconds from the question within which a repeat must begin, and the longest `Retry-After` that is obeyed."""
-TOLD_WITHIN = 15.0
-"""Seconds within which a tester learns that a server cannot be reached, even if it fails slowly."""
+REPORT_WITHIN = 15.0
+"""Seconds within which the tester gets the error of a server that cannot be reached, even if it fails slowly."""
 LOADING_EVERY = 2.0
 """Seconds between two requests to a server that is loading the model."""
 
@@ -55,12 +55,10 @@ _LIMIT = re.compile(r"max_(?:completion_|new_)?tokens|(?:completion|output) toke
 
 
 class Fault(Exception):
-    """One failure. `kind` is its class, as events name it; `status` the HTTP status, if any. `codes`, `param` and
-    `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily` True for a day's limit.
-    `line` is for the log, `str()` for an operator who asked, both once `scrubbed`.
+    """One failure. `kind` is its class, as events name it; `status` the HTTP status, if any.
 
     `codes`, `param` and `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily`
-    tells that it is about a day's use. `line` is for the log, `str()` for an operator who asked, both once `scrubbed`.
+    True for a day's limit. Once scrubbed, `line` is for the log and `str()` for an operator.
     """
 
     def __init__(
@@ -121,8 +119,8 @@ class Fault(Exception):
         >>> fault.line
         'BadRequestError (HTTP 400, bad): Refused: […]. Ask […]'
         """
-        asked = words_of(self._sent)
-        codes = [code for code in self.codes if _CODE.fullmatch(code) and not (asked & words_of([code]))]
+        words_sent = words_of(self._sent)
+        codes = [code for code in self.codes if _CODE.fullmatch(code) and not (words_sent & words_of([code]))]
         about = ", ".join([*([f"HTTP {self.status}"] if self.status else []), *codes[:2]])
         words = cut(" ".join(self._cut.split()))
         return f"{self.kind}{f' ({about})' if about else ''}: {words}".rstrip(": ")
@@ -130,12 +128,12 @@ class Fault(Exception):
     def scrub(self, secrets: Iterable[str], sent: Iterable[str] = ()) -> None:
         """Remove known secrets, key-shaped texts, and repetitions of the texts that were `sent`."""
         self._sent = tuple(sent)
-        text, rest = without_echoes(self.text, self._sent), without_traces(self.text, self._sent)
+        text, traceless = without_echoes(self.text, self._sent), without_traces(self.text, self._sent)
         self._own = own_words(text)  # before a key such as "model" is removed
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
-                text, rest = text.replace(secret, "[secret]"), rest.replace(secret, "[secret]")
-        self.text, self._cut = _KEY_LIKE.sub("[secret]", text), _KEY_LIKE.sub("[secret]", rest)
+                text, traceless = text.replace(secret, "[secret]"), traceless.replace(secret, "[secret]")
+        self.text, self._cut = _KEY_LIKE.sub("[secret]", text), _KEY_LIKE.sub("[secret]", traceless)
 
     @property
     def own(self) -> str:
@@ -145,14 +143,14 @@ class Fault(Exception):
     @property
     def meaning(self) -> Meaning | None:
         """The fault's meaning by its dialect, else by its status."""
-        known = meaning_of(self.status, self.codes, self.own)
-        if known == "limit":
+        meaning = meaning_of(self.status, self.codes, self.own)
+        if meaning == "limit":
             soon = self.retry_after is not None and self.retry_after < _SOON_S
             return "busy" if soon and not self.daily else "quota"
-        if known is None and self.param == "model" and self.status in (400, 422):
+        if meaning is None and self.param == "model" and self.status in (400, 422):
             return "no_model"
-        known = known or _BY_STATUS.get(self.status or 0)
-        return "quota" if known == "busy" and self.daily and self.retry_after is None else known
+        meaning = meaning or _BY_STATUS.get(self.status or 0)
+        return "quota" if meaning == "busy" and self.daily and self.retry_after is None else meaning
 
     @property
     def transient(self) -> bool:
@@ -192,9 +190,9 @@ class Fault(Exception):
         names = set(sent)
         if self.param:
             return named_by(self.param, names)
-        asked, text = words_of(self._sent), self.own
+        words_sent, text = words_of(self._sent), self.own
         for word, name in named_in(text, names):
-            common = not refused or word.lower() in asked
+            common = not refused or word.lower() in words_sent
             if not common or re.search(_REFUSED.format(name=re.escape(word)), text, re.IGNORECASE):
                 return name
         return None
@@ -215,15 +213,15 @@ class Fault(Exception):
             return None
         pause = max(backoff * (retries + 1), self.retry_after or 0.0)
         begins = elapsed + pause
-        if pause > RETRY_WITHIN or begins > RETRY_WITHIN + backoff or begins + took > TOLD_WITHIN:
+        if pause > RETRY_WITHIN or begins > RETRY_WITHIN + backoff or begins + took > REPORT_WITHIN:
             return None
         return pause
 
     def message(self, begun: bool) -> str:
         """Return one sentence for the tester, with one thing to do. `begun`: a part of the answer is on the page."""
         if begun:
-            what = "The model went silent" if self.kind == "APITimeoutError" else "The connection to the model broke"
-            return f"{what} before the answer was complete. Please try again."
+            cause = "The model went silent" if self.kind == "APITimeoutError" else "The connection to the model broke"
+            return f"{cause} before the answer was complete. Please try again."
         meaning = self.meaning
         if meaning == "busy":
             return f"The model is busy. Please try again {_in(self.retry_after)}."
@@ -280,11 +278,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return at_most_a_day(float(milliseconds) / 1000)
-        said = headers.get("retry-after")
-        if not said:
+        value = headers.get("retry-after")
+        if not value:
             return None
-        if said.replace(".", "", 1).isdigit():
-            return at_most_a_day(float(said))
-        return at_most_a_day(parsedate_to_datetime(said).timestamp() - now)
+        if value.replace(".", "", 1).isdigit():
+            return at_most_a_day(float(value))
+        return at_most_a_day(parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, OverflowError):
         return None

@@ -78,11 +78,11 @@ def check_parameters(
         provider=good.pop("provider", providers[0]),
         system_prompt=good.pop("system_prompt", "").strip() or None,
         options=good,
-        error=_named(bad),
+        error=_joined(bad),
     )
 
 
-def _named(bad: list[str]) -> str | None:
+def _joined(bad: list[str]) -> str | None:
     return clean(",".join(sorted(str(name) for name in bad)))[:MAX_STRING] or None
 
 
@@ -104,7 +104,7 @@ def _number(low: float, high: float) -> Check:
 
 
 def _whole(low: int, high: int) -> Check:
-    """JSON may carry whole numbers as floats.
+    """Check a whole number, which JSON may carry as a float.
 
     >>> [_whole(1, 9)(value) for value in (1, 3.0, 2.5, 0, True, "3", float("inf"))]
     [1, 3, None, None, None, None, None]
@@ -153,7 +153,7 @@ def _stop(value: Any) -> str | list[str] | None:
         return clean(value) or None
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 4:
         return None
-    return [clean(one) for one in value] if all(isinstance(one, str) and clean(one) for one in value) else None
+    return [clean(item) for item in value] if all(isinstance(item, str) and clean(item) for item in value) else None
 
 
 def _effort(value: Any) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 HISTORY_TOKENS = 6_000
 """Estimated tokens of a question with its history where the model's context is unknown."""
-MOST_HISTORY_TOKENS = 32_000
+MAX_HISTORY_TOKENS = 32_000
 """The same where it is known and the operator set nothing. Each question pays for its history again: with a window of a
 million tokens, a long conversation's question would cost dollars instead of cents."""
 _ANSWER_SHARE = 0.25
@@ -45,7 +45,7 @@ def history_tokens(context: int | None, answer: int | None, wanted: int | None) 
     if context is None:
         return wanted or HISTORY_TOKENS
     reserved = max(math.ceil(context * _ANSWER_SHARE), min(answer or 0, context // 2))
-    return min(wanted or MOST_HISTORY_TOKENS, context - reserved)
+    return min(wanted or MAX_HISTORY_TOKENS, context - reserved)
 
 
 def trim(
@@ -64,15 +64,15 @@ def trim(
     """
     *earlier, (question, _) = turns
     question = question or ""
-    left = budget_tokens - _cost(question) - (_cost(system_prompt) if system_prompt else 0)
+    remaining = budget_tokens - _cost(question) - (_cost(system_prompt) if system_prompt else 0)
     latest_first: list[dict[str, str]] = [{"role": "user", "content": question}]
-    for asked, answered in reversed(earlier):
-        if not asked or not answered or not answered.strip():
+    for earlier_question, answered in reversed(earlier):
+        if not earlier_question or not answered or not answered.strip():
             continue
-        left -= _cost(asked) + _cost(answered)
-        if left < 0:
+        remaining -= _cost(earlier_question) + _cost(answered)
+        if remaining < 0:
             break
-        latest_first += {"role": "assistant", "content": answered}, {"role": "user", "content": asked}
+        latest_first += {"role": "assistant", "content": answered}, {"role": "user", "content": earlier_question}
     if system_prompt:
         latest_first.append({"role": "system", "content": system_prompt})
     return latest_first[::-1]

@@ -1,7 +1,7 @@
 """All providers by name, and the choice of one for each question.
 
-Owns the default provider and model, the provider of a fallback, and the providers' lists of models, kept for some
-minutes. Knows no experiment: it is handed parameters.
+Owns the default provider and model, the provider of a fallback, and the providers' lists of models, cached for some
+minutes. Knows no experiment, only parameters.
 """
 
 import asyncio
@@ -84,18 +84,18 @@ class Providers:
         at, fallback = self._models[call.parameters.provider], call.fallback
         return at.stream(call.messages, call.parameters, fallback.model, self._models[fallback.provider])
 
-    def taken(self, parameters: Parameters) -> Options:
+    def accepted(self, parameters: Parameters) -> Options:
         """Return the options that the model accepts, as far as it has refused some in this process."""
-        return self._models[parameters.provider].taken(parameters)
+        return self._models[parameters.provider].accepted(parameters)
 
     def most_usd(self, call: Call) -> float | None:
         """Return the most that an answer can cost; None where neither its model nor the fallback has a price.
 
         The fallback gets the same options where the model does not exist, and may be the more expensive one.
         """
-        other = replace(call.parameters, model=call.fallback.model, provider=call.fallback.provider)
-        asked = {(each.provider, each.model): each for each in (call.parameters, other)}.values()
-        costs = [self._models[each.provider].most_usd(call.messages, each) for each in asked]
+        fallback = replace(call.parameters, model=call.fallback.model, provider=call.fallback.provider)
+        candidates = {(each.provider, each.model): each for each in (call.parameters, fallback)}.values()
+        costs = [self._models[each.provider].most_usd(call.messages, each) for each in candidates]
         return max((cost for cost in costs if cost is not None), default=None)
 
     def price(self, parameters: Parameters) -> Price | Listed | None:
@@ -128,14 +128,14 @@ class Providers:
         return time.monotonic() - self._looked_at >= (LOOK_AGAIN_S if failed else LOOK_EVERY_S)
 
     def standing(self, parameters: Parameters, today: date | None = None) -> Standing:
-        """Return the state of a group's model by the lists that were read last, or where these do not say, by earlier
-        questions. Sends no request."""
+        """Return the state of a group's model by the lists that were read last, else by earlier questions. Sends no
+        request."""
         provider, model = parameters.provider, parameters.model
         catalogue = self._catalogues.get(provider, Catalogue(provider, complete=False))
-        known = catalogue.standing(model, today or datetime.now(UTC).date())
-        if known.state == "unknown" and model in self._models[provider].missing:
+        listed = catalogue.standing(model, today or datetime.now(UTC).date())
+        if listed.state == "unknown" and model in self._models[provider].missing:
             return Standing(provider, model, "missing")
-        return known
+        return listed
 
     async def aclose(self) -> None:
         """Close every connection; on the loop that used them."""

@@ -1,8 +1,8 @@
 """Refusals of one provider's models in this process, remembered so that no question pays for the same refusal twice.
 
 Remembers per model: parameters that it does not take (at all, or with one value), names that it wants instead, whether
-it takes a system prompt, and whether it thinks without an opening tag. Knows no request's size: what was refused for
-that is not remembered.
+it takes a system prompt, and whether it thinks without an opening tag. A refusal because of a request's size is not
+remembered.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class _Known:
+class _ModelMemory:
     refused: set[str] = field(default_factory=set)
     values: set[tuple[str, str]] = field(default_factory=set)
     renamed: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class Refusals:
     """The memory of one provider. Written on its loop; `options` is thread-safe."""
 
     def __init__(self) -> None:
-        self._models: dict[str, _Known] = {}
+        self._models: dict[str, _ModelMemory] = {}
 
     def options(self, model: str, wanted: Mapping[str, Any], without: Iterable[str] = ()) -> Options:
         """Return the options to send of the wanted ones; `without` names some to leave out this once.
@@ -49,13 +49,13 @@ class Refusals:
         >>> refusals.options("m", {"seed": 1}).dropped, refusals.options("m", {"seed": 2}).dropped
         (('seed',), ())
         """
-        known, skipped = self._of(model), set(without)
+        memory, skipped = self._of(model), set(without)
         sent: dict[str, Any] = {}
         dropped, renamed = [], []
         for name, value in wanted.items():
-            if name in skipped or name in known.refused or (name, repr(value)) in known.values:
+            if name in skipped or name in memory.refused or (name, repr(value)) in memory.values:
                 dropped.append(name)
-            elif name in known.renamed:
+            elif name in memory.renamed:
                 renamed.append(name)
                 sent[NAMES[name]] = value
             else:
@@ -67,17 +67,17 @@ class Refusals:
 
         One with another name gets that first, unless the other name is asked for as well or was refused before.
         """
-        known = self._of(model)
-        asked = name if name in wanted else NAMES.get(name, name)
+        memory = self._of(model)
+        requested = name if name in wanted else NAMES.get(name, name)
         if about_value:
-            known.values.add((asked, repr(value)))
-        elif asked in known.renamed:
-            known.renamed.discard(asked)
-            known.refused.add(asked)
-        elif asked in NAMES and NAMES[asked] not in wanted and NAMES[asked] not in known.refused:
-            known.renamed.add(asked)
+            memory.values.add((requested, repr(value)))
+        elif requested in memory.renamed:
+            memory.renamed.discard(requested)
+            memory.refused.add(requested)
+        elif requested in NAMES and NAMES[requested] not in wanted and NAMES[requested] not in memory.refused:
+            memory.renamed.add(requested)
         else:
-            known.refused.add(asked)
+            memory.refused.add(requested)
 
     def takes_system(self, model: str) -> bool:
         """Return False where the model is known to refuse a system prompt."""
@@ -95,5 +95,5 @@ class Refusals:
         """Remember whether an answer had thinking without an opening tag."""
         self._of(model).unopened = unopened
 
-    def _of(self, model: str) -> _Known:
-        return self._models.setdefault(model, _Known())
+    def _of(self, model: str) -> _ModelMemory:
+        return self._models.setdefault(model, _ModelMemory())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST = 20_000
+MAX_MESSAGE = 20_000
 """Characters of a message that are examined."""
 LONGEST_DELAY_S = 86_400.0
 """The longest delay that is believed, in seconds; a longer one counts as this."""
@@ -43,11 +43,10 @@ _BY_THE_DAY = re.compile(r"per[ _-]?day|daily (?:limit|quota)", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A server's error. `codes`: every short word of it, in lower case, the most specific first. `status` is the HTTP
-    status that the error names by number or by code, `retry_after` seconds. `daily`: it is about a day's limit.
+    """A server's error. `codes`: every short word of it, in lower case, the most specific first.
 
-    `status` is that of HTTP which the error names by number or by code, `retry_after` seconds. `daily`: it is about
-    what may be used in a day.
+    `status` is the HTTP status that the error names by number or by code, `retry_after` seconds. `daily`: it is about a
+    day's limit.
     """
 
     text: str = ""
@@ -59,7 +58,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Parts:
     words: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
     params: list[str] = field(default_factory=list)
@@ -76,19 +75,19 @@ def read_report(error: object) -> Report:
     >>> read_report({"detail": [{"loc": ["body", "seed"], "msg": "not permitted", "input": "my text"}]}).text
     'body.seed: not permitted'
     """
-    found = _Found()
-    _collect(error, found, 0)
-    codes = tuple(dict.fromkeys(code.lower() for code in found.codes))
-    text = ": ".join(dict.fromkeys(words.strip() for words in found.words if words.strip()))
+    parts = _Parts()
+    _collect(error, parts, 0)
+    codes = tuple(dict.fromkeys(code.lower() for code in parts.codes))
+    text = ": ".join(dict.fromkeys(words.strip() for words in parts.words if words.strip()))
     if not text and error:
         text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
     return Report(
-        text=text[:MOST],
+        text=text[:MAX_MESSAGE],
         codes=codes,
-        param=next(iter(found.params), None),
+        param=next(iter(parts.params), None),
         status=next(_statuses(codes), None),
-        retry_after=next(iter(found.delays), read_delay(text)),
-        daily=found.daily or bool(_BY_THE_DAY.search(text)),
+        retry_after=next(iter(parts.delays), read_delay(text)),
+        daily=parts.daily or bool(_BY_THE_DAY.search(text)),
     )
 
 
@@ -100,11 +99,11 @@ def read_delay(text: str) -> float | None:
     >>> read_delay(f"retry in {'9' * 400}s")
     86400.0
     """
-    asked = _RETRY.search(text)
-    if not asked:
+    match = _RETRY.search(text)
+    if not match:
         return None
     try:
-        seconds = sum(float(amount) * _UNITS[unit.lower()] for amount, unit in _AMOUNT.findall(asked[1]))
+        seconds = sum(float(amount) * _UNITS[unit.lower()] for amount, unit in _AMOUNT.findall(match[1]))
         return at_most_a_day(round(seconds, 3))
     except (ValueError, OverflowError):
         return None
@@ -119,34 +118,34 @@ def at_most_a_day(seconds: float) -> float:
     return min(max(0.0, seconds), LONGEST_DELAY_S)
 
 
-def _collect(value: object, found: _Found, depth: int) -> None:
+def _collect(value: object, parts: _Parts, depth: int) -> None:
     if isinstance(value, str):
-        _collect_text(value[:MOST], found, depth)
+        _collect_text(value[:MAX_MESSAGE], parts, depth)
     elif isinstance(value, list) and depth < _DEPTH:
         for item in value[:20]:
-            _collect(item, found, depth + 1)
+            _collect(item, parts, depth + 1)
     elif isinstance(value, Mapping) and depth < _DEPTH:
-        _collect_object(value, found, depth)
+        _collect_object(value, parts, depth)
 
 
-def _collect_object(value: Mapping[str, Any], found: _Found, depth: int) -> None:
+def _collect_object(value: Mapping[str, Any], parts: _Parts, depth: int) -> None:
     if isinstance(value.get("loc"), list | tuple):  # a validation error, whose `input` repeats the question
         place = ".".join(str(part) for part in value["loc"])
-        found.words.append(f"{place}: {value.get('msg')}")
+        parts.words.append(f"{place}: {value.get('msg')}")
         return
     if isinstance(delay := value.get("retryDelay"), str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
-        found.delays.append(at_most_a_day(float(delay[:-1])))
+        parts.delays.append(at_most_a_day(float(delay[:-1])))
     if param := _param(value):
-        found.params.append(param)
-    found.daily |= bool(_BY_THE_DAY.search(str(value.get("quotaId") or "")))
-    found.codes += [str(code) for name in _CODES if isinstance(code := value.get(name), str | int) and _short(code)]
-    said = [text for name in _WORDS if isinstance(text := value.get(name), str)]
-    if said and not (depth and value.keys() & {"@type"}):
-        _collect_text(said[0][:MOST], found, depth)
+        parts.params.append(param)
+    parts.daily |= bool(_BY_THE_DAY.search(str(value.get("quotaId") or "")))
+    parts.codes += [str(code) for name in _CODES if isinstance(code := value.get(name), str | int) and _short(code)]
+    messages = [text for name in _WORDS if isinstance(text := value.get(name), str)]
+    if messages and not (depth and value.keys() & {"@type"}):
+        _collect_text(messages[0][:MAX_MESSAGE], parts, depth)
     for name in _INSIDE:
         inner = value.get(name)
         if isinstance(inner, Mapping | list) or (name in ("raw", "body") and isinstance(inner, str)):
-            _collect(inner, found, depth + 1)
+            _collect(inner, parts, depth + 1)
 
 
 def _param(value: Mapping[str, Any]) -> str:
@@ -166,17 +165,17 @@ def _param(value: Mapping[str, Any]) -> str:
     return ""
 
 
-def _collect_text(text: str, found: _Found, depth: int) -> None:
+def _collect_text(text: str, parts: _Parts, depth: int) -> None:
     """Read a message; where it holds an error as JSON (or as Python writes it), read that."""
     start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
     inner = _parsed(text[start:]) if start >= 0 and depth < _DEPTH else None
     if inner is None:
-        found.words.append(text)
+        parts.words.append(text)
         return
     before = text[:start].strip(" -:b'\"")
     if before:
-        found.words.append(before)
-    _collect(inner, found, depth + 1)
+        parts.words.append(before)
+    _collect(inner, parts, depth + 1)
 
 
 def _parsed(text: str) -> list[Mapping[str, Any]] | None:

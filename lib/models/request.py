@@ -65,8 +65,8 @@ def merged(messages: list[dict[str, str]]) -> list[dict[str, str]]:
     >>> merged([{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}])
     [{'role': 'user', 'content': 'Be kind.\\n\\nHi'}]
     """
-    system, *rest = messages
-    if not rest:
+    system, *others = messages
+    if not others:
         return [{"role": "user", "content": system["content"]}]
-    first = {**rest[0], "content": f"{system['content']}\n\n{rest[0]['content']}"}
-    return [first, *rest[1:]]
+    first = {**others[0], "content": f"{system['content']}\n\n{others[0]['content']}"}
+    return [first, *others[1:]]

@@ -47,9 +47,9 @@ def named_in(text: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
     for word in re.findall(r"\w+", text):
         plain = snake(word)
         yield from ((word, name) for name in (plain, *_ALIASES.get(plain, ())) if name in names)
-    for phrase, meant in _PHRASES.items():
-        if found := re.search(phrase, text, re.IGNORECASE):
-            yield from ((found[0], name) for name in meant if name in names)
+    for phrase, parameters in _PHRASES.items():
+        if match := re.search(phrase, text, re.IGNORECASE):
+            yield from ((match[0], name) for name in parameters if name in names)
 
 
 def named_by(path: str, names: Collection[str]) -> str | None:

@@ -64,8 +64,11 @@ class Events:
             raise Fault("EventTooLong", text=f"an event of more than {MAX_EVENT_BYTES} bytes")
         if b"\n" not in chunk:
             return
-        *lines, rest = b"".join(self._line).split(b"\n")
-        self._line, self._size = [rest], len(rest) + sum(map(len, self._data)) + sum(map(len, self._body or ()))
+        *lines, unfinished = b"".join(self._line).split(b"\n")
+        self._line, self._size = (
+            [unfinished],
+            len(unfinished) + sum(map(len, self._data)) + sum(map(len, self._body or ())),
+        )
         for line in lines:
             yield from self._take(line)
 

@@ -1,7 +1,7 @@
 """One answer of a model server: request, stream, retries, adaptation to refusals, and its facts.
 
-What is sent is made by `request`, what arrives is framed by `sse` and read by `chunks`, what goes wrong is understood
-by `faults`, waiting is timed by `times`. Knows no experiment, no conversation and no page.
+`request` makes the request, `sse` frames the response and `chunks` reads it, `faults` interprets errors, `times` has
+the timeouts. Knows no experiment, no conversation and no page.
 
 Nothing that a server does raises here: failures are facts of the completion. Only cancellation passes through.
 """
@@ -122,9 +122,9 @@ class Stream:
                 self._times.text()
                 yield piece
             if not self._reading.any_event:
-                kind = response.headers.get("content-type", "no content type")
+                content_type = response.headers.get("content-type", "no content type")
                 words = f": {self._reading.stray}" if self._reading.stray else ""
-                raise Fault("NoAnswer", status=response.status_code, text=f"no event in {kind}{words}")
+                raise Fault("NoAnswer", status=response.status_code, text=f"no event in {content_type}{words}")
 
     def _take(self, frame: Frame) -> str:
         piece = self._reading.take(frame)
@@ -277,7 +277,7 @@ class Stream:
 
     def _cost_usd(self, served: str | None, usage: Usage) -> float | None:
         """Return the cost that the server reports, else the cost by the prices."""
-        for said in (self._reading.cost_usd, self._header_cost):
-            if said is not None:
-                return said
+        for reported in (self._reading.cost_usd, self._header_cost):
+            if reported is not None:
+                return reported
         return self._models.cost_usd(self._model, served, usage)

@@ -154,19 +154,19 @@ class Thinking:
         return None
 
     def _think(self) -> str | None:
-        for found in self._closing.finditer(self._buffer):
-            after = self._buffer[found.end() : found.end() + 1]
-            if self._buffer[: found.start()].endswith("`") and after in ("", "`"):  # mentioned, not used
+        for tag in self._closing.finditer(self._buffer):
+            after = self._buffer[tag.end() : tag.end() + 1]
+            if self._buffer[: tag.start()].endswith("`") and after in ("", "`"):  # mentioned, not used
                 if not after:
                     return ""
                 continue
-            last = self._buffer[: found.start()]
+            last = self._buffer[: tag.start()]
             self._nested = self._nested or bool(_OPENING.search(last))
             self._passed.append(last)
             self._note("".join(self._passed))
             self.unopened |= self.state is State.HELD and self._closing is _UNOPENED
-            self._ends = _FRAMES.get(found[0].lower(), self._ends)
-            self._ended(found.end())
+            self._ends = _FRAMES.get(tag[0].lower(), self._ends)
+            self._ended(tag.end())
             return None
         self._nested = self._nested or bool(_OPENING.search(self._buffer))
         unsure = len(_BARE_END) if self._closing is _BARE_CLOSING else _unsure(self._buffer)
@@ -182,21 +182,21 @@ class Thinking:
         if self._thought and not self._nested:
             self._settled = True
             return self._rest_of_buffer()
-        found = _ANY.search(self._buffer)
-        if found is None:
+        tag = _ANY.search(self._buffer)
+        if tag is None:
             sure = len(self._buffer) - _unsure(self._buffer)
-        elif found.end() == len(self._buffer):
-            sure = found.start()  # the text after the tag decides its meaning
+        elif tag.end() == len(self._buffer):
+            sure = tag.start()  # the text after the tag decides its meaning
         else:
-            return self._judge(found)
+            return self._judge(tag)
         shown, self._buffer = self._buffer[:sure], self._buffer[sure:]
         self._passed.append(shown)
         return shown
 
     def _judge(self, tag: re.Match[str]) -> str | None:
         """Decide once on the first tag of a text that began without one."""
-        given = "".join(self._passed)
-        before = given + self._buffer[: tag.start()]
+        shown_before = "".join(self._passed)
+        before = shown_before + self._buffer[: tag.start()]
         if tag[0].lower() in TAGS or _in_code(before) or _in_prose(before, self._buffer[tag.end()]):
             self._settled = True
             return self._rest_of_buffer()
@@ -217,8 +217,8 @@ class Thinking:
     def _hold_end(self, shown: str) -> str:
         """Return the text without the marks at its end, which wait, because text may follow."""
         text = self._end + shown
-        found = re.search(rf"(?:{'|'.join(map(re.escape, self._ends))})\s*\Z", text, re.IGNORECASE)
-        start = found.start() if found else len(text) - _unsure(text, self._ends)
+        mark = re.search(rf"(?:{'|'.join(map(re.escape, self._ends))})\s*\Z", text, re.IGNORECASE)
+        start = mark.start() if mark else len(text) - _unsure(text, self._ends)
         self._end = text[start:]
         return text[:start]
 

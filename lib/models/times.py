@@ -7,14 +7,14 @@ class Times:
     """Created when the question is sent. A *sign* is anything that the server sends, an *event* has content."""
 
     def __init__(self) -> None:
-        self._started = self._asked = self._sign = self._event = time.monotonic()
+        self._started = self._requested = self._sign = self._event = time.monotonic()
         self._first: float | None = None
         self._last: float | None = None
         self._thinking: float | None = None
 
     def ask(self) -> None:
         """Note that a request is sent, the first one or a repeat."""
-        self._asked = self._event = time.monotonic()
+        self._requested = self._event = time.monotonic()
         self._thinking = None
 
     def sign(self) -> None:
@@ -51,7 +51,7 @@ class Times:
     @property
     def attempt(self) -> float:
         """Seconds since the latest request was sent."""
-        return time.monotonic() - self._asked
+        return time.monotonic() - self._requested
 
     @property
     def answered(self) -> float:

@@ -20,7 +20,7 @@ log = logging.getLogger("parley.models")
 _ERRORS = (
     httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol,
 )  # fmt: skip
-MOST = 1 << 18
+MAX_UNREAD = 1 << 18
 """Bytes that may wait to be read. Beyond that, reading from the network pauses."""
 NEXT_ADDRESS_S = 0.25
 """Seconds that one address of a host may take before the next one is tried too."""
@@ -94,8 +94,8 @@ def _as_httpx() -> Iterator[None]:
     try:
         yield
     except _ERRORS as error:
-        kind = getattr(httpx2, type(error).__name__, httpx2.TransportError)
-        raise kind(str(error)) from error
+        error_class = getattr(httpx2, type(error).__name__, httpx2.TransportError)
+        raise error_class(str(error)) from error
 
 
 class Network(httpcore2.AsyncNetworkBackend):
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
     def data_received(self, data: bytes) -> None:
         """Append data."""
         self._arrived += data
-        if len(self._arrived) > MOST:
+        if len(self._arrived) > MAX_UNREAD:
             self._transport.pause_reading()
         _wake(self._reads)
 
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol, httpcore2.AsyncNetworkStream):
             raise httpcore2.ReadError(self._error)
         data = bytes(self._arrived[:max_bytes])
         del self._arrived[:max_bytes]
-        if len(self._arrived) <= MOST:
+        if len(self._arrived) <= MAX_UNREAD:
             self._transport.resume_reading()
         return data
 

@@ -6,7 +6,7 @@ from typing import Any
 from lib.domain.completion import Usage
 
 COST_HEADER = "x-litellm-response-cost"
-MOST_TOKENS, MOST_USD = 1_000_000_000, 1_000_000.0
+MAX_TOKENS, MAX_USD = 1_000_000_000, 1_000_000.0
 """The highest count of tokens and the highest cost of one answer that are believed."""
 
 
@@ -72,18 +72,18 @@ def _first(raw: object, paths: Iterable[tuple[str, ...]]) -> int | None:
 def _count(raw: object, *path: str) -> int | None:
     for name in path:
         raw = raw.get(name) if isinstance(raw, Mapping) else None
-    count = _amount(raw, MOST_TOKENS)
+    count = _amount(raw, MAX_TOKENS)
     return None if count is None or count != int(count) else int(count)
 
 
-def read_cost(usage: object, known: float | None = None) -> float | None:
+def read_cost(usage: object, earlier: float | None = None) -> float | None:
     """Return the US dollars that a server reports for an answer (OpenRouter, LiteLLM), else the known cost.
 
     >>> read_cost({"cost": 0.002}), read_cost({"cost": "0.002"}), read_cost({"cost": True}, 1.0), read_cost({})
     (0.002, 0.002, 1.0, None)
     """
-    cost = _amount(usage.get("cost") if isinstance(usage, Mapping) else None, MOST_USD)
-    return known if cost is None else cost
+    cost = _amount(usage.get("cost") if isinstance(usage, Mapping) else None, MAX_USD)
+    return earlier if cost is None else cost
 
 
 def read_cost_header(headers: Mapping[str, str]) -> float | None:
@@ -92,15 +92,15 @@ def read_cost_header(headers: Mapping[str, str]) -> float | None:
     >>> read_cost_header({COST_HEADER: "3.5e-05"}), read_cost_header({COST_HEADER: "0.0"}), read_cost_header({})
     (3.5e-05, None, None)
     """
-    return _amount(headers.get(COST_HEADER), MOST_USD) or None
+    return _amount(headers.get(COST_HEADER), MAX_USD) or None
 
 
-def _amount(said: Any, most: float) -> float | None:
+def _amount(value: Any, limit: float) -> float | None:
     """Return a number from 0 to `most`; None for anything else, which no database or sum could carry."""
-    if isinstance(said, bool) or not isinstance(said, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        amount = float(said)
+        amount = float(value)
     except (ValueError, OverflowError):
         return None
-    return amount if 0 <= amount <= most else None
+    return amount if 0 <= amount <= limit else None
