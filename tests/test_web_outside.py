@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from lib.access.crowd import AT_ONCE, AT_ONCE_OF_ALL, PAGES, PLACES, QUESTIONS, VISITORS, Crowd
 from lib.logs import A_PLACE
-from lib.web.frames import BURST, KEPT_S, LARGE, WIDGETS, LargeMessages, largest, usual
+from lib.web.frames import BURST, EXPIRES_S, LARGE, WIDGETS, LargeMessages, largest, usual
 from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support.raw_websocket import RawWebsocket, header, http, refused_with, rerun
@@ -335,7 +335,7 @@ def test_a_large_message_counts_as_long_as_its_session_is_kept(clock: Clock) -> 
     assert messages.take(0), "the same page may send another one"
     messages.leave(0)
     assert not messages.take(LARGE)
-    clock.now += KEPT_S
+    clock.now += EXPIRES_S
     assert messages.take(LARGE) and not messages.take(0)
 
 

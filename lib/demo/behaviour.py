@@ -59,10 +59,9 @@ _COMMENTS: dict[Reason, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One answer of a visitor. `votes` in order: the last one counts, None withdraws it. `pause` is the time since the
-    previous answer, in visits: between two visitors' arrivals it is 1 on average.
+    """One answer of a visitor. `votes` in order: the last one counts, None withdraws it.
 
-    `pause` is the time since the answer before, in visits: between two visitors' arrivals it is 1 on average.
+    `pause` is the time since the previous answer, where the mean time between two visitors' arrivals is 1.
     """
 
     prompt: str
@@ -80,14 +79,15 @@ class Act:
             return None
         weights = _IF_LONG if len(text) > LONG else _IF_SHORT
         reason = random.Random(self.explains).choices(list(weights), list(weights.values()))[0]
-        said = _COMMENTS[reason]
-        return reason, None if self.comments is None else said[int(self.comments * len(said))]
+        comments = _COMMENTS[reason]
+        return reason, None if self.comments is None else comments[int(self.comments * len(comments))]
 
 
 def visitor(seed: int, number: int) -> Visitor:
     """Return a visitor. The ids of cookie, unit and session are derived from the seed, too."""
     visitor_id, session_id = (
-        hashlib.sha256(f"parley {seed} {number} {kind}".encode()).hexdigest()[:32] for kind in ("visitor", "session")
+        hashlib.sha256(f"parley {seed} {number} {purpose}".encode()).hexdigest()[:32]
+        for purpose in ("visitor", "session")
     )
     return Visitor(visitor_id, visitor_id, visitor_id, session_id, {"locale": "en"})
 
@@ -107,7 +107,8 @@ def acts(seed: int, number: int, lift: float = 0.0) -> list[Act]:
 
 
 def tastes(seed: int, number: int, lift: float = 0.0) -> Iterator[Taste]:
-    """The votes of this visitor on one comparison after another, where the treatment satisfies by `lift` more.
+    """Yield the votes of this visitor on one comparison after another, where the treatment's satisfaction is higher by
+    `lift`.
 
     The visitor's own win share varies around the one that goes with the lift.
 
@@ -140,10 +141,10 @@ def _act(chance: random.Random, share: float, rates: float) -> Act:
     draws = [chance.random() for _ in range(9)]
     liked, rated, mind = draws[0] < share, draws[1] < rates, draws[2]
     vote: Rating = "satisfaction" if liked else "dissatisfaction"
-    other: Rating = "dissatisfaction" if liked else "satisfaction"
+    opposite: Rating = "dissatisfaction" if liked else "satisfaction"
     votes: tuple[Rating | None, ...] = (vote,)
     if mind < CHANGES:
-        votes = other, vote
+        votes = opposite, vote
     elif mind < CHANGES + WITHDRAWS:
         votes = vote, None
     explains = rated and votes[-1] == "dissatisfaction" and draws[3] < EXPLAINS

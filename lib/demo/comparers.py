@@ -1,8 +1,8 @@
 """The error rate and power of the readout of comparisons, watched after every vote.
 
 Owns testers who compare: each has a win share of their own around that of all, a fifth of the votes tie, and they come
-one after another while the earlier ones still vote. Judged by the readout's own formulas and limits. Leaves out the way
-there: no answer is generated, no event is stored, no SQL is run.
+one after another while the earlier ones still vote. Judged by the readout's own formulas and limits. No answer is
+generated, no event is stored, no SQL is run.
 """
 
 import random
@@ -23,7 +23,7 @@ TASTES: Mapping[str, float] = {"moderately": MODERATE, "strongly": STRONG}
 """Spread of testers' own win shares: pseudo-counts of a Beta distribution."""
 PAUSE = 3.0
 """Pause between two votes of a tester, in arrivals of the next tester."""
-Found = str | None
+Outcome = str | None
 """The first verdict that named a winner or a loser."""
 
 
@@ -39,8 +39,8 @@ class Panel:
 class PanelResults:
     """The results of one panel and kind of taste: experiments without a preference, and with one."""
 
-    without: list[Found]
-    preferred: list[Found]
+    without: list[Outcome]
+    preferred: list[Outcome]
 
 
 def check(
@@ -48,20 +48,20 @@ def check(
 ) -> dict[tuple[str, Panel], PanelResults]:
     """Play `runs` experiments without a preference and as many with one, for every taste and panel."""
     panels = [Panel(people, votes) for people in PEOPLE for votes in VOTES]
-    found = {(taste, panel): PanelResults([], []) for taste in TASTES for panel in panels}
+    results = {(taste, panel): PanelResults([], []) for taste in TASTES for panel in panels}
     for number in range(runs):
-        for (taste, panel), played in found.items():
+        for (taste, panel), played in results.items():
             chance = random.Random(f"{seed} {number} {taste} {panel}")
             played.without.append(watch(chance, panel, 0.5, TASTES[taste], mde, alpha))
             played.preferred.append(watch(chance, panel, WIN_SHARE, TASTES[taste], mde, alpha))
         progress(number + 1)
-    return found
+    return results
 
 
 def watch(
     chance: random.Random, panel: Panel, win_share: float, tastes: float, mde: float = MDE, alpha: float = ALPHA
-) -> Found:
-    """The first winner or loser that the readout names in one experiment, looking after every vote."""
+) -> Outcome:
+    """Return the first winner or loser that the readout names in one experiment, looking after every vote."""
     shares = [chance.betavariate(win_share * tastes, (1 - win_share) * tastes) for _ in range(panel.people)]
     running = _Running(panel.people)
     for tester in _order(chance, panel):
@@ -75,7 +75,7 @@ def watch(
 
 
 def _order(chance: random.Random, panel: Panel) -> list[int]:
-    """The testers in the order of their votes: one comes at every moment, and votes at random ones from then on."""
+    """Return the testers in the order of their votes: one arrives at each moment, and votes at random moments after."""
     moments = []
     for tester in range(panel.people):
         moment = float(tester)

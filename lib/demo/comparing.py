@@ -1,6 +1,6 @@
-"""One simulated visitor who compares: asks, reads both answers, votes. The way there is the chat's own.
+"""One simulated visitor who compares: asks, reads both answers, votes, by the chat's own operations.
 
-Owns the steps of a comparing visit; the taste is `behaviour`'s. Nobody who compares is exposed.
+Owns the steps of a comparing visit; the taste is in `behaviour`. A visitor who compares is never exposed.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from lib.domain.record import Receipt
 from lib.domain.visitor import Visitor
 
 COMPARING = "(comparing)"
-"""The name of these visitors where others have their group's."""
+"""The label of these visitors in place of a group."""
 GLANCE_S = 1.0
 """Interval at which a visitor looks at growing answers."""
 
@@ -28,9 +28,11 @@ class ComparingVisit:
 
     label = COMPARING
 
-    def __init__(self, app: App, who: Visitor, assignment: Assignment, tastes: Mapping[str, Iterator[Taste]]) -> None:
+    def __init__(
+        self, app: App, visitor: Visitor, assignment: Assignment, tastes: Mapping[str, Iterator[Taste]]
+    ) -> None:
         self.counts, self.receipts = Counter(visitors=1), list[Receipt]()
-        self._app, self._visitor, self._assignment = app, who, assignment
+        self._app, self._visitor, self._assignment = app, visitor, assignment
         self._tastes = tastes
         self._conversation: Conversation | None = None
 

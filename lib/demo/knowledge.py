@@ -1,4 +1,4 @@
-"""The answers of the demo models: prepared topics, chapters of the README and the manual, else that they do not know.
+"""The answers of the demo models: prepared topics, chapters of the README and the manual, or "I don't know".
 
 Finds an answer by the words of a question. Knows nothing of HTTP, tokens or time. The same question and seed always get
 the same answer.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 ANSWERS = Path(__file__).with_name("answers.md")
-KNOWN = 0.6
+COVERED = 0.6
 """Share of a question's words, weighted by rarity, that a topic must cover to be the answer."""
 LONGEST = 5000
 """Characters of a chapter that the thorough model quotes."""
@@ -61,24 +61,24 @@ class Knowledge:
             return topic.long if thorough else topic.short
         return self._unknown(random.Random(f"{seed} {question}"), thorough)
 
-    def _find(self, asked: frozenset[str]) -> Topic | None:
+    def _find(self, question_words: frozenset[str]) -> Topic | None:
         """Return the topic that covers most of the question's words; among equal ones the first."""
-        if not asked:
+        if not question_words:
             return None
-        scores = [self._score(asked, topic) for topic in self._topics]
+        scores = [self._score(question_words, topic) for topic in self._topics]
         best = max(scores)
-        return self._topics[scores.index(best)] if best >= KNOWN else None
+        return self._topics[scores.index(best)] if best >= COVERED else None
 
-    def _score(self, asked: frozenset[str], topic: Topic) -> float:
+    def _score(self, question_words: frozenset[str], topic: Topic) -> float:
         """Score a topic by its best phrase (Dice); words that only its text has count a little less."""
-        asked_for = max((self._dice(asked, phrase) for phrase in topic.phrases), default=0.0)
+        by_phrase = max((self._dice(question_words, phrase) for phrase in topic.phrases), default=0.0)
         if not topic.body:
-            return asked_for
-        covered = self._weight(asked & topic.body) / self._weight(asked)
-        return max(asked_for, 0.7 * covered + 0.25 * asked_for)
+            return by_phrase
+        covered = self._weight(question_words & topic.body) / self._weight(question_words)
+        return max(by_phrase, 0.7 * covered + 0.25 * by_phrase)
 
-    def _dice(self, asked: frozenset[str], phrase: frozenset[str]) -> float:
-        return 2 * self._weight(asked & phrase) / (self._weight(asked) + self._weight(phrase))
+    def _dice(self, question_words: frozenset[str], phrase: frozenset[str]) -> float:
+        return 2 * self._weight(question_words & phrase) / (self._weight(question_words) + self._weight(phrase))
 
     def _weight(self, some: Iterable[str]) -> float:
         return sum(self._rarity.get(word, self._unheard) for word in some)
@@ -87,10 +87,10 @@ class Knowledge:
         opening = chance.choice(_OPENINGS)
         if not thorough:
             return f"{opening} To ask anything else, connect a real model: set `OPENAI_API_KEY` and start again."
-        known = "\n".join(f"- {title}" for title in self._known())
-        return _UNKNOWN.format(opening=opening, known=known)
+        topics = "\n".join(f"- {title}" for title in self._listed_topics())
+        return _UNKNOWN.format(opening=opening, known=topics)
 
-    def _known(self) -> list[str]:
+    def _listed_topics(self) -> list[str]:
         return [topic.title for topic in self._topics[:3]] + [chapter.title for chapter in self._chapters[:5]]
 
 
@@ -122,8 +122,8 @@ def words(text: str) -> frozenset[str]:
     >>> words("How does it decide?") == words("deciding")
     True
     """
-    found = re.findall(r"[^\W_]+", text.lower())
-    return frozenset(_stem(word) for word in found if word not in _STOP_WORDS)
+    tokens = re.findall(r"[^\W_]+", text.lower())
+    return frozenset(_stem(word) for word in tokens if word not in _STOP_WORDS)
 
 
 def _stem(word: str) -> str:
@@ -136,21 +136,21 @@ def _stem(word: str) -> str:
 def _prepared(text: str) -> Iterator[Topic]:
     """Yield the topics of `answers.md`, whose head describes its format."""
     for title, body in sections(text):
-        asked, _, answers = body.partition("\n\n")
-        phrases = [title, *asked.replace(">", " ").split("|")]
+        questions, _, answers = body.partition("\n\n")
+        phrases = [title, *questions.replace(">", " ").split("|")]
         short, _, thorough = answers.partition("\n***\n")
         yield Topic(title, tuple(map(words, phrases)), short.strip(), thorough.strip())
 
 
 def manual(readme: Path = README) -> dict[str, Path]:
-    """The README and the documents of `docs/` and `docs/reference/` beside it, by the names that answers quote."""
+    """Return the README and the documents of `docs/` and `docs/reference/` by the names that answers quote."""
     folder = readme.parent
     documents = [*sorted(folder.glob("docs/*.md")), *sorted(folder.glob("docs/reference/*.md"))]
     return {"the README": readme} | {path.relative_to(folder).as_posix(): path for path in documents}
 
 
 def _chapters(readme: Path) -> list[Topic]:
-    """The chapters of the manual; none without a README."""
+    """Return the chapters of the manual; none without a README."""
     if not readme.exists():
         return []
     return [
@@ -164,9 +164,9 @@ def _chapters(readme: Path) -> list[Topic]:
 def _chapter(title: str, body: str, document: str) -> Topic:
     source = f"*From {document}, “{title}”.*"
     short = f"{_beginning(body)}\n\n{source}"
-    asked = words(title)
-    phrases = (asked, asked | words("table")) if "\n|--" in body or "\n| --" in body else (asked,)
-    return Topic(title, phrases, short, f"### {title}\n\n{_shortened(body)}\n\n{source}", asked | words(body))
+    title_words = words(title)
+    phrases = (title_words, title_words | words("table")) if "\n|--" in body or "\n| --" in body else (title_words,)
+    return Topic(title, phrases, short, f"### {title}\n\n{_shortened(body)}\n\n{source}", title_words | words(body))
 
 
 def sections(markdown: str, depth: int = 1) -> Iterator[tuple[str, str]]:
@@ -193,7 +193,7 @@ def sections(markdown: str, depth: int = 1) -> Iterator[tuple[str, str]]:
 
 
 def _without_pictures(markdown: str) -> str:
-    """Drop what a chat cannot show: pictures, HTML, and links to other documents."""
+    """Drop pictures, HTML and links to other documents, which a chat cannot show."""
     text = re.sub(r"<!--.*?-->|</?[a-z][^<>\n]*>", "", markdown, flags=re.DOTALL)
     text = re.sub(r"\[?!\[[^\]]*\]\([^)]*\)(\]\([^)]*\))?", "", text)
     text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
@@ -218,8 +218,8 @@ def _blocks(markdown: str) -> list[str]:
 def _beginning(markdown: str) -> str:
     """Return the first paragraph, with the block after it if it ends in a colon; of a table its first rows."""
     blocks = _blocks(markdown)
-    taken = blocks[: 2 if blocks[0].endswith(":") else 1]
-    return "\n\n".join(_first_rows(block) for block in taken)
+    chosen = blocks[: 2 if blocks[0].endswith(":") else 1]
+    return "\n\n".join(_first_rows(block) for block in chosen)
 
 
 def _first_rows(block: str) -> str:

@@ -60,10 +60,9 @@ class Pace:
 
 
 class Demo:
-    """The server on a thread of its own. `speed` multiplies the models' pace; infinity: no waiting at all. `running`
-    counts unfinished answers.
+    """The server on a thread of its own. `speed` multiplies the models' pace; infinity: no waiting at all.
 
-    `running` counts the answers that are on their way at this moment.
+    `running` counts unfinished answers.
     """
 
     def __init__(self, speed: float = 1.0, readme: Path = README) -> None:
@@ -99,7 +98,7 @@ class Demo:
             Route("/v1/models/{model}", self._model),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
         ]
-        handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _not_here}
+        handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _not_found}
         return Starlette(routes=routes, exception_handlers=handlers)
 
     async def _models(self, request: Request) -> Response:
@@ -107,7 +106,7 @@ class Demo:
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["model"]
-        wire.known(name, MODELS)
+        wire.check_model(name, MODELS)
         return JSONResponse(wire.described(name))
 
     async def _chat(self, request: Request) -> Response:
@@ -140,8 +139,8 @@ class Demo:
 
     async def _wait(self, until: float) -> None:
         """Wait for a moment of the monotonic clock; raises `Refused` when the server ends."""
-        while (left := until - time.monotonic()) > 0 and not self._server.should_exit:
-            await asyncio.sleep(min(left, 0.1))
+        while (remaining := until - time.monotonic()) > 0 and not self._server.should_exit:
+            await asyncio.sleep(min(remaining, 0.1))
         if self._server.should_exit:
             raise Refused(503, "The demo server is ending.")
 
@@ -175,11 +174,11 @@ async def _refused(request: Request, refused: Refused) -> Response:
     return JSONResponse({"error": refused.error}, refused.status)
 
 
-async def _not_here(request: Request, missing: HTTPException) -> Response:
-    asked = f"{request.method} {request.url.path}"
+async def _not_found(request: Request, missing: HTTPException) -> Response:
+    request_line = f"{request.method} {request.url.path}"
     if missing.status_code == 405:
         hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
-        refused = Refused(405, f"Not allowed to {asked}. {hint}", code="method_not_supported")
+        refused = Refused(405, f"Not allowed to {request_line}. {hint}", code="method_not_supported")
     else:
-        refused = Refused(missing.status_code, f"Invalid URL ({asked})", code="unknown_url")
+        refused = Refused(missing.status_code, f"Invalid URL ({request_line})", code="unknown_url")
     return JSONResponse({"error": refused.error}, refused.status, missing.headers)

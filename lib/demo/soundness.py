@@ -29,7 +29,7 @@ SECONDS, SLOW, SLOWER = 3.0, 0.3, 0.5
 """Median response time, and how much it varies between visitors and between answers (sigma of its logarithm)."""
 EVERY = 0.02
 """The readout is computed after each answer at first, later once this share of answers has come since the last look."""
-Found = str | None
+Outcome = str | None
 """The first verdict that named a winner or a loser."""
 
 
@@ -39,9 +39,9 @@ class Judged:
     that of a naive z-test which counts every rating as a person and every look as the only one. `harmed_p`: at any look
     an ordinary z-test on the same standard error called the treatment worse (p < 0.05)."""
 
-    watched: Found = None
-    planned: Found = None
-    naive: Found = None
+    watched: Outcome = None
+    planned: Outcome = None
+    naive: Outcome = None
     harmed_p: bool = False
 
     def harmed(self, metric: str) -> bool:
@@ -78,7 +78,8 @@ def check(
     """Play `runs` experiments without a difference and as many with one, at every split.
 
     `lift` is the difference in satisfaction; every other metric gets its smallest difference that matters, for the
-    worse. `rated` is the share of their ratings that visitors give after all. `progress` hears how many are over.
+    worse. `rated` is the share of their ratings that visitors really give. `progress` receives the number of runs
+    done.
     """
     without: dict[float, list[Watched]] = {share: [] for share in SPLITS}
     with_lift: dict[float, list[Watched]] = {share: [] for share in SPLITS}
@@ -92,9 +93,9 @@ def check(
 
 
 def played_metrics(definition: Definition) -> tuple[str, ...]:
-    """The metrics that are judged: those of the definition, and the usual ones."""
-    wanted = {*ALWAYS, definition.primary, *definition.guardrails}
-    return tuple(name for name in METRICS if name in wanted)
+    """Return the metrics that are judged: those of the definition, and `ALWAYS`."""
+    names = {*ALWAYS, definition.primary, *definition.guardrails}
+    return tuple(name for name in METRICS if name in names)
 
 
 def smallest_effect(definition: Definition) -> float:
@@ -140,7 +141,7 @@ class Crowd:
             for answer in _stay(chance, visitor, rated):
                 moment += chance.expovariate(1 / 3)
                 timed.append((moment, answer))
-        timed.sort(key=lambda one: one[0])
+        timed.sort(key=lambda pair: pair[0])
         return cls(lots, [min(int(moment) + 1, users) for moment, _ in timed], [answer for _, answer in timed])
 
 
@@ -184,34 +185,34 @@ def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None
     """Play one experiment at this share of the treatment, with a difference or (None) without."""
     metrics = played_metrics(definition)
     groups = {name: (_Running(), _Running()) for name in metrics}
-    found: dict[str, Judged] = {name: Judged() for name in metrics}
+    verdicts: dict[str, Judged] = {name: Judged() for name in metrics}
     numbers: dict[str, Comparison] = {}
-    treated = [lot < share for lot in crowd.lots]
+    treated = [draw < share for draw in crowd.lots]
     effects = {name: effect_on(definition, name) for name in metrics}
-    came, looks, broken, due = 0, 0, False, 0.0
+    arrived_before, looks, broken, next_look = 0, 0, False, 0.0
     counts = [0, 0]
     for place, (answer, arrived) in enumerate(zip(crowd.answers, crowd.arrivals, strict=True), 1):
-        for visitor in range(came, arrived):
+        for visitor in range(arrived_before, arrived):
             counts[treated[visitor]] += 1
             for name in metrics:
                 group = groups[name][treated[visitor]]
                 group.n += 1
                 if name == "answers_per_user":
                     group.add(visitor, 0, 1)
-        came = arrived
+        arrived_before = arrived
         group_of = treated[answer.visitor]
         for name in metrics:
             worth = _worth(name, answer, lift if group_of else None, effects)
             if worth is not None:
                 groups[name][group_of].add(answer.visitor, *worth)
-        if place < due and place < len(crowd.answers):
+        if place < next_look and place < len(crowd.answers):
             continue
-        looks, due = looks + 1, place * (1 + EVERY)
+        looks, next_look = looks + 1, place * (1 + EVERY)
         broken = broken or split({"a": counts[0], "b": counts[1]}, {"a": 1 - share, "b": share}).broken
         for name in metrics:
             pair = groups[name][0].sums(), groups[name][1].sums()
-            found[name] = _looked(found[name], name, pair, effects[name], numbers)
-    return Watched({name: _planned(one, name, numbers) for name, one in found.items()}, broken, looks)
+            verdicts[name] = _looked(verdicts[name], name, pair, effects[name], numbers)
+    return Watched({name: _planned(verdict, name, numbers) for name, verdict in verdicts.items()}, broken, looks)
 
 
 def _worth(
@@ -245,9 +246,9 @@ def _looked(
     before: Judged, metric: str, pair: tuple[Sums, Sums], effect: Effect, numbers: dict[str, Comparison]
 ) -> Judged:
     """Return the verdicts after one more look; earlier ones stay."""
-    if min(one.kish for one in pair) < MIN_UNITS:
+    if min(sums.kish for sums in pair) < MIN_UNITS:
         return before
-    control, treatment = (estimate(one, rate=metric in SHARES) for one in pair)
+    control, treatment = (estimate(sums, rate=metric in SHARES) for sums in pair)
     size = effect.size * abs(control.value or 0) if effect.relative else effect.size
     watched, planned = before.watched, before.planned
     if watched is None:
@@ -257,11 +258,11 @@ def _looked(
     return Judged(watched, planned or _side(half), before.naive or _naive(metric, *pair), harmed_p)
 
 
-def _planned(found: Judged, metric: str, numbers: Mapping[str, Comparison]) -> Judged:
+def _planned(judged: Judged, metric: str, numbers: Mapping[str, Comparison]) -> Judged:
     """Return the verdicts after the planned look, at the end."""
-    if found.planned is not None or metric not in numbers:
-        return found
-    return replace(found, planned=_side(look_once(numbers[metric], ALPHA / 2)))
+    if judged.planned is not None or metric not in numbers:
+        return judged
+    return replace(judged, planned=_side(look_once(numbers[metric], ALPHA / 2)))
 
 
 def _is_harm(metric: str, pair: tuple[Sums, Sums], numbers: Comparison) -> bool:
@@ -274,18 +275,18 @@ def _is_harm(metric: str, pair: tuple[Sums, Sums], numbers: Comparison) -> bool:
     return abs(numbers.diff) > Z95 * numbers.se_delta and (numbers.diff > 0) == (bad == "more")
 
 
-def _side(numbers: Comparison) -> Found:
+def _side(numbers: Comparison) -> Outcome:
     if numbers.cs_low is None or numbers.cs_high is None or numbers.cs_low <= 0 <= numbers.cs_high:
         return None
     return "more" if numbers.cs_low > 0 else "less"
 
 
-def _naive(metric: str, control: Sums, treatment: Sums) -> Found:
+def _naive(metric: str, control: Sums, treatment: Sums) -> Outcome:
     """Return the verdict of |z| > 1.96 on satisfaction."""
     return _proportions(control, treatment) if metric == "satisfaction" else None
 
 
-def _proportions(control: Sums, treatment: Sums) -> Found:
+def _proportions(control: Sums, treatment: Sums) -> Outcome:
     """Return the verdict of |z| > 1.96 for two proportions of answers."""
     pooled = (control.sx + treatment.sx) / (control.sy + treatment.sy)
     error = math.sqrt(pooled * (1 - pooled) * (1 / control.sy + 1 / treatment.sy))

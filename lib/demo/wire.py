@@ -52,7 +52,7 @@ def checked(raw: bytes, models: Collection[str]) -> dict[str, Any]:
     body = _parsed(raw)
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise Refused(400, "you must provide a model parameter", "model")
-    known(body["model"], models)
+    check_model(body["model"], models)
     _check_messages(body.get("messages"))
     for name, value in body.items():
         if value is not None:
@@ -60,7 +60,7 @@ def checked(raw: bytes, models: Collection[str]) -> dict[str, Any]:
     return body
 
 
-def known(model: str, models: Collection[str]) -> None:
+def check_model(model: str, models: Collection[str]) -> None:
     """Raise `Refused` with 404 for any other model."""
     if model not in models:
         message = f"The model `{model}` does not exist here. The demo has {', '.join(models)}."
@@ -114,7 +114,7 @@ def _check_number(name: str, value: Any) -> None:
 
 
 def _is_stop(value: Any) -> bool:
-    several = isinstance(value, list) and len(value) <= 4 and all(isinstance(one, str) for one in value)
+    several = isinstance(value, list) and len(value) <= 4 and all(isinstance(item, str) for item in value)
     return isinstance(value, str) or several
 
 
@@ -165,8 +165,8 @@ def described(model: str) -> dict[str, Any]:
     return {"id": model, "object": "model", "created": 0, "owned_by": "parley-demo"}
 
 
-def _head(answer: DemoAnswer, kind: str = "chat.completion.chunk") -> dict[str, Any]:
-    return {"id": answer.id, "object": kind, "created": answer.created, "model": answer.model}
+def _head(answer: DemoAnswer, object_type: str = "chat.completion.chunk") -> dict[str, Any]:
+    return {"id": answer.id, "object": object_type, "created": answer.created, "model": answer.model}
 
 
 def frames(answer: DemoAnswer, include_usage: bool) -> Iterator[str]:

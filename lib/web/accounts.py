@@ -29,29 +29,29 @@ def session(claims: Mapping[str, Any]) -> str:
     >>> first == session({"nonce": "1", "sub": "a"}), first == second, len(first)
     (True, False, 40)
     """
-    told = {name: value for name, value in claims.items() if name not in _NOT_CLAIMS}
-    return "account." + hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    named_claims = {name: value for name, value in claims.items() if name not in _NOT_CLAIMS}
+    return "account." + hashlib.sha256(json.dumps(named_claims, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def session_of(cookies: Mapping[str, str]) -> str | None:
     """Return the sign-in in a browser's cookies; None without one."""
-    found = claims_of(cookies)
-    return session(found) if found else None
+    claims = claims_of(cookies)
+    return session(claims) if claims else None
 
 
 def claims_of(cookies: Mapping[str, str]) -> Mapping[str, Any] | None:
     """Return the claims of the account in a browser's cookies, which may have been signed out; None without one."""
     try:
-        found = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
-        return dict(json.loads(found)) if found else None
+        cookie = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
+        return dict(json.loads(cookie)) if cookie else None
     except Exception:  # whatever the cookie holds, it is not a sign-in
         return None
 
 
 async def sign_out(request: Request) -> tuple[str | None, list[str]]:
     """Return the provider's sign-out address, if it has one, and the headers that remove the cookies."""
-    [route] = [one for one in create_auth_routes("") if isinstance(one, Route) and one.path == SIGN_OUT]
+    [route] = [entry for entry in create_auth_routes("") if isinstance(entry, Route) and entry.path == SIGN_OUT]
     answer = await route.endpoint(request)
-    where = str(answer.headers.get("location", ""))
+    location = str(answer.headers.get("location", ""))
     cookies = [value.decode("latin-1") for name, value in answer.raw_headers if name == b"set-cookie"]
-    return (where if where.startswith(("http://", "https://")) else None), cookies
+    return (location if location.startswith(("http://", "https://")) else None), cookies

@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
-MOST = 1 << 20
+UNLIMITED = 1 << 20
 """The limit requested where the system has none."""
 FALLBACK = 10_240
 """The limit requested where the system refuses its own, as macOS does."""
@@ -31,10 +31,10 @@ def raise_limit() -> int | None:
     if resource is None:
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for wanted in (MOST if hard == resource.RLIM_INFINITY else min(hard, MOST), FALLBACK):
-        if soft != resource.RLIM_INFINITY and wanted > soft:
+    for requested in (UNLIMITED if hard == resource.RLIM_INFINITY else min(hard, UNLIMITED), FALLBACK):
+        if soft != resource.RLIM_INFINITY and requested > soft:
             try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (requested, hard))
                 break
             except (ValueError, OSError):
                 continue
@@ -49,22 +49,22 @@ def limit() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def reserve(most: int) -> int:
+def reserve(descriptors: int) -> int:
     """Return the number of descriptors reserved for open pages.
 
     >>> reserve(256), reserve(1024), reserve(1 << 20)
     (32, 128, 512)
     """
-    return min(max(most // 8, 32), 512)
+    return min(max(descriptors // 8, 32), 512)
 
 
 def scarce() -> bool:
     """Return True when few descriptors are left. Near the limit every question counts anew."""
-    most = limit()
-    if most is None:
+    descriptors = limit()
+    if descriptors is None:
         return False
-    room = most - reserve(most)
-    return _counted_lately(int(time.monotonic() / COUNT_S)) > room - reserve(most) and _count() > room
+    room = descriptors - reserve(descriptors)
+    return _counted_lately(int(time.monotonic() / COUNT_S)) > room - reserve(descriptors) and _count() > room
 
 
 @functools.lru_cache(maxsize=1)

@@ -63,10 +63,10 @@ class Doors:
         rules, origin = self._rules(), origin_of(self._rules(), request.scope)
         if self._settings.access != "invite":
             return plain.to(self._home)
-        found = rules.invitation(request.path_params["token"])
-        if found is None:
+        invitation = rules.invitation(request.path_params["token"])
+        if invitation is None:
             return _refused("unknown")
-        invitation_id, expires_s = found
+        invitation_id, expires_s = invitation
         visitor_id = rules.visitor(request.cookies, origin.https)
         try:
             refusal = await anyio.to_thread.run_sync(running.may_enter, invitation_id, visitor_id)
@@ -77,7 +77,7 @@ class Doors:
             return _refused(refusal)
         if request.method != "POST":
             return plain.form(HTTPStatus.OK, "You are invited", INVITED, "Open the chat", app=self._settings.title)
-        if not _from_here(request):
+        if not _sent_by_our_page(request):
             return _foreign()
         if visitor_id is None:
             log.warning("an invitation was refused", extra={"cause": "no cookies"})
@@ -97,7 +97,7 @@ class Doors:
             return plain.nowhere(self._settings, request.headers.get("accept", ""))
         if request.method != "POST":
             return self._form()
-        if not _from_here(request):
+        if not _sent_by_our_page(request):
             return _foreign()
         origin = origin_of(rules, request.scope)
         if rules.token_matches(await _token(request)):
@@ -117,12 +117,12 @@ class Doors:
 
         if request.method != "POST":
             return plain.form(HTTPStatus.OK, "Sign out", SIGNING_OUT, "Sign out", app=self._name)
-        if not _from_here(request):
+        if not _sent_by_our_page(request):
             return _foreign()
         rules = self._rules()
         sessions = [rules.operator_session(request.cookies), accounts.session_of(request.cookies)]
         try:
-            await anyio.to_thread.run_sync(running.sign_out, [one for one in sessions if one])
+            await anyio.to_thread.run_sync(running.sign_out, [session for session in sessions if session])
         except running.Unready:
             title = "You are still signed in"
             return plain.page(HTTPStatus.SERVICE_UNAVAILABLE, title, NOT_SAVED, app=self._name)
@@ -132,9 +132,9 @@ class Doors:
         if further is None:
             return plain.to(self._home, *cookies)
         # A policy's form-action would stop a redirect to the provider; a page's own refresh is allowed.
-        where = html.escape(further)
-        inside = f'<p>You are signed out here. <a href="{where}">Sign out of the account too</a></p>'
-        refresh = f'<meta http-equiv="refresh" content="0; url={where}">'
+        address = html.escape(further)
+        inside = f'<p>You are signed out here. <a href="{address}">Sign out of the account too</a></p>'
+        refresh = f'<meta http-equiv="refresh" content="0; url={address}">'
         response = plain.whole(HTTPStatus.OK, "Signed out", inside, app=self._name, head=refresh)
         for cookie in cookies:
             response.headers.append("set-cookie", cookie)
@@ -151,7 +151,7 @@ class Doors:
         return plain.whole(status, "Operator", alert + form, app=self._name, headers=headers)
 
 
-def _from_here(request: Request) -> bool:
+def _sent_by_our_page(request: Request) -> bool:
     """Return True for a form that our own page sent, according to the browser; `Origin` was checked before."""
     return request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 

@@ -1,7 +1,7 @@
 """One page's websocket: accepts only messages of the kinds, shapes, sizes and rates of Parley's own pages.
 
 Streamlit obeys every message of its protocol, even the one that empties the caches of all sessions. It parses messages
-of up to 25 MB, and logs an unexpected one with a traceback. A session keeps its last message: 4 MB of empty widgets
+of up to 25 MB, and logs an unexpected one with a traceback. A session keeps its last message, and 4 MB of empty widgets
 would take 500 MB.
 """
 
@@ -31,7 +31,7 @@ BURST, PER_S = 300, 20.0
 """Messages that a page may send at once, and per second in the long run."""
 WIDGETS = 2_000
 """Widgets of a page whose state a message may hold; the Experiment page has about sixty."""
-LARGE, KEPT_S = 25, 60.0
+LARGE, EXPIRES_S = 25, 60.0
 """Sessions that may hold a message which no prompt needs, and the seconds for which a closed page's session is kept."""
 USED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "backend_operation_request"})
 TEXT_VALUES = frozenset({"string_value", "string_trigger_value", "json_value", "json_trigger_value"})
@@ -39,8 +39,6 @@ OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 """The requests of pages: a download that is made on demand, and the rest of a long table."""
 _ID = re.compile(r"[\w-]{0,64}")
 _LOCALE = re.compile(r"[A-Za-z0-9_-]{1,35}")
-
-
 PASTED = 4_500_000
 """Bytes that every message may have: a pasted megabyte of characters is refused on the page and stays in the box; a
 closed connection would lose it."""
@@ -67,7 +65,7 @@ class LargeMessages:
     def take(self, connection: int) -> bool:
         """Return True, and count this connection, unless there are too many."""
         now = self._clock()
-        self._until = {one: until for one, until in self._until.items() if until > now}
+        self._until = {number: until for number, until in self._until.items() if until > now}
         if connection not in self._until and len(self._until) >= LARGE:
             return False
         self._until[connection] = math.inf
@@ -80,7 +78,7 @@ class LargeMessages:
     def leave(self, connection: int) -> None:
         """Count a closed connection only as long as its session is kept."""
         if connection in self._until:
-            self._until[connection] = self._clock() + KEPT_S
+            self._until[connection] = self._clock() + EXPIRES_S
 
 
 _numbers = count()
@@ -108,15 +106,15 @@ class Frames:
             if not self._bucket.take():
                 return await self._end(1008, "too many messages")
             try:
-                known = _known(data)
+                accepted = _filtered(data)
             except Exception:  # protobuf's own exception, of a package that Streamlit brings along
                 return await self._end(1002, "a message that is none")
             if len(data) <= self._usual_bytes:
                 self._large.release(self._number)
             elif not self._large.take(self._number):
                 return await self._end(1013, "too many large messages of all pages")
-            if known is not None:
-                return {"type": "websocket.receive", "bytes": known}
+            if accepted is not None:
+                return {"type": "websocket.receive", "bytes": accepted}
         return {"type": "websocket.disconnect", "code": 1008}
 
     def close(self) -> None:
@@ -135,34 +133,34 @@ class Frames:
         return {"type": "websocket.disconnect", "code": code}
 
 
-def _known(data: bytes) -> bytes | None:
+def _filtered(data: bytes) -> bytes | None:
     """Return the message with an existing time zone and language; None for a kind that no page of ours sends.
 
     Raises ValueError for a message of another shape than those of our pages.
     """
     message = BackMsg.FromString(data)
-    kind = message.WhichOneof("type")
-    if kind not in USED:
+    message_type = message.WhichOneof("type")
+    if message_type not in USED:
         return None
     if not _has_the_shape_of_ours(message, len(data)):
         raise ValueError("a page has fewer widgets, and its message is large by its texts alone")
-    if kind == "backend_operation_request":
+    if message_type == "backend_operation_request":
         return data if _is_ours(message.backend_operation_request) else None
-    if kind != "rerun_script":
+    if message_type != "rerun_script":
         return data
-    about = message.rerun_script.context_info
+    context = message.rerun_script.context_info
     changed = False
-    if about.timezone and about.timezone not in _zones():
-        about.timezone, changed = "", True
-    if about.locale and not _LOCALE.fullmatch(about.locale):
-        about.locale, changed = "", True
+    if context.timezone and context.timezone not in _zones():
+        context.timezone, changed = "", True
+    if context.locale and not _LOCALE.fullmatch(context.locale):
+        context.locale, changed = "", True
     return message.SerializeToString() if changed else data
 
 
-def _is_ours(asked: BackendOperationRequest) -> bool:
+def _is_ours(operation: BackendOperationRequest) -> bool:
     """Return False for an operation that no page asks for, and for ids of another form, which Streamlit would log."""
-    ids = (asked.request_id, asked.session_id, asked.deferred_file.file_id)
-    return asked.WhichOneof("payload") in OPERATIONS and all(map(_ID.fullmatch, ids))
+    ids = (operation.request_id, operation.session_id, operation.deferred_file.file_id)
+    return operation.WhichOneof("payload") in OPERATIONS and all(map(_ID.fullmatch, ids))
 
 
 def _has_the_shape_of_ours(message: BackMsg, size: int) -> bool:
@@ -173,10 +171,10 @@ def _has_the_shape_of_ours(message: BackMsg, size: int) -> bool:
 
 def _text_bytes(widget: WidgetState) -> int:
     """Return the size of what a tester can have typed or pasted into a widget."""
-    kind = widget.WhichOneof("value")
-    if kind == "chat_input_value":
+    value_type = widget.WhichOneof("value")
+    if value_type == "chat_input_value":
         return len(widget.chat_input_value.data.encode())
-    return widget.ByteSize() if kind in TEXT_VALUES else 0
+    return widget.ByteSize() if value_type in TEXT_VALUES else 0
 
 
 @cache

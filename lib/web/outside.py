@@ -42,9 +42,11 @@ TAKES_TOKEN = (*paths.NUMBERS, *paths.OPERATOR_PAGES, "/readyz", paths.STREAM)
 
 
 class Outside:
-    """The middleware. `rules` is called late, because it may create the signing key; `may_read` decides who reads
-    measurements, and `may_take` who takes files, and both may wait for the record; `finds_pages` decides who finds the
-    operator pages."""
+    """The middleware. `rules` is called late, because it may create the signing key.
+
+    `may_read` admits to measurements and `may_take` to files, and both may wait for the record; `finds_pages` admits to
+    the operator pages.
+    """
 
     def __init__(
         self,
@@ -112,12 +114,12 @@ class Outside:
                 refusal = _plain(HTTPStatus.TOO_MANY_REQUESTS, NEW_VISITORS.format(minutes), wait)
             else:
                 cookie = self._rules().visitor_cookie(identity.new_visitor_id(), origin.https)
-        told = policy.headers(Headers(scope=scope).get("host", ""))
+        policy_headers = policy.headers(Headers(scope=scope).get("host", ""))
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in told.items():
+                for name, value in policy_headers.items():
                     headers.setdefault(name, value)
                 if is_file:
                     headers["cache-control"] = "no-store"
@@ -138,11 +140,11 @@ class Outside:
         """Return the response that refuses a request; None where it may go on."""
         method, path = scope.get("method", "GET"), scope["path"]
         try:
-            told = _foreign(scope, origin)
+            reason = _foreign(scope, origin)
         except ValueError:  # an invalid `Origin`
             return _plain(HTTPStatus.BAD_REQUEST, NO_SENSE)
-        if told:
-            return _plain(HTTPStatus.FORBIDDEN, told)
+        if reason:
+            return _plain(HTTPStatus.FORBIDDEN, reason)
         if not paths.exists(path):
             return _plain(HTTPStatus.NOT_FOUND, "Not Found")
         if not paths.takes(method, path):
@@ -163,11 +165,11 @@ class Outside:
 
     def _without_wrong_token(self, scope: Scope, origin: Origin) -> Scope:
         """Return the request without a wrong token in its header."""
-        given = Headers(scope=scope).get("authorization", "")
+        authorization = Headers(scope=scope).get("authorization", "")
         takes = scope["path"] in TAKES_TOKEN or scope["path"].startswith(paths.FILES)
-        if self._rules().operator_token is None or not given or not takes:
+        if self._rules().operator_token is None or not authorization or not takes:
             return scope
-        if self._rules().bears_token(given):
+        if self._rules().bears_token(authorization):
             self._patience.succeeded(origin.address)
             return scope
         if self._patience.wait(origin.address) == 0:
@@ -179,9 +181,9 @@ class Outside:
 
 def origin_of(rules: Access, scope: Scope) -> Origin:
     """Return the origin of a request."""
-    if (known := scope.get(ORIGIN)) is not None:
-        assert isinstance(known, Origin)
-        return known  # its headers no longer show it
+    if (stored := scope.get(ORIGIN)) is not None:
+        assert isinstance(stored, Origin)
+        return stored  # its headers no longer show it
     peer = scope["client"][0] if scope.get("client") else None
     return rules.origin(peer, scope["scheme"], Headers(scope=scope).items())
 

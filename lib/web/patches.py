@@ -101,12 +101,14 @@ class SessionGuard:
         """Return the connection without a foreign session; None where it must be refused."""
         entries = [entry.strip() for entry in Headers(scope=scope).get(PROTOCOLS.decode(), "").split(",")]
         own = self._third and len(entries) == 3 and self._browsers.get(entries[2], "") == visitor_id
-        kept = entries if own else entries[:2]
-        rest = [(name, value) for name, value in scope["headers"] if name.lower() != PROTOCOLS]
-        if any(self._browsers.get(found, visitor_id) != visitor_id for found in _ids(scope, rest, kept)):
+        admitted = entries if own else entries[:2]
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != PROTOCOLS]
+        if any(
+            self._browsers.get(session_id, visitor_id) != visitor_id for session_id in _ids(scope, headers, admitted)
+        ):
             return None
-        protocols = [(PROTOCOLS, ", ".join(kept).encode("latin-1"))] if any(kept) else []
-        return {**scope, "headers": [*rest, *protocols]}
+        protocols = [(PROTOCOLS, ", ".join(admitted).encode("latin-1"))] if any(admitted) else []
+        return {**scope, "headers": [*headers, *protocols]}
 
 
 def _ids(scope: Scope, headers: list[tuple[bytes, bytes]], entries: list[str]) -> Iterator[str]:
@@ -157,13 +159,13 @@ def log_through_ours() -> bool:
         log.warning("Streamlit writes log lines of its own: it is not the version that is known")
         return False
 
-    def plain(one: logging.Logger) -> None:
-        one.handlers[:] = []
-        one.propagate = one.name != "uvicorn.access"  # no line for each request
+    def plain(logger_of_library: logging.Logger) -> None:
+        logger_of_library.handlers[:] = []
+        logger_of_library.propagate = logger_of_library.name != "uvicorn.access"  # no line for each request
 
     vars(logger)["setup_formatter"] = plain
-    for one in logger._loggers.values():
-        plain(one)
+    for logger_of_library in logger._loggers.values():
+        plain(logger_of_library)
     for name, settings in uvicorn.config.LOGGING_CONFIG["loggers"].items():
         settings |= {"handlers": [], "propagate": name != "uvicorn.access"}
     return True

@@ -16,11 +16,11 @@ from pathlib import Path
 def send_at_once() -> int:
     """Turn Nagle's algorithm off for future connections; return the number of sockets, 0 where the system does not list
     open files."""
-    found = 0
+    match = 0
     for listening in _listening():
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        found += 1
-    return found
+        match += 1
+    return match
 
 
 def _listening() -> Iterator[socket.socket]:

@@ -39,8 +39,8 @@ async def send_file(scope: Scope, send: Send) -> bool:
 @functools.cache
 def _files() -> Mapping[str, Path]:
     """Return the small files by the path of their address."""
-    found = [path for path in (STATIC / "static").rglob("*") if path.is_file() and path.stat().st_size <= AT_ONCE]
-    return {f"/{path.relative_to(STATIC).as_posix()}": path for path in found}
+    entry = [path for path in (STATIC / "static").rglob("*") if path.is_file() and path.stat().st_size <= AT_ONCE]
+    return {f"/{path.relative_to(STATIC).as_posix()}": path for path in entry}
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from lib.domain.recent import Recent
 
 log = logging.getLogger("parley")
 
-KNOWN = 20_000
+REMEMBERED = 20_000
 """Pages that are remembered."""
 
 
@@ -33,8 +33,8 @@ class Tabs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tabs: Recent[str, Tab] = Recent(KNOWN)
-        self._shown: Recent[str, str | None] = Recent(KNOWN)
+        self._tabs: Recent[str, Tab] = Recent(REMEMBERED)
+        self._shown: Recent[str, str | None] = Recent(REMEMBERED)
 
     def remember(self, session_id: str, tab: Tab) -> None:
         """Note the owner of this page."""
@@ -53,17 +53,17 @@ class Tabs:
             pages = dict(self._shown)
         return {shown for session_id, shown in pages.items() if shown and active(session_id)}
 
-    def end_closed(self, wanted: Callable[[Tab], bool]) -> None:
+    def end_closed(self, condition: Callable[[Tab], bool]) -> None:
         """End the sessions of closed pages for which `wanted` is true: nothing that they hold is shown again."""
         with self._lock:
-            theirs = [session_id for session_id, tab in self._tabs.items() if wanted(tab)]
-        _end([session_id for session_id in theirs if not active(session_id)])
+            session_ids = [session_id for session_id, tab in self._tabs.items() if condition(tab)]
+        _end([session_id for session_id in session_ids if not active(session_id)])
 
-    def look_again(self, wanted: Callable[[Tab], bool], but: str | None = None) -> int:
+    def look_again(self, condition: Callable[[Tab], bool], but: str | None = None) -> int:
         """Rerun the pages for which `wanted` is true, except `but`; return their number."""
         with self._lock:
-            theirs = [session_id for session_id, tab in self._tabs.items() if session_id != but and wanted(tab)]
-        return _rerun(theirs)
+            session_ids = [session_id for session_id, tab in self._tabs.items() if session_id != but and condition(tab)]
+        return _rerun(session_ids)
 
     def forget_closed(self) -> None:
         """Forget pages whose sessions are gone, and make Streamlit drop those that have expired."""
@@ -71,7 +71,7 @@ class Tabs:
             return
         _expire()
         with self._lock:
-            for session_id in [one for one in self._tabs if not _known(one)]:
+            for session_id in [key for key in self._tabs if not _has_session(key)]:
                 del self._tabs[session_id]
                 self._shown.pop(session_id, None)
 
@@ -81,7 +81,7 @@ def active(session_id: str) -> bool:
     return runtime.exists() and runtime.get_instance().is_active_session(session_id)
 
 
-def _known(session_id: str) -> bool:
+def _has_session(session_id: str) -> bool:
     try:
         return runtime.get_instance()._session_mgr.get_session_info(session_id) is not None
     except AttributeError:
@@ -113,7 +113,7 @@ def _end(session_ids: Iterable[str]) -> None:
 def _rerun(session_ids: Iterable[str]) -> int:
     if not runtime.exists():
         return 0
-    asked = 0
+    count = 0
     try:
         server = runtime.get_instance()
         loop = server._get_async_objs().eventloop
@@ -121,7 +121,7 @@ def _rerun(session_ids: Iterable[str]) -> int:
             info = server._session_mgr.get_active_session_info(session_id)
             if info is not None:
                 loop.call_soon_threadsafe(info.session.request_rerun, info.session._client_state)
-                asked += 1
+                count += 1
     except AttributeError as error:
         log.warning("open pages show a change only after a click: this version of Streamlit is unknown: %s", error.name)
-    return asked
+    return count
