@@ -21,11 +21,12 @@ from tests.support import app_process, chromium, invented_traffic, webdriver
 from tests.support import openai_server as openai
 from tests.support.axe import STILL
 from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, Chat, edit_prompt
+from tests.support.layout import DRAWN
 from tests.support.network_cable import cable
 from tests.support.openai_server import Gate, stream
 from tests.support.real_page import RealPage
 from tests.test_browser_look import ANSWER, REST, done
-from tests.test_browser_operator_pages import DRAWN, pick
+from tests.test_browser_operator_pages import pick
 
 FOLDER = app_process.ROOT / "docs" / "pictures"
 LARGEST = 80_000
