@@ -60,7 +60,7 @@ def sent(request: openai.Request) -> list[tuple[str, str]]:
 # The empty page
 
 
-def test_the_empty_page_greets_and_asks_nobody(chat: Chat, model: openai.Server) -> None:
+def test_the_empty_page_greets_and_asks_no_model(chat: Chat, model: openai.Server) -> None:
     expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_be_visible()
     expect(chat.page.get_by_text("built-in demo model")).to_have_count(0)
     chat.idle()
@@ -356,7 +356,7 @@ def test_an_edit_is_checked_like_a_question(chat: Chat, model: openai.Server) ->
     assert len(model.requests) == 1
 
 
-def test_only_the_last_answer_can_be_made_anew(chat: Chat) -> None:
+def test_only_the_last_answer_can_be_regenerated(chat: Chat) -> None:
     chat.ask("First")
     chat.ask("Second")
     expect(chat.page.get_by_role("button", name="Regenerate")).to_have_count(1)

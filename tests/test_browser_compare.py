@@ -344,7 +344,7 @@ def messages(chat: Chat) -> list[str]:
     return frames
 
 
-def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, model: openai.Server) -> None:
+def test_nothing_in_the_page_or_its_messages_reveals_the_groups(chat: Chat, model: openai.Server) -> None:
     frames = messages(chat)
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     compare(chat)
@@ -468,7 +468,7 @@ def test_both_appear_together_where_the_table_says_so(
         chat.idle()
 
 
-def test_until_both_are_there_nothing_tells_which_was_first(
+def test_until_both_have_ended_nothing_reveals_which_was_first(
     browser: Browser, together_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     gate = one_waits(model)

@@ -44,7 +44,7 @@ def test_code_has_its_language_and_a_copy_button_in_sight(chat: Chat, model: ope
         expect(block.locator("pre")).to_have_attribute("tabindex", "0")
 
 
-def test_times_are_shown_to_whoever_looks(chat: Chat) -> None:
+def test_times_are_shown_on_hover(chat: Chat) -> None:
     chat.ask("When?")
     shown = "one => getComputedStyle(one, '::after').opacity"
     for message in (chat.messages.first, chat.messages.last):

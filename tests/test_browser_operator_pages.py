@@ -262,7 +262,7 @@ def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: ap
         page.screenshot(path=picture("experiment-invitation"))
 
 
-def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
+def test_the_form_closes_though_the_event_of_its_opening_arrives_late(
     browser: Browser, operated: app_process.AppProcess
 ) -> None:
     servers: list[WebSocketRoute] = []

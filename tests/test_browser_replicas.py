@@ -72,11 +72,13 @@ class Parley:
     def ends(self, conversation_id: str) -> list[object]:
         """Return the finish reasons of a conversation's answers."""
         return [
-            line["value"] for line in self.lines() if line["name"] == "chat_completion" and of(line, conversation_id)
+            line["value"]
+            for line in self.lines()
+            if line["name"] == "chat_completion" and is_about(line, conversation_id)
         ]
 
 
-def of(line: dict[str, Any], conversation_id: str) -> bool:
+def is_about(line: dict[str, Any], conversation_id: str) -> bool:
     return bool(line["metadata"].get("conversation_id") == conversation_id)
 
 
@@ -237,7 +239,7 @@ def test_a_browser_is_known_to_both_replicas(parley: Parley, site: Site) -> None
     assert http(site.replica("two").url, Cookie=f"{name}={value[:-1]}").set_cookies
 
 
-def test_the_balancers_cookie_is_for_nobody_else(site: Site) -> None:
+def test_the_balancers_cookie_is_for_this_site_alone(site: Site) -> None:
     [line] = [line for line in http(site.url).set_cookies if line.startswith(COOKIE)]
     assert "HttpOnly" in line and "SameSite=Lax" in line
 
@@ -344,7 +346,7 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
             visitor.vote(up=False)
             visitor.untouched()
             assert parley.ends(visitor.chat.conversation_id) == ["stop"] * 4
-            rated = [line["name"] for line in parley.lines() if of(line, visitor.chat.conversation_id)]
+            rated = [line["name"] for line in parley.lines() if is_about(line, visitor.chat.conversation_id)]
             assert rated.count("satisfaction") == rated.count("dissatisfaction") == 1
             print(f"of no use for {visitor.page.evaluate('window.longest') / 1000:.1f} s")
 

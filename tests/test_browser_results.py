@@ -208,7 +208,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
 # What it does
 
 
-def test_it_looks_anew_and_leaves_the_reader_in_place(browser: Browser, results_app: app_process.AppProcess) -> None:
+def test_a_refresh_leaves_the_reader_in_place(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, "undecided") as page:
         remark = page.get_by_test_id("stExpander").first
         remark.evaluate(AT_REST)
