@@ -39,6 +39,7 @@ from tests.support.invented_traffic import EXPERIMENT, Traffic
 from tests.support.operator_tool import run_tool
 
 SOON = 60.0
+SET_UP, LOST = "AuthenticationError", "APIConnectionError"
 
 
 class Receiver:
@@ -109,10 +110,18 @@ def watch(store: Store, *addresses: str, **sources: Any) -> Watch:
     return Watch(store, Receivers([SecretStr(address) for address in addresses]), Sources(**nothing | sources))
 
 
-def record_answer(store: Store, reason: str) -> None:
+def record_answer(store: Store, reason: str, error: str | None = None) -> None:
     question = Question(new_id(), "c", "s", 1, "m", Assignment("e", None, "none", "u", {}, {}, {}))
-    completion = Completion("", reason, 1.0)  # type: ignore[arg-type]
+    completion = Completion("", reason, 1.0, error=error)  # type: ignore[arg-type]
     assert store.events.record([events.chat_completion(question, completion)]).wait(SOON)
+
+
+def record_failures(store: Store, *kinds: str) -> None:
+    for kind in kinds:
+        for _ in range(3):
+            record_answer(store, "error", kind)
+    for _ in range(7):
+        record_answer(store, "stop")
 
 
 def test_a_budget_is_reported_once_by_one_of_two_replicas_with_a_link(
@@ -135,21 +144,25 @@ def test_where_a_receiver_shows_html_a_message_is_text(store: Store, receiver: R
     assert "<img" not in message["message"] and "&lt;img" in message["message"]
 
 
-def test_an_alert_that_arrived_covers_failures_near_it_and_a_missing_model(store: Store, receiver: Receiver) -> None:
+def test_an_alert_that_arrived_covers_its_kind_of_failure_for_a_day_and_a_missing_model(
+    store: Store, receiver: Receiver
+) -> None:
     gone = news.Alert(news.model_key("openai", "old-model", "gone"), "old-model needs a change", "It is shut down.")
     watched = watch(store, receiver.address, models=lambda: [gone])
-    for reason in ["error"] * 3 + ["stop"] * 7:
-        record_answer(store, reason)
+    record_failures(store, SET_UP)
     failed_ms = now_ms()
     receiver.status = 500
     watched.look()
-    assert not watched.told_of(failed_ms) and not watched.told_of(failed_ms, ("openai", "old-model"))
+    assert not watched.told_of(failed_ms, SET_UP) and not watched.told_of(failed_ms, LOST, ("openai", "old-model"))
     for alert in store.alerts.newest():
         store.alerts.attempted(alert.key, (0,), everybody=True)
-    assert watched.told_of(failed_ms)
-    assert not watched.told_of(failed_ms + 1_000 * 3_600)
-    assert watched.told_of(failed_ms + 1_000 * 3_600, ("openai", "old-model"))
-    assert not watched.told_of(failed_ms + 1_000 * 3_600, ("openai", "new-model"))
+    hour = 1_000 * 3_600
+    assert watched.told_of(failed_ms, SET_UP) and watched.told_of(failed_ms + 23 * hour, SET_UP)
+    assert not watched.told_of(failed_ms + 25 * hour, SET_UP)
+    assert not watched.told_of(failed_ms - hour, SET_UP)  # the alert speaks of later answers
+    assert not watched.told_of(failed_ms, LOST)
+    assert watched.told_of(failed_ms + 25 * hour, LOST, ("openai", "old-model"))
+    assert not watched.told_of(failed_ms, LOST, ("openai", "new-model"))
 
 
 def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(
@@ -190,6 +203,21 @@ def test_no_log_line_and_no_message_holds_an_address(
     assert "an alert was refused" in caplog.text
     assert not [record for record in caplog.records if record.name.startswith("apprise")]
     assert receiver.address.partition("://")[2] in load({"PARLEY_ALERTS": receiver.address}).secrets()
+
+
+def test_a_further_kind_of_failure_is_reported_on_the_same_day_and_a_known_one_is_not(
+    store: Store, receiver: Receiver
+) -> None:
+    one = watch(store, receiver.address)
+    record_failures(store, SET_UP)
+    one.look()
+    record_failures(store, SET_UP, LOST)
+    one.look()
+    one.look()
+    first, second = [message["message"] for message in receiver.messages]
+    assert first.startswith(f"3 of the last 10 answers failed within five minutes, with {SET_UP}.")
+    assert second.startswith(f"9 of the last 23 answers failed within five minutes, with {LOST}.")
+    assert one.told_of(now_ms(), SET_UP) and one.told_of(now_ms(), LOST)
 
 
 def test_failing_answers_are_reported_once_a_day(store: Store, receiver: Receiver) -> None:

@@ -263,7 +263,7 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
         return str(page.run().chat_message[-1].caption[0].value)
 
     assert sentence() == "The assistant is not set up correctly. Please tell the person who invited you."
-    key = news.answers_key(news.day_of(now_ms()))
+    key = news.answers_key(news.day_of(now_ms()), ["AuthenticationError"])
     store.alerts.note(key, "Many answers fail", "3 of the last 10 answers failed.", "events")
     assert sentence().endswith("Please tell the person who invited you.")  # noted is not sent
     store.alerts.attempted(key, (0,), everybody=True)
