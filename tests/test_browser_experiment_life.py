@@ -1,5 +1,6 @@
 """The whole life of an experiment in Chromium: draft, trial, start, answers, ramp, a new version, decision, history."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,7 +151,14 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
         page.get_by_role("button", name="Download as CSV").click()
     assert "decide,greeting" in Path(waiting.value.path()).read_text("utf-8-sig")
     page.get_by_text("The readout as it stood").last.click()
-    expect(page.get_by_alt_text("Not enough data yet")).to_be_visible()
+    wide, narrow = (page.locator(f'[class*="st-key-picture_{kind}_"] img') for kind in ("wide", "narrow"))
+    expect(wide).to_have_attribute("alt", re.compile("^Not enough data yet"))
+    expect(wide).to_be_visible()
+    expect(narrow).to_be_hidden()
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    expect(narrow).to_be_visible()
+    expect(wide).to_be_hidden()
+    page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download the picture").click()
     assert Path(waiting.value.path()).read_text().startswith("<svg")
@@ -189,6 +197,19 @@ def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, 
     expect(page.get_by_role("button", name="Save the version")).to_be_disabled()
     page.get_by_text("Save it although it is warned of").last.click()
     expect(page.get_by_role("button", name="Save the version")).to_be_enabled()
+
+
+def test_on_a_phone_each_line_of_the_audit_log_is_a_card_within_the_screen(
+    browser: Browser, running: AppProcess
+) -> None:
+    with watched_page(browser, f"{running.url}/history", PHONE) as opened:
+        table = opened.locator(".st-key-cards_audit table")
+        cells = table.locator("tbody tr").first.locator("td")
+        expect(cells.nth(1)).to_have_attribute("data-heading", "Operator")
+        tops = [cells.nth(place).evaluate("one => one.getBoundingClientRect().top") for place in (0, 1)]
+        assert tops[0] < tops[1]
+        assert table.evaluate("one => one.parentElement.scrollWidth <= one.parentElement.clientWidth")
+        assert table.evaluate("one => [...one.querySelectorAll('td p')].every(p => p.scrollWidth <= p.clientWidth)")
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])

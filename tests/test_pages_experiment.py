@@ -80,7 +80,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     rows = {
         str(row[0]).replace("\\", ""): [str(cell).replace("\\", "") for cell in row[1:]] for row in table.to_numpy()
     }
-    assert rows["Share of units"] == ["75.0%", "25.0%", "–"]
+    assert rows["Share of units"] == ["75.0 %", "25.0 %", "–"]
     assert rows["model :blue-badge[differs]"] == [
         CONTROL_MODEL, ":blue-background[" + TEST_MODEL + "]", ":blue-background[" + TEST_MODEL + "]",
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from lib.access.identity import Access
 from lib.commands import spreadsheet
 from lib.commands.spreadsheet import BOM
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.invitations import Invitation
 from lib.readout.results import Window
 from lib.settings import load
@@ -28,6 +28,7 @@ from lib.store.database import Database
 from lib.store.schema import answer, conversation, exposure, message, weights
 from lib.web import running
 from pages import readouts
+from pages.results import charts as drawings
 from pages.results import numbers, words
 from tests.support import invented_traffic
 from tests.support.invented_events import preferred
@@ -239,6 +240,17 @@ def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
     rated = next(part.value for part in page.caption if part.value.startswith("Answers that were rated"))
     one = r"\d+\.\d % \(\d+\.\d to \d+\.\d\)"
     assert re.fullmatch(rf"Answers that were rated: Control {one}; Test {one}\.", rated.replace("\\", ""))
+
+
+def test_a_day_that_is_not_over_is_told_in_words_and_is_no_drop_in_the_chart(show: Open) -> None:
+    met, groups = [(0, "Control", 7), (DAY_MS, "Test", 5), (2 * DAY_MS, "Test", 1)], ["Control", "Test"]
+    drawn = drawings.arrivals(met, groups, 2 * DAY_MS + 1)
+    assert drawn is not None
+    rows = [(row["day"][8:10], row["group"], row["users"]) for row in next(iter(drawn.to_dict()["datasets"].values()))]
+    assert rows == [("01", "Control", 7), ("01", "Test", 0), ("02", "Control", 0), ("02", "Test", 5)]
+    assert drawings.arrivals(met[:1], groups, DAY_MS - 1) is None
+    [told] = [one.value for one in show(invented_traffic.better()).caption if one.value.startswith("New users")]
+    assert re.fullmatch(r"New users a day \(UTC\)\. \d+ \w+ is not over: Control \d+, Test \d+ so far\.", told)
 
 
 def test_every_chart_and_table_has_a_text_that_stands_for_it(show: Open) -> None:
