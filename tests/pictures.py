@@ -21,11 +21,12 @@ from tests.support import app_process, chromium, invented_traffic, webdriver
 from tests.support import openai_server as openai
 from tests.support.axe import STILL
 from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, Chat, edit_prompt
+from tests.support.layout import DRAWN
 from tests.support.network_cable import cable
 from tests.support.openai_server import Gate, stream
 from tests.support.real_page import RealPage
 from tests.test_browser_look import ANSWER, REST, done
-from tests.test_browser_operator_pages import DRAWN, pick
+from tests.test_browser_operator_pages import pick
 
 FOLDER = app_process.ROOT / "docs" / "pictures"
 LARGEST = 80_000
@@ -202,7 +203,7 @@ def streaming(studio: Studio) -> Image.Image:
         chat.send(QUESTION)
         expect(chat.answer.get_by_test_id("stCode")).to_contain_text("flour_g * hydration")
         expect(chat.stop).to_be_visible()
-        taken = _running(chat.page)
+        taken = _picture_of_running(chat.page)
         gate.open()
         chat.idle()
         return taken
@@ -216,7 +217,7 @@ def phone(studio: Studio) -> Image.Image:
         chat.send(QUESTION)
         expect(chat.stop).to_be_visible()
         expect(chat.answer.get_by_test_id("stCode")).to_contain_text("flour_g * hydration")
-        taken.append(_running(chat.page))
+        taken.append(_picture_of_running(chat.page))
         gate.open()
         chat.idle()
         _rate(chat)
@@ -245,7 +246,7 @@ def languages(studio: Studio) -> Image.Image:
 
 def comparison(studio: Studio) -> Image.Image:
     with studio.asking(studio.comparing) as chat:
-        _compared(chat)
+        _ask_to_compare(chat)
         chat.button("A is better").click()
         expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
         settle(chat.page)
@@ -256,7 +257,7 @@ def comparison(studio: Studio) -> Image.Image:
 def comparison_phone(studio: Studio) -> Image.Image:
     with studio.asking(studio.comparing, PHONE) as chat:
         taken = [shot(chat.page)]
-        _compared(chat)
+        _ask_to_compare(chat)
         for letter in ("A", "B"):
             chat.page.get_by_role("button", name=f"Show answer {letter}").click()
             if letter == "A":
@@ -279,7 +280,7 @@ def doors(studio: Studio) -> Image.Image:
         chat.box.fill("And how long does it")
         wire.pull()
         expect(chat.page.get_by_text("Connection lost.")).to_be_visible()
-        taken.append(_running(chat.page))
+        taken.append(_picture_of_running(chat.page))
     return beside(*taken)
 
 
@@ -366,7 +367,7 @@ def _operator_page(studio: Studio, path: str, size: tuple[int, int] = DESK) -> I
         yield page
 
 
-def _running(page: Page) -> Image.Image:
+def _picture_of_running(page: Page) -> Image.Image:
     """A page on which an answer grows or that has lost its connection, which does not settle."""
     page.wait_for_function("document.fonts.status === 'loaded'")
     page.wait_for_function(STILL)
@@ -380,7 +381,7 @@ def _rate(chat: Chat) -> None:
     expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
 
 
-def _compared(chat: Chat) -> None:
+def _ask_to_compare(chat: Chat) -> None:
     chat.send(QUESTION)
     expect(chat.button("Both bad")).to_be_visible()
     chat.idle()

@@ -84,7 +84,7 @@ def spent(store: Store, name: str = EVERYBODY, day: int | None = None) -> Spent:
         return spending.states(connection, [account])[account]
 
 
-def held(store: Store) -> int:
+def reservations(store: Store) -> int:
     assert store.write(lambda _: None).wait(SOON)
     with store.read() as connection:
         return connection.scalar(select(func.count()).select_from(schema.reservation)) or 0
@@ -97,7 +97,7 @@ def test_where_nothing_is_limited_the_store_is_not_asked() -> None:
     assert Budgets(None).reserve("a", "ann", None, pytest.fail) is None  # type: ignore[arg-type]
 
 
-def test_a_visitor_gets_so_many_answers_and_another_gets_their_own(store: Store) -> None:
+def test_each_visitor_has_a_limit_of_their_own(store: Store) -> None:
     limits = Budgets(store.spending, answers_per_visitor=2)
     assert [reserve(limits) == "visitor" for _ in range(4)] == [False, False, True, True]
     assert reserve(limits, "bob") != "visitor"
@@ -110,9 +110,7 @@ def test_two_replicas_count_the_same_answers(store: Store, another: Store) -> No
     assert got == [False, False, False, True]
 
 
-def test_of_many_who_ask_at_once_on_two_replicas_no_more_than_the_limit_get_an_answer(
-    store: Store, another: Store
-) -> None:
+def test_two_replicas_together_give_no_more_answers_than_the_limit(store: Store, another: Store) -> None:
     both = [Budgets(one.spending, answers_per_visitor=7) for one in (store, another)]
     with ThreadPoolExecutor(8) as threads:
         got = list(threads.map(lambda number: reserve(both[number % 2]), range(40)))
@@ -164,15 +162,15 @@ def test_an_invitation_without_a_limit_costs_one_look(store: Store) -> None:
     limits = Budgets(store.spending)
     for _ in range(3):
         assert reserve(limits, "ann", invited.id) != "invitation"
-    assert held(store) == 0
+    assert reservations(store) == 0
 
 
-def test_who_meets_one_limit_is_counted_under_none(store: Store) -> None:
+def test_a_refused_question_counts_under_no_limit(store: Store) -> None:
     limits = Budgets(store.spending, usd_per_day=100, answers_per_visitor=1)
     reserve(limits)
     assert reserve(limits) == "visitor"
     assert spent(store) == Spent(about(0.01), 1)
-    assert held(store) == 2  # the first answer, under both
+    assert reservations(store) == 2  # the first answer, under both
 
 
 def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Store) -> None:
@@ -193,7 +191,7 @@ def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) 
         assert store.spending.settle(answer_id, ENDED).wait(SOON)
     assert spent(store) == Spent(about(0.02), 1)
     assert spent(store, "visitor:ann").answers == 1
-    assert held(store) == 0
+    assert reservations(store) == 0
 
 
 def test_a_failed_answer_costs_nothing(store: Store) -> None:
@@ -228,7 +226,7 @@ def test_what_was_spent_before_there_was_a_limit_counts_too(store: Store) -> Non
     assert reserve(Budgets(store.spending, usd_per_day=0.4)) == "day"
 
 
-def test_what_nobody_will_ask_for_is_swept_away(store: Store) -> None:
+def test_old_counts_are_deleted(store: Store) -> None:
     old = [Account("visitor", "visitor:ann", TODAY - 5), Account("day", EVERYBODY, TODAY - 5)]
     new = [Account("visitor", "visitor:ann", TODAY), Account("invitation", "invitation:x", 0)]
     for number, account in enumerate([*old, *new]):
@@ -239,7 +237,7 @@ def test_what_nobody_will_ask_for_is_swept_away(store: Store) -> None:
     assert spent(store, "visitor:ann", TODAY - 5) == Spent()
     kept = [(EVERYBODY, TODAY - 5), ("visitor:ann", TODAY), ("invitation:x", 0)]
     assert [spent(store, *one).answers for one in kept] == [1, 1, 1]
-    assert held(store) == 2
+    assert reservations(store) == 2
 
 
 def test_an_erased_visitors_counters_go_too(store: Store) -> None:
@@ -318,16 +316,18 @@ class Person:
         return answer.completion.finish_reason
 
 
-def told(app: App) -> list[tuple[str, Any]]:
+def names_and_values(app: App) -> list[tuple[str, Any]]:
     return [(event["name"], event["value"]) for event in app.store.events.export()]
 
 
-def test_a_met_limit_asks_nobody_and_is_reported_after_the_exposure(start: Open, model_server: Server) -> None:
+def test_a_question_over_a_limit_reaches_no_model_and_is_reported_after_its_exposure(
+    start: Open, model_server: Server
+) -> None:
     app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
     ann = Person(app)
     assert [ann.ask(), ann.ask()] == ["stop", "limited"]
     assert len(model_server.requests) == 1
-    assert told(app) == [("exposure", None), ("chat_completion", "stop"), ("chat_completion", "limited")]
+    assert names_and_values(app) == [("exposure", None), ("chat_completion", "stop"), ("chat_completion", "limited")]
     said = list(app.store.events.export())[-1]["metadata"]
     assert said["limit"] == "visitor" and said["turn"] == 2
     assert not {"response_time", "cost_usd", "error", "prompt_tokens"} & said.keys()
@@ -382,7 +382,7 @@ def test_at_the_limit_the_answer_that_was_to_be_replaced_stays(start: Open) -> N
     assert ann.conversation is not None
     kept = app.conversations.get(ann.conversation.id, "ann")
     assert [(turn.turn, turn.finish_reason) for turn in kept.turns] == [(1, "stop"), (2, "limited")]
-    assert "regenerated" not in dict(told(app))
+    assert "regenerated" not in dict(names_and_values(app))
 
 
 def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Server) -> None:
@@ -442,12 +442,12 @@ def test_a_refused_question_is_not_stored_and_a_repeated_refusal_writes_nothing(
     ann.conversation, answer = app.conversations.ask(ann.visitor, ann.conversation, "My secret?", ann.exposed)
     assert ann.ended(answer) == "limited" and ann.conversation is not None
     assert ann.conversation.turns[-1].question == "My secret?", "the page still has it"
-    written = told(app)
+    written = names_and_values(app)
     for _ in range(3):
         assert ann.ask() == "limited" and ann.again() == "limited"
     other = Person(app)
     assert other.ask() == "limited"
-    assert told(app) == written
+    assert names_and_values(app) == written
     assert "secret" not in str(list(app.store.events.export(text=True)))
     kept = app.conversations.get(ann.conversation.id, "ann")
     assert [turn.finish_reason for turn in kept.turns] == ["stop", "limited"] and kept.turns[-1].question is None
@@ -462,7 +462,7 @@ def test_browsers_without_a_cookie_share_the_answers_of_one_visitor(start: Open)
     assert Person(app, "with a cookie").ask() == "stop"
 
 
-def test_one_network_meets_its_limits_and_nobody_nearby_does(start: Open, model_server: Server) -> None:
+def test_one_network_meets_its_limits_and_its_neighbours_do_not(start: Open, model_server: Server) -> None:
     app, gate = start(), Gate()
     model_server.script(otherwise=stream("Slow ", gate, "answer.", finish(), DONE))
     people = [Person(app, f"v{number}") for number in range(crowd.AT_ONCE + 1)]
@@ -488,7 +488,7 @@ def test_one_network_meets_its_limits_and_nobody_nearby_does(start: Open, model_
         ({}, "stop"), ({"PARLEY_BUDGET_USD_PER_DAY": "5", "PARLEY_ABANDONED": "finish"}, "stop"),
     ],
 )  # fmt: skip
-def test_an_answer_without_a_page_is_stopped_where_that_is_wanted(
+def test_an_answer_without_a_page_is_stopped_where_the_settings_say_so(
     start: Open, model_server: Server, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], reason: str
 ) -> None:
     monkeypatch.setattr("lib.app.ABANDONED_S", 0.2)

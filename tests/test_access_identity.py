@@ -39,7 +39,7 @@ def test_no_script_and_no_other_site_gets_the_cookie() -> None:
     assert set(secure[1:]) == {*plain[1:], "Secure"}
 
 
-def test_a_cookie_that_we_did_not_sign_is_nobody() -> None:
+def test_a_cookie_that_we_did_not_sign_is_ignored() -> None:
     foreign = cookie(OTHER.visitor_cookie("ab" * 16, False))
     mine = ACCESS.visitor_cookie("ab" * 16, False).partition(";")[0].partition("=")[2]
     other_id = "cd" * 16 + mine[32:]
@@ -49,12 +49,12 @@ def test_a_cookie_that_we_did_not_sign_is_nobody() -> None:
     assert ACCESS.visitor({"parley_visitor": mine + "A" * 100_000}) is None
 
 
-def test_an_id_that_is_none_of_ours_is_nobody_even_when_signed() -> None:
+def test_a_malformed_id_is_ignored_even_when_signed() -> None:
     assert ACCESS.visitor(cookie(ACCESS.visitor_cookie("../../etc", False))) is None
 
 
 @given(st.text())
-def test_garbage_is_nobody(value: str) -> None:
+def test_garbage_is_ignored(value: str) -> None:
     assert ACCESS.visitor({"parley_visitor": value, "__Host-parley_visitor": value}) is None
     guarded = Access("key", operator_token="t")
     assert not guarded.operator(local=True, cookies={"parley_operator": value}, authorization=value)
@@ -126,7 +126,7 @@ def test_on_this_machine_is_loopback_everywhere(
         (None, ["1.2.3.4"], None),
     ],
 )
-def test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy(
+def test_the_client_is_the_rightmost_address_that_is_not_a_trusted_proxy(
     peer: str | None, forwarded: list[str], client: str | None
 ) -> None:
     assert origin(peer, HOST, *(("X-Forwarded-For", line) for line in forwarded))[0] == client
@@ -182,13 +182,13 @@ def test_an_operators_email_opens_and_then_this_machine_does_not() -> None:
         ({"email": "\uff41nn@example.org"}, "outside of ASCII"),
     ],
 )  # fmt: skip
-def test_the_log_says_why_an_account_is_no_operators(claims: dict[str, object], cause: str) -> None:
+def test_the_log_says_why_an_account_is_not_an_operators(claims: dict[str, object], cause: str) -> None:
     access = Access("key", operators=("ann@example.org", "kann@example.org"))
     assert cause in (access.refusal(ANN | claims) or "")
     assert access.refusal(ANN) is None
 
 
-def test_a_kelvin_sign_is_no_k() -> None:
+def test_a_kelvin_sign_does_not_match_a_k() -> None:
     """It folds to one, and so would open another's pages."""
     access = Access("key", operators=("kim@example.org",))
     assert access.refusal(ANN | {"email": "\u212aim@example.org"}) is not None
@@ -245,7 +245,7 @@ def test_one_cookie_cannot_stand_in_for_another() -> None:
     assert not access.operator(local=False, cookies={"parley_operator": visitor})
 
 
-def test_metrics_are_for_this_machine_and_for_who_has_the_token() -> None:
+def test_metrics_are_for_this_machine_and_for_the_token() -> None:
     access = Access("key", operators=("ann@example.org",), operator_token="token")
     assert access.may_read_metrics(local=True, cookies={})
     assert access.may_read_metrics(local=False, cookies={}, authorization="Bearer token")

@@ -39,6 +39,7 @@ from tests.support.invented_traffic import EXPERIMENT, Traffic
 from tests.support.operator_tool import run_tool
 
 SOON = 60.0
+SET_UP, LOST = "AuthenticationError", "APIConnectionError"
 
 
 class Receiver:
@@ -109,13 +110,21 @@ def watch(store: Store, *addresses: str, **sources: Any) -> Watch:
     return Watch(store, Receivers([SecretStr(address) for address in addresses]), Sources(**nothing | sources))
 
 
-def answered(store: Store, reason: str) -> None:
+def record_answer(store: Store, reason: str, error: str | None = None) -> None:
     question = Question(new_id(), "c", "s", 1, "m", Assignment("e", None, "none", "u", {}, {}, {}))
-    completion = Completion("", reason, 1.0)  # type: ignore[arg-type]
+    completion = Completion("", reason, 1.0, error=error)  # type: ignore[arg-type]
     assert store.events.record([events.chat_completion(question, completion)]).wait(SOON)
 
 
-def test_a_budget_is_told_once_by_one_of_two_replicas_with_a_link(
+def record_failures(store: Store, *kinds: str) -> None:
+    for kind in kinds:
+        for _ in range(3):
+            record_answer(store, "error", kind)
+    for _ in range(7):
+        record_answer(store, "stop")
+
+
+def test_a_budget_is_reported_once_by_one_of_two_replicas_with_a_link(
     store: Store, database_url: str, receiver: Receiver
 ) -> None:
     with closing(Store.open(database_url)) as other:
@@ -135,25 +144,27 @@ def test_where_a_receiver_shows_html_a_message_is_text(store: Store, receiver: R
     assert "<img" not in message["message"] and "&lt;img" in message["message"]
 
 
-def test_operators_were_told_of_a_failure_near_an_alert_that_reached_one_and_of_a_model_that_is_gone(
+def test_an_alert_that_arrived_covers_its_kind_of_failure_for_a_day_and_a_missing_model(
     store: Store, receiver: Receiver
 ) -> None:
     gone = news.Alert(news.model_key("openai", "old-model", "gone"), "old-model needs a change", "It is shut down.")
     watched = watch(store, receiver.address, models=lambda: [gone])
-    for reason in ["error"] * 3 + ["stop"] * 7:
-        answered(store, reason)
+    record_failures(store, SET_UP)
     failed_ms = now_ms()
     receiver.status = 500
     watched.look()
-    assert not watched.reached_operators(failed_ms) and not watched.reached_operators(
-        failed_ms, ("openai", "old-model")
+    assert not watched.reached_operators(failed_ms, SET_UP) and not watched.reached_operators(
+        failed_ms, LOST, ("openai", "old-model")
     )
     for alert in store.alerts.newest():
         store.alerts.attempted(alert.key, (0,), everybody=True)
-    assert watched.reached_operators(failed_ms)
-    assert not watched.reached_operators(failed_ms + 1_000 * 3_600)
-    assert watched.reached_operators(failed_ms + 1_000 * 3_600, ("openai", "old-model"))
-    assert not watched.reached_operators(failed_ms + 1_000 * 3_600, ("openai", "new-model"))
+    hour = 1_000 * 3_600
+    assert watched.reached_operators(failed_ms, SET_UP) and watched.reached_operators(failed_ms + 23 * hour, SET_UP)
+    assert not watched.reached_operators(failed_ms + 25 * hour, SET_UP)
+    assert not watched.reached_operators(failed_ms - hour, SET_UP)  # the alert speaks of later answers
+    assert not watched.reached_operators(failed_ms, LOST)
+    assert watched.reached_operators(failed_ms + 25 * hour, LOST, ("openai", "old-model"))
+    assert not watched.reached_operators(failed_ms, LOST, ("openai", "new-model"))
 
 
 def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(
@@ -173,7 +184,7 @@ def test_a_receiver_that_refuses_gets_it_later_and_the_others_get_it_once(
     assert sent.sent_ms is not None and not sent.given_up
 
 
-def test_what_nobody_takes_is_given_up_and_says_so(
+def test_an_undeliverable_alert_is_given_up_and_logged(
     store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lib.store.alerts.RETRY_MS", -1)
@@ -196,13 +207,28 @@ def test_no_log_line_and_no_message_holds_an_address(
     assert receiver.address.partition("://")[2] in load({"PARLEY_ALERTS": receiver.address}).secrets()
 
 
-def test_failing_answers_are_told_once_a_day(store: Store, receiver: Receiver) -> None:
+def test_a_further_kind_of_failure_is_reported_on_the_same_day_and_a_known_one_is_not(
+    store: Store, receiver: Receiver
+) -> None:
+    one = watch(store, receiver.address)
+    record_failures(store, SET_UP)
+    one.look()
+    record_failures(store, SET_UP, LOST)
+    one.look()
+    one.look()
+    first, second = [message["message"] for message in receiver.messages]
+    assert first.startswith(f"3 of the last 10 answers failed within five minutes, with {SET_UP}.")
+    assert second.startswith(f"9 of the last 23 answers failed within five minutes, with {LOST}.")
+    assert one.reached_operators(now_ms(), SET_UP) and one.reached_operators(now_ms(), LOST)
+
+
+def test_failing_answers_are_reported_once_a_day(store: Store, receiver: Receiver) -> None:
     one = watch(store, receiver.address)
     for reason in ["error"] * 3 + ["stop"] * 6 + ["limited"] * 5:
-        answered(store, reason)
+        record_answer(store, reason)
     one.look()
     assert receiver.titles == []  # nine answers are too few: a refused question is no answer
-    answered(store, "stop")
+    record_answer(store, "stop")
     one.look()
     one.look()
     assert receiver.titles == ["Helpdesk: Many answers fail"]
@@ -229,7 +255,7 @@ def test_a_receiver_that_hangs_costs_the_others_nothing_and_gets_no_second_messa
             thread.join(SOON)
 
 
-def filled(database_url: str, traffic: Traffic, **changes: Any) -> Callable[[Store], Readout]:
+def readout_source(database_url: str, traffic: Traffic, **changes: Any) -> Callable[[Store], Readout]:
     """The readout of a database with this traffic."""
     invented_traffic.fill(database_url, traffic)
     definition = Definition(EXPERIMENT, (Group("Control", 1), Group("Test", 1)), "Control", **changes)
@@ -245,10 +271,10 @@ def filled(database_url: str, traffic: Traffic, **changes: Any) -> Callable[[Sto
         (invented_traffic.undecided(), []),
     ],
 )
-def test_a_verdict_harm_and_a_broken_split_are_told_once(
+def test_a_verdict_harm_and_a_broken_split_are_reported_once(
     store: Store, database_url: str, receiver: Receiver, traffic: Traffic, titles: list[str]
 ) -> None:
-    read = filled(database_url, traffic)
+    read = readout_source(database_url, traffic)
     one = watch(store, receiver.address, readout=lambda: read(store))
     one.look()
     one.look()
@@ -258,7 +284,7 @@ def test_a_verdict_harm_and_a_broken_split_are_told_once(
     assert all(message["message"].endswith("https://chat.example.org/results") for message in receiver.messages)
 
 
-def test_a_guardrail_that_acted_is_told_with_the_way_to_the_history(store: Store, receiver: Receiver) -> None:
+def test_a_guardrail_that_acted_is_reported_with_a_link_to_the_history(store: Store, receiver: Receiver) -> None:
     acted = Entry("a1", now_ms(), "Parley", "guardrail", "greeting", {"group": "Test", "reason": "Test is slower."})
     one = watch(store, receiver.address, guards=lambda: news.of_guards([acted]))
     one.look()
@@ -267,7 +293,7 @@ def test_a_guardrail_that_acted_is_told_with_the_way_to_the_history(store: Store
     assert receiver.messages[0]["message"] == "Test is slower.\nhttps://chat.example.org/history"
 
 
-def test_a_model_that_will_be_shut_down_is_told_once(store: Store, receiver: Receiver) -> None:
+def test_a_model_that_will_be_shut_down_is_reported_once(store: Store, receiver: Receiver) -> None:
     ending = GroupModel("Test", Standing("openai", "old", "ending", date(2026, 12, 24)))
     fine = GroupModel("Control", Standing("openai", "new", "there"))
     one = watch(store, receiver.address, models=lambda: news.of_models([ending, fine]))
@@ -277,9 +303,9 @@ def test_a_model_that_will_be_shut_down_is_told_once(store: Store, receiver: Rec
     assert "openai shuts old down on 2026-12-24" in receiver.messages[0]["message"]
 
 
-def test_delivery_that_is_stuck_for_ten_minutes_is_told(database_url: str, receiver: Receiver) -> None:
+def test_delivery_that_is_stuck_for_ten_minutes_is_reported(database_url: str, receiver: Receiver) -> None:
     with closing(Store.open(database_url, deliver=True)) as store:
-        answered(store, "stop")
+        record_answer(store, "stop")
         one = watch(store, receiver.address, delivery_error=lambda: "HTTP 503")
         one.look()
         assert receiver.titles == []
@@ -296,7 +322,7 @@ def test_events_that_wait_for_ten_minutes_are_stuck() -> None:
 
 
 @pytest.mark.parametrize("address", ["nonsense://127.0.0.1/secret-path", "slack://secret-path"])
-def test_an_address_that_is_none_stops_the_start_and_is_not_shown(address: str) -> None:
+def test_a_malformed_address_stops_the_start_and_is_not_shown(address: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Receivers([SecretStr("json://127.0.0.1/"), SecretStr(address)])
     assert "PARLEY_ALERTS: Apprise cannot use address 2" in str(raised.value)

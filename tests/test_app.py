@@ -17,7 +17,7 @@ Test = {{ weight = 50, parameters = {{ model = "m" }} }}
 """
 
 
-def opened_and_closed(folder: Path, weight: int) -> list[dict[str, float]]:
+def shares_after_a_run(folder: Path, weight: int) -> list[dict[str, float]]:
     """The shares that the record knows after an app with this weight of Control ran."""
     file, url = folder / "experiments.toml", f"sqlite:///{folder / 'parley.db'}"
     file.write_text(FILE.format(weight=weight), encoding="utf-8")
@@ -34,6 +34,6 @@ def opened_and_closed(folder: Path, weight: int) -> list[dict[str, float]]:
 
 def test_a_change_of_weights_in_the_file_begins_one_new_run(tmp_path: Path) -> None:
     even, uneven = {"Control": 0.5, "Test": 0.5}, {"Control": 0.75, "Test": 0.25}
-    assert opened_and_closed(tmp_path, 50) == [even]
-    assert opened_and_closed(tmp_path, 50) == [even]
-    assert opened_and_closed(tmp_path, 150) == [even, uneven]
+    assert shares_after_a_run(tmp_path, 50) == [even]
+    assert shares_after_a_run(tmp_path, 50) == [even]
+    assert shares_after_a_run(tmp_path, 150) == [even, uneven]

@@ -29,7 +29,7 @@ def values(parley: list[float], tutorial: list[float]) -> dict[str, dict[str, di
     return {"first": {"Parley": {"overhead": parley}, "V": {"overhead": tutorial}}}
 
 
-def test_a_row_tells_the_median_its_quartiles_and_how_many() -> None:
+def test_a_row_has_the_median_its_quartiles_and_the_count() -> None:
     what, own, beside, _, _ = table.line(OVERHEAD, values([50, 30, 40, 20, 60], [100, 120, 110]))
     assert (what, own, beside) == ("overhead", "40 ms (30–50, n 5)", "V 110 ms")
 

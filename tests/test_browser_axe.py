@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.axe import findings_light_and_dark
+from tests.support.axe import expect_no_findings
 from tests.support.chat_page import DESK, PHONE, Chat, visit
 from tests.support.openai_server import RESET, Gate, stream
 
@@ -66,40 +66,40 @@ def test_nothing_is_found_in_an_answer_of_every_kind(tester: Chat, model: openai
     tester.ask("A long question\n" * 14)
     expect(tester.page.locator("pre[tabindex='0']")).to_have_count(1)
     expect(tester.answer.locator(".token.comment").first).to_be_visible()
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)
     tester.page.get_by_test_id("stMain").evaluate("one => { one.scrollTop = 0; }")
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)
 
 
 def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> None:
     gate = Gate()
     model.script(stream("Half", RESET), stream("Growing", gate, openai.finish(), openai.DONE))
     tester.send("One?")
-    expect(tester.page.get_by_text("Interrupted", exact=True)).to_be_visible()
+    expect(tester.text("Interrupted")).to_be_visible()
     tester.idle()
     tester.thumb(up=False).click()
-    tester.page.get_by_text("Too long", exact=True).click()
+    tester.text("Too long").click()
     expect(tester.page.get_by_role("radio", name="Too long")).to_be_checked()
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)
     tester.send("Two?")
     expect(tester.answer).to_contain_text("Growing")
     tester.send("Three?")
-    expect(tester.page.get_by_text("Waits for the answer above")).to_be_visible()
-    assert findings_light_and_dark(tester.page) == []
+    expect(tester.text("Waits for the answer above")).to_be_visible()
+    expect_no_findings(tester.page)
     gate.open()
     tester.idle()
     if tester.page.viewport_size == {"width": PHONE[0], "height": PHONE[1]}:
         tester.page.get_by_test_id("stExpandSidebarButton").click()
     tester.page.get_by_role("button", name="Privacy").click()
     expect(tester.page.get_by_role("button", name="Delete all my conversations")).to_be_visible()
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)
     tester.page.keyboard.press("Escape")
     tester.choose("One?", "Delete")
     expect(tester.button("Cancel")).to_be_visible()
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)
 
 
 def test_nothing_is_found_on_the_empty_page_and_under_an_answer(tester: Chat) -> None:
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)
     tester.ask("Hello?")
-    assert findings_light_and_dark(tester.page) == []
+    expect_no_findings(tester.page)

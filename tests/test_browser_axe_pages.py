@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support import app_process, invented_traffic
-from tests.support.axe import findings_light_and_dark
+from tests.support.axe import expect_no_findings
 from tests.support.chat_page import DESK, IDLE, PHONE, window
-from tests.test_browser_operator_pages import DRAWN
+from tests.support.layout import DRAWN
 
 pytestmark = pytest.mark.browser
 
@@ -47,25 +47,25 @@ def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
 @pytest.mark.parametrize("path", ["/results", "/experiment", "/history", "/events"])
 def test_nothing_is_found_on_an_operators_page(path: str, page: Page, operated: app_process.AppProcess) -> None:
     page.goto(operated.url + path)
-    expect(page.get_by_text("Parley 0.")).to_be_visible()  # the last line of such a page
+    expect(page.get_by_text("Parley 0.").last).to_be_visible()  # the last line of such a page
     page.wait_for_function(IDLE)
     page.wait_for_function(DRAWN)
     if path == "/results":
-        page.get_by_text("All metrics", exact=True).click()
+        page.get_by_text("All metrics", exact=True).last.click()
         expect(page.get_by_role("columnheader", name="Metric")).to_be_visible()
-    assert findings_light_and_dark(page) == []
+    expect_no_findings(page)
 
 
 def test_nothing_is_found_on_the_doors_and_on_a_page_that_fails(page: Page, closed: app_process.AppProcess) -> None:
     for path, words in (("/nowhere", "There is no page here"), ("/operator", "Operator"), ("/auth/logout", "Sign out")):
         page.goto(closed.url + path)
         expect(page.get_by_role("heading", name=words)).to_be_visible()
-        assert findings_light_and_dark(page) == [], path
+        expect_no_findings(page)
     page.goto(closed.url)
     expect(page.get_by_role("heading", name="Before you begin")).to_be_visible()
     page.wait_for_function(IDLE)
-    assert findings_light_and_dark(page) == []
+    expect_no_findings(page)
     page.get_by_role("button", name="I agree").click()
     expect(page.get_by_role("heading", name="This page cannot be shown")).to_be_visible()
     page.wait_for_function(IDLE)
-    assert findings_light_and_dark(page) == []
+    expect_no_findings(page)

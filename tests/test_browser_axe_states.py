@@ -10,12 +10,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support import app_process, invented_traffic
 from tests.support import openai_server as openai
-from tests.support.axe import GROUND, STILL, findings_light_and_dark
+from tests.support.axe import GROUND, STILL, expect_no_findings
 from tests.support.chat_page import DESK, IDLE, PHONE, Chat, edit_prompt, window
+from tests.support.layout import DRAWN
 from tests.support.openid_provider import AUTH
 from tests.support.waiting import until
 from tests.test_browser_axe import ANSWER
-from tests.test_browser_operator_pages import DRAWN, pick
+from tests.test_browser_operator_pages import pick
 
 pytestmark = pytest.mark.browser
 
@@ -83,14 +84,10 @@ def always(model: openai.Server, text: str) -> None:
 
 
 def nothing_is_found(page: Page) -> None:
-    """Wait until axe-core finds nothing, light and dark: while a page is drawn anew its colours fade."""
-
-    def findings() -> list[str]:
-        page.wait_for_function(IDLE)
-        page.wait_for_function(DRAWN)
-        return findings_light_and_dark(page)
-
-    until(lambda: not findings(), show=findings)
+    """Wait until the page is drawn and axe-core finds nothing in it, light and dark."""
+    page.wait_for_function(IDLE)
+    page.wait_for_function(DRAWN)
+    expect_no_findings(page)
 
 
 def charts_can_be_read(page: Page) -> None:
@@ -112,7 +109,7 @@ def charts_can_be_read(page: Page) -> None:
 
 def operator_page(page: Page, app: app_process.AppProcess, path: str) -> None:
     page.goto(app.url + path)
-    expect(page.get_by_text("Parley 0.")).to_be_visible()  # the last line of such a page
+    expect(page.get_by_text("Parley 0.").last).to_be_visible()  # the last line of such a page
     page.wait_for_function(IDLE)
     page.wait_for_function(DRAWN)
 
@@ -125,13 +122,13 @@ def test_nothing_is_found_in_an_answers_details_and_its_life(
     chat.open()
     chat.ask("How do I bake my first bread?")
     chat.button("Details").click()
-    expect(page.get_by_text("Finished normally")).to_be_visible()
+    expect(page.get_by_text("Finished normally").last).to_be_visible()
     nothing_is_found(page)
     operator_page(page, operated, "/events")
     pick(page, 0)
     expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
-    page.get_by_text("This event:").click()
-    expect(page.get_by_text('"metadata"')).to_be_visible()
+    page.get_by_text("This event:").last.click()
+    expect(page.get_by_text('"metadata"').last).to_be_visible()
     nothing_is_found(page)
     charts_can_be_read(page)
 
@@ -166,7 +163,7 @@ def test_nothing_is_found_where_answers_are_compared(
         page.get_by_role("button", name=f"Show answer {letter}").click()
     expect(page.locator('[class*="st-key-choices_"]:not([inert])')).to_have_count(1)
     chat.button("Both bad").click()
-    expect(page.get_by_text("What was wrong with them? (optional)")).to_be_visible()
+    expect(chat.text("What was wrong with them? (optional)")).to_be_visible()
     nothing_is_found(page)
 
 

@@ -60,7 +60,7 @@ def sent(request: openai.Request) -> list[tuple[str, str]]:
 # The empty page
 
 
-def test_the_empty_page_greets_and_asks_nobody(chat: Chat, model: openai.Server) -> None:
+def test_the_empty_page_greets_and_asks_no_model(chat: Chat, model: openai.Server) -> None:
     expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_be_visible()
     expect(chat.page.get_by_text("built-in demo model")).to_have_count(0)
     chat.idle()
@@ -70,7 +70,7 @@ def test_the_empty_page_greets_and_asks_nobody(chat: Chat, model: openai.Server)
 
 
 def test_a_suggestion_is_a_question(chat: Chat, model: openai.Server) -> None:
-    chat.page.get_by_text("Write a haiku in Python", exact=True).click()
+    chat.text("Write a haiku in Python").click()
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
     expect(chat.page.get_by_text("What is Parley?", exact=True)).to_have_count(0)
     expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_have_count(0)
@@ -206,7 +206,7 @@ def test_a_second_question_waits_for_the_first_answer(chat: Chat, model: openai.
     chat.send("First?")
     expect(chat.answer).to_contain_text("The first")
     chat.send("Second?")
-    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    expect(chat.text("Waits for the answer above")).to_be_visible()
     assert len(model.requests) == 1
     gate.open()
     expect(chat.feedback).to_have_count(2)
@@ -242,7 +242,7 @@ def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Ser
     chat.stop.click(trial=True)
     began = time.monotonic()
     chat.stop.click()
-    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    expect(chat.text("Stopped")).to_be_visible(timeout=1000)
     chat.idle(1000)
     assert time.monotonic() - began < 1
     assert model.requests[0].gone.wait(ENOUGH_S)
@@ -265,7 +265,7 @@ def test_escape_stops(chat: Chat, model: openai.Server) -> None:
     expect(chat.answer).to_contain_text("Half")
     began = time.monotonic()
     chat.page.keyboard.press("Escape")
-    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible(timeout=1000)
+    expect(chat.text("Stopped")).to_be_visible(timeout=1000)
     chat.idle(1000)
     assert time.monotonic() - began < 1
     assert model.requests[0].gone.wait(ENOUGH_S)
@@ -287,7 +287,7 @@ def test_stop_asks_none_of_the_questions_that_wait(chat: Chat, model: openai.Ser
     chat.send("First")
     expect(chat.answer).to_contain_text("Half")
     chat.send("Second")
-    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    expect(chat.text("Waits for the answer above")).to_be_visible()
     chat.stop.click()
     chat.idle(1000)
     expect(chat.page.get_by_text("Waits for the answer above")).to_have_count(0)
@@ -351,12 +351,12 @@ def test_an_edit_is_checked_like_a_question(chat: Chat, model: openai.Server) ->
     chat.button("Edit question").click()
     chat.page.get_by_role("textbox", name="Your question").fill("  \n ")
     chat.button("Ask again").click()
-    expect(chat.page.get_by_text("Please write a question first.")).to_be_visible()
+    expect(chat.text("Please write a question first.")).to_be_visible()
     chat.idle()
     assert len(model.requests) == 1
 
 
-def test_only_the_last_answer_can_be_made_anew(chat: Chat) -> None:
+def test_only_the_last_answer_can_be_regenerated(chat: Chat) -> None:
     chat.ask("First")
     chat.ask("Second")
     expect(chat.page.get_by_role("button", name="Regenerate")).to_have_count(1)
@@ -417,7 +417,7 @@ def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record
 def test_an_interrupted_answer_keeps_its_text(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(stream("Half an answer", openai.RESET))
     chat.send("Question")
-    expect(chat.page.get_by_text("Interrupted", exact=True)).to_be_visible()
+    expect(chat.text("Interrupted")).to_be_visible()
     expect(chat.answer).to_contain_text("Half an answer")
     expect(chat.feedback).to_have_count(1)
     expect(chat.button("Try again")).to_be_visible()

@@ -35,7 +35,7 @@ def test_every_page_opens(zone: str, claiming: Page, chat_app: app_process.AppPr
     chat.ask("Hello?")
     page.reload()
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
-    expect(page.get_by_text("Today", exact=True)).to_be_visible()
+    expect(page.get_by_test_id("stSidebar").get_by_text("Today", exact=True)).to_be_visible()
     for path, title in PAGES.items():
         page.goto(f"{chat_app.url}/{path}")
         expect(page.get_by_role("link", name=title, exact=True)).to_be_visible()

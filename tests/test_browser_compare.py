@@ -19,7 +19,7 @@ from lib.domain.invitations import address, new_invitation
 from lib.store import schema
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.axe import STILL, findings
+from tests.support.axe import expect_no_findings, findings_at_rest
 from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit
 from tests.support.network_cable import cable
 from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
@@ -122,7 +122,7 @@ def preferences(record: Record, chat: Chat) -> list[Any]:
 
 
 def test_an_empty_page_asks_for_a_comparison_and_not_for_a_thumb(chat: Chat) -> None:
-    expect(chat.page.get_by_text("Ask a question, read both answers and tell us which one is better.")).to_be_visible()
+    expect(chat.text("Ask a question, read both answers and tell us which one is better.")).to_be_visible()
     expect(chat.page.get_by_text("thumb")).to_have_count(0)
 
 
@@ -134,7 +134,7 @@ def test_a_question_is_answered_twice_and_voted_on(chat: Chat, model: openai.Ser
         expect(chat.button(name)).to_be_visible()
     expect(chat.feedback).to_have_count(0)
     chat.button(f"{letter_of(chat, 'second words')} is better").click()
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.text("Saved, thank you")).to_be_visible()
     until(lambda: preferences(record, chat) == ["Hidden-test"])
     assert record.names(chat.conversation_id).count("chat_completion") == 2
     assert record.events(None, "exposure") == []
@@ -145,25 +145,25 @@ def test_the_conversation_goes_on_from_the_preferred_answer(chat: Chat, model: o
     model.script(*both(says("first words"), says("second words")))
     compare(chat)
     chat.button(f"{letter_of(chat, 'first words')} is better").click()
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.text("Saved, thank you")).to_be_visible()
     compare(chat, "And then?")
     assert [request.body["messages"][1]["content"] for request in model.requests[2:]] == ["first words"] * 2
-    expect(chat.page.get_by_text("Your vote:")).to_be_visible()
+    expect(chat.text("Your vote:", exact=False)).to_be_visible()
     expect(chat.page.get_by_role("button", name="Both bad")).to_have_count(1)
 
 
 def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
     compare(chat)
     chat.button("Both good").click()
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.text("Saved, thank you")).to_be_visible()
     expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
     chat.button("A is better").click()
-    expect(chat.page.get_by_text("What was wrong with B? (optional)")).to_be_visible()
-    chat.page.get_by_text("Too long", exact=True).click()
+    expect(chat.text("What was wrong with B? (optional)")).to_be_visible()
+    chat.text("Too long").click()
     until(lambda: "feedback_reason" in record.names(chat.conversation_id))
     chat.button("Send").click()
     expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.text("Saved, thank you")).to_be_visible()
     chat.button("Say why").click()
     expect(chat.page.get_by_role("radio", name="Too long")).to_be_checked()
     votes = record.events(chat.conversation_id, "preference")
@@ -227,7 +227,7 @@ def test_a_question_that_waits_is_asked_when_both_answers_have_ended(chat: Chat,
     chat.send("Question")
     expect(side(chat, "A")).to_contain_text(re.compile("first|second"))
     chat.send("And then?")
-    expect(chat.page.get_by_text("Waits for the answer above")).to_be_visible()
+    expect(chat.text("Waits for the answer above")).to_be_visible()
     gates[0].open()
     assert len(model.requests) == 2
     gates[1].open()
@@ -255,7 +255,7 @@ def test_a_reload_midway_follows_both_and_shows_the_vote_again(chat: Chat, model
             expect(one.button("Both bad")).to_be_visible(timeout=SOON_MS)
     assert letter_of(chat, "first words") == letters
     chat.button("B is better").click()
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.text("Saved, thank you")).to_be_visible()
     chat.page.reload()
     expect(chat.page.locator('button[data-testid="stBaseButton-primary"]', has_text="B is better")).to_be_visible()
     assert len(model.requests) == 2
@@ -282,7 +282,7 @@ def test_a_network_that_is_cut_midway_costs_neither_answer_nor_the_vote(
         gate.open()
         expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
         chat.button("A is better").click()
-        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        expect(chat.text("Saved, thank you")).to_be_visible()
         for letter in "AB":
             expect(side(chat, letter)).to_contain_text("words more end")
         until(lambda: len(preferences(record, chat)) == 1)
@@ -344,14 +344,14 @@ def messages(chat: Chat) -> list[str]:
     return frames
 
 
-def test_nothing_in_the_page_or_its_messages_tells_which_is_which(chat: Chat, model: openai.Server) -> None:
+def test_nothing_in_the_page_or_its_messages_reveals_the_groups(chat: Chat, model: openai.Server) -> None:
     frames = messages(chat)
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     compare(chat)
     before = chat.page.content()
     chat.button("A is better").click()
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
-    chat.page.get_by_text("Wrong", exact=True).click()
+    expect(chat.text("Saved, thank you")).to_be_visible()
+    chat.text("Wrong").click()
     side(chat, "A").get_by_role("button", name="Copy").click()
     expect(chat.page.get_by_role("status").filter(has_text="Copied.")).to_have_count(1)
     copied = str(chat.page.evaluate("navigator.clipboard.readText()"))
@@ -401,13 +401,13 @@ def test_an_operator_votes_blind_and_no_longer_after_reading_the_groups(
         frames = messages(chat)
         compare(chat)
         chat.button("A is better").click()
-        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        expect(chat.text("Saved, thank you")).to_be_visible()
         chat.idle()
         assert not any(SECRETS.search(frame) for frame in frames)
         side(chat, "B").get_by_role("button", name="Details").click()
         expect(side(chat, "B")).to_contain_text("First token")
         expect(side(chat, "A")).not_to_contain_text("First token")
-        expect(chat.page.get_by_text("Your vote: A is better")).to_be_visible()
+        expect(chat.text("Your vote: A is better")).to_be_visible()
         expect(chat.page.get_by_role("button", name="Both bad")).to_have_count(0)
         expect(side(chat, "B").get_by_test_id("stExpander")).to_be_visible()
         assert len(preferences(record, chat)) == 1
@@ -422,10 +422,10 @@ def test_an_operator_who_reads_the_groups_first_has_no_vote_in_any_tab(
         with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
             expect(other.button("Both bad")).to_be_visible(timeout=SOON_MS)
             side(chat, "A").get_by_role("button", name="Details").click()
-            expect(chat.page.get_by_text("No vote: you have seen which group gave which answer.")).to_be_visible()
+            expect(chat.text("No vote: you have seen which group gave which answer.")).to_be_visible()
             expect(chat.page.get_by_role("button", name="A is better")).to_have_count(0)
             other.button("A is better").click()
-            expect(other.page.get_by_text("No vote: you have seen which group gave which answer.")).to_be_visible()
+            expect(other.text("No vote: you have seen which group gave which answer.")).to_be_visible()
         compare(chat, "And then?")  # a new comparison has its vote
 
 
@@ -468,7 +468,7 @@ def test_both_appear_together_where_the_table_says_so(
         chat.idle()
 
 
-def test_until_both_are_there_nothing_tells_which_was_first(
+def test_until_both_have_ended_nothing_reveals_which_was_first(
     browser: Browser, together_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     gate = one_waits(model)
@@ -561,9 +561,8 @@ def test_on_a_wide_screen_both_stand_side_by_side(
         assert max(widths) - min(widths) < 2
         expect(chat.page.get_by_role("navigation", name="Show an answer")).to_be_hidden()
         chat.button("A is better").click()
-        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
-        chat.page.wait_for_function(STILL)
-        assert findings(chat.page) == []
+        expect(chat.text("Saved, thank you")).to_be_visible()
+        expect_no_findings(chat.page, findings_at_rest)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -580,15 +579,14 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
         assert above["width"] > 300
         switch = chat.page.get_by_role("navigation", name="Show an answer")
         switch.get_by_role("button", name="Show answer A").click()
-        expect(chat.page.get_by_text("Answer A", exact=True)).to_be_in_viewport()
+        expect(side(chat, "A").get_by_text("Answer A", exact=True)).to_be_in_viewport()
         expect(switch.get_by_role("button", name="Show answer A")).to_have_attribute("aria-pressed", "true")
         switch.get_by_role("button", name="Show answer B").click()
-        expect(chat.page.get_by_text("Answer B", exact=True)).to_be_in_viewport()
+        expect(side(chat, "B").get_by_text("Answer B", exact=True)).to_be_in_viewport()
         chat.button("B is better").click()
-        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        expect(chat.text("Saved, thank you")).to_be_visible()
         assert chat.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        chat.page.wait_for_function(STILL)
-        assert findings(chat.page) == []
+        expect_no_findings(chat.page, findings_at_rest)
 
 
 def test_on_a_phone_the_choices_wake_once_both_were_seen(
@@ -603,7 +601,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
         with tab(chat.page.context, chat.app, f"/?{conversation}") as other:  # it opens at the end, below answer A
             choices = other.page.locator('[class*="st-key-choices_"]')
             expect(other.button("A is better")).to_be_in_viewport(timeout=SOON_MS)
-            expect(other.page.get_by_text("Answer A", exact=True)).not_to_be_in_viewport()
+            expect(side(other, "A").get_by_text("Answer A", exact=True)).not_to_be_in_viewport()
             other.page.evaluate(FORGET)  # a slow machine shows the top of the page before its end
             expect(choices).to_have_attribute("inert", "")
             switch = other.page.get_by_role("navigation", name="Show an answer")
@@ -611,7 +609,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
             switch.get_by_role("button", name="Show answer B").click()
             expect(choices).not_to_have_attribute("inert", "")
             other.button("B is better").click()
-            expect(other.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+            expect(other.text("Saved, thank you")).to_be_visible()
 
 
 def test_the_choices_are_reached_and_pressed_by_keyboard(chat: Chat, record: Record) -> None:

@@ -86,7 +86,7 @@ def test_a_comparison_goes_on_and_is_voted_on_at_the_other_replica(
                 gate.open()
                 expect(there.button("Both bad")).to_be_visible(timeout=SOON_MS)
                 there.button("A is better").click()
-                expect(there.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+                expect(there.text("Saved, thank you")).to_be_visible()
         guest.chat.idle()
         assert len(preferences(parley, guest.chat)) == 1 and len(parley.model.requests) == 2
 
@@ -106,7 +106,7 @@ def test_a_killed_replica_leaves_both_answers_as_far_as_they_came(browser: Brows
         for letter in "AB":
             expect(side(guest.chat, letter)).to_contain_text("again", timeout=SOON_MS)
         guest.chat.button("Both good").click()
-        expect(guest.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        expect(guest.chat.text("Saved, thank you")).to_be_visible()
         assert preferences(parley, guest.chat) == ["tie"]
         assert guest.page.evaluate("window.neverReloaded") is True
 

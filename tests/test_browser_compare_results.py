@@ -10,12 +10,13 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from lib.domain.events import Event
 from lib.store import Store
 from tests.support import app_process, invented_traffic
-from tests.support.axe import STILL, findings
+from tests.support.axe import expect_no_findings, findings_at_rest
 from tests.support.chat_page import DESK, PHONE, watched_page
 from tests.support.chromium import picture
 from tests.support.invented_events import preferred
+from tests.support.layout import expect_within_the_screen
 from tests.support.waiting import ENOUGH_S
-from tests.test_browser_results import TABLE, WIDER, look
+from tests.test_browser_results import TABLE, look
 
 pytestmark = pytest.mark.browser
 VOTES = {"agree": (6, 3), "disagree": (2, 7), "by_place": (6, 3)}
@@ -65,7 +66,7 @@ def test_two_ways_that_agree_stand_beside_each_other(
         expect(box(page)).not_to_contain_text("The two ways disagree")
         expect(box(page)).not_to_contain_text("far from half")
         expect(page.get_by_label("Net preference against Control with its interval").first).to_be_visible()
-        assert page.evaluate(WIDER) == []
+        expect_within_the_screen(page)
         box(page).screenshot(path=picture(f"comparisons-agree-{size[0]}"))
 
 
@@ -75,8 +76,7 @@ def test_two_ways_that_disagree_say_so_and_why(browser: Browser, compared_app: a
         expect(box(page)).to_contain_text("The two ways disagree on Test: in the A/B test it is better than Control")
         expect(box(page)).to_contain_text("Who rates:")
         box(page).screenshot(path=picture("comparisons-disagree"))
-        page.wait_for_function(STILL)
-        assert findings(page) == []
+        expect_no_findings(page, findings_at_rest)
 
 
 def test_votes_that_follow_the_place_are_reported(browser: Browser, compared_app: app_process.AppProcess) -> None:
@@ -86,12 +86,12 @@ def test_votes_that_follow_the_place_are_reported(browser: Browser, compared_app
 
 def test_the_planner_answers_for_both_ways_as_one_types(browser: Browser, compared_app: app_process.AppProcess) -> None:
     with watched_page(browser, f"{compared_app.url}/experiment") as page:
-        expect(page.get_by_text("Let testers compare: that takes")).to_be_visible()
+        expect(page.get_by_text("Let testers compare: that takes").last).to_be_visible()
         table = page.get_by_test_id("stTable").filter(has_text="Comparisons, differing tastes")
         expect(table).to_contain_text("A/B test, planned users")
         before = table.inner_text()
         page.get_by_label("Difference (points)").fill("20")
         page.keyboard.press("Enter")
         expect(table).not_to_have_text(before, use_inner_text=True)
-        expect(page.get_by_text("Looked for: satisfaction")).to_be_visible()
+        expect(page.get_by_text("Looked for: satisfaction").last).to_be_visible()
         expect(page.get_by_label("The chance that each way has found the difference").first).to_be_visible()

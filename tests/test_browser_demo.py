@@ -24,7 +24,7 @@ def ask(page: Page, app: AppProcess, question: str) -> None:
 
 def test_a_suggestion_is_answered_and_the_page_says_that_it_is_the_demo(page: Page, app: AppProcess) -> None:
     page.goto(app.url)
-    expect(page.get_by_text("built-in demo model")).to_be_visible()
+    expect(page.get_by_text("built-in demo model").last).to_be_visible()
     page.screenshot(path=picture("empty"))
     page.get_by_role("button", name="What is Parley?").or_(page.get_by_role("radio", name="What is Parley?")).click()
     answer = page.get_by_test_id("stChatMessage").last
@@ -40,7 +40,7 @@ def test_code_is_drawn_as_code(page: Page, app: AppProcess) -> None:
 
 def test_a_table_is_drawn_as_a_table(page: Page, app: AppProcess) -> None:
     ask(page, app, "Show me a table of planets")
-    expect(page.get_by_role("cell", name="Neptune")).to_be_visible()
+    expect(page.get_by_test_id("stChatMessage").last.get_by_role("cell", name="Neptune").last).to_be_visible()
     page.screenshot(path=picture("demo-table"))
 
 

@@ -110,9 +110,9 @@ def test_a_draft_survives_a_reload_and_goes_with_its_question(chat: Chat) -> Non
 def test_a_draft_survives_a_switch_to_another_page(browser: Browser, app: app_process.AppProcess) -> None:
     with visit(browser, app) as chat:
         chat.box.fill("Half a thought")
-        chat.page.get_by_role("link", name="Events").click()
+        chat.page.get_by_role("link", name="Events", exact=True).click()
         expect(chat.box).to_have_count(0)
-        chat.page.get_by_role("link", name="Chat").click()
+        chat.page.get_by_role("link", name="Chat", exact=True).click()
         expect(chat.box).to_have_value("Half a thought")
 
 

@@ -87,7 +87,7 @@ def talk(chat: Chat, model: openai.Server, record: Record) -> str:
     conversation_id = chat.conversation_id
     until(lambda: "satisfaction" in record.names(conversation_id))
     chat.thumb(up=False).click()
-    chat.page.get_by_text("Too slow", exact=True).click()
+    chat.text("Too slow").click()
     until(lambda: "feedback_reason" in record.names(conversation_id))
     comment = chat.page.get_by_role("textbox", name="Anything to add?")
     comment.fill("My name is Nobody")

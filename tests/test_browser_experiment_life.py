@@ -1,5 +1,6 @@
 """The whole life of an experiment in Chromium: draft, trial, start, answers, ramp, a new version, decision, history."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> I
 @pytest.fixture
 def page(browser: Browser, running: AppProcess) -> Iterator[Page]:
     with watched_page(browser, f"{running.url}/experiment") as opened:
-        expect(opened.get_by_text("Edit the definition")).to_be_visible(timeout=3 * SOON_MS)
+        expect(opened.get_by_text("Edit the definition").last).to_be_visible(timeout=3 * SOON_MS)
         yield opened
 
 
@@ -76,7 +77,7 @@ def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None)
 
 def edit(page: Page, label: str, text: str) -> None:
     """Type into a field of the editor."""
-    page.get_by_text("Edit the definition").click()
+    page.get_by_text("Edit the definition").last.click()
     field = page.get_by_label(label, exact=True)
     field.fill(text)
     field.press("Tab")
@@ -93,10 +94,10 @@ def log(app: AppProcess) -> list[Entry]:
 
 def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Hello."))
-    expect(page.get_by_text("Running, day 1", exact=False)).to_be_visible()
+    expect(page.get_by_text("Running, day 1").last).to_be_visible()
 
     edit(page, "System prompt of Test", "Be brief.\nUse one sentence.")
-    expect(page.get_by_text("This ends run 1 and begins run 2: system_prompt of Test", exact=False)).to_be_visible()
+    expect(page.get_by_text("This ends run 1 and begins run 2: system_prompt of Test").last).to_be_visible()
     expect(page.locator("code").filter(has_text="+Use one sentence.")).to_be_visible()
     page.screenshot(path=picture("life-editor"), full_page=True)
 
@@ -108,54 +109,61 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
 
     page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")
     page.get_by_role("button", name="Save the version").click()
-    expect(page.get_by_text("Nothing is changed.", exact=False)).to_be_visible()
+    expect(page.get_by_text("Nothing is changed.").last).to_be_visible()
     with Tester(running.url) as tester:
         tester.ask("Hello?")
         tester.rate(True)
         tester.idle()
 
     press(page, "Pause", "pause_now", {"Why, in a sentence": "Lunch"})
-    expect(page.get_by_text("Paused, no new user takes part", exact=False)).to_be_visible()
+    expect(page.get_by_text("Paused, no new user takes part").last).to_be_visible()
     press(page, "Go on", "start_now")
-    expect(page.get_by_text("Running, day 1, 1 rated user", exact=False)).to_be_visible()
+    expect(page.get_by_text("Running, day 1, 1 rated user").last).to_be_visible()
 
     press(page, "Groups", "disable_now", {"Why, in a sentence": "Too slow"})
-    expect(page.get_by_text("Control is switched off since", exact=False)).to_be_visible()
+    expect(page.get_by_text("Control is switched off since").last).to_be_visible()
     page.screenshot(path=picture("life-switched-off"))
 
     press(page, "Decide", "decide_now")
-    expect(page.get_by_text("Say in a sentence why", exact=False)).to_be_visible()
+    expect(page.get_by_text("Say in a sentence why").last).to_be_visible()
     page.reload()
-    expect(page.get_by_text("Edit the definition")).to_be_visible()
+    expect(page.get_by_text("Edit the definition").last).to_be_visible()
     page.get_by_role("button", name="Decide").first.click()
-    page.get_by_text("Control's parameters").click()
+    page.get_by_text("Control's parameters", exact=True).last.click()
     still(page)
     page.keyboard.press("Escape")
     press(page, "Decide", "decide_now", {"Why, in a sentence": "It reads better"})
-    expect(page.get_by_text("Ended on", exact=False).first).to_be_visible()
+    expect(page.get_by_text("Ended on").first).to_be_visible()
     page.screenshot(path=picture("life-decided"))
 
     press(page, "Start", "start_now")
-    expect(page.get_by_text("Running, day 1", exact=False)).to_be_visible()
+    expect(page.get_by_text("Running, day 1").last).to_be_visible()
 
     page.goto(f"{running.url}/history")
-    expect(page.get_by_text("Control became the default")).to_be_visible()
+    expect(page.get_by_text("Control became the default").last).to_be_visible()
     expect(page.get_by_text("It reads better").first).to_be_visible()
     for number in (1, 2, 3):
-        expect(page.get_by_text(f"{NAME}, run {number}", exact=True)).to_be_visible()
+        expect(page.get_by_text(f"{NAME}, run {number}", exact=True).last).to_be_visible()
     page.screenshot(path=picture("life-history"), full_page=True)
     acts = [one.act for one in reversed(log(running)) if one.operator == "a browser on this machine"]
     assert acts == ["version", "pause", "start", "disable", "decide", "start"]
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download as CSV").click()
     assert "decide,greeting" in Path(waiting.value.path()).read_text("utf-8-sig")
-    page.get_by_text("The readout as it stood").click()
-    expect(page.get_by_alt_text("Not enough data yet", exact=False)).to_be_visible()
+    page.get_by_text("The readout as it stood").last.click()
+    wide, narrow = (page.locator(f'[class*="st-key-picture_{kind}_"] img') for kind in ("wide", "narrow"))
+    expect(wide).to_have_attribute("alt", re.compile("^Not enough data yet"))
+    expect(wide).to_be_visible()
+    expect(narrow).to_be_hidden()
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    expect(narrow).to_be_visible()
+    expect(wide).to_be_hidden()
+    page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download the picture").click()
     assert Path(waiting.value.path()).read_text().startswith("<svg")
     page.get_by_role("link", name="Its readout").last.click()
-    expect(page.get_by_text(f"{NAME}, run 1")).to_be_visible()
+    expect(page.get_by_text(f"{NAME}, run 1").last).to_be_visible()
 
 
 def test_of_two_operators_the_second_sees_what_the_first_did(page: Page, running: AppProcess) -> None:
@@ -170,32 +178,45 @@ def test_of_two_operators_the_second_sees_what_the_first_did(page: Page, running
     )
     store.close()
     page.get_by_role("button", name="Save the version").click()
-    expect(page.get_by_text(f"ann saved version {version.number + 1} while you edited", exact=False)).to_be_visible()
+    expect(page.get_by_text(f"ann saved version {version.number + 1} while you edited").last).to_be_visible()
     expect(page.locator("code").filter(has_text='+primary = "error_rate"')).to_be_visible()
     expect(page.get_by_label("System prompt of Test")).to_have_value("Say please.")
 
 
 def test_a_broken_definition_says_what_is_wrong_and_cannot_be_saved(page: Page) -> None:
     edit(page, "Definition", "[greeting]\nallocation = 120\n[greeting.groups.Control]\nweight = 1")
-    expect(page.get_by_text("line 2: [greeting] allocation: expected a percentage", exact=False)).to_be_visible()
+    expect(page.get_by_text("line 2: [greeting] allocation: expected a percentage").last).to_be_visible()
     expect(page.get_by_role("button", name="Save the version")).to_have_count(0)
 
 
 def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, running: AppProcess) -> None:
     text = FILE.partition("[farewell]")[0].replace('"small-model", system', '"nowhere", system')
-    expect(page.get_by_text("Every model is at its provider.")).to_be_visible()
+    expect(page.get_by_text("Every model is at its provider.").last).to_be_visible()
     edit(page, "Definition", text)
-    expect(page.get_by_text("openai has no model nowhere", exact=False)).to_be_visible()
+    expect(page.get_by_text("openai has no model nowhere").last).to_be_visible()
     expect(page.get_by_role("button", name="Save the version")).to_be_disabled()
-    page.get_by_text("Save it although it is warned of").click()
+    page.get_by_text("Save it although it is warned of").last.click()
     expect(page.get_by_role("button", name="Save the version")).to_be_enabled()
+
+
+def test_on_a_phone_each_line_of_the_audit_log_is_a_card_within_the_screen(
+    browser: Browser, running: AppProcess
+) -> None:
+    with watched_page(browser, f"{running.url}/history", PHONE) as opened:
+        table = opened.locator(".st-key-cards_audit table")
+        cells = table.locator("tbody tr").first.locator("td")
+        expect(cells.nth(1)).to_have_attribute("data-heading", "Operator")
+        tops = [cells.nth(place).evaluate("one => one.getBoundingClientRect().top") for place in (0, 1)]
+        assert tops[0] < tops[1]
+        assert table.evaluate("one => one.parentElement.scrollWidth <= one.parentElement.clientWidth")
+        assert table.evaluate("one => [...one.querySelectorAll('td p')].every(p => p.scrollWidth <= p.clientWidth)")
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_the_pages_look_right(browser: Browser, running: AppProcess, look: str) -> None:
     size = PHONE if look == "phone" else DESK
     with watched_page(browser, f"{running.url}/experiment", size, look == "dark") as opened:
-        expect(opened.get_by_text("Edit the definition")).to_be_visible()
+        expect(opened.get_by_text("Edit the definition").last).to_be_visible()
         opened.screenshot(path=picture(f"life-experiment-{look}"), full_page=True)
         opened.goto(f"{running.url}/history")
         expect(opened.get_by_role("button", name="Download as CSV")).to_be_visible()

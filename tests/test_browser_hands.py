@@ -42,7 +42,7 @@ def test_the_click_copies_and_then_it_is_recorded(reader: Chat, model: openai.Se
     model.script(whole("**Bold** and `code`, $5."))
     reader.ask("Hello?")
     reader.button("Copy").click()
-    expect(reader.page.get_by_text("Copied", exact=True).first).to_be_visible()
+    expect(reader.page.locator(".parley-note")).to_have_text("Copied")
     assert reader.page.evaluate("navigator.clipboard.readText()") == "**Bold** and `code`, $5."
     until(lambda: "copied" in record.names(reader.conversation_id))
 
@@ -148,7 +148,7 @@ def test_earlier_messages_come_above_what_the_reader_sees(chat: Chat, model: ope
     chat.messages.last.hover()
     chat.page.mouse.wheel(0, -20_000)
     first = chat.messages.first.get_by_test_id("stText").inner_text()
-    place = chat.page.get_by_text(first, exact=True)
+    place = chat.messages.get_by_text(first, exact=True).last
     expect(earlier).to_be_in_viewport()
     chat.page.get_by_test_id("stMain").evaluate(AT_REST)
     top = place.bounding_box()

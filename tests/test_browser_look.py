@@ -93,7 +93,7 @@ def test_the_four_states_have_their_picture(
     model.forget()
     name = f"{width}-{'dark' if dark else 'light'}"
     with visit(browser, chat_app, size=SIZES[width], dark=dark) as chat:
-        expect(chat.page.get_by_text("What is Parley?", exact=True)).to_be_visible()
+        expect(chat.text("What is Parley?")).to_be_visible()
         chat.idle()
         shoot(chat, f"empty-{name}")
         model.script(done("Swift, brisk and *fleet*."), done("Because air scatters blue light more than red light."))
@@ -110,8 +110,8 @@ def test_the_four_states_have_their_picture(
         gate.open()
         chat.idle()
         chat.thumb(up=False).click()
-        chat.page.get_by_text("Too long", exact=True).click()
-        expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        chat.text("Too long").click()
+        expect(chat.text("Saved, thank you")).to_be_visible()
         chat.idle()
         shoot(chat, f"rated-{name}")
         if width == "390":
@@ -135,8 +135,7 @@ def shoot(chat: Chat, name: str) -> None:
 
 def test_dark_is_dark(browser: Browser, chat_app: app_process.AppProcess) -> None:
     with visit(browser, chat_app, dark=True) as chat:
-        shade = chat.page.get_by_test_id("stApp").evaluate("one => getComputedStyle(one).backgroundColor")
-        assert shade == "rgb(20, 23, 31)"
+        expect(chat.page.get_by_test_id("stApp")).to_have_css("background-color", "rgb(20, 23, 31)")
 
 
 # On a phone
@@ -157,26 +156,26 @@ def test_on_a_phone_everything_is_reached_with_a_thumb(
         expect(chat.box).to_be_in_viewport()
         expect(chat.page.get_by_role("button", name="New conversation")).not_to_be_in_viewport()
         for suggestion in ("What is Parley?", "Write a haiku in Python"):
-            assert in_view(chat.page.get_by_text(suggestion, exact=True))
-        assert not scrolls_sideways(chat.page)
+            until(partial(in_view, chat.text(suggestion)))
+        until(lambda: not scrolls_sideways(chat.page))
         gate = Gate()
         model.script(stream(WIDE, gate, "The end.", openai.finish(), openai.DONE))
         chat.send("A wide one")
         expect(chat.answer).to_contain_text("value 11")
         expect(chat.stop).to_be_in_viewport(ratio=1)
-        assert in_view(chat.stop)
-        assert not scrolls_sideways(chat.page)
+        until(partial(in_view, chat.stop))
+        until(lambda: not scrolls_sideways(chat.page))
         gate.open()
         chat.idle()
-        assert not scrolls_sideways(chat.page)
+        until(lambda: not scrolls_sideways(chat.page))
         reachable = [chat.thumb(True), chat.thumb(False), *map(chat.button, ("Copy", "Regenerate", "Edit question"))]
         for place in reachable:
             place.scroll_into_view_if_needed()
-            assert in_view(place), place
+            until(partial(in_view, place))
         chat.thumb(up=False).tap()
-        expect(chat.page.get_by_text("Something else", exact=True)).to_be_visible()
-        assert in_view(chat.page.get_by_role("textbox", name="Anything to add?"))
-        assert not scrolls_sideways(chat.page)
+        expect(chat.text("Something else")).to_be_visible()
+        until(partial(in_view, chat.page.get_by_role("textbox", name="Anything to add?")))
+        until(lambda: not scrolls_sideways(chat.page))
 
 
 def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app: app_process.AppProcess) -> None:
@@ -229,12 +228,12 @@ def test_a_keyboard_is_enough(chat: Chat, model: openai.Server) -> None:
     expect(chat.answer).to_contain_text("The second")
     tab_to(chat.page, "Stop")
     keys.press("Enter")
-    expect(chat.page.get_by_text("Stopped", exact=True)).to_be_visible()
+    expect(chat.text("Stopped")).to_be_visible()
     chat.idle()
     tab_to(chat.page, "Copy", back=True)
     keys.press("Shift+Tab")
     keys.press("Space")
-    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.text("Saved, thank you")).to_be_visible()
     tab_to(chat.page, "New conversation", back=True)
     keys.press("Enter")
     expect(chat.messages).to_have_count(0)

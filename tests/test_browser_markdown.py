@@ -37,7 +37,7 @@ LOADING = "img, video, audio, iframe, object, embed, link[href*=asked], svg imag
 
 
 @pytest.fixture
-def asked() -> Iterator[tuple[int, list[str]]]:
+def request_paths() -> Iterator[tuple[int, list[str]]]:
     """A server's port, and the paths that it was asked for."""
     paths: list[str] = []
 
@@ -57,9 +57,9 @@ def asked() -> Iterator[tuple[int, list[str]]]:
 
 
 def test_no_form_of_an_image_or_of_html_makes_the_browser_ask(
-    browser: Browser, asked: tuple[int, list[str]], tmp_path: Path
+    browser: Browser, request_paths: tuple[int, list[str]], tmp_path: Path
 ) -> None:
-    forms_port, paths = asked
+    forms_port, paths = request_paths
     port = free_port()
     (tmp_path / "page.py").write_text(SCRIPT)
     options = [f"--server.port={port}", "--server.headless=true", "--browser.gatherUsageStats=false"]

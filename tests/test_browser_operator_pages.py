@@ -8,12 +8,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.support import app_process, statsig_server
 from tests.support import openai_server as openai
 from tests.support.chat_page import DESK, IDLE, PHONE, Chat, watched_page, window
 from tests.support.chromium import picture
+from tests.support.layout import DRAWN, TABLES, expect_within_the_screen
 from tests.support.network_cable import cable
 from tests.support.statsig_server import Statsig
 from tests.support.waiting import until
@@ -36,14 +37,7 @@ ANSWER = openai.stream(
     "Set `OPENAI_BASE_URL` to its address, ", "then start Parley again.", openai.finish(), openai.usage(900, 400),
     openai.DONE,
 )  # fmt: skip
-WIDER = """() => [...document.querySelectorAll('*')]
-  .filter(one => one.checkVisibility() && !one.closest('[data-testid="stTable"], [data-testid="stDataFrame"]'))
-  .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
-  .map(one => one.dataset.testid ?? one.tagName)"""
 CONNECTION = "document.querySelector('[data-testid=\"stApp\"]').dataset.testConnectionState"
-DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
-  .every(one => one.querySelector('svg.marks, canvas.marks'))
-  && !document.querySelector('[data-testid="stSkeleton"]')"""
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +132,8 @@ def test_the_experiment_page_is_drawn_within_the_screen(
 ) -> None:
     with look(browser, operated, "/experiment", size, dark) as page:
         expect(page.get_by_role("heading", name="statsig_openai_integration")).to_be_in_viewport()
-        expect(page.get_by_text("1 of 9 visitors have had all of theirs.")).to_be_visible()
-        assert page.evaluate(WIDER) == []
+        expect(page.get_by_text("1 of 9 visitors have had all of theirs.").last).to_be_visible()
+        expect_within_the_screen(page, TABLES)
         whole(page, name_of("experiment", size, dark), size)
 
 
@@ -148,11 +142,11 @@ def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
     size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/events", size, dark) as page:
-        expect(page.get_by_text("They go out when it is back.")).to_be_visible()
+        expect(page.get_by_text("They go out when it is back.").last).to_be_visible()
         pick(page, 1)
         expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
         settle(page)
-        assert page.evaluate(WIDER) == []
+        expect_within_the_screen(page, TABLES)
         whole(page, name_of("events", size, dark), size)
 
 
@@ -161,31 +155,36 @@ def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
     size: tuple[int, int], dark: bool, browser: Browser, app: app_process.AppProcess
 ) -> None:
     with look(browser, app, "/events", size, dark) as page:
-        expect(page.get_by_text("Nothing has happened yet.")).to_be_visible()
-        assert page.evaluate(WIDER) == []
+        expect(page.get_by_text("Nothing has happened yet.").last).to_be_visible()
+        expect_within_the_screen(page, TABLES)
         page.screenshot(path=picture(name_of("events-empty", size, dark)))
         page.goto(app.url + "/experiment")
         settle(page)
-        expect(page.get_by_text("Nobody yet")).to_be_visible()
-        assert page.evaluate(WIDER) == []
+        expect(page.get_by_text("Nobody yet").last).to_be_visible()
+        expect_within_the_screen(page, TABLES)
         page.screenshot(path=picture(name_of("experiment-empty", size, dark)))
 
 
 # What can be done there
 
 
+def invitation(page: Page, name: str) -> Locator:
+    """The newest invitation of this name in the list."""
+    return page.locator('[class*="st-key-invitation_"]').get_by_text(name, exact=True).first
+
+
 def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
     browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/events") as page:
-        expect(page.get_by_text("Select a line to see the answer's life.")).to_be_visible()
+        expect(page.get_by_text("Select a line to see the answer's life.").last).to_be_visible()
         page.get_by_test_id("stDataFrame").hover()
         expect(page.get_by_role("button", name=re.compile("^Search"))).to_be_visible()
         expect(page.get_by_role("button", name=re.compile("Download as CSV"))).to_have_count(0)
         pick(page, 0)
-        expect(page.get_by_text("wait for Statsig: HTTP 500")).to_be_visible()
-        page.get_by_text("This event:").click()
-        expect(page.get_by_text('"metadata"')).to_be_visible()
+        expect(page.get_by_text("wait for Statsig: HTTP 500").last).to_be_visible()
+        page.get_by_text("This event:").last.click()
+        expect(page.get_by_text('"metadata"').last).to_be_visible()
 
 
 def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, operated: app_process.AppProcess) -> None:
@@ -202,11 +201,11 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
 
 def test_days_stand_in_the_address_and_limit_what_is_shown(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/events?until=2026-01-31") as page:
-        expect(page.get_by_text("No event is like that.")).to_be_visible()
+        expect(page.get_by_text("No event is like that.").last).to_be_visible()
         expect(page.get_by_text("Days and times are in Europe/Berlin.")).to_have_count(0)
         page.goto(operated.url + "/events?since=2026-01-31")
         settle(page)
-        expect(page.get_by_text("Days and times are in Europe/Berlin.")).to_be_visible()
+        expect(page.get_by_text("Days and times are in Europe/Berlin.").last).to_be_visible()
         expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
 
 
@@ -245,7 +244,7 @@ def test_one_prompt_is_answered_by_every_group_side_by_side(
         page.get_by_role("textbox", name="Prompt").fill("How do I connect a model of my own?")
         page.get_by_role("button", name="Ask every group").click()
         expect(page.get_by_text("then start Parley again.")).to_have_count(3)
-        expect(page.get_by_text("not sent: temperature")).to_be_visible()
+        expect(page.get_by_text("not sent: temperature").last).to_be_visible()
         expect(page.get_by_role("button", name="Stop all")).to_have_count(0)
         page.get_by_role("heading", name="Try a prompt").scroll_into_view_if_needed()
         page.screenshot(path=picture("experiment-trial"))
@@ -256,14 +255,14 @@ def test_an_invitation_is_made_and_its_link_shown(browser: Browser, operated: ap
         page.get_by_role("button", name="New invitation").click()
         page.get_by_role("textbox", name="Name").fill("Design team")
         page.get_by_role("button", name="Make the link").click()
-        expect(page.get_by_text(re.compile(rf"^{operated.url}/invite/[0-9a-f]{{12}}\."))).to_be_visible()
-        expect(page.get_by_text("the address of this page")).to_be_visible()
+        expect(page.get_by_text(re.compile(rf"^{operated.url}/invite/[0-9a-f]{{12}}\.")).last).to_be_visible()
+        expect(page.get_by_text("the address of this page").last).to_be_visible()
         expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
-        page.get_by_text("Design team").scroll_into_view_if_needed()
+        invitation(page, "Design team").scroll_into_view_if_needed()
         page.screenshot(path=picture("experiment-invitation"))
 
 
-def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
+def test_the_form_closes_though_the_event_of_its_opening_arrives_late(
     browser: Browser, operated: app_process.AppProcess
 ) -> None:
     servers: list[WebSocketRoute] = []
@@ -281,12 +280,11 @@ def test_the_form_closes_though_the_app_hears_late_that_it_was_opened(
         page.get_by_role("button", name="New invitation").click()
         page.get_by_role("textbox", name="Name").fill("Research")
         page.get_by_role("button", name="Make the link").click()
-        page.wait_for_timeout(0)  # what was held is known
-        assert len(held) >= 2  # that the form is open, and that a link is wanted
+        until(lambda: page.evaluate("true") and len(held or ()) >= 2)  # the form is open, and a link is asked for
         for message in held:
             servers[-1].send(message)
         held = None
-        expect(page.get_by_text("Research")).to_be_visible()
+        expect(invitation(page, "Research")).to_be_visible()
         expect(page.get_by_role("button", name="Make the link")).to_be_hidden()
 
 
@@ -297,20 +295,20 @@ def test_a_forced_group_shows_on_the_chat_page_until_it_is_given_up(
     with look(browser, operated, "/experiment") as page:
         page.get_by_role("combobox", name="Your group in this session").press_sequentially("Short")
         page.keyboard.press("Enter")
-        expect(page.get_by_text("Forced: Short")).to_be_visible()
+        expect(page.get_by_text("Forced: Short").last).to_be_visible()
         page.get_by_role("link", name="Open the chat").click()
         chat = Chat(page, operated)
-        expect(page.get_by_text("Forced: Short")).to_be_visible()
+        expect(page.get_by_text("Forced: Short").last).to_be_visible()
         chat.send("How do I connect a model of my own?")
         expect(chat.feedback).to_have_count(1)
         page.screenshot(path=picture("chat-forced"))
         page.reload()
-        expect(page.get_by_text("Forced: Short")).to_be_visible()
-        page.get_by_text("See what testers see").click()
+        expect(page.get_by_text("Forced: Short").last).to_be_visible()
+        page.get_by_text("See what testers see", exact=True).click()
         expect(page.get_by_text("Forced: Short")).to_have_count(0)
         expect(chat.feedback).to_have_count(1)
-        page.get_by_text("See what testers see").click()
-        expect(page.get_by_text("Forced: Short")).to_be_visible()
+        page.get_by_text("See what testers see", exact=True).click()
+        expect(page.get_by_text("Forced: Short").last).to_be_visible()
         page.get_by_role("button", name="Use my own group").click()
         expect(page.get_by_text("New conversations get it")).to_have_count(0)
         expect(page).not_to_have_url(re.compile("group="))
@@ -327,7 +325,7 @@ def test_an_operator_sees_what_testers_see_at_a_click(
         chat.button("Details").click()
         expect(page.get_by_role("link", name="Its events and their delivery")).to_be_visible()
         page.keyboard.press("Escape")
-        page.get_by_text("See what testers see").click()
+        page.get_by_text("See what testers see", exact=True).click()
         expect(chat.button("Details")).to_have_count(0)
         expect(chat.feedback).to_have_count(1)
         expect(page.get_by_role("link", name="Results")).to_have_count(0)
@@ -336,8 +334,8 @@ def test_an_operator_sees_what_testers_see_at_a_click(
         expect(page.get_by_role("switch", name="See what testers see")).to_be_checked()
         expect(page.get_by_role("link", name="Results")).to_have_count(0)
         expect(chat.button("Details")).to_have_count(0)
-        page.get_by_text("See what testers see").click()
-        expect(page.get_by_role("link", name="Results")).to_be_visible()
+        page.get_by_text("See what testers see", exact=True).click()
+        expect(page.get_by_role("link", name="Results", exact=True)).to_be_visible()
         expect(chat.button("Details")).to_be_visible()
         expect(page).not_to_have_url(re.compile("view="))
 

@@ -72,11 +72,13 @@ class Parley:
     def ends(self, conversation_id: str) -> list[object]:
         """Return the finish reasons of a conversation's answers."""
         return [
-            line["value"] for line in self.lines() if line["name"] == "chat_completion" and of(line, conversation_id)
+            line["value"]
+            for line in self.lines()
+            if line["name"] == "chat_completion" and is_about(line, conversation_id)
         ]
 
 
-def of(line: dict[str, Any], conversation_id: str) -> bool:
+def is_about(line: dict[str, Any], conversation_id: str) -> bool:
     return bool(line["metadata"].get("conversation_id") == conversation_id)
 
 
@@ -141,7 +143,7 @@ class Guest:
     def vote(self, up: bool) -> None:
         """A thumb that the page thanks for."""
         self.chat.thumb(up).click()
-        expect(self.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+        expect(self.chat.text("Saved, thank you")).to_be_visible()
         self._parley.votes.add((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
 
     def untouched(self) -> None:
@@ -237,7 +239,7 @@ def test_a_browser_is_known_to_both_replicas(parley: Parley, site: Site) -> None
     assert http(site.replica("two").url, Cookie=f"{name}={value[:-1]}").set_cookies
 
 
-def test_the_balancers_cookie_is_for_nobody_else(site: Site) -> None:
+def test_the_balancers_cookie_is_for_this_site_alone(site: Site) -> None:
     [line] = [line for line in http(site.url).set_cookies if line.startswith(COOKIE)]
     assert "HttpOnly" in line and "SameSite=Lax" in line
 
@@ -268,7 +270,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         expect(guest.chat.answer).to_contain_text("w12")
         site.replica(name).kill()
         killed = time.monotonic()
-        expect(guest.page.get_by_text("Interrupted", exact=True)).to_be_visible(timeout=UNUSABLE_S * 1000)
+        expect(guest.chat.text("Interrupted")).to_be_visible(timeout=UNUSABLE_S * 1000)
         took = time.monotonic() - killed
         assert guest.replica == other(name)
         expect(guest.chat.answer).to_contain_text("w8")  # what was written a second before
@@ -277,7 +279,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         guest.chat.button("Try again").click()
         expect(guest.chat.answer).to_contain_text("w2")
         guest.chat.stop.click()
-        expect(guest.page.get_by_text("Stopped", exact=True)).to_be_visible()
+        expect(guest.chat.text("Stopped")).to_be_visible()
         assert parley.ends(guest.chat.conversation_id) == ["stop", "interrupted", "stopped"]
         guest.chat.button("New conversation").click()
         expect(guest.chat.messages).to_have_count(0)
@@ -329,9 +331,9 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
             for visitor in guest.values():
                 expect(visitor.chat.answer).to_contain_text("w23")
                 visitor.chat.idle()
-                expect(visitor.page.get_by_text("This answer is not saved yet")).to_be_visible()
+                expect(visitor.chat.text("This answer is not saved yet")).to_be_visible()
                 visitor.chat.thumb(up=True).click()
-                expect(visitor.page.get_by_text("Not saved yet", exact=True)).to_be_visible()
+                expect(visitor.chat.text("Not saved yet")).to_be_visible()
                 visitor.chat.send("During")
                 expect(visitor.chat.answer).to_contain_text("The answer to During")
             assert [http(site.replica(name).url + "/readyz").status for name in NAMES] == [503, 503]
@@ -344,7 +346,7 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
             visitor.vote(up=False)
             visitor.untouched()
             assert parley.ends(visitor.chat.conversation_id) == ["stop"] * 4
-            rated = [line["name"] for line in parley.lines() if of(line, visitor.chat.conversation_id)]
+            rated = [line["name"] for line in parley.lines() if is_about(line, visitor.chat.conversation_id)]
             assert rated.count("satisfaction") == rated.count("dissatisfaction") == 1
             print(f"of no use for {visitor.page.evaluate('window.longest') / 1000:.1f} s")
 

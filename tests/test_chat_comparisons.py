@@ -135,7 +135,7 @@ def tester(start: Start) -> Tester:
     return Tester(start())
 
 
-def told(app: App, *names: str) -> list[dict[str, Any]]:
+def events_of(app: App, *names: str) -> list[dict[str, Any]]:
     """Every event of these names, once all that was handed over is written."""
     until(lambda: app.store.queued == 0)
     return [event for event in app.store.events.export() if not names or event["name"] in names]
@@ -156,10 +156,10 @@ def says(text: str) -> Reply:
 def test_units_that_compare_are_asked_twice_and_exposed_never(tester: Tester, model_server: openai.Server) -> None:
     tester.ask("Why?")
     assert sorted(request.body["model"] for request in model_server.requests) == ["model-a", "model-b"]
-    assert [event["name"] for event in told(tester.app)] == ["chat_completion"] * 2
+    assert [event["name"] for event in events_of(tester.app)] == ["chat_completion"] * 2
 
 
-def test_the_share_of_units_is_the_same_on_every_replica_and_split_anew(start: Start) -> None:
+def test_the_share_of_units_is_the_same_on_every_replica_and_independent_of_the_split(start: Start) -> None:
     half = TOML.replace("compare = 100", "compare = 50")
     one, other = start(half), start(half)
     compared, groups = Counter[bool](), Counter[str | None]()
@@ -174,20 +174,20 @@ def test_the_share_of_units_is_the_same_on_every_replica_and_split_anew(start: S
     assert min(groups["A"], groups["B"]) > 60  # the salt is not the one of groups
 
 
-def test_where_nobody_compares_nothing_is_looked_up(start: Start) -> None:
+def test_without_comparisons_nothing_is_looked_up(start: Start) -> None:
     assert start(NOBODY).comparisons.assign(visitor(), set()) is None
 
 
 def test_an_exposed_unit_stays_in_the_test(start: Start) -> None:
     before = Tester(start(NOBODY))
     before.ask("Why?")
-    assert told(before.app, "exposure")
+    assert events_of(before.app, "exposure")
     later = Tester(start(), replace(before.visitor, session_id=new_id()), invited=True)
     later.ask("And now?")
     assert not later.compares and later.here.assignment.group in ("A", "B")
 
 
-def test_a_new_page_expects_those_who_will_compare(start: Start) -> None:
+def test_a_new_page_expects_the_units_that_will_compare(start: Start) -> None:
     app, guest = start(TOML.replace("compare = 100", "compare = 50")), visitor()
     for number in range(20):
         who = visitor(f"unit-{number}")
@@ -207,12 +207,12 @@ def test_a_unit_exposed_in_this_session_does_not_compare(start: Start) -> None:
 def test_a_unit_that_compared_is_not_exposed_when_fewer_units_compare(start: Start) -> None:
     before = Tester(start())
     before.ask("Why?")
-    assert before.compares and not told(before.app, "exposure")
+    assert before.compares and not events_of(before.app, "exposure")
     app = start(NOBODY)
     app.comparisons.look()
     later = Tester(app, replace(before.visitor, session_id=new_id()))
     later.ask("And now?")
-    assert later.compares and not told(app, "exposure")
+    assert later.compares and not events_of(app, "exposure")
 
 
 def test_guests_of_an_invitation_compare(start: Start) -> None:
@@ -223,13 +223,13 @@ def test_guests_of_an_invitation_compare(start: Start) -> None:
 
 
 @pytest.mark.parametrize("toml", [TOML.replace("compare", "allocation = 0\ncompare"), TOML.partition("B = ")[0]])
-def test_nobody_begins_to_compare_while_the_experiment_is_paused_or_has_one_group(start: Start, toml: str) -> None:
+def test_no_comparison_begins_while_the_experiment_is_paused_or_has_one_group(start: Start, toml: str) -> None:
     tester = Tester(start(toml))
     tester.ask("Why?")
     assert not tester.compares
 
 
-def test_a_paused_experiment_answers_with_its_default_and_exposes_nobody(
+def test_a_paused_experiment_answers_with_its_default_and_exposes_no_unit(
     start: Start, model_server: openai.Server
 ) -> None:
     before = Tester(start())
@@ -239,7 +239,7 @@ def test_a_paused_experiment_answers_with_its_default_and_exposes_nobody(
     later.conversation = app.conversations.get(before.here.id, before.visitor.visitor_id)
     later.ask("And now?")
     assert model_server.requests[-1].body["model"] == "rest"
-    assert len(later.here.turns[-1].sides) == 1 and not told(app, "exposure")
+    assert len(later.here.turns[-1].sides) == 1 and not events_of(app, "exposure")
 
 
 # Two answers
@@ -255,7 +255,7 @@ def test_control_meets_every_treatment_equally_often(start: Start) -> None:
     assert all(one != other for one, other in pairwise(pairs))
 
 
-def test_left_and_right_are_drawn_anew(tester: Tester) -> None:
+def test_left_and_right_are_drawn_for_each_question(tester: Tester) -> None:
     lefts, drawn = set(), set()
     for _ in range(20):  # all alike by chance in 1 of 500,000 runs
         tester.ask("Why?")
@@ -291,7 +291,7 @@ def test_both_answers_run_at_once_and_their_words_come_as_they_do(start: Start, 
 
 def test_each_answer_has_its_completion_with_group_model_and_comparison(tester: Tester) -> None:
     tester.ask("Why?")
-    facts = {event["metadata"]["answer_id"]: event["metadata"] for event in told(tester.app, "chat_completion")}
+    facts = {event["metadata"]["answer_id"]: event["metadata"] for event in events_of(tester.app, "chat_completion")}
     for side in tester.last.sides:
         one = facts[side.answer_id]
         assert (one["group"], one["model"]) == (side.group, side.model)
@@ -319,7 +319,7 @@ def test_without_a_preferred_answer_chance_decides_and_is_recorded(
     drawn = tester.last.left if tester.last.drawn == "left" else tester.last.right
     if vote:
         tester.vote(vote)
-    told(tester.app)
+    events_of(tester.app)
     stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert stored is not None and stored.turns[0].answer == drawn.answer
     tester.ask("And then?")
@@ -335,7 +335,7 @@ def test_a_failed_side_leaves_the_other_readable_and_asks_for_no_vote(
     assert not tester.last.votable
     assert tester.here.turns[-1].answer == "from b"
     tester.vote("left")
-    assert tester.last.vote is None and not told(tester.app, "preference")
+    assert tester.last.vote is None and not events_of(tester.app, "preference")
 
 
 def test_stop_ends_both(start: Start, model_server: openai.Server) -> None:
@@ -349,14 +349,14 @@ def test_stop_ends_both(start: Start, model_server: openai.Server) -> None:
     assert all(request.gone.wait(ENOUGH_S) for request in model_server.requests)
 
 
-def test_asking_again_asks_both_again_and_tells_that_both_were_replaced(tester: Tester) -> None:
+def test_asking_again_asks_both_again_and_records_that_both_were_replaced(tester: Tester) -> None:
     tester.ask("Why?")
     earlier = {side.answer_id for side in tester.last.sides}
     groups = {side.group for side in tester.last.sides}
     tester.again()
     assert {side.group for side in tester.last.sides} == groups
     assert {side.turn for side in tester.last.sides} == {1}
-    replaced = told(tester.app, "regenerated")
+    replaced = events_of(tester.app, "regenerated")
     assert {event["metadata"]["answer_id"] for event in replaced} == earlier
     stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert stored is not None and [turn.answer_id for turn in stored.turns] == [tester.last.id]
@@ -368,7 +368,7 @@ def test_asking_again_asks_both_again_and_tells_that_both_were_replaced(tester: 
 def test_a_vote_is_recorded_as_the_contract_says(tester: Tester) -> None:
     tester.ask("Why?")
     tester.vote(tester.better("B"))
-    [event] = told(tester.app, "preference")
+    [event] = events_of(tester.app, "preference")
     facts, last = event["metadata"], tester.last
     assert event["value"] == "B"
     assert event["user_id"] == tester.visitor.user_id
@@ -383,7 +383,7 @@ def test_a_vote_is_recorded_as_the_contract_says(tester: Tester) -> None:
 def test_a_vote_for_neither_has_no_position(vote: Vote, tester: Tester) -> None:
     tester.ask("Why?")
     tester.vote(vote)
-    [event] = told(tester.app, "preference")
+    [event] = events_of(tester.app, "preference")
     assert event["value"] == vote
     assert set(event["metadata"]) == METADATA - {"position"}
 
@@ -398,10 +398,10 @@ def test_a_changed_vote_replaces_the_earlier_one_until_the_next_question(tester:
     assert receipt is None and unchanged is tester.here
     _, late = tester.app.comparisons.vote(first, first.turns[-1], "tie")  # of a tab that knows nothing of the next one
     assert late is not None and late.wait(ENOUGH_S)
-    assert {event["value"] for event in told(tester.app, "preference")} == {"A", "B"}
+    assert {event["value"] for event in events_of(tester.app, "preference")} == {"A", "B"}
 
 
-def test_who_has_seen_the_groups_gives_no_vote_and_changes_none(tester: Tester) -> None:
+def test_after_seeing_the_groups_no_vote_is_given_or_changed(tester: Tester) -> None:
     for before in (None, "left"):
         tester.ask("Why?")
         if before:
@@ -429,7 +429,7 @@ def test_both_completions_and_the_vote_arrive_at_statsig_and_no_exposure(start: 
         tester = Tester(start(STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url))
         tester.ask("Why?")
         tester.vote(tester.better("B"))
-        wanted = told(tester.app, "chat_completion", "preference")
+        wanted = events_of(tester.app, "chat_completion", "preference")
         assert sorted(event["name"] for event in wanted) == ["chat_completion", "chat_completion", "preference"]
         statsig.wait(lambda: len(statsig.named("chat_completion", "preference")) >= 3)
         [vote] = statsig.named("preference")
@@ -444,10 +444,10 @@ def test_both_completions_and_the_vote_arrive_at_statsig_and_no_exposure(start: 
 def test_retention_takes_both_texts_and_leaves_the_vote(tester: Tester) -> None:
     tester.ask("Why?")
     tester.vote(tester.better("B"))
-    before = told(tester.app)
+    before = events_of(tester.app)
     tester.app.store.purge(-1)
     assert tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id) is None
-    assert told(tester.app) == before
+    assert events_of(tester.app) == before
     with tester.app.store.read() as connection:
         assert votes_by_pair(connection, Scope("statsig_openai_integration"))["A", "B"].sums.sy == 1
 
@@ -456,7 +456,7 @@ def test_an_export_has_the_text_of_both_answers_when_asked_for_it(start: Start, 
     model_server.script(*[by_model(a=says("From A."), b=says("From B."))] * 2)
     tester = Tester(start())
     tester.ask("Why?")
-    assert not any("text" in event for event in told(tester.app))
+    assert not any("text" in event for event in events_of(tester.app))
     texts = [event["text"] for event in tester.app.store.events.export(text=True)]
     assert {text["question"] for text in texts} == {"Why?"}
     assert {text["answer"] for text in texts} == {"From A.", "From B."}
@@ -466,14 +466,14 @@ def test_a_reason_is_of_the_worse_answer_and_goes_with_the_vote(tester: Tester) 
     tester.ask("Why?")
     tester.vote(tester.better("A"))
     tester.conversation, _ = tester.app.comparisons.explain(tester.here, tester.here.turns[-1], "too_long", "Long!")
-    [event] = told(tester.app, "feedback_reason")
+    [event] = events_of(tester.app, "feedback_reason")
     assert (event["value"], event["metadata"]["group"]) == ("too_long", "B")
     assert "Long!" in str(list(tester.app.store.events.export(text=True)))
-    assert "Long!" not in str(told(tester.app))
+    assert "Long!" not in str(events_of(tester.app))
     tester.vote("both_bad")
     assert [side.reason for side in tester.last.sides] == [None, None]
     tester.conversation, _ = tester.app.comparisons.explain(tester.here, tester.here.turns[-1], "wrong", None)
-    wrong = [event for event in told(tester.app, "feedback_reason") if event["value"] == "wrong"]
+    wrong = [event for event in events_of(tester.app, "feedback_reason") if event["value"] == "wrong"]
     assert {event["metadata"]["group"] for event in wrong} == {"A", "B"}
     assert "Long!" not in str(list(tester.app.store.events.export(text=True)))
 
@@ -490,7 +490,7 @@ def test_budgets_count_both_answers_and_half_a_comparison_is_never_asked(
     tester.ask("Once more?")
     assert len(model_server.requests) == 4
     assert [side.finish_reason for side in tester.last.sides] == ["limited", "limited"]
-    limited = [event for event in told(tester.app, "chat_completion") if event["value"] == "limited"]
+    limited = [event for event in events_of(tester.app, "chat_completion") if event["value"] == "limited"]
     assert {event["metadata"]["comparison_id"] for event in limited} == {tester.last.id}
     account_answers = _answers_counted(tester.app)
     assert account_answers == 4

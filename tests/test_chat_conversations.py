@@ -92,13 +92,13 @@ def tester(app: App) -> Tester:
     return Tester(app, visitor())
 
 
-def told(app: App) -> list[dict[str, Any]]:
+def all_events(app: App) -> list[dict[str, Any]]:
     """Every event, once all that was handed over is written."""
     until(lambda: app.store.queued == 0)
     return list(app.store.events.export())
 
 
-def said(request: openai.Request) -> list[tuple[str, str]]:
+def messages_of(request: openai.Request) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in request.body["messages"]]
 
 
@@ -109,7 +109,7 @@ def test_a_question_goes_to_the_model_of_its_group(tester: Tester, model_server:
     answer = tester.ask("Why?")
     assert answer.text == "Hello from the stand-in."
     [request] = model_server.requests
-    assert said(request) == [("system", "Be kind."), ("user", "Why?")]
+    assert messages_of(request) == [("system", "Be kind."), ("user", "Why?")]
     assert (request.body["model"], request.body["temperature"]) == ("model-a", 0.5)
     [turn] = tester.here.turns
     assert (turn.question, turn.answer, turn.finish_reason) == ("Why?", "Hello from the stand-in.", "stop")
@@ -121,18 +121,18 @@ def test_the_exposure_comes_first_and_once_a_session(tester: Tester) -> None:
     tester.ask("Two")
     tester.conversation = None
     tester.ask("Another conversation")
-    assert [event["name"] for event in told(tester.app)] == ["exposure"] + ["chat_completion"] * 3
+    assert [event["name"] for event in all_events(tester.app)] == ["exposure"] + ["chat_completion"] * 3
     again = Tester(tester.app, replace(tester.visitor, session_id=new_id()))
     again.ask("After a reload")
-    exposures = [event for event in told(tester.app) if event["name"] == "exposure"]
+    exposures = [event for event in all_events(tester.app) if event["name"] == "exposure"]
     assert [event["metadata"]["session_id"] for event in exposures] == [
         tester.visitor.session_id, again.visitor.session_id,
     ]  # fmt: skip
 
 
-def test_who_only_looks_is_not_exposed(app: App) -> None:
+def test_looking_at_the_page_exposes_no_unit(app: App) -> None:
     app.conversations.get(new_id(), visitor().visitor_id)
-    assert told(app) == []
+    assert all_events(app) == []
 
 
 def test_a_conversation_keeps_the_assignment_that_it_began_with(start: Start, model_server: openai.Server) -> None:
@@ -145,7 +145,7 @@ def test_a_conversation_keeps_the_assignment_that_it_began_with(start: Start, mo
     later.conversation = None
     later.ask("A new one")
     assert [request.body["model"] for request in model_server.requests] == ["model-a", "model-a", "model-b"]
-    exposed = [event["metadata"]["group"] for event in told(changed) if event["name"] == "exposure"]
+    exposed = [event["metadata"]["group"] for event in all_events(changed) if event["name"] == "exposure"]
     assert exposed == ["A", "A", "B"]
 
 
@@ -155,7 +155,7 @@ def test_an_answer_that_was_stopped_goes_along_and_one_that_failed_does_not(
     model_server.script(openai.status(400), stream("Half", openai.RESET), openai.answer("Whole."))
     for prompt in ("One", "Two", "Three"):
         tester.ask(prompt)
-    assert said(model_server.requests[-1])[1:] == [("user", "Two"), ("assistant", "Half"), ("user", "Three")]
+    assert messages_of(model_server.requests[-1])[1:] == [("user", "Two"), ("assistant", "Half"), ("user", "Three")]
     assert [turn.finish_reason for turn in tester.here.turns] == ["error", "interrupted", "stop"]
     assert tester.here.turns[0].message
 
@@ -167,9 +167,9 @@ def test_another_answer_takes_the_place_of_the_last(tester: Tester, model_server
     third = tester.again("Two, better").question
     assert [question.turn for question in (first, second, third)] == [2, 2, 2]
     assert [turn.question for turn in tester.here.turns] == ["One", "Two, better"]
-    assert [said(request)[-1][1] for request in model_server.requests] == ["One", "Two", "Two", "Two, better"]
-    assert all(len(said(request)) == 4 for request in model_server.requests[1:])
-    replaced = [event["metadata"]["answer_id"] for event in told(tester.app) if event["name"] == "regenerated"]
+    assert [messages_of(request)[-1][1] for request in model_server.requests] == ["One", "Two", "Two", "Two, better"]
+    assert all(len(messages_of(request)) == 4 for request in model_server.requests[1:])
+    replaced = [event["metadata"]["answer_id"] for event in all_events(tester.app) if event["name"] == "regenerated"]
     assert replaced == [first.answer_id, second.answer_id]
     kept = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert kept
@@ -185,7 +185,7 @@ def test_asking_again_ends_what_still_runs(tester: Tester, model_server: openai.
     assert running.completion
     assert running.completion.finish_reason == "stopped"
     assert model_server.requests[0].gone.wait(ENOUGH_S)
-    ends = [event["value"] for event in told(tester.app) if event["name"] == "chat_completion"]
+    ends = [event["value"] for event in all_events(tester.app) if event["name"] == "chat_completion"]
     assert sorted(ends) == ["stop", "stopped"]
 
 
@@ -196,19 +196,19 @@ def test_a_forced_assignment_is_taken_and_marked(tester: Tester, model_server: o
     tester.app.conversations.ask(tester.visitor, None, "One", tester.exposed, assignment=forced)
     until(lambda: model_server.requests)
     assert model_server.requests[0].body["model"] == "forced"
-    [exposed] = [event["metadata"] for event in told(tester.app) if event["name"] == "exposure"]
+    [exposed] = [event["metadata"] for event in all_events(tester.app) if event["name"] == "exposure"]
     assert (exposed["group"], exposed["forced"]) == ("B", True)
 
 
 # Rating
 
 
-def rated(tester: Tester) -> list[tuple[str, object]]:
+def rating_events(tester: Tester) -> list[tuple[str, object]]:
     names = ("satisfaction", "dissatisfaction", "rating_withdrawn", "feedback_reason")
-    return [(event["name"], event["value"]) for event in told(tester.app) if event["name"] in names]
+    return [(event["name"], event["value"]) for event in all_events(tester.app) if event["name"] in names]
 
 
-def stored(tester: Tester) -> Conversation:
+def stored_conversation(tester: Tester) -> Conversation:
     found = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert found
     return found
@@ -235,9 +235,9 @@ def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
     for step in steps:
         tester.conversation, receipt = step()
         assert receipt.wait(ENOUGH_S)
-        here, kept = last(), stored(tester).turns[-1]
+        here, kept = last(), stored_conversation(tester).turns[-1]
         assert (here.rating, here.reason, here.comment) == (kept.rating, kept.reason, kept.comment)
-    assert rated(tester) == [
+    assert rating_events(tester) == [
         ("dissatisfaction", 1), ("feedback_reason", "too_long"), ("satisfaction", 1),
         ("rating_withdrawn", "satisfaction"), ("dissatisfaction", 1), ("feedback_reason", "wrong"),
     ]  # fmt: skip
@@ -246,17 +246,17 @@ def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
 def test_a_rating_repeats_what_is_known_of_its_answer(tester: Tester) -> None:
     tester.ask("One")
     tester.app.conversations.rate(tester.here, tester.here.turns[0], "satisfaction")
-    answered, vote = (event["metadata"] for event in told(tester.app)[1:])
+    answered, vote = (event["metadata"] for event in all_events(tester.app)[1:])
     assert answered.items() - {("event_id", answered["event_id"])} <= vote.items()
     assert vote["rating_delay"] >= 0
 
 
 def test_a_vote_on_a_reopened_conversation_repeats_it_too(tester: Tester) -> None:
     tester.ask("One")
-    told(tester.app)
-    found = stored(tester)
+    all_events(tester.app)
+    found = stored_conversation(tester)
     tester.app.conversations.rate(found, found.turns[0], "satisfaction")
-    answered, vote = (event["metadata"] for event in told(tester.app)[1:])
+    answered, vote = (event["metadata"] for event in all_events(tester.app)[1:])
     assert answered.items() - {("event_id", answered["event_id"])} <= vote.items()
 
 
@@ -265,15 +265,15 @@ def test_a_vote_on_a_reopened_conversation_repeats_it_too(tester: Tester) -> Non
 
 def test_no_other_visitor_gets_or_deletes_a_conversation(tester: Tester) -> None:
     tester.ask("Mine")
-    told(tester.app)
+    all_events(tester.app)
     stranger = visitor()
     assert tester.app.conversations.get(tester.here.id, stranger.visitor_id) is None
     assert tester.app.conversations.delete(stranger.visitor_id, tester.here.id).wait(ENOUGH_S)
     assert tester.app.conversations.delete(stranger.visitor_id).wait(ENOUGH_S)
-    assert stored(tester).turns[0].question == "Mine"
+    assert stored_conversation(tester).turns[0].question == "Mine"
     assert tester.app.conversations.delete(tester.visitor.visitor_id, tester.here.id).wait(ENOUGH_S)
     assert tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id) is None
-    assert [event["name"] for event in told(tester.app)] == ["exposure", "chat_completion"]
+    assert [event["name"] for event in all_events(tester.app)] == ["exposure", "chat_completion"]
 
 
 def test_a_question_of_another_tab_is_seen_before_the_next(tester: Tester, model_server: openai.Server) -> None:
@@ -281,12 +281,12 @@ def test_a_question_of_another_tab_is_seen_before_the_next(tester: Tester, model
     other = Tester(tester.app, replace(tester.visitor, session_id=new_id()))
     other.conversation = tester.conversation
     other.ask("Two, elsewhere")
-    told(tester.app)
+    all_events(tester.app)
     assert len(tester.here.turns) == 1
     tester.conversation = tester.app.conversations.fresh(tester.here)
     tester.ask("Three")
     assert [turn.turn for turn in tester.here.turns] == [1, 2, 3]
-    assert [text for role, text in said(model_server.requests[-1]) if role == "user"] == [
+    assert [text for role, text in messages_of(model_server.requests[-1]) if role == "user"] == [
         "One", "Two, elsewhere", "Three",
     ]  # fmt: skip
 
@@ -295,8 +295,8 @@ def test_a_long_conversation_comes_in_pieces(tester: Tester, monkeypatch: pytest
     monkeypatch.setattr("lib.chat.conversations.TURNS_LOADED", 3)
     for number in range(7):
         tester.ask(f"Question {number}")
-    told(tester.app)
-    found = stored(tester)
+    all_events(tester.app)
+    found = stored_conversation(tester)
     assert [turn.turn for turn in found.turns] == [5, 6, 7]
     assert found.earlier
     found = tester.app.conversations.earlier(found)
@@ -312,11 +312,11 @@ def test_a_long_conversation_comes_in_pieces(tester: Tester, monkeypatch: pytest
 def test_without_text_the_process_still_knows_what_was_said(start: Start, model_server: openai.Server) -> None:
     forgetful = Tester(start(PARLEY_KEEP_TEXT="false"), visitor())
     forgetful.ask("A secret?")
-    told(forgetful.app)
-    [turn] = stored(forgetful).turns
+    all_events(forgetful.app)
+    [turn] = stored_conversation(forgetful).turns
     assert (turn.question, turn.answer) == ("A secret?", "Hello from the stand-in.")
     forgetful.ask("And more?")
-    assert ("user", "A secret?") in said(model_server.requests[-1])
+    assert ("user", "A secret?") in messages_of(model_server.requests[-1])
     assert "secret" not in str(list(forgetful.app.store.events.export(text=True)))
     reopened = start(PARLEY_KEEP_TEXT="false").conversations.get(forgetful.here.id, forgetful.visitor.visitor_id)
     assert reopened
@@ -337,8 +337,8 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     killed = start()
     left = Tester(killed, visitor())
     left.conversation, answer = killed.conversations.ask(left.visitor, None, "One", left.exposed)
-    told(killed)
-    until(lambda: stored(left).turns[0].answer == "Half an answer")
+    all_events(killed)
+    until(lambda: stored_conversation(left).turns[0].answer == "Half an answer")
     monkeypatch.setattr(
         killed.store.conversations, "partial", lambda *_: None
     )  # as if it were dead: it is not heard of again
@@ -346,10 +346,10 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
 
     def swept() -> bool:
         other.rescue.sweep()
-        return bool(told(other)[-1]["name"] == "chat_completion")
+        return bool(all_events(other)[-1]["name"] == "chat_completion")
 
     until(swept)
-    ended = told(other)[-1]
+    ended = all_events(other)[-1]
     assert (ended["value"], ended["metadata"]["error"]) == ("interrupted", "ProcessEnded")
     found = other.conversations.get(left.here.id, left.visitor.visitor_id)
     assert found
@@ -357,4 +357,4 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     assert not [line for line in other.metrics.text().splitlines() if b"NaN" in line and b"seconds" in line]
     gate.open()
     until(lambda: answer.completion)
-    assert [event["name"] for event in told(other)].count("chat_completion") == 1
+    assert [event["name"] for event in all_events(other)].count("chat_completion") == 1

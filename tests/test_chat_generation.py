@@ -112,7 +112,7 @@ def read(answer: Answer, pace: float = 0.0) -> str:
 # From the start to the end
 
 
-def test_an_answer_needs_nobody_who_follows_it(answers: Generations, notes: Notes) -> None:
+def test_an_answer_needs_no_follower(answers: Generations, notes: Notes) -> None:
     asked = question()
     answer = answers.start(asked, "v", lambda: Words("Hel", "lo"))
     assert ended(answer).text == answer.text == "Hello"
@@ -135,7 +135,7 @@ def test_it_is_found_by_its_id_while_it_runs_and_a_little_after(
     until(lambda: answers.get(asked.answer_id) is None)
 
 
-def test_all_who_follow_see_all_of_it_whenever_they_come(answers: Generations) -> None:
+def test_every_follower_sees_all_of_it_whenever_it_starts(answers: Generations) -> None:
     words = [f"{number} " for number in range(50)]
     answer = answers.start(question(), "v", lambda: Words(*(step for word in words for step in (word, 0.002))))
     with ThreadPoolExecutor(4) as pool:
@@ -151,7 +151,7 @@ def test_a_follower_is_given_time_between_pieces_but_never_waits_for_the_last(an
     assert read(answer, pace=FOR_EVER) == "abcd"
 
 
-def test_a_follower_who_has_read_all_gets_an_empty_text_in_time(answers: Generations) -> None:
+def test_a_follower_that_has_read_all_gets_an_empty_text_in_time(answers: Generations) -> None:
     answer = answers.start(question(), "v", lambda: Words("a", FOR_EVER))
     news = answer.follow()
     assert news(5.0, 0.0) == "a"
@@ -238,7 +238,7 @@ def test_a_visitor_has_four_answers_at_once_and_others_do_not_wait(answers: Gene
 
 
 @pytest.mark.parametrize("words", [(), ("Half",)], ids=["before any text", "after some"])
-def test_a_fault_of_our_own_is_no_stop_of_the_testers(
+def test_our_own_error_does_not_count_as_a_testers_stop(
     words: tuple[str, ...], answers: Generations, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = answers.start(question(), "v", lambda: Words(*words, RuntimeError("a bug")))
@@ -284,7 +284,7 @@ def test_a_failed_answer_is_one_line_in_the_log(answers: Generations, caplog: py
 # Left
 
 
-def test_an_answer_that_nobody_saw_the_end_of_is_abandoned(
+def test_an_answer_without_a_follower_at_its_end_is_abandoned(
     answers: Generations, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "GRACE", 0.05)
@@ -312,7 +312,7 @@ def test_an_answer_that_a_visitor_saw_or_stopped_is_not(
 # The end of the process
 
 
-def test_closing_keeps_what_has_arrived_and_blames_nobody(notes: Notes) -> None:
+def test_closing_keeps_what_has_arrived_and_reports_no_error(notes: Notes) -> None:
     answers = Generations(notes)
     half, waiting = Words("Half", FOR_EVER), question()
     answer = answers.start(question(), "v", lambda: half)
@@ -330,7 +330,7 @@ def test_closing_keeps_what_has_arrived_and_blames_nobody(notes: Notes) -> None:
     answers.close()
 
 
-def test_with_a_grace_what_runs_may_end_and_nobody_has_left_it(notes: Notes) -> None:
+def test_within_the_grace_period_answers_end_and_none_is_abandoned(notes: Notes) -> None:
     answers = Generations(notes)
     answer = answers.start(question(), "v", lambda: Words("The whole", 0.3, " answer"))
     until(lambda: answer.text)

@@ -28,7 +28,7 @@ texts = st.lists(
 ).map("".join)
 
 
-def grown(pieces: list[str]) -> list[Block]:
+def grow(pieces: list[str]) -> list[Block]:
     """Return the blocks of a text that came in these pieces."""
     growing = Blocks()
     for piece in pieces:
@@ -37,7 +37,7 @@ def grown(pieces: list[str]) -> list[Block]:
     return growing.closed
 
 
-def drawn(parts: list[Block]) -> list[tuple[str, str]]:
+def rows_of(parts: list[Block]) -> list[tuple[str, str]]:
     return [(part.source, part.markdown) for part in parts]
 
 
@@ -50,15 +50,15 @@ def test_what_belongs_together_is_one_block(part: str) -> None:
 @given(texts, st.data())
 def test_an_answer_grows_in_the_blocks_that_it_is_reopened_in(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
-    whole = drawn(blocks(text))
+    whole = rows_of(blocks(text))
     assert "".join(source for source, _ in whole) == text
-    assert drawn(grown([text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)])) == whole
-    assert drawn(grown(list(text))) == whole
+    assert rows_of(grow([text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)])) == whole
+    assert rows_of(grow(list(text))) == whole
 
 
 @pytest.mark.parametrize("text", ["\n\n".join(PARTS), "\n".join(PARTS)])
 def test_an_answer_of_every_kind_grows_by_characters(text: str) -> None:
-    assert drawn(grown(list(text))) == drawn(blocks(text))
+    assert rows_of(grow(list(text))) == rows_of(blocks(text))
 
 
 def test_a_paragraph_is_closed_when_the_next_one_is_certain() -> None:

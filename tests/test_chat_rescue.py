@@ -20,7 +20,7 @@ from lib.domain.events import chat_completion, signal
 from lib.metrics.counters import Metrics
 from lib.store import Store, schema
 from tests.support.waiting import until
-from tests.test_store import SOON, ask, conversation, fall_silent, shown
+from tests.test_store import SOON, ask, conversation, fall_silent, reread
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Two:
     asked: Question
 
     def turn(self) -> Turn:
-        return shown(self.other, self.asked).turns[-1]
+        return reread(self.other, self.asked).turns[-1]
 
     def look(self, look: Callable[[Turn], None], times: int) -> None:
         for _ in range(times):
@@ -47,7 +47,7 @@ class Two:
 
         until(ended)
 
-    def told(self) -> list[object]:
+    def finish_reasons(self) -> list[object]:
         assert self.other.write(lambda connection: None).wait(SOON)  # what was handed over before is written
         return [event["value"] for event in self.other.events.export() if event["name"] == "chat_completion"]
 
@@ -65,9 +65,9 @@ def ours(two: Two) -> Rescue:
     return Rescue(two.other, Recorder(two.other, Metrics()))
 
 
-def test_a_page_that_hears_nothing_of_an_answer_ends_it(two: Two, ours: Rescue) -> None:
+def test_a_page_ends_an_answer_that_has_no_heartbeat(two: Two, ours: Rescue) -> None:
     two.look_until_ended(ours.watch())
-    assert two.told() == ["interrupted"]
+    assert two.finish_reasons() == ["interrupted"]
     turn = two.turn()
     assert (turn.answer, turn.finish_reason, turn.error) == ("Half an answer", "interrupted", "ProcessEnded")
 
@@ -77,17 +77,17 @@ def test_an_answer_without_a_word_ends_as_an_error_that_says_so(two: Two, ours: 
     assert two.first.write(lambda _: None).wait(SOON)
     two.asked = silent
     two.look_until_ended(ours.watch())
-    assert two.told() == ["error"]
+    assert two.finish_reasons() == ["error"]
     assert two.turn().message == rescue.CUT_OFF
 
 
-def test_one_sign_of_life_begins_the_count_anew(two: Two, ours: Rescue) -> None:
+def test_a_heartbeat_restarts_the_count(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     two.look(look, SILENT_LOOKS)
     time.sleep(0.002)  # the next sign is another one
     assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
     two.look(look, SILENT_LOOKS)
-    assert two.told() == []
+    assert two.finish_reasons() == []
     assert two.turn().running
 
 
@@ -97,10 +97,10 @@ def test_a_sign_of_life_after_the_last_look_saves_it(two: Two, ours: Rescue) -> 
     assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
     for _ in range(SILENT_LOOKS + 1):
         look(old)
-    assert two.told() == []
+    assert two.finish_reasons() == []
 
 
-def test_clocks_that_differ_make_nobody_seem_dead(two: Two, ours: Rescue) -> None:
+def test_clocks_that_differ_make_no_process_seem_dead(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     behind = update(schema.answer).values(beat_ms=schema.answer.c.beat_ms - 3_600_000)
     for _ in range(2 * SILENT_LOOKS):
@@ -108,7 +108,7 @@ def test_clocks_that_differ_make_nobody_seem_dead(two: Two, ours: Rescue) -> Non
         assert two.first.conversations.partial(two.asked.answer_id, "Half an answer").wait(SOON)
         assert two.first.write(lambda connection: connection.execute(behind)).wait(SOON)
         two.look(look, 1)
-    assert two.told() == []
+    assert two.finish_reasons() == []
 
 
 def test_only_one_of_two_pages_ends_it(two: Two, ours: Rescue, database_url: str) -> None:
@@ -124,16 +124,16 @@ def test_only_one_of_two_pages_ends_it(two: Two, ours: Rescue, database_url: str
         for _ in range(SILENT_LOOKS + 1):
             both(turn)
         assert third.write(lambda connection: None).wait(SOON)
-        assert two.told() == ["interrupted"]
+        assert two.finish_reasons() == ["interrupted"]
 
 
-def test_who_was_frozen_meanwhile_does_not_write_over_it(two: Two, ours: Rescue) -> None:
+def test_a_process_that_was_frozen_does_not_write_over_it(two: Two, ours: Rescue) -> None:
     two.look_until_ended(ours.watch())
-    assert two.told() == ["interrupted"]
+    assert two.finish_reasons() == ["interrupted"]
     whole = Completion("Half an answer and the rest.", "stop", 9.0, 0.5)
     assert two.first.conversations.partial(two.asked.answer_id, "Half an answer and").wait(SOON)
     assert two.first.conversations.finish(two.asked, whole, chat_completion(two.asked, whole)).wait(SOON)
-    assert two.told() == ["interrupted"]
+    assert two.finish_reasons() == ["interrupted"]
     assert two.turn().answer == "Half an answer"
 
 
@@ -141,17 +141,17 @@ def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, o
     """Its second process was told too late that it is its own: a slow database had the word."""
     assert until(lambda: two.other.conversations.take_over(two.asked.answer_id, two.turn().heard_ms or 0))
     two.look_until_ended(ours.watch())
-    assert two.told() == ["interrupted"]
+    assert two.finish_reasons() == ["interrupted"]
 
 
 @pytest.mark.parametrize("how", ["recover", "take over"])
-def test_who_looked_during_an_outage_takes_nothing_when_it_ends(tmp_path: Path, how: str) -> None:
+def test_looks_during_an_outage_take_nothing_over_when_it_ends(tmp_path: Path, how: str) -> None:
     """The living could say nothing either: what they have to say is written a moment later."""
     file, away = tmp_path / "parley.db", tmp_path / "away.db"
     with closing(Store.open(f"sqlite:///{file}")) as first, closing(Store.open(f"sqlite:///{file}")) as other:
         asked = ask(first, conversation())
         fall_silent(first)
-        heard_ms = shown(first, asked).turns[-1].heard_ms or 0
+        heard_ms = reread(first, asked).turns[-1].heard_ms or 0
         file.rename(away)
         other.events.record([signal(asked, "copied")])
         until(lambda: not other.healthy)
@@ -164,10 +164,10 @@ def test_who_looked_during_an_outage_takes_nothing_when_it_ends(tmp_path: Path, 
             until(lambda: other.queued == 2)
             away.rename(file)
             assert not taken.result(SOON)
-        assert shown(first, asked).turns[-1].heard_ms == heard_ms
+        assert reread(first, asked).turns[-1].heard_ms == heard_ms
 
 
-def test_nobody_is_taken_over_while_the_store_is_away(two: Two) -> None:
+def test_no_answer_is_taken_over_while_the_store_is_away(two: Two) -> None:
     heard_ms = two.turn().heard_ms or 0
     two.other.close()
     assert two.other.conversations.take_over(two.asked.answer_id, heard_ms) is None
@@ -181,20 +181,20 @@ def test_an_answer_that_has_ended_is_left_alone(two: Two, ours: Rescue) -> None:
     for _ in range(SILENT_LOOKS + 1):
         look(running)
     two.look(look, SILENT_LOOKS + 1)
-    assert two.told() == ["stop"]
+    assert two.finish_reasons() == ["stop"]
 
 
-def test_housekeeping_ends_what_nobody_looks_at(two: Two, ours: Rescue) -> None:
+def test_housekeeping_ends_answers_without_a_page(two: Two, ours: Rescue) -> None:
     ours.sweep()
-    assert two.told() == []
+    assert two.finish_reasons() == []
     long_ago = update(schema.answer).values(beat_ms=now_ms() - 2 * rescue.STALE_MS)
     assert two.first.write(lambda connection: connection.execute(long_ago)).wait(SOON)
     ours.sweep()
-    assert two.told() == ["interrupted"]
+    assert two.finish_reasons() == ["interrupted"]
 
 
 def test_a_turn_that_never_ran_here_is_not_looked_for(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     for _ in range(SILENT_LOOKS + 2):
         look(replace(two.turn(), heard_ms=None))
-    assert two.told() == []
+    assert two.finish_reasons() == []

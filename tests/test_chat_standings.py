@@ -67,7 +67,7 @@ def test_where_the_fallback_is_gone_too_every_group_is_named(start: Open, model_
     assert "openai has another" in control and "openai has another" in test
 
 
-def test_a_shutdown_is_reported_before_it_comes(start: Open, model_server: Server) -> None:
+def test_a_shutdown_is_reported_in_advance(start: Open, model_server: Server) -> None:
     model_server.models = ["base", "other"]
     day = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     model_server.shutdowns["other"] = day
@@ -99,7 +99,7 @@ def test_a_provider_that_does_not_answer_is_reported(start: Open, model_server: 
     assert "(HTTP 401)" in test.sentence() and test.answers
 
 
-def test_a_server_without_a_list_of_models_is_no_worry(start: Open, model_server: Server) -> None:
+def test_a_server_without_a_list_of_models_is_not_reported(start: Open, model_server: Server) -> None:
     model_server.listing_status = 404
     app = start()
     app.standings.refresh()

@@ -179,7 +179,7 @@ def test_no_field_of_any_event_is_without_a_column() -> None:
     assert [event.name for event in every_event() if "other" in export.flatten(event.wire())] == []
 
 
-def test_a_field_that_nobody_foresaw_is_kept() -> None:
+def test_an_unknown_field_is_kept() -> None:
     line = every_event()[1].wire()
     line["metadata"] |= {"colour": "blue", "turn": "first", "nothing": None}
     row = export.flatten(line)
@@ -194,7 +194,7 @@ def test_only_events_since_a_day_are_exported(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
-def test_a_reader_that_has_had_enough_is_no_error(folder: Path, form: str) -> None:
+def test_a_closed_pipe_is_not_an_error(folder: Path, form: str) -> None:
     fill(folder, many=30_000)
     command = [sys.executable, "-m", "lib", "export", "--format", form]
     with subprocess.Popen(
@@ -318,7 +318,7 @@ def test_what_is_wrong_with_the_model_server_is_reported(folder: Path, status: i
 
 
 @pytest.mark.parametrize("status", [404, 405])
-def test_a_server_without_a_list_of_models_is_no_failure(folder: Path, status: int) -> None:
+def test_a_server_without_a_list_of_models_does_not_fail_the_check(folder: Path, status: int) -> None:
     with answering(status, b"not here") as base_url:
         run = run_tool(folder, "check", OPENAI_BASE_URL=base_url)
     (line,) = refusals(run)

@@ -42,7 +42,7 @@ def test_the_settings_of_the_service_are_taken_from_its_file(folder: Path) -> No
 
 
 @pytest.mark.parametrize(("text", "told"), [("PARLEY_TITLE\n", "line 1: must be NAME=value"), (None, "cannot be read")])
-def test_a_file_that_is_none_is_refused(folder: Path, text: str | None, told: str) -> None:
+def test_a_file_that_is_not_toml_is_refused(folder: Path, text: str | None, told: str) -> None:
     if text:
         (folder / "parley.env").write_text(text)
     run = run_tool(folder, "check", "--env-file", "parley.env")

@@ -40,7 +40,7 @@ def assignment(unit: str, visitor: str) -> Assignment:
     return Assignment("exp", "Test", "rule", unit, ids, {"model": "m"})
 
 
-def said(parley: Store, unit: str, visitor: str | None = None, turns: int = 1) -> list[Question]:
+def record_conversation(parley: Store, unit: str, visitor: str | None = None, turns: int = 1) -> list[Question]:
     """A conversation of `turns` answered, rated and commented questions."""
     given = assignment(unit, visitor or unit)
     about = Conversation(new_id(), visitor or unit, given)
@@ -81,12 +81,12 @@ def spend(connection: Connection, visitor: str) -> None:
     connection.execute(schema.reservation.insert(), account | {"answer_id": "a", "since_ms": 1})
 
 
-def test_everything_of_a_visitor_goes_and_nothing_of_anybody_else(parley: Store) -> None:
-    said(parley, "bo")
+def test_everything_of_a_visitor_goes_and_nothing_of_another(parley: Store) -> None:
+    record_conversation(parley, "bo")
     parley.guests.agree("bo", "v1").wait(SOON)
     before = rows(parley)
-    said(parley, "ann", turns=3)
-    said(parley, "ann")
+    record_conversation(parley, "ann", turns=3)
+    record_conversation(parley, "ann")
     parley.guests.agree("ann", "v1").wait(SOON)
     made = new_invitation("Friends", 7, None, None, None, now_ms())
     assert parley.guests.invite(made) and parley.guests.enter(made.id, "ann") is None
@@ -101,37 +101,37 @@ def test_everything_of_a_visitor_goes_and_nothing_of_anybody_else(parley: Store)
 
 
 def test_what_was_not_delivered_never_leaves(parley: Store) -> None:
-    said(parley, "ann")
+    record_conversation(parley, "ann")
     assert parley.erase("ann").undelivered == 3
     assert parley.outbox.lease(10, 60) == [] and parley.outbox.pending() == (0, 0.0)
 
 
 def test_numbers_left_by_a_conversation_that_was_deleted_before_go_too(parley: Store) -> None:
-    said(parley, "ann")
+    record_conversation(parley, "ann")
     assert parley.conversations.delete("ann").wait(SOON)
     erased = parley.erase("ann")
     assert (erased.conversations, erased.messages, erased.answers, erased.events) == (0, 0, 1, 3)
 
 
 def test_the_sessions_of_a_visitor_go_with_them_where_a_session_is_the_unit(parley: Store) -> None:
-    said(parley, "session-1", visitor="ann")
-    said(parley, "session-2", visitor="ann")
-    said(parley, "session-3", visitor="bo")
+    record_conversation(parley, "session-1", visitor="ann")
+    record_conversation(parley, "session-2", visitor="ann")
+    record_conversation(parley, "session-3", visitor="bo")
     erased = parley.erase("ann")
     assert (erased.conversations, erased.answers, erased.events) == (2, 2, 6)
     assert rows(parley)["answer"] == 1 and rows(parley)["exposure"] == 1
 
 
 def test_events_that_name_the_visitor_go_even_when_their_conversation_is_gone(parley: Store) -> None:
-    said(parley, "session-1", visitor="ann")
+    record_conversation(parley, "session-1", visitor="ann")
     assert parley.conversations.delete("ann").wait(SOON)
     assert parley.erase("ann").events == 3
     assert rows(parley)["event"] == 0
 
 
 def test_one_session_is_erased_without_the_others(parley: Store) -> None:
-    said(parley, "session-1", visitor="ann")
-    said(parley, "session-2", visitor="ann")
+    record_conversation(parley, "session-1", visitor="ann")
+    record_conversation(parley, "session-2", visitor="ann")
     erased = parley.erase("session-1")
     assert (erased.conversations, erased.answers, erased.events) == (1, 1, 3)
     assert len(parley.conversations.of("ann")) == 1
@@ -139,8 +139,8 @@ def test_one_session_is_erased_without_the_others(parley: Store) -> None:
 
 def test_the_account_goes_with_the_last_of_what_it_owned(parley: Store) -> None:
     """Signed in, where the browser is the unit: the account owns, the browser's id is in the events."""
-    said(parley, "browser-1", visitor="account")
-    said(parley, "browser-2", visitor="account")
+    record_conversation(parley, "browser-1", visitor="account")
+    record_conversation(parley, "browser-2", visitor="account")
     assert parley.guests.agree("account", "v1").wait(SOON)
     parley.erase("browser-1")
     assert parley.guests.agreed("account", "v1")
@@ -150,25 +150,25 @@ def test_the_account_goes_with_the_last_of_what_it_owned(parley: Store) -> None:
 
 @pytest.mark.parametrize("unit", ["%", "_nn", "a", "an", "ann\\", '"', "ann%"])
 def test_an_id_is_an_id_and_no_pattern(parley: Store, unit: str) -> None:
-    said(parley, "ann")
+    record_conversation(parley, "ann")
     assert parley.erase(unit).nothing
     assert rows(parley)["event"] == 3
 
 
 def test_more_than_one_piece(parley: Store) -> None:
-    [asked] = said(parley, "ann")
+    [asked] = record_conversation(parley, "ann")
     parley.events.record([events.signal(asked, "copied") for _ in range(2 * PIECE)]).wait(SOON)
     assert parley.erase("ann").events == 2 * PIECE + 3
     assert rows(parley)["event"] == rows(parley)["outbox"] == 0
 
 
 def test_what_statsig_has_or_may_have_is_reported(parley: Store) -> None:
-    said(parley, "ann")
+    record_conversation(parley, "ann")
     [first, *_] = parley.outbox.lease(1, 60)
     assert parley.outbox.acknowledge([first.event_id]).wait(SOON)
     erased = parley.erase("ann")
     assert erased.told and erased.undelivered == 2
-    said(parley, "bo")
+    record_conversation(parley, "bo")
     parley.outbox.lease(1, 60)  # handed over, not acknowledged: it may have arrived
     assert parley.erase("bo").told
 
@@ -182,7 +182,7 @@ def test_an_answer_under_way_is_reported(parley: Store) -> None:
 
 def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as parley:
-        said(parley, "ann", turns=50)
+        record_conversation(parley, "ann", turns=50)
         parley.erase("ann")
     assert SECRET.encode() not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
@@ -220,7 +220,7 @@ def tool(folder: Path, *words: str) -> Run:
 def test_the_tool_erases_and_its_exit_code_says_whether_it_is_done(tmp_path: Path) -> None:
     app_process.lay_out(tmp_path)
     with closing(Store.open(f"sqlite:///{tmp_path}/data/parley.db")) as store:
-        said(store, "ann")
+        record_conversation(store, "ann")
     run = tool(tmp_path, "--user", "ann")
     assert run.returncode == 0 and "Erased of ann: 1 conversation, 1 message, 1 answer, 3 events" in run.stdout
     assert tool(tmp_path, "--user", "ann").returncode == 1

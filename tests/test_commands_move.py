@@ -15,27 +15,27 @@ from tests.support.operator_tool import run_tool
 from tests.support.postgres_server import Postgres
 from tests.support.waiting import ENOUGH_S
 from tests.test_commands import folder as folder
-from tests.test_store import answered, conversation, vote
+from tests.test_store import ask_and_answer, conversation, vote
 from tests.test_store_preferences import event
 
 KEY = "k" * 32
 TESTERS = 25
 
 
-def filled(url: str) -> list[str]:
+def fill(url: str) -> list[str]:
     """Put conversations, votes and events there; return its export."""
     with closing(Store.open(url, deliver=True)) as store:
         for number in range(TESTERS):
-            asked = answered(store, conversation(f"visitor-{number}"), prompt=f"Grüße {number} 👋")
+            asked = ask_and_answer(store, conversation(f"visitor-{number}"), prompt=f"Grüße {number} 👋")
             if number % 3:
                 vote(store, asked, "satisfaction")
             store.events.record([event(preferred(f"e{number}", f"c{number}", f"visitor-{number}"))])
         store.outbox.lease(3, 60.0)
         assert store.keep_definitions("statsig", "{}").wait(ENOUGH_S)
-        return exported(store)
+        return export_lines(store)
 
 
-def exported(store: Store) -> list[str]:
+def export_lines(store: Store) -> list[str]:
     return sorted(json.dumps(line, sort_keys=True) for line in store.events.export(text=True))
 
 
@@ -51,7 +51,7 @@ def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
 
 def test_the_record_moves_to_postgresql_and_back(folder: Path, postgres: Postgres) -> None:
     first, middle, last = f"sqlite:///{folder}/data/a.db", postgres.database(), f"sqlite:///{folder}/data/b.db"
-    before = filled(first)
+    before = fill(first)
     there = run_tool(folder, "move", "--to", middle, DATABASE_URL=first)
     assert there.returncode == 0, there.stderr
     for table in ("answer        ", "vote          "):
@@ -60,12 +60,12 @@ def test_the_record_moves_to_postgresql_and_back(folder: Path, postgres: Postgre
     assert back.returncode == 0, back.stderr
     assert rows(first) == rows(middle) == rows(last)
     with closing(Store.open(last)) as store:
-        assert exported(store) == before
+        assert export_lines(store) == before
 
 
 def test_an_interrupted_copy_goes_on(folder: Path, postgres: Postgres) -> None:
     first, second = f"sqlite:///{folder}/data/a.db", postgres.database()
-    filled(first)
+    fill(first)
     with closing(Database.open(first)) as source, closing(Database.open(second)) as target:
         next(copy(source, target))
         with source.read() as reading, target.begin() as writing:
@@ -78,8 +78,8 @@ def test_an_interrupted_copy_goes_on(folder: Path, postgres: Postgres) -> None:
 
 def test_a_target_that_has_more_is_reported(folder: Path, postgres: Postgres) -> None:
     first, second = f"sqlite:///{folder}/data/a.db", postgres.database()
-    filled(first)
-    filled(second)
+    fill(first)
+    fill(second)
     run = run_tool(folder, "move", "--to", second, DATABASE_URL=first)
     assert run.returncode == 1
     assert f"NO  answer         {2 * TESTERS} of {TESTERS} rows" in run.lines

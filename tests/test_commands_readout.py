@@ -89,7 +89,7 @@ def test_unreadable_lines_are_reported_on_stderr_and_the_rest_counts(folder: Pat
     assert json.loads(run.stdout)["unreadable"] == 1
 
 
-def test_more_than_one_unreadable_line_in_a_hundred_is_a_no(folder: Path) -> None:
+def test_more_than_one_unreadable_line_in_a_hundred_exits_with_1(folder: Path) -> None:
     with (folder / "events.jsonl").open("a") as lines:
         lines.write("?\n" * 4)
     run = parley(folder, *NAMED, "--json", **SMALL)
@@ -158,13 +158,13 @@ def test_a_store_with_simulated_visitors_alone_is_read_out_and_called_so(folder:
     assert told["srm"]["counts"] == {"control": 2, "b": 2}
 
 
-def test_an_empty_store_says_that_nobody_came(folder: Path) -> None:
+def test_an_empty_store_is_reported_as_empty(folder: Path) -> None:
     run = parley(folder, "--experiment", "golden_small", **SMALL)
     assert run.returncode == 0
     assert "nobody has met this experiment" in run.stdout
 
 
-def test_a_store_that_cannot_be_opened_is_a_no(folder: Path) -> None:
+def test_a_store_that_cannot_be_opened_exits_with_1(folder: Path) -> None:
     (folder / "data").write_text("not a folder")
     run = parley(folder, "--experiment", "golden_small", **SMALL)
     assert run.returncode == 1

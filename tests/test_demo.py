@@ -92,12 +92,12 @@ def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
     demo.stop()
 
 
-def asked(question: str, **more: Any) -> dict[str, Any]:
+def request_body(question: str, **more: Any) -> dict[str, Any]:
     return {"model": TEST_MODEL, "messages": [{"role": "user", "content": question}], **more}
 
 
 def text(client: openai.OpenAI, question: str, **more: Any) -> str:
-    return client.chat.completions.create(**asked(question, **more)).choices[0].message.content or ""
+    return client.chat.completions.create(**request_body(question, **more)).choices[0].message.content or ""
 
 
 # What it says
@@ -186,7 +186,7 @@ def test_what_it_does_not_know_it_says(question: str, knowledge: Knowledge) -> N
         assert "OPENAI_API_KEY" in answer
 
 
-def test_it_does_not_tell_which_model_it_is(knowledge: Knowledge) -> None:
+def test_it_does_not_reveal_its_model(knowledge: Knowledge) -> None:
     for thorough in (False, True):
         answer = knowledge.answer("Which model are you?", thorough=thorough)
         assert "demo model" in answer
@@ -210,8 +210,8 @@ def test_its_models_are_listed(client: openai.OpenAI) -> None:
 
 
 def test_a_stream_is_the_same_answer_in_pieces_with_usage_at_the_end(client: openai.OpenAI) -> None:
-    whole = client.chat.completions.create(**asked("What is Parley?"))
-    request = asked("What is Parley?", stream=True, stream_options={"include_usage": True})
+    whole = client.chat.completions.create(**request_body("What is Parley?"))
+    request = request_body("What is Parley?", stream=True, stream_options={"include_usage": True})
     chunks = list(client.chat.completions.create(**request))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == whole.choices[0].message.content
     assert [chunk.choices[0].finish_reason for chunk in chunks[-3:-1]] == [None, "stop"]
@@ -223,21 +223,21 @@ def test_a_stream_is_the_same_answer_in_pieces_with_usage_at_the_end(client: ope
 
 
 def test_without_being_asked_a_stream_carries_no_usage(client: openai.OpenAI) -> None:
-    chunks = list(client.chat.completions.create(**asked("Hello", stream=True)))
+    chunks = list(client.chat.completions.create(**request_body("Hello", stream=True)))
     assert all(chunk.usage is None and chunk.choices for chunk in chunks)
 
 
 def test_the_stream_ends_as_openais_does(http: httpx2.Client) -> None:
-    answer = http.post("chat/completions", json=asked("Hello", stream=True))
+    answer = http.post("chat/completions", json=request_body("Hello", stream=True))
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = answer.text.removesuffix("\n\n").split("\n\n")
     assert events[-1] == "data: [DONE]"
     assert all(json.loads(event.removeprefix("data: "))["object"] == "chat.completion.chunk" for event in events[:-1])
 
 
-def test_usage_counts_what_was_said(client: openai.OpenAI) -> None:
-    short = client.chat.completions.create(**asked("Hello")).usage
-    long = client.chat.completions.create(**asked("What is Parley? " + "word " * 1000)).usage
+def test_usage_counts_the_words_of_both_sides(client: openai.OpenAI) -> None:
+    short = client.chat.completions.create(**request_body("Hello")).usage
+    long = client.chat.completions.create(**request_body("What is Parley? " + "word " * 1000)).usage
     assert short and long
     assert long.prompt_tokens > short.prompt_tokens + 900
     assert short.total_tokens == short.prompt_tokens + short.completion_tokens
@@ -245,7 +245,7 @@ def test_usage_counts_what_was_said(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_ends_at_max_tokens(stream: bool, client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(**asked("What is Parley?", max_tokens=5, stream=stream))
+    answer = client.chat.completions.create(**request_body("What is Parley?", max_tokens=5, stream=stream))
     if isinstance(answer, openai.Stream):
         assert [chunk.choices[0].finish_reason for chunk in answer][-1] == "length"
     else:
@@ -289,7 +289,7 @@ def test_the_last_question_is_the_one_that_is_answered(client: openai.OpenAI) ->
 def test_what_a_model_refuses_is_a_400_that_names_it(
     change: dict[str, Any], param: str, code: str | None, http: httpx2.Client
 ) -> None:
-    answer = http.post("chat/completions", json=asked("Hello") | change)
+    answer = http.post("chat/completions", json=request_body("Hello") | change)
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert (error["param"], error["code"], error["type"]) == (param, code, "invalid_request_error")
@@ -298,7 +298,7 @@ def test_what_a_model_refuses_is_a_400_that_names_it(
 
 def test_null_means_not_set(http: httpx2.Client) -> None:
     nothing = dict.fromkeys(["temperature", "max_tokens", "stop", "seed", "stream", "stream_options"])
-    assert http.post("chat/completions", json=asked("Hello") | nothing).status_code == 200
+    assert http.post("chat/completions", json=request_body("Hello") | nothing).status_code == 200
 
 
 def test_another_model_does_not_exist(client: openai.OpenAI) -> None:
@@ -329,7 +329,7 @@ def test_what_is_not_there_has_openais_shape_of_an_error(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"model": TEST_MODEL, "messages": "\\ud800"}']
 )
-def test_a_body_that_is_no_request_is_a_400(body: bytes, http: httpx2.Client) -> None:
+def test_a_body_that_is_not_a_request_gets_400(body: bytes, http: httpx2.Client) -> None:
     answer = http.post("chat/completions", content=body)
     assert answer.status_code == 400
     assert "JSON body" in answer.json()["error"]["message"]
@@ -354,7 +354,7 @@ def test_an_answer_comes_at_its_models_pace(
     model: str, first: tuple[float, float], rate: float, paced: tuple[Demo, openai.OpenAI]
 ) -> None:
     began = time.monotonic()
-    stream = paced[1].chat.completions.create(**asked("Hello", model=model, stream=True))
+    stream = paced[1].chat.completions.create(**request_body("Hello", model=model, stream=True))
     times = [time.monotonic() - began for chunk in stream if chunk.choices[0].delta.content]
     assert first[0] <= times[0] < first[1] + 5
     assert (len(times) - 1) / 120 <= times[-1] - times[0] + 0.05
@@ -372,9 +372,9 @@ def test_many_answers_run_at_once(paced: tuple[Demo, openai.OpenAI]) -> None:
     assert demo.running == 0
 
 
-def test_an_answer_that_nobody_reads_any_more_ends(paced: tuple[Demo, openai.OpenAI]) -> None:
+def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> None:
     demo, client = paced
-    with client.chat.completions.create(**asked("What is Parley?", stream=True)):
+    with client.chat.completions.create(**request_body("What is Parley?", stream=True)):
         until(lambda: demo.running == 1)
     until(lambda: demo.running == 0)
 
@@ -384,7 +384,7 @@ def test_stopping_breaks_off_what_runs_and_frees_the_port(readme: Path, caplog: 
     demo = Demo(readme=readme).start()
     port = int(demo.base_url.removesuffix("/v1").rpartition(":")[2])
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as client:
-        stream = iter(client.chat.completions.create(**asked("What is Parley?", stream=True)))
+        stream = iter(client.chat.completions.create(**request_body("What is Parley?", stream=True)))
         next(stream)
         demo.stop()
         with pytest.raises(openai.APIError, match="ending"):

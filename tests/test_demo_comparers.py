@@ -10,13 +10,13 @@ from lib.planning.power import MODERATE, STRONG, comparison_power
 from lib.statistics.preferences import preference
 
 
-def found(panel: Panel, win_share: float, tastes: float, runs: int) -> list[str | None]:
+def watch_panels(panel: Panel, win_share: float, tastes: float, runs: int) -> list[str | None]:
     return [watch(random.Random(f"held {number}"), panel, win_share, tastes) for number in range(runs)]
 
 
 @pytest.mark.parametrize("tastes", [MODERATE, STRONG])
-def test_a_winner_that_is_none_is_rare_however_often_one_looks(tastes: float) -> None:
-    verdicts = found(Panel(20, 10), 0.5, tastes, 200)
+def test_a_false_winner_is_rare_with_a_look_after_every_vote(tastes: float) -> None:
+    verdicts = watch_panels(Panel(20, 10), 0.5, tastes, 200)
     assert sum(verdict is not None for verdict in verdicts) <= 10
 
 
@@ -25,13 +25,13 @@ def test_a_winner_that_is_none_is_rare_however_often_one_looks(tastes: float) ->
     [(Panel(20, 20), MODERATE), (Panel(30, 10), MODERATE), (Panel(50, 10), MODERATE), (Panel(110, 10), STRONG)],
 )
 def test_the_planners_power_is_the_simulations(panel: Panel, tastes: float) -> None:
-    verdicts = found(panel, WIN_SHARE, tastes, 150)
+    verdicts = watch_panels(panel, WIN_SHARE, tastes, 150)
     power = comparison_power(panel.people, panel.votes, WIN_SHARE, 0.2, 0.05, tastes=tastes)
     assert abs(sum(verdict == "better" for verdict in verdicts) / 150 - power) < 0.1
 
 
 def test_a_preference_for_control_is_found_as_worse() -> None:
-    assert set(found(Panel(50, 10), 0.2, MODERATE, 20)) == {"worse"}
+    assert set(watch_panels(Panel(50, 10), 0.2, MODERATE, 20)) == {"worse"}
 
 
 def test_the_running_sums_are_those_of_all_votes() -> None:
@@ -65,6 +65,6 @@ def test_the_figures_stand_in_a_table_for_each_kind_of_taste() -> None:
     assert told.well
 
 
-def test_the_answer_is_no_where_chance_does_not_explain_the_wrong_ones() -> None:
+def test_more_false_winners_than_chance_explains_fail_the_check() -> None:
     wrong = PanelResults(["better"] * 17 + [None] * 183, [None] * 200)
     assert not summarize_comparisons({(taste, Panel(30, 10)): wrong for taste in TASTES}).well

@@ -60,7 +60,7 @@ def test_it_goes_without_a_trace(settings: Settings, store: Store) -> None:
         assert connection.scalar(select(func.count()).select_from(event)) == 0
 
 
-def test_the_end_of_the_process_waits_for_nobody_who_has_not_come(settings: Settings) -> None:
+def test_the_end_of_the_process_does_not_wait_for_visitors_to_come(settings: Settings) -> None:
     sample = Sample(settings, users=10_000)
     sample.play()
     until(lambda: sample.done)

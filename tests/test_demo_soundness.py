@@ -135,6 +135,6 @@ def test_a_drop_is_found_as_less() -> None:
 
 
 @pytest.mark.parametrize("wrong, well", [(0, True), (16, True), (17, False), (60, False)])
-def test_the_answer_is_no_when_chance_does_not_explain_the_wrong_ones(wrong: int, well: bool) -> None:
+def test_more_wrong_verdicts_than_chance_explains_fail_the_check(wrong: int, well: bool) -> None:
     without = everywhere([experiment("more" if number < wrong else None) for number in range(200)])
     assert summarize(Soundness(without, without), users=300, lift=0.1, seconds=1).well is well

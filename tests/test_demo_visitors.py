@@ -70,7 +70,7 @@ def settings(folder: Path, **environ: str) -> Settings:
     return load(own | environ, folder / "no-secrets.toml")
 
 
-def exported(app: App) -> list[dict[str, Any]]:
+def export_events(app: App) -> list[dict[str, Any]]:
     assert app.store.write(lambda _: None).wait(ENOUGH_S)  # what was handed over before is stored now
     return list(app.store.events.export())
 
@@ -83,14 +83,14 @@ def rows(store: Store) -> dict[str, int]:
 def what_they_did(app: App) -> dict[str, list[tuple[str, Any, Any, Any]]]:
     """By visitor, in order: the name, value, group and turn of what happened."""
     did: dict[str, list[tuple[str, Any, Any, Any]]] = {}
-    for line in exported(app):
+    for line in export_events(app):
         said = line["metadata"]
         told = line["name"], line["value"], said["group"], said.get("turn")
         did.setdefault(line["user_id"], []).append(told)
     return {user: sorted(told, key=str) for user, told in did.items()}
 
 
-def somebody_real(store: Store) -> None:
+def record_real_answer(store: Store) -> None:
     """One real person's question, answer and thumb."""
     assigned = Assignment(EXPERIMENT, "Test", "Test", "ann", {"userID": "ann"}, {"model": "large-model"})
     question = Question("a-real", "c-real", "s-real", 1, "large-model", assigned)
@@ -165,11 +165,11 @@ def test_they_leave_what_real_testers_leave_each_event_marked(start: Open) -> No
     app = start()
     told: list[int] = []
     played = play(app, USERS, SEED, progress=told.append)
-    events = exported(app)
+    events = export_events(app)
     assert played.saved and told == list(range(1, USERS + 1))
     assert all(line["metadata"]["simulated"] is True for line in events)
     names = Counter(line["name"] for line in events)
-    total = summed(played)
+    total = count_events(played)
     assert total["visitors"] == names["exposure"] == USERS
     assert total["answers"] == names["chat_completion"] == rows(app.store)["answer"]
     assert {"satisfaction", "dissatisfaction", "feedback_reason"} <= names.keys()
@@ -177,14 +177,14 @@ def test_they_leave_what_real_testers_leave_each_event_marked(start: Open) -> No
     assert all(line["metadata"]["completion_tokens"] > 0 for line in events if line["name"] == "chat_completion")
 
 
-def test_nobody_takes_them_for_gone(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_housekeeping_does_not_end_their_answers(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is abandoned when nobody saw it end; the simulated ones are waited for."""
     monkeypatch.setattr("lib.chat.generation.GRACE", 0.5)
     app = start()
     play(app, 3, SEED)
-    answers = [line["metadata"]["answer_id"] for line in exported(app) if line["name"] == "chat_completion"]
+    answers = [line["metadata"]["answer_id"] for line in export_events(app) if line["name"] == "chat_completion"]
     until(lambda: not any(app.generations.get(answer_id) for answer_id in answers))
-    assert "abandoned" not in {line["name"] for line in exported(app)}
+    assert "abandoned" not in {line["name"] for line in export_events(app)}
 
 
 def test_a_lift_reaches_the_treatment_alone(start: Open, tmp_path: Path) -> None:
@@ -208,35 +208,35 @@ def test_the_readout_counts_what_was_played(start: Open) -> None:
         assert answers.sums[str(group)].sy == counts["answers"]
 
 
-def test_statsig_decides_about_them_and_never_hears_of_them(start: Open, statsig: Statsig) -> None:
+def test_statsig_assigns_them_and_receives_no_event_of_them(start: Open, statsig: Statsig) -> None:
     statsig.specs = read_file(EXPERIMENTS)[0]
     app = start(STATSIG_SECRET_KEY="secret-for-tests", STATSIG_API_URL=statsig.url)
     assert set(play(app, USERS, SEED).groups) == {"Control", "Test"}
     with app.store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(outbox)) == 0
-    somebody_real(app.store)
+    record_real_answer(app.store)
     statsig.wait(lambda: len(statsig.events) >= 3)
     assert {sent["user"]["userID"] for sent in statsig.events} == {"ann"}
 
 
-def test_without_two_groups_nobody_comes(start: Open, tmp_path: Path) -> None:
+def test_without_two_groups_no_visitor_comes(start: Open, tmp_path: Path) -> None:
     file = tmp_path / "experiments.toml"
     file.write_text("[lonely.groups]\nA = { weight = 1 }\n")
     for name, problem in (("lonely", "one group only"), ("unheard-of", "no experiment unheard-of")):
         app = start(PARLEY_EXPERIMENTS_FILE=str(file), PARLEY_EXPERIMENT=name)
         with pytest.raises(Unplayable, match=problem):
             play(app, 1, SEED)
-        assert exported(app) == []
+        assert export_events(app) == []
 
 
-def test_a_visit_to_nobody_is_counted_without_a_group(start: Open, tmp_path: Path) -> None:
+def test_a_visit_without_a_group_is_counted(start: Open, tmp_path: Path) -> None:
     file = tmp_path / "experiments.toml"
     file.write_text(EXPERIMENTS.read_text().replace("allocation = 100", "allocation = 0"))
     played = play(start(PARLEY_EXPERIMENTS_FILE=str(file)), 3, SEED, lift=0.3)
     assert list(played.groups) == [None] and played.groups[None]["visitors"] == 3
 
 
-def test_who_is_interrupted_leaves_soon(start: Open) -> None:
+def test_an_interrupted_visitor_leaves_soon(start: Open) -> None:
     app = start()
 
     def enough(done: int) -> None:
@@ -244,7 +244,7 @@ def test_who_is_interrupted_leaves_soon(start: Open) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         play(app, 500, SEED, progress=enough)
-    assert len({line["user_id"] for line in exported(app)}) < 50
+    assert len({line["user_id"] for line in export_events(app)}) < 50
 
 
 # Beside real ones
@@ -255,7 +255,7 @@ def test_real_and_simulated_visitors_never_share_a_readout(start: Open) -> None:
     play(app, USERS, SEED)
     with app.store.read() as connection:
         assert only_simulated(connection, EXPERIMENT)
-    somebody_real(app.store)
+    record_real_answer(app.store)
     with app.store.read() as connection:
         assert not only_simulated(connection, EXPERIMENT)
     counted = tally(app.store.read, scope_of(app.experiments.definitions[EXPERIMENT]))
@@ -264,13 +264,13 @@ def test_real_and_simulated_visitors_never_share_a_readout(start: Open) -> None:
 
 def test_removing_them_leaves_what_is_real(start: Open, database_url: str) -> None:
     app = start(DATABASE_URL=database_url)
-    somebody_real(app.store)
-    real = rows(app.store), exported(app)
+    record_real_answer(app.store)
+    real = rows(app.store), export_events(app)
     play(app, USERS, SEED)
     assert has_simulated(app.store) and rows(app.store) != real[0]
     gone = remove_simulated(app.store)
     assert gone > 4 * USERS
-    assert (rows(app.store), exported(app)) == real
+    assert (rows(app.store), export_events(app)) == real
     assert not has_simulated(app.store) and remove_simulated(app.store) == 0
 
 
@@ -285,13 +285,13 @@ def test_removing_goes_on_over_many_pieces(start: Open, monkeypatch: pytest.Monk
 
 def test_sample_visitors_can_be_spread_over_days(start: Open, database_url: str) -> None:
     app = start(DATABASE_URL=database_url)
-    somebody_real(app.store)
-    before, began = {line["event_id"]: line for line in exported(app)}, now_ms()
+    record_real_answer(app.store)
+    before, began = {line["event_id"]: line for line in export_events(app)}, now_ms()
     play(app, USERS, SEED)
-    came = {line["event_id"]: line["time"] for line in exported(app)}
+    came = {line["event_id"]: line["time"] for line in export_events(app)}
     spread(app.store, 5, began)
     moved: dict[str, set[int]] = {}
-    for line in exported(app):
+    for line in export_events(app):
         by_ms = came[line["event_id"]] - line["time"]
         moved.setdefault(line["user_id"], set()).add(by_ms)
         assert by_ms == 0 or line["event_id"] not in before
@@ -306,16 +306,16 @@ def test_sample_visitors_can_be_spread_over_days(start: Open, database_url: str)
         )
 
 
-def test_who_was_spread_is_not_moved_again(start: Open) -> None:
+def test_a_visitor_that_was_spread_is_not_moved_again(start: Open) -> None:
     app = start()
     began = now_ms()
     play(app, USERS, SEED)
     spread(app.store, 5, began)
-    once = exported(app)
+    once = export_events(app)
     play(app, 2, SEED + 1)
     later = now_ms()
     spread(app.store, 5, later)
-    assert [line for line in exported(app) if line in once] == once
+    assert [line for line in export_events(app) if line in once] == once
 
 
 # The command
@@ -361,7 +361,7 @@ def test_the_help_says_what_the_check_leaves_out(folder: Path) -> None:
     assert "no answer is generated" in told and "in memory" in told
 
 
-def summed(played: Played) -> Counter[str]:
+def count_events(played: Played) -> Counter[str]:
     total: Counter[str] = Counter()
     for counts in played.groups.values():
         total.update(counts)
@@ -378,9 +378,9 @@ def test_visitors_compare_where_the_experiment_asks_for_it(start: Open, tmp_path
     played = play(app, 6, SEED, lift=0.3)
     assert played.saved and list(played.groups) == [COMPARING]
     counts = played.groups[COMPARING]
-    events = Counter(line["name"] for line in exported(app))
+    events = Counter(line["name"] for line in export_events(app))
     assert events["exposure"] == 0 and events["preference"] == counts["voted"] > 0
-    assert all(line["metadata"]["simulated"] for line in exported(app))
+    assert all(line["metadata"]["simulated"] for line in export_events(app))
     definition = app.experiments.definition(EXPERIMENT)
     assert definition is not None
     readout = read(tally(app.store.read, scope_of(definition, simulated=True)), definition, now_ms())

@@ -130,7 +130,7 @@ def test_its_base_is_named_and_slim() -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_its_health_check_tells_an_app_from_none(app: AppProcess, there: bool) -> None:
+def test_its_health_check_notices_that_no_app_runs(app: AppProcess, there: bool) -> None:
     command = json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2])
     assert command[0] == "python" and "/healthz" in command[-1]
     port = app.url.rpartition(":")[2] if there else "1"

@@ -79,7 +79,7 @@ def test_only_nginx_says_where_a_request_comes_from(certificate: trustme.LeafCer
     ]
 
 
-def test_cookies_are_for_https_and_nobody_is_on_this_machine(front: Proxy) -> None:
+def test_cookies_are_for_https_and_no_request_counts_as_local(front: Proxy) -> None:
     opened = http(front.url + "/", **CLAIMS)
     [line] = opened.set_cookies
     assert line.startswith("__Host-parley_visitor=") and line.endswith("; Secure")

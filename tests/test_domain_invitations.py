@@ -102,7 +102,7 @@ def test_a_guest_counts_once_however_often_they_come(parley: Store) -> None:
     assert known is not None and known.used == 2 and known.last_ms is not None
 
 
-def test_looking_at_a_link_counts_nobody(parley: Store) -> None:
+def test_looking_at_a_link_uses_no_place(parley: Store) -> None:
     made = invitation(sessions=1)
     assert parley.guests.invite(made)
     assert [parley.guests.may_enter(made.id, visitor) for visitor in (None, "a", "b")] == [None, None, None]
@@ -136,7 +136,7 @@ def test_an_expired_one_ends_for_those_inside_too(parley: Store) -> None:
     assert parley.guests.enter(made.id, "a") == parley.guests.enter(made.id, "b") == "expired"
 
 
-def test_one_that_is_not_there_lets_nobody_in(parley: Store) -> None:
+def test_an_unknown_invitation_admits_no_guest(parley: Store) -> None:
     assert parley.guests.enter("0123456789ab", "a") == parley.guests.may_enter("0123456789ab", "a") == "unknown"
 
 
@@ -226,7 +226,7 @@ def test_the_tool_makes_lists_and_ends_links(folder: Path) -> None:
     assert "revoked" in tool(folder, "--list").stdout.splitlines()[1]
 
 
-def test_the_tool_makes_links_whose_guests_compare(folder: Path) -> None:
+def test_the_tool_makes_links_for_guests_that_compare(folder: Path) -> None:
     made = tool(folder, "--name", "Friday", "--compare")
     assert made.returncode == 0 and "compares two answers" in made.stderr
     [head, row] = tool(folder, "--list").stdout.splitlines()
@@ -235,7 +235,7 @@ def test_the_tool_makes_links_whose_guests_compare(folder: Path) -> None:
         assert [one.compare for one in store.guests.invitations()] == [True]
 
 
-def test_the_tool_says_that_a_link_does_not_count_where_everybody_may_chat(folder: Path) -> None:
+def test_the_tool_says_that_a_link_has_no_effect_with_open_access(folder: Path) -> None:
     made = tool(folder, "--name", "Ann")
     assert made.stdout.startswith("http://localhost:8501/invite/") and "PARLEY_ACCESS is open" in made.stderr
 
@@ -260,7 +260,7 @@ def test_what_the_tool_cannot_do_it_says(folder: Path, code: int, words: list[st
     assert says in run.stderr
 
 
-def test_a_taken_name_is_a_no(folder: Path) -> None:
+def test_a_taken_name_exits_with_1(folder: Path) -> None:
     assert tool(folder, "--name", "Ann").returncode == 0
     run = tool(folder, "--name", "Ann")
     assert run.returncode == 1 and "already" in run.stderr and run.stdout == ""
@@ -293,11 +293,11 @@ def record(closed: app_process.AppProcess) -> Iterator[Store]:
 @pytest.fixture
 def link(closed: app_process.AppProcess, record: Store) -> Iterator[str]:
     """A new link for one browser; its invitation is called Ann."""
-    yield invited(closed, record, invitation("Ann", sessions=1))
+    yield invite(closed, record, invitation("Ann", sessions=1))
     record.guests.revoke("Ann")
 
 
-def invited(app: app_process.AppProcess, record: Store, made: Invitation) -> str:
+def invite(app: app_process.AppProcess, record: Store, made: Invitation) -> str:
     assert record.guests.invite(made)
     key = (app.folder / "data/parley.db.signing-key").read_text().strip()
     return address(app.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
@@ -333,7 +333,7 @@ def test_no_other_page_accepts_an_invitation_for_its_reader(
     assert met.status == 403 and "parley_guest" not in met.cookies
 
 
-def test_opening_a_link_often_uses_it_up_for_nobody(closed: app_process.AppProcess, link: str) -> None:
+def test_opening_a_link_often_does_not_use_it_up(closed: app_process.AppProcess, link: str) -> None:
     """Link previews of a chat open a link before the guest does."""
     assert [http(link).status for _ in range(3)] == [200] * 3
     with RawWebsocket(closed.url, accept(link)) as wire:
@@ -393,10 +393,10 @@ def test_a_revoked_guest_sees_nothing_more(closed: app_process.AppProcess, link:
     assert http(link).status == 410
 
 
-def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
+def test_the_question_of_a_guest_revoked_a_moment_ago_reaches_no_model(
     closed: app_process.AppProcess, record: Store
 ) -> None:
-    link = invited(closed, record, invitation("Moment"))
+    link = invite(closed, record, invitation("Moment"))
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()
         before = len(list(record.events.export()))
@@ -405,7 +405,7 @@ def test_the_question_of_a_guest_who_was_revoked_a_moment_ago_reaches_no_model(
         assert "This invitation has ended" in wire.text and len(list(record.events.export())) == before
 
 
-def written(store: Store, name: str) -> list[dict[str, Any]]:
+def events_named(store: Store, name: str) -> list[dict[str, Any]]:
     """The events of this name, as soon as there are any: a page may hear of an end before the record has it."""
     return until(lambda: [event for event in store.events.export() if event["name"] == name])
 
@@ -416,7 +416,7 @@ def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_serv
     app = app_process.start(tmp_path / "app", environ)
     try:
         with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
-            link = invited(app, store, invitation("Ann"))
+            link = invite(app, store, invitation("Ann"))
             with RawWebsocket(app.url, accept(link)) as wire:
                 wire.run()
 
@@ -429,17 +429,17 @@ def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_serv
                 wire.ask("A long story, please")
                 revoking.join()
                 assert "This invitation has ended" in wire.text
-            [told] = written(store, "chat_completion")
+            [told] = events_named(store, "chat_completion")
             assert told["value"] == "stopped"
     finally:
         app.stop()
 
 
-def test_without_the_record_nobody_new_comes_in_and_who_is_inside_stays(tmp_path: Path) -> None:
+def test_without_the_record_no_new_guest_comes_in_and_guests_inside_stay(tmp_path: Path) -> None:
     app = app_process.start(tmp_path / "app", {"PARLEY_ACCESS": "invite"})
     try:
         with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
-            link = invited(app, store, invitation("Ann"))
+            link = invite(app, store, invitation("Ann"))
         jar = accept(link)
         with RawWebsocket(app.url, jar) as inside, RawWebsocket(app.url, accept(link)) as late:
             assert inside.run().widgets("chat_input")
@@ -454,7 +454,7 @@ def test_without_the_record_nobody_new_comes_in_and_who_is_inside_stays(tmp_path
 
 def test_every_way_in_and_every_refusal_is_in_the_log(closed: app_process.AppProcess, record: Store) -> None:
     made = invitation("Logged")
-    link = invited(closed, record, made)
+    link = invite(closed, record, made)
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run()
         record.guests.revoke("Logged")
@@ -475,7 +475,7 @@ def test_every_way_in_and_every_refusal_is_in_the_log(closed: app_process.AppPro
 
 def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.AppProcess, record: Store) -> None:
     made = replace(invitation("Zebedee"), group="Test")
-    link = invited(closed, record, made)
+    link = invite(closed, record, made)
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
         assert "Zebedee" not in wire.text and made.id not in wire.text
@@ -487,17 +487,17 @@ def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.
     record.guests.revoke("Zebedee")
 
 
-def test_an_operator_who_has_the_token_needs_no_invitation(closed: app_process.AppProcess) -> None:
+def test_an_operator_with_the_token_needs_no_invitation(closed: app_process.AppProcess) -> None:
     with RawWebsocket(closed.url, http(closed.url).cookies, Authorization=f"Bearer {TOKEN}") as wire:
         assert wire.run().widgets("chat_input")
 
 
-def test_an_open_app_lets_whoever_has_a_link_go_on(app: app_process.AppProcess) -> None:
+def test_an_open_app_lets_guests_with_a_link_go_on(app: app_process.AppProcess) -> None:
     opened = http(app.url + "/invite/whatever")
     assert (opened.status, opened.headers["Location"]) == (303, "/") and "parley_guest" not in opened.cookies
 
 
-def test_being_on_this_machine_is_no_invitation(tmp_path: Path) -> None:
+def test_a_browser_on_this_machine_still_needs_an_invitation(tmp_path: Path) -> None:
     """A proxy that says nothing of itself makes everybody look so."""
     app = app_process.start(tmp_path / "app", {"PARLEY_ACCESS": "invite"})
     try:

@@ -65,7 +65,7 @@ def definition(acts: Acts, name: str = NAME) -> Definition:
     return found
 
 
-def written(acts: Acts, name: str = NAME) -> Definition:
+def newest_version(acts: Acts, name: str = NAME) -> Definition:
     """Its newest version."""
     found = acts.book[name].written
     assert found is not None
@@ -86,11 +86,11 @@ def log(acts: Acts) -> list[Entry]:
 def save(acts: Acts, author: str = ANN, reason: str = "", **changes: Any) -> None:
     """Save a new version on top of the newest one."""
     base = acts.book[NAME].state.version
-    acts.save(NAME, to_toml(replace(written(acts), **changes)), base, author, reason)
+    acts.save(NAME, to_toml(replace(newest_version(acts), **changes)), base, author, reason)
 
 
 def heavier(acts: Acts) -> tuple[Group, ...]:
-    control, test = written(acts).groups
+    control, test = newest_version(acts).groups
     return control, replace(test, weight=150)
 
 
@@ -127,10 +127,10 @@ def test_what_an_operator_saved_wins_until_the_file_changes(replica: Replica) ->
     assert authors == ["the experiments file", ANN, "the experiments file"]  # the operator's stays readable
 
 
-def test_a_file_that_says_what_the_record_says_is_no_new_version(replica: Replica) -> None:
+def test_a_file_that_equals_the_record_makes_no_new_version(replica: Replica) -> None:
     first = replica()
     save(first, planned_users=300)
-    exported = read_definitions(to_toml(written(first)))
+    exported = read_definitions(to_toml(newest_version(first)))
     assert replica(exported).book[NAME].state.version == 2
 
 
@@ -160,7 +160,7 @@ def test_every_replica_applies_a_new_version(replica: Replica) -> None:
 
 def test_of_two_operators_the_second_learns_of_the_first_and_loses_nothing(replica: Replica) -> None:
     here, there = replica(), replica()
-    text = to_toml(replace(written(there), primary="response_time"))
+    text = to_toml(replace(newest_version(there), primary="response_time"))
     save(here, reason="errors matter", primary="error_rate")
     with pytest.raises(Conflict, match=r"ann@example.org saved version 2 meanwhile \(errors matter\)") as told:
         there.save(NAME, text, 1, BOB, "")
@@ -274,7 +274,7 @@ def test_a_version_that_breaks_a_paused_run_ends_it_and_waits(acts: Acts) -> Non
     assert [one.number for one in runs(acts)] == [1, 2]
 
 
-def test_nobody_starts_an_experiment_in_which_nobody_takes_part(acts: Acts) -> None:
+def test_an_experiment_without_users_is_not_started(acts: Acts) -> None:
     acts.end(NAME, ANN)
     save(acts, allocation=0.0)
     with pytest.raises(ActError, match="nobody takes part"):
@@ -346,7 +346,7 @@ def test_a_group_stays_off_in_the_next_run_until_it_is_removed(acts: Acts) -> No
     acts.disable(NAME, "Test", ANN)
     save(acts, groups=heavier(acts))
     assert acts.book[NAME].state.disabled.keys() == {"Test"} and definition(acts).run == 2
-    save(acts, groups=(written(acts).groups[0], Group("Third", 1)))
+    save(acts, groups=(newest_version(acts).groups[0], Group("Third", 1)))
     assert acts.book[NAME].state.disabled == {}
 
 
@@ -408,7 +408,7 @@ def test_a_changed_file_begins_no_run_of_what_statsig_serves(replica: Replica) -
     replica(served=True).note(NAME, DEFINED[NAME], "")
     changed = {NAME: replace(DEFINED[NAME], groups=(Group("Control", 9), Group("Test", 1)), primary="error_rate")}
     later = replica(changed, served=True)
-    assert [one.number for one in runs(later)] == [1] and written(later).primary == "error_rate"
+    assert [one.number for one in runs(later)] == [1] and newest_version(later).primary == "error_rate"
 
 
 def test_what_changes_at_statsig_begins_a_new_run_once(replica: Replica) -> None:

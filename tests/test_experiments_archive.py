@@ -26,7 +26,7 @@ from tests.support.statsig_specs import (
 SPLIT = {"Control": 0.5, "Test": 0.5}
 
 
-def after(*shapes: Any, tier: str = "") -> Archive:
+def archive_after(*shapes: Any, tier: str = "") -> Archive:
     """Return the archive after Statsig has served these, one a second."""
     archive = Archive("o")
     for number, shape in enumerate(shapes, 1):
@@ -41,18 +41,18 @@ def after(*shapes: Any, tier: str = "") -> Archive:
      ("archived", "archived"), ("paused", "paused"), ("not_started", "not_started")],
 )  # fmt: skip
 def test_the_last_definition_that_ran_stays_with_what_became_of_it(shape: str, state: Any) -> None:
-    archive = after("running", shape)
+    archive = archive_after("running", shape)
     found = archive.definition(NAME)
     assert found is not None and found.shares == SPLIT
     assert found.status == Status(state, 2000, "Test" if shape == "shipped" else None)
     assert archive.status(NAME) == found.status
     # and whatever Statsig does to it afterwards, the moment from which on nothing counts is the first one
-    later = after("running", shape, "archived", "archived")
+    later = archive_after("running", shape, "archived", "archived")
     assert later.definition(NAME) == found
 
 
 def test_an_experiment_that_runs_again_is_as_it_is_served() -> None:
-    archive = after("running", "shipped", specs(experiment(rules=groups(A="a", B="b", C="c", D="d"))))
+    archive = archive_after("running", "shipped", specs(experiment(rules=groups(A="a", B="b", C="c", D="d"))))
     found = archive.definition(NAME)
     assert found is not None and list(found.shares.values()) == [0.25] * 4
     assert found.status == Status()
@@ -60,7 +60,7 @@ def test_an_experiment_that_runs_again_is_as_it_is_served() -> None:
 
 @pytest.mark.parametrize("shape", ["shipped", "abandoned", "stopped", "not_started"])
 def test_what_never_ran_here_has_no_groups_and_its_state(shape: str) -> None:
-    archive = after(shape)
+    archive = archive_after(shape)
     assert archive.definition(NAME) is None
     assert archive.status(NAME).state != "running"
     assert archive.status(NAME).since_ms is None
@@ -68,7 +68,7 @@ def test_what_never_ran_here_has_no_groups_and_its_state(shape: str) -> None:
 
 
 def test_what_ended_stays_known_with_the_key_of_another_project() -> None:
-    archive = Archive.read(after("running", "shipped").text(), "another")
+    archive = Archive.read(archive_after("running", "shipped").text(), "another")
     assert archive.specs == ""
     found = archive.definition(NAME)
     assert found is not None and found.status.state == "decided"
@@ -83,23 +83,23 @@ def test_a_start_in_one_tier_only_is_a_start_there() -> None:
 def test_a_group_of_weight_0_gets_nothing() -> None:
     rules = groups(A="a", B="b")
     rules.insert(2, rule("none", {}, buckets("lt", 500, f"{NAME}-grp"), groupName="None", isExperimentGroup=True))
-    found = after(specs(experiment(rules=rules))).definition(NAME)
+    found = archive_after(specs(experiment(rules=rules))).definition(NAME)
     assert found is not None and found.shares == {"A": 0.5, "None": 0.0, "B": 0.5}
 
 
-def test_an_override_is_no_group_before_the_start_nor_after_it() -> None:
+def test_an_override_is_not_a_group_before_or_after_the_start() -> None:
     for shape in ("running_override", "not_started"):
-        found = after("running", shape).definition(NAME)
+        found = archive_after("running", shape).definition(NAME)
         assert found is not None and found.shares == SPLIT
 
 
 def test_a_disabled_group_keeps_its_place_and_when_it_was_disabled() -> None:
-    archive = after("running", "disabled_group", "disabled_group")
+    archive = archive_after("running", "disabled_group", "disabled_group")
     found = archive.definition(NAME)
     assert found is not None and found.shares == SPLIT and found.status == Status()
     assert [group.ended_ms for group in found.groups] == [2000, None]
     assert found.groups[0].parameters == {"model": CONTROL_MODEL}  # as its users met it
-    again = after("running", "disabled_group", "running").definition(NAME)
+    again = archive_after("running", "disabled_group", "running").definition(NAME)
     assert again is not None and [group.ended_ms for group in again.groups] == [None, None]
 
 
@@ -120,7 +120,7 @@ def two(**temperature: Any) -> dict[str, Any]:
 
 
 def test_groups_of_two_experiments_are_four_groups_and_share_the_layer() -> None:
-    found = after(two()).definition("chat_layer")
+    found = archive_after(two()).definition("chat_layer")
     assert found is not None
     assert found.shares == pytest.approx(
         {"exp_model: Control": 0.3125, "exp_model: Test": 0.3125, "exp_temp: Control": 0.1875, "exp_temp: Test": 0.1875}
@@ -130,11 +130,11 @@ def test_groups_of_two_experiments_are_four_groups_and_share_the_layer() -> None
 
 def test_an_experiment_that_has_not_started_changes_nothing() -> None:
     unstarted = two(rules=[override("Test", "op2"), rule("prestart", {}, PUBLIC)], isActive=False)
-    archive = after(unstarted)
+    archive = archive_after(unstarted)
     found = archive.definition("chat_layer")
     assert found is not None and found.shares == SPLIT and found.allocation == 50
     # its groups get names of their own once it starts; those of the first keep theirs
-    later = after(unstarted, two()).definition("chat_layer")
+    later = archive_after(unstarted, two()).definition("chat_layer")
     assert later is not None and list(later.shares) == ["Control", "Test", "exp_temp: Control", "exp_temp: Test"]
 
 
@@ -142,7 +142,7 @@ def test_the_groups_of_an_ended_experiment_stay_in_the_layer() -> None:
     ended = two(rules=[rule("launchedGroup", {}, PUBLIC, groupName="Test")], isActive=False)
     ended["layer_configs"][0] = layer("chat_layer", {"exp_model": range(500)})
     ended["layers"] = {"chat_layer": ["exp_model"]}
-    found = after(two(), ended).definition("chat_layer")
+    found = archive_after(two(), ended).definition("chat_layer")
     assert found is not None and found.status == Status()
     assert {group.name: group.ended_ms for group in found.groups} == {
         "exp_model: Control": None, "exp_model: Test": None, "exp_temp: Control": 2000, "exp_temp: Test": 2000,
@@ -154,7 +154,7 @@ def test_a_layer_whose_experiments_all_ended_has_ended() -> None:
     spec = specs(experiment("exp", rules=groups("exp")), layers=[layer("chat_layer", {"exp": range(1000)})])
     launch = rule("launchedGroup", {}, PUBLIC, groupName="Test")
     shipped = specs(experiment("exp", rules=[launch], isActive=False), layers=[layer("chat_layer", {})])
-    found = after(spec, shipped).definition("chat_layer")
+    found = archive_after(spec, shipped).definition("chat_layer")
     assert found is not None and found.shares == SPLIT and found.allocation == 100
     assert found.status == Status("decided", 2000, "Test")
     assert {group.ended_ms for group in found.groups} == {None}
@@ -162,6 +162,6 @@ def test_a_layer_whose_experiments_all_ended_has_ended() -> None:
 
 def test_specs_that_cannot_be_read_end_nothing_else() -> None:
     odd: dict[str, Any] = {"name": "odd", "rules": [{"id": "x", "groupName": "g", "conditions": [{"type": 3}, {}]}]}
-    archive = after(specs(experiment(rules=groups()), odd), specs(experiment(rules=groups()), odd, time=2))
+    archive = archive_after(specs(experiment(rules=groups()), odd), specs(experiment(rules=groups()), odd, time=2))
     found = archive.definition(NAME)
     assert found is not None and found.status == Status()

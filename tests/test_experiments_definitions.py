@@ -125,7 +125,7 @@ def test_wrong_values_of_parameters_are_left_to_the_answer() -> None:
     assert definition.groups[0].parameters == {"model": "2026-01-01", "temprature": "hot"}
 
 
-def test_a_spec_tells_its_definition_back() -> None:
+def test_a_spec_is_read_back_as_its_definition() -> None:
     ours = read_definitions(FULL)["tone"]
     (spec,) = compile_specs([ours])["dynamic_configs"]
     served = derive(spec)
@@ -139,7 +139,7 @@ def test_no_older_spec_of_a_server_is_blocked_by_ours() -> None:
     assert compile_specs([])["time"] == 1
 
 
-def test_a_spec_with_lists_of_buckets_tells_its_allocation() -> None:
+def test_the_allocation_is_read_from_a_spec_with_lists_of_buckets() -> None:
     (spec,) = compile_specs([replace(read_definitions(GROUPS)["e"], allocation=50)])["dynamic_configs"]
     spec["rules"][0]["conditions"][0] |= {"operator": "none", "targetValue": list(range(300))}
     served = derive(spec)

@@ -239,7 +239,7 @@ def test_a_lost_acknowledgement_is_the_only_reason_for_a_second_copy(start: Star
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
-def test_a_hang_holds_up_nobody_for_long(start: Start, fault: Fault) -> None:
+def test_a_hang_delays_no_caller_for_long(start: Start, fault: Fault) -> None:
     with serve() as statsig:
         answers: list[Fault] = [fault]
         statsig.events_fault = lambda: answers.pop() if answers else None

@@ -126,7 +126,7 @@ def test_the_unit_of_the_experiment_is_the_one_that_counts(start: Open) -> None:
     assert {each.user_id for each in found} == {"one-session"}
 
 
-def test_a_paused_experiment_takes_nobody_in(start: Open) -> None:
+def test_a_paused_experiment_takes_no_unit_in(start: Open) -> None:
     experiments = start()
     found = [experiments.assign(visitor(f"u{number}"), "paused") for number in range(200)]
     assert {(each.group, each.parameters["model"]) for each in found} == {(None, "rest")}
@@ -233,7 +233,7 @@ def test_a_server_that_fails_costs_no_time(start: Open, fault: Any) -> None:
 
 
 @pytest.mark.alone
-def test_nobody_listening_costs_no_time(start: Open) -> None:
+def test_events_without_a_listener_cost_no_time(start: Open) -> None:
     began = time.monotonic()
     experiments = start(key=KEY, api_url=f"http://127.0.0.1:{free_port()}/v1")
     assert model(experiments) == OURS
@@ -285,7 +285,7 @@ def test_it_goes_back_to_the_network_by_itself(start: Open) -> None:
         assert experiments.source.name == "network"
 
 
-def test_nobody_is_exposed_by_being_assigned(start: Open) -> None:
+def test_assigning_a_unit_does_not_expose_it(start: Open) -> None:
     with serve(SERVED) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
         model(experiments)
@@ -392,21 +392,21 @@ def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
 # Real shapes
 
 
-def decided(start: Open, shape: str, name: str = NAME, units: int = 50) -> list[Assignment]:
+def assignments_under(start: Open, shape: str, name: str = NAME, units: int = 50) -> list[Assignment]:
     """Return the groups of testers and of the two users with an override."""
     with serve(NAMED[shape]()) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
         return [experiments.assign(visitor(unit), name) for unit in ("op1", "op2", *(f"u{n}" for n in range(units)))]
 
 
-def test_after_a_decision_everybody_gets_the_shipped_parameters_and_nobody_a_group(start: Open) -> None:
-    found = decided(start, "shipped")
+def test_after_a_decision_every_unit_gets_the_shipped_parameters_and_no_group(start: Open) -> None:
+    found = assignments_under(start, "shipped")
     assert {(each.group, each.forced, each.parameters["model"]) for each in found} == {(None, False, TEST_MODEL)}
 
 
 @pytest.mark.parametrize("shape", ["running_override", "not_started"])
 def test_an_override_by_id_is_forced_also_before_the_start(start: Open, shape: str) -> None:
-    first, second, *others = decided(start, shape)
+    first, second, *others = assignments_under(start, shape)
     assert (second.group, second.forced) == ("Test", True)
     assert (first.group, first.forced) == (("Control", True) if shape == "running_override" else (None, False))
     assert not any(each.forced for each in others)
@@ -421,14 +421,14 @@ def test_a_configuration_that_stands_in_for_another_is_forced(start: Open) -> No
 
 
 def test_a_unit_that_parley_does_not_send_gets_the_default_and_no_group(start: Open) -> None:
-    found = decided(start, "company_unit")
+    found = assignments_under(start, "company_unit")
     assert {(each.group, each.unknown_unit, each.parameters["model"]) for each in found} == {
         (None, "companyID", TEST_MODEL),
     }  # fmt: skip
 
 
 def test_groups_of_the_same_name_in_a_layer_are_distinguished(start: Open) -> None:
-    found = decided(start, "layer_two", "chat_layer", 200)
+    found = assignments_under(start, "layer_two", "chat_layer", 200)
     groups = Counter(each.group for each in found)
     assert groups.keys() == {None, *(f"{exp}: {each}" for exp in ("exp_model", "exp_temp") for each in GROUPS)}
     for each in found:
@@ -451,7 +451,7 @@ def test_what_ended_is_known_after_a_restart_and_without_statsig(start: Open) ->
         assert found.status.since_ms == experiments.status(NAME).since_ms is not None
 
 
-def test_rules_that_are_no_groups_put_nobody_into_one(start: Open) -> None:
+def test_rules_that_are_not_groups_assign_no_group(start: Open) -> None:
     spec = json.loads(json.dumps(SERVED))
     spec["dynamic_configs"][0]["rules"].insert(
         0, {"id": "holdout", "groupName": "Held out", "passPercentage": 100, "returnValue": {"model": "rest"},

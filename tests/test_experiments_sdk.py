@@ -102,7 +102,7 @@ class Metrics(ObservabilityClient):
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[..., tuple[Any, Lines, Metrics]]]:
+def start_sdk() -> Iterator[Callable[..., tuple[Any, Lines, Metrics]]]:
     servers: list[Any] = []
 
     def start(url: str) -> tuple[Any, Lines, Metrics]:
@@ -122,19 +122,19 @@ def started() -> Iterator[Callable[..., tuple[Any, Lines, Metrics]]]:
         each.shutdown()
 
 
-def test_a_failed_look_for_definitions_is_read_in_the_line_that_the_sdk_writes(started: Any) -> None:
+def test_a_failed_look_for_definitions_is_read_in_the_line_that_the_sdk_writes(start_sdk: Any) -> None:
     with serve(running()) as statsig:
         statsig.specs_fault = 401
-        _, lines, _ = started(statsig.url)
+        _, lines, _ = start_sdk(statsig.url)
     line, *_ = [line for line in lines.lines if "/download_config_specs/" in line and " failed with error " in line]
     memory = sdk.Memory()
     sdk._Lines(memory).warning(line)
     assert memory.error and memory.error.startswith("401") and KEY not in memory.error
 
 
-def test_how_a_later_look_ended_is_read_in_the_metric_that_the_sdk_names(started: Any) -> None:
+def test_how_a_later_look_ended_is_read_in_the_metric_that_the_sdk_names(start_sdk: Any) -> None:
     with serve(running()) as statsig:
-        _, _, metrics = started(statsig.url)
+        _, _, metrics = start_sdk(statsig.url)
         name = ".config_sync_overall.latency"
         statsig.wait(lambda: [tags for one, tags in metrics.heard if one.endswith(name)], 40)
         (good, *_) = [(one, tags) for one, tags in metrics.heard if one.endswith(name)]
@@ -148,10 +148,12 @@ def test_how_a_later_look_ended_is_read_in_the_metric_that_the_sdk_names(started
     assert memory.error
 
 
-def test_a_failure_to_send_events_is_reported_by_delivery_alone(started: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_to_send_events_is_reported_by_delivery_alone(
+    start_sdk: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG, "parley.statsig")
     with serve(running()) as statsig:
-        server, lines, _ = started(statsig.url)
+        server, lines, _ = start_sdk(statsig.url)
         statsig.events_fault = 401
         server.get_experiment(StatsigUser("u"), NAME)
         server.flush()

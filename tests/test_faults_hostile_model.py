@@ -24,7 +24,7 @@ MARKDOWN = "m|![a](//evil/x)[sign in](//evil/y)<b>x</b>\n# big\x1b[31m" + "z" * 
 
 
 @pytest.fixture
-def asked(chat_app: AppProcess, model: openai.Server) -> Iterator[RawWebsocket]:
+def operator_page(chat_app: AppProcess, model: openai.Server) -> Iterator[RawWebsocket]:
     """An operator's page without a question; the model server has forgotten earlier tests."""
     model.forget()
     with RawWebsocket(chat_app.url, http(chat_app.url).cookies) as wire:
@@ -32,14 +32,16 @@ def asked(chat_app: AppProcess, model: openai.Server) -> Iterator[RawWebsocket]:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_no_server_sends_a_question_on_to_another_address(asked: RawWebsocket, model: openai.Server, code: int) -> None:
+def test_no_server_sends_a_question_on_to_another_address(
+    operator_page: RawWebsocket, model: openai.Server, code: int
+) -> None:
     with openai.serve() as elsewhere:
         elsewhere.script(otherwise=openai.answer("Something internal."))
         to = {"location": elsewhere.base_url + "/chat/completions"}
         model.script(otherwise=Reply([], status=code, headers=to))
-        asked.ask("Why does my knee hurt?")
+        operator_page.ask("Why does my knee hurt?")
         assert elsewhere.requests == [] and elsewhere.listings == []
-    assert "The assistant is not set up correctly." in asked.text and "internal" not in asked.text
+    assert "The assistant is not set up correctly." in operator_page.text and "internal" not in operator_page.text
 
 
 def test_check_names_the_setting_of_a_server_that_redirects(chat_app: AppProcess) -> None:
@@ -60,9 +62,9 @@ def test_check_names_the_setting_of_a_server_that_redirects(chat_app: AppProcess
     ],
     ids=["infinite", "long", "a date", "in words", "of Google"],
 )
-def test_an_impossible_delay_is_a_busy_model(asked: RawWebsocket, model: openai.Server, reply: Reply) -> None:
+def test_an_impossible_delay_is_a_busy_model(operator_page: RawWebsocket, model: openai.Server, reply: Reply) -> None:
     model.script(otherwise=reply)
-    assert "The model is busy. Please try again later." in asked.ask("Why?").text
+    assert "The model is busy. Please try again later." in operator_page.ask("Why?").text
 
 
 @pytest.mark.parametrize(
@@ -70,38 +72,38 @@ def test_an_impossible_delay_is_a_busy_model(asked: RawWebsocket, model: openai.
     [status(400, {"message": '[{"error":' * 1_500}), status(400, b'{"a":' * 5_000), status(400, "[" * 15_000)],
     ids=["in the message", "in the body", "a text"],
 )
-def test_an_error_of_any_depth_is_an_error(asked: RawWebsocket, model: openai.Server, reply: Reply) -> None:
+def test_an_error_of_any_depth_is_an_error(operator_page: RawWebsocket, model: openai.Server, reply: Reply) -> None:
     model.script(otherwise=reply)
-    assert "The model refused the question." in asked.ask("Why?").text
+    assert "The model refused the question." in operator_page.ask("Why?").text
 
 
 @pytest.mark.parametrize(
     "count", [10**400, 10**30, 3 * 10**9, -5, 1e308], ids=["vast", "large", "wide", "less", "float"]
 )
 def test_an_impossible_count_loses_no_answer(
-    asked: RawWebsocket, model: openai.Server, record: Record, chat_app: AppProcess, count: float
+    operator_page: RawWebsocket, model: openai.Server, record: Record, chat_app: AppProcess, count: float
 ) -> None:
     said = usage(0, 0) | {"usage": {"prompt_tokens": count, "completion_tokens": count, "cost": count}}
     model.script(otherwise=stream(chunk({"content": "Because."}), finish(), said, DONE))
-    asked.ask("Why?")
-    [ended] = until(lambda: record.events(asked.address, "chat_completion"))
+    operator_page.ask("Why?")
+    [ended] = until(lambda: record.events(operator_page.address, "chat_completion"))
     stored = ended["metadata"]
     assert stored["usage_source"] == "estimated" and stored["cost_usd"] < 1
     assert "cannot be written" not in chat_app.log()
 
 
-def test_the_name_of_a_model_is_text_for_an_operator(asked: RawWebsocket, model: openai.Server) -> None:
+def test_the_name_of_a_model_is_text_for_an_operator(operator_page: RawWebsocket, model: openai.Server) -> None:
     model.script(otherwise=stream(chunk({"content": "Because."}, model=MARKDOWN), finish(), usage(1, 1), DONE))
-    asked.ask("Why?")
-    [table] = {drawn.body for drawn in asked.widgets("markdown") if "Answered by" in drawn.body}
+    operator_page.ask("Why?")
+    [table] = {drawn.body for drawn in operator_page.widgets("markdown") if "Answered by" in drawn.body}
     [row] = [line for line in table.splitlines() if "Answered by" in line]
     assert row.startswith(r"| Answered by | m\|\!\[a\]\(//evil/x\)\[sign in\]\(//evil/y\)\<b\>x\</b\> \# big\[31mz")
     assert len(row) < 200
 
 
-def test_an_error_without_end_is_read_to_its_beginning(asked: RawWebsocket, model: openai.Server) -> None:
+def test_an_error_without_end_is_read_to_its_beginning(operator_page: RawWebsocket, model: openai.Server) -> None:
     model.script(otherwise=Reply(itertools.repeat(b"x" * 10_000), status=500))
-    assert "The model has a problem." in asked.ask("Why?").text
+    assert "The model has a problem." in operator_page.ask("Why?").text
     assert all(request.gone.wait(60) for request in model.requests)
 
 

@@ -41,7 +41,7 @@ def event(number: int) -> Event:
     return Event(event_id, "copied", now_ms(), ids["userID"], 1, {"event_id": event_id, "number": number}, ids)
 
 
-def asked(request: openai.Request) -> str:
+def question_of(request: openai.Request) -> str:
     return str(request.body["messages"][-1]["content"])
 
 
@@ -86,13 +86,13 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
 
 def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, model_server: openai.Server) -> None:
     app = start_app({"OPENAI_BASE_URL": model_server.base_url})
-    model_server.script(otherwise=lambda request: openai.answer(f"You said {asked(request)}.", pace=0.02))
+    model_server.script(otherwise=lambda request: openai.answer(f"You said {question_of(request)}.", pace=0.02))
     with ThreadPoolExecutor(SESSIONS) as pool, ExitStack() as tabs:
         testers = [tabs.enter_context(Tester(app.url)) for _ in range(SESSIONS)]
         list(pool.map(lambda number: testers[number].ask(f"question number {number}", 60), range(SESSIONS)))
         answers = [tester.answer for tester in testers]
         assert [one for n, one in enumerate(answers) if f"You said question number {n}.\n" not in one] == []
-    assert Counter(map(asked, model_server.requests)) == {f"question number {n}": 1 for n in range(SESSIONS)}
+    assert Counter(map(question_of, model_server.requests)) == {f"question number {n}": 1 for n in range(SESSIONS)}
     with Record.of(app) as record:
         events = record.events()
         assert Counter((event["name"], event["value"]) for event in events) == {
@@ -104,12 +104,10 @@ def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, m
 
 
 @pytest.mark.alone
-def test_a_visitor_who_asks_without_pause_is_slowed_and_nobody_else(
-    start_app: StartApp, model_server: openai.Server
-) -> None:
+def test_a_visitor_who_asks_without_pause_is_slowed_alone(start_app: StartApp, model_server: openai.Server) -> None:
     app = start_app({"OPENAI_BASE_URL": model_server.base_url})
     gate = Gates()
-    model_server.script(otherwise=lambda request: gate.reply() if asked(request) == "More" else openai.HELLO)
+    model_server.script(otherwise=lambda request: gate.reply() if question_of(request) == "More" else openai.HELLO)
     with ExitStack() as tabs:
         first = tabs.enter_context(Tester(app.url))
         greedy = [first, *(tabs.enter_context(Tester(app.url, cookie=first.cookie)) for _ in range(11))]

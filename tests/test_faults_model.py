@@ -54,7 +54,7 @@ def nothing(reply: Reply) -> Case:
     return Case([reply], "error", NOTHING, "NoAnswer")
 
 
-def ended(reason: str, words: str | None, value: str = "") -> Case:
+def ending(reason: str, words: str | None, value: str = "") -> Case:
     return Case([stream("So far.", finish(reason), usage(9, 2), DONE)], value or reason, words, text="So far.")
 
 
@@ -93,9 +93,9 @@ CASES = {
     "200 with HTML": nothing(openai.page("<html><body>Welcome</body></html>")),
     "a role and nothing else": nothing(stream(chunk({"role": "assistant"}), finish(), DONE)),
     "whitespace only": nothing(stream(" ", "\n\n", finish(), usage(9, 2), DONE)),
-    "length": ended("length", "Cut off at the length limit."),
-    "content filter": ended("content_filter", "Cut off by the model's content filter."),
-    "tool calls": ended("tool_calls", "The model asked for a tool, which this chat does not have."),
+    "length": ending("length", "Cut off at the length limit."),
+    "content filter": ending("content_filter", "Cut off by the model's content filter."),
+    "tool calls": ending("tool_calls", "The model asked for a tool, which this chat does not have."),
     "refusal": Case(
         [stream(chunk({"refusal": "I cannot help with that."}), finish(), usage(9, 2), DONE)], "refusal",
         text="I cannot help with that.",
@@ -145,27 +145,27 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Itera
     app_process.lay_out(folder)
     (folder / ".streamlit/experiments.toml").write_text(EXPERIMENTS)
     left = {name: iter(case.replies) for name, case in CASES.items()}
-    model.script(otherwise=lambda request: next(left[asked(request)], openai.HELLO))
+    model.script(otherwise=lambda request: next(left[question_of(request)], openai.HELLO))
     app = app_process.start(
         folder,
         {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json", "PARLEY_FIRST_TOKEN_S": "10"},
     )
     with Record.of(app) as record, ThreadPoolExecutor(len(CASES)) as testers:
-        yield Run(app, record, {name: testers.submit(meet, name, app, record, model) for name in CASES})
+        yield Run(app, record, {name: testers.submit(play_tester, name, app, record, model) for name in CASES})
     app.stop()
     assert not app.outbound()
 
 
-def asked(request: openai.Request) -> str:
+def question_of(request: openai.Request) -> str:
     return str(request.body["messages"][-1]["content"])
 
 
-def meet(name: str, app: app_process.AppProcess, record: Record, model: openai.Server) -> Met:
+def play_tester(name: str, app: app_process.AppProcess, record: Record, model: openai.Server) -> Met:
     """One tester's way: the question, and once more with whatever button is offered for that."""
     with Tester(app.url) as tester:
         tester.ask(name)
         answer, thumbs = tester.answer, len(tester.thumbs)
-        requests = [request for request in model.requests if asked(request) == name]
+        requests = [request for request in model.requests if question_of(request) == name]
         tester.click("Try again" if "Try again" in answer else "Regenerate")
         tester.idle()
         events = record.events(tester.conversation_id, "chat_completion")
@@ -221,7 +221,7 @@ def test_a_refused_parameter_is_not_sent_to_that_model_again(run: Run, model: op
     assert "top_p" not in model.requests[-1].body and model.requests[-1].body["model"] == "large-model"
 
 
-def test_no_fault_tells_the_key_or_shows_a_traceback(run: Run) -> None:
+def test_no_fault_shows_the_key_or_a_traceback(run: Run) -> None:
     pages = [page for future in run.met.values() for page in (future.result().answer, future.result().again)]
     for text in (*pages, run.app.log(), json.dumps(run.record.events())):
         assert "hunter22" not in text and "Traceback" not in text

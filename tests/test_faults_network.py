@@ -26,7 +26,7 @@ def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -
     assert "raceback" not in app.log()
 
 
-def test_an_error_inside_the_statsig_sdk_is_reported_to_nobody(
+def test_an_error_inside_the_statsig_sdk_is_not_reported_outside(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
     statsig.specs = specs()

@@ -30,19 +30,19 @@ def again(app: AppProcess, tester: Tester) -> Tester:
     return Tester(app.url, cookie=tester.cookie, conversation=tester.conversation_id, within_s=RECOVERED_S)
 
 
-def told(app: AppProcess) -> dict[str, int]:
+def event_times(app: AppProcess) -> dict[str, int]:
     """Every event of the record and its time."""
     with Record.of(app) as record:
         return {event["event_id"]: event["time"] for event in record.events()}
 
 
-def written(app: AppProcess) -> list[str]:
+def answer_texts(app: AppProcess) -> list[str]:
     """The text of every answer in the record."""
     with closing(sqlite3.connect(app.folder / "data/parley.db")) as database:
         return [row[0] for row in database.execute("SELECT answer FROM message")]
 
 
-def arrived(statsig: Statsig) -> dict[str, int]:
+def arrived_times(statsig: Statsig) -> dict[str, int]:
     return {event["metadata"]["event_id"]: event["time"] for event in statsig.events}
 
 
@@ -56,16 +56,16 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
     rated.rate(True)
     rated.until(lambda: "Saved, thank you" in rated.lines)
     answered.ask("Answered")
-    told(app)  # which waits until the answer is written
+    event_times(app)  # which waits until the answer is written
     model_server.script(stream("Half of it", HANG), silence())
     half.send("Half")
     half.until(lambda: "Half of it" in half.answer)
     asked.send("Asked")
-    until(lambda: "Half of it" in written(app))  # every second
+    until(lambda: "Half of it" in answer_texts(app))  # every second
     statsig.wait(lambda: any(request.events for request in statsig.requests))
-    until(lambda: len(told(app)) == 7)  # four exposures, two answers, one vote
+    until(lambda: len(event_times(app)) == 7)  # four exposures, two answers, one vote
     app.kill()
-    before = told(app)
+    before = event_times(app)
     assert len(before) == 7
     assert not statsig.events
 
@@ -82,8 +82,8 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
         assert "Hello from the stand-in." in page.answer
     with again(app, asked) as page:
         assert "Asked" in page.lines and "That answer was interrupted." in page.answer and page.thumbs == []
-    statsig.wait(lambda: told(app).keys() == statsig.counts().keys(), RECOVERED_S)
-    assert before.items() <= arrived(statsig).items() == told(app).items()
+    statsig.wait(lambda: event_times(app).keys() == statsig.counts().keys(), RECOVERED_S)
+    assert before.items() <= arrived_times(statsig).items() == event_times(app).items()
     assert set(statsig.counts().values()) == {1}
     ends = Counter(event["value"] for event in statsig.named("chat_completion"))
     assert ends == {"stop": 3, "interrupted": 1, "error": 1}
@@ -131,8 +131,8 @@ def test_sigterm_while_statsig_hangs_keeps_the_partial_answer_and_is_quick(
     app = start_app(settings(model_server, statsig.url), folder=app.folder)
     with again(app, tester) as page:
         assert "Half again" in page.answer and "Interrupted" in page.answer
-    statsig.wait(lambda: told(app).keys() == statsig.counts().keys(), RECOVERED_S)
-    assert arrived(statsig) == told(app) and set(statsig.counts().values()) == {1}
+    statsig.wait(lambda: event_times(app).keys() == statsig.counts().keys(), RECOVERED_S)
+    assert arrived_times(statsig) == event_times(app) and set(statsig.counts().values()) == {1}
     ends = [event["value"] for event in statsig.named("chat_completion")]
     assert sorted(ends) == ["interrupted", "interrupted", "stop"]
     assert "raceback" not in app.log()

@@ -69,7 +69,7 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_start_without_statsig_serves_at_once_and_says_who_decides(
+def test_a_start_without_statsig_serves_at_once_and_names_the_source_of_its_definitions(
     name: str, start_app: StartApp, model_server: openai.Server
 ) -> None:
     with statsig_with(FAULTS[name]) as address:
@@ -146,7 +146,7 @@ def test_check_finds_a_statsig_that_hangs(tmp_path: Path, model_server: openai.S
 EVENT_FAULTS: list[Fault] = [500, 429, 401, "reset", "lost", "empty", "garbage", "hang"]
 
 
-def test_whatever_becomes_of_the_events_at_statsig_none_is_lost_and_the_chat_does_not_notice(
+def test_no_failure_of_statsig_loses_an_event_or_slows_the_chat(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
     app = start_app(settings(model_server, statsig.url))

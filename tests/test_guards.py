@@ -47,7 +47,7 @@ def test_looking_up_a_name_is_reaching_out(tmp_path: Path) -> None:
     assert "getaddrinfo example.org" in run_test(tmp_path, code, ci=False).stdout
 
 
-def test_the_app_under_test_is_refused_the_way_out_and_tells(tmp_path: Path) -> None:
+def test_the_app_under_test_cannot_leave_this_machine_and_logs_the_attempt(tmp_path: Path) -> None:
     lay_out(tmp_path)
     environ = {"PYTHONPATH": str(tmp_path), "OUTBOUND_LOG": str(tmp_path / "outbound.log")}
     run = subprocess.run([sys.executable, "-c", OUT], env=environ, capture_output=True, text=True, check=True)

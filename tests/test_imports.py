@@ -39,7 +39,7 @@ def test_a_chat_imports_nothing_that_it_does_not_use(watched: app_process.AppPro
     assert imported(watched).isdisjoint(HEAVY)
 
 
-def test_the_openai_client_is_there_before_anybody_asks_who_takes_a_while(watched: app_process.AppProcess) -> None:
+def test_the_openai_client_is_loaded_before_the_first_question(watched: app_process.AppProcess) -> None:
     until(lambda: "lib.models.client" in imported(watched))
 
 

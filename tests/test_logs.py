@@ -21,7 +21,7 @@ SECRETS = ["hunter22-operator-token", "sk-own-key-12345"]
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
+def restore_log() -> Iterator[None]:
     """The log as it was before."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     handlers, levels = root.handlers[:], (root.level, ours.level)

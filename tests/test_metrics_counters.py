@@ -53,7 +53,7 @@ def test_an_answer_is_counted_by_group_and_reason(metrics: Metrics) -> None:
     assert value(metrics, "parley_cost_usd_total") == 0.75
 
 
-def test_who_takes_no_part_has_an_empty_group(metrics: Metrics) -> None:
+def test_a_unit_that_takes_no_part_has_an_empty_group(metrics: Metrics) -> None:
     metrics.ended(None, Completion("Hello", "stop", 1.0))
     metrics.rated(None, "satisfaction")
     assert value(metrics, "parley_answers_total", group="", finish_reason="stop") == 1
@@ -100,14 +100,14 @@ def test_two_apps_in_one_process_count_for_themselves() -> None:
     assert value(other, "parley_ratings_total", group="Test", rating="satisfaction") is None
 
 
-def test_a_groups_errors_and_ratings_are_served_as_none_before_there_are_any(metrics: Metrics) -> None:
+def test_a_groups_errors_and_ratings_are_served_as_0_before_there_are_any(metrics: Metrics) -> None:
     metrics.ended("Test", Completion("Hello", "stop", 1.0))
     assert value(metrics, "parley_answers_total", group="Test", finish_reason="error") == 0
     assert value(metrics, "parley_ratings_total", group="Test", rating="dissatisfaction") == 0
     assert value(metrics, "parley_answers_total", group="Control", finish_reason="error") is None
 
 
-def test_a_store_tells_its_commits_its_reads_and_what_fails(metrics: Metrics, tmp_path: Path) -> None:
+def test_a_store_counts_its_commits_reads_and_failures(metrics: Metrics, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/parley.db"
     with closing(Store.open(url, meter=metrics)) as store:
         assert store.write(lambda connection: None).wait(ENOUGH_S)

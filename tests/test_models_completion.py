@@ -52,18 +52,18 @@ QUESTION = [{"role": "user", "content": "What is the answer?"}]
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
+def module_server() -> Iterator[Server]:
     with serve() as server:
         yield server
 
 
 @pytest.fixture
-def server(running: Server) -> Server:
+def server(module_server: Server) -> Server:
     """The stand-in, with nothing left over from the test before."""
-    running.requests.clear()
-    running._script.clear()
-    running.script(otherwise=answer("Hello from the stand-in."))
-    return running
+    module_server.requests.clear()
+    module_server._script.clear()
+    module_server.script(otherwise=answer("Hello from the stand-in."))
+    return module_server
 
 
 async def read(models: Models, parameters: Parameters = MODEL, fallback: str | None = None, **more: Any) -> Stream:
@@ -93,7 +93,7 @@ def ask(
     return asyncio.run(run())
 
 
-def ended(server: Server, *replies: Any, **more: Any) -> Completion:
+def completion_of(server: Server, *replies: Any, **more: Any) -> Completion:
     """The facts of a question that gets these replies."""
     server.script(*replies)
     completion: Completion = ask(server, **more).completion
@@ -102,7 +102,7 @@ def ended(server: Server, *replies: Any, **more: Any) -> Completion:
 
 class TestWholeAnswers:
     def test_arrive_piece_by_piece_with_all_their_facts(self, server: Server) -> None:
-        completion = ended(server, answer("one two three", model=f"{TEST_MODEL}-2026-09-22"))
+        completion = completion_of(server, answer("one two three", model=f"{TEST_MODEL}-2026-09-22"))
         assert completion.text == "one two three"
         assert completion.finish_reason == "stop"
         assert completion.usage == Usage(10, 3, 13, source="server")
@@ -126,7 +126,7 @@ class TestWholeAnswers:
         assert asyncio.run(run()) == ["first", "second"]
 
     def test_times_are_from_the_question_to_the_first_and_the_last_word(self, server: Server) -> None:
-        completion = ended(
+        completion = completion_of(
             server, stream(chunk({"role": "assistant"}), Pause(0.1), "a", Pause(0.1), "b", finish(), DONE)
         )
         assert completion.time_to_first_token is not None
@@ -170,29 +170,29 @@ class TestWholeAnswers:
 class TestOddButWhole:
     @pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls"])
     def test_the_servers_finish_reason_is_kept_and_explained(self, server: Server, reason: str) -> None:
-        completion = ended(server, stream("Some text", finish(reason), usage(5, 2), DONE))
+        completion = completion_of(server, stream("Some text", finish(reason), usage(5, 2), DONE))
         assert (completion.text, completion.finish_reason, completion.error) == ("Some text", reason, None)
         assert completion.message
 
     @pytest.mark.parametrize("reason", ["content_filter", "tool_calls"])
     def test_it_is_kept_without_text_too(self, server: Server, reason: str) -> None:
-        completion = ended(server, stream(finish(reason), usage(5, 2), DONE))
+        completion = completion_of(server, stream(finish(reason), usage(5, 2), DONE))
         assert (completion.text, completion.finish_reason, completion.error) == ("", reason, None)
 
     def test_an_unknown_finish_reason_is_a_stop(self, server: Server) -> None:
-        assert ended(server, stream("Hi", finish("eos_token"), DONE)).finish_reason == "stop"
+        assert completion_of(server, stream("Hi", finish("eos_token"), DONE)).finish_reason == "stop"
 
     def test_a_refusal_is_shown(self, server: Server) -> None:
         refusing = stream(chunk({"role": "assistant", "content": None, "refusal": "I can"}),
                           chunk({"refusal": "not."}), finish(), DONE)  # fmt: skip
-        completion = ended(server, refusing)
+        completion = completion_of(server, refusing)
         assert (completion.text, completion.finish_reason, completion.error) == ("I cannot.", "refusal", None)
 
     def test_reasoning_is_not_part_of_the_answer(self, server: Server) -> None:
         thinking = stream(chunk({"reasoning_content": "hm", "content": None}), chunk({"reasoning": "hm"}), "42",
                           finish(), usage(3, 9, completion_tokens_details={"reasoning_tokens": 8},
                                           prompt_tokens_details={"cached_tokens": 2}), DONE)  # fmt: skip
-        completion = ended(server, thinking)
+        completion = completion_of(server, thinking)
         assert completion.text == "42"
         assert (completion.usage.reasoning_tokens, completion.usage.cached_tokens) == (8, 2)
 
@@ -204,11 +204,11 @@ class TestOddButWhole:
     def test_whatever_a_server_sends_is_a_sign_of_life(self, server: Server, sign: Any) -> None:
         alive = [sign, Pause(0.8)] * 4
         patient = replace(QUICK, first_token=3, between_tokens=3)
-        assert ended(server, stream(*alive, "42", finish(), DONE), timeouts=patient).text == "42"
+        assert completion_of(server, stream(*alive, "42", finish(), DONE), timeouts=patient).text == "42"
 
     def test_a_server_that_only_says_that_it_lives_is_given_up(self, server: Server) -> None:
         alive: Iterable[Step] = itertools.chain.from_iterable(itertools.repeat((b": keep-alive\n\n", Pause(0.05))))
-        completion = ended(server, Reply(alive), timeouts=replace(QUICK, keep_alive=0.4))
+        completion = completion_of(server, Reply(alive), timeouts=replace(QUICK, keep_alive=0.4))
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
         assert server.requests[0].gone.wait(ENOUGH_S)
 
@@ -216,27 +216,27 @@ class TestOddButWhole:
         thinking: Iterable[Step] = itertools.chain.from_iterable(
             itertools.repeat((chunk({"reasoning_content": "hm"}), Pause(0.05)))
         )
-        completion = ended(server, Reply(thinking), timeouts=replace(QUICK, total=0.5))
+        completion = completion_of(server, Reply(thinking), timeouts=replace(QUICK, total=0.5))
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
 
     def test_tool_calls_are_named(self, server: Server) -> None:
         call = chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]})
         endings: list[list[Step]] = [[finish("tool_calls"), DONE], [DONE], [finish("stop"), DONE]]
         for ending in endings:
-            completion = ended(server, stream(call, *ending))
+            completion = completion_of(server, stream(call, *ending))
             assert (completion.finish_reason, completion.error) == ("tool_calls", None)
 
     def test_a_null_finish_reason_and_a_clean_end_are_a_stop(self, server: Server) -> None:
-        assert ended(server, stream("Hi", DONE)).finish_reason == "stop"
+        assert completion_of(server, stream("Hi", DONE)).finish_reason == "stop"
 
     def test_a_finish_reason_without_done_is_enough(self, server: Server) -> None:
         for last in ((), (CUT,), (RESET,), (b"data: {broken\n\n",), ({"error": {"message": "late"}},)):
-            completion = ended(server, stream("Hi", finish(), *last))
+            completion = completion_of(server, stream("Hi", finish(), *last))
             assert (completion.text, completion.finish_reason, completion.error) == ("Hi", "stop", None)
 
     def test_a_server_that_never_hangs_up_does_not_hold_up_the_end(self, server: Server) -> None:
         for last in ((HANG,), (DONE, HANG)):
-            completion = ended(server, stream("Hi", finish(), *last), timeouts=PATIENT)
+            completion = completion_of(server, stream("Hi", finish(), *last), timeouts=PATIENT)
             assert completion.finish_reason == "stop"
             assert server.requests[-1].gone.wait(ENOUGH_S)
 
@@ -247,7 +247,7 @@ class TestOddButWhole:
             b"data: null\n\n", b"data: []\n\n", b": comment\n\n", b"event: ping\nid: 3\nretry: 5\n\n", b"\n\n\n",
             {"choices": [], "usage": None}, {"error": None, "choices": []},
         ]  # fmt: skip
-        completion = ended(server, stream(*odd, "a", *odd, "b", *odd, finish(), *odd, usage(1, 2), DONE))
+        completion = completion_of(server, stream(*odd, "a", *odd, "b", *odd, finish(), *odd, usage(1, 2), DONE))
         assert (completion.text, completion.finish_reason, completion.error) == ("ab", "stop", None)
         assert completion.usage == Usage(1, 2, 3, source="server")
 
@@ -257,8 +257,8 @@ class TestOddButWhole:
             for text in ("Grüße, ", "你好 ", "👋")
         ) + b"data: [DONE]"  # fmt: skip
         bytewise = [whole[i : i + 1] for i in range(len(whole))]
-        assert ended(server, stream(*bytewise)).text == "Grüße, 你好 👋"
-        assert ended(server, stream(whole)).text == "Grüße, 你好 👋"
+        assert completion_of(server, stream(*bytewise)).text == "Grüße, 你好 👋"
+        assert completion_of(server, stream(whole)).text == "Grüße, 你好 👋"
 
     def test_blank_text_before_the_first_word_waits_for_it(self, server: Server) -> None:
         server.script(stream("\n", " ", "\n", Pause(0.05), "    code", finish(), DONE))
@@ -269,23 +269,23 @@ class TestOddButWhole:
 
 class TestUsage:
     def test_is_estimated_where_the_server_gives_none(self, server: Server) -> None:
-        completion = ended(server, stream("x" * 40, finish(), DONE))
+        completion = completion_of(server, stream("x" * 40, finish(), DONE))
         assert completion.usage.source == "estimated"
         assert completion.usage.completion_tokens == 10
         assert completion.usage.prompt_tokens == 4 + 5  # "What is the answer?" and what frames a message
         assert completion.cost_usd == pytest.approx((9 * 2 + 10 * 10) / 1e6)
 
     def test_is_unknown_and_not_zero_without_any_text(self, server: Server) -> None:
-        completion = ended(server, status(400))
+        completion = completion_of(server, status(400))
         assert completion.usage == Usage(source="none")
         assert completion.cost_usd is None
 
     def test_is_the_servers_where_it_comes_with_every_chunk(self, server: Server) -> None:
         steps = [chunk({"content": "x"}, usage={"prompt_tokens": 5, "completion_tokens": n}) for n in (1, 2, 3)]
-        assert ended(server, stream(*steps, finish(), DONE)).usage == Usage(5, 3, 8, source="server")
+        assert completion_of(server, stream(*steps, finish(), DONE)).usage == Usage(5, 3, 8, source="server")
 
     def test_has_no_cost_for_a_model_without_price(self, server: Server) -> None:
-        assert ended(server, answer("Hi", model="llama3"), parameters=Parameters("llama3")).cost_usd is None
+        assert completion_of(server, answer("Hi", model="llama3"), parameters=Parameters("llama3")).cost_usd is None
 
 
 class TestBrokenStreams:
@@ -315,7 +315,7 @@ class TestBrokenStreams:
     def test_what_had_arrived_is_kept_as_interrupted(self, server: Server, how: str) -> None:
         steps, error = self.BREAKS[how]
         patient = replace(QUICK, first_token=3, between_tokens=3)
-        completion = ended(server, stream("Half an", " answer", *steps), timeouts=patient)
+        completion = completion_of(server, stream("Half an", " answer", *steps), timeouts=patient)
         assert (completion.text, completion.finish_reason, completion.error) == ("Half an answer", "interrupted", error)
         assert completion.message and "try again" in completion.message
         assert completion.usage.source == "estimated"
@@ -325,17 +325,17 @@ class TestBrokenStreams:
     @pytest.mark.parametrize("how", ["broken JSON", "not UTF-8", "error object"])
     def test_before_the_first_token_it_is_an_error(self, server: Server, how: str) -> None:
         steps, error = self.BREAKS[how]
-        completion = ended(server, stream(*steps))
+        completion = completion_of(server, stream(*steps))
         assert (completion.text, completion.finish_reason, completion.error) == ("", "error", error)
         assert completion.message and completion.usage.source == "none"
 
     def test_a_body_that_ends_with_its_connection_is_truncated_without_done(self, server: Server) -> None:
-        assert ended(server, stream("Hi", chunked=False)).finish_reason == "interrupted"
-        assert ended(server, stream("Hi", DONE, chunked=False)).finish_reason == "stop"
+        assert completion_of(server, stream("Hi", chunked=False)).finish_reason == "interrupted"
+        assert completion_of(server, stream("Hi", DONE, chunked=False)).finish_reason == "stop"
 
     def test_a_line_without_end_is_not_collected_for_ever(self, server: Server, monkeypatch: Any) -> None:
         monkeypatch.setattr("lib.models.sse.MAX_EVENT_BYTES", 100_000)
-        completion = ended(server, Reply(itertools.repeat(b"data: " + b"x" * 9_999)))
+        completion = completion_of(server, Reply(itertools.repeat(b"data: " + b"x" * 9_999)))
         assert (completion.finish_reason, completion.error) == ("error", "EventTooLong")
         assert server.requests[0].gone.wait(ENOUGH_S)
 
@@ -355,7 +355,7 @@ class TestNothingCameBack:
 
     @pytest.mark.parametrize("what", REPLIES)
     def test_an_empty_answer_is_reported(self, server: Server, what: str) -> None:
-        completion = ended(server, self.REPLIES[what])
+        completion = completion_of(server, self.REPLIES[what])
         assert (completion.text, completion.finish_reason, completion.error) == ("", "error", "NoAnswer")
         assert completion.message == "No answer came back. Please try again."
         assert completion.time_to_first_token is None
@@ -368,7 +368,7 @@ class TestNothingCameBack:
 
 class TestSilence:
     def test_before_the_head_is_reported_in_time_and_not_repeated(self, server: Server) -> None:
-        completion = ended(server, silence(), timeouts=QUICK)
+        completion = completion_of(server, silence(), timeouts=QUICK)
         assert (completion.finish_reason, completion.error) == ("error", "APITimeoutError")
         assert completion.message == "The model did not answer in time. Please try again."
         assert 0.5 <= completion.response_time < 2
@@ -376,45 +376,45 @@ class TestSilence:
 
     def test_after_the_head_or_a_role_is_the_same(self, server: Server) -> None:
         for steps in ((HANG,), (chunk({"role": "assistant", "content": ""}), HANG)):
-            completion = ended(server, stream(*steps), timeouts=QUICK)
+            completion = completion_of(server, stream(*steps), timeouts=QUICK)
             assert (completion.error, completion.retries) == ("APITimeoutError", 0)
             assert completion.response_time >= 0.5
             assert server.requests[-1].gone.wait(ENOUGH_S)
 
     @pytest.mark.alone
     def test_repeats_do_not_make_it_longer(self, server: Server) -> None:
-        completion = ended(server, Reply(before=[Pause(0.3), RESET]), silence(), timeouts=QUICK)
+        completion = completion_of(server, Reply(before=[Pause(0.3), RESET]), silence(), timeouts=QUICK)
         assert (completion.error, completion.retries) == ("APITimeoutError", 1)
         assert completion.response_time < 2
 
     def test_a_repeat_that_would_come_too_late_is_not_waited_for(self, server: Server) -> None:
         patient = replace(QUICK, first_token=30, between_tokens=30, total=30)
-        completion = ended(server, status(429, headers={"retry-after": "31"}), timeouts=patient)
+        completion = completion_of(server, status(429, headers={"retry-after": "31"}), timeouts=patient)
         assert (completion.error, completion.retries, len(server.requests)) == ("RateLimitError", 0, 1)
 
     def test_a_repeat_has_all_the_patience_of_a_first_request(self, server: Server) -> None:
         late = stream(Pause(0.25), "Hi", finish(), DONE)
-        assert ended(server, stream(finish(), RESET), late, timeouts=PATIENT).text == "Hi"
+        assert completion_of(server, stream(finish(), RESET), late, timeouts=PATIENT).text == "Hi"
 
     def test_a_slow_answer_that_goes_on_is_not_a_silent_one(self, server: Server) -> None:
         slow = [step for word in "abcdefg" for step in (word, Pause(0.5))]
         patient = replace(QUICK, first_token=3, between_tokens=3)
-        assert ended(server, stream(*slow, finish(), DONE), timeouts=patient).text == "abcdefg"
+        assert completion_of(server, stream(*slow, finish(), DONE), timeouts=patient).text == "abcdefg"
 
 
 class TestEndless:
     def test_answers_are_cut_at_the_cap_and_the_connection_closed(self, server: Server) -> None:
-        completion = ended(server, Reply(itertools.repeat("ten chars ")), max_chars=1_005)
+        completion = completion_of(server, Reply(itertools.repeat("ten chars ")), max_chars=1_005)
         assert (completion.finish_reason, len(completion.text), completion.error) == ("length", 1_005, None)
         assert completion.message and completion.usage.source == "estimated"
         assert server.requests[0].gone.wait(ENOUGH_S)
 
     def test_a_million_characters_at_once_are_cut(self, server: Server) -> None:
-        completion = ended(server, stream("x" * 1_000_000, finish(), DONE))
+        completion = completion_of(server, stream("x" * 1_000_000, finish(), DONE))
         assert (completion.finish_reason, len(completion.text)) == ("length", 100_000)
 
     def test_blank_text_without_end_is_no_answer(self, server: Server) -> None:
-        completion = ended(server, Reply(itertools.repeat(" " * 100)), max_chars=5_000)
+        completion = completion_of(server, Reply(itertools.repeat(" " * 100)), max_chars=5_000)
         assert (completion.finish_reason, completion.error) == ("error", "NoAnswer")
         assert server.requests[0].gone.wait(ENOUGH_S)
 
@@ -422,7 +422,7 @@ class TestEndless:
         drip: Iterable[Step] = itertools.chain.from_iterable(
             zip(itertools.repeat("x"), itertools.repeat(Pause(0.05)), strict=True)
         )
-        completion = ended(server, Reply(drip), timeouts=Timeouts(total=0.4))
+        completion = completion_of(server, Reply(drip), timeouts=Timeouts(total=0.4))
         assert (completion.finish_reason, completion.error) == ("length", None)
         assert completion.response_time >= 0.4
         assert server.requests[0].gone.wait(ENOUGH_S)
@@ -443,7 +443,7 @@ class TestRepeats:
     @pytest.mark.parametrize("what", TRANSIENT)
     def test_twice_then_well_recovers_by_itself(self, server: Server, what: str) -> None:
         reply, _ = self.TRANSIENT[what]
-        completion = ended(server, reply, reply, answer("Well again."))
+        completion = completion_of(server, reply, reply, answer("Well again."))
         assert (completion.text, completion.finish_reason, completion.error) == ("Well again.", "stop", None)
         assert (completion.retries, len(server.requests)) == (2, 3)
         assert completion.message is None
@@ -451,7 +451,7 @@ class TestRepeats:
     @pytest.mark.parametrize("what", TRANSIENT)
     def test_a_third_failure_is_reported(self, server: Server, what: str) -> None:
         reply, error = self.TRANSIENT[what]
-        completion = ended(server, reply, reply, reply)
+        completion = completion_of(server, reply, reply, reply)
         assert (completion.finish_reason, completion.error, completion.retries) == ("error", error, 2)
         assert completion.message and "try again" in completion.message
         assert len(server.requests) == 3
@@ -466,12 +466,12 @@ class TestRepeats:
 
     def test_a_short_retry_after_is_obeyed(self, server: Server) -> None:
         for headers in ({"retry-after": "0.2"}, {"retry-after-ms": "200"}):
-            completion = ended(server, status(429, headers=headers), answer("Hi"))
+            completion = completion_of(server, status(429, headers=headers), answer("Hi"))
             assert (completion.text, completion.retries) == ("Hi", 1)
             assert completion.response_time >= 0.2
 
     def test_a_long_retry_after_is_reported_at_once(self, server: Server) -> None:
-        completion = ended(server, status(429, headers={"retry-after": "11"}))
+        completion = completion_of(server, status(429, headers={"retry-after": "11"}))
         assert (completion.finish_reason, completion.error) == ("error", "RateLimitError")
         assert completion.message == "The model is busy. Please try again in 11 seconds."
         assert len(server.requests) == 1 and completion.response_time < 11
@@ -485,7 +485,7 @@ class TestRepeats:
         ],
     )
     def test_an_empty_quota_is_asked_once(self, server: Server, error: dict[str, Any]) -> None:
-        completion = ended(server, status(429, error))
+        completion = completion_of(server, status(429, error))
         assert (completion.error, len(server.requests)) == ("RateLimitError", 1)
         assert completion.message == "The assistant's quota is used up. Please tell the person who invited you."
 
@@ -533,7 +533,7 @@ class TestSetUp:
     def test_an_unknown_model_is_answered_by_the_default(self, server: Server) -> None:
         missing = {"message": "The model `no-model` does not exist", "code": "model_not_found"}
         for reply in (status(404, missing), status(403, missing), status(404, {"message": "not found"})):
-            completion = ended(
+            completion = completion_of(
                 server, reply, stream("Hi", finish(), DONE), parameters=Parameters("no-model"), fallback="large-model"
             )
             assert (completion.text, completion.served_model, completion.error) == ("Hi", "large-model", None)
@@ -542,7 +542,9 @@ class TestSetUp:
     def test_where_no_other_model_answers_it_is_reported(self, server: Server) -> None:
         for fallback, requests in ((None, 1), ("no-model", 1), ("no-model-8", 2)):
             server.requests.clear()
-            completion = ended(server, *[status(404)] * requests, parameters=Parameters("no-model"), fallback=fallback)
+            completion = completion_of(
+                server, *[status(404)] * requests, parameters=Parameters("no-model"), fallback=fallback
+            )
             assert (completion.finish_reason, completion.error) == ("error", "NotFoundError")
             assert completion.message == "The model is not available. Please tell the person who invited you."
             assert len(server.requests) == requests
@@ -553,7 +555,7 @@ class TestSetUp:
             "code": "context_length_exceeded",
             "param": "messages",
         }
-        assert "start a new one" in (ended(server, status(400, long)).message or "")
+        assert "start a new one" in (completion_of(server, status(400, long)).message or "")
 
 
 def refusing(*names: str, param: bool = True) -> Any:
@@ -607,7 +609,7 @@ class TestRefusedParameters:
 
     def test_are_dropped_once_each(self, server: Server) -> None:
         stubborn = status(400, {"message": "temperature is wrong", "param": "temperature"})
-        completion = ended(
+        completion = completion_of(
             server, stubborn, stubborn, stubborn, parameters=Parameters("thinker", None, {"temperature": 1})
         )
         assert (completion.error, len(server.requests)) == ("BadRequestError", 2)
@@ -624,7 +626,7 @@ class TestRefusedParameters:
         ],
     )
     def test_what_was_not_a_parameter_of_ours_is_reported(self, server: Server, error: dict[str, Any]) -> None:
-        completion = ended(server, status(400, error), parameters=Parameters("large-model", None, self.OPTIONS))
+        completion = completion_of(server, status(400, error), parameters=Parameters("large-model", None, self.OPTIONS))
         assert (completion.error, completion.dropped_parameters) == ("BadRequestError", ())
         assert len(server.requests) == 1
 
@@ -639,7 +641,7 @@ class TestRefusedParameters:
         ],
     )
     def test_are_recognised_in_other_servers_words(self, server: Server, code: int, body: bytes) -> None:
-        completion = ended(server, status(code, body), parameters=Parameters("m", None, self.OPTIONS))
+        completion = completion_of(server, status(code, body), parameters=Parameters("m", None, self.OPTIONS))
         assert (completion.text[:5], completion.dropped_parameters) == ("Hello", ("seed",))
 
     def test_drops_a_refused_model_and_a_busy_server_come_together(self, server: Server) -> None:
@@ -734,17 +736,19 @@ class TestUnsafeText:
         assert [message["content"] for message in server.requests[0].body["messages"]] == ["be kind", "a\ufffdb😀[0m"]
 
     def test_is_cleaned_on_its_way_in(self, server: Server) -> None:
-        completion = ended(server, stream("a\x00b", "c\ud800d", "\x1b[0m", "\udfff", "\x00", finish(), DONE))
+        completion = completion_of(server, stream("a\x00b", "c\ud800d", "\x1b[0m", "\udfff", "\x00", finish(), DONE))
         assert completion.text == "abc\ufffdd[0m\ufffd"
         assert completion.text.encode()
 
     def test_a_character_in_two_halves_becomes_whole(self, server: Server) -> None:
-        assert ended(server, stream("so \ud83d", "\ude00", "!", finish(), DONE)).text == "so 😀!"
-        assert ended(server, stream("so", "\ud83d", finish(), DONE)).text == "so"
+        assert completion_of(server, stream("so \ud83d", "\ude00", "!", finish(), DONE)).text == "so 😀!"
+        assert completion_of(server, stream("so", "\ud83d", finish(), DONE)).text == "so"
 
     def test_right_to_left_dollars_shortcodes_and_html_pass_as_they_are(self, server: Server) -> None:
         odd = "שלום \u202eabc\u202c $x$ :smile: <script>alert(1)</script>\t\r\n\u2028"
-        completion = ended(server, stream("-", odd, finish(), DONE), messages=[{"role": "user", "content": odd}])
+        completion = completion_of(
+            server, stream("-", odd, finish(), DONE), messages=[{"role": "user", "content": odd}]
+        )
         assert completion.text == "-" + odd
         assert server.requests[0].body["messages"][0]["content"] == odd
 
@@ -763,7 +767,7 @@ class TestListingModels:
     def test_gives_their_names(self, server: Server) -> None:
         assert [entry.id for entry in self.catalogue(server).entries] == server.models
 
-    def test_tells_the_operator_what_is_wrong(self) -> None:
+    def test_the_log_says_what_is_wrong(self) -> None:
         nobody = Server()
         nobody.base_url = "http://127.0.0.1:9/v1"
         fault = self.catalogue(nobody).fault

@@ -379,15 +379,15 @@ SYSTEM = [{"role": "system", "content": "Be kind."}, *HELLO]
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
+def module_server() -> Iterator[Server]:
     with serve() as server:
         yield server
 
 
 @pytest.fixture
-def server(running: Server) -> Server:
-    running.forget()
-    return running
+def server(module_server: Server) -> Server:
+    module_server.forget()
+    return module_server
 
 
 def refusal(example: Example) -> Reply:

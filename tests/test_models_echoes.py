@@ -19,7 +19,7 @@ BODY = {"messages": [{"role": "user", "content": PROMPT}], "temperature": 0.5}
 OPTIONS = {"temperature": 0.5, "max_tokens": 5, "seed": 1}
 
 
-def said(message: object, **more: Any) -> Fault:
+def refusal(message: object, **more: Any) -> Fault:
     """A refusal whose words are `message`, once the question is cut out."""
     fault = Fault.reported({"message": message, **more}, "BadRequestError", 400)
     fault.scrub([], [PROMPT])
@@ -43,14 +43,14 @@ ECHOES = {
 
 @pytest.mark.parametrize("how", ECHOES)
 def test_a_repeated_question_decides_nothing(how: str) -> None:
-    fault = said(ECHOES[how])
+    fault = refusal(ECHOES[how])
     assert (fault.meaning, fault.refused_parameter(OPTIONS)) == (None, None)
     assert fault.message(False) == "The model refused the question. Please tell the person who invited you."
 
 
 @pytest.mark.parametrize("how", ECHOES)
 def test_a_repeated_question_is_not_in_the_operators_line(how: str) -> None:
-    line = str(said(ECHOES[how])).lower()
+    line = str(refusal(ECHOES[how])).lower()
     assert "cannot read" in line and "quota gone" not in line and "not found" not in line
 
 
@@ -87,7 +87,7 @@ def test_a_repeated_question_is_in_no_log_however_it_is_written(how: str) -> Non
     assert DISGUISES[how][:16].lower() not in line
 
 
-def test_a_validation_error_that_carries_its_input_tells_only_what_is_wrong() -> None:
+def test_a_validation_error_that_repeats_its_input_is_logged_without_it() -> None:
     detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted",
                "input": BODY}]  # fmt: skip
     for error in ({"detail": detail}, {"message": str(detail)}, {"message": f"1 validation error: {detail!r}"}):
@@ -97,7 +97,7 @@ def test_a_validation_error_that_carries_its_input_tells_only_what_is_wrong() ->
 
 
 @pytest.mark.parametrize("word", ["temperature", "max_tokens", "quota", "seed"])
-def test_a_question_of_one_word_is_no_parameter(word: str) -> None:
+def test_a_question_of_one_word_is_not_a_parameter(word: str) -> None:
     fault = Fault.reported({"message": f"cannot read the text {word} today"}, "BadRequestError", 400)
     fault.scrub([], [word])
     assert fault.refused_parameter(OPTIONS) is None and fault.meaning is None

@@ -60,7 +60,7 @@ def test_a_bad_value_is_replaced_by_the_experiments_default(name: str, value: An
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_it_is_not_sent_where_the_default_is_no_better(name: str, value: Any) -> None:
+def test_it_is_not_sent_where_the_default_is_bad_too(name: str, value: Any) -> None:
     for defaults in ({}, {name: value}):
         assert check_parameters({name: value}, defaults, "large-model") == Parameters("large-model", error=name)
 
@@ -81,7 +81,7 @@ def test_other_defaults_stand_in_for_nothing_that_was_left_out() -> None:
     assert check_parameters({}, {"temperature": 1, "system_prompt": "x"}, "m") == Parameters("m")
 
 
-def test_an_empty_system_prompt_is_none_and_no_mistake() -> None:
+def test_an_empty_system_prompt_is_left_out_without_an_error() -> None:
     for empty in ("", " \n", "\x00"):
         assert check_parameters({"system_prompt": empty}, {"system_prompt": "x"}, "m") == Parameters("m")
 

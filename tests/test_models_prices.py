@@ -98,7 +98,7 @@ def test_vendors_families_have_their_list_prices(
     ["llama3.2", "llama-3.3-70b-versatile", "qwen2.5:7b", "mistral-large-2512", "deepseek-chat", "openai/gpt-oss-20b",
      "google/gemma-3-27b-it", "gpt-4-foo", "", "claude-3-opus-mistral-7b", "my-gpt-6-luna"],
 )  # fmt: skip
-def test_what_anybody_can_serve_has_no_price_at_an_unknown_address(provider: Provider, model: str) -> None:
+def test_an_open_model_has_no_price_at_an_unknown_address(provider: Provider, model: str) -> None:
     assert cost(provider, model, Usage(1, 1)) is None
 
 

@@ -192,7 +192,7 @@ def test_a_server_that_does_not_answer_makes_no_model_missing(both: list[Provide
 LONG = [("word " * 200, "word " * 800)] * 60  # 1,250 tokens a turn
 
 
-def sent(providers: Providers, raw: Mapping[str, Any]) -> int:
+def turns_sent(providers: Providers, raw: Mapping[str, Any]) -> int:
     call = providers.call([*LONG, ("Why?", None)], providers.check(raw, {}), {})
     return len(call.messages) // 2
 
@@ -210,12 +210,12 @@ def test_the_history_follows_the_models_context(raw: dict[str, Any], turns: int,
     own = tmp_path / "prices.toml"
     own.write_text("[small]\nprompt = 1\ncompletion = 1\ncontext = 4096\n")
     prices = Prices.load(own)
-    assert sent(Providers([Provider("openai", OPENAI_URL)], Asking("m"), prices), raw) == turns
+    assert turns_sent(Providers([Provider("openai", OPENAI_URL)], Asking("m"), prices), raw) == turns
 
 
 def test_the_history_can_be_set(both: list[Provider]) -> None:
-    assert sent(Providers(both, Asking("m", history=12_600)), {"model": CONTROL_MODEL}) == 10
-    assert sent(Providers(both, Asking("m", history=12_600)), {"model": "llama3"}) == 10
+    assert turns_sent(Providers(both, Asking("m", history=12_600)), {"model": CONTROL_MODEL}) == 10
+    assert turns_sent(Providers(both, Asking("m", history=12_600)), {"model": "llama3"}) == 10
 
 
 def test_the_context_that_a_server_lists_counts(hosted: Server) -> None:
@@ -223,5 +223,5 @@ def test_the_context_that_a_server_lists_counts(hosted: Server) -> None:
     hosted.models.append("llama3")
     providers = Providers([Provider("vllm", hosted.base_url)], Asking("m"))
     look(providers)
-    assert sent(providers, {"model": "llama3"}) == 4  # 6,144
-    assert sent(providers, {"model": "unlisted"}) == 4
+    assert turns_sent(providers, {"model": "llama3"}) == 4  # 6,144
+    assert turns_sent(providers, {"model": "unlisted"}) == 4

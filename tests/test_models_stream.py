@@ -38,18 +38,18 @@ JSON = "application/json"
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
+def module_server() -> Iterator[Server]:
     with serve() as server:
         yield server
 
 
 @pytest.fixture
-def server(running: Server) -> Server:
-    running.forget()
-    return running
+def server(module_server: Server) -> Server:
+    module_server.forget()
+    return module_server
 
 
-def read(server: Server, *replies: Reply, times: int = 1, timeouts: Timeouts = QUICK) -> tuple[Completion, list[str]]:
+def ask(server: Server, *replies: Reply, times: int = 1, timeouts: Timeouts = QUICK) -> tuple[Completion, list[str]]:
     """Ask so many times; return the last answer with its pieces."""
     server.script(*replies)
 
@@ -66,37 +66,37 @@ def read(server: Server, *replies: Reply, times: int = 1, timeouts: Timeouts = Q
     return asyncio.run(run())
 
 
-def said(text: str, reason: str | None = "stop", **more: Any) -> dict[str, Any]:
+def text_chunk(text: str, reason: str | None = "stop", **more: Any) -> dict[str, Any]:
     return chunk({"content": text}, reason, **more)
 
 
 class TestTheEnd:
     @pytest.mark.parametrize("reason", ["stop", "STOP", "null", "", "eos"])
     def test_is_not_the_first_finish_reason(self, server: Server, reason: str) -> None:
-        words = [step for word in "abcdef" for step in (said(word, reason), Pause(0.2))]
+        words = [step for word in "abcdef" for step in (text_chunk(word, reason), Pause(0.2))]
         for last in ((DONE,), ()):
-            done, _ = read(server, stream(*words, *last, finish()))
+            done, _ = ask(server, stream(*words, *last, finish()))
             assert (done.text, done.finish_reason, done.error) == ("abcdef", "stop", None)
             assert done.response_time >= 1.0
 
     def test_comes_when_nothing_follows_the_last_word(self, server: Server) -> None:
         began = time.monotonic()
-        done, _ = read(server, stream(said("a"), Pause(0.4), said("b"), Pause(0.4), said("c"), HANG))
+        done, _ = ask(server, stream(text_chunk("a"), Pause(0.4), text_chunk("b"), Pause(0.4), text_chunk("c"), HANG))
         assert (done.text, done.finish_reason, done.error) == ("abc", "stop", None)
         assert 0.8 <= done.response_time <= time.monotonic() - began - QUICK.after_finish
         assert server.requests[0].gone.wait(ENOUGH_S)
 
-    def test_is_not_believed_of_a_server_that_said_it_before(self, server: Server) -> None:
+    def test_is_not_believed_of_a_server_that_sent_it_before(self, server: Server) -> None:
         for last, error in (
             (RESET, "APIConnectionError"),
             ({"error": {"message": "no", "code": 502}}, "InternalServerError"),
         ):
-            done, _ = read(server, stream(said("a"), said("b"), last))
+            done, _ = ask(server, stream(text_chunk("a"), text_chunk("b"), last))
             assert (done.text, done.finish_reason, done.error) == ("ab", "interrupted", error)
 
     def test_has_the_last_reason_that_says_something(self, server: Server) -> None:
         for first, last, expected in (("stop", "MAX_TOKENS", "length"), ("length", "stop", "length")):
-            done, _ = read(server, stream(said("a", first), said("b", None), finish(last), DONE))
+            done, _ = ask(server, stream(text_chunk("a", first), text_chunk("b", None), finish(last), DONE))
             assert done.finish_reason == expected
 
     @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ class TestTheEnd:
          ("ERROR_TOXIC", "content_filter"), ("end_turn", "stop"), ("COMPLETE", "stop"), ("FinishReason.STOP", "stop")],
     )  # fmt: skip
     def test_has_its_reason_in_the_words_of_every_server(self, server: Server, reason: str, expected: str) -> None:
-        done, _ = read(server, stream("Some text", finish(reason), DONE))
+        done, _ = ask(server, stream("Some text", finish(reason), DONE))
         assert (done.text, done.finish_reason, done.error) == ("Some text", expected, None)
 
 
@@ -117,7 +117,7 @@ class TestOddFrames:
                   b"event: ping\ndata: ping\n\n", b"data: true\n\n"],
     )  # fmt: skip
     def test_of_plain_words_are_heartbeats(self, server: Server, frame: bytes) -> None:
-        done, _ = read(server, stream(frame, "a", frame, "b", frame, finish(), frame, DONE))
+        done, _ = ask(server, stream(frame, "a", frame, "b", frame, finish(), frame, DONE))
         assert (done.text, done.finish_reason, done.error) == ("ab", "stop", None)
 
     def test_of_plain_words_alone_are_the_operators_cause(self, server: Server) -> None:
@@ -135,12 +135,12 @@ class TestOddFrames:
     def test_carry_no_answer_and_break_none(self, server: Server) -> None:
         odd: list[Any] = [b"data:\n\n", b"data: \n\n", b"event: ping\ndata: \n\n", b": hi\n\n", b"data\n\n",
                           chunk(None), {"choices": [{"delta": {"content": None}}]}]  # fmt: skip
-        done, _ = read(server, stream(*odd, "a", *odd, "b", *odd, finish(), DONE))
+        done, _ = ask(server, stream(*odd, "a", *odd, "b", *odd, finish(), DONE))
         assert (done.text, done.finish_reason, done.error) == ("ab", "stop", None)
 
     def test_a_byte_order_mark_and_choices_without_index(self, server: Server) -> None:
         first = b'\xef\xbb\xbfdata: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
-        assert read(server, stream(first, finish(), DONE))[0].text == "Hi"
+        assert ask(server, stream(first, finish(), DONE))[0].text == "Hi"
 
     @pytest.mark.parametrize(
         "frame",
@@ -151,14 +151,14 @@ class TestOddFrames:
          b'data: {"choices": [{"error": ' + BUSY + b', "finish_reason": "error"}]}\n\n'],
     )  # fmt: skip
     def test_an_error_is_read_wherever_it_stands(self, server: Server, frame: bytes) -> None:
-        done, _ = read(server, stream("Half", frame))
+        done, _ = ask(server, stream("Half", frame))
         assert (done.finish_reason, done.error, done.text) == ("interrupted", "InternalServerError", "Half")
-        done, _ = read(server, stream(frame), answer("Well again."))
+        done, _ = ask(server, stream(frame), answer("Well again."))
         assert (done.text, done.retries) == ("Well again.", 1)
 
     def test_an_error_without_shape_is_an_error(self, server: Server) -> None:
         for frame in (b"event: error\ndata: out of memory\n\n", b"event: error\n\n", b"error: boom\n\n"):
-            done, _ = read(server, stream("Half", frame))
+            done, _ = ask(server, stream("Half", frame))
             assert (done.finish_reason, done.error) == ("interrupted", "APIError")
 
     @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ class TestOddFrames:
          ('{"code": "model_not_found", "message": "no"}', "The model is not available")],
     )  # fmt: skip
     def test_a_body_that_is_an_error_by_its_code_alone_is_one(self, server: Server, body: str, words: str) -> None:
-        done, _ = read(server, page(body, JSON))
+        done, _ = ask(server, page(body, JSON))
         assert done.finish_reason == "error" and (done.message or "").startswith(words)
 
 
@@ -181,13 +181,13 @@ class TestWholeBodies:
 
     @pytest.mark.parametrize("kind", [JSON, "text/event-stream", "text/plain"])
     def test_are_answers(self, server: Server, kind: str) -> None:
-        done, pieces = read(server, page(self.BODY, kind))
+        done, pieces = ask(server, page(self.BODY, kind))
         assert (done.text, done.finish_reason, done.served_model) == ("A whole answer.", "stop", "m-1")
         assert done.usage == Usage(9, 6, 15, source="server") and pieces == ["A whole answer."]
 
     def test_lines_of_json_are_chunks(self, server: Server) -> None:
         lines = '{"choices": [{"delta": {"content": "a"}}]}\n{"choices": [{"text": "b", "finish_reason": "stop"}]}\n'
-        assert read(server, page(lines, "application/x-ndjson"))[0].text == "ab"
+        assert ask(server, page(lines, "application/x-ndjson"))[0].text == "ab"
 
     @pytest.mark.parametrize(
         "body",
@@ -197,13 +197,13 @@ class TestWholeBodies:
          '{\n "error": {"message": "overloaded", "code": "rate_limit_exceeded"}\n}'],
     )  # fmt: skip
     def test_errors_have_the_status_that_they_name(self, server: Server, body: str) -> None:
-        done, _ = read(server, *[page(body, JSON)] * 3)
+        done, _ = ask(server, *[page(body, JSON)] * 3)
         assert (done.finish_reason, done.error, done.retries) == ("error", "RateLimitError", 2)
         assert done.message == "The model is busy. Please try again in a moment."
 
     def test_another_body_is_no_answer(self, server: Server) -> None:
-        assert read(server, page('{"ok": true}', JSON))[0].error == "NoAnswer"
-        assert read(server, page('{"detail": "Not Found"}', JSON))[0].error == "APIError"
+        assert ask(server, page('{"ok": true}', JSON))[0].error == "NoAnswer"
+        assert ask(server, page('{"detail": "Not Found"}', JSON))[0].error == "APIError"
 
 
 class TestParts:
@@ -214,7 +214,7 @@ class TestParts:
             {"type": "image_url", "image_url": {}},
         ]})  # fmt: skip
         bare = {"choices": [{"index": 0, "delta": "."}]}
-        done, _ = read(server, stream(parts, bare, finish(), DONE))
+        done, _ = ask(server, stream(parts, bare, finish(), DONE))
         assert (done.text, done.reasoning) == ("So it is.", "Hm.")
 
 
@@ -238,58 +238,58 @@ class TestThinking:
         ],
     )  # fmt: skip
     def test_is_no_part_of_the_answer(self, server: Server, steps: Any) -> None:
-        done, pieces = read(server, stream(*steps[:-1], Pause(0.2), steps[-1], "42", finish(), DONE))
+        done, pieces = ask(server, stream(*steps[:-1], Pause(0.2), steps[-1], "42", finish(), DONE))
         assert (done.text, done.reasoning, pieces) == ("42", "Hm, so.", ["42"])
         assert done.reasoning_time and done.time_to_first_token
         assert 0 < done.reasoning_time <= done.time_to_first_token and done.time_to_first_token >= 0.2
 
     def test_without_an_opening_tag_is_taken_back_when_it_ends(self, server: Server) -> None:
         unopened = stream("Let me ", Pause(0.2), "see.\n</think>", "\n\n", "42", finish(), DONE)
-        done, pieces = read(server, unopened)
+        done, pieces = ask(server, unopened)
         assert (done.text, done.reasoning) == ("42", "Let me see.")
         assert [isinstance(piece, Anew) for piece in pieces].count(True) == 1
         assert done.reasoning_time and done.time_to_first_token and done.time_to_first_token >= 0.2
 
     def test_of_a_model_that_did_so_before_is_not_shown_at_all(self, server: Server) -> None:
         unopened = stream("Let me ", "see.\n</think>\n", "42", finish(), DONE)
-        done, pieces = read(server, unopened, unopened, times=2)
+        done, pieces = ask(server, unopened, unopened, times=2)
         assert (done.text, pieces) == ("42", ["42"])
         plain = stream("No thinking ", "today.", finish(), DONE)
-        done, pieces = read(server, unopened, plain, plain, times=3)
+        done, pieces = ask(server, unopened, plain, plain, times=3)
         assert (done.text, pieces) == ("No thinking today.", ["No thinking ", "today."])
 
     def test_alone_is_no_answer(self, server: Server) -> None:
         for steps in ((chunk({"reasoning": "hm"}),), ("<think>hm",), ()):
-            done, _ = read(server, stream(*steps, finish("length"), usage(9, 50), DONE))
+            done, _ = ask(server, stream(*steps, finish("length"), usage(9, 50), DONE))
             assert (done.text, done.finish_reason, done.error) == ("", "error", "EmptyAnswer")
             assert done.message == "The model used up its tokens while thinking. Please try again."
             assert done.usage.completion_tokens == 50
-            assert read(server, stream(*steps, finish(), DONE))[0].error == "NoAnswer"
+            assert ask(server, stream(*steps, finish(), DONE))[0].error == "NoAnswer"
 
     def test_without_end_is_given_up(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lib.models.chunks.MAX_THOUGHT", 1_000)
-        done, _ = read(server, Reply(itertools.repeat(chunk({"reasoning": "hm " * 10}))))
+        done, _ = ask(server, Reply(itertools.repeat(chunk({"reasoning": "hm " * 10}))))
         assert (done.finish_reason, done.error) == ("error", "EmptyAnswer")
         assert server.requests[0].gone.wait(ENOUGH_S)
 
     def test_inside_code_or_later_is_text(self, server: Server) -> None:
         for text in ("`<think>` opens, `</think>` closes.", "So: <think>a</think> b", "```\n</think>\n```\nDone."):
-            done, _ = read(server, stream(*text, finish(), DONE))
+            done, _ = ask(server, stream(*text, finish(), DONE))
             assert (done.text, done.reasoning) == (text, None)
 
 
 class TestCounts:
     @pytest.mark.parametrize("counts", [(0, 0), (12, 0), (0, 5)])
     def test_of_zero_are_unknown(self, server: Server, counts: tuple[int, int]) -> None:
-        done, _ = read(server, stream("x" * 40, finish(), usage(*counts), DONE))
+        done, _ = ask(server, stream("x" * 40, finish(), usage(*counts), DONE))
         assert done.usage.source == "estimated"
         assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (counts[0] or 9, counts[1] or 10)
 
     def test_the_latest_that_count_something_are_taken(self, server: Server) -> None:
-        steps = [said("x", None, usage=counts) for counts in (
+        steps = [text_chunk("x", None, usage=counts) for counts in (
             {"prompt_tokens": 5, "completion_tokens": 1}, {"prompt_tokens": 5, "completion_tokens": 2},
             {"prompt_tokens": 0, "completion_tokens": 0})]  # fmt: skip
-        assert read(server, stream(*steps, finish(), DONE))[0].usage == Usage(5, 2, 7, source="server")
+        assert ask(server, stream(*steps, finish(), DONE))[0].usage == Usage(5, 2, 7, source="server")
 
     @pytest.mark.parametrize(
         "counts",
@@ -298,31 +298,31 @@ class TestCounts:
          ({"input_tokens": 5, "output_tokens": 1}, {"input_tokens": 0, "output_tokens": 2})],
     )  # fmt: skip
     def test_are_read_under_every_name_and_put_together(self, server: Server, counts: Any) -> None:
-        steps = [said("x", None, usage=count) for count in counts]
-        assert read(server, stream(*steps, finish(), DONE))[0].usage == Usage(5, 2, 7, source="server")
+        steps = [text_chunk("x", None, usage=count) for count in counts]
+        assert ask(server, stream(*steps, finish(), DONE))[0].usage == Usage(5, 2, 7, source="server")
 
     def test_are_found_where_groq_and_moonshot_put_them(self, server: Server) -> None:
         inside = chunk({}, "stop")
         inside["choices"][0]["usage"] = {"prompt_tokens": 5, "completion_tokens": 2}
         for last in (inside, chunk({}, "stop", x_groq={"usage": {"prompt_tokens": 5, "completion_tokens": 2}})):
-            assert read(server, stream("Hi", last, DONE))[0].usage == Usage(5, 2, 7, source="server")
+            assert ask(server, stream("Hi", last, DONE))[0].usage == Usage(5, 2, 7, source="server")
 
     def test_a_cost_of_the_server_is_better_than_a_table(self, server: Server) -> None:
         header = {"content-type": "text/event-stream", "x-litellm-response-cost": "0.002"}
         priced = usage(10, 10, cost=0.001)
         for steps, headers, expected in (((priced,), header, 0.001), ((usage(10, 10),), header, 0.002),
                                          ((usage(10, 10, cost=0),), header, 0.0)):  # fmt: skip
-            done, _ = read(server, stream("Hi", finish(), *steps, DONE, headers=headers))
+            done, _ = ask(server, stream("Hi", finish(), *steps, DONE, headers=headers))
             assert done.cost_usd == expected
 
 
 def test_a_server_that_loads_its_model_is_asked_until_it_is_there(server: Server) -> None:
     loading = Reply([b'{"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}'], status=503,
                     headers={"content-type": JSON})  # fmt: skip
-    done, _ = read(server, *[loading] * 8, answer("Here I am."))
+    done, _ = ask(server, *[loading] * 8, answer("Here I am."))
     assert (done.text, done.retries) == ("Here I am.", 8)
 
 
 def test_an_answer_that_is_cut_while_it_thinks_is_no_answer(server: Server) -> None:
-    done, _ = read(server, stream(chunk({"reasoning": "hm"}), CUT), answer("Hi"))
+    done, _ = ask(server, stream(chunk({"reasoning": "hm"}), CUT), answer("Hi"))
     assert (done.text, done.retries, done.reasoning) == ("Hi", 1, None)

@@ -164,7 +164,7 @@ def test_every_error_of_httpcore_has_a_namesake_at_httpx() -> None:
         assert issubclass(getattr(httpx2, kind.__name__), httpx2.TransportError)
 
 
-def test_a_proxy_that_is_none_is_an_answer_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_proxy_fails_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy")
     [completion] = ask("https://models.example/v1")
     assert (completion.finish_reason, completion.error, completion.text) == ("error", "ValueError", "")
@@ -204,7 +204,7 @@ def test_an_encrypted_answer_that_breaks_off_keeps_what_had_arrived(secure: Serv
     assert completion.error == "APIConnectionError"
 
 
-def test_who_has_no_certificate_that_is_trusted_is_asked_nothing(secure: Server) -> None:
+def test_a_server_without_a_trusted_certificate_receives_no_request(secure: Server) -> None:
     [completion] = ask(secure.base_url)
     assert (completion.finish_reason, completion.error) == ("error", "APIConnectionError")
     assert secure.requests == []
@@ -304,7 +304,7 @@ def test_silence_ends_by_its_timeout_and_the_connection_can_still_be_read() -> N
     against(talk, use)
 
 
-def test_who_does_not_listen_is_not_talked_to_for_ever() -> None:
+def test_a_server_that_does_not_read_is_given_up() -> None:
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
         with pytest.raises(httpcore2.WriteTimeout):
             await connection.write(b"x" * 2**26, timeout=0.1)
@@ -312,7 +312,7 @@ def test_who_does_not_listen_is_not_talked_to_for_ever() -> None:
     against(hear_nothing, use)
 
 
-def test_who_listens_late_gets_all_of_it() -> None:
+def test_a_server_that_reads_late_gets_the_whole_request() -> None:
     size, listens, heard = 2**24, asyncio.Event(), asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -330,7 +330,7 @@ def test_who_listens_late_gets_all_of_it() -> None:
     against(talk, use)
 
 
-def test_nobody_at_the_other_end_is_an_error_at_once() -> None:
+def test_a_closed_port_is_an_error_at_once() -> None:
     async def run() -> None:
         async with listening(say_nothing) as port:
             pass

@@ -55,7 +55,7 @@ def app(begin: Begin, model_server: openai.Server) -> App:
     return running.app()
 
 
-def opened(**query: str) -> AppTest:
+def open_page(**query: str) -> AppTest:
     """A new session's page; `query` is its address."""
     page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
     for name, value in query.items():
@@ -71,10 +71,10 @@ def test_with_a_real_model_the_empty_page_offers_what_the_operator_chose_and_not
     begin: Begin, model_server: openai.Server
 ) -> None:
     begin(OPENAI_BASE_URL=model_server.base_url)
-    assert not opened().button_group
+    assert not open_page().button_group
     running.close()
     begin(OPENAI_BASE_URL=model_server.base_url, PARLEY_SUGGESTIONS="Where is my order? | Is it open?")
-    (offered,) = opened().button_group
+    (offered,) = open_page().button_group
     assert offered.options == ["Where is my order?", "Is it open?"]
 
 
@@ -91,7 +91,7 @@ def buttons(page: AppTest) -> list[str]:
     return [button.label for button in page.main.button]
 
 
-def said_by(page: AppTest) -> str:
+def text_of(page: AppTest) -> str:
     """Return all text on the page."""
     return " ".join(
         str(part.value)
@@ -105,19 +105,19 @@ def said_by(page: AppTest) -> str:
 
 
 def test_a_page_without_a_cookie_works_and_counts_as_its_session(app: App) -> None:
-    page = ask(opened(), "Hello?")
+    page = ask(open_page(), "Hello?")
     assert not page.exception
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
     [exposed] = [event for event in app.store.events.export() if event["name"] == "exposure"]
     assert exposed["user_id"] == exposed["metadata"]["session_id"]
-    other = opened(c=conversation_id(page))
+    other = open_page(c=conversation_id(page))
     assert messages(other) == []
-    assert "That conversation is not here." in said_by(other)
+    assert "That conversation is not here." in text_of(other)
     assert "c" not in other.query_params
 
 
-def test_an_empty_page_asks_nothing_of_anybody(app: App, model_server: openai.Server) -> None:
-    page = opened()
+def test_an_empty_page_sends_no_request(app: App, model_server: openai.Server) -> None:
+    page = open_page()
     assert page.header[0].value == app.settings.greeting
     assert model_server.requests == []
     assert list(app.store.events.export()) == []
@@ -125,21 +125,21 @@ def test_an_empty_page_asks_nothing_of_anybody(app: App, model_server: openai.Se
 
 def test_the_settings_name_the_app_and_its_greeting(begin: Begin, model_server: openai.Server) -> None:
     begin(OPENAI_BASE_URL=model_server.base_url, PARLEY_GREETING="Good morning")
-    assert opened().header[0].value == "Good morning"
+    assert open_page().header[0].value == "Good morning"
 
 
 # Asking
 
 
-def test_an_address_that_is_no_conversation_is_a_new_one(app: App) -> None:
+def test_an_unknown_conversation_in_the_address_is_a_new_one(app: App) -> None:
     for wanted in (new_id(), "x' OR '1'='1", "../../etc/passwd", "\x00", "ä" * 5000):
-        page = opened(c=wanted)
+        page = open_page(c=wanted)
         assert not page.exception, wanted
-        assert "That conversation is not here." in said_by(page)
+        assert "That conversation is not here." in text_of(page)
 
 
 def test_a_prompt_that_is_refused_is_reported_and_stays(app: App, model_server: openai.Server) -> None:
-    page = ask(opened(), " \n ")
+    page = ask(open_page(), " \n ")
     assert [warning.value for warning in page.warning] == ["Please write a question first."]
     page = ask(page, "x" * 8001)
     assert page.warning[0].value.startswith("This is too long: 8,001 characters")
@@ -150,7 +150,7 @@ def test_a_prompt_that_is_refused_is_reported_and_stays(app: App, model_server: 
 
 
 def test_the_page_goes_on_with_its_conversation(app: App, model_server: openai.Server) -> None:
-    page = opened()
+    page = open_page()
     for number in range(3):
         page = ask(page, f"Question {number}")
         assert not page.exception
@@ -162,14 +162,14 @@ def test_the_page_goes_on_with_its_conversation(app: App, model_server: openai.S
 
 
 def test_the_empty_page_says_what_it_is_for_and_nothing_else(app: App) -> None:
-    page = opened()
+    page = open_page()
     assert [text.value for text in page.main.markdown] == [
         "Ask a question and tell us with a thumb whether the answer helped."
     ]
 
 
-def test_only_the_latest_turns_are_drawn_until_earlier_ones_are_wanted(app: App) -> None:
-    page = opened()
+def test_only_the_latest_turns_are_drawn_until_the_reader_asks_for_earlier_ones(app: App) -> None:
+    page = open_page()
     for number in range(21):
         page = ask(page, f"Question {number}")
     assert len(messages(page)) == 12
@@ -186,7 +186,7 @@ def click(page: AppTest, label: str) -> AppTest:
 
 
 def test_a_long_conversation_is_read_to_its_beginning_with_few_turns_on_the_page(app: App) -> None:
-    page = ask(opened(), "Question 0")
+    page = ask(open_page(), "Question 0")
     about = page.session_state["on_page"].conversation
     for number in range(1, 130):
         asked = Question(new_id(), about.id, "session", number + 1, "m", about.assignment)
@@ -209,7 +209,7 @@ def test_a_long_conversation_is_read_to_its_beginning_with_few_turns_on_the_page
 
 
 def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None:
-    page = ask(opened(), "The first")
+    page = ask(open_page(), "The first")
     about = page.session_state["on_page"].conversation
     for number in range(400):
         asked = Question(new_id(), new_id(), "session", 1, "m", about.assignment)
@@ -243,7 +243,7 @@ def test_a_failed_answer_is_a_sentence_and_a_button(
     code: int, told: str, app: App, model_server: openai.Server
 ) -> None:
     model_server.script(openai.status(code))
-    page = ask(opened(), "Hello?")
+    page = ask(open_page(), "Hello?")
     assert not page.exception
     assert [caption.value for caption in page.chat_message[-1].caption] == [told]
     assert [button.label for button in page.chat_message[-1].button] == ["Try again", "Edit question"]
@@ -257,13 +257,13 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
     begin(PARLEY_ALERTS="json://127.0.0.1:9/hook", OPENAI_BASE_URL=model_server.base_url)
     store = running.app().store
     model_server.script(openai.status(401))
-    page = ask(opened(), "Hello?")
+    page = ask(open_page(), "Hello?")
 
     def sentence() -> str:
         return str(page.run().chat_message[-1].caption[0].value)
 
     assert sentence() == "The assistant is not set up correctly. Please tell the person who invited you."
-    key = news.answers_key(news.day_of(now_ms()))
+    key = news.answers_key(news.day_of(now_ms()), ["AuthenticationError"])
     store.alerts.note(key, "Many answers fail", "3 of the last 10 answers failed.", "events")
     assert sentence().endswith("Please tell the person who invited you.")  # noted is not sent
     store.alerts.attempted(key, (0,), everybody=True)
@@ -277,13 +277,13 @@ def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> 
     }
     for reason, words in said.items():
         model_server.script(stream("Half", openai.finish(reason), openai.DONE))
-        page = ask(opened(), "Hello?")
+        page = ask(open_page(), "Hello?")
         assert [caption.value for caption in page.chat_message[-1].caption] == [words]
 
 
-def test_operators_read_what_testers_met(app: App, model_server: openai.Server) -> None:
+def test_operators_read_the_failures_of_testers(app: App, model_server: openai.Server) -> None:
     model_server.script(openai.status(401), openai.answer("Well."))
-    tester = ask(ask(opened(), "Hello?"), "And now?")
+    tester = ask(ask(open_page(), "Hello?"), "And now?")
     assert not [one for one in tester.run().warning if "failed" in one.value]
     page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
     page.session_state["operator"] = True
@@ -296,9 +296,9 @@ def test_an_operator_reads_an_own_failure_at_the_answer_alone(app: App, model_se
     page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
     page.session_state["operator"] = True
     ask(page.run(), "Hello?")
-    assert "The assistant is not set up correctly." in said_by(page)
+    assert "The assistant is not set up correctly." in text_of(page)
     assert not [one for one in page.run().warning if "In the last hour" in one.value]
-    ask(opened(), "Hello?")
+    ask(open_page(), "Hello?")
     [met] = [one.value for one in page.run().warning if "In the last hour" in one.value]
     assert met.startswith("In the last hour 1 answer failed. Testers read: “The model refused the question.")
 
@@ -307,7 +307,7 @@ def test_a_tester_reads_how_many_answers_are_left_before_the_last_is_spent(
     begin: Begin, model_server: openai.Server
 ) -> None:
     begin(OPENAI_BASE_URL=model_server.base_url, PARLEY_BUDGET_ANSWERS_PER_VISITOR="4")
-    page, seen = opened(), list[str]()
+    page, seen = open_page(), list[str]()
     for number in range(4):
         page = ask(page, f"Question {number}")
         seen += [one.value for one in page.caption if "left today" in one.value]
@@ -317,7 +317,7 @@ def test_a_tester_reads_how_many_answers_are_left_before_the_last_is_spent(
 def test_text_that_is_gone_is_reported_as_gone(begin: Begin, model_server: openai.Server) -> None:
     settings = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
     begin(**settings)
-    page = ask(opened(), "Hello?")
+    page = ask(open_page(), "Hello?")
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
     visitor, wanted = page.session_state["visitor"], conversation_id(page)
     running.close()
@@ -335,10 +335,10 @@ def test_text_that_is_gone_is_reported_as_gone(begin: Begin, model_server: opena
 
 
 def test_testers_see_no_details(app: App) -> None:
-    page = ask(opened(), "Hello?")
+    page = ask(open_page(), "Hello?")
     assert not page.session_state["operator"]
-    assert "Prompt" not in said_by(page)
-    assert "gpt" not in said_by(page)
+    assert "Prompt" not in text_of(page)
+    assert "gpt" not in text_of(page)
 
 
 def test_operators_see_the_details_of_each_answer(app: App) -> None:
@@ -366,7 +366,7 @@ def test_without_an_app_the_page_draws_nothing_and_says_why_to_the_operator(begi
         PARLEY_SIGNING_KEY="a-signing-key-of-the-tests",
         OPENAI_BASE_URL="http://127.0.0.1:9/v1",
     )
-    page = opened()
+    page = open_page()
     assert len(page.exception) == 1  # `on_script_error`, which this kind of test does without, says it in a sentence
     assert not page.chat_input
     assert not page.header

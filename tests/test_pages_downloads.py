@@ -32,7 +32,7 @@ def jar(guarded: AppProcess) -> dict[str, str]:
     return opened | given.cookies
 
 
-def asked_for(wire: RawWebsocket, label: str) -> str:
+def request_download(wire: RawWebsocket, label: str) -> str:
     """The address of a download of this page; the reason where none is made."""
     [button] = [drawn for drawn in wire.widgets("download_button") if drawn.label == label]
     return wire.download(button.deferred_file_id)
@@ -42,7 +42,7 @@ def asked_for(wire: RawWebsocket, label: str) -> str:
 def test_a_file_is_its_operators_alone(guarded: AppProcess, jar: dict[str, str], page: str) -> None:
     with RawWebsocket(guarded.url, jar, **FAR) as wire:
         wire.run().ask("What is Parley?").run(page=page)
-        address = guarded.url + asked_for(wire, FILES[page])
+        address = guarded.url + request_download(wire, FILES[page])
         mine = http(address, **FAR, Cookie=header(jar))
         assert mine.status == 200 and mine.body.startswith(BEGINNINGS[page])
         assert mine.headers["Cache-Control"] == "no-store"

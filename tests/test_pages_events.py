@@ -27,7 +27,7 @@ from lib.domain.ledger import Search
 from pages.clock import span
 from pages.events import ledger
 from tests.support import openai_server as openai
-from tests.support.page_runs import opened_app, page_text, press, run_page
+from tests.support.page_runs import open_app, page_text, press, run_page
 from tests.support.waiting import ENOUGH_S
 
 Open = Callable[..., App]
@@ -39,7 +39,7 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def start(**settings: str) -> App:
-            return stack.enter_context(opened_app(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
+            return stack.enter_context(open_app(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
 
         yield start
 
@@ -240,13 +240,13 @@ def test_a_ledger_that_cannot_be_read_is_reported(begin: Open) -> None:
     assert "cannot be read" in page_text(page) and "Try again in a minute." in page_text(page)
 
 
-def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
+def test_the_page_exists_for_operators_alone(begin: Open) -> None:
     begin()
     with pytest.raises(ValueError, match="events"):
         run_page(operator=False).switch_page("events/page.py")
 
 
-def test_a_preference_tells_its_groups_and_the_lives_of_both_answers(begin: Open) -> None:
+def test_a_preference_shows_its_groups_and_the_lives_of_both_answers(begin: Open) -> None:
     app = begin()
     unit = Assignment("statsig_openai_integration", None, "compare", "unit", {"userID": "unit"}, {}, compare=True)
     about, ours = Conversation("c", "visitor", unit), "compared"

@@ -21,7 +21,7 @@ from lib.domain.visitor import Visitor
 from lib.experiments.book import two_groups
 from lib.experiments.definitions import read_definitions_file
 from tests.support import openai_server as openai
-from tests.support.page_runs import opened_app, page_text, press, run_page
+from tests.support.page_runs import open_app, page_text, press, run_page
 from tests.support.statsig_server import Statsig
 from tests.support.waiting import ENOUGH_S, until
 
@@ -53,7 +53,7 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
 
         def start(experiments: str = EXPERIMENTS.replace("PROMPT", PROMPT), **settings: str) -> App:
             return stack.enter_context(
-                opened_app(tmp_path, experiments, **({"OPENAI_BASE_URL": model_server.base_url} | settings))
+                open_app(tmp_path, experiments, **({"OPENAI_BASE_URL": model_server.base_url} | settings))
             )
 
         yield start
@@ -63,7 +63,7 @@ def ask(page: AppTest, text: str = "Hello?") -> AppTest:
     return page.chat_input[0].set_value(text).run()
 
 
-def told(app: App, name: str) -> list[dict[str, Any]]:
+def metadata_of(app: App, name: str) -> list[dict[str, Any]]:
     assert app.store.write(lambda _: None).wait(ENOUGH_S)
     return [event["metadata"] for event in app.store.events.export() if event["name"] == name]
 
@@ -80,7 +80,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     rows = {
         str(row[0]).replace("\\", ""): [str(cell).replace("\\", "") for cell in row[1:]] for row in table.to_numpy()
     }
-    assert rows["Share of units"] == ["75.0%", "25.0%", "–"]
+    assert rows["Share of units"] == ["75.0 %", "25.0 %", "–"]
     assert rows["model :blue-badge[differs]"] == [
         CONTROL_MODEL, ":blue-background[" + TEST_MODEL + "]", ":blue-background[" + TEST_MODEL + "]",
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_an_unknown_experiment_is_reported_as_unknown_and_invitations_are_there(
     assert "### Invitations" in page_text(page)
 
 
-def test_the_page_says_who_decides_and_why_not_statsig(begin: Open, statsig: Statsig) -> None:
+def test_the_page_names_the_source_of_its_definitions_and_why_it_is_not_statsig(begin: Open, statsig: Statsig) -> None:
     statsig.specs_fault = 401
     app = begin(STATSIG_SECRET_KEY="secret-key", STATSIG_API_URL=statsig.url)
     statsig.wait(lambda: app.experiments.source.error)
@@ -232,7 +232,7 @@ def test_todays_exposures_answers_and_spend_are_reported(begin: Open, model_serv
     model_server.script(openai.answer("One."), openai.status(401))
     page = ask(ask(run_page(operator=False)))
     group = page.session_state["on_page"].conversation.assignment.group
-    question, *rest = _ended(app)
+    question, *rest = _priced_answer(app)
     assert app.store.conversations.finish(question, *rest).wait(ENOUGH_S)
     text = page_text(run_page("experiment"))
     together = 2 if question.assignment.group == group else 1
@@ -240,7 +240,7 @@ def test_todays_exposures_answers_and_spend_are_reported(begin: Open, model_serv
     assert "There is no limit for a day's spend" in text
 
 
-def _ended(app: App) -> tuple[Any, ...]:
+def _priced_answer(app: App) -> tuple[Any, ...]:
     """An answer of somebody else with a price."""
     assigned = app.experiments.assign(Visitor("v", "v", "v", "s"), NAME)
     question = Question("other", "c", "s", 1, TEST_MODEL, assigned)
@@ -249,7 +249,7 @@ def _ended(app: App) -> tuple[Any, ...]:
     return question, completion, chat_completion(question, completion)
 
 
-def test_a_limit_is_seen_coming_and_seen_met(begin: Open, model_server: openai.Server) -> None:
+def test_the_page_shows_a_limit_that_is_near_and_one_that_is_met(begin: Open, model_server: openai.Server) -> None:
     model_server.script(
         otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE)
     )  # 0.50 or 30 US dollars
@@ -371,9 +371,9 @@ def test_an_operator_forces_a_group_and_the_readout_is_reported(begin: Open) -> 
     page = ask(run_page(group="Test"))
     assert not page.exception
     assert ":material/science: Forced: Test" in page_text(page) or "Forced: Test" in page_text(page)
-    [met] = told(app, "exposure")
+    [met] = metadata_of(app, "exposure")
     assert (met["group"], met["forced"], met["rule_id"]) == ("Test", True, "override")
-    [ended] = told(app, "chat_completion")
+    [ended] = metadata_of(app, "chat_completion")
     assert ended["group"] == "Test"
     press(page, "Use my own group")
     assert "group" not in page.query_params
@@ -388,7 +388,7 @@ def test_the_group_chosen_on_the_experiment_page_holds_on_the_chat_page(begin: O
     assert "Forced: Control" in page_text(page)
     page = ask(page.switch_page("chat/page.py").run())
     assert page.query_params["group"] == "Control"
-    assert [met["forced"] for met in told(app, "exposure")] == [True]
+    assert [met["forced"] for met in metadata_of(app, "exposure")] == [True]
 
 
 def test_a_conversation_that_began_otherwise_keeps_its_group(begin: Open) -> None:
@@ -398,7 +398,7 @@ def test_a_conversation_that_began_otherwise_keeps_its_group(begin: Open) -> Non
     other = "Test" if own == "Control" else "Control"
     page.query_params["group"] = other
     page = ask(page.run())
-    assert {ended["group"] for ended in told(app, "chat_completion")} == {own}
+    assert {ended["group"] for ended in metadata_of(app, "chat_completion")} == {own}
     assert f"This conversation keeps {own}" in page_text(page)
 
 
@@ -406,13 +406,13 @@ def test_a_group_that_is_not_there_is_reported_and_forces_nothing(begin: Open) -
     app = begin(ALL)
     page = ask(run_page(group="Nobody's"))
     assert "There is no group Nobody's in this experiment." in page_text(page)
-    assert [met["forced"] for met in told(app, "exposure")] == [False]
+    assert [met["forced"] for met in metadata_of(app, "exposure")] == [False]
 
 
 def test_no_other_visitor_can_force_a_group(begin: Open) -> None:
     app = begin(ALL)
     pages = [ask(run_page(operator=False, group=group)) for group in ("Test", "Control", "Test", "Control")]
-    assert {met["forced"] for met in told(app, "exposure")} == {False}
+    assert {met["forced"] for met in metadata_of(app, "exposure")} == {False}
     assert all("orced" not in page_text(page) and "Test" not in page_text(page) for page in pages)
 
 
@@ -434,7 +434,7 @@ def test_testers_who_are_not_blind_see_the_details_and_no_switch(begin: Open) ->
     assert not page.toggle
 
 
-def test_the_page_is_nowhere_for_anybody_else(begin: Open) -> None:
+def test_the_page_exists_for_operators_alone(begin: Open) -> None:
     begin(ALL)
     page = run_page(operator=False)
     with pytest.raises(ValueError, match="experiment"):

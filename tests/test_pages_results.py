@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from lib.access.identity import Access
 from lib.commands import spreadsheet
 from lib.commands.spreadsheet import BOM
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.invitations import Invitation
 from lib.readout.results import Window
 from lib.settings import load
@@ -28,6 +28,7 @@ from lib.store.database import Database
 from lib.store.schema import answer, conversation, exposure, message, weights
 from lib.web import running
 from pages import readouts
+from pages.results import charts as drawings
 from pages.results import numbers, words
 from tests.support import invented_traffic
 from tests.support.invented_events import preferred
@@ -77,12 +78,12 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
 def show(begin: Begin, url: str) -> Open:
     """Opens the page, for an operator, on a store with this past."""
 
-    def opened(*past: Traffic, operator: bool = True, **query: str) -> AppTest:
+    def open_results(*past: Traffic, operator: bool = True, **query: str) -> AppTest:
         invented_traffic.fill(url, *past)
         begin()
         return visit(operator, **query)
 
-    return opened
+    return open_results
 
 
 def visit(operator: bool = True, **query: str) -> AppTest:
@@ -93,7 +94,7 @@ def visit(operator: bool = True, **query: str) -> AppTest:
     return test.run()
 
 
-def said(test: AppTest) -> str:
+def text_of(test: AppTest) -> str:
     """Return all text on the page, without the backslashes of its Markdown."""
     parts = [*test.subheader, *test.markdown, *test.caption, *test.text, *test.warning, *test.error]
     labels = [part.label for part in (*test.button, *test.expander)]
@@ -124,10 +125,10 @@ def change(url: str, *statements: Any) -> None:
 # Who sees it
 
 
-def test_who_is_no_operator_sees_nothing(show: Open) -> None:
+def test_a_tester_sees_nothing(show: Open) -> None:
     page = show(invented_traffic.better(), operator=False)
     assert not page.exception
-    assert said(page) == "" and charts(page) == [] and len(page.table) == 0
+    assert text_of(page) == "" and charts(page) == [] and len(page.table) == 0
 
 
 # What it says
@@ -143,40 +144,40 @@ def test_a_group_keeps_its_colour_while_it_is_alone(show: Open) -> None:
 def test_an_empty_page_says_what_will_appear(show: Open) -> None:
     page = show(EMPTY)
     assert headline(page) == "Not enough data yet: nobody has met this experiment."
-    assert "which group is better" in said(page)
+    assert "which group is better" in text_of(page)
     assert charts(page) == []
-    assert "Show it with sample data" not in said(page)  # a real model would have to answer
+    assert "Show it with sample data" not in text_of(page)  # a real model would have to answer
 
 
 def test_an_undecided_page_says_how_many_more_users_it_takes(show: Open) -> None:
     page = show(invented_traffic.undecided())
     assert headline(page).startswith("Undecided: The true difference may be anywhere from")
-    assert "gray-badge[:material/balance: Undecided]" in said(page)
-    assert "more users; at the last 7 days' pace" in said(page)
+    assert "gray-badge[:material/balance: Undecided]" in text_of(page)
+    assert "more users; at the last 7 days' pace" in text_of(page)
     assert charts(page)[:3] == [f"{name}: difference to Control with its interval" for name in DECIDING]
 
 
 def test_a_better_group_is_reported_with_colour_word_and_icon(show: Open) -> None:
     page = show(invented_traffic.better())
     assert headline(page).startswith("Test is better on satisfaction: +")
-    assert ":blue-badge[:material/trending_up: Better]" in said(page)
-    assert "looks larger than it is: count on the near end of the interval, +" in said(page)
-    assert "Harmed" not in said(page)
+    assert ":blue-badge[:material/trending_up: Better]" in text_of(page)
+    assert "looks larger than it is: count on the near end of the interval, +" in text_of(page)
+    assert "Harmed" not in text_of(page)
 
 
 def test_a_harmed_guardrail_is_reported_beside_the_gain(show: Open) -> None:
     page = show(invented_traffic.harmed())
     assert "but slower: +" in headline(page)
-    assert ":orange-badge[:material/warning: Harmed: response time]" in said(page)
-    assert "Weigh the gain against the harm" in said(page)
+    assert ":orange-badge[:material/warning: Harmed: response time]" in text_of(page)
+    assert "Weigh the gain against the harm" in text_of(page)
 
 
 def test_without_prices_the_costs_in_seconds_remain(show: Open) -> None:
     page = show(Traffic({"Control": Group(400, 0.75, usd=None), "Test": Group(400, 0.35, usd=None)}))
     assert headline(page).startswith("Test is worse on satisfaction: −")
-    assert "No cost per answer is known: the model has no price." in said(page)
+    assert "No cost per answer is known: the model has no price." in text_of(page)
     assert "Satisfaction and response time of each group" in charts(page)
-    assert "To end it, decide on the Experiment page" in said(page)
+    assert "To end it, decide on the Experiment page" in text_of(page)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +190,8 @@ def test_without_prices_the_costs_in_seconds_remain(show: Open) -> None:
 def test_where_groups_cannot_be_compared_no_winner_is_shown(show: Open, past: Traffic, because: str) -> None:
     page = show(past)
     assert because in headline(page)
-    assert ":red-badge[:material/error: Broken]" in said(page)
-    assert "Find out why before reading on" in said(page)
+    assert ":red-badge[:material/error: Broken]" in text_of(page)
+    assert "Find out why before reading on" in text_of(page)
     assert not compares(page)
     assert charts(page)[0] == "Users who met the experiment, by day and group"
 
@@ -202,16 +203,16 @@ def test_weights_that_changed_while_it_ran_end_the_comparison(show: Open, url: s
     change(url, *(insert(weights).values(experiment=EXPERIMENT, since_ms=ms, shares=shares) for ms, shares in rows))
     page = show(invented_traffic.better())
     assert "The weights changed while it ran" in headline(page)
-    assert "End this run and start a new one on the Experiment page" in said(page)
-    assert "Split check: not possible, the weights changed." in said(page)
+    assert "End this run and start a new one on the Experiment page" in text_of(page)
+    assert "Split check: not possible, the weights changed." in text_of(page)
     assert not compares(page)
 
 
 def test_too_little_data_says_what_is_missing_and_draws_no_difference(show: Open) -> None:
     page = show(FEW)
     assert headline(page).startswith("Not enough data yet: Control has")
-    assert "Still missing: users with a rating, " in said(page)
-    assert "9 in Control and 14 in Test with an answer" in said(page)
+    assert "Still missing: users with a rating, " in text_of(page)
+    assert "9 in Control and 14 in Test with an answer" in text_of(page)
     assert not any("difference" in chart for chart in charts(page))
 
 
@@ -219,8 +220,8 @@ def test_every_treatment_is_compared_and_every_name_stays_as_it_is(show: Open) -
     groups = {"plain": Group(150, 0.45), "_long_name": Group(150, 0.85), "c": Group(150, 0.5)}
     page = show(Traffic(groups, experiment="three"), experiment="three")
     assert headline(page) == "_long_name is better than plain on satisfaction, c is undecided."
-    assert "Satisfaction, treatments among each other" in said(page)
-    assert "_long_name: +" in said(page)
+    assert "Satisfaction, treatments among each other" in text_of(page)
+    assert "_long_name: +" in text_of(page)
     assert [chart for chart in charts(page) if "day by day" in chart] == [
         "Satisfaction: difference of _long_name to plain, day by day",
         "Satisfaction: difference of c to plain, day by day",
@@ -230,7 +231,7 @@ def test_every_treatment_is_compared_and_every_name_stays_as_it_is(show: Open) -
 
 def test_users_who_do_not_count_are_reported(show: Open) -> None:
     page = show(Traffic({"Control": Group(60), "Test": Group(60)}, both=2, forced=3))
-    assert "Left out: 4 who met two groups and 3 with a forced group." in said(page)
+    assert "Left out: 4 who met two groups and 3 with a forced group." in text_of(page)
 
 
 def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
@@ -241,6 +242,17 @@ def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
     assert re.fullmatch(rf"Answers that were rated: Control {one}; Test {one}\.", rated.replace("\\", ""))
 
 
+def test_a_day_that_is_not_over_is_told_in_words_and_is_no_drop_in_the_chart(show: Open) -> None:
+    met, groups = [(0, "Control", 7), (DAY_MS, "Test", 5), (2 * DAY_MS, "Test", 1)], ["Control", "Test"]
+    drawn = drawings.arrivals(met, groups, 2 * DAY_MS + 1)
+    assert drawn is not None
+    rows = [(row["day"][8:10], row["group"], row["users"]) for row in next(iter(drawn.to_dict()["datasets"].values()))]
+    assert rows == [("01", "Control", 7), ("01", "Test", 0), ("02", "Control", 0), ("02", "Test", 5)]
+    assert drawings.arrivals(met[:1], groups, DAY_MS - 1) is None
+    [told] = [one.value for one in show(invented_traffic.better()).caption if one.value.startswith("New users")]
+    assert re.fullmatch(r"New users a day \(UTC\)\. \d+ \w+ is not over: Control \d+, Test \d+ so far\.", told)
+
+
 def test_every_chart_and_table_has_a_text_that_stands_for_it(show: Open) -> None:
     page = show(invented_traffic.harmed())
     assert len(charts(page)) == 14 and all(charts(page))
@@ -249,7 +261,7 @@ def test_every_chart_and_table_has_a_text_that_stands_for_it(show: Open) -> None
 
 def test_an_unknown_experiment_is_named(begin: Begin, url: str) -> None:
     begin(PARLEY_EXPERIMENT="nowhere")
-    assert "There is no experiment nowhere" in said(visit())
+    assert "There is no experiment nowhere" in text_of(visit())
 
 
 def test_a_record_that_cannot_be_read_is_reported_in_a_sentence(show: Open, tmp_path: Path) -> None:
@@ -275,8 +287,8 @@ def test_remarks_come_newest_first_with_what_they_are_about(show: Open, url: str
         ).one()
     assert labels[0].startswith(words.REASON_WORDS[newest.reason])
     assert words.moment(newest.rated_ms, UTC) in labels[0]
-    assert "How do I connect a model of my own?" in said(page)
-    assert "Open the conversation" not in said(page)
+    assert "How do I connect a model of my own?" in text_of(page)
+    assert "Open the conversation" not in text_of(page)
 
 
 def test_more_remarks_are_shown_when_they_are_asked_for(show: Open) -> None:
@@ -288,7 +300,7 @@ def test_more_remarks_are_shown_when_they_are_asked_for(show: Open) -> None:
 def test_the_audit_log_has_a_line_an_hour_for_each_conversation_whose_texts_were_shown(
     show: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read() -> list[tuple[str, str]]:
+    def read_texts_acts() -> list[tuple[str, str]]:
         store = running.app().store
         assert store.write(lambda _: None).wait(ENOUGH_S)
         with store.read() as connection:
@@ -298,17 +310,17 @@ def test_the_audit_log_has_a_line_an_hour_for_each_conversation_whose_texts_were
     now = now_ms()
     monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now)
     page = show(invented_traffic.harmed())
-    first = read()
+    first = read_texts_acts()
     assert len(set(first)) == len(first) and 5 <= len(first) <= 10 and {page for _, page in first} == {"Results"}
     page.run()
     visit()
-    assert read() == first  # another look and another tab are the same hour's
+    assert read_texts_acts() == first  # another look and another tab are the same hour's
     next(button for button in page.button if button.label == "Show more").click().run()
-    more = read()
+    more = read_texts_acts()
     assert len(set(more)) == len(more) > len(first)
     monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now + 3_600_000)
     visit()
-    assert sorted(read()) == sorted([*more, *first])
+    assert sorted(read_texts_acts()) == sorted([*more, *first])
 
 
 def test_without_text_a_remark_is_its_reason(show: Open, url: str) -> None:
@@ -324,7 +336,7 @@ def test_without_text_a_remark_is_its_reason(show: Open, url: str) -> None:
 # What it can be narrowed to
 
 
-def test_dates_narrow_the_page_to_who_came_then(show: Open) -> None:
+def test_dates_narrow_the_page_to_the_users_of_those_days(show: Open) -> None:
     page = show(Traffic({"Control": Group(200), "Test": Group(200)}, days=8))
     users = [int(n) for n in page.table[0].value["Users"]]
     day = datetime.now(UTC).date() - timedelta(4)
@@ -364,29 +376,29 @@ def test_a_tier_narrows_the_page_to_what_happened_there(show: Open, url: str) ->
 def test_sample_data_is_marked_and_goes_with_one_click(show: Open) -> None:
     page = show(replace(invented_traffic.better(), simulated=True))
     assert headline(page).startswith("In simulated data: Test is better")
-    assert ":violet-badge[:material/science: Simulated data]" in said(page)
+    assert ":violet-badge[:material/science: Simulated data]" in text_of(page)
     page.button(key="remove_sample").click().run()
     assert headline(page) == "Not enough data yet: nobody has met this experiment."
-    assert "simulated" not in said(page).lower()
+    assert "simulated" not in text_of(page).lower()
 
 
 def test_beside_real_data_sample_data_is_not_shown(show: Open) -> None:
     page = show(invented_traffic.undecided(), replace(invented_traffic.better(), simulated=True, seed=2))
     assert headline(page).startswith("Undecided")
-    assert "There is sample data, too. It is not shown here." in said(page)
+    assert "There is sample data, too. It is not shown here." in text_of(page)
     page.button(key="remove_sample").click().run()
     assert headline(page).startswith("Undecided")
-    assert "sample data" not in said(page)
+    assert "sample data" not in text_of(page)
 
 
 def test_with_the_demo_model_an_empty_page_offers_sample_data(begin: Begin) -> None:
     begin("http://127.0.0.1:9/v1")
-    assert "Show it with sample data" in said(visit())
+    assert "Show it with sample data" in text_of(visit())
 
 
 def test_with_statsig_it_does_not(begin: Begin) -> None:
     begin("http://127.0.0.1:9/v1", STATSIG_SECRET_KEY="secret-of-the-tests", STATSIG_API_URL="http://127.0.0.1:9")
-    assert "Show it with sample data" not in said(visit())
+    assert "Show it with sample data" not in text_of(visit())
 
 
 # What can be downloaded
@@ -428,7 +440,7 @@ def test_every_table_can_be_downloaded_with_its_numbers(files: dict[str, str]) -
     assert timed == sum(float(row["sy"]) for row in metrics if row["metric"] == "response_time")
 
 
-def test_a_comment_is_no_formula_in_a_spreadsheet(files: dict[str, str]) -> None:
+def test_a_comment_is_not_a_formula_in_a_spreadsheet(files: dict[str, str]) -> None:
     comments = [row["comment"] for row in rows(files["Reasons and comments (CSV)"])]
     assert "'=HYPERLINK(1)" in comments
     assert not any(comment.startswith("=") for comment in comments)
@@ -469,8 +481,8 @@ def test_comparisons_stand_beside_the_a_b_test_and_are_no_part_of_it(show: Open,
     votes(url, 6, 3)
     readouts.forget()
     page = visit()
-    assert headline(page) == plain and "Comparisons: Test against Control" in said(page)
-    assert "30 people gave 300 votes: 180 for Test, 90 for Control, 30 ties (both good), 0 both bad." in said(page)
+    assert headline(page) == plain and "Comparisons: Test against Control" in text_of(page)
+    assert "30 people gave 300 votes: 180 for Test, 90 for Control, 30 ties (both good), 0 both bad." in text_of(page)
     assert "Net preference against Control with its interval" in charts(page)
     assert not page.info
 
@@ -486,14 +498,14 @@ def test_where_the_two_ways_disagree_the_page_says_why(show: Open, url: str) -> 
 def test_an_experiment_that_only_compares_shows_its_comparisons(show: Open, url: str) -> None:
     votes(url, 6, 3)
     page = show()
-    assert "Testers prefer Test" in said(page) and "Nobody has taken part in it yet." in said(page)
+    assert "Testers prefer Test" in text_of(page) and "Nobody has taken part in it yet." in text_of(page)
     assert not page.button and not page.subheader
 
 
 def test_simulated_votes_are_marked_and_can_be_removed(show: Open, url: str) -> None:
     votes(url, 6, 3, simulated=True)
     page = show()
-    assert "Simulated data" in said(page)
+    assert "Simulated data" in text_of(page)
     assert [button.label for button in page.button] == ["Remove sample data"]
 
 
@@ -504,7 +516,7 @@ def test_an_experiment_that_asks_for_comparisons_says_how_to_get_them(show: Open
     text = definitions.read_text()
     definitions.write_text(text.replace("allocation = 100", "allocation = 100\ncompare = 25", 1))
     begin()
-    assert "25 % of new units see two answers to each question" in said(visit())
+    assert "25 % of new units see two answers to each question" in text_of(visit())
 
 
 def test_comparisons_can_be_downloaded(show: Open, url: str) -> None:

@@ -12,7 +12,7 @@ from lib.app import App
 from lib.domain.visitor import Visitor
 from lib.store.splits import weights_over_time
 from tests.support import openai_server as openai
-from tests.support.page_runs import opened_app, page_text, run_page
+from tests.support.page_runs import open_app, page_text, run_page
 from tests.support.statsig_server import Statsig
 from tests.support.statsig_specs import NAME, NAMED
 from tests.support.waiting import ENOUGH_S, until
@@ -28,7 +28,7 @@ def begin(tmp_path: Path, model_server: openai.Server, statsig: Statsig) -> Iter
         def start(shape: str, file: str = "", **settings: str) -> App:
             statsig.specs = NAMED[shape]()
             named = {"STATSIG_SECRET_KEY": "secret-key", "STATSIG_API_URL": statsig.url} | settings
-            app = stack.enter_context(opened_app(tmp_path, file, OPENAI_BASE_URL=model_server.base_url, **named))
+            app = stack.enter_context(open_app(tmp_path, file, OPENAI_BASE_URL=model_server.base_url, **named))
             app.experiments.assign(Visitor("v", "v", "v", "v"), NAME)
             assert app.experiments.source.name == "network"
             return app
@@ -57,7 +57,7 @@ def serve(app: App, statsig: Statsig, shape: str) -> None:
     statsig.wait(lambda: app.experiments.status(NAME).state == state, 40)
 
 
-def test_a_unit_that_parley_does_not_send_exposes_nobody_and_the_page_says_so(
+def test_a_unit_that_parley_does_not_send_exposes_no_user_and_the_page_says_so(
     begin: Open, capfd: pytest.CaptureFixture[str]
 ) -> None:
     app = begin("company_unit")
@@ -83,7 +83,7 @@ def test_an_experiment_that_has_not_started_reads_so(begin: Open) -> None:
     assert "has not started at Statsig" in page_text(run_page("experiment"))
 
 
-def test_after_a_decision_the_groups_stay_and_whoever_comes_is_no_unit(begin: Open, statsig: Statsig) -> None:
+def test_after_a_decision_the_groups_stay_and_new_visitors_are_not_units(begin: Open, statsig: Statsig) -> None:
     app = begin("running")
     ask()
     (before,) = exposures(app)

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from lib.app import App
 from tests.support import openai_server as openai
 from tests.support.openai_server import DONE, chunk, finish, stream, usage
-from tests.support.page_runs import opened_app, run_page
+from tests.support.page_runs import open_app, run_page
 from tests.support.waiting import ENOUGH_S
 
 Begin = Callable[..., App]
@@ -23,7 +23,7 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Begin]:
     with ExitStack() as stack:
 
         def start(**settings: str) -> App:
-            return stack.enter_context(opened_app(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
+            return stack.enter_context(open_app(tmp_path, **({"OPENAI_BASE_URL": model_server.base_url} | settings)))
 
         yield start
 
@@ -81,7 +81,7 @@ def test_an_answer_that_was_all_thinking_can_be_tried_again(begin: Begin, model_
     assert not page.get("feedback")
 
 
-def test_a_prompt_that_a_filter_stopped_is_no_error(begin: Begin, model_server: openai.Server) -> None:
+def test_a_prompt_that_a_filter_stopped_is_not_an_error(begin: Begin, model_server: openai.Server) -> None:
     app = begin()
     filtered = openai.status(400, {"message": "The prompt was filtered", "code": "content_filter"})
     model_server.script(filtered)

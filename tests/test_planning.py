@@ -9,7 +9,7 @@ from lib.planning.plans import PlanError, curve, plan, setting_of
 from lib.planning.power import MODERATE, POWER, STRONG, ab_power, comparison_power, fewest, planned_power, win_share
 from lib.planning.recommendation import assumptions, difference, recommendation, recommended, rows
 from lib.statistics.sums import Sums
-from tests.test_readout_verdicts import shares, told
+from tests.test_readout_verdicts import readout_of_ratings, shares
 
 TWO = Definition("e", (Group("A", 1), Group("B", 1)), "A")
 
@@ -78,7 +78,7 @@ def test_the_a_b_test_is_recommended_where_comparisons_need_as_many() -> None:
     assert recommendation(found).startswith("Run the A/B test with planned users: it takes ")
 
 
-def test_a_difference_that_nobody_finds_has_no_days() -> None:
+def test_a_difference_too_small_to_find_has_no_days() -> None:
     found = plan(setting_of(TWO, lift=1e-5))
     assert rows(found)[0][1:] == ("over 10,000,000", "–")
     assert "days" in recommendation(found)
@@ -97,16 +97,16 @@ def test_what_is_not_given_comes_from_the_table() -> None:
 
 def test_what_an_experiment_has_measured_goes_before_assumptions() -> None:
     busy = Sums(100, 160, 200, 400, 400, 320, 100)  # each of 100 users rates twice, all alike
-    readout = told({"Control": busy, "Test": shares(100, 0.8)})
+    readout = readout_of_ratings({"Control": busy, "Test": shares(100, 0.8)})
     setting = setting_of(TWO, readout)
     assert setting.baseline == 0.8 and setting.measured
     assert "counts for" in assumptions(setting)[1] and "as measured" in assumptions(setting)[1]
-    assert setting_of(TWO, told({"Control": shares(10, 0.8), "Test": shares(10, 0.8)})).baseline == 0.65
+    assert setting_of(TWO, readout_of_ratings({"Control": shares(10, 0.8), "Test": shares(10, 0.8)})).baseline == 0.65
     assert setting_of(TWO, readout, baseline=0.4).baseline == 0.4
 
 
-def test_where_control_pleases_nearly_everybody_the_usual_lift_is_what_is_left() -> None:
-    readout = told({"Control": shares(200, 0.96), "Test": shares(200, 0.97)})
+def test_where_control_satisfies_nearly_all_the_usual_lift_is_the_rest() -> None:
+    readout = readout_of_ratings({"Control": shares(200, 0.96), "Test": shares(200, 0.97)})
     setting = setting_of(TWO, readout)
     assert setting.baseline == 0.96 and setting.lift == pytest.approx(0.02)
 

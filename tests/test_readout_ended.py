@@ -25,7 +25,7 @@ BEGAN_MS, ENDED_MS = 1_790_000_000_000, 1_790_000_100_000
 Ask = Callable[[str, str | None, int], None]
 
 
-def after(*shapes: str) -> Definition:
+def definition_after(*shapes: str) -> Definition:
     """Return the definition after Statsig has served these; the last one at `ENDED_MS`."""
     archive = Archive("o")
     for shape, now_ms in zip(shapes, (BEGAN_MS - 1_000, ENDED_MS), strict=True):
@@ -46,7 +46,7 @@ def ask(store: Store) -> Ask:
     """A unit meets a group (None: not taking part) and gets an answer."""
     count = 0
 
-    def asked(unit: str, group: str | None, time_ms: int) -> None:
+    def ask(unit: str, group: str | None, time_ms: int) -> None:
         nonlocal count
         count += 1
         assignment = Assignment(NAME, group, f"{group}", unit, {"userID": unit}, {})
@@ -57,10 +57,10 @@ def ask(store: Store) -> Ask:
         store.conversations.finish(question, completion, chat_completion(question, completion, time_ms=time_ms + 1))
         assert store.events.record([]).wait(ENOUGH_S)
 
-    return asked
+    return ask
 
 
-def counted(store: Store, definition: Definition) -> tuple[dict[str, int], dict[str, float], int, float | None]:
+def count_units(store: Store, definition: Definition) -> tuple[dict[str, int], dict[str, float], int, float | None]:
     """Units and answers by group, the units that met two groups, and the evidence against the split."""
     found = read(tally(store.read, scope_of(definition)), definition, ENDED_MS + 10_000)
     answers = {group: one.sx for group, one in found.metrics["answers_per_user"].sums.items()}
@@ -71,18 +71,18 @@ def counted(store: Store, definition: Definition) -> tuple[dict[str, int], dict[
 def test_whatever_happens_after_the_end_changes_nothing(store: Store, ask: Ask, shape: str) -> None:
     for number in range(8):
         ask(f"u{number}", ("Control", "Test")[number % 2], BEGAN_MS + number)
-    running, ended = replace(after("running", "running")), after("running", shape)
-    before = counted(store, running)
+    running, ended = replace(definition_after("running", "running")), definition_after("running", shape)
+    before = count_units(store, running)
     assert before[:3] == ({"Control": 4, "Test": 4}, {"Control": 4, "Test": 4}, 0)
     ask("u0", None, ENDED_MS + 1)  # a new conversation of a unit that had a group
     ask("u1", "Test", ENDED_MS + 2)  # an earlier conversation goes on with its own
     ask("new", None, ENDED_MS + 3)
-    assert counted(store, ended) == before
+    assert count_units(store, ended) == before
     results = gather(store, ended, Window(NAME), ENDED_MS + 10_000)
     assert dict(results.readout.counts) == before[0]
     narrowed = gather(store, ended, Window(NAME, since_ms=BEGAN_MS), ENDED_MS + 10_000)
     assert dict(narrowed.readout.counts) == before[0]
-    assert counted(store, running)[1] == {"Control": 5, "Test": 5}  # as it would be without
+    assert count_units(store, running)[1] == {"Control": 5, "Test": 5}  # as it would be without
 
 
 def test_a_disabled_group_stays_and_the_others_go_on(store: Store, ask: Ask) -> None:
@@ -90,6 +90,6 @@ def test_a_disabled_group_stays_and_the_others_go_on(store: Store, ask: Ask) -> 
         ask(f"u{number}", ("Control", "Test")[number % 2], BEGAN_MS + number)
     for number in range(8, 60):
         ask(f"u{number}", ("Control", "Test")[number % 2], ENDED_MS + number)
-    units, answers, crossover, evidence = counted(store, after("running", "disabled_group"))
+    units, answers, crossover, evidence = count_units(store, definition_after("running", "disabled_group"))
     assert (units, answers, crossover) == ({"Control": 4, "Test": 30}, {"Control": 4, "Test": 30}, 0)
     assert evidence is None or evidence < 1  # nothing is wrong with that split

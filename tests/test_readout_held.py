@@ -96,7 +96,7 @@ def test_two_replicas_keep_the_narrower_of_both(store: Store) -> None:
         assert held_intervals(connection, EXPERIMENT, False, terms_of(TWO)) == {LOOK: Interval(0.2, 7, 0.4, 6)}
 
 
-def test_another_run_or_other_terms_begin_anew(store: Store, database_url: str) -> None:
+def test_another_run_or_other_terms_start_from_nothing(store: Store, database_url: str) -> None:
     come(database_url, 0.45, 0.75)
     look(store)
     other = replace(TWO, groups=(Group("Control", 1, {"model": "b"}), Group("Test", 1)))
@@ -183,7 +183,7 @@ def test_a_preference_that_changed_has_no_verdict(store: Store) -> None:
     assert preference_sentence(look(store, COMPARED), found).startswith("The preference for b has changed over time:")
 
 
-def test_another_smallest_preference_that_matters_begins_anew(store: Store) -> None:
+def test_another_smallest_preference_that_matters_starts_from_nothing(store: Store) -> None:
     vote(store, "early", 30, 7, 3)
     look(store, COMPARED)
     other = replace(COMPARED, mde={PREFERENCE: Effect(0.3)})

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lib.readout.picture import _DARK, _LIGHT, LEFT, RIGHT, Look, described, draw, panels
+from lib.readout.picture import _DARK, _LIGHT, NARROW, WIDE, Form, Look, described, draw, panels
 
 GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -19,8 +19,8 @@ def golden_readout(case: str = "aa") -> dict[str, Any]:
     return found | {"sentence": "b is better.", "as_of": "2026-11-28"}
 
 
-def drawn(readout: dict[str, Any], look: Look = "auto") -> ElementTree.Element:
-    return ElementTree.fromstring(draw(readout, look))
+def draw_svg(readout: dict[str, Any], look: Look = "auto", form: Form = WIDE) -> ElementTree.Element:
+    return ElementTree.fromstring(draw(readout, look, form))
 
 
 def texts(root: ElementTree.Element) -> list[str]:
@@ -29,7 +29,7 @@ def texts(root: ElementTree.Element) -> list[str]:
 
 def test_the_differences_that_decide_are_drawn_and_described_by_the_same_numbers() -> None:
     readout = golden_readout()
-    root = drawn(readout)
+    root = draw_svg(readout)
     assert {"Satisfaction", "Errors", "Response time"} <= set(texts(root))
     assert "Cost per answer" not in texts(root)  # it decides nothing
     numbers = [bar.numbers for panel in panels(readout) for bar in panel.bars]
@@ -40,16 +40,28 @@ def test_the_differences_that_decide_are_drawn_and_described_by_the_same_numbers
     assert root.findtext(f"{SVG}title") == "The readout of golden_aa, run 1"
 
 
-def test_better_is_on_the_right_and_every_interval_is_inside_the_scale() -> None:
+def test_the_narrow_picture_says_the_same_and_is_no_wider_than_a_phone() -> None:
+    readout = golden_readout() | {"experiment": "an_experiment_with_a_long_name_and_then_some_more"}
+    wide, narrow = draw_svg(readout), draw_svg(readout, form=NARROW)
+    letters = [sorted("".join(texts(one)).replace(" ", "")) for one in (wide, narrow)]  # in lines of other lengths
+    assert letters[0] == letters[1]
+    assert float(narrow.get("width") or 0) <= 328
+    for one in narrow.iter(f"{SVG}text"):  # letters of the system's font are 7 pixels wide at most, on average
+        wide_by = (9 if one.get("class") == "ink title" else 7) * len(one.text or "")
+        assert wide_by <= NARROW.right - NARROW.margin, one.text
+
+
+@pytest.mark.parametrize("form", [WIDE, NARROW])
+def test_better_is_on_the_right_and_every_interval_is_inside_the_scale(form: Form) -> None:
     readout = golden_readout()
     slower = readout["metrics"]["response_time"]["vs_control"]["b"]
     slower |= {"diff": 2.0, "cs_low": 1.0, "cs_high": 3.0, "verdict": "worse", "guardrail": "harmed"}
     readout["held"] = None
-    spans = [one for one in drawn(readout).iter(f"{SVG}line") if "span" in (one.get("class") or "")]
+    spans = [one for one in draw_svg(readout, form=form).iter(f"{SVG}line") if "span" in (one.get("class") or "")]
     ends = [sorted(float(one.get(end) or 0) for end in ("x1", "x2")) for one in spans]
-    middle = (LEFT + RIGHT) / 2
-    assert ends[2][1] < middle and all(LEFT <= low < high <= RIGHT for low, high in ends)
-    assert "harmed" in texts(drawn(readout))
+    middle = (form.left + form.right) / 2
+    assert ends[2][1] < middle and all(form.left <= low < high <= form.right for low, high in ends)
+    assert "harmed" in texts(draw_svg(readout, form=form))
 
 
 def test_the_held_interval_decides_as_it_does_on_the_page() -> None:
@@ -60,12 +72,12 @@ def test_the_held_interval_decides_as_it_does_on_the_page() -> None:
 
 
 def test_votes_have_a_panel_of_their_own() -> None:
-    assert "+42 points (+7 to +77)" in texts(drawn(golden_readout("compare-small")))
+    assert "+42 points (+7 to +77)" in texts(draw_svg(golden_readout("compare-small")))
 
 
 @pytest.mark.parametrize("readout", [{}, {"sentence": "No readout could be made: <away>"}, golden_readout("small")])
 def test_without_an_interval_the_picture_says_so(readout: dict[str, Any]) -> None:
-    root = drawn(readout)
+    root = draw_svg(readout)
     assert not [one for one in root.iter(f"{SVG}line") if "span" in (one.get("class") or "")]
     assert any(word in " ".join(texts(root)) for word in ("No readout", "not enough data"))
 
@@ -74,14 +86,14 @@ def test_a_broken_split_shows_no_winner() -> None:
     readout = golden_readout()
     for metric in readout["metrics"].values():
         metric["vs_control"]["b"] |= {"verdict": "broken"} | ({"guardrail": "broken"} if "guardrail" in metric else {})
-    assert not list(drawn(readout).iter(f"{SVG}circle"))
+    assert not list(draw_svg(readout).iter(f"{SVG}circle"))
 
 
 def test_names_are_text_and_long_ones_are_cut_in_the_drawing_alone() -> None:
     readout = golden_readout()
     versus = readout["metrics"]["satisfaction"]["vs_control"]
     versus["<script>alert(1)</script> & so on"] = versus["b"]
-    root = drawn(readout)
+    root = draw_svg(readout)
     assert "<script>alert(1)</s…" in texts(root) and "<script" not in draw(readout)
     assert "<script>alert(1)</script> & so on" in (root.findtext(f"{SVG}desc") or "")
 

@@ -26,7 +26,7 @@ THREE = Definition(
 # A second calculation: of each tester's votes instead of sums, of limits that are searched for instead of solved
 
 
-def invented(seed: int, treatments: Sequence[str], testers: int) -> list[Line]:
+def invent_votes(seed: int, treatments: Sequence[str], testers: int) -> list[Line]:
     """Votes of testers with tastes and diligence of their own, some changed, some delivered twice, in any order."""
     chance, lines, number = random.Random(seed), list[Line](), 0
     for tester in range(testers):
@@ -111,7 +111,7 @@ def limit(reached: Callable[[float], bool]) -> float:
 @pytest.mark.parametrize(("definition", "mde"), [(TWO, 0.2), (THREE, 0.3)], ids=["two groups", "three groups"])
 def test_every_number_is_that_of_a_second_calculation(seed: int, definition: Definition, mde: float) -> None:
     treatments = [group.name for group in definition.groups if group.name != "control"]
-    lines = invented(seed, treatments, testers=6 + 8 * seed)
+    lines = invent_votes(seed, treatments, testers=6 + 8 * seed)
     found = comparisons_of(counted(lines).votes, definition)
     assert found is not None and list(found.treatments) == treatments
     for name in treatments:
@@ -158,7 +158,7 @@ def test_the_intersection_of_all_looks_holds_the_truth() -> None:
     assert sum(missed) <= 10  # at most 5 % of the experiments, at any look
 
 
-def held_by(votes: Mapping[tuple[str, str], VoteSums], looks: Mapping[Look, Interval]) -> Comparisons:
+def comparisons_held(votes: Mapping[tuple[str, str], VoteSums], looks: Mapping[Look, Interval]) -> Comparisons:
     found = comparisons_of(votes, TWO, looks, 2)
     assert found is not None
     return found
@@ -168,7 +168,7 @@ def test_too_few_testers_hold_nothing() -> None:
     running = _Running(4)
     for vote in range(80):
         running.add(vote % 4, 1)
-    found = held_by({("control", "b"): running.votes()}, {})
+    found = comparisons_held({("control", "b"): running.votes()}, {})
     assert found.held == {} and found.verdict == "not_enough_data"
 
 
@@ -176,7 +176,7 @@ def test_without_known_looks_the_newest_interval_decides() -> None:
     votes = {("control", "b"): _of_testers(20, 8, 1)}
     alone = comparisons_of(votes, TWO)
     assert alone is not None and alone.held == {} and alone.treatments["b"].interval is None
-    assert held_by(votes, {}).held == {
+    assert comparisons_held(votes, {}).held == {
         (PREFERENCE, "b"): Interval(alone.treatments["b"].low or 0, 2, alone.treatments["b"].high or 0, 2)
     }
 

@@ -50,7 +50,7 @@ def test_the_history_has_every_day_that_is_over_and_ends_with_the_readout(store:
     assert told[-1][1].versus["Test"].numbers == results.readout.main.versus["Test"].numbers
 
 
-def test_a_day_that_is_over_says_what_it_said(store: Store, definition: Definition) -> None:
+def test_the_readout_of_a_past_day_does_not_change(store: Store, definition: Definition) -> None:
     now = _noon()
     days = gather_days(store.read, definition, WINDOW, midnight(WINDOW, now))
     with store.read() as connection:
@@ -62,7 +62,7 @@ def test_a_day_that_is_over_says_what_it_said(store: Store, definition: Definiti
             alike(sums, whole.sums[grp])
 
 
-def test_a_reader_who_looks_at_days_that_are_over_sees_none_twice(store: Store, definition: Definition) -> None:
+def test_a_past_day_is_computed_once(store: Store, definition: Definition) -> None:
     window = Window(EXPERIMENT, until_ms=midnight(WINDOW, _noon()))
     results = gather(store, definition, window, now_ms())
     told = history(gather_days(store.read, definition, window, midnight(window, now_ms())), results, definition)

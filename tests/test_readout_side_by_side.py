@@ -16,7 +16,7 @@ from lib.readout.side_by_side import (
 )
 from lib.readout.verdicts import Readout
 from lib.statistics.sums import Sums, VoteSums
-from tests.test_readout_verdicts import TWO, shares, times, told
+from tests.test_readout_verdicts import TWO, readout_of_ratings, shares, times
 
 CONTROL_FIRST = ("Control", "Test")
 
@@ -30,7 +30,7 @@ def votes(people: int, wins: int, losses: int, ties: int = 0, both_bad: int = 0,
 
 
 def compared(given: VoteSums, definition: Definition = TWO) -> tuple[Readout, Comparisons]:
-    readout = told({"Control": Sums(), "Test": Sums()}, definition, votes={CONTROL_FIRST: given})
+    readout = readout_of_ratings({"Control": Sums(), "Test": Sums()}, definition, votes={CONTROL_FIRST: given})
     assert readout.comparisons is not None
     return readout, readout.comparisons
 
@@ -111,7 +111,7 @@ def test_a_few_votes_that_chance_puts_on_the_left_are_not_reported() -> None:
 def both(up: float, given: VoteSums, seconds: float = 3.0, reveal: str = "stream") -> list[str]:
     """Return the sentences about an A/B test in which `up` of Test's ratings are thumbs up, of Control's 65 %, and
     about votes."""
-    readout = told(
+    readout = readout_of_ratings(
         {"Control": shares(1_000, 0.65), "Test": shares(1_000, up)},
         replace(TWO, reveal=reveal),
         sums={"response_time": {"Control": times(1_000, 3.0), "Test": times(1_000, seconds)}},
@@ -140,14 +140,14 @@ def test_two_ways_that_contradict_each_other_say_so_and_why() -> None:
     ]
 
 
-def test_speed_is_no_reason_where_the_group_that_is_liked_less_is_not_slower() -> None:
+def test_speed_is_not_a_reason_where_the_less_liked_group_is_not_slower() -> None:
     assert not any(one.startswith("Speed") for one in both(0.45, votes(30, 6, 3, 1), seconds=2.0))
 
 
 def test_votes_without_a_winner_and_answers_shown_together_are_reasons() -> None:
-    told = " ".join(both(0.85, votes(30, 1, 3, 4, 2), seconds=2.0, reveal="together"))
-    assert "side by side testers prefer Control" in told and "both answers appear together" in told
-    assert "Ties: 60 % of the votes had no winner" in told
+    sentences = " ".join(both(0.85, votes(30, 1, 3, 4, 2), seconds=2.0, reveal="together"))
+    assert "side by side testers prefer Control" in sentences and "both answers appear together" in sentences
+    assert "Ties: 60 % of the votes had no winner" in sentences
 
 
 def test_equivalent_in_one_way_and_decided_in_the_other_is_a_disagreement() -> None:

@@ -13,7 +13,7 @@ from lib.readout.verdicts import Readout, plan_of, read, scope_of
 from lib.store.ingest import imported
 from lib.store.tallies import tally
 from tests.support.invented_events import EXPERIMENT, Line, encoded, exposed
-from tests.support.misleading_events import busy, on_both_sides, rare_minutes, stopped_when_slow, who_rates
+from tests.support.misleading_events import busy, on_both_sides, rare_minutes, stopped_when_slow, uneven_raters
 
 TWO = Definition(EXPERIMENT, (Group("Control", 1), Group("Test", 1)), "Control")
 DAY_MS = 86_400_000
@@ -32,8 +32,8 @@ def readout_of(events: list[Line], definition: Definition = TWO) -> Readout:
 @pytest.mark.parametrize(
     ("unhappy", "word"), [({"Control": 0.5, "Test": 0.15}, "less"), ({"Control": 0.15, "Test": 0.5}, "more")]
 )
-def test_a_difference_in_who_rates_is_named_in_the_verdict(unhappy: dict[str, float], word: str) -> None:
-    readout = readout_of(who_rates(lambda group, up: 0.5 if up else unhappy[group]))
+def test_raters_that_differ_are_named_in_the_verdict(unhappy: dict[str, float], word: str) -> None:
+    readout = readout_of(uneven_raters(lambda group, up: 0.5 if up else unhappy[group]))
     assert readout.verdict in ("better", "worse")
     said = sentence(readout)
     assert f"Test's answers are rated {word} often (" in said
@@ -42,7 +42,7 @@ def test_a_difference_in_who_rates_is_named_in_the_verdict(unhappy: dict[str, fl
 
 
 def test_groups_that_rate_alike_raise_no_doubt() -> None:
-    readout = readout_of(who_rates(lambda group, up: 0.32, 300))
+    readout = readout_of(uneven_raters(lambda group, up: 0.32, 300))
     assert readout.selection == {}
 
 
@@ -54,7 +54,7 @@ def test_the_same_thumbs_everywhere_raise_no_doubt() -> None:
 
 def test_more_ratings_are_more_and_not_better() -> None:
     readout = readout_of(
-        who_rates(lambda group, up: 0.5 if group == "Test" else 0.2), replace(TWO, primary="rating_rate")
+        uneven_raters(lambda group, up: 0.5 if group == "Test" else 0.2), replace(TWO, primary="rating_rate")
     )
     assert readout.verdict == "better"
     assert sentence(readout).startswith("Test is higher on answers rated: +")
@@ -73,7 +73,7 @@ def test_a_busy_tester_makes_no_result_and_is_named(units: int) -> None:
     assert all(f"(bot{number})" in said for number in range(units))
 
 
-def test_among_a_few_users_nobody_is_called_busy() -> None:
+def test_among_a_few_users_none_is_called_busy() -> None:
     readout = readout_of(busy(200)[:16])
     assert readout.busy == {}
 

@@ -101,7 +101,7 @@ def times(n: int, mean: float) -> Sums:
     return Sums(n, n * mean, n, n * mean**2 * 1.01, n, n * mean, n)
 
 
-def told(groups: Mapping[str, Sums], definition: Definition = TWO, **more: Any) -> Readout:
+def readout_of_ratings(groups: Mapping[str, Sums], definition: Definition = TWO, **more: Any) -> Readout:
     """The readout of these ratings, one for each answer; of anything else there is nothing but users."""
     sums = {metric: dict.fromkeys(groups, Sums(0, 0, 0, 0, 0, 0, 0)) for metric in METRICS}
     sums["satisfaction"] = sums["up_per_answer"] = dict(groups)
@@ -115,7 +115,7 @@ def told(groups: Mapping[str, Sums], definition: Definition = TWO, **more: Any) 
 
 
 def test_better() -> None:
-    readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)})
+    readout = readout_of_ratings({"Control": shares(400, 0.55), "Test": shares(400, 0.75)})
     assert readout.verdict == "better"
     assert sentence(readout) == (
         "Test is better on satisfaction: +20 points (95 % interval +9 to +31, valid however often you look)."
@@ -126,38 +126,38 @@ def test_better() -> None:
 
 
 def test_better_with_all_the_users_that_the_smallest_difference_needs() -> None:
-    readout = told({"Control": shares(1_000, 0.55), "Test": shares(1_000, 0.75)})
+    readout = readout_of_ratings({"Control": shares(1_000, 0.55), "Test": shares(1_000, 0.75)})
     assert advice(readout) == ["Stopping now is sound. Going on makes the interval narrower."]
 
 
 def test_better_is_reported_with_the_harm_it_does() -> None:
     sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
-    readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, sums=sums)
+    readout = readout_of_ratings({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, sums=sums)
     assert (readout.verdict, readout.metrics["response_time"].versus["Test"].guardrail) == ("better", "harmed")
     assert sentence(readout).endswith("valid however often you look), but slower: +1.50 s.")
 
 
 def test_worse_is_reported_with_what_else_is_worse() -> None:
     sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
-    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, sums=sums)
+    readout = readout_of_ratings({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, sums=sums)
     assert sentence(readout).endswith("valid however often you look), and slower: +1.50 s.")
 
 
 def test_a_harm_is_reported_where_nothing_else_is_decided() -> None:
     sums = {"response_time": {"Control": times(200, 3.0), "Test": times(200, 4.5)}}
-    readout = told({"Control": shares(200, 0.6), "Test": shares(200, 0.63)}, sums=sums)
+    readout = readout_of_ratings({"Control": shares(200, 0.6), "Test": shares(200, 0.63)}, sums=sums)
     assert sentence(readout).endswith("to find 10 points four times in five. But Test is slower: +1.50 s.")
 
 
 def test_worse() -> None:
-    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)})
+    readout = readout_of_ratings({"Control": shares(400, 0.75), "Test": shares(400, 0.55)})
     assert readout.verdict == "worse"
     assert sentence(readout).startswith("Test is worse on satisfaction: −20 points (95 % interval −31 to −9,")
 
 
 def test_less_is_better_where_less_is_better() -> None:
     definition = replace(TWO, primary="response_time")
-    readout = told(
+    readout = readout_of_ratings(
         {"Control": shares(400, 0.5), "Test": shares(400, 0.5)}, definition,
         sums={"response_time": {"Control": times(400, 4.0), "Test": times(400, 3.0)}},
     )  # fmt: skip
@@ -167,14 +167,14 @@ def test_less_is_better_where_less_is_better() -> None:
 
 
 def test_equivalent() -> None:
-    readout = told({"Control": shares(2_000, 0.6), "Test": shares(2_000, 0.61)})
+    readout = readout_of_ratings({"Control": shares(2_000, 0.6), "Test": shares(2_000, 0.61)})
     assert readout.verdict == "equivalent"
     assert "equivalent on satisfaction: the true difference lies between" in sentence(readout)
     assert "and less than 10 points does not matter." in sentence(readout)
 
 
 def test_no_difference_yet_says_how_many_more_users() -> None:
-    readout = told({"Control": shares(200, 0.6), "Test": shares(200, 0.63)})
+    readout = readout_of_ratings({"Control": shares(200, 0.6), "Test": shares(200, 0.63)})
     assert readout.verdict == "no_difference_yet"
     assert sentence(readout) == (
         "Undecided: The true difference may be anywhere from −12 to +18 points. About 870 more users to find 10 points "
@@ -187,7 +187,7 @@ def test_no_difference_yet_says_how_many_more_users() -> None:
 
 
 def test_no_difference_yet_with_enough_users_says_so() -> None:
-    readout = told({"Control": shares(900, 0.6), "Test": shares(900, 0.65)})
+    readout = readout_of_ratings({"Control": shares(900, 0.6), "Test": shares(900, 0.65)})
     assert readout.verdict == "no_difference_yet"
     assert sentence(readout).endswith("With this many users a true 10 points would be found four times in five.")
     assert advice(readout) == [
@@ -197,7 +197,7 @@ def test_no_difference_yet_with_enough_users_says_so() -> None:
 
 def test_too_few_users_are_not_judged_whatever_the_interval() -> None:
     definition = replace(TWO, groups=(Group("Control", 300), Group("Test", 19)))
-    readout = told({"Control": shares(300, 0.1), "Test": shares(19, 1.0)}, definition)
+    readout = readout_of_ratings({"Control": shares(300, 0.1), "Test": shares(19, 1.0)}, definition)
     numbers = readout.main.versus["Test"].numbers
     assert numbers.cs_low is not None and numbers.cs_low > 0
     assert readout.verdict == "not_enough_data"
@@ -209,7 +209,7 @@ def test_an_interval_that_leaves_nothing_out_is_not_reported() -> None:
     odd = Sums(100, 1000.0, 100, 1_000_000.0, 100, 1000.0, 100)
     definition = replace(TWO, primary="cost_per_answer", mde={"cost_per_answer": Effect(1.0)})
     sums = {"cost_per_answer": {"Control": times(100, 0.001), "Test": odd}}
-    readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5)}, definition, sums=sums)
+    readout = readout_of_ratings({"Control": shares(100, 0.5), "Test": shares(100, 0.5)}, definition, sums=sums)
     versus = readout.main.versus["Test"]
     assert versus.numbers.cs_low is not None and versus.numbers.cs_low < -400
     assert (versus.verdict, versus.informative, versus.state) == ("no_difference_yet", False, "not_enough_data")
@@ -220,11 +220,11 @@ def test_an_interval_that_leaves_nothing_out_is_not_reported() -> None:
 
 
 def test_twenty_users_are_enough() -> None:
-    assert told({"Control": shares(20, 0.1), "Test": shares(20, 0.95)}).verdict == "better"
+    assert readout_of_ratings({"Control": shares(20, 0.1), "Test": shares(20, 0.95)}).verdict == "better"
 
 
 def test_a_broken_split_shows_no_winner() -> None:
-    readout = told({"Control": shares(400, 0.55), "Test": shares(550, 0.75)})
+    readout = readout_of_ratings({"Control": shares(400, 0.55), "Test": shares(550, 0.75)})
     assert {one.verdict for metric in readout.metrics.values() for one in metric.versus.values()} == {"broken"}
     assert readout.metrics["error_rate"].versus["Test"].guardrail == "broken"
     assert sentence(readout) == (
@@ -236,27 +236,27 @@ def test_a_broken_split_shows_no_winner() -> None:
 
 def test_a_split_is_held_against_its_weights() -> None:
     definition = replace(TWO, groups=(Group("Control", 3), Group("Test", 1)))
-    readout = told({"Control": shares(300, 0.5), "Test": shares(100, 0.5)}, definition)
+    readout = readout_of_ratings({"Control": shares(300, 0.5), "Test": shares(100, 0.5)}, definition)
     assert (readout.split.chi2, readout.split.p) == (0.0, 1.0)
-    assert told({"Control": shares(200, 0.5), "Test": shares(200, 0.5)}, definition).verdict == "broken"
+    assert readout_of_ratings({"Control": shares(200, 0.5), "Test": shares(200, 0.5)}, definition).verdict == "broken"
 
 
 def test_too_many_crossovers_break_the_readout() -> None:
     groups = {"Control": shares(90, 0.5), "Test": shares(90, 0.5)}
-    assert told(groups, crossover=20).verdict != "broken"  # 10 % is the limit, and not beyond it
-    readout = told(groups, crossover=21)
+    assert readout_of_ratings(groups, crossover=20).verdict != "broken"  # 10 % is the limit, and not beyond it
+    readout = readout_of_ratings(groups, crossover=21)
     assert (readout.verdict, readout.crossover_share) == ("broken", 21 / 201)
     assert sentence(readout).startswith("Broken: over 10 % of the users met two groups (21 of 201).")
 
 
 def test_forced_units_break_nothing() -> None:
-    readout = told({"Control": shares(90, 0.5), "Test": shares(90, 0.5)}, forced=80)
+    readout = readout_of_ratings({"Control": shares(90, 0.5), "Test": shares(90, 0.5)}, forced=80)
     assert (readout.crossover_share, readout.verdict) == (0.0, "no_difference_yet")
 
 
 def test_three_groups_share_alpha_and_the_first_of_the_order_speaks() -> None:
     groups = {"Control": shares(400, 0.60), "B": shares(400, 0.80), "C": shares(400, 0.40)}
-    readout = told(groups, THREE)
+    readout = readout_of_ratings(groups, THREE)
     assert (readout.alpha, readout.verdict) == (0.025, "worse")
     said = sentence(readout)
     assert said.startswith("B is better than Control on satisfaction, C is worse. B is better on satisfaction: +20")
@@ -265,40 +265,42 @@ def test_three_groups_share_alpha_and_the_first_of_the_order_speaks() -> None:
 
 
 def test_an_undecided_group_among_several_is_named() -> None:
-    readout = told({"Control": shares(200, 0.6), "B": shares(200, 0.62), "C": shares(10, 0.6)},
+    readout = readout_of_ratings({"Control": shares(200, 0.6), "B": shares(200, 0.62), "C": shares(10, 0.6)},
                    replace(THREE, groups=(Group("Control", 20), Group("B", 20), Group("C", 1))))  # fmt: skip
     assert readout.verdict == "not_enough_data"
     assert "Undecided for B:" in sentence(readout)
 
 
 def test_one_group_alone_is_compared_with_nothing() -> None:
-    readout = told({"Control": shares(100, 0.5)}, replace(TWO, groups=(Group("Control", 1),)))
+    readout = readout_of_ratings({"Control": shares(100, 0.5)}, replace(TWO, groups=(Group("Control", 1),)))
     assert (readout.verdict, readout.alpha, readout.split.p) == ("not_enough_data", 0.05, None)
     assert sentence(readout) == "There is nothing to compare: it has one group."
 
 
-def test_before_anybody_came() -> None:
-    readout = told({})
+def test_a_readout_without_users() -> None:
+    readout = readout_of_ratings({})
     assert (readout.verdict, readout.crossover_share, readout.split.p) == ("not_enough_data", None, None)
     assert sentence(readout) == "Not enough data yet: nobody has met this experiment."
     assert as_json(readout)["metrics"]["satisfaction"]["groups"]["Test"]["n"] == 0
 
 
 def test_groups_that_the_definition_does_not_know_are_reported_and_not_compared() -> None:
-    readout = told({"Control": shares(100, 0.5), "Test": shares(100, 0.5), "Old": shares(7, 1.0)})
+    readout = readout_of_ratings({"Control": shares(100, 0.5), "Test": shares(100, 0.5), "Old": shares(7, 1.0)})
     assert readout.counts == {"Control": 100, "Test": 100}
     assert sentence(readout).endswith("Not counted: 7 users in Old, which the definition does not know.")
 
 
 def test_simulated_users_are_called_so() -> None:
-    readout = told({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, simulated=True)
+    readout = readout_of_ratings({"Control": shares(400, 0.55), "Test": shares(400, 0.75)}, simulated=True)
     assert sentence(readout).startswith("In simulated data: Test is better")
 
 
 def test_users_who_are_all_alike_cannot_be_compared() -> None:
     definition = replace(TWO, primary="completion_tokens")
     same = {group: Sums(30, 300.0, 30.0, 3000.0, 30.0, 300.0, 30) for group in ("Control", "Test")}
-    readout = told({"Control": shares(30, 0.5), "Test": shares(30, 0.5)}, definition, sums={"completion_tokens": same})
+    readout = readout_of_ratings(
+        {"Control": shares(30, 0.5), "Test": shares(30, 0.5)}, definition, sums={"completion_tokens": same}
+    )
     assert readout.verdict == "not_enough_data"
     assert sentence(readout) == "Not enough data yet: answer length does not vary enough to be compared."
 
@@ -311,13 +313,13 @@ def test_users_who_are_all_alike_cannot_be_compared() -> None:
 )
 def test_a_guardrail(seconds: float, guardrail: str) -> None:
     sums = {"response_time": {"Control": times(60, 3.0), "Test": times(60, seconds)}}
-    readout = told({"Control": shares(60, 0.5), "Test": shares(60, 0.5)}, sums=sums)
+    readout = readout_of_ratings({"Control": shares(60, 0.5), "Test": shares(60, 0.5)}, sums=sums)
     assert readout.metrics["response_time"].versus["Test"].guardrail == guardrail
 
 
 def test_a_guardrail_of_which_more_is_better_has_its_bad_side_below() -> None:
     definition = replace(TWO, primary="response_time", guardrails=("satisfaction",))
-    readout = told({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, definition)
+    readout = readout_of_ratings({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, definition)
     assert readout.metrics["satisfaction"].versus["Test"].guardrail == "harmed"
 
 
@@ -327,14 +329,14 @@ def test_a_guardrail_of_which_more_is_better_has_its_bad_side_below() -> None:
 def test_a_declared_difference_holds_absolute_or_relative_to_control() -> None:
     definition = replace(TWO, mde={"satisfaction": Effect(0.2, relative=True), "response_time": Effect(0.5)})
     sums = {"response_time": {"Control": times(60, 3.0), "Test": times(60, 3.0)}}
-    readout = told({"Control": shares(60, 0.5), "Test": shares(60, 0.6)}, definition, sums=sums)
+    readout = readout_of_ratings({"Control": shares(60, 0.5), "Test": shares(60, 0.6)}, definition, sums=sums)
     assert readout.metrics["satisfaction"].versus["Test"].numbers.mde == pytest.approx(0.1)
     assert readout.metrics["response_time"].versus["Test"].numbers.mde == 0.5
 
 
 def test_differences_that_matter_by_default() -> None:
     sums = {name: {"Control": times(60, 0.3), "Test": times(60, 0.3)} for name in METRICS}
-    readout = told({}, sums=sums)
+    readout = readout_of_ratings({}, sums=sums)
     found = {name: metric.versus["Test"].numbers.mde for name, metric in readout.metrics.items()}
     assert found == pytest.approx(dict.fromkeys(METRICS, 0.03) | {"satisfaction": 0.1, "error_rate": 0.02})
 
@@ -386,7 +388,7 @@ SKEWED = {"Control": shares(400, 0.5), "Test": shares(600, 0.8)}
 
 def test_weights_that_changed_while_it_ran_ask_for_a_since_instead_of_a_broken_split() -> None:
     day = 86_400_000
-    readout = told(SKEWED, **weights((50, 0.9), (3 * day, 0.5)))
+    readout = readout_of_ratings(SKEWED, **weights((50, 0.9), (3 * day, 0.5)))
     assert (readout.verdict, readout.split.p, readout.changed_ms) == ("not_enough_data", None, 3 * day)
     assert sentence(readout) == (
         "The weights changed while it ran (4 January 1970): users from before and after cannot be compared. "
@@ -395,12 +397,12 @@ def test_weights_that_changed_while_it_ran_ask_for_a_since_instead_of_a_broken_s
 
 
 def test_weights_that_the_store_has_not_met_yet_have_changed_as_well() -> None:
-    assert told(SKEWED, **weights((50, 0.9))).changed_ms == ORIGIN_MS
+    assert readout_of_ratings(SKEWED, **weights((50, 0.9))).changed_ms == ORIGIN_MS
 
 
 @pytest.mark.parametrize("steps", [[], [(50, 0.5)], [(20, 0.9), (60, 0.5)], [(50, 0.5), (150, 0.5)], [(150, 0.5)]])
 def test_weights_that_did_not_change_while_it_ran_are_no_excuse(steps: list[tuple[int, float]]) -> None:
-    assert told(SKEWED, **weights(*steps)).verdict == "broken"
+    assert readout_of_ratings(SKEWED, **weights(*steps)).verdict == "broken"
 
 
 def test_since_begins_at_midnight_utc() -> None:
@@ -453,12 +455,12 @@ def test_neither_order_nor_repetition_changes_anything(seed: int) -> None:
 def test_exchanged_names_mirror_the_readout(seed: int) -> None:
     names = {"Control": "Test", "Test": "Control"}
 
-    def renamed(one: Line) -> Line:
+    def rename_group(one: Line) -> Line:
         group = one["metadata"].get("group")
         return one | {"metadata": one["metadata"] | {"group": names.get(group, group)}}
 
     events = traffic(seed)
-    mirrored = [renamed(one) for one in events]
+    mirrored = [rename_group(one) for one in events]
     one, other = readout_of(events), readout_of(mirrored)
     opposite = {"better": "worse", "worse": "better"}
     for metric, there in one["metrics"].items():

@@ -162,7 +162,7 @@ def test_an_unknown_name_is_reported_with_the_one_that_was_meant(secrets: Path) 
 
 
 @pytest.mark.parametrize("text", ['PARLEY_TITLE = ["a", 1]', "[PARLEY_TITLE]\na = 1", "PARLEY_TITLE = 2026-01-01"])
-def test_a_toml_value_that_is_no_text_is_reported(secrets: Path, text: str) -> None:
+def test_a_toml_value_that_is_not_text_is_reported(secrets: Path, text: str) -> None:
     secrets.write_text(text)
     assert problems({}, secrets) == ["PARLEY_TITLE: must be one value, in quotes where it is a text"]
 
@@ -200,7 +200,7 @@ def test_the_address_that_hosting_platforms_hand_out_is_understood(scheme: str) 
     assert found.database_url == "postgresql+psycopg://u:p@db/parley?sslmode=require"
 
 
-def test_proxies_are_networks_whatever_they_wear() -> None:
+def test_proxies_are_networks_in_every_notation() -> None:
     found = load({"PARLEY_TRUSTED_PROXIES": "10.0.0.7/8,fd00::/8,::ffff:127.0.0.1"}, NOWHERE).trusted_proxies
     assert found == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("127.0.0.1/32"))
 
@@ -275,7 +275,7 @@ def test_sign_in_without_its_table_is_reported(tmp_path: Path, written: str, mis
 # Providers
 
 
-def named(environ: dict[str, str], secrets: Path) -> list[tuple[str, str, str | None]]:
+def providers_of(environ: dict[str, str], secrets: Path) -> list[tuple[str, str, str | None]]:
     return [(each.name, each.base_url, each.api_key) for each in load(environ, secrets).providers]
 
 
@@ -289,7 +289,7 @@ def test_a_provider_comes_from_the_environment_or_the_file_and_the_environment_w
         "PARLEY_PROVIDER_LOCAL_URL": "'http://c/v1'",
         "PARLEY_PROVIDER_GATE_URL": "http://d",
     }
-    assert named(environ, secrets) == [
+    assert providers_of(environ, secrets) == [
         ("openai", "https://api.openai.com/v1", "sk-one"), ("local", "http://c/v1", "from-file"),
         ("other", "http://b/v1", None), ("gate", "http://d", None),
     ]  # fmt: skip

@@ -96,7 +96,7 @@ def test_the_split_check_is_pearsons(counts: list[int], data: st.DataObject) -> 
     assert ours.p == pytest.approx(theirs.pvalue, rel=1e-8, abs=1e-300)
 
 
-def test_a_split_nobody_took_part_in_has_no_p() -> None:
+def test_a_split_without_users_has_no_p() -> None:
     assert splits.split({}, {"a": 1.0, "b": 1.0}) == splits.Split(None, 1, None)
     assert astuple(splits.split({"a": 9}, {"a": 1.0})) == (0.0, 0, None, pytest.approx(0.0))
     assert splits.split({"a": 9, "b": 1}, {"a": 1.0, "b": 0.0}).p == 0.0

@@ -91,7 +91,7 @@ def answer(parley: Store, asked: Question, completion: Completion = WHOLE) -> Ev
     return ended
 
 
-def answered(parley: Store, about: Conversation | None = None, **more: Any) -> Question:
+def ask_and_answer(parley: Store, about: Conversation | None = None, **more: Any) -> Question:
     asked = ask(parley, about or conversation(), **more)
     answer(parley, asked)
     return asked
@@ -103,13 +103,13 @@ def vote(parley: Store, asked: Question, rating: Rating | None, seen: Rating = "
     assert parley.conversations.rate(asked.answer_id, rating, event).wait(SOON)
 
 
-def shown(parley: Store, about: Conversation | Question, visitor: str = "visitor") -> Conversation:
+def reread(parley: Store, about: Conversation | Question, visitor: str = "visitor") -> Conversation:
     found = parley.conversations.get(about.id if isinstance(about, Conversation) else about.conversation_id, visitor)
     assert found is not None
     return found
 
 
-def told(parley: Store) -> list[str]:
+def event_names(parley: Store) -> list[str]:
     return [line["name"] for line in parley.events.export()]
 
 
@@ -124,7 +124,7 @@ def test_a_question_is_there_with_its_conversation_and_exposure(parley: Store) -
     about = conversation()
     met = events.exposure(ASSIGNMENT, "session")
     asked = ask(parley, about, "Why is\n the sky blue?", exposure=met)
-    found = shown(parley, about)
+    found = reread(parley, about)
     (turn,) = found.turns
     assert (found.title, found.assignment) == ("Why is the sky blue?", ASSIGNMENT)
     assert (turn.answer_id, turn.turn, turn.question, turn.running) == (
@@ -150,7 +150,7 @@ def test_an_answer_ends_once(parley: Store) -> None:
     asked = ask(parley, conversation())
     first = answer(parley, asked)
     answer(parley, asked, replace(WHOLE, text="Another.", finish_reason="interrupted"))
-    (turn,) = shown(parley, asked).turns
+    (turn,) = reread(parley, asked).turns
     assert (turn.answer, turn.finish_reason, turn.time_ms) == ("The whole answer.", "stop", first.time_ms)
     assert turn.facts == first.metadata == parley.conversations.completed(asked.answer_id)
     assert list(parley.events.export()) == [first.wire()]
@@ -161,14 +161,14 @@ def test_an_answer_whose_question_was_refused_is_recorded_without_it(parley: Sto
     asked = ask(parley, about)
     refused = replace(asked, answer_id=new_id(), turn=2)
     answer(parley, refused)
-    turns = shown(parley, about).turns
+    turns = reread(parley, about).turns
     assert [(turn.question, turn.answer) for turn in turns] == [("Why?", None), (None, "The whole answer.")]
 
 
 def test_an_answer_without_known_times_has_none(parley: Store) -> None:
     asked = ask(parley, conversation())
     answer(parley, asked, Completion("", "error", float("nan"), error="ProcessEnded", message="It broke."))
-    (turn,) = shown(parley, asked).turns
+    (turn,) = reread(parley, asked).turns
     assert (turn.error, turn.message) == ("ProcessEnded", "It broke.")
     with parley.read() as connection:
         assert connection.scalar(select(schema.answer.c.response_time)) is None
@@ -178,16 +178,16 @@ def test_a_running_answer_shows_what_has_arrived(parley: Store) -> None:
     asked = ask(parley, conversation())
     parley.conversations.partial(asked.answer_id, "The wh")
     assert parley.conversations.partial(asked.answer_id, "The whole").wait(SOON)
-    assert shown(parley, asked).turns[0].answer == "The whole"
+    assert reread(parley, asked).turns[0].answer == "The whole"
     answer(parley, asked)
     assert parley.conversations.partial(asked.answer_id, "too late").wait(SOON)
-    assert shown(parley, asked).turns[0].answer == "The whole answer."
+    assert reread(parley, asked).turns[0].answer == "The whole answer."
 
 
 def test_text_that_no_database_holds_is_cleaned_and_the_rest_kept(parley: Store) -> None:
     asked = ask(parley, conversation(), "a\x00b\ud800c 😀 \u202e")
     answer(parley, asked, replace(WHOLE, text="x\x00y\udfff", served_model="m\x00\ud800" + "n" * 300, message="\x00"))
-    (turn,) = shown(parley, asked).turns
+    (turn,) = reread(parley, asked).turns
     assert (turn.question, turn.answer) == ("abc 😀 \u202e", "xy")
     assert [line["name"] for line in parley.events.export(text=True)] == ["chat_completion"]
 
@@ -196,15 +196,15 @@ def test_names_longer_than_their_columns_are_cut(parley: Store) -> None:
     about = conversation()
     asked = replace(question(about), model="m" * 300)
     assert parley.conversations.ask(about, asked, "Why?").wait(SOON)
-    assert shown(parley, about).turns[0].model == "m" * 128
+    assert reread(parley, about).turns[0].model == "m" * 128
 
 
 def test_a_replaced_answer_is_kept_and_not_shown(parley: Store) -> None:
     about = conversation()
-    first = answered(parley, about)
+    first = ask_and_answer(parley, about)
     second = ask(parley, about, replaces=[first.answer_id], also=[events.signal(first, "regenerated")])
-    assert [turn.answer_id for turn in shown(parley, about).turns] == [second.answer_id]
-    assert told(parley) == ["chat_completion", "regenerated"]
+    assert [turn.answer_id for turn in reread(parley, about).turns] == [second.answer_id]
+    assert event_names(parley) == ["chat_completion", "regenerated"]
     assert parley.conversations.completed(first.answer_id) is not None
 
 
@@ -238,11 +238,11 @@ def test_conversations_come_last_used_first(parley: Store) -> None:
 
 def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
     silent = open_store(keep_text=False)
-    asked = answered(silent, prompt="A secret")
+    asked = ask_and_answer(silent, prompt="A secret")
     vote(silent, asked, "dissatisfaction")
     assert silent.conversations.give_reason(asked.answer_id, "wrong", "secret too", None).wait(SOON)
     assert silent.conversations.rename(asked.conversation_id, "visitor", "secret").wait(SOON)
-    found = shown(silent, asked)
+    found = reread(silent, asked)
     (turn,) = found.turns
     assert (found.title, turn.question, turn.answer, turn.comment) == (None, None, None, None)
     assert (turn.rating, turn.reason, turn.facts["total_tokens"]) == ("dissatisfaction", "wrong", 8)
@@ -252,59 +252,59 @@ def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
 
 
 def test_a_rating_is_stored_and_reported(parley: Store) -> None:
-    asked = answered(parley)
+    asked = ask_and_answer(parley)
     vote(parley, asked, "satisfaction")
-    assert shown(parley, asked).turns[0].rating == "satisfaction"
-    assert told(parley) == ["chat_completion", "satisfaction"]
+    assert reread(parley, asked).turns[0].rating == "satisfaction"
+    assert event_names(parley) == ["chat_completion", "satisfaction"]
 
 
 def test_the_same_rating_again_is_neither_written_nor_reported(parley: Store, open_store: Open) -> None:
-    asked = answered(parley)
+    asked = ask_and_answer(parley)
     other_tab = open_store(deliver=True)
     for clicked in (parley, parley, other_tab):
         vote(clicked, asked, "satisfaction")
-    assert told(parley) == ["chat_completion", "satisfaction"]
+    assert event_names(parley) == ["chat_completion", "satisfaction"]
 
 
 def test_two_tabs_that_vote_at_once_are_reported_once(parley: Store, open_store: Open) -> None:
-    asked = answered(parley)
+    asked = ask_and_answer(parley)
     with ThreadPoolExecutor(4) as tabs:
         list(tabs.map(lambda tab: vote(tab, asked, "satisfaction"), [open_store() for _ in range(4)]))
-    assert told(parley) == ["chat_completion", "satisfaction"]
+    assert event_names(parley) == ["chat_completion", "satisfaction"]
 
 
 def test_a_changed_rating_loses_the_reason_of_the_earlier_one(parley: Store) -> None:
-    asked = answered(parley)
+    asked = ask_and_answer(parley)
     vote(parley, asked, "dissatisfaction")
     assert parley.conversations.give_reason(asked.answer_id, "wrong", "It is green.", None).wait(SOON)
     vote(parley, asked, "satisfaction")
-    (turn,) = shown(parley, asked).turns
+    (turn,) = reread(parley, asked).turns
     assert (turn.rating, turn.reason, turn.comment) == ("satisfaction", None, None)
 
 
-def test_a_withdrawn_rating_tells_which_one_was_stored(parley: Store) -> None:
-    asked = answered(parley)
+def test_a_withdrawn_rating_names_the_stored_one(parley: Store) -> None:
+    asked = ask_and_answer(parley)
     vote(parley, asked, "dissatisfaction")
     vote(parley, asked, None, seen="satisfaction")
     vote(parley, asked, None)
     last = list(parley.events.export())[-1]
     assert (last["name"], last["value"]) == ("rating_withdrawn", "dissatisfaction")
-    assert shown(parley, asked).turns[0].rating is None and len(told(parley)) == 3
+    assert reread(parley, asked).turns[0].rating is None and len(event_names(parley)) == 3
 
 
 def test_a_rating_of_an_unknown_answer_is_not_reported(parley: Store) -> None:
     vote(parley, question(conversation()), "satisfaction")
-    assert told(parley) == []
+    assert event_names(parley) == []
 
 
 def test_a_reason_is_reported_once_and_its_comment_stays_here(parley: Store) -> None:
-    asked = answered(parley)
+    asked = ask_and_answer(parley)
     said = events.feedback_reason(asked, {}, "wrong")
     for comment in ("It is", "It is green."):
         assert parley.conversations.give_reason(asked.answer_id, "wrong", comment, said).wait(SOON)
-    (turn,) = shown(parley, asked).turns
+    (turn,) = reread(parley, asked).turns
     assert (turn.reason, turn.comment) == ("wrong", "It is green.")
-    assert told(parley) == ["chat_completion", "feedback_reason"]
+    assert event_names(parley) == ["chat_completion", "feedback_reason"]
     assert "green" not in str(list(parley.events.export()))
 
 
@@ -316,31 +316,31 @@ def test_a_conversation_can_be_renamed_by_its_owner(parley: Store) -> None:
     ask(parley, about)
     parley.conversations.rename(about.id, "somebody else", "Stolen")
     assert parley.conversations.rename(about.id, "visitor", "Colours").wait(SOON)
-    assert shown(parley, about).title == "Colours"
+    assert reread(parley, about).title == "Colours"
 
 
 def test_a_deleted_conversation_leaves_its_numbers_and_events(parley: Store) -> None:
     gone, kept, foreign = conversation(), conversation(), conversation("somebody else")
-    asked = answered(parley, gone)
+    asked = ask_and_answer(parley, gone)
     ask(parley, kept)
     ask(parley, foreign)
     assert parley.conversations.delete("visitor", foreign.id).wait(SOON)
     assert parley.conversations.delete("visitor", gone.id).wait(SOON)
     assert parley.conversations.get(gone.id, "visitor") is None
     assert [one.id for one in parley.conversations.of("visitor")] == [kept.id]
-    assert shown(parley, foreign, "somebody else").turns[0].question == "Why?"
+    assert reread(parley, foreign, "somebody else").turns[0].question == "Why?"
     assert parley.conversations.completed(asked.answer_id) is not None
     assert parley.conversations.delete("visitor").wait(SOON) and parley.conversations.of("visitor") == []
 
 
 def test_a_title_goes_with_the_question_that_it_was_made_from(parley: Store) -> None:
     about = conversation()
-    answered(parley, about)
+    ask_and_answer(parley, about)
     parley.written(lambda connection: connection.execute(update(schema.message).values(asked_ms=1)), SOON)
     parley.written(lambda connection: connection.execute(update(schema.conversation).values(created_ms=1)), SOON)
     ask(parley, about, "And now?", turn=2)  # in use still
     assert parley.purge(days=1) == 1
-    kept = shown(parley, about)
+    kept = reread(parley, about)
     assert kept.title is None and [turn.question for turn in kept.turns] == ["And now?"]
 
 
@@ -372,7 +372,7 @@ def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
     monkeypatch.setattr(store, "PIECE", 2)
     old, new, long = conversation(), conversation(), conversation()
     for turn in range(1, 6):
-        answered(parley, old, turn=turn)
+        ask_and_answer(parley, old, turn=turn)
     ask(parley, long)
     ask(parley, new)
     month_ago = now_ms() - 30 * 86_400_000
@@ -388,9 +388,9 @@ def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
     ask(parley, long, turn=2)
     assert parley.purge(29) == 7
     assert parley.conversations.get(old.id, "visitor") is None
-    assert [turn.turn for turn in shown(parley, long).turns] == [2]
-    assert shown(parley, new).turns[0].question == "Why?"
-    assert told(parley) == ["chat_completion"] * 5
+    assert [turn.turn for turn in reread(parley, long).turns] == [2]
+    assert reread(parley, new).turns[0].question == "Why?"
+    assert event_names(parley) == ["chat_completion"] * 5
 
 
 # Answers whose process is gone
@@ -402,7 +402,7 @@ def fall_silent(parley: Store) -> None:
     assert parley.write(lambda connection: connection.execute(aged)).wait(SOON)
 
 
-def test_an_answer_whose_process_is_gone_goes_to_exactly_one_other(parley: Store, open_store: Open) -> None:
+def test_an_answer_of_an_ended_process_goes_to_exactly_one_other(parley: Store, open_store: Open) -> None:
     asked = [ask(parley, conversation()) for _ in range(6)]
     assert parley.conversations.partial(asked[0].answer_id, "The wh").wait(SOON)
     answer(parley, asked[5])
@@ -417,7 +417,7 @@ def test_an_answer_whose_process_is_gone_goes_to_exactly_one_other(parley: Store
     assert all(one in asked for one, _ in found)
 
 
-def test_an_answer_that_was_heard_of_lately_or_is_ones_own_is_left_alone(parley: Store, open_store: Open) -> None:
+def test_an_answer_with_a_recent_heartbeat_or_of_this_process_is_left_alone(parley: Store, open_store: Open) -> None:
     ask(parley, conversation())
     assert open_store().conversations.recover(30_000) == []
     fall_silent(parley)
@@ -439,12 +439,12 @@ def test_after_an_outage_the_silent_are_given_time(tmp_path: Path) -> None:
     assert all(one.close() for one in (running, other, later))
 
 
-def test_who_lost_an_answer_to_another_process_writes_no_more_into_it(parley: Store, open_store: Open) -> None:
+def test_a_process_that_lost_an_answer_writes_no_more_into_it(parley: Store, open_store: Open) -> None:
     asked = ask(parley, conversation())
     fall_silent(parley)
     ((_, text),) = open_store().conversations.recover(30_000)
     assert parley.conversations.partial(asked.answer_id, "late").wait(SOON)
-    assert text == "" and shown(parley, asked).turns[0].answer is None
+    assert text == "" and reread(parley, asked).turns[0].answer is None
 
 
 def test_an_answer_is_recovered_although_its_conversation_was_deleted(parley: Store, open_store: Open) -> None:
@@ -460,7 +460,7 @@ def test_an_answer_is_recovered_although_its_conversation_was_deleted(parley: St
 
 def test_everything_is_exported_in_order_and_page_by_page(parley: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store.reads, "PAGE", 3)
-    asked = answered(parley)
+    asked = ask_and_answer(parley)
     signals = [replace(events.signal(asked, "copied"), time_ms=now_ms() + n // 2) for n in range(8)]
     assert parley.events.record(list(reversed(signals))).wait(SOON)
     lines = list(parley.events.export())
@@ -472,7 +472,7 @@ def test_everything_is_exported_in_order_and_page_by_page(parley: Store, monkeyp
 
 
 def test_the_text_is_exported_only_when_asked(parley: Store) -> None:
-    answered(parley)
+    ask_and_answer(parley)
     ((plain,), (full,)) = list(parley.events.export()), list(parley.events.export(text=True))
     assert "text" not in plain
     assert full["text"] == {"question": "Why?", "answer": "The whole answer.", "comment": None, "reasoning": None}
@@ -481,7 +481,7 @@ def test_the_text_is_exported_only_when_asked(parley: Store) -> None:
 def test_an_event_that_is_recorded_twice_is_one(parley: Store) -> None:
     event = events.signal(question(conversation()), "copied")
     assert parley.events.record([event]).wait(SOON) and parley.events.record([event]).wait(SOON)
-    assert told(parley) == ["copied"] == deliverable(parley)
+    assert event_names(parley) == ["copied"] == deliverable(parley)
 
 
 def test_a_leased_event_is_what_was_recorded(parley: Store) -> None:
@@ -502,7 +502,7 @@ def test_replicas_share_the_outbox(parley: Store, open_store: Open) -> None:
 
 
 def test_what_is_acknowledged_is_done(parley: Store) -> None:
-    answered(parley)
+    ask_and_answer(parley)
     (event,) = parley.outbox.lease(10, 60)
     count, oldest = parley.outbox.pending()
     assert count == 1 and 0 <= oldest < 60
@@ -531,13 +531,13 @@ def test_what_waits_longest_goes_first(parley: Store) -> None:
 
 def test_nothing_waits_for_statsig_where_it_is_not_connected(open_store: Open) -> None:
     local = open_store(deliver=False)
-    answered(local)
-    assert told(local) == ["chat_completion"] and local.outbox.pending() == (0, 0.0)
+    ask_and_answer(local)
+    assert event_names(local) == ["chat_completion"] and local.outbox.pending() == (0, 0.0)
 
 
 def test_simulated_events_never_leave(parley: Store) -> None:
-    answered(parley, conversation(simulated=True), exposure=events.exposure(ASSIGNMENT, "s", simulated=True))
-    assert len(told(parley)) == 2 and deliverable(parley) == []
+    ask_and_answer(parley, conversation(simulated=True), exposure=events.exposure(ASSIGNMENT, "s", simulated=True))
+    assert len(event_names(parley)) == 2 and deliverable(parley) == []
 
 
 def test_definitions_are_kept_by_source(parley: Store) -> None:
@@ -564,9 +564,9 @@ def test_many_processes_may_start_at_once(kind: str, tmp_path: Path, request: py
 
 def test_what_was_stored_is_there_after_a_restart(open_store: Open) -> None:
     before = open_store()
-    asked = answered(before)
+    asked = ask_and_answer(before)
     assert before.close()
-    assert shown(open_store(), asked).turns[0].answer == "The whole answer."
+    assert reread(open_store(), asked).turns[0].answer == "The whole answer."
 
 
 def test_a_later_migration_reaches_a_database_that_exists(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -631,7 +631,7 @@ def test_a_store_in_use_is_well(parley: Store) -> None:
     assert parley.healthy and parley.trouble is None and parley.queued == 0
 
 
-def test_trouble_shows_without_anybody_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_shows_without_a_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib.store.conversations.PROBE_S", 0.5)
     parley = Store.open(f"sqlite:///{tmp_path}/parley.db")
     (tmp_path / "parley.db").rename(tmp_path / "away.db")
@@ -660,7 +660,7 @@ def test_a_database_that_cannot_be_used_is_reported_in_a_sentence_without_its_pa
     assert sentence.endswith(".") and "\n" not in sentence and "hunter2" not in sentence
 
 
-def test_a_file_that_is_no_database_is_reported_as_none(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "parley.db").write_text("Dear diary, " * 500)
     with pytest.raises(StoreError, match="not a database"):
         Store.open(f"sqlite:///{tmp_path}/parley.db")

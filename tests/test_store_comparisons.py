@@ -41,7 +41,7 @@ def comparison(turn: int = 1, left: str = "A", right: str = "B") -> Comparison:
     return Comparison(ours, one, two, drawn="right")
 
 
-def ended(store: Store, about: Conversation, compared: Comparison, *texts: str) -> None:
+def finish_sides(store: Store, about: Conversation, compared: Comparison, *texts: str) -> None:
     for side, words in zip(compared.sides, texts, strict=True):
         question, completion = about.question(side), Completion(words, "stop", 1.5, 0.5)
         assert store.conversations.finish(question, completion, events.chat_completion(question, completion)).wait(SOON)
@@ -54,14 +54,14 @@ def vote(store: Store, about: Conversation, compared: Comparison, preferred: Vot
     )
 
 
-def told(store: Store, *names: str) -> list[object]:
+def event_values(store: Store, *names: str) -> list[object]:
     return [event["value"] for event in store.events.export() if event["name"] in names]
 
 
 def test_two_answers_are_one_turn_in_their_order(store: Store) -> None:
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
-    ended(store, about, compared, "Left.", "Right.")
+    finish_sides(store, about, compared, "Left.", "Right.")
     found = store.conversations.get(about.id, "visitor")
     assert found is not None and found.assignment.compare
     (turn,) = found.turns
@@ -74,7 +74,7 @@ def test_two_answers_are_one_turn_in_their_order(store: Store) -> None:
 def test_the_events_of_both_answers_name_their_comparison(store: Store) -> None:
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
-    ended(store, about, compared, "Left.", "Right.")
+    finish_sides(store, about, compared, "Left.", "Right.")
     about_them = [event["metadata"] for event in store.events.export()]
     assert {one["comparison_id"] for one in about_them} == {compared.id}
     assert [one["group"] for one in about_them] == ["A", "B"]
@@ -85,7 +85,7 @@ def test_a_changed_vote_is_reported_again_and_a_repeated_one_is_not(store: Store
     store.conversations.compare(about, compared, "Why?")
     for preferred in ("left", "left", "tie", "both_bad"):
         vote(store, about, compared, preferred)
-    assert told(store, "preference") == ["A", "tie", "both_bad"]
+    assert event_values(store, "preference") == ["A", "tie", "both_bad"]
     found = store.conversations.get(about.id, "visitor")
     assert found is not None and found.turns[0].comparison is not None
     assert found.turns[0].comparison.vote == "both_bad"
@@ -97,7 +97,7 @@ def test_a_vote_stays_as_it_was_once_the_next_question_is_asked(store: Store) ->
     vote(store, about, first, "left")
     store.conversations.compare(about, comparison(turn=2), "And now?")
     vote(store, about, first, "right")
-    assert told(store, "preference") == ["A"]
+    assert event_values(store, "preference") == ["A"]
 
 
 def test_a_comparison_that_was_asked_again_shows_the_new_answers_only(store: Store) -> None:
@@ -138,7 +138,7 @@ def test_a_unit_takes_part_in_the_way_that_it_met_first(store: Store) -> None:
     assert store.conversations.participation("e", "other") == "exposed"
 
 
-def test_a_forced_group_is_no_way_to_take_part(store: Store) -> None:
+def test_a_forced_group_does_not_count_as_taking_part(store: Store) -> None:
     outside = replace(UNIT, compare=False)
     forced = replace(outside, group="A", forced=True)
     assert store.events.record([events.exposure(one, "session") for one in (forced, outside)]).wait(SOON)
@@ -159,7 +159,7 @@ def test_an_answer_that_was_cut_off_keeps_its_group_and_comparison(store: Store,
 def test_erasure_leaves_nothing_of_a_comparison(store: Store) -> None:
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
-    ended(store, about, compared, "Left.", "Right.")
+    finish_sides(store, about, compared, "Left.", "Right.")
     vote(store, about, compared, "left")
     store.erase("unit")
     with store.read() as connection:
@@ -167,10 +167,10 @@ def test_erasure_leaves_nothing_of_a_comparison(store: Store) -> None:
             assert connection.execute(select(table)).all() == []
 
 
-def test_the_life_of_an_answer_tells_the_vote_on_it(store: Store) -> None:
+def test_the_life_of_an_answer_has_the_vote_on_it(store: Store) -> None:
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
-    ended(store, about, compared, "Left.", "Right.")
+    finish_sides(store, about, compared, "Left.", "Right.")
     vote(store, about, compared, "left")
     for side in compared.sides:
         life = store.events.life(side.answer_id)
@@ -207,7 +207,7 @@ def test_a_comparison_belongs_to_the_run_in_which_it_was_asked(store: Store) -> 
     sides = [replace(side, run=2) for side in compared.sides]
     later = replace(compared, left=sides[0], right=sides[1])
     store.conversations.compare(about, later, "Why?")
-    ended(store, about, later, "Left.", "Right.")
+    finish_sides(store, about, later, "Left.", "Right.")
     found = store.conversations.get(about.id, "visitor")
     assert found is not None and found.turns[0].comparison is not None
     vote(store, found, found.turns[0].comparison, "left")

@@ -31,7 +31,7 @@ def store(database_url: str) -> Iterator[Store]:
         yield opened
 
 
-def some(count: int) -> list[Event]:
+def invent_events(count: int) -> list[Event]:
     """Events of every name; many of the same millisecond, as they come in bursts."""
     chance = random.Random(3)
     found = []
@@ -84,7 +84,7 @@ SEARCHES = [
 ]  # fmt: skip
 
 
-def wanted(line: Line, search: Search) -> bool:
+def matches(line: Line, search: Search) -> bool:
     event = line.event
     return (
         search.name in (None, event.name)
@@ -101,23 +101,23 @@ def wanted(line: Line, search: Search) -> bool:
 
 def test_every_search_finds_what_it_means_once_and_newest_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "STRETCH", 17)  # so that looking for what is rare takes many stretches
-    keep(store, some(230))
+    keep(store, invent_events(230))
     every = all_pages(store, Search())
     assert len(every) == 230
     keys = [(line.event.time_ms, line.event.event_id) for line in every]
     assert keys == sorted(keys, reverse=True)
     for search in SEARCHES:
         found = [line.event.event_id for line in all_pages(store, search)]
-        assert found == [line.event.event_id for line in every if wanted(line, search)], search
+        assert found == [line.event.event_id for line in every if matches(line, search)], search
     assert {line.delivery for line in every} == {"waiting", "acknowledged", "kept"}
 
 
-def test_who_looks_for_what_is_not_there_is_answered_in_time_and_can_look_further(
+def test_a_search_without_a_match_ends_in_time_and_can_be_continued(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "STRETCH", 10)
     monkeypatch.setattr(ledger, "PATIENCE_S", 0)
-    keep(store, some(35))
+    keep(store, invent_events(35))
     first = store.events.page(Search(delivery="kept", name="nothing"), None, 10)
     assert first.lines == [] and first.older is None  # no event has the name: its index ends at once
     kept = store.events.page(Search(user_id="u0", simulated=True), None, 50)
@@ -141,7 +141,7 @@ def test_why_an_event_waits_is_reported_with_it(store: Store) -> None:
 
 def test_the_groups_are_those_that_events_name(store: Store) -> None:
     assert store.events.groups() == []
-    keep(store, some(60))
+    keep(store, invent_events(60))
     assert store.events.groups() == ["Control", "Test"]
 
 
@@ -187,7 +187,7 @@ def test_an_answer_whose_text_was_deleted_has_a_life_and_an_unknown_one_has_none
 
 def test_an_older_database_learns_the_group_of_every_event(database_url: str) -> None:
     with closing(Store.open(database_url)) as store:
-        keep(store, some(20))
+        keep(store, invent_events(20))
         row = {
             "answer_id": "a1", "conversation_id": "c", "session_id": "s", "turn": 1, "experiment": "e", "grp": "Test",
             "user_id": "u", "model": "m", "simulated": False,

@@ -43,14 +43,14 @@ def keep(store: Store, *lines: Line) -> None:
         assert store.events.record([event(line)]).wait(SOON)
 
 
-def found(store: Store, scope: Scope = SCOPE) -> dict[tuple[str, str], VoteSums]:
+def stored_votes(store: Store, scope: Scope = SCOPE) -> dict[tuple[str, str], VoteSums]:
     with store.read() as connection:
         return votes_by_pair(connection, scope)
 
 
 def won(store: Store, scope: Scope = SCOPE) -> tuple[int, int]:
     """Votes, and votes for control less votes for b."""
-    votes = found(store, scope).get(PAIR, VoteSums(Sums(), 0, 0, 0))
+    votes = stored_votes(store, scope).get(PAIR, VoteSums(Sums(), 0, 0, 0))
     return round(votes.sums.sy), round(votes.sums.sx)
 
 
@@ -74,10 +74,10 @@ def by_hand(lines: Sequence[Line], scope: Scope) -> dict[tuple[str, str], VoteSu
         count = counts.setdefault((first, second), [0, 0, 0])
         for place, is_so in enumerate((worth != 0, line["value"] == "both_bad", line["value"] == left)):
             count[place] += is_so
-    return {pair: VoteSums(summed(list(of.values())), *counts[pair]) for pair, of in units.items()}
+    return {pair: VoteSums(sums_of(list(of.values())), *counts[pair]) for pair, of in units.items()}
 
 
-def summed(pairs: Sequence[Sequence[int]]) -> Sums:
+def sums_of(pairs: Sequence[Sequence[int]]) -> Sums:
     def total(power: Any) -> int:
         return sum(power(x, y) for x, y in pairs)
 
@@ -167,7 +167,7 @@ def test_the_votes_of_each_run_count_by_themselves(store: Store) -> None:
         assert last_run(connection, EXPERIMENT) == 2
 
 
-def test_erasure_takes_a_units_votes_and_nobody_elses(store: Store) -> None:
+def test_erasure_takes_one_units_votes_alone(store: Store) -> None:
     keep(store, preferred("e1", "c1", "ann"), preferred("e2", "c2", "bob"))
     assert sum(purge.purge(store, ORIGIN_MS + 1_000)) == 2
     erased = store.erase("ann")
@@ -179,10 +179,10 @@ def test_simulated_votes_go_with_what_is_simulated(store: Store) -> None:
     keep(store, preferred("e1", "c1", "u"), preferred("e2", "c2", "v", simulated=True))
     assert won(store, replace(SCOPE, simulated=True)) == (1, -1)
     assert remove_simulated(store) == 2  # the vote and its event
-    assert (won(store), found(store, replace(SCOPE, simulated=True))) == ((1, -1), {})
+    assert (won(store), stored_votes(store, replace(SCOPE, simulated=True))) == ((1, -1), {})
 
 
-def test_simulated_comparers_are_spread_over_days_like_everybody(store: Store) -> None:
+def test_simulated_comparers_are_spread_over_days_like_other_visitors(store: Store) -> None:
     keep(store, *(preferred(f"e{n}", f"c{n}", f"u{n}", n, simulated=True) for n in range(4)))
     spread(store, 4, ORIGIN_MS)
     with store.read() as connection:
@@ -190,7 +190,7 @@ def test_simulated_comparers_are_spread_over_days_like_everybody(store: Store) -
     assert [ORIGIN_MS // 86_400_000 - time // 86_400_000 for time in times] == [3, 2, 1, 0]
 
 
-def test_an_event_that_names_no_comparison_is_kept_and_is_no_vote(store: Store) -> None:
+def test_an_event_without_a_comparison_is_kept_and_not_counted_as_a_vote(store: Store) -> None:
     keep(store, preferred("e1", "", "u"), preferred("e2", "c", "u", right=7))
     with store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(vote)) == 0
@@ -212,7 +212,7 @@ def test_a_ledger_from_before_the_table_keeps_its_votes(database_url: str) -> No
     lines += [preferred("s", "s", "u0", simulated=True), preferred("bad", "", "u0")]
     with closing(Store.open(database_url)) as store:
         keep(store, *reversed(lines))
-        before = [found(store, replace(SCOPE, simulated=simulated)) for simulated in (False, True)]
+        before = [stored_votes(store, replace(SCOPE, simulated=simulated)) for simulated in (False, True)]
     with closing(Database.open(database_url)) as database:
         fresh = shape(database)
         with database.begin() as connection:
@@ -221,5 +221,5 @@ def test_a_ledger_from_before_the_table_keeps_its_votes(database_url: str) -> No
     with closing(Database.open(database_url)) as database:
         assert shape(database) == fresh
     with closing(Store.open(database_url)) as store:
-        after = [found(store, replace(SCOPE, simulated=simulated)) for simulated in (False, True)]
+        after = [stored_votes(store, replace(SCOPE, simulated=simulated)) for simulated in (False, True)]
         assert after == before and before[0][PAIR].sums.sx == 1 and before[1][PAIR].sums.n == 1

@@ -26,7 +26,7 @@ from lib.store.purge import Old, old
 from lib.store.schema import event, outbox
 from lib.store.tallies import tally
 from tests.support import invented_traffic
-from tests.support.page_runs import EXPERIMENTS, opened_app
+from tests.support.page_runs import EXPERIMENTS, open_app
 from tests.support.postgres_server import Postgres
 from tests.support.waiting import ENOUGH_S, until
 
@@ -42,7 +42,7 @@ def store(database_url: str) -> Iterator[Store]:
         yield opened
 
 
-def told(time_ms: int, name: str = "copied", **metadata: object) -> Event:
+def copied_at(time_ms: int, name: str = "copied", **metadata: object) -> Event:
     return Event(new_id(), name, time_ms, "u", 1, {"answer_id": "a", **metadata}, IDS)
 
 
@@ -52,12 +52,12 @@ def keep(store: Store, *events: Event, delivered: bool = True) -> None:
         assert store.outbox.acknowledge([one.event_id for one in events]).wait(SOON)
 
 
-def kept(store: Store) -> list[int]:
+def event_times(store: Store) -> list[int]:
     """The times of all events."""
     return [line["time"] for line in store.events.export()]
 
 
-def gone(store: Store, before_ms: int) -> int:
+def purge_count(store: Store, before_ms: int) -> int:
     return sum(purge.purge(store, before_ms))
 
 
@@ -67,20 +67,20 @@ def delivery(store: Store, simulated: bool = False) -> tuple[int | None, ...]:
 
 
 def test_what_is_older_goes_and_what_is_younger_stays(store: Store) -> None:
-    keep(store, *(told(SEPTEMBER + day * DAY_MS) for day in range(-40, 40)))
+    keep(store, *(copied_at(SEPTEMBER + day * DAY_MS) for day in range(-40, 40)))
     assert old(store, SEPTEMBER) == Old(40, 0, 0)
-    assert gone(store, SEPTEMBER) == 40
-    assert kept(store) == [SEPTEMBER + day * DAY_MS for day in range(40)]
-    assert gone(store, SEPTEMBER) == 0
+    assert purge_count(store, SEPTEMBER) == 40
+    assert event_times(store) == [SEPTEMBER + day * DAY_MS for day in range(40)]
+    assert purge_count(store, SEPTEMBER) == 0
 
 
 def test_many_go_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "SIZES", (3, 3))
     times = [SEPTEMBER - number // 4 for number in range(50)]  # pieces end in the middle of a moment
-    keep(store, *(told(time_ms) for time_ms in times))
+    keep(store, *(copied_at(time_ms) for time_ms in times))
     steps = [step for step in purge.purge(store, SEPTEMBER + 1) if step]
     assert sum(steps) == 50 and max(steps) == 3
-    assert kept(store) == []
+    assert event_times(store) == []
 
 
 def test_a_piece_is_as_much_work_for_sqlite_however_many_are_old(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_piece_is_as_much_work_for_sqlite_however_many_are_old(tmp_path: Path)
             sqlite.set_progress_handler(None, 0)
 
         with closing(Store.open(f"sqlite:///{tmp_path}/{many}.db")) as store:
-            keep(store, *(told(SEPTEMBER - 1 - number) for number in range(many)), delivered=False)
+            keep(store, *(copied_at(SEPTEMBER - 1 - number) for number in range(many)), delivered=False)
             assert store.write(first).wait(SOON)
         return len(ticks)
 
@@ -103,33 +103,33 @@ def test_a_piece_is_as_much_work_for_sqlite_however_many_are_old(tmp_path: Path)
 
 
 def test_what_waits_for_statsig_stays_and_can_be_delivered(store: Store) -> None:
-    waiting = [told(SEPTEMBER - day * DAY_MS) for day in (1, 70)]
-    keep(store, *(told(SEPTEMBER - day * DAY_MS) for day in range(1, 80)))
+    waiting = [copied_at(SEPTEMBER - day * DAY_MS) for day in (1, 70)]
+    keep(store, *(copied_at(SEPTEMBER - day * DAY_MS) for day in range(1, 80)))
     keep(store, *waiting, delivered=False)
     assert old(store, SEPTEMBER) == Old(79, 0, 2)
-    assert gone(store, SEPTEMBER) == 79
+    assert purge_count(store, SEPTEMBER) == 79
     leased = store.outbox.lease(10, 60)
     assert {one.event_id for one in leased} == {one.event_id for one in waiting}
     assert store.outbox.acknowledge([one.event_id for one in leased]).wait(SOON)
-    assert gone(store, SEPTEMBER) == 2
+    assert purge_count(store, SEPTEMBER) == 2
     assert delivery(store) == (81, 81, 0)
 
 
 def test_where_nothing_is_delivered_nothing_waits(database_url: str) -> None:
     with closing(Store.open(database_url, deliver=False)) as store:
-        keep(store, told(SEPTEMBER - 1), told(SEPTEMBER), delivered=False)
+        keep(store, copied_at(SEPTEMBER - 1), copied_at(SEPTEMBER), delivered=False)
         assert old(store, SEPTEMBER) == Old(1, 1, 0)
-        assert gone(store, SEPTEMBER) == 1
+        assert purge_count(store, SEPTEMBER) == 1
         assert delivery(store) == (2, 0, 0)
 
 
 def test_purged_events_are_still_counted_as_what_they_were(store: Store) -> None:
-    keep(store, *(told(SEPTEMBER - number) for number in range(1, 6)))
-    keep(store, *(told(SEPTEMBER - number, simulated=True) for number in range(1, 4)))
-    keep(store, told(SEPTEMBER), delivered=False)
+    keep(store, *(copied_at(SEPTEMBER - number) for number in range(1, 6)))
+    keep(store, *(copied_at(SEPTEMBER - number, simulated=True) for number in range(1, 4)))
+    keep(store, copied_at(SEPTEMBER), delivered=False)
     before = delivery(store), delivery(store, simulated=True)
     assert before == ((6, 5, 1), (3, 0, 0))
-    assert gone(store, SEPTEMBER) == 8
+    assert purge_count(store, SEPTEMBER) == 8
     assert (delivery(store), delivery(store, simulated=True)) == before
 
 
@@ -145,33 +145,33 @@ def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
 
     with closing(Store.open(database_url)) as store:
         before = readout(store)
-        assert gone(store, OCTOBER - 2 * DAY_MS) > 500
+        assert purge_count(store, OCTOBER - 2 * DAY_MS) > 500
         assert readout(store) == before
-        assert gone(store, OCTOBER + DAY_MS) > 100
-        assert readout(store) == before and kept(store) == []
+        assert purge_count(store, OCTOBER + DAY_MS) > 100
+        assert readout(store) == before and event_times(store) == []
     assert before["delivery"]["events"] > 600
 
 
 def test_others_write_and_read_while_it_runs(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "SIZES", (5, 20))
-    keep(store, *(told(SEPTEMBER - number * DAY_MS // 4) for number in range(1, 600)))
+    keep(store, *(copied_at(SEPTEMBER - number * DAY_MS // 4) for number in range(1, 600)))
     ended = threading.Event()
     with closing(Store.open(database_url, deliver=True)) as other:
 
         def write() -> None:
             while not ended.is_set():
-                keep(other, told(now_ms()))
+                keep(other, copied_at(now_ms()))
                 written.append(len(other.events.page(Search()).lines) > 0)
 
         written: list[bool] = []
         writing = threading.Thread(target=write)
         writing.start()
         try:
-            assert gone(store, SEPTEMBER) == 599
+            assert purge_count(store, SEPTEMBER) == 599
         finally:
             ended.set()
             writing.join(SOON)
-    assert all(written) and len(kept(store)) == len(written) > 0
+    assert all(written) and len(event_times(store)) == len(written) > 0
 
 
 # Months on PostgreSQL
@@ -183,7 +183,7 @@ def months(postgres: Postgres) -> Iterator[Store]:
         yield opened
 
 
-def held(store: Store) -> dict[str, int]:
+def partition_sizes(store: Store) -> dict[str, int]:
     """Return the number of events in each partition."""
     with store.read() as connection:
         names = connection.scalars(text("SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class c"
@@ -207,10 +207,10 @@ def forget_months(store: Store) -> None:
 
 def test_months_are_there_before_they_begin(months: Store) -> None:
     begun = [partitions.month(now_ms(), step) for step in range(-1, 4)]
-    keep(months, *(told(time_ms) for time_ms in begun))
-    assert list(held(months).values()) == [1, 1, 1, 1, 1, 0]
+    keep(months, *(copied_at(time_ms) for time_ms in begun))
+    assert list(partition_sizes(months).values()) == [1, 1, 1, 1, 1, 0]
     prepare(months, partitions.month(now_ms(), 2))
-    assert len(held(months)) == 8
+    assert len(partition_sizes(months)) == 8
 
 
 def test_a_running_app_makes_the_months_to_come(
@@ -218,32 +218,36 @@ def test_a_running_app_makes_the_months_to_come(
 ) -> None:
     monkeypatch.setattr(app, "HOUSEKEEPING_EVERY", 0.05)
     key = "a-signing-key-of-the-tests"
-    with opened_app(tmp_path, DATABASE_URL=postgres.database(), PARLEY_SIGNING_KEY=key) as parley:
+    with open_app(tmp_path, DATABASE_URL=postgres.database(), PARLEY_SIGNING_KEY=key) as parley:
         forget_months(parley.store)
-        until(lambda: len(held(parley.store)) == 6)
+        until(lambda: len(partition_sizes(parley.store)) == 6)
 
 
 def test_an_event_of_any_time_finds_room_and_later_its_month(months: Store) -> None:
     forget_months(months)
-    keep(months, told(1), told(SEPTEMBER), told(OCTOBER), told(4_000_000_000_000))
-    assert held(months) == {"event_default": 4}
+    keep(months, copied_at(1), copied_at(SEPTEMBER), copied_at(OCTOBER), copied_at(4_000_000_000_000))
+    assert partition_sizes(months) == {"event_default": 4}
     prepare(months, OCTOBER)
-    assert {name: count for name, count in held(months).items() if count} == {
+    assert {name: count for name, count in partition_sizes(months).items() if count} == {
         "event_2026_09": 1, "event_2026_10": 1, "event_default": 2,
     }  # fmt: skip
-    assert gone(months, OCTOBER) == 2
-    assert kept(months) == [OCTOBER, 4_000_000_000_000]
+    assert purge_count(months, OCTOBER) == 2
+    assert event_times(months) == [OCTOBER, 4_000_000_000_000]
 
 
 def test_a_whole_month_is_dropped_unless_some_of_it_waits(months: Store) -> None:
     forget_months(months)
     prepare(months, OCTOBER)
-    keep(months, *(told(SEPTEMBER + number) for number in range(20)), *(told(OCTOBER + number) for number in range(20)))
-    keep(months, told(OCTOBER + 5), delivered=False)
+    keep(
+        months,
+        *(copied_at(SEPTEMBER + number) for number in range(20)),
+        *(copied_at(OCTOBER + number) for number in range(20)),
+    )
+    keep(months, copied_at(OCTOBER + 5), delivered=False)
     assert next(iter(purge.purge(months, OCTOBER))) == 20
-    assert "event_2026_09" not in held(months)
-    assert gone(months, partitions.month(OCTOBER, 1)) == 20
-    assert held(months)["event_2026_10"] == 1
+    assert "event_2026_09" not in partition_sizes(months)
+    assert purge_count(months, partitions.month(OCTOBER, 1)) == 20
+    assert partition_sizes(months)["event_2026_10"] == 1
     assert delivery(months) == (41, 40, 1)
 
 
@@ -252,14 +256,14 @@ def test_a_month_in_use_is_dropped_when_its_readers_have_ended(months: Store, mo
     monkeypatch.setattr(purge, "PAUSE_S", 0.01)
     forget_months(months)
     prepare(months, OCTOBER)
-    keep(months, told(SEPTEMBER), told(OCTOBER))
+    keep(months, copied_at(SEPTEMBER), copied_at(OCTOBER))
     with months.read() as connection:
         assert connection.scalar(select(func.count()).select_from(event)) == 2
         with pytest.raises(StoreError, match="event_2026_09 is in use"):
-            gone(months, OCTOBER)
-        keep(months, told(OCTOBER + 1))
-    assert gone(months, OCTOBER) == 1
-    assert kept(months) == [OCTOBER, OCTOBER + 1]
+            purge_count(months, OCTOBER)
+        keep(months, copied_at(OCTOBER + 1))
+    assert purge_count(months, OCTOBER) == 1
+    assert event_times(months) == [OCTOBER, OCTOBER + 1]
 
 
 # A database of before
@@ -292,34 +296,34 @@ def test_a_ledger_of_one_table_comes_along_whole(database_url: str) -> None:
         rows = [row | {"event_id": f"{day:03}", "time_ms": SEPTEMBER + day * DAY_MS} for day in range(-60, 60)]
         waiting = {"event_id": "-01", "created_ms": SEPTEMBER - DAY_MS, "due_ms": 1, "attempts": 0}
 
-        def before(connection: Connection) -> None:
+        def fill_old_schema(connection: Connection) -> None:
             connection.execute(insert(event), rows)
             connection.execute(update(event).where(event.c.event_id != "-01").values(acknowledged_ms=7))
             connection.execute(insert(outbox), waiting)
 
-        assert store.write(before).wait(SOON)
+        assert store.write(fill_old_schema).wait(SOON)
     with closing(Store.open(database_url, deliver=True)) as store:
-        assert kept(store) == [one["time_ms"] for one in rows]
+        assert event_times(store) == [one["time_ms"] for one in rows]
         assert [one.event_id for one in store.outbox.lease(5, 60)] == ["-01"]
         assert delivery(store) == (120, 119, 1)
-        again = replace(told(now_ms()), event_id="new")
+        again = replace(copied_at(now_ms()), event_id="new")
         keep(store, again, again)
         assert [line.event.event_id for line in store.events.page(Search(), size=1).lines] == ["new"]
-        assert gone(store, SEPTEMBER) == 59
+        assert purge_count(store, SEPTEMBER) == 59
         assert store.outbox.acknowledge(["-01"]).wait(SOON)
-        assert gone(store, SEPTEMBER) == 1
-        assert kept(store) == [SEPTEMBER + day * DAY_MS for day in range(60)] + [again.time_ms]
+        assert purge_count(store, SEPTEMBER) == 1
+        assert event_times(store) == [SEPTEMBER + day * DAY_MS for day in range(60)] + [again.time_ms]
         assert delivery(store) == (121, 121, 0)
-        assert store.erase("u").events == 61 and kept(store) == []
+        assert store.erase("u").events == 61 and event_times(store) == []
 
 
 def test_a_ledger_that_came_along_is_the_partition_of_the_past(months: Store) -> None:
     grow_old(months)
     column = "ALTER TABLE event ADD COLUMN sent TEXT"  # a later migration's, which today's writer needs
     assert months.write(lambda connection: connection.exec_driver_sql(column) and None).wait(SOON)
-    keep(months, told(SEPTEMBER), told(now_ms()), delivered=False)
+    keep(months, copied_at(SEPTEMBER), copied_at(now_ms()), delivered=False)
     assert months.write(partitions.convert).wait(SOON)
     prepare(months, now_ms())
-    assert held(months)["event_past"] == 2
-    keep(months, told(partitions.month(now_ms(), 1)))
-    assert held(months)["event_past"] == 2 and held(months)["event_default"] == 0
+    assert partition_sizes(months)["event_past"] == 2
+    keep(months, copied_at(partitions.month(now_ms(), 1)))
+    assert partition_sizes(months)["event_past"] == 2 and partition_sizes(months)["event_default"] == 0

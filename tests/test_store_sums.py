@@ -26,11 +26,11 @@ def by_unit(events: list[Line]) -> list[Line]:
     """The same events with every answer under the group of its unit, as a store has them."""
     units, *_ = invented_events.units_of(events, SCOPE)
 
-    def named(one: Line) -> Line:
+    def with_group(one: Line) -> Line:
         group = units.get(one["user_id"], (one["metadata"].get("group"), 0))[0]
         return {**one, "metadata": {**one["metadata"], "group": group}}
 
-    return [named(one) if one["name"] == "chat_completion" else one for one in events]
+    return [with_group(one) if one["name"] == "chat_completion" else one for one in events]
 
 
 def busy() -> list[Line]:
@@ -100,7 +100,7 @@ def test_a_tier_is_counted_as_if_nothing_else_had_happened(
 ) -> None:
     """Events whose number is in `elsewhere` happened in another tier."""
 
-    def there(event_id: str) -> bool:
+    def is_elsewhere(event_id: str) -> bool:
         return int(event_id[1:].split("-")[0]) % 20 in elsewhere
 
     url = f"sqlite:///{tmp_path_factory.mktemp('tier')}/parley.db"
@@ -108,10 +108,10 @@ def test_a_tier_is_counted_as_if_nothing_else_had_happened(
         with database.begin() as connection:
             for table, key in ((exposure, exposure.c.event_id), (answer, answer.c.answer_id)):
                 for one in connection.scalars(select(key)).all():
-                    tier = "development" if there(one) else "production"
+                    tier = "development" if is_elsewhere(one) else "production"
                     connection.execute(update(table).where(key == one).values(tier=tier))
         for ours in (False, True):
-            kept = [one for one in events if there(one["metadata"].get("answer_id", one["event_id"])) == ours]
+            kept = [one for one in events if is_elsewhere(one["metadata"].get("answer_id", one["event_id"])) == ours]
             scope = replace(SCOPE, tier="development" if ours else "production")
             same(tally(database.read, scope), plainly(kept))
 
@@ -171,7 +171,7 @@ def test_of_two_ratings_in_one_moment_the_later_event_id_holds() -> None:
     assert counted(events + votes).sums["satisfaction"]["b"][1:3] == (0, 1)
 
 
-def test_a_rating_that_was_taken_back_is_none() -> None:
+def test_a_rating_that_was_taken_back_does_not_count() -> None:
     events = [exposed("x", "u", "b"), answered("a", "u"), rated("r1", "a", "u", 3)]
     assert counted([*events, rated("r2", "a", "u", 4, "rating_withdrawn")]).sums["rating_rate"]["b"][1:3] == (0, 1)
 
@@ -182,7 +182,7 @@ def test_a_rating_of_the_moment_at_which_the_time_ends_is_not_given_yet() -> Non
     assert counted(events, replace(SCOPE, until_ms=ORIGIN_MS + 5)).sums["rating_rate"]["b"][1:3] == (1, 2)
 
 
-def test_an_answer_that_met_a_budget_is_none_and_one_that_broke_is_an_error() -> None:
+def test_an_answer_that_met_a_budget_does_not_count_and_an_interrupted_one_is_an_error() -> None:
     reasons = ["limited", "error", "interrupted", "stopped", "refusal"]
     events = [answered(reason, "u", 1, reason, cost_usd=1.0, completion_tokens=3) for reason in reasons]
     found = counted([exposed("x", "u", "b"), *events]).sums

@@ -31,7 +31,7 @@ def spread(events: list[Line]) -> list[Line]:
     return [{**one, "time": FIRST_DAY + (one["time"] - ORIGIN_MS) * DAY_MS // 3} for one in events]
 
 
-def days_as_told(database: Imported | Database) -> None:
+def check_days(database: Imported | Database) -> None:
     """The end of every day is what a readout up to that moment says."""
     until = cache(lambda moment: tally(database.read, replace(SCOPE, until_ms=moment)).sums)
     for metric in METRICS:
@@ -50,7 +50,7 @@ def days_as_told(database: Imported | Database) -> None:
 @settings(max_examples=8, deadline=None)
 def test_each_day_is_reported_as_the_readout_reported_it_then(events: list[Line]) -> None:
     with imported(invented_events.encoded(spread(events))) as found:
-        days_as_told(found)
+        check_days(found)
 
 
 @given(events=invented_events.histories())
@@ -59,10 +59,10 @@ def test_each_day_is_reported_as_the_readout_reported_it_then_on_postgresql(
     events: list[Line], postgres: Postgres
 ) -> None:
     with invented_events.stored(spread(events), postgres.database()) as database:
-        days_as_told(database)
+        check_days(database)
 
 
-def test_nobody_has_no_days(database_url: str) -> None:
+def test_an_empty_record_has_no_days(database_url: str) -> None:
     with invented_events.stored([], database_url) as database, database.read() as connection:
         assert snapshots(connection, SCOPE, "satisfaction") == []
         assert exposed_per_day(connection, SCOPE) == []
@@ -123,11 +123,11 @@ def complaints(database_url: str) -> Iterator[Connection]:
             yield connection
 
 
-def test_reasons_are_counted_by_group_of_those_who_count(complaints: Connection) -> None:
+def test_reasons_are_counted_by_group_of_counted_users(complaints: Connection) -> None:
     assert reasons(complaints, SCOPE) == {"control": {"wrong": 1}, "b": {"too_slow": 1, "wrong": 1}}
 
 
-def test_remarks_come_newest_first_from_dissatisfied_testers_who_count(complaints: Connection) -> None:
+def test_remarks_come_newest_first_from_dissatisfied_counted_testers(complaints: Connection) -> None:
     found = remarks(complaints, SCOPE)
     assert [(one.answer_id, one.group, one.reason, one.comment) for one in found] == [
         ("a4", "b", None, "Too long."),

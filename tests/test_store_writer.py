@@ -198,7 +198,9 @@ def test_what_a_full_disk_refused_is_written_when_there_is_room(on_file: tuple[D
     assert receipt.wait(SOON)
 
 
-def test_a_store_that_cannot_be_written_tells_who_cannot_wait(on_file: tuple[Database, Writer], file: Path) -> None:
+def test_a_store_that_cannot_be_written_raises_for_callers_that_cannot_wait(
+    on_file: tuple[Database, Writer], file: Path
+) -> None:
     _, writer = on_file
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -31,7 +31,7 @@ def test_what_was_deleted_comes_back_nowhere(tmp_path: Path, model_server: opena
     app = app_process.start(tmp_path / "app", environ)
     folder = app.folder / "data"
 
-    def stored() -> bool:
+    def is_on_disk() -> bool:
         return any(SECRET.encode() in file.read_bytes() for file in folder.glob("parley.db*"))
 
     try:
@@ -39,14 +39,14 @@ def test_what_was_deleted_comes_back_nowhere(tmp_path: Path, model_server: opena
         with RawWebsocket(app.url, jar) as one, RawWebsocket(app.url, jar) as other:
             one.run().ask(SECRET)
             other.run("c=" + one.address)
-            assert SECRET in other.text and stored() == (keep == "true")
+            assert SECRET in other.text and is_on_disk() == (keep == "true")
             delete_all(one)
             other.forget()
             other.run("c=" + one.address)
             assert SECRET not in other.text
             other.ask("Something else").run()
             assert SECRET not in other.text
-            until(lambda: not stored())
+            until(lambda: not is_on_disk())
         with RawWebsocket(app.url, jar) as later:
             assert SECRET not in later.run("c=" + one.address).text
     finally:
@@ -64,11 +64,11 @@ def test_a_closed_page_comes_back_without_what_was_deleted(tmp_path: Path, model
         with RawWebsocket(app.url, jar) as open_one:
             delete_all(open_one.run("c=" + closed.address))
 
-        def gone() -> bool:
+        def page_has_ended() -> bool:
             with RawWebsocket(app.url, jar, session=closed.session) as back:
                 return SECRET not in back.run().text and back.session != closed.session
 
-        until(gone)
+        until(page_has_ended)
     finally:
         app.stop()
 
@@ -102,7 +102,7 @@ def test_text_that_is_not_stored_goes_when_no_page_shows_it(tmp_path: Path, mode
     environ = {"OPENAI_BASE_URL": model_server.base_url, "PARLEY_KEEP_TEXT": "false"}
     app = app_process.start(tmp_path / "app", environ)
 
-    def held() -> float:
+    def gauge() -> float:
         [line] = [line for line in http(app.url + "/metrics").body.splitlines() if line.startswith(GAUGE + " ")]
         return float(line.split()[-1])
 
@@ -110,10 +110,10 @@ def test_text_that_is_not_stored_goes_when_no_page_shows_it(tmp_path: Path, mode
         jar = http(app.url).cookies
         with RawWebsocket(app.url, jar) as one:
             one.run().ask(SECRET)
-            assert held() == 1
+            assert gauge() == 1
         with RawWebsocket(app.url, jar) as reloaded:
             assert SECRET in reloaded.run("c=" + one.address).text
-        until(lambda: held() == 0, 180)
+        until(lambda: gauge() == 0, 180)
         with RawWebsocket(app.url, jar) as later:
             assert SECRET not in later.run("c=" + one.address).text
     finally:

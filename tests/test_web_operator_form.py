@@ -70,7 +70,7 @@ def test_a_network_of_the_new_kind_counts_as_one_address(patience: Patience) -> 
     assert patience.wait("2001:db8::ffff") > 0 and patience.wait("2001:db8:0:1::1") == 0
 
 
-def test_many_failures_from_anywhere_slow_everybody_a_little(patience: Patience) -> None:
+def test_many_failures_from_anywhere_slow_every_attempt_a_little(patience: Patience) -> None:
     for number in range(FREE_FOR_ALL + 50):
         patience.failed(f"10.0.{number}.1")
     assert 0 < patience.wait("203.0.113.1") <= LONGEST_FOR_ALL_S
@@ -107,7 +107,7 @@ _addresses = iter(range(1, 250))
 
 
 @pytest.fixture
-def somebody() -> dict[str, str]:
+def fresh_address() -> dict[str, str]:
     """The headers of a request from an address that no other test has failed from."""
     return {"X_Forwarded_For": f"198.51.100.{next(_addresses)}"}
 
@@ -131,37 +131,41 @@ def test_the_form_has_no_script_and_loads_nothing(guarded: app_process.AppProces
     assert TOKEN not in form.body
 
 
-def test_the_token_opens_the_operator_pages(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
-    given = give(guarded, TOKEN, **somebody, Origin=guarded.url, Sec_Fetch_Site="same-origin")
+def test_the_token_opens_the_operator_pages(guarded: app_process.AppProcess, fresh_address: dict[str, str]) -> None:
+    given = give(guarded, TOKEN, **fresh_address, Origin=guarded.url, Sec_Fetch_Site="same-origin")
     assert given.status == 303 and given.headers["Location"] == "/results"
     [cookie] = [line for line in given.set_cookies if line.startswith("parley_operator=")]
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
-    assert http(guarded.url + "/metrics", **somebody).status == 404
-    assert http(guarded.url + "/metrics", **somebody, Cookie=cookie.partition(";")[0]).status == 200
+    assert http(guarded.url + "/metrics", **fresh_address).status == 404
+    assert http(guarded.url + "/metrics", **fresh_address, Cookie=cookie.partition(";")[0]).status == 200
 
 
-def test_under_https_the_cookie_can_be_planted_by_nobody(
-    guarded: app_process.AppProcess, somebody: dict[str, str]
+def test_under_https_no_other_site_can_plant_the_cookie(
+    guarded: app_process.AppProcess, fresh_address: dict[str, str]
 ) -> None:
-    given = give(guarded, TOKEN, **somebody, X_Forwarded_Proto="https")
+    given = give(guarded, TOKEN, **fresh_address, X_Forwarded_Proto="https")
     [cookie] = [line for line in given.set_cookies if "parley_operator=" in line]
     assert cookie.startswith("__Host-parley_operator=") and cookie.endswith("; Secure")
 
 
 @pytest.mark.parametrize("wrong", ["", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é", "x" * 100_000])
-def test_a_wrong_token_opens_nothing(guarded: app_process.AppProcess, somebody: dict[str, str], wrong: str) -> None:
-    given = give(guarded, wrong, **somebody)
+def test_a_wrong_token_opens_nothing(
+    guarded: app_process.AppProcess, fresh_address: dict[str, str], wrong: str
+) -> None:
+    given = give(guarded, wrong, **fresh_address)
     assert given.status == 403 and "not the token" in given.body
     assert "parley_operator" not in str(given.set_cookies)
 
 
 @pytest.mark.parametrize("body", [b"", b"token", b"token=%ff%00", b"\xff\xfe", b"tok=" + quote(TOKEN).encode()])
-def test_what_is_no_form_opens_nothing(guarded: app_process.AppProcess, somebody: dict[str, str], body: bytes) -> None:
-    assert http(guarded.url + "/operator", "POST", body, **somebody).status == 403
+def test_a_body_that_is_not_a_form_opens_nothing(
+    guarded: app_process.AppProcess, fresh_address: dict[str, str], body: bytes
+) -> None:
+    assert http(guarded.url + "/operator", "POST", body, **fresh_address).status == 403
 
 
-def test_a_token_in_the_address_opens_nothing(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
-    opened = http(f"{guarded.url}/operator?token={quote(TOKEN)}", **somebody)
+def test_a_token_in_the_address_opens_nothing(guarded: app_process.AppProcess, fresh_address: dict[str, str]) -> None:
+    opened = http(f"{guarded.url}/operator?token={quote(TOKEN)}", **fresh_address)
     assert opened.status == 200 and "parley_operator" not in str(opened.set_cookies)
 
 
@@ -173,34 +177,34 @@ def test_a_token_in_the_address_opens_nothing(guarded: app_process.AppProcess, s
     ],
 )  # fmt: skip
 def test_a_form_on_another_page_is_refused_even_with_the_token(
-    guarded: app_process.AppProcess, somebody: dict[str, str], said: dict[str, str]
+    guarded: app_process.AppProcess, fresh_address: dict[str, str], said: dict[str, str]
 ) -> None:
-    given = give(guarded, TOKEN, **somebody, **said)
+    given = give(guarded, TOKEN, **fresh_address, **said)
     assert given.status == 403 and "parley_operator" not in str(given.set_cookies)
 
 
 def test_wrong_tokens_slow_their_address_and_no_other(
-    guarded: app_process.AppProcess, somebody: dict[str, str]
+    guarded: app_process.AppProcess, fresh_address: dict[str, str]
 ) -> None:
-    assert [give(guarded, "wrong", **somebody).status for _ in range(FREE)] == [403] * FREE
-    slowed = give(guarded, "wrong", **somebody)
+    assert [give(guarded, "wrong", **fresh_address).status for _ in range(FREE)] == [403] * FREE
+    slowed = give(guarded, "wrong", **fresh_address)
     assert slowed.status == 429 and int(slowed.headers["Retry-After"]) >= 1 and "Try again in" in slowed.body
     assert "parley_operator" not in str(slowed.set_cookies)
     assert give(guarded, "wrong", **FAR).status == 403
 
 
-def test_the_right_token_works_at_once_whoever_guessed_before(
-    guarded: app_process.AppProcess, somebody: dict[str, str]
+def test_the_right_token_works_at_once_after_wrong_guesses(
+    guarded: app_process.AppProcess, fresh_address: dict[str, str]
 ) -> None:
-    while give(guarded, "wrong", **somebody).status != 429:
+    while give(guarded, "wrong", **fresh_address).status != 429:
         pass
-    assert give(guarded, TOKEN, **somebody).status == 303
-    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
+    assert give(guarded, TOKEN, **fresh_address).status == 303
+    assert http(guarded.url + "/metrics", **fresh_address, Authorization=f"Bearer {TOKEN}").status == 200
 
 
-def test_what_was_typed_is_in_no_log(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
-    give(guarded, "my-bank-password", **somebody)
-    give(guarded, TOKEN, **somebody)
+def test_what_was_typed_is_in_no_log(guarded: app_process.AppProcess, fresh_address: dict[str, str]) -> None:
+    give(guarded, "my-bank-password", **fresh_address)
+    give(guarded, TOKEN, **fresh_address)
     log = guarded.log()
     assert "a wrong operator token was given in the form" in log and "the operator token was given in the form" in log
     assert "my-bank-password" not in log and TOKEN not in log and "198.51.100." not in log
@@ -209,16 +213,18 @@ def test_what_was_typed_is_in_no_log(guarded: app_process.AppProcess, somebody: 
 # The header
 
 
-def test_scripts_send_the_token_in_a_header(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
-    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
-    assert http(guarded.url + "/metrics", **somebody, Authorization="Bearer wrong").status == 404
-    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Basic {TOKEN}").status == 404
+def test_scripts_send_the_token_in_a_header(guarded: app_process.AppProcess, fresh_address: dict[str, str]) -> None:
+    assert http(guarded.url + "/metrics", **fresh_address, Authorization=f"Bearer {TOKEN}").status == 200
+    assert http(guarded.url + "/metrics", **fresh_address, Authorization="Bearer wrong").status == 404
+    assert http(guarded.url + "/metrics", **fresh_address, Authorization=f"Basic {TOKEN}").status == 404
 
 
-def test_guessing_in_a_header_keeps_nobody_out(guarded: app_process.AppProcess, somebody: dict[str, str]) -> None:
+def test_guessing_in_a_header_locks_no_operator_out(
+    guarded: app_process.AppProcess, fresh_address: dict[str, str]
+) -> None:
     for _ in range(FREE):
-        assert http(guarded.url + "/metrics", **somebody, Authorization="Bearer wrong").status == 404
-    assert http(guarded.url + "/metrics", **somebody, Authorization=f"Bearer {TOKEN}").status == 200
+        assert http(guarded.url + "/metrics", **fresh_address, Authorization="Bearer wrong").status == 404
+    assert http(guarded.url + "/metrics", **fresh_address, Authorization=f"Bearer {TOKEN}").status == 200
 
 
 def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.AppProcess) -> None:

@@ -70,7 +70,7 @@ HOSTILE = ("evil.example", "evil.example:80", "169.254.169.254", "[", "a b", "lo
 
 @pytest.mark.parametrize("name", ["X_Forwarded_Host", "Forwarded", "X_Original_Host", "X_Forwarded_Server", "X_Host"])
 @pytest.mark.parametrize("value", HOSTILE)
-def test_a_claimed_host_lets_no_page_of_elsewhere_in_and_asks_nobody(
+def test_a_forged_host_admits_no_foreign_page_and_causes_no_request(
     proxied: app_process.AppProcess, name: str, value: str
 ) -> None:
     claim = {name: f"host={value};proto=https" if name == "Forwarded" else value}
@@ -89,7 +89,7 @@ def test_a_name_of_ours_that_a_trusted_proxy_replaced_counts(proxied: app_proces
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "http://]", "[", "http://[fe80::1%25eth0]:x"])
 @pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere", "/operator", "/_stcore/health"])
-def test_an_origin_that_is_none_is_refused_with_all_headers(
+def test_a_malformed_origin_is_refused_with_all_headers(
     proxied: app_process.AppProcess, path: str, origin: str
 ) -> None:
     met = http(proxied.url + path, **FAR, Origin=origin)
@@ -120,7 +120,7 @@ WIDGET = "$$ID-0-None"
 """The id of a widget as Streamlit spells it; one of another form would be a key of the session's state."""
 
 
-def sent(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) -> int | None:
+def close_code(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) -> int | None:
     """The code with which the server ended a page's connection after this message; None where it went on."""
     named = {"Cookie": header(cookies)} if cookies else {}
     with connect(
@@ -138,10 +138,10 @@ def sent(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) 
 
 def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_process.AppProcess) -> None:
     fits = rerun(states=[(WIDGET, "string_value", "x" * (largest(8_000) - 1_000))])
-    assert sent(proxied.url, fits) is None
-    assert sent(proxied.url, rerun(states=[(WIDGET, "string_value", "x" * largest(8_000))])) == 1009
+    assert close_code(proxied.url, fits) is None
+    assert close_code(proxied.url, rerun(states=[(WIDGET, "string_value", "x" * largest(8_000))])) == 1009
     reset = 1006  # the server may close before it has read so much, and the reason is lost
-    assert sent(proxied.url, b"\x00" * 24_000_000) in (1009, reset)
+    assert close_code(proxied.url, b"\x00" * 24_000_000) in (1009, reset)
 
 
 ARRAYS: dict[str, list[Any]] = {"string_array_value": [""], "int_array_value": [0], "double_array_value": [0.0]}
@@ -171,7 +171,7 @@ def _many(field: str) -> bytes:
 @pytest.mark.parametrize("field", ["widgets", "hashes", "query", "files", *ARRAYS])
 def test_a_message_is_large_by_its_texts_alone(proxied: app_process.AppProcess, field: str) -> None:
     """Four megabytes of empty parts would become half a gigabyte of a session."""
-    assert sent(proxied.url, _many(field)) == 1002
+    assert close_code(proxied.url, _many(field)) == 1002
 
 
 def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -> None:
@@ -189,9 +189,9 @@ def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -
             return page
 
         first, *_ = [open_with(large) for _ in range(LARGE)]
-        assert sent(app.url, large) == 1013 and sent(app.url, small) is None
+        assert close_code(app.url, large) == 1013 and close_code(app.url, small) is None
         first.send(small)
-        until(lambda: sent(app.url, large) is None)
+        until(lambda: close_code(app.url, large) is None)
 
 
 def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
@@ -200,7 +200,7 @@ def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
     assert "uvicorn.access" not in proxied.log()
 
 
-def test_a_page_that_asks_for_files_which_are_none_writes_few_lines(proxied: app_process.AppProcess) -> None:
+def test_a_page_that_asks_for_missing_files_writes_few_lines(proxied: app_process.AppProcess) -> None:
     before = proxied.log()
     with RawWebsocket(proxied.url) as wire:
         wire.run()
@@ -216,8 +216,8 @@ def test_a_page_that_asks_for_files_which_are_none_writes_few_lines(proxied: app
     assert len(written) <= A_PLACE + 1 and "of another" not in "".join(written)
 
 
-def test_what_is_no_message_ends_the_connection_and_logs_one_line(proxied: app_process.AppProcess) -> None:
-    assert sent(proxied.url, "text") == 1003 and sent(proxied.url, b"\xff" * 100) == 1002
+def test_an_unreadable_message_ends_the_connection_and_logs_one_line(proxied: app_process.AppProcess) -> None:
+    assert close_code(proxied.url, "text") == 1003 and close_code(proxied.url, b"\xff" * 100) == 1002
     assert "raceback" not in proxied.log()
 
 
@@ -233,7 +233,7 @@ def test_a_page_cannot_send_without_end(proxied: app_process.AppProcess) -> None
             wire.send(BackMsg(stop_script=True).SerializeToString())
 
 
-def test_nobody_empties_the_caches_or_stops_the_server(tmp_path: Path) -> None:
+def test_no_request_empties_the_caches_or_stops_the_server(tmp_path: Path) -> None:
     app_process.lay_out(tmp_path)
     page = tmp_path / "pages/chat/page.py"
     page.write_text(
@@ -339,7 +339,7 @@ def test_a_large_message_counts_as_long_as_its_session_is_kept(clock: Clock) -> 
     assert messages.take(LARGE) and not messages.take(0)
 
 
-def test_one_network_has_so_many_new_visitors_an_hour(crowd: Crowd, clock: Clock) -> None:
+def test_one_network_has_a_limit_of_new_visitors_an_hour(crowd: Crowd, clock: Clock) -> None:
     assert [crowd.visitor("203.0.113.7") for _ in range(VISITORS.burst)] == [0.0] * VISITORS.burst
     assert crowd.visitor("203.0.113.7") > 0 and crowd.visitor("203.0.113.8") == 0
     clock.now += 3_600
@@ -351,7 +351,7 @@ def test_all_networks_together_have_a_limit_too(crowd: Crowd) -> None:
     assert met[-1] > 0 and not any(met[:-1])
 
 
-def test_nobody_nearby_meets_a_limit(crowd: Crowd) -> None:
+def test_no_neighbour_meets_a_limit(crowd: Crowd) -> None:
     for number in range(2 * VISITORS.burst_of_all):
         assert crowd.visitor("") == 0 and crowd.ask(str(number), "") is None and crowd.open_page("")
 

@@ -49,7 +49,7 @@ def test_no_other_visitor_goes_on_with_a_session(guard: SessionGuard, visitor: s
     assert protocols(guard.admit(connection(f"streamlit, token, {SESSION}"), visitor)) == "streamlit, token"
 
 
-def test_an_unknown_session_is_handed_to_nobody(guard: SessionGuard) -> None:
+def test_an_unknown_session_is_not_handed_out(guard: SessionGuard) -> None:
     assert protocols(guard.admit(connection(f"streamlit, token, {OTHER}"), "owner")) == "streamlit, token"
 
 

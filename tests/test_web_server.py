@@ -110,7 +110,7 @@ def test_an_untrusted_client_cannot_say_that_it_is_https(app: app_process.AppPro
     assert line.startswith("parley_visitor=") and "Secure" not in line
 
 
-def test_what_is_no_page_makes_no_visitor(proxied: app_process.AppProcess) -> None:
+def test_a_request_for_another_file_makes_no_visitor(proxied: app_process.AppProcess) -> None:
     for path in ("/healthz", "/readyz", "/_stcore/health", "/static/nothing.js", "/media/nothing"):
         assert "parley_visitor" not in str(http(proxied.url + path).set_cookies)
 
@@ -198,7 +198,7 @@ def jar(proxied: app_process.AppProcess) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def asked(proxied: app_process.AppProcess, jar: dict[str, str]) -> str:
+def conversation_id(proxied: app_process.AppProcess, jar: dict[str, str]) -> str:
     """The id of a conversation of the visitor with this jar."""
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
         wire.run().ask("What is Parley?")
@@ -235,25 +235,25 @@ def test_the_address_of_a_browser_without_a_proxy_is_not_logged(app: app_process
     assert "127.0.0.77" not in app.log()
 
 
-def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str], asked: str) -> None:
+def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str) -> None:
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
-        assert ANSWER in wire.run("c=" + asked).text
+        assert ANSWER in wire.run("c=" + conversation_id).text
 
 
 def test_no_other_visitor_reads_it_whatever_they_send(
-    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+    proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str
 ) -> None:
     cookie = jar["parley_visitor"]
     forged = "0" * 32 + cookie[32:]
     stranger = http(proxied.url, **FAR).cookies
     for cookies in ({}, stranger, {"parley_visitor": forged}, {"parley_visitor": cookie.partition(".")[0]}):
         for query in (
-            f"c={asked}",
-            f"c={asked}&c={asked}",
-            f"c={asked.upper()}",
-            f"c={asked}%00",
+            f"c={conversation_id}",
+            f"c={conversation_id}&c={conversation_id}",
+            f"c={conversation_id.upper()}",
+            f"c={conversation_id}%00",
             "c=%25",
-            f"C={asked}",
+            f"C={conversation_id}",
         ):
             with RawWebsocket(proxied.url, cookies, **FAR) as wire:
                 wire.run(query)
@@ -261,34 +261,34 @@ def test_no_other_visitor_reads_it_whatever_they_send(
 
 
 def test_no_other_visitor_takes_over_its_session(
-    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+    proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str
 ) -> None:
     with RawWebsocket(proxied.url, jar, **FAR) as owner:
-        owner.run("c=" + asked)
+        owner.run("c=" + conversation_id)
         for cookies in ({}, http(proxied.url, **FAR).cookies):
             with RawWebsocket(proxied.url, cookies, session=owner.session, **FAR) as thief:
-                assert thief.run("c=" + asked).session != owner.session and ANSWER not in thief.text
+                assert thief.run("c=" + conversation_id).session != owner.session and ANSWER not in thief.text
         owner.forget()
-        assert ANSWER in owner.run("c=" + asked).text, "and the owner noticed nothing"
+        assert ANSWER in owner.run("c=" + conversation_id).text, "and the owner noticed nothing"
     with RawWebsocket(proxied.url, jar, session=owner.session, **FAR) as again:
-        assert again.run("c=" + asked).session == owner.session
+        assert again.run("c=" + conversation_id).session == owner.session
 
 
 def test_no_other_visitor_rates_renames_or_deletes_it(
-    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+    proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str
 ) -> None:
     """The ids of the owner's widgets, sent by somebody else, are nothing."""
     with RawWebsocket(proxied.url, jar, **FAR) as owner:
-        owner.run("c=" + asked)
+        owner.run("c=" + conversation_id)
         thumb = owner.widgets("feedback")[-1].id
         name = owner.widgets("text_input")[0].id
         buttons = [(button.id, "trigger_value", True) for button in owner.widgets("button")]
     states = [(thumb, "string_value", "0"), (name, "string_value", "Mine now"), *buttons]
     for cookies in ({}, http(proxied.url, **FAR).cookies):
         with RawWebsocket(proxied.url, cookies, **FAR) as thief:
-            thief.run("c=" + asked).run("c=" + asked, states=states).run(states=states)
+            thief.run("c=" + conversation_id).run("c=" + conversation_id, states=states).run(states=states)
     with RawWebsocket(proxied.url, jar, **FAR) as owner:
-        owner.run("c=" + asked)
+        owner.run("c=" + conversation_id)
         assert ANSWER in owner.text and "Mine now" not in owner.text
         assert not owner.widgets("feedback")[-1].HasField("default")
     with closing(Store.open(f"sqlite:///{proxied.folder}/data/parley.db")) as store:
@@ -297,16 +297,16 @@ def test_no_other_visitor_rates_renames_or_deletes_it(
 
 
 def test_a_tester_learns_nothing_of_the_experiment(
-    proxied: app_process.AppProcess, jar: dict[str, str], asked: str
+    proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str
 ) -> None:
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
-        wire.run("c=" + asked).ask("Hello").run(page="results").run("group=Test").run()
+        wire.run("c=" + conversation_id).ask("Hello").run(page="results").run("group=Test").run()
     for word in ("gpt-", "Control", "statsig_openai", "rule_id", "time_to_first_token", "First token", "cost_usd"):
         assert word not in wire.text, word
     assert not re.search(r"\bTest\b", wire.text)
 
 
-def test_a_frame_that_is_no_message_costs_no_other_visitor_anything(proxied: app_process.AppProcess) -> None:
+def test_an_unreadable_frame_affects_no_other_visitor(proxied: app_process.AppProcess) -> None:
     url = proxied.url.replace("http", "ws", 1) + "/_stcore/stream"
     for junk in (b"\xff" * 1_000, b"", "text"):
         with connect(url, subprotocols=["streamlit"], proxy=None) as wire:  # type: ignore[list-item]

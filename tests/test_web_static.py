@@ -18,7 +18,7 @@ def address(pattern: str) -> str:
     return f"/static/{next(STATIC.glob(pattern)).relative_to(STATIC).as_posix()}"
 
 
-def said(answer: Answer) -> dict[str, str]:
+def lasting_headers(answer: Answer) -> dict[str, str]:
     return {name.lower(): value for name, value in answer.headers.items() if name.lower() not in OF_THE_MOMENT}
 
 
@@ -29,7 +29,7 @@ def test_a_file_is_the_one_that_streamlit_sends_headers_and_all(kind: str, app: 
     ours, theirs = http(app.url + path), http(app.url + path, If_None_Match='"another"')
     assert ours.status == theirs.status == 200
     assert ours.body == theirs.body and len(ours.body) > 1_000
-    assert said(ours) == said(theirs) and "immutable" in said(ours)["cache-control"]
+    assert lasting_headers(ours) == lasting_headers(theirs) and "immutable" in lasting_headers(ours)["cache-control"]
 
 
 def test_most_of_what_a_page_asks_for_is_there() -> None:

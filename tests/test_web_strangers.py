@@ -18,7 +18,7 @@ from lib.domain.invitations import new_invitation
 from lib.store import Store, audit, states
 from lib.web import paths
 from tests.support import app_process
-from tests.support.page_runs import ROOT, opened_app
+from tests.support.page_runs import ROOT, open_app
 from tests.support.raw_websocket import Answer, RawWebsocket, header, http
 from tests.support.waiting import until
 
@@ -85,7 +85,7 @@ def secrets(closed: app_process.AppProcess) -> list[str]:
     ]  # fmt: skip
 
 
-def found(text: str, secrets: list[str]) -> list[str]:
+def leaked(text: str, secrets: list[str]) -> list[str]:
     return [secret for secret in secrets if secret in text]
 
 
@@ -104,7 +104,7 @@ def test_the_walk_meets_every_door_that_we_know_of(closed: app_process.AppProces
     assert len(paths) > 15
 
 
-def test_no_route_tells_a_stranger_anything(closed: app_process.AppProcess, secrets: list[str]) -> None:
+def test_no_route_reveals_anything_to_a_stranger(closed: app_process.AppProcess, secrets: list[str]) -> None:
     conversation = secrets[0]
     jar = http(closed.url, **FAR).cookies
     walked = 0
@@ -117,7 +117,7 @@ def test_no_route_tells_a_stranger_anything(closed: app_process.AppProcess, secr
                 met = http(closed.url + path, method, body, **named)
                 where = f"{method} {path}: {met.status}"
                 assert met.status < 500 or pattern == "/readyz", where
-                assert found(met.body + str(met.headers), [each for each in secrets if each not in path]) == [], where
+                assert leaked(met.body + str(met.headers), [each for each in secrets if each not in path]) == [], where
                 walked += 1
             if "{" not in pattern:
                 break
@@ -125,12 +125,12 @@ def test_no_route_tells_a_stranger_anything(closed: app_process.AppProcess, secr
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-def test_no_page_tells_a_stranger_anything_by_any_method(
+def test_no_page_reveals_anything_to_a_stranger_by_any_method(
     closed: app_process.AppProcess, secrets: list[str], method: str
 ) -> None:
     pages = {page: http(f"{closed.url}/{page}?c={secrets[0]}", method, **FAR) for page in PAGES}
     for page, met in pages.items():
-        assert met.status < 500 and found(met.body, secrets[1:]) == [], page
+        assert met.status < 500 and leaked(met.body, secrets[1:]) == [], page
     assert _same(pages["results"], pages["nowhere"]) and _same(pages["experiment"], pages["nowhere"])
 
 
@@ -139,14 +139,14 @@ def _same(one: Answer, other: Answer) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_message_of_any_page_tells_a_stranger_anything(
+def test_no_message_of_any_page_reveals_anything_to_a_stranger(
     closed: app_process.AppProcess, secrets: list[str], page: str
 ) -> None:
     for cookies in ({}, http(closed.url, **FAR).cookies):
         with RawWebsocket(closed.url, cookies, **FAR) as wire:
             wire.run(page=page).run(f"c={secrets[0]}", page).run("group=Test", page)
             assert "This page is by invitation" in wire.text
-            assert found(wire.text, secrets) == []
+            assert leaked(wire.text, secrets) == []
             assert wire.widgets("button") == wire.widgets("chat_input") == wire.widgets("download_button") == []
 
 
@@ -168,7 +168,7 @@ def test_a_wrong_address_is_answered_by_a_page_of_ours(closed: app_process.AppPr
     browser = FAR | {"Accept": "text/html,*/*"}
     met = http(closed.url + "/nowhere", **browser)
     assert met.status == 404 and "There is no page here" in met.body and 'href="/"' in met.body
-    assert found(met.body, secrets) == [] and met.set_cookies == []
+    assert leaked(met.body, secrets) == [] and met.set_cookies == []
     for page in (
         "results",
         "experiment/",
@@ -205,7 +205,7 @@ def test_a_tester_of_an_open_app_finds_no_operator_page_either(app: app_process.
 State = tuple[str, str, object]
 
 
-def pressed(wire: RawWebsocket) -> list[State]:
+def forged_states(wire: RawWebsocket) -> list[State]:
     """The state of every field and button of an operator's page, filled in and pressed, as the wire has it."""
     fields: list[State] = [
         (one.id, "string_value", "forged") for kind in ("text_input", "text_area") for one in wire.widgets(kind)
@@ -234,7 +234,7 @@ def record(app: app_process.AppProcess) -> dict[str, object]:
 def test_a_tester_who_forges_every_click_of_an_operator_changes_nothing(app: app_process.AppProcess) -> None:
     with RawWebsocket(app.url, http(app.url).cookies) as operator:
         operator.run(page="experiment").run(page="history")
-        clicks = pressed(operator)
+        clicks = forged_states(operator)
     assert {"pause_now", "end_now", "decide_now", "disable_now", "schedule_now", "create_now"} <= acts_of(clicks)
     before = record(app)
     with RawWebsocket(app.url, http(app.url).cookies, **FAR) as wire:
@@ -259,7 +259,7 @@ def test_an_operator_who_was_signed_out_changes_nothing_from_a_page_that_is_stil
     given = http(closed.url + "/operator", "POST", f"token={TOKEN}".encode(), **FAR).cookies
     cookies = http(closed.url, **FAR).cookies | given
     with RawWebsocket(closed.url, cookies, **FAR) as page, RawWebsocket(closed.url, cookies, **FAR) as history:
-        clicks = pressed(page.run(page="experiment"))
+        clicks = forged_states(page.run(page="experiment"))
         assert {"pause_now", "end_now", "decide_now", "disable_now", "schedule_now", "create_now"} <= acts_of(clicks)
         files = [one.deferred_file_id for one in history.run(page="history").widgets("download_button")]
         assert files and history.download(files[0]).startswith("/media/")
@@ -272,7 +272,7 @@ def test_an_operator_who_was_signed_out_changes_nothing_from_a_page_that_is_stil
 
 @pytest.mark.parametrize("page", ["results", "experiment", "history", "events"])
 def test_the_script_of_an_operators_page_draws_nothing_for_others(tmp_path: Path, page: str) -> None:
-    with opened_app(tmp_path):
+    with open_app(tmp_path):
         script = AppTest.from_file(f"{ROOT}/pages/{page}/page.py", default_timeout=60)
         script.session_state["operator"] = False
         script.run()

@@ -18,6 +18,10 @@ FAILING_SHARE, FEWEST_ANSWERS = 0.2, 10
 """Share of failed answers that is worth a message, and the number of answers from which there is a share."""
 BUDGET_PARTS = (100, 80)
 """Percentages of a day's budget that are worth a message, the highest first."""
+ANSWERS = "errors:"
+"""The beginning of the keys of news about failed answers."""
+KINDS_AT_ONCE, KIND_LENGTH = 3, 50
+"""Kinds of failure that one message names, and characters of each, so that they fit into its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +77,43 @@ def of_delivery(pending: int, oldest_s: float, error: str | None, day: str) -> I
         yield Alert(f"delivery:{day}", "Events do not reach Statsig", text, "events")
 
 
-def of_answers(answers: int, failed: int, day: str) -> Iterator[Alert]:
-    """Yield the news that answers of the last minutes failed, at most once a day.
+def many_fail(answers: int, failed: int) -> bool:
+    """Return True where so many of the last minutes' answers failed that it is worth a message.
 
-    >>> [alert.text for alert in of_answers(10, 3, "2026-11-27")]
-    ['3 of the last 10 answers failed within five minutes.']
-    >>> list(of_answers(9, 9, "2026-11-27")) + list(of_answers(100, 20, "2026-11-27"))
+    >>> many_fail(10, 3), many_fail(9, 9), many_fail(100, 20)
+    (True, False, False)
+    """
+    return answers >= FEWEST_ANSWERS and failed / answers > FAILING_SHARE
+
+
+def of_answers(answers: int, failed: int, kinds: Sequence[str], day: str) -> Iterator[Alert]:
+    """Yield the news that many answers of the last minutes failed. `kinds`: the classes of their errors of which no
+    message of the day speaks yet, the most frequent first.
+
+    >>> [alert.text for alert in of_answers(10, 3, ["AuthenticationError", "APITimeoutError"], "2026-11-27")]
+    ['3 of the last 10 answers failed within five minutes, with AuthenticationError, APITimeoutError.']
+    >>> list(of_answers(10, 3, [], "2026-11-27"))
     []
     """
-    if answers >= FEWEST_ANSWERS and failed / answers > FAILING_SHARE:
-        text = f"{failed:,} of the last {answers:,} answers failed within five minutes."
-        yield Alert(answers_key(day), "Many answers fail", text, "events")
+    if kinds:
+        named = [kind[:KIND_LENGTH] for kind in kinds[:KINDS_AT_ONCE]]
+        text = f"{failed:,} of the last {answers:,} answers failed within five minutes, with {', '.join(named)}."
+        yield Alert(answers_key(day, named), "Many answers fail", text, "events")
 
 
-def answers_key(day: str) -> str:
-    """Return the key of the news that answers of a day failed."""
-    return f"errors:{day}"
+def answers_key(day: str, kinds: Sequence[str] = ()) -> str:
+    """Return the key of the news that answers of a day failed with errors of these classes; without any, the beginning
+    that all keys of the day share.
+
+    >>> answers_key("2026-11-27", ["AuthenticationError", "APITimeoutError"])
+    'errors:2026-11-27:AuthenticationError,APITimeoutError'
+    """
+    return f"{ANSWERS}{day}:{','.join(kinds)}"
+
+
+def kinds_of(key: str) -> Sequence[str]:
+    """Return the classes of errors that a key of `answers_key` names."""
+    return key.rpartition(":")[2].split(",")
 
 
 def model_key(provider: str, model: str, state: str) -> str:

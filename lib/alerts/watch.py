@@ -13,7 +13,7 @@ from lib.alerts.news import Alert
 from lib.alerts.receivers import Receivers
 from lib.alerts.sources import Sources, sources_of
 from lib.chat.standings import Standings
-from lib.domain.clock import now_ms
+from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.record import StoreError
 from lib.experiments.delivery import Dispatcher
 from lib.experiments.evaluator import Experiments
@@ -56,18 +56,22 @@ class Watch:
         """The kind of every receiver."""
         return self._receivers.kinds
 
-    def reached_operators(self, ended_ms: int, gone: tuple[str, str] | None = None) -> bool:
-        """Return True where an alert about an answer that failed at this moment has reached an operator. `gone`:
-        provider and name of a model that failed because it does not exist.
+    def reached_operators(self, ended_ms: int, kind: str, gone: tuple[str, str] | None = None) -> bool:
+        """Return True where an alert about an answer that failed at this moment has reached an operator. `kind`: the
+        class of its error; `gone`: provider and name of a model that failed because it does not exist.
 
-        An alert about failing answers covers those that ended within `FAILING_S` before or after it; an alert about a
-        missing model covers every later answer. Raises StoreError.
+        An alert about failing answers covers those that ended within some minutes before it, and for a day later
+        failures of the same kinds, about which no further alert is sent. An alert about a missing model covers every
+        later answer. Raises StoreError.
         """
-        answers = news.answers_key(news.day_of(ended_ms))
         models = [news.model_key(*gone, state) for state in ("missing", "gone")] if gone else []
+        if models and self._store.alerts.reached(models):
+            return True
         return any(
-            alert.key != answers or abs(ended_ms - alert.time_ms) <= 1_000 * news.FAILING_S
-            for alert in self._store.alerts.reached([answers, *models])
+            alert.reached
+            and alert.time_ms <= ended_ms + 1_000 * news.FAILING_S
+            and kind[: news.KIND_LENGTH] in news.kinds_of(alert.key)
+            for alert in self._store.alerts.noted(news.ANSWERS, ended_ms - DAY_MS)
         )
 
     def begin(self) -> None:
@@ -98,7 +102,7 @@ class Watch:
 
     def _news(self) -> Iterable[Alert]:
         day, since_ms = news.day_of(now_ms()), now_ms() - round(news.FAILING_S * 1_000)
-        yield from news.of_answers(*self._store.alerts.lately(since_ms), day)
+        yield from self._failing(since_ms, day)
         if self._sources.budget_usd is not None:
             yield from news.of_budget(self._sources.spent_usd(), self._sources.budget_usd, day)
         pending, oldest_s = self._store.outbox.pending()
@@ -107,6 +111,15 @@ class Watch:
         yield from self._sources.guards()
         if (readout := self._sources.readout()) is not None:
             yield from news.of_readout(readout)
+
+    def _failing(self, since_ms: int, day: str) -> Iterable[Alert]:
+        alerts = self._store.alerts
+        answers, failed = alerts.lately(since_ms)
+        if not news.many_fail(answers, failed):
+            return
+        known = {kind for alert in alerts.noted(news.answers_key(day), 0) for kind in news.kinds_of(alert.key)}
+        kinds = [kind for kind in alerts.kinds(since_ms) if kind[: news.KIND_LENGTH] not in known]
+        yield from news.of_answers(answers, failed, kinds, day)
 
     def _send(self) -> None:
         for alert in self._store.alerts.due():

@@ -12,14 +12,14 @@ from typing import Any
 
 from lib.domain.operations import Decision
 from lib.readout.judgements import Metric, QuantileReading
-from lib.readout.picture import Look, described, draw, panels
+from lib.readout.picture import NARROW, WIDE, Look, described, draw, panels
 from lib.readout.preferences import Comparisons
 from lib.readout.sentences import sentence
 from lib.readout.side_by_side import preference_sentence
 from lib.readout.verdicts import PlannedLook, Readout
 from lib.statistics.formulas import Estimate
 
-__all__ = ["Look", "as_json", "described", "draw", "iso", "panels", "picture_name"]
+__all__ = ["NARROW", "WIDE", "Look", "as_json", "described", "draw", "iso", "panels", "picture_name"]
 
 
 def as_json(readout: Readout) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The alerts of a database: each is noted once by all replicas together, and sent until its receivers have it."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, select, update
 
 from lib.domain.clock import now_ms
 from lib.domain.events import CHAT_COMPLETION
@@ -13,8 +15,12 @@ from lib.store.facts import add
 from lib.store.rows import fit
 from lib.store.schema import alert, event
 
+FAILED = ('"error"', '"interrupted"')
+"""The values of the events of failed answers, as the record has them."""
 TRIES = 10
 """Attempts to send an alert."""
+MOST = 1_000
+"""Failed answers whose errors are counted."""
 RETRY_MS = 60_000
 """Milliseconds between two attempts, and how long an alert belongs to the process that sends it."""
 
@@ -83,14 +89,32 @@ class AlertLog:
         with self._channel.read() as connection:
             return [_alert(row) for row in connection.execute(having)]
 
+    def noted(self, beginning: str, since_ms: int) -> list[StoredAlert]:
+        """Return the alerts since then whose keys have this beginning."""
+        found = select(alert).where(alert.c.key.startswith(beginning, autoescape=True), alert.c.time_ms >= since_ms)
+        with self._channel.read() as connection:
+            return [_alert(row) for row in connection.execute(found)]
+
     def lately(self, since_ms: int) -> tuple[int, int]:
         """Return the number of real answers that ended since then, and how many of them failed."""
-        ended = (event.c.time_ms >= since_ms) & event.c.simulated.is_(False)
-        ended &= (event.c.name == CHAT_COMPLETION) & (event.c.value != '"limited"')
-        failed = func.sum(case((event.c.value.in_(('"error"', '"interrupted"')), 1), else_=0))
+        ended = _ended_since(since_ms) & (event.c.value != '"limited"')
+        failed = func.sum(case((event.c.value.in_(FAILED), 1), else_=0))
         with self._channel.read() as connection:
             row = connection.execute(select(func.count(), func.coalesce(failed, 0)).where(ended)).one()
         return int(row[0]), int(row[1])
+
+    def kinds(self, since_ms: int) -> list[str]:
+        """Return the classes of the errors with which real answers failed since then, the most frequent first."""
+        newest = select(event.c.metadata).where(_ended_since(since_ms), event.c.value.in_(FAILED))
+        newest = newest.order_by(event.c.time_ms.desc()).limit(MOST)
+        with self._channel.read() as connection:
+            facts = [json.loads(row.metadata) for row in connection.execute(newest)]
+        return [kind for kind, _ in Counter(str(one.get("error") or "no reason") for one in facts).most_common()]
+
+
+def _ended_since(since_ms: int) -> ColumnElement[bool]:
+    real = (event.c.time_ms >= since_ms) & event.c.simulated.is_(False)
+    return real & (event.c.name == CHAT_COMPLETION)
 
 
 def _alert(row: Row[Any]) -> StoredAlert:

@@ -1,7 +1,7 @@
 """The security headers, one set for every response.
 
-The Content-Security-Policy allows Streamlit's one inline script by the hash of the installed version, and images by
-their addresses: a model's answer must not make a browser request anything from our own server.
+The Content-Security-Policy allows the page's inline scripts, Streamlit's and ours, by their hashes, and images by their
+addresses: a model's answer must not make a browser request anything from our own server.
 """
 
 import base64
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from lib.web.static import STATIC
+from lib.web.first_page import html
 
 ICON = "/favicon.png"
 """The one image that a page requests from the server. All others are embedded."""
@@ -18,7 +18,7 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
 def _inline_scripts() -> str:
-    scripts = re.findall(rb"<script>(.*?)</script>", (STATIC / "index.html").read_bytes(), re.DOTALL)
+    scripts = re.findall(rb"<script>(.*?)</script>", html(), re.DOTALL)
     return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
 
 

@@ -5,6 +5,5 @@ export default function ({ data }) {
   themeOverlays(state);
   addStyleOnce("parley-code", CODE_STYLE);
   setDirections(state);
-  reportLostConnection(state);
   if (data.tables) letTablesScroll(state);
 }

@@ -1,5 +1,5 @@
-"""The browser's part of every page but the chat: a calm line while the connection is lost, text that runs by its own
-direction, wide tables that scroll by keyboard. On the chat page its own component does the first two.
+"""The browser's part of every page but the chat: text that runs by its own direction, wide tables that scroll by
+keyboard. On the chat page its own component does the first.
 """
 
 import json
@@ -8,15 +8,13 @@ from pathlib import Path
 import streamlit as st
 
 _HERE = Path(__file__).parent
-_PARTS = ("styles", "directions", "connection", "tables", "any_page")
-_STYLES = {
-    name.upper() + "_STYLE": (_HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("code", "connection")
-}
+_PARTS = ("styles", "directions", "tables", "any_page")
+_CODE_STYLE = (_HERE / "code.css").read_text(encoding="utf-8")
 _COMPONENT = st.components.v2.component(
     "parley_any_page",
     js="\n".join(
         [
-            *(f"const {name} = {json.dumps(text)};" for name, text in _STYLES.items()),
+            f"const CODE_STYLE = {json.dumps(_CODE_STYLE)};",
             *((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS),
         ]
     ),

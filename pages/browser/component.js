@@ -18,7 +18,6 @@ function keepOnce(data) {
     if (focused) setTimeout(() => focusBox());
     state.lookForSent();
   };
-  reportLostConnection(state);
   keepTextWhole();
   closeSidebarOnPhones();
   renameInTheList();

@@ -14,7 +14,7 @@ import streamlit as st
 
 _HERE = Path(__file__).parent
 _PARTS = (
-    "styles", "directions", "clipboard", "composition", "stop", "send_at_once", "drafts", "connection", "orders",
+    "styles", "directions", "clipboard", "composition", "stop", "send_at_once", "drafts", "orders",
     "messages", "follow", "chat_page", "component",
 )  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
@@ -28,7 +28,6 @@ _NAMES = {
     "BOX": '[data-testid="stChatInputTextArea"]',
     "STYLE": (_HERE / "chat_page.css").read_text(encoding="utf-8"),
     "CODE_STYLE": (_HERE / "code.css").read_text(encoding="utf-8"),
-    "CONNECTION_STYLE": (_HERE / "connection.css").read_text(encoding="utf-8"),
 }
 _COMPONENT = st.components.v2.component(
     "parley_browser",

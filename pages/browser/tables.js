@@ -1,4 +1,5 @@
-// A table that is wider than its place scrolls by keyboard, and a screen reader finds it by a name.
+// A table that is wider than its place scrolls by keyboard, and a screen reader finds it by a name. The cells of one whose
+// rows are cards on a phone know their headings.
 
 const TABLE = '[data-testid="stTable"]';
 
@@ -12,11 +13,18 @@ function letScroll(area) {
   }
 }
 
+function nameCells(table) { // on a phone its rows are cards (pages/frame.css)
+  const heads = [...table.querySelectorAll("thead th")].map((one) => one.textContent.trim());
+  for (const row of table.querySelectorAll("tbody tr"))
+    [...row.cells].forEach((cell, place) => { if (cell.dataset.heading !== heads[place]) cell.dataset.heading = heads[place]; });
+}
+
 function letTablesScroll(state) {
   if (state.scrolls) return;
   state.scrolls = true;
   const look = () => {
     for (const table of document.querySelectorAll(`${TABLE} table`)) letScroll(table.parentElement);
+    for (const table of document.querySelectorAll(`[class*="st-key-cards_"] ${TABLE} table`)) nameCells(table);
   };
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", look);

@@ -223,7 +223,8 @@ def _operators_know(turn: Turn) -> bool:
         return False
     try:
         gone = (turn.message or "").startswith(NO_MODEL)
-        return alerts.reached_operators(turn.time_ms, (str(turn.facts.get("provider")), turn.model) if gone else None)
+        model = (str(turn.facts.get("provider")), turn.model) if gone else None
+        return alerts.reached_operators(turn.time_ms, str(turn.facts.get("error")), model)
     except StoreError:
         return False
 

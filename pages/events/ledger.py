@@ -119,19 +119,21 @@ def _ago(seconds: float) -> str:
 
 def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
     """Draw the table and return the selected line."""
+    times = [datetime.fromtimestamp(line.event.time_ms / 1_000, zone).replace(tzinfo=None) for line in lines]
     rows = [
         {
-            "Time": _moment(line.event.time_ms, zone),
+            "Time": time,
             "Event": line.event.name + (" (simulated)" if line.simulated else ""),
-            "Value": "" if line.event.value is None else str(line.event.value),
             "Group": line.group or "–",
+            "Value": "" if line.event.value is None else str(line.event.value),
             "Details": _details(line),
             "Delivery": _delivery(line),
             "Unit": line.event.user_id,
         }
-        for line in lines
-    ]  # the table has a download of its own
+        for line, time in zip(lines, times, strict=True)
+    ]
     rows = [{name: cell(value) for name, value in row.items()} for row in rows]  # the table has a download of its own
+    year = "" if {time.year for time in times} == {datetime.now(zone).year} else " YYYY"
     shown = st.dataframe(
         rows,
         hide_index=True,
@@ -140,7 +142,10 @@ def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
         selection_mode="single-row",
         height=HEIGHT if len(rows) > FIT else "content",
         alt="Events, newest first",
-        column_config={"Details": st.column_config.TextColumn(width="medium")},
+        column_config={
+            "Time": st.column_config.DatetimeColumn(format=f"D MMM{year}, HH:mm:ss"),
+            "Details": st.column_config.TextColumn(width="medium"),
+        },
     )
     picked = shown["selection"]["rows"]
     return lines[picked[0]] if picked and picked[0] < len(lines) else None

@@ -18,6 +18,7 @@ from lib.web import running
 from pages import session
 from pages.experiment import allocation
 from pages.results.words import moment, plain
+from pages.tables import draw_table
 
 LONG = 80
 """Characters of a value that fit into a table; the whole of a longer one stands below it."""
@@ -82,12 +83,12 @@ def draw_groups(definition: Definition) -> None:
     app = running.app()
     live = definition.name == app.experiment
     problems = app.served_groups.problems() if live else {}
-    shares = {group: f"{share:.1%}" for group, share in definition.shares.items()}
+    shares = {group: f"{100 * share:.1f} %" for group, share in definition.shares.items()}
     rows = [{"Setting": "Share of units"} | {name: shares.get(name, "–") for name in columns}]
     rows += [_row(name, columns, definition.control) for name in names]
     if problems:
         rows.append({"Setting": "Not valid, not sent"} | {name: plain(problems.get(name, "–")) for name in columns})
-    st.table(rows, border="horizontal", hide_index=True, alt="Parameters of every group; what differs is marked")
+    draw_table(rows, "Parameters of every group; what differs is marked", cards="groups")
     for same in app.served_groups.same() if live else ():
         st.warning(
             f"{same.sentence()} Their results compare nothing: change a parameter that the model takes.",
@@ -179,7 +180,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
             }
             for step in steps
         ]
-        st.table(rows, border="horizontal", hide_index=True, alt="The rules that were evaluated for this unit")
+        draw_table(rows, "The rules that were evaluated for this unit", cards="rules")
         st.caption("Each rule sorts units into 1000 buckets of its own. The first rule that matches decides.")
     try:
         met = app.store.events.page(Search(user_id=unit, name=EXPOSURE), size=50).lines

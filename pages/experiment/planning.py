@@ -21,6 +21,7 @@ from lib.web import running
 from pages import readouts
 from pages.experiment import planning_curve
 from pages.results.words import plain
+from pages.tables import draw_table
 
 
 @st.fragment
@@ -73,7 +74,7 @@ def _asked(usual: Setting) -> tuple[float, float, float, float]:
 def _draw_table(found: Plan) -> None:
     heads = ("Until found in four of five", "Testers", "Days")
     lines = [dict(zip(heads, (plain(name), *figures), strict=True)) for name, *figures in rows(found)]
-    st.table(lines, border="horizontal", hide_index=True, alt="Testers and days that each way needs")
+    draw_table(lines, "Testers and days that each way needs")
 
 
 def _draw_curve(found: Plan) -> None:

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import tzinfo
+from itertools import groupby
 
 import streamlit as st
 
@@ -15,7 +16,8 @@ from lib.readout.report import iso
 from lib.store import audit
 from lib.web import running
 from pages import session
-from pages.results.words import moment, plain
+from pages.results.words import plain, short_moment
+from pages.tables import draw_table
 
 SIZE = 50
 """Lines on a page."""
@@ -40,17 +42,8 @@ def draw_audit_log(zone: tzinfo) -> None:
     if not found:
         st.info("There is no line like that.", icon=":material/search_off:")
         return
-    rows = [
-        {
-            "When": moment(one.time_ms, zone),
-            "Operator": plain(one.operator),
-            "Act": plain(one.act),
-            "About": plain(one.subject),
-            "What changed": plain(summary(one)),
-        }
-        for one in found[:shown]
-    ]
-    st.table(rows, border="horizontal", hide_index=True, alt="The audit log, newest first")
+    rows = [_row(list(lines), zone) for _, lines in groupby(found[:shown], _same)]
+    draw_table(rows, "The audit log, newest first", cards="audit")
     if len(found) > shown:
         st.button("Show older", type="tertiary", key="older_acts", on_click=_show_more, args=(shown + SIZE,))
     st.download_button(
@@ -63,6 +56,24 @@ def draw_audit_log(zone: tzinfo) -> None:
         type="tertiary",
         key="download_audit",
     )
+
+
+def _same(entry: Entry) -> tuple[str, ...]:
+    """Return the same key for lines that are shown as one: the texts that an operator read on a page in a minute."""
+    if entry.act != "read texts" or "page" not in entry.details:
+        return (entry.id,)
+    return entry.operator, str(entry.details["page"]), str(entry.time_ms // 60_000)
+
+
+def _row(lines: Sequence[Entry], zone: tzinfo) -> dict[str, str]:
+    one = lines[0]
+    return {
+        "When": short_moment(one.time_ms, zone),
+        "Operator": plain(one.operator),
+        "Act": plain(one.act),
+        "About": plain(one.subject) if len(lines) == 1 else f"{len(lines)} conversations",
+        "What changed": plain(summary(one)),
+    }
 
 
 def _show_more(shown: int) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import streamlit as st
 
 from lib.domain.operations import Decision, Entry, Run
-from lib.readout.report import Look, described, draw, panels, picture_name
+from lib.readout.report import NARROW, WIDE, Look, described, draw, panels, picture_name
 from lib.readout.results import Window
 from lib.readout.sentences import headline
 from lib.web import running
 from pages import readouts, session
 from pages.results.words import moment, plain
+from pages.tables import draw_table
 
 SHOWN = 20
 """Chapters on the page at first."""
@@ -82,7 +83,9 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
         st.markdown(plain(str(made.readout.get("sentence") or "No readout was kept.")))
         if made.readout.get("metrics"):
             look: Look = "dark" if st.context.theme.type == "dark" else "light"
-            st.image(draw(made.readout, look), width="stretch", alt=described(made.readout))
+            for form, kind in ((WIDE, "wide"), (NARROW, "narrow")):  # one of them is shown: frame.css
+                with st.container(key=f"picture_{kind}_{made.id}"):
+                    st.image(draw(made.readout, look, form), width="stretch", alt=described(made.readout))
             st.download_button(
                 "Download the picture",
                 session.operators_file(lambda _: draw(made.readout).encode()),
@@ -94,7 +97,7 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
                 key=f"picture_{made.id}",
             )
         if rows := list(_rows(made.readout)):
-            st.table(rows, border="horizontal", hide_index=True, alt="The metrics as they stood at the decision")
+            draw_table(rows, "The metrics as they stood at the decision", cards=f"decision_{made.id}")
         st.json(dict(made.readout), expanded=False)
 
 

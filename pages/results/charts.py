@@ -166,16 +166,21 @@ def history(
     return (_band("y", mde) + _zero("y") + band + line).properties(height=240, padding=TIGHT)
 
 
-def arrivals(exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], until_ms: int) -> alt.LayerChart:
-    """Return the new users of every group, day by day."""
+def arrivals(exposed: Sequence[tuple[int, str, int]], groups: Sequence[str], as_of_ms: int) -> alt.LayerChart | None:
+    """Return the new users of every group on every day that is over; None before the end of the first.
+
+    A day that is not over would look like a day without users.
+    """
     counted = {(day, group): n for day, group, n in exposed}
-    first = min(day for day, *_ in exposed)
+    first, today = min(day for day, *_ in exposed), as_of_ms // DAY_MS * DAY_MS
     rows = [
         {"day": _local(day, UTC), "group": group, "users": counted.get((day, group), 0)}
-        for day in range(first, until_ms + 1, DAY_MS)
+        for day in range(first, today, DAY_MS)
         for group in groups
     ]
-    span = alt.Scale(domain=[_moment(first - DAY_MS // 2), _moment(until_ms // DAY_MS * DAY_MS + DAY_MS // 2)])
+    if not rows:
+        return None
+    span = alt.Scale(domain=[_moment(first - DAY_MS // 2), _moment(today - DAY_MS // 2)])
     chart = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X("day:T", axis=_days(), scale=span),
         y=alt.Y("users:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4)),

@@ -6,6 +6,7 @@ from datetime import tzinfo
 import streamlit as st
 
 from lib.chat.markdown import blocks
+from lib.domain.clock import DAY_MS
 from lib.readout.results import Details, History, Results, Window
 from lib.readout.verdicts import Metric, Readout
 from lib.readout.words import WORDS
@@ -15,6 +16,7 @@ from lib.web import running
 from pages import readouts, session
 from pages.results import charts, words
 from pages.results.verdict import comparable, decisive
+from pages.tables import draw_table
 
 NOTHING = "not enough data"
 SHOWN = 10
@@ -80,7 +82,7 @@ def _draw_every_metric(readout: Readout, details: Details) -> None:
                     for group, one in reading.versus.items()
                 }
             rows.append(row)
-        st.table(rows, border="horizontal", hide_index=True, alt="Every metric of every group, with intervals")
+        draw_table(rows, "Every metric of every group, with intervals", cards="metrics")
         st.caption(
             f"Differences hold at every look ({significant(100 * (1 - readout.alpha))} %); a group's own interval is "
             "for one look (95 %). p is the chance of so large a difference, or a larger one at any look, where there "
@@ -135,14 +137,22 @@ def _draw_users(results: Results) -> None:
         }
         for group, n in readout.counts.items()
     ]
-    st.table(rows, border="horizontal", hide_index=True, alt="Users of each group, and the share that was meant")
+    draw_table(rows, "Users of each group, and the share that was meant")
     st.markdown(_split(readout))
-    st.caption("New users a day (UTC)")
-    st.altair_chart(
-        charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms),
-        key="arrivals",
-        alt="Users who met the experiment, by day and group",
-    )
+    chart = charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms)
+    st.caption(f"New users a day (UTC). {_so_far(results)}")
+    if chart is not None:
+        st.altair_chart(chart, key="arrivals", alt="Users who met the experiment, by day and group")
+
+
+def _so_far(results: Results) -> str:
+    """Return the new users of the day that is not over, which the chart leaves out."""
+    if results.as_of_ms % DAY_MS == 0:
+        return ""
+    today = results.as_of_ms - results.as_of_ms % DAY_MS
+    met = {group: n for day, group, n in results.exposed if day == today}
+    told = ", ".join(f"{words.plain(group)} {met.get(group, 0):,}" for group in charts.groups_of(results.readout))
+    return f"{words.day(today)} is not over: {told} so far."
 
 
 def _split(readout: Readout) -> str:
@@ -208,7 +218,7 @@ def _draw_price(readout: Readout) -> None:
                 st.altair_chart(chart, key=f"price_{name}", alt=alt)
     if main.name == "satisfaction":
         rows = [_rate(group, readout) for group in order]
-        st.table(rows, border="horizontal", hide_index=True, alt="Satisfied answers per dollar and per second")
+        draw_table(rows, "Satisfied answers per dollar and per second")
 
 
 def _rate(group: str, readout: Readout) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The words of the Results page: states, values with their intervals, moments. Pure."""
 
 import re
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from lib.readout.preferences import PreferenceReading
 from lib.readout.side_by_side import written_preference
@@ -140,3 +140,24 @@ def moment(time_ms: int, zone: tzinfo) -> str:
     """
     then = datetime.fromtimestamp(time_ms / 1_000, zone)
     return f"{then.day} {then:%B %Y, %H:%M}"
+
+
+def short_moment(time_ms: int, zone: tzinfo) -> str:
+    r"""Return a moment for a list. Its spaces do not break.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> short_moment(1_790_000_000_000, ZoneInfo("Europe/Berlin")).replace("\N{NO-BREAK SPACE}", " ")
+    '21 Sep 2026, 16:13'
+    """
+    then = datetime.fromtimestamp(time_ms / 1_000, zone)
+    return f"{then.day} {then:%b %Y, %H:%M}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def day(time_ms: int) -> str:
+    """Return a day (UTC).
+
+    >>> day(1_790_000_000_000)
+    '21 September'
+    """
+    then = datetime.fromtimestamp(time_ms / 1_000, UTC)
+    return f"{then.day} {then:%B}"

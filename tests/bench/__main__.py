@@ -36,8 +36,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # an end like any other: what was started is ended
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     load = os.getloadavg()[0]
-    with opened(options) as bench:
-        measured, failed = _measured(bench, load), False
+    with open_bench(options) as bench:
+        measured, failed = _measurement_note(bench, load), False
         for name in options.only:
             failed |= not _done(name, bench)
             if options.json:
@@ -87,7 +87,7 @@ def _sections(names: str) -> list[str]:
 
 
 @contextmanager
-def opened(options: argparse.Namespace) -> Iterator[Bench]:
+def open_bench(options: argparse.Namespace) -> Iterator[Bench]:
     """Start everything that the measurement needs; it ends with the block."""
     with ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="parley-bench-", ignore_cleanup_errors=True)
@@ -147,7 +147,7 @@ def _browser() -> Iterator[Browser]:
                 browser.close()
 
 
-def _measured(bench: Bench, load: float) -> str:
+def _measurement_note(bench: Bench, load: float) -> str:
     """The paragraph above the table: when, on what, and how busy the machine was before."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     programs = [f"Python {platform.python_version()}", f"Chromium {bench.browser.version}"]

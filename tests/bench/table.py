@@ -59,7 +59,7 @@ class Limit:
     own: Place | None = None
     words: str = ""
 
-    def told(self, unit: str) -> str:
+    def cell(self, unit: str) -> str:
         """As the table's cell begins.
 
         >>> Limit(0.4, "V").told("ms"), Limit(1, "C").told("ms"), Limit(100).told("ms")
@@ -110,11 +110,11 @@ ROWS = (
 )  # fmt: skip
 
 
-def written(value: float, unit: str) -> str:
-    """A value as people read it.
+def format_value(value: float, unit: str) -> str:
+    """Return a value with as many digits as a reader needs.
 
-    >>> written(41.26, "ms"), written(4.126, "ms"), written(2006.4, "ms"), written(0.3333, "s"), written(0.4, "MB")
-    ('41 ms', '4.1 ms', '2,006 ms', '0.33 s', '0.4 MB')
+    >>> [format_value(ms, "ms") for ms in (41.26, 4.126, 2006.4)], format_value(0.3333, "s"), format_value(0.4, "MB")
+    (['41 ms', '4.1 ms', '2,006 ms'], '0.33 s', '0.4 MB')
     """
     digits = {"s": 2, "MB": 0 if abs(value) >= 10 else 1}.get(unit, 0 if abs(value) >= 10 else 1)
     return f"{value:,.{digits}f} {unit}"
@@ -122,20 +122,20 @@ def written(value: float, unit: str) -> str:
 
 def verdict(row: Row, limit: Limit, values: Values) -> str:
     """Return the outcome of a limit: the ratio, if it is one, and whether it is met."""
-    told, own = limit.told(row.unit), row.place.of(values)
+    told, own = limit.cell(row.unit), row.place.of(values)
     if not limit.app and not limit.own:
-        return f"{told}: {_kept(own.median <= limit.factor)}" if own else told
+        return f"{told}: {_format_outcome(own.median <= limit.factor)}" if own else told
     place = limit.own or Place(row.place.section, row.place.measure, limit.app)
     other = place.of(values)
     if own is None or other is None:
         return f"{told}: not measured"
     if other.median <= 0:
-        return f"{told}: no ratio, {_kept(own.median <= limit.factor * other.median)}"
+        return f"{told}: no ratio, {_format_outcome(own.median <= limit.factor * other.median)}"
     ratio = own.median / other.median
-    return f"{told}: {ratio:.2f}, {_kept(ratio <= limit.factor)}"
+    return f"{told}: {ratio:.2f}, {_format_outcome(ratio <= limit.factor)}"
 
 
-def _kept(kept: bool) -> str:
+def _format_outcome(kept: bool) -> str:
     return "met" if kept else "**missed**"
 
 
@@ -146,7 +146,7 @@ def line(row: Row, values: Values) -> list[str]:
     return [
         row.what,
         _figure(own, row.unit) if own else "not measured",
-        ", ".join(f"{app} {written(other.median, row.unit)}" for app, other in others if other),
+        ", ".join(f"{app} {format_value(other.median, row.unit)}" for app, other in others if other),
         "; ".join(verdict(row, limit, values) for limit in row.must),
         "; ".join(verdict(row, limit, values) for limit in row.aim),
     ]
@@ -154,9 +154,9 @@ def line(row: Row, values: Values) -> list[str]:
 
 def _figure(own: Figure, unit: str) -> str:
     if own.n == 1:
-        return f"{written(own.median, unit)} (n 1)"
-    low, high = (written(value, unit).removesuffix(f" {unit}") for value in (own.low, own.high))
-    return f"{written(own.median, unit)} ({low}–{high}, n {own.n})"
+        return f"{format_value(own.median, unit)} (n 1)"
+    low, high = (format_value(value, unit).removesuffix(f" {unit}") for value in (own.low, own.high))
+    return f"{format_value(own.median, unit)} ({low}–{high}, n {own.n})"
 
 
 def imports_line(imported: Mapping[str, Sequence[str]], used: Sequence[str] = ("statsig",)) -> list[str]:
@@ -164,7 +164,7 @@ def imports_line(imported: Mapping[str, Sequence[str]], used: Sequence[str] = ("
     found = [f"{moment}: {', '.join(names) or 'none'}" for moment, names in imported.items()]
     idle = {name for names in imported.values() for name in names} - set(used)
     what = "of statsig, pandas, altair, scipy, numpy and pyarrow imported after the first"
-    return [what, "; ".join(found), "", f"none that it does not use: {_kept(not idle)}", ""]
+    return [what, "; ".join(found), "", f"none that it does not use: {_format_outcome(not idle)}", ""]
 
 
 def markdown(values: Values, imported: Mapping[str, Sequence[str]]) -> str:

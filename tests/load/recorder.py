@@ -45,7 +45,7 @@ def ask(app: App) -> tuple[float, float]:
     return first_s, time.monotonic() - ended
 
 
-def asked(app: App, seconds: float) -> dict[str, list[float]]:
+def ask_for(app: App, seconds: float) -> dict[str, list[float]]:
     """Return the durations of questions asked for a number of seconds."""
     began, seen = time.monotonic(), []
     while time.monotonic() < began + seconds:
@@ -90,11 +90,11 @@ def _event() -> Event:
 def main() -> None:
     per_s, seconds = float(sys.argv[1]), float(sys.argv[2])
     with closing(App.open(load(dict(os.environ), Path("no-secrets.toml")))) as app:
-        asked(app, 2)
-        without = asked(app, seconds)
+        ask_for(app, 2)
+        without = ask_for(app, seconds)
         recording = Recording(app, per_s)
         recording.start()
-        with_events = asked(app, seconds)
+        with_events = ask_for(app, seconds)
         recording.stop()
     told = {"told": recording.told, "seconds": recording.seconds, "queued": recording.queued}
     print(json.dumps({"without": without, "with": with_events, **told}), flush=True)

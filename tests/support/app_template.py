@@ -40,7 +40,8 @@ PAUSE_S = 0.01
 
 def available(environ: Mapping[str, str]) -> bool:
     """Return True where processes fork safely and no setting concerns the interpreter's own start."""
-    return sys.platform == "linux" and not any(name.startswith(OF_THE_INTERPRETER) for name in environ)
+    special = any(name.startswith(OF_THE_INTERPRETER) for name in environ)
+    return sys.platform == "linux" and not special and _template() is not None
 
 
 class Fork:
@@ -87,7 +88,7 @@ _one_at_a_time = threading.Lock()
 
 def _request(request: Mapping[str, object]) -> int | None:
     template = _template()
-    assert template.stdin is not None and template.stdout is not None
+    assert template is not None and template.stdin is not None and template.stdout is not None
     with _one_at_a_time:
         template.stdin.write(json.dumps(request) + "\n")
         template.stdin.flush()
@@ -96,14 +97,16 @@ def _request(request: Mapping[str, object]) -> int | None:
 
 
 @cache
-def _template() -> "subprocess.Popen[str]":
+def _template() -> "subprocess.Popen[str] | None":
+    """The template of this process; None where a package starts a thread, so that apps start without one."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STREAMLIT_"))}
     template = subprocess.Popen(
         [sys.executable, __file__], cwd="/", env=environ | WITHOUT_THREADS | {"PYTHONUNBUFFERED": "1"},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     atexit.register(_end, template)
-    return template
+    assert template.stdout is not None
+    return template if template.stdout.readline() else None
 
 
 def _end(template: "subprocess.Popen[str]") -> None:
@@ -117,7 +120,9 @@ def _serve() -> None:
     """Fork, or say how a fork ended, for each line of standard input."""
     for package in PACKAGES:
         __import__(package)
-    assert len(os.listdir("/proc/self/task")) == 1, "a fork would lack the other threads"
+    if len(os.listdir("/proc/self/task")) > 1:
+        sys.exit("A package has started a thread, which a fork would lack: the tests' apps start one by one.")
+    print("ready")
     assert not {"lib", "pages", "tests", "pytest"} & set(sys.modules)
     gc.collect()
     gc.freeze()

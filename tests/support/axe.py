@@ -1,9 +1,12 @@
 """axe-core in a page under test: what its rules find, one line for each element."""
 
+from collections.abc import Callable
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
+
+from tests.support.waiting import until
 
 STILL = """document.getAnimations()
   .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
@@ -14,14 +17,20 @@ OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": T
 """All rules that axe-core runs by itself, and targets of 24 pixels (WCAG 2.2), which it leaves out by default."""
 
 
-def findings(page: Page, within: str = "html") -> list[str]:
-    """Return what axe-core finds in a page or in the part that a selector names: rule, element, reason.
+def findings(page: Page) -> list[str]:
+    """Return what axe-core finds in a page: rule, element, reason.
 
     Wait until the page stands still first: a colour that is still fading has another contrast.
     """
     page.evaluate(AXE_SCRIPT)
-    found: dict[str, Any] = page.evaluate("([part, options]) => axe.run(part, options)", [within, OPTIONS])
+    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", OPTIONS)
     return [_line(rule["id"], node) for rule in found["violations"] for node in rule["nodes"]]
+
+
+def findings_at_rest(page: Page) -> list[str]:
+    """Return what axe-core finds in a page once it stands still, in its present colours."""
+    page.wait_for_function(STILL)
+    return findings(page)
 
 
 def findings_light_and_dark(page: Page) -> list[str]:
@@ -34,6 +43,17 @@ def findings_light_and_dark(page: Page) -> list[str]:
     page.emulate_media(color_scheme="light")
     page.wait_for_function(f"{GROUND} === {light!r}")
     return found
+
+
+def expect_no_findings(page: Page, find: Callable[[Page], list[str]] = findings_light_and_dark) -> None:
+    """Wait until axe-core finds nothing in a page: while a page is drawn anew its colours fade."""
+    found: list[str] = []
+
+    def nothing() -> bool:
+        found[:] = find(page)
+        return not found
+
+    until(nothing, show=lambda: "\n".join(found))
 
 
 def _line(rule: str, node: dict[str, Any]) -> str:

@@ -66,6 +66,13 @@ class Chat:
         """The newest message; of an asked question, its answer."""
         return self.messages.last
 
+    def text(self, words: str, *, exact: bool = True) -> Locator:
+        """The newest element of these words in the main part of the page.
+
+        A title in the sidebar may have the same words, and while Streamlit moves an element it is there twice.
+        """
+        return self.page.get_by_test_id("stMain").get_by_text(words, exact=exact).last
+
     def button(self, name: str) -> Locator:
         """The newest button of this name."""
         return self.page.get_by_role("button", name=name, exact=True).last
@@ -274,11 +281,11 @@ class Record:
 
 def edit_prompt(page: Page, text: str) -> None:
     """On the Experiment page, write another system prompt for Test, until its difference is shown."""
-    page.get_by_text("Edit the definition").click()
+    page.get_by_text("Edit the definition").last.click()
     field = page.get_by_label("System prompt of Test", exact=True)
     field.fill(text)
     field.press("Tab")
-    expect(page.get_by_text("Difference to version")).to_be_visible()
+    expect(page.get_by_text("Difference to version").last).to_be_visible()
 
 
 def open_pages(app: AppProcess) -> int:

@@ -30,7 +30,7 @@ def thumb(user: str, turn: int, up: bool) -> Line:
     return rated(f"r-{user}-{turn}", f"{user}-{turn}", user, 20_000 + turn, name)
 
 
-def who_rates(rates: Callable[[str, bool], float], users: int = 900) -> list[Line]:
+def uneven_raters(rates: Callable[[str, bool], float], users: int = 900) -> list[Line]:
     """No difference in satisfaction; `rates` says how likely a thumb is, by group and by what it would be."""
 
     def behave(chance: random.Random, user: str, group: str) -> Made:

@@ -253,11 +253,11 @@ async def _send(reply: Reply, request: Request, reader: asyncio.StreamReader, wr
 async def _step(step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, chunked: bool) -> None:
     match step:
         case Pause(seconds):
-            await _unless_gone(reader, asyncio.sleep(seconds))
+            await _while_connected(reader, asyncio.sleep(seconds))
         case Gate():
-            await _unless_gone(reader, step.wait())
+            await _while_connected(reader, step.wait())
         case End.HANG:
-            await _unless_gone(reader, asyncio.Event().wait())
+            await _while_connected(reader, asyncio.Event().wait())
         case End.RESET:
             await writer.drain()
             linger = struct.pack("ii", 1, 0)
@@ -279,7 +279,7 @@ def _bytes(step: Any) -> bytes:
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-async def _unless_gone(reader: asyncio.StreamReader, waiting: Any) -> None:
+async def _while_connected(reader: asyncio.StreamReader, waiting: Any) -> None:
     """Wait, and notice meanwhile that the client closed the connection."""
     wait, left = asyncio.ensure_future(waiting), asyncio.ensure_future(reader.read(1))
     try:

@@ -1,6 +1,6 @@
 """The pages of an open app as Streamlit runs them, without a browser, for an operator or for anybody else.
 
-with opened_app(folder, OPENAI_BASE_URL=server.base_url):
+with open_app(folder, OPENAI_BASE_URL=server.base_url):
     page = run_page("experiment", operator=True)
 """
 
@@ -24,7 +24,7 @@ ACCESS = Access("a-signing-key-of-the-tests")
 
 
 @contextmanager
-def opened_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
+def open_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
     """The app of this process, open with these settings."""
     toml = folder / "experiments.toml"
     toml.write_text(experiments, encoding="utf-8")
