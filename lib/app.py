@@ -131,25 +131,18 @@ class App:
         """
         secrets = settings.secrets()
         logs.configure(settings.log, settings.log_level, secrets)
-        key = settings.statsig_secret_key
+        served = settings.statsig_secret_key is not None
         metrics = Metrics()
         store = Store.open(
             settings.database_url,
             keep_text=settings.keep_text,
-            deliver=key is not None,
+            deliver=served,
             tier=settings.statsig_tier,
             meter=metrics,
         )
-        experiments = Experiments.open(
-            settings.experiments_file,
-            key=key.get_secret_value() if key else None,
-            api_url=settings.statsig_api_url,
-            tier=settings.statsig_tier,
-            cached=store.definitions("statsig"),
-            keep=lambda specs: store.keep_definitions("statsig", specs),
-        )
+        experiments = _open_experiments(settings, store)
         follow = partial(experiments.follow, setting=settings.experiment)
-        acts = Acts(store, settings.provider_names, follow, served=key is not None, file=settings.experiments_file)
+        acts = Acts(store, settings.provider_names, follow, served=served, file=settings.experiments_file)
         acts.seed(experiments.definitions, settings.experiment)
         asking = Asking(settings.model, settings.history_tokens, Timeouts.patient(settings.first_token_s))
         models = Providers(providers_of(settings, demo_url), asking)
@@ -172,7 +165,7 @@ class App:
         comparisons = Comparisons(conversations, store, experiments, texts)
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
-        delivery = Dispatcher(store.outbox, experiments, metrics) if key else None
+        delivery = Dispatcher(store.outbox, experiments, metrics) if served else None
         groups = ServedGroups(settings.experiment, experiments, models, conversations.preparation)
         standings = Standings(models, generations, groups.parameters, demo_url is not None)
         app = cls(
@@ -275,3 +268,16 @@ class App:
         source = self.experiments.source
         statsig = source.error or (self.delivery and self.delivery.error)
         return {"definitions": source.name, "statsig": statsig or "ok", "demo": self.demo}
+
+
+def _open_experiments(settings: Settings, store: Store) -> Experiments:
+    """Return the evaluator, which keeps what Statsig serves in the store. Raises DefinitionError."""
+    key = settings.statsig_secret_key
+    return Experiments.open(
+        settings.experiments_file,
+        key=key.get_secret_value() if key else None,
+        api_url=settings.statsig_api_url,
+        tier=settings.statsig_tier,
+        cached=store.definitions("statsig"),
+        keep=lambda specs: store.keep_definitions("statsig", specs),
+    )

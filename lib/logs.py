@@ -33,7 +33,7 @@ QUIET_S = 60.0
 """Seconds in which a repeated warning or error is counted instead of written."""
 A_PLACE = 5
 """Distinct lines that one place of a library's code may write in that time."""
-MOST_SEEN = 1_000
+MAX_WRITTEN = 1_000
 """Distinct messages remembered in that time."""
 
 
@@ -97,18 +97,20 @@ def _raised(record: logging.LogRecord) -> BaseException | None:
     return record.exc_info[1] if record.exc_info else None
 
 
-def _calls(error: BaseException, most: int = 30) -> str:
+def _calls(error: BaseException, limit: int = 30) -> str:
     """Return an exception's class and its calls, the last one first, then those of its cause."""
-    told: list[str] = []
-    seen: set[int] = set()
+    chain: list[str] = []
+    visited: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen and len(seen) < 5:
-        seen.add(id(cause))
-        frames = traceback.extract_tb(cause.__traceback__)[-most:]
-        places = (f"{'/'.join(Path(one.filename).parts[-3:])}:{one.lineno} {one.name}" for one in reversed(frames))
-        told.append(" < ".join([type(cause).__name__, *places]))
+    while cause is not None and id(cause) not in visited and len(visited) < 5:
+        visited.add(id(cause))
+        frames = traceback.extract_tb(cause.__traceback__)[-limit:]
+        places = (
+            f"{'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+        )
+        chain.append(" < ".join([type(cause).__name__, *places]))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return " after ".join(told[:1] if most == 1 else told)
+    return " after ".join(chain[:1] if limit == 1 else chain)
 
 
 def cut(message: str) -> str:
@@ -149,7 +151,7 @@ class _Once(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._seen: dict[tuple[str, ...], _Seen] = {}
+        self._written: dict[tuple[str, ...], _Written] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, or count it as a repetition."""
@@ -157,17 +159,21 @@ class _Once(logging.StreamHandler[TextIO]):
         self._settle(now - QUIET_S)
         if record.levelno >= logging.WARNING:
             key = self._key(record)
-            if (seen := self._seen.get(key)) is not None:
-                seen.repeats += 1
+            if (earlier := self._written.get(key)) is not None:
+                earlier.repeats += 1
                 return
-            if len(self._seen) < MOST_SEEN:
-                self._seen[key] = _Seen(record, now)
+            if len(self._written) < MAX_WRITTEN:
+                self._written[key] = _Written(record, now)
         super().emit(record)
 
     def _key(self, record: logging.LogRecord) -> tuple[str, ...]:
         """Return what a record and its repetitions have in common."""
         key, place = _key(record), _place(record)
-        if place is None or key in self._seen or sum(one.place == place for one in self._seen.values()) < A_PLACE:
+        if (
+            place is None
+            or key in self._written
+            or sum(written.place == place for written in self._written.values()) < A_PLACE
+        ):
             return key
         return place
 
@@ -178,13 +184,13 @@ class _Once(logging.StreamHandler[TextIO]):
 
     def _settle(self, before: float) -> None:
         """Write the counts of records first seen before a moment."""
-        for key in [key for key, seen in self._seen.items() if seen.since <= before]:
-            seen = self._seen.pop(key)
-            if seen.repeats:
-                super().emit(_counted(seen))
+        for key in [key for key, earlier in self._written.items() if earlier.since <= before]:
+            earlier = self._written.pop(key)
+            if earlier.repeats:
+                super().emit(_counted(earlier))
 
 
-class _Seen:
+class _Written:
     """A record that was written, and the number of its repetitions."""
 
     def __init__(self, record: logging.LogRecord, since: float) -> None:
@@ -198,21 +204,21 @@ def _place(record: logging.LogRecord) -> tuple[str, ...] | None:
 
 
 def _key(record: logging.LogRecord) -> tuple[str, ...]:
-    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
-    told = _first_line(record)
+    exception = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+    line = _first_line(record)
     if record.name.partition(".")[0] != "parley":
-        told = re.sub(r"\d+|0x[0-9a-f]+", "#", told)
-    return record.name, record.levelname, kind, told, repr(sorted(_extras(record).items()))
+        line = re.sub(r"\d+|0x[0-9a-f]+", "#", line)
+    return record.name, record.levelname, exception, line, repr(sorted(_extras(record).items()))
 
 
 def _first_line(record: logging.LogRecord) -> str:
     return record.getMessage().partition("\n")[0][:500]
 
 
-def _counted(seen: _Seen) -> logging.LogRecord:
-    message = f"repeated {seen.repeats} times: {seen.message}"
-    counted = logging.LogRecord(seen.name, seen.level, __file__, 0, message, (), None)
-    counted.repeats = seen.repeats
+def _counted(written: _Written) -> logging.LogRecord:
+    message = f"repeated {written.repeats} times: {written.message}"
+    counted = logging.LogRecord(written.name, written.level, __file__, 0, message, (), None)
+    counted.repeats = written.repeats
     return counted
 
 
@@ -231,14 +237,13 @@ def configure(style: str, level: str, secrets: Iterable[str] = ()) -> None:
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Return False for what a library logs below a warning, whatever level it gives itself: uvicorn writes the address
-    of every client that opens a websocket."""
+    """Return False for a library's line below a warning, whatever level the library sets for itself: uvicorn writes the
+    address of every client that opens a websocket."""
     return record.name.partition(".")[0] == "parley" or record.levelno >= logging.WARNING
 
 
 def _take_last_words() -> None:
-    """Log what Python would print to standard error itself: warnings, and exceptions that ended a thread or the
-    process."""
+    """Log the warnings, and the exceptions that ended a thread or the process, that Python would print itself."""
     log = logging.getLogger("python")
 
     def warn(
@@ -257,9 +262,9 @@ def _take_last_words() -> None:
         else:
             log.critical("the process ended by an exception", exc_info=error)
 
-    def in_thread(gone: threading.ExceptHookArgs) -> None:
-        if gone.exc_value is not None and not isinstance(gone.exc_value, SystemExit):
-            log.error("a thread ended by an exception", exc_info=gone.exc_value)
+    def in_thread(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+            log.error("a thread ended by an exception", exc_info=ended.exc_value)
 
     def unraisable(lost: "sys.UnraisableHookArgs") -> None:
         if lost.exc_value is not None:

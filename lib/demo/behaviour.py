@@ -24,7 +24,7 @@ RATES = (1.2, 0.8)
 """The share of their answers that visitors rate, as a Beta distribution: some rate everything, many next to nothing."""
 MORE_ANSWERS = (0.7, 4.5)
 """Answers beyond the first, as a Gamma distribution (shape, scale): most visitors ask little, a few a lot."""
-MOST_ANSWERS = 20
+MAX_ANSWERS = 20
 ELSEWHERE, AGAIN, COPIES, EXPLAINS, COMMENTS = 0.2, 0.03, 0.08, 0.5, 0.4
 """Shares of answers that begin a new conversation, are regenerated, are copied; of thumbs down with a reason; of
 reasons with a comment."""
@@ -102,7 +102,7 @@ def acts(seed: int, number: int, lift: float = 0.0) -> list[Act]:
     chance = random.Random(f"{seed} {number}")
     share = lifted(chance.betavariate(SATISFIED * ALIKE, (1 - SATISFIED) * ALIKE), lift)
     rates = chance.betavariate(*RATES)
-    answers = min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MOST_ANSWERS)
+    answers = min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MAX_ANSWERS)
     return [_act(chance, share, rates) for _ in range(answers)]
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from lib.app import App
+from lib.chat.generation import Answer
 from lib.demo.behaviour import Act, Taste
 from lib.domain.assignment import Assignment
 from lib.domain.conversation import Comparison, Conversation
@@ -17,7 +18,15 @@ from lib.domain.visitor import Visitor
 COMPARING = "(comparing)"
 """The label of these visitors in place of a group."""
 GLANCE_S = 1.0
-"""Interval at which a visitor looks at growing answers."""
+"""Seconds between a visitor's looks at a growing answer; its end is noticed at once."""
+
+
+def read_to_the_end(answer: Answer) -> None:
+    """Look at a growing answer until it has ended, as a page does."""
+    news = answer.follow()
+    while news(GLANCE_S, GLANCE_S) is not None:
+        pass
+    answer.seen = True
 
 
 class ComparingVisit:
@@ -57,10 +66,7 @@ class ComparingVisit:
             answer = self._app.conversations.answer(side)
             if answer is None:
                 continue
-            news = answer.follow()
-            while news(GLANCE_S, GLANCE_S) is not None:
-                pass
-            answer.seen = True
+            read_to_the_end(answer)
             self.counts["answers"] += 1
             self.receipts = [answer.receipt] if answer.receipt else []
             conversation = self._app.conversations.settle(conversation, answer)

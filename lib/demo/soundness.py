@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lib.demo.behaviour import ALIKE, MORE_ANSWERS, MOST_ANSWERS, RATES, SATISFIED, lifted
+from lib.demo.behaviour import ALIKE, MAX_ANSWERS, MORE_ANSWERS, RATES, SATISFIED, lifted
 from lib.experiments.definitions import METRICS, Definition, Effect
 from lib.readout.verdicts import EFFECT, EFFECTS, MIN_UNITS, UP
 from lib.readout.verdicts import RATES as SHARES
@@ -149,7 +149,7 @@ def _stay(chance: random.Random, visitor: int, rated: float) -> Iterator[Answer]
     share = chance.betavariate(SATISFIED * ALIKE, (1 - SATISFIED) * ALIKE)
     rates = rated * chance.betavariate(*RATES)
     pace = SECONDS * math.exp(chance.gauss(0, SLOW))
-    for _ in range(min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MOST_ANSWERS)):
+    for _ in range(min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MAX_ANSWERS)):
         seconds = STALL_S if chance.random() < STALLS else pace * math.exp(chance.gauss(0, SLOWER))
         tokens = 200 * math.exp(chance.gauss(0, SLOWER))
         yield Answer(visitor, chance.random(), share, chance.random() < rates, chance.random(), seconds, tokens)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lib.app import App
 from lib.demo.behaviour import Act, acts, tastes, visitor
-from lib.demo.comparing import ComparingVisit
+from lib.demo.comparing import ComparingVisit, read_to_the_end
 from lib.domain.assignment import Assignment
 from lib.domain.conversation import Conversation
 from lib.domain.record import Receipt
@@ -23,8 +23,6 @@ SPEED = 10.0
 """The demo model's pace for simulated visitors: the differences between its models remain, ten times smaller."""
 AT_ONCE = 8
 """Concurrent visitors. More would wait for the processor, and that would look like a slow model."""
-GLANCE_S = 1.0
-"""Seconds between a visitor's looks at a growing answer; its end is noticed at once."""
 SAVED_S = 60.0
 """Seconds that the record may take at the end."""
 
@@ -81,13 +79,13 @@ def _visits(app: App, users: int, seed: int, treatment: str, lift: float) -> Ite
     closing = threading.Event()
 
     def visit(number: int) -> _Visit | ComparingVisit:
-        who, name = visitor(seed, number), app.experiment
-        assignment = app.comparisons.assign(who, set()) or app.experiments.assign(who, name)
-        stay: _Visit | ComparingVisit = _Visit(app, who, assignment)
+        tester, name = visitor(seed, number), app.experiment
+        assignment = app.comparisons.assign(tester, set()) or app.experiments.assign(tester, name)
+        stay: _Visit | ComparingVisit = _Visit(app, tester, assignment)
         if assignment.compare and (definition := app.experiments.definition(name)) is not None:
-            others = (group.name for group in definition.groups if group.name != definition.control)
-            votes = {group: tastes(seed, number, lift if group == treatment else 0.0) for group in others}
-            stay = ComparingVisit(app, who, assignment, votes)
+            treatments = (group.name for group in definition.groups if group.name != definition.control)
+            votes = {group: tastes(seed, number, lift if group == treatment else 0.0) for group in treatments}
+            stay = ComparingVisit(app, tester, assignment, votes)
         for act in acts(seed, number, lift if assignment.group == treatment else 0.0):
             if closing.is_set():
                 break
@@ -130,18 +128,15 @@ class _Visit:
         """Ask a question, or (None) the last one again; return the conversation with the whole answer."""
         ask = self._conversations
         if prompt is None and conversation is not None:
-            asked, answer = ask.ask_again(self._visitor, conversation, self._exposed)
+            updated, answer = ask.ask_again(self._visitor, conversation, self._exposed)
         else:
-            asked, answer = ask.ask(
+            updated, answer = ask.ask(
                 self._visitor, conversation, prompt or "", self._exposed, simulated=True, assignment=self.assignment
             )
-        news = answer.follow()
-        while news(GLANCE_S, GLANCE_S) is not None:
-            pass
-        answer.seen = True
+        read_to_the_end(answer)
         self.counts["answers"] += 1
         self.receipts = [answer.receipt] if answer.receipt else []
-        return ask.settle(asked, answer)
+        return ask.settle(updated, answer)
 
     def _judge(self, conversation: Conversation, act: Act, text: str) -> Conversation:
         rating = self._conversations
@@ -153,7 +148,7 @@ class _Visit:
         if act.votes and act.votes[-1]:
             self.counts["rated"] += 1
             self.counts["liked"] += act.votes[-1] == "satisfaction"
-        if (said := act.reason(text)) is not None:
-            conversation, receipt = rating.explain(conversation, conversation.turns[-1], *said)
+        if (explanation := act.reason(text)) is not None:
+            conversation, receipt = rating.explain(conversation, conversation.turns[-1], *explanation)
             self.receipts = [receipt]
         return conversation

@@ -22,7 +22,7 @@ MODERATE, STRONG = 16.0, 0.6
 distributed with this many pseudo-counts (fewer: stronger). With 16, two thirds of the testers lie within 12 points."""
 POWER = 0.8
 """The chance for which a plan asks."""
-MOST = 10_000_000
+MAX_TESTERS = 10_000_000
 """More testers than this are not searched for."""
 _NORMAL = NormalDist()
 
@@ -127,7 +127,7 @@ def fewest(power: Callable[[int], float], smallest: int = 1) -> int | None:
     high = smallest
     while power(high) < POWER:
         high *= 2
-        if high > MOST:
+        if high > MAX_TESTERS:
             return None
     low = high // 2
     while high - low > 1:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lib.planning.plans import Plan, Setting, Way
-from lib.planning.power import MOST
+from lib.planning.power import MAX_TESTERS
 from lib.statistics.figures import many, significant
 
 NAMES: Mapping[Way, str] = {
@@ -24,7 +24,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str]]:
 def testers_of(plan: Plan, way: Way) -> str:
     """Return the testers of a way as text."""
     testers = plan.testers[way]
-    return f"over {MOST:,}" if testers is None else f"{testers:,}"
+    return f"over {MAX_TESTERS:,}" if testers is None else f"{testers:,}"
 
 
 def days_of(plan: Plan, way: Way) -> str:

@@ -77,10 +77,10 @@ def compare(
     rel = treatment.value / control.value - 1 if control.value else None
     if control.se is None or treatment.se is None or control.se_delta is None or treatment.se_delta is None:
         return Comparison(diff=diff, rel=rel, mde=mde)
-    one, other = _pooled(control, treatment) if pooled else (control, treatment)
-    assert one.se is not None and other.se is not None
-    variance = one.se**2 + other.se**2
-    df = welch(one, other)
+    first, second = _pooled(control, treatment) if pooled else (control, treatment)
+    assert first.se is not None and second.se is not None
+    variance = first.se**2 + second.se**2
+    df = welch(first, second)
     low, high, p = _sequential(diff, variance, df, mde, alpha)
     return Comparison(
         diff,
@@ -112,14 +112,14 @@ def look_once(numbers: Comparison, alpha: float) -> Comparison:
     return replace(numbers, cs_low=low, cs_high=high, p_seq=None)
 
 
-def _pooled(one: Estimate, other: Estimate) -> tuple[Estimate, Estimate]:
+def _pooled(control: Estimate, treatment: Estimate) -> tuple[Estimate, Estimate]:
     """Both groups with at least the pair's pooled spread: V_g = max(V_g, s/m_g), s = (V_A·m_A² + V_B·m_B²)/(m_A+m_B).
 
     >>> sure, unsure = Estimate(se=0.0, kish=30.0), Estimate(se=0.1, kish=90.0)
     >>> [round(group.se, 4) for group in _pooled(sure, unsure)]
     [0.15, 0.1]
     """
-    groups = [(group, group.se or 0.0, group.kish or 0.0) for group in (one, other)]
+    groups = [(group, group.se or 0.0, group.kish or 0.0) for group in (control, treatment)]
     spread = math.fsum((se * m) ** 2 for _, se, m in groups) / math.fsum(m for *_, m in groups)
     first, second = (replace(group, se=max(se, math.sqrt(spread / m))) for group, se, m in groups)
     return first, second

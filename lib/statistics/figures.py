@@ -1,4 +1,4 @@
-"""Numbers with the digits that they deserve, as an operator reads them. Owns digits and signs; knows no verdict.
+"""Numbers as text, with as many digits as their uncertainty allows. Owns digits and signs; knows no verdict.
 
 An interval's width decides its digits, but no end is ever rounded onto a value that it does not have: an interval that
 excludes 0, or reaches past the difference that matters, is never written as if it ended there.
@@ -7,11 +7,11 @@ excludes 0, or reaches past the difference that matters, is never written as if 
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-MOST_DIGITS = 12
+MAX_DIGITS = 12
 
 
 def differences(scale: float, low: float, high: float, *others: float, apart: Iterable[float] = ()) -> list[str]:
-    """Differences times `scale`, signed: the ends of an interval and other values beside them.
+    """Return differences times `scale`, signed: the ends of an interval and other values beside them.
 
     The ends stay apart from 0 and from the values in `apart`.
 
@@ -23,11 +23,11 @@ def differences(scale: float, low: float, high: float, *others: float, apart: It
     (['+0.3', '+20', '+10'], ['−7', '+9.96', '+1'])
     """
     avoided = [0.0, *(value * scale for value in apart)]
-    return _written([low * scale, high * scale], [one * scale for one in others], _signed, avoided)
+    return _written([low * scale, high * scale], [value * scale for value in others], _signed, avoided)
 
 
 def levels(scale: float, low: float, high: float, *others: float) -> list[str]:
-    """Values times `scale`, with the digits that the interval from `low` to `high` deserves.
+    """Return values times `scale`, with the digits that the width from `low` to `high` allows.
 
     No level is below 0: not a share, a time, a count or a price. Where few users let an interval reach below, it is
     written from 0 on.
@@ -37,11 +37,11 @@ def levels(scale: float, low: float, high: float, *others: float) -> list[str]:
     >>> levels(100, 0.634, 0.702, 0.669), levels(1, 0.000254, 0.000262, 0.000258), levels(100, 2e-5, 0.59, 0.005)
     (['63.4', '70.2', '66.9'], ['0.0002540', '0.0002620', '0.0002580'], ['0.002', '59', '0.5'])
     """
-    return _written([max(0.0, low) * scale, high * scale], [one * scale for one in others], _unsigned, [0.0])
+    return _written([max(0.0, low) * scale, high * scale], [value * scale for value in others], _unsigned, [0.0])
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A value with so many significant digits, never in scientific notation.
+    """Return a value with this many significant digits, never in scientific notation.
 
     >>> significant(0.000258), significant(123_456), significant(0.15, 2), significant(0)
     ('0.000258', '123,456', '0.15', '0')
@@ -66,11 +66,11 @@ def _written(
 
 
 def _apart(value: float, digits: int, avoided: Iterable[float]) -> int:
-    """The digits at which rounding moves the value onto none of these."""
-    for there in avoided:
-        if math.isclose(value, there, rel_tol=1e-9, abs_tol=1e-12):
+    """Return the number of digits at which rounding moves the value onto none of these."""
+    for avoided_value in avoided:
+        if math.isclose(value, avoided_value, rel_tol=1e-9, abs_tol=1e-12):
             continue
-        while digits < MOST_DIGITS and round(value, digits) == round(there, digits):
+        while digits < MAX_DIGITS and round(value, digits) == round(avoided_value, digits):
             digits += 1
     return digits
 
@@ -86,7 +86,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def many(n: int, noun: str) -> str:
-    """A number and a noun.
+    """Return a number and a noun.
 
     >>> many(1, "user"), many(1200, "more user")
     ('1 user', '1,200 more users')
@@ -95,7 +95,7 @@ def many(n: int, noun: str) -> str:
 
 
 def rounded_up(users: float) -> int:
-    """A number of users to two digits, upwards: more would be pretence.
+    """Round a number of users up to two digits, because an estimate has no more.
 
     >>> rounded_up(128.4), rounded_up(3.2), rounded_up(27_655)
     (130, 4, 28000)

@@ -45,14 +45,14 @@ def preference(votes: VoteSums, mde: float, alpha: float) -> Preference:
     (7, 28, 14, 0.333, -0.442)
     """
     sums, decided = votes.sums, votes.decided
-    given, net = round(sums.sy), round(sums.sx)
+    count, net = round(sums.sy), round(sums.sx)
     wins, losses = (decided + net) // 2, (decided - net) // 2
     about = Preference(
         sums.n,
-        given,
+        count,
         wins,
         losses,
-        given - decided - votes.both_bad,
+        count - decided - votes.both_bad,
         votes.both_bad,
         wins / decided if decided else None,
         votes.left_won / decided if decided else None,

@@ -12,7 +12,7 @@ LIMIT = math.log(1_000)
 watched."""
 PRIOR = 100.0
 """Weight of the alternative's prior, in units: the smaller, the more it expects a large deviation."""
-LEAST = 30
+MIN_UNITS = 30
 """Least units of a stretch."""
 
 
@@ -66,16 +66,16 @@ def log_evidence(counts: Mapping[str, int], shares: Mapping[str, float]) -> floa
     n = sum(counts.get(group, 0) for group in shares)
     terms = [math.lgamma(PRIOR), -math.lgamma(PRIOR + n)]
     for group, share in shares.items():
-        here = counts.get(group, 0)
-        terms += [math.lgamma(PRIOR * share + here), -math.lgamma(PRIOR * share), -here * math.log(share)]
+        units = counts.get(group, 0)
+        terms += [math.lgamma(PRIOR * share + units), -math.lgamma(PRIOR * share), -units * math.log(share)]
     return math.fsum(terms)
 
 
 def stretches(periods: Sequence[Mapping[str, int]]) -> list[tuple[int, int]]:
-    """The stretches of consecutive periods, as (first, end), whose units were split by shares of their own.
+    """Return the stretches of consecutive periods, as (first, end), whose units were split by different shares.
 
-    A boundary is drawn where two sets of shares explain the counts e^`LIMIT` times better than one, also after the
-    choice among all boundaries is paid for (uniform priors on the shares).
+    A boundary is drawn where two sets of shares explain the counts e^`LIMIT` times better than one, corrected for the
+    choice among all boundaries (uniform priors on the shares).
 
     >>> stretches([{"a": 90, "b": 10}] * 5 + [{"a": 50, "b": 50}] * 5)
     [(0, 5), (5, 10)]
@@ -104,7 +104,7 @@ def stretches(periods: Sequence[Mapping[str, int]]) -> list[tuple[int, int]]:
 
 
 def _enough(running: Sequence[Sequence[int]], first: int, end: int) -> bool:
-    return sum(running[end]) - sum(running[first]) >= LEAST
+    return sum(running[end]) - sum(running[first]) >= MIN_UNITS
 
 
 def chi2_tail(x: float, df: int) -> float | None:
