@@ -13,7 +13,7 @@ def reader_zone() -> tzinfo:
     """
     try:
         return ZoneInfo(st.context.timezone or "UTC")
-    except (LookupError, ValueError, OSError):  # an unknown name, no name, a folder of tzdata
+    except (LookupError, ValueError, OSError):  # an unknown name, an empty name, a folder of tzdata
         return UTC
 
 

@@ -1,6 +1,6 @@
 """The access of this session to the chat: invitation, account, consent. Checked on every rerun and before a question.
 
-Reads Streamlit's session as `session` does. Knows none of the pages that show what it finds.
+Reads Streamlit's session as `session` does, and draws nothing.
 """
 
 import hashlib
@@ -33,8 +33,8 @@ SAVED_WITHIN_S = 5.0
 def barrier() -> Barrier | None:
     """Return the obstacle between this session and the chat now. Raises Unready when that cannot be known.
 
-    Whoever proved to be an operator is let in. Being on this machine is no proof: behind a proxy that says nothing of
-    itself, everybody is.
+    A proven operator has none. Running on this machine is no proof: behind a proxy that sends no forwarding headers,
+    every browser seems to be on this machine.
     """
     access = running.app().settings.access
     session.visitor()  # from here on the session is known to belong to this browser

@@ -23,7 +23,7 @@ from lib.web import running
 T = TypeVar("T")
 
 KEPT_S = 60.0
-"""Seconds after which a readout is gathered anew."""
+"""Seconds after which a readout is computed again."""
 PAST_S = 3_600.0
 """The same for past days, which change only by an erasure or a changed thumb."""
 
@@ -60,12 +60,12 @@ def results(window: Window) -> Results | None:
 
     Raises Unready where the store cannot be read.
     """
-    return _kept(_results, window)
+    return _cached(_results, window)
 
 
 def details(window: Window) -> Details | None:
     """Return the sections below that. Raises Unready."""
-    return _kept(_details, window)
+    return _cached(_details, window)
 
 
 def history(window: Window, results: Results) -> History:
@@ -73,17 +73,17 @@ def history(window: Window, results: Results) -> History:
     known = definition(window)
     if known is None:
         return []
-    days = _kept(lambda *more: _days(*more, known.primary, midnight(window, now_ms())), window) or []
+    days = _cached(lambda *more: _days(*more, known.primary, midnight(window, now_ms())), window) or []
     return history_of(days, results, known)
 
 
 def tiers(experiment: str) -> list[str]:
     """Return the tiers of the exposures. Raises Unready."""
-    return _kept(_tiers, Window(experiment)) or []
+    return _cached(_tiers, Window(experiment)) or []
 
 
 def forget() -> None:
-    """Gather anew at the next call."""
+    """Clear the cache."""
     for kept in (_results, _details, _days, _tiers):
         kept.clear()
 
@@ -106,7 +106,7 @@ def remove_sample() -> None:
         forget()
 
 
-def _kept(what: Callable[..., T], window: Window) -> T | None:
+def _cached(what: Callable[..., T], window: Window) -> T | None:
     app, known = running.app(), definition(window)
     if known is None:
         return None

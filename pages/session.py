@@ -113,7 +113,7 @@ def operator() -> bool:
 
 
 def as_tester() -> bool:
-    """Return True where an operator looks at the chat as a tester does. The address keeps this over a reload."""
+    """Return True where an operator views the chat as a tester. The address keeps this over a reload."""
     if not operator():
         return False
     if AS_TESTER not in st.session_state:
@@ -169,7 +169,7 @@ def operators_file(make: Callable[[str], T]) -> Callable[[], T]:
 
 
 def operator_name() -> str:
-    """Return the name under which the audit log has what this session's operator does."""
+    """Return the name of this session's operator in the audit log."""
     account = st.user.to_dict() if signed_in() else {}
     if account and running.access().refusal(account) is None:
         return str(account.get("email") or account.get("sub") or "an account")

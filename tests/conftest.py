@@ -20,7 +20,7 @@ from tests.support import postgres_server as real
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import SOON_MS, Chat, Record, visit, watched, window
 
-# An example may take longer on a busy machine; how long is no test's matter.
+# An example may take any time on a busy machine.
 hypothesis_settings.register_profile("parley", deadline=None)
 hypothesis_settings.load_profile("parley")
 expect.set_options(timeout=SOON_MS)
@@ -31,7 +31,7 @@ StartApp = Callable[..., AppProcess]
 
 
 def pytest_configure() -> None:
-    """Nothing that the tests or the code under them do may leave this machine."""
+    """Note every attempt of the tests, or of the code under test, to leave this machine."""
     loopback_guard.watch(_ways_out.append)
 
 
@@ -39,7 +39,7 @@ PROVIDER_STYLE = "/pico."
 """A part of the address of the style sheet of the sign-in provider's pages; tests answer it."""
 
 SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subprocess")
-"""Words in a test file's imports that tell that it starts processes."""
+"""Words in the imports of test files that start processes."""
 
 
 LONG = ("test_pages_results.py", "test_pages_experiment.py", "test_readout_verdicts.py", "test_models_completion.py")
@@ -85,13 +85,13 @@ def _starts(file: Path) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, Any, Any]:
-    """In CI a skipped test is a failed one: what cannot run there is not known to work."""
+    """Report a skipped test as failed in CI: what is not run there is not known to work."""
     return _no_skip((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, Any, Any]:
-    """The same for a whole file."""
+    """Report a skipped file as failed in CI."""
     return _no_skip((yield))
 
 
@@ -104,7 +104,7 @@ def _no_skip(report: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def stays_on_this_machine() -> Iterator[None]:
-    """Fails a test in which this process tried to reach another machine."""
+    """Fail a test in which this process tried to reach another machine."""
     _ways_out.clear()
     yield
     assert not _ways_out, _ways_out
@@ -151,7 +151,7 @@ def model_server() -> Iterator[openai_server.Server]:
 
 @pytest.fixture
 def statsig() -> Iterator[statsig_server.Statsig]:
-    """A Statsig that keeps what it receives, and fails as the test says."""
+    """A stand-in for Statsig that stores what it receives, and fails as the test scripts it."""
     with statsig_server.serve() as server:
         yield server
 
@@ -219,7 +219,7 @@ def chat_app(
 
 @pytest.fixture
 def chat(browser: Browser, chat_app: AppProcess, model: openai_server.Server) -> Iterator[Chat]:
-    """A new visitor's empty page; the model server has forgotten what earlier tests told it."""
+    """A new visitor's empty page; the model server has forgotten the scripts of earlier tests."""
     model.forget()
     with visit(browser, chat_app) as opened:
         yield opened

@@ -119,7 +119,7 @@ class Studio:
 
     @cached_property
     def invited(self) -> str:
-        """The app that one enters by invitation."""
+        """The app with access by invitation."""
         return self.app("invited", {"PARLEY_ACCESS": "invite", "PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"})
 
     @contextmanager
@@ -368,7 +368,7 @@ def _operator_page(studio: Studio, path: str, size: tuple[int, int] = DESK) -> I
 
 
 def _picture_of_running(page: Page) -> Image.Image:
-    """A page on which an answer grows or that has lost its connection, which does not settle."""
+    """Return the picture of a page that does not settle: an answer grows, or the connection is lost."""
     page.wait_for_function("document.fonts.status === 'loaded'")
     page.wait_for_function(STILL)
     return Image.open(BytesIO(page.screenshot()))

@@ -1,4 +1,5 @@
-"""Limits: counted before a question leaves, settled after, on every replica alike, and never waited for in vain."""
+"""Limits: counted before a question is sent, settled after its answer, on all replicas together, without waiting for
+an unavailable store."""
 
 import random
 import threading
@@ -54,7 +55,7 @@ def about(usd: float) -> Any:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may take its time to count: without this a question is judged by what was seen before."""
+    """Let counting take as long as a busy machine needs; otherwise a question is judged by earlier counts."""
     monkeypatch.setattr(budgets, "WAIT_S", SOON)
 
 
@@ -187,7 +188,7 @@ def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) 
     limits = Budgets(store.spending, usd_per_day=1, answers_per_visitor=5)
     answer_id = reserve(limits, usd=0.5)
     assert spent(store) == Spent(0.5, 1)
-    for _ in range(2):  # settled twice is settled once
+    for _ in range(2):  # settling twice counts once
         assert store.spending.settle(answer_id, ENDED).wait(SOON)
     assert spent(store) == Spent(about(0.02), 1)
     assert spent(store, "visitor:ann").answers == 1
@@ -260,9 +261,9 @@ def test_a_store_that_hangs_is_waited_for_a_moment_and_reported_later(
     got = [reserve(limits) == "visitor" for _ in range(3)]
     waited_ms = now_ms() - began
     go_on.set()
-    assert got == [False, True, True]  # what was seen last and what was let through since
-    assert waited_ms < 500 * SOON  # half of what the store hangs
-    assert spent(store, "visitor:ann").answers == 2  # counted when it was back, and nothing that was refused
+    assert got == [False, True, True]  # the last counts read, and the questions let through since
+    assert waited_ms < 500 * SOON  # half of the time that the store hangs
+    assert spent(store, "visitor:ann").answers == 2  # counted when it was back, without the refused ones
 
 
 # In a conversation
@@ -276,7 +277,7 @@ def model_server() -> Iterator[Server]:
 
 @pytest.fixture
 def start(tmp_path: Path, database_url: str, model_server: Server) -> Iterator[Open]:
-    """Opens a whole app with these settings."""
+    """Open a whole app with these settings."""
     file = tmp_path / "experiments.toml"
     file.write_text(EXPERIMENTS, encoding="utf-8")
     with ExitStack() as stack:
@@ -334,7 +335,7 @@ def test_a_question_over_a_limit_reaches_no_model_and_is_reported_after_its_expo
 
 
 def test_no_group_loses_a_unit_to_a_limit(start: Open) -> None:
-    """A visitor whose very first question is refused was exposed all the same, in either group."""
+    """A visitor whose first question is refused was exposed in either group."""
     app = start(PARLEY_BUDGET_USD_PER_DAY="0.000001")
     late = [Person(app, f"late-{number}") for number in range(12)]
     assert {person.ask() for person in late} == {"limited"}

@@ -111,10 +111,10 @@ def test_on_this_machine_is_loopback_everywhere(
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
-        ("8.8.8.8", ["1.2.3.4"], "8.8.8.8"),  # nobody's headers are believed but a trusted proxy's
+        ("8.8.8.8", ["1.2.3.4"], "8.8.8.8"),  # only the headers of a trusted proxy are believed
         ("10.0.0.1", ["1.2.3.4"], "1.2.3.4"),
         ("::ffff:10.0.0.1", ["::ffff:1.2.3.4"], "1.2.3.4"),
-        ("10.0.0.1", ["6.6.6.6, 1.2.3.4"], "1.2.3.4"),  # what the client made up stands to the left
+        ("10.0.0.1", ["6.6.6.6, 1.2.3.4"], "1.2.3.4"),  # the client's forged addresses stand to the left
         ("10.0.0.1", ["6.6.6.6", "1.2.3.4"], "1.2.3.4"),  # a proxy that adds a line of its own
         ("10.0.0.1", ["6.6.6.6, 1.2.3.4, 10.0.0.2"], "1.2.3.4"),
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
@@ -189,7 +189,7 @@ def test_the_log_says_why_an_account_is_not_an_operators(claims: dict[str, objec
 
 
 def test_a_kelvin_sign_does_not_match_a_k() -> None:
-    """It folds to one, and so would open another's pages."""
+    """It folds to a K, and would open the pages of another account."""
     access = Access("key", operators=("kim@example.org",))
     assert access.refusal(ANN | {"email": "\u212aim@example.org"}) is not None
     assert access.refusal(ANN | {"email": "KIM@example.org"}) is None
@@ -263,7 +263,7 @@ def test_nothing_shows_the_key_or_the_token() -> None:
     assert "hunter22" not in repr(Access("hunter22", operator_token="hunter22"))
 
 
-# What may be asked
+# Prompts
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Alerts: which news goes out, once for all replicas, until its receivers have it, and to whom no fault of theirs."""
+"""Alerts: each news is sent once for all replicas, until its receivers have it, and a receiver's failure affects no
+other one."""
 
 import json
 import threading
@@ -43,7 +44,7 @@ SET_UP, LOST = "AuthenticationError", "APIConnectionError"
 
 
 class Receiver:
-    """A webhook that keeps what it gets, and answers with the status that it is told."""
+    """A webhook that stores its messages and answers with the status that a test sets."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -56,7 +57,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 while kept.hangs and not kept.letting_go.wait(0.5):
-                    self.wfile.write(b"x")  # a byte now and then outlasts every timeout of a socket
+                    self.wfile.write(b"x")  # a slow trickle of bytes outlasts every timeout of a socket
                 if kept.status == 200:
                     kept.messages.append(json.loads(body))
                 self.send_response(kept.status)

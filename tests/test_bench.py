@@ -1,4 +1,4 @@
-"""The benchmark's own words: the table that it prints, and the stamps of the model server that it stands on."""
+"""The benchmark's table, and the time stamps of its model server."""
 
 import asyncio
 import json

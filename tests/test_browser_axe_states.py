@@ -1,6 +1,6 @@
 """axe-core finds nothing in what opens on the operators' pages, under a comparison and at the doors.
 
-Words in charts can be read, and the focus is seen in the navigation.
+Words in charts have enough contrast, and the navigation shows the focus.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ CONTRASTS = """() => {
     return [one.textContent, (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05)];
   });
 }"""
-"""The words of all charts with their contrast to the page."""
+"""Returns the words of all charts with their contrast to the page."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Two answers side by side in a real browser: the journey, blindness, and whatever may happen to one of the two."""
+"""Two answers side by side in a real browser: the journey, blindness, and the failures of one of the two."""
 
 import re
 import signal
@@ -268,13 +268,13 @@ def test_a_network_that_is_cut_midway_costs_neither_answer_nor_the_vote(
     begun, gate = Gate(), Gate()
     model.script(*both(*(says(f"{which} words", begun, " more", gate, " end") for which in ("first", "second"))))
     with cable(compare_app.url) as wire, browser.new_context() as context:
-        chat = Chat(context.new_page(), replace(compare_app, url=wire.url))  # its console will complain, rightly
+        chat = Chat(context.new_page(), replace(compare_app, url=wire.url))  # its console reports the lost connection
         chat.open()
         chat.send("Question")
         for letter in "AB":
             expect(side(chat, letter)).to_contain_text("words")
         wire.pull()
-        expect(chat.box).to_be_disabled()  # the page knows that it is alone
+        expect(chat.box).to_be_disabled()  # the page has noticed the lost connection
         begun.open()
         wire.plug()
         for letter in "AB":
@@ -365,7 +365,7 @@ def test_nothing_in_the_page_or_its_messages_reveals_the_groups(chat: Chat, mode
 
 def test_groups_stand_left_and_right_alike(chat: Chat, model: openai.Server) -> None:
     letters = set()
-    for number in range(12):  # all alike by chance in 1 of 2,000 runs
+    for number in range(12):  # twelve equal draws have a chance of 1 in 2,000
         model.script(*both(says(f"first {number}"), says(f"second {number}")))
         compare(chat, f"Question {number}")
         letters.add(letter_of(chat, f"first {number}"))
@@ -540,7 +540,7 @@ def test_a_budget_that_is_met_between_the_two_lets_neither_be_asked(
         app.stop()
 
 
-# Looks and hands
+# Layout and keyboard
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

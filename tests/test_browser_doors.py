@@ -1,5 +1,5 @@
-"""The doors as people meet them, in a real browser: a guest with a link, somebody who signs in, an operator, and who is
-asked for consent first. What the browser is allowed to load stands at the end."""
+"""Access in a real browser: a guest with a link, an account, an operator, a consent notice; and, at the end, what the
+browser may load."""
 
 import re
 from collections.abc import Iterator
@@ -135,7 +135,7 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.AppPro
 
 
 def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, str]) -> None:
-    """Sign out in one tab: another one ends by itself, and a copy of the cookie is worth nothing."""
+    """Sign out in one tab: other tabs end by themselves, and a copy of the cookie is useless."""
     far = {"X_Forwarded_For": "203.0.113.7", "Cookie": header(cookies)}
     assert http(app.url + "/metrics", **far).status == 200
     with page.context.new_page() as other, page.context.new_page() as results:
@@ -357,7 +357,7 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
         link = page.get_by_role("link", name="a link")
         assert link.get_attribute("target") == "_blank"
         assert {"noopener", "noreferrer"} <= set((link.get_attribute("rel") or "").split())
-        for name in ("click", "data"):  # a browser follows neither, whatever its address says
+        for name in ("click", "data"):  # a browser follows neither
             page.get_by_text(name, exact=True).first.click()
         expect(page.locator(".katex").first).to_be_visible()
         blocked = page.evaluate("window.violations")

@@ -1,4 +1,4 @@
-"""Nothing typed is lost: over reloads, page switches, lost connections, Stop; and the focus is where the hand is."""
+"""Typed text survives reloads, page switches, lost connections and Stop; and the focus is in the box."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ STATE = "document.querySelector('[data-testid=\"stApp\"]').dataset.testConnectio
 LOST = "Connection lost. Reconnecting; your text is kept."
 DROP = """() => { const send = WebSocket.prototype.send; WebSocket.prototype.send = function (...data) {
   if (window.dropping) return; send.apply(this, data); }; window.dropping = true; }"""
-"""Nothing that the browser sends arrives any more, and the browser does not notice."""
+"""Drops everything that the browser sends, without an error."""
 
 
 def whole(*steps: openai.Step) -> openai.Reply:

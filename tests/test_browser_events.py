@@ -47,7 +47,7 @@ SHAPES: dict[str, dict[str, type]] = {
 
 @pytest.fixture(scope="module")
 def statsig() -> Iterator[Statsig]:
-    """A Statsig that has the experiment that Parley comes with."""
+    """A Statsig with the shipped experiment."""
     text = (app_process.ROOT / ".streamlit" / "experiments.toml").read_text()
     with serve(compile_definitions(text)[0] | {"time": 1_700_000_000_000}) as server:
         yield server
@@ -76,7 +76,7 @@ def export(app: app_process.AppProcess) -> list[dict[str, Any]]:
 
 
 def talk(chat: Chat, model: openai.Server, record: Record) -> str:
-    """A conversation in which everything happens that has an event; its id."""
+    """Have a conversation that causes every event; return its id."""
     named = [
         chunk({"content": "It is "}, model="large-0613"),
         chunk({"content": "Paris."}, model="large-0613"),
@@ -159,7 +159,7 @@ def test_the_same_events_are_exported_and_arrive_at_statsig(
 
 
 def check_shape(event: dict[str, Any]) -> None:
-    """The event has what the contract says, and nothing that it does not."""
+    """Check that an event has the fields of the contract and no others."""
     assert set(event) == {"event_id", "name", "time", "user_id", "value", "metadata"}
     metadata, shape = event["metadata"], SHAPES[event["name"]]
     assert metadata["event_id"] == event["event_id"]
@@ -187,7 +187,7 @@ def check_same(kept: dict[str, Any], came: dict[str, Any]) -> None:
 
 
 def keep(exported: list[dict[str, Any]], statsig: Statsig) -> None:
-    """The two sides beside one another, for a reader."""
+    """Write both sides of each event into a file, for a reader."""
     OUTPUT.mkdir(exist_ok=True)
     arrived = {event["metadata"]["event_id"]: event for event in statsig.events}
     pairs = [{"exported": event, "arrived": arrived.get(event["event_id"])} for event in exported]

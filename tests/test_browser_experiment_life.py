@@ -57,7 +57,7 @@ def page(browser: Browser, running: AppProcess) -> Iterator[Page]:
 
 
 def still(page: Page) -> None:
-    """Until the page's script has ended."""
+    """Wait until the page's script has ended."""
     page.wait_for_function(IDLE)
 
 
@@ -104,7 +104,7 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
     page.get_by_placeholder("What do your testers ask?").fill("Hi")
     page.get_by_role("button", name="Ask every group").click()
     expect(page.get_by_text("Hello.").first).to_be_visible()
-    draft = ["Be brief.\nUse one sentence.", "Hi"]  # the draft answered, nobody else has it
+    draft = ["Be brief.\nUse one sentence.", "Hi"]  # the draft answered; no tester gets it
     until(lambda: draft in [[part["content"] for part in sent.body["messages"]] for sent in model.requests])
 
     page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")

@@ -1,4 +1,4 @@
-"""Bad input, a bad set-up and answers that mean harm in a real browser: refused, told, disarmed, no traceback."""
+"""Bad input, a bad set-up and hostile answers in a real browser: refused, reported, disarmed, without a traceback."""
 
 import json
 import re
@@ -187,7 +187,7 @@ def test_an_answer_at_its_length_limit_says_so(chat: Chat, model: openai.Server)
     expect(chat.feedback).to_have_count(1)
 
 
-# Answers that mean harm
+# Hostile answers
 
 
 def harmful(pixel: str) -> str:
@@ -222,7 +222,7 @@ The end.
 
 @pytest.mark.parametrize("pieces", [1, 7])
 def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, model: openai.Server) -> None:
-    """The fixture fails on every request elsewhere, and on the console's errors about what the policy forbade."""
+    """The fixture fails on every request to another machine, and on the console's errors about the policy."""
     text = harmful(model.base_url.replace("/v1", "/pixel?"))
     size = len(text) if pieces == 1 else pieces
     model.script(stream(*(text[at : at + size] for at in range(0, len(text), size)), openai.finish(), openai.DONE))
@@ -240,9 +240,9 @@ def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, mo
 def test_the_policy_stops_what_would_get_through(
     browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
-    """The second line of defence, without the first: an image planted into the page is not fetched."""
+    """The second line of defence alone: an image that a script adds to the page is not fetched."""
     model.forget()
-    with browser.new_page() as page:  # its console will complain, rightly
+    with browser.new_page() as page:  # its console reports the refused image
         page.goto(chat_app.url)
         outcome = page.evaluate(
             """address => new Promise(done => {
@@ -255,7 +255,7 @@ def test_the_policy_stops_what_would_get_through(
     assert model.requests == []
 
 
-# Text that is not kept
+# Without stored text
 
 
 @pytest.fixture

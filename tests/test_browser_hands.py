@@ -32,7 +32,7 @@ def whole(*steps: openai.Step) -> openai.Reply:
 
 @pytest.fixture
 def reader(browser: Browser, chat_app: app_process.AppProcess, model: openai.Server) -> Iterator[Chat]:
-    """A visitor whose browser lets the page write into the clipboard, and who can read it."""
+    """A visitor whose browser grants access to the clipboard."""
     model.forget()
     with visit(browser, chat_app, permissions=["clipboard-read", "clipboard-write"]) as chat:
         yield chat
@@ -52,7 +52,7 @@ def test_a_refused_clipboard_is_reported_and_not_recorded(reader: Chat, record: 
     reader.ask("Hello?")
     reader.button("Copy").click()
     expect(reader.page.locator(".parley-note")).to_contain_text("Not copied.")
-    reader.ask("Again?")  # what the click had caused would be recorded before this
+    reader.ask("Again?")  # an event of the click would be recorded before this
     assert "copied" not in record.names(reader.conversation_id)
 
 

@@ -61,7 +61,7 @@ SIZES = {"1280": DESK, "390": PHONE}
 
 
 def done(text: str) -> openai.Reply:
-    """This answer, at once."""
+    """Return a stream of this answer at once."""
     return stream(text, openai.finish(), openai.usage(10, 5), openai.DONE)
 
 
@@ -127,7 +127,7 @@ def test_the_four_states_have_their_picture(
 
 
 def shoot(chat: Chat, name: str) -> None:
-    """A picture once everything stands still."""
+    """Take a picture once nothing moves."""
     chat.page.evaluate("document.fonts.ready.then(() => 0)")
     chat.page.wait_for_function("document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)")
     chat.page.screenshot(path=picture(name), animations="disabled")

@@ -1,4 +1,4 @@
-"""The requests of Chromium when Streamlit draws a model's Markdown: none, whatever form an image has."""
+"""Chromium sends no request when Streamlit draws a model's Markdown with any form of image."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a message has beside its text: a fold, the language of its code, its time, how it ended."""
+"""The elements around a message's text: a fold, the language of its code, its time, its end."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The Experiment and Events pages in Chromium: what they look like, what can be done there, and who finds them."""
+"""The Experiment and Events pages in Chromium: their look, their actions, and their visitors."""
 
 import re
 from collections.abc import Iterator
@@ -123,7 +123,7 @@ def name_of(what: str, size: tuple[int, int], dark: bool) -> str:
     return f"{what}-{size[0]}-{'dark' if dark else 'light'}"
 
 
-# What they look like
+# Looks
 
 
 @EVERY_SCREEN
@@ -165,7 +165,7 @@ def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
         page.screenshot(path=picture(name_of("experiment-empty", size, dark)))
 
 
-# What can be done there
+# Actions
 
 
 def invitation(page: Page, name: str) -> Locator:
@@ -216,7 +216,7 @@ def test_a_page_that_is_opened_directly_reports_a_lost_connection_calmly(
         page = context.new_page()
         page.goto(wire.url + "/history")
         settle(page)
-        page.wait_for_function("window.parley?.reports")  # what the browser loads last is there
+        page.wait_for_function("window.parley?.reports")  # the last script is loaded
         wire.pull()
         line = page.get_by_text("Connection lost. Reconnecting; your text is kept.")
         expect(line).to_be_visible()
@@ -363,14 +363,14 @@ def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
         page.screenshot(path=picture("chat-limited"))
 
 
-# Who finds them
+# Strangers
 
 
 def test_a_stranger_has_no_way_to_these_pages(browser: Browser, tmp_path: Path) -> None:
     app = app_process.start(tmp_path / "app", {"PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"})
     try:
         for path in ("/", "/experiment", "/events", "/?group=Test"):
-            with window(browser) as page:  # not watched: that there is no such page stands in the console
+            with window(browser) as page:  # not watched: the console reports the missing page
                 page.goto(app.url + path)
                 if path in ("/experiment", "/events"):
                     page.get_by_role("link", name="Go to the chat").click()

@@ -1,4 +1,4 @@
-"""Thumbs, reasons and the clipboard in a real browser: given at any time, kept, shown again, told as events."""
+"""Thumbs, reasons and the clipboard in a real browser: given at any time, stored, shown again, recorded as events."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def votes(record: Record, chat: Chat) -> list[tuple[str, Any]]:
 
 
 def told(record: Record, chat: Chat, *expected: tuple[str, Any]) -> None:
-    """Within a second the record has exactly these."""
+    """Wait until the record has these rating events, and no others."""
     until(lambda: len(votes(record, chat)) >= len(expected))
     assert votes(record, chat) == [*expected]
 
@@ -148,7 +148,7 @@ def test_an_old_answer_is_rated_while_another_streams(chat: Chat, model: openai.
     model.script(stream("The second", gate, " answer.", openai.finish(), openai.usage(10, 5), openai.DONE))
     chat.send("Second")
     expect(chat.answer).to_contain_text("The second")
-    chat.thumb(up=True).click()  # the newest that there is: the first answer's
+    chat.thumb(up=True).click()  # the newest one: the first answer's
     told(record, chat, ("satisfaction", 1))
     expect(chat.page.get_by_role("radio", name="Thumbs up").first).to_be_checked()
     expect(chat.stop).to_have_count(1)

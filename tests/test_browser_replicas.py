@@ -1,5 +1,5 @@
-"""Two replicas behind haproxy with one PostgreSQL, as `deploy/` runs them, and what a tester notices when one of them
-dies, is restarted, or the database is away: for a moment that something goes on elsewhere, and never a loss."""
+"""Two replicas behind haproxy with one PostgreSQL, as `deploy/` runs them. A tester loses nothing when a replica dies
+or restarts, or when the database is away."""
 
 import gzip
 import re
@@ -33,7 +33,7 @@ B = { weight = 1, parameters = { model = "model-b" } }
 OUTAGE_S = 10.0
 """Seconds that the database is away."""
 UNUSABLE_S = 10.0
-"""The longest time for which a page may be of no use, without anybody reloading it."""
+"""The longest time for which a page may be unusable, without a reload."""
 WATCH = """() => {
   window.neverReloaded = true; window.longest = 0;
   let since = null;
@@ -49,7 +49,7 @@ WATCH = """() => {
 
 @dataclass
 class Parley:
-    """The site with everything around it, and what its pages have confirmed so far."""
+    """The site with everything around it, and the answers and votes that its pages have confirmed."""
 
     site: Site
     model: openai.Server
@@ -110,13 +110,13 @@ def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def site(parley: Parley) -> Site:
-    """Both replicas run, whatever an earlier test did to them."""
+    """The site with both replicas running."""
     parley.site.heal()
     return parley.site
 
 
 class Guest:
-    """A browser with one tab, which nobody ever reloads; its console may complain of connections that break."""
+    """A browser with one tab, which is never reloaded; its console may report broken connections."""
 
     def __init__(self, page: Page, parley: Parley) -> None:
         self.page, self.context, self._parley = page, page.context, parley
@@ -220,11 +220,11 @@ def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
         assert parley.ends(guest.chat.conversation_id) == ["stop"]
 
 
-# Who asks, and from where
+# Forged headers and cookies
 
 
 def test_what_a_client_says_about_its_way_is_not_believed(parley: Parley, site: Site) -> None:
-    """haproxy says it anew; and without it, only who is a configured proxy is asked."""
+    """haproxy replaces forwarding headers; without it, only a configured proxy's are believed."""
     lies = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "203.0.113.9", "Forwarded": "for=203.0.113.9;proto=https"}
     assert "secure" not in str(http(site.url, **lies).set_cookies).lower()
     assert "strict-transport-security" not in http(site.url, **lies).headers

@@ -1,4 +1,4 @@
-"""The Results page in Chromium: what each state looks like, who sees it, and that it stays where its reader is."""
+"""The Results page in Chromium: the look of each state, its visitors, and refreshes that leave the reader in place."""
 
 import json
 import re
@@ -112,7 +112,7 @@ def badge(page: Page, word: str) -> Locator:
     return page.get_by_text(re.compile(rf"[a-z_]+\s*{word}$")).first
 
 
-# What it looks like
+# Looks
 
 
 @pytest.mark.parametrize(("size", "dark"), [(DESK, False), (PHONE, True)], ids=["desk-light", "phone-dark"])
@@ -169,7 +169,7 @@ def colours(page: Page) -> dict[str, set[str]]:
     }
 
 
-# Who sees it
+# Visitors
 
 
 def test_operators_go_from_the_chat_to_the_results_and_back(
@@ -205,7 +205,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
         app.stop()
 
 
-# What it does
+# Actions
 
 
 def test_a_refresh_leaves_the_reader_in_place(browser: Browser, results_app: app_process.AppProcess) -> None:

@@ -1,4 +1,4 @@
-"""Nothing on the page is lost with the page: reloads, tabs, cuts, restarts, and the list of earlier conversations."""
+"""Answers survive reloads, tabs, cuts and restarts; and the list of earlier conversations."""
 
 import re
 import time
@@ -144,7 +144,7 @@ def test_a_network_that_is_gone_for_three_seconds_costs_nothing(
     model.forget()
     model.script(openai.answer(" ".join(f"w{number}" for number in range(60)), pace=0.1))
     with cable(chat_app.url) as wire, window(browser) as page:
-        chat = Chat(page, replace(chat_app, url=wire.url))  # its console will complain, rightly
+        chat = Chat(page, replace(chat_app, url=wire.url))  # its console reports the lost connection
         chat.open()
         chat.send("Question")
         expect(chat.answer).to_contain_text("w5 ")
@@ -172,7 +172,7 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
     assert said == ["First", "From the other tab", "Third"]
 
 
-# An answer that another process runs, or left behind
+# Answers of other processes
 
 
 def elsewhere(chat: Chat, record: Record) -> Question:

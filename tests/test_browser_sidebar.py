@@ -1,4 +1,4 @@
-"""The list of earlier conversations: found, loaded as one scrolls, and the theme, which can be switched."""
+"""The list of earlier conversations, its search and its scrolling; and the switch of the theme."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A model that thinks before it answers, on the page: what testers read meanwhile, what operators find afterwards."""
+"""A model that thinks before it answers, on the page: testers read "Thinking", operators find the time."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Chromium and what is too wide: no word, formula, table or line of code makes the page wider than its column."""
+"""Wide content in Chromium: no word, formula, table or line of code makes the page wider than its column."""
 
 import pytest
 from playwright.sync_api import expect
@@ -51,7 +51,7 @@ def outside(chat: Chat) -> dict[str, list[str]]:
 
 def test_nothing_that_is_written_makes_the_page_wider(chat: Chat, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Short."))
-    chat.ask(LONG)  # the question's word is the title, too
+    chat.ask(LONG)  # the long word is the title, too
     expect(chat.answer).to_contain_text("Short.")
     wide = {"a question": outside(chat)}
     for what, answer in WIDE.items():

@@ -1,4 +1,4 @@
-"""Comparisons as calls: who compares, the two answers to one question, the vote, and what is recorded of it."""
+"""Comparisons as calls: the units that compare, the two answers to one question, the vote, and the record."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def visitor(visitor_id: str | None = None) -> Visitor:
 
 @pytest.fixture
 def start(tmp_path: Path, model_server: openai.Server) -> Iterator[Start]:
-    """Opens the app, as often as asked, on one database."""
+    """Open the app, any number of times, on one database."""
     opened: list[App] = []
 
     def begin(toml: str = TOML, **settings: str) -> App:
@@ -150,7 +150,7 @@ def says(text: str) -> Reply:
     return stream(text, finish(), openai.usage(3, 2), openai.DONE)
 
 
-# Who compares
+# Units that compare
 
 
 def test_units_that_compare_are_asked_twice_and_exposed_never(tester: Tester, model_server: openai.Server) -> None:
@@ -171,7 +171,7 @@ def test_the_share_of_units_is_the_same_on_every_replica_and_independent_of_the_
         groups[assignments[0].group] += 1  # type: ignore[union-attr]
     assert 150 < compared[True] < 250
     assert groups[None] == compared[True]
-    assert min(groups["A"], groups["B"]) > 60  # the salt is not the one of groups
+    assert min(groups["A"], groups["B"]) > 60  # another salt than that of groups
 
 
 def test_without_comparisons_nothing_is_looked_up(start: Start) -> None:
@@ -257,7 +257,7 @@ def test_control_meets_every_treatment_equally_often(start: Start) -> None:
 
 def test_left_and_right_are_drawn_for_each_question(tester: Tester) -> None:
     lefts, drawn = set(), set()
-    for _ in range(20):  # all alike by chance in 1 of 500,000 runs
+    for _ in range(20):  # equal draws have a chance of 1 in 500,000
         tester.ask("Why?")
         lefts.add(tester.last.left.group)
         drawn.add(tester.last.drawn)
@@ -396,7 +396,7 @@ def test_a_changed_vote_replaces_the_earlier_one_until_the_next_question(tester:
     tester.ask("And then?")
     unchanged, receipt = tester.app.comparisons.vote(tester.here, tester.here.turns[0], "tie")
     assert receipt is None and unchanged is tester.here
-    _, late = tester.app.comparisons.vote(first, first.turns[-1], "tie")  # of a tab that knows nothing of the next one
+    _, late = tester.app.comparisons.vote(first, first.turns[-1], "tie")  # from a tab without the next one
     assert late is not None and late.wait(ENOUGH_S)
     assert {event["value"] for event in events_of(tester.app, "preference")} == {"A", "B"}
 

@@ -35,7 +35,7 @@ def visitor(visitor_id: str | None = None, session_id: str | None = None) -> Vis
 
 @pytest.fixture
 def start(tmp_path: Path, model_server: openai.Server) -> Iterator[Start]:
-    """Opens the app, as often as asked, on one database."""
+    """Open the app, any number of times, on one database."""
     opened: list[App] = []
 
     def begin(toml: str = TOML, **settings: str) -> App:
@@ -215,7 +215,7 @@ def stored_conversation(tester: Tester) -> Conversation:
 
 
 def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
-    """Through every change; a changed vote takes the reason and the comment of the earlier one along."""
+    """After every change. A changed vote keeps the reason and the comment of the earlier one."""
     rating = tester.app.conversations
 
     def last() -> Turn:
@@ -260,7 +260,7 @@ def test_a_vote_on_a_reopened_conversation_repeats_it_too(tester: Tester) -> Non
     assert answered.items() - {("event_id", answered["event_id"])} <= vote.items()
 
 
-# Whose it is
+# Ownership
 
 
 def test_no_other_visitor_gets_or_deletes_a_conversation(tester: Tester) -> None:
@@ -306,7 +306,7 @@ def test_a_long_conversation_comes_in_pieces(tester: Tester, monkeypatch: pytest
     assert not found.earlier
 
 
-# Text that is not kept
+# Without stored text
 
 
 def test_without_text_the_process_still_knows_what_was_said(start: Start, model_server: openai.Server) -> None:
@@ -324,7 +324,7 @@ def test_without_text_the_process_still_knows_what_was_said(start: Start, model_
     assert reopened.turns[0].finish_reason == "stop"
 
 
-# What a killed process leaves
+# A killed process
 
 
 def test_an_answer_that_its_process_left_is_ended_by_another(
@@ -341,7 +341,7 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     until(lambda: stored_conversation(left).turns[0].answer == "Half an answer")
     monkeypatch.setattr(
         killed.store.conversations, "partial", lambda *_: None
-    )  # as if it were dead: it is not heard of again
+    )  # as if the process were killed: no more heartbeats
     other = start()
 
     def swept() -> bool:

@@ -1,4 +1,4 @@
-"""Answers in the background: started, followed, stopped, left, and written down, whatever becomes of the page."""
+"""Answers in the background: started, followed, stopped, abandoned and recorded, independent of the page."""
 
 import asyncio
 import logging
@@ -234,7 +234,7 @@ def test_a_visitor_has_four_answers_at_once_and_others_do_not_wait(answers: Gene
     assert begun == [0, 1, 2, 3, 4]
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize("words", [(), ("Half",)], ids=["before any text", "after some"])
@@ -281,7 +281,7 @@ def test_a_failed_answer_is_one_line_in_the_log(answers: Generations, caplog: py
     }.items()  # fmt: skip
 
 
-# Left
+# Abandoned
 
 
 def test_an_answer_without_a_follower_at_its_end_is_abandoned(

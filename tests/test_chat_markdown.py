@@ -1,4 +1,4 @@
-"""A model's Markdown as the page gets it: cut where nothing can change any more, the same however it came."""
+"""A model's Markdown as the page gets it: cut into final blocks, which do not depend on the size of the pieces."""
 
 import time
 from typing import Any
@@ -119,7 +119,7 @@ def test_a_piece_costs_the_same_at_the_end_as_at_the_beginning(kind: str, monkey
     ],
 )  # fmt: skip
 def test_nothing_takes_long(text: str) -> None:
-    """Texts that a model could send to block a page, drawn once. Quadratic work would take minutes."""
+    """Texts with which a model could block a page. Quadratic work would take minutes."""
     began = time.process_time()
     blocks(text)
     as_one(text)

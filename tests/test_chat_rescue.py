@@ -1,4 +1,5 @@
-"""An answer whose process is gone is ended by another one, soon where somebody looks; a living one never is."""
+"""An answer of an ended process is ended by another one, soon where a page follows it; that of a living process never
+is."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def test_an_answer_without_a_word_ends_as_an_error_that_says_so(two: Two, ours: 
 def test_a_heartbeat_restarts_the_count(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     two.look(look, SILENT_LOOKS)
-    time.sleep(0.002)  # the next sign is another one
+    time.sleep(0.002)  # the next heartbeat differs
     assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
     two.look(look, SILENT_LOOKS)
     assert two.finish_reasons() == []
@@ -138,7 +139,7 @@ def test_a_process_that_was_frozen_does_not_write_over_it(two: Two, ours: Rescue
 
 
 def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, ours: Rescue) -> None:
-    """Its second process was told too late that it is its own: a slow database had the word."""
+    """A slow database confirmed the takeover too late to the second process."""
     assert until(lambda: two.other.conversations.take_over(two.asked.answer_id, two.turn().heard_ms or 0))
     two.look_until_ended(ours.watch())
     assert two.finish_reasons() == ["interrupted"]
@@ -146,7 +147,7 @@ def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, o
 
 @pytest.mark.parametrize("how", ["recover", "take over"])
 def test_looks_during_an_outage_take_nothing_over_when_it_ends(tmp_path: Path, how: str) -> None:
-    """The living could say nothing either: what they have to say is written a moment later."""
+    """Living processes could not write either: their heartbeats are written a moment later."""
     file, away = tmp_path / "parley.db", tmp_path / "away.db"
     with closing(Store.open(f"sqlite:///{file}")) as first, closing(Store.open(f"sqlite:///{file}")) as other:
         asked = ask(first, conversation())

@@ -139,7 +139,7 @@ def test_what_models_write_is_drawn_as_they_mean_it(written: str, shown: str) ->
 
 @given(st.text(alphabet="a![](x):/\\`\n <$|*_~#>-=\"'&;", max_size=60))
 def test_no_image_and_no_html_remains_outside_of_code(text: str) -> None:
-    """Read again by the plain standard, HTML on: whatever was written, no image, no HTML and no foreign link."""
+    """Parsed again as CommonMark with HTML enabled, no text contains an image, HTML or a foreign link."""
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(as_one(text))

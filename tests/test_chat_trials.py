@@ -1,4 +1,4 @@
-"""One prompt to every group: each is asked as its testers would be, and nothing of it is recorded."""
+"""One prompt to every group, with the parameters that its testers get; nothing is recorded."""
 
 from collections.abc import Iterator
 from contextlib import closing

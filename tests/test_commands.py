@@ -250,7 +250,7 @@ def test_a_purge_is_of_the_past(folder: Path) -> None:
 
 
 def refusals(run: Run) -> list[str]:
-    """The lines that something is wrong; that an open link has no budget is none of these tests' business."""
+    """Return the lines about problems, without the one about an open link that has no budget."""
     return [line for line in run.lines if not line.startswith(("ok ", "warn visitors"))]
 
 
@@ -279,7 +279,7 @@ def test_a_model_that_the_server_lacks_is_reported(folder: Path) -> None:
 
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that gives this answer, whatever it is asked; its base URL."""
+    """Serve this answer to every request; yield the base URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Erasure: everything of one unit goes, nothing of anybody else does, and the operator learns what is left to do."""
+"""Erasure: all data of one unit is deleted, none of another, and the operator reads what remains to be done."""
 
 import re
 import subprocess
@@ -138,7 +138,7 @@ def test_one_session_is_erased_without_the_others(parley: Store) -> None:
 
 
 def test_the_account_goes_with_the_last_of_what_it_owned(parley: Store) -> None:
-    """Signed in, where the browser is the unit: the account owns, the browser's id is in the events."""
+    """With sign-in and the browser as the unit, the account owns conversations and events have the browser's id."""
     record_conversation(parley, "browser-1", visitor="account")
     record_conversation(parley, "browser-2", visitor="account")
     assert parley.guests.agree("account", "v1").wait(SOON)
@@ -169,7 +169,7 @@ def test_what_statsig_has_or_may_have_is_reported(parley: Store) -> None:
     erased = parley.erase("ann")
     assert erased.told and erased.undelivered == 2
     record_conversation(parley, "bo")
-    parley.outbox.lease(1, 60)  # handed over, not acknowledged: it may have arrived
+    parley.outbox.lease(1, 60)  # sent, not acknowledged: it may have arrived
     assert parley.erase("bo").told
 
 
@@ -187,7 +187,7 @@ def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
     assert SECRET.encode() not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
 
-# What the operator reads
+# The output
 
 
 def test_the_request_to_statsig_can_be_copied() -> None:

@@ -1,4 +1,4 @@
-"""`python -m lib readout`: the known cases through the command, the table, the store, and what is refused."""
+"""`python -m lib readout`: the known cases, the table, the store, and refusals."""
 
 import gzip
 import json

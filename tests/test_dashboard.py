@@ -20,7 +20,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = {f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]}
 ALERTS = dict(re.findall(r"- alert: (\w+)\n\s+expr: (.+)", RULES))
 OF_PROMETHEUS = {"job", "instance"}
-"""Labels that Prometheus puts on whatever it scrapes."""
+"""Labels that Prometheus adds to every metric."""
 
 Served = Mapping[str, Mapping[str, set[str]]]
 """The labels of each metric, the values of each label."""

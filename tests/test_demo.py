@@ -100,7 +100,7 @@ def text(client: openai.OpenAI, question: str, **more: Any) -> str:
     return client.chat.completions.create(**request_body(question, **more)).choices[0].message.content or ""
 
 
-# What it says
+# Answers
 
 
 @pytest.mark.parametrize("question", PREPARED)
@@ -201,7 +201,7 @@ def test_the_same_question_and_seed_get_the_same_answer(readme: Path) -> None:
     assert len(set(answers[0].values())) > 1
 
 
-# What it speaks
+# Protocol
 
 
 def test_its_models_are_listed(client: openai.OpenAI) -> None:
@@ -345,7 +345,7 @@ def test_every_text_gets_an_answer(written: str) -> None:
     assert ALONE.answer(written, thorough=True)
 
 
-# How it behaves
+# Behaviour
 
 
 @pytest.mark.alone

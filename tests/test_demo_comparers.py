@@ -1,4 +1,4 @@
-"""Comparisons that are watched after every vote: seldom wrong, found as often as the planner says."""
+"""Comparisons that are watched after every vote: rarely wrong, and decided as often as the planner says."""
 
 import random
 

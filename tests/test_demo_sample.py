@@ -1,4 +1,4 @@
-"""Sample data comes in the background, as if over a week, and goes without a trace."""
+"""Sample data is made in the background, spread over a week, and removed without a trace."""
 
 from collections.abc import Iterator
 from contextlib import closing

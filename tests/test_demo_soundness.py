@@ -1,4 +1,4 @@
-"""The check of the readout: it judges as the readout does, and its figures are those of what was played."""
+"""The check of the readout: it decides as the readout does, and its figures are those of the simulation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -65,7 +65,7 @@ def test_a_guardrail_that_acts_by_the_interval_spares_groups_that_a_p_value_woul
 
 
 def test_rare_slow_answers_make_no_small_group_faster() -> None:
-    """At 95/5 a group that has not met its minute yet looked faster in 43 of 100 experiments."""
+    """At 95/5 a group without its rare slow answers looked faster in 43 of 100 experiments."""
     found = [watch(TWO, Crowd.drawn(400, f"slow {number}"), 0.05, None) for number in range(40)]
     assert sum(one.metrics["response_time"].watched is not None for one in found) <= 2
 

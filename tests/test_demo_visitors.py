@@ -1,4 +1,4 @@
-"""Simulated visitors: who they are, the real path that they take, and that nobody mistakes them for real ones."""
+"""Simulated visitors: their properties, the real path that they take, and their separation from real ones."""
 
 import json
 import math
@@ -81,7 +81,7 @@ def rows(store: Store) -> dict[str, int]:
 
 
 def what_they_did(app: App) -> dict[str, list[tuple[str, Any, Any, Any]]]:
-    """By visitor, in order: the name, value, group and turn of what happened."""
+    """Return the name, value, group and turn of each visitor's events, in order."""
     did: dict[str, list[tuple[str, Any, Any, Any]]] = {}
     for line in export_events(app):
         said = line["metadata"]
@@ -103,7 +103,7 @@ def record_real_answer(store: Store) -> None:
     ).wait(ENOUGH_S)
 
 
-# Who they are
+# Properties
 
 
 def of_many(lift: float = 0.0, users: int = 4_000) -> list[tuple[int, int]]:
@@ -150,7 +150,7 @@ def test_every_seed_and_number_is_another_visitor() -> None:
     assert len(ids) == 2_000
 
 
-# The path that they take
+# The path
 
 
 def test_the_same_seed_does_the_same_again(start: Open, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_they_leave_what_real_testers_leave_each_event_marked(start: Open) -> No
 
 
 def test_housekeeping_does_not_end_their_answers(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer is abandoned when nobody saw it end; the simulated ones are waited for."""
+    """An answer without a follower at its end is abandoned; simulated ones have a follower."""
     monkeypatch.setattr("lib.chat.generation.GRACE", 0.5)
     app = start()
     play(app, 3, SEED)
@@ -368,7 +368,7 @@ def count_events(played: Played) -> Counter[str]:
     return total
 
 
-# Who compares
+# Comparers
 
 
 def test_visitors_compare_where_the_experiment_asks_for_it(start: Open, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The nginx of `docs/operate.md`, by https in front of the real app: what it says of a browser, what its logs keep."""
+"""The nginx of `docs/operate.md`, by https in front of the real app: its headers, its logs."""
 
 import json
 import subprocess

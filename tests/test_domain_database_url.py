@@ -1,4 +1,4 @@
-"""Database addresses: every character of a password either arrives or is refused, and none of it is shown."""
+"""Database URLs: every character of a password is used or refused, and none is shown."""
 
 from urllib.parse import quote
 

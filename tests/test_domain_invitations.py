@@ -1,4 +1,4 @@
-"""Invitations: what a link says, who it lets in, how often, and when no more. The browser's part is in
+"""Invitations: the content of a link, its guests, its limits and its end. The browser's part is in
 `test_browser_doors.py`."""
 
 import threading
@@ -363,7 +363,7 @@ def test_a_used_up_link_is_reported_kindly_and_a_reload_is_no_second_use(
     refused = http(link)
     assert refused.status == 410 and "used up" in refused.body and "parley_guest" not in refused.cookies
     assert [word for word in INSIDE if word in refused.body] == []
-    with RawWebsocket(closed.url, second) as wire:  # had opened it in time, and came too late
+    with RawWebsocket(closed.url, second) as wire:  # opened in time, used too late
         assert "used up" in wire.run().text and not wire.widgets("chat_input")
 
 
@@ -498,7 +498,7 @@ def test_an_open_app_lets_guests_with_a_link_go_on(app: app_process.AppProcess) 
 
 
 def test_a_browser_on_this_machine_still_needs_an_invitation(tmp_path: Path) -> None:
-    """A proxy that says nothing of itself makes everybody look so."""
+    """Behind a proxy without forwarding headers every browser seems to be on this machine."""
     app = app_process.start(tmp_path / "app", {"PARLEY_ACCESS": "invite"})
     try:
         with RawWebsocket(app.url, http(app.url).cookies) as wire:

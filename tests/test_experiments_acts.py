@@ -38,7 +38,7 @@ Replica = Callable[..., Acts]
 
 @pytest.fixture
 def replica(database_url: str) -> Iterator[Replica]:
-    """Opens processes that share one database, each seeded by a file."""
+    """Open processes that share one database, each seeded by a file."""
     stores: list[Store] = []
 
     def open_one(file: dict[str, Definition] = DEFINED, setting: str = NAME, **more: Any) -> Acts:
@@ -66,7 +66,7 @@ def definition(acts: Acts, name: str = NAME) -> Definition:
 
 
 def newest_version(acts: Acts, name: str = NAME) -> Definition:
-    """Its newest version."""
+    """Return the newest version."""
     found = acts.book[name].written
     assert found is not None
     return found
@@ -98,7 +98,7 @@ def decide(acts: Acts, group: str | None, reason: str = "It won.") -> None:
     acts.decide(NAME, group, {"verdict": "better", "sentence": "Test is better."}, ANN, reason)
 
 
-# What the file says
+# The file
 
 
 def test_the_file_seeds_the_record_and_the_configured_experiment_runs(acts: Acts) -> None:

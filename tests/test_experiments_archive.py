@@ -46,7 +46,7 @@ def test_the_last_definition_that_ran_stays_with_what_became_of_it(shape: str, s
     assert found is not None and found.shares == SPLIT
     assert found.status == Status(state, 2000, "Test" if shape == "shipped" else None)
     assert archive.status(NAME) == found.status
-    # and whatever Statsig does to it afterwards, the moment from which on nothing counts is the first one
+    # whatever Statsig does afterwards, the first end remains the end
     later = archive_after("running", shape, "archived", "archived")
     assert later.definition(NAME) == found
 
@@ -98,7 +98,7 @@ def test_a_disabled_group_keeps_its_place_and_when_it_was_disabled() -> None:
     found = archive.definition(NAME)
     assert found is not None and found.shares == SPLIT and found.status == Status()
     assert [group.ended_ms for group in found.groups] == [2000, None]
-    assert found.groups[0].parameters == {"model": CONTROL_MODEL}  # as its users met it
+    assert found.groups[0].parameters == {"model": CONTROL_MODEL}  # as its users got it
     again = archive_after("running", "disabled_group", "running").definition(NAME)
     assert again is not None and [group.ended_ms for group in again.groups] == [None, None]
 

@@ -1,4 +1,4 @@
-"""From the outbox to Statsig, whatever happens on the way: real store, real SDK, real HTTP."""
+"""From the outbox to Statsig, through every failure: real store, real SDK, real HTTP."""
 
 import json
 import os
@@ -71,12 +71,12 @@ def event(name: str = "copied", value: Any = 1, time_ms: int | None = None, **me
 
 
 def arrive(statsig: Statsig, events: list[Event], within_s: float = 20) -> None:
-    """Returns when every event has arrived; with more than one copy only where the server lost an acknowledgement."""
+    """Wait until every event has arrived, once, or more often where the server lost an acknowledgement."""
     ids = {each.event_id for each in events}
     statsig.wait(lambda: ids <= statsig.counts().keys(), within_s)
 
 
-# What goes over the wire
+# The wire
 
 
 def wire(told: Event) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def test_an_earlier_exposure_of_a_layer_counts_for_its_experiment() -> None:
     assert (nobody["allocatedExperiment"], nobody["isExplicitParameter"]) == ("", "false")
 
 
-# Well
+# Without failures
 
 
 def test_an_event_is_there_within_seconds_and_acknowledged(start: Start) -> None:
@@ -173,7 +173,7 @@ def test_nothing_but_our_events_is_sent(start: Start) -> None:
         assert [request.path for request in statsig.requests].count("/v1/log_event") == 1
 
 
-# Failing
+# With failures
 
 
 @pytest.mark.parametrize("fault", [400, 401, 404, 429, 500, 503, "reset", "garbage", "empty"])
@@ -393,4 +393,4 @@ def test_half_of_all_requests_failing_in_every_way_loses_nothing(start: Start) -
         copies = statsig.counts()
         unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
         assert copies.keys() == {each.event_id for each in told}
-        assert sum(copies.values()) - len(told) == unacknowledged  # no second copy of our own making
+        assert sum(copies.values()) - len(told) == unacknowledged  # we sent no second copy

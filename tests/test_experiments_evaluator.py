@@ -77,7 +77,7 @@ def visitor(name: str = "u1") -> Visitor:
 
 
 def model(experiments: Experiments) -> Any:
-    """The model that decides whose definitions these are: only the served ones have `served-model`."""
+    """Return a model that identifies the source of the definitions: only the served ones have `served-model`."""
     names = (visitor(f"u{number}") for number in range(10))
     return {experiments.assign(each, "models").parameters["model"] for each in names}
 

@@ -1,4 +1,4 @@
-"""Exposures at Statsig: ours beside those that the installed SDK sends itself for the same evaluations."""
+"""Exposures at Statsig: ours compared with those that the installed SDK sends for the same evaluations."""
 
 import json
 from collections import Counter
@@ -24,8 +24,8 @@ from tests.support.waiting import ENOUGH_S
 
 KEY = "secret-Ab12_cd-34"
 TRAVELS_LATER = ("event_id", "serverTime")
-"""In an exposure's metadata, the only fields that may differ: our id, and the moment of the evaluation, which the SDK
-reads from the clock anew. Outside of the metadata only `time`, which is the moment of the exposure."""
+"""The only fields of an exposure's metadata that may differ: our id, and the time of the evaluation, which the SDK
+reads from the clock again. Outside of the metadata only `time` may differ."""
 LOCALES, DEVICES = ("de-DE", "en-US", "de-AT", "fr-FR"), ("phone", "desktop")
 
 
@@ -42,7 +42,7 @@ def visitors(number: int) -> list[Visitor]:
 
 @contextmanager
 def theirs(statsig: Statsig, tier: str) -> Iterator[StatsigServer]:
-    """The SDK as it comes, asked as its documentation says."""
+    """The SDK with its defaults, called as its documentation says."""
     server = StatsigServer()
     server.initialize(KEY, StatsigOptions(tier=tier, api=statsig.url, disable_diagnostics=True))
     try:
@@ -95,7 +95,7 @@ def arrived(statsig: Statsig) -> dict[str, Any]:
 
 
 def plain(one: dict[str, Any]) -> dict[str, Any]:
-    """An exposure without what must differ."""
+    """Return an exposure without the fields that differ."""
     metadata = {key: value for key, value in one["metadata"].items() if key not in TRAVELS_LATER}
     return {key: value for key, value in one.items() if key != "time"} | {"metadata": metadata}
 

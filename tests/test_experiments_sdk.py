@@ -73,7 +73,7 @@ def test_an_sdk_whose_batches_do_not_count_their_retries_is_not_started(
         assert experiments.assign(Visitor("v", "v", "v", "v"), NAME).rule_id == "error"
 
 
-# What is read out of its lines and its metrics
+# Its lines and its metrics
 
 
 class Lines(OutputLogger):

@@ -1,4 +1,4 @@
-"""A hostile model server: where it sends the process, what it writes on a page and a terminal, what it loses."""
+"""A hostile model server: redirects, names on pages and terminals, lost keys."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ from tests.support.waiting import until
 SETTINGS = {"OPENAI_API_KEY": "sk-hunter22hunter22"}
 NINES = "9" * 400
 MARKDOWN = "m|![a](//evil/x)[sign in](//evil/y)<b>x</b>\n# big\x1b[31m" + "z" * 500
-"""A name as an attacker writes it: a link, an image, HTML, a line break, a terminal's command."""
+"""A hostile name: a link, an image, HTML, a line break, a terminal's command."""
 
 
 @pytest.fixture

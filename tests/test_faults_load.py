@@ -127,7 +127,7 @@ def test_a_visitor_who_asks_without_pause_is_slowed_alone(start_app: StartApp, m
 
 
 class Gates:
-    """Answers that all wait until they are let go; `opened` are those that were asked for."""
+    """Answers that all wait until they are released; `opened` are those that were requested."""
 
     def __init__(self) -> None:
         self.opened: list[Gate] = []

@@ -1,7 +1,7 @@
 """Twenty-four testers at once, each of whom meets another fault of the model server, in front of the real app.
 
-What `completion` makes of each fault is held by `test_models_completion.py`. Here: what the tester reads, that one can
-ask again, and that store, metrics and log each know of every answer exactly once.
+`test_models_completion.py` tests the completion of each fault. Here: the tester's page, the next try, and exactly one
+entry for each answer in the store, the metrics and the log.
 """
 
 import itertools
@@ -61,7 +61,7 @@ def ending(reason: str, words: str | None, value: str = "") -> Case:
 UNAUTHORIZED = status(401, {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"})
 NO_MODEL = status(404, {"message": "The model does not exist", "code": "model_not_found"})
 RETRY_AFTER_S = 60
-"""Longer than any tester waits."""
+"""Longer than any test waits."""
 QUOTA = status(429, {"message": "You exceeded your current quota", "code": "insufficient_quota"})
 NO_TOP_P = status(400, {"message": "Unsupported parameter: 'top_p'", "param": "top_p", "code": "unsupported_parameter"})
 SPARSE = stream(
@@ -113,7 +113,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Met:
-    """The pages of one tester: when the answer had ended, after asking again, and the record."""
+    """One tester's page at the end of the answer and after the next try, and the record."""
 
     answer: str
     thumbs: int
@@ -124,7 +124,7 @@ class Met:
 
 @dataclass(frozen=True)
 class Run:
-    """Everybody at once; each result can be waited for."""
+    """All testers at once; each result can be waited for."""
 
     app: app_process.AppProcess
     record: Record
@@ -135,7 +135,7 @@ class Run:
         return [json.loads(line) for line in self.app.log().splitlines() if line.startswith("{")]
 
     def completions(self) -> list[dict[str, Any]]:
-        """Every `chat_completion`, once nobody asks any more."""
+        """Return every `chat_completion`, once all testers are done."""
         return [event for future in self.met.values() for event in future.result().events]
 
 
@@ -161,7 +161,7 @@ def question_of(request: openai.Request) -> str:
 
 
 def play_tester(name: str, app: app_process.AppProcess, record: Record, model: openai.Server) -> Met:
-    """One tester's way: the question, and once more with whatever button is offered for that."""
+    """Ask one question, then ask again with the offered button."""
     with Tester(app.url) as tester:
         tester.ask(name)
         answer, thumbs = tester.answer, len(tester.thumbs)
@@ -181,7 +181,7 @@ def test_a_fault_is_reported_recorded_once_and_survived(name: str, run: Run) -> 
     assert met.thumbs == (1 if case.text else 0)
     first, second = met.events
     told = first["metadata"]
-    assert told["response_time"] < RETRY_AFTER_S - 5  # however busy this machine is
+    assert told["response_time"] < RETRY_AFTER_S - 5  # on any machine
     assert (first["value"], told.get("error"), told["model"]) == (case.value, case.error, "large-model")
     assert case.facts.items() <= told.items()
     if not case.text:

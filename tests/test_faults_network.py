@@ -35,7 +35,7 @@ def test_an_error_inside_the_statsig_sdk_is_not_reported_outside(
     statsig.events_fault = "reset"
     with Tester(app.url) as tester:
         tester.ask("Does it report?")
-    until(lambda: "statsig::log_event_failed" in app.log())  # what the SDK would have posted, with the key
+    until(lambda: "statsig::log_event_failed" in app.log())  # the SDK's error report, with the key
     statsig.events_fault = None
     statsig.wait(lambda: statsig.named("chat_completion"))
     assert {request.path.partition("?")[0] for request in statsig.requests} == {

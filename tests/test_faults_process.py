@@ -1,5 +1,5 @@
-"""The process ends, with a word or without: what a page has confirmed is there afterwards, and what Statsig had not got
-goes out with its own id and time."""
+"""The process ends, by SIGTERM or SIGKILL: whatever a page has confirmed is stored, and undelivered events are sent
+later with their own ids and times."""
 
 import signal
 import sqlite3
@@ -21,7 +21,7 @@ from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
 
 RECOVERED_S = ENOUGH_S
-"""A page that follows an answer ends it when it hears nothing of it for three seconds; the app starts meanwhile."""
+"""A page ends an answer that has no heartbeat for three seconds; the app starts meanwhile."""
 END_S = 10.0
 
 
@@ -92,11 +92,11 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
 
 
 def end(app: AppProcess, signals: int) -> float:
-    """Ask it to end, that often; seconds until it has."""
+    """Send SIGTERM this often; return the seconds until the end."""
     began = time.monotonic()
     for _ in range(signals):
         app.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)  # the second one comes while the first is being obeyed
+        time.sleep(0.3)  # the second one arrives during the shutdown
     assert app.wait_exit(END_S) in (0, -signal.SIGTERM)
     return time.monotonic() - began
 

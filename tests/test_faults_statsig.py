@@ -1,8 +1,6 @@
-"""Statsig fails under the real app, at the start and later: nobody waits for it, the operator reads who decides
-meanwhile, and every event arrives when it is well again.
-
-What `experiment` and `delivery` do in each case is held by their own tests; here the page, /readyz, the log, `check`,
-/metrics and the record have to agree.
+"""Statsig fails under the real app, at the start and later: no page waits for it, the operator reads which definitions
+decide meanwhile, and every event arrives after its recovery. The experiments room has its own tests; here the page,
+/readyz, the log, `check`, /metrics and the record must agree.
 """
 
 import json
@@ -33,7 +31,7 @@ SERVED = """
 Only = { weight = 1, parameters = { model = "model-of-statsig" } }
 """
 START_S = 5.0
-"""From the start of the process to a page, whatever Statsig does, where a usual start takes two."""
+"""Seconds from the start of the process to a page, whatever Statsig does; a usual start takes two."""
 
 
 def specs() -> dict[str, Any]:
@@ -50,7 +48,7 @@ def settings(model: openai.Server, address: str) -> dict[str, str]:
 
 @contextmanager
 def statsig_with(fault: Fault) -> Iterator[str]:
-    """The address of a Statsig that fails like this from the beginning; None: nobody listens there."""
+    """Yield the address of a Statsig that fails like this from the beginning; None: a closed port."""
     if fault is None:
         yield f"http://127.0.0.1:{free_port()}/v1"
         return

@@ -1,4 +1,4 @@
-"""The store fails under the real app: chatting goes on or says why not; what was said and voted is written later."""
+"""The store fails under the real app: the chat goes on or says why not; answers and votes are written later."""
 
 import json
 import sqlite3
@@ -37,7 +37,7 @@ def ready(app: AppProcess) -> dict[str, Any]:
 
 
 class Talk:
-    """Two testers, and what they must find in the record in the end."""
+    """Two testers, and the answers and votes that the record must have in the end."""
 
     def __init__(self, app: AppProcess, model: openai.Server) -> None:
         self.app, self.model = app, model
@@ -101,7 +101,7 @@ def test_a_locked_sqlite_file_loses_nothing(start_app: StartApp, model_server: o
 
 
 def wait_unready(app: AppProcess, because: str) -> None:
-    """Until /readyz says 503, and this among its reasons."""
+    """Wait until /readyz returns 503 with this among its reasons."""
     until(lambda: ready(app)["http"] == 503 and because in ready(app).get("because", ""))
 
 

@@ -1,4 +1,4 @@
-"""The house keeps its shape: who imports whom, what is known in one place only, what is written nowhere."""
+"""The rules of the house: imports, facts with one place, words that no file has."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""Packages that are imported when something of them is wanted, and not before."""
+"""Packages that are imported when they are first needed, and not before."""
 
 import subprocess
 import sys

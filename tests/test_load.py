@@ -1,4 +1,5 @@
-"""The players of `make load`, a handful of them against the running app: who asks gets the answer, a vote is a vote."""
+"""The players of `make load`, a few of them against the running app: every question is answered, every vote
+recorded."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Log lines: readable or JSON, complete, and without any secret, whoever wrote them."""
+"""Log lines: readable or JSON, complete, and without any secret, also those of dependencies."""
 
 import asyncio
 import json
@@ -198,7 +198,7 @@ def test_a_place_in_a_library_writes_few_lines_whatever_they_say(capsys: pytest.
     [handler] = logging.getLogger().handlers
     handler.close()
     written = lines(capsys)
-    assert len(written) == logs.A_PLACE + 3  # the last of them stands for the rest, which is counted
+    assert len(written) == logs.A_PLACE + 3  # the last one reports the count of the rest
     assert any("another place" in line for line in written) and "repeated 44 times" in written[-1]
 
 

@@ -1,4 +1,4 @@
-"""The numbers of /metrics: named and labelled as the contract has them, and never spoilt by one that is not known."""
+"""The numbers of /metrics: named and labelled as in the contract; an unknown one does not break the others."""
 
 import math
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Answers of a model server, over real HTTP: whole, odd, broken, late, and what becomes of each."""
+"""Answers of a model server over real HTTP: whole, odd, broken and late ones."""
 
 import asyncio
 import itertools
@@ -272,7 +272,7 @@ class TestUsage:
         completion = completion_of(server, stream("x" * 40, finish(), DONE))
         assert completion.usage.source == "estimated"
         assert completion.usage.completion_tokens == 10
-        assert completion.usage.prompt_tokens == 4 + 5  # "What is the answer?" and what frames a message
+        assert completion.usage.prompt_tokens == 4 + 5  # "What is the answer?" and the framing of a message
         assert completion.cost_usd == pytest.approx((9 * 2 + 10 * 10) / 1e6)
 
     def test_is_unknown_and_not_zero_without_any_text(self, server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Every row of the table of dialects, by an error as that server sends it, and what becomes of the answer."""
+"""Every row of the table of dialects, by an error as that server sends it, and the answer that follows."""
 
 import asyncio
 import json
@@ -469,7 +469,7 @@ def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
 
 
 def test_the_same_words_inside_a_stream_mean_the_same(server: Server) -> None:
-    """Servers that begin a 200 before they know better."""
+    """Some servers send a 200 before they find the error."""
     for name, message in (("openai key", "bad_key"), ("openai quota", "quota")):
         _, body = EXAMPLES[name][0]
         assert (ask(server, HELLO, stream(body)).message or "").startswith(WORDS[message])

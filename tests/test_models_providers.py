@@ -1,4 +1,4 @@
-"""Several model servers with a name each: which one a question goes to, with which key, and what it costs there."""
+"""Several named model servers: the one that a question goes to, its key, and its price."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -153,7 +153,7 @@ def test_azure_is_asked_with_its_version_and_its_own_header(hosted: Server, addr
     assert asked.headers["api-key"] == "azure-key" and "authorization" not in asked.headers
 
 
-# What providers list
+# Lists of models
 
 
 def look(providers: Providers) -> None:
@@ -187,7 +187,7 @@ def test_a_server_that_does_not_answer_makes_no_model_missing(both: list[Provide
     assert providers.standing(providers.check({}, {})).state == "unknown"
 
 
-# How much of a conversation is sent
+# The sent part of a conversation
 
 LONG = [("word " * 200, "word " * 800)] * 60  # 1,250 tokens a turn
 

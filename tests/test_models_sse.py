@@ -1,4 +1,4 @@
-"""Bytes to frames, however they are cut."""
+"""Bytes to frames, in chunks of any size."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Streams as gateways send them, over real HTTP: where answers end, what is text, what is thinking, what it cost."""
+"""Streams as gateways send them, over real HTTP: the end of answers, text, thinking, and cost."""
 
 import asyncio
 import itertools
@@ -50,7 +50,7 @@ def server(module_server: Server) -> Server:
 
 
 def ask(server: Server, *replies: Reply, times: int = 1, timeouts: Timeouts = QUICK) -> tuple[Completion, list[str]]:
-    """Ask so many times; return the last answer with its pieces."""
+    """Ask this many times; return the last answer with its pieces."""
     server.script(*replies)
 
     async def run() -> tuple[Completion, list[str]]:

@@ -8,7 +8,7 @@ from lib.models.thinking import TAGS, Thinking
 
 
 def read(text: str, size: int = 10_000, *, held: bool = False) -> tuple[str, str]:
-    """Return what was answered in the end, and what was thought."""
+    """Return the answer and the thinking."""
     thoughts: list[str] = []
     thinking, shown = Thinking(thoughts.append, held=held), ""
     for at in range(0, len(text), size):

@@ -71,7 +71,7 @@ def ask(
 
 @asynccontextmanager
 async def listening(talk: Talk) -> AsyncIterator[int]:
-    """The port at which every connection is talked to, until the end."""
+    """Yield a port at which `talk` handles every connection."""
     talks: set[asyncio.Task[None]] = set()
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -260,7 +260,7 @@ def test_nothing_more_is_taken_from_the_network_than_may_wait() -> None:
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
         got, before = len(await connection.read(1)), -1
-        while sent != before:  # until the other end stands still
+        while sent != before:  # until the other end no longer reads
             before = sent
             await asyncio.sleep(0.2)
         assert sent < size

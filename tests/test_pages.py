@@ -1,4 +1,4 @@
-"""The pages as Streamlit runs them, without a browser: in front of a whole open app, or of none."""
+"""The pages as Streamlit runs them, without a browser: with an open app, or with none."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ Begin = Callable[..., None]
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Starts the app of this process."""
+    """Start the app of this process."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     before = root.handlers[:], root.level, ours.level
     toml = Path(FRAME).parent.parent / ".streamlit" / "experiments.toml"
@@ -367,7 +367,7 @@ def test_without_an_app_the_page_draws_nothing_and_says_why_to_the_operator(begi
         OPENAI_BASE_URL="http://127.0.0.1:9/v1",
     )
     page = open_page()
-    assert len(page.exception) == 1  # `on_script_error`, which this kind of test does without, says it in a sentence
+    assert len(page.exception) == 1  # `on_script_error`, which AppTest does not call, makes it a sentence
     assert not page.chat_input
     assert not page.header
     trouble = running.trouble()
@@ -381,7 +381,7 @@ def test_a_failed_page_shows_a_sentence_and_its_cause_goes_to_the_log(caplog: py
         assert failed_page.on_script_error(running.Unready("the store is away"))
         assert failed_page.on_script_error(ZeroDivisionError("one by none"))
 
-    caplog.set_level("WARNING", logger="parley")  # whatever level an app opened before has left
+    caplog.set_level("WARNING", logger="parley")  # an earlier app may have left another level
     page = AppTest.from_function(script).run()
     assert [error.value for error in page.error] == [
         failed_page.UNUSABLE,

@@ -1,4 +1,4 @@
-"""The files of the operators' pages are handed to operators and to nobody else."""
+"""The files of the operators' pages are handed to operators alone."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The Events page: the ledger as it was recorded, looked through by whatever it is looked for; one answer's life."""
+"""The Events page: the ledger as it was recorded, its filters, and one answer's life."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ Open = Callable[..., App]
 
 @pytest.fixture
 def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
-    """Opens the app in front of the stand-in."""
+    """Open the app in front of the stand-in."""
     with ExitStack() as stack:
 
         def start(**settings: str) -> App:
@@ -50,7 +50,7 @@ KEY = {"STATSIG_SECRET_KEY": "secret-key", "STATSIG_API_URL": "http://127.0.0.1:
 def happened(
     app: App, number: int = 0, group: str = "Test", completion: Completion | None = None, time_ms: int | None = None
 ) -> list[Event]:
-    """One unit meets the experiment, gets an answer, and rates it where it has text; of one moment to the next."""
+    """Return the events of one unit that meets the experiment, gets an answer, and rates it where it has text."""
     unit = f"unit-{number}"
     assigned = Assignment("statsig_openai_integration", group, group, unit, {"userID": unit}, {})
     question = Question(f"answer-{number}", f"c-{number}", f"s-{number}", 1, "large-model", assigned)

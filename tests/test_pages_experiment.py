@@ -1,5 +1,5 @@
-"""The Experiment page: what is compared, what it cost, why a unit has its group, trials, invitations; and what an
-operator may do on the chat page that nobody else may."""
+"""The Experiment page: groups, costs, the reason for a unit's group, trials, invitations; and the operator's actions
+on the chat page."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -48,7 +48,7 @@ Open = Callable[..., App]
 
 @pytest.fixture
 def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
-    """Opens the app in front of the stand-in."""
+    """Open the app in front of the stand-in."""
     with ExitStack() as stack:
 
         def start(experiments: str = EXPERIMENTS.replace("PROMPT", PROMPT), **settings: str) -> App:
@@ -68,7 +68,7 @@ def metadata_of(app: App, name: str) -> list[dict[str, Any]]:
     return [event["metadata"] for event in app.store.events.export() if event["name"] == name]
 
 
-# What is compared
+# Groups
 
 
 def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> None:
@@ -203,11 +203,11 @@ def test_of_a_file_that_changes_while_parley_runs_and_a_version_the_operator_cho
     page = run_page("experiment")
     assert "The experiments file changed after version 1" in page_text(page)
     assert any("+weight = 2" in code.value for code in page.code)
-    assert app.experiments.run(NAME) == 1  # nothing is in force that nobody chose
+    assert app.experiments.run(NAME) == 1  # no operator chose it, so it is not in force
     press(page, "Keep version 1")
     assert app.acts.pending(NAME) is None and app.experiments.run(NAME) == 1
     app.acts.seed(read_definitions_file(file), NAME)
-    assert app.experiments.run(NAME) == 1  # nor does the next start take it
+    assert app.experiments.run(NAME) == 1  # the next start does not take it either
     file.write_text(ALL.replace("weight = 3", "weight = 5") + "[fresh.groups]\nA = { weight = 1 }\n")
     until(lambda: app.acts.pending(NAME))
     press(run_page("experiment"), "Take the file")
@@ -224,7 +224,7 @@ def test_a_file_that_breaks_while_parley_runs_counts_for_nothing_and_is_reported
     assert app.acts.pending(NAME) is None and app.experiments.run(NAME) == 1
 
 
-# What today cost
+# Today's costs
 
 
 def test_todays_exposures_answers_and_spend_are_reported(begin: Open, model_server: openai.Server) -> None:
@@ -241,7 +241,7 @@ def test_todays_exposures_answers_and_spend_are_reported(begin: Open, model_serv
 
 
 def _priced_answer(app: App) -> tuple[Any, ...]:
-    """An answer of somebody else with a price."""
+    """Return another visitor's answer with a price."""
     assigned = app.experiments.assign(Visitor("v", "v", "v", "s"), NAME)
     question = Question("other", "c", "s", 1, TEST_MODEL, assigned)
     completion = Completion("So.", "stop", 1.0, cost_usd=0.25)

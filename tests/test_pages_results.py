@@ -1,4 +1,4 @@
-"""The Results page says what its store has, in every state, to operators alone."""
+"""The Results page shows its store in every state, to operators alone."""
 
 import csv
 import doctest
@@ -61,7 +61,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
-    """Opens the app of this process; without a demo model, unless one is named."""
+    """Open the app of this process; without a demo model, unless one is named."""
     definitions = tmp_path / "experiments.toml"
     definitions.write_text((ROOT / ".streamlit" / "experiments.toml").read_text() + MORE)
 
@@ -76,7 +76,7 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
 
 @pytest.fixture
 def show(begin: Begin, url: str) -> Open:
-    """Opens the page, for an operator, on a store with this past."""
+    """Open the page, for an operator, on a store with this traffic."""
 
     def open_results(*past: Traffic, operator: bool = True, **query: str) -> AppTest:
         invented_traffic.fill(url, *past)
@@ -122,7 +122,7 @@ def change(url: str, *statements: Any) -> None:
             connection.execute(statement)
 
 
-# Who sees it
+# Visitors
 
 
 def test_a_tester_sees_nothing(show: Open) -> None:
@@ -131,7 +131,7 @@ def test_a_tester_sees_nothing(show: Open) -> None:
     assert text_of(page) == "" and charts(page) == [] and len(page.table) == 0
 
 
-# What it says
+# Contents
 
 
 def test_a_group_keeps_its_colour_while_it_is_alone(show: Open) -> None:
@@ -274,7 +274,7 @@ def test_a_record_that_cannot_be_read_is_reported_in_a_sentence(show: Open, tmp_
     assert not page.exception
 
 
-# What testers say
+# Remarks of testers
 
 
 def test_remarks_come_newest_first_with_what_they_are_about(show: Open, url: str) -> None:
@@ -333,7 +333,7 @@ def test_without_text_a_remark_is_its_reason(show: Open, url: str) -> None:
         assert list(audit.entries(connection, act="read texts")) == []
 
 
-# What it can be narrowed to
+# Filters
 
 
 def test_dates_narrow_the_page_to_the_users_of_those_days(show: Open) -> None:
@@ -359,7 +359,7 @@ def test_an_invitation_narrows_the_page_to_its_guests(begin: Begin, url: str, un
 
 def test_a_tier_narrows_the_page_to_what_happened_there(show: Open, url: str) -> None:
     page = show(Traffic({"Control": Group(40), "Test": Group(40)}))
-    assert "tier" not in [box.key for box in page.selectbox]  # there is but one
+    assert "tier" not in [box.key for box in page.selectbox]  # there is only one
     some = select(exposure.c.user_id).limit(7)
     for table in (answer, exposure):
         change(url, update(table).where(table.c.user_id.in_(some)).values(tier="staging"))
@@ -401,7 +401,7 @@ def test_with_statsig_it_does_not(begin: Begin) -> None:
     assert "Show it with sample data" not in text_of(visit())
 
 
-# What can be downloaded
+# Downloads
 
 
 @pytest.fixture

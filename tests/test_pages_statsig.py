@@ -22,7 +22,7 @@ Open = Callable[..., App]
 
 @pytest.fixture
 def begin(tmp_path: Path, model_server: openai.Server, statsig: Statsig) -> Iterator[Open]:
-    """Opens the app in front of both stand-ins, without any local experiment, once Statsig's definitions decide."""
+    """Open the app in front of both stand-ins, without a local experiment; wait until Statsig's definitions decide."""
     with ExitStack() as stack:
 
         def start(shape: str, file: str = "", **settings: str) -> App:
@@ -51,7 +51,7 @@ def rules(statsig: Statsig) -> list[str]:
 
 
 def serve(app: App, statsig: Statsig, shape: str) -> None:
-    """Statsig serves something else, and this process knows it."""
+    """Have Statsig serve another spec, and wait until this process has it."""
     statsig.specs = NAMED[shape]()
     state = {"shipped": "decided", "running": "running"}.get(shape, shape)
     statsig.wait(lambda: app.experiments.status(NAME).state == state, 40)

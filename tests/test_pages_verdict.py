@@ -1,4 +1,4 @@
-"""The verdict of the Results page is there before the page has what stands below it."""
+"""The verdict of the Results page appears before the sections below it."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ sys.path.remove(str(here))
 del sys.modules["altair"]
 import altair
 """
-"""Altair on a slow disk: whoever imports it waits until there is a file `loaded` beside it."""
+"""Altair on a slow disk: its import waits until there is a file `loaded` beside it."""
 DETAILS = "### Response time"
 PATIENCE_S = 120.0
 

@@ -1,4 +1,4 @@
-"""The plan before the start: the fewest testers of each way, where its figures come from, and what it recommends."""
+"""The plan before the start: the fewest testers of each way, the source of its figures, and its recommendation."""
 
 from dataclasses import replace
 

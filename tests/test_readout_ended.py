@@ -82,7 +82,7 @@ def test_whatever_happens_after_the_end_changes_nothing(store: Store, ask: Ask, 
     assert dict(results.readout.counts) == before[0]
     narrowed = gather(store, ended, Window(NAME, since_ms=BEGAN_MS), ENDED_MS + 10_000)
     assert dict(narrowed.readout.counts) == before[0]
-    assert count_units(store, running)[1] == {"Control": 5, "Test": 5}  # as it would be without
+    assert count_units(store, running)[1] == {"Control": 5, "Test": 5}  # as it would be without the end
 
 
 def test_a_disabled_group_stays_and_the_others_go_on(store: Store, ask: Ask) -> None:

@@ -40,7 +40,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def come(url: str, control: float, test: float, users: int = 200, seed: int = 1) -> None:
-    """Users of both groups whose answers are liked so often."""
+    """Users of both groups with these shares of thumbs up."""
     groups = {"Control": Users(users, control, rates=1.0), "Test": Users(users, test, rates=1.0)}
     invented_traffic.fill(url, Traffic(groups, seed=seed))
 
@@ -66,7 +66,7 @@ def test_a_verdict_stays_at_a_later_look(store: Store, database_url: str) -> Non
 
 
 def narrowed(store: Store, interval: Interval) -> None:
-    """An earlier readout of the run gave this interval."""
+    """Store an interval as an earlier readout of the run had it."""
     store.written(lambda c: hold(c, EXPERIMENT, False, terms_of(TWO), {LOOK: interval}), 10)
 
 
@@ -133,7 +133,7 @@ PREFERRED = (PREFERENCE, "b")
 
 
 def vote(store: Store, testers: str, people: int, wins: int, losses: int) -> None:
-    """Testers of this name who prefer b so often, and control so often."""
+    """Testers of this name with this number of votes for b and for control."""
     lines = [
         invented_events.preferred(
             f"{testers}{who}-{which}", f"c-{testers}{who}-{which}", f"{testers}{who}", value=value

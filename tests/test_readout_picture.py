@@ -1,4 +1,4 @@
-"""The picture of a kept readout: its numbers are those of the JSON, and everybody can read it."""
+"""The picture of a stored readout: its numbers are those of the JSON, and it is accessible."""
 
 import json
 from pathlib import Path

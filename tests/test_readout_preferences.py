@@ -23,7 +23,7 @@ THREE = Definition(
 )
 
 
-# A second calculation: of each tester's votes instead of sums, of limits that are searched for instead of solved
+# A second calculation: from each tester's votes instead of sums, with limits by search instead of a formula
 
 
 def invent_votes(seed: int, treatments: Sequence[str], testers: int) -> list[Line]:
@@ -60,7 +60,7 @@ def by_another_way(lines: Sequence[Line], treatment: str, mde: float, alpha: flo
         by_tester.setdefault(one["user_id"], []).append(worth[one["value"]])
     n, total = len(by_tester), len(votes)
     net = sum(map(sum, by_tester.values())) / total
-    off = [sum(one) - net * len(one) for one in by_tester.values()]  # what each tester adds to the error of the ratio
+    off = [sum(one) - net * len(one) for one in by_tester.values()]  # each tester's part of the error of the ratio
     variance = sum(one * one for one in off) / total**2 * n / (n - 1)
     decided = [one for one in votes if worth[one["value"]]]
     left = sum(one["value"] == one["metadata"]["left"] for one in decided)

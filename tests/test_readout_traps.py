@@ -1,4 +1,4 @@
-"""Events that mislead: no wrong conclusion is drawn from them, and the sentence says what misleads."""
+"""Misleading events: the readout draws no wrong conclusion, and its sentence names the cause."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ def readout_of(events: list[Line], definition: Definition = TWO) -> Readout:
     return readout
 
 
-# Who rates
+# Selection
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_best_treatment_is_compared_with_the_second_best() -> None:
     assert "B is not shown to be better than C" in said
 
 
-# Times that were cut short
+# Stopped answers
 
 
 def test_stopped_answers_understate_the_slower_group() -> None:

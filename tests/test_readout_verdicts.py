@@ -1,4 +1,4 @@
-"""The readout: known answers, every verdict, what it says, and what must not change it."""
+"""The readout: known answers, every verdict, its sentences, and transformations that must not change it."""
 
 import gzip
 import json
@@ -71,7 +71,7 @@ def test_a_known_case_comes_out_of_a_store(case: str, database_url: str) -> None
 
 
 def agree(told: Any, expected: Any, where: str) -> int:
-    """Every field is there, none is more, numbers to a relative 1e-6; how many numbers were compared."""
+    """Check that all fields are equal, numbers to a relative 1e-6; return the number of compared numbers."""
     if isinstance(expected, dict):
         assert told.keys() == expected.keys(), where
         return sum(agree(told[key], value, f"{where}.{key}") for key, value in expected.items())
@@ -102,7 +102,7 @@ def times(n: int, mean: float) -> Sums:
 
 
 def readout_of_ratings(groups: Mapping[str, Sums], definition: Definition = TWO, **more: Any) -> Readout:
-    """The readout of these ratings, one for each answer; of anything else there is nothing but users."""
+    """Return the readout of these ratings, one for each answer; other metrics have users and no data."""
     sums = {metric: dict.fromkeys(groups, Sums(0, 0, 0, 0, 0, 0, 0)) for metric in METRICS}
     sums["satisfaction"] = sums["up_per_answer"] = dict(groups)
     sums["down_per_answer"] = {grp: replace_x(one, one.sy - one.sx) for grp, one in groups.items()}
@@ -205,7 +205,8 @@ def test_too_few_users_are_not_judged_whatever_the_interval() -> None:
 
 
 def test_an_interval_that_leaves_nothing_out_is_not_reported() -> None:
-    """One user in a hundred costs a fortune: the data fit anything, and no number of it means anything."""
+    """One user in a hundred has an extreme cost: the interval contains every difference, so its numbers mean
+    nothing."""
     odd = Sums(100, 1000.0, 100, 1_000_000.0, 100, 1000.0, 100)
     definition = replace(TWO, primary="cost_per_answer", mde={"cost_per_answer": Effect(1.0)})
     sums = {"cost_per_answer": {"Control": times(100, 0.001), "Test": odd}}
@@ -410,7 +411,7 @@ def test_since_begins_at_midnight_utc() -> None:
     assert scope_of(TWO, simulated=True) == Scope(EXPERIMENT, True)
 
 
-# What must not change it
+# Transformations without effect
 
 
 def traffic(seed: int, users: int = 60, lift: float = 0.1) -> list[Line]:

@@ -1,6 +1,6 @@
 """Traffic through a Statsig that fails half of all calls in every way, with three `kill -9`: nothing is lost.
 
-Half a minute, or as many seconds as SOAK_SECONDS says. Its figures are printed and kept in `output/soak.txt`.
+Takes half a minute, or SOAK_SECONDS. Its figures are printed and kept in `output/soak.txt`.
 """
 
 import os
@@ -58,7 +58,7 @@ class Weather:
 
 
 class Visitor(threading.Thread):
-    """Asks, votes and comes back, whatever becomes of the process. `answers` and `votes` are what pages confirmed."""
+    """Asks, votes and comes back after each end of the process. `answers` and `votes` are what pages confirmed."""
 
     def __init__(self, url: str, seed: int, over: threading.Event) -> None:
         super().__init__(name=f"visitor {seed}")
@@ -73,7 +73,7 @@ class Visitor(threading.Thread):
         while not self._over.is_set():
             try:
                 self._visit()
-            except (AssertionError, OSError, WebSocketException):  # the process is gone, or the page with it
+            except (AssertionError, OSError, WebSocketException):  # the process or the page has ended
                 self.cut += 1
                 self._over.wait(0.2)
             except Exception as error:
@@ -102,7 +102,7 @@ class Visitor(threading.Thread):
 
 
 def answer_of(chance: random.Random) -> openai.Reply:
-    """Mostly well, now and then not."""
+    """Mostly a whole answer, sometimes a failure."""
     match chance.random():
         case luck if luck < 0.05:
             return openai.status(500)

@@ -1,4 +1,4 @@
-"""The formulas against other people's: scipy, statsmodels, numpy, and the identities that they must hold."""
+"""The formulas against scipy, statsmodels and numpy, and the identities that they must hold."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from lib.statistics.sums import Sums
 
 
 def given(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Hypothesis' own, without its clock: a busy machine proves nothing."""
+    """Return Hypothesis' `given` without its deadline, which a busy machine would miss."""
     return lambda test: settings(deadline=None)(examples(*strategies)(test))
 
 
@@ -140,7 +140,7 @@ def test_a_rank_is_never_outside(p: float, n: int) -> None:
 
 
 def test_the_interval_is_the_mixtures_own() -> None:
-    """Zero lies on the edge exactly where the mixture's likelihood ratio is 1/alpha."""
+    """Zero is at the edge exactly where the mixture's likelihood ratio is 1/alpha."""
     variance, tau, alpha = 0.0004, 0.02, 0.05
     edge = differences.multiplier(variance, tau, alpha) * math.sqrt(variance)
     ratio = math.sqrt(variance / (variance + tau)) * math.exp(edge**2 * tau / (2 * variance * (variance + tau)))
@@ -195,7 +195,7 @@ def test_a_treatment_of_nothing_has_a_relative_error_still() -> None:
 
 
 def test_one_busy_user_leaves_half_a_degree_of_freedom_to_a_comparison() -> None:
-    """Kish's size is 1, as if only one user were there: his weight in Welch's formula has a floor."""
+    """Kish's size is 1, as with a single user; the weight in Welch's formula has a floor."""
     lonely, many = Estimate(1.0, 1.0, 1.0, kish=1.0), Estimate(1.0, 1.0, 1.0, kish=101.0)
     assert differences.welch(lonely, lonely) == pytest.approx(4 / (1 / 0.5 + 1 / 0.5))
     assert differences.welch(lonely, many) == pytest.approx(4 / (1 / 0.5 + 1 / 100))
@@ -335,7 +335,7 @@ def test_a_control_of_zero_has_no_relative_difference() -> None:
 
 
 def test_an_interval_beyond_floating_point_is_none() -> None:
-    """One user gave nearly all the answers of each group: the effective size is one."""
+    """One user gave nearly all answers of each group: the effective size is one."""
     found = compare(Estimate(1.0, 9.0, 9.0, kish=1.0), Estimate(2.0, 9.0, 9.0, kish=1.0), 0.001, 0.05)
     assert (found.cs_low, found.cs_high) == (None, None)
     assert found.p_seq == 1.0

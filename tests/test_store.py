@@ -1,4 +1,4 @@
-"""The record, on SQLite and on PostgreSQL: what is handed over, what is read again, what leaves for Statsig."""
+"""The record, on SQLite and on PostgreSQL: writes, reads, and the outbox for Statsig."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -393,11 +393,11 @@ def test_old_text_is_deleted_piece_by_piece_and_the_numbers_stay(
     assert event_names(parley) == ["chat_completion"] * 5
 
 
-# Answers whose process is gone
+# Answers of ended processes
 
 
 def fall_silent(parley: Store) -> None:
-    """As if the last sign of life of every running answer were a minute old."""
+    """Make the last heartbeat of every running answer a minute old."""
     aged = update(schema.answer).where(schema.answer.c.finish_reason.is_(None)).values(beat_ms=now_ms() - 60_000)
     assert parley.write(lambda connection: connection.execute(aged)).wait(SOON)
 

@@ -1,4 +1,4 @@
-"""Comparisons in the record: two answers of one question, the vote on them, and which way a unit takes part."""
+"""Comparisons in the record: two answers to one question, the vote on them, and the way in which a unit takes part."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""An export read back: every line that can be read counts once, in any order; the others are told."""
+"""An export read back: every readable line counts once, in any order; the others are reported."""
 
 import json
 from collections.abc import Iterable
@@ -139,7 +139,7 @@ VOTES: list[list[Rating | None]] = [
 
 
 def converse(store: Store, number: int, began_ms: int) -> Receipt:
-    """One conversation the way the app writes it: asked, ended, rated, the vote changed or taken back."""
+    """Record one conversation as the app does: asked, ended, rated, the vote changed or withdrawn."""
     user = f"u{number % 5}"
     group = "Control" if user in ("u0", "u3") else "Test"
     assigned = Assignment(EXPERIMENT, group, "rule", user, {"userID": user}, {})

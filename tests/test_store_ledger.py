@@ -1,4 +1,4 @@
-"""The ledger, on SQLite and on PostgreSQL: every event once, newest first, by whatever it is looked for."""
+"""The ledger, on SQLite and on PostgreSQL: every event once, newest first, with every filter."""
 
 import random
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def invent_events(count: int) -> list[Event]:
 
 
 def keep(store: Store, found: list[Event]) -> None:
-    """Into the ledger; of the real ones every third acknowledged."""
+    """Record these events; acknowledge every third of the real ones."""
     assert store.events.record(found).wait(SOON)
     real = [event.event_id for event in found if not event.metadata.get("simulated")]
     assert store.outbox.acknowledge(real[::3]).wait(SOON)
@@ -100,7 +100,7 @@ def matches(line: Line, search: Search) -> bool:
 
 
 def test_every_search_finds_what_it_means_once_and_newest_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "STRETCH", 17)  # so that looking for what is rare takes many stretches
+    monkeypatch.setattr(ledger, "STRETCH", 17)  # so that a search for rare events takes many stretches
     keep(store, invent_events(230))
     every = all_pages(store, Search())
     assert len(every) == 230

@@ -1,4 +1,4 @@
-"""A pooler in front of PostgreSQL: it gives every transaction another session, and nothing may be lost by that."""
+"""A pooler in front of PostgreSQL gives every transaction another session; nothing is lost by that."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Votes on comparisons: the last of each counts, as by hand, whatever becomes of the ledger, on both databases."""
+"""Votes on comparisons: the last of each counts, as by hand, with and without the ledger, on both databases."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -49,7 +49,7 @@ def stored_votes(store: Store, scope: Scope = SCOPE) -> dict[tuple[str, str], Vo
 
 
 def won(store: Store, scope: Scope = SCOPE) -> tuple[int, int]:
-    """Votes, and votes for control less votes for b."""
+    """Return the number of votes, and votes for control minus votes for b."""
     votes = stored_votes(store, scope).get(PAIR, VoteSums(Sums(), 0, 0, 0))
     return round(votes.sums.sy), round(votes.sums.sx)
 

@@ -1,4 +1,4 @@
-"""Old events go and nothing else does: whole months on PostgreSQL, else pieces; and an older database comes along."""
+"""Old events are deleted and nothing else: whole months on PostgreSQL, else in pieces; and older databases migrate."""
 
 import json
 import threading
@@ -138,7 +138,7 @@ def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
     invented_traffic.fill(database_url, past)
     definition = read_definitions(EXPERIMENTS)[past.experiment]
 
-    def readout(store: Store) -> dict[str, Any]:  # to nine digits: PostgreSQL adds up in whatever order it finds
+    def readout(store: Store) -> dict[str, Any]:  # to nine digits: PostgreSQL adds up in any order
         found = read(tally(store.read, Scope(past.experiment)), definition, OCTOBER)
         said = json.dumps(as_json(found))
         return dict(json.loads(said, parse_float=lambda digits: f"{float(digits):.9g}"))
@@ -196,7 +196,7 @@ def prepare(store: Store, at_ms: int) -> None:
 
 
 def forget_months(store: Store) -> None:
-    """As if the database were made in another year."""
+    """Make the database look as if it were created in another year."""
 
     def drop(connection: Connection) -> None:
         for one in partitions.before(connection, 2**62):
@@ -266,7 +266,7 @@ def test_a_month_in_use_is_dropped_when_its_readers_have_ended(months: Store, mo
     assert event_times(months) == [OCTOBER, OCTOBER + 1]
 
 
-# A database of before
+# An older database
 
 
 ONE_TABLE = (

@@ -1,4 +1,4 @@
-"""The readout's SQL counts what plain counting counts, on SQLite and on PostgreSQL."""
+"""The readout's SQL returns the sums of plain counting, on SQLite and on PostgreSQL."""
 
 from dataclasses import replace
 

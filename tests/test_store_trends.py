@@ -32,7 +32,7 @@ def spread(events: list[Line]) -> list[Line]:
 
 
 def check_days(database: Imported | Database) -> None:
-    """The end of every day is what a readout up to that moment says."""
+    """Check that the end of every day equals a readout up to that moment."""
     until = cache(lambda moment: tally(database.read, replace(SCOPE, until_ms=moment)).sums)
     for metric in METRICS:
         with database.read() as connection:
@@ -102,7 +102,7 @@ def test_all_response_times_of_the_readout_fall_somewhere(events: list[Line]) ->
 
 @pytest.fixture
 def complaints(database_url: str) -> Iterator[Connection]:
-    """Two groups whose testers said why: answers a0 to a5, rated one after the other."""
+    """Two groups whose testers gave reasons: answers a0 to a5, rated one after the other."""
     events = [
         exposed("x1", "u1", "control"),
         exposed("x2", "u2", "b"),

@@ -19,7 +19,7 @@ def press(wire: RawWebsocket, label: str) -> None:
 
 
 def delete_all(wire: RawWebsocket) -> None:
-    """Ask for it, and confirm it."""
+    """Click on the deletion, and confirm it."""
     press(wire, "Delete all my conversations")
     press(wire, "Delete all")
 

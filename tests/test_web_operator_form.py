@@ -1,4 +1,4 @@
-"""The operator's form and the token in a header: who gets in, what failures cost, and whom they cost it."""
+"""The operator's form and the token in a header: access, and the cost of failures."""
 
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
@@ -10,7 +10,7 @@ from lib.access.throttle import ADDRESSES, FORGET_S, FREE, FREE_FOR_ALL, LONGEST
 from tests.support import app_process
 from tests.support.raw_websocket import Answer, RawWebsocket, http
 
-TOKEN = "an+operator&token=%41"  # what a form must not misread
+TOKEN = "an+operator&token=%41"  # characters that a form could misread
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 
 
@@ -228,7 +228,7 @@ def test_guessing_in_a_header_locks_no_operator_out(
 
 
 def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.AppProcess) -> None:
-    """Whoever asks sees what an operator sees of an answer; without the token, or with a wrong one, nothing."""
+    """With the token an answer has an operator's details; without it, or with a wrong one, it has none."""
     seen = {}
     for who, said in (("operator", f"Bearer {TOKEN}"), ("guesser", "Bearer wrong"), ("tester", "")):
         with RawWebsocket(guarded.url, http(guarded.url).cookies, **({"Authorization": said} if said else {})) as wire:
@@ -237,6 +237,6 @@ def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.AppProc
 
 
 def test_the_comparison_takes_the_same_path_for_every_wrong_token() -> None:
-    """`hmac.compare_digest`, also for what no header can hold."""
+    """`hmac.compare_digest`, also for characters that no header can contain."""
     access = Access("key", operator_token=TOKEN)
     assert [access.token_matches(text) for text in (TOKEN, "", TOKEN[:-1], "é\ud800", "\x00")] == [True] + [False] * 4

@@ -1,4 +1,4 @@
-"""A client that is no browser of ours: what exists for it, what it may send, how much of it, and what it can claim."""
+"""A client that is not a browser: its routes, its messages and their size, and its forged headers."""
 
 import re
 import socket
@@ -104,7 +104,7 @@ def test_an_unknown_path_under_a_foreign_name_is_refused(app: app_process.AppPro
 
 
 def test_only_a_named_proxy_says_where_a_request_comes_from(tmp_path: Path) -> None:
-    """Also where the server listens on this machine alone, as behind nginx, and its own library would believe it."""
+    """Also where the server listens on loopback alone, as behind nginx, and uvicorn would believe it."""
     app = app_process.start(tmp_path, options=["--server.address=127.0.0.1"])
     try:
         [line] = http(app.url, **FAR, X_Forwarded_Proto="https").set_cookies
@@ -140,7 +140,7 @@ def test_a_message_has_the_room_that_a_prompt_needs_and_no_more(proxied: app_pro
     fits = rerun(states=[(WIDGET, "string_value", "x" * (largest(8_000) - 1_000))])
     assert close_code(proxied.url, fits) is None
     assert close_code(proxied.url, rerun(states=[(WIDGET, "string_value", "x" * largest(8_000))])) == 1009
-    reset = 1006  # the server may close before it has read so much, and the reason is lost
+    reset = 1006  # the server may close before it has read all, and the reason is lost
     assert close_code(proxied.url, b"\x00" * 24_000_000) in (1009, reset)
 
 
@@ -175,7 +175,7 @@ def test_a_message_is_large_by_its_texts_alone(proxied: app_process.AppProcess, 
 
 
 def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -> None:
-    """In an app of its own: what is held counts for a minute."""
+    """In an app of its own, because held messages count for a minute."""
     app = start_app()
     large, small = (rerun(states=[(WIDGET, "string_value", "x" * size)]) for size in (usual(8_000), 10))
     with ExitStack() as pages:

@@ -94,7 +94,7 @@ def test_under_https_every_cookie_is_secure_and_ours_is_bound_to_the_host(proxie
 
 
 def test_a_cookie_of_the_plain_kind_is_a_stranger_under_https(proxied: app_process.AppProcess) -> None:
-    """Anybody on the way could have planted it."""
+    """An attacker on the network could have planted it."""
     [plain] = http(proxied.url, **FAR).set_cookies
     assert http(proxied.url, **HTTPS, Cookie=plain.partition(";")[0]).set_cookies != []
 
@@ -122,7 +122,7 @@ def test_a_request_for_another_file_makes_no_visitor(proxied: app_process.AppPro
     "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1", "a b"]
 )
 def test_a_name_that_is_not_ours_gets_no_page(app: app_process.AppProcess, host: str) -> None:
-    """So does a name that was made to lead here (DNS rebinding)."""
+    """This includes a name that resolves to this machine (DNS rebinding)."""
     for path in ("/", "/chat", "/operator", "/invite/x", "/_stcore/host-config", "/media/x", "/auth/login"):
         refused = http(app.url + path, Host=host)
         assert refused.status in (400, 403) and refused.set_cookies == []
@@ -189,7 +189,7 @@ def test_a_client_cannot_say_that_it_is_on_this_machine(proxied: app_process.App
         app.stop()
 
 
-# Whose is it
+# Ownership
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ def test_no_other_visitor_takes_over_its_session(
 def test_no_other_visitor_rates_renames_or_deletes_it(
     proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str
 ) -> None:
-    """The ids of the owner's widgets, sent by somebody else, are nothing."""
+    """The ids of the owner's widgets have no effect when another visitor sends them."""
     with RawWebsocket(proxied.url, jar, **FAR) as owner:
         owner.run("c=" + conversation_id)
         thumb = owner.widgets("feedback")[-1].id

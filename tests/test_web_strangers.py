@@ -1,4 +1,4 @@
-"""A stranger walks every page and every route, by every method, and finds nothing of anybody."""
+"""A stranger requests every page and every route by every method, and finds no data of others."""
 
 import re
 import subprocess
@@ -48,7 +48,7 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app, by invitation, with everything in it that nobody else may see."""
+    """The app, by invitation, with all kinds of data that no stranger may see."""
     environ = {
         "PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": TOKEN,
         "PARLEY_OPERATORS": "boss@example.org", "PARLEY_SIGNING_KEY": "the-signing-key-0123",
@@ -64,7 +64,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.App
 
 @pytest.fixture(scope="module")
 def secrets(closed: app_process.AppProcess) -> list[str]:
-    """Texts that no stranger may find: of the settings, of the experiment, of an operator's question, of a guest."""
+    """Return texts that no stranger may find: settings, the experiment, an operator's question, a guest's name."""
     jar = http(closed.url, **FAR).cookies
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
         made = replace(new_invitation("Zebedee", 7, None, None, None, now_ms()), id="0123456789ab")
@@ -214,7 +214,7 @@ def forged_states(wire: RawWebsocket) -> list[State]:
 
 
 def acts_of(clicks: list[State]) -> set[str]:
-    """The acts among the pressed buttons, by their keys."""
+    """Return the acts among the pressed buttons, by their keys."""
     return {word for one, _, _ in clicks if (word := one.rpartition("-")[2]).endswith(("_now", "_version"))}
 
 

@@ -1,9 +1,9 @@
-// A lost connection is ours to report, on every page and from its first moment: a calm line instead of Streamlit's dialog
-// for developers. In the page itself, because a component would load over the connection that may be lost.
-// `state.reconnected` and `state.box` are the chat page's, once it is there.
+// Reports a lost connection on every page, from its first moment, in one line; hides Streamlit's dialog for developers.
+// Part of the page itself, because a component would load over the connection that may be lost.
+// The chat page sets `state.reconnected` and `state.box`.
 
 (() => {
-  const LOST_FOR_MS = 700; // a shorter gap is nobody's concern
+  const LOST_FOR_MS = 700; // shorter gaps are not reported
   const APP = '[data-testid="stApp"]';
   const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
   let app, lost = true, ever = false, focused = false, timer = 0;
@@ -30,7 +30,7 @@
       if (dialog.querySelector("h2")?.textContent !== "Connection error") continue;
       dialog.style.display = "none";
       dialog.querySelector('button[aria-label="Close"]')?.click();
-      if (!ever) show(); // a first connection may take its time until Streamlit gives it up
+      if (!ever) show(); // a first connection may take long, until Streamlit gives it up
     }
   };
   const dialogs = new MutationObserver(closeDialog);

@@ -1,5 +1,5 @@
-"""The browser's part of every page but the chat: text that runs by its own direction, wide tables that scroll by
-keyboard. On the chat page its own component does the first.
+"""The browser's part of every page but the chat: the direction of text, and wide tables that scroll by keyboard. The
+chat page's own component sets directions there.
 """
 
 import json

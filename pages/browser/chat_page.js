@@ -1,6 +1,6 @@
-// Small things around the page: whole characters, the sidebar on phones, names for what Streamlit leaves without.
+// Repairs around the page: whole characters, the sidebar on phones, names for elements that Streamlit leaves unnamed.
 
-function keepTextWhole() { // half a character, pasted or cut, would break the message that carries it
+function keepTextWhole() { // a lone surrogate, pasted or cut, would make the message to the server invalid
   document.addEventListener("input", ({ target }) => {
     if (target.value?.isWellFormed?.() !== false) return;
     const kind = target instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
@@ -8,14 +8,14 @@ function keepTextWhole() { // half a character, pasted or cut, would break the m
   }, true);
 }
 
-function closeSidebarOnPhones() { // where it lies over the conversation that was picked in it
+function closeSidebarOnPhones() { // it covers the conversation that was just picked
   document.addEventListener("click", ({ target }) => {
     if (innerWidth < 768 && target.closest?.('[class*="st-key-open_"], .st-key-new'))
       document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
   });
 }
 
-function loadOnScroll(state) { // older conversations, once the end of the list is in sight
+function loadOnScroll(state) { // older conversations, once the end of the list is visible
   state.older?.disconnect();
   const button = document.querySelector(".st-key-older button");
   if (!button) return;
@@ -25,7 +25,7 @@ function loadOnScroll(state) { // older conversations, once the end of the list 
   state.older.observe(button);
 }
 
-function renameInTheList() { // the focus goes to the name, and Esc leaves it as it was
+function renameInTheList() { // focuses the name; Esc cancels
   const NAME = '[class*="st-key-title_"] input';
   document.addEventListener("click", ({ target }) => {
     if (target.closest?.('[role="menuitem"]')?.innerText.trim().endsWith("Rename"))

@@ -1,4 +1,4 @@
-// Copying an answer. The click itself writes: after a round trip to the server WebKit and Safari refuse.
+// Copies an answer within the click: after a round trip to the server, WebKit and Safari refuse to write.
 
 function copyByCommand(text) {
   const box = document.createElement("textarea");
@@ -39,7 +39,7 @@ function copyInTheClick(state) {
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.('[class*="st-key-content_copy_"] button');
     if (!button) return;
-    event.stopPropagation(); // the server hears of it once the text is in the clipboard
+    event.stopPropagation(); // the server is informed once the text is in the clipboard
     const place = button.closest('[class*="st-key-content_copy_"]');
     const id = /st-key-content_copy_(\S+)/.exec(place.className)[1], text = state.texts[id];
     const copied = text !== undefined && await copyText(text), focused = document.activeElement === document.body;

@@ -1,8 +1,8 @@
-// Two answers side by side. Names their regions for screen readers, and on a phone, where one stands below the other,
-// offers a switch between them and wakes the choices once both were in sight.
+// Two answers side by side: names their regions for screen readers. On a phone, where one stands below the other, adds
+// a switch between them and enables the choices once both have been visible.
 
 const ANSWERS = '[class*="st-key-answer_"]', NARROW = matchMedia("(max-width: 640px)");
-const TOP = 60, READ_MS = 400; // what the header covers; how long an answer is in sight that was seen
+const TOP = 60, READ_MS = 400; // pixels that the header covers; time in sight after which an answer counts as read
 const comparing = (window.parleyComparing ??= { seen: new Set(), since: new Map() });
 const keyOf = (one) => /st-key-(answer_([ab])_\S+)/.exec(one.className);
 
@@ -49,12 +49,12 @@ function look(main, pair, again) {
   nameRegions(main);
   const comparison = [...main.querySelectorAll('[class*="st-key-comparison_"]')].at(-1);
   const sides = comparison ? [...comparison.querySelectorAll(ANSWERS)] : [];
-  main.toggleAttribute("data-parley-compares", sides.length > 0); // cheaper than :has(), which every new word would ask
+  main.toggleAttribute("data-parley-compares", sides.length > 0); // cheaper than :has(), which every new word would evaluate
   pair.hidden = !NARROW.matches || sides.length !== 2 || !(inSight(sides[0]) || inSight(sides[1]));
   if (sides.length !== 2) return;
   if (NARROW.matches) {
     const { backgroundColor, color } = getComputedStyle(document.querySelector('[data-testid="stApp"]'));
-    Object.assign(pair.style, { backgroundColor, color }); // of the reader's theme
+    Object.assign(pair.style, { backgroundColor, color }); // the reader's theme
     for (const side of sides) noteSeen(side, again);
     const second = sides[1].getBoundingClientRect().top < innerHeight / 2;
     pair.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String((at === 1) === second)));
@@ -81,7 +81,7 @@ function keepComparisons(main) {
     const comparison = [...main.querySelectorAll('[class*="st-key-comparison_"]')].at(-1);
     const side = comparison?.querySelectorAll(ANSWERS)[at];
     if (!side) return;
-    main.dispatchEvent(new WheelEvent("wheel", { deltaY: -1 })); // the reader leads: the page no longer follows
+    main.dispatchEvent(new WheelEvent("wheel", { deltaY: -1 })); // counts as the reader's scrolling: the page stops following the answer
     side.scrollIntoView({ block: "start" });
     comparing.seen.add(keyOf(side)[1]);
     soon();

@@ -1,4 +1,4 @@
-// The component itself. It is mounted twice a page: `keep` works by itself from the first run on, `tell` is spoken to.
+// The component. Each page mounts it twice: `keep` runs by itself from the first run on, `tell` gets requests.
 
 const done = new WeakMap();
 const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
@@ -28,7 +28,7 @@ function keepOnce(data) {
   addStyleOnce("parley-chat", STYLE);
   setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
     for (const path of data.later) import(new URL(path, location.href)).catch(() => {});
-  }), 400); // the page is to be there first
+  }), 400); // after the page is drawn
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -54,6 +54,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (before === undefined || before === data.nonce) return;
   state.say(data.say);
   const box = document.querySelector(BOX), active = document.activeElement;
-  const nowhere = !active || active === document.body || active.closest(".st-key-stop"); // which is about to go
+  const nowhere = !active || active === document.body || active.closest(".st-key-stop"); // Stop is about to be removed
   if (box && nowhere) box.focus({ preventScroll: true });
 }

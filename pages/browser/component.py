@@ -1,7 +1,8 @@
-"""The Python face of what only the browser can do: copy within a click, take Esc for Stop, follow a growing answer,
-give the input its focus back, and announce an answer to a screen reader once. One invisible component, mounted twice.
+"""The chat page's component for what only the browser can do: copy within a click, take Esc for Stop, follow a growing
+answer, return the focus to the input, and announce an answer to a screen reader once. One invisible component, mounted
+twice.
 
-Streamlit follows a growing page by itself only for a chat input of its own placing, beside which no Stop can stand. The
+Streamlit itself follows a growing page only with a chat input in its default place, which has no room for Stop. The
 component's parts are the `.js` files beside this one, joined in this order: a component of Streamlit's is one module.
 """
 
@@ -90,7 +91,7 @@ def tell_browser(
     texts: Mapping[str, str] | None = None,
     times: Mapping[str, tuple[int, int | None]] | None = None,
 ) -> None:
-    """Ask the browser for something, once for every new `nonce`. In a place of its own that no run empties. `texts` are
+    """Send a request to the browser, once for every new `nonce`. Mounted in a place that no run empties. `texts` are
     the answers that can be copied, `times` when turns were asked and ended, both by answer id."""
     data = {"keep": False, "nonce": nonce, "say": say, "texts": _as_json(texts or {}), "times": _as_json(times or {})}
     _COMPONENT(key="tell", data=data)

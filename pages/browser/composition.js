@@ -1,6 +1,6 @@
-// Input methods. The Enter that ends a composition sends nothing, and the Esc that leaves it stops nothing.
+// Input methods: the Enter that ends a composition does not send, and the Esc that cancels it does not stop.
 
-// Safari ends a composition with a key of code 229 that says it is not composing.
+// Safari ends a composition with a key of code 229 whose isComposing is false.
 const composes = (event) => event.isComposing || event.keyCode === 229;
 
 function keepEnterOfCompositions() {

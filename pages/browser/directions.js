@@ -1,9 +1,9 @@
-// Text runs by its own first letter: questions, answers, titles, comments, and what is being typed.
+// Sets the direction of text by its first letter: in questions, answers, titles, comments, and while typing.
 
 const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])'
   + ', textarea:not([dir]), input[type="text"]:not([dir])';
 
-function setDirections(state) { // `state.added` is the chat page's part for every new element
+function setDirections(state) { // `state.added` is called for every new element; the chat page sets it
   if (state.directs) return;
   state.directs = true;
   const set = (place) => {

@@ -1,18 +1,18 @@
-// What is typed and not asked yet is kept for this tab: over a page switch, a reload, a lost connection. A question that
-// leaves is kept as well, until the server names it among those that have arrived; else it comes back into the box.
+// Keeps what is typed and not asked yet in this tab, over a page switch, a reload and a lost connection. Keeps a sent
+// question too, until the server lists it as arrived; otherwise it comes back into the box.
 
 const DRAFT = "parley-draft", SENT = "parley-sent";
 const EDITOR = '[data-testid="stChatMessage"] [data-testid="stForm"] textarea';
 
 function recall(key) {
-  try { return sessionStorage.getItem(key) ?? ""; } catch { return ""; } // a browser may forbid it
+  try { return sessionStorage.getItem(key) ?? ""; } catch { return ""; } // the browser may block storage
 }
 
 function keepText(key, text) {
   try {
     if (text.trim()) sessionStorage.setItem(key, text);
     else sessionStorage.removeItem(key);
-  } catch { /* then it is lost with the page, as it would be anyway */ }
+  } catch { /* without storage a draft lasts as long as the page */ }
 }
 
 function forgetTexts() {
@@ -40,7 +40,7 @@ function putBack(text) { // in front of what has been typed meanwhile
   });
 }
 
-const byTouch = () => matchMedia("(pointer: coarse)").matches; // there the focus would open the keyboard
+const byTouch = () => matchMedia("(pointer: coarse)").matches; // focus would open the keyboard
 
 function keepDrafts(state) {
   const leave = (text) => { if (text.trim()) { keepText(SENT, text); keepText(DRAFT, ""); } };
@@ -66,7 +66,7 @@ function focusBox(wanted = false) {
   if (box && !byTouch() && (wanted || !active || active === document.body)) box.focus({ preventScroll: true });
 }
 
-function settleDrafts(state, data) { // once a run
+function settleDrafts(state, data) { // called once per run
   const sent = recall(SENT), arrived = JSON.parse(data.arrived).map(written);
   if (sent && arrived.includes(written(sent))) keepText(SENT, "");
   else if (sent && data.asking && data.asking === state.asking) {
@@ -76,7 +76,7 @@ function settleDrafts(state, data) { // once a run
   state.asking = data.asking === state.asking ? null : state.asking;
   whenThere(BOX, (box) => {
     if (box === state.box) return;
-    state.box = box; // of a page that was just opened
+    state.box = box; // the page was just opened
     const draft = recall(DRAFT);
     if (draft && !box.value) typeInto(box, draft);
     focusBox();
@@ -84,7 +84,7 @@ function settleDrafts(state, data) { // once a run
   });
 }
 
-function editAsInTheBox() { // Enter sends, Esc cancels, and the focus is there
+function editAsInTheBox() { // Enter sends, Esc cancels, the editor takes the focus
   const button = (editor, name) => [...editor.closest('[data-testid="stForm"]').querySelectorAll("button")]
     .find((one) => one.innerText.trim() === name);
   document.addEventListener("click", ({ target }) => {

@@ -1,5 +1,5 @@
-// The page follows a growing answer until the reader scrolls up, and offers the way back. Only what the reader does
-// counts: content may grow by any amount before the browser reports a scroll.
+// Follows a growing answer until the reader scrolls up, and offers a way back. Only the reader's own input counts:
+// content may grow by any amount before the browser reports a scroll.
 
 const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 3000;
 const TO_THE_END = '[class*="st-key-open_"], [class*="st-key-refresh_"], .st-key-new, [data-testid="stChatInputSubmitButton"]';
@@ -17,7 +17,7 @@ function followAnswers(main) {
   jump.hidden = true;
   document.body.append(jump);
 
-  // The topmost message in sight, by its words and the next one's: Streamlit draws it in another element afterwards.
+  // The topmost visible message, by its words and the next one's: Streamlit redraws it in another element.
   const messages = () => [...main.querySelectorAll('[data-testid="stChatMessage"]')];
   const words = (list, at) => list.slice(at, at + 2).map((one) => one.textContent.slice(0, 200)).join("\n");
   const place = () => {
@@ -57,13 +57,13 @@ function followAnswers(main) {
     window.addEventListener(end, () => { if (held) byReader(); held = false; }, { passive: true });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches?.(BOX) && !composes(event)) {
-      following = true; // asking takes the reader back to the end
+      following = true; // a new question scrolls to the end
       anchor = null;
     } else if (SCROLL_KEYS.has(event.key) && !event.target.matches?.("input, textarea")) byReader();
   }, true);
   main.addEventListener("scroll", () => {
     const reader = held || performance.now() - gesture < GESTURE_MS;
-    const up = main.scrollTop < last - 1 && distance() > 1; // at the end, the content has shrunk
+    const up = main.scrollTop < last - 1 && distance() > 1; // at the end the offset falls because the content shrank
     if (reader && up) following = false;
     else if (reader && distance() < NEAR) following = true;
     last = main.scrollTop;
@@ -74,14 +74,14 @@ function followAnswers(main) {
       following = true;
       settle();
       document.querySelector(BOX)?.focus({ preventScroll: true });
-    } else if (target.closest?.(".st-key-earlier")) { // what comes is put above what the reader sees
+    } else if (target.closest?.(".st-key-earlier")) { // earlier messages are inserted above the visible ones
       following = false;
       anchor = place();
       until = performance.now() + EARLIER_MS;
     } else if (target.closest?.(TO_THE_END)) {
       following = true;
       anchor = null;
-      gesture = -GESTURE_MS; // what moves the page from here on is the answer
+      gesture = -GESTURE_MS; // from here on only the answer moves the page
     }
   }, true);
   new ResizeObserver(settle).observe(main.firstElementChild);

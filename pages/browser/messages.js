@@ -1,6 +1,6 @@
-// What a message gets once it is drawn: the language of its code, areas that scroll by keyboard, its time.
+// Completes a drawn message: the language of its code, areas that scroll by keyboard, its time.
 
-function markWide(main) { // what is wider than its column can be reached and scrolled by keyboard, and looks cut off
+function markWide(main) { // content wider than its column scrolls by keyboard and has a marked edge
   const AREAS = ':is(pre, .katex, table, .stHorizontalBlock)';
   for (const area of main.querySelectorAll(`[data-testid="stChatMessage"] ${AREAS}`)) {
     const wide = area.scrollWidth > area.clientWidth + 1 && getComputedStyle(area).overflowX !== "visible";
@@ -15,7 +15,7 @@ function nameCode(main) {
   for (const block of main.querySelectorAll('[data-testid="stCode"]')) {
     const language = /language-(\S+)/.exec(block.querySelector("code")?.className ?? "")?.[1] ?? "";
     if (block.dataset.language !== language) block.dataset.language = language;
-    block.tabIndex = -1; // it is its text that scrolls
+    block.tabIndex = -1; // its text scrolls, not the block
     const text = block.querySelector("pre");
     if (text) text.tabIndex = 0;
   }
@@ -45,14 +45,14 @@ function finishMessages(times) {
   });
 }
 
-function watchCode(state) { // Streamlit draws code and formulas anew once it has what colours and sets them
+function watchCode(state) { // Streamlit redraws code and formulas once their libraries are loaded
   let due = false;
   return (node) => {
     if (due || !(node.matches("pre, code, .katex") || node.querySelector("pre, .katex"))) return;
     due = true;
     requestAnimationFrame(() => {
       due = false;
-      if (!state.main) return; // a page that is only just being built
+      if (!state.main) return; // the page is still being built
       nameCode(state.main);
       markWide(state.main);
     });

@@ -1,4 +1,4 @@
-// What the server asks of the browser, once for every new id: a text back into the box, a file, a theme.
+// Carries out the server's requests, each id once: put a text back into the box, save a file, take a theme.
 
 function saveFile(name, text) {
   const link = document.createElement("a");
@@ -8,13 +8,13 @@ function saveFile(name, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-function takeTheme(name) { // Streamlit reads its choice when a page is loaded, under the address that it was loaded from
+function takeTheme(name) { // Streamlit reads the stored theme on load, by the path that was loaded
   const folder = location.pathname.replace(/[^/]*$/, "");
   try {
     for (const path of new Set([location.pathname, ...["", ...PAGES].map((page) => folder + page)]))
       localStorage.setItem(`stActiveTheme-${path}-v2`, JSON.stringify(name));
   } catch {
-    return; // a browser that keeps nothing follows the system
+    return; // without storage the page follows the system
   }
   location.reload();
 }

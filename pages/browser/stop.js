@@ -1,4 +1,4 @@
-// Esc stops the running answer, unless it means something else: a composition, a field, something open over the page.
+// Esc stops the running answer, unless it belongs to a composition, a field or something open over the page.
 
 const OVER = '[role="dialog"], [role="menu"], [role="listbox"], [data-testid="stPopoverBody"]';
 

@@ -1,4 +1,4 @@
-// Style sheets of our own, each once a page.
+// Adds our own style sheets, each once per page.
 
 function addStyleOnce(id, text) {
   if (document.getElementById(id)) return;
@@ -8,11 +8,11 @@ function addStyleOnce(id, text) {
   document.head.append(style);
 }
 
-function themeOverlays(state) { // forms and menus over the page are outside of it: `light-dark()` would be light there
+function themeOverlays(state) { // popovers and menus are outside the page: there `light-dark()` would be light
   const app = document.querySelector('[data-testid="stApp"]');
   if (!app || state.themes) return;
   const set = () => { document.documentElement.style.colorScheme = getComputedStyle(app).colorScheme; };
-  state.themes = new MutationObserver(set); // Streamlit's theme is in its classes
+  state.themes = new MutationObserver(set); // Streamlit changes class names with the theme
   state.themes.observe(app, { attributeFilter: ["class"] });
   set();
 }

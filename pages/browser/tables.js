@@ -1,5 +1,5 @@
-// A table that is wider than its place scrolls by keyboard, and a screen reader finds it by a name. The cells of one whose
-// rows are cards on a phone know their headings.
+// Lets a table that is wider than its place scroll by keyboard, and names it for screen readers. Labels the cells of a
+// table whose rows are cards on a phone with their headings.
 
 const TABLE = '[data-testid="stTable"]';
 
@@ -28,6 +28,6 @@ function letTablesScroll(state) {
   };
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", look);
-  document.addEventListener("toggle", look, true); // a part that was folded has no width before
+  document.addEventListener("toggle", look, true); // a folded section has no width
   look();
 }

@@ -28,7 +28,7 @@ def draw_answer(turn: Turn) -> None:
 
 def draw_block(place: DeltaGenerator, block: Block) -> None:
     """Draw a part of an answer. A table that is too wide scrolls by itself, not the page."""
-    if not block.markdown:  # definitions of links, which the text above uses
+    if not block.markdown:  # link definitions, which other blocks use
         place.empty()
         return
     if block.has_table:
@@ -48,7 +48,7 @@ class GrowingText:
     def grow(self, piece: str) -> None:
         """Draw new text; without any, the time that the model has been thinking."""
         if isinstance(piece, Anew):
-            self._begin_anew()
+            self._restart()
         if not piece:
             if not (self._blocks.closed or self._blocks.open.source):
                 self._thinking = draw_thinking(self._slots[0], self._began, self._thinking)
@@ -62,14 +62,14 @@ class GrowingText:
         self._draw_closed(self._blocks.finish())
         self._slots[-1].empty()
 
-    def _begin_anew(self) -> None:
+    def _restart(self) -> None:
         for slot in self._slots[:-1]:
             slot.empty()
         self._blocks, self._slots = Blocks(), self._slots[-1:]
         self._thinking = draw_thinking(self._slots[0], self._began)
 
     def _draw_closed(self, closed: list[tuple[int, Block]]) -> None:
-        """Draw finished blocks, and earlier ones anew. The last slot is that of the unfinished rest."""
+        """Draw finished blocks, and redraw earlier ones that changed. The last slot holds the unfinished rest."""
         for at, block in closed:
             draw_block(self._slots[at], block)
             if at == len(self._slots) - 1:
@@ -77,7 +77,7 @@ class GrowingText:
 
 
 def draw_thinking(slot: DeltaGenerator, began: float, drawn: int | None = None) -> int:
-    """Draw that the model thinks, after a while with the seconds, unless those are `drawn` already; return them."""
+    """Draw that the model thinks, with the seconds after a while, unless `drawn` is that number already; return it."""
     seconds = int(time.monotonic() - began)
     shown = seconds if seconds >= THINKING_FOR_S else 0
     if shown != drawn:

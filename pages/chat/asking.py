@@ -9,8 +9,8 @@ from pages import entrance, session
 from pages.chat.state import on_page
 
 HEAD_START = 0.005
-"""Seconds that urgent work has the processor for itself before the page is drawn: a question is sent 5 to 10 ms sooner,
-and the last words of an answer are on the page 3 to 5 ms before the buttons below them, instead of with them."""
+"""Seconds that the page waits before it draws, so that urgent work gets the processor: a question is sent 5 to 10 ms
+sooner, and the last words of an answer appear 3 to 5 ms before the buttons below them."""
 
 
 def send(prompt: str) -> None:
@@ -30,7 +30,7 @@ def send(prompt: str) -> None:
         page.conversation, _ = app.conversations.ask(
             visitor, page.conversation, prompt, page.exposed, assignment=assignment
         )
-    _sent()
+    _finish_sending()
 
 
 def send_again(prompt: str | None = None) -> None:
@@ -43,12 +43,12 @@ def send_again(prompt: str | None = None) -> None:
         page.conversation = app.comparisons.ask_again(visitor, page.here, prompt)
     else:
         page.conversation, _ = app.conversations.ask_again(visitor, page.here, page.exposed, prompt)
-    _sent()
+    _finish_sending()
     if page.last and old and page.last != old:
         page.replaced[page.last.answer_id] = page.replaced.get(old.answer_id, 0) + 1
 
 
-def _sent() -> None:
+def _finish_sending() -> None:
     page = on_page()
     page.moved_on()
     page.refused = None

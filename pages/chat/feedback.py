@@ -49,7 +49,7 @@ def _keep_reason(turn: Turn, reason: Reason | None, comment: str | None) -> None
 
 
 def _send_reason(turn: Turn) -> None:
-    """Keep what stands in the panel, which the click may have overtaken, and close it."""
+    """Store the panel's fields as they are at the click, and close it."""
     state, about = st.session_state, turn.answer_id
     comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
     _keep_reason(turn, state.get(f"reason_{about}", turn.reason), comment)
@@ -85,8 +85,7 @@ def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason |
 
 @st.fragment(run_every=2.0)
 def draw_receipt(answer_id: str) -> None:
-    """Draw that a vote is not stored yet, until it is; then the page is drawn without this fragment, which would run
-    for ever."""
+    """Draw that a vote is not stored yet. Once it is, rerun the page, which leaves this repeating fragment out."""
     receipt = on_page().receipt
     if receipt is None or receipt.committed:
         st.rerun()

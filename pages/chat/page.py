@@ -42,7 +42,7 @@ COMPARING = "Ask a question, read both answers and tell us which one is better."
 """The second line of an empty page, by the way in which the visitor takes part."""
 
 FEW_LEFT = 3
-"""Answers of a day's budget from which on a tester reads how many are left."""
+"""Remaining answers of the day at or below which a tester sees their number."""
 
 groups: dict[int, DeltaGenerator] = {}
 
@@ -50,9 +50,9 @@ st.set_page_config(layout="centered")  # operators may come from a wide page
 app, page = running.app(), on_page()
 
 
-def open_wanted() -> None:
-    """Put the conversation of the address on the page. `/` is a new one, except on the way back from another page,
-    which leaves the address without one."""
+def open_addressed() -> None:
+    """Put the conversation of the address on the page. `/` is a new one, except after a visit to another page, whose
+    address has none."""
     wanted, here = st.query_params.get("c"), page.conversation
     if here and not wanted and st.session_state.came_from:
         st.query_params["c"] = wanted = here.id
@@ -83,7 +83,7 @@ def submit(key: str) -> None:
     if not text:
         return
     page.submitted = text
-    open_wanted()
+    open_addressed()
     prompt = clean_text(text)
     page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
     if page.conversation:
@@ -152,15 +152,15 @@ def show_newest() -> None:
 
 
 def group(at: int) -> DeltaGenerator:
-    """Return the container of a turn and its neighbours. At every update of a growing answer the browser examines
-    everything beside it and beside its containers; grouping keeps both few."""
+    """Return the container of a turn and its neighbours. At every update of a growing answer the browser examines its
+    siblings and those of its containers; grouping keeps both few."""
     number = (at - page.first_shown()) // GROUP
     if number not in groups:
         groups[number] = st.container()
     return groups[number]
 
 
-def drawn(turn: Turn) -> Callable[..., None]:
+def draw_function(turn: Turn) -> Callable[..., None]:
     """Return the function that draws an ended turn."""
     return compare.draw if turn.comparison else draw
 
@@ -196,14 +196,14 @@ def draw_running(turn: Turn) -> None:
 
 @st.fragment(run_every=2.0)
 def draw_saving() -> None:
-    """Draw an answer that is not stored yet, until it is; then the page is drawn without this fragment."""
+    """Draw that an answer is not stored yet. Once it is, rerun the page, which leaves this fragment out."""
     page.late, saved = True, page.saving is None or page.saving.committed
     if (saved or page.overtaken) and not page.waiting:
         st.rerun()
     st.caption("Saved" if saved else "This answer is not saved yet")
 
 
-open_wanted()
+open_addressed()
 if page.overtaken:
     page.saving, page.conversation = None, app.conversations.reread(page.here)
 show(page)
@@ -212,7 +212,7 @@ st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", 
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)
-    if compares():  # on the empty page already: its start would delay the first words of the first question by 35 ms
+    if compares():  # on the empty page already: starting it later would delay the first question's first words by 35 ms
         keep_comparisons()
 if session.operator() and not session.as_tester():
     draw_forced(page)
@@ -268,7 +268,7 @@ else:
         )
     for at in range(first, min(past, len(turns) - 1)):
         with group(at):
-            drawn(turns[at])(turns[at], last=False, outdated=at == len(turns) - 2)
+            draw_function(turns[at])(turns[at], last=False, outdated=at == len(turns) - 2)
     if past < len(turns):
         with st.container(horizontal=True):
             st.button("Show later messages", icon=":material/expand_more:", type="tertiary", on_click=show_later)
@@ -278,7 +278,7 @@ else:
             if ended := app.conversations.answer(side):
                 ended.seen = True
         with group(len(turns) - 1):
-            drawn(turns[-1])(turns[-1], last=True)
+            draw_function(turns[-1])(turns[-1], last=True)
             if page.saving and not page.saving.committed:
                 draw_saving()
             elif page.saving and page.late:
@@ -298,7 +298,7 @@ else:
         st.rerun()
 
 if page.last and page.last.answer_id == page.awaited:
-    # Said by the run that comes to its end: the one that saw the answer end may have been overtaken by a click on Stop.
+    # Announced by the run that completes: a click on Stop may have interrupted the one that saw the answer end.
     page.awaited, page.nonce = None, page.nonce + 1
 with unseen:
     said = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."

@@ -23,7 +23,7 @@ from pages.results.words import plain
 LISTED = 30
 """Conversations in the list at first; more are added as the reader scrolls (pages/browser/chat_page.js)."""
 PIECES = 10
-"""Factor on that for the longest list: a list of thousands would make every click slow."""
+"""Factor on that for the longest list. With thousands of entries every click would be slow."""
 FOUND = 60
 """Most conversations that a search shows."""
 Act = Literal["Rename", "Download", "Delete"]

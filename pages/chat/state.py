@@ -14,14 +14,14 @@ from pages import session
 from pages.browser import BoxState
 
 SHOWN = 5
-"""Least number of turns on the page; at most nearly twice as many. Before a question is sent, the browser examines
-every element of the page: with twice as many its first token came 10 ms later."""
+"""Least number of turns on the page; the most is just below twice that. Before a question is sent, the browser
+examines every element of the page: with twice as many turns the first token came 10 ms later."""
 GROUP = 5
 """Turns in one container."""
 EARLIER = 20
 """Further turns per request for earlier ones."""
 MOST = 40
-"""Most turns on the page: with all of a long conversation, every click takes longer."""
+"""Most turns on the page. With a whole long conversation, every click would take longer."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class OnPage:
     deletions: int = 0
 
     def forget(self) -> None:
-        """Drop everything of a deleted conversation."""
+        """Clear the state of a deleted conversation."""
         self.moved_on()
         self.parsed.clear()
         self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
@@ -87,13 +87,13 @@ class OnPage:
 
     @property
     def overtaken(self) -> bool:
-        """Return True where the latest answer had ended in the record before it did here: another process took it
-        over."""
+        """Return True where another process took the latest answer over: the record had its end before this process
+        did."""
         return self.saving is not None and self.saving.result is False
 
     @property
     def here(self) -> Conversation:
-        """The conversation of the turns that are shown. While there are none, there may be no conversation."""
+        """The conversation on the page. There may be none while no turn is shown."""
         assert self.conversation is not None
         return self.conversation
 
@@ -127,7 +127,7 @@ class OnPage:
         return {one.answer_id: (one.asked_ms, one.time_ms) for turn in turns for one in (turn, *turn.versions)}
 
     def version(self, turn: Turn) -> int:
-        """Return which version of an answer the reader looks at, from 0; usually the newest."""
+        """Return the index of the version of an answer that the reader looks at; usually the newest."""
         return min(self.versions.get(turn.answer_id, len(turn.versions)), len(turn.versions))
 
     def answered(self, answer_id: str) -> Turn | None:
@@ -159,12 +159,12 @@ def on_page() -> OnPage:
 
 
 def show(page: OnPage) -> None:
-    """Note the conversation that this page shows: its text is held until no page does."""
+    """Register the conversation that this page shows. Its text is kept in memory until no page shows it."""
     running.tabs().show(script_session(), page.conversation.id if page.conversation else None)
 
 
 def forget_deleted() -> None:
-    """Drop what this visitor deleted, in this tab, another one, or at another replica."""
+    """Clear what this visitor deleted in this tab, in another one, or at another replica."""
     if "on_page" not in st.session_state:
         return
     page, conversations, visitor_id = on_page(), running.app().conversations, session.visitor().visitor_id

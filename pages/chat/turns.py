@@ -29,8 +29,8 @@ from pages.clock import reader_zone
 PACE = 0.045
 """Seconds between two updates of a growing answer; the last one never waits."""
 CROWD = 0.002
-"""Seconds that every running answer beyond 20 adds to that: half of a replica's work is updates, and a first word
-matters more than how smoothly fifty answers grow."""
+"""Seconds that every running answer beyond 20 adds to that. Updates are half of a replica's work, and a quick first
+word matters more than the smooth growth of fifty answers."""
 ENDS = {
     "length": "Cut off at the length limit.",
     "content_filter": "Cut off by the model's content filter.",
@@ -54,8 +54,8 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
 
 
 def answer_place(turn: Turn) -> DeltaGenerator:
-    """Return the container of an answer. Each answer that this one replaced moves it down by one element, as long as
-    the page lasts: at the place of another message it would show that message's text until the run ends."""
+    """Return the container of an answer. Each answer that this one replaced moves it down by one element: at the place
+    of the replaced message the browser would show that message's text until the run ends."""
     for _ in range(on_page().replaced.get(turn.answer_id, 0)):
         st.empty()
     return st.chat_message("assistant", avatar=":material/forum:")
@@ -282,7 +282,7 @@ def follow_record(turn: Turn) -> None:
             _ = "on_page" in st.session_state
         known, page.conversation = page.conversation, running.app().conversations.reread(page.here)
         turn = page.here.turns[-1]
-        if page.conversation is known:  # the record could not be read, so the answer's process could not write either
+        if page.conversation is known:  # the record cannot be read, so heartbeats may not arrive
             look = running.app().rescue.watch()
         else:
             look(turn)

@@ -26,12 +26,12 @@ QUESTIONS: Mapping[Vote | None, str] = {
     "right": "What was wrong with A? (optional)",
     "both_bad": "What was wrong with them? (optional)",
 }
-"""The question about the answers that a vote found wanting."""
+"""The question about the answers that a vote marked as worse."""
 
 
 def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:
-    """Draw what stands below both answers. Where they were the last ones until now (`outdated`), nothing takes the
-    place of what only the last ones have: the browser would show that until the run ends."""
+    """Draw the vote and the actions below both answers. `outdated`: they were the last ones until now, and empty
+    elements replace what only the last ones have; otherwise the browser would show it until the run ends."""
     votable = last and comparison.votable
     if votable and running.app().comparisons.open_to_vote(on_page().here, comparison.id):
         _draw_choices(comparison)
@@ -53,7 +53,8 @@ def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -
 
 
 def _draw_choices(comparison: Comparison) -> None:
-    """Draw the four choices. On a phone they wake once both answers were in sight (pages/browser/comparison.js)."""
+    """Draw the four choices. On a phone they are enabled once both answers have been visible
+    (pages/browser/comparison.js)."""
     with st.container(gap="xsmall"):
         st.caption("Read both answers. Which one is better?")
         with st.container(key=f"choices_{comparison.id}", horizontal=True, gap="small"):
@@ -75,7 +76,7 @@ def _draw_choice(comparison: Comparison, vote: Vote, label: str) -> None:
 
 
 def _draw_actions(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:
-    """Draw the way back to the reasons of a vote, and to both answers anew, as under one answer."""
+    """Draw the buttons for the reasons of a vote, for both answers again, and for an edit of the question."""
     failed = any(side.finish_reason in ("stopped", "interrupted", "error", "limited") for side in comparison.sides)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if last and comparison.vote and on_page().explaining != turn.answer_id:
@@ -95,7 +96,7 @@ def _draw_actions(turn: Turn, comparison: Comparison, last: bool, outdated: bool
 
 
 def _vote(comparison_id: str, vote: Vote) -> None:
-    """Record a vote on the last comparison of the page; of another one, the page is drawn as it is now."""
+    """Record a vote on the last comparison of the page. A vote on another one is ignored."""
     page, app = on_page(), running.app()
     if page.conversation is None:
         return
@@ -117,7 +118,7 @@ def _draw_reasons(turn: Turn, comparison: Comparison) -> None:
 
 
 def _explained(comparison: Comparison) -> Turn:
-    """Return the answer that has the reason: one that the vote found wanting, else the left one."""
+    """Return the answer that has the reason: one that the vote marked as worse, else the left one."""
     return (comparison.worse or (comparison.left,))[0]
 
 
@@ -128,7 +129,7 @@ def _keep_reason(turn: Turn, comparison: Comparison, reason: Reason | None, comm
 
 
 def _send_reason(turn: Turn, comparison: Comparison, about: str) -> None:
-    """Keep what stands in the panel, which the click may have overtaken, and close it."""
+    """Store the panel's fields as they are at the click, and close it."""
     state = st.session_state
     comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
     _keep_reason(turn, comparison, state.get(f"reason_{about}", _explained(comparison).reason), comment)

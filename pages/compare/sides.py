@@ -85,8 +85,8 @@ def _place(column: DeltaGenerator, letter: str, turn: Turn) -> DeltaGenerator:
 def _draw_side_end(side: Turn) -> None:
     """Draw the end of one answer: its finish reason, copying, and for operators its details.
 
-    An operator votes as blind as a tester: opening the details gives the vote up, and reasoning, which may tell the
-    model, appears only without a vote.
+    An operator votes as blind as a tester: opening the details gives up the vote, and reasoning, which may reveal the
+    model, appears only once there is no vote.
     """
     sees = session.sees_sides()
     if side.reasoning and sees and not running.app().comparisons.open_to_vote(on_page().here, side.comparison_id):
@@ -130,7 +130,7 @@ def follow(turn: Turn) -> None:
 
 
 def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
-    """Follow answers of this process; a side that has none here has ended before."""
+    """Follow answers of this process. A side without one has ended already."""
     sides = {side.answer_id: place for side, place in zip(turn.sides, places, strict=True)}
     for side in turn.sides:
         if not side.running:
@@ -151,7 +151,8 @@ def _follow_here(turn: Turn, places: Places, answers: list[Answer]) -> None:
 
 
 def _wait_for_both(turn: Turn, places: Places, answers: list[Answer]) -> None:
-    """Show both answers once both have ended. Until then both sides look the same, so that speed has no vote."""
+    """Show both answers once both have ended. Until then both sides look the same, so that speed does not influence
+    the vote."""
     slots, began = [place.empty() for place in places], min(answer.began for answer in answers)
     drawn: int | None = None
     for _ in _pieces(answers):
@@ -217,7 +218,7 @@ def _follow_record(turn: Turn, places: Places) -> None:
             _ = "on_page" in st.session_state
         known, page.conversation = page.conversation, app.conversations.reread(page.here)
         turn = page.here.turns[-1]
-        if page.conversation is known:  # the record could not be read: the process that writes into it could not either
+        if page.conversation is known:  # the record cannot be read, so heartbeats may not arrive
             looks = [app.rescue.watch() for _ in places]
             continue
         for look, side in zip(looks, turn.sides, strict=True):

@@ -10,7 +10,7 @@ from pages.results.words import plain
 
 
 def draw_alerts(zone: tzinfo) -> None:
-    """Draw a line about the newest alert; nothing where nobody is to hear of any."""
+    """Draw a line about the newest alert; nothing where alerts have no receivers."""
     app = running.app()
     if app.alerts is None:
         return

@@ -23,14 +23,14 @@ from pages.results.words import plain
 AS_FILE = 100_000
 """Most events of one download."""
 STRIDE = 2_000
-"""Events that are read at once for it."""
+"""Events of one read for it."""
 DELIVERY: dict[DeliveryState, str] = {
     "waiting": "Waiting for Statsig",
     "acknowledged": "At Statsig",
     "kept": "Kept here",
 }
 HEIGHT, FIT = 460, 12
-"""Height in pixels of a long table, and the number of rows that fit, so that the elements below are in reach."""
+"""Height in pixels of a long table, and its number of visible rows. The elements below stay in reach."""
 FAILED = "failed answers"
 """A choice among the names: answers that ended in an error or broke off."""
 NOBODY = "Not taking part"
@@ -60,7 +60,8 @@ def draw_filters(zone: tzinfo) -> Search:
         )
         unit = st.text_input("Unit", key="unit", placeholder="Every unit", max_chars=128, bind="query-params")
         answer = st.text_input("Answer", key="answer", placeholder="Every answer", max_chars=64, bind="query-params")
-        # In the page itself, Streamlit's calendar ends the filters where a browser names a zone that does not exist.
+        # Directly on the page, Streamlit's calendar breaks the filters where a browser names a zone that does not
+        # exist.
         with st.popover("Days", icon=":material/calendar_month:", key="days"):
             since = st.date_input("Since", None, key="since", format="YYYY-MM-DD", bind="query-params")
             until = st.date_input("Until", None, key="until", format="YYYY-MM-DD", bind="query-params")

@@ -1,7 +1,7 @@
 """One answer's whole life on one time line. Loads Altair and pandas.
 
-Moments stand evenly, whatever lies between them: a first token comes in milliseconds, a thumb in minutes, and both
-must be readable. What lies between is written beside each.
+Moments are spaced evenly: a first token comes after milliseconds, a thumb after minutes, and both must be readable.
+The time between them is written beside each.
 """
 
 from collections.abc import Sequence

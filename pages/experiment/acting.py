@@ -16,16 +16,16 @@ PROBLEM, DONE, FORMS = "act_problem", "act_done", "act_forms"
 SHOWN = "shown_experiment"
 """The key of the experiment that the page shows."""
 Do = Callable[[Acts, str], object]
-"""Does the act in the name of this operator."""
+"""Performs the act in the name of this operator."""
 
 
 def act(do: Do, done: str) -> None:
-    """Do it, for a button: the next run of the page says what became of it."""
+    """Perform an act, as a button's callback. The next run of the page reports the outcome."""
     attempt(do, done)
 
 
 def attempt(do: Do, done: str) -> bool:
-    """Do it; False where it was refused, and then the page says why."""
+    """Perform an act; return False where it was refused. The page then says why."""
     state = st.session_state
     state.pop(PROBLEM, None)
     try:
@@ -43,7 +43,7 @@ def attempt(do: Do, done: str) -> bool:
 
 
 def draw_outcome() -> None:
-    """Draw what became of the last act."""
+    """Draw the outcome of the last act."""
     if problem := problem_of_act():
         st.error(plain(problem), icon=":material/error:")
     if done := st.session_state.pop(DONE, None):
@@ -51,23 +51,24 @@ def draw_outcome() -> None:
 
 
 def problem_of_act() -> str | None:
-    """Return once why the last act was refused."""
+    """Return the reason for which the last act was refused; once."""
     found: str | None = st.session_state.pop(PROBLEM, None)
     return found
 
 
 def typed(key: str) -> Any:
-    """Return what a widget has at the moment of the click."""
+    """Return the value of a widget at the moment of the click."""
     return st.session_state.get(key)
 
 
 def field(key: str) -> str:
-    """Return the key of a form or of one of its fields, another one after each act: a form begins closed and empty."""
+    """Return the key of a form or of one of its fields. It changes with each act, so that a form begins closed and
+    empty."""
     return f"{key}_{st.session_state.get(FORMS, 0)}"
 
 
 def entered(key: str) -> Any:
-    """Return what a field of a form has at the moment of the click."""
+    """Return the value of a form's field at the moment of the click."""
     return typed(field(key))
 
 

@@ -49,7 +49,7 @@ def draw_source(known: RecordedExperiment | None, zone: tzinfo) -> None:
             f"{f' ({plain(version.reason)})' if version.reason else ''}. There is no Statsig key."
         )
     if source.error and connected:
-        cause = source.error.partition(" for url")[0]  # an address that no reader needs, with the key cut out
+        cause = source.error.partition(" for url")[0]  # an address that no reader needs, in which the key is masked
         st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
     else:
         st.markdown(f":gray[:material/{icon}: {told}]")
@@ -61,13 +61,13 @@ def draw_status(name: str, definition: Definition | None, zone: tzinfo) -> bool:
     if app.settings.statsig_secret_key is None:
         return False
 
-    def written(time_ms: int) -> str:
+    def format_moment(time_ms: int) -> str:
         return moment(time_ms, zone)
 
-    status = status_sentence(app.experiments.status(name), written)
+    status = status_sentence(app.experiments.status(name), format_moment)
     if status:
         st.info(plain(status), icon=":material/flag:")
-    if definition and (ended := disabled_sentence(definition, written)):
+    if definition and (ended := disabled_sentence(definition, format_moment)):
         st.info(plain(ended), icon=":material/block:")
     if definition and definition.unknown_unit:
         st.warning(plain(unit_sentence(definition.unknown_unit)), icon=":material/group_off:")
@@ -188,7 +188,7 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
         st.caption(plain(str(error)))
         return
     mine = [line for line in met if line.event.metadata.get("experiment") == definition.name]
-    st.markdown(_exposed(mine, zone))
+    st.markdown(_exposure_sentence(mine, zone))
     if mine:
         st.page_link("events/page.py", label="Its events", icon=":material/receipt_long:", query_params={"unit": unit})
 
@@ -204,7 +204,7 @@ def _rule(name: str) -> str:
     return {"experimentSize": "Kept out by the allocation"}.get(name, name)
 
 
-def _exposed(lines: list[Line], zone: tzinfo) -> str:
+def _exposure_sentence(lines: list[Line], zone: tzinfo) -> str:
     """Return the sentence about a unit's exposure, its groups, and its delivery."""
     if not lines:
         return "Not exposed: this unit has not asked a question yet."

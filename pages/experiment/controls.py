@@ -1,6 +1,6 @@
 """The controls of an experiment: start, ramp, pause, end, switch a group off, schedule, decide.
 
-Each act says what it means for the results before it is done. The rules are in `lib.experiments`.
+Each form says what its act means for the results. The rules are in `lib.experiments`.
 """
 
 from datetime import datetime, tzinfo
@@ -58,7 +58,7 @@ def draw_controls(known: RecordedExperiment, readout: Readout | None, zone: tzin
 
 
 def draw_served_controls(known: RecordedExperiment, readout: Readout | None) -> None:
-    """Draw what stays here where Statsig decides: the way to its console, and decisions as records."""
+    """Draw the controls that remain where Statsig decides: a link to its console, and decisions as records."""
     st.caption(
         "Statsig decides who gets what: groups, shares and allocation are changed there, and Parley notices it within "
         "a minute. Metrics, differences that matter, comparisons and decisions are kept here. Parley does not know the "
@@ -203,7 +203,7 @@ def _draw_moment(key: str, label: str, at_ms: int | None, zone: tzinfo) -> None:
 
 
 def _moment(key: str, zone: tzinfo) -> int | None:
-    """The chosen moment in milliseconds since 1970; None where none is chosen."""
+    """Return the chosen moment in milliseconds since 1970, or None."""
     at: datetime | None = entered(f"{key}_at")
     return int(at.replace(tzinfo=zone).timestamp() * 1_000) if at else None
 

@@ -1,6 +1,6 @@
 """The editor of an experiment: a new version, its difference to the one in force, and what it means for the results.
 
-A draft lives in the session until it is saved. Knows the fields; what they may say is checked as the file is.
+A draft lives in the session until it is saved. Its content is checked as the experiments file is.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ TRIED = "tried_draft"
 """The session's draft that the trial box asks."""
 
 
-def tried(name: str) -> Definition | None:
-    """Return this session's draft of an experiment, which is typed and not saved."""
+def draft_of(name: str) -> Definition | None:
+    """Return this session's unsaved draft of an experiment."""
     draft: Definition | None = st.session_state.get(TRIED)
     return draft if draft is not None and draft.name == name else None
 
@@ -76,7 +76,7 @@ def draw_editor(known: RecordedExperiment) -> None:
 
 
 def _base(known: RecordedExperiment) -> int:
-    """The version that the fields were filled from: a newer one does not take away what was typed."""
+    """Return the number of the version that filled the fields. A newer version does not discard what was typed."""
     assert known.version is not None
     bases: dict[str, int] = st.session_state.setdefault("edit_bases", {})
     return bases.setdefault(known.state.experiment, known.version.number)
@@ -110,7 +110,7 @@ def _typed_groups(written: Definition, key: str) -> tuple[Any, ...]:
 
 
 def _checked(name: str, key: str, prompts: dict[str, str]) -> tuple[str | None, list[str]]:
-    """The whole definition as TOML, or what is wrong with it."""
+    """Return the whole definition as TOML and no problems, or None and the problems."""
     acts = running.app().acts
     try:
         found = acts.check(name, typed(f"edit_{key}") or "")

@@ -11,7 +11,7 @@ from pages.results.words import plain
 
 
 def draw_file_changes(shown: RecordedExperiment) -> None:
-    """Draw what the file says otherwise, and what it replaced at the last start."""
+    """Draw where the file differs, and what it replaced at the last start."""
     app = running.app()
     if problem := app.acts.file_problem:
         st.warning(

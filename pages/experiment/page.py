@@ -128,6 +128,6 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         st.markdown("### Why this group?")
         compared.draw_why(definition, zone)
         st.markdown("### Try a prompt")
-        trials.draw_trials(editor.tried(name) or definition)
+        trials.draw_trials(editor.draft_of(name) or definition)
     st.markdown("### Invitations")
     guests.draw_guests(zone)

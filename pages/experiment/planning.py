@@ -28,7 +28,7 @@ from pages.tables import draw_table
 def draw_planning(definition: Definition) -> None:
     """Draw the plan for the operator's assumptions about testers."""
     usual = setting_of(definition, _measured(definition))
-    baseline, lift, per_day, votes = _asked(usual)
+    baseline, lift, per_day, votes = _draw_form(usual)
     try:
         found = plan(setting_of(definition, _measured(definition), baseline, lift, per_day, votes))
     except PlanError as error:
@@ -51,7 +51,7 @@ def _measured(definition: Definition) -> Readout | None:
     return results.readout if results and not results.readout.simulated else None
 
 
-def _asked(usual: Setting) -> tuple[float, float, float, float]:
+def _draw_form(usual: Setting) -> tuple[float, float, float, float]:
     """Draw the form and return the operator's assumptions about testers."""
     with st.grid(4, min_column_width=150, gap="small"):
         baseline = st.number_input(

@@ -81,16 +81,16 @@ def _show_more(shown: int) -> None:
 
 
 def summary(entry: Entry) -> str:
-    """Return what a line says of the act, without what says nothing.
+    """Return the details of an act in words, without the empty ones.
 
     >>> summary(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
     'from 40, to 80'
     """
     kept = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
-    return ", ".join(f"{key} {_written(value)}" for key, value in kept.items())
+    return ", ".join(f"{key} {_format(value)}" for key, value in kept.items())
 
 
-def _written(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -98,10 +98,10 @@ def _written(value: object) -> str:
 
 def _file(operator: str | None, act: str | None) -> bytes:
     with running.app().store.read() as connection:
-        return written(audit.entries(connection, operator, act, limit=None)).encode("utf-8-sig")
+        return as_csv(audit.entries(connection, operator, act, limit=None)).encode("utf-8-sig")
 
 
-def written(entries: Iterable[Entry]) -> str:
+def as_csv(entries: Iterable[Entry]) -> str:
     """Return the lines as CSV, which no spreadsheet takes for formulas."""
     sheet = io.StringIO()
     lines = csv.writer(sheet)

@@ -1,4 +1,4 @@
-"""The chapters of the history: every run and every decision with its verdict, and the readout of then."""
+"""The chapters of the history: every run and every decision with its verdict and the readout of that time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
@@ -22,7 +22,7 @@ SHOWN = 20
 def draw_chapters(
     runs: Sequence[Run], decisions: Sequence[Decision], guardrails: Sequence[Entry], zone: tzinfo
 ) -> None:
-    """Draw them, the newest first. `guardrails`: the acts of guardrails."""
+    """Draw the chapters, the newest first. `guardrails`: the acts of guardrails."""
     found: list[tuple[int, Run | Decision | Entry]] = [(one.begun_ms, one) for one in runs]
     found += [(one.time_ms, one) for one in guardrails]
     found += [(one.time_ms, one) for one in decisions]
@@ -102,7 +102,7 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
 
 
 def _rows(readout: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The metrics that decided, by the numbers of the picture."""
+    """Yield a row for each deciding metric and group, with the numbers of the picture."""
     for panel in panels(readout):
         for bar in panel.bars:
             yield {

@@ -1,7 +1,7 @@
 """The Results page's charts, in one grammar: a point with its interval in its group's colour, a line at zero, a band
 for differences that do not matter.
 
-Draws what it is given; computes no statistic. The only file that knows Altair and pandas.
+Computes no statistic.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -372,11 +372,11 @@ def _days() -> alt.Axis:
 
 
 def _moment(day_ms: int) -> alt.DateTime:
-    """Return a day (UTC) as the browser's wall clock has it."""
+    """Return a day (UTC) in the browser's wall-clock time."""
     then = _local(day_ms, UTC)
     return alt.DateTime(year=then.year, month=then.month, date=then.day, hours=then.hour)
 
 
 def _local(time_ms: int, zone: tzinfo | None) -> datetime:
-    """Return the reader's wall clock."""
+    """Return the time in the reader's zone."""
     return datetime.fromtimestamp(time_ms / 1_000, zone).replace(tzinfo=None)

@@ -1,7 +1,5 @@
 """The Results page: which group is better, with its interval. The verdict and the deciding charts come first, details
-below.
-
-Everything under the filters looks anew every minute and leaves the reader where they are.
+below. Everything under the filters is refreshed every minute, without moving the page.
 """
 
 from datetime import datetime
@@ -16,7 +14,7 @@ from pages import readouts, session
 from pages.clock import reader_zone, span
 from pages.results import numbers, verdict, words
 
-REFRESH_S = 60  # the age at which a readout is gathered anew
+REFRESH_S = 60  # the age at which a readout is computed again
 WIDTH = 960
 
 if not session.operator():
@@ -106,17 +104,17 @@ def draw_downloads(window: Window) -> None:
             )
 
 
-def told_status(window: Window) -> str | None:
+def window_status(window: Window) -> str | None:
     """Return the status of the experiment, its run and its groups, with the time; None where all of it runs."""
     served = app.settings.statsig_secret_key is not None
 
-    def written(time_ms: int) -> str:
+    def format_moment(time_ms: int) -> str:
         return words.moment(time_ms, zone)
 
     definition = readouts.definition(window)
-    told = [status_sentence(app.experiments.status(window.experiment), written)] if served else []
+    told = [status_sentence(app.experiments.status(window.experiment), format_moment)] if served else []
     if definition:
-        told += [ended_sentence(definition, written), disabled_sentence(definition, written, served=served)]
+        told += [ended_sentence(definition, format_moment), disabled_sentence(definition, format_moment, served=served)]
     return " ".join(one for one in told if one) or None
 
 
@@ -138,7 +136,7 @@ def draw_results(window: Window) -> None:
         with first.skeleton(height=400):
             results, sampled = readouts.results(window), readouts.has_sample()
         with first:
-            status = told_status(window)
+            status = window_status(window)
             if results is None and status:
                 st.info(words.plain(status), icon=":material/flag:")
             elif results is None:

@@ -34,7 +34,7 @@ def draw_rest(results: Results, window: Window, connected: bool, zone: tzinfo) -
     remarks = st.container()
     every = st.container()
     _draw_delivery(results, connected, zone)
-    with times.skeleton(height=400):  # nothing is drawn in it: gathering is what takes long
+    with times.skeleton(height=400):  # nothing is drawn in it: computing takes the time
         details = readouts.details(window)
     with times:
         _draw_response_times(readout, details)
@@ -232,7 +232,7 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
 
 
 def texts_of(remarks: Iterable[Remark], own: str) -> list[str]:
-    """Return the conversations whose texts these remarks hold, without those of the visitor `own`."""
+    """Return the conversations whose texts these remarks contain, without those of the visitor `own`."""
     written = [one for one in remarks if one.visitor_id != own and (one.comment or one.question or one.answer)]
     return list(dict.fromkeys(one.conversation_id for one in written))
 

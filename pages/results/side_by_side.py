@@ -1,5 +1,5 @@
-"""Comparisons on the Results page: what testers prefer who saw two answers, apart from the A/B test and never added to
-it. Where the two contradict each other, the page says so and why that can be.
+"""Comparisons on the Results page: the preferences of testers who saw two answers, apart from the A/B test and never
+added to it. Where the two contradict each other, the page says so and gives possible reasons.
 """
 
 import streamlit as st
@@ -15,16 +15,16 @@ INVITE = 'python -m lib invite --name "Friday" --compare'
 
 
 def draw_comparisons(readout: Readout, definition: Definition | None) -> None:
-    """Draw the comparisons, or how to get some where the experiment has none yet but asks for them."""
+    """Draw the comparisons. Where the experiment asks for some and has none yet, draw how to get them."""
     if readout.comparisons is not None:
         with st.container(border=True, gap="small", key="comparisons"):
-            _draw_found(readout, readout.comparisons)
+            _draw_readings(readout, readout.comparisons)
     elif definition is not None and definition.compare:
         with st.container(border=True, gap="small", key="comparisons"):
             _draw_none(definition)
 
 
-def _draw_found(readout: Readout, found: Comparisons) -> None:
+def _draw_readings(readout: Readout, found: Comparisons) -> None:
     treatments = list(found.treatments)
     whom = treatments[0] if len(treatments) == 1 else "every group"
     st.markdown(

@@ -51,7 +51,7 @@ def draw_first(results: Results, sampled: bool, narrowed: bool, status: str | No
 
 
 def draw_not_exposed(results: Results, sampled: bool, status: str | None = None) -> None:
-    """Draw that no unit takes part in the A/B test, where there are only votes on comparisons."""
+    """Draw that no unit takes part in the A/B test: there are only votes on comparisons."""
     if status:
         st.info(words.plain(status), icon=":material/flag:")
     st.markdown("**A/B test** Nobody has taken part in it yet.")

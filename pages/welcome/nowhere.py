@@ -1,4 +1,4 @@
-"""The page of an address that this visitor has no page at, where the server could not answer that itself."""
+"""The page of an address without a page for this visitor, where the server could not answer so itself."""
 
 import streamlit as st
 

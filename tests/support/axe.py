@@ -10,7 +10,7 @@ from tests.support.waiting import until
 
 STILL = """document.getAnimations()
   .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
-"""True in a page in which nothing moves or fades any more. A busy Chromium may list what has finished for long."""
+"""True in a page without running animations. A busy Chromium may list finished ones for a while."""
 GROUND = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]') ?? document.body).backgroundColor"
 
 OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}

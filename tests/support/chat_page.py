@@ -1,4 +1,4 @@
-"""The chat page as a tester's hands and eyes have it, in a real browser, and what the app recorded meanwhile.
+"""The chat page in a real browser, as a tester uses it, and the app's record of that.
 
 `visit` opens the page in a window of its own and watches it: a request to another machine, a failed script or
 an error in the console fails the test. `Chat` is what the contract says about the page, as names.
@@ -111,7 +111,7 @@ class Chat:
         self.page.wait_for_function(IDLE, timeout=within_ms)
 
     def state(self) -> str:
-        """Streamlit's own word on its script."""
+        """Return the state that Streamlit reports for its script."""
         return str(self.page.evaluate(STATE))
 
     @property
@@ -120,11 +120,11 @@ class Chat:
         return urlsplit(self.page.url).query.removeprefix("c=")
 
     def watch(self) -> None:
-        """Look at every frame from now on; `seen` tells."""
+        """Observe every frame from now on; `seen` returns the changes."""
         self.page.evaluate(WATCH)
 
     def seen(self) -> list[tuple[str, int, int]]:
-        """Since `watch`, whenever it changed: the script's state, visible Stops, disabled Stops."""
+        """Return the changes since `watch`: the script's state, the number of visible and of disabled Stops."""
         rows = [row.split(",") for row in self.page.evaluate("window.seen")]
         return [(state, int(visible), int(disabled)) for state, visible, disabled in rows]
 
@@ -158,7 +158,7 @@ _free_tabs: "WeakKeyDictionary[Browser, dict[str, list[Page]]]" = WeakKeyDiction
 
 
 def _empty(page: Page) -> bool:
-    """Leave the app and forget all that it stored in this tab's context; False where the app has ended."""
+    """Leave the app and delete all that it stored in this tab's context; return False where the app has ended."""
     context = page.context
     for other in context.pages:
         if other != page:
@@ -166,7 +166,7 @@ def _empty(page: Page) -> bool:
     try:
         context.unroute_all()
         page.unroute_all()
-        page.goto(urljoin(page.url, "/healthz"), timeout=5_000)  # another host would cost what is compiled
+        page.goto(urljoin(page.url, "/healthz"), timeout=5_000)  # on another host the compiled scripts would be lost
         page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
     except Error:
         return False
@@ -272,7 +272,7 @@ class Record:
         return [event["name"] for event in self.events(conversation_id)]
 
     def _is_complete(self) -> bool:
-        """True where the app has written all that was handed to its store, has ended, or does not say."""
+        """Return True where the app has written all that was handed to its store, or has ended."""
         try:
             return metrics(self._app.url)["parley_store_queued"] == 0
         except OSError:

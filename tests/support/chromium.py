@@ -13,7 +13,7 @@ OUTPUT = Path(__file__).parents[1] / "output"
 """The folder of the tests' pictures."""
 
 DISABLED = (
-    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",  # the popups of an address bar that nobody sees: 0.7 s for each window
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",  # the popups of an invisible address bar: 0.7 s for each window
     # Playwright's own list, which this one replaces:
     "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
     "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning",
@@ -24,7 +24,7 @@ DISABLED = (
 ARGUMENTS = [  # the second half keeps it from calling home at every start
     "--disable-gpu", "--disable-quic", "--no-first-run", f"--disable-features={','.join(DISABLED)}",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",  # it stays on this machine
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",  # no request leaves this machine
 ]  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def picture(name: str) -> Path:
 
 
 def get() -> bool:
-    """Makes sure that there is one: Playwright's download, and where that is closed, as root, Debian's package."""
+    """Install a Chromium: Playwright's download, or, where that cannot be reached, Debian's package (as root)."""
     with sync_playwright() as playwright:
         if available(playwright):
             return True

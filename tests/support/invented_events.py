@@ -1,4 +1,4 @@
-"""Invented events, as an export has them; and what they amount to, counted the plain way, unit by unit, in Python."""
+"""Invented events, as in an export, and their sums, counted unit by unit in Python."""
 
 import json
 import math
@@ -82,7 +82,7 @@ def stored_lines(lines: Iterable[bytes], url: str) -> Iterator[Database]:
         yield database
 
 
-# What the SQL must come to, by plain counting
+# The sums that the SQL must return, by plain counting
 
 
 def units_of(events: Sequence[Line], scope: Scope) -> tuple[dict[str, tuple[str, int]], int, int]:
@@ -214,7 +214,7 @@ def _quantile(values: Sequence[float], times: Sequence[Sequence[float]], p: floa
 
 
 def same(one: Tally, other: Tally) -> None:
-    """Two tallies say the same, to what floating point leaves."""
+    """Check that two tallies are equal up to floating-point error."""
     assert (one.forced, one.crossover) == (other.forced, other.crossover)
     for metric, groups in other.sums.items():
         assert one.sums[metric].keys() == groups.keys()
@@ -256,7 +256,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
         exposed(ids.pop(), draw(users), draw(groups), draw(_time), **draw(flags))
         for _ in range(draw(st.integers(0, 10)))
     ]
-    # Most units meet one group only, or hardly anybody would be left.
+    # Most units meet one group only; otherwise few units would count.
     events += [exposed(ids.pop(), user, draw(groups), draw(_time)) for user in draw(st.sets(users))]
     reasons = st.sampled_from(["stop", "stop", "stop", "length", "error", "interrupted", "stopped", "limited"])
     about: st.SearchStrategy[Line] = st.sampled_from([{}, {}, {}, {}, {"simulated": True}, {"experiment": "another"}])
