@@ -260,7 +260,7 @@ class App:
         return name, split_evidence(self.store.read, definition, now_ms()) if definition else None
 
     def trouble(self) -> str | None:
-        """The reason why this replica cannot serve, or None."""
+        """Return the reason why this replica cannot serve, or None."""
         return self.store.trouble
 
     def state(self) -> dict[str, object]:

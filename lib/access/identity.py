@@ -179,7 +179,7 @@ class Access:
         return text if re.fullmatch(OPERATOR + r"\.[0-9a-f]{32}", text) else None
 
     def _token_signer(self) -> TimestampSigner:
-        """The signer's salt includes the token, so a changed token invalidates everything signed before."""
+        """Return the signer of operators' cookies. The salt includes the token: a new one invalidates all cookies."""
         digest = hashlib.sha256((self.operator_token or "").encode()).hexdigest()
         return TimestampSigner(self.key, _salt(f"operator.{digest}"), **_SIGNING)
 

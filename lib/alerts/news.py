@@ -78,7 +78,7 @@ def of_delivery(pending: int, oldest_s: float, error: str | None, day: str) -> I
 
 
 def many_fail(answers: int, failed: int) -> bool:
-    """Return True where so many of the last minutes' answers failed that it is worth a message.
+    """Return True where the share of failed answers of the last minutes is worth a message.
 
     >>> many_fail(10, 3), many_fail(9, 9), many_fail(100, 20)
     (True, False, False)

@@ -87,7 +87,7 @@ def _alerts(settings: Settings, send: bool) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    """The signing key is read if it exists but never created: the file would belong to this user."""
+    """Check the signing key. It is read if it exists but never created, because the file would belong to this user."""
     file = key_file(settings)
     if file is not None and file.exists():
         try:
@@ -98,7 +98,7 @@ def _settings(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    """A missing SQLite file is not created, for the same reason."""
+    """Check disk and database. A missing SQLite file is not created, for the same reason as the signing key."""
     file = settings.database_file
     if file is not None:
         if trouble := data_folder.shortage(file):

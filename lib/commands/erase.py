@@ -8,7 +8,7 @@ from lib.store import Erased
 
 
 def report(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
-    """The lines for the operator. `statsig`: whether Parley is connected to it now."""
+    """Yield the lines for the operator. `statsig`: True where Parley is connected to Statsig."""
     votes = f"{_many(erased.votes, 'vote')} on comparisons, " if erased.votes else ""
     if erased.nothing:
         yield f"There is nothing of {unit} here."

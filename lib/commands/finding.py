@@ -9,7 +9,7 @@ Verdict = Literal["ok", "warn", "NO"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part and its state. `says` is the operator's line: what works, or what is wrong and what to do."""
+    """One part and its state. `says` is the operator's line: that it works, or the problem and its remedy."""
 
     about: str
     verdict: Verdict

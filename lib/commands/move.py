@@ -14,7 +14,7 @@ from lib.store.transfer import Copied, copy
 def move(settings: Settings, url: str) -> Iterator[Copied]:
     """Copy the record to this address, a table at a time. Raises UsageError and StoreError.
 
-    An interrupted copy goes on when it is called again.
+    An interrupted copy continues when it is called again.
     """
     target = address(url)
     if target == settings.database:

@@ -1,4 +1,4 @@
-"""The operator of a command: the name under which the audit log has what a command did."""
+"""The operator of a command, under whose name the audit log has the command's acts."""
 
 import getpass
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ WITHIN_S = 30.0
 
 
 def operator_name() -> str:
-    """The user of this machine, as the audit log names one who used a command."""
+    """Return the name of this machine's user for the audit log."""
     try:
         return f"{getpass.getuser()}, by command"
     except (KeyError, OSError):  # a container may run as a user without a name

@@ -111,8 +111,8 @@ class Comparison:
 
     @property
     def continued(self) -> Turn:
-        """The answer from which the conversation goes on: the preferred one, else the one that was drawn, else the one
-        that has text."""
+        """The answer from which the conversation continues: the preferred one, else the drawn one, else the one with
+        text."""
         at = self.vote if self.vote in ("left", "right") else self.drawn
         chosen, other = self.sides if at == "left" else self.sides[::-1]
         return other if other.answer and not chosen.answer else chosen

@@ -52,7 +52,7 @@ def keep_loopback_direct(environ: MutableMapping[str, str]) -> None:
 
 
 def _usable(text: str) -> bool:
-    """An address without a scheme is an HTTP proxy, as curl and Python's clients read it."""
+    """Return True for a proxy that the clients can use. Without a scheme it is an HTTP proxy, as curl reads it."""
     scheme, separator, rest = text.partition("://")
     address = rest if separator else text
     known = not separator or scheme.lower() in SCHEMES

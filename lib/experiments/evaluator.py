@@ -167,12 +167,12 @@ class Experiments:
         return self._live
 
     def run(self, experiment: str) -> int:
-        """The number of the current run of an experiment, or of its last one."""
+        """Return the number of the current run of an experiment, or of its last one."""
         definition = self.definitions.get(experiment)
         return definition.run if definition else 1
 
     def served(self, assignment: Assignment) -> Assignment:
-        """The assignment as its next question is asked: a group that was switched off gets the default."""
+        """Return the assignment for the next question: a group that was switched off gets the default."""
         definition = self.definitions.get(assignment.experiment)
         group = definition.group(assignment.group) if definition and assignment.group else None
         if definition is None or group is None or group.ended_ms is None:

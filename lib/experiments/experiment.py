@@ -113,7 +113,7 @@ class Definition:
         return None if knows_unit(self.unit) else self.unit
 
     def group(self, name: str) -> Group | None:
-        """The group of this name."""
+        """Return the group of this name, None without one."""
         return next((group for group in self.groups if group.name == name), None)
 
 

@@ -255,7 +255,7 @@ def _must_decide(change: Change) -> None:
 
 
 def _default_of(old: Definition, chosen: Group | None) -> dict[str, Any]:
-    """The default after a decision: the group's parameters. What the group took from the old default, it keeps."""
+    """Return the default after a decision: the group's parameters, and the old model and provider it lacks."""
     if chosen is None:
         return dict(old.default)
     kept = {name: old.default[name] for name in ("model", "provider") if name in old.default}
@@ -263,7 +263,7 @@ def _default_of(old: Definition, chosen: Group | None) -> dict[str, Any]:
 
 
 def _assigned(definition: Definition) -> tuple[object, ...]:
-    """The part of a definition that Statsig decides."""
+    """Return the part of a definition that Statsig decides."""
     return definition.unit, definition.allocation, dict(definition.default), definition.groups
 
 

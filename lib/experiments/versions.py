@@ -130,7 +130,7 @@ def digest(value: object) -> str:
 
 
 def run_key(definition: Definition) -> str:
-    """Return what is comparable of a definition: a new run begins with other groups, weights or parameters.
+    """Return the key of a run: other groups, weights or parameters have another key and begin a new run.
 
     >>> from lib.experiments.definitions import Group
     >>> one = Definition("e", (Group("A", 1), Group("B", 1)), "A")

@@ -83,7 +83,7 @@ class Models:
         self._making = threading.Lock()
 
     def client(self) -> "Client":
-        """The client, created at first use. Thread-safe."""
+        """Return the client, created at first use. Thread-safe."""
         with self._making:
             if self._client is None:
                 from lib.models.client import Client

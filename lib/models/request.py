@@ -10,7 +10,7 @@ Message = Mapping[str, str]
 
 
 class Request:
-    """The requested messages and options, and what is left of them after refusals of this request."""
+    """The requested messages and options, and those that remain after refusals of this request."""
 
     def __init__(self, messages: list[dict[str, str]], wanted: Mapping[str, Any]) -> None:
         self.messages: list[dict[str, str]] = messages

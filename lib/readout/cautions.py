@@ -37,7 +37,7 @@ def warnings(readout: Readout, group: str) -> list[str]:
 
 
 def busy_units(readout: Readout) -> Iterator[str]:
-    """Yield a sentence for each user who holds so many answers of a group that they may be a monitor."""
+    """Yield a sentence for each user with a large share of a group's answers, who may be a monitor."""
     for group, units in readout.busy.items():
         answers = readout.metrics["answers_per_user"].sums[group].sx
         for unit in units:

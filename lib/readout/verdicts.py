@@ -268,7 +268,7 @@ def _planned(
 
 
 def _selection(metrics: Mapping[str, Metric]) -> dict[str, Selection]:
-    """Return the treatments whose raters may not be like control's, with the sign of it."""
+    """Return the treatments whose raters may not be like control's, with the sign that shows it."""
     signs: dict[str, Selection] = {}
     for group, satisfied in metrics["satisfaction"].versus.items():
         rated = metrics["rating_rate"].versus[group]

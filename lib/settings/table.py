@@ -17,7 +17,7 @@ from lib.settings import accepted
 
 
 def _setting(name: str, default: Any = None, *, shown: bool = True) -> Any:
-    """One row of the table. Values that are not `shown` may hold a password and appear in no message and no `repr`."""
+    """Return a row of the table. Values that are not `shown` may hold a password: no message and no `repr` has them."""
     return Field(default, alias=name, repr=shown)
 
 

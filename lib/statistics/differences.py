@@ -44,7 +44,7 @@ class Comparison:
 
 
 def multiplier(variance: float, tau: float, alpha: float) -> float:
-    """The number of standard errors on either side of an interval that holds at every look (Robbins' normal mixture).
+    """Return the half-width, in standard errors, of an interval that holds at every look (Robbins' normal mixture).
 
     k = √((V+τ)/τ · ln((V+τ)/(V·α²))). Waudby-Smith et al., arXiv 2103.06476, eq. 9, with τ the mixture's variance.
 
@@ -59,7 +59,7 @@ def multiplier(variance: float, tau: float, alpha: float) -> float:
 def compare(
     control: Estimate, treatment: Estimate, mde: float | None, alpha: float, *, pooled: bool = True
 ) -> Comparison:
-    """A treatment minus control; `mde` is the smallest difference that matters, in the metric's own unit.
+    """Return a treatment minus control; `mde` is the smallest difference that matters, in the metric's own unit.
 
     `pooled`: no group's spread counts as less than the pair's (False for quantiles).
 
@@ -113,7 +113,7 @@ def look_once(numbers: Comparison, alpha: float) -> Comparison:
 
 
 def _pooled(control: Estimate, treatment: Estimate) -> tuple[Estimate, Estimate]:
-    """Both groups with at least the pair's pooled spread: V_g = max(V_g, s/m_g), s = (V_A·m_A² + V_B·m_B²)/(m_A+m_B).
+    """Return both groups with at least the pooled spread: V_g = max(V_g, s/m_g), s = (V_A·m_A² + V_B·m_B²)/(m_A+m_B).
 
     >>> sure, unsure = Estimate(se=0.0, kish=30.0), Estimate(se=0.1, kish=90.0)
     >>> [round(group.se, 4) for group in _pooled(sure, unsure)]
@@ -156,7 +156,7 @@ def _relative_error(control: Estimate, treatment: Estimate) -> float | None:
 def _sequential(
     diff: float, variance: float, df: float | None, mde: float | None, alpha: float
 ) -> tuple[float | None, float | None, float | None]:
-    """The interval and the p-value that hold at every look, with τ = 2·MDE²; p is at most alpha where 0 is outside."""
+    """Return interval and p-value that hold at every look, with τ = 2·MDE²; p is at most alpha where 0 is outside."""
     if df is None or not mde or not variance:
         return None, None, None
     tau, se = 2 * mde * mde, math.sqrt(variance)
@@ -167,7 +167,7 @@ def _sequential(
 
 
 def detectable(variance: float, mde: float, alpha: float) -> float:
-    """The difference that one look finds with 80 % power.
+    """Return the difference that one look finds with 80 % power.
 
     >>> round(detectable(0.0005417659, 0.1, 0.05), 6)
     0.092779
@@ -176,10 +176,10 @@ def detectable(variance: float, mde: float, alpha: float) -> float:
 
 
 def growth(variance: float, mde: float, alpha: float) -> float:
-    """The factor by which users must grow until `detectable` is the MDE (below 1 where it already is less).
+    """Return the factor by which users must grow until `detectable` is the MDE (below 1 where it already is less).
 
-    A variance falls as 1/users, and what is detectable in MDEs depends on V/MDE² alone and grows with it, so that there
-    is one variance at which it is 1.
+    A variance falls as 1/users. The detectable difference in MDEs depends on V/MDE² alone and grows with it, so that it
+    is 1 at exactly one variance.
 
     >>> round(growth(0.0005417659, 0.1, 0.05), 4)
     0.8529
@@ -190,7 +190,7 @@ def growth(variance: float, mde: float, alpha: float) -> float:
 
 @cache
 def _enough(alpha: float) -> float:
-    """The variance at which the detectable difference equals an MDE of 1."""
+    """Return the variance at which the detectable difference equals an MDE of 1."""
     low, high = 1e-9, 1.0
     for _ in range(200):
         middle = (low + high) / 2

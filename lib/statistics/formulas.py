@@ -37,7 +37,7 @@ class Estimate:
 
 
 def estimate(sums: Sums, *, rate: bool) -> Estimate:
-    """A group's value Σx/Σy. `rate`: x counts 0/1 events among y, so that no spread is below a binomial's.
+    """Return a group's value Σx/Σy. `rate`: x counts 0/1 events among y, so that no spread is below a binomial's.
 
     >>> e = estimate(Sums(n=10, sx=87, sy=10, sxx=1121, syy=10, sxy=87, active=10), rate=False)
     >>> round(e.value, 3), round(e.se, 6), round(e.ci_low, 6), round(e.ci_high, 6)
@@ -98,7 +98,7 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
 
 
 def student(z: float, df: float) -> float:
-    """The Student quantile that corresponds to the normal quantile `z`, by Wallace's transformation; inf on overflow.
+    """Return the Student quantile for the normal quantile `z`, by Wallace's transformation; inf on overflow.
 
     t = √(ν·(exp((z·(8ν+3)/(8ν+1))²/ν) − 1)). Wallace 1959; inverse of `normal`.
 
@@ -110,7 +110,7 @@ def student(z: float, df: float) -> float:
 
 
 def normal(t: float, df: float) -> float:
-    """The normal quantile that corresponds to the Student quantile `t`. Wallace 1959.
+    """Return the normal quantile that corresponds to the Student quantile `t`. Wallace 1959.
 
     >>> round(normal(student(2.5, 7), 7), 12)
     2.5

@@ -37,7 +37,7 @@ class Preference:
 
 
 def preference(votes: VoteSums, mde: float, alpha: float) -> Preference:
-    """The net preference for a treatment, which is the second group of these votes.
+    """Return the net preference for a treatment, which is the second group of these votes.
 
     >>> votes = VoteSums(Sums(n=7, sx=14, sy=42, sxx=28, syy=252, sxy=84, active=7), 42, 0, 20)
     >>> found = preference(votes, 0.2, 0.05)

@@ -17,7 +17,7 @@ def rank(p: float, n: int) -> int:
 
 
 def quantile_span(p: float, below: Sums) -> tuple[float, float] | None:
-    """The shares between whose quantiles the quantile of `p` lies with 95 % confidence: p ± 1.96·s.
+    """Return the shares between whose quantiles that of `p` lies with 95 % confidence: p ± 1.96·s.
 
     `below` sums x = answers at most the quantile and y = answers, over the units with an answer. s is the delta error
     of that share, at least √(p(1−p)/N). Deng et al., arXiv 1803.06336, section 4.
@@ -34,7 +34,7 @@ def quantile_span(p: float, below: Sums) -> tuple[float, float] | None:
 
 
 def quantile_estimate(value: float | None, low: float | None, high: float | None, below: Sums) -> Estimate:
-    """A group's quantile from its value and the values at the ends of `quantile_span`."""
+    """Return a group's quantile from its value and the values at the ends of `quantile_span`."""
     kish = below.sy**2 / below.syy if below.syy else None
     if value is None or low is None or high is None:
         return Estimate(value=value, kish=kish)

@@ -35,7 +35,7 @@ class Split:
 
 
 def split(counts: Mapping[str, int], weights: Mapping[str, float]) -> Split:
-    """The check of `counts` against relative `weights`; None without units, p None where there is one group.
+    """Return the check of `counts` against relative `weights`; None without units, p None where there is one group.
 
     >>> check = split({"control": 14, "b": 10}, {"control": 0.5, "b": 0.5})
     >>> round(check.chi2, 6), check.df, round(check.p, 6), round(check.log_e, 6)

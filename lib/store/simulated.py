@@ -52,7 +52,7 @@ def spread(store: Store, days: int, since_ms: int) -> None:
 
 
 def _move(units: Sequence[str], by_ms: int, since_ms: int) -> Fact:
-    """Moved rows lie before `since_ms`, so running this twice moves them once."""
+    """Return a fact that moves rows. Moved rows lie before `since_ms`, so running it twice moves them once."""
     conversations_of_units = select(answer.c.conversation_id).where(answer.c.simulated, answer.c.user_id.in_(units))
     rows: dict[Table, ColumnElement[bool]] = {
         message: message.c.conversation_id.in_(conversations_of_units),

@@ -74,7 +74,7 @@ def make_live(connection: Connection, experiment: str, setting: str) -> None:
 
 
 def version(connection: Connection, experiment: str, number: int) -> Version | None:
-    """One version of an experiment."""
+    """Return one version of an experiment."""
     c = experiment_version.c
     row = connection.execute(
         select(experiment_version).where(c.experiment == experiment, c.number == number)
@@ -96,14 +96,14 @@ def add_version(connection: Connection, new: Version) -> None:
 
 
 def run(connection: Connection, experiment: str, number: int) -> Run | None:
-    """One run of an experiment."""
+    """Return one run of an experiment."""
     c = experiment_run.c
     row = connection.execute(select(experiment_run).where(c.experiment == experiment, c.number == number)).one_or_none()
     return None if row is None else _run(row)
 
 
 def runs(connection: Connection, experiment: str | None = None) -> list[Run]:
-    """The runs of an experiment or of all, the newest first."""
+    """Return the runs of an experiment or of all, the newest first."""
     c = experiment_run.c
     found = select(experiment_run).order_by(c.begun_ms.desc(), c.number.desc())
     return [
@@ -113,13 +113,13 @@ def runs(connection: Connection, experiment: str | None = None) -> list[Run]:
 
 
 def add_run(connection: Connection, new: Run) -> None:
-    """A run begins."""
+    """Insert a run that begins."""
     values = {name: getattr(new, name) for name in Run.__dataclass_fields__ if name != "key"} | {"run_key": new.key}
     connection.execute(insert(experiment_run), fit(experiment_run, values))
 
 
 def renew_run(connection: Connection, experiment: str, number: int, version: int) -> None:
-    """A newer version is in force in the same run."""
+    """Put a newer version into force in the same run."""
     c = experiment_run.c
     connection.execute(
         update(experiment_run).where(c.experiment == experiment, c.number == number).values(version=version)
@@ -127,7 +127,7 @@ def renew_run(connection: Connection, experiment: str, number: int, version: int
 
 
 def end_run(connection: Connection, experiment: str, number: int, ended_ms: int, author: str, reason: str) -> None:
-    """An open run ends; one that has ended stays as it is."""
+    """End an open run; one that has ended stays unchanged."""
     c = experiment_run.c
     values = {"ended_ms": ended_ms, "end_author": author, "end_reason": reason}
     open_one = update(experiment_run).where(c.experiment == experiment, c.number == number, c.ended_ms.is_(None))
@@ -135,7 +135,7 @@ def end_run(connection: Connection, experiment: str, number: int, ended_ms: int,
 
 
 def decisions(connection: Connection, experiment: str | None = None) -> list[Decision]:
-    """The decisions about an experiment or all, the newest first."""
+    """Return the decisions about an experiment or about all, the newest first."""
     found = select(decision).order_by(decision.c.time_ms.desc(), decision.c.id)
     if experiment is not None:
         found = found.where(decision.c.experiment == experiment)
