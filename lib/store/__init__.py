@@ -18,7 +18,7 @@ from lib.domain.record import StoreError
 from lib.statistics.sums import Today
 from lib.store import erasure, facts, reads, turns
 from lib.store.alerts import AlertLog
-from lib.store.channel import Channel, Recording
+from lib.store.channel import Channel
 from lib.store.comparisons import Participation
 from lib.store.conversations import StoredConversations
 from lib.store.database import Database
@@ -26,6 +26,7 @@ from lib.store.erasure import Erased
 from lib.store.events import EventLedger
 from lib.store.guests import GuestBook
 from lib.store.outbox import EventOutbox
+from lib.store.recording import Recording
 from lib.store.spending import SpendingAccounts
 from lib.store.today import today
 from lib.store.writer import Fact, StoreMeter, Ticket, Unmetered

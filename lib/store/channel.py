@@ -6,31 +6,19 @@ Owns the time that a hanging store is waited for, and the recording options of t
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from lib.domain.record import StoreError
 from lib.store.database import Database, probe
+from lib.store.recording import Recording
 from lib.store.writer import VITAL_LIMIT, Fact, StoreMeter, Ticket, Writer
 
 PROBE_S = 1.0
 """Seconds for which a successful write proves that the store works, and the timeout of a new probe."""
 WRITE_S = 5.0
 """Seconds that a write is waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """The recording options of a process. `keep_text` False: prompts, answers, titles and comments are not stored.
-    `deliver`: events get an outbox row, for Statsig. `tier` is the environment of this process (empty: none). `owner`
-    names this process among those that share the database."""
-
-    keep_text: bool
-    deliver: bool
-    tier: str
-    owner: str
 
 
 class Channel:

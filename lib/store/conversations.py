@@ -63,16 +63,12 @@ class StoredConversations:
     ) -> Ticket:
         recording, asked_ms = self._recording, now_ms()
         text = prompt if recording.keep_text else None
-        first = text and not any(turn.answer for turn in conversation.turns)
-        title = rows.title(text) if text and first else None
 
         def fact(connection: Connection) -> None:
             if comparison is not None:
                 facts.add(connection, schema.comparison, rows.comparison_row(conversation, comparison))
-            facts.ask(
-                connection, conversation, questions, text, title, replaces, asked_ms, recording.owner, recording.tier
-            )
-            facts.record(connection, events, recording.deliver, recording.tier, conversation.assignment.invitation)
+            facts.ask(connection, conversation, questions, text, replaces, asked_ms, recording)
+            facts.record(connection, events, recording, conversation.assignment.invitation)
 
         return self._channel.write(fact)
 
@@ -93,9 +89,9 @@ class StoredConversations:
         recording = self._recording
 
         def fact(connection: Connection) -> bool:
-            if not facts.finish(connection, question, completion, event.time_ms, recording.keep_text, recording.tier):
+            if not facts.finish(connection, question, completion, event.time_ms, recording):
                 return False
-            facts.record(connection, [event], recording.deliver, recording.tier)
+            facts.record(connection, [event], recording)
             spending.settle(connection, question.answer_id, completion)
             return True
 
@@ -111,7 +107,7 @@ class StoredConversations:
 
         def fact(connection: Connection) -> None:
             changes = facts.rate(connection, answer_id, rating, event)
-            facts.record(connection, changes, recording.deliver, recording.tier)
+            facts.record(connection, changes, recording)
 
         return self._channel.write(fact)
 
@@ -122,7 +118,7 @@ class StoredConversations:
 
         def fact(connection: Connection) -> None:
             changes = facts.give_reason(connection, answer_id, reason, stored_comment, event)
-            facts.record(connection, changes, recording.deliver, recording.tier)
+            facts.record(connection, changes, recording)
 
         return self._channel.write(fact)
 
@@ -132,7 +128,7 @@ class StoredConversations:
 
         def fact(connection: Connection) -> None:
             changes = comparisons.vote(connection, comparison_id, vote, event)
-            facts.record(connection, changes, recording.deliver, recording.tier)
+            facts.record(connection, changes, recording)
 
         return self._channel.write(fact)
 

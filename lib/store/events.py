@@ -19,9 +19,7 @@ class EventLedger:
     def record(self, events: Sequence[Event]) -> Ticket:
         """Write events that change nothing else."""
         recording = self._channel.recording
-        return self._channel.write(
-            lambda connection: facts.record(connection, events, recording.deliver, recording.tier), limit=SIGNAL_LIMIT
-        )
+        return self._channel.write(lambda connection: facts.record(connection, events, recording), limit=SIGNAL_LIMIT)
 
     def export(self, since_ms: int | None = None, text: bool = False) -> Iterator[dict[str, Any]]:
         """Yield every event since then, oldest first, as objects of the export; read as it is iterated.

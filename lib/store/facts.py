@@ -17,6 +17,7 @@ from lib.domain.conversation import Conversation, Question
 from lib.domain.events import EXPOSURE, Event
 from lib.domain.rating import Rating, Reason
 from lib.store import reads, rows
+from lib.store.recording import Recording
 from lib.store.schema import answer, conversation, definition, deletion, event, exposure, message, outbox, vote
 
 
@@ -34,7 +35,7 @@ def upsert(connection: Connection, table: Table, values: dict[str, Any], *changi
 
 
 def record(
-    connection: Connection, events: Sequence[Event], deliver: bool, tier: str, invitation: str | None = None
+    connection: Connection, events: Sequence[Event], recording: Recording, invitation: str | None = None
 ) -> None:
     """Insert events into the ledger, and into the tables of exposures and votes.
 
@@ -43,9 +44,13 @@ def record(
     if not events:
         return
     add(connection, event, [rows.event_row(item) for item in events])
-    add(connection, exposure, [rows.exposure_row(item, tier, invitation) for item in events if item.name == EXPOSURE])
-    keep_votes(connection, [row for item in events if (row := rows.vote_row(item, tier)) is not None])
-    if deliver:
+    add(
+        connection,
+        exposure,
+        [rows.exposure_row(item, recording.tier, invitation) for item in events if item.name == EXPOSURE],
+    )
+    keep_votes(connection, [row for item in events if (row := rows.vote_row(item, recording.tier)) is not None])
+    if recording.deliver:
         now = now_ms()
         add(
             connection,
@@ -74,17 +79,17 @@ def ask(
     asked_in: Conversation,
     questions: Sequence[Question],
     text: str | None,
-    title: str | None,
     replaces: Collection[str],
     asked_ms: int,
-    owner: str,
-    tier: str,
+    recording: Recording,
 ) -> None:
     """Insert the conversation if it is new, and the message and the running answer of each question (two where two
     groups answer the same one). A deleted conversation stays deleted."""
+    owner, tier = recording.owner, recording.tier
     add(connection, answer, [rows.running_row(question, owner, now_ms(), tier) for question in questions])
     if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == asked_in.id)) is not None:
         return
+    title = rows.title(text) if text and not any(turn.answer for turn in asked_in.turns) else None
     upsert(connection, conversation, rows.conversation_row(asked_in, title, asked_ms), "updated_ms")
     if replaces:
         connection.execute(update(message).where(message.c.answer_id.in_(replaces)).values(replaced=True))
@@ -100,7 +105,7 @@ def partial(connection: Connection, answer_id: str, text: str | None, owner: str
 
 
 def finish(
-    connection: Connection, question: Question, completion: Completion, time_ms: int, keep_text: bool, tier: str
+    connection: Connection, question: Question, completion: Completion, time_ms: int, recording: Recording
 ) -> bool:
     """Store the end of an answer, once; False where it was stored before. An answer whose question the full queue
     refused gets its rows here, so that it counts."""
@@ -109,9 +114,9 @@ def finish(
     if not connection.execute(update(answer).where(running).values(ended)).rowcount:
         if connection.scalar(select(answer.c.answer_id).where(answer.c.answer_id == question.answer_id)) is not None:
             return False
-        add(connection, answer, rows.running_row(question, None, None, tier) | ended)
+        add(connection, answer, rows.running_row(question, None, None, recording.tier) | ended)
         add(connection, message, rows.message_row(question, time_ms, None))
-    if keep_text:
+    if recording.keep_text:
         _keep_answer(connection, question.answer_id, completion.text, completion.reasoning)
     return True
 
