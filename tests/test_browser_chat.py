@@ -165,7 +165,7 @@ def test_markdown_is_drawn_while_it_grows_and_the_same_after_a_reload(chat: Chat
     chat.page.reload()
     expect(chat.answer.get_by_test_id("stCode")).to_contain_text("return 42")  # drawn when its script is there
     expect(chat.answer.locator(".katex-display")).to_have_count(1)
-    assert chat.answer.get_by_test_id("stMarkdown").all_inner_texts() == grown
+    until(lambda: chat.answer.get_by_test_id("stMarkdown").all_inner_texts() == grown)
 
 
 def test_the_focus_is_in_the_input_after_an_answer(chat: Chat) -> None:
@@ -395,7 +395,7 @@ def test_the_page_follows_the_answer_that_replaces_a_longer_one(chat: Chat, mode
     gates[0].open()
     expect(chat.answer).to_contain_text("Many words")
     gates[1].open()
-    expect(chat.answer.get_by_text("The end.")).to_be_in_viewport()
+    expect(chat.answer.get_by_text("The end.").last).to_be_in_viewport()
     chat.idle()
     expect(chat.page.get_by_role("button", name="Jump to latest")).to_have_count(0)
 
@@ -404,7 +404,7 @@ def test_a_failed_answer_is_asked_again(chat: Chat, model: openai.Server, record
     model.script(openai.status(400), openai.answer("Now it works."))
     chat.send("Question")
     refusal = "The model refused the question. Please tell the person who invited you."
-    expect(chat.answer.get_by_text(refusal, exact=True)).to_be_visible()
+    expect(chat.answer.get_by_text(refusal, exact=True).last).to_be_visible()
     chat.idle()
     expect(chat.feedback).to_have_count(0)
     chat.button("Try again").click()

@@ -543,6 +543,20 @@ def test_a_budget_that_is_met_between_the_two_lets_neither_be_asked(
 # Layout and keyboard
 
 
+def stand_side_by_side(chat: Chat) -> bool:
+    """Return True where both answers are of one size in one row, Copy stands at the left, and all choices are equal."""
+    left, right = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
+    copy = side(chat, "A").get_by_role("button", name="Copy").bounding_box()
+    widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
+    return bool(
+        left and right and copy
+        and left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+        and abs(left["width"] - right["width"]) < 2 and abs(left["height"] - right["height"]) < 2
+        and copy["x"] - left["x"] < 30 and copy["width"] < left["width"] / 2
+        and len(widths) == len(CHOICES) and max(widths) - min(widths) < 2
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_on_a_wide_screen_both_stand_side_by_side(
     dark: bool, browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
@@ -551,14 +565,7 @@ def test_on_a_wide_screen_both_stand_side_by_side(
     model.script(*both(says("Short."), says("A long answer. " * 40)))
     with visit(browser, compare_app, dark=dark) as chat:
         compare(chat)
-        left, right = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
-        assert left and right
-        assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
-        assert abs(left["width"] - right["width"]) < 2 and abs(left["height"] - right["height"]) < 2
-        copy = side(chat, "A").get_by_role("button", name="Copy").bounding_box()
-        assert copy and copy["x"] - left["x"] < 30 and copy["width"] < left["width"] / 2
-        widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
-        assert max(widths) - min(widths) < 2
+        until(lambda: stand_side_by_side(chat))
         expect(chat.page.get_by_role("navigation", name="Show an answer")).to_be_hidden()
         chat.button("A is better").click()
         expect(chat.text("Saved, thank you")).to_be_visible()
@@ -585,7 +592,7 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
         expect(side(chat, "B").get_by_text("Answer B", exact=True)).to_be_in_viewport()
         chat.button("B is better").click()
         expect(chat.text("Saved, thank you")).to_be_visible()
-        assert chat.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        chat.page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
         expect_no_findings(chat.page, findings_at_rest)
 
 

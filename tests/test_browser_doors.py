@@ -360,8 +360,8 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
         for name in ("click", "data"):  # a browser follows neither
             page.get_by_text(name, exact=True).first.click()
         expect(page.locator(".katex").first).to_be_visible()
-        blocked = page.evaluate("window.violations")
-        assert blocked and all(each.startswith("img-src https://elsewhere.example/") for each in blocked), blocked
+        blocked = until(lambda: page.evaluate("window.violations"))
+        assert all(each.startswith("img-src https://elsewhere.example/") for each in blocked), blocked
         assert dialogs == [] and page.locator("script:text('alert')").count() == 0
         page.screenshot(path=picture("everything-under-the-policy"))
     finally:

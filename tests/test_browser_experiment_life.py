@@ -21,6 +21,8 @@ from tests.support.websocket_tester import Tester
 
 pytestmark = pytest.mark.browser
 
+TOP = "one => one.getBoundingClientRect().top"
+CELLS_FIT = "one => [...one.querySelectorAll('td p')].every(p => p.scrollWidth <= p.clientWidth)"
 NAME = "greeting"
 FILE = """
 [greeting]
@@ -39,7 +41,7 @@ New = { weight = 1, parameters = { model = "small-model", system_prompt = "Wave.
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[AppProcess]:
+def life_app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[AppProcess]:
     folder = tmp_path_factory.mktemp("app")
     app_process.lay_out(folder)
     (folder / ".streamlit" / "experiments.toml").write_text(FILE)
@@ -50,8 +52,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> I
 
 
 @pytest.fixture
-def page(browser: Browser, running: AppProcess) -> Iterator[Page]:
-    with watched_page(browser, f"{running.url}/experiment") as opened:
+def page(browser: Browser, life_app: AppProcess) -> Iterator[Page]:
+    with watched_page(browser, f"{life_app.url}/experiment") as opened:
         expect(opened.get_by_text("Edit the definition").last).to_be_visible(timeout=3 * SOON_MS)
         yield opened
 
@@ -92,7 +94,7 @@ def log(app: AppProcess) -> list[Entry]:
     return found
 
 
-def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model: openai.Server) -> None:
+def test_the_whole_life_of_an_experiment(page: Page, life_app: AppProcess, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Hello."))
     expect(page.get_by_text("Running, day 1").last).to_be_visible()
 
@@ -110,7 +112,7 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
     page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")
     page.get_by_role("button", name="Save the version").click()
     expect(page.get_by_text("Nothing is changed.").last).to_be_visible()
-    with Tester(running.url) as tester:
+    with Tester(life_app.url) as tester:
         tester.ask("Hello?")
         tester.rate(True)
         tester.idle()
@@ -139,13 +141,13 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
     press(page, "Start", "start_now")
     expect(page.get_by_text("Running, day 1").last).to_be_visible()
 
-    page.goto(f"{running.url}/history")
+    page.goto(f"{life_app.url}/history")
     expect(page.get_by_text("Control became the default").last).to_be_visible()
     expect(page.get_by_text("It reads better").first).to_be_visible()
     for number in (1, 2, 3):
         expect(page.get_by_text(f"{NAME}, run {number}", exact=True).last).to_be_visible()
     page.screenshot(path=picture("life-history"), full_page=True)
-    acts = [one.act for one in reversed(log(running)) if one.operator == "a browser on this machine"]
+    acts = [one.act for one in reversed(log(life_app)) if one.operator == "a browser on this machine"]
     assert acts == ["version", "pause", "start", "disable", "decide", "start"]
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download as CSV").click()
@@ -166,11 +168,11 @@ def test_the_whole_life_of_an_experiment(page: Page, running: AppProcess, model:
     expect(page.get_by_text(f"{NAME}, run 1").last).to_be_visible()
 
 
-def test_of_two_operators_the_second_sees_what_the_first_did(page: Page, running: AppProcess) -> None:
+def test_of_two_operators_the_second_sees_what_the_first_did(page: Page, life_app: AppProcess) -> None:
     edit(page, "System prompt of Test", "Say please.")
-    store = Store.open(f"sqlite:///{running.folder}/data/parley.db")
+    store = Store.open(f"sqlite:///{life_app.folder}/data/parley.db")
     acts = Acts(store)
-    acts.attach(read_definitions_file(running.folder / ".streamlit" / "experiments.toml"), NAME)
+    acts.attach(read_definitions_file(life_app.folder / ".streamlit" / "experiments.toml"), NAME)
     version = acts.book[NAME].version
     assert version is not None
     acts.save(
@@ -189,7 +191,7 @@ def test_a_broken_definition_says_what_is_wrong_and_cannot_be_saved(page: Page) 
     expect(page.get_by_role("button", name="Save the version")).to_have_count(0)
 
 
-def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, running: AppProcess) -> None:
+def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, life_app: AppProcess) -> None:
     text = FILE.partition("[farewell]")[0].replace('"small-model", system', '"nowhere", system')
     expect(page.get_by_text("Every model is at its provider.").last).to_be_visible()
     edit(page, "Definition", text)
@@ -200,25 +202,24 @@ def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, 
 
 
 def test_on_a_phone_each_line_of_the_audit_log_is_a_card_within_the_screen(
-    browser: Browser, running: AppProcess
+    browser: Browser, life_app: AppProcess
 ) -> None:
-    with watched_page(browser, f"{running.url}/history", PHONE) as opened:
+    with watched_page(browser, f"{life_app.url}/history", PHONE) as opened:
         table = opened.locator(".st-key-cards_audit table")
         cells = table.locator("tbody tr").first.locator("td")
         expect(cells.nth(1)).to_have_attribute("data-heading", "Operator")
-        tops = [cells.nth(place).evaluate("one => one.getBoundingClientRect().top") for place in (0, 1)]
-        assert tops[0] < tops[1]
-        assert table.evaluate("one => one.parentElement.scrollWidth <= one.parentElement.clientWidth")
-        assert table.evaluate("one => [...one.querySelectorAll('td p')].every(p => p.scrollWidth <= p.clientWidth)")
+        until(lambda: cells.nth(0).evaluate(TOP) < cells.nth(1).evaluate(TOP))
+        until(lambda: table.evaluate("one => one.parentElement.scrollWidth <= one.parentElement.clientWidth"))
+        until(lambda: table.evaluate(CELLS_FIT))
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_the_pages_look_right(browser: Browser, running: AppProcess, look: str) -> None:
+def test_the_pages_look_right(browser: Browser, life_app: AppProcess, look: str) -> None:
     size = PHONE if look == "phone" else DESK
-    with watched_page(browser, f"{running.url}/experiment", size, look == "dark") as opened:
+    with watched_page(browser, f"{life_app.url}/experiment", size, look == "dark") as opened:
         expect(opened.get_by_text("Edit the definition").last).to_be_visible()
         opened.screenshot(path=picture(f"life-experiment-{look}"), full_page=True)
-        opened.goto(f"{running.url}/history")
+        opened.goto(f"{life_app.url}/history")
         expect(opened.get_by_role("button", name="Download as CSV")).to_be_visible()
         opened.screenshot(path=picture(f"life-history-{look}"), full_page=True)
-        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        opened.wait_for_function("document.documentElement.scrollWidth <= innerWidth")

@@ -141,7 +141,7 @@ def test_a_wrong_key_is_reported_to_the_operator_and_not_to_the_tester(
     chat.page.on("websocket", lambda socket: socket.on("framereceived", lambda data: frames.append(str(data))))
     chat.page.reload()
     chat.send("Hello?")
-    expect(chat.answer.get_by_text(NOT_SET_UP, exact=True)).to_be_visible()
+    expect(chat.answer.get_by_text(NOT_SET_UP, exact=True).last).to_be_visible()
     chat.idle()
     expect(chat.feedback).to_have_count(0)
     expect(chat.button("Try again")).to_be_visible()
@@ -162,12 +162,12 @@ def test_a_wrong_key_is_reported_to_the_operator_and_not_to_the_tester(
 def test_a_page_that_is_no_answer_leaves_no_empty_bubble(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(openai.page("<html><body>Please sign in</body></html>"))
     chat.send("Hello?")
-    expect(chat.answer.get_by_text("No answer came back. Please try again.")).to_be_visible()
+    expect(chat.answer.get_by_text("No answer came back. Please try again.").last).to_be_visible()
     chat.idle()
     expect(chat.feedback).to_have_count(0)
     expect(chat.page.get_by_role("button", name="Copy")).to_have_count(0)
     chat.page.reload()
-    expect(chat.answer.get_by_text("No answer came back. Please try again.")).to_be_visible()
+    expect(chat.answer.get_by_text("No answer came back. Please try again.").last).to_be_visible()
     [ended] = record.events(chat.conversation_id)
     assert (ended["value"], ended["metadata"]["error"]) == ("error", "NoAnswer")
 
@@ -175,7 +175,7 @@ def test_a_page_that_is_no_answer_leaves_no_empty_bubble(chat: Chat, model: open
 def test_whitespace_is_no_answer(chat: Chat, model: openai.Server) -> None:
     model.script(stream("  ", "\n\n", openai.finish(), openai.DONE))
     chat.send("Hello?")
-    expect(chat.answer.get_by_text("No answer came back. Please try again.")).to_be_visible()
+    expect(chat.answer.get_by_text("No answer came back. Please try again.").last).to_be_visible()
     expect(chat.feedback).to_have_count(0)
 
 
@@ -183,7 +183,7 @@ def test_an_answer_at_its_length_limit_says_so(chat: Chat, model: openai.Server)
     model.script(stream("Half of", openai.finish("length"), openai.DONE))
     chat.ask("Hello?")
     expect(chat.answer).to_contain_text("Half of")
-    expect(chat.answer.get_by_text("Cut off at the length limit.")).to_be_visible()
+    expect(chat.answer.get_by_text("Cut off at the length limit.").last).to_be_visible()
     expect(chat.feedback).to_have_count(1)
 
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 
 REFUSE = """navigator.clipboard.writeText = () => Promise.reject(new DOMException("", "NotAllowedError"));
 document.execCommand = () => false;"""
+RIGHT_END = "one => one.getBoundingClientRect().right"
 WORDS_END = """one => { const range = document.createRange(); range.selectNodeContents(one);
   return range.getBoundingClientRect().right; }"""
 DISTANCE = """() => { const main = document.querySelector('[data-testid="stMain"]');
@@ -163,8 +164,8 @@ def test_a_question_and_its_title_run_by_their_own_direction(chat: Chat, model: 
     chat.ask("ما هي عاصمة فرنسا؟")
     question = chat.messages.first.get_by_text("ما هي عاصمة فرنسا؟")
     expect(question).to_have_css("direction", "rtl")
-    right = chat.messages.first.evaluate("one => one.getBoundingClientRect().right")
-    assert abs(right - question.evaluate(WORDS_END)) < 40
+    right = chat.messages.first.evaluate(RIGHT_END)
+    until(lambda: abs(right - question.evaluate(WORDS_END)) < 40)
     title = chat.page.locator('[class*="st-key-open_"]').get_by_text("ما هي عاصمة فرنسا؟")
     expect(title).to_have_css("direction", "rtl")
     chat.thumb(up=False).click()
@@ -180,8 +181,8 @@ def test_a_break_in_a_cell_and_text_from_right_to_left(chat: Chat, model: openai
     expect(chat.answer.locator("ul")).to_have_css("direction", "rtl")
     arabic = chat.answer.get_by_text("مرحبا بالعالم")
     expect(arabic).to_have_css("direction", "rtl")
-    right = chat.answer.get_by_test_id("stChatMessageContent").evaluate("one => one.getBoundingClientRect().right")
-    assert abs(right - arabic.evaluate(WORDS_END)) < 40
+    right = chat.answer.get_by_test_id("stChatMessageContent").evaluate(RIGHT_END)
+    until(lambda: abs(right - arabic.evaluate(WORDS_END)) < 40)
     expect(chat.answer.get_by_text("End", exact=True)).to_have_css("direction", "ltr")
 
 
@@ -189,10 +190,7 @@ def test_a_table_from_right_to_left_stands_at_the_right(chat: Chat, model: opena
     model.script(whole("| الخطوة | المدة |\n|---|---|\n| العجن | ساعة |"))
     chat.ask("Go")
     expect(chat.answer.locator("td").first).to_have_css("direction", "rtl")
-    ends = [
-        chat.answer.locator(one).first.evaluate("one => one.getBoundingClientRect().right")
-        for one in ("table", '[data-testid="stChatMessageContent"]')
-    ]
-    assert abs(ends[0] - ends[1]) < 20
-    copy, thumb = (one.bounding_box() for one in (chat.button("Copy"), chat.thumb(up=True)))
-    assert copy and thumb and abs(copy["y"] - thumb["y"]) < 20
+    table, content = chat.answer.locator("table").first, chat.answer.get_by_test_id("stChatMessageContent")
+    until(lambda: abs(table.evaluate(RIGHT_END) - content.evaluate(RIGHT_END)) < 20)
+    copy, thumb = chat.button("Copy"), chat.thumb(up=True)
+    until(lambda: (one := copy.bounding_box()) and (two := thumb.bounding_box()) and abs(one["y"] - two["y"]) < 20)

@@ -1,6 +1,7 @@
 """The elements around a message's text: a fold, the language of its code, its time, its end."""
 
 import re
+from functools import partial
 
 import pytest
 from playwright.sync_api import expect
@@ -12,6 +13,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
+IN_SIGHT = "one => one.checkVisibility({ opacityProperty: true, visibilityProperty: true })"
 CODE = "```python\nprint('a line')\n```\n\n```\nplain\n```\n"
 
 
@@ -38,9 +40,7 @@ def test_code_has_its_language_and_a_copy_button_in_sight(chat: Chat, model: ope
     expect(blocks.last).to_have_attribute("data-language", "")
     chat.box.hover()
     for block in blocks.all():
-        assert block.get_by_role("button", name="Copy to clipboard").evaluate(
-            "one => one.checkVisibility({ opacityProperty: true, visibilityProperty: true })"
-        )
+        until(partial(block.get_by_role("button", name="Copy to clipboard").evaluate, IN_SIGHT))
         expect(block.locator("pre")).to_have_attribute("tabindex", "0")
 
 
@@ -72,7 +72,7 @@ def test_stop_stands_where_send_was_and_nothing_moves(chat: Chat, model: openai.
     expect(chat.answer).to_contain_text("Half")
     assert place
     until(lambda: (now := chat.stop.bounding_box()) and all(abs(place[side] - now[side]) < 2 for side in ("x", "y")))
-    assert chat.box.bounding_box() == box
+    until(lambda: chat.box.bounding_box() == box)
     expect(send).to_be_hidden()
     gate.open()
     chat.idle()
@@ -86,8 +86,8 @@ def test_on_a_phone_actions_are_icons_with_names_and_new_is_at_the_top(chat: Cha
         chat.ask("Hello?")
         until(lambda: (copy := chat.button("Copy").bounding_box()) and 24 <= copy["width"] < 60)
         expect(chat.answer.get_by_test_id("stChatMessageAvatarCustom")).to_be_hidden()
-        ask = chat.page.get_by_test_id("stChatInput").bounding_box()
-        assert ask and PHONE[1] - (ask["y"] + ask["height"]) < 20
+        field = chat.page.get_by_test_id("stChatInput")
+        until(lambda: (ask := field.bounding_box()) and PHONE[1] - (ask["y"] + ask["height"]) < 20)
         chat.page.get_by_role("button", name="New", exact=True).click()
         expect(chat.messages).to_have_count(0)
     finally:

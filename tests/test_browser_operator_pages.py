@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.support import app_process, statsig_server
 from tests.support import openai_server as openai
-from tests.support.chat_page import DESK, IDLE, PHONE, Chat, watched_page, window
+from tests.support.chat_page import AT_REST, DESK, IDLE, PHONE, Chat, watched_page, window
 from tests.support.chromium import picture
 from tests.support.layout import DRAWN, TABLES, expect_within_the_screen
 from tests.support.network_cable import cable
@@ -108,7 +108,8 @@ def whole(page: Page, name: str, size: tuple[int, int]) -> None:
 
 
 def pick(page: Page, row: int) -> None:
-    """Tick a line of the table; lines count from 0."""
+    """Tick a line of the table, once it stands still; lines count from 0."""
+    page.get_by_test_id("stDataFrame").evaluate(AT_REST)
     box = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
     assert box
     page.mouse.click(box["x"] + 15, box["y"] + 35 * (row + 1) + 17)

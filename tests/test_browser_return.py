@@ -358,7 +358,7 @@ def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: C
         chat.idle()
     chat.page.reload()
     expect(chat.answer).to_contain_text("Answer 20.")
-    expect(chat.answer.get_by_text("Answer 20.")).to_be_in_viewport()
+    expect(chat.answer.get_by_text("Answer 20.").last).to_be_in_viewport()
     expect(chat.page.get_by_text("Answer 0.")).to_have_count(0)
     chat.button("Show earlier messages").click()
     expect(chat.messages.nth(1)).to_contain_text("Answer 0.")

@@ -9,7 +9,7 @@ from lib.domain.conversation import Question
 from lib.domain.ids import new_id
 from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record
-from tests.support.waiting import ENOUGH_S
+from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
 
@@ -36,8 +36,7 @@ def test_hundreds_of_conversations_load_as_one_scrolls(chat: Chat, record: Recor
         expect(rows).not_to_have_count(count - 30)
         expect(foot).to_be_in_viewport()
         expect(chat.page.get_by_role("button", name="New conversation")).to_be_in_viewport()
-    heights = {round(box["height"]) for row in rows.all()[:3] if (box := row.bounding_box())}
-    assert heights == {36}  # pixels
+    until(lambda: {round(box["height"]) for row in rows.all()[:3] if (box := row.bounding_box())} == {36})  # pixels
 
 
 def test_a_search_finds_titles_and_texts_in_whatever_case(chat: Chat, model: openai.Server) -> None:

@@ -1,10 +1,13 @@
 """Wide content in Chromium: no word, formula, table or line of code makes the page wider than its column."""
 
+from functools import partial
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
 from tests.support.chat_page import AT_REST, DESK, PHONE, Chat
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -38,27 +41,27 @@ OUTSIDE = """() => {
 """The parts of the page that something made too wide."""
 
 
-def outside(chat: Chat) -> dict[str, list[str]]:
-    """Return the parts of the page that are too wide, at a desk and on a phone."""
-    found = {}
+def expect_nothing_outside(chat: Chat, what: str) -> None:
+    """Wait until no part of a page with this content is too wide, on a phone and at a desk."""
     for name, (width, height) in {"phone": PHONE, "desk": DESK}.items():
         chat.page.set_viewport_size({"width": width, "height": height})
         chat.page.get_by_test_id("stMain").evaluate(AT_REST)
-        if parts := chat.page.evaluate(OUTSIDE):
-            found[name] = parts
-    return found
+        until(lambda: not chat.page.evaluate(OUTSIDE), show=partial(shown_outside, chat, f"{what} on a {name}"))
+
+
+def shown_outside(chat: Chat, what: str) -> str:
+    return f"{what}: {chat.page.evaluate(OUTSIDE)}"
 
 
 def test_nothing_that_is_written_makes_the_page_wider(chat: Chat, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Short."))
     chat.ask(LONG)  # the long word is the title, too
     expect(chat.answer).to_contain_text("Short.")
-    wide = {"a question": outside(chat)}
+    expect_nothing_outside(chat, "a question")
     for what, answer in WIDE.items():
         chat.open()
         model.script(openai.stream(answer, openai.finish(), openai.DONE))
         chat.ask(f"Show me {what}")
-        wide[what] = outside(chat)
+        expect_nothing_outside(chat, what)
     chat.open()
-    wide["an empty page"] = outside(chat)
-    assert {what: found for what, found in wide.items() if found} == {}
+    expect_nothing_outside(chat, "an empty page")
