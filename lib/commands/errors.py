@@ -17,17 +17,21 @@ class UsageError(CommandError):
 
 
 def exit_code(error: Exception) -> int | None:
-    """Return the exit code of an error whose message is written for operators, None of any other error."""
-    from lib.demo.visitors import Unplayable  # these load every room, which a command that succeeds need not do
-    from lib.experiments.acts import ActError
-    from lib.experiments.console import ConsoleError
-    from lib.experiments.definitions import DefinitionError
-    from lib.planning.plans import PlanError
+    """Return the exit code of an error whose message is written for operators, None for any other error."""
+    from lib.domain.record import StoreError
     from lib.settings import SettingsError
-    from lib.store import StoreError
 
     if isinstance(error, CommandError):
         return error.exit_code
-    if isinstance(error, (ActError, ConsoleError, StoreError)):
+    if isinstance(error, StoreError):
         return NO
-    return USAGE if isinstance(error, (DefinitionError, PlanError, SettingsError, Unplayable)) else None
+    if isinstance(error, SettingsError):
+        return USAGE
+    from lib.experiments.acts import ActError  # these load nearly every room, which takes a second
+    from lib.experiments.console import ConsoleError
+    from lib.experiments.definitions import DefinitionError
+    from lib.planning.plans import PlanError
+
+    if isinstance(error, (ActError, ConsoleError)):
+        return NO
+    return USAGE if isinstance(error, (DefinitionError, PlanError)) else None

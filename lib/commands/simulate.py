@@ -18,7 +18,7 @@ from lib.demo import comparers, serve
 from lib.demo.behaviour import SATISFIED
 from lib.demo.comparers import Panel, PanelResults
 from lib.demo.soundness import Soundness, Watched, check, smallest_effect
-from lib.demo.visitors import SPEED, Played, play
+from lib.demo.visitors import SPEED, Played, Unplayable, play
 from lib.experiments.definitions import Definition
 from lib.readout.preferences import preference_mde
 from lib.readout.words import WORDS
@@ -45,10 +45,13 @@ class Summary:
 
 
 def visits(settings: Settings, users: int, seed: int, lift: float) -> Summary:
-    """Play visits. Raises StoreError, DefinitionError, Unplayable, UsageError."""
+    """Play visits. Raises StoreError, DefinitionError, UsageError."""
     _check_lift(lift)
     with serve(SPEED) as url, closing(App.open(settings, url)) as app:
-        played = play(app, users, seed, lift, _progress(users, "visitors"))
+        try:
+            played = play(app, users, seed, lift, _progress(users, "visitors"))
+        except Unplayable as error:
+            raise UsageError(str(error)) from None
         if not played.saved:
             raise StoreError("The store did not take everything: what is there is not all that was played.")
         with app.store.read() as connection:
