@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.support import app_process, statsig_server
 from tests.support import openai_server as openai
-from tests.support.chat_page import AT_REST, DESK, IDLE, PHONE, Chat, watched_page, window
+from tests.support.chat_page import AT_REST, DESK, IDLE, PHONE, Chat, turn_narrow_and_dark, watched_page, window
 from tests.support.chromium import picture
 from tests.support.layout import DRAWN, TABLES, expect_within_the_screen
 from tests.support.network_cable import cable
@@ -97,14 +97,14 @@ def settle(page: Page) -> None:
     page.wait_for_function(DRAWN)
 
 
-def whole(page: Page, name: str, size: tuple[int, int]) -> None:
-    """A picture of the first screen, and one of all of it."""
-    page.screenshot(path=picture(name))
-    height = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
-    page.set_viewport_size({"width": size[0], "height": min(height, 8_000)})
+def expect_fit(page: Page, name: str) -> None:
+    """The page is within the screen, and still when that turns narrow and dark. Leaves pictures of both."""
+    expect_within_the_screen(page, TABLES)
+    page.screenshot(path=picture(f"{name}-1280-light"))
+    turn_narrow_and_dark(page)
     settle(page)
-    page.screenshot(path=picture(f"{name}-whole"))
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+    expect_within_the_screen(page, TABLES)
+    page.screenshot(path=picture(f"{name}-390-dark"))
 
 
 def pick(page: Page, row: int) -> None:
@@ -115,55 +115,45 @@ def pick(page: Page, row: int) -> None:
     page.mouse.click(box["x"] + 15, box["y"] + 35 * (row + 1) + 17)
 
 
-EVERY_SCREEN = pytest.mark.parametrize(
-    ("size", "dark"), [(DESK, False), (PHONE, True)], ids=["desk-light", "phone-dark"]
-)
-
-
-def name_of(what: str, size: tuple[int, int], dark: bool) -> str:
-    return f"{what}-{size[0]}-{'dark' if dark else 'light'}"
-
-
 # Looks
 
 
-@EVERY_SCREEN
-def test_the_experiment_page_is_drawn_within_the_screen(
-    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.AppProcess
-) -> None:
-    with look(browser, operated, "/experiment", size, dark) as page:
+def test_the_experiment_page_is_drawn_within_the_screen(browser: Browser, operated: app_process.AppProcess) -> None:
+    with look(browser, operated, "/experiment") as page:
         expect(page.get_by_role("heading", name="statsig_openai_integration")).to_be_in_viewport()
         expect(page.get_by_text("1 of 9 visitors have had all of theirs.").last).to_be_visible()
-        expect_within_the_screen(page, TABLES)
-        whole(page, name_of("experiment", size, dark), size)
+        expect_fit(page, "experiment")
+        expect(page.get_by_text("1 of 9 visitors have had all of theirs.").last).to_be_visible()
 
 
-@EVERY_SCREEN
 def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
-    size: tuple[int, int], dark: bool, browser: Browser, operated: app_process.AppProcess
+    browser: Browser, operated: app_process.AppProcess
 ) -> None:
-    with look(browser, operated, "/events", size, dark) as page:
+    with look(browser, operated, "/events") as page:
         expect(page.get_by_text("They go out when it is back.").last).to_be_visible()
         pick(page, 1)
         expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
         settle(page)
+        expect_fit(page, "events")
+        expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
+
+
+def test_on_a_phone_a_line_of_the_ledger_is_selected_too(browser: Browser, operated: app_process.AppProcess) -> None:
+    with look(browser, operated, "/events", PHONE, dark=True) as page:
+        pick(page, 1)
+        expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
         expect_within_the_screen(page, TABLES)
-        whole(page, name_of("events", size, dark), size)
 
 
-@EVERY_SCREEN
-def test_an_empty_ledger_and_an_unused_experiment_are_drawn(
-    size: tuple[int, int], dark: bool, browser: Browser, app: app_process.AppProcess
-) -> None:
-    with look(browser, app, "/events", size, dark) as page:
+def test_an_empty_ledger_and_an_unused_experiment_are_drawn(browser: Browser, app: app_process.AppProcess) -> None:
+    with look(browser, app, "/events") as page:
         expect(page.get_by_text("Nothing has happened yet.").last).to_be_visible()
-        expect_within_the_screen(page, TABLES)
-        page.screenshot(path=picture(name_of("events-empty", size, dark)))
-        page.goto(app.url + "/experiment")
+        expect_fit(page, "events-empty")
+        page.goto(app.url + "/experiment")  # on a phone now
         settle(page)
         expect(page.get_by_text("Nobody yet").last).to_be_visible()
         expect_within_the_screen(page, TABLES)
-        page.screenshot(path=picture(name_of("experiment-empty", size, dark)))
+        page.screenshot(path=picture("experiment-empty-390-dark"))
 
 
 # Actions

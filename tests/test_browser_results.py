@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from lib.readout.runs import terms_of
 from lib.statistics.intervals import Interval
 from lib.store.bounds import hold
 from lib.store.database import Database
+from tests.conftest import StartApp
 from tests.support import app_process, invented_traffic
-from tests.support.chat_page import AT_REST, DESK, PHONE, watched_page, window
+from tests.support.chat_page import AT_REST, DESK, PHONE, turn_narrow_and_dark, watched_page, window
 from tests.support.chromium import picture
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
 from tests.support.layout import DRAWN, expect_within_the_screen
@@ -48,23 +50,19 @@ Control = {{ weight = 1, parameters = {{ model = "a" }} }}
 B = {{ weight = 1, parameters = {{ model = "b" }} }}
 C = {{ weight = 1, parameters = {{ model = "c" }} }}
 """
-CONSTANTS = {
+FEW = {"lib/demo/sample.py": ("USERS, SEED, LIFT, DAYS = 160", "USERS, SEED, LIFT, DAYS = 8")}
+SOON = {
     "pages/results/page.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
     "pages/readouts.py": ("KEPT_S = 60.0", "KEPT_S = 2.0"),
-    "lib/demo/sample.py": ("USERS, SEED, LIFT, DAYS = 160", "USERS, SEED, LIFT, DAYS = 8"),
 }
-"""What a minute's wait, or half a minute's, hangs on; in the copy that is tested it is shorter."""
+"""Constants of an app's files, as they are and as a test need not wait for them."""
 
 
 @pytest.fixture(scope="module")
 def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
     """The app with an experiment in every state, and one that nobody has met."""
     folder = tmp_path_factory.mktemp("app")
-    app_process.lay_out(folder)
-    for name, (was, now) in CONSTANTS.items():
-        text = (folder / name).read_text()
-        assert was in text
-        (folder / name).write_text(text.replace(was, now))
+    lay_out(folder, FEW)
     definitions = folder / ".streamlit" / "experiments.toml"
     tables = "".join((THREE if name == "three" else TABLE).format(name=name) for name in STATES)
     definitions.write_text(definitions.read_text() + tables)
@@ -76,6 +74,15 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_proces
     started.stop()
     assert not started.outbound()
     assert "raceback" not in started.log()
+
+
+def lay_out(folder: Path, constants: Mapping[str, tuple[str, str]]) -> None:
+    """The app with other constants."""
+    app_process.lay_out(folder)
+    for name, (was, now) in constants.items():
+        text = (folder / name).read_text()
+        assert was in text
+        (folder / name).write_text(text.replace(was, now))
 
 
 def hold_a_verdict(url: str, definition: Definition) -> None:
@@ -115,22 +122,29 @@ def badge(page: Page, word: str) -> Locator:
 # Looks
 
 
-@pytest.mark.parametrize(("size", "dark"), [(DESK, False), (PHONE, True)], ids=["desk-light", "phone-dark"])
 @pytest.mark.parametrize("state", ["empty", *STATES])
-def test_every_state_is_drawn_within_the_screen(
-    state: str, size: tuple[int, int], dark: bool, browser: Browser, results_app: app_process.AppProcess
+def test_every_state_is_drawn_within_the_screen_and_when_that_turns_narrow_and_dark(
+    state: str, browser: Browser, results_app: app_process.AppProcess
 ) -> None:
     experiment = EXPERIMENT if state == "empty" else state
     word = "Not enough data" if state == "empty" else STATES[state][1]
-    with look(browser, results_app, experiment, size, dark) as page:
+    with look(browser, results_app, experiment) as page:
         expect(badge(page, word)).to_be_visible()
         expect_within_the_screen(page)
-        name = f"results-{state}-{size[0]}-{'dark' if dark else 'light'}"
-        page.screenshot(path=picture(name))
-        height = page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
-        page.set_viewport_size({"width": size[0], "height": min(height, 8_000)})
+        page.screenshot(path=picture(f"results-{state}-1280-light"))
+        turn_narrow_and_dark(page)
         settle(page)
-        page.screenshot(path=picture(f"{name}-whole"))
+        expect(badge(page, word)).to_be_visible()
+        expect_within_the_screen(page)
+        page.screenshot(path=picture(f"results-{state}-390-dark"))
+
+
+def test_a_phone_that_opens_it_shows_it_within_the_screen(
+    browser: Browser, results_app: app_process.AppProcess
+) -> None:
+    with look(browser, results_app, "harmed", PHONE, dark=True) as page:
+        expect(badge(page, "Harmed: response time")).to_be_visible()
+        expect_within_the_screen(page)
 
 
 def test_the_first_screen_has_the_verdict_the_next_step_and_the_chart_that_decides(
@@ -208,8 +222,14 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
 # Actions
 
 
-def test_a_refresh_leaves_the_reader_in_place(browser: Browser, results_app: app_process.AppProcess) -> None:
-    with look(browser, results_app, "undecided") as page:
+def test_it_looks_anew_and_leaves_the_reader_in_place(
+    browser: Browser, results_app: app_process.AppProcess, start_app: StartApp, tmp_path: Path
+) -> None:
+    store = f"sqlite:///{results_app.folder}/data/parley.db"
+    lay_out(tmp_path, SOON)
+    shutil.copy2(results_app.folder / ".streamlit" / "experiments.toml", tmp_path / ".streamlit")
+    app = start_app({"DATABASE_URL": store}, folder=tmp_path)
+    with look(browser, app, "undecided") as page:
         remark = page.get_by_test_id("stExpander").first
         remark.evaluate(AT_REST)
         remark.get_by_role("button").or_(remark.locator("summary")).first.click()
@@ -218,7 +238,6 @@ def test_a_refresh_leaves_the_reader_in_place(browser: Browser, results_app: app
         _, place = remark.evaluate(AT_REST)
         users = page.get_by_role("cell", name="74", exact=True)
         expect(users).to_have_count(1)
-        store = f"sqlite:///{results_app.folder}/data/parley.db"
         more = Traffic({"Control": Group(6), "Test": Group(6)}, days=4, experiment="undecided", seed=99)
         invented_traffic.fill(store, replace(more, groups={"Control": Group(6, rates=0), "Test": Group(6, rates=0)}))
         expect(page.get_by_role("cell", name="80", exact=True)).to_have_count(1)
