@@ -15,11 +15,12 @@ from lib.domain.ids import new_id
 from lib.statistics.sums import Scope, Sums, VoteSums
 from lib.store import Store, purge
 from lib.store.database import Database
+from lib.store.ingest import imported
 from lib.store.preferences import votes_by_pair
 from lib.store.schema import vote
 from lib.store.simulated import remove_simulated, spread
-from lib.store.tallies import last_run
-from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, counted, preferred, stored
+from lib.store.tallies import last_run, tally
+from tests.support.invented_events import EXPERIMENT, ORIGIN_MS, Line, encoded, preferred, stored
 from tests.support.waiting import ENOUGH_S
 
 SOON = ENOUGH_S
@@ -111,10 +112,11 @@ def ballots(draw: st.DrawFn) -> list[Line]:
 
 
 @given(ballots())
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_any_votes_are_counted_as_by_hand(lines: list[Line]) -> None:
-    for scope in (SCOPE, replace(SCOPE, simulated=True)):
-        assert counted(lines, scope).votes == by_hand(lines, scope)
+    with imported(encoded(lines)) as found:
+        for scope in (SCOPE, replace(SCOPE, simulated=True)):
+            assert tally(found.read, scope).votes == by_hand(lines, scope)
 
 
 def test_both_databases_count_alike(database_url: str) -> None:
