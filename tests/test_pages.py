@@ -23,9 +23,9 @@ from lib.settings import load
 from lib.web import failed_page, running
 from tests.support import openai_server as openai
 from tests.support.openai_server import stream
+from tests.support.page_runs import ROOT, new_session
 from tests.support.waiting import ENOUGH_S
 
-FRAME = str(Path(__file__).parent.parent / "pages" / "frame.py")
 Begin = Callable[..., None]
 
 
@@ -34,7 +34,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     """Start the app of this process."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     before = root.handlers[:], root.level, ours.level
-    toml = Path(FRAME).parent.parent / ".streamlit" / "experiments.toml"
+    toml = ROOT / ".streamlit" / "experiments.toml"
 
     def start(**settings: str) -> None:
         url = settings.pop("DATABASE_URL", f"sqlite:///{tmp_path}/parley.db")
@@ -57,7 +57,7 @@ def app(begin: Begin, model_server: openai.Server) -> App:
 
 def open_page(**query: str) -> AppTest:
     """A new session's page; `query` is its address."""
-    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page = new_session()
     for name, value in query.items():
         page.query_params[name] = value
     return page.run()
@@ -285,7 +285,7 @@ def test_operators_read_the_failures_of_testers(app: App, model_server: openai.S
     model_server.script(openai.status(401), openai.answer("Well."))
     tester = ask(ask(open_page(), "Hello?"), "And now?")
     assert not [one for one in tester.run().warning if "failed" in one.value]
-    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page = new_session()
     page.session_state["operator"] = True
     [met] = [one.value for one in page.run().warning if "failed" in one.value]
     assert met.startswith("In the last hour 1 answer failed. Testers read: “The assistant is not set up correctly.")
@@ -293,7 +293,7 @@ def test_operators_read_the_failures_of_testers(app: App, model_server: openai.S
 
 def test_an_operator_reads_an_own_failure_at_the_answer_alone(app: App, model_server: openai.Server) -> None:
     model_server.script(openai.status(401), openai.status(400))
-    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page = new_session()
     page.session_state["operator"] = True
     ask(page.run(), "Hello?")
     assert "The assistant is not set up correctly." in text_of(page)
@@ -322,7 +322,7 @@ def test_text_that_is_gone_is_reported_as_gone(begin: Begin, model_server: opena
     visitor, wanted = page.session_state["visitor"], conversation_id(page)
     running.close()
     begin(**settings)
-    later = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    later = new_session()
     later.session_state["visitor"], later.query_params["c"] = visitor, wanted
     later.run()
     assert not later.exception
@@ -342,7 +342,7 @@ def test_testers_see_no_details(app: App) -> None:
 
 
 def test_operators_see_the_details_of_each_answer(app: App) -> None:
-    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page = new_session()
     page.session_state["operator"] = True
     page = ask(page.run(), "Hello?")
     [table] = [part.value for part in page.markdown if "| Group |" in part.value]
@@ -351,7 +351,7 @@ def test_operators_see_the_details_of_each_answer(app: App) -> None:
 
 
 def test_the_version_stands_below_the_operators_pages_alone(app: App) -> None:
-    page = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    page = new_session()
     page.session_state["operator"] = True
     assert f"Parley {__version__}" not in [part.value for part in page.run().caption]
     assert f"Parley {__version__}" in [part.value for part in page.switch_page("events/page.py").run().caption]

@@ -33,6 +33,7 @@ from pages.results import numbers, words
 from tests.support import invented_traffic
 from tests.support.invented_events import preferred
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
+from tests.support.page_runs import new_session
 from tests.support.waiting import ENOUGH_S
 from tests.test_store_preferences import event
 
@@ -87,7 +88,7 @@ def show(begin: Begin, url: str) -> Open:
 
 
 def visit(operator: bool = True, **query: str) -> AppTest:
-    test = AppTest.from_file(PAGE, default_timeout=60)
+    test = new_session(PAGE)
     test.session_state["operator"] = operator
     for name, value in query.items():
         test.query_params[name] = value

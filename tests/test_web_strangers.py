@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from lib.access.identity import Access
 from lib.domain.clock import now_ms
@@ -18,7 +17,7 @@ from lib.domain.invitations import new_invitation
 from lib.store import Store, audit, states
 from lib.web import paths
 from tests.support import app_process
-from tests.support.page_runs import ROOT, open_app
+from tests.support.page_runs import ROOT, new_session, open_app
 from tests.support.raw_websocket import Answer, RawWebsocket, header, http
 from tests.support.waiting import until
 
@@ -273,7 +272,7 @@ def test_an_operator_who_was_signed_out_changes_nothing_from_a_page_that_is_stil
 @pytest.mark.parametrize("page", ["results", "experiment", "history", "events"])
 def test_the_script_of_an_operators_page_draws_nothing_for_others(tmp_path: Path, page: str) -> None:
     with open_app(tmp_path):
-        script = AppTest.from_file(f"{ROOT}/pages/{page}/page.py", default_timeout=60)
+        script = new_session(f"{ROOT}/pages/{page}/page.py")
         script.session_state["operator"] = False
         script.run()
         assert not script.exception and not script.main.children

@@ -96,9 +96,14 @@ def _request(request: Mapping[str, object]) -> int | None:
     return answer
 
 
-@cache
 def _template() -> "subprocess.Popen[str] | None":
     """The template of this process; None where a package starts a thread, so that apps start without one."""
+    with _one_at_a_time:
+        return _start_template()
+
+
+@cache
+def _start_template() -> "subprocess.Popen[str] | None":
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STREAMLIT_"))}
     template = subprocess.Popen(
         [sys.executable, __file__], cwd="/", env=environ | WITHOUT_THREADS | {"PYTHONUNBUFFERED": "1"},
@@ -122,8 +127,13 @@ def _serve() -> None:
         __import__(package)
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("A package has started a thread, which a fork would lack: the tests' apps start one by one.")
-    print("ready")
     assert not {"lib", "pages", "tests", "pytest"} & set(sys.modules)
+    print("ready")
+    from streamlit.components.v2 import manifest_scanner
+
+    scan = cache(manifest_scanner.scan_component_manifests)  # reads the metadata of all packages: a tenth of a second
+    scan()
+    manifest_scanner.scan_component_manifests = scan
     gc.collect()
     gc.freeze()
     for line in sys.stdin:

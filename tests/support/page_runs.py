@@ -6,8 +6,11 @@ with open_app(folder, OPENAI_BASE_URL=server.base_url):
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Element
 
@@ -21,6 +24,23 @@ ROOT = Path(__file__).parents[2]
 FRAME = str(ROOT / "pages" / "frame.py")
 EXPERIMENTS = (ROOT / ".streamlit" / "experiments.toml").read_text(encoding="utf-8")
 ACCESS = Access("a-signing-key-of-the-tests")
+
+
+_scan_packages = manifest_scanner.scan_component_manifests
+
+
+@cache
+def _components() -> Any:
+    """The components of all installed packages. Streamlit looks for them in each session, a tenth of a second long."""
+    return _scan_packages()
+
+
+manifest_scanner.scan_component_manifests = _components
+
+
+def new_session(script: str = FRAME) -> AppTest:
+    """A session that has not run its script yet."""
+    return AppTest.from_file(script, default_timeout=ENOUGH_S)
 
 
 @contextmanager
@@ -39,7 +59,7 @@ def open_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> I
 def run_page(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
     """A new session on this page, when all that was handed to the store is written. `query` is its address."""
     assert running.app().store.write(lambda _: None).wait(ENOUGH_S)
-    test = AppTest.from_file(FRAME, default_timeout=ENOUGH_S)
+    test = new_session()
     test.session_state["operator"] = test.session_state["proven_operator"] = operator
     for name, value in query.items():
         test.query_params[name] = value
