@@ -5,5 +5,6 @@ export default function ({ data }) {
   themeOverlays(state);
   addStyleOnce("parley-code", CODE_STYLE);
   setDirections(state);
+  keepFocus(state);
   if (data.tables) letTablesScroll(state);
 }

@@ -25,11 +25,12 @@ function loadOnScroll(state) { // older conversations, once the end of the list 
   state.older.observe(button);
 }
 
-function renameInTheList() { // focuses the name; Esc cancels
+function actInTheList() { // focuses the name, where Esc cancels, and Cancel before a deletion
   const NAME = '[class*="st-key-title_"] input';
-  document.addEventListener("click", ({ target }) => {
-    if (target.closest?.('[role="menuitem"]')?.innerText.trim().endsWith("Rename"))
-      whenThere(NAME, (input) => { input.focus(); input.select(); });
+  document.addEventListener("click", ({ target, detail }) => {
+    const act = target.closest?.('[role="menuitem"]')?.innerText.trim() ?? "";
+    if (act.endsWith("Rename")) whenThere(NAME, (input) => { input.focus(); input.select(); });
+    else if (act.endsWith("Delete") && !detail) whenThere(".st-key-delete_now_cancel button", (button) => button.focus());
   }, true);
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && event.target.matches?.(NAME) && !composes(event))

@@ -20,8 +20,9 @@ function keepOnce(data) {
   };
   keepTextWhole();
   closeSidebarOnPhones();
-  renameInTheList();
+  actInTheList();
   nameOverlays();
+  keepFocus(state);
   for (const [from, event] of [[window, "resize"], [document.fonts, "loadingdone"]])
     from.addEventListener(event, () => { if (state.main) markWide(state.main); });
   addStyleOnce("parley-code", CODE_STYLE);

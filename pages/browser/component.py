@@ -15,7 +15,7 @@ import streamlit as st
 
 _HERE = Path(__file__).parent
 _PARTS = (
-    "styles", "directions", "clipboard", "composition", "stop", "send_at_once", "drafts", "orders",
+    "styles", "directions", "focus", "clipboard", "composition", "stop", "send_at_once", "drafts", "orders",
     "messages", "follow", "chat_page", "component",
 )  # fmt: skip
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"

@@ -22,12 +22,6 @@ function forgetTexts() {
 
 const written = (text) => text.replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ""); // the server leaves such characters out
 
-function whenThere(selector, act, frames = 600) {
-  const found = document.querySelector(selector);
-  if (found) act(found);
-  else if (frames) requestAnimationFrame(() => whenThere(selector, act, frames - 1));
-}
-
 function typeInto(box, text) {
   Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(box, text);
   box.dispatchEvent(new Event("input", { bubbles: true }));
@@ -79,7 +73,7 @@ function settleDrafts(state, data) { // called once per run
     state.box = box; // the page was just opened
     const draft = recall(DRAFT);
     if (draft && !box.value) typeInto(box, draft);
-    focusBox();
+    focusBox(state.restored && document.activeElement === state.restored); // nobody went there
     state.lookForSent();
   });
 }
@@ -90,7 +84,8 @@ function editAsInTheBox() { // Enter sends, Esc cancels, the editor takes the fo
   document.addEventListener("click", ({ target }) => {
     if (!target.closest?.('[class*="st-key-edit_"]')) return;
     whenThere(EDITOR, (editor) => {
-      editor.focus();
+      editor.focus({ preventScroll: true });
+      editor.scrollIntoView({ block: "center" });
       editor.setSelectionRange(editor.value.length, editor.value.length);
     });
   }, true);

@@ -2,7 +2,8 @@
 // content may grow by any amount before the browser reports a scroll.
 
 const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 3000;
-const TO_THE_END = '[class*="st-key-open_"], [class*="st-key-refresh_"], .st-key-new, [data-testid="stChatInputSubmitButton"]';
+const TO_THE_END = '[class*="st-key-open_"], [class*="st-key-refresh_"], .st-key-new, [data-testid="stChatInputSubmitButton"], '
+  + '[class*="st-key-FormSubmitter-editor_"]';
 const SCROLL_KEYS = new Set(["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End", "Tab", " "]);
 
 function followAnswers(main) {
@@ -78,7 +79,8 @@ function followAnswers(main) {
       following = false;
       anchor = place();
       until = performance.now() + EARLIER_MS;
-    } else if (target.closest?.(TO_THE_END)) {
+    } else if (target.closest?.('[class*="st-key-edit_"]')) following = false; // the editor stands further up
+    else if (target.closest?.(TO_THE_END)) {
       following = true;
       anchor = null;
       gesture = -GESTURE_MS; // from here on only the answer moves the page

@@ -74,7 +74,10 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     chosen: Line | None = None
     with place:
         if page.lines:
-            st.caption(f"Select a line to see the answer's life. Days and times are in {plain(str(zone))}.")
+            st.caption(
+                "Select a line to see the answer's life. The keyboard selects one with Shift and the space bar. "
+                f"Days and times are in {plain(str(zone))}."
+            )
             chosen = ledger.draw_lines(page.lines, zone, key=f"lines_{hash((search, at()[-1]))}")
         elif page.older:
             st.info("Nothing here yet: what is rare is looked for a moment at a time.", icon=":material/search:")

@@ -1,0 +1,77 @@
+// The focus of a hand on the keyboard: into a popover that opens and round inside it, and never nowhere after an act that
+// takes away what had it.
+
+const POPOVER = '[data-testid="stPopoverBody"]', OPENER = '[data-testid="stPopoverButton"]', LOOKS_MS = [30, 150, 600];
+const SIDEBAR = '[data-testid="stSidebar"]', VERSION = '[class*="st-key-version_"]', QUESTION = '[data-testid="stChatInputTextArea"]';
+const WHOLE = 'main, body, html, [data-testid="stApp"]';
+const STOPS = 'a[href], button, input, textarea, select, summary, [tabindex="0"]';
+
+function stopsIn(place) {
+  return [...place.querySelectorAll(STOPS)].filter((one) => one.tabIndex >= 0 && !one.disabled
+    && one.checkVisibility({ visibilityProperty: true })
+    && !(one.type === "radio" && !one.checked && place.querySelector(`input[name="${CSS.escape(one.name)}"]:checked`)));
+}
+
+function firstIn(place) {
+  const stops = stopsIn(place);
+  return stops.find((one) => !one.ariaLabel?.startsWith("Help for ")) ?? stops[0];
+}
+
+function whenThere(selector, act, frames = 600) {
+  const found = document.querySelector(selector);
+  if (found) act(found);
+  else if (frames) requestAnimationFrame(() => whenThere(selector, act, frames - 1));
+}
+
+function nearTo(lost, last) { // of elements from the inside out, a stop in the innermost that is still there
+  const place = lost.find((one) => one.isConnected && (stopsIn(one).length || one.matches(`${POPOVER}, main`)));
+  if (place && !place.matches(WHOLE)) return place.querySelector('[class*="_cancel"] button') ?? firstIn(place);
+  return last ? document.querySelector('[data-testid="stMain"]') : null; // else there may be more in a moment
+}
+
+function keepFocus(state) {
+  const app = document.querySelector('[data-testid="stApp"]');
+  if (!app || state.lost) return;
+  let byKey = false, opened = [], menu = null;
+  state.lost = []; // what has the focus, and what that is in
+  const around = (one) => { const found = []; for (; one; one = one.parentElement) found.push(one); return found; };
+  const within = (places, selector) => places.some((one) => one.matches(selector));
+
+  const instead = (places, last) => {
+    const versions = document.querySelectorAll(`${VERSION} button:enabled`);
+    if (within(places, VERSION) && versions.length) return [...versions].at(-1);
+    if (within(places, SIDEBAR)) return (menu && document.querySelector(`.${menu} button`)) || nearTo(places, last);
+    return (!within(places, POPOVER) && document.querySelector(QUESTION)) || nearTo(places, last);
+  };
+  const restore = (last) => {
+    const [lost] = state.lost, active = document.activeElement;
+    if (!byKey || !lost || lost.isConnected || (active && active !== document.body)) return;
+    const closed = within(state.lost, POPOVER) && !state.lost.some((one) => one.matches(POPOVER) && one.isConnected);
+    const target = instead(closed ? opened : state.lost, last);
+    if (target) state.restored = target;
+    target?.focus({ preventScroll: last });
+  };
+  new MutationObserver(() => {
+    if (!byKey || app.dataset.testScriptState !== "notRunning") return;
+    for (const ms of LOOKS_MS) setTimeout(restore, ms, ms === LOOKS_MS.at(-1));
+  }).observe(app, { attributeFilter: ["data-test-script-state"] });
+
+  document.addEventListener("focusin", ({ target }) => { state.lost = around(target); }, true);
+  window.addEventListener("pointerdown", () => { byKey = false; }, true);
+  window.addEventListener("keydown", (event) => {
+    byKey = true;
+    const popover = event.key === "Tab" && event.target.closest?.(POPOVER);
+    if (!popover) return;
+    const stops = stopsIn(popover), [from, to] = event.shiftKey ? [stops[0], stops.at(-1)] : [stops.at(-1), stops[0]];
+    if (event.target !== from) return;
+    event.preventDefault();
+    to.focus();
+  }, true);
+  document.addEventListener("click", ({ target, detail }) => {
+    menu = [...target.closest?.('[class*="st-key-menu_"]')?.classList ?? []].find((one) => one.startsWith("st-key-")) ?? menu;
+    const button = target.closest?.(OPENER);
+    if (!button || detail || button.getAttribute("aria-expanded") === "true") return; // by the keyboard it has no detail
+    opened = around(button);
+    whenThere(`${POPOVER} :is(${STOPS})`, () => firstIn(document.querySelector(POPOVER))?.focus());
+  }, true);
+}

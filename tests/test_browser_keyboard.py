@@ -1,0 +1,207 @@
+"""A tester's whole way and the operators' acts by keyboard alone: everything is reached, seen, and nothing loses the
+focus."""
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support import app_process
+from tests.support import openai_server as openai
+from tests.support.chat_page import IDLE, Chat, watched, watched_page, window
+from tests.support.openai_server import Gate, stream
+
+pytestmark = pytest.mark.browser
+
+SETTINGS = {
+    "PARLEY_CONSENT": "Your messages are kept for 90 days.",
+    "PARLEY_SUGGESTIONS": "What is flour?|What is yeast?",
+    "PARLEY_OPERATORS": "operator@example.org",
+}
+FOCUSED = "one => one === document.activeElement"
+MOST = 80
+"""Presses of Tab that lead around a page."""
+RING = """one => {
+  const style = getComputedStyle(one), box = one.getBoundingClientRect();
+  return (style.outlineStyle !== 'none' || style.boxShadow !== 'none') && box.top >= 0 && box.bottom <= innerHeight;
+}"""
+"""True of an element that is seen to have the focus."""
+
+
+def go_to(target: Locator, *, back: bool = False) -> None:
+    """Press Tab until this has the focus, and see that it has."""
+    for _ in range(MOST):
+        if target.evaluate(FOCUSED):
+            break
+        target.page.keyboard.press("Shift+Tab" if back else "Tab")
+    expect(target).to_be_focused()
+    if target.evaluate("one => one.tagName") == "BUTTON":
+        assert target.evaluate(RING), target
+
+
+def press(target: Locator, *, back: bool = False, key: str = "Enter") -> None:
+    go_to(target, back=back)
+    target.page.keyboard.press(key)
+
+
+def test_a_tester_needs_no_mouse_from_the_notice_to_the_theme(
+    browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
+) -> None:
+    model.forget()
+    permissions = ["clipboard-read", "clipboard-write"]
+    with window(browser, permissions=permissions) as page, watched(page.context):
+        page.goto(chat_app.url)
+        chat = Chat(page, chat_app)
+        press(page.get_by_role("button", name="I agree", exact=True))
+        expect(chat.box).to_be_focused()
+        _ask_and_stop(chat, model)
+        _rate_and_copy(chat)
+        _edit_and_choose_a_version(chat)
+        _keep_house(chat)
+
+
+def _ask_and_stop(chat: Chat, model: openai.Server) -> None:
+    flour, yeast = (chat.page.get_by_role("radio", name=f"What is {what}?", exact=True) for what in ("flour", "yeast"))
+    press(flour, key="ArrowRight")
+    expect(yeast).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(chat.feedback).to_have_count(1)
+    expect(chat.box).to_be_focused()
+    gate = Gate()
+    model.script(stream("Half", gate, openai.finish(), openai.DONE))
+    chat.page.keyboard.type("And salt?")
+    chat.page.keyboard.press("Enter")
+    expect(chat.answer.get_by_text("Half", exact=True)).to_be_visible()
+    press(chat.stop)
+    expect(chat.answer.get_by_text("Stopped", exact=True)).to_be_visible()
+    expect(chat.box).to_be_focused()
+    gate.open()
+    chat.idle()
+
+
+def _rate_and_copy(chat: Chat) -> None:
+    press(chat.thumb(up=True), back=True, key="ArrowLeft")
+    expect(chat.thumb(up=False)).to_be_focused()
+    chat.page.keyboard.press("Space")
+    reason = chat.page.get_by_role("radio", name="Incomplete", exact=True)
+    expect(reason).to_be_visible()
+    expect(chat.thumb(up=False)).to_be_focused()
+    go_to(chat.page.get_by_role("radio", name="Wrong", exact=True))
+    chat.page.keyboard.press("ArrowRight")
+    chat.page.keyboard.press("Space")
+    expect(reason).to_be_checked()
+    go_to(chat.page.get_by_role("textbox", name="Anything to add?", exact=True))
+    chat.page.keyboard.type("Too short")
+    press(chat.button("Send"))
+    expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_be_visible()
+    expect(chat.box).to_be_focused()
+    press(chat.button("Copy"), back=True)
+    expect(chat.page.locator(".parley-note")).to_have_text("Copied")
+    assert chat.page.evaluate("navigator.clipboard.readText()") == "Half"
+
+
+def _edit_and_choose_a_version(chat: Chat) -> None:
+    press(chat.button("Edit question"))
+    editor = chat.page.get_by_role("textbox", name="Your question", exact=True)
+    expect(editor).to_be_focused()
+    expect(editor).to_be_in_viewport(ratio=1)
+    chat.page.keyboard.press("Escape")
+    expect(editor).to_have_count(0)
+    expect(chat.box).to_be_focused()
+    press(chat.button("Edit question"), back=True)
+    expect(editor).to_be_focused()
+    chat.page.keyboard.type(" How much?")
+    chat.page.keyboard.press("Enter")
+    expect(chat.page.get_by_text("And salt? How much?", exact=True).first).to_be_visible()
+    expect(chat.answer.get_by_test_id("stFeedback")).to_be_visible()
+    chat.idle()
+    expect(chat.box).to_be_focused()
+    press(chat.button("Regenerate"), back=True)
+    expect(chat.button("Earlier version")).to_be_enabled()
+    chat.idle()
+    expect(chat.box).to_be_focused()
+    press(chat.button("Earlier version"), back=True)
+    expect(chat.button("Later version")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(chat.button("Earlier version")).to_be_focused()
+
+
+def _keep_house(chat: Chat) -> None:
+    """The sidebar: a new conversation, a name, a deletion, the search, the theme, the privacy."""
+    page, rows = chat.page, chat.page.locator('[class*="st-key-row_"]')
+    press(page.get_by_role("button", name="New conversation", exact=True), back=True)
+    expect(chat.messages).to_have_count(0)
+    expect(chat.box).to_be_focused()
+    menu = rows.get_by_role("button", name="Conversation menu", exact=True)
+    _choose(menu, "Download", "Rename", keys=("ArrowDown", "ArrowUp"))
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    page.keyboard.type("Bread")
+    page.keyboard.press("Enter")
+    expect(rows).to_contain_text("Bread")
+    expect(menu).to_be_focused()
+    _choose(menu, "Download", "Delete")
+    expect(page.locator(".st-key-delete_now_cancel button")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(menu).to_be_focused()
+    _search(page, rows)
+    _choose(page.get_by_role("button", name="Appearance", exact=True), "Light", "Dark")
+    expect(page.get_by_test_id("stApp")).to_have_css("background-color", "rgb(20, 23, 31)")
+    chat.idle()
+    _choose(menu, "Download", "Delete")
+    expect(page.locator(".st-key-delete_now_cancel button")).to_be_focused()
+    press(page.locator(".st-key-delete_now button"), back=True)
+    expect(rows).to_have_count(0)
+    privacy = page.get_by_role("button", name="Privacy", exact=True)
+    press(privacy)
+    expect(page.get_by_role("button", name="Delete all my conversations", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-delete_all_now_cancel button")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(privacy).to_be_focused()
+
+
+def _choose(button: Locator, *items: str, keys: tuple[str, str] = ("ArrowDown", "ArrowDown")) -> None:
+    """Open a menu and press the keys; each leads to an item, and the last one is chosen."""
+    page = button.page
+    press(button, back=True)
+    expect(page.get_by_role("menu")).to_be_focused()
+    for key, item in zip(keys, items, strict=True):
+        page.keyboard.press(key)
+        expect(page.get_by_role("menuitem", name=item)).to_be_focused()
+    page.keyboard.press("Enter")
+
+
+def _search(page: Page, rows: Locator) -> None:
+    go_to(page.get_by_role("textbox", name="Search conversations", exact=True), back=True)
+    page.keyboard.type("nothing like it")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stSidebar").get_by_text("Nothing found", exact=True)).to_be_visible()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(1)
+
+
+def test_an_operator_pauses_and_edits_without_a_mouse(browser: Browser, app: app_process.AppProcess) -> None:
+    with watched_page(browser, f"{app.url}/experiment") as page:
+        expect(page.get_by_text("Edit the definition", exact=True)).to_be_visible()
+        page.wait_for_function(IDLE)
+        pause = page.get_by_role("button", name="Pause", exact=True)
+        press(pause)
+        reason = page.get_by_role("dialog").get_by_role("textbox", name="Why, in a sentence", exact=True)
+        expect(reason).to_be_focused()
+        now = page.get_by_role("button", name="Pause it", exact=True)
+        expect(now).to_be_visible()
+        page.keyboard.press("Shift+Tab")
+        expect(now).to_be_focused()  # Tab stays inside
+        page.keyboard.press("Escape")
+        expect(pause).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(reason).to_be_focused()
+        press(now)
+        go_on = page.get_by_role("button", name="Go on", exact=True)
+        expect(go_on).to_be_focused()  # it stands where Pause stood
+        press(page.locator("summary").filter(has_text="Edit the definition"))
+        go_to(page.get_by_label("System prompt of Test", exact=True))
+        page.keyboard.type("Be brief.")
+        page.keyboard.press("Tab")
+        press(page.get_by_role("button", name="Save the version", exact=True), back=True)
+        expect(page.get_by_role("textbox", name="Definition", exact=True)).to_be_focused()
