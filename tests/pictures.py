@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.support import app_process, chromium, invented_traffic, webdriver
+from tests.support import app_process, chromium, invented_traffic, operator_tool, webdriver
 from tests.support import openai_server as openai
 from tests.support.axe import STILL
 from tests.support.chat_page import DESK, IDLE, PHONE, SOON_MS, Chat, edit_prompt
@@ -112,6 +112,11 @@ class Studio:
         return self.app("operated", environ, _fill)
 
     @property
+    def decided(self) -> str:
+        """The app after a decision, as operators see it."""
+        return self.app("decided", {"OPENAI_BASE_URL": self.model.base_url}, _decide)
+
+    @property
     def guarded(self) -> str:
         """The app with a notice before its chat."""
         notice = "Your messages are kept for 90 days. Please write nothing about other people."
@@ -155,6 +160,15 @@ def _compare(folder: Path) -> None:
 
 def _fill(folder: Path) -> None:
     invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.harmed())
+
+
+def _decide(folder: Path) -> None:
+    invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.better())
+    why = "It is liked more, and neither errors nor response time get worse."
+    words = ("experiment", "decide", invented_traffic.EXPERIMENT, "--group", "Test", "--reason", why)
+    run = operator_tool.run_tool(folder, *words, OPENAI_BASE_URL="http://127.0.0.1:9/v1", LOGNAME="ann")
+    if run.returncode:
+        sys.exit(run.stderr)
 
 
 def settle(page: Page) -> None:
@@ -316,6 +330,13 @@ def history(studio: Studio) -> Image.Image:
         return shot(page)
 
 
+def decision(studio: Studio) -> Image.Image:
+    with studio.page(f"{studio.decided}/history", (1080, 840)) as page:
+        page.get_by_text("The readout as it stood").click()
+        expect(page.locator('[class*="st-key-picture_wide_"] img')).to_be_visible()
+        return shot(page)
+
+
 def events(studio: Studio) -> Image.Image:
     with studio.asking(studio.operated) as chat:
         chat.ask(QUESTION)
@@ -403,6 +424,7 @@ PICTURES = (
     experiment,
     editor,
     history,
+    decision,
     events,
     browsers,
 )
