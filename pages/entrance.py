@@ -135,7 +135,7 @@ def forced() -> Assignment | None:
     try:
         return app.experiments.force(visitor, experiment, group)
     except ValueError as error:  # the group is gone: the conversation must not count either
-        log.warning("a group is forced that is not there: %s", error)
+        log.warning("a forced group does not exist: %s", error)
         return replace(app.experiments.assign(visitor, experiment), forced=True)
 
 

@@ -197,7 +197,7 @@ def test_a_model_that_no_provider_has_is_saved_after_a_warning_only(page: Page, 
     edit(page, "Definition", text)
     expect(page.get_by_text("openai has no model nowhere").last).to_be_visible()
     expect(page.get_by_role("button", name="Save the version")).to_be_disabled()
-    page.get_by_text("Save it although it is warned of").last.click()
+    page.get_by_text("Save it despite the warnings").last.click()
     expect(page.get_by_role("button", name="Save the version")).to_be_enabled()
 
 

@@ -121,16 +121,16 @@ def pick(page: Page, row: int) -> None:
 def test_the_experiment_page_is_drawn_within_the_screen(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/experiment") as page:
         expect(page.get_by_role("heading", name="statsig_openai_integration")).to_be_in_viewport()
-        expect(page.get_by_text("1 of 9 visitors have had all of theirs.").last).to_be_visible()
+        expect(page.get_by_text("1 of 9 visitors have used all of theirs.").last).to_be_visible()
         expect_fit(page, "experiment")
-        expect(page.get_by_text("1 of 9 visitors have had all of theirs.").last).to_be_visible()
+        expect(page.get_by_text("1 of 9 visitors have used all of theirs.").last).to_be_visible()
 
 
 def test_the_events_page_is_drawn_within_the_screen_with_an_answers_life(
     browser: Browser, operated: app_process.AppProcess
 ) -> None:
     with look(browser, operated, "/events") as page:
-        expect(page.get_by_text("They go out when it is back.").last).to_be_visible()
+        expect(page.get_by_text("They are sent when it is back.").last).to_be_visible()
         pick(page, 1)
         expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
         settle(page)
@@ -151,7 +151,7 @@ def test_an_empty_ledger_and_an_unused_experiment_are_drawn(browser: Browser, ap
         expect_fit(page, "events-empty")
         page.goto(app.url + "/experiment")  # on a phone now
         settle(page)
-        expect(page.get_by_text("Nobody yet").last).to_be_visible()
+        expect(page.get_by_text("None yet").last).to_be_visible()
         expect_within_the_screen(page, TABLES)
         page.screenshot(path=picture("experiment-empty-390-dark"))
 
@@ -192,7 +192,7 @@ def test_the_filter_stands_in_the_address_and_opens_again(browser: Browser, oper
 
 def test_days_stand_in_the_address_and_limit_what_is_shown(browser: Browser, operated: app_process.AppProcess) -> None:
     with look(browser, operated, "/events?until=2026-01-31") as page:
-        expect(page.get_by_text("No event is like that.").last).to_be_visible()
+        expect(page.get_by_text("No event matches.").last).to_be_visible()
         expect(page.get_by_text("Days and times are in Europe/Berlin.")).to_have_count(0)
         page.goto(operated.url + "/events?since=2026-01-31")
         settle(page)

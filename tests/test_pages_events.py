@@ -119,7 +119,7 @@ def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> N
     page.text_input(key="unit").set_value("unit-0").run()
     assert {row["Unit"] for row in table(page)} == {"unit-0"} and len(table(page)) == 3
     page.text_input(key="unit").set_value("nobody").run()
-    assert "No event is like that." in page_text(page)
+    assert "No event matches." in page_text(page)
 
 
 def test_days_are_a_filter_and_are_the_readers_own(begin: Open) -> None:
@@ -135,7 +135,7 @@ def test_days_are_a_filter_and_are_the_readers_own(begin: Open) -> None:
     page.date_input(key="since").set_value(date(2026, 3, 5)).run()
     assert {row["Unit"] for row in table(page)} == {"unit-2"}
     page.date_input(key="until").set_value(date(2026, 3, 5)).run()
-    assert "No event is like that." in page_text(page)
+    assert "No event matches." in page_text(page)
 
 
 def test_the_delivery_state_is_a_filter(begin: Open) -> None:
@@ -182,7 +182,7 @@ def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     assert "3 of 3 events wait for Statsig" in page_text(page)
     assert app.store.outbox.acknowledge([event.event_id for event in told]).wait(ENOUGH_S)
     [line] = [chart.proto.alt for chart in page.run().get("vega_lite_chart")]
-    assert "All of it at Statsig: 3 events" in line
+    assert "All at Statsig: 3 events" in line
     assert "wait for Statsig" not in page_text(page).replace("events wait for Statsig:", "")
 
 

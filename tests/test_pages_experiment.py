@@ -237,7 +237,7 @@ def test_todays_exposures_answers_and_spend_are_reported(begin: Open, model_serv
     text = page_text(run_page("experiment"))
     together = 2 if question.assignment.group == group else 1
     assert f"{group} {together}" in text and "1 failed" in text
-    assert "There is no limit for a day's spend" in text
+    assert "There is no limit on a day's spend" in text
 
 
 def _priced_answer(app: App) -> tuple[Any, ...]:
@@ -254,14 +254,14 @@ def test_the_page_shows_a_limit_that_is_near_and_one_that_is_met(begin: Open, mo
         otherwise=openai.stream("So.", openai.finish(), openai.usage(1_000_000, 0), openai.DONE)
     )  # 0.50 or 30 US dollars
     begin(ALL, PARLEY_BUDGET_USD_PER_DAY="1000", PARLEY_BUDGET_ANSWERS_PER_VISITOR="2")
-    assert "2 answers a visitor and day. Nobody has asked today." in page_text(run_page("experiment"))
+    assert "2 answers a visitor and day. No questions today." in page_text(run_page("experiment"))
     page = ask(run_page(operator=False))
     text = page_text(run_page("experiment"))
     assert "of $1,000.00." in text
-    assert "Of 1 visitors, who has asked most has had 1." in text
+    assert "Of 1 visitors, the busiest has used 1." in text
     ask(ask(page))
     text = page_text(run_page("experiment"))
-    assert "1 of 1 visitors have had all of theirs." in text
+    assert "1 of 1 visitors have used all of theirs." in text
     assert "1 more met a limit" in text
 
 

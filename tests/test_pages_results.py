@@ -506,7 +506,7 @@ def test_where_the_two_ways_disagree_the_page_says_why(show: Open, url: str) -> 
 def test_an_experiment_that_only_compares_shows_its_comparisons(show: Open, url: str) -> None:
     votes(url, 6, 3)
     page = show()
-    assert "Testers prefer Test" in text_of(page) and "Nobody has taken part in it yet." in text_of(page)
+    assert "Testers prefer Test" in text_of(page) and "No unit has taken part yet." in text_of(page)
     assert not page.button and not page.subheader
 
 

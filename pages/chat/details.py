@@ -26,7 +26,7 @@ DETAILS = (
     ("error", "Error", "{}"),
     ("retries", "Retries", "{}"),
     ("dropped_parameters", "Refused by the model", "{}"),
-    ("renamed_parameters", "Sent by another name", "{}"),
+    ("renamed_parameters", "Sent under another name", "{}"),
     ("parameter_error", "Not valid, not sent", "{}"),
 )
 """The operator's details of an answer: the fact, its label, its format."""

@@ -28,6 +28,6 @@ def draw_alerts(zone: tzinfo) -> None:
         st.caption(f":material/notifications: Last alert: {what}. Sent to {receivers}.", width="content")
         return
     missing = ", ".join(kind for place, kind in enumerate(app.alerts.kinds) if place not in alert.reached)
-    state = f"{missing} did not take it" if alert.given_up else f"{missing} does not have it yet"
-    advice = "Look at PARLEY_ALERTS, and try `python -m lib check --alerts`." if alert.attempts > 1 else ""
+    state = f"{missing} did not accept it" if alert.given_up else f"{missing} does not have it yet"
+    advice = "Test PARLEY_ALERTS with `python -m lib check --alerts`." if alert.attempts > 1 else ""
     st.markdown(f":orange[:material/notifications_off: Last alert: {what}. {state}.] {advice}", width="content")

@@ -27,7 +27,7 @@ STRIDE = 2_000
 DELIVERY: dict[DeliveryState, str] = {
     "waiting": "Waiting for Statsig",
     "acknowledged": "At Statsig",
-    "kept": "Kept here",
+    "kept": "Stored here",
 }
 HEIGHT, FIT = 460, 12
 """Height in pixels of a long table, and its number of visible rows. The elements below stay in reach."""
@@ -96,7 +96,7 @@ def draw_delivery() -> None:
     elif app.delivery.error:
         st.markdown(
             f":orange[:material/cloud_off: {pending:,} events wait, the oldest for {_ago(oldest_s)}: Statsig says "
-            f"{plain(app.delivery.error)}. They go out when it is back.]",
+            f"{plain(app.delivery.error)}. They are sent when it is back.]",
             width="content",
         )
     else:

@@ -21,7 +21,7 @@ from pages.results.words import moment, plain
 ROW, SPINE = 40, 110
 """Height of one moment, and the line's distance from the left, in pixels."""
 STATION_WORDS = {
-    "asked": "Asked", "first_token": "First token", "delivered": "All of it at Statsig", EXPOSURE: "Exposed",
+    "asked": "Asked", "first_token": "First token", "delivered": "All at Statsig", EXPOSURE: "Exposed",
     CHAT_COMPLETION: "Ended", RATING_WITHDRAWN: "Thumb taken back", FEEDBACK_REASON: "Reason given",
     PREFERENCE: "Preferred",
     "satisfaction": "Thumb up", "dissatisfaction": "Thumb down", "regenerated": "Asked again", "copied": "Copied",
@@ -59,7 +59,7 @@ def _draw_waiting(life: Life) -> None:
             f":orange[:material/cloud_upload: {len(waiting)} of {len(life.lines)} events wait for Statsig{why}]"
         )
     elif all(line.delivery == "kept" for line in life.lines):
-        st.caption("Its events are kept here and sent nowhere.")
+        st.caption("Its events stay here and are sent nowhere.")
 
 
 def _chart(found: Sequence[Station], zone: tzinfo) -> alt.LayerChart:

@@ -80,11 +80,11 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
             )
             chosen = ledger.draw_lines(page.lines, zone, key=f"lines_{hash((search, at()[-1]))}")
         elif page.older:
-            st.info("Nothing here yet: what is rare is looked for a moment at a time.", icon=":material/search:")
+            st.info("Nothing found so far. Look further back to continue.", icon=":material/search:")
         elif search.everything and len(at()) == 1:
             st.info("Nothing has happened yet. Ask something in the chat.", icon=":material/receipt_long:")
         else:
-            st.info("No event is like that.", icon=":material/search_off:")
+            st.info("No event matches.", icon=":material/search_off:")
         draw_pager(page)
     for answer_id in [search.answer_id] if search.answer_id else ledger.answers_of(chosen):
         lifeline.draw(answer_id, zone)

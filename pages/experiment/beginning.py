@@ -27,10 +27,10 @@ def draw_beginning() -> None:
             "It begins as",
             [True, False] if has_live else [False],
             key=field("new_copy"),
-            format_func=lambda copy: f"a copy of {plain(live)}, which is live" if copy else "two groups that are alike",
+            format_func=lambda copy: f"a copy of {plain(live)}, which is live" if copy else "two identical groups",
         )
         st.text_input("Why, in a sentence", key=field("new_reason"))
-        st.caption("It is a draft: edit it and try it below, then start it. Testers notice nothing until then.")
+        st.caption("It is a draft: edit and try it below, then start it. Until then testers do not notice it.")
         if problem := st.session_state.pop(REFUSED, None):
             st.error(plain(problem), icon=":material/error:")
         st.button("Make it", type="primary", key="create_now", on_click=_create)

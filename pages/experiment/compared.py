@@ -24,7 +24,7 @@ LONG = 80
 """Characters of a value that fit into a table; the whole of a longer one stands below it."""
 SOURCES = {
     "network": ("cloud_done", "Statsig decides, since {since}."),
-    "cached": ("cloud_off", "Statsig does not answer. What it served last decides, since {since}."),
+    "cached": ("cloud_off", "Statsig does not answer. Its last definitions decide, since {since}."),
     "bundled": ("cloud_off", "Statsig does not answer. The local experiments file decides, since {since}."),
     "local": ("description", "The local experiments file decides. There is no Statsig key."),
 }
@@ -145,7 +145,7 @@ def draw_allocation(definition: Definition, known: RecordedExperiment | None = N
             f"groups and are never exposed. {REVEALS.get(definition.reveal, '')}"
         )
     if draft:
-        st.caption("Once it is started. Nobody takes part in a draft.")
+        st.caption("Once it is started. No unit takes part in a draft.")
     elif known is not None and known.state.stage == "ended":
         st.caption("The experiment has ended: everybody gets the default from their next conversation on.")
     elif definition.allocation == 0:

@@ -89,7 +89,7 @@ def _draw_start(known: RecordedExperiment) -> None:
             on_click=act,
             args=(
                 lambda acts, who: acts.start(name, who, entered("start_reason"), entered("start_percent")),
-                "It runs.",
+                "It is running.",
             ),
         )
 
@@ -99,7 +99,7 @@ def _draw_ramp(known: RecordedExperiment) -> None:
     assert written is not None
     with st.popover("Ramp", icon=":material/trending_up:", key=field("ramp_form")):
         st.markdown(
-            f"{written.allocation:g} % of users take part. More can only be added, in the same run: the results go on."
+            f"{written.allocation:g} % of users take part. The share can only grow, in the same run: the results go on."
         )
         st.number_input(
             "Percent of users",
@@ -161,7 +161,7 @@ def _draw_groups(known: RecordedExperiment) -> None:
         group = st.selectbox("Group", names, key=field("switched_group"))
         st.text_input(REASON, key=field("switch_reason"))
         if group in off:
-            st.markdown(f"{plain(group)} is off. To switch it on again begins run {known.state.run + 1}.")
+            st.markdown(f"{plain(group)} is off. Switching it on again begins run {known.state.run + 1}.")
             st.button(
                 "Switch it on",
                 type="primary",
@@ -188,11 +188,14 @@ def _draw_schedule(known: RecordedExperiment, zone: tzinfo) -> None:
             _draw_moment("start", "Start", state.start_ms, zone)
         _draw_moment("end", "End", state.end_ms, zone)
         st.button(
-            "Keep the schedule",
+            "Save the schedule",
             type="primary",
             key="schedule_now",
             on_click=act,
-            args=(lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who), "Kept."),
+            args=(
+                lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who),
+                "The schedule is saved.",
+            ),
         )
 
 
@@ -223,7 +226,7 @@ def _draw_decide(known: RecordedExperiment, readout: Readout | None) -> None:
             options,
             options.index(best if best in names else None),
             key=field("decided_group"),
-            format_func=lambda one: f"{plain(one)}'s parameters" if one else "nothing new: it stays as it is",
+            format_func=lambda one: f"{plain(one)}'s parameters" if one else "unchanged: it stays as it is",
         )
         st.text_area(REASON, key=field("decide_reason"))
         ends = (

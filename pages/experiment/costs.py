@@ -53,30 +53,30 @@ def _spent(now: int) -> Spent:
 def _draw_day(spent: Spent, now: int, zone: tzinfo) -> None:
     limit = running.app().budgets.usd_per_day
     if limit is None:
-        st.caption("There is no limit for a day's spend: `PARLEY_BUDGET_USD_PER_DAY` sets one.")
+        st.caption("There is no limit on a day's spend: `PARLEY_BUDGET_USD_PER_DAY` sets one.")
         return
     midnight = f"{_clock(until_ms(now), zone)}"
     if spent.usd >= limit:
         told = f"**The day's {_usd(limit)} are spent.** New answers are refused until {midnight}."
     elif (met := exhausted_ms(spent.usd, limit, now)) is not None:
-        pace = f"**At this pace it is spent at {_clock(met, zone)}**; it begins anew at {midnight}."
+        pace = f"**At this pace it is spent at {_clock(met, zone)}**; it restarts at {midnight}."
         told = f"{_usd(spent.usd)} of {_usd(limit)}. {pace}"
     else:
-        told = f"{_usd(spent.usd)} of {_usd(limit)}. At this pace it lasts until {midnight}, when it begins anew."
+        told = f"{_usd(spent.usd)} of {_usd(limit)}. At this pace it lasts until {midnight}, when it restarts."
     st.progress(min(1.0, spent.usd / limit), told.replace("$", "\\$"))
 
 
 def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
     most = running.app().budgets.answers_per_visitor
     if most is None:
-        st.caption("There is no limit for a visitor's answers: `PARLEY_BUDGET_ANSWERS_PER_VISITOR` sets one.")
+        st.caption("There is no limit on a visitor's answers: `PARLEY_BUDGET_ANSWERS_PER_VISITOR` sets one.")
         return
     if not visitors:
-        told = f"{most} answers a visitor and day. Nobody has asked today."
+        told = f"{most} answers a visitor and day. No questions today."
     elif met:
-        told = f"{most} answers a visitor and day. **{met:,} of {visitors:,} visitors have had all of theirs.**"
+        told = f"{most} answers a visitor and day. **{met:,} of {visitors:,} visitors have used all of theirs.**"
     else:
-        told = f"{most} answers a visitor and day. Of {visitors:,} visitors, who has asked most has had {furthest:,}."
+        told = f"{most} answers a visitor and day. Of {visitors:,} visitors, the busiest has used {furthest:,}."
     st.progress(min(1.0, furthest / most), told)
 
 
@@ -97,7 +97,7 @@ def _answers(today: Today) -> int:
 
 def _by_group(today: Today) -> str:
     told = [f"{plain(group or 'not taking part')} {n:,}" for group, n in sorted(today.units.items(), key=str)]
-    return " · ".join(told) or "Nobody yet"
+    return " · ".join(told) or "None yet"
 
 
 def _ends(today: Today) -> str:

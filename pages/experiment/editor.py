@@ -62,7 +62,7 @@ def draw_editor(known: RecordedExperiment) -> None:
         st.warning(plain(warning), icon=":material/warning:")
     st.session_state[TRIED] = draft
     st.caption(":material/science: The trial box below asks this draft until it is saved.")
-    sure = not warned or st.checkbox("Save it although it is warned of", key=f"sure_{key}")
+    sure = not warned or st.checkbox("Save it despite the warnings", key=f"sure_{key}")
     st.text_input("Why, in a sentence", key=f"reason_{key}")
     st.button(
         "Save the version",
@@ -135,7 +135,7 @@ def _draw_meaning(known: RecordedExperiment, old: Definition, new: Definition) -
     elif reasons:
         st.info(
             f"This ends run {known.run.number} and begins run {known.state.run + 1}: {plain(', '.join(reasons))}. Its "
-            "results begin anew; those until now stay readable. Conversations keep what they began with.",
+            "results start from nothing; earlier ones stay readable. Conversations keep their parameters.",
             icon=":material/restart_alt:",
         )
     else:
@@ -164,8 +164,8 @@ def _draw_conflict(known: RecordedExperiment, base: int) -> None:
         return
     before = running.app().acts.earlier(newest.experiment, base)
     st.warning(
-        f"{plain(newest.author)} saved version {newest.number} while you edited. What changed is below, and yours is "
-        "in the fields: what you save now replaces it.",
+        f"{plain(newest.author)} saved version {newest.number} while you edited. The change is below, and "
+        "your text is in the fields: saving it replaces theirs.",
         icon=":material/group:",
     )
     st.code(difference(before.text if before else "", newest.text) or "no difference", language="diff", wrap_lines=True)

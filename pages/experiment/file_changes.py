@@ -15,7 +15,7 @@ def draw_file_changes(shown: RecordedExperiment) -> None:
     app = running.app()
     if problem := app.acts.file_problem:
         st.warning(
-            f"The experiments file changed and cannot be read, so it counts for nothing. {plain(problem)}",
+            f"The experiments file changed and cannot be read, so it is ignored. {plain(problem)}",
             icon=":material/difference:",
         )
     table = app.acts.pending(shown.state.experiment)

@@ -62,7 +62,7 @@ def _draw_form() -> None:
             st.text_input("Name", max_chars=80, help="For you alone: testers never see it.", key="invitation_name")
             st.number_input("Days", 1, MAX_DAYS, DAYS, key="invitation_days")
             st.number_input(
-                "Browsers it lets in", 1, 1_000_000, None, key="invitation_sessions", placeholder="Any number"
+                "Number of browsers", 1, 1_000_000, None, key="invitation_sessions", placeholder="Any number"
             )
             st.selectbox(
                 "Group",
@@ -70,14 +70,14 @@ def _draw_form() -> None:
                 None,
                 key="invitation_group",
                 placeholder="By the experiment",
-                help="Who comes gets this group and is left out of the readout.",
+                help="Guests get this group and are left out of the readout.",
             )
             st.checkbox(
                 "Compare two answers",
                 key="invitation_compare",
-                help="Who comes compares two answers to each question and takes no part in the A/B test.",
+                help="Guests compare two answers to each question and take no part in the A/B test.",
             )
-            st.number_input("US dollars in all", 0.01, None, None, key="invitation_usd", placeholder="No limit")
+            st.number_input("US dollars in total", 0.01, None, None, key="invitation_usd", placeholder="No limit")
             st.form_submit_button("Make the link", type="primary", on_click=_make)
         if problem := st.session_state.pop("invitation_problem", None):
             st.warning(problem)
@@ -98,7 +98,7 @@ def _make() -> None:
         )
         if not app.store.guests.invite(made):
             state.invitation_problem = (
-                "There is an open invitation of this name already. Revoke it, or take another name."
+                "There is already an open invitation with this name. Revoke it, or choose another name."
             )
             return
     except (ValueError, StoreError, PermissionError) as error:
@@ -128,7 +128,7 @@ def _draw(one: Invitation, spent: Spent, zone: tzinfo) -> None:
 
 def _draw_revoke(one: Invitation) -> None:
     with st.popover("Revoke", icon=":material/link_off:", type="tertiary", key=f"revoke_{one.id}"):
-        st.markdown("Its guests are outside at once.")
+        st.markdown("Its guests lose access at once.")
         st.button("Revoke it", type="primary", key=f"revoke_now_{one.id}", on_click=_revoke, args=(one.id,))
 
 

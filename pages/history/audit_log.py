@@ -40,7 +40,7 @@ def draw_audit_log(zone: tzinfo) -> None:
         st.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
         return
     if not found:
-        st.info("There is no line like that.", icon=":material/search_off:")
+        st.info("No line matches.", icon=":material/search_off:")
         return
     rows = [_row(list(lines), zone) for _, lines in groupby(found[:shown], _same)]
     draw_table(rows, "The audit log, newest first", cards="audit")

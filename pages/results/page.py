@@ -125,7 +125,7 @@ def draw_visitors() -> None:
         readouts.forget()
         st.rerun()
     st.subheader("Simulated visitors are talking to the demo model", anchor=False)
-    st.progress(sample.share, f"{sample.done} of {sample.users} have been here")
+    st.progress(sample.share, f"{sample.done} of {sample.users} have visited")
 
 
 @st.fragment(run_every=REFRESH_S)

@@ -107,7 +107,7 @@ def _row(metric: Metric, readout: Readout) -> dict[str, str]:
 def _draw_over_time(readout: Readout, history: History, zone: tzinfo) -> None:
     """Draw the difference and its interval over time."""
     st.markdown("### The difference over time")
-    st.caption(f"{words.name(readout.primary)} as this page had it at the end of each day, inside its interval.")
+    st.caption(f"{words.name(readout.primary)} as this page showed it at the end of each day, inside its interval.")
     order = charts.groups_of(readout)
     for group in readout.treatments:
         if len(readout.treatments) > 1:
@@ -125,7 +125,7 @@ def _draw_users(results: Results) -> None:
     readout = results.readout
     st.markdown("### Users per group")
     if not any(readout.counts.values()):
-        st.caption("Nobody yet")
+        st.caption("None yet")
         return
     total = sum(readout.counts.values())
     rows = [
@@ -137,7 +137,7 @@ def _draw_users(results: Results) -> None:
         }
         for group, n in readout.counts.items()
     ]
-    draw_table(rows, "Users of each group, and the share that was meant")
+    draw_table(rows, "Users of each group, and the configured share")
     st.markdown(_split(readout))
     chart = charts.arrivals(results.exposed, charts.groups_of(readout), results.as_of_ms)
     st.caption(f"New users a day (UTC). {_so_far(results)}")
@@ -170,7 +170,7 @@ def _split(readout: Readout) -> str:
         left.append(f"{sum(readout.unknown.values()):,} in groups that the definition does not know")
     if readout.forced:
         left.append(f"{readout.forced:,} with a forced group")
-    return checked + (f" Left out: {' and '.join(left)}." if left else " Nobody was left out.")
+    return checked + (f" Left out: {' and '.join(left)}." if left else " No user was left out.")
 
 
 def _draw_response_times(readout: Readout, details: Details) -> None:
@@ -241,7 +241,7 @@ def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
     """Draw the reasons and comments of dissatisfied testers."""
     st.markdown("### Comments of dissatisfied testers")
     if not details.remarks:
-        st.caption("Nobody has given a reason yet")
+        st.caption("No reasons yet")
         return
     if details.reasons:
         order = charts.groups_of(readout)

@@ -53,8 +53,8 @@ def _draw_readings(readout: Readout, found: Comparisons) -> None:
     for group in treatments:
         _draw_disagreement(disagreement(readout, found, group))
     st.caption(
-        "Net preference: votes for the group less votes for control, per vote. Its bar holds however often you look; "
-        "what lies within the shaded band does not matter. Whoever compares is in no other number of this page."
+        "Net preference: votes for the group minus votes for control, per vote. Its bar holds however often you look; "
+        "what lies within the shaded band does not matter. Units that compare are in no other number of this page."
     )
 
 
@@ -68,7 +68,7 @@ def _draw_disagreement(told: list[str]) -> None:
 def _draw_none(definition: Definition) -> None:
     st.markdown("**Comparisons** :small[:gray[no part of the A/B test]]")
     st.markdown(
-        f"Nobody has voted yet. {definition.compare:g} % of new units see two answers to each question and say which "
-        "is better; what they prefer stands here, with an interval that holds however often you look."
+        f"No votes yet. {definition.compare:g} % of new units see two answers to each question and say which "
+        "is better; their preference appears here, with an interval that holds however often you look."
     )
     st.caption(f"To let a whole group of people compare, invite them: `{INVITE}`")

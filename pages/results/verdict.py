@@ -25,7 +25,7 @@ CAUSES = (
 APPEARS = (
     "which group is better, in a sentence, and what to do next",
     "the difference of every metric that decides, inside an interval that holds however often you look",
-    "which answers testers prefer who see two side by side, apart from everything else",
+    "which answers testers prefer who see two side by side, as a separate result",
     "how it narrowed day by day, who met which group, and whether the split is right",
     "how long answers take, what a better answer costs, and what dissatisfied testers say",
 )
@@ -54,7 +54,7 @@ def draw_not_exposed(results: Results, sampled: bool, status: str | None = None)
     """Draw that no unit takes part in the A/B test: there are only votes on comparisons."""
     if status:
         st.info(words.plain(status), icon=":material/flag:")
-    st.markdown("**A/B test** Nobody has taken part in it yet.")
+    st.markdown("**A/B test** No unit has taken part yet.")
     if sampled:
         _draw_sample_notice(results.readout)
 
@@ -71,7 +71,7 @@ def draw_empty(results: Results, offer: bool, status: str | None = None) -> None
         sample.play()
         st.rerun()
     st.caption(
-        f"{sample.users} simulated visitors talk to the demo model for about a minute. What they leave is marked as "
+        f"{sample.users} simulated visitors talk to the demo model for about a minute. Their data is marked as "
         "simulated, never sent anywhere, and removed with one click."
     )
     if sample.trouble:
