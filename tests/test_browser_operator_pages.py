@@ -207,7 +207,7 @@ def test_a_page_that_is_opened_directly_reports_a_lost_connection_calmly(
         page = context.new_page()
         page.goto(wire.url + "/history")
         settle(page)
-        page.wait_for_function("window.parley?.reports")  # the last script is loaded
+        page.wait_for_function(f"{CONNECTION} === 'CONNECTED'")
         wire.pull()
         line = page.get_by_text("Connection lost. Reconnecting; your text is kept.")
         expect(line).to_be_visible()

@@ -146,6 +146,9 @@ def window(browser: Browser, size: tuple[int, int] = DESK, dark: bool = False, *
     try:
         yield page
         emptied = _empty(page)
+    except Exception:
+        _print(page)
+        raise
     finally:
         if emptied:
             free.append(page)
@@ -155,6 +158,14 @@ def window(browser: Browser, size: tuple[int, int] = DESK, dark: bool = False, *
 
 _free_tabs: "WeakKeyDictionary[Browser, dict[str, list[Page]]]" = WeakKeyDictionary()
 """The free tabs of a browser, by the options of their context."""
+
+
+def _print(page: Page) -> None:
+    """Print the address and the text of a failed test's page, for its report."""
+    try:
+        print(f"{page.url}\n{page.evaluate('document.body.innerText')}")
+    except Error as error:
+        print(f"{page.url}: {error}")
 
 
 def _empty(page: Page) -> bool:
