@@ -314,6 +314,7 @@ def results_phone(studio: Studio) -> Image.Image:
 
 def experiment(studio: Studio) -> Image.Image:
     with _operator_page(studio, "experiment", (1080, 900)) as page:
+        expect(page.get_by_text("Every model is at its provider.")).to_be_visible()
         return shot(page)
 
 
