@@ -22,7 +22,7 @@ import logging, sys
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 from concurrent.futures import ThreadPoolExecutor
 from lib.store import Store
-from tests.test_store import answered, conversation, shown, vote
+from tests.test_store import ask_and_answer, conversation, reread, vote
 
 store = Store.open(sys.argv[1], deliver=True)
 print("open", flush=True)
@@ -31,11 +31,11 @@ sys.stdin.readline()
 def tester(number):
     visitor = f"{sys.argv[2]}-{number}"
     about = conversation(visitor)
-    asked = answered(store, about)
-    shown(store, about, visitor)
+    asked = ask_and_answer(store, about)
+    reread(store, about, visitor)
     store.outbox.lease(5, 0.0)
     vote(store, asked, "satisfaction")
-    assert shown(store, about, visitor).turns[0].rating == "satisfaction"
+    assert reread(store, about, visitor).turns[0].rating == "satisfaction"
 
 with ThreadPoolExecutor(6) as crowd:
     list(crowd.map(tester, range(int(sys.argv[3]))))

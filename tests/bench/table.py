@@ -62,7 +62,7 @@ class Limit:
     def cell(self, unit: str) -> str:
         """As the table's cell begins.
 
-        >>> Limit(0.4, "V").told("ms"), Limit(1, "C").told("ms"), Limit(100).told("ms")
+        >>> Limit(0.4, "V").cell("ms"), Limit(1, "C").cell("ms"), Limit(100).cell("ms")
         ('≤ 0.40 V', '≤ C', '≤ 100 ms')
         """
         what = self.words or self.app
