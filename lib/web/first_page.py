@@ -5,7 +5,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from starlette.types import Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.web import paths
 from lib.web.static import STATIC
@@ -36,6 +36,18 @@ async def send_page(scope: Scope, send: Send) -> bool:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": html() if scope["method"] == "GET" else b""})
     return True
+
+
+class FirstPage:
+    """Middleware that answers requests for pages itself. It comes after `Room`, which refuses pages at the limit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] != "http" or not await send_page(scope, send):
+            await self._app(scope, receive, send)
 
 
 @functools.cache

@@ -25,7 +25,6 @@ from lib.access.identity import FORWARDING, LOCAL_HEADER, PLACE_HEADER, Access, 
 from lib.access.throttle import Patience
 from lib.settings import Settings
 from lib.web import patches, paths, plain, policy
-from lib.web.first_page import send_page
 from lib.web.frames import Frames, LargeMessages
 from lib.web.static import send_file
 
@@ -134,7 +133,7 @@ class Outside:
 
         if refusal is not None:
             await refusal(scope, receive, answer)
-        elif not await send_file(scope, answer) and not await send_page(scope, answer):
+        elif not await send_file(scope, answer):
             await self._app(marked(scope, origin), receive, answer)
 
     def _refusal(self, scope: Scope, origin: Origin) -> Response | None:

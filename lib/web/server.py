@@ -25,6 +25,7 @@ from lib.settings import Settings
 from lib.web import accounts, patches, paths, running
 from lib.web.descriptors import Room
 from lib.web.doors import Doors
+from lib.web.first_page import FirstPage
 from lib.web.outside import Outside, origin_of
 from lib.web.sockets import send_at_once
 
@@ -76,6 +77,7 @@ class Server:
                 may_take=self.may_take_files,
             ),
             Middleware(Room),
+            Middleware(FirstPage),
         ]
 
     @contextlib.asynccontextmanager
