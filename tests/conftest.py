@@ -43,7 +43,13 @@ SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subpro
 """Words in the imports of test files that start processes."""
 
 
-LONG = ("test_pages_results.py", "test_pages_experiment.py", "test_readout_verdicts.py", "test_models_completion.py")
+LONG = (
+    "test_pages_results.py",
+    "test_pages_experiment.py",
+    "test_readout_verdicts.py",
+    "test_models_completion.py",
+    "test_models_failures.py",
+)
 """The files of fast tests that take longest."""
 
 

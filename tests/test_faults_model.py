@@ -1,6 +1,6 @@
 """Twenty-four testers at once, each of whom meets another fault of the model server, in front of the real app.
 
-`test_models_completion.py` tests the completion of each fault. Here: the tester's page, the next try, and exactly one
+`test_models_failures.py` tests the completion of each fault. Here: the tester's page, the next try, and exactly one
 entry for each answer in the store, the metrics and the log.
 """
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from lib.models.dialects import DIALECTS, Meaning, meaning_of
 from lib.models.echoes import own_words
 from lib.models.faults import Fault
 from lib.models.parameters import Parameters
-from tests.support.openai_server import DONE, Reply, Request, Server, answer, finish, serve, status, stream
+from tests.support.openai_server import DONE, Reply, Request, Server, answer, finish, status, stream
 
 Example = tuple[int, Any]
 
@@ -378,16 +377,10 @@ HELLO = [{"role": "user", "content": "Hello there, what is the answer?"}]
 SYSTEM = [{"role": "system", "content": "Be kind."}, *HELLO]
 
 
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[Server]:
-    with serve() as server:
-        yield server
-
-
 @pytest.fixture
-def server(module_server: Server) -> Server:
-    module_server.forget()
-    return module_server
+def server(model: Server) -> Server:
+    model.forget()
+    return model
 
 
 def refusal(example: Example) -> Reply:

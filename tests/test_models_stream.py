@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from tests.support.openai_server import (
     chunk,
     finish,
     page,
-    serve,
     stream,
     usage,
 )
@@ -37,16 +35,10 @@ QUESTION = [{"role": "user", "content": "What is the answer?"}]
 JSON = "application/json"
 
 
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[Server]:
-    with serve() as server:
-        yield server
-
-
 @pytest.fixture
-def server(module_server: Server) -> Server:
-    module_server.forget()
-    return module_server
+def server(model: Server) -> Server:
+    model.forget()
+    return model
 
 
 def ask(server: Server, *replies: Reply, times: int = 1, timeouts: Timeouts = QUICK) -> tuple[Completion, list[str]]:
