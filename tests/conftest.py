@@ -37,7 +37,7 @@ def pytest_configure() -> None:
 
 
 PROVIDER_STYLE = "/pico."
-"""A part of the address of the style sheet of the sign-in provider's pages; tests answer it."""
+"""A part of the address of the style sheet of the sign-in provider's pages. No test's browser finds it."""
 
 SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subprocess")
 """Words in the imports of test files that start processes."""

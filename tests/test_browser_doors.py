@@ -14,7 +14,6 @@ from lib.access.identity import Access
 from lib.domain.clock import now_ms
 from lib.domain.invitations import address, new_invitation
 from lib.store import Store
-from tests.conftest import PROVIDER_STYLE
 from tests.support import app_process, openid_provider
 from tests.support.chat_page import IDLE, watched, window
 from tests.support.chromium import picture
@@ -206,7 +205,6 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.A
 
 
 def sign_in(page: Page, app: app_process.AppProcess, who: str, at: str = "/") -> None:
-    page.context.route(lambda url: PROVIDER_STYLE in url, lambda route: route.fulfill(body=""))  # the provider's looks
     page.goto(app.url + at)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name=who, exact=True).first.click()
