@@ -58,8 +58,8 @@ def _visitor(settings: Settings) -> Visitor:
         "invitation": invitation,
     }
     place = st.context.headers.get(PLACE_HEADER, "") if settings.access == "open" else ""
-    told = {k: v for k, v in custom.items() if v}
-    visitor = Visitor(account or browser, user_id, browser, session_id, told, place, bool(cookie or account))
+    known = {k: v for k, v in custom.items() if v}
+    visitor = Visitor(account or browser, user_id, browser, session_id, known, place, bool(cookie or account))
     if session := script_session():
         running.tabs().remember(session, Tab(visitor.visitor_id, frozenset(_sessions_here())))
     return visitor

@@ -301,5 +301,5 @@ if page.last and page.last.answer_id == page.awaited:
     # Announced by the run that completes: a click on Stop may have interrupted the one that saw the answer end.
     page.awaited, page.nonce = None, page.nonce + 1
 with unseen:
-    said = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."
-    tell_browser(page.nonce, say=said, texts=page.texts(), times=page.times())
+    words = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."
+    tell_browser(page.nonce, say=words, texts=page.texts(), times=page.times())

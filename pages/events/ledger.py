@@ -165,9 +165,9 @@ def _details(line: Line) -> str:
         return f"{said.get('left')} or {said.get('right')}, turn {said.get('turn')}"
     if line.event.name != CHAT_COMPLETION:
         return f"turn {said['turn']}" if "turn" in said else ""
-    told = [str(said[name]) for name in ("limit", "error") if name in said]
-    told += [f"{said['response_time']:.2f} s"] if "response_time" in said else []
-    return ", ".join([*told, str(said.get("model", ""))])
+    facts = [str(said[name]) for name in ("limit", "error") if name in said]
+    facts += [f"{said['response_time']:.2f} s"] if "response_time" in said else []
+    return ", ".join([*facts, str(said.get("model", ""))])
 
 
 def _delivery(line: Line) -> str:
@@ -181,9 +181,9 @@ def draw_event(line: Line, zone: tzinfo) -> None:
     event = line.event
     with st.expander(f"This event: {event.name}", icon=":material/data_object:", key="this_event"):
         if line.delivery == "waiting":
-            told = f"Handed over {line.attempts} times" if line.attempts else "Not handed over yet"
+            text = f"Handed over {line.attempts} times" if line.attempts else "Not handed over yet"
             due = f", next at {_moment(line.due_ms or 0, zone)}" if (line.due_ms or 0) > now_ms() else ""
-            st.markdown(f":orange[{told}{due}. {plain(line.error or 'No answer yet')}.]")
+            st.markdown(f":orange[{text}{due}. {plain(line.error or 'No answer yet')}.]")
         elif line.acknowledged_ms:
             after = _ago((line.acknowledged_ms - event.time_ms) / 1_000)
             st.markdown(f"Statsig has had it since {_moment(line.acknowledged_ms, zone)}, {after} after it happened.")

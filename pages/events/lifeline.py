@@ -45,8 +45,8 @@ def draw(answer_id: str, zone: tzinfo) -> None:
     st.caption(f"Answer `{life.answer_id}`{began}")
     if not found:
         return
-    told = ", ".join(f"{_name(one)} {_gap(found, place)}".strip() for place, one in enumerate(found))
-    st.altair_chart(_chart(found, zone), key=f"life_{answer_id}", alt=f"The life of this answer: {told}")
+    text = ", ".join(f"{_name(one)} {_gap(found, place)}".strip() for place, one in enumerate(found))
+    st.altair_chart(_chart(found, zone), key=f"life_{answer_id}", alt=f"The life of this answer: {text}")
     _draw_waiting(life)
 
 

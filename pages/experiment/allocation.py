@@ -15,9 +15,9 @@ OUTSIDE = "Not taking part"
 def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
     """Return one bar for each group, control first, in percent of all units; `outside` is the share that does not take
     part."""
-    rows = [{"group": name, "percent": percent, "told": f"{percent:.3g} %"} for name, percent in parts.items()]
+    rows = [{"group": name, "percent": percent, "label": f"{percent:.3g} %"} for name, percent in parts.items()]
     if outside:
-        rows.append({"group": OUTSIDE, "percent": outside, "told": f"{outside:.3g} %"})
+        rows.append({"group": OUTSIDE, "percent": outside, "label": f"{outside:.3g} %"})
     rows = [row | {"none": 0, "all": 100} for row in rows]
     names = [str(row["group"]) for row in rows]
     scale = alt.Scale(domain=[0, 112], nice=False)  # with room for the last number
@@ -38,7 +38,7 @@ def chart(parts: Mapping[str, float], outside: float) -> alt.LayerChart:
         .mark_bar(height=14, cornerRadius=4, color=GREY, opacity=0.5)
         .encode(x=along)
     )
-    told = chart.mark_text(align="left", baseline="middle", dx=6, color=GREY, fontSize=12).encode(
-        x=alt.X("all:Q", scale=scale, axis=None), text="told"
+    labels = chart.mark_text(align="left", baseline="middle", dx=6, color=GREY, fontSize=12).encode(
+        x=alt.X("all:Q", scale=scale, axis=None), text="label"
     )
-    return (track + rest + bars + told).properties(height=ROW * len(rows), padding=TIGHT)
+    return (track + rest + bars + labels).properties(height=ROW * len(rows), padding=TIGHT)

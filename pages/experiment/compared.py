@@ -39,20 +39,20 @@ def draw_source(known: RecordedExperiment | None, zone: tzinfo) -> None:
     """Draw the source of the definition, its age, and the reason for a fallback."""
     app = running.app()
     source, connected = app.experiments.source, app.settings.statsig_secret_key is not None
-    icon, told = SOURCES[source.name if connected else "local"]
-    told = told.format(since=moment(source.since_ms, zone))
+    icon, text = SOURCES[source.name if connected else "local"]
+    text = text.format(since=moment(source.since_ms, zone))
     version = None if connected or known is None else known.version
     if version is not None and version.author != FILE:
         icon = "edit_note"
-        told = (
+        text = (
             f"Version {version.number} decides, by {plain(version.author)} since {moment(version.time_ms, zone)}"
             f"{f' ({plain(version.reason)})' if version.reason else ''}. There is no Statsig key."
         )
     if source.error and connected:
         cause = source.error.partition(" for url")[0]  # an address that no reader needs, in which the key is masked
-        st.warning(f"{told} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
+        st.warning(f"{text} Its last answer: {plain(cause)}. {PATIENT}", icon=f":material/{icon}:")
     else:
-        st.markdown(f":gray[:material/{icon}: {told}]")
+        st.markdown(f":gray[:material/{icon}: {text}]")
 
 
 def draw_status(name: str, definition: Definition | None, zone: tzinfo) -> bool:
@@ -110,19 +110,19 @@ def draw_groups(definition: Definition) -> None:
 
 def _row(name: str, columns: Mapping[str, Mapping[str, Any]], control: str) -> dict[str, str]:
     """Return one parameter. A group's value that differs from control's has a mark and a background."""
-    told = {group: _value(parameters, name) for group, parameters in columns.items()}
-    differs = {group for group in told if told[group] != told[control]}
+    values = {group: _value(parameters, name) for group, parameters in columns.items()}
+    differs = {group for group in values if values[group] != values[control]}
     label = f"{plain(name)} :blue-badge[differs]" if differs else plain(name)
     return {"Setting": label} | {
-        group: f":blue-background[{told[group]}]" if group in differs else told[group] for group in told
+        group: f":blue-background[{values[group]}]" if group in differs else values[group] for group in values
     }
 
 
 def _value(parameters: Mapping[str, Any], name: str) -> str:
     if name not in parameters:
         return "–"
-    text = " ".join(str(parameters[name]).split())
-    return plain(text if len(text) <= LONG else text[: LONG - 1] + "…")
+    values = " ".join(str(parameters[name]).split())
+    return plain(values if len(values) <= LONG else values[: LONG - 1] + "…")
 
 
 def draw_allocation(definition: Definition, known: RecordedExperiment | None = None) -> None:
@@ -133,11 +133,11 @@ def draw_allocation(definition: Definition, known: RecordedExperiment | None = N
     parts = {name: share * definition.allocation for name, share in definition.shares.items()}
     order = [definition.control, *(name for name in parts if name != definition.control)]
     outside = 100 - definition.allocation
-    told = ", ".join(f"{name} {parts[name]:.3g} %" for name in order) + (
+    text = ", ".join(f"{name} {parts[name]:.3g} %" for name in order) + (
         f", not taking part {outside:.3g} %" if outside else ""
     )
     st.altair_chart(
-        allocation.chart({name: parts[name] for name in order}, outside), key="allocation", alt=f"Of all units: {told}"
+        allocation.chart({name: parts[name] for name in order}, outside), key="allocation", alt=f"Of all units: {text}"
     )
     if definition.compare:
         st.caption(
@@ -212,13 +212,13 @@ def _exposure_sentence(lines: list[Line], zone: tzinfo) -> str:
     forced = any(line.event.metadata.get("forced") for line in lines)
     waiting = sum(line.delivery == "waiting" for line in lines)
     kept = all(line.delivery == "kept" for line in lines)
-    told = f"Exposed to {plain(', '.join(groups))}, first {moment(lines[-1].event.time_ms, zone)}."
+    text = f"Exposed to {plain(', '.join(groups))}, first {moment(lines[-1].event.time_ms, zone)}."
     if forced:
-        told += " A group was forced: the unit is left out of the readout."
+        text += " A group was forced: the unit is left out of the readout."
     elif len(groups) > 1:
-        told += " It met two groups: it is left out of the readout."
+        text += " It met two groups: it is left out of the readout."
     if kept:
-        return f"{told} Stored here, not sent to Statsig."
-    return f"{told} " + (
+        return f"{text} Stored here, not sent to Statsig."
+    return f"{text} " + (
         "Delivered to Statsig." if not waiting else f"{waiting} of {len(lines)} still on the way to Statsig."
     )

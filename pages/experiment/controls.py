@@ -26,10 +26,10 @@ REASON = "Why, in a sentence"
 
 def draw_state(known: RecordedExperiment, readout: Readout | None, zone: tzinfo) -> None:
     """Draw the state in one line, and groups that are switched off."""
-    told = state_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
+    sentence = state_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
     icon = {"running": "play_circle", "paused": "pause_circle", "ended": "stop_circle", "draft": "edit_note"}
     icon_name = icon[known.state.stage] if known.state.stage != "running" or known.running else "pause_circle"
-    st.markdown(f"### :material/{icon_name}: {plain(told)}")
+    st.markdown(f"### :material/{icon_name}: {plain(sentence)}")
     for group, since in known.state.disabled.items():
         st.warning(
             f"{plain(group)} is switched off since {moment(since, zone)}. Its units get the default, and its results "

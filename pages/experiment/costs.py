@@ -35,10 +35,10 @@ def draw_today(experiment: str, zone: tzinfo) -> None:
     _draw_unpriced()
 
 
-def _metric(label: str, value: str, told: str) -> None:
+def _metric(label: str, value: str, text: str) -> None:
     with st.container(border=True, gap=None):
         st.metric(label, value)
-        st.caption(told)
+        st.caption(text)
 
 
 def _spent(now: int) -> Spent:
@@ -57,13 +57,13 @@ def _draw_day(spent: Spent, now: int, zone: tzinfo) -> None:
         return
     midnight = f"{_clock(until_ms(now), zone)}"
     if spent.usd >= limit:
-        told = f"**The day's {_usd(limit)} are spent.** New answers are refused until {midnight}."
+        text = f"**The day's {_usd(limit)} are spent.** New answers are refused until {midnight}."
     elif (met := exhausted_ms(spent.usd, limit, now)) is not None:
         pace = f"**At this pace it is spent at {_clock(met, zone)}**; it restarts at {midnight}."
-        told = f"{_usd(spent.usd)} of {_usd(limit)}. {pace}"
+        text = f"{_usd(spent.usd)} of {_usd(limit)}. {pace}"
     else:
-        told = f"{_usd(spent.usd)} of {_usd(limit)}. At this pace it lasts until {midnight}, when it restarts."
-    st.progress(min(1.0, spent.usd / limit), told.replace("$", "\\$"))
+        text = f"{_usd(spent.usd)} of {_usd(limit)}. At this pace it lasts until {midnight}, when it restarts."
+    st.progress(min(1.0, spent.usd / limit), text.replace("$", "\\$"))
 
 
 def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
@@ -72,12 +72,12 @@ def _draw_visitors(visitors: int, met: int, furthest: int) -> None:
         st.caption("There is no limit on a visitor's answers: `PARLEY_BUDGET_ANSWERS_PER_VISITOR` sets one.")
         return
     if not visitors:
-        told = f"{most} answers a visitor and day. No questions today."
+        text = f"{most} answers a visitor and day. No questions today."
     elif met:
-        told = f"{most} answers a visitor and day. **{met:,} of {visitors:,} visitors have used all of theirs.**"
+        text = f"{most} answers a visitor and day. **{met:,} of {visitors:,} visitors have used all of theirs.**"
     else:
-        told = f"{most} answers a visitor and day. Of {visitors:,} visitors, the busiest has used {furthest:,}."
-    st.progress(min(1.0, furthest / most), told)
+        text = f"{most} answers a visitor and day. Of {visitors:,} visitors, the busiest has used {furthest:,}."
+    st.progress(min(1.0, furthest / most), text)
 
 
 def _draw_unpriced() -> None:
@@ -96,8 +96,8 @@ def _answers(today: Today) -> int:
 
 
 def _by_group(today: Today) -> str:
-    told = [f"{plain(group or 'not taking part')} {n:,}" for group, n in sorted(today.units.items(), key=str)]
-    return " · ".join(told) or "None yet"
+    text = [f"{plain(group or 'not taking part')} {n:,}" for group, n in sorted(today.units.items(), key=str)]
+    return " · ".join(text) or "None yet"
 
 
 def _ends(today: Today) -> str:
@@ -107,9 +107,9 @@ def _ends(today: Today) -> str:
         for reason, n in one.items():
             ends[reason] = ends.get(reason, 0) + n
     failed = ends.get("error", 0) + ends.get("interrupted", 0)
-    told = [f"{failed:,} failed"] if failed else []
-    told += [f"{ends['limited']:,} more met a limit"] if ends.get("limited") else []
-    return " · ".join(told) or "None failed"
+    text = [f"{failed:,} failed"] if failed else []
+    text += [f"{ends['limited']:,} more met a limit"] if ends.get("limited") else []
+    return " · ".join(text) or "None failed"
 
 
 def _usd(usd: float) -> str:

@@ -143,14 +143,14 @@ def _revoke(invitation_id: str) -> None:
 
 def _use(one: Invitation, spent: Spent, zone: tzinfo) -> str:
     """Return the limits of an invitation and their use."""
-    told = [f"{one.used:,} of {one.sessions:,} browsers" if one.sessions else f"{one.used:,} browsers"]
+    facts = [f"{one.used:,} of {one.sessions:,} browsers" if one.sessions else f"{one.used:,} browsers"]
     if one.usd is not None:
-        told.append(f"\\${spent.usd:.2f} of \\${one.usd:,.2f} spent, {spent.answers:,} answers")
+        facts.append(f"\\${spent.usd:.2f} of \\${one.usd:,.2f} spent, {spent.answers:,} answers")
     if one.group:
-        told.append(f"group {plain(one.group)}, not in the readout")
+        facts.append(f"group {plain(one.group)}, not in the readout")
     if one.compare:
-        told.append("compares two answers, not in the A/B test")
-    told.append(f"until {moment(one.expires_ms, zone)}")
+        facts.append("compares two answers, not in the A/B test")
+    facts.append(f"until {moment(one.expires_ms, zone)}")
     if one.last_ms:
-        told.append(f"the last new guest came on {moment(one.last_ms, zone)}")
-    return " · ".join(told)
+        facts.append(f"the last new guest came on {moment(one.last_ms, zone)}")
+    return " · ".join(facts)

@@ -55,19 +55,19 @@ def _facts(answer: Answer) -> str:
     """Return the finish reason, the time and the cost."""
     done = answer.completion
     assert done is not None
-    told = [done.message or ""] if done.message else []
+    facts = [done.message or ""] if done.message else []
     if done.time_to_first_token is not None:
-        told.append(f"first token {done.time_to_first_token:.2f} s")
-        told.append(f"whole {done.response_time:.2f} s")
+        facts.append(f"first token {done.time_to_first_token:.2f} s")
+        facts.append(f"whole {done.response_time:.2f} s")
     if done.usage.completion_tokens is not None:
-        told.append(f"{done.usage.completion_tokens:,} tokens")
+        facts.append(f"{done.usage.completion_tokens:,} tokens")
     if done.cost_usd is not None:
-        told.append(f"\\${done.cost_usd:.6f}")
+        facts.append(f"\\${done.cost_usd:.6f}")
     if done.parameter_error or done.dropped_parameters:
-        told.append(f"not sent: {plain(done.parameter_error or ', '.join(done.dropped_parameters))}")
+        facts.append(f"not sent: {plain(done.parameter_error or ', '.join(done.dropped_parameters))}")
     if done.finish_reason not in ("stop", "error", "limited"):
-        told.append(done.finish_reason)
-    return " · ".join(told)
+        facts.append(done.finish_reason)
+    return " · ".join(facts)
 
 
 def _stop() -> None:

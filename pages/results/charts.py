@@ -296,15 +296,15 @@ def price(metric: Metric, of: Metric, groups: Sequence[str], title: str) -> alt.
 
 def reasons(counted: Mapping[str, Mapping[str, int]], groups: Sequence[str]) -> alt.Chart:
     """Return the number of times that each reason was given, by group."""
-    said = {reason for found in counted.values() for reason in found}
-    order = [label for reason, label in words.REASON_WORDS.items() if reason in said]
+    given = {reason for found in counted.values() for reason in found}
+    order = [label for reason, label in words.REASON_WORDS.items() if reason in given]
     rows = [
         {
             "reason": words.REASON_WORDS.get(reason, reason),
             "group": group,
             "answers": counted.get(group, {}).get(reason, 0),
         }
-        for reason in sorted(said)
+        for reason in sorted(given)
         for group in groups
     ]
     return (

@@ -45,13 +45,13 @@ def _draw_between(readout: Readout) -> None:
 
 def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:
     role = "decides" if metric.role == "primary" else "must not get worse"
-    told = []
+    lines = []
     for group, one in metric.versus.items():
         whose = f"{words.plain(group)}: " if len(readout.treatments) > 1 else ""
-        said = words.compared(metric, group, readout.control)
-        told.append(f"{whose}{words.plain(said)} {words.badge(words.state(metric.name, one))}")
+        difference = words.compared(metric, group, readout.control)
+        lines.append(f"{whose}{words.plain(difference)} {words.badge(words.state(metric.name, one))}")
     head, role = f"**{words.name(metric.name)}**", f":small[:gray[{role}]]"
-    st.markdown(f"{head} {told[0]} {role}" if len(told) == 1 else "  \n".join([f"{head} {role}", *told]))
+    st.markdown(f"{head} {lines[0]} {role}" if len(lines) == 1 else "  \n".join([f"{head} {role}", *lines]))
     if chart is not None:
         alt = f"{words.name(metric.name)}: difference to {readout.control} with its interval"
         st.altair_chart(chart, key=f"difference_{metric.name}", alt=alt)

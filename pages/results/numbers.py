@@ -41,13 +41,13 @@ def _csv(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _metrics(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
-    said = as_json(results.readout)
-    for name, metric in said["metrics"].items():
+    document = as_json(results.readout)
+    for name, metric in document["metrics"].items():
         for group, one in metric["groups"].items():
             versus = metric["vs_control"].get(group, {})
             about = {"metric": name, "role": metric["role"], "direction": metric["direction"], "group": group}
             yield about | one | _of_difference(versus)
-    for name, quantile in said["quantiles"]["response_time"].items():
+    for name, quantile in document["quantiles"]["response_time"].items():
         about = {"metric": f"response_time_{name}", "role": "secondary", "direction": "down"}
         for group, one in quantile["groups"].items():
             versus = quantile["vs_control"].get(group, {})

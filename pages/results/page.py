@@ -112,10 +112,13 @@ def window_status(window: Window) -> str | None:
         return words.moment(time_ms, zone)
 
     definition = readouts.definition(window)
-    told = [status_sentence(app.experiments.status(window.experiment), format_moment)] if served else []
+    sentences = [status_sentence(app.experiments.status(window.experiment), format_moment)] if served else []
     if definition:
-        told += [ended_sentence(definition, format_moment), disabled_sentence(definition, format_moment, served=served)]
-    return " ".join(one for one in told if one) or None
+        sentences += [
+            ended_sentence(definition, format_moment),
+            disabled_sentence(definition, format_moment, served=served),
+        ]
+    return " ".join(one for one in sentences if one) or None
 
 
 @st.fragment(run_every=1.0)

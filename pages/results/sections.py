@@ -151,8 +151,8 @@ def _so_far(results: Results) -> str:
         return ""
     today = results.as_of_ms - results.as_of_ms % DAY_MS
     met = {group: n for day, group, n in results.exposed if day == today}
-    told = ", ".join(f"{words.plain(group)} {met.get(group, 0):,}" for group in charts.groups_of(results.readout))
-    return f"{words.day(today)} is not over: {told} so far."
+    text = ", ".join(f"{words.plain(group)} {met.get(group, 0):,}" for group in charts.groups_of(results.readout))
+    return f"{words.day(today)} is not over: {text} so far."
 
 
 def _split(readout: Readout) -> str:
@@ -186,21 +186,21 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
             for name, reading in readout.quantiles.items()
             if (value := reading.groups[group].value) is not None
         }
-        told = ", ".join(
+        text = ", ".join(
             f"{name} {words.level('response_time', reading.groups[group])}"
             for name, reading in readout.quantiles.items()
         )
-        st.markdown(f"{words.plain(group)} :gray[{words.plain(told)}]")
-        alt = f"Response times of {group}, on a logarithmic axis: {told}"
+        st.markdown(f"{words.plain(group)} :gray[{words.plain(text)}]")
+        alt = f"Response times of {group}, on a logarithmic axis: {text}"
         st.altair_chart(charts.times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
     if comparable(readout):
-        told = [
+        text = [
             f"{name} of {group} {found}"
             for name, reading in readout.quantiles.items()
             for group, one in reading.versus.items()
             if (found := words.difference("response_time", one))
         ] or ["not enough data yet"]
-        st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(told)}."))
+        st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(text)}."))
 
 
 def _draw_price(readout: Readout) -> None:
@@ -288,10 +288,10 @@ def _draw_delivery(results: Results, connected: bool, zone: tzinfo) -> None:
     """Draw the age of the readout, and the state of the delivery to Statsig."""
     readout, sent = results.readout, results.readout.delivery
     if readout.simulated:
-        told = f"{sent.events:,} simulated events are in the record; Statsig never gets them."
+        text = f"{sent.events:,} simulated events are in the record; Statsig never gets them."
     elif not connected:
-        told = f"{sent.events:,} events are in the record. Without a Statsig key they stay there."
+        text = f"{sent.events:,} events are in the record. Without a Statsig key they stay there."
     else:
-        told = f"{sent.events:,} events are in the record: Statsig has acknowledged {sent.acknowledged or 0:,}, "
-        told += f"{sent.pending or 0:,} wait for it."
-    st.caption(f"As of {words.moment(results.as_of_ms, zone)}, updated every minute. {told}")
+        text = f"{sent.events:,} events are in the record: Statsig has acknowledged {sent.acknowledged or 0:,}, "
+        text += f"{sent.pending or 0:,} wait for it."
+    st.caption(f"As of {words.moment(results.as_of_ms, zone)}, updated every minute. {text}")

@@ -58,10 +58,10 @@ def _draw_readings(readout: Readout, found: Comparisons) -> None:
     )
 
 
-def _draw_disagreement(told: list[str]) -> None:
+def _draw_disagreement(sentences: list[str]) -> None:
     """Draw that the two ways contradict each other, and the reasons."""
-    if told:
-        first, *reasons = (words.plain(sentence) for sentence in told)
+    if sentences:
+        first, *reasons = (words.plain(sentence) for sentence in sentences)
         st.info("\n".join([first, "", *(f"- {reason}" for reason in reasons)]), icon=":material/compare_arrows:")
 
 

@@ -133,9 +133,9 @@ def _states(readout: Readout) -> list[str]:
 
 def _draw_sample_notice(readout: Readout) -> None:
     """Draw that there is simulated data, and the button that removes it."""
-    told = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
+    text = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f":small[:gray[:material/science: {told}]]", width="content")
+        st.markdown(f":small[:gray[:material/science: {text}]]", width="content")
         if st.button("Remove sample data", type="tertiary", icon=":material/delete:", key="remove_sample"):
             with st.spinner("Removing"):
                 readouts.remove_sample()
