@@ -181,9 +181,15 @@ def _search(page: Page, rows: Locator) -> None:
 
 
 def test_an_operator_pauses_and_edits_without_a_mouse(browser: Browser, app: app_process.AppProcess) -> None:
-    with watched_page(browser, f"{app.url}/experiment") as page:
+    with watched_page(browser, f"{app.url}/experiment", dark=True) as page:
         expect(page.get_by_text("Edit the definition", exact=True)).to_be_visible()
         page.wait_for_function(IDLE)
+        begin = page.get_by_role("button", name="New experiment", exact=True)
+        press(begin)
+        expect(page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+        expect(begin).to_have_css("color", "rgb(157, 180, 255)")  # Streamlit's own is too dark to read
+        page.keyboard.press("Escape")
+        expect(begin).to_be_focused()
         pause = page.get_by_role("button", name="Pause", exact=True)
         press(pause)
         reason = page.get_by_role("dialog").get_by_role("textbox", name="Why, in a sentence", exact=True)

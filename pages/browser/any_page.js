@@ -3,7 +3,7 @@
 export default function ({ data }) {
   const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
   themeOverlays(state);
-  addStyleOnce("parley-code", CODE_STYLE);
+  addStyleOnce("parley-every-page", EVERY_PAGE_STYLE);
   setDirections(state);
   keepFocus(state);
   if (data.tables) letTablesScroll(state);

@@ -9,12 +9,12 @@ import streamlit as st
 
 _HERE = Path(__file__).parent
 _PARTS = ("styles", "directions", "focus", "tables", "any_page")
-_CODE_STYLE = (_HERE / "code.css").read_text(encoding="utf-8")
+_STYLE = (_HERE / "every_page.css").read_text(encoding="utf-8")
 _COMPONENT = st.components.v2.component(
     "parley_any_page",
     js="\n".join(
         [
-            f"const CODE_STYLE = {json.dumps(_CODE_STYLE)};",
+            f"const EVERY_PAGE_STYLE = {json.dumps(_STYLE)};",
             *((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS),
         ]
     ),

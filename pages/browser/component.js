@@ -25,7 +25,7 @@ function keepOnce(data) {
   keepFocus(state);
   for (const [from, event] of [[window, "resize"], [document.fonts, "loadingdone"]])
     from.addEventListener(event, () => { if (state.main) markWide(state.main); });
-  addStyleOnce("parley-code", CODE_STYLE);
+  addStyleOnce("parley-every-page", EVERY_PAGE_STYLE);
   addStyleOnce("parley-chat", STYLE);
   setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => {
     for (const path of data.later) import(new URL(path, location.href)).catch(() => {});

@@ -28,7 +28,7 @@ _NAMES = {
     "PAGES": _PAGES,
     "BOX": '[data-testid="stChatInputTextArea"]',
     "STYLE": (_HERE / "chat_page.css").read_text(encoding="utf-8"),
-    "CODE_STYLE": (_HERE / "code.css").read_text(encoding="utf-8"),
+    "EVERY_PAGE_STYLE": (_HERE / "every_page.css").read_text(encoding="utf-8"),
 }
 _COMPONENT = st.components.v2.component(
     "parley_browser",
