@@ -1,6 +1,7 @@
 import ast
 import itertools
 import json
+import logging
 import math
 import socket
 import subprocess
@@ -380,6 +381,7 @@ def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> N
 
 
 def test_stopping_breaks_off_what_runs_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)  # uvicorn's own lines, where an earlier test has switched them on
     before = threading.active_count()
     demo = Demo(readme=readme).start()
     port = int(demo.base_url.removesuffix("/v1").rpartition(":")[2])
