@@ -13,7 +13,7 @@ class Assignment:
     that do not take part; they also replace a bad value or a model that does not exist. Where
     `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
     `invitation` is the id of the visitor's invitation. `unknown_unit` is the kind of id that the experiment
-    randomises by, where Parley sends none of that kind; then nobody is exposed. `sent` is the exposure that the SDK
+    randomises by, where Parley sends none of that kind; then no unit is exposed. `sent` is the exposure that the SDK
     itself would send for this evaluation; {} where it would send none, None where that is not known.
     `compare`: the unit compares two answers instead of taking part in the A/B test, so that it has no group and is
     never exposed. `run` is the

@@ -143,7 +143,7 @@ class Prices:
         """Return the price of the model that was `asked` for, by the name under which it was `served` if that has one.
 
         A local server's `llama3` has no price because a hosted one has. So at an address that the package does not
-        know, only models of vendors that nobody else can serve have a listed price.
+        know, only models that no other vendor can serve have a listed price.
         """
         names = [name for name in (served, asked) if name]
         for key in (*(f"{provider.name}/{name}" for name in names), *names):

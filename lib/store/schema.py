@@ -31,7 +31,7 @@ alert = Table(  # news for operators; sent_ms is null while a receiver does not 
     Column("text", Text, nullable=False),
     Column("page", String(32), nullable=False),
     Column("time_ms", BigInteger, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),  # nobody sends it before
+    Column("due_ms", BigInteger, nullable=False),  # not sent before
     Column("attempts", Integer, nullable=False),
     Column("reached", String(200), nullable=False),  # places of the receivers that have it, spaces between
     Column("sent_ms", BigInteger),

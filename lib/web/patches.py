@@ -171,10 +171,10 @@ def log_through_ours() -> bool:
     return True
 
 
-def ask_nobody_for_our_address() -> bool:
-    """Keep Streamlit from asking the internet for this machine's address; True where that was possible.
+def keep_address_unknown() -> bool:
+    """Keep Streamlit from requesting this machine's address from the internet; True where that was possible.
 
-    It would do so for a page of another origin, on the event loop, and block all pages meanwhile.
+    Streamlit requests it for a page of another origin, on the event loop, which blocks all pages meanwhile.
     """
     if not hasattr(net_util, "get_external_ip"):
         log.warning("Streamlit may ask the internet for its address: it is not the version that is known")

@@ -33,7 +33,7 @@ def prepare() -> Settings:
     raise_limit()
     patches.log_through_ours()
     patches.keep_the_peer()
-    patches.ask_nobody_for_our_address()
+    patches.keep_address_unknown()
     try:
         settings = load()
         read_definitions_file(settings.experiments_file, settings.provider_names)

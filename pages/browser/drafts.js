@@ -73,7 +73,7 @@ function settleDrafts(state, data) { // called once per run
     state.box = box; // the page was just opened
     const draft = recall(DRAFT);
     if (draft && !box.value) typeInto(box, draft);
-    focusBox(state.restored && document.activeElement === state.restored); // nobody went there
+    focusBox(state.restored && document.activeElement === state.restored); // unless the reader moved it since
     state.lookForSent();
   });
 }

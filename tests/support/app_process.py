@@ -1,7 +1,7 @@
 """The real app as its users run it: `streamlit run streamlit_app.py`, in a copy of its own, on a free port.
 
 The copy lies in a temporary folder, so that a test may change `.streamlit/experiments.toml`, lay secrets there, or look
-into `data/`, and so that no setting, secret or data of whoever runs the tests reaches it.
+into `data/`, and so that no setting, secret or data of the user who runs the tests reaches it.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.support.waiting import ENOUGH_S, until
 ROOT = Path(__file__).parents[2]
 APP = ("streamlit_app.py", "pages", "lib", "README.md", "docs", ".streamlit/config.toml", ".streamlit/experiments.toml")
 OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON")
-"""Settings of whoever runs the tests, which the app must not see (beginnings of their names)."""
+"""Settings of the user who runs the tests, which the app must not see (beginnings of their names)."""
 LOG = "app.log"
 READY_WITHIN_S = 2 * ENOUGH_S
 
@@ -130,14 +130,14 @@ def lay_out(folder: Path, *, watched: bool = True) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a port of 127.0.0.1 on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def status(url: str, timeout_s: float = 5) -> int | None:
-    """The HTTP status that a GET meets; None where nobody answers."""
+    """Return the HTTP status of a GET; None where no server answers."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:
             return int(answer.status)

@@ -1,4 +1,4 @@
-"""The pages of an open app as Streamlit runs them, without a browser, for an operator or for anybody else.
+"""The pages of an open app as Streamlit runs them, without a browser, for an operator or a tester.
 
 with open_app(folder, OPENAI_BASE_URL=server.base_url):
     page = run_page("experiment", operator=True)

@@ -1,4 +1,4 @@
-"""Streamlit's websocket, raw: whatever somebody sends who does not use our page, and every byte that comes back.
+"""Streamlit's websocket, raw: any message that a client other than our page may send, and every byte that comes back.
 
 `websocket_tester.Tester` plays a well-meaning tester; this one lies about ids, pages, cookies and sessions.
 """

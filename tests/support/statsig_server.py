@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
-        except (OSError, ValueError):  # whoever asked is gone, or we cut the connection ourselves
+        except (OSError, ValueError):  # the client is gone, or the stand-in has cut the connection
             self.close_connection = True
 
     def finish(self) -> None:
