@@ -14,7 +14,7 @@ from lib.store.schema import answer, comparison, exposure, message
 from lib.store.stretches import run_names
 
 Participation = Literal["exposed", "compared"]
-"""How a unit takes part in an experiment: in the A/B test, or in comparisons."""
+"""The participation of a unit in an experiment: in the A/B test, or in comparisons."""
 
 
 def participation(connection: Connection, experiment: str, unit: str, simulated: bool) -> Participation | None:

@@ -123,7 +123,7 @@ def values(metric: Metric, groups: Sequence[str]) -> alt.LayerChart | None:
         tooltip=[alt.Tooltip("group", title="Group"), alt.Tooltip("told", title=words.name(metric.name))],
     )
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
-    # Of one value without an interval, Vega would make an axis with a tick of 0.0001.
+    # Vega would draw an axis with a tick of 0.0001 for a single value without an interval.
     along = alt.Scale(zero=False, nice=True) if low < high else alt.Scale(domain=[0, 2 * high or 1])
     spans = chart.mark_rule(strokeWidth=4, strokeCap="round").encode(
         x=alt.X("low:Q", scale=along, axis=axis), x2="high"

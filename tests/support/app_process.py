@@ -111,8 +111,12 @@ def _run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> 
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "streamlit", *words],
-            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
 
 def lay_out(folder: Path, *, watched: bool = True) -> None:

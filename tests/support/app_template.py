@@ -106,9 +106,13 @@ def _template() -> "subprocess.Popen[str] | None":
 def _start_template() -> "subprocess.Popen[str] | None":
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STREAMLIT_"))}
     template = subprocess.Popen(
-        [sys.executable, __file__], cwd="/", env=environ | WITHOUT_THREADS | {"PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, __file__],
+        cwd="/",
+        env=environ | WITHOUT_THREADS | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     atexit.register(_end, template)
     assert template.stdout is not None
     return template if template.stdout.readline() else None
