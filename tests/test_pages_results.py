@@ -256,9 +256,14 @@ def test_a_day_that_is_not_over_is_told_in_words_and_is_no_drop_in_the_chart(sho
 
 def test_one_value_without_an_interval_has_an_axis_that_begins_at_0(show: Open) -> None:
     page = show(Traffic({"Control": Group(1, failed=0), "Test": Group(0)}, answers=1, days=0.4))
-    [chart] = [one for one in page.get("vega_lite_chart") if one.proto.alt == "Response time of each group"]
-    low, high = json.loads(chart.proto.spec)["layer"][1]["encoding"]["x"]["scale"]["domain"]
+    axes = {
+        chart.proto.alt: json.loads(chart.proto.spec)["layer"][1]["encoding"]["x"]["scale"]["domain"]
+        for chart in page.get("vega_lite_chart")
+        if chart.proto.alt in ("Response time of each group", "Errors of each group")
+    }
+    low, high = axes["Response time of each group"]
     assert low == 0 < high
+    assert axes["Errors of each group"] == [0, 100]  # percent
 
 
 def test_every_chart_and_table_has_a_text_that_stands_for_it(show: Open) -> None:

@@ -24,6 +24,8 @@ GREY = "#8a93a5"
 ROW, AXIS, LEGEND = 26, 22, 70
 """Heights of one group, of an axis and of a legend with the space around it, in pixels."""
 TIGHT = {"left": 0, "right": 0, "top": 2, "bottom": 6}
+PERCENT = 100
+"""The scale of shares, which none exceeds."""
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
@@ -124,7 +126,8 @@ def values(metric: Metric, groups: Sequence[str]) -> alt.LayerChart | None:
     )
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     # Vega would draw an axis with a tick of 0.0001 for a single value without an interval.
-    along = alt.Scale(zero=False, nice=True) if low < high else alt.Scale(domain=[0, 2 * high or 1])
+    end = scale if scale == PERCENT else 2 * high or 1
+    along = alt.Scale(zero=False, nice=True) if low < high else alt.Scale(domain=[0, end])
     spans = chart.mark_rule(strokeWidth=4, strokeCap="round").encode(
         x=alt.X("low:Q", scale=along, axis=axis), x2="high"
     )
