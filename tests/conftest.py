@@ -218,6 +218,13 @@ def model() -> Iterator[openai_server.Server]:
         yield server
 
 
+@pytest.fixture
+def server(model: openai_server.Server) -> openai_server.Server:
+    """The model server, without what earlier tests scripted and asked."""
+    model.forget()
+    return model
+
+
 @pytest.fixture(scope="module")
 def chat_app(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: openai_server.Server

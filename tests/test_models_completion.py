@@ -37,13 +37,6 @@ from tests.support.openai_server import (
 from tests.support.waiting import ENOUGH_S, until_async
 
 
-@pytest.fixture
-def server(model: Server) -> Server:
-    """The stand-in, with nothing left over from the test before."""
-    model.forget()
-    return model
-
-
 class TestWholeAnswers:
     def test_arrive_piece_by_piece_with_all_their_facts(self, server: Server) -> None:
         completion = completion_of(server, answer("one two three", model=f"{TEST_MODEL}-2026-09-22"))

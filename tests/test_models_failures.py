@@ -34,13 +34,6 @@ from tests.support.openai_server import (
 from tests.support.waiting import ENOUGH_S
 
 
-@pytest.fixture
-def server(model: Server) -> Server:
-    """The stand-in, with nothing left over from the test before."""
-    model.forget()
-    return model
-
-
 class TestBrokenStreams:
     BREAKS: ClassVar[dict[str, tuple[tuple[Step, ...], str]]] = {
         "reset": ((RESET,), "APIConnectionError"),

@@ -24,13 +24,6 @@ from tests.support.openai_server import (
 from tests.support.waiting import ENOUGH_S, until_async
 
 
-@pytest.fixture
-def server(model: Server) -> Server:
-    """The stand-in, with nothing left over from the test before."""
-    model.forget()
-    return model
-
-
 def refusing(*names: str, param: bool = True) -> Any:
     """A model that answers 400 as long as one of these parameters is sent."""
 

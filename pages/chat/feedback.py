@@ -70,8 +70,8 @@ def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason |
     reason = known.reason
     if question is not None:
         reason = st.pills(
-            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}",
-        )  # fmt: skip
+            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}"
+        )
     comment = st.text_input(
         "Anything to add?",
         known.comment or "",

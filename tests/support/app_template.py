@@ -113,12 +113,13 @@ def _start_template() -> "subprocess.Popen[str] | None":
         stdout=subprocess.PIPE,
         text=True,
     )
-    atexit.register(_end, template)
+    atexit.register(end, template)
     assert template.stdout is not None
     return template if template.stdout.readline() else None
 
 
-def _end(template: "subprocess.Popen[str]") -> None:
+def end(template: "subprocess.Popen[str]") -> None:
+    """Close the standard input of a process that serves line by line, and wait for its end."""
     assert template.stdin is not None and template.stdout is not None
     template.stdin.close()
     template.wait()

@@ -22,6 +22,7 @@ from pathlib import Path
 from lib.__main__ import main
 from tests.support import loopback_guard
 from tests.support.app_process import OURS, ROOT
+from tests.support.app_template import end
 
 PACKAGES = (
     "lib.__main__", "lib.commands.check", "lib.commands.erase", "lib.commands.export", "lib.commands.invite",
@@ -99,15 +100,8 @@ def _server() -> "subprocess.Popen[str]":
         [sys.executable, "-m", "tests.support.operator_tool"], cwd=ROOT, env=environment(),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    atexit.register(_end, server)
+    atexit.register(end, server)
     return server
-
-
-def _end(server: "subprocess.Popen[str]") -> None:
-    assert server.stdin is not None and server.stdout is not None
-    server.stdin.close()
-    server.wait()
-    server.stdout.close()
 
 
 def _serve() -> None:
