@@ -29,27 +29,13 @@ class RealPage:
 
     def open(self, path: str = "/") -> None:
         """Load an address of the app, until a question can be typed."""
-        self._away()
         self.driver.open(self._url + path)
-        self._there()
+        self.until(f"{BOX} !== null && !{BOX}.disabled")
 
     def reload(self) -> None:
         """Load the page anew."""
-        self._away()
-        self.driver.run("setTimeout(() => location.reload())")
-        self._there()
-
-    def _away(self) -> None:
-        self.driver.run("window.earlier = true")
-
-    def _there(self) -> None:
-        until(lambda: self._or_none(f"!window.earlier && {BOX} !== null && !{BOX}.disabled"))
-
-    def _or_none(self, expression: str) -> Any:
-        try:
-            return self.value(expression)
-        except AssertionError:  # between two documents there is nothing to ask
-            return None
+        self.driver.reload()
+        self.until(f"{BOX} !== null && !{BOX}.disabled")
 
     def value(self, expression: str) -> Any:
         """Return the value of an expression in the page."""

@@ -45,7 +45,13 @@ class Driver(Protocol):
     """One window of a browser."""
 
     def open(self, url: str) -> None:
-        """Begin to load an address; do not wait for it."""
+        """Load an address; return once its document is loaded.
+
+        A script that WebKit is given between two documents may never be answered.
+        """
+
+    def reload(self) -> None:
+        """Load the same address anew; return once its document is loaded."""
 
     def run(self, body: str) -> Any:
         """Return what the body of a function returns in the page, as JSON has it."""
@@ -93,7 +99,7 @@ class _Webkit:
         self._url = f"http://127.0.0.1:{port}/session"
         stack.enter_context(_process("WebKitWebDriver", f"--port={port}", "--host=127.0.0.1", environ=environ))
         options = {"binary": _minibrowser(), "args": ["--automation"]}
-        wanted = {"alwaysMatch": {"pageLoadStrategy": "none", "webkitgtk:browserOptions": options}}
+        wanted = {"alwaysMatch": {"pageLoadStrategy": "normal", "webkitgtk:browserOptions": options}}
         self._url += "/" + until(lambda: self._begin({"capabilities": wanted}))
         stack.callback(self._ask, "DELETE", "")
 
@@ -117,6 +123,9 @@ class _Webkit:
 
     def open(self, url: str) -> None:
         self._ask("POST", "/url", {"url": url})
+
+    def reload(self) -> None:
+        self._ask("POST", "/refresh", {})
 
     def run(self, body: str) -> Any:
         return self._ask("POST", "/execute/sync", {"script": body, "args": []})
@@ -168,7 +177,10 @@ class _Firefox:
         return came["result"]
 
     def open(self, url: str) -> None:
-        self._ask("browsingContext.navigate", {"context": self._tab, "url": url, "wait": "none"})
+        self._ask("browsingContext.navigate", {"context": self._tab, "url": url, "wait": "complete"})
+
+    def reload(self) -> None:
+        self._ask("browsingContext.reload", {"context": self._tab, "wait": "complete"})
 
     def run(self, body: str) -> Any:
         expression = f"JSON.stringify((() => {{ {body} }})()) ?? 'null'"
