@@ -83,7 +83,7 @@ EXAMPLES: dict[str, list[Example]] = {
         (404, error("Resource not found. API version not supported", code="404")),
         (400, error("The api-version 'x' is not valid.", code="InvalidApiVersionParameter")),
     ],
-    "place or organization": [
+    "region or organization": [
         (400, google(400, "User location is not supported for the API use.", "FAILED_PRECONDITION")),
         (400, google(400, "Missing or invalid Authorization header.", "INVALID_ARGUMENT")),
         (400, error("Organization has been restricted. Please reach out.", code="organization_restricted")),
@@ -193,7 +193,7 @@ EXAMPLES: dict[str, list[Example]] = {
         (400, error("The prompt is too long: 140000, model maximum context length: 131071", object="error")),
     ],
     "cohere context": [(400, {"message": "too many tokens: size limit exceeded by 11326 tokens. Try fewer inputs."})],
-    "request above the minute": [
+    "request above minute limit": [
         (429, error("Request too large for gpt-x in organization o on tokens per min (TPM): Limit 30000, Requested"
                     " 40000. The input or output tokens must be reduced in order to run successfully.",
                     type="tokens", code="rate_limit_exceeded")),

@@ -1,8 +1,8 @@
-"""Refusals of model servers: one table of their words, each with its source and its meaning.
+"""The errors of model servers: one table of their wordings, each with its meaning and its source.
 
-A row matches by a code (`codes`, any short word of the error: its code, type, status or reason) or by the server's own
-`words` (a pattern, without regard to case). Every pattern spans several words or is a class name, so that a single word
-of a tester's never matches one. The first row that matches counts. Pure.
+A row matches an error by `codes` (its code, type, status or reason) or by `words` (a case-insensitive pattern for its
+message). An error may quote the tester's question, so every pattern spans several words or is a class name: no single
+word of a question matches one. The first row that matches counts. Pure.
 """
 
 import re
@@ -13,13 +13,19 @@ from typing import Literal
 Meaning = Literal[
     "context_full", "filtered", "system_role", "bad_key", "no_model", "quota", "limit", "busy", "loading", "parameter"
 ]
-"""The subject of a refusal. `quota`: used up, waiting does not help; `busy`: a limit that passes; `limit`: one of the
-two, which the delay decides; `loading`: the model is being loaded; `parameter`: a name or a value."""
+"""The cause of an error.
+
+- `quota`: the account is used up; waiting does not help.
+- `busy`: a limit that passes by itself.
+- `limit`: `quota` or `busy`; the delay that the server asks for decides.
+- `loading`: the server is still loading the model.
+- `parameter`: the model does not support a parameter or its value.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One server's way to report one thing. `statuses` empty: any HTTP status."""
+    """One server's wording of one error. Empty `statuses` match any HTTP status."""
 
     name: str
     meaning: Meaning
@@ -29,7 +35,7 @@ class Dialect:
     statuses: frozenset[int] = frozenset()
 
     def matches(self, status: int | None, codes: Collection[str], text: str) -> bool:
-        """Return True where an error with these facts is of this kind."""
+        """Return True if this row describes the error. `status` is None where no HTTP status is known."""
         if self.statuses and status not in self.statuses:
             return False
         if self.codes and not self.codes.isdisjoint(codes):
@@ -38,7 +44,7 @@ class Dialect:
 
 
 def meaning_of(status: int | None, codes: Collection[str], text: str) -> Meaning | None:
-    """Return the meaning of a refusal; None where no row matches. `text` contains no word of the question.
+    """Return the meaning of an error; None if no row matches. The caller removes the question's words from `text`.
 
     >>> meaning_of(400, (), "some/model is not a valid model ID")
     'no_model'
@@ -55,7 +61,7 @@ def _row(
 _N = r"[\d,]+"
 # fmt: off
 DIALECTS: tuple[Dialect, ...] = (
-    # The set-up of the server or the key, before all else: their words may name models and parameters.
+    # Set-up and keys. They come first because their messages may also name models and parameters.
     _row("litellm budget", "quota", "BerriAI/litellm #14144, #36729: budget_exceeded with 400, 422 or 429",
          r"budget has been exceeded|Exceeded(?:Token)?Budget|BudgetExceededError|exceeded (?:your )?budget",
          "budget_exceeded"),
@@ -83,7 +89,7 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("azure api version", "bad_key", "learn.microsoft.com Azure OpenAI: api-version",
          r"api[- ]version (?:is )?(?:not (?:valid|supported)|invalid|missing)|api-version .{0,40}is not valid"
          r"|only for api versions|missing .{0,40}api-version", "invalidapiversionparameter missingapiversionparameter"),
-    _row("place or organization", "bad_key", "Gemini FAILED_PRECONDITION, OpenAI 403, Groq organization_restricted",
+    _row("region or organization", "bad_key", "Gemini FAILED_PRECONDITION, OpenAI 403, Groq organization_restricted",
          r"location is not supported for the api|country, region, or territory not supported"
          r"|organization has been (?:restricted|disabled)|missing or invalid authorization header",
          "organization_restricted unsupported_country_region_territory"),
@@ -91,7 +97,7 @@ DIALECTS: tuple[Dialect, ...] = (
          r"chat template is no longer allowed|must provide a chat template|chat_template is not set"
          r"|does(?: not|n't) have a chat template"),
 
-    # A prompt that a filter stopped.
+    # Prompts that a content filter stopped.
     _row("azure filter", "filtered", "Azure OpenAI content filter, HTTP 400; stanford-crfm/helm PR #3327",
          r"filtered (?:due to the prompt triggering|by the content management policy)|content management policy",
          "content_filter responsibleaipolicyviolation"),
@@ -115,7 +121,7 @@ DIALECTS: tuple[Dialect, ...] = (
          r"request was rejected because it was considered high risk"),
     _row("xai filter", "filtered", "docs.x.ai errors: 403", r"content violates usage guidelines"),
 
-    # More than the model holds.
+    # Prompts that are longer than the model's context.
     _row("openai context", "context_full", "platform.openai.com: context_length_exceeded; Groq, Azure, DeepSeek",
          rf"maximum context length (?:is|of) {_N}|reduce the length of the messages|context length exceeded",
          "context_length_exceeded"),
@@ -154,15 +160,15 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("fireworks context", "context_full", "fireworks.ai: 400",
          rf"prompt is too long: {_N}|maximum context length: {_N}"),
     _row("cohere context", "context_full", "docs.cohere.com errors: 400", r"too many tokens: size limit exceeded"),
-    _row("request above the minute", "context_full", "Groq 413, OpenAI 429: no wait makes such a request fit",
+    _row("request above minute limit", "context_full", "Groq 413, OpenAI 429: waiting does not help",
          r"request too large for |must be reduced in order to run", statuses=(413, 429)),
     _row("limit and prompt", "context_full", "vllm-project/vllm #4667, #42474: prompt and max_tokens together",
          r"max_(?:completion_|new_)?tokens.{0,60}(?:context (?:length|window)|prompt|input).{0,60}(?:exceed|>|<=)"
          r"|(?:prompt|input|messages).{0,60}max_(?:completion_|new_)?tokens.{0,60}(?:exceed|>|<=)"),
-    _row("entity too large", "context_full", "RFC 9110: the request is larger than the server takes", ".?",
+    _row("entity too large", "context_full", "RFC 9110: the request is larger than the server accepts", ".?",
          statuses=(413,)),
 
-    # A system prompt that the model's template does not have.
+    # System prompts, where the model's template has no such role.
     _row("gemma system role", "system_role", "google/gemma chat template, through vLLM, TGI, llama.cpp",
          r"system role (?:is )?not supported|system (?:role|messages?|prompts?) (?:is|are) not (?:supported|allowed)"
          r"|(?:does not|doesn't) support (?:the |a )?[\"'`]?system[\"'`]? (?:role|messages?|prompts?|instructions?)"),
@@ -176,7 +182,7 @@ DIALECTS: tuple[Dialect, ...] = (
          r"unexpected role [\"'`]?system"
          r"|only [\"'`]?user[\"'`]? and [\"'`]?assistant[\"'`]? roles are (?:supported|allowed)"),
 
-    # A model that the server does not have.
+    # Models that the server does not have.
     _row("openai model", "no_model", "platform.openai.com: 404 or 403 model_not_found; vLLM, Groq, xAI, Moonshot",
          r"the model .{0,140}does not exist|model .{0,140}not found|not found the model",
          "model_not_found model_not_available model_decommissioned unknown_model", (400, 403, 404, 422)),
@@ -196,7 +202,7 @@ DIALECTS: tuple[Dialect, ...] = (
          "deploymentnotfound unknown_model unavailable_model operationnotsupported"),
     _row("huggingface router", "no_model", "huggingface.co inference providers: 400 model_not_supported",
          r"is not supported by any provider", "model_not_supported"),
-    _row("transformers pinned", "no_model", "huggingface/transformers cli/serve: one model for its whole life",
+    _row("transformers pinned", "no_model", "huggingface/transformers cli/serve: a server for one model",
          r"server is pinned to"),
     _row("ollama model", "no_model", "ollama/ollama server/routes.go: 404",
          r"not found, try pulling it first|try pulling it|[\"'`] does not support chat"),
@@ -222,7 +228,7 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("spending limits", "quota", "Anthropic usage limits, Fireworks 412, Azure's gateway 403, Cohere trial keys",
          r"api usage limits|monthly spending limit|out of call volume quota|calls / month"),
     _row("openrouter free", "quota", "openrouter.ai limits: free-models-per-day", r"free-models-per-day"),
-    _row("gemini quota", "limit", "google-gemini/gemini-cli #10717: the same words for a minute and for the contract",
+    _row("gemini quota", "limit", "google-gemini/gemini-cli #10717: one message for minute and account",
          r"exceeded your current quota|quota exceeded for (?:metric|quota)|check your plan and billing"),
     _row("minute limits", "busy", "OpenAI, Azure, Groq, Mistral, OpenRouter, Anthropic: 429",
          r"rate limit (?:reached|exceeded)|requests? rate limit|too many requests|rate-limited upstream"
@@ -236,20 +242,20 @@ DIALECTS: tuple[Dialect, ...] = (
     _row("loading", "loading", "ggml-org/llama.cpp tools/server: 503 while it loads; Hugging Face's inference API",
          r"^loading model|model .{0,140}is currently loading|model is (?:still )?loading", statuses=(503,)),
 
-    # Names and values that the server knows and the model does not take.
+    # Parameters that the model does not support.
     _row("litellm parameters", "parameter", "docs.litellm.ai exception mapping: UnsupportedParamsError",
          r"UnsupportedParamsError|does not support parameters?:"),
 
-    # The same things in the words of servers that no row above knows.
+    # General patterns, for servers without a row above.
     _row("any quota", "quota", "QuantumNous/new-api insufficient_user_quota, DashScope Arrearage, Zhipu",
          r"\bno credits\b|out of credits|quota is not enough|monthly (?:quota|limit).{0,20}(?:exceeded|reached)"
          r"|\barrearage\b|额度不足|余额不足|欠费", "insufficient_user_quota arrearage", (400, 403, 429)),
-    _row("any filter", "filtered", "OpenAI safety system, Lakera, Zhipu, Cloudflare AI Gateway: one sentence each",
+    _row("any filter", "filtered", "OpenAI safety system, Lakera, Zhipu, Cloudflare AI Gateway",
          r"content (?:filters?|policy|moderation)\b|safety (?:system|policy|filters?)\b|flagged (?:by|as|for) "
          r"|violate[sd]? .{0,40}(?:polic(?:y|ies)|guardrail|guidelines)|prompt blocked|sensitive content|敏感",
          "moderation_blocked sensitive_content", (400, 403, 422)),
     _row("legal", "filtered", "RFC 7725: unavailable for legal reasons", ".?", statuses=(451,)),
-    _row("any context", "context_full", "vLLM, TGI, Copilot, Zhipu, Baidu: a prompt that is longer than something",
+    _row("any context", "context_full", "vLLM, TGI, Copilot, Zhipu, Baidu",
          r"\b(?:prompt|input length|messages|conversation|tokens?|sequence length)\b[^:;\"]{0,60}"
          r"\b(?:too long|exceeds?|longer than)\b|reduce (?:your|the) (?:prompt|input)", statuses=(400, 413, 422, 500)),
     _row("any key", "bad_key", "Kong, one-api and others: 400 and 403",

@@ -1,4 +1,4 @@
-"""The tables. Knows SQLAlchemy Core; knows no query. How an older database gets them is in `migrations`.
+"""The tables and their indexes. `migrations` brings an older database up to date.
 
 Text (`conversation.title`, `message`) is separate from numbers (`answer`, `exposure`, `event`), so that retention and
 deletion remove text and keep numbers.
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-alert = Table(  # news for operators; sent_ms is null while a receiver does not have it
+alert = Table(  # news for operators
     "alert",
     metadata,
     Column("key", String(200), primary_key=True),
@@ -31,14 +31,14 @@ alert = Table(  # news for operators; sent_ms is null while a receiver does not 
     Column("text", Text, nullable=False),
     Column("page", String(32), nullable=False),
     Column("time_ms", BigInteger, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),  # not sent before
+    Column("due_ms", BigInteger, nullable=False),  # time of the next attempt
     Column("attempts", Integer, nullable=False),
-    Column("reached", String(200), nullable=False),  # places of the receivers that have it, spaces between
-    Column("sent_ms", BigInteger),
+    Column("reached", String(200), nullable=False),  # positions of the receivers that have it, separated by spaces
+    Column("sent_ms", BigInteger),  # null until every receiver has it
     Index("alert_by_time", "time_ms"),
 )
 
-lease = Table(  # tasks that one process does at a time
+lease = Table(  # tasks that only one process does at a time
     "lease",
     metadata,
     Column("name", String(64), primary_key=True),
@@ -53,7 +53,7 @@ migration = Table(
     Column("applied_ms", BigInteger, nullable=False),
 )
 
-conversation = Table(  # one assignment for its whole life
+conversation = Table(  # its assignment never changes
     "conversation",
     metadata,
     Column("id", String(64), primary_key=True),
@@ -67,14 +67,14 @@ conversation = Table(  # one assignment for its whole life
     Index("conversation_by_age", "updated_ms"),
 )
 
-message = Table(  # the text of one turn; a row with nulls where text is not kept or was deleted
+message = Table(  # the text of one turn; null where it is not kept or was deleted
     "message",
     metadata,
     Column("answer_id", String(64), primary_key=True),
     Column("conversation_id", String(64), nullable=False),
     Column("turn", Integer, nullable=False),
     Column("asked_ms", BigInteger, nullable=False),
-    Column("replaced", Boolean, nullable=False),  # another answer replaced it: kept, not shown
+    Column("replaced", Boolean, nullable=False),  # the tester asked for another answer; not shown
     Column("question", Text),
     Column("answer", Text),
     Column("comment", Text),
@@ -86,7 +86,7 @@ message = Table(  # the text of one turn; a row with nulls where text is not kep
 FAILED = "CASE WHEN finish_reason IN ('error', 'interrupted') THEN 1 WHEN finish_reason <> 'limited' THEN 0 END"
 LIKED = "CASE rating WHEN 'satisfaction' THEN 1 WHEN 'dissatisfaction' THEN 0 END"
 
-answer = Table(  # one row per answer; time_ms and what follows are null while it runs
+answer = Table(  # one answer; `time_ms` and the columns after it are null while it runs
     "answer",
     metadata,
     Column("answer_id", String(64), primary_key=True),
@@ -98,14 +98,14 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("user_id", String(128), nullable=False),
     Column("model", String(128), nullable=False),
     Column("simulated", Boolean, nullable=False),
-    Column("tier", String(64), nullable=False, server_default=""),  # tier of the process that asked; empty: unknown
-    Column("comparison_id", String(64)),  # the comparison that it belongs to
-    Column("owner", String(64)),  # the process that runs it
-    Column("beat_ms", BigInteger),  # the last heartbeat of that process; a stale one means that the answer was cut off
-    Column("time_ms", BigInteger),  # of its chat_completion
+    Column("tier", String(64), nullable=False, server_default=""),  # of the process that asked; empty: unknown
+    Column("comparison_id", String(64)),  # null outside comparisons
+    Column("owner", String(64)),  # the process that runs it; null once it has ended
+    Column("beat_ms", BigInteger),  # that process's last heartbeat; an old one means that the answer was cut off
+    Column("time_ms", BigInteger),  # of its chat_completion event
     Column("finish_reason", String(16)),
     Column("error", String(64)),
-    Column("message", Text),  # the tester's text of a failure
+    Column("message", Text),  # the sentence that the tester read about a failure
     Column("response_time", Float),
     Column("time_to_first_token", Float),
     Column("completion_tokens", Integer),
@@ -113,12 +113,12 @@ answer = Table(  # one row per answer; time_ms and what follows are null while i
     Column("rating", String(16)),  # satisfaction | dissatisfaction | null
     Column("rated_ms", BigInteger),
     Column("reason", String(16)),
-    Column("failed", SmallInteger, Computed(FAILED, persisted=True)),  # null: not ended, or limited
-    Column("liked", SmallInteger, Computed(LIKED, persisted=True)),
+    Column("failed", SmallInteger, Computed(FAILED, persisted=True)),  # null: running or limited
+    Column("liked", SmallInteger, Computed(LIKED, persisted=True)),  # null: not rated
     Index("answer_of_conversation", "conversation_id"),
 )
 _COUNTS = answer.c.failed.is_not(None)
-Index(  # everything that the readout sums, unit by unit, so that it never touches the table
+Index(  # every column that the readout sums, in unit order: a covering index
     "answer_sums",
     answer.c.experiment,
     answer.c.simulated,
@@ -137,8 +137,8 @@ Index(  # everything that the readout sums, unit by unit, so that it never touch
     postgresql_where=_COUNTS,
 )
 TIMED = (answer.c.failed == text("0")) & answer.c.response_time.is_not(None)
-"""Answers whose response time counts, spelt as in the index."""
-Index(  # the response times of a group in order, for its quantiles
+"""The condition of `answer_times`: a database uses a partial index only for its exact condition."""
+Index(  # sorted response times of a group, for its quantiles
     "answer_times",
     answer.c.experiment,
     answer.c.simulated,
@@ -151,7 +151,7 @@ Index(  # the response times of a group in order, for its quantiles
     postgresql_where=TIMED,
 )
 _DISLIKED = answer.c.liked == text("0")
-Index(  # dissatisfied testers' reasons, newest first
+Index(  # reasons for thumbs down, newest first
     "answer_disliked",
     answer.c.experiment,
     answer.c.simulated,
@@ -173,8 +173,8 @@ Index(  # a day's answers and their cost
     answer.c.grp,
 )
 STOPPED = answer.c.finish_reason == text("'stopped'")
-"""An answer that its tester stopped, spelt as in the index."""
-Index(  # answers that their testers stopped
+"""The condition of `answer_stopped`."""
+Index(
     "answer_stopped",
     answer.c.experiment,
     answer.c.simulated,
@@ -184,7 +184,7 @@ Index(  # answers that their testers stopped
     sqlite_where=STOPPED,
     postgresql_where=STOPPED,
 )
-Index(  # answers whose process may be gone
+Index(  # running answers, to find those whose process is gone
     "answer_running",
     answer.c.beat_ms,
     sqlite_where=answer.c.finish_reason.is_(None),
@@ -202,7 +202,7 @@ comparison = Table(  # one question answered by two groups side by side; both ha
     Column("asked_ms", BigInteger, nullable=False),
     Column("left_answer_id", String(64), nullable=False),
     Column("right_answer_id", String(64), nullable=False),
-    Column("drawn", String(8), nullable=False),  # the side that the conversation continues where the vote prefers none
+    Column("drawn", String(8), nullable=False),  # the side that continues where the vote prefers none
     Column("vote", String(16)),  # left | right | tie | both_bad | null
     Column("voted_ms", BigInteger),
     Index("comparison_of_unit", "experiment", "simulated", "user_id"),
@@ -219,15 +219,13 @@ exposure = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("grp", String(128)),
     Column("forced", Boolean, nullable=False),
-    Column(
-        "tier", String(64), nullable=False, server_default=""
-    ),  # tier of the process that exposed it; empty: unknown
-    Column("invitation", String(64)),  # the invitation that the visitor came by
+    Column("tier", String(64), nullable=False, server_default=""),  # of the process that logged it; empty: unknown
+    Column("invitation", String(64)),  # the visitor's; null without one
     Index("exposure_of_unit", "experiment", "simulated", "user_id", "time_ms", "grp", "forced", "event_id", "tier"),
     Index("exposure_by_time", "time_ms", "experiment", "simulated", "forced", "grp", "user_id"),
 )
 _INVITED = exposure.c.invitation.is_not(None)
-Index(  # the units of an invitation's guests
+Index(  # the units that came by an invitation
     "exposure_of_guest",
     exposure.c.invitation,
     exposure.c.user_id,
@@ -235,7 +233,7 @@ Index(  # the units of an invitation's guests
     postgresql_where=_INVITED,
 )
 
-event = Table(  # the ledger. Look an event up by its id and its time: only both together have an index
+event = Table(  # the ledger. Queries for one event give its time as well: `event_id` alone has no index
     "event",
     metadata,
     Column("event_id", String(64), nullable=False),
@@ -249,17 +247,17 @@ event = Table(  # the ledger. Look an event up by its id and its time: only both
     Column("metadata", Text, nullable=False),  # JSON
     Column("ids", Text, nullable=False),  # JSON of the unit's ids, for Statsig
     Column("acknowledged_ms", BigInteger),  # when Statsig acknowledged it
-    Column("sent", Text),  # of an exposure: JSON of the SDK's own form; null: unknown
-    PrimaryKeyConstraint("time_ms", "event_id"),  # older SQLite files: event_id alone, and an index of both
+    Column("sent", Text),  # JSON of an exposure as the SDK logged it; null: unknown
+    PrimaryKeyConstraint("time_ms", "event_id"),  # older SQLite files: `event_id` alone, and an index on both
     Index("event_of_answer", "answer_id"),
     Index("event_of_user", "user_id", "time_ms", "event_id"),
     Index("event_by_name", "name", "time_ms", "event_id", "grp"),
     Index("event_by_group", "grp", "time_ms", "event_id"),
     Index("event_acknowledged", "simulated", "acknowledged_ms"),
-    postgresql_partition_by="RANGE (time_ms)",  # see partitions
+    postgresql_partition_by="RANGE (time_ms)",  # by `partitions`
 )
 FAILURE = text("""value IN ('"error"', '"interrupted"')""")
-"""An answer that failed, spelt as in the index: both databases use a partial index only for this exact condition."""
+"""The condition of `event_failed`: failed answers."""
 Index("event_failed", event.c.time_ms, event.c.event_id, sqlite_where=FAILURE, postgresql_where=FAILURE)
 
 outbox = Table(  # events that Statsig has not acknowledged
@@ -267,14 +265,14 @@ outbox = Table(  # events that Statsig has not acknowledged
     metadata,
     Column("event_id", String(64), primary_key=True),
     Column("created_ms", BigInteger, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),  # not before; a lease moves it into the future
+    Column("due_ms", BigInteger, nullable=False),  # time of the next attempt; a lease moves it into the future
     Column("attempts", Integer, nullable=False),
     Column("error", Text),
     Index("outbox_due", "due_ms"),
     Index("outbox_by_age", "created_ms", "event_id"),
 )
 
-vote = Table(  # the last vote on each comparison; the pair in alphabetical order, so that no definition is asked
+vote = Table(  # the last vote on each comparison. Groups are in alphabetical order, not control first
     "vote",
     metadata,
     Column("experiment", String(128), primary_key=True),
@@ -285,12 +283,12 @@ vote = Table(  # the last vote on each comparison; the pair in alphabetical orde
     Column("event_id", String(64), nullable=False),
     Column("first_grp", String(128), nullable=False),
     Column("second_grp", String(128), nullable=False),
-    Column("worth", SmallInteger),  # 1: the second is preferred, -1: the first, 0: neither; null: a vote for no such
+    Column("worth", SmallInteger),  # 1: the second group is preferred, -1: the first, 0: neither; null: invalid vote
     Column("both_bad", SmallInteger, nullable=False),
     Column("left_won", SmallInteger, nullable=False),
-    Column("tier", String(64), nullable=False, server_default=""),  # of the process that took it; empty: not known
-    Column("invitation", String(64)),  # the link that the tester came by
-    Index(  # everything that the readout sums, tester by tester
+    Column("tier", String(64), nullable=False, server_default=""),  # of the process that stored it; empty: unknown
+    Column("invitation", String(64)),  # the tester's; null without one
+    Index(  # every column that the readout sums, in unit order: a covering index
         "vote_sums",
         "experiment",
         "simulated",
@@ -306,7 +304,7 @@ vote = Table(  # the last vote on each comparison; the pair in alphabetical orde
     Index("vote_of_user", "user_id"),
 )
 
-purged = Table(  # how many events a purge has removed from the ledger
+purged = Table(  # counts of events that a purge has removed from the ledger
     "purged",
     metadata,
     Column("simulated", Boolean, primary_key=True),
@@ -314,7 +312,7 @@ purged = Table(  # how many events a purge has removed from the ledger
     Column("acknowledged", BigInteger, nullable=False),
 )
 
-definition = Table(  # the last definitions that Statsig served, for a start without it
+definition = Table(  # the last definitions that Statsig served, for a start while it is away
     "definition",
     metadata,
     Column("source", String(64), primary_key=True),
@@ -322,7 +320,7 @@ definition = Table(  # the last definitions that Statsig served, for a start wit
     Column("time_ms", BigInteger, nullable=False),
 )
 
-weights = Table(  # an experiment's weights over time: a split across two sets of weights cannot be checked
+weights = Table(  # the shares of an experiment's groups, from each change on
     "weights",
     metadata,
     Column("experiment", String(128), primary_key=True),
@@ -330,7 +328,7 @@ weights = Table(  # an experiment's weights over time: a split across two sets o
     Column("shares", Text, nullable=False),  # JSON: group to share
 )
 
-held = Table(  # the narrowest interval of each run, metric and treatment
+held = Table(  # the intersection of all intervals of a run, metric and treatment
     "held",
     metadata,
     Column("experiment", String(128), primary_key=True),
@@ -339,7 +337,7 @@ held = Table(  # the narrowest interval of each run, metric and treatment
     Column("metric", String(64), primary_key=True),
     Column("grp", String(128), primary_key=True),
     Column("low", Float, nullable=False),
-    Column("low_ms", BigInteger, nullable=False),  # time of the readout that gave it
+    Column("low_ms", BigInteger, nullable=False),  # time of the readout with this bound
     Column("high", Float, nullable=False),
     Column("high_ms", BigInteger, nullable=False),
 )
@@ -352,13 +350,13 @@ invitation = Table(  # the links that let guests in
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("sessions", Integer),  # browsers that it admits; null: any number
-    Column("grp", String(128)),  # forced on its guests
-    Column("usd", Float),  # limit on the cost of all their answers
+    Column("grp", String(128)),  # the group that its guests are given; null: assigned
+    Column("usd", Float),  # limit on the cost of all its guests' answers
     Column("revoked_ms", BigInteger),
     Column("compare", Boolean, nullable=False, server_default=text("FALSE")),  # guests compare two answers
 )
 
-guest = Table(  # visitors by invitation
+guest = Table(  # visitors who came by an invitation
     "guest",
     metadata,
     Column("invitation_id", String(64), primary_key=True),
@@ -375,14 +373,14 @@ consent = Table(  # accepted notices
     Column("time_ms", BigInteger, nullable=False),
 )
 
-sign_out = Table(  # sessions of operators and accounts that were ended before their cookies expire
+sign_out = Table(  # sessions of operators and accounts that signed out before their cookies expired
     "sign_out",
     metadata,
     Column("session", String(64), primary_key=True),
     Column("time_ms", BigInteger, nullable=False),
 )
 
-deletion = Table(  # conversations whose text a tester deleted, for tabs and replicas that still hold it
+deletion = Table(  # conversations that a tester deleted; other tabs and replicas read it
     "deletion",
     metadata,
     Column("conversation_id", String(64), primary_key=True),
@@ -391,16 +389,16 @@ deletion = Table(  # conversations whose text a tester deleted, for tabs and rep
     Index("deletion_by_time", "time_ms"),
 )
 
-spending = Table(  # the spending of everyone, of a visitor or of an invitation's guests, on one day or (0) in total
+spending = Table(  # per account: all visitors, one visitor, or the guests of one invitation
     "spending",
     metadata,
-    Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC
+    Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC; 0: in total
     Column("account", String(96), primary_key=True),
     Column("usd", Float, nullable=False),
     Column("answers", Integer, nullable=False),
 )
 
-reservation = Table(  # the part of it that is reserved for running answers
+reservation = Table(  # the part of `spending` that is reserved for running answers
     "reservation",
     metadata,
     Column("answer_id", String(64), primary_key=True),
@@ -410,7 +408,7 @@ reservation = Table(  # the part of it that is reserved for running answers
     Column("since_ms", BigInteger, nullable=False),
 )
 
-experiment_version = Table(  # what operators and the experiments file made of an experiment, never changed
+experiment_version = Table(  # definitions by operators or the experiments file; rows never change
     "experiment_version",
     metadata,
     Column("experiment", String(128), primary_key=True),
@@ -419,7 +417,7 @@ experiment_version = Table(  # what operators and the experiments file made of a
     Column("author", String(128), nullable=False),
     Column("reason", Text, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
-    Column("file", String(64), nullable=False),  # digest of the file's table at the time
+    Column("file", String(64), nullable=False),  # digest of the table in the experiments file at that time
 )
 
 experiment_run = Table(
@@ -428,7 +426,7 @@ experiment_run = Table(
     Column("experiment", String(128), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
-    Column("run_key", String(64), nullable=False),  # of what is comparable
+    Column("run_key", String(64), nullable=False),  # digest of unit, groups, weights and parameters
     Column("begun_ms", BigInteger, nullable=False),
     Column("author", String(128), nullable=False),
     Column("reason", Text, nullable=False),
@@ -437,19 +435,19 @@ experiment_run = Table(
     Column("end_reason", Text, nullable=False),
 )
 
-experiment_state = Table(  # where each experiment stands; replicas watch the revisions
+experiment_state = Table(  # the current state; replicas watch `revision`
     "experiment_state",
     metadata,
     Column("experiment", String(128), primary_key=True),
     Column("stage", String(16), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("live", Boolean, nullable=False),
-    Column("setting", String(128), nullable=False),  # PARLEY_EXPERIMENT when it became the live one
+    Column("setting", String(128), nullable=False),  # value of PARLEY_EXPERIMENT when it became the live one
     Column("version", Integer, nullable=False),
     Column("run", Integer, nullable=False),
-    Column("disabled", Text, nullable=False),  # JSON: group to when it was switched off
-    Column("start_ms", BigInteger),  # scheduled
-    Column("end_ms", BigInteger),
+    Column("disabled", Text, nullable=False),  # JSON: group to the time when it was switched off
+    Column("start_ms", BigInteger),  # scheduled start
+    Column("end_ms", BigInteger),  # scheduled end
 )
 
 decision = Table(
@@ -467,7 +465,7 @@ decision = Table(
     Index("decision_by_time", "time_ms"),
 )
 
-audit = Table(  # every act of an operator; rows are added and never changed
+audit = Table(  # every act of an operator; rows never change
     "audit",
     metadata,
     Column("id", String(64), primary_key=True),
