@@ -15,7 +15,7 @@ from lib.domain.events import CHAT_COMPLETION, EXPOSURE, FEEDBACK_REASON, PREFER
 from lib.domain.ledger import Life, Station, stations
 from lib.domain.record import StoreError
 from lib.web import running
-from pages.results.charts import GREY
+from pages.results.axes import GREY
 from pages.results.words import moment, plain
 
 ROW, SPINE = 40, 110

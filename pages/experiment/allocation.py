@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from pages.results.charts import GREY, TIGHT
+from pages.results.axes import GREY, TIGHT
 
 ROW = 28
 """Height of one bar, in pixels."""

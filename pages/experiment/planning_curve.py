@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from lib.planning.power import POWER
-from pages.results.charts import GREY, TIGHT
+from pages.results.axes import GREY, TIGHT
 
 DASHES = [[1, 0], [8, 3], [1, 0], [2, 3]]
 WIDTHS = [1.5, 1.5, 3, 3]

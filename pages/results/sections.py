@@ -14,7 +14,7 @@ from lib.statistics.figures import significant
 from lib.statistics.sums import Remark
 from lib.web import running
 from pages import readouts, session
-from pages.results import charts, words
+from pages.results import charts, histogram, words
 from pages.results.verdict import comparable, decisive
 from pages.tables import draw_table
 
@@ -192,7 +192,7 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
         )
         st.markdown(f"{words.plain(group)} :gray[{words.plain(text)}]")
         alt = f"Response times of {group}, on a logarithmic axis: {text}"
-        st.altair_chart(charts.times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
+        st.altair_chart(histogram.response_times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
     if comparable(readout):
         text = [
             f"{name} of {group} {found}"
