@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lib.readout.picture import _DARK, _LIGHT, NARROW, WIDE, Form, Look, described, draw, panels
+from lib.readout.panels import panels
+from lib.readout.picture import _DARK, _LIGHT, NARROW, WIDE, Form, Look, described, draw
 
 GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -12,7 +12,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from lib.store import Store, StoreError, schema
-from lib.store.database import IDLE_S, Database, away
+from lib.store.database import IDLE_S, Database
+from lib.store.failures import away
 from tests.support import pgbouncer_server
 from tests.support.postgres_server import Postgres
 

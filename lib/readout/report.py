@@ -12,7 +12,8 @@ from typing import Any
 
 from lib.domain.operations import Decision
 from lib.readout.judgements import Metric, QuantileReading
-from lib.readout.picture import NARROW, WIDE, Look, described, draw, panels
+from lib.readout.panels import panels
+from lib.readout.picture import NARROW, WIDE, Look, described, draw
 from lib.readout.preferences import Comparisons
 from lib.readout.sentences import sentence
 from lib.readout.side_by_side import preference_sentence

@@ -1,16 +1,16 @@
 """The readout of an experiment: the counts of the store become estimates and verdicts, as one value.
 
-Owns the reasons to judge nothing, and the facts beside the verdicts: selection, censored times,
-busy units, the planned look, comparisons. One metric is judged in `judge`, sentences are in `sentences`, the JSON in
-`report`. Knows neither SQL nor a page.
+Owns the reasons to judge nothing, and the facts beside the verdicts: busy units, the planned look, comparisons. One
+metric is judged in `judge`, signs of bias are in `bias`, sentences in `sentences`, the JSON in `report`. Knows neither
+SQL nor a page.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
-from typing import Literal
 
 from lib.experiments.definitions import METRICS, Definition
+from lib.readout.bias import Selection, mark_cut_short, selection_of, stopped_shares
 from lib.readout.changes import Stretch, shares_changed, weights_changed
 from lib.readout.judge import EFFECT, EFFECTS, MIN_UNITS, ORDER, RATES, Judge
 from lib.readout.judgements import ONE_SIDED, UP, Metric, QuantileReading, Verdict, Versus
@@ -41,11 +41,7 @@ __all__ = [
     "split_of_units",
 ]
 
-Selection = Literal["rated_more", "rated_less", "thumbs"]
-"""The sign that a group's raters may not be like control's."""
 MAX_CROSSOVER = 0.10
-STOPPED = 0.05
-"""A difference in the shares of stopped answers above which response times are understated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +150,9 @@ def read(
         for name in METRICS
     }
     verdicts = {versus.verdict for versus in metrics[definition.primary].versus.values()}
-    stopped = _stopped(tally, definition.control)
+    stopped = stopped_shares(tally, definition.control)
     times = metrics["response_time"]
-    metrics["response_time"] = replace(times, versus=_cut_short(times.versus, stopped))
+    metrics["response_time"] = replace(times, versus=mark_cut_short(times.versus, stopped))
     compared = comparisons_of(tally.votes, definition, looks, as_of_ms or 0)
     return Readout(
         experiment=definition.name,
@@ -176,7 +172,7 @@ def read(
         stretches=stretches,
         metrics=metrics,
         quantiles=_quantiles(tally, judge, stopped),
-        selection=_selection(metrics),
+        selection=selection_of(metrics),
         stopped=stopped,
         busy={name: tally.busy[name] for name in names if name in tally.busy},
         planned=planned,
@@ -197,7 +193,9 @@ def _crossover_share(tally: Tally) -> float | None:
 
 def _quantiles(tally: Tally, judge: Judge, stopped: Mapping[str, tuple[float, float]]) -> dict[str, QuantileReading]:
     readings = {name: judge.quantile(p, tally.quantiles.get(name, {})) for name, p in QUANTILES.items()}
-    return {name: replace(reading, versus=_cut_short(reading.versus, stopped)) for name, reading in readings.items()}
+    return {
+        name: replace(reading, versus=mark_cut_short(reading.versus, stopped)) for name, reading in readings.items()
+    }
 
 
 def _held(metrics: Mapping[str, Metric], comparisons: Comparisons | None) -> dict[Look, Interval]:
@@ -265,42 +263,3 @@ def _planned(
     }
     deciding = {group: look for group, (look, verdict) in versus.items() if verdict in ("better", "worse")}
     return PlannedLook(users, True, planned.at_ms, versus), deciding
-
-
-def _selection(metrics: Mapping[str, Metric]) -> dict[str, Selection]:
-    """Return the treatments whose raters may not be like control's, with the sign that shows it."""
-    signs: dict[str, Selection] = {}
-    for group, satisfied in metrics["satisfaction"].versus.items():
-        rated = metrics["rating_rate"].versus[group]
-        if rated.verdict in ("better", "worse"):
-            signs[group] = "rated_more" if rated.verdict == "better" else "rated_less"
-        elif satisfied.verdict in ("better", "worse"):
-            per_answer = (metrics[name].versus[group] for name in ("up_per_answer", "down_per_answer"))
-            if not any(versus.verdict == satisfied.verdict for versus in per_answer):
-                signs[group] = "thumbs"
-    return signs
-
-
-def _stopped(tally: Tally, control: str) -> dict[str, tuple[float, float]]:
-    """Return the shares of stopped answers, control's and the group's, where they differ by more than 5 points."""
-    answers = {group: sums.sx for group, sums in tally.sums["answers_per_user"].items() if sums.sx}
-    shares = {group: tally.stopped.get(group, 0) / n for group, n in answers.items()}
-    if control not in shares:
-        return {}
-    return {
-        group: (shares[control], share)
-        for group, share in shares.items()
-        if group != control and abs(share - shares[control]) > STOPPED
-    }
-
-
-def _cut_short(versus: Mapping[str, Versus], stopped: Mapping[str, tuple[float, float]]) -> dict[str, Versus]:
-    """Mark response times that favour a group whose testers stopped more answers: they are understated."""
-    marked = dict(versus)
-    for group, (theirs, own) in stopped.items():
-        pair = marked.get(group)
-        if pair is None or pair.verdict in ("broken", "not_enough_data"):
-            continue
-        favours = pair.verdict != "worse" if own > theirs else pair.verdict != "better"
-        marked[group] = replace(pair, cut_short=favours)
-    return marked

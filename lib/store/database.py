@@ -1,7 +1,6 @@
-"""One database, SQLite or PostgreSQL: opening it, migrating it, and interpreting its errors.
+"""One database, SQLite or PostgreSQL: opening it, migrating it, reading and writing it.
 
-Owns engines, pragmas and the distinction between "the store is away" and "this cannot be written". Knows only the table
-of migrations.
+Owns engines, pragmas and the settings of transactions. Knows only the table of migrations.
 """
 
 import contextlib
@@ -16,13 +15,14 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select, text, update
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.pool import QueuePool
 
 from lib.domain.clock import now_ms
 from lib.domain.database_url import DatabaseUrl, parse_database_url
 from lib.domain.record import StoreError
 from lib.store import migrations, partitions, schema
+from lib.store.failures import away, explain
 
 BUSY_MS = 1_000
 """Milliseconds that SQLite waits for another process before it reports a lock; the writer then retries."""
@@ -35,11 +35,6 @@ IDLE_S = 10
 LOCK = 7_265_792_001
 """The advisory lock under which replicas apply migrations one after the other."""
 
-SQLITE_AWAY = {3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26}
-"""PERM BUSY LOCKED NOMEM READONLY IOERR CORRUPT FULL CANTOPEN PROTOCOL NOTADB: none is caused by a row."""
-POSTGRES_AWAY = ("08", "25", "26", "28", "3D", "3F", "40", "42501", "42P01", "42P05", "53", "55", "57", "58", "XX")
-"""SQLSTATE classes (and three single codes: no right, no table, a statement of another session) with the same meaning
-for PostgreSQL or a pooler in front of it."""
 # A pooler gives every transaction another session, so no setting may outlive a transaction. PostgreSQL
 # would compile a query of the ledger for each of its partitions: 0.2 s for a page that is read in 1 ms.
 READ = text("SELECT set_config('jit', 'off', true)")
@@ -143,9 +138,7 @@ class Database:
     def _sqlite(self, path: Path) -> tuple[Engine, Engine]:
         arguments: Any = {"timeout": BUSY_MS / 1_000, "check_same_thread": False}
         url = self.url.set(database=str(path))
-        existing = (
-            f"file:{quote(str(path))}?mode=rw"  # a reader must not create an empty file in place of a missing one
-        )
+        existing = f"file:{quote(str(path))}?mode=rw"  # otherwise a reader would create a missing file
         writer = _engine(url, 1, connect_args=arguments)
         reader = _engine(url, READERS, creator=lambda: sqlite3.connect(existing, uri=True, **arguments))
         event.listen(writer, "connect", _sqlite_writer)
@@ -208,31 +201,6 @@ def probe(connection: Connection) -> None:
     connection.execute(update(schema.migration).where(column.name == first).values(applied_ms=column.applied_ms))
 
 
-def away(error: BaseException) -> bool:
-    """Return True where the store is the cause (locked, read-only, full, gone) and not the data."""
-    if isinstance(error, StoreError | TimeoutError):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    code, state = getattr(error.orig, "sqlite_errorcode", None), getattr(error.orig, "sqlstate", None)
-    if code is not None:
-        return code & 0xFF in SQLITE_AWAY or "no such table" in str(error.orig)
-    if state is not None:
-        return str(state).startswith(POSTGRES_AWAY)
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-
-
-def explain(error: BaseException) -> str:
-    """Return the cause in one line, without the statement, its values or the row that PostgreSQL would quote.
-
-    >>> explain(ValueError("no\\n  way."))
-    'no way'
-    """
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    message = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause)
-    return " ".join(message.split()).rstrip(".") or type(cause).__name__
-
-
 def _sqlalchemy_url(address: DatabaseUrl) -> URL:
     query: dict[str, Any] = {}
     for name, value in address.parameters:
@@ -286,9 +254,7 @@ def _sqlite_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute(
-        "PRAGMA secure_delete=ON"
-    )  # overwrite deleted content, also where SQLite was built without this default
+    connection.execute("PRAGMA secure_delete=ON")  # SQLite may have been built without this default
 
 
 def _sqlite_reader(connection: Any, _record: object) -> None:

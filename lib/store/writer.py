@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from lib.domain.record import StoreError, StoreFailure
-from lib.store.database import away, explain
+from lib.store.failures import away, explain
 
 log = logging.getLogger("parley.store")
 
