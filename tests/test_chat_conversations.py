@@ -268,10 +268,10 @@ def test_no_other_visitor_gets_or_deletes_a_conversation(tester: Tester) -> None
     all_events(tester.app)
     stranger = visitor()
     assert tester.app.conversations.get(tester.here.id, stranger.visitor_id) is None
-    assert tester.app.conversations.delete(stranger.visitor_id, tester.here.id).wait(ENOUGH_S)
-    assert tester.app.conversations.delete(stranger.visitor_id).wait(ENOUGH_S)
+    assert tester.app.conversations.deletions.delete(stranger.visitor_id, tester.here.id).wait(ENOUGH_S)
+    assert tester.app.conversations.deletions.delete(stranger.visitor_id).wait(ENOUGH_S)
     assert stored_conversation(tester).turns[0].question == "Mine"
-    assert tester.app.conversations.delete(tester.visitor.visitor_id, tester.here.id).wait(ENOUGH_S)
+    assert tester.app.conversations.deletions.delete(tester.visitor.visitor_id, tester.here.id).wait(ENOUGH_S)
     assert tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id) is None
     assert [event["name"] for event in all_events(tester.app)] == ["exposure", "chat_completion"]
 

@@ -58,7 +58,7 @@ def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: 
         stored = connection.exec_driver_sql("SELECT answer, reasoning FROM message").one()
     assert tuple(stored) == (("42.", THOUGHT) if kept == "true" else (None, None))
     assert THOUGHT not in "".join(event["metadata"].__repr__() for event in app.store.events.export())
-    assert app.conversations.delete(conversation.visitor_id).wait(ENOUGH_S)
+    assert app.conversations.deletions.delete(conversation.visitor_id).wait(ENOUGH_S)
     with app.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM message").scalar() == 0
 

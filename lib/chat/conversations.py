@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from lib.access.budgets import Budgets, refusal
 from lib.access.crowd import Crowd
+from lib.chat.deletions import Deletions
 from lib.chat.generation import Generations
 from lib.chat.preparation import Preparation
 from lib.chat.recorder import Texts, Unwritten
@@ -38,19 +39,14 @@ from lib.metrics.counters import Metrics
 from lib.models.providers import Call, Providers
 from lib.store import Store, StoreError
 
-TURNS_LOADED = 60
-"""Turns that a reopened conversation loads first; earlier ones are loaded on request."""
 log = logging.getLogger("parley.conversation")
 
-DELETED_WITHIN_S = 5.0
-"""Seconds that a deletion may take in the record."""
+TURNS_LOADED = 60
+"""Turns that a reopened conversation loads first; earlier ones are loaded on request."""
 STOPPED_WITHIN_S = 0.25
 """Seconds that the record may take to store the end of an answer."""
 REMEMBERED = 2_000
 """Conversations whose latest answer is remembered."""
-
-RECENT_MS = 300_000
-"""Milliseconds in the past for which replicas read deletions, to tolerate different clocks."""
 
 Exposed = MutableSet[tuple[str, str, str | None, bool, int]]
 """The exposures of one session so far: experiment, unit, group, forced, run."""
@@ -72,12 +68,10 @@ class Conversations:
         texts: Texts | None = None,
         crowd: Crowd | None = None,
     ) -> None:
-        self._deleted: Recent[str, int] = Recent(REMEMBERED)  # by visitor
-        self._known_deletions: set[str] = set()
         self._configured, self.preparation = experiment, Preparation(models, budgets, crowd)
         self._store, self._experiments, self._models = store, experiments, models
         self._generations, self._metrics = generations, metrics
-        self._texts = texts
+        self._texts, self.deletions = texts, Deletions(store, generations, texts)
         self._latest: Recent[str, str] = Recent(REMEMBERED)  # the id of each conversation's last turn
 
     def remember_latest(self, conversation_id: str, turn_id: str) -> None:
@@ -261,37 +255,10 @@ class Conversations:
         """Record that the answer was copied."""
         self._store.events.record([signal(conversation.question(turn), "copied")])
 
-    def delete(self, visitor_id: str, conversation_id: str | None = None) -> Receipt:
-        """Delete the text of one conversation of this visitor, or of all, and end its running answers."""
-        self._generations.end(visitor_id, conversation_id)
-        receipt = self._store.conversations.delete(visitor_id, conversation_id)
-        receipt.wait(DELETED_WITHIN_S)  # otherwise another tab that looks earlier would still see it
-        self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
-        if self._texts is not None:
-            self._texts.forget(receipt.result or ())
-        return receipt
-
-    def learn_deletions(self) -> set[str]:
-        """Drop text that any replica deleted recently; return the visitors whose pages must rerun."""
-        recent = self._store.conversations.deletions(now_ms() - RECENT_MS)
-        new = {key: visitor_id for key, visitor_id in recent.items() if key not in self._known_deletions}
-        self._known_deletions = set(recent)
-        for conversation_id, visitor_id in new.items():
-            self._generations.end(visitor_id, conversation_id)
-            if self._texts is not None:
-                self._texts.forget_conversation(conversation_id)
-        for visitor_id in set(new.values()):
-            self._deleted[visitor_id] = self._deleted.get(visitor_id, 0) + 1
-        return set(new.values())
-
     def forget_closed(self, shown: Collection[str]) -> None:
         """Drop unstored texts of conversations that no page shows any more."""
         if self._texts is not None:
             self._texts.forget_closed(shown)
-
-    def deletions(self, visitor_id: str) -> int:
-        """Return the number of this visitor's deletions in this process, for tabs that still show the text."""
-        return self._deleted.get(visitor_id, 0)
 
     def deleted(self, conversation: Conversation) -> bool:
         """Return True where the record no longer has this conversation, so that a page must drop its text too."""

@@ -178,7 +178,7 @@ def tabs() -> Tabs:
 def let_go(opened: "App") -> None:
     """Drop all text that was deleted, here or by another replica, and unstored text that no page shows."""
     _tabs.forget_closed()
-    if visitors := opened.conversations.learn_deletions():
+    if visitors := opened.conversations.deletions.learn():
         forget_pages(visitors)
     opened.conversations.forget_closed(_tabs.shown())
 

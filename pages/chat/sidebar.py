@@ -263,7 +263,7 @@ def _rename(page: OnPage, key: str) -> None:
 
 def _delete(page: OnPage, conversation_id: str | None) -> None:
     visitor_id, here = session.visitor().visitor_id, page.conversation
-    running.app().conversations.delete(visitor_id, conversation_id).wait(0.25)
+    running.app().conversations.deletions.delete(visitor_id, conversation_id).wait(0.25)
     page.listed = page.acting = None
     if conversation_id is None or (here and here.id == conversation_id):
         _open(page, None)

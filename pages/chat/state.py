@@ -168,7 +168,7 @@ def forget_deleted() -> None:
     if "on_page" not in st.session_state:
         return
     page, conversations, visitor_id = on_page(), running.app().conversations, session.visitor().visitor_id
-    if page.deletions == (count := conversations.deletions(visitor_id)):
+    if page.deletions == (count := conversations.deletions.number(visitor_id)):
         return
     page.deletions, page.listed = count, None
     if page.conversation and conversations.deleted(page.conversation):
