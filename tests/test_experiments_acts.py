@@ -232,6 +232,30 @@ def test_other_changes_stay_in_the_run(acts: Acts, changes: dict[str, Any]) -> N
     assert only.version == 2 and only.ended_ms is None
 
 
+def test_the_order_of_the_groups_decides_who_gets_which_and_begins_a_new_run(acts: Acts) -> None:
+    written = definition(acts)
+    save(acts, groups=written.groups[::-1])
+    assert [one.reason for one in runs(acts)][1:] == ["Version 2: order of the groups"]
+
+
+def test_another_default_begins_a_new_run_where_a_group_takes_its_model_from_it(acts: Acts) -> None:
+    save(acts, default={"model": "another"})
+    assert len(runs(acts)) == 1  # every group names its model
+    control, test = definition(acts).groups
+    save(acts, groups=(replace(control, parameters={}), test))
+    save(acts, default={"model": "a-third"})
+    assert runs(acts)[-1].reason == "Version 4: model of Control"
+
+
+def test_an_experiment_that_is_paused_by_its_allocation_starts_again_with_a_share(acts: Acts) -> None:
+    save(acts, allocation=0.0)
+    with pytest.raises(ActError, match="a percentage above 0"):
+        acts.start(NAME, ANN)
+    acts.start(NAME, ANN, percent=100)
+    (only,) = runs(acts)
+    assert definition(acts).allocation == 100 and only.ended_ms is None
+
+
 def test_a_smaller_allocation_begins_a_new_run(acts: Acts) -> None:
     save(acts, allocation=10.0)
     assert [one.number for one in runs(acts)] == [1, 2]

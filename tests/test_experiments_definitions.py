@@ -74,6 +74,10 @@ def test_an_empty_file_defines_nothing() -> None:
     ("text", "told"),
     [
         ("model = 3\n" + GROUPS, "line 1: [model]: expected a table"),
+        (
+            "[e]\ncompare = 5\n[e.groups]\nA = { weight = 1 }\ntie = { weight = 1 }",
+            "line 5: [e] groups.tie: with compare",
+        ),
         ("[e]\nalocation = 3\n" + GROUPS, "line 2: [e] alocation: unknown key; known are unit, allocation"),
         ("[e]\nunit = 'user'\n" + GROUPS, "line 2: [e] unit: no such unit: 'user'; known are userID, stableID"),
         ("[e]\nallocation = 101\n" + GROUPS, "line 2: [e] allocation: expected a percentage from 0 to 100, not 101"),

@@ -52,6 +52,22 @@ def test_every_verdict_has_its_sentence(given: VoteSums, verdict: str, sentence_
     assert preference_sentence(readout, found).startswith(sentence_begins)
 
 
+def test_votes_that_are_nearly_all_of_one_tester_say_nothing() -> None:
+    busy = Sums(6, 40, 2975, 30 * 30 + 20, 2950 * 2950 + 125, 30 * 2950 + 50, 6)
+    readout, found = compared(VoteSums(busy, 1500, 3, 700))
+    assert found.verdict == "no_difference_yet" and found.treatments["Test"].shown_net is None
+    assert preference_sentence(readout, found) == (
+        "Undecided: 6 people, 2,975 votes say nothing yet. More people help, not more votes of the same people."
+    )
+
+
+def test_no_net_preference_beyond_all_votes_is_reported() -> None:
+    readout, found = compared(votes(7, 3, 1))
+    reading = found.treatments["Test"]
+    assert reading.low is not None and reading.low > -1 and reading.high is not None and reading.high > 1
+    assert "to +100 points" in preference_sentence(readout, found)
+
+
 def test_a_preference_is_reported_with_its_interval() -> None:
     readout, found = compared(votes(30, 6, 3, 1))
     assert preference_sentence(readout, found).endswith(

@@ -3,6 +3,7 @@
 Hashes decide, so that every replica decides alike after every restart. Knows neither a unit's past nor invitations.
 """
 
+from lib.domain.rating import BOTH_BAD, TIE
 from lib.experiments.experiment import BUCKETS, Definition, Group
 from lib.experiments.steps import bucket_of
 
@@ -30,14 +31,18 @@ def compares(definition: Definition, unit: str) -> bool:
 def pair(definition: Definition, conversation_id: str, turn: int) -> tuple[Group, Group] | None:
     """Return control and the treatment that a question of a conversation goes to; None where nothing can be compared.
 
-    The treatments take turns, beginning with one that depends on the conversation.
+    The treatments take turns, beginning with one that depends on the conversation. A group whose name is a vote for
+    neither answer is left out.
 
     >>> three = Definition("greeting", (Group("A", 1), Group("B", 1), Group("C", 1)), "A")
     >>> [pair(three, "one", turn)[1].name for turn in (1, 2, 3, 4)]
     ['B', 'C', 'B', 'C']
+    >>> pair(Definition("two", (Group("A", 1), Group("tie", 1)), "A"), "one", 1) is None
+    True
     """
     control = definition.group(definition.control)
     served = [group for group in definition.groups if group.ended_ms is None and group.weight > 0]
+    served = [group for group in served if group.name not in (TIE, BOTH_BAD)]
     treatments = [group for group in served if group.name != definition.control]
     if control is None or control not in served or not treatments:
         return None

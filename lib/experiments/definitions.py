@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.domain.plain_text import decode, toml_problem
+from lib.domain.rating import BOTH_BAD, TIE
 from lib.experiments.experiment import (
     METRICS,
     NAME,
@@ -109,6 +110,10 @@ def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
         default = {}
     groups = _groups(name, table.get("groups"), wrong)
     guardrails = _guardrails(name, table.get("guardrails"), wrong)
+    compare = _percentage((name, "compare"), table.get("compare", 0), wrong)
+    for group in groups if compare else ():
+        if group.name in (TIE, BOTH_BAD):
+            wrong((name, "groups", group.name), "with compare, this name would be a vote for neither answer")
     return Definition(
         name=name,
         groups=groups,
@@ -121,7 +126,7 @@ def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
         mde=_mde(name, table.get("mde", {}), wrong),
         since=_since(name, table.get("since"), wrong),
         planned_users=_planned_users(name, table.get("planned_users"), wrong),
-        compare=_percentage((name, "compare"), table.get("compare", 0), wrong),
+        compare=compare,
         reveal=_one_of((name, "reveal"), table.get("reveal", REVEALS[0]), REVEALS, "way to reveal answers", wrong),
         stop_on=_stop_on(name, table.get("stop_on", []), guardrails, wrong),
     )

@@ -13,7 +13,7 @@ from lib.domain.operations import Decision, ExperimentState, Stage
 from lib.experiments.book import RecordedExperiment, changed_since
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.experiment import Definition, Group
-from lib.experiments.versions import breaks, canonical, run_key
+from lib.experiments.versions import INHERITED, breaks, canonical, run_key
 from lib.store import states
 
 Facts = Mapping[str, Any]
@@ -77,7 +77,7 @@ def start(change: Change, percent: float | None, reason: str) -> Facts:
     """Let units take part: in the run that is paused, else in a new one. It becomes the experiment that testers get."""
     _must_decide(change)
     old, state = change.written, change.state
-    if state.stage == "running" and state.live:
+    if state.stage == "running" and state.live and old.allocation:
         raise ActError(f"{change.name} runs already.")
     new = old if percent is None else replace(old, allocation=float(percent))
     if not 0 < new.allocation <= 100:
@@ -258,7 +258,7 @@ def _default_of(old: Definition, chosen: Group | None) -> dict[str, Any]:
     """Return the default after a decision: the group's parameters, and the old model and provider it lacks."""
     if chosen is None:
         return dict(old.default)
-    kept = {name: old.default[name] for name in ("model", "provider") if name in old.default}
+    kept = {name: old.default[name] for name in INHERITED if name in old.default}
     return {**kept, **chosen.parameters}
 
 

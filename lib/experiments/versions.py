@@ -16,6 +16,8 @@ from lib.experiments.experiment import Definition, DefinitionError, Effect, Grou
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that TOML takes without quotes."""
+INHERITED = ("model", "provider")
+"""Parameters that a group without them takes from the default."""
 
 
 def to_toml(definition: Definition) -> str:
@@ -156,11 +158,15 @@ def breaks(old: Definition, new: Definition) -> list[str]:
     ['weights', 'model of B', 'group C added']
     >>> breaks(old, Definition("e", old.groups, "A", allocation=10))
     ['a smaller allocation']
+    >>> breaks(old, Definition("e", old.groups[::-1], "A", default={"model": "n"}))
+    ['order of the groups', 'model of A']
     """
     breaking = ["unit"] if old.unit != new.unit else []
     both = [group.name for group in new.groups if old.group(group.name)]
     if any(abs(_among(old, both)[name] - _among(new, both)[name]) > 1e-6 for name in both):
         breaking.append("weights")
+    if [group.name for group in old.groups if group.name in both] != both:  # buckets are dealt out in this order
+        breaking.append("order of the groups")
     for name in both:
         before, after = _parameters(old, name), _parameters(new, name)
         breaking += [f"{key} of {name}" for key in {**before, **after} if before.get(key) != after.get(key)]
@@ -177,8 +183,10 @@ def _among(definition: Definition, names: list[str]) -> dict[str, float]:
 
 
 def _parameters(definition: Definition, group: str) -> Mapping[str, Any]:
+    """Return the parameters of a group, with the default's model and provider where it names none."""
     described = definition.group(group)
-    return described.parameters if described else {}
+    inherited = {name: definition.default[name] for name in INHERITED if name in definition.default}
+    return {**inherited, **(described.parameters if described else {})}
 
 
 def difference(old: str, new: str) -> str:

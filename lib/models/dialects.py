@@ -208,6 +208,14 @@ DIALECTS: tuple[Dialect, ...] = (
          r"not found, try pulling it first|try pulling it|[\"'`] does not support chat"),
     _row("anthropic model", "no_model", "docs.anthropic.com errors: not_found_error",
          codes="not_found_error", statuses=(404,)),
+    _row("retired model", "no_model", "OpenAI deprecations, NVIDIA/NemoClaw #11902, Azure ModelDeprecated, Groq",
+         r"\bmodel (?:[\"'`]?[\w./:@-]{1,80}[\"'`]? (?:has been|was)|is|has been|was) (?:deprecated|decommissioned"
+         r"|discontinued|removed)\b|\bmodel (?:[\"'`]?[\w./:@-]{1,80}[\"'`]? )?is no longer (?:available|served"
+         r"|offered)\b|\bmodel is no longer supported\b|\bmodel .{0,140}has reached (?:its|the) end of life",
+         "modeldeprecated model_gone",
+         (400, 403, 404, 410, 422, 500)),
+    _row("gone", "no_model", "RFC 9110; epam/ai-dial-chat #4403, symfony/ai #2327: what was there is gone", ".?",
+         statuses=(410,)),
     _row("openai not chat", "no_model", "platform.openai.com: 404 of completion models",
          r"not a chat model|not supported in the v1/chat/completions endpoint"),
     _row("bedrock model", "no_model", "docs.aws.amazon.com Bedrock: ValidationException",

@@ -40,10 +40,15 @@ class PreferenceReading(Bounded):
         return "changed" if self.changed else self.verdict
 
     @property
+    def informative(self) -> bool:
+        """True where the interval that decides excludes any possible net preference, from −1 to 1."""
+        return self.low is not None and self.high is not None and (self.low > -1 or self.high < 1)
+
+    @property
     def shown_net(self) -> float | None:
-        """The net preference, moved inside the interval that decides; None where no interval is known."""
+        """The net preference, moved inside the interval that decides; None where no interval says anything."""
         net, low, high = self.numbers.net, self.low, self.high
-        if net is None or low is None or high is None or low > high:
+        if net is None or low is None or high is None or low > high or not self.informative:
             return None
         return min(max(net, low), high)
 

@@ -51,6 +51,8 @@ def preferred(readout: Readout, comparisons: Comparisons, group: str) -> str:
             f"The preference for {group} has changed over time: what earlier readouts showed, later ones exclude. No "
             f"single net preference describes the whole run ({had})."
         )
+    if verdict == "no_difference_yet" and not reading.informative:
+        return f"Undecided{about}: {had} say nothing yet. More people help, not more votes of the same people."
     ends = written_preference(reading)
     if verdict == "not_enough_data" or ends is None:
         return f"Not enough votes yet{about}: {had}; it takes {MIN_TESTERS} people and {MIN_VOTES} votes."
@@ -85,11 +87,12 @@ def _liked(reading: PreferenceReading, group: str, control: str) -> str:
 
 
 def written_preference(reading: PreferenceReading) -> list[str] | None:
-    """Return the ends of the interval that decides, and the net preference inside; None where there is none."""
+    """Return the ends of the interval that decides, as far as they are possible, and the net preference inside; None
+    where it says nothing."""
     net, low, high, mde = reading.shown_net, reading.low, reading.high, reading.numbers.mde
     if net is None or low is None or high is None:
         return None
-    return differences(100, low, high, net, apart=(mde, -mde))
+    return differences(100, max(low, -1.0), min(high, 1.0), net, apart=(mde, -mde))
 
 
 def comparison_heading(comparisons: Comparisons) -> str:
