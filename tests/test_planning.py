@@ -6,23 +6,34 @@ import pytest
 
 from lib.experiments.definitions import Definition, Effect, Group
 from lib.planning.plans import PlanError, curve, plan, setting_of
-from lib.planning.power import MODERATE, POWER, STRONG, ab_power, comparison_power, fewest, planned_power, win_share
+from lib.planning.power import (
+    MODERATE,
+    POWER,
+    STRONG,
+    ABTest,
+    ab_power,
+    comparison_power,
+    fewest,
+    planned_power,
+    win_share,
+)
 from lib.planning.recommendation import assumptions, difference, recommendation, recommended, rows
 from lib.statistics.sums import Sums
 from tests.test_readout_verdicts import readout_of_ratings, shares
 
 TWO = Definition("e", (Group("A", 1), Group("B", 1)), "A")
+TEST = ABTest(baseline=0.65, lift=0.1, mde=0.1, alpha=0.05)
 
 
 @pytest.mark.parametrize(("users", "found"), [(1_000, 0.754), (3_000, 1.0)])
 def test_the_power_of_a_watched_a_b_test_is_the_simulations(users: int, found: float) -> None:
     """The figures of docs/understand/statistics.md: visitors who rate 60 % of their answers, 10 points, 50/50."""
-    assert abs(ab_power(users, 0.65, 0.1, 0.1, 0.05) - found) < 0.05
+    assert abs(ab_power(users, TEST) - found) < 0.05
 
 
 @pytest.mark.parametrize(("users", "found"), [(300, 0.367), (1_000, 0.916), (3_000, 1.0)])
 def test_the_power_with_planned_users_is_the_simulations(users: int, found: float) -> None:
-    assert abs(planned_power(users, 0.65, 0.1, 0.1, 0.05) - found) < 0.05
+    assert abs(planned_power(users, TEST) - found) < 0.05
 
 
 @pytest.mark.parametrize(

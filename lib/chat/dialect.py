@@ -180,7 +180,6 @@ def _closes(line: str, closer: str) -> bool:
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a fenced block. Unlike the standard, a fence with a language inside it opens an inner block, whose closing
     fence does not close the outer one: models put a README with examples between three backticks."""
-    at = state.bMarks[start] + state.tShift[start]
     if state.is_code_block(start):
         return False
     marker, length, info = _fence_line(state, start)
@@ -188,32 +187,37 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return False
     if silent:
         return True
-    open_inside: list[int] = []
-    is_markdown = (info.split() or [""])[0].lower() in MARKDOWN
-    line, closed = start + 1, False
-    while line < end:
-        at = state.bMarks[line] + state.tShift[line]
-        if at < state.eMarks[line] and state.sCount[line] < state.blkIndent:
-            break
-        character, size, after = _fence_line(state, line)
-        if character == marker and size >= (open_inside or [length])[-1] and not state.is_code_block(line):
-            if _NESTED_INFO.fullmatch(after):
-                open_inside.append(size)
-            elif not after.strip():
-                if open_inside:
-                    open_inside.pop()
-                elif is_markdown and _opens_inside(state, line, start, end):
-                    open_inside.append(size)
-                else:
-                    closed = True
-                    break
-        line += 1
+    line, closed = _fence_end(state, start, end)
     state.line = line + closed
     token = state.push("fence", "code", 0)
     token.info, token.markup, token.map = info.strip(), marker * length, [start, state.line]
     token.content = state.getLines(start + 1, line, state.sCount[start], True)
     token.meta = {"closed": closed}
     return True
+
+
+def _fence_end(state: StateBlock, start: int, end: int) -> tuple[int, bool]:
+    """Return the line after a fenced block's text, and True where that line is its closing fence."""
+    marker, length, info = _fence_line(state, start)
+    is_markdown = (info.split() or [""])[0].lower() in MARKDOWN
+    inner: list[int] = []  # the lengths of the inner blocks' fences that are open
+    for line in range(start + 1, end):
+        at = state.bMarks[line] + state.tShift[line]
+        if at < state.eMarks[line] and state.sCount[line] < state.blkIndent:
+            return line, False  # the list item or quotation that contains the block ends
+        character, size, after = _fence_line(state, line)
+        if character != marker or size < (inner or [length])[-1] or state.is_code_block(line):
+            continue
+        if _NESTED_INFO.fullmatch(after):
+            inner.append(size)
+        elif not after.strip():
+            if inner:
+                inner.pop()
+            elif is_markdown and _opens_inside(state, line, start, end):
+                inner.append(size)
+            else:
+                return line, True
+    return end, False
 
 
 def _fence_line(state: StateBlock, line: int) -> tuple[str, int, str]:

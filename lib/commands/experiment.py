@@ -48,8 +48,18 @@ def perform(settings: Settings, arguments: Namespace) -> Iterator[str]:
 
 
 def _do(settings: Settings, store: Store, acts: Acts, arguments: Namespace) -> Iterator[str]:
-    name, operator, reason, action = arguments.name, operator_name(), arguments.reason, arguments.action
+    """Perform an act and yield lines about the experiment's state after it."""
+    name = arguments.name
     before = acts.book[name].state.run if name in acts.book else 0
+    _act(settings, store, acts, arguments)
+    recorded = _find(acts, name)
+    yield f"{name}: {state_sentence(recorded, now_ms(), _written)}"
+    if before and recorded.state.run > before and recorded.run is not None:
+        yield f"Run {recorded.state.run} has begun ({recorded.run.reason}). The readout reads it from now on."
+
+
+def _act(settings: Settings, store: Store, acts: Acts, arguments: Namespace) -> None:
+    name, operator, reason, action = arguments.name, operator_name(), arguments.reason, arguments.action
     if action == "apply":
         try:
             _apply(acts, name, arguments.file, operator, reason)
@@ -75,10 +85,6 @@ def _do(settings: Settings, store: Store, acts: Acts, arguments: Namespace) -> I
         acts.enable(name, arguments.group, operator, reason)
     else:
         acts.decide(name, arguments.group, _readout(settings, store, name), operator, reason)
-    recorded = _find(acts, name)
-    yield f"{name}: {state_sentence(recorded, now_ms(), _written)}"
-    if before and recorded.state.run > before and recorded.run is not None:
-        yield f"Run {recorded.state.run} has begun ({recorded.run.reason}). The readout reads it from now on."
 
 
 def _apply(acts: Acts, name: str, file: str, operator: str, reason: str) -> None:

@@ -183,36 +183,64 @@ class _Running:
 
 def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None) -> Watched:
     """Play one experiment at this share of the treatment, with a difference or (None) without."""
-    metrics = played_metrics(definition)
-    groups = {name: (_Running(), _Running()) for name in metrics}
-    verdicts: dict[str, Judged] = {name: Judged() for name in metrics}
-    numbers: dict[str, Comparison] = {}
-    treated = [draw < share for draw in crowd.lots]
-    effects = {name: effect_on(definition, name) for name in metrics}
-    arrived_before, looks, broken, next_look = 0, 0, False, 0.0
-    counts = [0, 0]
+    played = _Experiment(definition, crowd, share, lift)
+    next_look = 0.0
     for place, (answer, arrived) in enumerate(zip(crowd.answers, crowd.arrivals, strict=True), 1):
-        for visitor in range(arrived_before, arrived):
-            counts[treated[visitor]] += 1
-            for name in metrics:
-                group = groups[name][treated[visitor]]
-                group.n += 1
+        played.arrive(arrived)
+        played.add(answer)
+        if place >= next_look or place == len(crowd.answers):
+            next_look = place * (1 + EVERY)
+            played.look()
+    return played.watched()
+
+
+class _Experiment:
+    """One experiment while it runs: the sums by metric of both groups, and the verdicts so far."""
+
+    def __init__(self, definition: Definition, crowd: Crowd, share: float, lift: float | None) -> None:
+        metrics = played_metrics(definition)
+        self._share, self._lift = share, lift
+        self._effects = {name: effect_on(definition, name) for name in metrics}
+        self._groups = {name: (_Running(), _Running()) for name in metrics}  # control, treatment
+        self._treated = [draw < share for draw in crowd.lots]  # by visitor
+        self._visitors, self._arrived = [0, 0], 0
+        self._verdicts = {name: Judged() for name in metrics}
+        self._numbers: dict[str, Comparison] = {}
+        self._broken, self._looks = False, 0
+
+    def arrive(self, visitors: int) -> None:
+        """Count the visitors who have come since; `visitors` have come in all."""
+        for visitor in range(self._arrived, visitors):
+            treated = self._treated[visitor]
+            self._visitors[treated] += 1
+            for name, groups in self._groups.items():
+                groups[treated].n += 1
                 if name == "answers_per_user":
-                    group.add(visitor, 0, 1)
-        arrived_before = arrived
-        group_of = treated[answer.visitor]
-        for name in metrics:
-            worth = _worth(name, answer, lift if group_of else None, effects)
+                    groups[treated].add(visitor, 0, 1)
+        self._arrived = visitors
+
+    def add(self, answer: Answer) -> None:
+        """Add an answer to every metric."""
+        treated = self._treated[answer.visitor]
+        for name, groups in self._groups.items():
+            worth = _worth(name, answer, self._lift if treated else None, self._effects)
             if worth is not None:
-                groups[name][group_of].add(answer.visitor, *worth)
-        if place < next_look and place < len(crowd.answers):
-            continue
-        looks, next_look = looks + 1, place * (1 + EVERY)
-        broken = broken or split({"a": counts[0], "b": counts[1]}, {"a": 1 - share, "b": share}).broken
-        for name in metrics:
-            pair = groups[name][0].sums(), groups[name][1].sums()
-            verdicts[name] = _looked(verdicts[name], name, pair, effects[name], numbers)
-    return Watched({name: _planned(verdict, name, numbers) for name, verdict in verdicts.items()}, broken, looks)
+                groups[treated].add(answer.visitor, *worth)
+
+    def look(self) -> None:
+        """Judge the split and every metric as they are now."""
+        self._looks += 1
+        visitors = {"control": self._visitors[0], "treatment": self._visitors[1]}
+        shares = {"control": 1 - self._share, "treatment": self._share}
+        self._broken = self._broken or split(visitors, shares).broken
+        for name, (control, treatment) in self._groups.items():
+            pair = control.sums(), treatment.sums()
+            self._verdicts[name] = _looked(self._verdicts[name], name, pair, self._effects[name], self._numbers)
+
+    def watched(self) -> Watched:
+        """Return the verdicts after the last look, the planned one included."""
+        verdicts = {name: _planned(verdict, name, self._numbers) for name, verdict in self._verdicts.items()}
+        return Watched(verdicts, self._broken, self._looks)
 
 
 def _worth(

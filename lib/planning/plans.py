@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lib.experiments.definitions import Definition
-from lib.planning.power import MODERATE, STRONG, ab_power, comparison_power, fewest, planned_power, win_share
+from lib.planning.power import MODERATE, STRONG, ABTest, ab_power, comparison_power, fewest, planned_power, win_share
 from lib.readout.preferences import preference_mde
 from lib.readout.verdicts import EFFECT, EFFECTS, MIN_UNITS, Readout
 from lib.statistics.differences import ALPHA
@@ -34,7 +34,7 @@ class PlanError(Exception):
 class Setting:
     """The inputs of a plan.
 
-    `spread` is the variance of a user's ratings relative to one rating by each (see `power.ab_power`), `shares` those
+    `spread` is the variance of a user's ratings relative to one rating by each (see `power.ABTest`), `shares` those
     of control and the smallest treatment. `measured` is True where `spread` was.
     """
 
@@ -58,9 +58,8 @@ class Setting:
         """Return the chance that a way finds the difference, as a function of the number of its testers."""
         if way in ("ab", "planned"):
             power = ab_power if way == "ab" else planned_power
-            return lambda users: power(
-                users, self.baseline, self.lift, self.mde, self.alpha, spread=self.spread, shares=self.shares
-            )
+            test = ABTest(self.baseline, self.lift, self.mde, self.alpha, self.spread, self.shares)
+            return lambda users: power(users, test)
         tastes = MODERATE if way == "compared" else STRONG
         return lambda people: comparison_power(
             people, self.votes_per_tester, self.win_share, self.preference_mde, self.alpha, tastes=tastes

@@ -8,6 +8,7 @@ it is too low.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from lib.readout.preferences import MIN_TESTERS, MIN_VOTES
@@ -27,49 +28,47 @@ MAX_TESTERS = 10_000_000
 _NORMAL = NormalDist()
 
 
-def ab_power(
-    users: float,
-    baseline: float,
-    lift: float,
-    mde: float,
-    alpha: float,
-    *,
-    spread: float = 1.0,
-    shares: tuple[float, float] = (0.5, 0.5),
-) -> float:
-    """Return the chance that a watched A/B test finds `lift` with `users`, divided by the groups' shares.
+@dataclass(frozen=True, slots=True)
+class ABTest:
+    """A test for a difference in satisfaction: control's share of thumbs up, the treatment's lift over it, and the
+    smallest difference that matters.
 
-    `spread` is the variance of a user's ratings relative to that of one rating by each.
+    `spread` is the variance of a user's ratings relative to that of one rating by each, `shares` are those of control
+    and treatment.
+    """
 
-    >>> round(ab_power(1_270, 0.6, 0.1, 0.1, 0.05), 2), ab_power(30, 0.6, 0.1, 0.1, 0.05)
+    baseline: float
+    lift: float
+    mde: float
+    alpha: float
+    spread: float = 1.0
+    shares: tuple[float, float] = (0.5, 0.5)
+
+
+def ab_power(users: float, test: ABTest) -> float:
+    """Return the chance that a watched test finds its lift with `users`, divided by the groups' shares.
+
+    >>> test = ABTest(baseline=0.6, lift=0.1, mde=0.1, alpha=0.05)
+    >>> round(ab_power(1_270, test), 2), ab_power(30, test)
     (0.83, 0.0)
     """
-    if min(shares) * users < MIN_UNITS:
+    if min(test.shares) * users < MIN_UNITS:
         return 0.0
-    variance, df = _ab(users / WATCHED, baseline, lift, spread, shares)
-    return _reaches(lift, variance, student(multiplier(variance, 2 * mde * mde, alpha), df))
+    variance, df = _ab(users / WATCHED, test)
+    return _reaches(test.lift, variance, student(multiplier(variance, 2 * test.mde * test.mde, test.alpha), df))
 
 
-def planned_power(
-    users: float,
-    baseline: float,
-    lift: float,
-    mde: float,
-    alpha: float,
-    *,
-    spread: float = 1.0,
-    shares: tuple[float, float] = (0.5, 0.5),
-) -> float:
+def planned_power(users: float, test: ABTest) -> float:
     """Return the chance with planned users: by the planned look or the watched interval, each at half of alpha.
 
-    >>> round(planned_power(1_000, 0.65, 0.1, 0.1, 0.05), 2)
+    >>> round(planned_power(1_000, ABTest(baseline=0.65, lift=0.1, mde=0.1, alpha=0.05)), 2)
     0.89
     """
-    if min(shares) * users < MIN_UNITS:
+    if min(test.shares) * users < MIN_UNITS:
         return 0.0
-    variance, df = _ab(users, baseline, lift, spread, shares)
-    once = _reaches(lift, variance, student(_NORMAL.inv_cdf(1 - alpha / 4), df))
-    return max(once, ab_power(users, baseline, lift, mde, alpha / 2, spread=spread, shares=shares))
+    variance, df = _ab(users, test)
+    once = _reaches(test.lift, variance, student(_NORMAL.inv_cdf(1 - test.alpha / 4), df))
+    return max(once, ab_power(users, replace(test, alpha=test.alpha / 2)))
 
 
 def comparison_power(
@@ -136,11 +135,11 @@ def fewest(power: Callable[[int], float], smallest: int = 1) -> int | None:
     return high
 
 
-def _ab(users: float, baseline: float, lift: float, spread: float, shares: tuple[float, float]) -> tuple[float, float]:
+def _ab(users: float, test: ABTest) -> tuple[float, float]:
     """Return the variance of the difference, and Welch's degrees of freedom."""
     parts = [
-        (share * users, rate * (1 - rate) * spread / (share * users))
-        for share, rate in zip(shares, (baseline, baseline + lift), strict=True)
+        (share * users, rate * (1 - rate) * test.spread / (share * users))
+        for share, rate in zip(test.shares, (test.baseline, test.baseline + test.lift), strict=True)
     ]
     variance = math.fsum(part for _, part in parts)
     return variance, 1 / math.fsum((part / variance) ** 2 / max(n - 1, 0.5) for n, part in parts)

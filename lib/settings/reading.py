@@ -147,9 +147,26 @@ _PROVIDER_KEYS = {"URL": "base_url", "KEY": "api_key"}
 def _providers(file_values: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[dict[str, Provider], list[str]]:
     """Return the providers of the file's tables and of the `PARLEY_PROVIDER_…` variables, which win, and the
     problems."""
+    values_of, problems = _provider_variables({**file_values, **variables})
+    tables = file_values.get("providers", {})
+    table_names = {name.lower() for name in tables} if isinstance(tables, dict) else set()
+    without_address = [name for name, values in values_of.items() if "base_url" not in values]
+    for provider in [name for name in without_address if name not in table_names]:
+        del values_of[provider]
+        missing = f"PARLEY_PROVIDER_{provider.upper()}_URL"
+        if missing not in {**file_values, **variables}:
+            problems.append(f"{missing}: is missing, the address of that key's server")
+    if "provider" in file_values:
+        problems.append("[provider]: no such table; did you mean [providers.NAME]?")
+    providers, table_problems = read_providers(tables, values_of)
+    return providers, problems + table_problems
+
+
+def _provider_variables(variables: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the values of the `PARLEY_PROVIDER_…` variables by provider, and the problems."""
     values_of: dict[str, dict[str, str]] = {}
     problems = []
-    for name, text in {**file_values, **variables}.items():
+    for name, text in variables.items():
         match = _PROVIDER.fullmatch(name)
         value = unquoted(text) if match and isinstance(text, str) else ""
         if not match or not value:
@@ -163,19 +180,7 @@ def _providers(file_values: Mapping[str, Any], variables: Mapping[str, str]) -> 
             problems.append(f"{name}: must be {refusal}")
         else:
             values_of.setdefault(provider, {})[key] = value
-    tables = file_values.get("providers", {})
-    table_names = {name.lower() for name in tables} if isinstance(tables, dict) else set()
-    for provider in [
-        name for name, values in values_of.items() if "base_url" not in values and name not in table_names
-    ]:
-        del values_of[provider]
-        missing = f"PARLEY_PROVIDER_{provider.upper()}_URL"
-        if missing not in {**file_values, **variables}:
-            problems.append(f"{missing}: is missing, the address of that key's server")
-    if "provider" in file_values:
-        problems.append("[provider]: no such table; did you mean [providers.NAME]?")
-    providers, table_problems = read_providers(tables, values_of)
-    return providers, problems + table_problems
+    return values_of, problems
 
 
 def _unfit(settings: Settings) -> str | None:

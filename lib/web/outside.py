@@ -101,40 +101,27 @@ class Outside:
     async def _request(
         self, scope: Scope, receive: Receive, send: Send, origin: Origin, refusal: Response | None
     ) -> None:
-        cookie, is_file = None, scope["path"].startswith(paths.FILES)
-        if refusal is None and scope["path"] in paths.NUMBERS:
-            if not await anyio.to_thread.run_sync(self._may_read, scope):
-                refusal = _plain(HTTPStatus.NOT_FOUND, "Not Found")
-        elif refusal is None and is_file:
-            if not await anyio.to_thread.run_sync(self._may_take, scope):
-                refusal = plain.nowhere(self._settings, Headers(scope=scope).get("accept", ""))
-        elif refusal is None and self._begins(scope, origin):
+        cookie = None
+        refusal = refusal or await self._hidden(scope)
+        if refusal is None and self._begins(scope, origin):
             if wait := self._crowd.visitor(origin.place):
                 minutes = math.ceil(wait / 60)
                 refusal = _plain(HTTPStatus.TOO_MANY_REQUESTS, NEW_VISITORS.format(minutes), wait)
             else:
                 cookie = self._rules().visitor_cookie(identity.new_visitor_id(), origin.https)
-        policy_headers = policy.headers(Headers(scope=scope).get("host", ""))
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in policy_headers.items():
-                    headers.setdefault(name, value)
-                if is_file:
-                    headers["cache-control"] = "no-store"
-                if cookie:
-                    headers.append("set-cookie", cookie)
-                    headers["cache-control"] = "no-store"
-                if origin.https:
-                    headers.setdefault("strict-transport-security", "max-age=31536000")
-                    message["headers"] = [_secure(name, value) for name, value in message["headers"]]
-            await send(message)
-
+        answer = _with_headers(send, scope, origin, cookie)
         if refusal is not None:
             await refusal(scope, receive, answer)
         elif not await send_file(scope, answer):
             await self._app(marked(scope, origin), receive, answer)
+
+    async def _hidden(self, scope: Scope) -> Response | None:
+        """Return the response that hides measurements and files from strangers; None where the request may go on."""
+        if scope["path"] in paths.NUMBERS and not await anyio.to_thread.run_sync(self._may_read, scope):
+            return _plain(HTTPStatus.NOT_FOUND, "Not Found")
+        if scope["path"].startswith(paths.FILES) and not await anyio.to_thread.run_sync(self._may_take, scope):
+            return plain.nowhere(self._settings, Headers(scope=scope).get("accept", ""))
+        return None
 
     def _refusal(self, scope: Scope, origin: Origin) -> Response | None:
         """Return the response that refuses a request; None where it may go on."""
@@ -226,6 +213,27 @@ def _foreign(scope: Scope, origin: Origin) -> str | None:
         return None
     log.warning("a request from a foreign page was refused")
     return FOREIGN_PAGE
+
+
+def _with_headers(send: Send, scope: Scope, origin: Origin, cookie: str | None) -> Send:
+    """Return a `send` that adds our headers to the response, and the cookie of a new visitor."""
+    policy_headers = policy.headers(Headers(scope=scope).get("host", ""))
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in policy_headers.items():
+                headers.setdefault(name, value)
+            if cookie:
+                headers.append("set-cookie", cookie)
+            if cookie or scope["path"].startswith(paths.FILES):
+                headers["cache-control"] = "no-store"
+            if origin.https:
+                headers.setdefault("strict-transport-security", "max-age=31536000")
+                message["headers"] = [_secure(name, value) for name, value in message["headers"]]
+        await send(message)
+
+    return answer
 
 
 def _plain(status: HTTPStatus, text: str, wait_s: float = 0) -> Response:
