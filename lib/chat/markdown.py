@@ -111,56 +111,49 @@ class Blocks:
 
     def _take(self, *, last: bool) -> list[tuple[int, Block]]:
         """Parse the tail and close the blocks that no further text can change."""
-        tail, env = self._tail, environment(self._links, self._footnotes)
-        parts = siblings(parse(tail, env))
-        lines = [0, *(match.end() for match in _LINE_END.finditer(tail)), len(tail)]
-        count = len(lines) - 1
-        links = {label: link["map"] for label, link in env["references"].items() if label not in self._links}
-        defining = [*links.values(), *(link["map"] for link in env.get("duplicate_refs", ()))]
-        bounds = [0, *_bounds(parts, defining, tail, lines, None if last else env.get("unsure", count))]
-        ends = [*bounds[1:], count] if last else bounds[1:]
-        missing = frozenset(env["references"].missing)
-
-        def block(start: int, end: int) -> Block:
-            inside = [part for part in parts if part[0].map and start <= part[0].map[0] < end]
-            source, tokens = tail[lines[start] : lines[end]], [token for part in inside for token in part]
-            table = any(token.type == "table_open" for token in tokens)
-            if start > 0 or self._items is None:
-                return Block(source, write(tokens), table, missing)
-            markdown = "\n\n".join([self._items.joined(inside[0]), *(write(part) for part in inside[1:])])
-            return Block(self._items.source + source, markdown, table, missing)
-
+        tail = _Tail.parsed(self._tail, environment(self._links, self._footnotes))
+        links = {label: link["map"] for label, link in tail.env["references"].items() if label not in self._links}
+        defining = [*links.values(), *(link["map"] for link in tail.env.get("duplicate_refs", ()))]
+        bounds = [0, *_bounds(tail, defining, None if last else tail.env.get("unsure", tail.end))]
+        ends = [*bounds[1:], tail.end] if last else bounds[1:]
         first = len(self.closed)
-        self.closed += [block(start, end) for start, end in zip(bounds, ends, strict=False)]
+        self.closed += [self._block(tail, start, end) for start, end in zip(bounds, ends, strict=False)]
         remainder = ends[-1] if ends else 0
         if remainder and self._items:
             self.closed[first] = self._draw_again(self.closed[first])
             self._items = None
-        defined = self._define(env, parts, links, remainder)
-        self.open, self._tail = block(remainder, count), tail[lines[remainder] :]
-        unfinished = [part for part in parts if part[0].map and part[0].map[0] >= remainder]
+        defined = self._define(tail, links, remainder)
+        self.open, self._tail = self._block(tail, remainder, tail.end), tail.source(remainder)
+        unfinished = tail.within(remainder, tail.end)
         self._code = _open_code(unfinished)
-        if line := _last_item(unfinished, count):
-            defined |= self._define(env, parts, links, line)
-            self._items = (self._items or _Items("", [], True)).more(
-                tail[lines[remainder] : lines[line]], unfinished[0]
-            )
-            self._tail = tail[lines[line] :]
+        if line := _last_item(unfinished, tail.end):
+            defined |= self._define(tail, links, line)
+            self._items = (self._items or _Items("", [], True)).more(tail.source(remainder, line), unfinished[0])
+            self._tail = tail.source(line)
         again = [at for at, earlier in enumerate(self.closed[:first]) if earlier.missing & defined]
         for at in again:
             self.closed[at] = self._draw_again(self.closed[at])
         return [(at, self.closed[at]) for at in [*again, *range(first, len(self.closed))]]
 
-    def _define(
-        self, env: Mapping[str, Any], parts: Sequence[Sequence[Token]], links: Mapping[str, Sequence[int]], end: int
-    ) -> set[str]:
+    def _block(self, tail: "_Tail", start: int, end: int) -> Block:
+        """Return these lines as a block; the first one continues the items of an open list."""
+        inside = tail.within(start, end)
+        source, tokens = tail.source(start, end), [token for part in inside for token in part]
+        table = any(token.type == "table_open" for token in tokens)
+        missing = frozenset(tail.env["references"].missing)
+        if start > 0 or self._items is None:
+            return Block(source, write(tokens), table, missing)
+        markdown = "\n\n".join([self._items.joined(inside[0]), *(write(part) for part in inside[1:])])
+        return Block(self._items.source + source, markdown, table, missing)
+
+    def _define(self, tail: "_Tail", links: Mapping[str, Sequence[int]], end: int) -> set[str]:
         """Keep the definitions before this line. Return their labels."""
         for label, (start, _) in links.items():
             if start < end:
-                self._links[label] = env["references"][label]
+                self._links[label] = tail.env["references"][label]
         notes = [
             f":{token.meta['label']}"
-            for part in parts
+            for part in tail.parts
             for token in part
             if token.type == "footnote_reference_open" and token.map and token.map[0] < end
         ]
@@ -195,35 +188,57 @@ def as_one(text: str) -> str:
     return write(parse(text, environment({}, [])))
 
 
-def _bounds(
-    parts: Sequence[Sequence[Token]],
-    defining: Sequence[Sequence[int]],
-    tail: str,
-    lines: Sequence[int],
-    unsure: int | None,
-) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The parsed end of a text: its top-level parts, and the offset at which each line begins."""
+
+    text: str
+    env: Mapping[str, Any]
+    parts: Sequence[Sequence[Token]]
+    lines: Sequence[int]
+
+    @classmethod
+    def parsed(cls, text: str, env: dict[str, Any]) -> "_Tail":
+        parts = siblings(parse(text, env))
+        return cls(text, env, parts, [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)])
+
+    @property
+    def end(self) -> int:
+        """The line after the last one."""
+        return len(self.lines) - 1
+
+    def source(self, start: int, end: int | None = None) -> str:
+        """Return the text from one line up to another, or to the end."""
+        return self.text[self.lines[start] : None if end is None else self.lines[end]]
+
+    def within(self, start: int, end: int) -> list[Sequence[Token]]:
+        """Return the parts that begin within these lines."""
+        return [part for part in self.parts if part[0].map and start <= part[0].map[0] < end]
+
+
+def _bounds(tail: _Tail, defining: Sequence[Sequence[int]], unsure: int | None) -> list[int]:
     """Return the lines that begin a block, without the first one. `unsure`: more text may come, which may change
     everything from this line on; then only those bounds that no text can move."""
-    whole = [part[0].map for part in parts if part[0].map]
-    starts = {part[0].map[0]: _settled_by(part[0]) for part in parts if part[0].map}
+    whole = [part[0].map for part in tail.parts if part[0].map]
+    starts = {part[0].map[0]: _settled_by(part[0]) for part in tail.parts if part[0].map}
     starts |= {start: end for start, end in defining if not any(first <= start < beyond for first, beyond in whole)}
     bounds = sorted(start for start in starts if start > 0)
     if unsure is None:
         return bounds
     certain = []
     for bound in bounds:
-        if bound > unsure or not (starts[bound] < len(lines) - 1 or _begins_paragraph(tail, lines, bound)):
+        if bound > unsure or not (starts[bound] < tail.end or _begins_paragraph(tail, bound)):
             break
         certain.append(bound)
     titles = {end for _, end in defining}
-    if certain and certain[-1] in titles and tail[lines[certain[-1]] :].lstrip(" ")[:1] in "\"'(":
+    if certain and certain[-1] in titles and tail.source(certain[-1]).lstrip(" ")[:1] in "\"'(":
         certain.pop()  # following text may become the title of the link that is defined above it
     return certain
 
 
-def _begins_paragraph(tail: str, lines: Sequence[int], line: int) -> bool:
+def _begins_paragraph(tail: _Tail, line: int) -> bool:
     """Return True where an incomplete line is a new paragraph for certain."""
-    return bool(_PARAGRAPH.match(tail, lines[line])) and not tail[lines[line - 1] : lines[line]].strip()
+    return bool(_PARAGRAPH.match(tail.text, tail.lines[line])) and not tail.source(line - 1, line).strip()
 
 
 def _settled_by(token: Token) -> int:
