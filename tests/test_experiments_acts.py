@@ -256,6 +256,20 @@ def test_an_experiment_that_is_paused_by_its_allocation_starts_again_with_a_shar
     assert definition(acts).allocation == 100 and only.ended_ms is None
 
 
+def test_a_pause_by_the_allocation_hides_no_smaller_one(acts: Acts) -> None:
+    save(acts, allocation=0.0)
+    with pytest.raises(ActError, match="is 0 %, and was 40 % before"):
+        acts.ramp(NAME, 20, ANN)
+    acts.ramp(NAME, 40, ANN)
+    save(acts, allocation=0.0)
+    assert len(runs(acts)) == 1
+    save(acts, allocation=20.0)
+    assert runs(acts)[-1].reason == "Version 5: a smaller allocation"
+    save(acts, allocation=0.0)
+    acts.start(NAME, ANN, percent=20)
+    assert [one.number for one in runs(acts)] == [1, 2]
+
+
 def test_a_smaller_allocation_begins_a_new_run(acts: Acts) -> None:
     save(acts, allocation=10.0)
     assert [one.number for one in runs(acts)] == [1, 2]
@@ -326,6 +340,27 @@ def test_a_schedule_is_kept_by_one_of_the_replicas(replica: Replica, monkeypatch
     there.keep_schedule()
     assert runs(here)[1].end_reason == "As scheduled" and there.book[NAME].state.stage == "ended"
     assert there.book[NAME].state.start_ms is None and there.book[NAME].state.end_ms is None
+
+
+def test_an_experiment_whose_whole_time_passed_is_not_started(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    acts.end(NAME, ANN)
+    now = now_ms()
+    acts.schedule(NAME, now + 60_000, now + 120_000, ANN)
+    monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now + 121_000)
+    acts.keep_schedule()
+    assert (len(runs(acts)), acts.book[NAME].state.stage) == (1, "ended")
+    assert (acts.book[NAME].state.start_ms, acts.book[NAME].state.end_ms) == (None, None)
+
+
+def test_a_start_drops_a_scheduled_end_that_has_passed(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    acts.end(NAME, ANN)
+    now = now_ms()
+    acts.schedule(NAME, None, now + 60_000, ANN)
+    monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now + 61_000)
+    acts.keep_schedule()
+    acts.start(NAME, ANN)
+    acts.keep_schedule()
+    assert (acts.book[NAME].state.stage, acts.book[NAME].state.end_ms) == ("running", None)
 
 
 @pytest.mark.parametrize(

@@ -173,8 +173,7 @@ class Acts:
         """Start and end the experiments that are due. Every replica may call this; one of them does it."""
         now = now_ms()
         for name, recorded in dict(self.book).items():
-            if rules.ends_now(recorded.state, now) or rules.starts_now(recorded.state, now):
-                act: Act = "end" if rules.ends_now(recorded.state, now) else "start"
+            if (act := rules.due(recorded.state, now)) is not None:
                 self._try(name, PARLEY, act, rules.keep_schedule)
 
     def decide(self, name: str, group: str | None, readout: Mapping[str, Any], author: str, reason: str) -> Decision:

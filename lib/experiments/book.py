@@ -50,6 +50,7 @@ class RecordedExperiment:
     """One experiment of the record. `written` is the newest version; `definition` is what is in force of it.
 
     An experiment that does not run has an allocation of 0 in force, and groups that are switched off are marked.
+    `reached` is the percentage of units that have taken part in the open run: during a pause by 0 %, the one before.
     """
 
     state: ExperimentState
@@ -57,6 +58,12 @@ class RecordedExperiment:
     run: Run | None = None
     written: Definition | None = None
     definition: Definition | None = None
+    reached: float = 0.0
+
+    @property
+    def compared(self) -> Definition | None:
+        """The newest version with the allocation that the next one must not go below in the same run."""
+        return self.written and replace(self.written, allocation=max(self.written.allocation, self.reached))
 
     @property
     def running(self) -> bool:
@@ -86,7 +93,23 @@ def read_recorded(connection: Connection, state: ExperimentState) -> RecordedExp
     version = states.version(connection, name, state.version) if state.version else None
     run = states.run(connection, name, state.run) if state.run else None
     written = _read(name, version.text) if version else None
-    return RecordedExperiment(state, version, run, written, in_force(written, state, run) if written else None)
+    if written is None:
+        return RecordedExperiment(state, version, run)
+    reached = written.allocation or _reached(connection, run)
+    return RecordedExperiment(state, version, run, written, in_force(written, state, run), reached)
+
+
+def _reached(connection: Connection, run: Run | None) -> float:
+    """Return the last allocation above 0 of an open run."""
+    if run is None or run.ended_ms is not None:
+        return 0.0
+    for version in states.versions(connection, run.experiment):
+        earlier = _read(run.experiment, version.text)
+        if earlier is not None and earlier.allocation:
+            return earlier.allocation
+        if version.time_ms <= run.begun_ms:
+            break
+    return 0.0
 
 
 def in_force(written: Definition, state: ExperimentState, run: Run | None) -> Definition:

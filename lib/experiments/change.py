@@ -58,6 +58,11 @@ class Change:
         return self.recorded.written
 
     @property
+    def compared(self) -> Definition:
+        """The same, with the allocation that a new version must not go below in the open run."""
+        return self.recorded.compared or self.written
+
+    @property
     def open_run(self) -> Run | None:
         """The run that was open before the act."""
         run = self.recorded.run

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lib.domain.ids import new_id
-from lib.domain.operations import Decision, ExperimentState, Stage
+from lib.domain.operations import Act, Decision, ExperimentState, Stage
 from lib.experiments.book import RecordedExperiment, changed_since
 from lib.experiments.change import ActError, Change, Conflict
 from lib.experiments.experiment import Definition, Group
@@ -74,7 +74,8 @@ def choose(change: Change) -> Facts:
 
 
 def start(change: Change, percent: float | None, reason: str) -> Facts:
-    """Let units take part: in the run that is paused, else in a new one. It becomes the experiment that testers get."""
+    """Let units take part: in the run that is paused, else in a new one. It becomes the experiment that testers get. A
+    scheduled end that has passed is dropped."""
     _must_decide(change)
     old, state = change.written, change.state
     if state.stage == "running" and state.live and old.allocation:
@@ -84,7 +85,7 @@ def start(change: Change, percent: float | None, reason: str) -> Facts:
         raise ActError("With an allocation of 0 % nobody takes part: start with a percentage above 0, up to 100.")
     if new != old:
         change.add_version(new, reason or f"Started at {new.allocation:g} %")
-    if (reasons := breaks(old, new)) and change.open_run:
+    if (reasons := breaks(change.compared, new)) and change.open_run:
         change.end_run(f"Started again with {', '.join(reasons)}")
         change.begin_run(new, reason or "Started")
     elif change.open_run:
@@ -92,18 +93,22 @@ def start(change: Change, percent: float | None, reason: str) -> Facts:
     else:
         change.begin_run(new, reason or "Started")
     states.make_live(change.connection, change.name, change.setting)
-    change.state = replace(change.state, stage="running", live=True, setting=change.setting, start_ms=None)
+    end_ms = state.end_ms if state.end_ms is not None and state.end_ms > change.time_ms else None
+    change.state = replace(
+        change.state, stage="running", live=True, setting=change.setting, start_ms=None, end_ms=end_ms
+    )
     return {"run": change.state.run, "allocation": new.allocation, "reason": reason}
 
 
 def ramp(change: Change, percent: float, reason: str) -> Facts:
     """Let more units take part, in the same run."""
     _must_decide(change)
-    old = change.written
-    if not old.allocation < percent <= 100:
+    old, reached = change.written, change.compared.allocation
+    if not (old.allocation < percent <= 100 and reached <= percent):
+        before = "" if reached == old.allocation else f", and was {reached:g} % before"
         raise ActError(
-            f"The allocation is {old.allocation:g} %, and a ramp only makes it larger, up to 100 %. A smaller one "
-            "begins a new run: save it as a new version."
+            f"The allocation is {old.allocation:g} %{before}, and a ramp only makes it larger, up to 100 %. A smaller "
+            "one begins a new run: save it as a new version."
         )
     change.add_version(replace(old, allocation=float(percent)), reason or f"Ramped to {percent:g} %")
     change.continue_run()
@@ -173,11 +178,15 @@ def schedule(change: Change, start_ms: int | None, end_ms: int | None) -> Facts:
 
 def keep_schedule(change: Change) -> Facts:
     """Do what is due now."""
-    if ends_now(change.state, change.time_ms):
-        return end(change, "As scheduled")
-    if not starts_now(change.state, change.time_ms):
-        raise ActError("It is done already.")
-    return start(change, None, "As scheduled")
+    match due(change.state, change.time_ms):
+        case "end":
+            return end(change, "As scheduled")
+        case "start":
+            return start(change, None, "As scheduled")
+        case "schedule":
+            change.state = replace(change.state, start_ms=None, end_ms=None)
+            return {"reason": "Its start and its end passed while Parley did not run."}
+    raise ActError("It is done already.")
 
 
 def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason: str) -> Decision:
@@ -224,21 +233,22 @@ def as_served(recorded: RecordedExperiment, definition: Definition) -> bool:
     return run is not None and run.ended_ms is None and run.key == run_key(definition)
 
 
-def starts_now(state: ExperimentState, now_ms: int) -> bool:
-    """True where a scheduled start is due."""
-    return state.start_ms is not None and state.start_ms <= now_ms and state.stage != "running"
-
-
-def ends_now(state: ExperimentState, now_ms: int) -> bool:
-    """True where a scheduled end is due."""
-    return state.end_ms is not None and state.end_ms <= now_ms and state.stage in ("running", "paused")
+def due(state: ExperimentState, now_ms: int) -> Act | None:
+    """Return the act that the schedule asks for now: an end, a start, or a new schedule where both have passed."""
+    starts = state.start_ms is not None and state.start_ms <= now_ms and state.stage != "running"
+    ends = state.end_ms is not None and state.end_ms <= now_ms
+    if ends and state.stage in ("running", "paused"):
+        return "end"
+    if starts:
+        return "schedule" if ends else "start"
+    return None
 
 
 def _follow(change: Change, old: Definition | None, new: Definition) -> list[str]:
     """Continue or end the run after a new version; return what begins a new one."""
     if old is None or change.open_run is None:
         return []
-    reasons = [] if change.served else breaks(old, new)  # what Statsig serves, `note` looks at
+    reasons = [] if change.served else breaks(change.compared, new)  # what Statsig serves, `note` looks at
     if not reasons:
         change.continue_run()
         return []

@@ -105,7 +105,7 @@ def _draw_ramp(known: RecordedExperiment) -> None:
             "Percent of users",
             0.0,
             100.0,
-            min(100.0, max(2 * written.allocation, 10.0)),
+            min(100.0, max(2 * written.allocation, known.reached, 10.0)),
             step=5.0,
             key=field("ramp_percent"),
         )

@@ -129,7 +129,7 @@ def _checked(name: str, key: str, prompts: dict[str, str]) -> tuple[str | None, 
 
 def _draw_meaning(known: RecordedExperiment, old: Definition, new: Definition) -> None:
     """Draw what the change means for the results, before it is made."""
-    reasons = breaks(old, new)
+    reasons = breaks(known.compared or old, new)
     if known.run is None or known.run.ended_ms is not None:
         st.caption("No run is open: the next one begins with this version.")
     elif reasons:
