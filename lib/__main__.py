@@ -95,6 +95,7 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
     """Make an invitation, list all, or end one."""
     from lib.commands.invite import end, listed, make
     from lib.commands.operator import log_command
+    from lib.domain.invitations import Terms
     from lib.store import Store
 
     limits = (arguments.days, arguments.sessions, arguments.group, arguments.usd, arguments.compare or None)
@@ -107,9 +108,10 @@ def invite(settings: "Settings", arguments: Arguments) -> int:
             print(end(store, arguments.revoke), file=sys.stderr)
             log_command(store, "revoke", arguments.revoke)
         else:
-            values = {name: getattr(arguments, name) for name in takes.INVITATION_VALUES}
-            link = make(settings, store, **values)
-            log_command(store, "invite", arguments.name, values)
+            values = {name: getattr(arguments, name) for name in takes.INVITATION_TERMS}
+            terms = Terms(**{name: value for name, value in values.items() if value is not None})
+            link = make(settings, store, arguments.name, terms)
+            log_command(store, "invite", arguments.name, {"name": arguments.name, **values})
             print(link.url, flush=True)
             print(*link.notes, sep="\n", file=sys.stderr)
     return DONE

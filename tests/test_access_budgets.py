@@ -22,7 +22,7 @@ from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Conversation
 from lib.domain.ids import new_id
-from lib.domain.invitations import new_invitation
+from lib.domain.invitations import Terms, new_invitation
 from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.settings import load
@@ -147,7 +147,7 @@ def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:
 
 
 def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Store) -> None:
-    invited = new_invitation("Ann's team", 30, None, None, 0.02, now_ms())
+    invited = new_invitation("Ann's team", Terms(usd=0.02), now_ms())
     assert store.guests.invite(invited)
     limits = Budgets(store.spending)
     assert reserve(limits, "ann", invited.id) != "invitation"
@@ -158,7 +158,7 @@ def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Sto
 
 
 def test_an_invitation_without_a_limit_costs_one_look(store: Store) -> None:
-    invited = new_invitation("Everybody", 30, None, None, None, now_ms())
+    invited = new_invitation("Everybody", Terms(), now_ms())
     assert store.guests.invite(invited)
     limits = Budgets(store.spending)
     for _ in range(3):
@@ -388,7 +388,7 @@ def test_at_the_limit_the_answer_that_was_to_be_replaced_stays(start: Open) -> N
 
 def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Server) -> None:
     app = start()
-    invited = new_invitation("Ann's team", 30, None, None, 1, now_ms())
+    invited = new_invitation("Ann's team", Terms(usd=1), now_ms())
     assert app.store.guests.invite(invited)
     model_server.script(otherwise=DOLLAR_ANSWER)
     guests = [Person(app, name, invitation=invited.id) for name in ("ann", "bob")]

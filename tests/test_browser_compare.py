@@ -15,7 +15,7 @@ from sqlalchemy import select
 from lib.access.identity import Access
 from lib.domain.clock import now_ms
 from lib.domain.conversation import Turn
-from lib.domain.invitations import address, new_invitation
+from lib.domain.invitations import Terms, address, new_invitation
 from lib.store import schema
 from tests.support import app_process
 from tests.support import openai_server as openai
@@ -500,7 +500,7 @@ def test_guests_of_a_comparing_invitation_compare_and_others_do_not(
     try:
         with Record.of(app) as record:
             for name, compares in (("Friday", True), ("Others", False)):
-                made = new_invitation(name, 7, None, None, None, now_ms(), compare=compares)
+                made = new_invitation(name, Terms(days=7, compare=compares), now_ms())
                 record.store.guests.invite(made)
                 link = address(app.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
                 with browser.new_context() as context:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 
 from lib.access.identity import Access
 from lib.domain.clock import now_ms
-from lib.domain.invitations import address, new_invitation
+from lib.domain.invitations import Terms, address, new_invitation
 from lib.store import Store
 from tests.support import app_process, openid_provider
 from tests.support.chat_page import IDLE, watched, window
@@ -85,7 +85,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     expect(page.get_by_text("The secret test")).to_have_count(0)
     page.screenshot(path=picture("door-uninvited"))
 
-    made = new_invitation("Ann", 7, 1, "Test", None, now_ms())
+    made = new_invitation("Ann", Terms(days=7, sessions=1, group="Test"), now_ms())
     assert record.guests.invite(made)
     key = (closed.folder / "data/parley.db.signing-key").read_text().strip()
     link = address(closed.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))

@@ -17,7 +17,7 @@ from lib.domain.clock import now_ms
 from lib.domain.completion import Completion, Usage
 from lib.domain.conversation import Conversation, Question
 from lib.domain.ids import new_id
-from lib.domain.invitations import new_invitation
+from lib.domain.invitations import Terms, new_invitation
 from lib.store import Erased, Store, schema
 from lib.store.erasure import PIECE
 from tests.support import app_process
@@ -88,7 +88,7 @@ def test_everything_of_a_visitor_goes_and_nothing_of_another(parley: Store) -> N
     record_conversation(parley, "ann", turns=3)
     record_conversation(parley, "ann")
     parley.guests.agree("ann", "v1").wait(SOON)
-    made = new_invitation("Friends", 7, None, None, None, now_ms())
+    made = new_invitation("Friends", Terms(days=7), now_ms())
     assert parley.guests.invite(made) and parley.guests.enter(made.id, "ann") is None
     assert parley.write(lambda connection: spend(connection, "ann")).wait(SOON)
 

@@ -14,7 +14,7 @@ from sqlalchemy import inspect, text
 
 from lib.access.identity import Access
 from lib.domain.clock import DAY_MS, now_ms
-from lib.domain.invitations import MAX_DAYS, Invitation, address, new_invitation
+from lib.domain.invitations import MAX_DAYS, Invitation, Terms, address, new_invitation
 from lib.store import Store, schema
 from lib.store.database import Database, migrate
 from tests.support import app_process, openai_server
@@ -27,7 +27,7 @@ LATER_S = 4_000_000_000
 
 
 def invitation(name: str = "Ann", sessions: int | None = None, days: int = 7) -> Invitation:
-    return new_invitation(name, days, sessions, None, None, now_ms())
+    return new_invitation(name, Terms(days, sessions), now_ms())
 
 
 # The link
@@ -80,7 +80,7 @@ def test_no_signature_of_one_kind_stands_in_for_another() -> None:
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_a_sentence(name: str, days: int, sessions: int | None, usd: float | None) -> None:
     with pytest.raises(ValueError, match=r"^The .*\.$"):
-        new_invitation(name, days, sessions, None, usd, 0)
+        new_invitation(name, Terms(days, sessions, usd=usd), 0)
 
 
 # The record
@@ -508,4 +508,4 @@ def test_a_browser_on_this_machine_still_needs_an_invitation(tmp_path: Path) -> 
 
 
 def test_a_year_is_the_longest() -> None:
-    assert new_invitation("a", MAX_DAYS, None, None, None, 0).expires_ms == MAX_DAYS * DAY_MS
+    assert new_invitation("a", Terms(MAX_DAYS), 0).expires_ms == MAX_DAYS * DAY_MS

@@ -15,7 +15,7 @@ from lib.domain.clock import now_ms
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
 from lib.domain.events import chat_completion, exposure
-from lib.domain.invitations import new_invitation
+from lib.domain.invitations import Terms, new_invitation
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.experiments.book import two_groups
@@ -355,7 +355,7 @@ def test_an_invitation_is_made_listed_and_revoked(begin: Open) -> None:
 @pytest.mark.parametrize("name", ["", "taken"])
 def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name: str) -> None:
     app = begin(PARLEY_ACCESS="invite")
-    assert app.store.guests.invite(new_invitation("taken", 3, None, None, None, now_ms()))
+    assert app.store.guests.invite(new_invitation("taken", Terms(days=3), now_ms()))
     page = run_page("experiment")
     page.text_input(key="invitation_name").set_value(name)
     press(page, "Make the link")

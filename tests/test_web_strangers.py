@@ -13,7 +13,7 @@ import pytest
 
 from lib.access.identity import Access
 from lib.domain.clock import now_ms
-from lib.domain.invitations import new_invitation
+from lib.domain.invitations import Terms, new_invitation
 from lib.store import Store, audit, states
 from lib.web import paths
 from tests.support import app_process
@@ -66,7 +66,7 @@ def secrets(closed: app_process.AppProcess) -> list[str]:
     """Return texts that no stranger may find: settings, the experiment, an operator's question, a guest's name."""
     jar = http(closed.url, **FAR).cookies
     with closing(Store.open(f"sqlite:///{closed.folder}/data/parley.db")) as store:
-        made = replace(new_invitation("Zebedee", 7, None, None, None, now_ms()), id="0123456789ab")
+        made = replace(new_invitation("Zebedee", Terms(days=7), now_ms()), id="0123456789ab")
         assert store.guests.invite(made)
         with RawWebsocket(closed.url, jar, Authorization=f"Bearer {TOKEN}", **FAR) as wire:
             wire.run()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 PLAN_VALUES = ("baseline", "lift", "testers_per_day", "votes_per_tester")
 """The arguments of `plan` that are values of the plan."""
-INVITATION_VALUES = ("name", "days", "sessions", "group", "usd", "compare")
-"""The arguments of `invite` that belong to a new link."""
+INVITATION_TERMS = ("days", "sessions", "group", "usd", "compare")
+"""The arguments of `invite` that are terms of a new link."""
 
 SIMULATE = """Play N visitors through the real path into the chosen database: the Statsig SDK assigns them, the demo
 model answers over HTTP, and exposures, answers, ratings and reasons are stored, each marked as simulated and never sent

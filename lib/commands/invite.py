@@ -9,7 +9,7 @@ from lib.access.signing_key import signing_key
 from lib.commands.definitions import find_definition, live_experiment
 from lib.commands.errors import CommandError, UsageError
 from lib.domain.clock import now_ms
-from lib.domain.invitations import DAYS, Invitation, address, new_invitation
+from lib.domain.invitations import Invitation, Terms, address, new_invitation
 from lib.settings import Settings
 from lib.store import Store
 
@@ -24,27 +24,17 @@ class NewLink:
     notes: tuple[str, ...]
 
 
-def make(
-    settings: Settings,
-    store: Store,
-    *,
-    name: str,
-    days: int | None,
-    sessions: int | None,
-    group: str | None,
-    usd: float | None,
-    compare: bool = False,
-) -> NewLink:
+def make(settings: Settings, store: Store, name: str, terms: Terms) -> NewLink:
     """Make an invitation. Raises UsageError for impossible values, CommandError where the name is taken."""
     try:
-        invitation = new_invitation(name, DAYS if days is None else days, sessions, group, usd, now_ms(), compare)
+        invitation = new_invitation(name, terms, now_ms())
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if group is not None:
+    if terms.group is not None:
         experiment = live_experiment(settings, store)
         groups = [each.name for each in find_definition(settings, experiment, store).groups]
-        if group not in groups:
-            raise UsageError(f"{experiment} has no group {group}; it has {', '.join(groups)}.")
+        if terms.group not in groups:
+            raise UsageError(f"{experiment} has no group {terms.group}; it has {', '.join(groups)}.")
     if not store.guests.invite(invitation):
         raise CommandError(
             f"There is an open invitation of this name already: {invitation.name}. Revoke it, or take another."

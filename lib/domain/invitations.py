@@ -84,29 +84,44 @@ class Invitation:
         return self.over(now_ms) or ("used_up" if full else None)
 
 
-def new_invitation(
-    name: str,
-    days: int,
-    sessions: int | None,
-    group: str | None,
-    usd: float | None,
-    now_ms: int,
-    compare: bool = False,
-) -> Invitation:
-    """Return an invitation that is valid from now on for `days`. Raises ValueError with a sentence for the operator."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of a new invitation: its lifetime in days, and the limits that `Invitation` describes."""
+
+    days: int = DAYS
+    sessions: int | None = None
+    group: str | None = None
+    usd: float | None = None
+    compare: bool = False
+
+
+def new_invitation(name: str, terms: Terms, now_ms: int) -> Invitation:
+    """Return an invitation that is valid from now on. Raises ValueError with a sentence for the operator.
+
+    >>> new_invitation("Ann's team", Terms(days=7, sessions=20), 0).expires_ms == 7 * DAY_MS
+    True
+    """
     name = " ".join(name.split())
     if not 1 <= len(name) <= 80 or not name.isprintable():
         raise ValueError("The name must have 1 to 80 characters.")
-    if not 1 <= days <= MAX_DAYS:
+    if not 1 <= terms.days <= MAX_DAYS:
         raise ValueError(f"The days must be a whole number from 1 to {MAX_DAYS}.")
-    if sessions is not None and not 1 <= sessions <= 1_000_000:
+    if terms.sessions is not None and not 1 <= terms.sessions <= 1_000_000:
         raise ValueError("The sessions must be a whole number from 1 to 1000000.")
-    if usd is not None and not 0 < usd < math.inf:
+    if terms.usd is not None and not 0 < terms.usd < math.inf:
         raise ValueError("The US dollars must be above 0, such as 5 or 0.50.")
-    if compare and group is not None:
+    if terms.compare and terms.group is not None:
         raise ValueError("Guests either get one group or compare two answers: leave one of the two out.")
-    until_ms = now_ms + days * DAY_MS
-    return Invitation(secrets.token_hex(6), name, now_ms, until_ms, sessions, group, usd, compare=compare)
+    return Invitation(
+        secrets.token_hex(6),
+        name,
+        created_ms=now_ms,
+        expires_ms=now_ms + terms.days * DAY_MS,
+        sessions=terms.sessions,
+        group=terms.group,
+        usd=terms.usd,
+        compare=terms.compare,
+    )
 
 
 def address(public_url: str, token: str) -> str:

@@ -38,7 +38,8 @@ class StoredConversations:
 
         `prompt` None: its text is not stored. `replaces` names the answers whose place the coming one takes.
         """
-        return self._ask(conversation, [question], prompt, replaces, [*([exposure] if exposure else []), *also])
+        asked = self._asked(conversation, [question], prompt, replaces)
+        return self._ask(asked, [*([exposure] if exposure else []), *also])
 
     def compare(
         self,
@@ -50,24 +51,25 @@ class StoredConversations:
     ) -> Ticket:
         """Write a question to two groups: like `ask`, with two running answers and no exposure."""
         questions = [conversation.question(side) for side in comparison.sides]
-        return self._ask(conversation, questions, prompt, replaces, also, comparison)
+        return self._ask(self._asked(conversation, questions, prompt, replaces), also, comparison)
 
-    def _ask(
+    def _asked(
         self,
         conversation: Conversation,
         questions: Sequence[Question],
         prompt: str | None,
         replaces: Collection[str],
-        events: Sequence[Event],
-        comparison: Comparison | None = None,
-    ) -> Ticket:
-        recording, asked_ms = self._recording, now_ms()
-        text = prompt if recording.keep_text else None
+    ) -> facts.Asked:
+        text = prompt if self._recording.keep_text else None
+        return facts.Asked(conversation, questions, text, replaces, now_ms())
+
+    def _ask(self, asked: facts.Asked, events: Sequence[Event], comparison: Comparison | None = None) -> Ticket:
+        conversation, recording = asked.conversation, self._recording
 
         def fact(connection: Connection) -> None:
             if comparison is not None:
                 facts.add(connection, schema.comparison, rows.comparison_row(conversation, comparison))
-            facts.ask(connection, conversation, questions, text, replaces, asked_ms, recording)
+            facts.ask(connection, asked, recording)
             facts.record(connection, events, recording, conversation.assignment.invitation)
 
         return self._channel.write(fact)

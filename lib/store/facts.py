@@ -5,7 +5,7 @@ compares with the stored rows before it changes or emits anything.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, select, tuple_, update
@@ -74,26 +74,31 @@ def keep_votes(connection: Connection, votes: list[dict[str, Any]]) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed, where=later), votes)
 
 
-def ask(
-    connection: Connection,
-    asked_in: Conversation,
-    questions: Sequence[Question],
-    text: str | None,
-    replaces: Collection[str],
-    asked_ms: int,
-    recording: Recording,
-) -> None:
-    """Insert the conversation if it is new, and the message and the running answer of each question (two where two
-    groups answer the same one). A deleted conversation stays deleted."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question in its conversation, once for each group that answers it. `text` is None where it is not stored,
+    `replaces` names the answers that it replaces."""
+
+    conversation: Conversation
+    questions: Sequence[Question]
+    text: str | None
+    replaces: Collection[str]
+    asked_ms: int
+
+
+def ask(connection: Connection, asked: Asked, recording: Recording) -> None:
+    """Insert the conversation if it is new, and the message and the running answer of each question. A deleted
+    conversation stays deleted."""
     owner, tier = recording.owner, recording.tier
-    add(connection, answer, [rows.running_row(question, owner, now_ms(), tier) for question in questions])
+    add(connection, answer, [rows.running_row(question, owner, now_ms(), tier) for question in asked.questions])
+    asked_in, text = asked.conversation, asked.text
     if connection.scalar(select(deletion.c.time_ms).where(deletion.c.conversation_id == asked_in.id)) is not None:
         return
     title = rows.title(text) if text and not any(turn.answer for turn in asked_in.turns) else None
-    upsert(connection, conversation, rows.conversation_row(asked_in, title, asked_ms), "updated_ms")
-    if replaces:
-        connection.execute(update(message).where(message.c.answer_id.in_(replaces)).values(replaced=True))
-    add(connection, message, [rows.message_row(question, asked_ms, text) for question in questions])
+    upsert(connection, conversation, rows.conversation_row(asked_in, title, asked.asked_ms), "updated_ms")
+    if asked.replaces:
+        connection.execute(update(message).where(message.c.answer_id.in_(asked.replaces)).values(replaced=True))
+    add(connection, message, [rows.message_row(question, asked.asked_ms, text) for question in asked.questions])
 
 
 def partial(connection: Connection, answer_id: str, text: str | None, owner: str) -> None:

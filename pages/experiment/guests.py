@@ -6,7 +6,7 @@ import streamlit as st
 
 from lib.domain.budget import FOR_GOOD, Account, Spent, invitation_account
 from lib.domain.clock import now_ms
-from lib.domain.invitations import DAYS, MAX_DAYS, Invitation, new_invitation
+from lib.domain.invitations import DAYS, MAX_DAYS, Invitation, Terms, new_invitation
 from lib.domain.record import StoreError
 from lib.web import running
 from pages import entrance, session
@@ -87,15 +87,14 @@ def _make() -> None:
     state, app = st.session_state, running.app()
     try:
         who = session.acting_operator()
-        made = new_invitation(
-            state.invitation_name or "",
-            int(state.invitation_days),
-            state.invitation_sessions,
-            state.invitation_group,
-            state.invitation_usd,
-            now_ms(),
-            bool(state.invitation_compare),
+        terms = Terms(
+            days=int(state.invitation_days),
+            sessions=state.invitation_sessions,
+            group=state.invitation_group,
+            usd=state.invitation_usd,
+            compare=bool(state.invitation_compare),
         )
+        made = new_invitation(state.invitation_name or "", terms, now_ms())
         if not app.store.guests.invite(made):
             state.invitation_problem = (
                 "There is already an open invitation with this name. Revoke it, or choose another name."
