@@ -216,12 +216,12 @@ def statsig_setup(settings: "Settings", arguments: Arguments) -> int:
 
 
 COMMANDS = (
-    Command("check", "say what works and what to do about the rest", takes.check, check),
+    Command("check", "report the state of each part, and what to do about problems", takes.check, check),
     Command("export", "write the events to standard output", takes.export, export),
-    Command("readout", "say which group is better, and how sure that is", takes.readout, readout),
-    Command("plan", "say how many testers each way needs, and how long it takes", takes.plan, plan),
+    Command("readout", "print which group is better, with its interval", takes.readout, readout),
+    Command("plan", "print the testers and the time that each way needs", takes.plan, plan),
     Command("simulate", "play visitors, or check the readout with them", takes.simulate, simulate),
-    Command("invite", "make a link that lets testers in, list the links, or end one", takes.invite, invite),
+    Command("invite", "make an invitation link, list the links, or end one", takes.invite, invite),
     Command(
         "statsig-setup",
         "create the experiment and its metrics in a Statsig project",
@@ -232,8 +232,8 @@ COMMANDS = (
     Command("history", "print runs and decisions", takes.history, history),
     Command("audit", "print what operators did", takes.audit, audit),
     Command("erase", "delete everything of one user", takes.erase, erase),
-    Command("move", "copy the whole record to another database, and compare", takes.move, move),
-    Command("purge", "delete old events, or say which would go", takes.purge, purge),
+    Command("move", "copy the whole record to another database and compare the row counts", takes.move, move),
+    Command("purge", "delete old events, or count them", takes.purge, purge),
 )
 
 

@@ -119,7 +119,7 @@ def test_the_whole_life_of_an_experiment(page: Page, life_app: AppProcess, model
 
     press(page, "Pause", "pause_now", {"Why, in a sentence": "Lunch"})
     expect(page.get_by_text("Paused, no new user takes part").last).to_be_visible()
-    press(page, "Go on", "start_now")
+    press(page, "Resume", "start_now")
     expect(page.get_by_text("Running, day 1, 1 rated user").last).to_be_visible()
 
     press(page, "Groups", "disable_now", {"Why, in a sentence": "Too slow"})

@@ -208,8 +208,8 @@ def test_an_operator_pauses_and_edits_without_a_mouse(browser: Browser, app: app
         page.keyboard.press("Enter")
         expect(reason).to_be_focused()
         press(now)
-        go_on = page.get_by_role("button", name="Go on", exact=True)
-        expect(go_on).to_be_focused()  # it stands where Pause stood
+        resume = page.get_by_role("button", name="Resume", exact=True)
+        expect(resume).to_be_focused()  # it stands where Pause stood
         press(page.locator("summary").filter(has_text="Edit the definition"))
         go_to(page.get_by_label("System prompt of Test", exact=True))
         page.keyboard.type("Be brief.")

@@ -230,14 +230,14 @@ def test_an_export_of_no_database_says_why(folder: Path) -> None:
 def test_a_purge_deletes_only_with_consent(folder: Path) -> None:
     fill(folder, many=5)
     told = run_tool(folder, "purge", "--before", "2026-11-02")
-    assert told.returncode == 0 and told.lines[0] == "3 events from before 2026-11-02 00:00 UTC would go."
-    assert "Nothing was deleted yet: say --yes." in told.lines[-1]
+    assert told.returncode == 0 and told.lines[0] == "3 events from before 2026-11-02 00:00 UTC can be deleted."
+    assert "Nothing was deleted yet: repeat this with --yes." in told.lines[-1]
     assert len(run_tool(folder, "export", "--format", "jsonl").lines) == 8
     done = run_tool(folder, "purge", "--before", "2026-11-02", "--yes")
-    assert done.returncode == 0 and done.lines[0] == "3 events from before 2026-11-02 00:00 UTC are gone."
+    assert done.returncode == 0 and done.lines[0] == "3 events from before 2026-11-02 00:00 UTC were deleted."
     assert len(run_tool(folder, "export", "--format", "jsonl").lines) == 5
     again = run_tool(folder, "purge", "--before", "2026-11-02", "--yes")
-    assert (again.returncode, again.lines) == (0, ["0 events from before 2026-11-02 00:00 UTC are gone."])
+    assert (again.returncode, again.lines) == (0, ["0 events from before 2026-11-02 00:00 UTC were deleted."])
 
 
 def test_a_purge_is_of_the_past(folder: Path) -> None:

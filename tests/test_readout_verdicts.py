@@ -191,7 +191,7 @@ def test_no_difference_yet_with_enough_users_says_so() -> None:
     assert readout.verdict == "no_difference_yet"
     assert sentence(readout).endswith("With this many users a true 10 points would be found four times in five.")
     assert advice(readout) == [
-        "A difference of 10 points would probably have shown. Go on until the bar lies inside the band, or stop."
+        "A difference of 10 points would probably have shown. Continue until the bar lies inside the band, or stop."
     ]
 
 

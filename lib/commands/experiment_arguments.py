@@ -12,23 +12,23 @@ def takes(parser: argparse.ArgumentParser) -> None:
     """Add the words that follow `experiment`."""
     parser.epilog = EPILOG
     words = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    words.add_parser("list", help="every experiment with its state")
-    _add_command(words, "show", "its state, groups, runs and versions")
-    _add_command(words, "export", "the version in force as TOML, to be committed").add_argument(
-        "--version", type=int, metavar="N", dest="number", help="an earlier version"
+    words.add_parser("list", help="print every experiment with its state")
+    _add_command(words, "show", "print its state, groups, runs and versions")
+    _add_command(words, "export", "print the version in force as TOML").add_argument(
+        "--version", type=int, metavar="N", dest="number", help="an earlier version instead"
     )
     create = _act(words, "create", "make a new experiment, a draft")
-    create.add_argument("--like", metavar="OTHER", help="a copy of this one, else two groups that are alike")
+    create.add_argument("--like", metavar="OTHER", help="copy this experiment (default: two identical groups)")
     start = _act(words, "start", "let units take part: in a new run, or in the one that is paused")
-    start.add_argument("--percent", type=float, metavar="P", help="the allocation to start with")
-    start.add_argument("--at", type=moment, metavar="TIME", help="not now but then")
+    start.add_argument("--percent", type=float, metavar="P", help="allocation to start with")
+    start.add_argument("--at", type=moment, metavar="TIME", help="at this time instead of now")
     _act(words, "pause", "let no new unit take part; conversations go on")
     ramp = _act(words, "ramp", "let more units take part, in the same run")
     ramp.add_argument("percent", type=float, metavar="PERCENT")
     for word, does in (("disable", "switch a group off at once"), ("enable", "switch a group on again: a new run")):
         _act(words, word, does).add_argument("group", metavar="GROUP")
-    end = _act(words, "end", "end the run: everybody gets the default")
-    end.add_argument("--at", type=moment, metavar="TIME", help="not now but then")
+    end = _act(words, "end", "end the run: all units get the default")
+    end.add_argument("--at", type=moment, metavar="TIME", help="at this time instead of now")
     decide = _act(words, "decide", "end the run with a decision, which the history keeps with its readout")
     which = decide.add_mutually_exclusive_group(required=True)
     which.add_argument("--group", metavar="GROUP", help="its parameters become the default")
@@ -49,7 +49,7 @@ def _add_command(words: Words, word: str, does: str) -> argparse.ArgumentParser:
 
 def _act(words: Words, word: str, does: str) -> argparse.ArgumentParser:
     parser = _add_command(words, word, does)
-    parser.add_argument("--reason", default="", metavar="TEXT", help="a sentence why, for the history")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="reason for the history")
     return parser
 
 

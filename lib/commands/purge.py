@@ -26,20 +26,20 @@ def purge_old_events(store: Store, before_ms: int, sure: bool, progress: Callabl
 
 
 def _preview(counts: Old, moment: str) -> Iterator[str]:
-    yield f"{_many(counts.events)} from before {moment} would go."
+    yield f"{_many(counts.events)} from before {moment} can be deleted."
     if counts.unsent:
-        yield f"Statsig never had {counts.unsent:,} of them, and they do not wait for it."
+        yield f"{counts.unsent:,} of them were never sent to Statsig and will not be."
     yield from _stay(counts)
     if counts.events:
-        yield "The Events page and exports would lack them (export first what you want to keep); the readout stays as"
-        yield "it is, because answers, exposures and ratings are kept. Nothing was deleted yet: say --yes."
+        yield "The Events page and exports would no longer have them: export first what you want to keep."
+        yield "The readout does not change. Nothing was deleted yet: repeat this with --yes."
 
 
 def _summary(deleted: int, counts: Old, moment: str, *, file: bool) -> Iterator[str]:
-    yield f"{_many(deleted)} from before {moment} are gone."
+    yield f"{_many(deleted)} from before {moment} were deleted."
     yield from _stay(counts)
     if deleted and file:
-        yield "The file keeps its size; new events use what was freed."
+        yield "The file keeps its size; new events use the space that was freed."
 
 
 def _stay(counts: Old) -> Iterator[str]:

@@ -86,8 +86,8 @@ def _continue(readout: Readout, group: str, pace: Pace) -> str:
     if users is None:
         words, mde = WORDS[readout.primary], readout.main.versus[group].numbers.mde or 0
         return (
-            f"A difference of {significant(mde * words.scale, 2)} {words.unit} would probably have shown. Go on until "
-            "the bar lies inside the band, or stop."
+            f"A difference of {significant(mde * words.scale, 2)} {words.unit} would probably have shown. Continue "
+            "until the bar lies inside the band, or stop."
         )
     pair = pace.get(readout.control, 0.0) + pace.get(group, 0.0)
     return f"About {many(users, 'more user')}{_days(users, pair)}."

@@ -72,11 +72,11 @@ def draw_served_controls(known: RecordedExperiment, readout: Readout | None) -> 
 
 def _draw_start(known: RecordedExperiment) -> None:
     name, open_run = known.state.experiment, known.run is not None and known.run.ended_ms is None
-    with st.popover("Go on" if open_run else "Start", icon=":material/play_arrow:", key=field("start_form")):
+    with st.popover("Resume" if open_run else "Start", icon=":material/play_arrow:", key=field("start_form")):
         live = running.app().experiment
         if live != name and running.app().acts.book.get(live) is not None:
-            st.markdown(f"Testers get {plain(name)} from then on, and {plain(live)} no more.")
-        st.markdown("The run goes on." if open_run else f"Run {known.state.run + 1} begins.")
+            st.markdown(f"Testers get {plain(name)} from then on, instead of {plain(live)}.")
+        st.markdown("The run continues." if open_run else f"Run {known.state.run + 1} begins.")
         assert known.written is not None
         st.number_input(
             "Percent of users", 0.1, 100.0, known.written.allocation or 100.0, step=5.0, key=field("start_percent")
@@ -98,9 +98,7 @@ def _draw_ramp(known: RecordedExperiment) -> None:
     name, written = known.state.experiment, known.written
     assert written is not None
     with st.popover("Ramp", icon=":material/trending_up:", key=field("ramp_form")):
-        st.markdown(
-            f"{written.allocation:g} % of users take part. The share can only grow, in the same run: the results go on."
-        )
+        st.markdown(f"{written.allocation:g} % of users take part. The share can only grow, and the run continues.")
         st.number_input(
             "Percent of users",
             0.0,
@@ -140,7 +138,7 @@ def _draw_end(known: RecordedExperiment) -> None:
     name = known.state.experiment
     with st.popover("End", icon=":material/stop:", key=field("end_form")):
         st.markdown(
-            f"Run {known.state.run} ends, and its results stay as they are. Everybody gets the default from the next "
+            f"Run {known.state.run} ends, and its results stay as they are. All units get the default from the next "
             "conversation on."
         )
         st.text_input(REASON, key=field("end_reason"))

@@ -31,9 +31,9 @@ def draw_audit_log(zone: tzinfo) -> None:
         with running.app().store.read() as connection:
             names = audit.operators(connection)
             with st.container(horizontal=True):
-                operator = st.selectbox("Operator", names, None, key="audit_operator", placeholder="Everybody")
+                operator = st.selectbox("Operator", names, None, key="audit_operator", placeholder="All operators")
                 acts = sorted({one.act for one in audit.entries(connection, limit=None)})
-                act = st.selectbox("Act", acts, None, key="audit_act", placeholder="All")
+                act = st.selectbox("Act", acts, None, key="audit_act", placeholder="All acts")
             shown = st.session_state.get("audit_shown", SIZE)
             found = list(audit.entries(connection, operator, act, limit=shown + 1))
     except StoreError as error:

@@ -60,7 +60,7 @@ def chosen() -> Window:
                 None,
                 format_func=invitations.__getitem__,
                 key="invitation",
-                placeholder="Everybody",
+                placeholder="All visitors",
             )
         if len(there := tiers(name)) > 1:
             tier = st.selectbox(
@@ -69,7 +69,7 @@ def chosen() -> Window:
                 None,
                 format_func=lambda one: one or "Not recorded",
                 key="tier",
-                placeholder="All",
+                placeholder="All tiers",
             )
         st.caption("Choose before you look: no interval holds for days or guests that were picked by their result.")
     since_ms, until_ms = span(*(*days, None, None)[:2], zone)
