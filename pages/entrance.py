@@ -115,8 +115,8 @@ def chosen() -> str | None:
     if named and named != st.session_state.get("chosen_group") and named in groups():
         _log_forced(named)
         st.session_state.chosen_group = named
-    found: str | None = st.session_state.get("chosen_group")
-    return found
+    group: str | None = st.session_state.get("chosen_group")
+    return group
 
 
 def unknown_group() -> str | None:
@@ -150,8 +150,8 @@ def _invitation() -> Invitation | None:
     if "invitation" not in st.session_state:
         invitation_id = session.visitor().custom.get("invitation")
         st.session_state.invitation = running.app().store.guests.invitation(invitation_id) if invitation_id else None
-    found: Invitation | None = st.session_state.invitation
-    return found
+    invitation: Invitation | None = st.session_state.invitation
+    return invitation
 
 
 def agreed() -> bool:
@@ -160,12 +160,12 @@ def agreed() -> bool:
     if notice is None or st.session_state.get("agreed") == _version(notice):
         return True
     try:
-        found = running.app().store.guests.agreed(session.visitor().visitor_id, _version(notice))
+        accepted = running.app().store.guests.agreed(session.visitor().visitor_id, _version(notice))
     except StoreError as error:
         raise running.Unready(str(error)) from error
-    if found:
+    if accepted:
         st.session_state.agreed = _version(notice)
-    return found
+    return accepted
 
 
 def agree() -> bool:

@@ -84,8 +84,8 @@ def tiers(experiment: str) -> list[str]:
 
 def forget() -> None:
     """Clear the cache."""
-    for kept in (_results, _details, _days, _tiers):
-        kept.clear()
+    for cache in (_results, _details, _days, _tiers):
+        cache.clear()
 
 
 def has_sample() -> bool:

@@ -107,13 +107,13 @@ def read_providers(tables: object, environ: Mapping[str, Mapping[str, str]]) -> 
         merged.setdefault(name, {}).update(environ[name])
     if problems:
         return {}, problems
-    found: dict[str, Provider] = {}
+    providers: dict[str, Provider] = {}
     for name, values in merged.items():
         try:
-            found[name] = _provider(name, values)
+            providers[name] = _provider(name, values)
         except ValueError as error:
             problems.append(f"[providers.{name}] base_url: {error}")
-    return found, problems
+    return providers, problems
 
 
 def _provider(name: str, values: Mapping[str, Any]) -> Provider:

@@ -268,8 +268,8 @@ def _default_of(old: Definition, chosen: Group | None) -> dict[str, Any]:
     """Return the default after a decision: the group's parameters, and the old model and provider it lacks."""
     if chosen is None:
         return dict(old.default)
-    kept = {name: old.default[name] for name in INHERITED if name in old.default}
-    return {**kept, **chosen.parameters}
+    inherited = {name: old.default[name] for name in INHERITED if name in old.default}
+    return {**inherited, **chosen.parameters}
 
 
 def _assigned(definition: Definition) -> tuple[object, ...]:

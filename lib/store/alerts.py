@@ -91,9 +91,9 @@ class AlertLog:
 
     def noted(self, beginning: str, since_ms: int) -> list[StoredAlert]:
         """Return the alerts since then whose keys have this beginning."""
-        found = select(alert).where(alert.c.key.startswith(beginning, autoescape=True), alert.c.time_ms >= since_ms)
+        query = select(alert).where(alert.c.key.startswith(beginning, autoescape=True), alert.c.time_ms >= since_ms)
         with self._channel.read() as connection:
-            return [_alert(row) for row in connection.execute(found)]
+            return [_alert(row) for row in connection.execute(query)]
 
     def lately(self, since_ms: int) -> tuple[int, int]:
         """Return the number of real answers that ended since then, and how many of them failed."""

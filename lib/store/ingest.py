@@ -190,10 +190,10 @@ def _voted_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _compared_row(line: Mapping[str, Any]) -> dict[str, Any] | None:
-    found = vote_of(line["value"], line["metadata"]) if line["name"] == PREFERENCE else None
-    if found is None:
+    vote = vote_of(line["value"], line["metadata"]) if line["name"] == PREFERENCE else None
+    if vote is None:
         return None
-    texts = {name: storable(item) if isinstance(item, str) else item for name, item in found.items()}
+    texts = {name: storable(item) if isinstance(item, str) else item for name, item in vote.items()}
     return _of(line) | texts
 
 

@@ -105,10 +105,10 @@ def run(connection: Connection, experiment: str, number: int) -> Run | None:
 def runs(connection: Connection, experiment: str | None = None) -> list[Run]:
     """Return the runs of an experiment or of all, the newest first."""
     c = experiment_run.c
-    found = select(experiment_run).order_by(c.begun_ms.desc(), c.number.desc())
+    query = select(experiment_run).order_by(c.begun_ms.desc(), c.number.desc())
     return [
         _run(row)
-        for row in connection.execute(found if experiment is None else found.where(c.experiment == experiment))
+        for row in connection.execute(query if experiment is None else query.where(c.experiment == experiment))
     ]
 
 
@@ -136,10 +136,10 @@ def end_run(connection: Connection, experiment: str, number: int, ended_ms: int,
 
 def decisions(connection: Connection, experiment: str | None = None) -> list[Decision]:
     """Return the decisions about an experiment or about all, the newest first."""
-    found = select(decision).order_by(decision.c.time_ms.desc(), decision.c.id)
+    query = select(decision).order_by(decision.c.time_ms.desc(), decision.c.id)
     if experiment is not None:
-        found = found.where(decision.c.experiment == experiment)
-    return [_decision(row) for row in connection.execute(found)]
+        query = query.where(decision.c.experiment == experiment)
+    return [_decision(row) for row in connection.execute(query)]
 
 
 def add_decision(connection: Connection, new: Decision) -> None:

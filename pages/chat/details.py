@@ -60,9 +60,9 @@ def draw_details(turn: Turn, group: str | None) -> None:
 def details_table(turn: Turn, group: str | None) -> str:
     """Return the details of an answer as a Markdown table."""
     known = {"group": group or "not taking part", "model": turn.model} | dict(turn.facts)
-    told = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
-    if not told.get("retries"):
-        told.pop("retries", None)
-    told |= {name: plain(value) for name, value in told.items() if isinstance(value, str)}
-    rows = [f"| {label} | {shape.format(told[name])} |" for name, label, shape in DETAILS if name in told]
+    values = {name: IN_WORDS.get(name, {}).get(str(value), value) for name, value in known.items()}
+    if not values.get("retries"):
+        values.pop("retries", None)
+    values |= {name: plain(value) for name, value in values.items() if isinstance(value, str)}
+    rows = [f"| {label} | {shape.format(values[name])} |" for name, label, shape in DETAILS if name in values]
     return "\n".join(["| Detail | Value |", "|---|---|", *rows])

@@ -78,10 +78,10 @@ def _draw_head(page: OnPage) -> None:
 def _draw_list(page: OnPage) -> None:
     words = clean_text(page.searched).split()
     if words:
-        found = _search(words)
-        if found == []:
+        matches = _search(words)
+        if matches == []:
             st.caption("Nothing found")
-        _draw_entries(page, found)
+        _draw_entries(page, matches)
         return
     if page.listed is None:
         page.listed = _read_list(page)

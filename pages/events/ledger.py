@@ -154,20 +154,20 @@ def draw_lines(lines: Sequence[Line], zone: tzinfo, key: str) -> Line | None:
 
 def answers_of(line: Line | None) -> list[str]:
     """Return the answers that an event is about: two of a preference."""
-    said = line.event.metadata if line else {}
-    return [said[name] for name in ("answer_id", "left_answer_id", "right_answer_id") if name in said]
+    metadata = line.event.metadata if line else {}
+    return [metadata[name] for name in ("answer_id", "left_answer_id", "right_answer_id") if name in metadata]
 
 
 def _details(line: Line) -> str:
     """Return the facts of an answer's end in a few words."""
-    said = line.event.metadata
+    metadata = line.event.metadata
     if line.event.name == PREFERENCE:
-        return f"{said.get('left')} or {said.get('right')}, turn {said.get('turn')}"
+        return f"{metadata.get('left')} or {metadata.get('right')}, turn {metadata.get('turn')}"
     if line.event.name != CHAT_COMPLETION:
-        return f"turn {said['turn']}" if "turn" in said else ""
-    facts = [str(said[name]) for name in ("limit", "error") if name in said]
-    facts += [f"{said['response_time']:.2f} s"] if "response_time" in said else []
-    return ", ".join([*facts, str(said.get("model", ""))])
+        return f"turn {metadata['turn']}" if "turn" in metadata else ""
+    facts = [str(metadata[name]) for name in ("limit", "error") if name in metadata]
+    facts += [f"{metadata['response_time']:.2f} s"] if "response_time" in metadata else []
+    return ", ".join([*facts, str(metadata.get("model", ""))])
 
 
 def _delivery(line: Line) -> str:

@@ -40,13 +40,13 @@ def draw(answer_id: str, zone: tzinfo) -> None:
     if life is None:
         st.caption("There is no answer with this id.")
         return
-    found = stations(life)
-    began = f", {moment(found[0].time_ms, zone)}" if found else ""
+    stops = stations(life)
+    began = f", {moment(stops[0].time_ms, zone)}" if stops else ""
     st.caption(f"Answer `{life.answer_id}`{began}")
-    if not found:
+    if not stops:
         return
-    text = ", ".join(f"{_name(one)} {_gap(found, place)}".strip() for place, one in enumerate(found))
-    st.altair_chart(_chart(found, zone), key=f"life_{answer_id}", alt=f"The life of this answer: {text}")
+    text = ", ".join(f"{_name(one)} {_gap(stops, place)}".strip() for place, one in enumerate(stops))
+    st.altair_chart(_chart(stops, zone), key=f"life_{answer_id}", alt=f"The life of this answer: {text}")
     _draw_waiting(life)
 
 
@@ -62,17 +62,17 @@ def _draw_waiting(life: Life) -> None:
         st.caption("Its events stay here and are sent nowhere.")
 
 
-def _chart(found: Sequence[Station], zone: tzinfo) -> alt.LayerChart:
+def _chart(stops: Sequence[Station], zone: tzinfo) -> alt.LayerChart:
     """Return the chart: clock times on the left of the line, moments on its right."""
     rows = [
         {
             "place": place,
             "clock": _clock(one.time_ms, zone),
-            "gap": _gap(found, place),
+            "gap": _gap(stops, place),
             "what": _name(one),
             "kind": "Statsig" if one.what == "delivered" else "Here",
         }
-        for place, one in enumerate(found)
+        for place, one in enumerate(stops)
     ]
     scale, x = alt.Scale(domain=[row["place"] for row in rows]), alt.value(SPINE)
     chart = alt.Chart(pd.DataFrame(rows)).encode(x=x, y=alt.Y("place:O", scale=scale, axis=None))
@@ -97,9 +97,9 @@ def _name(one: Station) -> str:
     return f"{name}: {one.detail}" if one.detail else name
 
 
-def _gap(found: Sequence[Station], place: int) -> str:
+def _gap(stops: Sequence[Station], place: int) -> str:
     """Return the time between a moment and the one before."""
-    return "" if place == 0 else f"+{_span(found[place].time_ms - found[place - 1].time_ms)}"
+    return "" if place == 0 else f"+{_span(stops[place].time_ms - stops[place - 1].time_ms)}"
 
 
 def _span(ms: int) -> str:

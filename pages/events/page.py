@@ -24,8 +24,8 @@ def at() -> list[Key | None]:
     """Return the keys of the pages up to this one; those of another search are dropped."""
     if st.session_state.get("searched") != search:
         st.session_state.searched, st.session_state.pages = search, [None]
-    found: list[Key | None] = st.session_state.pages
-    return found
+    pages: list[Key | None] = st.session_state.pages
+    return pages
 
 
 def newer() -> None:

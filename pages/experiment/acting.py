@@ -52,8 +52,8 @@ def draw_outcome() -> None:
 
 def problem_of_act() -> str | None:
     """Return the reason for which the last act was refused; once."""
-    found: str | None = st.session_state.pop(PROBLEM, None)
-    return found
+    problem: str | None = st.session_state.pop(PROBLEM, None)
+    return problem
 
 
 def typed(key: str) -> Any:

@@ -211,13 +211,13 @@ def _exposure_sentence(lines: list[Line], zone: tzinfo) -> str:
     groups = dict.fromkeys(line.event.metadata.get("group") or "no group" for line in reversed(lines))
     forced = any(line.event.metadata.get("forced") for line in lines)
     waiting = sum(line.delivery == "waiting" for line in lines)
-    kept = all(line.delivery == "kept" for line in lines)
+    local = all(line.delivery == "kept" for line in lines)
     text = f"Exposed to {plain(', '.join(groups))}, first {moment(lines[-1].event.time_ms, zone)}."
     if forced:
         text += " A group was forced: the unit is left out of the readout."
     elif len(groups) > 1:
         text += " It met two groups: it is left out of the readout."
-    if kept:
+    if local:
         return f"{text} Stored here, not sent to Statsig."
     return f"{text} " + (
         "Delivered to Statsig." if not waiting else f"{waiting} of {len(lines)} still on the way to Statsig."

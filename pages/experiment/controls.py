@@ -239,8 +239,8 @@ def _decide(name: str) -> None:
     group, reason = entered("decided_group"), entered("decide_reason")
     readouts.forget()
     try:
-        found = readouts.results(Window(name))
-        kept = as_json(found.readout) if found else {}
+        results = readouts.results(Window(name))
+        readout_json = as_json(results.readout) if results else {}
     except running.Unready as error:
-        kept = {"sentence": f"No readout could be made: {error}"}
-    act(lambda acts, who: acts.decide(name, group, kept, who, reason), "The decision is kept in the history.")
+        readout_json = {"sentence": f"No readout could be made: {error}"}
+    act(lambda acts, who: acts.decide(name, group, readout_json, who, reason), "The decision is kept in the history.")

@@ -93,13 +93,15 @@ def _without_prompts(written: Definition) -> Definition:
 def _draw_prompts(written: Definition, key: str) -> dict[str, str]:
     """Draw a text area for the prompt of each group of the definition, as it is typed now."""
     names = [group.name for group in _typed_groups(written, key)]
-    found = {}
+    prompts = {}
     for group in names:
         known = written.group(group)
         prompt = str(known.parameters.get(PROMPT, "")) if known else ""
         label = f"System prompt of {plain(group)}"
-        found[group] = st.text_area(label, prompt, key=f"prompt_{key}_{group}", height=120, placeholder="None is sent")
-    return found
+        prompts[group] = st.text_area(
+            label, prompt, key=f"prompt_{key}_{group}", height=120, placeholder="None is sent"
+        )
+    return prompts
 
 
 def _typed_groups(written: Definition, key: str) -> tuple[Any, ...]:
@@ -113,14 +115,14 @@ def _checked(name: str, key: str, prompts: dict[str, str]) -> tuple[str | None, 
     """Return the whole definition as TOML and no problems, or None and the problems."""
     acts = running.app().acts
     try:
-        found = acts.check(name, typed(f"edit_{key}") or "")
+        checked = acts.check(name, typed(f"edit_{key}") or "")
         groups = tuple(
             replace(group, parameters={**group.parameters, PROMPT: prompts[group.name]})
             if prompts.get(group.name, "").strip()
             else group
-            for group in found.groups
+            for group in checked.groups
         )
-        text = to_toml(replace(found, groups=groups))
+        text = to_toml(replace(checked, groups=groups))
         acts.check(name, text)
     except DefinitionError as error:
         return None, error.problems

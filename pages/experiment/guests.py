@@ -31,17 +31,17 @@ def draw_guests(zone: tzinfo) -> None:
         st.caption(f"Links begin with {url}, the address of this page. `PARLEY_PUBLIC_URL` sets another one.")
     _draw_form()
     try:
-        found = session.invitations()
-        spent = running.app().store.spending.spent([_account(one) for one in found if one.usd is not None])
+        invitations = session.invitations()
+        spent = running.app().store.spending.spent([_account(one) for one in invitations if one.usd is not None])
     except (running.Unready, StoreError) as error:
         st.error(plain(str(error)), icon=":material/cloud_off:")
         return
-    if not found:
+    if not invitations:
         st.caption("There is no invitation yet.")
     more = st.session_state.get("invitations_shown", SHOWN)
-    for one in found[:more]:
+    for one in invitations[:more]:
         _draw(one, spent.get(_account(one), Spent()), zone)
-    if len(found) > more:
+    if len(invitations) > more:
         st.button("Show older", type="tertiary", key="older_invitations", on_click=_show_more, args=(more + SHOWN,))
 
 

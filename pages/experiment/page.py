@@ -25,10 +25,10 @@ names = list(dict.fromkeys([app.experiment, *app.acts.book]))
 def current_readout(experiment: str) -> Readout | None:
     """Return the readout of the current run; None while it cannot be made."""
     try:
-        found = readouts.results(Window(experiment))
+        results = readouts.results(Window(experiment))
     except running.Unready:
         return None
-    return found.readout if found else None
+    return results.readout if results else None
 
 
 def labelled(experiment: str) -> str:

@@ -30,16 +30,16 @@ def draw_planning(definition: Definition) -> None:
     usual = setting_of(definition, _measured(definition))
     baseline, lift, per_day, votes = _draw_form(usual)
     try:
-        found = plan(setting_of(definition, _measured(definition), baseline, lift, per_day, votes))
+        planned = plan(setting_of(definition, _measured(definition), baseline, lift, per_day, votes))
     except PlanError as error:
         st.warning(plain(str(error)))
         return
-    st.markdown(f":material/arrow_forward: {plain(recommendation(found))}")
-    st.caption(plain(difference(found.setting)))
-    _draw_table(found)
-    _draw_curve(found)
+    st.markdown(f":material/arrow_forward: {plain(recommendation(planned))}")
+    st.caption(plain(difference(planned.setting)))
+    _draw_table(planned)
+    _draw_curve(planned)
     with st.expander("What this assumes", type="compact"):
-        st.markdown("\n".join(f"- {plain(one)}" for one in assumptions(found.setting)))
+        st.markdown("\n".join(f"- {plain(one)}" for one in assumptions(planned.setting)))
 
 
 def _measured(definition: Definition) -> Readout | None:
@@ -71,16 +71,16 @@ def _draw_form(usual: Setting) -> tuple[float, float, float, float]:
     return baseline / 100, lift / 100, per_day, votes
 
 
-def _draw_table(found: Plan) -> None:
+def _draw_table(planned: Plan) -> None:
     heads = ("Until found in four of five", "Testers", "Days")
-    lines = [dict(zip(heads, (plain(name), *figures), strict=True)) for name, *figures in rows(found)]
+    lines = [dict(zip(heads, (plain(name), *figures), strict=True)) for name, *figures in rows(planned)]
     draw_table(lines, "Testers and days that each way needs")
 
 
-def _draw_curve(found: Plan) -> None:
-    reached = [testers for testers in found.testers.values() if testers is not None]
+def _draw_curve(planned: Plan) -> None:
+    reached = [testers for testers in planned.testers.values() if testers is not None]
     most = 2 * max(reached, default=10_000)
-    points = {name: curve(found.setting, way, most) for way, name in NAMES.items()}
+    points = {name: curve(planned.setting, way, most) for way, name in NAMES.items()}
     st.altair_chart(
         planning_curve.chart(points),
         key="plan_curve",

@@ -35,16 +35,16 @@ def draw_audit_log(zone: tzinfo) -> None:
                 acts = sorted({one.act for one in audit.entries(connection, limit=None)})
                 act = st.selectbox("Act", acts, None, key="audit_act", placeholder="All acts")
             shown = st.session_state.get("audit_shown", SIZE)
-            found = list(audit.entries(connection, operator, act, limit=shown + 1))
+            entries = list(audit.entries(connection, operator, act, limit=shown + 1))
     except StoreError as error:
         st.error(f"{plain(str(error))} Try again in a minute.", icon=":material/cloud_off:")
         return
-    if not found:
+    if not entries:
         st.info("No line matches.", icon=":material/search_off:")
         return
-    rows = [_row(list(lines), zone) for _, lines in groupby(found[:shown], _same)]
+    rows = [_row(list(lines), zone) for _, lines in groupby(entries[:shown], _same)]
     draw_table(rows, "The audit log, newest first", cards="audit")
-    if len(found) > shown:
+    if len(entries) > shown:
         st.button("Show older", type="tertiary", key="older_acts", on_click=_show_more, args=(shown + SIZE,))
     st.download_button(
         "Download as CSV",
@@ -86,8 +86,8 @@ def summary(entry: Entry) -> str:
     >>> summary(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
     'from 40, to 80'
     """
-    kept = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
-    return ", ".join(f"{key} {_format(value)}" for key, value in kept.items())
+    details = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
+    return ", ".join(f"{key} {_format(value)}" for key, value in details.items())
 
 
 def _format(value: object) -> str:

@@ -23,11 +23,11 @@ def draw_chapters(
     runs: Sequence[Run], decisions: Sequence[Decision], guardrails: Sequence[Entry], zone: tzinfo
 ) -> None:
     """Draw the chapters, the newest first. `guardrails`: the acts of guardrails."""
-    found: list[tuple[int, Run | Decision | Entry]] = [(one.begun_ms, one) for one in runs]
-    found += [(one.time_ms, one) for one in guardrails]
-    found += [(one.time_ms, one) for one in decisions]
+    chapters: list[tuple[int, Run | Decision | Entry]] = [(one.begun_ms, one) for one in runs]
+    chapters += [(one.time_ms, one) for one in guardrails]
+    chapters += [(one.time_ms, one) for one in decisions]
     shown = st.session_state.setdefault("chapters_shown", SHOWN)
-    for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)[:shown]:
+    for _, one in sorted(chapters, key=lambda pair: pair[0], reverse=True)[:shown]:
         with st.container(border=True, gap="small"):
             if isinstance(one, Run):
                 _draw_run(one, zone)
@@ -35,7 +35,7 @@ def draw_chapters(
                 _draw_guardrail(one, zone)
             else:
                 _draw_decision(one, zone)
-    if len(found) > shown:
+    if len(chapters) > shown:
         st.button("Show older", type="tertiary", key="older_chapters", on_click=_show_more)
 
 
@@ -59,10 +59,10 @@ def _draw_run(run: Run, zone: tzinfo) -> None:
 
 def _verdict_of(run: Run) -> str:
     try:
-        found = readouts.results(Window(run.experiment, run=run.number))
+        results = readouts.results(Window(run.experiment, run=run.number))
     except running.Unready as error:
         return plain(str(error))
-    return plain(headline(found.readout)) if found else "Its definition is not kept."
+    return plain(headline(results.readout)) if results else "Its definition is not kept."
 
 
 def _draw_guardrail(act: Entry, zone: tzinfo) -> None:

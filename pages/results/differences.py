@@ -33,14 +33,14 @@ def draw_differences(readout: Readout) -> None:
 
 def _draw_between(readout: Readout) -> None:
     """Draw the treatments against each other, on the primary metric."""
-    metric, found = readout.main, []
+    metric, pairs = readout.main, []
     for better, other in pairwise(metric.ranked):
         versus = metric.compared(better, other)
         if versus is not None and (written := words.difference(metric.name, versus)):
             state = words.badge(words.state(metric.name, versus))
-            found.append(f"{words.plain(f'{better} − {other}: {written}')} {state}")
-    if found:
-        st.markdown("  \n".join([f"**{words.name(metric.name)}, treatments among each other**", *found]))
+            pairs.append(f"{words.plain(f'{better} − {other}: {written}')} {state}")
+    if pairs:
+        st.markdown("  \n".join([f"**{words.name(metric.name)}, treatments among each other**", *pairs]))
 
 
 def _draw_difference(metric: Metric, readout: Readout, chart: LayerChart | None) -> None:

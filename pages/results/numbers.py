@@ -31,12 +31,12 @@ def _table(suffix: str, rows: Callable[[Results, Details, History], Iterable[Map
     return File(suffix, "text/csv", ":material/table:", lambda *found: _csv(list(rows(*found))))
 
 
-def _csv(found: Sequence[Mapping[str, Any]]) -> str:
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     text.write(BOM)
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in found for name in row)), lineterminator="\n")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in row.items()} for row in found)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -59,16 +59,16 @@ def _of_difference(versus: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _comparisons(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
-    found = as_json(results.readout)["comparisons"]
-    for group, one in found["treatments"].items() if found else ():
+    comparisons = as_json(results.readout)["comparisons"]
+    for group, one in comparisons["treatments"].items() if comparisons else ():
         yield {"group": group} | one
 
 
 def _days(_: Results, __: Details, history: History) -> Iterable[Mapping[str, Any]]:
     for until_ms, metric in history:
         for group, one in metric.versus.items():
-            kept = {key: getattr(one.numbers, key) for key in ("diff", "cs_low", "cs_high", "p_seq")}
-            yield {"until": iso(until_ms), "metric": metric.name, "group": group} | kept | {"verdict": one.verdict}
+            numbers = {key: getattr(one.numbers, key) for key in ("diff", "cs_low", "cs_high", "p_seq")}
+            yield {"until": iso(until_ms), "metric": metric.name, "group": group} | numbers | {"verdict": one.verdict}
 
 
 def _users(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
@@ -77,8 +77,8 @@ def _users(results: Results, *_: object) -> Iterable[Mapping[str, Any]]:
 
 
 def _times(_: Results, details: Details, __: History) -> Iterable[Mapping[str, Any]]:
-    for group, found in details.times.items():
-        for low, high, answers in zip((0, *EDGES), (*EDGES, None), found, strict=True):
+    for group, bins in details.times.items():
+        for low, high, answers in zip((0, *EDGES), (*EDGES, None), bins, strict=True):
             yield {"group": group, "from_s": low, "below_s": high, "answers": answers}
 
 

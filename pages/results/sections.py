@@ -195,10 +195,10 @@ def _draw_response_times(readout: Readout, details: Details) -> None:
         st.altair_chart(histogram.response_times(details.times, group, order, quantiles), key=f"times_{group}", alt=alt)
     if comparable(readout):
         text = [
-            f"{name} of {group} {found}"
+            f"{name} of {group} {difference}"
             for name, reading in readout.quantiles.items()
             for group, one in reading.versus.items()
-            if (found := words.difference("response_time", one))
+            if (difference := words.difference("response_time", one))
         ] or ["not enough data yet"]
         st.caption(words.plain(f"Differences to {readout.control}: {'; '.join(text)}."))
 
@@ -263,8 +263,8 @@ def _show_more() -> None:
 
 def _draw_remark(remark: Remark, zone: tzinfo) -> None:
     reason = words.REASON_WORDS.get(remark.reason or "", "No reason")
-    said = f"{reason}: {remark.comment}" if remark.comment else reason
-    head = f"{words.plain(said)} · {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}"
+    text = f"{reason}: {remark.comment}" if remark.comment else reason
+    head = f"{words.plain(text)} · {words.plain(remark.group)}, {words.moment(remark.time_ms, zone)}"
     if remark.question is None and remark.answer is None:
         st.markdown(head)
         return

@@ -24,19 +24,19 @@ def draw_comparisons(readout: Readout, definition: Definition | None) -> None:
             _draw_none(definition)
 
 
-def _draw_readings(readout: Readout, found: Comparisons) -> None:
-    treatments = list(found.treatments)
+def _draw_readings(readout: Readout, comparisons: Comparisons) -> None:
+    treatments = list(comparisons.treatments)
     whom = treatments[0] if len(treatments) == 1 else "every group"
     st.markdown(
         f"**Comparisons: {words.plain(whom)} against {words.plain(readout.control)}** "
         ":small[:gray[no part of the A/B test]]"
     )
-    chart = charts.preferences(found, readout)
+    chart = charts.preferences(comparisons, readout)
     with st.container(gap="xsmall"):
-        for group, reading in found.treatments.items():
+        for group, reading in comparisons.treatments.items():
             state = words.badge(reading.state, group if len(treatments) > 1 else "")
             invented = " :violet-badge[:material/science: Simulated data]" if readout.simulated else ""
-            st.markdown(f"{state}{invented} {words.plain(preferred(readout, found, group))}")
+            st.markdown(f"{state}{invented} {words.plain(preferred(readout, comparisons, group))}")
     if chart is not None:
         with st.container(gap="xsmall"):
             with st.container(horizontal=True, horizontal_alignment="distribute"):
@@ -45,13 +45,13 @@ def _draw_readings(readout: Readout, found: Comparisons) -> None:
                 st.caption(f"{words.plain(other)} preferred :material/arrow_forward:", width="content")
             st.altair_chart(chart, key="preferences", alt=f"Net preference against {readout.control} with its interval")
     with st.container(gap="xsmall"):
-        for group, reading in found.treatments.items():
+        for group, reading in comparisons.treatments.items():
             if reading.numbers.votes:
                 st.markdown(words.plain(votes_of(reading.numbers, group, readout.control)))
             if warning := position_warning(reading.numbers):
                 st.markdown(f":material/swap_horiz: {words.plain(warning)}")
     for group in treatments:
-        _draw_disagreement(disagreement(readout, found, group))
+        _draw_disagreement(disagreement(readout, comparisons, group))
     st.caption(
         "Net preference: votes for the group minus votes for control, per vote. Its bar holds however often you look; "
         "what lies within the shaded band does not matter. Units that compare are in no other number of this page."

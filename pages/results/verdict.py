@@ -90,8 +90,8 @@ def comparable(readout: Readout) -> bool:
 
 def decisive(readout: Readout) -> list[Metric]:
     """Return the primary metric, then the guardrails."""
-    found = [metric for metric in readout.metrics.values() if metric.role == "guardrail"]
-    return [readout.main, *found]
+    guardrails = [metric for metric in readout.metrics.values() if metric.role == "guardrail"]
+    return [readout.main, *guardrails]
 
 
 def _draw_verdict(results: Results, status: str | None) -> None:
@@ -115,20 +115,20 @@ def _states(readout: Readout) -> list[str]:
     if not comparable(readout) or len(versus) < 2:
         only = next(iter(versus.values()), None)
         state = words.state(readout.primary, only) if only and comparable(readout) else readout.verdict
-        found = [words.badge(state)]
+        badges = [words.badge(state)]
     else:
-        found = [words.badge(words.state(readout.primary, versus[group]), group) for group in best_first(readout)]
+        badges = [words.badge(words.state(readout.primary, versus[group]), group) for group in best_first(readout)]
     if comparable(readout):
-        found += [
+        badges += [
             words.badge("harmed", WORDS[metric.name].name)
             for metric in decisive(readout)
             if any(one.guardrail == "harmed" for one in metric.versus.values())
         ]
         if readout.selection:
-            found.append(words.badge("selection"))
+            badges.append(words.badge("selection"))
     if readout.simulated:
-        found.append(":violet-badge[:material/science: Simulated data]")
-    return found
+        badges.append(":violet-badge[:material/science: Simulated data]")
+    return badges
 
 
 def _draw_sample_notice(readout: Readout) -> None:

@@ -118,8 +118,8 @@ def net_preference(one: PreferenceReading) -> str | None:
 def compared(metric: Metric, group: str, control: str) -> str:
     """Return a treatment's difference to control; where there is too little data, the counts."""
     one = metric.versus[group]
-    if told := difference(metric.name, one):
-        return told
+    if text := difference(metric.name, one):
+        return text
     have = " and ".join(f"{metric.sums[each].active:,} in {each}" for each in (control, group))
     return f"{have} with {WORDS[metric.name].data}"
 
