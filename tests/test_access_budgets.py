@@ -236,8 +236,8 @@ def test_old_counts_are_deleted(store: Store) -> None:
     assert store.write(lambda connection: connection.execute(old_ms)).wait(SOON)
     store.purge(90)
     assert spent(store, "visitor:ann", TODAY - 5) == Spent()
-    kept = [(EVERYBODY, TODAY - 5), ("visitor:ann", TODAY), ("invitation:x", 0)]
-    assert [spent(store, *one).answers for one in kept] == [1, 1, 1]
+    expected = [(EVERYBODY, TODAY - 5), ("visitor:ann", TODAY), ("invitation:x", 0)]
+    assert [spent(store, *one).answers for one in expected] == [1, 1, 1]
     assert reservations(store) == 2
 
 
@@ -329,9 +329,9 @@ def test_a_question_over_a_limit_reaches_no_model_and_is_reported_after_its_expo
     assert [ann.ask(), ann.ask()] == ["stop", "limited"]
     assert len(model_server.requests) == 1
     assert names_and_values(app) == [("exposure", None), ("chat_completion", "stop"), ("chat_completion", "limited")]
-    said = list(app.store.events.export())[-1]["metadata"]
-    assert said["limit"] == "visitor" and said["turn"] == 2
-    assert not {"response_time", "cost_usd", "error", "prompt_tokens"} & said.keys()
+    metadata = list(app.store.events.export())[-1]["metadata"]
+    assert metadata["limit"] == "visitor" and metadata["turn"] == 2
+    assert not {"response_time", "cost_usd", "error", "prompt_tokens"} & metadata.keys()
 
 
 def test_no_group_loses_a_unit_to_a_limit(start: Open) -> None:
@@ -381,8 +381,8 @@ def test_at_the_limit_the_answer_that_was_to_be_replaced_stays(start: Open) -> N
     ann.ask()
     assert ann.again() == "limited"
     assert ann.conversation is not None
-    kept = app.conversations.get(ann.conversation.id, "ann")
-    assert [(turn.turn, turn.finish_reason) for turn in kept.turns] == [(1, "stop"), (2, "limited")]
+    stored = app.conversations.get(ann.conversation.id, "ann")
+    assert [(turn.turn, turn.finish_reason) for turn in stored.turns] == [(1, "stop"), (2, "limited")]
     assert "regenerated" not in dict(names_and_values(app))
 
 
@@ -450,8 +450,8 @@ def test_a_refused_question_is_not_stored_and_a_repeated_refusal_writes_nothing(
     assert other.ask() == "limited"
     assert names_and_values(app) == written
     assert "secret" not in str(list(app.store.events.export(text=True)))
-    kept = app.conversations.get(ann.conversation.id, "ann")
-    assert [turn.finish_reason for turn in kept.turns] == ["stop", "limited"] and kept.turns[-1].question is None
+    stored = app.conversations.get(ann.conversation.id, "ann")
+    assert [turn.finish_reason for turn in stored.turns] == ["stop", "limited"] and stored.turns[-1].question is None
 
 
 def test_browsers_without_a_cookie_share_the_answers_of_one_visitor(start: Open) -> None:

@@ -71,8 +71,8 @@ def test_a_cookie_planted_beside_the_secure_one_is_not_looked_at() -> None:
 
 
 def origin(peer: str | None, *headers: tuple[str, str], scheme: str = "http") -> tuple[str | None, bool, bool]:
-    found = ACCESS.origin(peer, scheme, headers)
-    return found.address, found.https, found.local
+    request_origin = ACCESS.origin(peer, scheme, headers)
+    return request_origin.address, request_origin.https, request_origin.local
 
 
 HOST = ("Host", "localhost:8501")

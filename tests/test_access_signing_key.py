@@ -28,8 +28,8 @@ def _beside(folder: Path) -> Settings:
 
 
 def test_the_key_that_was_set_is_used(tmp_path: Path) -> None:
-    found = load({"PARLEY_SIGNING_KEY": "k" * 16, "DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}, NOWHERE)
-    assert signing_key(found) == "k" * 16
+    settings = load({"PARLEY_SIGNING_KEY": "k" * 16, "DATABASE_URL": f"sqlite:///{tmp_path}/p.db"}, NOWHERE)
+    assert signing_key(settings) == "k" * 16
     assert list(tmp_path.iterdir()) == []
 
 

@@ -51,16 +51,16 @@ class Receiver:
         self.status = 200
         self.hangs = False
         self.letting_go = threading.Event()
-        kept = self
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                while kept.hangs and not kept.letting_go.wait(0.5):
+                while receiver.hangs and not receiver.letting_go.wait(0.5):
                     self.wfile.write(b"x")  # a slow trickle of bytes outlasts every timeout of a socket
-                if kept.status == 200:
-                    kept.messages.append(json.loads(body))
-                self.send_response(kept.status)
+                if receiver.status == 200:
+                    receiver.messages.append(json.loads(body))
+                self.send_response(receiver.status)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

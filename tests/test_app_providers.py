@@ -43,11 +43,13 @@ def test_each_group_is_answered_rated_and_counted_at_its_provider(tmp_path: Path
             assert conversation.turns[-1].answer == text
             app.conversations.rate(conversation, conversation.turns[-1], "satisfaction")
         assert app.store.write(lambda _: None).wait(ENOUGH_S)
-        told = [event for event in app.store.events.export() if event["name"] in ("chat_completion", "satisfaction")]
-        assert [(event["metadata"]["group"], event["metadata"]["provider"]) for event in told] == [
+        recorded = [
+            event for event in app.store.events.export() if event["name"] in ("chat_completion", "satisfaction")
+        ]
+        assert [(event["metadata"]["group"], event["metadata"]["provider"]) for event in recorded] == [
             ("Control", "openai"), ("Control", "openai"), ("Test", "local"), ("Test", "local"),
         ]  # fmt: skip
-        assert ["cost_usd" in event["metadata"] for event in told] == [True, True, False, False]
+        assert ["cost_usd" in event["metadata"] for event in recorded] == [True, True, False, False]
         numbers = app.metrics.text().decode()
         for provider in ("openai", "local"):
             assert f'parley_provider_answers_total{{finish_reason="stop",provider="{provider}"}} 1.0' in numbers

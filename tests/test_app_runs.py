@@ -93,9 +93,9 @@ def users(app: App, run: int) -> int:
 
 
 def definition(app: App) -> Definition:
-    found = app.experiments.definition(NAME)
-    assert found is not None
-    return found
+    served = app.experiments.definition(NAME)
+    assert served is not None
+    return served
 
 
 def test_each_run_counts_its_own_users_and_a_conversation_stays_in_the_run_that_it_began_in(start: Start) -> None:

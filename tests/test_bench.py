@@ -49,8 +49,8 @@ def test_a_limit_without_another_app_is_in_the_rows_unit(parley: float, told: st
 
 
 def test_a_long_conversation_is_held_against_parleys_own_fresh_one() -> None:
-    found = values([40], [100]) | {"later": {"Parley": {"overhead": [50]}}}
-    assert table.verdict(LATER, LATER.must[0], found) == "≤ 1.50 fresh: 1.25, met"
+    result = values([40], [100]) | {"later": {"Parley": {"overhead": [50]}}}
+    assert table.verdict(LATER, LATER.must[0], result) == "≤ 1.50 fresh: 1.25, met"
 
 
 def test_the_table_has_a_line_for_each_row_that_was_measured() -> None:
@@ -91,8 +91,8 @@ async def ask(url: str, question: str) -> tuple[list[str], int | None]:
 
 def stamps(url: str, ident: str) -> dict[str, int]:
     with urllib.request.urlopen(f"{url}/stamps?id={ident}") as answer:
-        told: dict[str, int] = json.load(answer)
-    return told
+        report: dict[str, int] = json.load(answer)
+    return report
 
 
 def test_the_model_sends_what_the_question_says_and_stamps_it() -> None:

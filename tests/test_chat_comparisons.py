@@ -305,8 +305,8 @@ def test_the_conversation_goes_on_from_the_preferred_answer_for_both(start: Star
     tester.vote(tester.better("B"))
     tester.ask("And then?")
     for request in model_server.requests[2:]:
-        said = [message["content"] for message in request.body["messages"] if message["role"] != "system"]
-        assert said == ["Why?", "from b", "And then?"]
+        contents = [message["content"] for message in request.body["messages"] if message["role"] != "system"]
+        assert contents == ["Why?", "from b", "And then?"]
 
 
 @pytest.mark.parametrize("vote", ["tie", "both_bad", None])
@@ -516,9 +516,9 @@ def test_without_stored_text_both_answers_live_while_their_conversation_is_open(
     tester = Tester(start(PARLEY_KEEP_TEXT="false"))
     tester.ask("Why?")
     assert tester.app.store.write(lambda connection: None).wait(ENOUGH_S)  # what was handed over before is written, too
-    found = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
-    assert found is not None
-    (turn,) = found.turns
+    stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
+    assert stored is not None
+    (turn,) = stored.turns
     assert turn.question == "Why?" and turn.answer
     assert all(side.answer for side in turn.sides)
     assert isinstance(turn, Turn)

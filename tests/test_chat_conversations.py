@@ -171,9 +171,9 @@ def test_another_answer_takes_the_place_of_the_last(tester: Tester, model_server
     assert all(len(messages_of(request)) == 4 for request in model_server.requests[1:])
     replaced = [event["metadata"]["answer_id"] for event in all_events(tester.app) if event["name"] == "regenerated"]
     assert replaced == [first.answer_id, second.answer_id]
-    kept = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
-    assert kept
-    assert [turn.question for turn in kept.turns] == ["One", "Two, better"]
+    stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
+    assert stored
+    assert [turn.question for turn in stored.turns] == ["One", "Two, better"]
 
 
 def test_asking_again_ends_what_still_runs(tester: Tester, model_server: openai.Server) -> None:
@@ -209,9 +209,9 @@ def rating_events(tester: Tester) -> list[tuple[str, object]]:
 
 
 def stored_conversation(tester: Tester) -> Conversation:
-    found = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
-    assert found
-    return found
+    stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
+    assert stored
+    return stored
 
 
 def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
@@ -235,8 +235,8 @@ def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
     for step in steps:
         tester.conversation, receipt = step()
         assert receipt.wait(ENOUGH_S)
-        here, kept = last(), stored_conversation(tester).turns[-1]
-        assert (here.rating, here.reason, here.comment) == (kept.rating, kept.reason, kept.comment)
+        here, stored = last(), stored_conversation(tester).turns[-1]
+        assert (here.rating, here.reason, here.comment) == (stored.rating, stored.reason, stored.comment)
     assert rating_events(tester) == [
         ("dissatisfaction", 1), ("feedback_reason", "too_long"), ("satisfaction", 1),
         ("rating_withdrawn", "satisfaction"), ("dissatisfaction", 1), ("feedback_reason", "wrong"),
@@ -254,8 +254,8 @@ def test_a_rating_repeats_what_is_known_of_its_answer(tester: Tester) -> None:
 def test_a_vote_on_a_reopened_conversation_repeats_it_too(tester: Tester) -> None:
     tester.ask("One")
     all_events(tester.app)
-    found = stored_conversation(tester)
-    tester.app.conversations.rate(found, found.turns[0], "satisfaction")
+    stored = stored_conversation(tester)
+    tester.app.conversations.rate(stored, stored.turns[0], "satisfaction")
     answered, vote = (event["metadata"] for event in all_events(tester.app)[1:])
     assert answered.items() - {("event_id", answered["event_id"])} <= vote.items()
 
@@ -296,14 +296,14 @@ def test_a_long_conversation_comes_in_pieces(tester: Tester, monkeypatch: pytest
     for number in range(7):
         tester.ask(f"Question {number}")
     all_events(tester.app)
-    found = stored_conversation(tester)
-    assert [turn.turn for turn in found.turns] == [5, 6, 7]
-    assert found.earlier
-    found = tester.app.conversations.earlier(found)
-    assert [turn.turn for turn in found.turns] == [2, 3, 4, 5, 6, 7]
-    found = tester.app.conversations.earlier(found)
-    assert [turn.turn for turn in found.turns] == [1, 2, 3, 4, 5, 6, 7]
-    assert not found.earlier
+    stored = stored_conversation(tester)
+    assert [turn.turn for turn in stored.turns] == [5, 6, 7]
+    assert stored.earlier
+    stored = tester.app.conversations.earlier(stored)
+    assert [turn.turn for turn in stored.turns] == [2, 3, 4, 5, 6, 7]
+    stored = tester.app.conversations.earlier(stored)
+    assert [turn.turn for turn in stored.turns] == [1, 2, 3, 4, 5, 6, 7]
+    assert not stored.earlier
 
 
 # Without stored text
@@ -351,9 +351,9 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     until(swept)
     ended = all_events(other)[-1]
     assert (ended["value"], ended["metadata"]["error"]) == ("interrupted", "ProcessEnded")
-    found = other.conversations.get(left.here.id, left.visitor.visitor_id)
-    assert found
-    assert (found.turns[0].answer, found.turns[0].finish_reason) == ("Half an answer", "interrupted")
+    stored = other.conversations.get(left.here.id, left.visitor.visitor_id)
+    assert stored
+    assert (stored.turns[0].answer, stored.turns[0].finish_reason) == ("Half an answer", "interrupted")
     assert not [line for line in other.metrics.text().splitlines() if b"NaN" in line and b"seconds" in line]
     gate.open()
     until(lambda: answer.completion)

@@ -57,13 +57,13 @@ def folder(tmp_path: Path) -> Path:
 def every_event() -> list[Event]:
     """One of each kind, a second apart."""
     completed = events.chat_completion(QUESTION, ENDED)
-    told = completed.metadata
+    metadata = completed.metadata
     kinds = [
         events.exposure(ASSIGNED, "s", simulated=True),
         completed,
-        events.rating(QUESTION, told, "satisfaction", 2.0),
-        events.rating_withdrawn(QUESTION, told, "satisfaction", 3),
-        events.feedback_reason(QUESTION, told, "wrong"),
+        events.rating(QUESTION, metadata, "satisfaction", 2.0),
+        events.rating_withdrawn(QUESTION, metadata, "satisfaction", 3),
+        events.feedback_reason(QUESTION, metadata, "wrong"),
         *(events.signal(QUESTION, name) for name in SIGNALS),
     ]
     return [replace(event, time_ms=BEGAN_MS + 1_000 * number) for number, event in enumerate(kinds)]
@@ -116,10 +116,10 @@ def test_jsonl_has_every_event_as_the_contract_has_it(folder: Path) -> None:
     fill(folder)
     run = run_tool(folder, "export", "--format", "jsonl")
     assert run.returncode == 0, run.stderr
-    found = [json.loads(line) for line in run.lines]
-    assert [event["name"] for event in found] == ["exposure", "chat_completion", "satisfaction"]
-    assert {tuple(event) for event in found} == {("event_id", "name", "time", "user_id", "value", "metadata")}
-    assert found[1]["metadata"]["response_time"] == 1.5
+    parsed = [json.loads(line) for line in run.lines]
+    assert [event["name"] for event in parsed] == ["exposure", "chat_completion", "satisfaction"]
+    assert {tuple(event) for event in parsed} == {("event_id", "name", "time", "user_id", "value", "metadata")}
+    assert parsed[1]["metadata"]["response_time"] == 1.5
     assert "said" not in run.stdout and "Why?" not in run.stdout
 
 
@@ -229,9 +229,9 @@ def test_an_export_of_no_database_says_why(folder: Path) -> None:
 
 def test_a_purge_deletes_only_with_consent(folder: Path) -> None:
     fill(folder, many=5)
-    told = run_tool(folder, "purge", "--before", "2026-11-02")
-    assert told.returncode == 0 and told.lines[0] == "3 events from before 2026-11-02 00:00 UTC can be deleted."
-    assert "Nothing was deleted yet: repeat this with --yes." in told.lines[-1]
+    preview = run_tool(folder, "purge", "--before", "2026-11-02")
+    assert preview.returncode == 0 and preview.lines[0] == "3 events from before 2026-11-02 00:00 UTC can be deleted."
+    assert "Nothing was deleted yet: repeat this with --yes." in preview.lines[-1]
     assert len(run_tool(folder, "export", "--format", "jsonl").lines) == 8
     done = run_tool(folder, "purge", "--before", "2026-11-02", "--yes")
     assert done.returncode == 0 and done.lines[0] == "3 events from before 2026-11-02 00:00 UTC were deleted."
@@ -257,8 +257,8 @@ def refusals(run: Run) -> list[str]:
 def test_a_fresh_machine_is_well(folder: Path) -> None:
     run = run_tool(folder, "check")
     assert (run.returncode, refusals(run)) == (0, []), run.stderr
-    told = {line.split()[1] for line in run.lines}
-    assert told == {"settings", "database", "experiments", "experiment", "model", "prices"}
+    parts = {line.split()[1] for line in run.lines}
+    assert parts == {"settings", "database", "experiments", "experiment", "model", "prices"}
 
 
 def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:

@@ -34,11 +34,11 @@ def test_the_settings_of_the_service_are_taken_from_its_file(folder: Path) -> No
     )
     (folder / ".streamlit" / "secrets.toml").write_text('PARLEY_MODEL = "of-the-file"\n')
     run = run_tool(folder, "check", "--env-file", "parley.env", PARLEY_BLIND="false", STATSIG_TIER="staging")
-    told = "\n".join(run.lines)
-    assert "parley.env sets OPENAI_BASE_URL, PARLEY_TITLE, PARLEY_UNIT" in told
-    assert ".streamlit/secrets.toml sets PARLEY_MODEL" in told
-    assert "the environment sets nothing" in told
-    assert "http://127.0.0.1:9/v1" in told and "demo" not in told
+    text = "\n".join(run.lines)
+    assert "parley.env sets OPENAI_BASE_URL, PARLEY_TITLE, PARLEY_UNIT" in text
+    assert ".streamlit/secrets.toml sets PARLEY_MODEL" in text
+    assert "the environment sets nothing" in text
+    assert "http://127.0.0.1:9/v1" in text and "demo" not in text
 
 
 @pytest.mark.parametrize(("text", "told"), [("PARLEY_TITLE\n", "line 1: must be NAME=value"), (None, "cannot be read")])
@@ -120,15 +120,15 @@ def test_the_record_decides_what_is_checked_and_not_the_file(folder: Path) -> No
     file.write_text(file.read_text().replace("allocation", 'stop_on = ["error_rate"]\nallocation', 1))
     for words in (("create", "second"), ("start", "second")):
         assert run_tool(folder, "experiment", *words).returncode == 0
-    told = run_tool(folder, "check").stdout
-    assert "second compares Control, Test" in told and "statsig_openai_integration compares" not in told
-    assert "the file changed after it" not in told
+    output = run_tool(folder, "check").stdout
+    assert "second compares Control, Test" in output and "statsig_openai_integration compares" not in output
+    assert "the file changed after it" not in output
     assert run_tool(folder, "experiment", "start", "statsig_openai_integration").returncode == 0
     file.write_text(file.read_text().replace("weight = 50", "weight = 20", 1))
-    told = run_tool(folder, "check").stdout
-    assert "statsig_openai_integration: stop_on: a group that harms error_rate is switched off." in told
+    output = run_tool(folder, "check").stdout
+    assert "statsig_openai_integration: stop_on: a group that harms error_rate is switched off." in output
     assert (
-        "statsig_openai_integration: version 1 by the experiments file is in force; the file changed after it" in told
+        "statsig_openai_integration: version 1 by the experiments file is in force; the file changed after it" in output
     )
 
 

@@ -42,11 +42,11 @@ NAMED = ("--experiment", "golden_small", "--events", "events.jsonl")
 def test_a_file_is_read_out_as_one_object(folder: Path) -> None:
     run = parley(folder, *NAMED, "--json", **SMALL)
     assert (run.returncode, run.stderr) == (0, "")
-    told, expected = json.loads(run.stdout), json.loads((GOLDEN / "small.json").read_text())
-    assert (told["verdict"], told["as_of"]) == ("not_enough_data", "2026-10-05T13:35:09Z")
-    assert told["delivery"] == {"events": 355, "acknowledged": None, "pending": None}
+    report, expected = json.loads(run.stdout), json.loads((GOLDEN / "small.json").read_text())
+    assert (report["verdict"], report["as_of"]) == ("not_enough_data", "2026-10-05T13:35:09Z")
+    assert report["delivery"] == {"events": 355, "acknowledged": None, "pending": None}
     theirs = expected["metrics"]["satisfaction"]["vs_control"]["b"]
-    ours = told["metrics"]["satisfaction"]["vs_control"]["b"]
+    ours = report["metrics"]["satisfaction"]["vs_control"]["b"]
     assert all(math.isclose(ours[name], value, rel_tol=1e-9) for name, value in theirs.items() if name != "verdict")
 
 
@@ -62,9 +62,9 @@ def test_the_setting_names_the_experiment_where_the_option_does_not(folder: Path
 
 
 def test_the_table_holds_every_metric_with_its_intervals(folder: Path) -> None:
-    told = parley(folder, *NAMED, **SMALL).stdout
-    assert "Not enough data yet: control has 9 users and b has 9 users with a rating, and each group needs 20." in told
-    rows = {line.split("  ")[0]: line for line in told.splitlines()}
+    table = parley(folder, *NAMED, **SMALL).stdout
+    assert "Not enough data yet: control has 9 users and b has 9 users with a rating, and each group needs 20." in table
+    rows = {line.split("  ")[0]: line for line in table.splitlines()}
     assert "23 [11, 41]" in rows["satisfaction (primary)"]
     assert "– not enough data" in rows["satisfaction (primary)"]
     assert {
@@ -76,7 +76,7 @@ def test_the_table_holds_every_metric_with_its_intervals(folder: Path) -> None:
         "response time p95",
         "cost per answer",
     } <= rows.keys()
-    assert "Split check: as configured (log e = -0.04)." in told
+    assert "Split check: as configured (log e = -0.04)." in table
 
 
 def test_unreadable_lines_are_reported_on_stderr_and_the_rest_counts(folder: Path) -> None:
@@ -142,20 +142,20 @@ def test_the_store_is_read_out(folder: Path) -> None:
         for number in range(9):
             converse(store, number, simulated=True)
     run = parley(folder, "--experiment", "golden_small", "--json", **SMALL)
-    told = json.loads(run.stdout)
+    report = json.loads(run.stdout)
     assert (run.returncode, run.stderr) == (0, "")
-    assert told["srm"]["counts"] == {"control": 3, "b": 2}
-    assert told["delivery"] == {"events": 10, "acknowledged": 0, "pending": 0}
-    assert told["metrics"]["response_time"]["groups"]["b"]["value"] == 3.0
+    assert report["srm"]["counts"] == {"control": 3, "b": 2}
+    assert report["delivery"] == {"events": 10, "acknowledged": 0, "pending": 0}
+    assert report["metrics"]["response_time"]["groups"]["b"]["value"] == 3.0
 
 
 def test_a_store_with_simulated_visitors_alone_is_read_out_and_called_so(folder: Path) -> None:
     with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
         for number in range(4):
             converse(store, number, simulated=True)
-    told = json.loads(parley(folder, "--experiment", "golden_small", "--json", **SMALL).stdout)
-    assert told["sentence"].startswith("In simulated data:")
-    assert told["srm"]["counts"] == {"control": 2, "b": 2}
+    report = json.loads(parley(folder, "--experiment", "golden_small", "--json", **SMALL).stdout)
+    assert report["sentence"].startswith("In simulated data:")
+    assert report["srm"]["counts"] == {"control": 2, "b": 2}
 
 
 def test_an_empty_store_is_reported_as_empty(folder: Path) -> None:
@@ -175,15 +175,15 @@ def test_with_a_key_the_groups_are_those_that_statsig_served_last_and_it_is_not_
     served = (folder / "experiments.toml").read_text().replace("b = { weight = 0.5", "b = { weight = 1.5")
     key = "secret-Ab12"
     with statsig_server.serve(compile_definitions(served)[0]) as statsig:
-        kept: list[str] = []
+        stored: list[str] = []
         with closing(
-            Experiments.open(folder / "experiments.toml", key=key, api_url=statsig.url, keep=kept.append)
+            Experiments.open(folder / "experiments.toml", key=key, api_url=statsig.url, keep=stored.append)
         ) as asked:
             asked.assign(Visitor("u", "u", "u", "s"), "golden_small")
         with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
             for number in range(8):
                 converse(store, number, simulated=False)
-            assert store.keep_definitions("statsig", kept[0]).wait(ENOUGH_S)
+            assert store.keep_definitions("statsig", stored[0]).wait(ENOUGH_S)
         before = len(statsig.requests)
         environ = SMALL | {"STATSIG_SECRET_KEY": key, "STATSIG_API_URL": statsig.url}
         run = parley(folder, "--experiment", "golden_small", "--json", **environ)
@@ -219,9 +219,9 @@ def test_the_table_has_comparisons_apart_from_the_a_b_test(compared: Path) -> No
 
 def test_the_json_has_comparisons_or_null(compared: Path) -> None:
     run = parley(compared, "--experiment", "golden_compare_small", "--events", "compare.jsonl", "--json", **COMPARED)
-    found = json.loads(run.stdout)
-    assert found["comparisons"]["sentence"].startswith("Testers prefer b")
-    assert found["comparisons"]["treatments"]["b"]["votes"] == 71
+    report = json.loads(run.stdout)
+    assert report["comparisons"]["sentence"].startswith("Testers prefer b")
+    assert report["comparisons"]["treatments"]["b"]["votes"] == 71
     assert json.loads(parley(compared, *NAMED, "--json", **SMALL).stdout)["comparisons"] is None
 
 

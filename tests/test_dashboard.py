@@ -33,13 +33,13 @@ def served(chat_app: app_process.AppProcess, model: Server) -> Served:
         tester.ask("Why?")
         tester.rate(True)
         tester.idle()
-    found: dict[str, dict[str, set[str]]] = {}
+    result: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(app_process.metrics_text(chat_app.url)):
         for sample in family.samples:
-            labels = found.setdefault(sample.name, defaultdict(set))
+            labels = result.setdefault(sample.name, defaultdict(set))
             for label, value in sample.labels.items():
                 labels[label].add(value)
-    return found | {"up": {}}  # Prometheus' own
+    return result | {"up": {}}  # Prometheus' own
 
 
 def missing(query: str, served: Served) -> Iterator[str]:
@@ -88,8 +88,8 @@ def test_a_legend_names_labels_that_its_query_leaves(panel: dict[str, object]) -
     targets = panel["targets"]
     assert isinstance(targets, list)
     for target in targets:
-        kept = re.findall(r"\bby \(([^)]*)\)", target["expr"])
-        left = {label for group in kept for label in re.split(r", *", group)} if kept else OF_PROMETHEUS
+        grouped = re.findall(r"\bby \(([^)]*)\)", target["expr"])
+        left = {label for group in grouped for label in re.split(r", *", group)} if grouped else OF_PROMETHEUS
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= left
 
 
@@ -109,6 +109,6 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 
 def test_every_metric_that_the_app_serves_is_reported_to_operators(served: Served) -> None:
     table = (ROOT / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"parley_\w+", " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
+    documented = set(re.findall(r"parley_\w+", " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
     plain = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in served if name.startswith("parley_")}
-    assert {name for name in plain if name not in told and f"{name}_total" not in told} == set()
+    assert {name for name in plain if name not in documented and f"{name}_total" not in documented} == set()

@@ -58,11 +58,11 @@ def test_the_figures_stand_in_a_table_for_each_kind_of_taste() -> None:
         for taste in TASTES
         for panel in panels
     }
-    told = summarize_comparisons(results)
-    rows = [" ".join(line.split()) for line in told.lines]
+    text = summarize_comparisons(results)
+    rows = [" ".join(line.split()) for line in text.lines]
     assert rows[2] == "no preference, yet a winner or loser 30 × 10 50 × 10"
     assert rows[3] == "tastes differ moderately 2.5 2.5" and rows[7] == "tastes differ moderately 75.0 75.0"
-    assert told.well
+    assert text.well
 
 
 def test_more_false_winners_than_chance_explains_fail_the_check() -> None:

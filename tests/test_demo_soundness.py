@@ -42,38 +42,39 @@ def test_what_decides_and_what_must_not_get_worse_is_played() -> None:
     assert played_metrics(TWO) == ("satisfaction", "error_rate", "response_time")
     every = replace(TWO, primary="cost_per_answer", guardrails=METRICS)
     assert played_metrics(every) == METRICS
-    found = watch(every, Crowd.drawn(300, "1"), 0.5, 0.3)
-    assert set(found.metrics) == set(METRICS)
+    watched = watch(every, Crowd.drawn(300, "1"), 0.5, 0.3)
+    assert set(watched.metrics) == set(METRICS)
 
 
 def test_watched_all_the_time_the_readout_is_rarely_wrong_where_a_naive_test_often_is() -> None:
-    found = check(TWO, users=120, seed=1, lift=0.3, runs=25)
+    soundness = check(TWO, users=120, seed=1, lift=0.3, runs=25)
     for share in SPLITS:
         for name in played_metrics(TWO):
-            assert sum(one.metrics[name].watched is not None for one in found.without[share]) <= 3
-    even = found.without[0.5]
+            assert sum(one.metrics[name].watched is not None for one in soundness.without[share]) <= 3
+    even = soundness.without[0.5]
     assert sum(one.metrics["satisfaction"].naive is not None for one in even) >= 4
-    assert sum(one.metrics["satisfaction"].watched == "more" for one in found.lifted[0.5]) >= 15
-    assert found == check(TWO, users=120, seed=1, lift=0.3, runs=25)
+    assert sum(one.metrics["satisfaction"].watched == "more" for one in soundness.lifted[0.5]) >= 15
+    assert soundness == check(TWO, users=120, seed=1, lift=0.3, runs=25)
 
 
 def test_a_guardrail_that_acts_by_the_interval_spares_groups_that_a_p_value_would_switch_off() -> None:
-    found = [watch(TWO, Crowd.drawn(250, f"guard {number}"), 0.5, None).metrics for number in range(60)]
+    watched = [watch(TWO, Crowd.drawn(250, f"guard {number}"), 0.5, None).metrics for number in range(60)]
     guards = ("error_rate", "response_time")
-    assert sum(any(one[name].harmed(name) for name in guards) for one in found) <= 3
-    assert sum(any(one[name].harmed_p for name in guards) for one in found) >= 6
+    assert sum(any(one[name].harmed(name) for name in guards) for one in watched) <= 3
+    assert sum(any(one[name].harmed_p for name in guards) for one in watched) >= 6
 
 
 def test_rare_slow_answers_make_no_small_group_faster() -> None:
     """At 95/5 a group without its rare slow answers looked faster in 43 of 100 experiments."""
-    found = [watch(TWO, Crowd.drawn(400, f"slow {number}"), 0.05, None) for number in range(40)]
-    assert sum(one.metrics["response_time"].watched is not None for one in found) <= 2
+    watched = [watch(TWO, Crowd.drawn(400, f"slow {number}"), 0.05, None) for number in range(40)]
+    assert sum(one.metrics["response_time"].watched is not None for one in watched) <= 2
 
 
 def test_planned_users_find_more() -> None:
-    found = [watch(TWO, Crowd.drawn(250, f"plan {number}"), 0.5, 0.13) for number in range(60)]
+    experiments = [watch(TWO, Crowd.drawn(250, f"plan {number}"), 0.5, 0.13) for number in range(60)]
     planned, watched = (
-        sum(getattr(one.metrics["satisfaction"], way) == "more" for one in found) for way in ("planned", "watched")
+        sum(getattr(one.metrics["satisfaction"], way) == "more" for one in experiments)
+        for way in ("planned", "watched")
     )
     assert planned > watched
 
@@ -102,9 +103,9 @@ def everywhere(runs: Sequence[Watched]) -> Mapping[float, Sequence[Watched]]:
 def test_the_figures_come_with_their_standard_errors() -> None:
     without = [*[experiment(None, "less")] * 48, experiment("more"), experiment("less", broken=True)]
     lifted = [*[experiment("more")] * 20, experiment("less"), *[experiment(None, "more")] * 29]
-    said = summarize(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=61.7)
-    assert said.well
-    rows = [" ".join(line.split()) for line in said.lines]
+    text = summarize(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=61.7)
+    assert text.well
+    rows = [" ".join(line.split()) for line in text.lines]
     assert rows[0].startswith("50 experiments without a difference and 50 with one (+10 points of satisfaction;")
     assert "no difference, yet a winner or loser 50/50 watched 50/50 planned 90/10 watched" in rows[2]
     assert rows[3].startswith("satisfaction 4.0 % ± 2.8 0.0 % ± 0.0 4.0 % ± 2.8")
@@ -120,18 +121,18 @@ def test_the_guardrails_that_act_are_counted_each_and_together() -> None:
 
     without = [experiment()] * 7 + [acted("error_rate", "p"), acted("response_time", "p"), acted("error_rate", "p")]
     lifted = [experiment()] * 5 + [acted("response_time", "interval")] * 3 + [acted("error_rate", "interval")] * 2
-    said = summarize(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=1)
-    rows = [" ".join(line.split()) for line in said.lines]
+    text = summarize(Soundness(everywhere(without), everywhere(lifted)), users=300, lift=0.1, seconds=1)
+    rows = [" ".join(line.split()) for line in text.lines]
     assert any(row.startswith("a harmless group, errors 0.0 % ± 0.0 20.0 %") for row in rows)
     assert any(row.startswith("a harmless group, any of them 0.0 % ± 0.0 30.0 %") for row in rows)
     assert any(row.startswith("a harmful group, any of them 50.0 %") for row in rows)
 
 
 def test_a_drop_is_found_as_less() -> None:
-    found = Soundness(everywhere([experiment()]), everywhere([experiment("less")]))
-    said = summarize(found, users=300, lift=-0.1, seconds=1)
-    assert "-10 points" in said.lines[0]
-    assert " ".join(said.lines[9].split()).startswith("satisfaction 100.0 %")
+    soundness = Soundness(everywhere([experiment()]), everywhere([experiment("less")]))
+    text = summarize(soundness, users=300, lift=-0.1, seconds=1)
+    assert "-10 points" in text.lines[0]
+    assert " ".join(text.lines[9].split()).startswith("satisfaction 100.0 %")
 
 
 @pytest.mark.parametrize("wrong, well", [(0, True), (16, True), (17, False), (60, False)])

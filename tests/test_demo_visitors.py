@@ -84,10 +84,10 @@ def what_they_did(app: App) -> dict[str, list[tuple[str, Any, Any, Any]]]:
     """Return the name, value, group and turn of each visitor's events, in order."""
     did: dict[str, list[tuple[str, Any, Any, Any]]] = {}
     for line in export_events(app):
-        said = line["metadata"]
-        told = line["name"], line["value"], said["group"], said.get("turn")
-        did.setdefault(line["user_id"], []).append(told)
-    return {user: sorted(told, key=str) for user, told in did.items()}
+        metadata = line["metadata"]
+        described = line["name"], line["value"], metadata["group"], metadata.get("turn")
+        did.setdefault(line["user_id"], []).append(described)
+    return {user: sorted(described, key=str) for user, described in did.items()}
 
 
 def record_real_answer(store: Store) -> None:
@@ -163,10 +163,10 @@ def test_the_same_seed_does_the_same_again(start: Open, tmp_path: Path) -> None:
 
 def test_they_leave_what_real_testers_leave_each_event_marked(start: Open) -> None:
     app = start()
-    told: list[int] = []
-    played = play(app, USERS, SEED, progress=told.append)
+    reported: list[int] = []
+    played = play(app, USERS, SEED, progress=reported.append)
     events = export_events(app)
-    assert played.saved and told == list(range(1, USERS + 1))
+    assert played.saved and reported == list(range(1, USERS + 1))
     assert all(line["metadata"]["simulated"] is True for line in events)
     names = Counter(line["name"] for line in events)
     total = count_events(played)
@@ -199,9 +199,9 @@ def test_the_readout_counts_what_was_played(start: Open) -> None:
     app = start()
     played = play(app, 2 * USERS, SEED)
     definition = app.experiments.definitions[EXPERIMENT]
-    found = read(tally(app.store.read, scope_of(definition, simulated=True)), definition, None)
+    result = read(tally(app.store.read, scope_of(definition, simulated=True)), definition, None)
     for group, counts in played.groups.items():
-        satisfaction, answers = found.metrics["satisfaction"].sums[str(group)], found.metrics["error_rate"]
+        satisfaction, answers = result.metrics["satisfaction"].sums[str(group)], result.metrics["error_rate"]
         assert (satisfaction.n, satisfaction.sx, satisfaction.sy) == (
             counts["visitors"], counts["liked"], counts["rated"],
         )  # fmt: skip
@@ -357,8 +357,8 @@ def test_what_cannot_be_simulated_is_usage(folder: Path, words: list[str], probl
 
 
 def test_the_help_says_what_the_check_leaves_out(folder: Path) -> None:
-    told = " ".join(run_tool(folder, "simulate", "--help").stdout.split())
-    assert "no answer is generated" in told and "in memory" in told
+    run = " ".join(run_tool(folder, "simulate", "--help").stdout.split())
+    assert "no answer is generated" in run and "in memory" in run
 
 
 def count_events(played: Played) -> Counter[str]:

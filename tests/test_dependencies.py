@@ -103,9 +103,9 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     different = {}
     for name, pin in pinned("requirements-dev.txt").items():
         try:
-            found = distribution(name).version
+            installed = distribution(name).version
         except PackageNotFoundError:
-            found = "none"
-        if found != version_of(pin):
-            different[name] = (found, version_of(pin))
+            installed = "none"
+        if installed != version_of(pin):
+            different[name] = (installed, version_of(pin))
     assert not different, "install requirements-dev.txt again"

@@ -73,8 +73,10 @@ def resolved(value: Any, environ: dict[str, str]) -> Any:
 
 def environment(service: str, environ: dict[str, str]) -> dict[str, str]:
     """Return the environment that compose gives to a service in this environment."""
-    said = SERVICES[service]["environment"]
-    given = {name: environ.get(name) if value is None else resolved(value, environ) for name, value in said.items()}
+    variables = SERVICES[service]["environment"]
+    given = {
+        name: environ.get(name) if value is None else resolved(value, environ) for name, value in variables.items()
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -228,9 +230,9 @@ def test_replicas_believe_the_balancer_alone() -> None:
 
 @pytest.mark.parametrize("service", OURS)
 def test_a_container_may_do_little_and_has_time_to_end(service: str) -> None:
-    said = SERVICES[service]
-    assert said["read_only"] and said["cap_drop"] == ["ALL"] and "privileged" not in said
-    assert float(said["stop_grace_period"].removesuffix("s")) >= GRACE_S + LEFT_S
+    options = SERVICES[service]
+    assert options["read_only"] and options["cap_drop"] == ["ALL"] and "privileged" not in options
+    assert float(options["stop_grace_period"].removesuffix("s")) >= GRACE_S + LEFT_S
 
 
 def test_every_service_has_limits_of_memory_and_those_of_ours_of_descriptors() -> None:
@@ -255,7 +257,7 @@ def test_every_image_from_elsewhere_has_a_version() -> None:
 
 def test_the_balancer_asks_the_replicas_that_there_are() -> None:
     text = replicas.CONFIGURATION.read_text(encoding="utf-8")
-    hosts = {tuple(found) for found in re.findall(r"^\s+server (\w+) ([\w-]+):8501", text, re.MULTILINE)}
+    hosts = {tuple(match) for match in re.findall(r"^\s+server (\w+) ([\w-]+):8501", text, re.MULTILINE)}
     assert hosts == {(name, f"replica-{name}") for name in replicas.NAMES}
     assert {host for _, host in hosts} == {name for name in SERVICES if name.startswith("replica-")}
     ports = {resolved(port, {}).split(":")[-1] for port in SERVICES["balancer"]["ports"]}
@@ -309,12 +311,12 @@ def test_only_a_proxy_that_is_named_says_where_a_request_comes_from(
         balancer = subprocess.Popen([binary, "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             until(lambda: status(f"http://127.0.0.1:{port}/") == 200)
-            told = dict(json.loads(http(f"http://127.0.0.1:{port}/", **sent).body))
+            report = dict(json.loads(http(f"http://127.0.0.1:{port}/", **sent).body))
         finally:
             balancer.terminate()
             balancer.wait()
-    assert (told.get("x-forwarded-for", ""), told.get("x-forwarded-proto", "")) == seen
-    assert "x-real-ip" not in told and "forwarded" not in told
+    assert (report.get("x-forwarded-for", ""), report.get("x-forwarded-proto", "")) == seen
+    assert "x-real-ip" not in report and "forwarded" not in report
 
 
 def test_no_log_of_haproxy_has_the_link_of_an_invitation(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def test_nginx_takes_the_configuration_without_a_warning(front: Proxy) -> None:
 
 def test_only_nginx_says_where_a_request_comes_from(certificate: trustme.LeafCert, tmp_path: Path) -> None:
     with echo_server.serve() as port, nginx_proxy.serve(tmp_path / "nginx", port, certificate) as proxy:
-        told = json.loads(http(proxy.url + "/", **CLAIMS).body)
-    about = [(name, value) for name, value in told if "forward" in name or name in ("host", "x-real-ip")]
+        report = json.loads(http(proxy.url + "/", **CLAIMS).body)
+    about = [(name, value) for name, value in report if "forward" in name or name in ("host", "x-real-ip")]
     assert sorted(about) == [
         ("host", urlsplit(proxy.url).netloc),
         ("x-forwarded-for", "127.0.0.1"),
@@ -84,8 +84,8 @@ def test_cookies_are_for_https_and_no_request_counts_as_local(front: Proxy) -> N
     [line] = opened.set_cookies
     assert line.startswith("__Host-parley_visitor=") and line.endswith("; Secure")
     assert opened.headers["Strict-Transport-Security"] == "max-age=31536000"
-    found = [http(front.url + path, **CLAIMS).status for path in ("/results", "/metrics", "/operator")]
-    assert found == [404, 404, 200]
+    statuses = [http(front.url + path, **CLAIMS).status for path in ("/results", "/metrics", "/operator")]
+    assert statuses == [404, 404, 200]
 
 
 def test_a_page_of_another_origin_is_refused_behind_it(front: Proxy) -> None:
@@ -111,8 +111,8 @@ def test_a_guest_chats_through_it_and_no_log_has_the_link(front: Proxy, behind: 
     with RawWebsocket(front.url, opened.cookies | entered.cookies, Origin=front.url) as wire:
         wire.run().ask("What is Parley? " + "Please. " * 900)
         assert "which model, prompt and" in wire.text
-    kept = until(lambda: log if '"GET /_stcore/stream" 101' in (log := front.logs["parley.log"]) else None)
-    assert '"GET /invite/-" 200' in kept and '"POST /invite/-" 303' in kept and '"GET /" 200' in kept
+    log_text = until(lambda: log if '"GET /_stcore/stream" 101' in (log := front.logs["parley.log"]) else None)
+    assert '"GET /invite/-" 200' in log_text and '"POST /invite/-" 303' in log_text and '"GET /" 200' in log_text
     assert not [word for word in (path[8:], "a-conversation", "Parley?") if word in "".join(front.logs.values())]
 
 

@@ -52,7 +52,7 @@ def tool_calls() -> list[str]:
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     ]
     lines = [line for block in blocks for line in block.splitlines() if '"$@"' not in line]
-    calls = [found[1] for line in lines if (found := re.match(r"(?:(?:\.venv/bin/)?python -m lib|parley) (.+)", line))]
+    calls = [match[1] for line in lines if (match := re.match(r"(?:(?:\.venv/bin/)?python -m lib|parley) (.+)", line))]
     return list(dict.fromkeys(shlex.join(_words(call)) for call in calls))
 
 

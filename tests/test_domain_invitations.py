@@ -180,11 +180,11 @@ def test_a_database_from_before_there_were_guests_gets_the_same_tables(database_
     database = Database.open(database_url)
 
     def shape() -> list[object]:
-        found = inspect(database.writer)
+        inspector = inspect(database.writer)
         return [
-            [(column["name"], type(column["type"]), column["nullable"]) for column in found.get_columns(name)]
-            + [found.get_pk_constraint(name)["constrained_columns"]]
-            + [(index["name"], index["column_names"]) for index in found.get_indexes(name)]
+            [(column["name"], type(column["type"]), column["nullable"]) for column in inspector.get_columns(name)]
+            + [inspector.get_pk_constraint(name)["constrained_columns"]]
+            + [(index["name"], index["column_names"]) for index in inspector.get_indexes(name)]
             for name in new
         ]
 
@@ -192,8 +192,8 @@ def test_a_database_from_before_there_were_guests_gets_the_same_tables(database_
     with database.writer.begin() as connection:
         for name in new:
             connection.execute(text(f"DROP TABLE {name}"))
-        told = ("2 guests", "13 comparing guests")
-        connection.execute(schema.migration.delete().where(schema.migration.c.name.in_(told)))
+        words = ("2 guests", "13 comparing guests")
+        connection.execute(schema.migration.delete().where(schema.migration.c.name.in_(words)))
     migrate(database.writer)
     assert shape() == fresh
     database.close()
@@ -429,8 +429,8 @@ def test_an_answer_under_way_ends_with_the_invitation(tmp_path: Path, model_serv
                 wire.ask("A long story, please")
                 revoking.join()
                 assert "This invitation has ended" in wire.text
-            [told] = events_named(store, "chat_completion")
-            assert told["value"] == "stopped"
+            [completion] = events_named(store, "chat_completion")
+            assert completion["value"] == "stopped"
     finally:
         app.stop()
 
@@ -479,8 +479,10 @@ def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
         assert "Zebedee" not in wire.text and made.id not in wire.text
-    told = [event for event in record.events.export() if event["metadata"].get("invitation") in (made.id, None)][-2:]
-    exposure, completion = told
+    recorded = [event for event in record.events.export() if event["metadata"].get("invitation") in (made.id, None)][
+        -2:
+    ]
+    exposure, completion = recorded
     assert exposure["name"] == "exposure" and exposure["metadata"]["forced"] is True
     assert exposure["metadata"]["group"] == "Test" and completion["metadata"]["invitation"] == made.id
     assert "Zebedee" not in str(list(record.events.export())) and "Zebedee" not in closed.log()

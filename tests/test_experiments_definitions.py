@@ -29,9 +29,9 @@ GROUPS = "[e.groups]\nA = { weight = 1 }\nB = { weight = 1 }\n"
 
 
 def problems(text: str) -> list[str]:
-    with pytest.raises(DefinitionError) as told:
+    with pytest.raises(DefinitionError) as raised:
         read_definitions(text)
-    return told.value.problems
+    return raised.value.problems
 
 
 def test_a_table_is_read_whole() -> None:
@@ -159,8 +159,8 @@ def test_an_unknown_provider_is_reported_with_its_line() -> None:
     text = "[e]\ndefault = { model = 'm', provider = 'Local' }\n[e.groups]\n"
     text += "A = { weight = 1, parameters = { provider = 'x' } }\n"
     assert read_definitions(text)["e"].groups[0].parameters == {"provider": "x"}
-    with pytest.raises(DefinitionError) as told:
+    with pytest.raises(DefinitionError) as raised:
         read_definitions(text, ["openai", "local"])
-    assert told.value.problems == [
+    assert raised.value.problems == [
         "line 4: [e] groups.A.parameters.provider: no such provider: 'x'; known are openai, local"
     ]

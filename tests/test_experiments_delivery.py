@@ -85,22 +85,22 @@ def wire(told: Event) -> dict[str, Any]:
 
 
 def test_an_event_travels_with_its_own_id_and_time() -> None:
-    told = event("chat_completion", "stop", time_ms=1_700_000_000_123, turn=2, response_time=0.25)
-    assert wire(told) == {
+    one = event("chat_completion", "stop", time_ms=1_700_000_000_123, turn=2, response_time=0.25)
+    assert wire(one) == {
         "eventName": "chat_completion",
         "value": "stop",
         "time": 1_700_000_000_123,
-        "metadata": {"event_id": told.event_id, "turn": 2, "response_time": 0.25},
+        "metadata": {"event_id": one.event_id, "turn": 2, "response_time": 0.25},
         "user": {"userID": "u1", "customIDs": {"stableID": "s1", "sessionID": "x1"}},
         "secondaryExposures": [],
     }
 
 
 def test_what_json_cannot_carry_does_not_travel() -> None:
-    told = wire(event(value=float("inf"), a=float("nan"), b="x\ud800\x00y" + "z" * 99, c={1}, d=None, e=b"f", g=True))
-    assert "value" not in told
-    assert told["metadata"].keys() == {"event_id", "b", "c", "e", "g"}
-    assert told["metadata"]["b"] == "x\ufffdy" + "z" * 61
+    events = wire(event(value=float("inf"), a=float("nan"), b="x\ud800\x00y" + "z" * 99, c={1}, d=None, e=b"f", g=True))
+    assert "value" not in events
+    assert events["metadata"].keys() == {"event_id", "b", "c", "e", "g"}
+    assert events["metadata"]["b"] == "x\ufffdy" + "z" * 61
 
 
 def test_an_event_without_ids_travels_under_its_unit() -> None:
@@ -112,10 +112,14 @@ def assignment(**more: Any) -> Assignment:
 
 
 def test_an_exposure_of_an_earlier_version_is_sent_as_far_as_it_is_known() -> None:
-    told = wire(exposure(assignment(), "x1", time_ms=1_700_000_000_123))
-    assert (told["eventName"], told["time"], "value" in told) == ("statsig::config_exposure", 1_700_000_000_123, False)
-    assert told["metadata"].pop("event_id")
-    assert told["metadata"] == {
+    events = wire(exposure(assignment(), "x1", time_ms=1_700_000_000_123))
+    assert (events["eventName"], events["time"], "value" in events) == (
+        "statsig::config_exposure",
+        1_700_000_000_123,
+        False,
+    )
+    assert events["metadata"].pop("event_id")
+    assert events["metadata"] == {
         "config": "models",
         "ruleID": "rule-9",
         "rulePassed": "true",
@@ -125,10 +129,10 @@ def test_an_exposure_of_an_earlier_version_is_sent_as_far_as_it_is_known() -> No
 
 
 def test_an_earlier_exposure_of_a_layer_counts_for_its_experiment() -> None:
-    told = wire(exposure(assignment(layer=True, allocated="inner", parameter="model"), "x1"))
-    assert told["eventName"] == "statsig::layer_exposure"
-    assert told["metadata"].pop("event_id")
-    assert told["metadata"] == {
+    events = wire(exposure(assignment(layer=True, allocated="inner", parameter="model"), "x1"))
+    assert events["eventName"] == "statsig::layer_exposure"
+    assert events["metadata"].pop("event_id")
+    assert events["metadata"] == {
         "config": "models", "ruleID": "rule-9", "allocatedExperiment": "inner", "parameterName": "model",
         "isExplicitParameter": "true",
     }  # fmt: skip
@@ -142,9 +146,9 @@ def test_an_earlier_exposure_of_a_layer_counts_for_its_experiment() -> None:
 def test_an_event_is_there_within_seconds_and_acknowledged(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
-        told = [event(), exposure(assignment(), "x1")]
-        parley.store.events.record(told)
-        arrive(statsig, told)
+        events = [event(), exposure(assignment(), "x1")]
+        parley.store.events.record(events)
+        arrive(statsig, events)
         until(lambda: parley.store.outbox.pending() == (0, 0.0))
         assert set(statsig.counts().values()) == {1}
         assert {each["user"]["statsigEnvironment"]["tier"] for each in statsig.events} == {"development"}
@@ -153,9 +157,9 @@ def test_an_event_is_there_within_seconds_and_acknowledged(start: Start) -> None
 def test_a_burst_arrives_whole_and_once(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
-        told = [event(number=number) for number in range(5 * delivery.BATCH)]
-        parley.store.events.record(told)
-        arrive(statsig, told)
+        events = [event(number=number) for number in range(5 * delivery.BATCH)]
+        parley.store.events.record(events)
+        arrive(statsig, events)
         assert set(statsig.counts().values()) == {1}
         assert max(len(request.events) for request in statsig.requests) <= delivery.BATCH
         until(lambda: parley.store.outbox.pending() == (0, 0.0))
@@ -164,12 +168,12 @@ def test_a_burst_arrives_whole_and_once(start: Start) -> None:
 def test_nothing_but_our_events_is_sent(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
-        told = [event() for _ in range(3)]
-        parley.store.events.record(told)
-        arrive(statsig, told)
+        events = [event() for _ in range(3)]
+        parley.store.events.record(events)
+        arrive(statsig, events)
         parley.close()
         parley.close()
-        assert statsig.counts() == {each.event_id: 1 for each in told}
+        assert statsig.counts() == {each.event_id: 1 for each in events}
         assert [request.path for request in statsig.requests].count("/v1/log_event") == 1
 
 
@@ -181,17 +185,17 @@ def test_no_failure_loses_an_event_or_sends_it_twice(start: Start, fault: Fault)
     with serve() as statsig:
         statsig.events_fault = fault
         parley = start(statsig.url)
-        told = [event(number=number) for number in range(20)]
-        parley.store.events.record(told)
+        events = [event(number=number) for number in range(20)]
+        parley.store.events.record(events)
         statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 2)
         assert parley.store.outbox.pending()[0] == 20
         statsig.events_fault = None
         later = event("later")
         parley.store.events.record([later])
-        arrive(statsig, [*told, later])
+        arrive(statsig, [*events, later])
         until(lambda: parley.store.outbox.pending() == (0, 0.0))
         assert set(statsig.counts().values()) == {1}
-        assert {each["time"] for each in statsig.events} == {each.time_ms for each in [*told, later]}
+        assert {each["time"] for each in statsig.events} == {each.time_ms for each in [*events, later]}
 
 
 def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
@@ -202,12 +206,12 @@ def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
     with serve() as statsig:
         statsig.events_fault = 503
         parley = start(statsig.url)
-        told = [event(number=number) for number in range(20)]
-        parley.store.events.record(told)
+        events = [event(number=number) for number in range(20)]
+        parley.store.events.record(events)
         until(lambda: counted(parley)['parley_delivery_refusals_total{why="http_5xx"}'] > 0)
         assert counted(parley)["parley_delivery_events_total"] == 0
         statsig.events_fault = None
-        arrive(statsig, told)
+        arrive(statsig, events)
         until(lambda: counted(parley)["parley_delivery_events_total"] == 20)
         until(lambda: counted(parley)["parley_delivery_batch_seconds_count"] > 0)
 
@@ -222,8 +226,8 @@ def test_trouble_is_reported_once_and_its_end_too(start: Start, caplog: pytest.L
         assert parley.delivery.error == "HTTP 503"
         statsig.events_fault = None
         until(lambda: parley.delivery.error is None)
-        told = [record.message for record in caplog.records if record.name == "parley.delivery"]
-        assert told == ["Statsig does not take events; they wait in the outbox", "Statsig takes events again"]
+        events = [record.message for record in caplog.records if record.name == "parley.delivery"]
+        assert events == ["Statsig does not take events; they wait in the outbox", "Statsig takes events again"]
 
 
 def test_a_lost_acknowledgement_is_the_only_reason_for_a_second_copy(start: Start) -> None:
@@ -231,11 +235,11 @@ def test_a_lost_acknowledgement_is_the_only_reason_for_a_second_copy(start: Star
         answers: list[Fault] = ["lost", None]
         statsig.events_fault = lambda: answers.pop(0) if answers else None
         parley = start(statsig.url)
-        told = event()
-        parley.store.events.record([told])
-        statsig.wait(lambda: statsig.counts()[told.event_id] == 2)
+        one = event()
+        parley.store.events.record([one])
+        statsig.wait(lambda: statsig.counts()[one.event_id] == 2)
         until(lambda: parley.store.outbox.pending() == (0, 0.0))
-        assert statsig.counts() == {told.event_id: 2}
+        assert statsig.counts() == {one.event_id: 2}
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
@@ -256,10 +260,10 @@ def test_the_end_sends_what_is_left(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
         until(lambda: parley.experiments.server)
-        told = [event(number=number) for number in range(1200)]
-        assert parley.store.events.record(told).wait(ENOUGH_S)
+        events = [event(number=number) for number in range(1200)]
+        assert parley.store.events.record(events).wait(ENOUGH_S)
         parley.delivery.close()
-        assert statsig.counts() == {each.event_id: 1 for each in told}
+        assert statsig.counts() == {each.event_id: 1 for each in events}
 
 
 @pytest.mark.alone
@@ -279,37 +283,37 @@ def test_one_bad_event_holds_up_no_other(start: Start, fault: Fault) -> None:
     with serve() as statsig:
         statsig.refuses = lambda arrived: fault if arrived["eventName"] == "bad" else None
         parley = start(statsig.url)
-        told = [event("bad" if number in (7, 300) else "good", number=number) for number in range(400)]
-        parley.store.events.record(told)
-        arrive(statsig, [each for each in told if each.name == "good"])
+        events = [event("bad" if number in (7, 300) else "good", number=number) for number in range(400)]
+        parley.store.events.record(events)
+        arrive(statsig, [each for each in events if each.name == "good"])
         newer = event("newer")
         parley.store.events.record([newer])
         arrive(statsig, [newer])
         assert set(statsig.counts().values()) == {1}
         until(lambda: parley.store.outbox.pending()[0] == 2)
         statsig.refuses = lambda arrived: None
-        arrive(statsig, told, within_s=70)
+        arrive(statsig, events, within_s=70)
 
 
 def test_an_event_that_cannot_be_sent_stays_and_the_others_go(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
-        told = [event(number=number) for number in range(9)]
+        events = [event(number=number) for number in range(9)]
         nobody = Event(new_id(), "copied", now_ms(), "", 1, {}, {})
-        parley.store.events.record([*told[:4], nobody, *told[4:]])
-        arrive(statsig, told)
+        parley.store.events.record([*events[:4], nobody, *events[4:]])
+        arrive(statsig, events)
         until(lambda: parley.store.outbox.pending()[0] == 1)
 
 
 def test_nothing_is_handed_over_before_statsig_answered(start: Start) -> None:
     port = free_port()
     parley = start(f"http://127.0.0.1:{port}/v1")
-    told = event()
-    parley.store.events.record([told]).wait(ENOUGH_S)
+    one = event()
+    parley.store.events.record([one]).wait(ENOUGH_S)
     until(lambda: parley.delivery.error)
     assert parley.store.outbox.pending()[0] == 1
     with serve(port=port) as statsig:
-        arrive(statsig, [told])
+        arrive(statsig, [one])
 
 
 # Several processes, and their ends
@@ -362,11 +366,11 @@ def test_two_replicas_share_one_outbox(database_url: str, tmp_path: Path) -> Non
     with serve() as statsig:
         statsig.events_fault = 503
         replicas = [Parley(database_url, statsig.url, tmp_path) for _ in range(2)]
-        told = [event(number=number) for number in range(2000)]
-        replicas[0].store.events.record(told)
+        events = [event(number=number) for number in range(2000)]
+        replicas[0].store.events.record(events)
         statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 4)
         statsig.events_fault = None
-        arrive(statsig, told)
+        arrive(statsig, events)
         until(lambda: replicas[0].store.outbox.pending() == (0, 0.0))
         for each in replicas:
             each.close()
@@ -381,16 +385,16 @@ def test_half_of_all_requests_failing_in_every_way_loses_nothing(start: Start) -
     with serve() as statsig:
         statsig.events_fault = lambda: chance.choice(EVERY_WAY) if chance.random() < 0.5 else None
         parley = start(statsig.url)
-        told: list[Event] = []
+        events: list[Event] = []
         until_s = time.monotonic() + 6
         while time.monotonic() < until_s:
-            news = [event(number=len(told) + number) for number in range(chance.randrange(1, 12))]
+            news = [event(number=len(events) + number) for number in range(chance.randrange(1, 12))]
             parley.store.events.record(news).wait(ENOUGH_S)
-            told += news
+            events += news
             time.sleep(0.02)
-        arrive(statsig, told)
+        arrive(statsig, events)
         until(lambda: parley.store.outbox.pending() == (0, 0.0))
         copies = statsig.counts()
         unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
-        assert copies.keys() == {each.event_id for each in told}
-        assert sum(copies.values()) - len(told) == unacknowledged  # we sent no second copy
+        assert copies.keys() == {each.event_id for each in events}
+        assert sum(copies.values()) - len(events) == unacknowledged  # we sent no second copy

@@ -97,11 +97,11 @@ def test_a_unit_keeps_its_group_on_any_machine(start: Open) -> None:
 
 
 def test_an_assignment_says_everything_about_itself(start: Open) -> None:
-    found = start().assign(visitor("user-1"), "models")
-    assert (found.experiment, found.group, found.rule_id) == ("models", "Control", "Control")
-    assert found.parameters == {"model": "small-model"}
-    assert found.defaults == {"model": "large-model"}
-    assert (found.user_id, found.ids["stableID"], found.forced, found.layer) == (
+    assignment = start().assign(visitor("user-1"), "models")
+    assert (assignment.experiment, assignment.group, assignment.rule_id) == ("models", "Control", "Control")
+    assert assignment.parameters == {"model": "small-model"}
+    assert assignment.defaults == {"model": "large-model"}
+    assert (assignment.user_id, assignment.ids["stableID"], assignment.forced, assignment.layer) == (
         "user-1",
         "user-1-stable",
         False,
@@ -121,15 +121,15 @@ def test_groups_and_allocation_get_their_shares(start: Open) -> None:
 def test_the_unit_of_the_experiment_is_the_one_that_counts(start: Open) -> None:
     experiments = start()
     many = [Visitor("v", f"u{number}", f"s{number}", "one-session") for number in range(50)]
-    found = [experiments.assign(each, "thirds") for each in many]
-    assert len({each.group for each in found}) == 1
-    assert {each.user_id for each in found} == {"one-session"}
+    assignments = [experiments.assign(each, "thirds") for each in many]
+    assert len({each.group for each in assignments}) == 1
+    assert {each.user_id for each in assignments} == {"one-session"}
 
 
 def test_a_paused_experiment_takes_no_unit_in(start: Open) -> None:
     experiments = start()
-    found = [experiments.assign(visitor(f"u{number}"), "paused") for number in range(200)]
-    assert {(each.group, each.parameters["model"]) for each in found} == {(None, "rest")}
+    assignments = [experiments.assign(visitor(f"u{number}"), "paused") for number in range(200)]
+    assert {(each.group, each.parameters["model"]) for each in assignments} == {(None, "rest")}
     definition = experiments.definition("paused")
     assert definition is not None and [group.name for group in definition.groups] == ["A"]
 
@@ -138,16 +138,16 @@ def test_an_unknown_experiment_is_reported_once_and_assigns_nothing(
     start: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     experiments = start()
-    found = [experiments.assign(visitor(), "nope") for _ in range(3)]
-    assert {(each.group, len(each.parameters)) for each in found} == {(None, 0)}
+    assignments = [experiments.assign(visitor(), "nope") for _ in range(3)]
+    assert {(each.group, len(each.parameters)) for each in assignments} == {(None, 0)}
     assert len([record for record in caplog.records if "no such experiment" in record.message]) == 1
     assert experiments.definition("nope") is None
 
 
 def test_a_group_that_can_be_forced_is_marked(start: Open) -> None:
     experiments = start()
-    found = experiments.force(visitor("user-1"), "models", "Test")
-    assert (found.group, found.forced, found.rule_id, found.parameters) == (
+    forced = experiments.force(visitor("user-1"), "models", "Test")
+    assert (forced.group, forced.forced, forced.rule_id, forced.parameters) == (
         "Test",
         True,
         "override",
@@ -162,8 +162,8 @@ def test_an_assignment_never_raises(start: Open) -> None:
     nobody = Visitor("", "", "", "")
     assert experiments.assign(nobody, "models").parameters
     experiments.close()
-    found = experiments.assign(visitor(), "models")
-    assert (found.group, found.rule_id) == (None, "error")
+    assignment = experiments.assign(visitor(), "models")
+    assert (assignment.group, assignment.rule_id) == (None, "error")
 
 
 def test_without_a_key_decisions_are_bundled_and_nothing_can_be_sent(start: Open) -> None:
@@ -173,9 +173,9 @@ def test_without_a_key_decisions_are_bundled_and_nothing_can_be_sent(start: Open
 
 def test_a_broken_file_is_reported_with_its_name(file: Path) -> None:
     file.write_text("[models]\nunit = 'x'\n")
-    with pytest.raises(DefinitionError) as told:
+    with pytest.raises(DefinitionError) as raised:
         Experiments.open(file)
-    assert told.value.problems[0].startswith(f"{file}: line 1: [models] groups: there are no groups")
+    assert raised.value.problems[0].startswith(f"{file}: line 1: [models] groups: there are no groups")
     with pytest.raises(DefinitionError, match="No such file"):
         Experiments.open(file.with_name("other.toml"))
     file.write_bytes(b"\xff\xfe")
@@ -196,20 +196,20 @@ def test_buckets_are_those_of_a_server_with_the_same_spec(start: Open) -> None:
 
 
 def test_statsig_decides_and_what_it_served_is_kept(start: Open) -> None:
-    kept: list[str] = []
+    stored: list[str] = []
     with serve(SERVED) as statsig:
-        assert model(start(key=KEY, api_url=statsig.url, keep=kept.append)) == THEIRS
-    assert len(kept) == 1
-    later = start(key=KEY, api_url=statsig.url, cached=kept[0])
+        assert model(start(key=KEY, api_url=statsig.url, keep=stored.append)) == THEIRS
+    assert len(stored) == 1
+    later = start(key=KEY, api_url=statsig.url, cached=stored[0])
     assert model(later) == THEIRS
     assert later.source.name == "cached"
 
 
 def test_what_was_kept_of_another_project_is_not_used(start: Open) -> None:
-    kept: list[str] = []
+    stored: list[str] = []
     with serve(SERVED) as statsig:
-        model(start(key=KEY, api_url=statsig.url, keep=kept.append))
-    assert model(start(key="secret-another", api_url=statsig.url, cached=kept[0])) == OURS
+        model(start(key=KEY, api_url=statsig.url, keep=stored.append))
+    assert model(start(key="secret-another", api_url=statsig.url, cached=stored[0])) == OURS
 
 
 @pytest.mark.parametrize("cached", ["", "{", "[]", '{"origin": 1}', '{"origin": "x", "specs": "{}"}'])
@@ -269,16 +269,16 @@ def test_a_question_waits_for_a_server_that_takes_a_second(start: Open) -> None:
 
 
 def test_it_goes_back_to_the_network_by_itself(start: Open) -> None:
-    kept: list[str] = []
+    stored: list[str] = []
     with serve(SERVED) as statsig:
         statsig.specs_fault = 401
-        experiments = start(key=KEY, api_url=statsig.url, keep=kept.append)
+        experiments = start(key=KEY, api_url=statsig.url, keep=stored.append)
         assert model(experiments) == OURS
         assert "401" in str(experiments.source.error)
         statsig.specs_fault = None
         until(lambda: experiments.source.name == "network")
         assert model(experiments) == THEIRS
-        assert (experiments.source.error, len(kept)) == (None, 1)
+        assert (experiments.source.error, len(stored)) == (None, 1)
         statsig.specs_fault = 503
         until(lambda: experiments.source.error)
         assert model(experiments) == THEIRS
@@ -369,9 +369,9 @@ def test_a_layer_without_an_experiment_gives_its_defaults(start: Open) -> None:
     spec = layered()
     spec["layer_configs"][0]["rules"] = []
     with serve(spec) as statsig:
-        found = start(key=KEY, api_url=statsig.url).assign(visitor(), "chat")
-        assert (found.group, found.layer, found.allocated) == (None, True, None)
-        assert found.parameters == {"model": "layer-model", "temperature": 1}
+        assignment = start(key=KEY, api_url=statsig.url).assign(visitor(), "chat")
+        assert (assignment.group, assignment.layer, assignment.allocated) == (None, True, None)
+        assert assignment.parameters == {"model": "layer-model", "temperature": 1}
 
 
 def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
@@ -384,8 +384,8 @@ def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
     rules.insert(0, override)
     with serve(spec) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
-        found = experiments.assign(visitor("anna"), "models")
-        assert (found.group, found.forced, found.parameters) == ("Test", True, {"model": "large-model"})
+        assignment = experiments.assign(visitor("anna"), "models")
+        assert (assignment.group, assignment.forced, assignment.parameters) == ("Test", True, {"model": "large-model"})
         assert not experiments.assign(visitor("otto"), "models").forced
 
 
@@ -400,8 +400,8 @@ def assignments_under(start: Open, shape: str, name: str = NAME, units: int = 50
 
 
 def test_after_a_decision_every_unit_gets_the_shipped_parameters_and_no_group(start: Open) -> None:
-    found = assignments_under(start, "shipped")
-    assert {(each.group, each.forced, each.parameters["model"]) for each in found} == {(None, False, TEST_MODEL)}
+    assignments = assignments_under(start, "shipped")
+    assert {(each.group, each.forced, each.parameters["model"]) for each in assignments} == {(None, False, TEST_MODEL)}
 
 
 @pytest.mark.parametrize("shape", ["running_override", "not_started"])
@@ -421,34 +421,34 @@ def test_a_configuration_that_stands_in_for_another_is_forced(start: Open) -> No
 
 
 def test_a_unit_that_parley_does_not_send_gets_the_default_and_no_group(start: Open) -> None:
-    found = assignments_under(start, "company_unit")
-    assert {(each.group, each.unknown_unit, each.parameters["model"]) for each in found} == {
+    assignments = assignments_under(start, "company_unit")
+    assert {(each.group, each.unknown_unit, each.parameters["model"]) for each in assignments} == {
         (None, "companyID", TEST_MODEL),
     }  # fmt: skip
 
 
 def test_groups_of_the_same_name_in_a_layer_are_distinguished(start: Open) -> None:
-    found = assignments_under(start, "layer_two", "chat_layer", 200)
-    groups = Counter(each.group for each in found)
+    assignments = assignments_under(start, "layer_two", "chat_layer", 200)
+    groups = Counter(each.group for each in assignments)
     assert groups.keys() == {None, *(f"{exp}: {each}" for exp in ("exp_model", "exp_temp") for each in GROUPS)}
-    for each in found:
+    for each in assignments:
         assert each.group is None or each.group.startswith(f"{each.allocated}: ")
 
 
 def test_what_ended_is_known_after_a_restart_and_without_statsig(start: Open) -> None:
-    kept: list[str] = []
+    stored: list[str] = []
     with serve(NAMED["running"]()) as statsig:
-        experiments = start(key=KEY, api_url=statsig.url, keep=kept.append)
+        experiments = start(key=KEY, api_url=statsig.url, keep=stored.append)
         experiments.assign(visitor(), NAME)
         statsig.specs = NAMED["shipped"]()
         until(lambda: experiments.status(NAME).state == "decided")
-        later = start(key=KEY, api_url=statsig.url, cached=kept[-1])
+        later = start(key=KEY, api_url=statsig.url, cached=stored[-1])
         later.assign(visitor(), NAME)
-    alone = last_known({}, NAME, key=KEY, api_url=statsig.url, cached=kept[-1])
-    for found in (experiments.definition(NAME), later.definition(NAME), alone):
-        assert found is not None and found.shares == {"Control": 0.5, "Test": 0.5}
-        assert (found.status.state, found.status.shipped) == ("decided", "Test")
-        assert found.status.since_ms == experiments.status(NAME).since_ms is not None
+    alone = last_known({}, NAME, key=KEY, api_url=statsig.url, cached=stored[-1])
+    for definition in (experiments.definition(NAME), later.definition(NAME), alone):
+        assert definition is not None and definition.shares == {"Control": 0.5, "Test": 0.5}
+        assert (definition.status.state, definition.status.shipped) == ("decided", "Test")
+        assert definition.status.since_ms == experiments.status(NAME).since_ms is not None
 
 
 def test_rules_that_are_not_groups_assign_no_group(start: Open) -> None:
@@ -458,8 +458,8 @@ def test_rules_that_are_not_groups_assign_no_group(start: Open) -> None:
             "conditions": [{"type": "public"}]},
     )  # fmt: skip
     with serve(spec) as statsig:
-        found = start(key=KEY, api_url=statsig.url).assign(visitor(), "models")
-        assert (found.group, found.parameters) == (None, {"model": "rest"})
+        assignment = start(key=KEY, api_url=statsig.url).assign(visitor(), "models")
+        assert (assignment.group, assignment.parameters) == (None, {"model": "rest"})
 
 
 def test_statsig_says_the_groups_and_the_file_what_matters(start: Open) -> None:

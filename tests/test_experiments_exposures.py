@@ -78,20 +78,20 @@ def sent_by_parley(statsig: Statsig, many: list[Visitor], name: str, tier: str, 
         closing(Store.open(f"sqlite:///{folder}/parley.db", deliver=True)) as store,
         closing(Experiments.open(file, key=KEY, api_url=statsig.url, tier=tier)) as experiments,
     ):
-        told = [exposure(experiments.assign(each, name), each.session_id) for each in many]
-        store.events.record(told).wait(ENOUGH_S)
+        exposures = [exposure(experiments.assign(each, name), each.session_id) for each in many]
+        store.events.record(exposures).wait(ENOUGH_S)
         with closing(Dispatcher(store.outbox, experiments, Metrics())):
-            wanted = {each.event_id for each in told if not each.withheld}
+            wanted = {each.event_id for each in exposures if not each.withheld}
             statsig.wait(lambda: wanted <= statsig.counts().keys())
     return arrived(statsig)
 
 
 def arrived(statsig: Statsig) -> dict[str, Any]:
     exposures = [one for one in statsig.events if one["eventName"].endswith("_exposure")]
-    found = {one["user"]["userID"]: one for one in exposures}
-    assert len(found) == len(exposures)
+    by_unit = {one["user"]["userID"]: one for one in exposures}
+    assert len(by_unit) == len(exposures)
     statsig.events.clear()
-    return found
+    return by_unit
 
 
 def plain(one: dict[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def test_an_sdk_without_what_is_replaced_is_not_started(
 ) -> None:
     monkeypatch.delattr(owner, attribute)
     with serve(running()) as statsig, closing(Experiments.open(file, key=KEY, api_url=statsig.url)) as experiments:
-        found = experiments.assign(Visitor("v", "v", "v", "v"), NAME)
-        assert (found.group, found.rule_id, experiments.server) == (None, "error", None)
+        assignment = experiments.assign(Visitor("v", "v", "v", "v"), NAME)
+        assert (assignment.group, assignment.rule_id, experiments.server) == (None, "error", None)
         assert f"has no {owner.__name__}.{attribute}" in str(experiments.source.error)
         assert statsig.requests == []
     assert f"has no {owner.__name__}.{attribute}" in caplog.text
@@ -157,9 +157,9 @@ def test_a_failure_to_send_events_is_reported_by_delivery_alone(
         statsig.events_fault = 401
         server.get_experiment(StatsigUser("u"), NAME)
         server.flush()
-    told = [line for line in lines.lines if "/log_event " in line]
-    assert told
-    sdk._Lines(sdk.Memory()).warning(told[0])
+    matching = [line for line in lines.lines if "/log_event " in line]
+    assert matching
+    sdk._Lines(sdk.Memory()).warning(matching[0])
     ours = [record for record in caplog.records if "log_event" in record.getMessage()]
     assert ours and {record.levelname for record in ours} == {"DEBUG"}
     tags = {record.getMessage().partition(": ")[0] for record in ours if re.match(r"[\w:]+: \w+$", record.getMessage())}

@@ -83,8 +83,8 @@ def test_an_error_of_any_depth_is_an_error(operator_page: RawWebsocket, model: o
 def test_an_impossible_count_loses_no_answer(
     operator_page: RawWebsocket, model: openai.Server, record: Record, chat_app: AppProcess, count: float
 ) -> None:
-    said = usage(0, 0) | {"usage": {"prompt_tokens": count, "completion_tokens": count, "cost": count}}
-    model.script(otherwise=stream(chunk({"content": "Because."}), finish(), said, DONE))
+    message = usage(0, 0) | {"usage": {"prompt_tokens": count, "completion_tokens": count, "cost": count}}
+    model.script(otherwise=stream(chunk({"content": "Because."}), finish(), message, DONE))
     operator_page.ask("Why?")
     [ended] = until(lambda: record.events(operator_page.address, "chat_completion"))
     stored = ended["metadata"]
@@ -112,9 +112,9 @@ def test_a_list_suggests_names_and_nothing_else() -> None:
     listed = {
         "data": [{"id": name} for name in (MARKDOWN, "large<!channel>", "openai/large:latest", "large https://x")]
     }
-    found = read_catalogue(Provider("local", "http://127.0.0.1:1/v1"), listed)
-    assert found.standing("large", date(2026, 11, 27)).near == ("openai/large:latest",)
-    assert all(entry.id.isprintable() and len(entry.id) <= 128 for entry in found.entries)
+    catalogue = read_catalogue(Provider("local", "http://127.0.0.1:1/v1"), listed)
+    assert catalogue.standing("large", date(2026, 11, 27)).near == ("openai/large:latest",)
+    assert all(entry.id.isprintable() and len(entry.id) <= 128 for entry in catalogue.entries)
     many = read_catalogue(Provider("local", "http://127.0.0.1:1/v1"), [{"id": str(n)} for n in range(100_000)])
     assert len(many.entries) == 10_000 and many.entries[-1] == Entry("9999")
 

@@ -61,11 +61,11 @@ def test_thirty_thousand_events_arrive_while_people_chat_as_fast_as_ever(
     statsig.specs, statsig.events_fault = specs(), 503
     app = start_app(settings(model_server, statsig.url), plain=True)
     until(lambda: ready(app)["definitions"] == "network")
-    told = [event(number) for number in range(BURST)]
+    events = [event(number) for number in range(BURST)]
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db", deliver=True)) as beside:
         for start in range(0, BURST, 500):
-            assert beside.events.record(told[start : start + 500]).wait(ENOUGH_S)
-    ids, process = {each.event_id for each in told}, psutil.Process(app.process.pid)
+            assert beside.events.record(events[start : start + 500]).wait(ENOUGH_S)
+    ids, process = {each.event_id for each in events}, psutil.Process(app.process.pid)
     with Tester(app.url) as tester:
         usual, during = first_token_s(tester, 12)[2:], []
         memory = [process.memory_info().rss]

@@ -180,12 +180,12 @@ def test_a_fault_is_reported_recorded_once_and_survived(name: str, run: Run) -> 
     assert ("Try again" in met.answer) == (case.value in ("error", "interrupted"))
     assert met.thumbs == (1 if case.text else 0)
     first, second = met.events
-    told = first["metadata"]
-    assert told["response_time"] < RETRY_AFTER_S - 5  # on any machine
-    assert (first["value"], told.get("error"), told["model"]) == (case.value, case.error, "large-model")
-    assert case.facts.items() <= told.items()
+    metadata = first["metadata"]
+    assert metadata["response_time"] < RETRY_AFTER_S - 5  # on any machine
+    assert (first["value"], metadata.get("error"), metadata["model"]) == (case.value, case.error, "large-model")
+    assert case.facts.items() <= metadata.items()
     if not case.text:
-        assert "total_tokens" not in told or told["total_tokens"] > 0
+        assert "total_tokens" not in metadata or metadata["total_tokens"] > 0
     assert second["value"] == "stop" and "Hello from the stand-in." in met.again
 
 
@@ -194,9 +194,9 @@ def test_every_failed_answer_is_one_line_with_its_cause_and_duration(run: Run) -
     lines = [line for line in run.lines() if line.get("answer_id") and line["level"] == "warning"]
     assert Counter(line["answer_id"] for line in lines) == Counter(failed.keys())
     for line in lines:
-        told = failed[line["answer_id"]]["metadata"]
-        assert line["error"] == told["error"] and line["error"] in line["cause"]
-        assert line["seconds"] == pytest.approx(told["response_time"], abs=0.001)
+        metadata = failed[line["answer_id"]]["metadata"]
+        assert line["error"] == metadata["error"] and line["error"] in line["cause"]
+        assert line["seconds"] == pytest.approx(metadata["response_time"], abs=0.001)
 
 
 def test_every_answer_is_counted_once(run: Run) -> None:
@@ -210,8 +210,8 @@ def test_every_answer_is_counted_once(run: Run) -> None:
 
 def test_a_parameter_that_cannot_be_sent_is_reported_once_and_recorded_always(run: Run) -> None:
     assert {event["metadata"]["parameter_error"] for event in run.completions()} == {"temperature"}
-    told = [line for line in run.lines() if "temperature" in str(line.get("parameters"))]
-    assert [(line["level"], line["group"]) for line in told] == [("warning", "Only")]
+    lines = [line for line in run.lines() if "temperature" in str(line.get("parameters"))]
+    assert [(line["level"], line["group"]) for line in lines] == [("warning", "Only")]
 
 
 def test_a_refused_parameter_is_not_sent_to_that_model_again(run: Run, model: openai.Server) -> None:

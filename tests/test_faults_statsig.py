@@ -169,14 +169,14 @@ def test_no_failure_of_statsig_loses_an_event_or_slows_the_chat(
     assert (ready(app)["definitions"], ready(app)["http"]) == ("network", 200)
     statsig.events_fault = statsig.specs_fault = None
     with Record.of(app) as record:
-        told = {event["event_id"]: event["time"] for event in record.events()}
+        times = {event["event_id"]: event["time"] for event in record.events()}
         assert Counter(event["name"] for event in record.events()) == {
             "exposure": 8, "chat_completion": 8, "satisfaction": 8,
         }  # fmt: skip
-    statsig.wait(lambda: statsig.counts().keys() == told.keys(), 60)
-    assert {event["metadata"]["event_id"]: event["time"] for event in statsig.events} == told
+    statsig.wait(lambda: statsig.counts().keys() == times.keys(), 60)
+    assert {event["metadata"]["event_id"]: event["time"] for event in statsig.events} == times
     unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
-    assert statsig.counts().total() - len(told) == unacknowledged
+    assert statsig.counts().total() - len(times) == unacknowledged
     until(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 0)
     until(lambda: ready(app)["statsig"] == "ok")
     lines = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]

@@ -51,9 +51,9 @@ def test_the_names_of_events_are_spelt_in_one_place() -> None:
     """Ratings and signals are left out: mypy holds those to their `Literal`s."""
     names = re.compile(r"\b(chat_completion|rating_withdrawn|feedback_reason)\b|^exposure$")
     spelt = {
-        name_of(path): found
+        name_of(path): texts
         for path in sources()
-        if path.name != "events.py" and (found := [text for text in _strings(parsed(path)) if names.search(text)])
+        if path.name != "events.py" and (texts := [text for text in _strings(parsed(path)) if names.search(text)])
     }
     assert spelt == {"lib.store.schema": ["exposure"]}  # there it is a table's name
 
@@ -68,14 +68,14 @@ def _strings(tree: ast.Module) -> Iterator[str]:
 
 def test_only_tests_that_run_alone_have_an_upper_bound_on_time() -> None:
     bound = re.compile(r"\b(monotonic|perf_counter)\(\) - \w+ <")
-    found = [
+    findings = [
         f"{path.name}::{test.name}"
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         for test in ast.walk(parsed(path))
         if isinstance(test, ast.FunctionDef) and bound.search(ast.unparse(test))
         if not any("alone" in ast.unparse(mark) for mark in test.decorator_list)
     ]
-    assert found == []
+    assert findings == []
 
 
 def test_every_test_waits_by_the_one_helper() -> None:
@@ -104,14 +104,14 @@ def tracked() -> list[Path]:
 
 
 def test_no_file_names_a_registry_or_a_place_on_some_machine() -> None:
-    found = []
+    findings = []
     for path in tracked():
         if path.suffix in (".png", ".jpg", ".svg", ".ico", ".woff2"):
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             if HOSTS.search(line) or PLACES.search(line):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
-    assert found == []
+                findings.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert findings == []
 
 
 # The names of models that a vendor may shut down, by their beginnings, put together from halves like the hosts above.
@@ -126,14 +126,14 @@ MAY_NAME_THEM = {
 
 
 def test_no_other_file_names_a_model_that_could_die() -> None:
-    found = []
+    findings = []
     for path in tracked():
         name = path.relative_to(ROOT).as_posix()
         if path.suffix in (".png", ".svg", ".gz", ".woff2") or name in MAY_NAME_THEM or name.startswith("requirements"):
             continue
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        found += [f"{name}:{number}" for number, line in enumerate(lines, 1) if MORTAL.search(line)]
-    assert found == []
+        findings += [f"{name}:{number}" for number, line in enumerate(lines, 1) if MORTAL.search(line)]
+    assert findings == []
 
 
 def test_the_shipped_experiment_compares_the_models_of_the_one_place() -> None:

@@ -23,9 +23,9 @@ def test_players_read_whole_answers_and_their_votes_are_in_the_record(
     assert not crowd.errors
     assert crowd.left == len(crowd.asked) == crowd.votes >= PLAYERS * ENOUGH
     assert all(0.05 < one.first_s < one.whole_s for one in crowd.asked)
-    told = Counter((event["name"], event["value"]) for event in record.events())
-    assert told["chat_completion", "stop"] == len(crowd.asked) == len(model.requests)
-    assert told["satisfaction", 1] + told["dissatisfaction", 1] == crowd.votes
+    counted = Counter((event["name"], event["value"]) for event in record.events())
+    assert counted["chat_completion", "stop"] == len(crowd.asked) == len(model.requests)
+    assert counted["satisfaction", 1] + counted["dissatisfaction", 1] == crowd.votes
 
 
 async def play(url: str) -> Crowd:

@@ -67,8 +67,8 @@ def test_an_exception_is_part_of_its_json_line(capsys: pytest.CaptureFixture[str
     except ValueError:
         logging.getLogger("parley").exception("a page failed")
     [line] = lines(capsys)
-    told = json.loads(line)["traceback"]
-    assert told.startswith("ValueError < ") and "test_an_exception_is_part_of_its_json_line" in told
+    traceback_text = json.loads(line)["traceback"]
+    assert traceback_text.startswith("ValueError < ") and "test_an_exception_is_part_of_its_json_line" in traceback_text
     assert "what went wrong" not in line
 
 
@@ -107,10 +107,10 @@ def test_what_python_would_print_by_itself_is_a_line_of_ours(capsys: pytest.Capt
     loop = asyncio.new_event_loop()
     loop.call_exception_handler({"message": "lost\n", "exception": ValueError("a question")})
     loop.close()
-    told = [json.loads(line) for line in lines(capsys)]
-    assert [one["logger"] for one in told] == ["python", "python", "python", "asyncio"]
-    assert "UserWarning in else.py:7" in told[2]["message"]
-    assert "question" not in json.dumps(told) and "fail" in json.dumps(told[1])
+    entries = [json.loads(line) for line in lines(capsys)]
+    assert [one["logger"] for one in entries] == ["python", "python", "python", "asyncio"]
+    assert "UserWarning in else.py:7" in entries[2]["message"]
+    assert "question" not in json.dumps(entries) and "fail" in json.dumps(entries[1])
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ def test_one_answer_can_be_followed_by_its_id(start_app: StartApp, model_server:
         tester.rate(True)
         tester.idle()
         tester.ask("and these")
-    told = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]
+    entries = [json.loads(line) for line in app.log().splitlines() if line.startswith("{")]
     lives: dict[str, list[str]] = {}
-    for line in told:
+    for line in entries:
         if "answer_id" in line:
             lives.setdefault(line["answer_id"], []).append(line["message"])
     assert list(lives.values()) == [["asked", "answered", "rated"], ["asked", "no answer"]]
-    assert len({line["visitor_id"] for line in told if "answer_id" in line}) == 1
-    ended = next(line for line in told if line["message"] == "answered")
+    assert len({line["visitor_id"] for line in entries if "answer_id" in line}) == 1
+    ended = next(line for line in entries if line["message"] == "answered")
     assert ended["finish_reason"] == "stop"
     assert 0 < ended["first_token"] <= ended["seconds"]
     assert "my own words" not in app.log()

@@ -133,10 +133,10 @@ def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Pa
         assert definition
         read_split = partial(split_evidence, store.read, definition, now_ms())
         Gauges(store, lambda: (EXPERIMENT, read_split()), usd_per_day=None).serve(metrics)
-        told = value(metrics, "parley_split_log_evidence", experiment=EXPERIMENT)
-        said = gather(store, definition, Window(EXPERIMENT), now_ms()).readout.split
-    assert told == said.log_e
-    assert said.broken is broken
+        served = value(metrics, "parley_split_log_evidence", experiment=EXPERIMENT)
+        judged = gather(store, definition, Window(EXPERIMENT), now_ms()).readout.split
+    assert served == judged.log_e
+    assert judged.broken is broken
 
 
 def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_path: Path) -> None:

@@ -439,8 +439,8 @@ def test_every_row_has_its_example_and_its_source() -> None:
 @pytest.mark.parametrize(("row", "at"), ALL, ids=lambda value: getattr(value, "name", str(value)))
 def test_a_row_is_found_by_what_that_server_says(row: Any, at: int) -> None:
     code, body = EXAMPLES[row.name][at]
-    told = body.get("error", body) if isinstance(body, dict) else body
-    fault = Fault.reported(told.decode() if isinstance(told, bytes) else told, "Error", code)
+    error_body = body.get("error", body) if isinstance(body, dict) else body
+    fault = Fault.reported(error_body.decode() if isinstance(error_body, bytes) else error_body, "Error", code)
     assert row.matches(code, fault.codes, own_words(fault.text))
     assert meaning_of(code, fault.codes, own_words(fault.text)) == row.meaning
 
@@ -621,8 +621,8 @@ class TestALimitOfTwoNames:
             server.forget()
 
             def reply(request: Request, asked: str = asked, wanted: str = wanted) -> Reply:
-                said = f"Unsupported parameter: '{asked}' is not supported with this model. Use '{wanted}' instead."
-                return status(400, {"message": said, "param": None}) if asked in request.body else answer("Hi")
+                message = f"Unsupported parameter: '{asked}' is not supported with this model. Use '{wanted}' instead."
+                return status(400, {"message": message, "param": None}) if asked in request.body else answer("Hi")
 
             server.script(otherwise=reply)
             done = ask(server, HELLO, times=2, options={asked: 5, "seed": 1})

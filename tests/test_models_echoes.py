@@ -82,8 +82,8 @@ def test_a_repeated_question_is_in_no_log_however_it_is_written(how: str) -> Non
     fault.scrub([], [ASKED])
     line = unicodedata.normalize("NFKD", fault.line).lower()
     assert "prompt rejected" in line
-    told = re.sub("[^a-z0-9]", "", line.partition("rejected")[2])
-    assert not [word for word in ("pregnant", "sister", "knee", "hurt", "badly", "today", "gro") if word in told]
+    letters = re.sub("[^a-z0-9]", "", line.partition("rejected")[2])
+    assert not [word for word in ("pregnant", "sister", "knee", "hurt", "badly", "today", "gro") if word in letters]
     assert DISGUISES[how][:16].lower() not in line
 
 

@@ -16,8 +16,8 @@ def test_a_short_conversation_goes_whole() -> None:
 def test_the_oldest_turns_are_left_out_first_and_the_budget_is_kept() -> None:
     sent = trim(turns(100), "Be kind.", budget_tokens=1_000)
     assert sent[0] == {"role": "system", "content": "Be kind."}
-    kept = [message["content"][:4] for message in sent[1::2]]
-    assert kept == [*(f"{n:04}" for n in range(91, 100)), "new"]
+    contents = [message["content"][:4] for message in sent[1::2]]
+    assert contents == [*(f"{n:04}" for n in range(91, 100)), "new"]
     assert estimate_messages(sent) <= 1_000
 
 

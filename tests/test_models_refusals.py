@@ -30,8 +30,10 @@ def refusing(*names: str, param: bool = True) -> Any:
     def reply(request: Request) -> Reply:
         for name in names:
             if name in request.body:
-                said = f"Unsupported parameter: '{name}' is not supported with this model."
-                return status(400, {"message": said, "param": name if param else None, "code": "unsupported_parameter"})
+                message = f"Unsupported parameter: '{name}' is not supported with this model."
+                return status(
+                    400, {"message": message, "param": name if param else None, "code": "unsupported_parameter"}
+                )
         return answer("Hi")
 
     return reply
@@ -54,8 +56,8 @@ class TestRefusedParameters:
         assert (completion.text, completion.error, completion.retries) == ("Hi", None, 0)
         assert completion.dropped_parameters == ("temperature", "top_p", "stream_options")
         assert len(server.requests) == 4
-        kept = {"max_tokens": 5, "seed": 1, "stop": "END", "reasoning_effort": "low"}
-        assert server.requests[-1].body == {"model": "thinker", "messages": QUESTION, "stream": True, **kept}
+        options = {"max_tokens": 5, "seed": 1, "stop": "END", "reasoning_effort": "low"}
+        assert server.requests[-1].body == {"model": "thinker", "messages": QUESTION, "stream": True, **options}
 
     def test_are_remembered_for_that_model_only(self, server: Server) -> None:
         server.script(otherwise=refusing("temperature"))

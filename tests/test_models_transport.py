@@ -289,16 +289,16 @@ def test_what_arrived_before_a_reset_is_read_first() -> None:
 
 
 def test_silence_ends_by_its_timeout_and_the_connection_can_still_be_read() -> None:
-    said = asyncio.Event()
+    timed_out = asyncio.Event()
 
     async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await said.wait()
+        await timed_out.wait()
         writer.write(b"at last")
 
     async def use(connection: httpcore2.AsyncNetworkStream) -> None:
         with pytest.raises(httpcore2.ReadTimeout):
             await connection.read(100, timeout=0.05)
-        said.set()
+        timed_out.set()
         assert await connection.read(100, timeout=ENOUGH_S) == b"at last"
 
     against(talk, use)

@@ -271,11 +271,11 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
 
 
 def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> None:
-    said = {
+    sentences = {
         "length": "Cut off at the length limit.",
         "content_filter": "Cut off by the model's content filter.",
     }
-    for reason, words in said.items():
+    for reason, words in sentences.items():
         model_server.script(stream("Half", openai.finish(reason), openai.DONE))
         page = ask(open_page(), "Hello?")
         assert [caption.value for caption in page.chat_message[-1].caption] == [words]

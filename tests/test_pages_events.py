@@ -60,12 +60,15 @@ def happened(
     app.store.conversations.ask(Conversation(f"c-{number}", unit, assigned), question, "My secret question?", met)
     ended = chat_completion(question, done, time_ms=now + 2_000)
     receipt = app.store.conversations.finish(question, done, ended)
-    told = [met, ended]
+    recorded_events = [met, ended]
     if done.text:
         thumb = replace(rating(question, ended.metadata, "satisfaction", 3.0), time_ms=now + 5_000)
-        receipt, told = app.store.conversations.rate(question.answer_id, "satisfaction", thumb), [*told, thumb]
+        receipt, recorded_events = (
+            app.store.conversations.rate(question.answer_id, "satisfaction", thumb),
+            [*recorded_events, thumb],
+        )
     assert receipt.wait(ENOUGH_S)
-    return told
+    return recorded_events
 
 
 def table(page: AppTest) -> list[dict[str, Any]]:
@@ -171,7 +174,7 @@ def test_older_pages_are_a_click_away_and_so_is_the_newest(begin: Open) -> None:
 
 def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     app = begin(**KEY)
-    told = happened(app)
+    recorded_events = happened(app)
     page = run_page("events")
     page.text_input(key="answer").set_value("answer-0").run()
     assert not page.exception
@@ -180,7 +183,7 @@ def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     for moment in ("Asked", "First token", "Ended: stop", "Thumb up"):
         assert moment in line
     assert "3 of 3 events wait for Statsig" in page_text(page)
-    assert app.store.outbox.acknowledge([event.event_id for event in told]).wait(ENOUGH_S)
+    assert app.store.outbox.acknowledge([event.event_id for event in recorded_events]).wait(ENOUGH_S)
     [line] = [chart.proto.alt for chart in page.run().get("vega_lite_chart")]
     assert "All at Statsig: 3 events" in line
     assert "wait for Statsig" not in page_text(page).replace("events wait for Statsig:", "")
@@ -198,9 +201,9 @@ def test_the_page_says_how_much_waits_and_why(begin: Open) -> None:
     happened(app)
     assert app.delivery is not None
     app.delivery.error = "HTTP 500"
-    told = page_text(run_page("events"))
-    assert re.search("3 events wait, the oldest for 6[0-9] s: Statsig says", told)
-    assert "There is no Statsig key" not in told
+    text = page_text(run_page("events"))
+    assert re.search("3 events wait, the oldest for 6[0-9] s: Statsig says", text)
+    assert "There is no Statsig key" not in text
 
 
 def test_without_a_key_the_page_says_that_events_stay(begin: Open) -> None:

@@ -250,8 +250,8 @@ def test_a_day_that_is_not_over_is_told_in_words_and_is_no_drop_in_the_chart(sho
     rows = [(row["day"][8:10], row["group"], row["users"]) for row in next(iter(drawn.to_dict()["datasets"].values()))]
     assert rows == [("01", "Control", 7), ("01", "Test", 0), ("02", "Control", 0), ("02", "Test", 5)]
     assert drawings.arrivals(met[:1], groups, DAY_MS - 1) is None
-    [told] = [one.value for one in show(invented_traffic.better()).caption if one.value.startswith("New users")]
-    assert re.fullmatch(r"New users a day \(UTC\)\. \d+ \w+ is not over: Control \d+, Test \d+ so far\.", told)
+    [caption] = [one.value for one in show(invented_traffic.better()).caption if one.value.startswith("New users")]
+    assert re.fullmatch(r"New users a day \(UTC\)\. \d+ \w+ is not over: Control \d+, Test \d+ so far\.", caption)
 
 
 def test_one_value_without_an_interval_has_an_axis_that_begins_at_0(show: Open) -> None:
@@ -317,8 +317,8 @@ def test_the_audit_log_has_a_line_an_hour_for_each_conversation_whose_texts_were
         store = running.app().store
         assert store.write(lambda _: None).wait(ENOUGH_S)
         with store.read() as connection:
-            found = list(audit.entries(connection, act="read texts", limit=None))
-        return [(one.subject, str(one.details["page"])) for one in found]
+            entries = list(audit.entries(connection, act="read texts", limit=None))
+        return [(one.subject, str(one.details["page"])) for one in entries]
 
     now = now_ms()
     monkeypatch.setattr("lib.experiments.acts.now_ms", lambda: now)
@@ -431,9 +431,9 @@ def files(begin: Begin, url: str) -> dict[str, str]:
 
 
 def test_the_readout_can_be_downloaded_as_its_object(files: dict[str, str]) -> None:
-    found = json.loads(files["Readout (JSON)"])
-    assert found["verdict"] == "better"
-    assert found["metrics"]["response_time"]["vs_control"]["Test"]["guardrail"] == "harmed"
+    report = json.loads(files["Readout (JSON)"])
+    assert report["verdict"] == "better"
+    assert report["metrics"]["response_time"]["vs_control"]["Test"]["guardrail"] == "harmed"
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -461,8 +461,8 @@ def test_a_comment_is_not_a_formula_in_a_spreadsheet(files: dict[str, str]) -> N
 
 @pytest.mark.parametrize("module", [words, spreadsheet], ids=["words", "spreadsheet"])
 def test_examples_in_docstrings_hold(module: Any) -> None:
-    found = doctest.testmod(module)
-    assert found.attempted and not found.failed
+    outcome = doctest.testmod(module)
+    assert outcome.attempted and not outcome.failed
 
 
 # Comparisons
@@ -504,8 +504,8 @@ def test_where_the_two_ways_disagree_the_page_says_why(show: Open, url: str) -> 
     invented_traffic.fill(url, invented_traffic.better())
     votes(url, 2, 7)
     page = show()
-    told = str(page.info[0].value)
-    assert "The two ways disagree on Test" in told and "side by side testers prefer Control" in told
+    text = str(page.info[0].value)
+    assert "The two ways disagree on Test" in text and "side by side testers prefer Control" in text
 
 
 def test_an_experiment_that_only_compares_shows_its_comparisons(show: Open, url: str) -> None:

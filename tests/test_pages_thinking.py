@@ -75,8 +75,8 @@ def test_an_answer_that_was_all_thinking_can_be_tried_again(begin: Begin, model_
     begin()
     model_server.script(stream(chunk({"reasoning": THOUGHT}), finish("length"), usage(9, 50), DONE))
     page = ask(run_page(operator=False), "What is it?")
-    told = [caption.value for caption in page.chat_message[-1].caption]
-    assert told == ["The model used up its tokens while thinking. Please try again."]
+    captions = [caption.value for caption in page.chat_message[-1].caption]
+    assert captions == ["The model used up its tokens while thinking. Please try again."]
     assert "Try again" in [button.label for button in page.chat_message[-1].button]
     assert not page.get("feedback")
 
@@ -86,8 +86,8 @@ def test_a_prompt_that_a_filter_stopped_is_not_an_error(begin: Begin, model_serv
     filtered = openai.status(400, {"message": "The prompt was filtered", "code": "content_filter"})
     model_server.script(filtered)
     page = ask(run_page(operator=False), "What is it?")
-    told = [caption.value for caption in page.chat_message[-1].caption]
-    assert told == ["The model's content filter stopped this question. Please ask in another way."]
+    captions = [caption.value for caption in page.chat_message[-1].caption]
+    assert captions == ["The model's content filter stopped this question. Please ask in another way."]
     assert app.store.write(lambda _: None).wait(ENOUGH_S)
     [event] = [event for event in app.store.events.export() if event["name"] == "chat_completion"]
     assert event["value"] == "content_filter" and "error" not in event["metadata"]

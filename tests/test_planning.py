@@ -68,31 +68,31 @@ def test_a_win_share_is_that_of_the_odds() -> None:
 
 
 def test_a_plan_has_testers_and_days_for_each_way() -> None:
-    found = plan(setting_of(TWO, lift=0.1, testers_per_day=30, votes_per_tester=10))
-    assert [name for name, *_ in rows(found)] == [
+    result = plan(setting_of(TWO, lift=0.1, testers_per_day=30, votes_per_tester=10))
+    assert [name for name, *_ in rows(result)] == [
         "A/B test", "A/B test, planned users", "Comparisons", "Comparisons, differing tastes",
     ]  # fmt: skip
-    assert found.testers["ab"] == 1_200 and found.days("ab") == 40
-    compared, strong, planned, ab = (found.testers[way] or 0 for way in ("compared", "strong", "planned", "ab"))
+    assert result.testers["ab"] == 1_200 and result.days("ab") == 40
+    compared, strong, planned, ab = (result.testers[way] or 0 for way in ("compared", "strong", "planned", "ab"))
     assert 0 < compared < strong < planned < ab
 
 
 def test_a_comparison_is_recommended_where_it_is_quicker() -> None:
-    found = plan(setting_of(TWO))
-    assert recommended(found) == "compared"
-    assert recommendation(found).startswith("Let testers compare: that takes ")
+    planned = plan(setting_of(TWO))
+    assert recommended(planned) == "compared"
+    assert recommendation(planned).startswith("Let testers compare: that takes ")
 
 
 def test_the_a_b_test_is_recommended_where_comparisons_need_as_many() -> None:
-    found = plan(replace(setting_of(TWO), spread=0.05))
-    assert recommended(found) == "planned"
-    assert recommendation(found).startswith("Run the A/B test with planned users: it takes ")
+    planned = plan(replace(setting_of(TWO), spread=0.05))
+    assert recommended(planned) == "planned"
+    assert recommendation(planned).startswith("Run the A/B test with planned users: it takes ")
 
 
 def test_a_difference_too_small_to_find_has_no_days() -> None:
-    found = plan(setting_of(TWO, lift=1e-5))
-    assert rows(found)[0][1:] == ("over 10,000,000", "–")
-    assert "days" in recommendation(found)
+    planned = plan(setting_of(TWO, lift=1e-5))
+    assert rows(planned)[0][1:] == ("over 10,000,000", "–")
+    assert "days" in recommendation(planned)
 
 
 def test_what_is_not_given_comes_from_the_table() -> None:

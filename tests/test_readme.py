@@ -207,7 +207,7 @@ def test_the_demo_model_quotes_whole_chapters() -> None:
         for name, path in manual().items()
         for title, body in sections(path.read_text(encoding="utf-8"), depth=4)
     ]
-    assert [found for found in chapters if found[2] > LONGEST] == []
+    assert [chapter for chapter in chapters if chapter[2] > LONGEST] == []
 
 
 @pytest.mark.parametrize(

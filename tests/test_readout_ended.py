@@ -30,9 +30,9 @@ def definition_after(*shapes: str) -> Definition:
     archive = Archive("o")
     for shape, now_ms in zip(shapes, (BEGAN_MS - 1_000, ENDED_MS), strict=True):
         archive = archive.after(json.dumps(NAMED[shape]()), "", now_ms)
-    found = archive.definition(NAME)
-    assert found is not None
-    return found
+    definition = archive.definition(NAME)
+    assert definition is not None
+    return definition
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def ask(store: Store) -> Ask:
 
 def count_units(store: Store, definition: Definition) -> tuple[dict[str, int], dict[str, float], int, float | None]:
     """Units and answers by group, the units that met two groups, and the evidence against the split."""
-    found = read(tally(store.read, scope_of(definition)), definition, ENDED_MS + 10_000)
-    answers = {group: one.sx for group, one in found.metrics["answers_per_user"].sums.items()}
-    return dict(found.counts), answers, found.crossover, found.split.log_e
+    tallied = read(tally(store.read, scope_of(definition)), definition, ENDED_MS + 10_000)
+    answers = {group: one.sx for group, one in tallied.metrics["answers_per_user"].sums.items()}
+    return dict(tallied.counts), answers, tallied.crossover, tallied.split.log_e
 
 
 @pytest.mark.parametrize("shape", ["shipped", "abandoned", "stopped", "paused", "disabled", "archived", "not_started"])

@@ -159,13 +159,13 @@ def test_a_preference_once_found_stays_and_its_interval_never_widens(store: Stor
     reading = second.comparisons.treatments["b"]
     assert second.held[PREFERRED].low == reading.low == first.held[PREFERRED].low
     assert second.held[PREFERRED].high <= first.held[PREFERRED].high
-    told = as_json(second)
-    assert told["comparisons"]["verdict"] == told["comparisons"]["treatments"]["b"]["verdict"] == "better"
-    assert told["held"][PREFERENCE]["b"]["low"] == reading.low
-    assert told["comparisons"]["treatments"]["b"]["cs_low"] == alone.treatments["b"].numbers.cs_low
-    assert told["comparisons"]["sentence"] == preference_sentence(second, second.comparisons)
+    report = as_json(second)
+    assert report["comparisons"]["verdict"] == report["comparisons"]["treatments"]["b"]["verdict"] == "better"
+    assert report["held"][PREFERENCE]["b"]["low"] == reading.low
+    assert report["comparisons"]["treatments"]["b"]["cs_low"] == alone.treatments["b"].numbers.cs_low
+    assert report["comparisons"]["sentence"] == preference_sentence(second, second.comparisons)
     assert re.search(
-        r"^Testers prefer b: it wins .* interval .*, held since \d+ \w+ \d{4}\)\.$", told["comparisons"]["sentence"]
+        r"^Testers prefer b: it wins .* interval .*, held since \d+ \w+ \d{4}\)\.$", report["comparisons"]["sentence"]
     )
 
 
@@ -173,14 +173,16 @@ def test_a_preference_that_changed_has_no_verdict(store: Store) -> None:
     vote(store, "early", 30, 7, 3)
     earlier = {PREFERRED: Interval(-0.4, 5, -0.1, 6)}
     store.written(lambda c: hold(c, COMPARED.name, False, terms_of(COMPARED), earlier), 10)
-    found = look(store, COMPARED).comparisons
-    assert found is not None and found.treatments["b"].changed
-    assert (found.verdict, found.treatments["b"].state, comparison_heading(found)) == (
+    compared = look(store, COMPARED).comparisons
+    assert compared is not None and compared.treatments["b"].changed
+    assert (compared.verdict, compared.treatments["b"].state, comparison_heading(compared)) == (
         "no_difference_yet",
         "changed",
         "Undecided",
     )
-    assert preference_sentence(look(store, COMPARED), found).startswith("The preference for b has changed over time:")
+    assert preference_sentence(look(store, COMPARED), compared).startswith(
+        "The preference for b has changed over time:"
+    )
 
 
 def test_another_smallest_preference_that_matters_starts_from_nothing(store: Store) -> None:

@@ -16,8 +16,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def golden_readout(case: str = "aa") -> dict[str, Any]:
     """A readout's JSON with a sentence, as a decision keeps it."""
-    found: dict[str, Any] = json.loads((GOLDEN / f"{case}.json").read_text())
-    return found | {"sentence": "b is better.", "as_of": "2026-11-28"}
+    report: dict[str, Any] = json.loads((GOLDEN / f"{case}.json").read_text())
+    return report | {"sentence": "b is better.", "as_of": "2026-11-28"}
 
 
 def draw_svg(readout: dict[str, Any], look: Look = "auto", form: Form = WIDE) -> ElementTree.Element:

@@ -112,10 +112,10 @@ def limit(reached: Callable[[float], bool]) -> float:
 def test_every_number_is_that_of_a_second_calculation(seed: int, definition: Definition, mde: float) -> None:
     treatments = [group.name for group in definition.groups if group.name != "control"]
     lines = invent_votes(seed, treatments, testers=6 + 8 * seed)
-    found = comparisons_of(counted(lines).votes, definition)
-    assert found is not None and list(found.treatments) == treatments
+    compared = comparisons_of(counted(lines).votes, definition)
+    assert compared is not None and list(compared.treatments) == treatments
     for name in treatments:
-        numbers, expected = found.treatments[name].numbers, by_another_way(lines, name, mde, 0.05 / len(treatments))
+        numbers, expected = compared.treatments[name].numbers, by_another_way(lines, name, mde, 0.05 / len(treatments))
         for field, value in expected.items():
             assert getattr(numbers, field) == pytest.approx(value, rel=1e-9), field
 
@@ -130,10 +130,10 @@ def looks_of(seed: int, share: float, definition: Definition = TWO) -> list[Comp
     running, looks, held = _Running(panel.people), list[Comparisons](), dict[Look, Interval]()
     for at, tester in enumerate(_order(chance, panel)):
         running.add(tester, 0 if chance.random() < TIES else 1 if chance.random() < shares[tester] else -1)
-        found = comparisons_of({("control", "b"): running.votes()}, definition, held, at)
-        assert found is not None
-        held |= found.held
-        looks.append(found)
+        compared = comparisons_of({("control", "b"): running.votes()}, definition, held, at)
+        assert compared is not None
+        held |= compared.held
+        looks.append(compared)
     return looks
 
 
@@ -159,17 +159,17 @@ def test_the_intersection_of_all_looks_holds_the_truth() -> None:
 
 
 def comparisons_held(votes: Mapping[tuple[str, str], VoteSums], looks: Mapping[Look, Interval]) -> Comparisons:
-    found = comparisons_of(votes, TWO, looks, 2)
-    assert found is not None
-    return found
+    compared = comparisons_of(votes, TWO, looks, 2)
+    assert compared is not None
+    return compared
 
 
 def test_too_few_testers_hold_nothing() -> None:
     running = _Running(4)
     for vote in range(80):
         running.add(vote % 4, 1)
-    found = comparisons_held({("control", "b"): running.votes()}, {})
-    assert found.held == {} and found.verdict == "not_enough_data"
+    compared = comparisons_held({("control", "b"): running.votes()}, {})
+    assert compared.held == {} and compared.verdict == "not_enough_data"
 
 
 def test_without_known_looks_the_newest_interval_decides() -> None:

@@ -43,11 +43,11 @@ def test_the_history_has_every_day_that_is_over_and_ends_with_the_readout(store:
     now = _noon()
     results = gather(store, definition, WINDOW, now)
     days = gather_days(store.read, definition, WINDOW, midnight(WINDOW, now))
-    told = history(days, results, definition)
+    past = history(days, results, definition)
     ends = [midnight(WINDOW, now) - back * DAY_MS for back in range(8, -1, -1)]
-    assert [moment for moment, _ in told] == [*ends, now]
-    assert told[-1][1].sums == results.readout.main.sums
-    assert told[-1][1].versus["Test"].numbers == results.readout.main.versus["Test"].numbers
+    assert [moment for moment, _ in past] == [*ends, now]
+    assert past[-1][1].sums == results.readout.main.sums
+    assert past[-1][1].versus["Test"].numbers == results.readout.main.versus["Test"].numbers
 
 
 def test_the_readout_of_a_past_day_does_not_change(store: Store, definition: Definition) -> None:
@@ -65,6 +65,6 @@ def test_the_readout_of_a_past_day_does_not_change(store: Store, definition: Def
 def test_a_past_day_is_computed_once(store: Store, definition: Definition) -> None:
     window = Window(EXPERIMENT, until_ms=midnight(WINDOW, _noon()))
     results = gather(store, definition, window, now_ms())
-    told = history(gather_days(store.read, definition, window, midnight(window, now_ms())), results, definition)
-    moments = [moment for moment, _ in told]
+    past = history(gather_days(store.read, definition, window, midnight(window, now_ms())), results, definition)
+    moments = [moment for moment, _ in past]
     assert moments == sorted(set(moments)) and moments[-1] == window.until_ms

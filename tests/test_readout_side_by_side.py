@@ -47,66 +47,70 @@ def compared(given: VoteSums, definition: Definition = TWO) -> tuple[Readout, Co
     ],
 )
 def test_every_verdict_has_its_sentence(given: VoteSums, verdict: str, sentence_begins: str) -> None:
-    readout, found = compared(given)
-    assert found.verdict == found.treatments["Test"].verdict == verdict
-    assert preference_sentence(readout, found).startswith(sentence_begins)
+    readout, comparisons = compared(given)
+    assert comparisons.verdict == comparisons.treatments["Test"].verdict == verdict
+    assert preference_sentence(readout, comparisons).startswith(sentence_begins)
 
 
 def test_votes_that_are_nearly_all_of_one_tester_say_nothing() -> None:
     busy = Sums(6, 40, 2975, 30 * 30 + 20, 2950 * 2950 + 125, 30 * 2950 + 50, 6)
-    readout, found = compared(VoteSums(busy, 1500, 3, 700))
-    assert found.verdict == "no_difference_yet" and found.treatments["Test"].shown_net is None
-    assert preference_sentence(readout, found) == (
+    readout, comparisons = compared(VoteSums(busy, 1500, 3, 700))
+    assert comparisons.verdict == "no_difference_yet" and comparisons.treatments["Test"].shown_net is None
+    assert preference_sentence(readout, comparisons) == (
         "Undecided: 6 people, 2,975 votes say nothing yet. More people help, not more votes of the same people."
     )
 
 
 def test_no_net_preference_beyond_all_votes_is_reported() -> None:
-    readout, found = compared(votes(7, 3, 1))
-    reading = found.treatments["Test"]
+    readout, comparisons = compared(votes(7, 3, 1))
+    reading = comparisons.treatments["Test"]
     assert reading.low is not None and reading.low > -1 and reading.high is not None and reading.high > 1
-    assert "to +100 points" in preference_sentence(readout, found)
+    assert "to +100 points" in preference_sentence(readout, comparisons)
 
 
 def test_a_preference_is_reported_with_its_interval() -> None:
-    readout, found = compared(votes(30, 6, 3, 1))
-    assert preference_sentence(readout, found).endswith(
+    readout, comparisons = compared(votes(30, 6, 3, 1))
+    assert preference_sentence(readout, comparisons).endswith(
         "(30 people, 300 votes; net preference for Test +30 points, 95 % interval +12 to +48, valid however often you "
         "look)."
     )
 
 
 def test_simulated_votes_are_reported_as_such() -> None:
-    readout, found = compared(votes(30, 6, 3, 1))
-    assert preference_sentence(replace(readout, simulated=True), found).startswith("In simulated data: Testers prefer")
+    readout, comparisons = compared(votes(30, 6, 3, 1))
+    assert preference_sentence(replace(readout, simulated=True), comparisons).startswith(
+        "In simulated data: Testers prefer"
+    )
 
 
 def test_ties_and_both_bad_stand_apart() -> None:
-    _, found = compared(votes(30, 6, 3, 2, 1))
-    assert votes_of(found.treatments["Test"].numbers, "Test", "Control") == (
+    _, comparisons = compared(votes(30, 6, 3, 2, 1))
+    assert votes_of(comparisons.treatments["Test"].numbers, "Test", "Control") == (
         "30 people gave 360 votes: 180 for Test, 90 for Control, 60 ties (both good), 30 both bad."
     )
 
 
 def test_votes_on_a_pair_count_from_the_treatments_side_whichever_name_comes_first() -> None:
     definition = Definition("e", (Group("z", 1), Group("a", 1)), "z")
-    found = comparisons_of({("a", "z"): votes(30, 3, 6, 1)}, definition)
-    assert found is not None and found.verdict == "better" and found.treatments["a"].numbers.wins == 180
+    comparisons = comparisons_of({("a", "z"): votes(30, 3, 6, 1)}, definition)
+    assert (
+        comparisons is not None and comparisons.verdict == "better" and comparisons.treatments["a"].numbers.wins == 180
+    )
 
 
 def test_votes_on_other_pairs_count_for_nothing() -> None:
     definition = Definition("e", (Group("A", 1), Group("B", 1), Group("C", 1)), "A")
     lot = votes(30, 9, 0)
     assert comparisons_of({("B", "C"): lot, ("A", "A"): lot, ("A", "gone"): lot}, definition) is None
-    found = comparisons_of({("B", "C"): lot, ("A", "B"): lot}, definition)
-    assert found is not None and [one.numbers.votes for one in found.treatments.values()] == [270, 0]
-    assert comparison_heading(found) == "B better, C not enough data"
-    assert found.verdict == "better"
+    comparisons = comparisons_of({("B", "C"): lot, ("A", "B"): lot}, definition)
+    assert comparisons is not None and [one.numbers.votes for one in comparisons.treatments.values()] == [270, 0]
+    assert comparison_heading(comparisons) == "B better, C not enough data"
+    assert comparisons.verdict == "better"
 
 
 def test_the_smallest_preference_that_matters_is_the_definitions() -> None:
-    _, found = compared(votes(300, 10, 8), replace(TWO, mde={"preference": Effect(0.5)}))
-    assert found.treatments["Test"].numbers.mde == 0.5
+    _, comparisons = compared(votes(300, 10, 8), replace(TWO, mde={"preference": Effect(0.5)}))
+    assert comparisons.treatments["Test"].numbers.mde == 0.5
 
 
 @pytest.mark.parametrize(
@@ -114,14 +118,14 @@ def test_the_smallest_preference_that_matters_is_the_definitions() -> None:
     [(0.8, "The left answer won 80 % of the votes with a winner"), (0.2, "The right answer won 80 %"), (0.55, None)],
 )
 def test_votes_that_go_by_the_place_are_reported(share: float, begins: str | None) -> None:
-    _, found = compared(votes(30, 6, 3, left=share))
-    warning = position_warning(found.treatments["Test"].numbers)
+    _, comparisons = compared(votes(30, 6, 3, left=share))
+    warning = position_warning(comparisons.treatments["Test"].numbers)
     assert (warning or "").startswith(begins or "") and bool(warning) == bool(begins)
 
 
 def test_a_few_votes_that_chance_puts_on_the_left_are_not_reported() -> None:
-    _, found = compared(votes(5, 2, 2, left=0.7))
-    assert position_warning(found.treatments["Test"].numbers) is None
+    _, comparisons = compared(votes(5, 2, 2, left=0.7))
+    assert position_warning(comparisons.treatments["Test"].numbers) is None
 
 
 def both(up: float, given: VoteSums, seconds: float = 3.0, reveal: str = "stream") -> list[str]:

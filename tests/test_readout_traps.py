@@ -20,8 +20,8 @@ DAY_MS = 86_400_000
 
 
 def readout_of(events: list[Line], definition: Definition = TWO) -> Readout:
-    with imported(encoded(events)) as found:
-        readout = read(tally(found.read, scope_of(definition), plan_of(definition)), definition, found.last_ms)
+    with imported(encoded(events)) as database:
+        readout = read(tally(database.read, scope_of(definition), plan_of(definition)), definition, database.last_ms)
     json.dumps(as_json(readout), allow_nan=False)
     return readout
 
@@ -35,9 +35,9 @@ def readout_of(events: list[Line], definition: Definition = TWO) -> Readout:
 def test_raters_that_differ_are_named_in_the_verdict(unhappy: dict[str, float], word: str) -> None:
     readout = readout_of(uneven_raters(lambda group, up: 0.5 if up else unhappy[group]))
     assert readout.verdict in ("better", "worse")
-    said = sentence(readout)
-    assert f"Test's answers are rated {word} often (" in said
-    assert "its raters may not be like Control's." in said
+    text = sentence(readout)
+    assert f"Test's answers are rated {word} often (" in text
+    assert "its raters may not be like Control's." in text
     assert "thumbs up and thumbs down per answer" in advice(readout)[0]
 
 
@@ -68,9 +68,9 @@ def test_a_busy_tester_makes_no_result_and_is_named(units: int) -> None:
     readout = readout_of(busy(2_000, units))
     versus = readout.metrics["satisfaction"].versus["Test"]
     assert (readout.verdict, versus.verdict) == ("not_enough_data", "not_enough_data")
-    said = sentence(readout)
-    assert f"a few users give most of the data, so that Test's {50 + units} users count as" in said
-    assert all(f"(bot{number})" in said for number in range(units))
+    text = sentence(readout)
+    assert f"a few users give most of the data, so that Test's {50 + units} users count as" in text
+    assert all(f"(bot{number})" in text for number in range(units))
 
 
 def test_among_a_few_users_none_is_called_busy() -> None:
@@ -108,9 +108,9 @@ def test_the_best_treatment_is_compared_with_the_second_best() -> None:
     four = replace(TWO, groups=tuple(Group(name, 1) for name in ("Control", "B", "C", "D")))
     readout = readout_of(on_both_sides({"Control": 0.4, "B": 0.8, "C": 0.78, "D": 0.45}), four)
     assert (readout.alpha, readout.between_alpha) == (pytest.approx(0.05 / 3), pytest.approx(0.05 / 3))
-    said = sentence(readout)
-    assert said.startswith("B and C are better than Control on satisfaction, D is undecided.")
-    assert "B is not shown to be better than C" in said
+    text = sentence(readout)
+    assert text.startswith("B and C are better than Control on satisfaction, D is undecided.")
+    assert "B is not shown to be better than C" in text
 
 
 # Stopped answers
@@ -118,8 +118,8 @@ def test_the_best_treatment_is_compared_with_the_second_best() -> None:
 
 def test_stopped_answers_understate_the_slower_group() -> None:
     readout = readout_of(stopped_when_slow())
-    said = sentence(readout)
-    assert "The response time of Test is understated: its testers stopped" in said
+    text = sentence(readout)
+    assert "The response time of Test is understated: its testers stopped" in text
     assert readout.quantiles["p95"].versus["Test"].state == "cut_short"
 
 
@@ -157,9 +157,9 @@ def shares(*stretches: tuple[int, float]) -> list[Line]:
 def test_exposures_of_changed_weights_are_not_called_broken(before: list[tuple[int, float]]) -> None:
     readout = readout_of(shares(*before, (1_000, 0.5)))
     assert readout.verdict == "not_enough_data"
-    said = sentence(readout)
-    assert said.startswith("The weights changed while it ran (") and "50 : 50 since" in said
-    assert 'Set since = "' in said and len(readout.stretches) == len(before) + 1
+    text = sentence(readout)
+    assert text.startswith("The weights changed while it ran (") and "50 : 50 since" in text
+    assert 'Set since = "' in text and len(readout.stretches) == len(before) + 1
 
 
 def test_a_split_that_breaks_while_it_runs_is_broken() -> None:

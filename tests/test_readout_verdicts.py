@@ -45,14 +45,14 @@ THREE = Definition(EXPERIMENT, (Group("Control", 1), Group("B", 1), Group("C", 1
 @pytest.mark.parametrize(("case", "verdict"), [("small", "not_enough_data"), ("aa", "equivalent")])
 def test_a_known_case_comes_out_in_every_number(case: str, verdict: str) -> None:
     definition = read_definitions((GOLDEN / f"{case}.toml").read_text())[f"golden_{case}"]
-    with gzip.open(GOLDEN / f"{case}.jsonl.gz") as lines, imported(lines) as found:
-        readout = read(tally(found.read, scope_of(definition)), definition, found.last_ms)
-    told = json.loads(json.dumps(as_json(readout), allow_nan=False))
+    with gzip.open(GOLDEN / f"{case}.jsonl.gz") as lines, imported(lines) as database:
+        readout = read(tally(database.read, scope_of(definition)), definition, database.last_ms)
+    report = json.loads(json.dumps(as_json(readout), allow_nan=False))
     expected = json.loads((GOLDEN / f"{case}.json").read_text())
-    assert told.pop("verdict") == verdict
-    assert {told.pop(name) is not None for name in ("sentence", "delivery", "as_of", "run")} == {True}
-    assert [told.pop(name) for name in ("comparisons", "planned", "held", "unreadable")] == [None, None, None, 0]
-    compared = agree(told, expected, "")
+    assert report.pop("verdict") == verdict
+    assert {report.pop(name) is not None for name in ("sentence", "delivery", "as_of", "run")} == {True}
+    assert [report.pop(name) for name in ("comparisons", "planned", "held", "unreadable")] == [None, None, None, 0]
+    compared = agree(report, expected, "")
     assert compared > 250
 
 
@@ -62,12 +62,12 @@ def test_a_known_case_comes_out_of_a_store(case: str, database_url: str) -> None
     definition = read_definitions((GOLDEN / f"{case}.toml").read_text())[name]
     with gzip.open(GOLDEN / f"{case}.jsonl.gz") as lines, stored_lines(lines, database_url) as database:
         readout = read(tally(database.read, scope_of(definition)), definition, ORIGIN_MS)
-    told = json.loads(json.dumps(as_json(readout), allow_nan=False))
+    report = json.loads(json.dumps(as_json(readout), allow_nan=False))
     expected = json.loads((GOLDEN / f"{case}.json").read_text())
-    found = {key: told[key] for key in expected}
+    relevant = {key: report[key] for key in expected}
     if case == "compare-small":
-        assert found["comparisons"].pop("sentence").startswith("Testers prefer b: it wins 81 % of the comparisons")
-    agree(found, expected, "")
+        assert relevant["comparisons"].pop("sentence").startswith("Testers prefer b: it wins 81 % of the comparisons")
+    agree(relevant, expected, "")
 
 
 def agree(told: Any, expected: Any, where: str) -> int:
@@ -259,9 +259,9 @@ def test_three_groups_share_alpha_and_the_first_of_the_order_speaks() -> None:
     groups = {"Control": shares(400, 0.60), "B": shares(400, 0.80), "C": shares(400, 0.40)}
     readout = readout_of_ratings(groups, THREE)
     assert (readout.alpha, readout.verdict) == (0.025, "worse")
-    said = sentence(readout)
-    assert said.startswith("B is better than Control on satisfaction, C is worse. B is better on satisfaction: +20")
-    assert "C is worse on satisfaction: −20 points (97.5 % interval" in said
+    text = sentence(readout)
+    assert text.startswith("B is better than Control on satisfaction, C is worse. B is better on satisfaction: +20")
+    assert "C is worse on satisfaction: −20 points (97.5 % interval" in text
     assert [step.split(":")[0] for step in advice(readout)] == ["B", "C"]
 
 
@@ -338,8 +338,8 @@ def test_a_declared_difference_holds_absolute_or_relative_to_control() -> None:
 def test_differences_that_matter_by_default() -> None:
     sums = {name: {"Control": times(60, 0.3), "Test": times(60, 0.3)} for name in METRICS}
     readout = readout_of_ratings({}, sums=sums)
-    found = {name: metric.versus["Test"].numbers.mde for name, metric in readout.metrics.items()}
-    assert found == pytest.approx(dict.fromkeys(METRICS, 0.03) | {"satisfaction": 0.1, "error_rate": 0.02})
+    mdes = {name: metric.versus["Test"].numbers.mde for name, metric in readout.metrics.items()}
+    assert mdes == pytest.approx(dict.fromkeys(METRICS, 0.03) | {"satisfaction": 0.1, "error_rate": 0.02})
 
 
 # Quantiles
@@ -362,9 +362,9 @@ def quantile(events: int, users: int, value: float = 3.0) -> Quantile:
     ],
 )
 def test_a_quantile_needs_users_and_answers_beyond_it(events: int, users: int, p50: str, p95: str) -> None:
-    found = {name: {"Control": quantile(events, users, 6.0), "Test": quantile(900, 90)} for name in ("p50", "p95")}
+    quantiles = {name: {"Control": quantile(events, users, 6.0), "Test": quantile(900, 90)} for name in ("p50", "p95")}
     groups = {"Control": shares(100, 0.5), "Test": shares(100, 0.5)}
-    readout = read(replace(_tally(groups), quantiles=found), TWO, ORIGIN_MS)
+    readout = read(replace(_tally(groups), quantiles=quantiles), TWO, ORIGIN_MS)
     assert [readout.quantiles[name].versus["Test"].verdict for name in ("p50", "p95")] == [p50, p95]
 
 
@@ -434,10 +434,10 @@ def traffic(seed: int, users: int = 60, lift: float = 0.1) -> list[Line]:
 
 
 def readout_of(events: list[Line], definition: Definition = TWO) -> dict[str, Any]:
-    with imported(encoded(events)) as found:
-        readout = read(tally(found.read, scope_of(definition)), definition, found.last_ms)
-    told: dict[str, Any] = json.loads(json.dumps(as_json(readout), allow_nan=False))
-    return told
+    with imported(encoded(events)) as database:
+        readout = read(tally(database.read, scope_of(definition)), definition, database.last_ms)
+    report: dict[str, Any] = json.loads(json.dumps(as_json(readout), allow_nan=False))
+    return report
 
 
 @given(st.integers(0, 10_000))
@@ -497,13 +497,13 @@ def test_more_users_of_the_same_kind_only_narrow(seed: int) -> None:
 
 def test_numbers_that_cannot_be_computed_are_null_in_the_object() -> None:
     events = [exposed("x1", "u1", "Control"), exposed("x2", "u2", "Test"), answered("a", "u1", response_time=1.0)]
-    found = readout_of(events)
-    test = found["metrics"]["satisfaction"]["groups"]["Test"]
+    report = readout_of(events)
+    test = report["metrics"]["satisfaction"]["groups"]["Test"]
     assert (test["n"], test["active"], test["sx"], test["value"], test["ci_low"]) == (1, 0, 0.0, None, None)
-    versus = found["metrics"]["satisfaction"]["vs_control"]["Test"]
+    versus = report["metrics"]["satisfaction"]["vs_control"]["Test"]
     assert versus.pop("mde") == 0.1
     assert versus.pop("verdict") == "not_enough_data"
     assert set(versus.values()) == {None}
     nothing = {"value": None, "ci_low": None, "ci_high": None, "se": None, "events": 0, "users": 0}
-    assert found["quantiles"]["response_time"]["p50"]["groups"]["Test"] == nothing
-    assert found["quantiles"]["response_time"]["p50"]["groups"]["Control"]["value"] == 1.0
+    assert report["quantiles"]["response_time"]["p50"]["groups"]["Test"] == nothing
+    assert report["quantiles"]["response_time"]["p50"]["groups"]["Control"]["value"] == 1.0

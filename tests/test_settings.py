@@ -23,12 +23,12 @@ def secrets(tmp_path: Path) -> Path:
 
 
 def test_nothing_needs_to_be_set() -> None:
-    found = load({}, NOWHERE)
-    assert found.demo
-    assert found.database_url == "sqlite:///data/parley.db"
-    assert (found.model, found.unit, found.access, found.blind) == (CONTROL_MODEL, "visitor", "open", True)
-    assert (found.statsig_tier, found.max_prompt_chars, found.retention_days) == ("development", 8000, 90)
-    assert (found.operators, found.operator_token, found.consent) == ((), None, None)
+    loaded = load({}, NOWHERE)
+    assert loaded.demo
+    assert loaded.database_url == "sqlite:///data/parley.db"
+    assert (loaded.model, loaded.unit, loaded.access, loaded.blind) == (CONTROL_MODEL, "visitor", "open", True)
+    assert (loaded.statsig_tier, loaded.max_prompt_chars, loaded.retention_days) == ("development", 8000, 90)
+    assert (loaded.operators, loaded.operator_token, loaded.consent) == ((), None, None)
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_a_value_is_read(name: str, text: str, field: str, value: object) -> Non
 
 def test_an_empty_value_is_the_same_as_none(secrets: Path) -> None:
     secrets.write_text('PARLEY_TITLE = ""\nOPENAI_API_KEY = "from-the-file"')
-    found = load({"PARLEY_MODEL": "", "PARLEY_OPERATORS": "", "OPENAI_API_KEY": " "}, secrets)
-    assert (found.model, found.operators, found.title) == (CONTROL_MODEL, (), "Parley")
-    assert found.openai_api_key is not None
+    loaded = load({"PARLEY_MODEL": "", "PARLEY_OPERATORS": "", "OPENAI_API_KEY": " "}, secrets)
+    assert (loaded.model, loaded.operators, loaded.title) == (CONTROL_MODEL, (), "Parley")
+    assert loaded.openai_api_key is not None
 
 
 def test_space_around_a_value_is_ignored_because_files_end_in_newlines() -> None:
@@ -67,8 +67,8 @@ def test_space_around_a_value_is_ignored_because_files_end_in_newlines() -> None
 
 def test_the_environment_wins_over_the_file(secrets: Path) -> None:
     secrets.write_text('PARLEY_MODEL = "of-the-file"\nPARLEY_TITLE = "Of the file"')
-    found = load({"PARLEY_MODEL": "of-the-environment"}, secrets)
-    assert (found.model, found.title) == ("of-the-environment", "Of the file")
+    loaded = load({"PARLEY_MODEL": "of-the-environment"}, secrets)
+    assert (loaded.model, loaded.title) == ("of-the-environment", "Of the file")
 
 
 def test_the_file_may_use_what_toml_offers(secrets: Path) -> None:
@@ -76,8 +76,8 @@ def test_the_file_may_use_what_toml_offers(secrets: Path) -> None:
         'PARLEY_BLIND = false\nPARLEY_BUDGET_USD_PER_DAY = 5\nPARLEY_OPERATORS = ["a@b.c", "d@e.f"]\n'
         'other = "Streamlit\'s"\n[auth]\ncookie_secret = "x"\n'
     )
-    found = load({}, secrets)
-    assert (found.blind, found.budget_usd_per_day, found.operators) == (False, 5.0, ("a@b.c", "d@e.f"))
+    loaded = load({}, secrets)
+    assert (loaded.blind, loaded.budget_usd_per_day, loaded.operators) == (False, 5.0, ("a@b.c", "d@e.f"))
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ def test_postgresql_needs_the_signing_key() -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_the_address_that_hosting_platforms_hand_out_is_understood(scheme: str) -> None:
     url = f"{scheme}://u:p@db/parley?sslmode=require"
-    found = load(POSTGRESQL | {"DATABASE_URL": url}, NOWHERE)
-    assert found.database_url == "postgresql+psycopg://u:p@db/parley?sslmode=require"
+    loaded = load(POSTGRESQL | {"DATABASE_URL": url}, NOWHERE)
+    assert loaded.database_url == "postgresql+psycopg://u:p@db/parley?sslmode=require"
 
 
 def test_proxies_are_networks_in_every_notation() -> None:
-    found = load({"PARLEY_TRUSTED_PROXIES": "10.0.0.7/8,fd00::/8,::ffff:127.0.0.1"}, NOWHERE).trusted_proxies
-    assert found == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("127.0.0.1/32"))
+    loaded = load({"PARLEY_TRUSTED_PROXIES": "10.0.0.7/8,fd00::/8,::ffff:127.0.0.1"}, NOWHERE).trusted_proxies
+    assert loaded == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("127.0.0.1/32"))
 
 
 def test_the_demo_model_answers_only_when_nothing_else_can() -> None:
@@ -211,11 +211,11 @@ def test_the_demo_model_answers_only_when_nothing_else_can() -> None:
 
 
 def test_settings_cannot_be_changed_and_do_not_show_their_secrets() -> None:
-    found = load(POSTGRESQL | {"OPENAI_API_KEY": "sk-hunter22"}, NOWHERE)
-    assert "hunter22" not in repr(found) + str(found) and "kkkk" not in repr(found)
-    assert found.secrets() == ["k" * 32, "sk-hunter22", "hunter22"]
+    loaded = load(POSTGRESQL | {"OPENAI_API_KEY": "sk-hunter22"}, NOWHERE)
+    assert "hunter22" not in repr(loaded) + str(loaded) and "kkkk" not in repr(loaded)
+    assert loaded.secrets() == ["k" * 32, "sk-hunter22", "hunter22"]
     with pytest.raises(ValueError, match="frozen"):
-        found.model = "other"
+        loaded.model = "other"
 
 
 def test_every_setting_of_the_table_exists() -> None:
@@ -227,8 +227,8 @@ def test_the_example_loads_when_everything_in_it_is_switched_on(secrets: Path) -
     example = (Path(__file__).parents[1] / ".streamlit/secrets.toml.example").read_text()
     load({}, _written(secrets, example))
     switched_on = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
-    found = load({}, _written(secrets, switched_on))
-    assert found.statsig_secret_key is not None and found.operators != ()
+    loaded = load({}, _written(secrets, switched_on))
+    assert loaded.statsig_secret_key is not None and loaded.operators != ()
 
 
 def _written(file: Path, text: str) -> Path:
@@ -293,15 +293,15 @@ def test_a_provider_comes_from_the_environment_or_the_file_and_the_environment_w
         ("openai", "https://api.openai.com/v1", "sk-one"), ("local", "http://c/v1", "from-file"),
         ("other", "http://b/v1", None), ("gate", "http://d", None),
     ]  # fmt: skip
-    found = load(environ, secrets)
-    assert {"header-secret", "from-file", "sk-one"} <= set(found.secrets())
-    assert "from-file" not in repr(found.providers) and "header-secret" not in repr(found.providers)
-    assert found.providers[1].api_version == "2024-10-21" and not found.demo
+    loaded = load(environ, secrets)
+    assert {"header-secret", "from-file", "sk-one"} <= set(loaded.secrets())
+    assert "from-file" not in repr(loaded.providers) and "header-secret" not in repr(loaded.providers)
+    assert loaded.providers[1].api_version == "2024-10-21" and not loaded.demo
 
 
 def test_a_provider_alone_is_the_default_one_and_no_demo(secrets: Path) -> None:
-    found = load({"PARLEY_PROVIDER_MY_LLM_URL": "http://localhost:8000/v1"}, secrets)
-    assert (found.provider_names, found.demo) == (["my_llm"], False)
+    loaded = load({"PARLEY_PROVIDER_MY_LLM_URL": "http://localhost:8000/v1"}, secrets)
+    assert (loaded.provider_names, loaded.demo) == (["my_llm"], False)
     assert load({}, secrets).provider_names == ["openai"]
 
 

@@ -64,8 +64,8 @@ def test_the_delta_method_is_least_squares_with_errors_clustered_by_user(seed: i
 @pytest.mark.parametrize("seed", range(4))
 def test_a_plain_mean_has_the_standard_error_of_a_mean(seed: int) -> None:
     x = np.random.default_rng(seed).gamma(2.0, 3.0, 40)
-    found = estimate(sums_of(x, np.ones(40)), rate=False)
-    assert (found.value, found.se) == (pytest.approx(x.mean()), pytest.approx(stats().sem(x)))
+    estimated = estimate(sums_of(x, np.ones(40)), rate=False)
+    assert (estimated.value, estimated.se) == (pytest.approx(x.mean()), pytest.approx(stats().sem(x)))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -75,9 +75,9 @@ def test_degrees_of_freedom_of_two_means_are_welchs(seed: int) -> None:
     one, other = (estimate(sums_of(x, np.ones(len(x))), rate=False) for x in (a, b))
     test = stats().ttest_ind(b, a, equal_var=False)
     assert differences.welch(one, other) == pytest.approx(test.df)
-    found = compare(one, other, 1.0, 0.05, pooled=False)
-    assert found.diff is not None and found.se is not None
-    assert found.diff / found.se == pytest.approx(test.statistic)
+    difference = compare(one, other, 1.0, 0.05, pooled=False)
+    assert difference.diff is not None and difference.se is not None
+    assert difference.diff / difference.se == pytest.approx(test.statistic)
 
 
 @given(st.floats(0, 3_000), st.integers(1, 12))
@@ -154,9 +154,9 @@ def two_estimates(seed: int) -> tuple[Estimate, Estimate]:
 
 @given(st.integers(0, 900), ALPHAS, st.floats(0.01, 0.5))
 def test_zero_is_outside_exactly_when_p_is_below_alpha(seed: int, alpha: float, mde: float) -> None:
-    found = compare(*two_estimates(seed), mde, alpha)
-    assert found.cs_low is not None and found.cs_high is not None and found.p_seq is not None
-    assert (found.cs_low > 0 or found.cs_high < 0) == (found.p_seq < alpha)
+    difference = compare(*two_estimates(seed), mde, alpha)
+    assert difference.cs_low is not None and difference.cs_high is not None and difference.p_seq is not None
+    assert (difference.cs_low > 0 or difference.cs_high < 0) == (difference.p_seq < alpha)
 
 
 @given(st.integers(0, 900))
@@ -185,13 +185,16 @@ def test_after_the_growth_needed_the_difference_is_detectable(variance: float, m
 
 def test_the_relative_error_is_that_of_the_ratio() -> None:
     a, b = Estimate(2.0, 0.1, 0.1, kish=50.0), Estimate(3.0, 0.2, 0.2, kish=50.0)
-    found = compare(a, b, 0.1, 0.05)
-    assert (found.rel, found.rel_se) == (pytest.approx(0.5), pytest.approx(1.5 * math.hypot(0.1 / 2, 0.2 / 3)))
+    difference = compare(a, b, 0.1, 0.05)
+    assert (difference.rel, difference.rel_se) == (
+        pytest.approx(0.5),
+        pytest.approx(1.5 * math.hypot(0.1 / 2, 0.2 / 3)),
+    )
 
 
 def test_a_treatment_of_nothing_has_a_relative_error_still() -> None:
-    found = compare(Estimate(2.0, 0.1, 0.1, kish=50.0), Estimate(0.0, 0.2, 0.2, kish=50.0), 0.1, 0.05)
-    assert (found.rel, found.rel_se) == (-1.0, pytest.approx(0.1))
+    difference = compare(Estimate(2.0, 0.1, 0.1, kish=50.0), Estimate(0.0, 0.2, 0.2, kish=50.0), 0.1, 0.05)
+    assert (difference.rel, difference.rel_se) == (-1.0, pytest.approx(0.1))
 
 
 def test_one_busy_user_leaves_half_a_degree_of_freedom_to_a_comparison() -> None:
@@ -203,10 +206,10 @@ def test_one_busy_user_leaves_half_a_degree_of_freedom_to_a_comparison() -> None
 
 def test_one_busy_user_leaves_one_degree_of_freedom_to_a_groups_own_bar() -> None:
     x, y = np.array([500.0, 3.0, 1.0]), np.array([1000.0, 1.0, 1.0])
-    found = estimate(sums_of(x, y), rate=False)
-    assert found.kish == pytest.approx(1.004, abs=0.001)
-    assert found.value is not None and found.se is not None and found.ci_high is not None
-    assert (found.ci_high - found.value) / found.se == pytest.approx(formulas.student(formulas.Z95, 1.0))
+    estimated = estimate(sums_of(x, y), rate=False)
+    assert estimated.kish == pytest.approx(1.004, abs=0.001)
+    assert estimated.value is not None and estimated.se is not None and estimated.ci_high is not None
+    assert (estimated.ci_high - estimated.value) / estimated.se == pytest.approx(formulas.student(formulas.Z95, 1.0))
 
 
 # The pair's pooled spread
@@ -219,9 +222,9 @@ def test_a_small_group_that_looks_certain_has_at_least_the_pooled_spread() -> No
     one, other = (estimate(sums_of(x, np.ones(len(x))), rate=False) for x in (many, few))
     assert one.se is not None and other.se == 0.0
     spread = (one.se**2 * 300**2) / (300 + 29)
-    found = compare(one, other, 0.3, 0.05)
-    assert found.se == pytest.approx(math.sqrt(one.se**2 + spread / 29))
-    assert found.se_delta == pytest.approx(one.se)
+    difference = compare(one, other, 0.3, 0.05)
+    assert difference.se == pytest.approx(math.sqrt(one.se**2 + spread / 29))
+    assert difference.se_delta == pytest.approx(one.se)
 
 
 @given(st.integers(0, 900))
@@ -298,9 +301,9 @@ def test_without_data_there_is_nothing() -> None:
 
 
 def test_one_unit_has_a_value_and_no_spread() -> None:
-    found = estimate(Sums(1, 2, 3, 4, 9, 6, 1), rate=True)
-    assert (found.value, found.se, found.ci_low) == (2 / 3, None, None)
-    beside = compare(found, estimate(Sums(20, 10, 20, 10, 20, 10, 20), rate=True), 0.1, 0.05)
+    estimated = estimate(Sums(1, 2, 3, 4, 9, 6, 1), rate=True)
+    assert (estimated.value, estimated.se, estimated.ci_low) == (2 / 3, None, None)
+    beside = compare(estimated, estimate(Sums(20, 10, 20, 10, 20, 10, 20), rate=True), 0.1, 0.05)
     assert beside.diff == pytest.approx(0.5 - 2 / 3)
     assert (beside.se, beside.df, beside.cs_low, beside.p_seq, beside.growth_needed) == (None,) * 5
 
@@ -308,37 +311,43 @@ def test_one_unit_has_a_value_and_no_spread() -> None:
 @pytest.mark.parametrize("value", [0.0, 2.1, 0.3, 1e-5, 123456.789])
 def test_users_who_are_all_alike_have_no_spread_whatever_rounding_says(value: float) -> None:
     x = np.full(37, value * 3)
-    found = estimate(sums_of(x, np.full(37, 3.0)), rate=False)
-    assert (found.se, found.ci_low) == (0.0, found.value)
-    beside = compare(found, found, 0.1, 0.05)
+    estimated = estimate(sums_of(x, np.full(37, 3.0)), rate=False)
+    assert (estimated.se, estimated.ci_low) == (0.0, estimated.value)
+    beside = compare(estimated, estimated, 0.1, 0.05)
     assert (beside.diff, beside.se) == (0.0, 0.0)
     assert (beside.df, beside.cs_low, beside.p_seq, beside.detectable_now) == (None,) * 4
 
 
 def test_a_rate_always_has_some_spread() -> None:
-    found = estimate(Sums(30, 90, 90, 270, 270, 270, 30), rate=True)
-    assert found.se_delta == 0.0
-    assert found.se == pytest.approx(math.sqrt(92 / 94 * 2 / 94 / 90))
-    assert found.ci_low is not None and found.ci_low < 1.0 and found.ci_high == pytest.approx(1.0)
+    estimated = estimate(Sums(30, 90, 90, 270, 270, 270, 30), rate=True)
+    assert estimated.se_delta == 0.0
+    assert estimated.se == pytest.approx(math.sqrt(92 / 94 * 2 / 94 / 90))
+    assert estimated.ci_low is not None and estimated.ci_low < 1.0 and estimated.ci_high == pytest.approx(1.0)
 
 
 def test_where_nothing_matters_nothing_is_compared() -> None:
     one, other = two_estimates(3)
-    found = compare(one, other, 0.0, 0.05)
-    assert found.se is not None and found.df is not None
-    assert (found.mde, found.cs_low, found.p_seq, found.detectable_now, found.growth_needed) == (0.0, *(None,) * 4)
+    difference = compare(one, other, 0.0, 0.05)
+    assert difference.se is not None and difference.df is not None
+    assert (
+        difference.mde,
+        difference.cs_low,
+        difference.p_seq,
+        difference.detectable_now,
+        difference.growth_needed,
+    ) == (0.0, *(None,) * 4)
 
 
 def test_a_control_of_zero_has_no_relative_difference() -> None:
-    found = compare(Estimate(0.0, 0.1, 0.1, kish=9.0), Estimate(1.0, 0.1, 0.1, kish=9.0), 0.1, 0.05)
-    assert (found.rel, found.rel_se) == (None, None)
+    difference = compare(Estimate(0.0, 0.1, 0.1, kish=9.0), Estimate(1.0, 0.1, 0.1, kish=9.0), 0.1, 0.05)
+    assert (difference.rel, difference.rel_se) == (None, None)
 
 
 def test_an_interval_beyond_floating_point_is_none() -> None:
     """One user gave nearly all answers of each group: the effective size is one."""
-    found = compare(Estimate(1.0, 9.0, 9.0, kish=1.0), Estimate(2.0, 9.0, 9.0, kish=1.0), 0.001, 0.05)
-    assert (found.cs_low, found.cs_high) == (None, None)
-    assert found.p_seq == 1.0
+    difference = compare(Estimate(1.0, 9.0, 9.0, kish=1.0), Estimate(2.0, 9.0, 9.0, kish=1.0), 0.001, 0.05)
+    assert (difference.cs_low, difference.cs_high) == (None, None)
+    assert difference.p_seq == 1.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12), st.booleans(), ALPHAS, st.floats(0, 1))
@@ -347,6 +356,6 @@ def test_no_number_is_ever_nan_or_infinite(pairs: list[tuple[int, int]], rate: b
     x = np.array([min(pair) for pair in pairs], dtype=float)
     one = estimate(sums_of(x, y), rate=rate)
     other = estimate(Sums(20, 10, 20, 10, 20, 10, 20), rate=rate)
-    for found in (one, compare(one, other, mde, alpha), compare(other, one, mde, alpha)):
-        numbers = [getattr(found, name) for name in found.__slots__]
+    for result in (one, compare(one, other, mde, alpha), compare(other, one, mde, alpha)):
+        numbers = [getattr(result, name) for name in result.__slots__]
         assert all(number is None or math.isfinite(number) for number in numbers)

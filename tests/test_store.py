@@ -104,9 +104,9 @@ def vote(parley: Store, asked: Question, rating: Rating | None, seen: Rating = "
 
 
 def reread(parley: Store, about: Conversation | Question, visitor: str = "visitor") -> Conversation:
-    found = parley.conversations.get(about.id if isinstance(about, Conversation) else about.conversation_id, visitor)
-    assert found is not None
-    return found
+    stored = parley.conversations.get(about.id if isinstance(about, Conversation) else about.conversation_id, visitor)
+    assert stored is not None
+    return stored
 
 
 def event_names(parley: Store) -> list[str]:
@@ -124,16 +124,16 @@ def test_a_question_is_there_with_its_conversation_and_exposure(parley: Store) -
     about = conversation()
     met = events.exposure(ASSIGNMENT, "session")
     asked = ask(parley, about, "Why is\n the sky blue?", exposure=met)
-    found = reread(parley, about)
-    (turn,) = found.turns
-    assert (found.title, found.assignment) == ("Why is the sky blue?", ASSIGNMENT)
+    stored = reread(parley, about)
+    (turn,) = stored.turns
+    assert (stored.title, stored.assignment) == ("Why is the sky blue?", ASSIGNMENT)
     assert (turn.answer_id, turn.turn, turn.question, turn.running) == (
         asked.answer_id,
         1,
         "Why is\n the sky blue?",
         True,
     )
-    assert found.question(turn) == asked
+    assert stored.question(turn) == asked
     assert list(parley.events.export()) == [met.wire()]
     with parley.read() as connection:
         (row,) = connection.execute(select(schema.exposure))
@@ -242,9 +242,9 @@ def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
     vote(silent, asked, "dissatisfaction")
     assert silent.conversations.give_reason(asked.answer_id, "wrong", "secret too", None).wait(SOON)
     assert silent.conversations.rename(asked.conversation_id, "visitor", "secret").wait(SOON)
-    found = reread(silent, asked)
-    (turn,) = found.turns
-    assert (found.title, turn.question, turn.answer, turn.comment) == (None, None, None, None)
+    stored = reread(silent, asked)
+    (turn,) = stored.turns
+    assert (stored.title, turn.question, turn.answer, turn.comment) == (None, None, None, None)
     assert (turn.rating, turn.reason, turn.facts["total_tokens"]) == ("dissatisfaction", "wrong", 8)
 
 
@@ -299,9 +299,9 @@ def test_a_rating_of_an_unknown_answer_is_not_reported(parley: Store) -> None:
 
 def test_a_reason_is_reported_once_and_its_comment_stays_here(parley: Store) -> None:
     asked = ask_and_answer(parley)
-    said = events.feedback_reason(asked, {}, "wrong")
+    reason_event = events.feedback_reason(asked, {}, "wrong")
     for comment in ("It is", "It is green."):
-        assert parley.conversations.give_reason(asked.answer_id, "wrong", comment, said).wait(SOON)
+        assert parley.conversations.give_reason(asked.answer_id, "wrong", comment, reason_event).wait(SOON)
     (turn,) = reread(parley, asked).turns
     assert (turn.reason, turn.comment) == ("wrong", "It is green.")
     assert event_names(parley) == ["chat_completion", "feedback_reason"]
@@ -320,14 +320,14 @@ def test_a_conversation_can_be_renamed_by_its_owner(parley: Store) -> None:
 
 
 def test_a_deleted_conversation_leaves_its_numbers_and_events(parley: Store) -> None:
-    gone, kept, foreign = conversation(), conversation(), conversation("somebody else")
+    gone, staying, foreign = conversation(), conversation(), conversation("somebody else")
     asked = ask_and_answer(parley, gone)
-    ask(parley, kept)
+    ask(parley, staying)
     ask(parley, foreign)
     assert parley.conversations.delete("visitor", foreign.id).wait(SOON)
     assert parley.conversations.delete("visitor", gone.id).wait(SOON)
     assert parley.conversations.get(gone.id, "visitor") is None
-    assert [one.id for one in parley.conversations.of("visitor")] == [kept.id]
+    assert [one.id for one in parley.conversations.of("visitor")] == [staying.id]
     assert reread(parley, foreign, "somebody else").turns[0].question == "Why?"
     assert parley.conversations.completed(asked.answer_id) is not None
     assert parley.conversations.delete("visitor").wait(SOON) and parley.conversations.of("visitor") == []
@@ -340,8 +340,8 @@ def test_a_title_goes_with_the_question_that_it_was_made_from(parley: Store) -> 
     parley.written(lambda connection: connection.execute(update(schema.conversation).values(created_ms=1)), SOON)
     ask(parley, about, "And now?", turn=2)  # in use still
     assert parley.purge(days=1) == 1
-    kept = reread(parley, about)
-    assert kept.title is None and [turn.question for turn in kept.turns] == ["And now?"]
+    stored = reread(parley, about)
+    assert stored.title is None and [turn.question for turn in stored.turns] == ["And now?"]
 
 
 def test_signed_out_sessions_and_deletions_are_forgotten_in_time(parley: Store) -> None:
@@ -409,12 +409,12 @@ def test_an_answer_of_an_ended_process_goes_to_exactly_one_other(parley: Store, 
     fall_silent(parley)
     others = [open_store() for _ in range(3)]
     with ThreadPoolExecutor(3) as processes:
-        found = [
+        taken = [
             one for some in processes.map(lambda other: other.conversations.recover(30_000), others) for one in some
         ]
-    assert sorted(one.answer_id for one, _ in found) == sorted(one.answer_id for one in asked[:5])
-    assert {one.answer_id: text for one, text in found}[asked[0].answer_id] == "The wh"
-    assert all(one in asked for one, _ in found)
+    assert sorted(one.answer_id for one, _ in taken) == sorted(one.answer_id for one in asked[:5])
+    assert {one.answer_id: text for one, text in taken}[asked[0].answer_id] == "The wh"
+    assert all(one in asked for one, _ in taken)
 
 
 def test_an_answer_with_a_recent_heartbeat_or_of_this_process_is_left_alone(parley: Store, open_store: Open) -> None:
@@ -451,8 +451,8 @@ def test_an_answer_is_recovered_although_its_conversation_was_deleted(parley: St
     asked = ask(parley, conversation())
     assert parley.conversations.delete("visitor").wait(SOON)
     fall_silent(parley)
-    ((found, text),) = open_store().conversations.recover(30_000)
-    assert (found.answer_id, found.assignment.group, text) == (asked.answer_id, "Test", "")
+    ((recovered, text),) = open_store().conversations.recover(30_000)
+    assert (recovered.answer_id, recovered.assignment.group, text) == (asked.answer_id, "Test", "")
 
 
 # The ledger and the way to Statsig
@@ -581,11 +581,11 @@ def test_a_later_migration_reaches_a_database_that_exists(open_store: Open, monk
 def shapes(url: str) -> dict[str, Any]:
     """Return the columns and indexes of every table, in no order."""
     with closing(Database.open(url)) as database:
-        found = inspect(database.writer)
+        inspector = inspect(database.writer)
         return {
             name: [
-                {(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)},
-                {(index["name"], *index["column_names"]) for index in found.get_indexes(name)},
+                {(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)},
+                {(index["name"], *index["column_names"]) for index in inspector.get_indexes(name)},
             ]
             for name in ("answer", "exposure")
         }
@@ -610,8 +610,8 @@ def test_a_database_from_before_tiers_gets_them_and_knows_whom_an_invitation_bro
             connection.execute(text(statement))
     assert shapes(database_url) == fresh
     with closing(Database.open(database_url)) as database, database.read() as connection:
-        kept = select(schema.exposure.c.user_id, schema.exposure.c.tier, schema.exposure.c.invitation)
-        assert set(connection.execute(kept)) == {("ann", "", "friends"), ("bob", "", None)}
+        query = select(schema.exposure.c.user_id, schema.exposure.c.tier, schema.exposure.c.invitation)
+        assert set(connection.execute(query)) == {("ann", "", "friends"), ("bob", "", None)}
 
 
 def test_what_is_exposed_and_asked_is_kept_with_its_tier_and_invitation(open_store: Open) -> None:
@@ -622,8 +622,8 @@ def test_what_is_exposed_and_asked_is_kept_with_its_tier_and_invitation(open_sto
     assert parley.conversations.ask(about, asked, "Why?", events.exposure(invited, "session")).wait(SOON)
     with parley.read() as connection:
         assert connection.scalars(select(schema.answer.c.tier)).all() == ["staging"]
-        told = select(schema.exposure.c.tier, schema.exposure.c.invitation)
-        assert connection.execute(told).all() == [("staging", "friends")]
+        query = select(schema.exposure.c.tier, schema.exposure.c.invitation)
+        assert connection.execute(query).all() == [("staging", "friends")]
 
 
 def test_a_store_in_use_is_well(parley: Store) -> None:
@@ -654,9 +654,9 @@ def test_trouble_shows_without_a_write(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_database_that_cannot_be_used_is_reported_in_a_sentence_without_its_password(url: str) -> None:
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as raised:
         Store.open(url)
-    sentence = str(told.value)
+    sentence = str(raised.value)
     assert sentence.endswith(".") and "\n" not in sentence and "hunter2" not in sentence
 
 

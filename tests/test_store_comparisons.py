@@ -62,9 +62,9 @@ def test_two_answers_are_one_turn_in_their_order(store: Store) -> None:
     about, compared = conversation(), comparison()
     store.conversations.compare(about, compared, "Why?")
     finish_sides(store, about, compared, "Left.", "Right.")
-    found = store.conversations.get(about.id, "visitor")
-    assert found is not None and found.assignment.compare
-    (turn,) = found.turns
+    stored = store.conversations.get(about.id, "visitor")
+    assert stored is not None and stored.assignment.compare
+    (turn,) = stored.turns
     assert [(side.group, side.answer, side.model) for side in turn.sides] == [
         ("A", "Left.", "model-A"), ("B", "Right.", "model-B"),
     ]  # fmt: skip
@@ -86,9 +86,9 @@ def test_a_changed_vote_is_reported_again_and_a_repeated_one_is_not(store: Store
     for preferred in ("left", "left", "tie", "both_bad"):
         vote(store, about, compared, preferred)
     assert event_values(store, "preference") == ["A", "tie", "both_bad"]
-    found = store.conversations.get(about.id, "visitor")
-    assert found is not None and found.turns[0].comparison is not None
-    assert found.turns[0].comparison.vote == "both_bad"
+    stored = store.conversations.get(about.id, "visitor")
+    assert stored is not None and stored.turns[0].comparison is not None
+    assert stored.turns[0].comparison.vote == "both_bad"
 
 
 def test_a_vote_stays_as_it_was_once_the_next_question_is_asked(store: Store) -> None:
@@ -106,9 +106,9 @@ def test_a_comparison_that_was_asked_again_shows_the_new_answers_only(store: Sto
     assert store.conversations.compare(about, second, "Why?", replaces=[side.answer_id for side in first.sides]).wait(
         SOON
     )
-    found = store.conversations.get(about.id, "visitor")
-    assert found is not None
-    assert [turn.answer_id for turn in found.turns] == [second.id]
+    stored = store.conversations.get(about.id, "visitor")
+    assert stored is not None
+    assert [turn.answer_id for turn in stored.turns] == [second.id]
 
 
 def test_a_long_conversation_is_read_in_whole_comparisons(store: Store) -> None:
@@ -151,8 +151,8 @@ def test_an_answer_that_was_cut_off_keeps_its_group_and_comparison(store: Store,
     with closing(Store.open(database_url)) as other:
         with other.read() as connection:
             beats = dict(connection.execute(select(schema.answer.c.answer_id, schema.answer.c.beat_ms)).all())
-        found = [other.conversations.take_over(side.answer_id, beats[side.answer_id]) for side in compared.sides]
-    questions = [one[0] for one in found if one]
+        taken = [other.conversations.take_over(side.answer_id, beats[side.answer_id]) for side in compared.sides]
+    questions = [one[0] for one in taken if one]
     assert [(one.assignment.group, one.comparison_id) for one in questions] == [("A", compared.id), ("B", compared.id)]
 
 
@@ -187,10 +187,10 @@ def test_an_older_database_gets_the_same_tables(database_url: str) -> None:
     )  # fmt: skip
 
     def shapes() -> list[set[tuple[str, str, bool]]]:
-        found = inspect(database.writer)
-        columns = [found.get_columns(name) for name in tables]
+        inspector = inspect(database.writer)
+        columns = [inspector.get_columns(name) for name in tables]
         return [{(one["name"], str(one["type"]), one["nullable"]) for one in each} for each in columns] + [
-            {(str(index["name"]), str(index["column_names"]), True) for index in found.get_indexes("comparison")}
+            {(str(index["name"]), str(index["column_names"]), True) for index in inspector.get_indexes("comparison")}
         ]
 
     with closing(Database.open(database_url)) as database:
@@ -208,7 +208,7 @@ def test_a_comparison_belongs_to_the_run_in_which_it_was_asked(store: Store) -> 
     later = replace(compared, left=sides[0], right=sides[1])
     store.conversations.compare(about, later, "Why?")
     finish_sides(store, about, later, "Left.", "Right.")
-    found = store.conversations.get(about.id, "visitor")
-    assert found is not None and found.turns[0].comparison is not None
-    vote(store, found, found.turns[0].comparison, "left")
+    stored = store.conversations.get(about.id, "visitor")
+    assert stored is not None and stored.turns[0].comparison is not None
+    vote(store, stored, stored.turns[0].comparison, "left")
     assert [event["metadata"]["run"] for event in store.events.export()] == [2, 2, 2]

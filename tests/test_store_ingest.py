@@ -25,8 +25,8 @@ READABLE = [exposed("x", "u", "b"), answered("a", "u"), rated("r", "a", "u")]
 
 
 def read(lines: Iterable[bytes]) -> tuple[Imported, Tally]:
-    with imported(lines) as found:
-        return found, tally(found.read, SCOPE)
+    with imported(lines) as database:
+        return database, tally(database.read, SCOPE)
 
 
 def changed(line: Line, **fields: object) -> bytes:
@@ -65,32 +65,32 @@ EXPOSED, ANSWERED, RATED = READABLE
     ],
 )  # fmt: skip
 def test_an_unreadable_line_is_reported_and_the_others_count(line: bytes, why: str) -> None:
-    found, told = read([encoded(READABLE)[0], line, *encoded(READABLE)[1:]])
-    assert found.problems == [f"line 2: {why}"]
-    assert (found.events, found.unreadable) == (3, 1)
-    assert told.sums["satisfaction"]["b"][:3] == (1, 1, 1)
+    database, counts = read([encoded(READABLE)[0], line, *encoded(READABLE)[1:]])
+    assert database.problems == [f"line 2: {why}"]
+    assert (database.events, database.unreadable) == (3, 1)
+    assert counts.sums["satisfaction"]["b"][:3] == (1, 1, 1)
 
 
 def test_of_many_unreadable_lines_the_first_are_reported_and_all_counted() -> None:
-    found, _ = read([b"?"] * 100)
-    assert (len(found.problems), found.unreadable) == (MAX_PROBLEMS, 100)
+    database, _ = read([b"?"] * 100)
+    assert (len(database.problems), database.unreadable) == (MAX_PROBLEMS, 100)
 
 
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_problem() -> None:
     first, *others = [line.rstrip() + b"\r\n" for line in encoded(READABLE)]
-    found, _ = read([b"\xef\xbb\xbf" + first, b"\r\n", b"", b"  \n", *others])
-    assert (found.events, found.problems) == (3, [])
+    database, _ = read([b"\xef\xbb\xbf" + first, b"\r\n", b"", b"  \n", *others])
+    assert (database.events, database.problems) == (3, [])
 
 
 def test_an_empty_file_has_no_events() -> None:
-    found, told = read([])
-    assert (found.events, found.last_ms) == (0, None)
-    assert told.sums["satisfaction"] == {}
+    database, counts = read([])
+    assert (database.events, database.last_ms) == (0, None)
+    assert counts.sums["satisfaction"] == {}
 
 
 def test_the_last_moment_is_the_last_events() -> None:
-    found, _ = read(encoded([*READABLE, exposed("y", "v", "b", 77)]))
-    assert found.last_ms == exposed("y", "v", "b", 77)["time"]
+    database, _ = read(encoded([*READABLE, exposed("y", "v", "b", 77)]))
+    assert database.last_ms == exposed("y", "v", "b", 77)["time"]
 
 
 def test_an_answer_that_ended_twice_counts_as_it_ended_first() -> None:
@@ -108,9 +108,9 @@ def test_a_rating_of_an_answer_that_is_not_there_counts_for_nothing() -> None:
 
 def test_the_group_is_the_exposures_whatever_an_answer_says() -> None:
     answers = [answered(name, "u", group="control", response_time=1.0 + number) for number, name in enumerate("abc")]
-    found = counted([EXPOSED, *answers])
-    assert found.sums["response_time"].keys() == {"b"}
-    assert found.quantiles["p50"]["b"].value == 2.0
+    counts = counted([EXPOSED, *answers])
+    assert counts.sums["response_time"].keys() == {"b"}
+    assert counts.quantiles["p50"]["b"].value == 2.0
 
 
 @pytest.mark.parametrize("simulated", [{"simulated": True}, {"metadata": EXPOSED["metadata"] | {"simulated": True}}])
@@ -121,13 +121,13 @@ def test_a_simulated_event_may_say_so_in_either_place(simulated: Line) -> None:
 
 
 def test_ids_that_no_database_takes_are_cleaned() -> None:
-    found, told = read(encoded([exposed("x\ud800", "u\x00", "b\udfff"), answered("a", "u")]))
-    assert (found.problems, told.sums["answers_per_user"]["b"].sx) == ([], 1)
+    database, counts = read(encoded([exposed("x\ud800", "u\x00", "b\udfff"), answered("a", "u")]))
+    assert (database.problems, counts.sums["answers_per_user"]["b"].sx) == ([], 1)
 
 
 def test_unknown_events_are_counted_as_events_and_nothing_else() -> None:
-    found, told = read(encoded([*READABLE, {**RATED, "event_id": "z", "name": "copied"}]))
-    assert (found.events, told.sums["rating_rate"]["b"].sx) == (4, 1)
+    database, counts = read(encoded([*READABLE, {**RATED, "event_id": "z", "name": "copied"}]))
+    assert (database.events, counts.sums["rating_rate"]["b"].sx) == (4, 1)
 
 
 VOTES: list[list[Rating | None]] = [
@@ -151,12 +151,12 @@ def converse(store: Store, number: int, began_ms: int) -> Receipt:
     store.conversations.ask(conversation, question, "Why?", events.exposure(assigned, "s", time_ms=began_ms))
     receipt = store.conversations.finish(question, ended, end)
     for step, vote in enumerate(VOTES[number % 4], 1):
-        told = (
+        recorded = (
             events.rating(question, end.metadata, vote, 1.0)
             if vote
             else events.rating_withdrawn(question, end.metadata, "satisfaction", 1.0)
         )
-        receipt = store.conversations.rate(question.answer_id, vote, replace(told, time_ms=began_ms + step))
+        receipt = store.conversations.rate(question.answer_id, vote, replace(recorded, time_ms=began_ms + step))
     return receipt
 
 

@@ -34,16 +34,21 @@ def store(database_url: str) -> Iterator[Store]:
 def invent_events(count: int) -> list[Event]:
     """Events of every name; many of the same millisecond, as they come in bursts."""
     chance = random.Random(3)
-    found = []
+    invented = []
     for number in range(count):
         name, group = NAMES[number % len(NAMES)], chance.choice(GROUPS)
-        said: dict[str, Any] = {"group": group, "answer_id": f"a{number // 4}", "experiment": "e", "session_id": "s"}
-        said |= {"simulated": True} if number % 7 == 0 else {}
+        metadata: dict[str, Any] = {
+            "group": group,
+            "answer_id": f"a{number // 4}",
+            "experiment": "e",
+            "session_id": "s",
+        }
+        metadata |= {"simulated": True} if number % 7 == 0 else {}
         value = chance.choice(["stop", "error", "interrupted", "limited"]) if name == events.CHAT_COMPLETION else 1
-        found.append(
-            Event(f"{number:05d}", name, START_MS + number // 5, f"u{number % 6}", value, said, {"userID": "u"})
+        invented.append(
+            Event(f"{number:05d}", name, START_MS + number // 5, f"u{number % 6}", value, metadata, {"userID": "u"})
         )
-    return found
+    return invented
 
 
 def keep(store: Store, found: list[Event]) -> None:
@@ -107,8 +112,8 @@ def test_every_search_finds_what_it_means_once_and_newest_first(store: Store, mo
     keys = [(line.event.time_ms, line.event.event_id) for line in every]
     assert keys == sorted(keys, reverse=True)
     for search in SEARCHES:
-        found = [line.event.event_id for line in all_pages(store, search)]
-        assert found == [line.event.event_id for line in every if matches(line, search)], search
+        ids = [line.event.event_id for line in all_pages(store, search)]
+        assert ids == [line.event.event_id for line in every if matches(line, search)], search
     assert {line.delivery for line in every} == {"waiting", "acknowledged", "kept"}
 
 
@@ -120,8 +125,8 @@ def test_a_search_without_a_match_ends_in_time_and_can_be_continued(
     keep(store, invent_events(35))
     first = store.events.page(Search(delivery="kept", name="nothing"), None, 10)
     assert first.lines == [] and first.older is None  # no event has the name: its index ends at once
-    kept = store.events.page(Search(user_id="u0", simulated=True), None, 50)
-    assert kept.older is None
+    page = store.events.page(Search(user_id="u0", simulated=True), None, 50)
+    assert page.older is None
     rare = store.events.page(Search(simulated=True, delivery="acknowledged"), None, 10)
     assert rare.lines == [] and rare.older is not None
     assert store.events.page(Search(simulated=True, delivery="acknowledged"), rare.older, 10).older != rare.older
@@ -160,9 +165,9 @@ def test_the_life_of_an_answer_is_reported_in_the_order_of_time(store: Store) ->
     assert store.conversations.rate("a1", "satisfaction", rated).wait(SOON)
     life = store.events.life("a1")
     assert life is not None
-    told = [station.what for station in stations(life)]
-    assert sorted(told[:2]) == ["asked", "exposure"]
-    assert told[2:] == ["first_token", "chat_completion", "satisfaction"]
+    order = [station.what for station in stations(life)]
+    assert sorted(order[:2]) == ["asked", "exposure"]
+    assert order[2:] == ["first_token", "chat_completion", "satisfaction"]
     assert [line.event.event_id for line in life.lines if line.event.name == events.EXPOSURE] == [met.event_id]
     assert store.outbox.acknowledge([line.event.event_id for line in life.lines]).wait(SOON)
     life = store.events.life("a1")
@@ -200,6 +205,6 @@ def test_an_older_database_learns_the_group_of_every_event(database_url: str) ->
         assert store.write(lambda connection: connection.execute(insert(answer), row)).wait(SOON)
         assert store.write(lambda connection: [connection.execute(text(one)) for one in back] and None).wait(SOON)
     with closing(Store.open(database_url)) as store:
-        found = {line.event.event_id: line for line in all_pages(store, Search())}
-        assert len(found) == 20
-        assert {line.group for line in found.values() if line.event.metadata["answer_id"] == "a1"} == {"Test"}
+        lines = {line.event.event_id: line for line in all_pages(store, Search())}
+        assert len(lines) == 20
+        assert {line.group for line in lines.values() if line.event.metadata["answer_id"] == "a1"} == {"Test"}

@@ -48,8 +48,8 @@ print("closed", store.close(), flush=True)
 def port(postgres: Postgres) -> Iterator[int]:
     if pgbouncer_server.binary() is None:
         pytest.skip("there is no PgBouncer (on Debian: apt-get install pgbouncer)")
-    with pgbouncer_server.serve(postgres) as found:
-        yield found
+    with pgbouncer_server.serve(postgres) as number:
+        yield number
 
 
 def behind(postgres: Postgres, port: int) -> str:
@@ -68,13 +68,13 @@ def test_two_replicas_behind_a_transaction_pooler_lose_no_vote(postgres: Postgre
     ]  # fmt: skip
     for replica in replicas:
         assert replica.stdout and replica.stdout.readline() == "open\n", replica.communicate()
-    for told, log in [replica.communicate("go\n", timeout=120) for replica in replicas]:
-        assert told == "closed True\n" and log == "", log
+    for output, log in [replica.communicate("go\n", timeout=120) for replica in replicas]:
+        assert output == "closed True\n" and log == "", log
     with closing(Store.open(url)) as store, store.read() as connection:
         rated = select(func.count()).select_from(schema.answer).where(schema.answer.c.rating == "satisfaction")
         assert connection.scalar(rated) == 2 * VOTES
-        kept = select(func.count()).select_from(schema.event).where(schema.event.c.name == "satisfaction")
-        assert connection.scalar(kept) == 2 * VOTES
+        query = select(func.count()).select_from(schema.event).where(schema.event.c.name == "satisfaction")
+        assert connection.scalar(query) == 2 * VOTES
 
 
 def test_no_session_is_left_with_a_setting_or_a_statement_of_ours(postgres: Postgres, port: int) -> None:

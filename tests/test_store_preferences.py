@@ -114,9 +114,9 @@ def ballots(draw: st.DrawFn) -> list[Line]:
 @given(ballots())
 @settings(max_examples=40)
 def test_any_votes_are_counted_as_by_hand(lines: list[Line]) -> None:
-    with imported(encoded(lines)) as found:
+    with imported(encoded(lines)) as database:
         for scope in (SCOPE, replace(SCOPE, simulated=True)):
-            assert tally(found.read, scope).votes == by_hand(lines, scope)
+            assert tally(database.read, scope).votes == by_hand(lines, scope)
 
 
 def test_both_databases_count_alike(database_url: str) -> None:

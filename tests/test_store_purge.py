@@ -139,9 +139,9 @@ def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
     definition = read_definitions(EXPERIMENTS)[past.experiment]
 
     def readout(store: Store) -> dict[str, Any]:  # to nine digits: PostgreSQL adds up in any order
-        found = read(tally(store.read, Scope(past.experiment)), definition, OCTOBER)
-        said = json.dumps(as_json(found))
-        return dict(json.loads(said, parse_float=lambda digits: f"{float(digits):.9g}"))
+        result = read(tally(store.read, Scope(past.experiment)), definition, OCTOBER)
+        report = json.dumps(as_json(result))
+        return dict(json.loads(report, parse_float=lambda digits: f"{float(digits):.9g}"))
 
     with closing(Store.open(database_url)) as store:
         before = readout(store)

@@ -111,9 +111,11 @@ def test_a_tier_is_counted_as_if_nothing_else_had_happened(
                     tier = "development" if is_elsewhere(one) else "production"
                     connection.execute(update(table).where(key == one).values(tier=tier))
         for ours in (False, True):
-            kept = [one for one in events if is_elsewhere(one["metadata"].get("answer_id", one["event_id"])) == ours]
+            ours_only = [
+                one for one in events if is_elsewhere(one["metadata"].get("answer_id", one["event_id"])) == ours
+            ]
             scope = replace(SCOPE, tier="development" if ours else "production")
-            same(tally(database.read, scope), plainly(kept))
+            same(tally(database.read, scope), plainly(ours_only))
 
 
 def test_an_invitation_is_counted_by_its_units_whichever_id_they_have(database_url: str) -> None:
@@ -122,8 +124,8 @@ def test_an_invitation_is_counted_by_its_units_whichever_id_they_have(database_u
         with database.begin() as connection:
             came = exposure.c.user_id.in_(guests)
             connection.execute(update(exposure).where(came).values(invitation="friends"))
-        found = tally(database.read, replace(SCOPE, invitation="friends"))
-        same(found, plainly([one for one in busy() if one["user_id"] in guests]))
+        counts = tally(database.read, replace(SCOPE, invitation="friends"))
+        same(counts, plainly([one for one in busy() if one["user_id"] in guests]))
 
 
 @pytest.mark.parametrize("near", [0, 1_000], ids=["sorted", "walked"])
@@ -143,8 +145,8 @@ def test_a_quantile_far_from_that_of_all_answers_is_found(
         with database.begin() as connection:
             came = exposure.c.user_id.in_(guests)
             connection.execute(update(exposure).where(came).values(invitation="friends"))
-        found = tally(database.read, replace(SCOPE, invitation="friends"))
-        same(found, plainly([one for one in many if one["user_id"] in guests]))
+        counts = tally(database.read, replace(SCOPE, invitation="friends"))
+        same(counts, plainly([one for one in many if one["user_id"] in guests]))
 
 
 def test_where_answers_were_given_in_another_group_than_their_units_all_are_sorted(database_url: str) -> None:
@@ -185,36 +187,36 @@ def test_a_rating_of_the_moment_at_which_the_time_ends_is_not_given_yet() -> Non
 def test_an_answer_that_met_a_budget_does_not_count_and_an_interrupted_one_is_an_error() -> None:
     reasons = ["limited", "error", "interrupted", "stopped", "refusal"]
     events = [answered(reason, "u", 1, reason, cost_usd=1.0, completion_tokens=3) for reason in reasons]
-    found = counted([exposed("x", "u", "b"), *events]).sums
-    assert found["error_rate"]["b"][1:3] == (2, 4)
-    assert found["cost_per_answer"]["b"][1:3] == (2, 2)
-    assert found["completion_tokens"]["b"][1:3] == (6, 2)
+    counts = counted([exposed("x", "u", "b"), *events]).sums
+    assert counts["error_rate"]["b"][1:3] == (2, 4)
+    assert counts["cost_per_answer"]["b"][1:3] == (2, 2)
+    assert counts["completion_tokens"]["b"][1:3] == (6, 2)
 
 
 def test_a_unit_that_is_forced_and_met_two_groups_is_reported_as_forced() -> None:
     events = [exposed("x1", "u", "b"), exposed("x2", "u", "control", 1), exposed("x3", "u", "b", 2, forced=True)]
-    found = counted(events)
-    assert (found.forced, found.crossover, found.sums["answers_per_user"]) == (1, 0, {})
+    counts = counted(events)
+    assert (counts.forced, counts.crossover, counts.sums["answers_per_user"]) == (1, 0, {})
 
 
 def test_an_exposure_without_a_group_counts_for_nothing() -> None:
     events = [exposed("x1", "u", None, 0, forced=True), exposed("x2", "u", "b", 3), answered("a", "u", 2)]
-    found = counted(events)
-    assert (found.forced, found.crossover) == (0, 0)
-    assert found.sums["answers_per_user"]["b"][:2] == (1, 0)
+    counts = counted(events)
+    assert (counts.forced, counts.crossover) == (0, 0)
+    assert counts.sums["answers_per_user"]["b"][:2] == (1, 0)
 
 
 def test_nothing_at_all_is_an_empty_tally(database_url: str) -> None:
     with invented_events.stored([], database_url) as database:
-        found = tally(database.read, SCOPE)
-    assert (found.forced, found.crossover, found.first_ms) == (0, 0, None)
-    assert set(found.sums) == set(DEFINED)
-    assert not any(found.sums.values()) and not any(found.quantiles.values())
+        counts = tally(database.read, SCOPE)
+    assert (counts.forced, counts.crossover, counts.first_ms) == (0, 0, None)
+    assert set(counts.sums) == set(DEFINED)
+    assert not any(counts.sums.values()) and not any(counts.quantiles.values())
 
 
 def test_delivery_counts_real_events_only(database_url: str) -> None:
     row = {"name": "copied", "time_ms": 1, "user_id": "u", "metadata": "{}", "ids": "{}"}
-    told = [
+    deliveries = [
         row | {"event_id": "1", "simulated": False, "acknowledged_ms": 5},
         row | {"event_id": "2", "simulated": False, "acknowledged_ms": None},
         row | {"event_id": "3", "simulated": True, "acknowledged_ms": None},
@@ -222,7 +224,7 @@ def test_delivery_counts_real_events_only(database_url: str) -> None:
     waiting = {"event_id": "2", "created_ms": 1, "due_ms": 1, "attempts": 0}
     with invented_events.stored([], database_url) as database:
         with database.begin() as connection:
-            connection.execute(insert(event), told)
+            connection.execute(insert(event), deliveries)
             connection.execute(insert(outbox), waiting)
         with database.read() as connection:
             assert delivery(connection, SCOPE) == Delivery(2, 1, 1)
@@ -232,7 +234,7 @@ def test_delivery_counts_real_events_only(database_url: str) -> None:
 @pytest.mark.parametrize(("marks", "only"), [([], False), ([True], True), ([False], False), ([True, False], False)])
 def test_an_experiment_is_simulated_when_all_its_exposures_are(marks: list[bool], only: bool) -> None:
     events = [exposed(f"x{number}", "u", "b", simulated=mark) for number, mark in enumerate(marks)]
-    with imported(invented_events.encoded(events)) as found, found.read() as connection:
+    with imported(invented_events.encoded(events)) as database, database.read() as connection:
         assert only_simulated(connection, EXPERIMENT) is only
 
 

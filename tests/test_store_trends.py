@@ -36,21 +36,21 @@ def check_days(database: Imported | Database) -> None:
     until = cache(lambda moment: tally(database.read, replace(SCOPE, until_ms=moment)).sums)
     for metric in METRICS:
         with database.read() as connection:
-            found = snapshots(connection, SCOPE, metric)
-        for day in found:
+            days = snapshots(connection, SCOPE, metric)
+        for day in days:
             then = until(day.until_ms)[metric]
             assert {grp for grp, one in day.sums.items() if one.n} == then.keys()
             for grp, one in then.items():
                 alike(day.sums[grp], one)
-        steps = [later.until_ms - earlier.until_ms for earlier, later in pairwise(found)]
+        steps = [later.until_ms - earlier.until_ms for earlier, later in pairwise(days)]
         assert steps == [DAY_MS] * len(steps)
 
 
 @given(invented_events.histories())
 @settings(max_examples=8, deadline=None)
 def test_each_day_is_reported_as_the_readout_reported_it_then(events: list[Line]) -> None:
-    with imported(invented_events.encoded(spread(events))) as found:
-        check_days(found)
+    with imported(invented_events.encoded(spread(events))) as database:
+        check_days(database)
 
 
 @given(events=invented_events.histories())
@@ -90,10 +90,10 @@ def test_response_times_fall_between_edges(database_url: str) -> None:
 @given(invented_events.histories())
 @settings(max_examples=8, deadline=None)
 def test_all_response_times_of_the_readout_fall_somewhere(events: list[Line]) -> None:
-    with imported(invented_events.encoded(events)) as found:
+    with imported(invented_events.encoded(events)) as database:
         for scope in (SCOPE, replace(SCOPE, since_ms=ORIGIN_MS + 4)):
-            timed = tally(found.read, scope).sums["response_time"]
-            with found.read() as connection:
+            timed = tally(database.read, scope).sums["response_time"]
+            with database.read() as connection:
                 counted = response_times(connection, scope, [0.5, 2.0])
             assert {grp: sum(places) for grp, places in counted.items()} == {
                 grp: one.sy for grp, one in timed.items() if one.sy
@@ -112,13 +112,13 @@ def complaints(database_url: str) -> Iterator[Connection]:
     for number, user in enumerate(["u1", "u2", "u2", "u1", "u2", "u3"]):
         vote = "satisfaction" if number == 3 else "dissatisfaction"
         events += [answered(f"a{number}", user), rated(f"r{number}", f"a{number}", user, 5 + number, vote)]
-    said = {"a0": "wrong", "a1": "too_slow", "a2": "wrong", "a3": "other", "a5": "wrong"}
+    reasons = {"a0": "wrong", "a1": "too_slow", "a2": "wrong", "a3": "other", "a5": "wrong"}
     with invented_events.stored(events, database_url) as database:
         with database.begin() as connection:
-            for answer_id, reason in said.items():
+            for answer_id, reason in reasons.items():
                 connection.execute(update(answer).where(answer.c.answer_id == answer_id).values(reason=reason))
-            told = {"conversation_id": "", "turn": 1, "asked_ms": 1, "replaced": False, "comment": "Too long."}
-            connection.execute(insert(message), [told | {"answer_id": one} for one in ("a2", "a4", "a3")])
+            columns = {"conversation_id": "", "turn": 1, "asked_ms": 1, "replaced": False, "comment": "Too long."}
+            connection.execute(insert(message), [columns | {"answer_id": one} for one in ("a2", "a4", "a3")])
         with database.read() as connection:
             yield connection
 
@@ -128,8 +128,8 @@ def test_reasons_are_counted_by_group_of_counted_users(complaints: Connection) -
 
 
 def test_remarks_come_newest_first_from_dissatisfied_counted_testers(complaints: Connection) -> None:
-    found = remarks(complaints, SCOPE)
-    assert [(one.answer_id, one.group, one.reason, one.comment) for one in found] == [
+    result = remarks(complaints, SCOPE)
+    assert [(one.answer_id, one.group, one.reason, one.comment) for one in result] == [
         ("a4", "b", None, "Too long."),
         ("a2", "b", "wrong", "Too long."),
         ("a1", "b", "too_slow", None),

@@ -159,12 +159,12 @@ def test_a_fact_with_the_key_of_one_that_waits_takes_its_place(database: Databas
 
 def test_a_full_queue_refuses_the_least_important_first(database: Database, writer: Writer) -> None:
     gate = Gate(writer)
-    kept = [writer.submit(note(f"{n}"), limit=5) for n in range(2)]
+    accepted = [writer.submit(note(f"{n}"), limit=5) for n in range(2)]
     refused = writer.submit(note("progress"), limit=2)
     vote = writer.submit(note("vote"), limit=5)
     assert refused.done and not refused.committed
     gate.open()
-    assert all(receipt.wait(SOON) for receipt in [*kept, vote])
+    assert all(receipt.wait(SOON) for receipt in [*accepted, vote])
     assert notes(database) == ["0", "1", "vote"]
 
 
@@ -234,12 +234,12 @@ def test_a_file_that_was_replaced_is_not_written_to(
 ) -> None:
     _, writer = on_file
     Database.open(f"sqlite:///{tmp_path}/other.db").close()
-    kept = file.rename(file.with_name("kept.db"))
+    moved = file.rename(file.with_name("kept.db"))
     (tmp_path / "other.db").rename(file)
     receipt = writer.submit(note("meanwhile"))
     until(lambda: writer.error)
     assert "was replaced" in str(writer.error)
-    kept.replace(file)
+    moved.replace(file)
     assert receipt.wait(SOON)
 
 

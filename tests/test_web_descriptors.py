@@ -72,8 +72,8 @@ def test_a_repeated_error_is_one_line_with_a_count(capsys: pytest.CaptureFixture
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
-    told = capsys.readouterr().err
-    assert len(told.splitlines()) < 10
-    assert told.count("repeated 9999 times: socket.accept() out of system resource") == 1
-    assert told.count("repeated 9999 times: no room") == 1
-    assert "answer_id=a" in told and "answer_id=b" in told
+    output = capsys.readouterr().err
+    assert len(output.splitlines()) < 10
+    assert output.count("repeated 9999 times: socket.accept() out of system resource") == 1
+    assert output.count("repeated 9999 times: no room") == 1
+    assert "answer_id=a" in output and "answer_id=b" in output

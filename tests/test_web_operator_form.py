@@ -230,8 +230,10 @@ def test_guessing_in_a_header_locks_no_operator_out(
 def test_a_websocket_with_the_token_is_an_operators(guarded: app_process.AppProcess) -> None:
     """With the token an answer has an operator's details; without it, or with a wrong one, it has none."""
     seen = {}
-    for who, said in (("operator", f"Bearer {TOKEN}"), ("guesser", "Bearer wrong"), ("tester", "")):
-        with RawWebsocket(guarded.url, http(guarded.url).cookies, **({"Authorization": said} if said else {})) as wire:
+    for who, authorization in (("operator", f"Bearer {TOKEN}"), ("guesser", "Bearer wrong"), ("tester", "")):
+        with RawWebsocket(
+            guarded.url, http(guarded.url).cookies, **({"Authorization": authorization} if authorization else {})
+        ) as wire:
             seen[who] = "time_to_first_token" in wire.run().ask("Hello").text or "First token" in wire.text
     assert seen == {"operator": True, "guesser": False, "tester": False}
 

@@ -83,8 +83,8 @@ def test_a_forged_host_admits_no_foreign_page_and_causes_no_request(
 
 
 def test_a_name_of_ours_that_a_trusted_proxy_replaced_counts(proxied: app_process.AppProcess) -> None:
-    said = FAR | {"X_Forwarded_Host": "localhost:9999", "Origin": "http://localhost:9999"}
-    assert http(proxied.url, **said).status == 200 and refused_with(proxied.url, **said) is None
+    headers = FAR | {"X_Forwarded_Host": "localhost:9999", "Origin": "http://localhost:9999"}
+    assert http(proxied.url, **headers).status == 200 and refused_with(proxied.url, **headers) is None
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "http://]", "[", "http://[fe80::1%25eth0]:x"])
@@ -273,8 +273,8 @@ def test_a_claimed_time_zone_breaks_no_page_and_writes_no_line(proxied: app_proc
 @pytest.mark.parametrize("path", ["/auth/logout", "/operator", "/invite/x", "/auth/login", "/oauth2callback?error=x"])
 def test_opening_an_address_takes_no_cookie_away_and_gives_none(app: app_process.AppProcess, path: str) -> None:
     jar = http(app.url).cookies | {"_streamlit_user": "x", "parley_operator": "x", "parley_guest": "x"}
-    for said in ({}, {"Sec_Fetch_Dest": "image"}, {"Sec_Fetch_Dest": "document", "Sec_Fetch_Site": "same-origin"}):
-        met = http(app.url + path, Cookie=header(jar), **said)
+    for headers in ({}, {"Sec_Fetch_Dest": "image"}, {"Sec_Fetch_Dest": "document", "Sec_Fetch_Site": "same-origin"}):
+        met = http(app.url + path, Cookie=header(jar), **headers)
         ours = [line for line in met.set_cookies if line.startswith(("parley_operator", "parley_guest"))]
         assert ours == [] and met.status < 500
         if path == "/auth/logout":

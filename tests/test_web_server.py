@@ -41,16 +41,18 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Ap
 @pytest.mark.parametrize("path", [*PATHS, "/static/nothing.js", "/media/nothing", "/_stcore/metrics", "/auth/login"])
 def test_every_answer_keeps_the_browser_in_line(proxied: app_process.AppProcess, path: str) -> None:
     for asked in (http(proxied.url + path, **HTTPS), http(proxied.url + path, **HTTPS, Host="evil.example")):
-        told = {name.lower(): value for name, value in asked.headers.items()}
-        assert told["x-content-type-options"] == "nosniff" and "frame-ancestors '" in told["content-security-policy"]
-        assert told["referrer-policy"] in ("no-referrer", "strict-origin")
-        assert told["cross-origin-opener-policy"] == "same-origin"
-        assert told["strict-transport-security"] == "max-age=31536000"
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        assert (
+            headers["x-content-type-options"] == "nosniff" and "frame-ancestors '" in headers["content-security-policy"]
+        )
+        assert headers["referrer-policy"] in ("no-referrer", "strict-origin")
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_the_policy_lets_nothing_in_or_out_but_our_own(proxied: app_process.AppProcess) -> None:
-    told = http(proxied.url).headers["Content-Security-Policy"]
-    policy = {name: set(values) for name, *values in (part.split() for part in told.split(";"))}
+    header = http(proxied.url).headers["Content-Security-Policy"]
+    policy = {name: set(values) for name, *values in (part.split() for part in header.split(";"))}
     assert policy["default-src"] == {"'self'"} and policy["object-src"] == policy["base-uri"] == {"'none'"}
     assert policy["form-action"] == policy["frame-ancestors"] == {"'self'"}
     sources = set().union(*policy.values())
@@ -181,8 +183,8 @@ def test_a_client_cannot_say_that_it_is_on_this_machine(proxied: app_process.App
     app = app_process.start(tmp_path / "open")  # without a token, this machine's browsers are operators
     try:
         seen = {}
-        for who, said in (("here", {}), ("far", FAR), ("liar", FAR | {"X_Parley_Local": "1"})):
-            with RawWebsocket(app.url, http(app.url).cookies, **said) as wire:
+        for who, claims in (("here", {}), ("far", FAR), ("liar", FAR | {"X_Parley_Local": "1"})):
+            with RawWebsocket(app.url, http(app.url).cookies, **claims) as wire:
                 seen[who] = "First token" in wire.run().ask("Hello").text
         assert seen == {"here": True, "far": False, "liar": False}
     finally:
@@ -316,7 +318,7 @@ def test_an_unreadable_frame_affects_no_other_visitor(proxied: app_process.AppPr
 
 
 def test_strangers_read_only_that_it_is_ready(proxied: app_process.AppProcess) -> None:
-    told: Answer = http(proxied.url + "/readyz", **FAR)
-    assert json.loads(told.body) == {"status": "ready"}
+    answer: Answer = http(proxied.url + "/readyz", **FAR)
+    assert json.loads(answer.body) == {"status": "ready"}
     token: Answer = http(proxied.url + "/readyz", **FAR, Authorization=f"Bearer {TOKEN}")
     assert set(json.loads(token.body)) == {"status", "version", "definitions", "statsig", "demo"}

@@ -43,9 +43,9 @@ def refused(start_app: StartApp, environ: Mapping[str, str], folder: Path | None
     app: AppProcess = start_app(environ, folder=folder, ready=False, **more)
     assert app.wait_exit() == 2, app.log()
     assert "raceback" not in app.log(), app.log()
-    head, _, told = app.log().partition("Parley cannot start:\n")
-    assert told, head
-    return [line.strip() for line in told.splitlines() if line.startswith("  ")]
+    head, _, text = app.log().partition("Parley cannot start:\n")
+    assert text, head
+    return [line.strip() for line in text.splitlines() if line.startswith("  ")]
 
 
 def test_it_starts_in_a_pod_with_quotes_around_its_values_and_on_a_disk_without_links(

@@ -74,9 +74,9 @@ def secrets(closed: app_process.AppProcess) -> list[str]:
             conversation = wire.address
             assert all(word in wire.text for word in (QUESTION, "Ask anything", "secret test", "notice for insiders"))
         ids = {value for event in store.events.export() for value in (event["user_id"], event["event_id"])}
-        told = [event["metadata"] for event in store.events.export()]
-    assert len(told) == 2
-    ids |= {metadata[name] for metadata in told for name in ("answer_id", "session_id") if name in metadata}
+        recorded = [event["metadata"] for event in store.events.export()]
+    assert len(recorded) == 2
+    ids |= {metadata[name] for metadata in recorded for name in ("answer_id", "session_id") if name in metadata}
     return [
         conversation, *ids, QUESTION, "doctor", "secret test", "Zebedee", "0123456789ab", TOKEN, "boss@", "signing-key",
         "sk-key", "secret-gateway", "notice for insiders", "Control", "gpt-", "statsig_openai", "rule_id", "parley.db",
@@ -151,16 +151,16 @@ def test_no_message_of_any_page_reveals_anything_to_a_stranger(
 
 def test_operator_pages_are_as_unknown_as_any_other(closed: app_process.AppProcess, secrets: list[str]) -> None:
     """A stranger's browser gets the same for `/results` as for `/nowhere`."""
-    told = {}
+    answers = {}
     for page in ("results", "experiment", "history", "events", "nowhere"):
         with RawWebsocket(closed.url, None, **FAR) as wire:
             wire.run(page=page)
-            told[page] = (
+            answers[page] = (
                 [came.WhichOneof("type") for came in wire.messages],
                 [came.navigation.app_pages for came in wire.messages if came.WhichOneof("type") == "navigation"],
             )
-    assert all(one == told["nowhere"] for one in told.values())
-    assert [[each.page_name for each in pages] for pages in told["results"][1]] == [["Welcome"]]
+    assert all(one == answers["nowhere"] for one in answers.values())
+    assert [[each.page_name for each in pages] for pages in answers["results"][1]] == [["Welcome"]]
 
 
 def test_a_wrong_address_is_answered_by_a_page_of_ours(closed: app_process.AppProcess, secrets: list[str]) -> None:
@@ -221,13 +221,13 @@ def record(app: app_process.AppProcess) -> dict[str, object]:
     """Everything that an operator can change."""
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
         with store.read() as connection:
-            found: dict[str, object] = {
+            result: dict[str, object] = {
                 "states": states.states(connection),
                 "runs": states.runs(connection),
                 "decisions": states.decisions(connection),
                 "acts": [one for one in audit.entries(connection, limit=None) if one.act != "read texts"],
             }
-        return found | {"invitations": store.guests.invitations()}
+        return result | {"invitations": store.guests.invitations()}
 
 
 def test_a_tester_who_forges_every_click_of_an_operator_changes_nothing(app: app_process.AppProcess) -> None:
