@@ -498,6 +498,8 @@ def test_every_act_is_a_line_of_the_audit_log(acts: Acts) -> None:
     assert lines[-4:] == [(ANN, "version", NAME), (BOB, "ramp", NAME), (ANN, "disable", NAME), (ANN, "decide", NAME)]
     assert log(acts)[-3].details == {"from": 40, "to": 50, "reason": ""}
     json.dumps([dict(one.details) for one in log(acts)])
+    with acts._store.read() as connection:
+        assert audit.acts(connection) == sorted({one.act for one in log(acts)})
 
 
 def test_a_refused_act_leaves_no_line(acts: Acts) -> None:

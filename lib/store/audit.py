@@ -49,6 +49,11 @@ def operators(connection: Connection) -> list[str]:
     return list(connection.scalars(select(audit.c.operator).distinct().order_by(audit.c.operator)))
 
 
+def acts(connection: Connection) -> list[str]:
+    """Return the acts that have a line."""
+    return list(connection.scalars(select(audit.c.act).distinct().order_by(audit.c.act)))
+
+
 def _row(entry: Entry) -> dict[str, object]:
     details = json.dumps(dict(entry.details), ensure_ascii=False, default=str)
     return fit(

@@ -32,8 +32,7 @@ def draw_audit_log(zone: tzinfo) -> None:
             names = audit.operators(connection)
             with st.container(horizontal=True):
                 operator = st.selectbox("Operator", names, None, key="audit_operator", placeholder="All operators")
-                acts = sorted({one.act for one in audit.entries(connection, limit=None)})
-                act = st.selectbox("Act", acts, None, key="audit_act", placeholder="All acts")
+                act = st.selectbox("Act", audit.acts(connection), None, key="audit_act", placeholder="All acts")
             shown = st.session_state.get("audit_shown", SIZE)
             entries = list(audit.entries(connection, operator, act, limit=shown + 1))
     except StoreError as error:
@@ -72,7 +71,7 @@ def _row(lines: Sequence[Entry], zone: tzinfo) -> dict[str, str]:
         "Operator": plain(one.operator),
         "Act": plain(one.act),
         "About": plain(one.subject) if len(lines) == 1 else f"{len(lines)} conversations",
-        "What changed": plain(summary(one)),
+        "What changed": plain(summary(one, zone)),
     }
 
 
@@ -80,14 +79,23 @@ def _show_more(shown: int) -> None:
     st.session_state.audit_shown = shown
 
 
-def summary(entry: Entry) -> str:
-    """Return the details of an act in words, without the empty ones.
+def summary(entry: Entry, zone: tzinfo) -> str:
+    """Return the details of an act in words, without the empty ones; moments as they are in a time zone.
 
-    >>> summary(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}))
+    >>> from datetime import UTC
+    >>> summary(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}), UTC)
     'from 40, to 80'
+    >>> summary(Entry("1", 0, "ann", "schedule", "greeting", {"start_ms": None, "end_ms": 1_798_106_400_000}), UTC)
+    'end 24\\xa0Dec\\xa02026,\\xa010:00'
     """
     details = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
-    return ", ".join(f"{key} {_format(value)}" for key, value in details.items())
+    return ", ".join(_phrase(key, value, zone) for key, value in details.items())
+
+
+def _phrase(key: str, value: object, zone: tzinfo) -> str:
+    if key.endswith("_ms") and isinstance(value, int):
+        return f"{key.removesuffix('_ms')} {short_moment(value, zone)}"
+    return f"{key} {_format(value)}"
 
 
 def _format(value: object) -> str:
