@@ -140,13 +140,13 @@ def test_replicas_that_count_the_same_accounts_in_any_order_never_deadlock(
     assert sum(spent(store, account.name, 0).answers for account in accounts) == 300
 
 
-def test_what_running_answers_will_cost_counts_as_spent(store: Store) -> None:
+def test_the_expected_cost_of_running_answers_counts_as_spent(store: Store) -> None:
     limits = Budgets(store.spending, usd_per_day=0.03)
     assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began below it
     assert spent(store) == Spent(about(0.03), 3)
 
 
-def test_an_invitations_guests_share_what_it_allows_and_others_do_not(store: Store) -> None:
+def test_an_invitations_guests_share_its_limit_and_others_do_not(store: Store) -> None:
     invited = new_invitation("Ann's team", Terms(usd=0.02), now_ms())
     assert store.guests.invite(invited)
     limits = Budgets(store.spending)
@@ -184,7 +184,7 @@ def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Stor
 # Settled after
 
 
-def test_what_it_really_cost_takes_the_place_of_what_was_expected(store: Store) -> None:
+def test_the_real_cost_replaces_the_expected_one(store: Store) -> None:
     limits = Budgets(store.spending, usd_per_day=1, answers_per_visitor=5)
     answer_id = reserve(limits, usd=0.5)
     assert spent(store) == Spent(0.5, 1)
@@ -210,7 +210,7 @@ def test_an_answer_that_ends_after_midnight_is_settled_on_its_own_day(store: Sto
     assert spent(store, EVERYBODY, TODAY) == Spent()
 
 
-def test_what_was_spent_before_there_was_a_limit_counts_too(store: Store) -> None:
+def test_spending_from_before_the_limit_counts_too(store: Store) -> None:
     ended = {
         "conversation_id": "c", "session_id": "s", "turn": 1, "experiment": "e", "user_id": "u", "model": "m",
         "finish_reason": "stop", "cost_usd": 0.4,
@@ -344,20 +344,20 @@ def test_no_group_loses_a_unit_to_a_limit(start: Open) -> None:
     assert {event["user_id"] for event in exposed} >= {f"late-{number}" for number in range(12)}
 
 
-def test_the_days_spend_is_what_the_answers_cost_in_the_end(start: Open, model_server: Server) -> None:
+def test_the_days_spend_is_the_final_cost_of_its_answers(start: Open, model_server: Server) -> None:
     app = start(PARLEY_BUDGET_USD_PER_DAY="2")
     model_server.script(otherwise=DOLLAR_ANSWER)
     assert [Person(app, name).ask() for name in ("ann", "bob", "eve")] == ["stop", "stop", "limited"]
     assert spent(app.store) == Spent(about(2.5), 2)
 
 
-def test_a_second_replica_knows_what_the_first_one_spent(start: Open, model_server: Server) -> None:
+def test_a_second_replica_knows_the_spending_of_the_first(start: Open, model_server: Server) -> None:
     one, two = start(PARLEY_BUDGET_USD_PER_DAY="1"), start(PARLEY_BUDGET_USD_PER_DAY="1")
     model_server.script(otherwise=DOLLAR_ANSWER)
     assert [Person(one).ask(), Person(two, "bob").ask()] == ["stop", "limited"]
 
 
-def test_what_a_running_answer_may_cost_is_set_aside_for_it(start: Open, model_server: Server) -> None:
+def test_the_highest_cost_of_a_running_answer_is_reserved(start: Open, model_server: Server) -> None:
     app, gate = start(PARLEY_BUDGET_USD_PER_DAY="5"), Gate()
     model_server.script(stream("Half ", gate, "done.", finish(), usage(1, 1), DONE))
     ann = Person(app)

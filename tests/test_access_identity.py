@@ -132,7 +132,7 @@ def test_the_client_is_the_rightmost_address_that_is_not_a_trusted_proxy(
     assert origin(peer, HOST, *(("X-Forwarded-For", line) for line in forwarded))[0] == client
 
 
-def test_https_is_what_the_connection_or_a_trusted_proxy_says() -> None:
+def test_https_is_known_from_the_connection_or_a_trusted_proxy() -> None:
     secure, plain = ("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")
     client, spoofed = ("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Proto", "https, http")
     assert origin("8.8.8.8", HOST, scheme="https")[1] and origin("8.8.8.8", HOST, scheme="wss")[1]
@@ -145,7 +145,7 @@ def test_https_is_what_the_connection_or_a_trusted_proxy_says() -> None:
     assert origin("10.0.0.1", HOST, through_two, secure)[1]
 
 
-def test_the_host_is_what_the_browser_asked_for() -> None:
+def test_the_host_is_the_one_that_the_browser_requested() -> None:
     forwarded = (("Host", "inside"), ("X-Forwarded-Host", "chat.example.org"))
     assert ACCESS.origin("10.0.0.1", "http", forwarded).host == "chat.example.org"
     assert ACCESS.origin("8.8.8.8", "http", forwarded).host == "inside"
@@ -277,7 +277,7 @@ def test_nothing_shows_the_key_or_the_token() -> None:
         ("  as typed  ", "  as typed  "),
     ],
 )
-def test_text_is_cleaned_of_what_breaks_and_of_nothing_else(typed: str, cleaned: str) -> None:
+def test_only_harmful_characters_are_removed_from_text(typed: str, cleaned: str) -> None:
     assert clean_text(typed) == cleaned
 
 

@@ -39,7 +39,7 @@ def test_a_limit_is_a_ratio_of_medians(parley: float, told: str) -> None:
     assert table.verdict(OVERHEAD, OVERHEAD.must[0], values([parley], [100])) == told
 
 
-def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+def test_an_unmeasured_limit_is_neither_met_nor_missed() -> None:
     assert table.verdict(OVERHEAD, OVERHEAD.must[1], values([40], [100])) == "≤ C: not measured"
 
 
@@ -95,7 +95,7 @@ def stamps(url: str, ident: str) -> dict[str, int]:
     return report
 
 
-def test_the_model_sends_what_the_question_says_and_stamps_it() -> None:
+def test_the_model_follows_the_question_and_stamps_its_answer() -> None:
     async def story() -> tuple[list[str], int | None, dict[str, int]]:
         async with model() as url:
             pieces, usage = await ask(url, "please answer id=17 n=20 r=100 d=100")

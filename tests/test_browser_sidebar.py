@@ -39,7 +39,7 @@ def test_hundreds_of_conversations_load_as_one_scrolls(chat: Chat, record: Recor
     until(lambda: {round(box["height"]) for row in rows.all()[:3] if (box := row.bounding_box())} == {36})  # pixels
 
 
-def test_a_search_finds_titles_and_texts_in_whatever_case(chat: Chat, model: openai.Server) -> None:
+def test_a_search_finds_titles_and_texts_in_any_case(chat: Chat, model: openai.Server) -> None:
     model.script(openai.answer("Die Tür ist ÖFFENTLICH."), openai.answer("Green."))
     chat.ask("A question about doors")
     chat.button("New conversation").click()

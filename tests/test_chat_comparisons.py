@@ -298,7 +298,9 @@ def test_each_answer_has_its_completion_with_group_model_and_comparison(tester: 
         assert (one["comparison_id"], one["turn"]) == (tester.last.id, 1)
 
 
-def test_the_conversation_goes_on_from_the_preferred_answer_for_both(start: Start, model_server: openai.Server) -> None:
+def test_the_conversation_continues_from_the_preferred_answer_for_both(
+    start: Start, model_server: openai.Server
+) -> None:
     model_server.script(*[by_model(a=says("from a"), b=says("from b"))] * 2)
     tester = Tester(start())
     tester.ask("Why?")
@@ -501,7 +503,7 @@ def _answers_counted(app: App) -> int:
         return sum(connection.scalars(select(spending.c.answers)))
 
 
-def test_a_refused_comparison_gives_back_what_its_first_half_had_set_aside(start: Start) -> None:
+def test_a_refused_comparison_releases_the_reservation_of_its_first_half(start: Start) -> None:
     tester = Tester(start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1"))
     for _ in range(3):  # the second and third refusal are not recorded
         tester.ask("Why?")

@@ -176,7 +176,7 @@ def test_another_answer_takes_the_place_of_the_last(tester: Tester, model_server
     assert [turn.question for turn in stored.turns] == ["One", "Two, better"]
 
 
-def test_asking_again_ends_what_still_runs(tester: Tester, model_server: openai.Server) -> None:
+def test_asking_again_ends_a_running_answer(tester: Tester, model_server: openai.Server) -> None:
     model_server.script(stream("Half", openai.HANG))
     tester.conversation, running = tester.app.conversations.ask(tester.visitor, None, "One", tester.exposed)
     until(lambda: running.text)
@@ -214,7 +214,7 @@ def stored_conversation(tester: Tester) -> Conversation:
     return stored
 
 
-def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
+def test_the_pages_vote_equals_the_stored_one(tester: Tester) -> None:
     """After every change. A changed vote keeps the reason and the comment of the earlier one."""
     rating = tester.app.conversations
 
@@ -243,7 +243,7 @@ def test_what_the_page_has_of_a_vote_is_what_is_stored(tester: Tester) -> None:
     ]  # fmt: skip
 
 
-def test_a_rating_repeats_what_is_known_of_its_answer(tester: Tester) -> None:
+def test_a_rating_repeats_the_facts_of_its_answer(tester: Tester) -> None:
     tester.ask("One")
     tester.app.conversations.rate(tester.here, tester.here.turns[0], "satisfaction")
     answered, vote = (event["metadata"] for event in all_events(tester.app)[1:])
@@ -309,7 +309,7 @@ def test_a_long_conversation_comes_in_pieces(tester: Tester, monkeypatch: pytest
 # Without stored text
 
 
-def test_without_text_the_process_still_knows_what_was_said(start: Start, model_server: openai.Server) -> None:
+def test_without_stored_text_the_process_still_has_the_conversation(start: Start, model_server: openai.Server) -> None:
     forgetful = Tester(start(PARLEY_KEEP_TEXT="false"), visitor())
     forgetful.ask("A secret?")
     all_events(forgetful.app)

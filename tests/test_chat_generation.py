@@ -159,7 +159,7 @@ def test_a_follower_that_has_read_all_gets_an_empty_text_in_time(answers: Genera
     answer.stop()
 
 
-def test_what_has_arrived_is_written_down_as_it_goes(
+def test_the_text_so_far_is_stored_while_it_grows(
     answers: Generations, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "PARTIAL_EVERY", 0.02)
@@ -179,7 +179,7 @@ def test_what_has_arrived_is_written_down_as_it_goes(
 # Stop
 
 
-def test_stop_keeps_what_has_arrived_and_closes_the_stream(answers: Generations, notes: Notes) -> None:
+def test_stop_keeps_the_text_so_far_and_closes_the_stream(answers: Generations, notes: Notes) -> None:
     words = Words("Half", FOR_EVER)
     answer = answers.start(question(), "v", lambda: words)
     until(lambda: answer.text)
@@ -312,7 +312,7 @@ def test_an_answer_that_a_visitor_saw_or_stopped_is_not(
 # The end of the process
 
 
-def test_closing_keeps_what_has_arrived_and_reports_no_error(notes: Notes) -> None:
+def test_closing_keeps_the_text_so_far_and_reports_no_error(notes: Notes) -> None:
     answers = Generations(notes)
     half, waiting = Words("Half", FOR_EVER), question()
     answer = answers.start(question(), "v", lambda: half)

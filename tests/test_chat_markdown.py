@@ -42,7 +42,7 @@ def rows_of(parts: list[Block]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_what_belongs_together_is_one_block(part: str) -> None:
+def test_lines_that_belong_together_are_one_block(part: str) -> None:
     sources = [block.source.rstrip("\n") for block in blocks(f"Before.\n\n{part}\n\nAfter, at last.")]
     assert sources == ["Before.", part, "After, at last."]
 

@@ -46,7 +46,7 @@ def test_models_that_are_there_need_no_word(start: Open, model_server: Server) -
     assert len(model_server.listings) == 1
 
 
-def test_a_missing_model_is_named_with_what_answers_instead(start: Open, model_server: Server) -> None:
+def test_a_missing_model_is_named_with_its_replacement(start: Open, model_server: Server) -> None:
     model_server.models = ["base", "other-2"]
     assert sentences(start()) == [
         "Test: other is not at openai. The default, base, answers instead. "

@@ -54,7 +54,7 @@ def test_prices_and_variables_are_no_formulas(text: str) -> None:
         (f"{FENCE}mermaid\ngraph\n{FENCE}", f"{FENCE}\ngraph\n{FENCE}"),
     ],
 )
-def test_code_is_what_was_sent(written: str, shown: str) -> None:
+def test_code_is_unchanged(written: str, shown: str) -> None:
     assert as_one(written) == shown
 
 
@@ -133,7 +133,7 @@ def test_a_link_to_the_web_or_to_a_mailbox_stays(address: str) -> None:
         ("1\\. x\n\n\\- y\n\n\\# z", "1\\. x\n\n\\- y\n\n\\# z"),
     ],
 )
-def test_what_models_write_is_drawn_as_they_mean_it(written: str, shown: str) -> None:
+def test_the_markdown_of_models_is_drawn_as_meant(written: str, shown: str) -> None:
     assert as_one(written) == shown
 
 

@@ -112,7 +112,7 @@ def test_it_can_be_stopped(app: App, model_server: Server) -> None:
 
 
 @pytest.mark.parametrize("app", [LIMITED], indirect=True)
-def test_what_it_costs_counts_into_the_day_and_not_for_a_visitor(app: App, model_server: Server) -> None:
+def test_its_cost_counts_for_the_day_and_not_for_a_visitor(app: App, model_server: Server) -> None:
     model_server.script(
         otherwise=stream("So.", finish(), usage(200_000, 100_000), DONE)
     )  # 0.07, 1.40 and 1.40 US dollars

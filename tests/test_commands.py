@@ -308,7 +308,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         (500, b"", "later"),
     ],
 )
-def test_what_is_wrong_with_the_model_server_is_reported(folder: Path, status: int, body: bytes, told: str) -> None:
+def test_problems_of_the_model_server_are_reported(folder: Path, status: int, body: bytes, told: str) -> None:
     with answering(status, body) as base_url:
         run = run_tool(folder, "check", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-hunter22")
     (line,) = refusals(run)
@@ -346,7 +346,7 @@ def test_statsig_that_serves_the_experiment_is_well(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [401, "reset", "garbage"])
-def test_what_is_wrong_with_statsig_is_reported(folder: Path, fault: int | str) -> None:
+def test_problems_of_statsig_are_reported(folder: Path, fault: int | str) -> None:
     with statsig_server.serve(specs()) as statsig:
         statsig.specs_fault = fault
         run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
@@ -373,7 +373,7 @@ def test_an_experiment_that_statsig_does_not_have_is_reported(folder: Path) -> N
         ("shipped", 0, "A decision was made at Statsig: everybody gets Test"),
     ],
 )
-def test_what_statsig_made_of_the_experiment_is_reported(folder: Path, shape: str, code: int, words: str) -> None:
+def test_the_experiments_state_at_statsig_is_reported(folder: Path, shape: str, code: int, words: str) -> None:
     with statsig_server.serve(NAMED[shape]()) as statsig:
         run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-x", STATSIG_API_URL=statsig.url)
     assert [line for line in run.lines if words in line], run.stdout

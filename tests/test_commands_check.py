@@ -49,7 +49,7 @@ def test_a_file_that_is_not_toml_is_refused(folder: Path, text: str | None, told
     assert run.returncode == 2 and told in run.stderr
 
 
-def test_an_open_link_without_a_budget_says_what_abuse_can_cost_a_day(folder: Path) -> None:
+def test_an_open_link_without_a_budget_is_reported_with_the_cost_of_abuse(folder: Path) -> None:
     settings = {"PARLEY_ACCESS": "open", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "PARLEY_MODEL": TEST_MODEL}
     (line,) = (line for line in run_tool(folder, "check", **settings).lines if "visitors" in line)
     one, everybody = (int(amount.replace(",", "")) for amount in re.findall(r"up to \$([\d,]+)", line))
@@ -115,7 +115,7 @@ def test_the_tool_runs_as_the_documents_say(folder: Path) -> None:
     assert "--env-file /etc/parley.env" in (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
 
 
-def test_the_record_decides_what_is_checked_and_not_the_file(folder: Path) -> None:
+def test_the_experiment_of_the_record_is_checked_not_that_of_the_file(folder: Path) -> None:
     file = folder / ".streamlit" / "experiments.toml"
     file.write_text(file.read_text().replace("allocation", 'stop_on = ["error_rate"]\nallocation', 1))
     for words in (("create", "second"), ("start", "second")):

@@ -100,7 +100,7 @@ def test_everything_of_a_visitor_goes_and_nothing_of_another(parley: Store) -> N
     assert parley.erase("ann").nothing
 
 
-def test_what_was_not_delivered_never_leaves(parley: Store) -> None:
+def test_undelivered_events_never_leave(parley: Store) -> None:
     record_conversation(parley, "ann")
     assert parley.erase("ann").undelivered == 3
     assert parley.outbox.lease(10, 60) == [] and parley.outbox.pending() == (0, 0.0)
@@ -137,7 +137,7 @@ def test_one_session_is_erased_without_the_others(parley: Store) -> None:
     assert len(parley.conversations.of("ann")) == 1
 
 
-def test_the_account_goes_with_the_last_of_what_it_owned(parley: Store) -> None:
+def test_the_accounts_consent_is_deleted_with_its_last_conversation(parley: Store) -> None:
     """With sign-in and the browser as the unit, the account owns conversations and events have the browser's id."""
     record_conversation(parley, "browser-1", visitor="account")
     record_conversation(parley, "browser-2", visitor="account")
@@ -162,7 +162,7 @@ def test_more_than_one_piece(parley: Store) -> None:
     assert rows(parley)["event"] == rows(parley)["outbox"] == 0
 
 
-def test_what_statsig_has_or_may_have_is_reported(parley: Store) -> None:
+def test_the_events_that_statsig_may_have_are_reported(parley: Store) -> None:
     record_conversation(parley, "ann")
     [first, *_] = parley.outbox.lease(1, 60)
     assert parley.outbox.acknowledge([first.event_id]).wait(SOON)

@@ -63,7 +63,7 @@ def test_the_record_moves_to_postgresql_and_back(folder: Path, postgres: Postgre
         assert export_lines(store) == before
 
 
-def test_an_interrupted_copy_goes_on(folder: Path, postgres: Postgres) -> None:
+def test_an_interrupted_copy_is_resumed(folder: Path, postgres: Postgres) -> None:
     first, second = f"sqlite:///{folder}/data/a.db", postgres.database()
     fill(first)
     with closing(Database.open(first)) as source, closing(Database.open(second)) as target:
@@ -91,7 +91,7 @@ def test_a_target_that_has_more_is_reported(folder: Path, postgres: Postgres) ->
     [("postgres://u:hunter@22@h/d", "write @ as %40"), ("mysql://u:hunter22@h/d", "--to: must be sqlite:///PATH"),
      ("sqlite:///data/parley.db", "same database"), ("sqlite:///data/other.db", "no record yet")],
 )  # fmt: skip
-def test_what_cannot_be_moved_is_refused_without_a_trace(folder: Path, to: str, told: str) -> None:
+def test_an_impossible_move_is_refused_without_a_trace(folder: Path, to: str, told: str) -> None:
     run = run_tool(folder, "move", "--to", to)
     assert run.returncode == 2 and told in run.stderr and "hunter" not in run.stderr
     assert not (folder / "data").exists()

@@ -110,7 +110,7 @@ def test_more_than_one_unreadable_line_in_a_hundred_exits_with_1(folder: Path) -
         (("--simulated",), "usage:"),
     ],
 )
-def test_what_cannot_be_read_out_is_refused_in_a_line(folder: Path, words: tuple[str, ...], said: str) -> None:
+def test_an_impossible_readout_is_refused_in_a_line(folder: Path, words: tuple[str, ...], said: str) -> None:
     run = parley(folder, *words, **SMALL)
     assert (run.returncode, run.stdout) == (2, "")
     assert said in run.stderr and "Traceback" not in run.stderr

@@ -86,7 +86,7 @@ def test_an_empty_project_gets_the_metrics_and_then_the_experiment(
     assert {request.method for request in console.requests} == {"GET", "POST"}  # and nothing is started
 
 
-def test_what_exists_is_left_alone_and_reported(folder: Path, console: statsig_console.Console) -> None:
+def test_existing_objects_are_reported_and_not_changed(folder: Path, console: statsig_console.Console) -> None:
     keyed(folder, console)
     console.objects["experiments", "chat_models"]["groups"] = [{"name": "Other", "size": 100}]
     del console.objects["metrics", "cost_usd::sum"]
@@ -100,7 +100,7 @@ def test_what_exists_is_left_alone_and_reported(folder: Path, console: statsig_c
     assert [request.method for request in console.requests].count("POST") == 1
 
 
-def test_a_dry_run_needs_no_key_and_prints_what_would_be_sent(folder: Path, console: statsig_console.Console) -> None:
+def test_a_dry_run_needs_no_key_and_prints_the_requests(folder: Path, console: statsig_console.Console) -> None:
     dry = setup(folder, "--dry-run", STATSIG_API_URL=f"{console.address}/v1", STATSIG_CONSOLE_KEY="")
     assert (dry.returncode, console.requests) == (0, [])
     keyed(folder, console)
@@ -118,7 +118,7 @@ def test_a_dry_run_needs_no_key_and_prints_what_would_be_sent(folder: Path, cons
      (500, "refused it (500"), ("redirect", "sends elsewhere (302)"),
      ("garbage", "not as Statsig's Console API does")],
 )  # fmt: skip
-def test_a_failure_says_what_to_do_and_nothing_of_the_key(
+def test_a_failure_says_what_to_do_without_the_key(
     folder: Path, console: statsig_console.Console, fault: int | str, words: str
 ) -> None:
     console.fault = fault
@@ -134,7 +134,7 @@ def test_a_key_that_the_server_repeats_is_not_shown(folder: Path, console: stats
     assert "another1" not in run.stdout + run.stderr
 
 
-def test_after_the_limit_the_next_run_goes_on(folder: Path, console: statsig_console.Console) -> None:
+def test_after_the_limit_the_next_run_continues(folder: Path, console: statsig_console.Console) -> None:
     console.mutations = 3
     run = keyed(folder, console)
     assert run.returncode == 1 and run.stdout.count("created") == 3
@@ -153,7 +153,7 @@ def test_after_the_limit_the_next_run_goes_on(folder: Path, console: statsig_con
         ({"STATSIG_CONSOLE_KEY": KEY, "PARLEY_EXPERIMENT": "not.this"}, "letters, digits, _ and -"),
     ],
 )
-def test_what_cannot_be_asked_is_reported(folder: Path, named: dict[str, str], words: str) -> None:
+def test_a_failed_request_is_reported(folder: Path, named: dict[str, str], words: str) -> None:
     run = setup(folder, **named)
     assert run.returncode == 1 and words in run.stderr and "Traceback" not in run.stderr
     assert "hunter22" not in run.stderr and KEY not in run.stderr

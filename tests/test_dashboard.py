@@ -70,12 +70,12 @@ def missing(query: str, served: Served) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_panel_is_drawn_from_what_is_served(name: str, served: Served) -> None:
+def test_a_panel_queries_served_metrics(name: str, served: Served) -> None:
     assert list(missing(QUERIES[name], served)) == []
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_a_rule_asks_for_what_is_served(name: str, served: Served) -> None:
+def test_a_rule_queries_served_metrics(name: str, served: Served) -> None:
     assert list(missing(ALERTS[name], served)) == []
 
 

@@ -106,7 +106,7 @@ def text(client: openai.OpenAI, question: str, **more: Any) -> str:
 
 @pytest.mark.parametrize("question", PREPARED)
 @pytest.mark.parametrize("thorough", [False, True])
-def test_what_is_prepared_needs_no_readme(question: str, thorough: bool, knowledge: Knowledge) -> None:
+def test_prepared_answers_need_no_readme(question: str, thorough: bool, knowledge: Knowledge) -> None:
     answer = ALONE.answer(question, thorough=thorough)
     assert len(answer) > 80
     assert CANNOT not in answer
@@ -126,7 +126,7 @@ def test_every_suggestion_of_the_empty_page_has_an_answer() -> None:
         assert CANNOT not in parley.answer(question, thorough=thorough), question
 
 
-def test_the_thorough_model_structures_what_the_quick_one_says_shortly(knowledge: Knowledge) -> None:
+def test_the_thorough_model_structures_the_quick_ones_short_answer(knowledge: Knowledge) -> None:
     quick, thorough = (knowledge.answer("What is Parley?", thorough=kind) for kind in (False, True))
     assert quick.count("\n") < 5
     assert "## " in thorough
@@ -179,7 +179,7 @@ def test_nothing_is_quoted_that_a_chat_cannot_show(knowledge: Knowledge) -> None
 
 
 @pytest.mark.parametrize("question", [UNKNOWN, "Tell me a joke", "xyzzy", "", "???", "🙂", "Who won in 1998?"])
-def test_what_it_does_not_know_it_says(question: str, knowledge: Knowledge) -> None:
+def test_it_says_that_it_does_not_know(question: str, knowledge: Knowledge) -> None:
     for thorough in (False, True):
         answer = knowledge.answer(question, thorough=thorough)
         assert "demo model" in answer
@@ -287,7 +287,7 @@ def test_the_last_question_is_the_one_that_is_answered(client: openai.OpenAI) ->
         ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
     ],
 )
-def test_what_a_model_refuses_is_a_400_that_names_it(
+def test_a_refused_parameter_is_a_400_that_names_it(
     change: dict[str, Any], param: str, code: str | None, http: httpx2.Client
 ) -> None:
     answer = http.post("chat/completions", json=request_body("Hello") | change)
@@ -318,7 +318,7 @@ def test_another_model_does_not_exist(client: openai.OpenAI) -> None:
         ("GET", "", 404, "unknown_url"),
     ],
 )
-def test_what_is_not_there_has_openais_shape_of_an_error(
+def test_an_unknown_address_has_openais_shape_of_an_error(
     method: str, path: str, status: int, code: str, http: httpx2.Client
 ) -> None:
     answer = http.request(method, path)
@@ -380,7 +380,7 @@ def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> N
     until(lambda: demo.running == 0)
 
 
-def test_stopping_breaks_off_what_runs_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_stopping_breaks_off_running_answers_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)  # uvicorn's own lines, where an earlier test has switched them on
     before = threading.active_count()
     demo = Demo(readme=readme).start()

@@ -69,7 +69,7 @@ def test_the_end_of_the_process_does_not_wait_for_visitors_to_come(settings: Set
     assert sample.done < 1_000 and sample.trouble == ""
 
 
-def test_what_went_wrong_is_reported(settings: Settings, tmp_path: Path) -> None:
+def test_a_failure_is_reported(settings: Settings, tmp_path: Path) -> None:
     sample = Sample(settings.model_copy(update={"experiment": "nowhere"}), users=2)
     sample.play()
     over(sample)

@@ -38,7 +38,7 @@ def test_visitors_are_as_the_demos_are() -> None:
     assert sum(one.rates for one in fewer) / len(fewer) == pytest.approx(0.2, abs=0.02)
 
 
-def test_what_decides_and_what_must_not_get_worse_is_played() -> None:
+def test_the_primary_metric_and_the_guardrails_are_played() -> None:
     assert played_metrics(TWO) == ("satisfaction", "error_rate", "response_time")
     every = replace(TWO, primary="cost_per_answer", guardrails=METRICS)
     assert played_metrics(every) == METRICS

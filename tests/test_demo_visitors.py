@@ -114,7 +114,7 @@ def of_many(lift: float = 0.0, users: int = 4_000) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("lift", [0.0, 0.1, 0.3, -0.2])
-def test_a_lift_is_what_satisfaction_rises_by(lift: float) -> None:
+def test_satisfaction_rises_by_the_lift(lift: float) -> None:
     units = of_many(lift)
     share = sum(up for up, _ in units) / sum(rated for _, rated in units)
     assert share == pytest.approx(SATISFIED + lift, abs=0.02)  # over three standard errors of the ratio
@@ -161,7 +161,7 @@ def test_the_same_seed_does_the_same_again(start: Open, tmp_path: Path) -> None:
     assert what_they_did(first).keys().isdisjoint(what_they_did(other))
 
 
-def test_they_leave_what_real_testers_leave_each_event_marked(start: Open) -> None:
+def test_they_leave_the_events_of_real_testers_each_one_marked(start: Open) -> None:
     app = start()
     reported: list[int] = []
     played = play(app, USERS, SEED, progress=reported.append)
@@ -195,7 +195,7 @@ def test_a_lift_reaches_the_treatment_alone(start: Open, tmp_path: Path) -> None
     assert test["liked"] == test["rated"] == without.groups["Test"]["rated"] > without.groups["Test"]["liked"]
 
 
-def test_the_readout_counts_what_was_played(start: Open) -> None:
+def test_the_readout_counts_the_played_visits(start: Open) -> None:
     app = start()
     played = play(app, 2 * USERS, SEED)
     definition = app.experiments.definitions[EXPERIMENT]
@@ -262,7 +262,7 @@ def test_real_and_simulated_visitors_never_share_a_readout(start: Open) -> None:
     assert {group: sums.n for group, sums in counted.sums["answers_per_user"].items()} == {"Test": 1}
 
 
-def test_removing_them_leaves_what_is_real(start: Open, database_url: str) -> None:
+def test_removing_them_leaves_real_data(start: Open, database_url: str) -> None:
     app = start(DATABASE_URL=database_url)
     record_real_answer(app.store)
     real = rows(app.store), export_events(app)
@@ -349,14 +349,14 @@ def test_the_command_fills_the_database_and_the_readout_says_so(folder: Path) ->
         (["--users", "5", "--seed", "1", "--check", "0"], "a whole number above 0"),
     ],
 )
-def test_what_cannot_be_simulated_is_usage(folder: Path, words: list[str], problem: str) -> None:
+def test_an_impossible_simulation_is_a_usage_error(folder: Path, words: list[str], problem: str) -> None:
     run = run_tool(folder, "simulate", *words)
     assert (run.returncode, run.stdout) == (2, "")
     assert problem in run.stderr and "Traceback" not in run.stderr
     assert not (folder / "data").exists()
 
 
-def test_the_help_says_what_the_check_leaves_out(folder: Path) -> None:
+def test_the_help_names_the_parts_that_the_check_leaves_out(folder: Path) -> None:
     run = " ".join(run_tool(folder, "simulate", "--help").stdout.split())
     assert "no answer is generated" in run and "in memory" in run
 

@@ -79,7 +79,7 @@ def test_every_imported_package_is_declared(paths: list[Path], declared: list[Re
 @pytest.mark.parametrize(
     ("file", "declared"), [("requirements.txt", RUN), ("requirements-dev.txt", [*RUN, *DEV])], ids=["run", "dev"]
 )
-def test_the_list_pins_what_is_declared_and_all_that_it_needs(file: str, declared: list[Requirement]) -> None:
+def test_the_list_pins_declared_packages_and_their_dependencies(file: str, declared: list[Requirement]) -> None:
     pins = pinned(file)
     outside = [str(each) for each in declared if not each.specifier.contains(version_of(pins[each.name.lower()]))]
     assert not outside, LOCK
@@ -99,7 +99,7 @@ def test_the_tests_run_with_the_versions_that_users_get() -> None:
     assert {name: version_of(dev[name]) for name in run} == {name: version_of(pin) for name, pin in run.items()}, LOCK
 
 
-def test_what_is_installed_is_what_is_pinned() -> None:
+def test_installed_versions_are_the_pinned_ones() -> None:
     different = {}
     for name, pin in pinned("requirements-dev.txt").items():
         try:

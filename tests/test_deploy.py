@@ -92,14 +92,14 @@ def variable(option: str) -> str:
 # The image
 
 
-def test_the_image_holds_what_the_tests_run_and_nothing_else() -> None:
+def test_the_image_holds_the_tested_files_and_nothing_else() -> None:
     assert sorted(copied()) == sorted(APP)
     assert [source for source in copied() if not (ROOT / source).exists()] == []
     assert (ROOT / "requirements.txt").is_file() and "COPY requirements.txt /" in DOCKERFILE
 
 
 @pytest.mark.parametrize("path", [*APP, "requirements.txt", "lib/store/writer.py", "pages/chat/page.py"])
-def test_what_the_image_needs_reaches_its_build(path: str) -> None:
+def test_the_files_of_the_image_reach_its_build(path: str) -> None:
     assert not ignored(path)
 
 
@@ -108,7 +108,7 @@ def test_what_the_image_needs_reaches_its_build(path: str) -> None:
     [".streamlit/secrets.toml", ".git/config", "data/parley.db", "data/parley.db.signing-key", "deploy/.env", ".env",
      "tests/support/chat_page.py", ".venv/bin/python", "lib/__pycache__/app.cpython-313.pyc"],
 )  # fmt: skip
-def test_what_is_secret_or_large_does_not(path: str) -> None:
+def test_secret_and_large_files_do_not(path: str) -> None:
     assert ignored(path)
 
 
@@ -140,7 +140,7 @@ def test_its_health_check_notices_that_no_app_runs(app: AppProcess, there: bool)
     assert (done.returncode == 0) is there
 
 
-def test_what_it_runs_is_what_ends_on_sigterm() -> None:
+def test_its_process_ends_on_sigterm() -> None:
     shell, option, line = json.loads(instructions("CMD")[-1])
     assert (shell, option) == ("sh", "-c")
     assert line.startswith("exec streamlit run streamlit_app.py ")
@@ -182,7 +182,7 @@ def test_every_setting_can_be_given_and_no_other_name_is(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_what_it_gives_is_accepted(service: str, tmp_path: Path) -> None:
+def test_its_variables_are_accepted(service: str, tmp_path: Path) -> None:
     given = environment(service, {"PARLEY_SIGNING_KEY": "k" * 43, "POSTGRES_PASSWORD": "p"})
     ours = {name: value for name, value in given.items() if name in FIELDS}
     settings = load(ours, tmp_path / "none.toml")

@@ -43,7 +43,7 @@ def test_a_character_that_means_nothing_in_an_address_needs_no_escape(password: 
     ["?password=hunter-22", "?sslpassword=hunter-22&sslmode=require", "?sslmode=require&password=hunter-22",
      "?host=/var/run&password=a=hunter-22"],
 )  # fmt: skip
-def test_what_is_printed_has_neither_user_nor_password_nor_parameters(query: str) -> None:
+def test_the_printed_address_has_neither_user_nor_password_nor_parameters(query: str) -> None:
     address = parse_database_url(f"postgres://walter:{SAFE}@db.example:5432/parley{query}")
     assert str(address) == "postgresql+psycopg://db.example/parley"
     assert SAFE not in repr(address) and "walter" not in repr(address)
@@ -57,7 +57,7 @@ def test_an_unknown_parameter_is_refused_and_not_named(query: str) -> None:
     assert "hunter" not in str(refused.value)
 
 
-def test_what_other_clients_need_in_front_of_a_pooler_is_left_out() -> None:
+def test_parameters_of_other_clients_for_poolers_are_left_out() -> None:
     address = parse_database_url("postgres://u:p@db.example/parley?pgbouncer=true&sslmode=require")
     assert address.parameters == (("sslmode", "require"),)
 

@@ -78,7 +78,9 @@ def test_no_signature_of_one_kind_stands_in_for_another() -> None:
         ("a", 1, None, float("nan")), ("a", 1, None, float("inf")),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_in_a_sentence(name: str, days: int, sessions: int | None, usd: float | None) -> None:
+def test_impossible_terms_are_refused_in_a_sentence(
+    name: str, days: int, sessions: int | None, usd: float | None
+) -> None:
     with pytest.raises(ValueError, match=r"^The .*\.$"):
         new_invitation(name, Terms(days, sessions, usd=usd), 0)
 
@@ -254,7 +256,7 @@ def test_the_tool_says_that_a_link_has_no_effect_with_open_access(folder: Path) 
         (1, ["--revoke", "Nobody"], "no open invitation"),
     ],
 )
-def test_what_the_tool_cannot_do_it_says(folder: Path, code: int, words: list[str], says: str) -> None:
+def test_the_tool_says_why_it_refuses(folder: Path, code: int, words: list[str], says: str) -> None:
     run = tool(folder, *words)
     assert (run.returncode, run.stdout) == (code, "")
     assert says in run.stderr

@@ -40,7 +40,7 @@ def archive_after(*shapes: Any, tier: str = "") -> Archive:
     [("shipped", "decided"), ("abandoned", "abandoned"), ("stopped", "stopped"), ("disabled", "disabled"),
      ("archived", "archived"), ("paused", "paused"), ("not_started", "not_started")],
 )  # fmt: skip
-def test_the_last_definition_that_ran_stays_with_what_became_of_it(shape: str, state: Any) -> None:
+def test_the_last_definition_that_ran_stays_with_its_outcome(shape: str, state: Any) -> None:
     archive = archive_after("running", shape)
     definition = archive.definition(NAME)
     assert definition is not None and definition.shares == SPLIT
@@ -59,7 +59,7 @@ def test_an_experiment_that_runs_again_is_as_it_is_served() -> None:
 
 
 @pytest.mark.parametrize("shape", ["shipped", "abandoned", "stopped", "not_started"])
-def test_what_never_ran_here_has_no_groups_and_its_state(shape: str) -> None:
+def test_an_experiment_that_never_ran_here_has_its_state_and_no_groups(shape: str) -> None:
     archive = archive_after(shape)
     assert archive.definition(NAME) is None
     assert archive.status(NAME).state != "running"
@@ -67,7 +67,7 @@ def test_what_never_ran_here_has_no_groups_and_its_state(shape: str) -> None:
     assert archive.status("of nobody") == Status()
 
 
-def test_what_ended_stays_known_with_the_key_of_another_project() -> None:
+def test_an_ended_experiment_stays_known_with_the_key_of_another_project() -> None:
     archive = Archive.read(archive_after("running", "shipped").text(), "another")
     assert archive.specs == ""
     definition = archive.definition(NAME)

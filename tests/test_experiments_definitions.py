@@ -54,7 +54,7 @@ def test_a_table_is_read_whole() -> None:
     }
 
 
-def test_what_a_table_leaves_out_has_the_documented_default() -> None:
+def test_a_missing_key_has_the_documented_default() -> None:
     definition = read_definitions(GROUPS)["e"]
     assert (definition.control, definition.unit, definition.allocation) == ("A", "userID", 100.0)
     assert (definition.primary, definition.guardrails) == ("satisfaction", ("error_rate", "response_time"))

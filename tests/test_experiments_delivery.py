@@ -96,7 +96,7 @@ def test_an_event_travels_with_its_own_id_and_time() -> None:
     }
 
 
-def test_what_json_cannot_carry_does_not_travel() -> None:
+def test_values_that_json_cannot_represent_are_not_sent() -> None:
     events = wire(event(value=float("inf"), a=float("nan"), b="x\ud800\x00y" + "z" * 99, c={1}, d=None, e=b"f", g=True))
     assert "value" not in events
     assert events["metadata"].keys() == {"event_id", "b", "c", "e", "g"}
@@ -198,7 +198,7 @@ def test_no_failure_loses_an_event_or_sends_it_twice(start: Start, fault: Fault)
         assert {each["time"] for each in statsig.events} == {each.time_ms for each in [*events, later]}
 
 
-def test_what_was_refused_and_what_was_taken_is_counted(start: Start) -> None:
+def test_refused_and_accepted_events_are_counted(start: Start) -> None:
     def counted(parley: Parley) -> dict[str, float]:
         lines = (line.rpartition(" ") for line in parley.metrics.text().decode().splitlines() if line[0] != "#")
         return {name: float(number) for name, _, number in lines}
@@ -256,7 +256,7 @@ def test_a_hang_delays_no_caller_for_long(start: Start, fault: Fault) -> None:
         arrive(statsig, [first, second])
 
 
-def test_the_end_sends_what_is_left(start: Start) -> None:
+def test_the_end_sends_the_remaining_events(start: Start) -> None:
     with serve() as statsig:
         parley = start(statsig.url)
         until(lambda: parley.experiments.server)
@@ -343,7 +343,7 @@ def process(url: str, address: str, folder: Path, count: int) -> "subprocess.Pop
     )  # fmt: skip
 
 
-def test_what_a_killed_process_left_goes_out_after_the_restart(tmp_path: Path) -> None:
+def test_events_of_a_killed_process_are_sent_after_the_restart(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/parley.db"
     with serve() as statsig:
         statsig.events_fault = 503

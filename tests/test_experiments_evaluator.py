@@ -195,7 +195,7 @@ def test_buckets_are_those_of_a_server_with_the_same_spec(start: Open) -> None:
         assert theirs.source.name == "network"
 
 
-def test_statsig_decides_and_what_it_served_is_kept(start: Open) -> None:
+def test_statsig_decides_and_its_definitions_are_stored(start: Open) -> None:
     stored: list[str] = []
     with serve(SERVED) as statsig:
         assert model(start(key=KEY, api_url=statsig.url, keep=stored.append)) == THEIRS
@@ -205,7 +205,7 @@ def test_statsig_decides_and_what_it_served_is_kept(start: Open) -> None:
     assert later.source.name == "cached"
 
 
-def test_what_was_kept_of_another_project_is_not_used(start: Open) -> None:
+def test_stored_definitions_of_another_project_are_not_used(start: Open) -> None:
     stored: list[str] = []
     with serve(SERVED) as statsig:
         model(start(key=KEY, api_url=statsig.url, keep=stored.append))
@@ -213,7 +213,7 @@ def test_what_was_kept_of_another_project_is_not_used(start: Open) -> None:
 
 
 @pytest.mark.parametrize("cached", ["", "{", "[]", '{"origin": 1}', '{"origin": "x", "specs": "{}"}'])
-def test_what_was_kept_badly_is_not_used(start: Open, cached: str) -> None:
+def test_damaged_stored_definitions_are_not_used(start: Open, cached: str) -> None:
     with serve() as statsig:
         statsig.specs_fault = 500
         assert model(start(key=KEY, api_url=statsig.url, cached=cached)) == OURS
@@ -435,7 +435,7 @@ def test_groups_of_the_same_name_in_a_layer_are_distinguished(start: Open) -> No
         assert each.group is None or each.group.startswith(f"{each.allocated}: ")
 
 
-def test_what_ended_is_known_after_a_restart_and_without_statsig(start: Open) -> None:
+def test_an_ended_experiment_is_known_after_a_restart_and_without_statsig(start: Open) -> None:
     stored: list[str] = []
     with serve(NAMED["running"]()) as statsig:
         experiments = start(key=KEY, api_url=statsig.url, keep=stored.append)
@@ -462,7 +462,7 @@ def test_rules_that_are_not_groups_assign_no_group(start: Open) -> None:
         assert (assignment.group, assignment.parameters) == (None, {"model": "rest"})
 
 
-def test_statsig_says_the_groups_and_the_file_what_matters(start: Open) -> None:
+def test_groups_come_from_statsig_and_metrics_from_the_file(start: Open) -> None:
     changed = TOML.replace("c = { weight = 1 }", "d = { weight = 5 }").replace('control = "b"', "")
     with serve(compile_definitions(changed)[0] | {"time": 2}) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
@@ -483,7 +483,7 @@ def test_an_experiment_that_only_statsig_knows_has_a_definition(start: Open) -> 
         assert (definition.control, definition.shares) == ("X", {"X": 0.25, "Y": 0.75})
 
 
-def test_targeting_sees_the_tier_and_what_is_known_of_the_visitor(start: Open) -> None:
+def test_targeting_sees_the_tier_and_the_visitors_attributes(start: Open) -> None:
     spec = json.loads(json.dumps(SERVED))
     for rule in spec["dynamic_configs"][0]["rules"]:
         rule["conditions"] += [

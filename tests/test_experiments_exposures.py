@@ -170,7 +170,7 @@ def test_a_forced_group_is_exposed_as_the_sdk_exposes_an_override(shape: str, na
                 assert sent["statsigMetadata"] == theirs_own["statsigMetadata"]
 
 
-def test_what_the_sdk_samples_out_is_kept_here_and_sent_nowhere(tmp_path: Path) -> None:
+def test_exposures_that_the_sdk_samples_out_are_stored_and_not_sent(tmp_path: Path) -> None:
     many = visitors(150)
     with serve(NAMED["sampled"]()) as statsig:
         ours = sent_by_parley(statsig, many, NAME, "production", tmp_path)

@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
         (_StatsigLogger, "_is_unique_exposure"),
     ],
 )
-def test_an_sdk_without_what_is_replaced_is_not_started(
+def test_an_sdk_without_the_replaced_parts_is_not_started(
     file: Path, owner: type, attribute: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr(owner, attribute)

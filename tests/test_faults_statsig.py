@@ -100,7 +100,7 @@ def test_a_statsig_that_hangs_delays_the_first_page_by_less_than_five_seconds(
     assert hanging < well + START_S
 
 
-def test_what_statsig_served_last_decides_while_it_is_away(
+def test_the_last_served_definitions_decide_while_statsig_is_away(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
     statsig.specs = specs()

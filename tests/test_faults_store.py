@@ -164,7 +164,7 @@ def test_a_postgresql_that_hangs_loses_nothing(on_postgres: tuple[Talk, Store, P
 
 
 @pytest.mark.alone
-def test_a_start_without_the_database_says_so_and_goes_on_by_itself(
+def test_a_start_without_the_database_is_reported_and_continues_by_itself(
     start_app: StartApp, model_server: openai.Server, postgres: Postgres
 ) -> None:
     url = postgres.database()

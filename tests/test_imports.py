@@ -22,7 +22,7 @@ def python(code: str) -> str:
     return run.stdout.strip()
 
 
-def test_the_openai_client_is_not_imported_by_what_a_page_waits_for() -> None:
+def test_no_page_waits_for_the_import_of_the_openai_client() -> None:
     assert python("import lib.app, lib.web.running, sys; print({'openai', 'httpx2'} & set(sys.modules))") == "set()"
 
 

@@ -97,7 +97,7 @@ def test_an_exception_is_one_line_without_its_words(
     assert "KeyError" in line or logger != "parley.generation"
 
 
-def test_what_python_would_print_by_itself_is_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_python_itself_becomes_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
     sys.excepthook(ValueError, ValueError("a question"), None)
     thread = threading.Thread(target=fail, args=("a question",))
@@ -178,7 +178,7 @@ def test_a_number_that_json_does_not_have_breaks_no_line(capsys: pytest.CaptureF
     json.loads(line, parse_constant=refuse)
 
 
-def test_what_came_from_outside_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_text_makes_no_second_line(capsys: pytest.CaptureFixture[str]) -> None:
     for style in ("text", "json"):
         logs.configure(style, "info")
         forged = "no\n2026-01-01 ERROR parley: all is lost\x1b[2J\x9b2J\u2028\u202e\U000e0001"
@@ -189,7 +189,7 @@ def test_what_came_from_outside_makes_no_second_line(capsys: pytest.CaptureFixtu
     assert json.loads(as_json)["cause"] == forged
 
 
-def test_a_place_in_a_library_writes_few_lines_whatever_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_place_in_a_library_writes_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text", "info")
     for number in range(50):
         word = chr(ord("a") + number % 26) * (1 + number // 26)

@@ -74,7 +74,7 @@ def test_ratings_are_counted_by_group(metrics: Metrics) -> None:
     assert value(metrics, "parley_ratings_total", group="Test", rating="dissatisfaction") == 1
 
 
-def test_a_gauge_says_what_is_true_when_it_is_read(metrics: Metrics) -> None:
+def test_a_gauge_has_the_value_at_the_time_of_reading(metrics: Metrics) -> None:
     running = [0]
     metrics.gauge("parley_streams_active", "Answers under way", lambda: running[0])
     assert value(metrics, "parley_streams_active") == 0
@@ -124,7 +124,7 @@ def test_a_store_counts_its_commits_reads_and_failures(metrics: Metrics, tmp_pat
 
 
 @pytest.mark.parametrize("even, broken", [(True, False), (False, True)])
-def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Path, even: bool, broken: bool) -> None:
+def test_the_split_is_that_of_the_readout(metrics: Metrics, tmp_path: Path, even: bool, broken: bool) -> None:
     url, file = f"sqlite:///{tmp_path}/parley.db", tmp_path / "experiments.toml"
     fill(url, Traffic({"Control": Group(120, 0.6), "Test": Group(118 if even else 40, 0.6)}, both=3, forced=2))
     file.write_text(f"[{EXPERIMENT}.groups]\nControl = {{ weight = 1 }}\nTest = {{ weight = 1 }}\n")
@@ -139,7 +139,7 @@ def test_the_split_is_what_the_readout_says_of_it(metrics: Metrics, tmp_path: Pa
     assert judged.broken is broken
 
 
-def test_what_a_day_has_cost_is_served_beside_its_budget(metrics: Metrics, tmp_path: Path) -> None:
+def test_the_days_cost_is_served_beside_its_budget(metrics: Metrics, tmp_path: Path) -> None:
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as store:
         Gauges(store, lambda: (EXPERIMENT, None), usd_per_day=5.0).serve(metrics)
         today = Account("day", EVERYBODY, now_ms() // DAY_MS, usd=5.0)

@@ -70,7 +70,7 @@ class TestWholeAnswers:
         assert 0.1 <= completion.time_to_first_token <= completion.response_time
         assert completion.response_time >= 0.2
 
-    def test_the_request_says_what_was_asked_and_nothing_else(self, server: Server) -> None:
+    def test_the_request_has_the_question_and_nothing_else(self, server: Server) -> None:
         ask(server, Parameters("large-model", None, {"temperature": 0.5, "seed": 7, "stop": ["END"]}))
         (request,) = server.requests
         assert request.body == {
@@ -138,7 +138,7 @@ class TestOddButWhole:
         [chunk({"reasoning_content": "hm"}), b": keep-alive\n\n", b"data:\n\n", b"event: ping\ndata: \n\n",
          chunk({"role": "assistant", "content": ""}), b"\n"],
     )  # fmt: skip
-    def test_whatever_a_server_sends_is_a_sign_of_life(self, server: Server, sign: Any) -> None:
+    def test_any_bytes_from_a_server_are_a_sign_of_life(self, server: Server, sign: Any) -> None:
         alive = [sign, Pause(0.8)] * 4
         patient = replace(QUICK, first_token=3, between_tokens=3)
         assert completion_of(server, stream(*alive, "42", finish(), DONE), timeouts=patient).text == "42"
@@ -266,7 +266,7 @@ class TestListingModels:
     def test_gives_their_names(self, server: Server) -> None:
         assert [entry.id for entry in self.catalogue(server).entries] == server.models
 
-    def test_the_log_says_what_is_wrong(self) -> None:
+    def test_the_log_names_the_problem(self) -> None:
         nobody = Server()
         nobody.base_url = "http://127.0.0.1:9/v1"
         fault = self.catalogue(nobody).fault

@@ -437,7 +437,7 @@ def test_every_row_has_its_example_and_its_source() -> None:
 
 
 @pytest.mark.parametrize(("row", "at"), ALL, ids=lambda value: getattr(value, "name", str(value)))
-def test_a_row_is_found_by_what_that_server_says(row: Any, at: int) -> None:
+def test_a_row_matches_that_servers_error(row: Any, at: int) -> None:
     code, body = EXAMPLES[row.name][at]
     error_body = body.get("error", body) if isinstance(body, dict) else body
     fault = Fault.reported(error_body.decode() if isinstance(error_body, bytes) else error_body, "Error", code)

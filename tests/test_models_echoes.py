@@ -120,7 +120,7 @@ def test_a_question_of_one_word_is_not_a_parameter(word: str) -> None:
         r'{\"type\":\"error\",\"error\":{\"message\":\"`temperature` is deprecated for this model.\"}}"}',
     ],
 )
-def test_the_servers_own_words_count_whatever_was_asked(message: str) -> None:
+def test_the_servers_own_words_count_for_any_question(message: str) -> None:
     for prompt in ("temperature", "What is a temperature, and why?", "Hello"):
         fault = Fault.reported({"message": message}, "BadRequestError", 400)
         fault.scrub([], [prompt])

@@ -58,7 +58,7 @@ class TestBrokenStreams:
     }
 
     @pytest.mark.parametrize("how", BREAKS)
-    def test_what_had_arrived_is_kept_as_interrupted(self, server: Server, how: str) -> None:
+    def test_the_text_so_far_is_kept_as_interrupted(self, server: Server, how: str) -> None:
         steps, error = self.BREAKS[how]
         patient = replace(QUICK, first_token=3, between_tokens=3)
         completion = completion_of(server, stream("Half an", " answer", *steps), timeouts=patient)
@@ -107,7 +107,7 @@ class TestNothingCameBack:
         assert completion.time_to_first_token is None
         assert len(server.requests) == 1
 
-    def test_the_operator_reads_what_came_instead(self, server: Server) -> None:
+    def test_the_operator_reads_the_response_that_came_instead(self, server: Server) -> None:
         server.script(page("<html></html>"))
         assert ask(server).cause == "NoAnswer (HTTP 200): no event in text/html"
 
@@ -270,7 +270,7 @@ class TestSetUp:
             "'pain' pain PAIN in pain.",
         ],
     )  # fmt: skip
-    def test_what_a_server_repeats_of_a_question_is_in_no_log(self, words: str) -> None:
+    def test_a_question_that_a_server_repeats_is_in_no_log(self, words: str) -> None:
         fault = Fault("BadRequestError", status=400, codes=("bad_value", "my knee"), text=f"{words} is not valid")
         fault.scrub([], ["Why does my knee hurt so?", "Pain"])
         assert fault.line.startswith("BadRequestError (HTTP 400, bad_value): ") and len(fault.line) < 130

@@ -105,7 +105,7 @@ some = st.dictionaries(st.sampled_from(list(GOOD)) | st.text(), anything)
 
 
 @given(raw=some, defaults=some)
-def test_whatever_is_served_what_is_sent_is_json_that_a_server_can_read(raw: Any, defaults: Any) -> None:
+def test_any_served_parameters_become_json_that_a_server_can_read(raw: Any, defaults: Any) -> None:
     checked = check_parameters(raw, defaults, "large-model")
     assert checked.model.strip()
     assert json.dumps(

@@ -21,7 +21,7 @@ def test_the_oldest_turns_are_left_out_first_and_the_budget_is_kept() -> None:
     assert estimate_messages(sent) <= 1_000
 
 
-def test_the_question_and_the_system_prompt_are_kept_whatever_they_take() -> None:
+def test_the_question_and_the_system_prompt_are_kept_at_any_length() -> None:
     assert trim([("old", "answer"), ("q" * 99_999, None)], "s" * 99_999) == [
         {"role": "system", "content": "s" * 99_999},
         {"role": "user", "content": "q" * 99_999},

@@ -85,7 +85,7 @@ def test_the_fallback_is_asked_at_its_own_provider(both: list[Provider], hosted:
     assert (gone.state, gone.provider) == ("missing", "local")
 
 
-def test_as_much_is_set_aside_as_the_more_expensive_of_a_model_and_its_fallback_costs() -> None:
+def test_the_more_expensive_of_a_model_and_its_fallback_is_reserved() -> None:
     providers = Providers([Provider("openai", OPENAI_URL, "sk-hosted-key"), Provider("local", "http://127.0.0.1:9/v1")],
                           Asking(CONTROL_MODEL))  # fmt: skip
 

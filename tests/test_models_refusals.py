@@ -150,7 +150,7 @@ class TestStopping:
 
         return asyncio.run(run())
 
-    def test_keeps_what_had_arrived_and_closes_the_connection(self, server: Server) -> None:
+    def test_keeps_the_text_so_far_and_closes_the_connection(self, server: Server) -> None:
         for how in ("cancel", "aclose"):
             server.requests.clear()
             completion = self.stopped(server, "Half an", " answer", HANG, wait_for=2, how=how)

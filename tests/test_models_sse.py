@@ -55,7 +55,7 @@ def test_frames_are_found_however_the_bytes_are_cut(what: str) -> None:
     [b"event: error\ndata: out of memory\n\n", b'event: error\ndata: {"code": 1}\n\n', b"event:error\ndata:\n\n",
      b"event: error\n\n", b'error: {"code": 500}\n\n', b'error:{"code": 500}\n'],
 )  # fmt: skip
-def test_errors_are_marked_whatever_their_data_is(body: bytes) -> None:
+def test_errors_are_marked_with_any_data(body: bytes) -> None:
     assert [frame.error for frame in frames(b"data: 1\n\n", body)] == [False, True]
 
 
@@ -73,7 +73,7 @@ def test_a_body_without_end_is_not_collected_for_ever(monkeypatch: pytest.Monkey
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=5), st.integers(1, 9))
-def test_what_was_sent_is_what_is_read(values: list[dict[str, str]], size: int) -> None:
+def test_sent_events_are_read_unchanged(values: list[dict[str, str]], size: int) -> None:
     body = b"".join(b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n" for value in values)
     cut = [body[at : at + size] for at in range(0, len(body), size)]
     assert [json.loads(data) for data in bodies(*cut)] == values

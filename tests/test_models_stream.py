@@ -229,7 +229,7 @@ class TestThinking:
             ("<think>Hm, so.", "</think>\n<answer>"),
         ],
     )  # fmt: skip
-    def test_is_no_part_of_the_answer(self, server: Server, steps: Any) -> None:
+    def test_stays_outside_the_answer(self, server: Server, steps: Any) -> None:
         done, pieces = ask(server, stream(*steps[:-1], Pause(0.2), steps[-1], "42", finish(), DONE))
         assert (done.text, done.reasoning, pieces) == ("42", "Hm, so.", ["42"])
         assert done.reasoning_time and done.time_to_first_token

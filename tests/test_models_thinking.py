@@ -48,7 +48,7 @@ THOUGHT = {
 
 @pytest.mark.parametrize("size", [1, 3, 7, 10_000])
 @pytest.mark.parametrize("what", THOUGHT)
-def test_thinking_is_no_part_of_the_answer(what: str, size: int) -> None:
+def test_thinking_stays_outside_the_answer(what: str, size: int) -> None:
     text, answer, thought = THOUGHT[what]
     assert read(text, size) == (answer, thought)
 

@@ -197,7 +197,7 @@ def test_an_encrypted_answer_arrives_whole_and_its_connection_is_kept(secure: Se
 
 
 @pytest.mark.usefixtures("trusted")
-def test_an_encrypted_answer_that_breaks_off_keeps_what_had_arrived(secure: Server) -> None:
+def test_an_encrypted_answer_that_breaks_off_keeps_its_text_so_far(secure: Server) -> None:
     secure.script(stream("The first words", RESET))
     [completion] = ask(secure.base_url)
     assert (completion.text, completion.finish_reason) == ("The first words", "interrupted")

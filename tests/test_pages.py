@@ -67,7 +67,7 @@ def ask(page: AppTest, text: str) -> AppTest:
     return page.chat_input[0].set_value(text).run()
 
 
-def test_with_a_real_model_the_empty_page_offers_what_the_operator_chose_and_nothing_of_ours(
+def test_with_a_real_model_the_empty_page_offers_the_operators_suggestions_only(
     begin: Begin, model_server: openai.Server
 ) -> None:
     begin(OPENAI_BASE_URL=model_server.base_url)
@@ -149,7 +149,7 @@ def test_a_prompt_that_is_refused_is_reported_and_stays(app: App, model_server: 
     assert messages(page)[0] == "Short"
 
 
-def test_the_page_goes_on_with_its_conversation(app: App, model_server: openai.Server) -> None:
+def test_the_page_continues_its_conversation(app: App, model_server: openai.Server) -> None:
     page = open_page()
     for number in range(3):
         page = ask(page, f"Question {number}")
@@ -161,7 +161,7 @@ def test_the_page_goes_on_with_its_conversation(app: App, model_server: openai.S
     assert "Stop" not in buttons(page)
 
 
-def test_the_empty_page_says_what_it_is_for_and_nothing_else(app: App) -> None:
+def test_the_empty_page_says_its_purpose_and_nothing_else(app: App) -> None:
     page = open_page()
     assert [text.value for text in page.main.markdown] == [
         "Ask a question and tell us with a thumb whether the answer helped."

@@ -108,7 +108,7 @@ def test_failed_answers_are_found_with_their_error(begin: Open) -> None:
     ]  # fmt: skip
 
 
-def test_filters_leave_what_they_name_and_stand_in_the_address(begin: Open) -> None:
+def test_filters_narrow_the_table_and_stand_in_the_address(begin: Open) -> None:
     app = begin()
     happened(app, 0, "Test")
     happened(app, 1, "Control")

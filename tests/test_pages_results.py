@@ -209,7 +209,7 @@ def test_weights_that_changed_while_it_ran_end_the_comparison(show: Open, url: s
     assert not compares(page)
 
 
-def test_too_little_data_says_what_is_missing_and_draws_no_difference(show: Open) -> None:
+def test_too_little_data_names_the_missing_users_and_draws_no_difference(show: Open) -> None:
     page = show(FEW)
     assert headline(page).startswith("Not enough data yet: Control has")
     assert "Still missing: users with a rating, " in text_of(page)
@@ -243,7 +243,7 @@ def test_a_group_that_is_rated_less_is_seen(show: Open) -> None:
     assert re.fullmatch(rf"Answers that were rated: Control {one}; Test {one}\.", rated.replace("\\", ""))
 
 
-def test_a_day_that_is_not_over_is_told_in_words_and_is_no_drop_in_the_chart(show: Open) -> None:
+def test_an_unfinished_day_is_in_the_caption_and_not_in_the_chart(show: Open) -> None:
     met, groups = [(0, "Control", 7), (DAY_MS, "Test", 5), (2 * DAY_MS, "Test", 1)], ["Control", "Test"]
     drawn = drawings.arrivals(met, groups, 2 * DAY_MS + 1)
     assert drawn is not None
@@ -290,7 +290,7 @@ def test_a_record_that_cannot_be_read_is_reported_in_a_sentence(show: Open, tmp_
 # Remarks of testers
 
 
-def test_remarks_come_newest_first_with_what_they_are_about(show: Open, url: str) -> None:
+def test_remarks_come_newest_first_with_their_questions(show: Open, url: str) -> None:
     page = show(invented_traffic.harmed())
     labels = [one.label.replace("\\", "") for one in page.expander if one.label != "All metrics"]
     assert len(labels) == 10
@@ -370,7 +370,7 @@ def test_an_invitation_narrows_the_page_to_its_guests(begin: Begin, url: str, un
     assert sum(int(n) for n in page.table[0].value["Users"]) == 7
 
 
-def test_a_tier_narrows_the_page_to_what_happened_there(show: Open, url: str) -> None:
+def test_a_tier_narrows_the_page_to_its_events(show: Open, url: str) -> None:
     page = show(Traffic({"Control": Group(40), "Test": Group(40)}))
     assert "tier" not in [box.key for box in page.selectbox]  # there is only one
     some = select(exposure.c.user_id).limit(7)

@@ -90,7 +90,7 @@ def test_every_command_in_a_document_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["run", "test", "lint", "browser"])
-def test_the_plain_lines_are_what_make_does(target: str) -> None:
+def test_the_plain_lines_do_the_same_as_make(target: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     assert recipe

@@ -68,7 +68,7 @@ def count_units(store: Store, definition: Definition) -> tuple[dict[str, int], d
 
 
 @pytest.mark.parametrize("shape", ["shipped", "abandoned", "stopped", "paused", "disabled", "archived", "not_started"])
-def test_whatever_happens_after_the_end_changes_nothing(store: Store, ask: Ask, shape: str) -> None:
+def test_events_after_the_end_change_nothing(store: Store, ask: Ask, shape: str) -> None:
     for number in range(8):
         ask(f"u{number}", ("Control", "Test")[number % 2], BEGAN_MS + number)
     running, ended = replace(definition_after("running", "running")), definition_after("running", shape)

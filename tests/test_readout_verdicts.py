@@ -137,7 +137,7 @@ def test_better_is_reported_with_the_harm_it_does() -> None:
     assert sentence(readout).endswith("valid however often you look), but slower: +1.50 s.")
 
 
-def test_worse_is_reported_with_what_else_is_worse() -> None:
+def test_worse_is_reported_with_the_other_harms() -> None:
     sums = {"response_time": {"Control": times(400, 3.0), "Test": times(400, 4.5)}}
     readout = readout_of_ratings({"Control": shares(400, 0.75), "Test": shares(400, 0.55)}, sums=sums)
     assert sentence(readout).endswith("valid however often you look), and slower: +1.50 s.")
@@ -195,7 +195,7 @@ def test_no_difference_yet_with_enough_users_says_so() -> None:
     ]
 
 
-def test_too_few_users_are_not_judged_whatever_the_interval() -> None:
+def test_too_few_users_are_not_judged_at_any_interval() -> None:
     definition = replace(TWO, groups=(Group("Control", 300), Group("Test", 19)))
     readout = readout_of_ratings({"Control": shares(300, 0.1), "Test": shares(19, 1.0)}, definition)
     numbers = readout.main.versus["Test"].numbers
@@ -296,7 +296,7 @@ def test_simulated_users_are_called_so() -> None:
     assert sentence(readout).startswith("In simulated data: Test is better")
 
 
-def test_users_who_are_all_alike_cannot_be_compared() -> None:
+def test_identical_users_cannot_be_compared() -> None:
     definition = replace(TWO, primary="completion_tokens")
     same = {group: Sums(30, 300.0, 30.0, 3000.0, 30.0, 300.0, 30) for group in ("Control", "Test")}
     readout = readout_of_ratings(

@@ -71,7 +71,7 @@ def test_the_environment_wins_over_the_file(secrets: Path) -> None:
     assert (loaded.model, loaded.title) == ("of-the-environment", "Of the file")
 
 
-def test_the_file_may_use_what_toml_offers(secrets: Path) -> None:
+def test_the_file_may_use_every_form_of_toml(secrets: Path) -> None:
     secrets.write_text(
         'PARLEY_BLIND = false\nPARLEY_BUDGET_USD_PER_DAY = 5\nPARLEY_OPERATORS = ["a@b.c", "d@e.f"]\n'
         'other = "Streamlit\'s"\n[auth]\ncookie_secret = "x"\n'
@@ -134,7 +134,7 @@ def test_the_file_may_use_what_toml_offers(secrets: Path) -> None:
         ("PARLEY_LOG_LEVEL", "loud", "debug"),
     ],
 )
-def test_an_impossible_value_is_reported_with_what_is_accepted(name: str, text: str, accepted: str) -> None:
+def test_an_impossible_value_is_reported_with_the_accepted_ones(name: str, text: str, accepted: str) -> None:
     (line,) = problems({name: text})
     assert line.startswith(f"{name}: must be ")
     assert accepted in line

@@ -309,7 +309,7 @@ def test_one_unit_has_a_value_and_no_spread() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 2.1, 0.3, 1e-5, 123456.789])
-def test_users_who_are_all_alike_have_no_spread_whatever_rounding_says(value: float) -> None:
+def test_identical_users_have_no_spread_despite_rounding(value: float) -> None:
     x = np.full(37, value * 3)
     estimated = estimate(sums_of(x, np.full(37, 3.0)), rate=False)
     assert (estimated.se, estimated.ci_low) == (0.0, estimated.value)
@@ -343,7 +343,7 @@ def test_a_control_of_zero_has_no_relative_difference() -> None:
     assert (difference.rel, difference.rel_se) == (None, None)
 
 
-def test_an_interval_beyond_floating_point_is_none() -> None:
+def test_an_interval_beyond_floating_point_is_missing() -> None:
     """One user gave nearly all answers of each group: the effective size is one."""
     difference = compare(Estimate(1.0, 9.0, 9.0, kish=1.0), Estimate(2.0, 9.0, 9.0, kish=1.0), 0.001, 0.05)
     assert (difference.cs_low, difference.cs_high) == (None, None)

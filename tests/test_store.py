@@ -174,7 +174,7 @@ def test_an_answer_without_known_times_has_none(parley: Store) -> None:
         assert connection.scalar(select(schema.answer.c.response_time)) is None
 
 
-def test_a_running_answer_shows_what_has_arrived(parley: Store) -> None:
+def test_a_running_answer_shows_its_text_so_far(parley: Store) -> None:
     asked = ask(parley, conversation())
     parley.conversations.partial(asked.answer_id, "The wh")
     assert parley.conversations.partial(asked.answer_id, "The whole").wait(SOON)
@@ -236,7 +236,7 @@ def test_conversations_come_last_used_first(parley: Store) -> None:
     assert [one.id for one in parley.conversations.of("visitor", 1)] == [first.id]
 
 
-def test_where_text_is_not_kept_only_numbers_are(open_store: Open) -> None:
+def test_without_stored_text_only_numbers_are_kept(open_store: Open) -> None:
     silent = open_store(keep_text=False)
     asked = ask_and_answer(silent, prompt="A secret")
     vote(silent, asked, "dissatisfaction")
@@ -484,7 +484,7 @@ def test_an_event_that_is_recorded_twice_is_one(parley: Store) -> None:
     assert event_names(parley) == ["copied"] == deliverable(parley)
 
 
-def test_a_leased_event_is_what_was_recorded(parley: Store) -> None:
+def test_a_leased_event_equals_the_recorded_one(parley: Store) -> None:
     met = events.exposure(ASSIGNMENT, "session")
     asked = ask(parley, conversation(), exposure=met)
     ended = answer(parley, asked)
@@ -614,7 +614,7 @@ def test_a_database_from_before_tiers_gets_them_and_knows_whom_an_invitation_bro
         assert set(connection.execute(query)) == {("ann", "", "friends"), ("bob", "", None)}
 
 
-def test_what_is_exposed_and_asked_is_kept_with_its_tier_and_invitation(open_store: Open) -> None:
+def test_exposures_and_answers_have_their_tier_and_invitation(open_store: Open) -> None:
     parley = open_store(tier="staging")
     invited = replace(ASSIGNMENT, invitation="friends")
     about = Conversation(new_id(), "visitor", invited)

@@ -106,7 +106,7 @@ def test_a_rating_of_an_answer_that_is_not_there_counts_for_nothing() -> None:
     assert sums["satisfaction"]["b"].sy == 0
 
 
-def test_the_group_is_the_exposures_whatever_an_answer_says() -> None:
+def test_the_group_is_that_of_the_exposure_not_of_an_answer() -> None:
     answers = [answered(name, "u", group="control", response_time=1.0 + number) for number, name in enumerate("abc")]
     counts = counted([EXPOSED, *answers])
     assert counts.sums["response_time"].keys() == {"b"}

@@ -104,7 +104,7 @@ def matches(line: Line, search: Search) -> bool:
     )
 
 
-def test_every_search_finds_what_it_means_once_and_newest_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_search_finds_each_match_once_newest_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "STRETCH", 17)  # so that a search for rare events takes many stretches
     keep(store, invent_events(230))
     every = all_pages(store, Search())

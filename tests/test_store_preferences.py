@@ -128,7 +128,7 @@ def test_both_databases_count_alike(database_url: str) -> None:
         assert votes_by_pair(connection, SCOPE) == by_hand(lines, SCOPE) != {}
 
 
-def test_the_last_vote_counts_in_whatever_order_replicas_write(store: Store, database_url: str) -> None:
+def test_the_last_vote_counts_in_any_order_of_writes(store: Store, database_url: str) -> None:
     first, second = preferred("e1", "c", "u", 5, "b"), preferred("e2", "c", "u", 9, "control")
     keep(store, second, first, second)
     assert won(store) == (1, 1)
@@ -177,7 +177,7 @@ def test_erasure_takes_one_units_votes_alone(store: Store) -> None:
     assert won(store) == (1, -1)
 
 
-def test_simulated_votes_go_with_what_is_simulated(store: Store) -> None:
+def test_simulated_votes_are_removed_with_the_simulated_data(store: Store) -> None:
     keep(store, preferred("e1", "c1", "u"), preferred("e2", "c2", "v", simulated=True))
     assert won(store, replace(SCOPE, simulated=True)) == (1, -1)
     assert remove_simulated(store) == 2  # the vote and its event

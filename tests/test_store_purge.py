@@ -66,7 +66,7 @@ def delivery(store: Store, simulated: bool = False) -> tuple[int | None, ...]:
     return counted.events, counted.acknowledged, counted.pending
 
 
-def test_what_is_older_goes_and_what_is_younger_stays(store: Store) -> None:
+def test_older_events_are_deleted_and_newer_ones_stay(store: Store) -> None:
     keep(store, *(copied_at(SEPTEMBER + day * DAY_MS) for day in range(-40, 40)))
     assert old(store, SEPTEMBER) == Old(40, 0, 0)
     assert purge_count(store, SEPTEMBER) == 40
@@ -123,7 +123,7 @@ def test_where_nothing_is_delivered_nothing_waits(database_url: str) -> None:
         assert delivery(store) == (2, 0, 0)
 
 
-def test_purged_events_are_still_counted_as_what_they_were(store: Store) -> None:
+def test_purged_events_keep_their_counts(store: Store) -> None:
     keep(store, *(copied_at(SEPTEMBER - number) for number in range(1, 6)))
     keep(store, *(copied_at(SEPTEMBER - number, simulated=True) for number in range(1, 4)))
     keep(store, copied_at(SEPTEMBER), delivered=False)

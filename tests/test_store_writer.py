@@ -209,7 +209,7 @@ def test_a_store_that_cannot_be_written_raises_for_callers_that_cannot_wait(
     assert writer.call(lambda connection: connection.scalar(select(definition.c.source))) is None
 
 
-def test_a_caller_that_waits_for_a_result_learns_why_there_is_none(writer: Writer) -> None:
+def test_a_caller_that_waits_for_a_result_gets_the_error(writer: Writer) -> None:
     writer.call(note("known"))
     with pytest.raises(StoreError, match="refused"):
         writer.call(note("known"))
@@ -295,7 +295,7 @@ def test_handing_over_never_waits_for_a_postgresql_that_hangs(postgres: Postgres
     database.close()
 
 
-def test_closing_writes_what_is_left(database: Database) -> None:
+def test_closing_writes_the_rest_of_the_queue(database: Database) -> None:
     writer = Writer(database.begin)
     gate = Gate(writer)
     receipts = [writer.submit(note(f"{n}")) for n in range(5)]

@@ -53,7 +53,7 @@ def test_what_was_deleted_comes_back_nowhere(tmp_path: Path, model_server: opena
         app.stop()
 
 
-def test_a_closed_page_comes_back_without_what_was_deleted(tmp_path: Path, model_server: openai_server.Server) -> None:
+def test_a_closed_page_comes_back_without_deleted_text(tmp_path: Path, model_server: openai_server.Server) -> None:
     """The session waits for its browser; it is ended, and the text that it holds goes."""
     model_server.script(otherwise=openai_server.answer("An answer."))
     app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model_server.base_url})
@@ -73,7 +73,7 @@ def test_a_closed_page_comes_back_without_what_was_deleted(tmp_path: Path, model
         app.stop()
 
 
-def test_another_replica_lets_go_of_what_was_deleted(tmp_path: Path, model_server: openai_server.Server) -> None:
+def test_another_replica_drops_deleted_text(tmp_path: Path, model_server: openai_server.Server) -> None:
     model_server.script(otherwise=openai_server.answer("An answer."))
     shared = {
         "OPENAI_BASE_URL": model_server.base_url, "PARLEY_SIGNING_KEY": "a-signing-key-of-both-replicas-0123456789",

@@ -34,7 +34,7 @@ def guard() -> SessionGuard:
     return guard
 
 
-def test_streamlit_is_what_the_patches_were_written_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_streamlit_is_the_one_that_the_patches_were_written_for(caplog: pytest.LogCaptureFixture) -> None:
     guard = SessionGuard()
     guard.check()
     guard.remember(SESSION, "owner")

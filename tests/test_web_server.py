@@ -242,7 +242,7 @@ def test_the_owner_reads_it(proxied: app_process.AppProcess, jar: dict[str, str]
         assert ANSWER in wire.run("c=" + conversation_id).text
 
 
-def test_no_other_visitor_reads_it_whatever_they_send(
+def test_no_other_visitor_can_read_it(
     proxied: app_process.AppProcess, jar: dict[str, str], conversation_id: str
 ) -> None:
     cookie = jar["parley_visitor"]

@@ -112,7 +112,7 @@ def test_a_password_that_is_not_escaped_stops_it_unseen(start_app: StartApp, url
 
 
 @pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "socks4://127.0.0.1:9"])
-def test_the_demo_model_answers_whatever_proxy_the_environment_names(start_app: StartApp, proxy: str) -> None:
+def test_the_demo_model_answers_beside_any_proxy_of_the_environment(start_app: StartApp, proxy: str) -> None:
     app = start_app({"ALL_PROXY": proxy, "HTTP_PROXY": proxy, "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""})
     with Tester(app.url) as tester:
         tester.send("What is Parley?")

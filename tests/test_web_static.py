@@ -32,13 +32,13 @@ def test_a_file_is_the_one_that_streamlit_sends_headers_and_all(kind: str, app: 
     assert lasting_headers(ours) == lasting_headers(theirs) and "immutable" in lasting_headers(ours)["cache-control"]
 
 
-def test_most_of_what_a_page_asks_for_is_there() -> None:
+def test_the_files_that_a_page_names_are_there() -> None:
     named = (STATIC.parent / "index.html").read_text()
     wanted = {path.removeprefix(".") for path in named.replace('"', " ").split() if path.startswith("./static/")}
     assert len(wanted) > 50 and wanted <= set(_files())
 
 
-def test_part_of_a_file_and_what_is_known_already_are_left_to_streamlit(app: app_process.AppProcess) -> None:
+def test_partial_and_conditional_requests_are_left_to_streamlit(app: app_process.AppProcess) -> None:
     path = address(KINDS[0])
     etag = http(app.url + path).headers["ETag"]
     part = http(app.url + path, Range="bytes=0-9")
