@@ -463,6 +463,27 @@ def test_with_statsig_only_what_stays_local_can_be_changed(replica: Replica) -> 
     assert definition(acts).default == {"model": "small"} and runs(acts)[-1].ended_ms is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"groups": (Group("Control (old)", 1, {"model": "m"}), Group("Größe: v2", 1)), "control": "Control (old)"},
+        {"groups": (Group("Control", 1), Group("default", 0, {"provider": "gone"}), Group("C", 1))},
+        {"unit": "companyID"},
+    ],
+)
+def test_whatever_statsig_serves_can_be_read_again_and_decided_on(replica: Replica, change: dict[str, Any]) -> None:
+    here = replica(served=True)
+    served = replace(DEFINED[NAME], **change)
+    here.note(NAME, served, "")
+    recorded = replica(served=True).book[NAME]
+    assert recorded.written == served
+    here.save(NAME, to_toml(replace(served, primary="error_rate")), recorded.state.version, ANN, "matters more")
+    decide(here, served.groups[1].name)
+    with here._store.read() as connection:
+        assert of_run(connection, NAME, 1) is not None
+        assert [made.group for made in states.decisions(connection, NAME)] == [served.groups[1].name]
+
+
 def test_a_changed_file_begins_no_run_of_what_statsig_serves(replica: Replica) -> None:
     replica(served=True).note(NAME, DEFINED[NAME], "")
     changed = {NAME: replace(DEFINED[NAME], groups=(Group("Control", 9), Group("Test", 1)), primary="error_rate")}

@@ -119,8 +119,9 @@ class Acts:
             return None
 
     def check(self, name: str, text: str) -> Definition:
-        """Return the definition that this TOML gives. Raises DefinitionError with everything that is wrong."""
-        return read_version(name, text, self._providers)
+        """Return the definition that this TOML gives. Raises DefinitionError with everything that is wrong. Statsig's
+        groups, which no act changes, may have names, weights and providers that a table of ours may not."""
+        return read_version(name, text, None if self._served else self._providers, served=self._served)
 
     def create(self, name: str, text: str, author: str, reason: str) -> None:
         """Keep the first version of a new experiment, a draft. Raises DefinitionError, too."""

@@ -64,9 +64,14 @@ def read_definitions_file(file: Path, providers: Collection[str] | None = None) 
         raise DefinitionError([f"{file}: {error}"]) from None
 
 
-def read_definitions(text: str, providers: Collection[str] | None = None) -> dict[str, Definition]:
+def read_definitions(
+    text: str, providers: Collection[str] | None = None, *, served: bool = False
+) -> dict[str, Definition]:
     """Return the experiments of this TOML by name. Raises DefinitionError with all problems, including an unknown
-    provider where `providers` are given."""
+    provider where `providers` are given.
+
+    `served`: it was made of what Statsig serves, where names are free, a weight may be 0 and the unit any id.
+    """
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -78,7 +83,7 @@ def read_definitions(text: str, providers: Collection[str] | None = None) -> dic
         place = " ".join([f"[{path[0]}]", ".".join(path[1:])]).strip()
         problems.append(f"line {line}: {place}: {message}" if line else f"{place}: {message}")
 
-    definitions = {name: _definition(name, table, wrong) for name, table in tables.items()}
+    definitions = {name: _definition(name, table, wrong, served) for name, table in tables.items()}
     for definition in definitions.values() if providers is not None else ():
         _check_providers(definition, providers or (), wrong)
     if problems:
@@ -96,29 +101,30 @@ def _check_providers(definition: Definition, providers: Collection[str], wrong: 
             wrong((definition.name, *path, "provider"), f"no such provider: {value!r}; known are {names}")
 
 
-def _definition(name: str, table: Any, wrong: Wrong) -> Definition:
+def _definition(name: str, table: Any, wrong: Wrong, served: bool) -> Definition:
     """Return the definition as far as it can be read; problems are passed to `wrong`."""
+    wrong_ours: Wrong = _ignore if served else wrong
     if not isinstance(table, dict):
         wrong((name,), "expected a table, one for each experiment")
         table = {"groups": {"none": {"weight": 1}}}
     if not NAME.fullmatch(name):
-        wrong((name,), "a name is at most 64 letters, digits, spaces, _ . or -")
+        wrong_ours((name,), "a name is at most 64 letters, digits, spaces, _ . or -")
     _check_keys((name,), table, KEYS, wrong)
     default = table.get("default", {})
     if not isinstance(default, dict):
         wrong((name, "default"), "expected a table of parameters")
         default = {}
-    groups = _groups(name, table.get("groups"), wrong)
+    groups = _groups(name, table.get("groups"), wrong, wrong_ours)
     guardrails = _guardrails(name, table.get("guardrails"), wrong)
     compare = _percentage((name, "compare"), table.get("compare", 0), wrong)
     for group in groups if compare else ():
         if group.name in (TIE, BOTH_BAD):
-            wrong((name, "groups", group.name), "with compare, this name would be a vote for neither answer")
+            wrong_ours((name, "groups", group.name), "with compare, this name would be a vote for neither answer")
     return Definition(
         name=name,
         groups=groups,
         control=_control(name, table.get("control"), groups, wrong),
-        unit=_one_of((name, "unit"), table.get("unit", "userID"), UNITS, "unit", wrong),
+        unit=_one_of((name, "unit"), table.get("unit", "userID"), UNITS, "unit", wrong_ours),
         allocation=_percentage((name, "allocation"), table.get("allocation", 100), wrong),
         default=_plain(default),
         primary=_one_of((name, "primary"), table.get("primary", "satisfaction"), METRICS, "metric", wrong),
@@ -138,28 +144,34 @@ def _check_keys(path: tuple[str, ...], table: Mapping[str, Any], keys: tuple[str
             wrong((*path, key), f"unknown key; known are {', '.join(keys)}")
 
 
-def _groups(name: str, tables: Any, wrong: Wrong) -> tuple[Group, ...]:
+def _ignore(path: tuple[str, ...], message: str) -> None:
+    """Report nothing."""
+
+
+def _groups(name: str, tables: Any, wrong: Wrong, wrong_ours: Wrong) -> tuple[Group, ...]:
+    """Return the groups; `wrong_ours` takes the problems that a table of Statsig may have."""
     if not isinstance(tables, dict) or not tables:
         wrong((name, "groups"), "there are no groups; expected at least one, with a weight and parameters")
         return ()
-    groups = tuple(_group((name, "groups", group), table, wrong) for group, table in tables.items())
+    groups = tuple(_group((name, "groups", group), table, wrong, wrong_ours) for group, table in tables.items())
     if all(group.weight > 0 for group in groups):
         for group, (low, high) in zip(groups, ranges(groups), strict=True):
             if low == high:
-                wrong((name, "groups", group.name, "weight"), "too small beside the others: under 1 unit of 1000")
+                wrong_ours((name, "groups", group.name, "weight"), "too small beside the others: under 1 unit of 1000")
     return groups
 
 
-def _group(path: tuple[str, ...], table: Any, wrong: Wrong) -> Group:
+def _group(path: tuple[str, ...], table: Any, wrong: Wrong, wrong_ours: Wrong) -> Group:
     if not isinstance(table, dict):
         wrong(path, "expected a table with a weight and parameters")
         table = {"weight": 1}
     if not NAME.fullmatch(path[-1]) or path[-1] in RESERVED:
-        wrong(path, f"a name is at most 64 letters, digits, spaces, _ . or -, and none of {', '.join(RESERVED)}")
+        wrong_ours(path, f"a name is at most 64 letters, digits, spaces, _ . or -, and none of {', '.join(RESERVED)}")
     _check_keys(path, table, GROUP_KEYS, wrong)
     weight, parameters = table.get("weight"), table.get("parameters", {})
     if not _is_number(weight) or weight <= 0:
-        wrong((*path, "weight"), "is missing" if weight is None else f"expected a number above 0, not {weight!r}")
+        report = wrong_ours if weight == 0 else wrong
+        report((*path, "weight"), "is missing" if weight is None else f"expected a number above 0, not {weight!r}")
         weight = 0
     if not isinstance(parameters, dict):
         wrong((*path, "parameters"), "expected a table of parameters")

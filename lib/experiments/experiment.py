@@ -131,6 +131,9 @@ def ranges(groups: tuple[Group, ...]) -> list[tuple[int, int]]:
 
     >>> ranges((Group("a", 1), Group("b", 1), Group("c", 1)))
     [(0, 333), (333, 667), (667, 1000)]
+    >>> ranges((Group("a", 0), Group("b", 0)))
+    [(0, 0), (0, 0)]
     """
     weights = [group.weight for group in groups]
-    return list(pairwise([0, *(round(BUCKETS * upto / sum(weights)) for upto in accumulate(weights))]))
+    total = sum(weights) or 1
+    return list(pairwise([0, *(round(BUCKETS * upto / total) for upto in accumulate(weights))]))

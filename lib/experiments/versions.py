@@ -116,10 +116,10 @@ def _effect(effect: Effect) -> str:
     return f'"{100 * effect.size:.10g}%"' if effect.relative else repr(effect.size)
 
 
-def read_version(name: str, text: str, providers: Collection[str] | None = None) -> Definition:
-    """Return the definition that this TOML gives an experiment. Raises DefinitionError with everything that is wrong,
-    another table than the experiment's own included."""
-    definitions = read_definitions(text, providers)
+def read_version(name: str, text: str, providers: Collection[str] | None = None, *, served: bool = False) -> Definition:
+    """Return the definition that this TOML gives an experiment; `served`: see `read_definitions`. Raises
+    DefinitionError with everything that is wrong, another table than the experiment's own included."""
+    definitions = read_definitions(text, providers, served=served)
     if set(definitions) != {name}:
         has = ", ".join(definitions) or "no table"
         raise DefinitionError([f"expected one table, [{name}]; there is {has}"])
