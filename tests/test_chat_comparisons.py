@@ -1,153 +1,38 @@
-"""Comparisons as calls: the units that compare, the two answers to one question, the vote, and the record."""
+"""Comparisons as calls: the units that compare, the two answers to one question, and the record."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from lib.app import App
-from lib.chat.conversations import Exposed
-from lib.domain.conversation import Comparison, Conversation, Turn
+from lib.domain.conversation import Turn
 from lib.domain.ids import new_id
 from lib.domain.rating import Vote
-from lib.domain.visitor import Visitor
-from lib.experiments.evaluator import compile_definitions
-from lib.settings import load
-from lib.statistics.sums import Scope
-from lib.store.preferences import votes_by_pair
 from lib.store.schema import spending
 from tests.support import openai_server as openai
-from tests.support import statsig_server
-from tests.support.openai_server import Gate, Reply, finish, status, stream
+from tests.support.comparing_tester import COMPARING, Tester, by_model, events_of, says
+from tests.support.open_app import Start, apps, visitor
+from tests.support.openai_server import Gate, finish, status, stream
 from tests.support.waiting import ENOUGH_S, until
 
-Start = Callable[..., App]
-TOML = """
-[statsig_openai_integration]
-compare = 100
-default = { model = "rest" }
-[statsig_openai_integration.groups]
-A = { weight = 1, parameters = { model = "model-a", system_prompt = "Be kind." } }
-B = { weight = 1, parameters = { model = "model-b" } }
-"""
-THREE = TOML + 'C = { weight = 1, parameters = { model = "model-c" } }\n'
-NOBODY = TOML.replace("compare = 100", "compare = 0")
-METADATA = {
-    "event_id", "comparison_id", "experiment", "left", "right", "left_answer_id", "right_answer_id", "position",
-    "conversation_id", "session_id", "turn", "left_response_time", "right_response_time", "left_time_to_first_token",
-    "right_time_to_first_token", "left_completion_tokens", "right_completion_tokens", "left_model", "right_model",
-}  # fmt: skip
-
-
-def visitor(visitor_id: str | None = None) -> Visitor:
-    who = visitor_id or new_id()
-    return Visitor(who, who, who, new_id())
+THREE = COMPARING + 'C = { weight = 1, parameters = { model = "model-c" } }\n'
+NOBODY = COMPARING.replace("compare = 100", "compare = 0")
 
 
 @pytest.fixture
 def start(tmp_path: Path, model_server: openai.Server) -> Iterator[Start]:
-    """Open the app, any number of times, on one database."""
-    opened: list[App] = []
-
-    def begin(toml: str = TOML, **settings: str) -> App:
-        (tmp_path / "experiments.toml").write_text(toml)
-        environ = {
-            "OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": f"sqlite:///{tmp_path}/parley.db",
-            "PARLEY_EXPERIMENTS_FILE": f"{tmp_path}/experiments.toml", **settings,
-        }  # fmt: skip
-        opened.append(App.open(load(environ, tmp_path / "none.toml")))
-        return opened[-1]
-
-    yield begin
-    for app in opened:
-        app.close()
-
-
-class Tester:
-    """One session of one visitor, who takes part in the way that the app chooses and waits for every answer."""
-
-    __test__ = False
-
-    def __init__(self, app: App, who: Visitor | None = None, invited: bool = False) -> None:
-        self.app, self.visitor, self.invited = app, who or visitor(), invited
-        self.exposed: Exposed = set()
-        self.conversation: Conversation | None = None
-
-    @property
-    def here(self) -> Conversation:
-        assert self.conversation
-        return self.conversation
-
-    @property
-    def last(self) -> Comparison:
-        comparison = self.here.turns[-1].comparison
-        assert comparison is not None
-        return comparison
-
-    @property
-    def compares(self) -> bool:
-        return self.here.assignment.compare
-
-    def send(self, prompt: str) -> None:
-        comparisons, assignment = self.app.comparisons, None
-        if self.conversation is None:
-            assignment = comparisons.assign(self.visitor, self.exposed, self.invited)
-            if assignment and assignment.compare:
-                self.conversation = comparisons.begin(self.visitor, assignment)
-        if self.conversation and comparisons.asks(self.conversation):
-            self.conversation = comparisons.ask(self.visitor, self.conversation, prompt)
-        else:
-            self.conversation, _ = self.app.conversations.ask(
-                self.visitor, self.conversation, prompt, self.exposed, assignment=assignment
-            )
-
-    def ask(self, prompt: str) -> None:
-        self.send(prompt)
-        self.settle()
-
-    def again(self) -> None:
-        self.conversation = self.app.comparisons.ask_again(self.visitor, self.here)
-        self.settle()
-
-    def settle(self) -> None:
-        for side in self.here.turns[-1].sides:
-            answer = self.app.conversations.answer(side)
-            assert answer is not None
-            until(partial(getattr, answer, "completion"))
-            answer.seen = True
-            self.conversation = self.app.conversations.settle(self.here, answer)
-
-    def vote(self, vote: Vote) -> None:
-        self.conversation, _ = self.app.comparisons.vote(self.here, self.here.turns[-1], vote)
-
-    def better(self, group: str) -> Vote:
-        return "left" if self.last.left.group == group else "right"
+    with apps(tmp_path, model_server, COMPARING) as begin:
+        yield begin
 
 
 @pytest.fixture
 def tester(start: Start) -> Tester:
     return Tester(start())
-
-
-def events_of(app: App, *names: str) -> list[dict[str, Any]]:
-    """Every event of these names, once all that was handed over is written."""
-    until(lambda: app.store.queued == 0)
-    return [event for event in app.store.events.export() if not names or event["name"] in names]
-
-
-def by_model(**replies: Reply) -> Callable[[openai.Request], Reply]:
-    """The reply for each model, whichever is asked first."""
-    return lambda request: replies[request.body["model"].removeprefix("model-")]
-
-
-def says(text: str) -> Reply:
-    return stream(text, finish(), openai.usage(3, 2), openai.DONE)
 
 
 # Units that compare
@@ -160,7 +45,7 @@ def test_units_that_compare_are_asked_twice_and_exposed_never(tester: Tester, mo
 
 
 def test_the_share_of_units_is_the_same_on_every_replica_and_independent_of_the_split(start: Start) -> None:
-    half = TOML.replace("compare = 100", "compare = 50")
+    half = COMPARING.replace("compare = 100", "compare = 50")
     one, other = start(half), start(half)
     compared, groups = Counter[bool](), Counter[str | None]()
     for number in range(400):
@@ -188,7 +73,7 @@ def test_an_exposed_unit_stays_in_the_test(start: Start) -> None:
 
 
 def test_a_new_page_expects_the_units_that_will_compare(start: Start) -> None:
-    app, guest = start(TOML.replace("compare = 100", "compare = 50")), visitor()
+    app, guest = start(COMPARING.replace("compare = 100", "compare = 50")), visitor()
     for number in range(20):
         who = visitor(f"unit-{number}")
         assignment = app.comparisons.assign(who, set())
@@ -222,7 +107,9 @@ def test_guests_of_an_invitation_compare(start: Start) -> None:
     assert (guest.compares, other.compares) == (True, False)
 
 
-@pytest.mark.parametrize("toml", [TOML.replace("compare", "allocation = 0\ncompare"), TOML.partition("B = ")[0]])
+@pytest.mark.parametrize(
+    "toml", [COMPARING.replace("compare", "allocation = 0\ncompare"), COMPARING.partition("B = ")[0]]
+)
 def test_no_comparison_begins_while_the_experiment_is_paused_or_has_one_group(start: Start, toml: str) -> None:
     tester = Tester(start(toml))
     tester.ask("Why?")
@@ -234,7 +121,7 @@ def test_a_paused_experiment_answers_with_its_default_and_exposes_no_unit(
 ) -> None:
     before = Tester(start())
     before.ask("Why?")
-    app = start(TOML.replace("compare = 100", "allocation = 0"))
+    app = start(COMPARING.replace("compare = 100", "allocation = 0"))
     later = Tester(app, before.visitor)
     later.conversation = app.conversations.get(before.here.id, before.visitor.visitor_id)
     later.ask("And now?")
@@ -362,122 +249,6 @@ def test_asking_again_asks_both_again_and_records_that_both_were_replaced(tester
     assert {event["metadata"]["answer_id"] for event in replaced} == earlier
     stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert stored is not None and [turn.answer_id for turn in stored.turns] == [tester.last.id]
-
-
-# Votes
-
-
-def test_a_vote_is_recorded_as_the_contract_says(tester: Tester) -> None:
-    tester.ask("Why?")
-    tester.vote(tester.better("B"))
-    [event] = events_of(tester.app, "preference")
-    facts, last = event["metadata"], tester.last
-    assert event["value"] == "B"
-    assert event["user_id"] == tester.visitor.user_id
-    assert set(facts) == METADATA
-    assert (facts["left"], facts["right"]) == (last.left.group, last.right.group)
-    assert (facts["left_answer_id"], facts["right_answer_id"]) == (last.left.answer_id, last.right.answer_id)
-    assert facts["position"] == tester.better("B")
-    assert (facts["left_model"], facts["right_model"]) == (last.left.model, last.right.model)
-
-
-@pytest.mark.parametrize("vote", ["tie", "both_bad"])
-def test_a_vote_for_neither_has_no_position(vote: Vote, tester: Tester) -> None:
-    tester.ask("Why?")
-    tester.vote(vote)
-    [event] = events_of(tester.app, "preference")
-    assert event["value"] == vote
-    assert set(event["metadata"]) == METADATA - {"position"}
-
-
-def test_a_changed_vote_replaces_the_earlier_one_until_the_next_question(tester: Tester) -> None:
-    tester.ask("Why?")
-    tester.vote(tester.better("A"))
-    tester.vote(tester.better("B"))
-    first = tester.here
-    tester.ask("And then?")
-    unchanged, receipt = tester.app.comparisons.vote(tester.here, tester.here.turns[0], "tie")
-    assert receipt is None and unchanged is tester.here
-    _, late = tester.app.comparisons.vote(first, first.turns[-1], "tie")  # from a tab without the next one
-    assert late is not None and late.wait(ENOUGH_S)
-    assert {event["value"] for event in events_of(tester.app, "preference")} == {"A", "B"}
-
-
-def test_after_seeing_the_groups_no_vote_is_given_or_changed(tester: Tester) -> None:
-    for before in (None, "left"):
-        tester.ask("Why?")
-        if before:
-            tester.vote("left")
-        comparisons, comparison = tester.app.comparisons, tester.last
-        assert comparisons.open_to_vote(tester.here, comparison.id)
-        comparisons.uncover(tester.here, comparison.id)
-        assert not comparisons.open_to_vote(tester.here, comparison.id)
-        assert comparisons.vote(tester.here, tester.here.turns[-1], "right") == (tester.here, None)
-        assert tester.last.vote == before
-
-
-def test_the_groups_of_an_earlier_comparison_change_nothing(tester: Tester) -> None:
-    tester.ask("Why?")
-    earlier = tester.last
-    tester.ask("And then?")
-    tester.app.comparisons.uncover(tester.here, earlier.id)
-    tester.vote("right")
-    assert tester.last.vote == "right"
-
-
-def test_both_completions_and_the_vote_arrive_at_statsig_and_no_exposure(start: Start) -> None:
-    specs = compile_definitions(TOML)[0] | {"time": 5}
-    with statsig_server.serve(specs) as statsig:
-        tester = Tester(start(STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url))
-        tester.ask("Why?")
-        tester.vote(tester.better("B"))
-        wanted = events_of(tester.app, "chat_completion", "preference")
-        assert sorted(event["name"] for event in wanted) == ["chat_completion", "chat_completion", "preference"]
-        statsig.wait(lambda: len(statsig.named("chat_completion", "preference")) >= 3)
-        [vote] = statsig.named("preference")
-        assert (vote["value"], vote["metadata"]["comparison_id"]) == ("B", tester.last.id)
-        assert set(vote["metadata"]) >= METADATA
-        answers = statsig.named("chat_completion")
-        assert {one["metadata"]["comparison_id"] for one in answers} == {tester.last.id}
-        assert {one["metadata"]["group"] for one in answers} == {"A", "B"}
-        assert {one["metadata"]["event_id"] for one in statsig.events} == {one["event_id"] for one in wanted}
-
-
-def test_retention_takes_both_texts_and_leaves_the_vote(tester: Tester) -> None:
-    tester.ask("Why?")
-    tester.vote(tester.better("B"))
-    before = events_of(tester.app)
-    tester.app.store.purge(-1)
-    assert tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id) is None
-    assert events_of(tester.app) == before
-    with tester.app.store.read() as connection:
-        assert votes_by_pair(connection, Scope("statsig_openai_integration"))["A", "B"].sums.sy == 1
-
-
-def test_an_export_has_the_text_of_both_answers_when_asked_for_it(start: Start, model_server: openai.Server) -> None:
-    model_server.script(*[by_model(a=says("From A."), b=says("From B."))] * 2)
-    tester = Tester(start())
-    tester.ask("Why?")
-    assert not any("text" in event for event in events_of(tester.app))
-    texts = [event["text"] for event in tester.app.store.events.export(text=True)]
-    assert {text["question"] for text in texts} == {"Why?"}
-    assert {text["answer"] for text in texts} == {"From A.", "From B."}
-
-
-def test_a_reason_is_of_the_worse_answer_and_goes_with_the_vote(tester: Tester) -> None:
-    tester.ask("Why?")
-    tester.vote(tester.better("A"))
-    tester.conversation, _ = tester.app.comparisons.explain(tester.here, tester.here.turns[-1], "too_long", "Long!")
-    [event] = events_of(tester.app, "feedback_reason")
-    assert (event["value"], event["metadata"]["group"]) == ("too_long", "B")
-    assert "Long!" in str(list(tester.app.store.events.export(text=True)))
-    assert "Long!" not in str(events_of(tester.app))
-    tester.vote("both_bad")
-    assert [side.reason for side in tester.last.sides] == [None, None]
-    tester.conversation, _ = tester.app.comparisons.explain(tester.here, tester.here.turns[-1], "wrong", None)
-    wrong = [event for event in events_of(tester.app, "feedback_reason") if event["value"] == "wrong"]
-    assert {event["metadata"]["group"] for event in wrong} == {"A", "B"}
-    assert "Long!" not in str(list(tester.app.store.events.export(text=True)))
 
 
 # Limits

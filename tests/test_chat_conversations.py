@@ -14,12 +14,11 @@ from lib.domain.assignment import Assignment
 from lib.domain.conversation import Conversation, Turn
 from lib.domain.ids import new_id
 from lib.domain.visitor import Visitor
-from lib.settings import load
 from tests.support import openai_server as openai
+from tests.support.open_app import Start, apps, visitor
 from tests.support.openai_server import Gate, finish, stream
 from tests.support.waiting import ENOUGH_S, until
 
-Start = Callable[..., App]
 TOML = """
 [statsig_openai_integration]
 default = { model = "rest" }
@@ -28,28 +27,10 @@ A = { weight = 1, parameters = { model = "model-a", system_prompt = "Be kind.", 
 """
 
 
-def visitor(visitor_id: str | None = None, session_id: str | None = None) -> Visitor:
-    who = visitor_id or new_id()
-    return Visitor(who, who, who, session_id or new_id())
-
-
 @pytest.fixture
 def start(tmp_path: Path, model_server: openai.Server) -> Iterator[Start]:
-    """Open the app, any number of times, on one database."""
-    opened: list[App] = []
-
-    def begin(toml: str = TOML, **settings: str) -> App:
-        (tmp_path / "experiments.toml").write_text(toml)
-        environ = {
-            "OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": f"sqlite:///{tmp_path}/parley.db",
-            "PARLEY_EXPERIMENTS_FILE": f"{tmp_path}/experiments.toml", **settings,
-        }  # fmt: skip
-        opened.append(App.open(load(environ, tmp_path / "none.toml")))
-        return opened[-1]
-
-    yield begin
-    for app in opened:
-        app.close()
+    with apps(tmp_path, model_server, TOML) as begin:
+        yield begin
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""The app in this process, opened as often as a test asks, and its visitors."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lib.app import App
+from lib.domain.ids import new_id
+from lib.domain.visitor import Visitor
+from lib.settings import load
+from tests.support import openai_server
+
+Start = Callable[..., App]
+
+
+@contextmanager
+def apps(folder: Path, model_server: openai_server.Server, definitions: str) -> Iterator[Start]:
+    """Open the app, any number of times, on one database. A call may name other definitions, and settings."""
+    opened: list[App] = []
+
+    def begin(toml: str = definitions, **settings: str) -> App:
+        (folder / "experiments.toml").write_text(toml)
+        environ = {
+            "OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": f"sqlite:///{folder}/parley.db",
+            "PARLEY_EXPERIMENTS_FILE": f"{folder}/experiments.toml", **settings,
+        }  # fmt: skip
+        opened.append(App.open(load(environ, folder / "none.toml")))
+        return opened[-1]
+
+    yield begin
+    for app in opened:
+        app.close()
+
+
+def visitor(visitor_id: str | None = None, session_id: str | None = None) -> Visitor:
+    """A visitor, new unless it is named."""
+    name = visitor_id or new_id()
+    return Visitor(name, name, name, session_id or new_id())
