@@ -129,6 +129,21 @@ def test_a_paused_experiment_answers_with_its_default_and_exposes_no_unit(
     assert len(later.here.turns[-1].sides) == 1 and not events_of(app, "exposure")
 
 
+def test_answers_appear_together_where_the_conversations_own_experiment_says_so(start: Start) -> None:
+    other = TOML.replace("statsig_openai_integration", "other")
+    app = start(TOML.replace("compare = 100", 'compare = 100\nreveal = "together"') + other)
+    early = Tester(app)
+    early.ask("Why?")
+    app.acts.start("other", "ann@example.org")
+    late = Tester(app)
+    late.ask("Why?")
+    assert (early.here.assignment.experiment, late.here.assignment.experiment) == (
+        "statsig_openai_integration",
+        "other",
+    )
+    assert (app.comparisons.together(early.here), app.comparisons.together(late.here)) == (True, False)
+
+
 # Two answers
 
 

@@ -133,10 +133,9 @@ class Comparisons:
             return None
         return comparing.pair(definition, conversation.id, turn)
 
-    @property
-    def together(self) -> bool:
-        """True where both answers are shown only when both are there, so that speed has no vote."""
-        definition = self._experiments.definition(self._conversations.experiment)
+    def together(self, conversation: Conversation) -> bool:
+        """Return True where both answers are shown only when both are there, so that speed has no vote."""
+        definition = self._experiments.definition(conversation.assignment.experiment)
         return definition is not None and definition.reveal == "together"
 
     # Questions

@@ -123,7 +123,7 @@ def follow(turn: Turn) -> None:
         turn = page.here.turns[-1]
     known = {side.answer_id: answer for side, answer in zip(turn.sides, answers, strict=True) if side.running}
     if all(known.values()):
-        follow_here = _wait_for_both if running.app().comparisons.together else _follow_here
+        follow_here = _wait_for_both if running.app().comparisons.together(page.here) else _follow_here
         follow_here(turn, places, [answer for answer in known.values() if answer])
     else:
         _follow_record(turn, places)
@@ -205,13 +205,14 @@ def _draw_ended(side: Turn, place: DeltaGenerator) -> None:
 def _follow_record(turn: Turn, places: Places) -> None:
     """Follow answers of another process as far as that has stored them, until they ended or are found to be cut off."""
     page, app = on_page(), running.app()
+    together = app.comparisons.together(page.here)
     slots = [place.empty() for place in places]
     looks = [app.rescue.watch() for _ in places]
     while turn.running:
         for slot, side in zip(slots, turn.sides, strict=True):
-            if side.answer and not app.comparisons.together:
+            if side.answer and not together:
                 slot.markdown(as_one(side.answer))
-            elif side.running or app.comparisons.together:
+            elif side.running or together:
                 draw_thinking(slot, time.monotonic() - (now_ms() - side.asked_ms) / 1_000)
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
