@@ -15,11 +15,13 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from lib.store import Store
 from tests.support import app_process, loopback_guard, openai_server, statsig_server
 from tests.support import chromium as chromium
 from tests.support import postgres_server as real
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import SOON_MS, Chat, Record, visit, watched, window
+from tests.support.stored_answers import OpenStore
 
 # An example may take any time on a busy machine.
 hypothesis_settings.register_profile("parley", deadline=None)
@@ -154,6 +156,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/parley.db"
     server: real.Postgres = request.getfixturevalue("postgres")
     return server.database()
+
+
+@pytest.fixture
+def open_store(database_url: str) -> Iterator[OpenStore]:
+    """Opens the store of `database_url`, once more at each call, as another process would."""
+    opened: list[Store] = []
+
+    def another(**options: Any) -> Store:
+        opened.append(Store.open(database_url, **options))
+        return opened[-1]
+
+    yield another
+    for store in opened:
+        store.close()
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from lib.domain.conversation import Question, Turn
 from lib.domain.events import chat_completion, signal
 from lib.metrics.counters import Metrics
 from lib.store import Store, schema
+from tests.support.stored_answers import SOON, ask, conversation, fall_silent, reread
 from tests.support.waiting import until
-from tests.test_store import SOON, ask, conversation, fall_silent, reread
 
 
 @dataclass

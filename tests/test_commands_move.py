@@ -13,9 +13,9 @@ from lib.store.transfer import copy
 from tests.support.invented_events import preferred
 from tests.support.operator_tool import run_tool
 from tests.support.postgres_server import Postgres
+from tests.support.stored_answers import ask_and_answer, conversation, vote
 from tests.support.waiting import ENOUGH_S
 from tests.test_commands import folder as folder
-from tests.test_store import ask_and_answer, conversation, vote
 from tests.test_store_preferences import event
 
 KEY = "k" * 32

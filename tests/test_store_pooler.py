@@ -23,7 +23,7 @@ import logging, sys
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 from concurrent.futures import ThreadPoolExecutor
 from lib.store import Store
-from tests.test_store import ask_and_answer, conversation, reread, vote
+from tests.support.stored_answers import ask_and_answer, conversation, reread, vote
 
 store = Store.open(sys.argv[1], deliver=True)
 print("open", flush=True)

@@ -36,18 +36,11 @@ def notes(database: Database) -> list[str]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
+    """A server for this file alone, which stops and freezes it."""
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed")
     with serve() as server:
         yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/parley.db"
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.database()
 
 
 @pytest.fixture
