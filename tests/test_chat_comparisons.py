@@ -130,8 +130,8 @@ def test_a_paused_experiment_answers_with_its_default_and_exposes_no_unit(
 
 
 def test_answers_appear_together_where_the_conversations_own_experiment_says_so(start: Start) -> None:
-    other = TOML.replace("statsig_openai_integration", "other")
-    app = start(TOML.replace("compare = 100", 'compare = 100\nreveal = "together"') + other)
+    other = COMPARING.replace("statsig_openai_integration", "other")
+    app = start(COMPARING.replace("compare = 100", 'compare = 100\nreveal = "together"') + other)
     early = Tester(app)
     early.ask("Why?")
     app.acts.start("other", "ann@example.org")
