@@ -1,126 +1,42 @@
 """The Results page shows its store in every state, to operators alone."""
 
-import csv
-import doctest
-import io
 import json
 import re
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, update
 from streamlit.testing.v1 import AppTest
 
-from lib.access.identity import Access
-from lib.commands import spreadsheet
-from lib.commands.spreadsheet import BOM
 from lib.domain.clock import DAY_MS, now_ms
 from lib.domain.invitations import Invitation
-from lib.readout.results import Window
-from lib.settings import load
-from lib.store import Store, audit
+from lib.store import audit
 from lib.store.database import Database
 from lib.store.schema import answer, conversation, exposure, message, weights
 from lib.web import running
 from pages import readouts
 from pages.results import charts as drawings
-from pages.results import numbers, words
+from pages.results import words
 from tests.support import invented_traffic
-from tests.support.invented_events import preferred
 from tests.support.invented_traffic import EXPERIMENT, Group, Traffic
-from tests.support.page_runs import new_session
+from tests.support.results_page import Begin, Open, change, charts, headline, text_of, visit
+from tests.support.results_page import begin as begin
+from tests.support.results_page import show as show
+from tests.support.results_page import url as url
 from tests.support.waiting import ENOUGH_S
-from tests.test_store_preferences import event
 
-ROOT = Path(__file__).parent.parent
-PAGE = str(ROOT / "pages" / "results" / "page.py")
-MORE = """
-[three]
-[three.groups]
-plain = { weight = 1, parameters = { model = "a" } }
-_long_name = { weight = 1, parameters = { model = "b" } }
-c = { weight = 1, parameters = { model = "c" } }
-"""
 EMPTY = Traffic({"Control": Group(0), "Test": Group(0)})
 FEW = Traffic({"Control": Group(9), "Test": Group(14)}, days=0.4)
 DECIDING = ["Satisfaction", "Errors", "Response time"]
-
-Begin = Callable[..., None]
-Open = Callable[..., AppTest]
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The page's store."""
-    return f"sqlite:///{tmp_path}/parley.db"
-
-
-@pytest.fixture
-def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
-    """Open the app of this process; without a demo model, unless one is named."""
-    definitions = tmp_path / "experiments.toml"
-    definitions.write_text((ROOT / ".streamlit" / "experiments.toml").read_text() + MORE)
-
-    def start(demo_url: str | None = None, **settings: str) -> None:
-        environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(definitions), **settings}
-        readouts.forget()
-        running.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"), demo_url)
-
-    yield start
-    running.close()
-
-
-@pytest.fixture
-def show(begin: Begin, url: str) -> Open:
-    """Open the page, for an operator, on a store with this traffic."""
-
-    def open_results(*past: Traffic, operator: bool = True, **query: str) -> AppTest:
-        invented_traffic.fill(url, *past)
-        begin()
-        return visit(operator, **query)
-
-    return open_results
-
-
-def visit(operator: bool = True, **query: str) -> AppTest:
-    test = new_session(PAGE)
-    test.session_state["operator"] = operator
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
-
-
-def text_of(test: AppTest) -> str:
-    """Return all text on the page, without the backslashes of its Markdown."""
-    parts = [*test.subheader, *test.markdown, *test.caption, *test.text, *test.warning, *test.error]
-    labels = [part.label for part in (*test.button, *test.expander)]
-    return "\n".join([*(str(part.value) for part in parts), *labels]).replace("\\", "")
-
-
-def headline(test: AppTest) -> str:
-    return str(test.subheader[0].value).replace("\\", "")
-
-
-def charts(test: AppTest) -> list[str]:
-    """The alternative texts of the charts, from top to bottom."""
-    return [chart.proto.alt for chart in test.get("vega_lite_chart")]
 
 
 def compares(test: AppTest) -> bool:
     """Return True where any chart or table compares groups."""
     tables = [str(column) for table in test.table for column in table.value.columns]
     return any(word in " ".join([*charts(test), *tables]) for word in ("difference", "−", "cost", "dollar"))
-
-
-def change(url: str, *statements: Any) -> None:
-    with closing(Database.open(url)) as database, database.begin() as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 # Visitors
@@ -412,133 +328,3 @@ def test_with_the_demo_model_an_empty_page_offers_sample_data(begin: Begin) -> N
 def test_with_statsig_it_does_not(begin: Begin) -> None:
     begin("http://127.0.0.1:9/v1", STATSIG_SECRET_KEY="secret-of-the-tests", STATSIG_API_URL="http://127.0.0.1:9")
     assert "Show it with sample data" not in text_of(visit())
-
-
-# Downloads
-
-
-@pytest.fixture
-def files(begin: Begin, url: str) -> dict[str, str]:
-    """All files, by the words on their buttons."""
-    invented_traffic.fill(url, invented_traffic.harmed())
-    change(url, update(message).where(message.c.comment.is_not(None)).values(comment="=HYPERLINK(1)"))
-    begin()
-    window = Window(EXPERIMENT)
-    results, details = readouts.results(window), readouts.details(window)
-    assert results and details
-    history = readouts.history(window, results)
-    return {label: file.content(results, details, history) for label, file in numbers.FILES.items()}
-
-
-def test_the_readout_can_be_downloaded_as_its_object(files: dict[str, str]) -> None:
-    report = json.loads(files["Readout (JSON)"])
-    assert report["verdict"] == "better"
-    assert report["metrics"]["response_time"]["vs_control"]["Test"]["guardrail"] == "harmed"
-
-
-def rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that a person downloads."""
-    assert text.startswith(BOM)
-    return list(csv.DictReader(io.StringIO(text.removeprefix(BOM))))
-
-
-def test_every_table_can_be_downloaded_with_its_numbers(files: dict[str, str]) -> None:
-    tables = {label: rows(text) for label, text in files.items() if "CSV" in label}
-    metrics = tables["All metrics (CSV)"]
-    assert len(metrics) == 2 * (10 + 2)
-    assert float(metrics[1]["cs_low"]) < float(metrics[1]["diff"]) < float(metrics[1]["cs_high"])
-    assert sum(int(row["new_users"]) for row in tables["New users (CSV)"]) == 610
-    assert tables["Difference over time (CSV)"][-1]["diff"] == metrics[1]["diff"]
-    timed = sum(int(row["answers"]) for row in tables["Response times (CSV)"])
-    assert timed == sum(float(row["sy"]) for row in metrics if row["metric"] == "response_time")
-
-
-def test_a_comment_is_not_a_formula_in_a_spreadsheet(files: dict[str, str]) -> None:
-    comments = [row["comment"] for row in rows(files["Reasons and comments (CSV)"])]
-    assert "'=HYPERLINK(1)" in comments
-    assert not any(comment.startswith("=") for comment in comments)
-
-
-@pytest.mark.parametrize("module", [words, spreadsheet], ids=["words", "spreadsheet"])
-def test_examples_in_docstrings_hold(module: Any) -> None:
-    outcome = doctest.testmod(module)
-    assert outcome.attempted and not outcome.failed
-
-
-# Comparisons
-
-
-def votes(url: str, wins: int, losses: int, **more: Any) -> None:
-    """Thirty testers compare, each with so many votes for Test and for Control, and a tie."""
-    lines = [
-        preferred(
-            f"p{tester}-{n}",
-            f"k{tester}-{n}",
-            f"comparer{tester}",
-            n,
-            value,
-            left="Control",
-            right="Test",
-            experiment=EXPERIMENT,
-            **more,
-        )
-        for tester in range(30)
-        for n, value in enumerate(["Test"] * wins + ["Control"] * losses + ["tie"])
-    ]
-    with closing(Store.open(url)) as store:
-        assert store.events.record([event(line) for line in lines]).wait(ENOUGH_S)
-
-
-def test_comparisons_stand_beside_the_a_b_test_and_are_no_part_of_it(show: Open, url: str) -> None:
-    plain = headline(show(invented_traffic.better()))
-    votes(url, 6, 3)
-    readouts.forget()
-    page = visit()
-    assert headline(page) == plain and "Comparisons: Test against Control" in text_of(page)
-    assert "30 people gave 300 votes: 180 for Test, 90 for Control, 30 ties (both good), 0 both bad." in text_of(page)
-    assert "Net preference against Control with its interval" in charts(page)
-    assert not page.info
-
-
-def test_where_the_two_ways_disagree_the_page_says_why(show: Open, url: str) -> None:
-    invented_traffic.fill(url, invented_traffic.better())
-    votes(url, 2, 7)
-    page = show()
-    text = str(page.info[0].value)
-    assert "The two ways disagree on Test" in text and "side by side testers prefer Control" in text
-
-
-def test_an_experiment_that_only_compares_shows_its_comparisons(show: Open, url: str) -> None:
-    votes(url, 6, 3)
-    page = show()
-    assert "Testers prefer Test" in text_of(page) and "No unit has taken part yet." in text_of(page)
-    assert not page.button and not page.subheader
-
-
-def test_simulated_votes_are_marked_and_can_be_removed(show: Open, url: str) -> None:
-    votes(url, 6, 3, simulated=True)
-    page = show()
-    assert "Simulated data" in text_of(page)
-    assert [button.label for button in page.button] == ["Remove sample data"]
-
-
-def test_an_experiment_that_asks_for_comparisons_says_how_to_get_them(show: Open, begin: Begin, tmp_path: Path) -> None:
-    show(invented_traffic.better())
-    running.close()
-    definitions = tmp_path / "experiments.toml"
-    text = definitions.read_text()
-    definitions.write_text(text.replace("allocation = 100", "allocation = 100\ncompare = 25", 1))
-    begin()
-    assert "25 % of new units see two answers to each question" in text_of(visit())
-
-
-def test_comparisons_can_be_downloaded(show: Open, url: str) -> None:
-    votes(url, 6, 3)
-    show()
-    results = readouts.results(Window(EXPERIMENT))
-    assert results is not None
-    text = numbers.FILES["Comparisons (CSV)"].content(results, None, [])  # type: ignore[arg-type]
-    row = next(csv.DictReader(io.StringIO(text.removeprefix(BOM))))
-    assert (row["group"], row["votes"], row["wins"], row["verdict"]) == ("Test", "300", "180", "better")
-    said_json = json.loads(numbers.FILES["Readout (JSON)"].content(results, None, []))  # type: ignore[arg-type]
-    assert said_json["comparisons"]["treatments"]["Test"]["losses"] == 90
