@@ -1,12 +1,12 @@
-"""A tester's whole way and the operators' acts by keyboard alone: everything is reached, seen, and nothing loses the
-focus."""
+"""A tester's whole way by keyboard alone: everything is reached, seen, and nothing loses the focus."""
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import IDLE, Chat, watched, watched_page, window
+from tests.support.chat_page import Chat, watched, window
+from tests.support.keyboard import go_to, press
 from tests.support.openai_server import Gate, stream
 
 pytestmark = pytest.mark.browser
@@ -16,30 +16,6 @@ SETTINGS = {
     "PARLEY_SUGGESTIONS": "What is flour?|What is yeast?",
     "PARLEY_OPERATORS": "operator@example.org",
 }
-FOCUSED = "one => one === document.activeElement"
-MOST = 80
-"""Presses of Tab that lead around a page."""
-RING = """one => {
-  const style = getComputedStyle(one), box = one.getBoundingClientRect();
-  return (style.outlineStyle !== 'none' || style.boxShadow !== 'none') && box.top >= 0 && box.bottom <= innerHeight;
-}"""
-"""True of an element that is seen to have the focus."""
-
-
-def go_to(target: Locator, *, back: bool = False) -> None:
-    """Press Tab until this has the focus, and see that it has."""
-    for _ in range(MOST):
-        if target.evaluate(FOCUSED):
-            break
-        target.page.keyboard.press("Shift+Tab" if back else "Tab")
-    expect(target).to_be_focused()
-    if target.evaluate("one => one.tagName") == "BUTTON":
-        assert target.evaluate(RING), target
-
-
-def press(target: Locator, *, back: bool = False, key: str = "Enter") -> None:
-    go_to(target, back=back)
-    target.page.keyboard.press(key)
 
 
 def test_a_tester_needs_no_mouse_from_the_notice_to_the_theme(
@@ -183,36 +159,3 @@ def _search(page: Page, rows: Locator) -> None:
     page.keyboard.press("Delete")
     page.keyboard.press("Enter")
     expect(rows).to_have_count(1)
-
-
-def test_an_operator_pauses_and_edits_without_a_mouse(browser: Browser, app: app_process.AppProcess) -> None:
-    with watched_page(browser, f"{app.url}/experiment", dark=True) as page:
-        expect(page.get_by_text("Edit the definition", exact=True)).to_be_visible()
-        page.wait_for_function(IDLE)
-        begin = page.get_by_role("button", name="New experiment", exact=True)
-        press(begin)
-        expect(page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
-        expect(begin).to_have_css("color", "rgb(157, 180, 255)")  # Streamlit's own is too dark to read
-        page.keyboard.press("Escape")
-        expect(begin).to_be_focused()
-        pause = page.get_by_role("button", name="Pause", exact=True)
-        press(pause)
-        reason = page.get_by_role("dialog").get_by_role("textbox", name="Why, in a sentence", exact=True)
-        expect(reason).to_be_focused()
-        now = page.get_by_role("button", name="Pause it", exact=True)
-        expect(now).to_be_visible()
-        page.keyboard.press("Shift+Tab")
-        expect(now).to_be_focused()  # Tab stays inside
-        page.keyboard.press("Escape")
-        expect(pause).to_be_focused()
-        page.keyboard.press("Enter")
-        expect(reason).to_be_focused()
-        press(now)
-        resume = page.get_by_role("button", name="Resume", exact=True)
-        expect(resume).to_be_focused()  # it stands where Pause stood
-        press(page.locator("summary").filter(has_text="Edit the definition"))
-        go_to(page.get_by_label("System prompt of Test", exact=True))
-        page.keyboard.type("Be brief.")
-        page.keyboard.press("Tab")
-        press(page.get_by_role("button", name="Save the version", exact=True), back=True)
-        expect(page.get_by_role("textbox", name="Definition", exact=True)).to_be_focused()

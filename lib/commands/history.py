@@ -9,7 +9,7 @@ from lib.commands.errors import CommandError
 from lib.domain.clock import now_ms
 from lib.domain.operations import Decision, Entry, Run
 from lib.experiments.book import of_run
-from lib.readout.report import described, draw, iso, picture_name
+from lib.readout.report import described, draw, file_name, iso
 from lib.readout.results import current
 from lib.readout.sentences import sentence
 from lib.settings import Settings
@@ -68,7 +68,7 @@ def _decision(decision: Decision, pictures: Path | None, *, markdown: bool) -> l
 
 def _picture(decision: Decision, folder: Path) -> str:
     """Write the picture and return the Markdown that shows it. Raises CommandError."""
-    file = folder / picture_name(decision)
+    file = folder / file_name(decision, ".svg")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(draw(decision.readout), encoding="utf-8")

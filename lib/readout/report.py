@@ -20,7 +20,7 @@ from lib.readout.side_by_side import preference_sentence
 from lib.readout.verdicts import PlannedLook, Readout
 from lib.statistics.formulas import Estimate
 
-__all__ = ["NARROW", "WIDE", "Look", "as_json", "described", "draw", "iso", "panels", "picture_name"]
+__all__ = ["NARROW", "WIDE", "Look", "as_json", "described", "draw", "file_name", "iso", "panels"]
 
 
 def as_json(readout: Readout) -> dict[str, Any]:
@@ -130,11 +130,11 @@ def iso(time_ms: int | None) -> str | None:
         return None
 
 
-def picture_name(decision: Decision) -> str:
-    """Return the name of the file with a decision's picture.
+def file_name(decision: Decision, suffix: str) -> str:
+    """Return the name of a file of a decision: its picture or its readout.
 
-    >>> picture_name(Decision("d", "a b", 2, 1_790_000_000_000, "ann", "why", None, {}, {}))
+    >>> file_name(Decision("d", "a b", 2, 1_790_000_000_000, "ann", "why", None, {}, {}), ".svg")
     'a_b-run-2-20260921T141320Z.svg'
     """
     moment = (iso(decision.time_ms) or "undated").replace("-", "").replace(":", "")
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', decision.experiment)}-run-{decision.run}-{moment}.svg"
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', decision.experiment)}-run-{decision.run}-{moment}{suffix}"

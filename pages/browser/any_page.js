@@ -6,5 +6,7 @@ export default function ({ data }) {
   addStyleOnce("parley-every-page", EVERY_PAGE_STYLE);
   setDirections(state);
   keepFocus(state);
+  joinToolbars(state);
+  takeTypedDates(state);
   if (data.tables) letTablesScroll(state);
 }

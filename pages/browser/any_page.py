@@ -1,5 +1,5 @@
-"""The browser's part of every page but the chat: the direction of text, the focus of the keyboard, and wide tables that
-scroll by keyboard. The chat page's own component does the first two there.
+"""The browser's part of every page but the chat: the direction of text, the focus of the keyboard, wide tables that
+scroll by keyboard, and toolbars and dates by it. The chat page's own component does the first two there.
 """
 
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 _HERE = Path(__file__).parent
-_PARTS = ("styles", "directions", "focus", "tables", "any_page")
+_PARTS = ("styles", "directions", "focus", "tables", "toolbars", "dates", "any_page")
 _STYLE = (_HERE / "every_page.css").read_text(encoding="utf-8")
 _COMPONENT = st.components.v2.component(
     "parley_any_page",

@@ -29,6 +29,14 @@ function nearTo(lost, last) { // of elements from the inside out, a stop in the 
   return last ? document.querySelector('[data-testid="stMain"]') : null; // else there may be more in a moment
 }
 
+function comeBackTo(button) { // a download's button is disabled, and so without the focus, while its file is made
+  new MutationObserver((_, observer) => {
+    if (button.disabled) return;
+    observer.disconnect();
+    if (document.activeElement === document.body) button.focus({ preventScroll: true });
+  }).observe(button, { attributeFilter: ["disabled"] });
+}
+
 function keepFocus(state) {
   const app = document.querySelector('[data-testid="stApp"]');
   if (!app || state.lost) return;
@@ -69,9 +77,10 @@ function keepFocus(state) {
   }, true);
   document.addEventListener("click", ({ target, detail }) => {
     menu = [...target.closest?.('[class*="st-key-menu_"]')?.classList ?? []].find((one) => one.startsWith("st-key-")) ?? menu;
-    const button = target.closest?.(OPENER);
+    const download = target.closest?.('[data-testid="stDownloadButton"] button'), button = target.closest?.(OPENER);
+    if (download && !detail) comeBackTo(download);
     if (!button || detail || button.getAttribute("aria-expanded") === "true") return; // by the keyboard it has no detail
     opened = around(button);
-    whenThere(`${POPOVER} :is(${STOPS})`, () => firstIn(document.querySelector(POPOVER))?.focus());
+    whenThere(`${POPOVER}:not(:has([data-testid="stSkeleton"])) :is(${STOPS})`, () => firstIn(document.querySelector(POPOVER))?.focus());
   }, true);
 }

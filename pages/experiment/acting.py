@@ -19,21 +19,21 @@ Do = Callable[[Acts, str], object]
 """Performs the act in the name of this operator."""
 
 
-def act(do: Do, done: str) -> None:
+def act(do: Do, done: str, button: str = "") -> None:
     """Perform an act, as a button's callback. The next run of the page reports the outcome."""
-    attempt(do, done)
+    attempt(do, done, button)
 
 
-def attempt(do: Do, done: str) -> bool:
-    """Perform an act; return False where it was refused. The page then says why."""
+def attempt(do: Do, done: str, button: str = "") -> bool:
+    """Perform an act; return False where it was refused. The page then says why, above the button with this key."""
     state = st.session_state
     state.pop(PROBLEM, None)
     try:
         do(running.app().acts, session.acting_operator())
     except StoreError as error:
-        state[PROBLEM] = f"Nothing has changed. {error}"
+        state[PROBLEM] = button, f"Nothing has changed. {error}"
     except (ActError, DefinitionError, PermissionError) as error:
-        state[PROBLEM] = str(error)
+        state[PROBLEM] = button, str(error)
     else:
         state[DONE] = done
         readouts.forget()
@@ -42,18 +42,25 @@ def attempt(do: Do, done: str) -> bool:
     return False
 
 
-def draw_outcome() -> None:
-    """Draw the outcome of the last act."""
-    if problem := problem_of_act():
-        st.error(plain(problem), icon=":material/error:")
+def draw_done() -> None:
+    """Report the last act where it succeeded."""
     if done := st.session_state.pop(DONE, None):
         st.toast(plain(done), icon=":material/check:")
 
 
-def problem_of_act() -> str | None:
-    """Return the reason for which the last act was refused; once."""
-    problem: str | None = st.session_state.pop(PROBLEM, None)
-    return problem
+def draw_problem(button: str | None = None) -> None:
+    """Draw the reason for which the last act was refused, once; where a button is given, of that button's act."""
+    place = st.container()  # also where there is none: the elements after it keep their places, and so the focus
+    refused: tuple[str, str] | None = st.session_state.get(PROBLEM)
+    if refused is not None and button in (None, refused[0]):
+        del st.session_state[PROBLEM]
+        place.error(plain(refused[1]), icon=":material/error:")
+
+
+def draw_button(label: str, key: str, do: Do, done: str) -> None:
+    """Draw the button at the end of a form, and above it the reason for which its act was refused."""
+    draw_problem(key)
+    st.button(label, type="primary", key=key, on_click=act, args=(do, done, key))
 
 
 def typed(key: str) -> Any:

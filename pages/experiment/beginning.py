@@ -5,10 +5,8 @@ import streamlit as st
 from lib.experiments.acts import ActError, Acts
 from lib.experiments.book import copied, to_toml, two_groups
 from lib.web import running
-from pages.experiment.acting import SHOWN, attempt, entered, field, problem_of_act
+from pages.experiment.acting import SHOWN, attempt, draw_problem, entered, field
 from pages.results.words import plain
-
-REFUSED = "new_refused"
 
 
 def draw_beginning() -> None:
@@ -31,8 +29,7 @@ def draw_beginning() -> None:
         )
         st.text_input("Why, in a sentence", key=field("new_reason"))
         st.caption("It is a draft: edit and try it below, then start it. Until then testers do not notice it.")
-        if problem := st.session_state.pop(REFUSED, None):
-            st.error(plain(problem), icon=":material/error:")
+        draw_problem("create_now")
         st.button("Make it", type="primary", key="create_now", on_click=_create)
 
 
@@ -48,7 +45,5 @@ def _create() -> None:
         new = copied(known.written, name) if copy and known and known.written else two_groups(name, model)
         acts.create(name, to_toml(new), who, reason)
 
-    if attempt(do, f"{name} is a draft."):
+    if attempt(do, f"{name} is a draft.", "create_now"):
         st.session_state[SHOWN] = name
-    else:
-        st.session_state[REFUSED] = problem_of_act()

@@ -17,7 +17,7 @@ from lib.readout.sentences import headline, winner
 from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import readouts
-from pages.experiment.acting import act, entered, field
+from pages.experiment.acting import act, draw_button, draw_problem, entered, field
 from pages.results.words import moment, plain
 
 CONSOLE = "https://console.statsig.com"
@@ -29,7 +29,8 @@ def draw_state(known: RecordedExperiment, readout: Readout | None, zone: tzinfo)
     sentence = state_sentence(known, now_ms(), lambda ms: moment(ms, zone), progress(readout) if readout else None)
     icon = {"running": "play_circle", "paused": "pause_circle", "ended": "stop_circle", "draft": "edit_note"}
     icon_name = icon[known.state.stage] if known.state.stage != "running" or known.running else "pause_circle"
-    st.markdown(f"### :material/{icon_name}: {plain(sentence)}")
+    with st.container(key="state"):
+        st.markdown(f"### :material/{icon_name}: {plain(sentence)}")
     for group, since in known.state.disabled.items():
         st.warning(
             f"{plain(group)} is switched off since {moment(since, zone)}. Its units get the default, and its results "
@@ -82,15 +83,11 @@ def _draw_start(known: RecordedExperiment) -> None:
             "Percent of users", 0.1, 100.0, known.written.allocation or 100.0, step=5.0, key=field("start_percent")
         )
         st.text_input(REASON, key=field("start_reason"))
-        st.button(
+        draw_button(
             "Start it",
-            type="primary",
-            key="start_now",
-            on_click=act,
-            args=(
-                lambda acts, who: acts.start(name, who, entered("start_reason"), entered("start_percent")),
-                "It is running.",
-            ),
+            "start_now",
+            lambda acts, who: acts.start(name, who, entered("start_reason"), entered("start_percent")),
+            "It is running.",
         )
 
 
@@ -108,15 +105,11 @@ def _draw_ramp(known: RecordedExperiment) -> None:
             key=field("ramp_percent"),
         )
         st.text_input(REASON, key=field("ramp_reason"))
-        st.button(
+        draw_button(
             "Ramp it",
-            type="primary",
-            key="ramp_now",
-            on_click=act,
-            args=(
-                lambda acts, who: acts.ramp(name, entered("ramp_percent"), who, entered("ramp_reason")),
-                "It is ramped.",
-            ),
+            "ramp_now",
+            lambda acts, who: acts.ramp(name, entered("ramp_percent"), who, entered("ramp_reason")),
+            "It is ramped.",
         )
 
 
@@ -125,12 +118,11 @@ def _draw_pause(known: RecordedExperiment) -> None:
     with st.popover("Pause", icon=":material/pause:", key=field("pause_form")):
         st.markdown("No new user takes part. Conversations that began keep their group, and the run stays open.")
         st.text_input(REASON, key=field("pause_reason"))
-        st.button(
+        draw_button(
             "Pause it",
-            type="primary",
-            key="pause_now",
-            on_click=act,
-            args=(lambda acts, who: acts.pause(name, who, entered("pause_reason")), f"{name} is paused."),
+            "pause_now",
+            lambda acts, who: acts.pause(name, who, entered("pause_reason")),
+            f"{name} is paused.",
         )
 
 
@@ -142,12 +134,11 @@ def _draw_end(known: RecordedExperiment) -> None:
             "conversation on."
         )
         st.text_input(REASON, key=field("end_reason"))
-        st.button(
+        draw_button(
             "End it",
-            type="primary",
-            key="end_now",
-            on_click=act,
-            args=(lambda acts, who: acts.end(name, who, entered("end_reason")), f"Run {known.state.run} has ended."),
+            "end_now",
+            lambda acts, who: acts.end(name, who, entered("end_reason")),
+            f"Run {known.state.run} has ended.",
         )
 
 
@@ -160,21 +151,19 @@ def _draw_groups(known: RecordedExperiment) -> None:
         st.text_input(REASON, key=field("switch_reason"))
         if group in off:
             st.markdown(f"{plain(group)} is off. Switching it on again begins run {known.state.run + 1}.")
-            st.button(
+            draw_button(
                 "Switch it on",
-                type="primary",
-                key="enable_now",
-                on_click=act,
-                args=(lambda acts, who: acts.enable(name, group, who, entered("switch_reason")), f"{group} is on."),
+                "enable_now",
+                lambda acts, who: acts.enable(name, group, who, entered("switch_reason")),
+                f"{group} is on.",
             )
         else:
             st.markdown("Its users get the default from their next question on. Its results stay as they are now.")
-            st.button(
+            draw_button(
                 "Switch it off",
-                type="primary",
-                key="disable_now",
-                on_click=act,
-                args=(lambda acts, who: acts.disable(name, group, who, entered("switch_reason")), "It is off."),
+                "disable_now",
+                lambda acts, who: acts.disable(name, group, who, entered("switch_reason")),
+                "It is off.",
             )
 
 
@@ -185,15 +174,11 @@ def _draw_schedule(known: RecordedExperiment, zone: tzinfo) -> None:
         if state.stage != "running":
             _draw_moment("start", "Start", state.start_ms, zone)
         _draw_moment("end", "End", state.end_ms, zone)
-        st.button(
+        draw_button(
             "Save the schedule",
-            type="primary",
-            key="schedule_now",
-            on_click=act,
-            args=(
-                lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who),
-                "The schedule is saved.",
-            ),
+            "schedule_now",
+            lambda acts, who: acts.schedule(name, _moment("start", zone), _moment("end", zone), who),
+            "The schedule is saved.",
         )
 
 
@@ -220,17 +205,18 @@ def _draw_decide(known: RecordedExperiment, readout: Readout | None) -> None:
         options = [None, *names]
         best = winner(readout) if readout is not None else None
         st.radio(
-            "The default becomes",
+            "The default from now on",
             options,
             options.index(best if best in names else None),
             key=field("decided_group"),
-            format_func=lambda one: f"{plain(one)}'s parameters" if one else "unchanged: it stays as it is",
+            format_func=lambda one: f"{plain(one)}'s parameters" if one else "Unchanged",
         )
         st.text_area(REASON, key=field("decide_reason"))
         ends = (
             "It ends the run." if known.run.ended_ms is None else "The run has ended: this decision replaces the last."
         )
         st.caption(f"{ends} The history keeps the readout as it stands now. To undo it, decide again.")
+        draw_problem("decide_now")
         st.button("Decide", type="primary", key="decide_now", on_click=_decide, args=(name,))
 
 
@@ -243,4 +229,8 @@ def _decide(name: str) -> None:
         readout_json = as_json(results.readout) if results else {}
     except running.Unready as error:
         readout_json = {"sentence": f"No readout could be made: {error}"}
-    act(lambda acts, who: acts.decide(name, group, readout_json, who, reason), "The decision is kept in the history.")
+    act(
+        lambda acts, who: acts.decide(name, group, readout_json, who, reason),
+        "The decision is kept in the history.",
+        "decide_now",
+    )

@@ -13,7 +13,7 @@ from lib.experiments.acts import Acts
 from lib.experiments.book import RecordedExperiment, breaks, difference, to_toml
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.web import running
-from pages.experiment.acting import attempt, typed
+from pages.experiment.acting import attempt, draw_problem, typed
 from pages.results.words import plain
 
 PROMPT = "system_prompt"
@@ -43,17 +43,36 @@ def draw_editor(known: RecordedExperiment) -> None:
     )
     prompts = _draw_prompts(written, key)
     text, problems = _checked(name, key, prompts)
-    draft = None if text is None else running.app().acts.check(name, text)
+    with st.container():  # the elements after it keep their places, and so the focus
+        may_save = _draw_change(known, key, text, problems)
+    st.text_input("Why, in a sentence", key=f"reason_{key}")
+    draw_problem("save")
+    st.button(
+        "Save the version",
+        type="primary",
+        icon=":material/save:",
+        key=f"save_{key}",
+        disabled=not may_save,
+        on_click=_save,
+        args=(name, key, version.number, list(prompts)),
+    )
+
+
+def _draw_change(known: RecordedExperiment, key: str, text: str | None, problems: list[str]) -> bool:
+    """Draw the difference of what is typed and its meaning, or what is wrong; return True where it may be saved."""
+    written, version = known.written, known.version
+    assert written is not None and version is not None
     for problem in problems:
         st.error(plain(problem), icon=":material/error:")
-    _draw_conflict(known, base)
-    if draft is None or text is None:
-        return
+    _draw_conflict(known, _base(known))
+    if text is None:
+        return False
+    draft = running.app().acts.check(written.name, text)
     changed = difference(version.text, text)
     if not changed:
         st.caption("Nothing is changed. A change shows its difference here before it is saved.")
         st.session_state.pop(TRIED, None)
-        return
+        return False
     st.markdown(f"**Difference to version {version.number}**")
     st.code(changed, language="diff", wrap_lines=True)
     _draw_meaning(known, written, draft)
@@ -62,17 +81,7 @@ def draw_editor(known: RecordedExperiment) -> None:
         st.warning(plain(warning), icon=":material/warning:")
     st.session_state[TRIED] = draft
     st.caption(":material/science: The trial box below asks this draft until it is saved.")
-    sure = not warned or st.checkbox("Save it despite the warnings", key=f"sure_{key}")
-    st.text_input("Why, in a sentence", key=f"reason_{key}")
-    st.button(
-        "Save the version",
-        type="primary",
-        icon=":material/save:",
-        key="save_version",
-        disabled=not sure,
-        on_click=_save,
-        args=(name, key, version.number, [group.name for group in draft.groups]),
-    )
+    return not warned or st.checkbox("Save it despite the warnings", key=f"sure_{key}")
 
 
 def _base(known: RecordedExperiment) -> int:
@@ -189,6 +198,6 @@ def _save(name: str, key: str, base: int, groups: list[str]) -> None:
             raise DefinitionError(problems)
         acts.save(name, text, base, who, reason)
 
-    if attempt(do, "The version is saved, and every replica applies it within 5 seconds."):
+    if attempt(do, "The version is saved, and every replica applies it within 5 seconds.", "save"):
         st.session_state.pop(TRIED, None)
         _forget_fields(name)

@@ -89,7 +89,8 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         trials,
     )
 
-    acting.draw_outcome()
+    acting.draw_done()
+    problem = st.container()
     if known is not None and not served:
         readout = current_readout(name)
         controls.draw_state(known, readout, zone)
@@ -131,3 +132,5 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
         trials.draw_trials(editor.draft_of(name) or definition)
     st.markdown("### Invitations")
     guests.draw_guests(zone)
+    with problem:
+        acting.draw_problem()  # of an act whose form is gone

@@ -1,5 +1,6 @@
 """The chapters of the history: every run and every decision with its verdict and the readout of that time."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from lib.domain.operations import Decision, Entry, Run
-from lib.readout.report import NARROW, WIDE, Look, described, draw, panels, picture_name
+from lib.readout.report import NARROW, WIDE, Look, described, draw, file_name, panels
 from lib.readout.results import Window
 from lib.readout.sentences import headline
 from lib.web import running
@@ -86,19 +87,36 @@ def _draw_decision(made: Decision, zone: tzinfo) -> None:
             for form, kind in ((WIDE, "wide"), (NARROW, "narrow")):  # one of them is shown: frame.css
                 with st.container(key=f"picture_{kind}_{made.id}"):
                     st.image(draw(made.readout, look, form), width="stretch", alt=described(made.readout))
+        if rows := list(_rows(made.readout)):
+            draw_table(rows, "The metrics as they stood at the decision", cards=f"decision_{made.id}")
+        _draw_downloads(made)
+
+
+def _draw_downloads(made: Decision) -> None:
+    """Draw the downloads of a decision's picture and of its readout."""
+    readout = json.dumps(dict(made.readout), indent=1, ensure_ascii=False) + "\n"
+    with st.container(horizontal=True):
+        if made.readout.get("metrics"):
             st.download_button(
                 "Download the picture",
                 session.operators_file(lambda _: draw(made.readout).encode()),
-                picture_name(made),
+                file_name(made, ".svg"),
                 "image/svg+xml",
                 on_click="ignore",
                 icon=":material/download:",
                 type="tertiary",
                 key=f"picture_{made.id}",
             )
-        if rows := list(_rows(made.readout)):
-            draw_table(rows, "The metrics as they stood at the decision", cards=f"decision_{made.id}")
-        st.json(dict(made.readout), expanded=False)
+        st.download_button(
+            "Download the readout (JSON)",
+            session.operators_file(lambda _: readout.encode()),
+            file_name(made, ".json"),
+            "application/json",
+            on_click="ignore",
+            icon=":material/data_object:",
+            type="tertiary",
+            key=f"readout_{made.id}",
+        )
 
 
 def _rows(readout: Mapping[str, Any]) -> Iterator[dict[str, str]]:
