@@ -13,9 +13,9 @@ from lib.settings import Settings
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center;
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; padding-top: 6rem; display: grid; justify-items: center;
   color: light-dark(#1d2433, #e6e9f0); background: light-dark(#ffffff, #14171f); }
-main { box-sizing: border-box; width: min(30rem, 100vw - 2rem); padding: 1.75rem 1.75rem 1rem; border-radius: .6rem;
+main { box-sizing: border-box; width: min(30rem, 100vw - 2rem); padding: 1.5rem 1.5rem .5rem; border-radius: .6rem;
   border: 1px solid light-dark(#dfe2ea, #303646); }
 p { margin: 0 0 1rem; overflow-wrap: anywhere; }
 .app { margin: 0 0 .5rem; font-size: .875rem; color: light-dark(#5a6376, #a7b0c2); }

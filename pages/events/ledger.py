@@ -44,7 +44,7 @@ def draw_filters(zone: tzinfo) -> Search:
         groups = running.app().store.events.groups()
     except StoreError:
         groups = []
-    with st.grid(4, min_column_width=150, vertical_alignment="bottom"):
+    with st.grid(3, min_column_width=150, vertical_alignment="bottom"):
         name = st.selectbox("Event", [*NAMES, FAILED], None, placeholder="Every event", key="name", bind="query-params")
         group = st.selectbox(
             "Group", [*groups, NOBODY], None, placeholder="Every group", key="group_of", bind="query-params"

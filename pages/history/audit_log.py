@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from itertools import groupby
 
@@ -32,7 +32,14 @@ def draw_audit_log(zone: tzinfo) -> None:
             names = audit.operators(connection)
             with st.container(horizontal=True):
                 operator = st.selectbox("Operator", names, None, key="audit_operator", placeholder="All operators")
-                act = st.selectbox("Act", audit.acts(connection), None, key="audit_act", placeholder="All acts")
+                act = st.selectbox(
+                    "Act",
+                    audit.acts(connection),
+                    None,
+                    key="audit_act",
+                    placeholder="All acts",
+                    format_func=lambda one: one.capitalize(),
+                )
             shown = st.session_state.get("audit_shown", SIZE)
             entries = list(audit.entries(connection, operator, act, limit=shown + 1))
     except StoreError as error:
@@ -69,7 +76,7 @@ def _row(lines: Sequence[Entry], zone: tzinfo) -> dict[str, str]:
     return {
         "When": short_moment(one.time_ms, zone),
         "Operator": plain(one.operator),
-        "Act": plain(one.act),
+        "Act": plain(one.act.capitalize()),
         "About": plain(one.subject) if len(lines) == 1 else f"{len(lines)} conversations",
         "What changed": plain(summary(one, zone)),
     }
@@ -84,23 +91,31 @@ def summary(entry: Entry, zone: tzinfo) -> str:
 
     >>> from datetime import UTC
     >>> summary(Entry("1", 0, "ann", "ramp", "greeting", {"from": 40.0, "to": 80.0, "reason": ""}), UTC)
-    'from 40, to 80'
+    'from: 40 · to: 80'
     >>> summary(Entry("1", 0, "ann", "schedule", "greeting", {"start_ms": None, "end_ms": 1_798_106_400_000}), UTC)
-    'end 24\\xa0Dec\\xa02026,\\xa010:00'
+    'end: 24\\xa0Dec\\xa02026,\\xa010:00'
+    >>> summary(Entry("1", 0, "ann", "decide", "greeting", {"group": None, "default": {"model": "large"}}), UTC)
+    'default: model large'
     """
-    details = {key: value for key, value in entry.details.items() if value not in (None, "", [], {})}
-    return ", ".join(_phrase(key, value, zone) for key, value in details.items())
+    details = {
+        key: value for key, value in entry.details.items() if value is not False and value not in (None, "", [], {})
+    }
+    return " · ".join(_phrase(key, value, zone) for key, value in details.items())
 
 
 def _phrase(key: str, value: object, zone: tzinfo) -> str:
     if key.endswith("_ms") and isinstance(value, int):
-        return f"{key.removesuffix('_ms')} {short_moment(value, zone)}"
-    return f"{key} {_format(value)}"
+        return f"{key.removesuffix('_ms')}: {short_moment(value, zone)}"
+    return f"{key}: {_format(value)}"
 
 
 def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_format(one)}" for key, one in value.items())
+    if value is True:
+        return "yes"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -19,7 +19,7 @@ TIGHT = {"left": 0, "right": 0, "top": 2, "bottom": 6}
 
 def axis(**more: Any) -> alt.Axis:
     """Return an axis without a title: its labels have the unit."""
-    return alt.Axis(title=None, grid=False, labelPadding=6, **more)
+    return alt.Axis(title=None, grid=False, **({"labelPadding": 6} | more))
 
 
 def signed_axis(unit: str, ticks: int = 5) -> alt.Axis:
@@ -47,7 +47,9 @@ def around_zero(rows: Sequence[dict[str, Any]], mde: float, most: float = float(
 
 def group_rows(groups: Sequence[str], *, labelled: bool = False) -> alt.Y:
     """Return one row for each group. A single one has no label unless it is `labelled`."""
-    labels = axis(domain=False, ticks=False, labelLimit=84, minExtent=90, maxExtent=90, labelFlush=False)
+    labels = axis(
+        domain=False, ticks=False, labelLimit=84, minExtent=90, maxExtent=90, labelFlush=False, labelPadding=12
+    )
     return alt.Y("group:N", sort=list(groups), axis=labels if labelled or len(groups) > 1 else None)
 
 

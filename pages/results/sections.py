@@ -208,7 +208,7 @@ def _draw_price(readout: Readout) -> None:
     main, order = readout.main, charts.groups_of(readout)
     st.markdown("### Cost of a better answer")
     left, right = st.columns(2, gap="medium")
-    sides = (left, "cost_per_answer", "USD per answer"), (right, "response_time", "seconds per answer")
+    sides = (left, "cost_per_answer", "US dollars per answer"), (right, "response_time", "Seconds per answer")
     for place, name, title in sides:
         with place:
             if (chart := charts.price(main, readout.metrics[name], order, title)) is None:
@@ -227,7 +227,9 @@ def _rate(group: str, readout: Readout) -> dict[str, str]:
     return {
         "Group": group,
         "Satisfied answers per dollar": f"{liked / cost:,.0f}" if liked is not None and cost else "–",
-        "per minute of waiting": f"{60 * liked / seconds:,.1f}" if liked is not None and seconds else "–",
+        "Satisfied answers per minute of waiting": f"{60 * liked / seconds:,.1f}"
+        if liked is not None and seconds
+        else "–",
     }
 
 
@@ -239,11 +241,12 @@ def texts_of(remarks: Iterable[Remark], own: str) -> list[str]:
 
 def _draw_remarks(readout: Readout, details: Details, zone: tzinfo) -> None:
     """Draw the reasons and comments of dissatisfied testers."""
-    st.markdown("### Comments of dissatisfied testers")
+    st.markdown("### Reasons and comments")
     if not details.remarks:
         st.caption("No reasons yet")
         return
     if details.reasons:
+        st.caption("Answers with a thumb down, by the reason that the tester chose.")
         order = charts.groups_of(readout)
         st.altair_chart(
             charts.reasons(details.reasons, order), key="reasons", alt="Reasons of dissatisfied testers by group"
