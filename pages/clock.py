@@ -7,12 +7,20 @@ import streamlit as st
 
 
 def reader_zone() -> tzinfo:
-    """Return the browser's time zone, or UTC where the browser names none or one that this machine does not know.
+    """Return the browser's time zone, or UTC where the browser names none or one that this machine does not know."""
+    return zone_named(st.context.timezone or "")
+
+
+def zone_named(name: str) -> tzinfo:
+    """Return the time zone of this name, or UTC where this machine does not know it.
 
     Browsers report names such as `Etc/Unknown`, and zones that are newer than this machine's tzdata.
+
+    >>> [str(zone_named(name)) for name in ("Europe/Berlin", "Etc/Unknown", "../../etc/passwd", "Europe", "")]
+    ['Europe/Berlin', 'UTC', 'UTC', 'UTC', 'UTC']
     """
     try:
-        return ZoneInfo(st.context.timezone or "UTC")
+        return ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # an unknown name, an empty name, a folder of tzdata
         return UTC
 
