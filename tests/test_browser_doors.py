@@ -25,7 +25,6 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "ann": {"email": "ann@example.org", "email_verified": True, "name": "Ann Andersson"},
     "bo": {"email": "bo@example.org", "email_verified": True, "name": "Bo Berg"},
     "eve": {"email": "ann@example.org", "email_verified": False, "name": "Eve"},
-    "old": {"email": "ann@example.org", "name": "From a provider that says nothing"},
 }
 
 
@@ -256,7 +255,7 @@ def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_
     assert len(units) == 1 and re.fullmatch("[0-9a-f]{32}", units.pop())
 
 
-@pytest.mark.parametrize(("who", "may"), [("ann", True), ("bo", False), ("eve", False), ("old", False)])
+@pytest.mark.parametrize(("who", "may"), [("ann", True), ("eve", False)])
 def test_an_operator_is_known_by_an_email_that_the_provider_verified(
     page: Page, accounts: app_process.AppProcess, who: str, may: bool
 ) -> None:
