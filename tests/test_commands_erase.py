@@ -94,7 +94,7 @@ def test_everything_of_a_visitor_goes_and_nothing_of_another(parley: Store) -> N
 
     erased = parley.erase("ann")
     assert (erased.conversations, erased.messages, erased.answers, erased.events) == (2, 4, 4, 12)
-    assert erased.undelivered == 12 and not erased.told and not erased.running
+    assert erased.undelivered == 12 and not erased.at_statsig and not erased.running
     assert rows(parley) == before | {"invitation": 1}
     assert not re.search(r"\bann\b", everything(parley))
     assert parley.erase("ann").nothing
@@ -167,10 +167,10 @@ def test_the_events_that_statsig_may_have_are_reported(parley: Store) -> None:
     [first, *_] = parley.outbox.lease(1, 60)
     assert parley.outbox.acknowledge([first.event_id]).wait(SOON)
     erased = parley.erase("ann")
-    assert erased.told and erased.undelivered == 2
+    assert erased.at_statsig and erased.undelivered == 2
     record_conversation(parley, "bo")
     parley.outbox.lease(1, 60)  # sent, not acknowledged: it may have arrived
-    assert parley.erase("bo").told
+    assert parley.erase("bo").at_statsig
 
 
 def test_an_answer_under_way_is_reported(parley: Store) -> None:
@@ -191,7 +191,7 @@ def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
 
 
 def test_the_request_to_statsig_can_be_copied() -> None:
-    text = "\n".join(report(Erased(1, 2, 3, 4, undelivered=1, told=True), "it's; $HOME", statsig=True))
+    text = "\n".join(report(Erased(1, 2, 3, 4, undelivered=1, at_statsig=True), "it's; $HOME", statsig=True))
     assert "1 conversation, 2 messages, 3 answers, 4 events (1 of them not delivered" in text
     assert "https://api.statsig.com/v1/delete_user_data" in text and "$STATSIG_SECRET_KEY" in text
     [command] = [line for line in text.splitlines() if line.startswith("  curl")]
@@ -204,8 +204,8 @@ def test_the_request_to_statsig_can_be_copied() -> None:
     [
         (Erased(), False, "There is nothing of ann here", "Statsig"),
         (Erased(), True, "Statsig has acknowledged no event", "curl"),
-        (Erased(answers=1, running=1), False, "once more in five minutes", "curl"),
-        (Erased(events=1, told=True), False, "curl", "nothing"),
+        (Erased(answers=1, running=1), False, "run this again in five minutes", "curl"),
+        (Erased(events=1, at_statsig=True), False, "curl", "nothing"),
     ],
 )
 def test_each_case_has_its_sentence(erased: Erased, statsig: bool, says: str, not_says: str) -> None:

@@ -70,15 +70,15 @@ def test_a_known_case_comes_out_of_a_store(case: str, database_url: str) -> None
     agree(relevant, expected, "")
 
 
-def agree(told: Any, expected: Any, where: str) -> int:
+def agree(actual: Any, expected: Any, where: str) -> int:
     """Check that all fields are equal, numbers to a relative 1e-6; return the number of compared numbers."""
     if isinstance(expected, dict):
-        assert told.keys() == expected.keys(), where
-        return sum(agree(told[key], value, f"{where}.{key}") for key, value in expected.items())
-    if isinstance(expected, int | float) and told is not None:
-        assert math.isclose(told, expected, rel_tol=1e-6), (where, told, expected)
+        assert actual.keys() == expected.keys(), where
+        return sum(agree(actual[key], value, f"{where}.{key}") for key, value in expected.items())
+    if isinstance(expected, int | float) and actual is not None:
+        assert math.isclose(actual, expected, rel_tol=1e-6), (where, actual, expected)
         return 1
-    assert told == expected, where
+    assert actual == expected, where
     return 0
 
 

@@ -8,18 +8,11 @@ import pytest
 from lib.access.identity import Access
 from lib.access.throttle import ADDRESSES, FORGET_S, FREE, FREE_FOR_ALL, LONGEST_FOR_ALL_S, LONGEST_S, Patience
 from tests.support import app_process
+from tests.support.clock import Clock
 from tests.support.raw_websocket import Answer, RawWebsocket, http
 
 TOKEN = "an+operator&token=%41"  # characters that a form could misread
 FAR = {"X_Forwarded_For": "203.0.113.7"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from lib.logs import A_PLACE
 from lib.web.frames import BURST, EXPIRES_S, LARGE, WIDGETS, LargeMessages, largest, usual
 from tests.conftest import StartApp
 from tests.support import app_process
+from tests.support.clock import Clock
 from tests.support.raw_websocket import RawWebsocket, header, http, refused_with, rerun
 from tests.support.waiting import ENOUGH_S, until
 
@@ -306,13 +307,6 @@ def test_a_path_below_which_streamlit_would_serve_is_refused_at_the_start(tmp_pa
 
 
 # Amounts
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ def report(erased: Erased, unit: str, *, statsig: bool) -> Iterator[str]:
             f"({erased.undelivered} of them not delivered to Statsig yet)."
         )
     if erased.running:
-        yield f"{_many(erased.running, 'answer')} of theirs runs at this moment: do this once more in five minutes."
-    if erased.told:
+        yield f"{_many(erased.running, 'answer')} of theirs is still running: run this again in five minutes."
+    if erased.at_statsig:
         yield from _ask_statsig(unit)
     elif statsig:
         yield "Statsig has acknowledged no event of theirs. Events of an earlier database may still be there."

@@ -36,8 +36,8 @@ PIECE = 500
 class Erased:
     """The deleted rows. `undelivered`: events that Statsig had not acknowledged.
 
-    `told`: True where Statsig may know any of them. `running`: answers that another process is still writing, and will
-    write again.
+    `at_statsig`: True where Statsig may have any of them. `running`: answers that another process is still writing and
+    will write again.
     """
 
     conversations: int = 0
@@ -46,13 +46,13 @@ class Erased:
     events: int = 0
     votes: int = 0
     undelivered: int = 0
-    told: bool = False
+    at_statsig: bool = False
     running: int = 0
 
     @property
     def nothing(self) -> bool:
         """True where nothing of this unit was found."""
-        return self == Erased(told=self.told)
+        return self == Erased(at_statsig=self.at_statsig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _count(connection: Connection, keys: UnitKeys, sent: bool) -> Erased:
         events=len(keys.events),
         votes=rows(vote.c.user_id, keys.units),
         undelivered=waiting,
-        told=sent or tried > 0,
+        at_statsig=sent or tried > 0,
         running=rows(answer.c.answer_id, keys.answers, answer.c.finish_reason.is_(None)),
     )
 
