@@ -92,7 +92,7 @@ def test_a_new_experiment_is_made_like_another_or_of_two_groups(folder: Path) ->
         (("decide", "greeting", "--keep-default"), 1, "Say in a sentence why"),
         (("apply", "greeting", "broken.toml"), 2, "line 2: [greeting] allocation: expected a percentage"),
         (("show", "nobody"), 2, "no experiment nobody"),
-        (("start", "draft", "--percent", "0"), 1, "nobody takes part"),
+        (("start", "draft", "--percent", "0"), 1, "no unit takes part"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(

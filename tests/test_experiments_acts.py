@@ -315,7 +315,7 @@ def test_a_version_that_breaks_a_paused_run_ends_it_and_waits(acts: Acts) -> Non
 def test_an_experiment_without_users_is_not_started(acts: Acts) -> None:
     acts.end(NAME, ANN)
     save(acts, allocation=0.0)
-    with pytest.raises(ActError, match="nobody takes part"):
+    with pytest.raises(ActError, match="no unit takes part"):
         acts.start(NAME, ANN)
     acts.start(NAME, ANN, percent=5)
     assert definition(acts).allocation == 5

@@ -22,7 +22,7 @@ def takes(parser: argparse.ArgumentParser) -> None:
     start = _act(words, "start", "let units take part: in a new run, or in the one that is paused")
     start.add_argument("--percent", type=float, metavar="P", help="allocation to start with")
     start.add_argument("--at", type=moment, metavar="TIME", help="at this time instead of now")
-    _act(words, "pause", "let no new unit take part; conversations go on")
+    _act(words, "pause", "let no new unit take part; conversations continue")
     ramp = _act(words, "ramp", "let more units take part, in the same run")
     ramp.add_argument("percent", type=float, metavar="PERCENT")
     for word, does in (("disable", "switch a group off at once"), ("enable", "switch a group on again: a new run")):

@@ -150,7 +150,7 @@ class Acts:
         self._act(name, author, "ramp", partial(rules.ramp, percent=percent, reason=reason))
 
     def pause(self, name: str, author: str, reason: str = "") -> None:
-        """Let no new unit take part; conversations go on, and the run stays open."""
+        """Let no new unit take part; conversations continue, and the run stays open."""
         self._act(name, author, "pause", partial(rules.pause, reason=reason))
 
     def end(self, name: str, author: str, reason: str = "") -> None:

@@ -193,7 +193,7 @@ class Experiments:
             self._report_once("there is no such experiment or layer", experiment)
         if assignment.unknown_unit:
             self._report_once(
-                "nobody takes part: the experiment is by an id that Parley does not send",
+                "no unit takes part: the experiment is by an id that Parley does not send",
                 experiment,
                 unit=assignment.unknown_unit,
             )

@@ -82,7 +82,7 @@ def start(change: Change, percent: float | None, reason: str) -> Facts:
         raise ActError(f"{change.name} runs already.")
     new = old if percent is None else replace(old, allocation=float(percent))
     if not 0 < new.allocation <= 100:
-        raise ActError("With an allocation of 0 % nobody takes part: start with a percentage above 0, up to 100.")
+        raise ActError("With an allocation of 0 % no unit takes part: start with a percentage above 0, up to 100.")
     if new != old:
         change.add_version(new, reason or f"Started at {new.allocation:g} %")
     if (reasons := breaks(change.compared, new)) and change.open_run:
@@ -116,7 +116,7 @@ def ramp(change: Change, percent: float, reason: str) -> Facts:
 
 
 def pause(change: Change, reason: str) -> Facts:
-    """Let no new unit take part; conversations go on, and the run stays open."""
+    """Let no new unit take part; conversations continue, and the run stays open."""
     _must_decide(change)
     if change.state.stage != "running":
         raise ActError(f"{change.name} does not run: {STAGES[change.state.stage]}.")

@@ -7,7 +7,7 @@ from lib.experiments.book import RecordedExperiment
 from lib.experiments.experiment import UNITS, Definition, State, Status
 
 _DID: dict[State, str] = {
-    "not_started": "Statsig reset the experiment: nobody gets a group until it is started again.",
+    "not_started": "Statsig reset the experiment: no unit gets a group until it is started again.",
     "paused": "Statsig paused the experiment: no new unit takes part.",
     "decided": "A decision was made at Statsig: everybody gets {shipped}.",
     "abandoned": "The experiment was abandoned at Statsig: everybody gets the default.",
@@ -18,7 +18,7 @@ _DID: dict[State, str] = {
 """Sentences about an experiment that ran here."""
 _IS: dict[State, str] = {
     **_DID,
-    "not_started": "The experiment has not started at Statsig: nobody gets a group until it is started there.",
+    "not_started": "The experiment has not started at Statsig: no unit gets a group until it is started there.",
     "stopped": "Statsig serves no groups for the experiment: it has ended, or it was never started.",
 }
 """Sentences about an experiment that did not run when Parley first met it."""
@@ -56,8 +56,8 @@ def ended_sentence(definition: Definition, written: Callable[[int], str]) -> str
 def unit_sentence(unit: str) -> str:
     """Return why no unit takes part in an experiment by this kind of id, and what to do."""
     return (
-        f"The experiment is by {unit}, an id that Parley does not send: every tester would be the same unit, so nobody "
-        f"takes part. Choose {', '.join(UNITS[:-1])} or {UNITS[-1]} as its ID type at Statsig."
+        f"The experiment is by {unit}, an id that Parley does not send: every tester would be the same unit, so no "
+        f"unit takes part. Choose {', '.join(UNITS[:-1])} or {UNITS[-1]} as its ID type at Statsig."
     )
 
 
@@ -88,7 +88,7 @@ def state_sentence(
         parts += [progress] if progress else []
         parts += [f"{recorded.written.allocation:g} % of users"] if recorded.running and recorded.written else []
     elif state.stage == "paused":
-        parts = ["Paused", "no new user takes part and conversations go on"] + ([progress] if progress else [])
+        parts = ["Paused", "no new user takes part and conversations continue"] + ([progress] if progress else [])
     elif state.stage == "ended":
         parts = [
             "Ended" + (f" on {written(run.ended_ms)}" if run and run.ended_ms else ""),

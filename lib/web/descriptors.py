@@ -93,7 +93,7 @@ class Room:
             page = plain.page(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Parley is full right now",
-                "Please try again in a minute. Conversations that are open go on.",
+                "Please try again in a minute. Open conversations continue.",
             )
             page.headers["retry-after"] = "60"
             return await page(scope, receive, send)

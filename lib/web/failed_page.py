@@ -17,7 +17,7 @@ UNUSABLE = (
     "Parley cannot be used right now. Please try again in a minute. If it stays so, please tell the person who invited "
     "you."
 )
-FAILED = "Something went wrong on this page. Reload it to go on; nothing that was saved is lost."
+FAILED = "Something went wrong on this page. Reload it to continue; nothing that was saved is lost."
 
 
 def on_script_error(error: Exception) -> bool:

@@ -150,7 +150,7 @@ def _draw_meaning(known: RecordedExperiment, old: Definition, new: Definition) -
             icon=":material/restart_alt:",
         )
     else:
-        st.info(f"Run {known.run.number} goes on: its users can still be compared.", icon=":material/check:")
+        st.info(f"Run {known.run.number} continues: its users can still be compared.", icon=":material/check:")
 
 
 def _warnings(draft: Definition) -> Iterator[str]:
