@@ -63,8 +63,11 @@ def still(page: Page) -> None:
     page.wait_for_function(IDLE)
 
 
-def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None) -> None:
-    """Open the form of an act, fill it in, and do the act, which is known by its key."""
+def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None, *, refused: bool = False) -> None:
+    """Open the form of an act, fill it in, and do the act, which is known by its key; return once the page shows it.
+
+    All forms close after an act that is not refused, also one that was opened before the page showed it.
+    """
     page.get_by_role("button", name=form).first.click()
     button = page.locator(f".st-key-{act} button")
     expect(button).to_be_visible()
@@ -74,6 +77,8 @@ def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None)
         field.press("Tab")
         still(page)
     button.click()
+    if not refused:
+        expect(button).to_have_count(0)
     still(page)
 
 
@@ -126,7 +131,7 @@ def test_the_whole_life_of_an_experiment(page: Page, life_app: AppProcess, model
     expect(page.get_by_text("Control is switched off since").last).to_be_visible()
     page.screenshot(path=picture("life-switched-off"))
 
-    press(page, "Decide", "decide_now")
+    press(page, "Decide", "decide_now", refused=True)
     expect(page.get_by_text("Say in a sentence why").last).to_be_visible()
     page.reload()
     expect(page.get_by_text("Edit the definition").last).to_be_visible()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from lib.domain.completion import Completion
 from lib.domain.conversation import Question
@@ -15,13 +15,15 @@ from lib.domain.events import chat_completion
 from lib.domain.ids import new_id
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.chat_page import Chat, Record, open_pages, tab, visit, window
+from tests.support.chat_page import IDLE, Chat, Record, open_pages, tab, visit, window
 from tests.support.network_cable import cable
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
-"""The Results page loads charts and tables at its first look."""
+BOX_SCRIPT = re.compile(r"/ChatInput\.[^/]+\.js$")
+AT_THE_END = """() => { const main = document.querySelector('[data-testid="stMain"]');
+  return main.scrollTop > 300 && main.scrollHeight - main.scrollTop - main.clientHeight < 5; }"""
 
 
 def gated(gate: Gate) -> openai.Reply:
@@ -363,6 +365,24 @@ def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: C
     chat.button("Show earlier messages").click()
     expect(chat.messages.nth(1)).to_contain_text("Answer 0.")
     expect(chat.messages).to_have_count(42)
+
+
+def test_a_conversation_opens_at_its_end_where_the_box_comes_last(chat: Chat, model: openai.Server) -> None:
+    for number in range(4):
+        model.script(openai.answer(f"Answer {number}. " + "More words. " * 200))
+        chat.send(f"Question {number}")
+        expect(chat.answer).to_contain_text(f"Answer {number}.")
+        chat.idle()
+    held: list[Route] = []
+    chat.page.route(BOX_SCRIPT, lambda route: held.append(route))
+    chat.page.reload()
+    expect(chat.answer).to_contain_text("Answer 3.")
+    chat.page.wait_for_function(IDLE)
+    until(lambda: chat.page.evaluate("true") and held)
+    for route in held:
+        route.continue_()
+    expect(chat.box).to_be_enabled()
+    chat.page.wait_for_function(AT_THE_END)
 
 
 # A restart

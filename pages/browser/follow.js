@@ -86,7 +86,9 @@ function followAnswers(main) {
       gesture = -GESTURE_MS; // from here on only the answer moves the page
     }
   }, true);
-  new ResizeObserver(settle).observe(main.firstElementChild);
-  new ResizeObserver(settle).observe(main);
+  const sizes = new ResizeObserver(settle); // of the box as well, which may come after the messages
+  const watchSizes = () => { for (const one of [main, ...main.children]) sizes.observe(one); };
+  new MutationObserver(watchSizes).observe(main, { childList: true });
+  watchSizes();
   settle();
 }

@@ -2,6 +2,8 @@
 
 from playwright.sync_api import Locator, expect
 
+from tests.support.waiting import until
+
 FOCUSED = "one => one === document.activeElement"
 MOST = 80
 """Presses of Tab that lead around a page."""
@@ -20,7 +22,7 @@ def go_to(target: Locator, *, back: bool = False) -> None:
         target.page.keyboard.press("Shift+Tab" if back else "Tab")
     expect(target).to_be_focused()
     if target.evaluate("one => one.tagName") == "BUTTON":
-        assert target.evaluate(RING), target
+        until(lambda: target.evaluate(RING), show=lambda: target)
 
 
 def press(target: Locator, *, back: bool = False, key: str = "Enter") -> None:
