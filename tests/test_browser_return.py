@@ -352,12 +352,17 @@ def test_no_other_visitor_opens_a_conversation(chat: Chat, browser: Browser) -> 
         assert stranger.conversation_id not in ("", chat.conversation_id)
 
 
-def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: Chat, model: openai.Server) -> None:
-    for number in range(21):
-        model.script(openai.answer(f"Answer {number}. " + "More words. " * 40))
+def converse(chat: Chat, model: openai.Server, answers: int, length: int) -> None:
+    """Ask for this many answers, numbered from 0, each of this many times two words."""
+    for number in range(answers):
+        model.script(openai.answer(f"Answer {number}. " + "More words. " * length))
         chat.send(f"Question {number}")
         expect(chat.answer).to_contain_text(f"Answer {number}.")
         chat.idle()
+
+
+def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: Chat, model: openai.Server) -> None:
+    converse(chat, model, 21, 40)
     chat.page.reload()
     expect(chat.answer).to_contain_text("Answer 20.")
     expect(chat.answer.get_by_text("Answer 20.").last).to_be_in_viewport()
@@ -368,11 +373,7 @@ def test_a_long_conversation_opens_at_its_end_and_shows_earlier_messages(chat: C
 
 
 def test_a_conversation_opens_at_its_end_where_the_box_comes_last(chat: Chat, model: openai.Server) -> None:
-    for number in range(4):
-        model.script(openai.answer(f"Answer {number}. " + "More words. " * 200))
-        chat.send(f"Question {number}")
-        expect(chat.answer).to_contain_text(f"Answer {number}.")
-        chat.idle()
+    converse(chat, model, 4, 200)
     held: list[Route] = []
     chat.page.route(BOX_SCRIPT, lambda route: held.append(route))
     chat.page.reload()
