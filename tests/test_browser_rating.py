@@ -67,7 +67,10 @@ def test_clicks_in_quick_succession_end_in_what_the_page_shows(chat: Chat, recor
     chat.ask("Question")
     for up in (True, False, True, False, True, False):
         chat.thumb(up).click()
-    chat.ask("Next")  # the app carries out all clicks before this
+    chat.send("Next")  # the app carries out all clicks before this
+    expect(chat.messages).to_have_count(4)
+    expect(chat.feedback).to_have_count(2)
+    chat.idle()
     rated = chat.page.get_by_role("radio", name="Thumbs down").first
     expect(rated).to_be_checked()
     assert votes(record, chat)[-1] == ("dissatisfaction", 1)
