@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lib.store import Store
-from tests.support import app_process, loopback_guard, openai_server, statsig_server
+from tests.support import app_process, invented_traffic, loopback_guard, openai_server, statsig_server
 from tests.support import chromium as chromium
 from tests.support import postgres_server as real
 from tests.support.app_process import AppProcess
@@ -170,6 +170,23 @@ def open_store(database_url: str) -> Iterator[OpenStore]:
     yield another
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def parley(open_store: OpenStore) -> Store:
+    """A store that hands its events over for delivery."""
+    return open_store(deliver=True)
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
+    """The app with twelve days of answers; this machine is an operator."""
+    folder = tmp_path_factory.mktemp("operated")
+    invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.harmed())
+    app = app_process.start(folder)
+    yield app
+    app.stop()
+    assert "raceback" not in app.log()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support import app_process, invented_traffic
+from tests.support import app_process
 from tests.support.axe import expect_no_findings
 from tests.support.chat_page import DESK, IDLE, PHONE, window
 from tests.support.layout import DRAWN
@@ -13,16 +13,6 @@ from tests.support.layout import DRAWN
 pytestmark = pytest.mark.browser
 
 TOKEN = "the-operator-token-0123"
-
-
-@pytest.fixture(scope="module")
-def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app with some days of answers; this machine is an operator."""
-    folder = tmp_path_factory.mktemp("operated")
-    invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.harmed())
-    app = app_process.start(folder)
-    yield app
-    app.stop()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.support import app_process, invented_traffic
+from tests.support import app_process
 from tests.support.axe import STILL
 from tests.support.chat_page import IDLE, watched_page
 from tests.support.keyboard import go_to, press
@@ -20,17 +20,6 @@ pytestmark = pytest.mark.browser
 
 RADIO_SCRIPT = re.compile(r"/Radio\.[^/]+\.js$")
 """Streamlit loads it when it first draws a radio."""
-
-
-@pytest.fixture(scope="module")
-def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app with twelve days of answers; this machine is an operator."""
-    folder = tmp_path_factory.mktemp("operated")
-    invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.harmed())
-    app = app_process.start(folder)
-    yield app
-    app.stop()
-    assert "raceback" not in app.log()
 
 
 @contextmanager

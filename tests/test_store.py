@@ -17,11 +17,6 @@ from lib.store.database import Database
 from tests.support.stored_answers import ASSIGNMENT, SOON, OpenStore, ask, ask_and_answer, conversation, reread
 
 
-@pytest.fixture
-def parley(open_store: OpenStore) -> Store:
-    return open_store(deliver=True)
-
-
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_many_processes_may_start_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     database_url = f"sqlite:///{tmp_path}/new.db"

@@ -31,12 +31,6 @@ from tests.support.stored_answers import (
     vote,
 )
 
-
-@pytest.fixture
-def parley(open_store: OpenStore) -> Store:
-    return open_store(deliver=True)
-
-
 # A question and its answer
 
 

@@ -24,11 +24,6 @@ from tests.support.stored_answers import (
 )
 
 
-@pytest.fixture
-def parley(open_store: OpenStore) -> Store:
-    return open_store(deliver=True)
-
-
 def test_everything_is_exported_in_order_and_page_by_page(parley: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store.reads, "PAGE", 3)
     asked = ask_and_answer(parley)

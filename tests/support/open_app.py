@@ -21,9 +21,11 @@ def apps(folder: Path, model_server: openai_server.Server, definitions: str) -> 
     def begin(toml: str = definitions, **settings: str) -> App:
         (folder / "experiments.toml").write_text(toml)
         environ = {
-            "OPENAI_BASE_URL": model_server.base_url, "DATABASE_URL": f"sqlite:///{folder}/parley.db",
-            "PARLEY_EXPERIMENTS_FILE": f"{folder}/experiments.toml", **settings,
-        }  # fmt: skip
+            "OPENAI_BASE_URL": model_server.base_url,
+            "DATABASE_URL": f"sqlite:///{folder}/parley.db",
+            "PARLEY_EXPERIMENTS_FILE": f"{folder}/experiments.toml",
+            **settings,
+        }
         opened.append(App.open(load(environ, folder / "none.toml")))
         return opened[-1]
 

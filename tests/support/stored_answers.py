@@ -19,9 +19,14 @@ from tests.support.waiting import ENOUGH_S
 SOON = ENOUGH_S
 OpenStore = Callable[..., Store]
 ASSIGNMENT = Assignment(
-    "greeting", "Test", "rule", "user", {"userID": "user", "stableID": "st"}, {"model": "m", "temperature": 0.5},
+    "greeting",
+    "Test",
+    "rule",
+    "user",
+    {"userID": "user", "stableID": "st"},
+    {"model": "m", "temperature": 0.5},
     defaults={"model": "d"},
-)  # fmt: skip
+)
 WHOLE = Completion("The whole answer.", "stop", 1.5, 0.25, Usage(3, 5, 8, source="server"), cost_usd=0.001)
 
 
