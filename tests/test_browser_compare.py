@@ -20,7 +20,7 @@ from lib.store import schema
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.axe import expect_no_findings, findings_at_rest
-from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, tab, visit
+from tests.support.chat_page import PHONE, SOON_MS, Chat, Record, click_together, tab, visit
 from tests.support.network_cable import cable
 from tests.support.openai_server import Gate, Reply, Request, finish, status, stream, usage
 from tests.support.waiting import ENOUGH_S, until
@@ -219,6 +219,16 @@ def test_regenerate_and_edit_ask_both_again(chat: Chat, model: openai.Server) ->
     chat.idle()
     expect(chat.page.get_by_role("region", name="Answer A")).to_have_count(1)
     assert {request.body["messages"][-1]["content"] for request in model.requests[4:]} == {"Another question"}
+
+
+def test_a_reason_counts_although_a_new_conversation_follows_at_once(chat: Chat, record: Record) -> None:
+    compare(chat)
+    chat.button("A is better").click()
+    expect(chat.text("Saved, thank you")).to_be_visible()
+    asked = chat.conversation_id
+    click_together(chat.page.get_by_role("radio", name="Too long"), chat.button("New conversation"))
+    expect(chat.messages).to_have_count(0)
+    assert record.names(asked)[-1] == "feedback_reason"
 
 
 def test_a_question_that_waits_is_asked_when_both_answers_have_ended(chat: Chat, model: openai.Server) -> None:

@@ -8,17 +8,13 @@ from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
 from tests.support.chat_page import PHONE, Chat
-from tests.support.openai_server import RESET, Gate, stream
+from tests.support.openai_server import RESET, Gate, stream, whole
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
 
 IN_SIGHT = "one => one.checkVisibility({ opacityProperty: true, visibilityProperty: true })"
 CODE = "```python\nprint('a line')\n```\n\n```\nplain\n```\n"
-
-
-def whole(*steps: openai.Step) -> openai.Reply:
-    return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)
 
 
 def test_a_long_question_is_folded_after_twelve_lines(chat: Chat) -> None:

@@ -1,5 +1,7 @@
 """A tester's feedback on an answer: thumbs, the form for a reason and a comment, and the thanks once it is stored."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from lib.domain.conversation import Turn
@@ -19,12 +21,27 @@ REASON_WORDS = {
 
 
 def draw_thumbs(turn: Turn) -> None:
-    """Draw the thumbs. The widget's value is compared with the known vote, so that a restart between two clicks loses
-    none."""
-    vote = VOTES[st.feedback("thumbs", key=f"rating_{turn.answer_id}", default=THUMBS[turn.rating])]
+    """Draw the thumbs. A click counts before the page is drawn again, because the next one may take the thumbs away.
+    After a restart of Parley Streamlit does not know the widget and calls nothing, so its value is read here too."""
+    value = st.feedback(
+        "thumbs",
+        key=f"rating_{turn.answer_id}",
+        default=THUMBS[turn.rating],
+        on_change=_read_thumbs,
+        args=(turn.answer_id,),
+    )
+    _rate(turn, VOTES[value])
+
+
+def _read_thumbs(answer_id: str) -> None:
+    if turn := on_page().answered(answer_id):
+        _rate(turn, VOTES[st.session_state.get(f"rating_{answer_id}")])
+
+
+def _rate(turn: Turn, vote: Rating | None) -> None:
+    page = on_page()
     if vote == turn.rating:
         return
-    page = on_page()
     page.conversation, page.receipt = running.app().conversations.rate(page.here, turn, vote)
     page.receipt.wait(SAVED_WITHIN)
     page.explaining = turn.answer_id if vote else None
@@ -32,28 +49,20 @@ def draw_thumbs(turn: Turn) -> None:
 
 def draw_reasons(answer_id: str) -> None:
     """Draw thanks for a thumb, and a form for the reason, until it is sent or the tester moves on."""
-    page = on_page()
-    turn = page.answered(answer_id)
-    if turn is None:
+    turn = on_page().answered(answer_id)
+    if turn is None or turn.rating is None:
         return
     draw_thanks(answer_id)
     question = "What was wrong? (optional)" if turn.rating == "dissatisfaction" else None
-    _keep_reason(turn, *draw_reason(answer_id, turn, question))
-    st.button("Send", key=f"send_{answer_id}", on_click=_send_reason, args=(turn,))
+    draw_form(answer_id, turn.rating, turn, question, _explain)
 
 
-def _keep_reason(turn: Turn, reason: Reason | None, comment: str | None) -> None:
+def _explain(answer_id: str, vote: str, reason: Reason | None, comment: str | None) -> None:
     page = on_page()
-    if (reason, comment) != (turn.reason, turn.comment):
+    turn = page.answered(answer_id)
+    if turn and turn.rating == vote and (reason, comment) != (turn.reason, turn.comment):
         page.conversation, page.receipt = running.app().conversations.explain(page.here, turn, reason, comment)
-
-
-def _send_reason(turn: Turn) -> None:
-    """Store the panel's fields as they are at the click, and close it."""
-    state, about = st.session_state, turn.answer_id
-    comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
-    _keep_reason(turn, state.get(f"reason_{about}", turn.reason), comment)
-    on_page().explaining, on_page().explained = None, about
+        page.receipt.wait(SAVED_WITHIN)
 
 
 def draw_thanks(about: str) -> None:
@@ -65,22 +74,47 @@ def draw_thanks(about: str) -> None:
         draw_receipt(about)
 
 
-def draw_reason(about: str, known: Turn, question: str | None) -> tuple[Reason | None, str | None]:
-    """Draw the form for a reason, if there is a `question` for one, and for a comment; return both."""
-    reason = known.reason
+Explain = Callable[[str, str, Reason | None, str | None], None]
+"""Stores the reason and the comment of a vote (a thumb, or a preference) on an answer, if the vote is still that."""
+
+
+def draw_form(answer_id: str, vote: str, known: Turn, question: str | None, explain: Explain) -> None:
+    """Draw the form for a reason, if there is a `question` for one, and for a comment. What is entered is stored at
+    once, because the next click may take the form away."""
+    about, entered = f"{vote}_{answer_id}", (answer_id, vote, explain)
     if question is not None:
-        reason = st.pills(
-            question, REASONS, default=known.reason, format_func=REASON_WORDS.__getitem__, key=f"reason_{about}"
+        st.pills(
+            question,
+            REASONS,
+            default=known.reason,
+            format_func=REASON_WORDS.__getitem__,
+            key=f"reason_{about}",
+            on_change=_read_form,
+            args=entered,
         )
-    comment = st.text_input(
+    st.text_input(
         "Anything to add?",
         known.comment or "",
         key=f"comment_{about}",
         max_chars=500,
         placeholder="Anything to add? (optional)",
         label_visibility="collapsed",
+        on_change=_read_form,
+        args=entered,
     )
-    return reason, clean_text(comment or "").strip() or None
+    st.button("Send", key=f"send_{about}", on_click=_send_form, args=entered)
+
+
+def _read_form(answer_id: str, vote: str, explain: Explain) -> None:
+    state, about = st.session_state, f"{vote}_{answer_id}"
+    comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
+    explain(answer_id, vote, state.get(f"reason_{about}"), comment)
+
+
+def _send_form(answer_id: str, vote: str, explain: Explain) -> None:
+    """Store the fields as they are at the click, and close the form."""
+    _read_form(answer_id, vote, explain)
+    on_page().explaining, on_page().explained = None, answer_id
 
 
 @st.fragment(run_every=2.0)

@@ -128,21 +128,29 @@ def _take_back(at: int, prompt: str, into_the_box: bool) -> None:
 
 
 def _draw_editor(turn: Turn) -> None:
-    page = on_page()
     with st.form(f"editor_{turn.answer_id}", border=False):
-        text = st.text_area("Your question", turn.question or "", label_visibility="collapsed")
+        text = st.text_area("Your question", turn.question or "", key=_edited(turn), label_visibility="collapsed")
         with st.container(horizontal=True):
-            sent = st.form_submit_button("Ask again", type="primary")
-            cancelled = st.form_submit_button("Cancel", type="tertiary")
-    prompt = clean_text(text)
-    problem = check_prompt(prompt, running.app().settings.max_prompt_chars) if sent else None
-    if problem:
+            sent = st.form_submit_button("Ask again", type="primary", on_click=_send_edited, args=(turn,))
+            st.form_submit_button("Cancel", type="tertiary", on_click=setattr, args=(on_page(), "editing", None))
+    if sent and (problem := _problem(text)):
         st.warning(problem)
-    elif sent:
-        send_again(prompt)
-    if cancelled or (sent and not problem):
+
+
+def _edited(turn: Turn) -> str:
+    return f"edited_{turn.answer_id}"
+
+
+def _problem(text: str) -> str | None:
+    return check_prompt(clean_text(text), running.app().settings.max_prompt_chars)
+
+
+def _send_edited(turn: Turn) -> None:
+    """Ask the edited question, unless it is refused or another one was sent meanwhile."""
+    page, text = on_page(), st.session_state.get(_edited(turn)) or ""
+    if page.editing == turn.answer_id and not _problem(text):
         page.editing = None
-        st.rerun()
+        send_again(clean_text(text))
 
 
 def _draw_versions(turn: Turn) -> None:

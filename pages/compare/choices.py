@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import streamlit as st
 
 from lib.domain.conversation import Comparison, Turn
-from lib.domain.prompts import clean_text
 from lib.domain.rating import Reason, Vote
 from lib.web import running
 from pages.chat.asking import send, send_again
-from pages.chat.feedback import SAVED_WITHIN, draw_reason, draw_thanks
+from pages.chat.feedback import SAVED_WITHIN, draw_form, draw_thanks
 from pages.chat.state import on_page
 from pages.chat.turns import draw_button
 
@@ -111,10 +110,10 @@ def _vote(comparison_id: str, vote: Vote) -> None:
 
 def _draw_reasons(turn: Turn, comparison: Comparison) -> None:
     """Draw thanks for a vote, and a form for the reason, until it is sent or the tester moves on."""
-    about = f"{comparison.vote}_{turn.answer_id}"
+    if comparison.vote is None:
+        return
     draw_thanks(turn.answer_id)
-    _keep_reason(turn, comparison, *draw_reason(about, _explained(comparison), QUESTIONS.get(comparison.vote)))
-    st.button("Send", key=f"send_{about}", on_click=_send_reason, args=(turn, comparison, about))
+    draw_form(turn.answer_id, comparison.vote, _explained(comparison), QUESTIONS.get(comparison.vote), _explain)
 
 
 def _explained(comparison: Comparison) -> Turn:
@@ -122,15 +121,14 @@ def _explained(comparison: Comparison) -> Turn:
     return (comparison.worse or (comparison.left,))[0]
 
 
-def _keep_reason(turn: Turn, comparison: Comparison, reason: Reason | None, comment: str | None) -> None:
-    page, known = on_page(), _explained(comparison)
+def _explain(answer_id: str, vote: str, reason: Reason | None, comment: str | None) -> None:
+    page = on_page()
+    turns = page.conversation.turns if page.conversation else ()
+    turn = next((one for one in turns if one.answer_id == answer_id), None)
+    if turn is None or turn.comparison is None or turn.comparison.vote != vote:
+        return
+    known = _explained(turn.comparison)
     if (reason, comment) != (known.reason, known.comment):
         page.conversation, page.receipt = running.app().comparisons.explain(page.here, turn, reason, comment)
-
-
-def _send_reason(turn: Turn, comparison: Comparison, about: str) -> None:
-    """Store the panel's fields as they are at the click, and close it."""
-    state = st.session_state
-    comment = clean_text(state.get(f"comment_{about}") or "").strip() or None
-    _keep_reason(turn, comparison, state.get(f"reason_{about}", _explained(comparison).reason), comment)
-    on_page().explaining, on_page().explained = None, turn.answer_id
+        if page.receipt:
+            page.receipt.wait(SAVED_WITHIN)

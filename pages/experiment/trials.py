@@ -23,17 +23,32 @@ def draw_trials(definition: Definition) -> None:
         text = st.text_area(
             "Prompt", key="trial_prompt", placeholder="What do your testers ask?", label_visibility="collapsed"
         )
-        asked = st.form_submit_button("Ask every group", icon=":material/play_arrow:")
-    prompt = clean_text(text or "")
-    if asked and (problem := check_prompt(prompt, running.app().settings.max_prompt_chars)):
+        asked = st.form_submit_button(
+            "Ask every group", icon=":material/play_arrow:", on_click=_ask, args=(definition,)
+        )
+    if asked and (problem := _problem(text)):
         st.warning(problem)
-    elif asked:
-        _stop()
-        st.session_state.trial_answers = running.app().trials.ask(session.visitor().visitor_id, prompt, definition)
     answers: Mapping[str, Answer] = st.session_state.get("trial_answers", {})
     if answers:
         growing = any(answer.completion is None for answer in answers.values())
         st.fragment(_draw_answers, run_every=EVERY_S if growing else None)(answers, growing)
+
+
+def _problem(text: str) -> str | None:
+    return check_prompt(clean_text(text), running.app().settings.max_prompt_chars)
+
+
+def _ask(definition: Definition) -> None:
+    text = st.session_state.get("trial_prompt") or ""
+    if _problem(text):
+        return
+    try:
+        session.acting_operator()
+    except PermissionError:
+        return  # the page is drawn next, and asks to sign in
+    _stop()
+    visitor_id = session.visitor().visitor_id
+    st.session_state.trial_answers = running.app().trials.ask(visitor_id, clean_text(text), definition)
 
 
 def _draw_answers(answers: Mapping[str, Answer], growing: bool) -> None:

@@ -122,6 +122,11 @@ def stream(*steps: Step, **more: Any) -> Reply:
     return Reply(steps, **more)
 
 
+def whole(*steps: Step) -> Reply:
+    """A streamed answer of these steps that ends as it should."""
+    return stream(*steps, finish(), usage(10, 5), DONE)
+
+
 def answer(text: str, *, pace: float = 0.0, model: str | None = None) -> Reply:
     """A whole and healthy answer, a word a chunk, `pace` seconds apart, with its usage."""
     words = [word + " " for word in text.split(" ")[:-1]] + text.split(" ")[-1:]

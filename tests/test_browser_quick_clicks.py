@@ -1,0 +1,41 @@
+"""A click counts although the next one, which takes its place off the page, comes before the page is drawn again."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support import openai_server as openai
+from tests.support.chat_page import Chat, Record, click_together
+from tests.support.openai_server import whole
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_thumb_and_another_version(chat: Chat, model: openai.Server) -> None:
+    model.script(whole("The first try."), whole("The second try."))
+    chat.ask("Question")
+    chat.button("Regenerate").click()
+    expect(chat.answer).to_contain_text("The second try.")
+    chat.idle()
+    click_together(chat.thumb(up=True), chat.button("Earlier version"))
+    expect(chat.answer).to_contain_text("The first try.")
+    chat.button("Later version").click()
+    expect(chat.answer).to_contain_text("The second try.")
+    expect(chat.thumb(up=True)).to_be_checked()
+
+
+def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:
+    chat.ask("Question")
+    asked = chat.conversation_id
+    click_together(chat.thumb(up=True), chat.button("New conversation"))
+    expect(chat.messages).to_have_count(0)
+    assert record.names(asked)[-1] == "satisfaction"
+
+
+def test_a_reason_and_a_new_conversation(chat: Chat, record: Record) -> None:
+    chat.ask("Question")
+    chat.thumb(up=False).click()
+    expect(chat.text("Saved, thank you")).to_be_visible()
+    asked = chat.conversation_id
+    click_together(chat.page.get_by_role("radio", name="Too long"), chat.button("New conversation"))
+    expect(chat.messages).to_have_count(0)
+    assert record.names(asked)[-1] == "feedback_reason"
