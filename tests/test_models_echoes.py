@@ -127,6 +127,58 @@ def test_the_servers_own_words_count_for_any_question(message: str) -> None:
         assert fault.refused_parameter(OPTIONS) == "temperature"
 
 
+TYPES_AND_RANGES = [
+    "max_tokens: expected int",
+    "max_tokens: Input should be a valid integer",  # Anthropic
+    "Invalid type for 'max_tokens': expected an integer, but got a decimal number instead.",  # OpenAI
+    "Invalid 'max_tokens': integer above maximum value. Expected a value <= 4096, but got 9000 instead.",
+    "9000 is greater than the maximum of 4096 - 'max_tokens'",  # Azure's older versions
+    "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",  # DeepSeek
+    'max_tokens: invalid type: string "5", expected u32 at line 13 column 22',
+    "<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 8192]",  # DashScope
+    "max_tokens参数非法。请检查文档。",  # Zhipu
+    "The parameter `max_tokens` specified in the request are not valid: expected an integer, but got `5` instead.",
+    "'max_tokens' : value must be a number",  # Groq
+    'Expected number, received string at "max_tokens"',  # OpenRouter
+    "Malformed input request: #/max_tokens: 9000 is not less or equal to 4096, please reformat your input.",  # Bedrock
+    "json: cannot unmarshal string into Go struct field ChatCompletionRequest.max_tokens of type int",  # Ollama
+    "value is not a valid integer: `max_tokens` in `parameters`",  # Hugging Face
+    "1 validation error for ChatCompletionRequest\nmax_tokens\n  Input should be a valid integer [type=int_parsing]",
+    "max_tokens must be at least 1, got 0.",  # vLLM
+    "body/max_tokens must be integer",
+    "Invalid value at 'generation_config.max_output_tokens' (TYPE_INT32), 5.5",  # Gemini
+    "It has a maxOutputTokens value of 9000 but the supported range is from 1 to 8193.",
+    "litellm.BadRequestError: TogetherAIException - max_tokens has to be a positive integer",
+    "Validation: max_tokens=9000 cannot be accepted, the maximum is 4096",
+]
+
+
+@pytest.mark.parametrize("message", TYPES_AND_RANGES)
+@pytest.mark.parametrize("prompt", ["max_tokens", "What is max_tokens, maxOutputTokens or max_output_tokens?", "Hello"])
+def test_a_refused_type_or_range_names_its_parameter_for_any_question(message: str, prompt: str) -> None:
+    for status in (400, 422):
+        fault = Fault.reported({"message": message}, "BadRequestError", status)
+        fault.scrub([], [prompt])
+        assert (fault.refused_parameter(OPTIONS), fault.about_value or "参数" in message) == ("max_tokens", True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "cannot read the text temperature today",
+        "The prompt 'temperature' must be longer than two characters",
+        "content: temperature is not a valid request",
+        "Cannot read 'temperature'. The body must be valid JSON.",
+        "No answer to temperature, because the service is not allowed to give one",
+        "temperature? The model does not support such questions.",
+    ],
+)
+def test_a_word_of_the_question_in_a_sentence_about_the_question_names_none(message: str) -> None:
+    fault = Fault.reported({"message": message}, "BadRequestError", 400)
+    fault.scrub([], ["temperature"])
+    assert fault.refused_parameter(OPTIONS) is None
+
+
 def test_a_key_of_common_letters_does_not_hide_the_words() -> None:
     for key in ("k", "model", "tokens", "key"):
         fault = Fault.reported({"message": "'max_tokens' is not supported by the model"}, "BadRequestError", 400)

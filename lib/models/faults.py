@@ -13,7 +13,7 @@ from lib.logs import cut
 from lib.models.dialects import Meaning, meaning_of
 from lib.models.echoes import own_words, without_echoes, without_traces, words_of
 from lib.models.reports import at_most_a_day, read_report
-from lib.models.spellings import named_by, named_in
+from lib.models.spellings import is_about, named_by, named_in, without_request
 
 MAX_CAUSE = 300
 RETRIES = 2
@@ -41,16 +41,12 @@ _KINDS: Mapping[int, str] = {
 _PASSING = (408, 409, 424, 425)
 """Statuses below 500 after which the same request may succeed: 424 is TGI's and Bedrock's word for 500."""
 _ABOUT_A_VALUE = re.compile(
-    r"too (?:large|big|small|high|low|long)|at (?:most|least)|must be|(?:less|greater|more) than|exceed|\brange\b"
-    r"|maximum|minimum|between|invalid value|unsupported value|only the default|does not support [\"'`]?-?\d|_value\b",
+    r"too (?:large|big|small|high|low|long)|at (?:most|least)|(?:must|should|ha(?:ve|s) to) be"
+    r"|(?:less|greater|more) (?:than|or)|exceed|\brange\b|maximum|minimum|between"
+    r"|invalid[ _](?:value|type)|unsupported value|only the default"
+    r"|does not support [\"'`]?-?\d|_value\b|\bexpected\b|\bvalid (?:int|number|float|bool|str|decimal)|\bof type\b",
     re.IGNORECASE,
 )
-_REFUSED = (
-    r"(?:unsupported|unknown|unrecognized|unexpected|invalid|not (?:support(?:ed)?|allowed|accept)|deprecated|extra)"
-    r"[\w ]{{0,40}}(?:param\w*|argument\w*|field\w*|key\w*|input\w*|value\w*)[\w ]{{0,20}}:?\s*[\[\"'`]*{name}\b"
-    r"|\b{name}[\"'`\]]*:?\s*(?:is|are|was|does|cannot|must|extra inputs|unknown|unsupported|not)\b"
-)
-"""Sentences about a parameter."""
 _LIMIT = re.compile(r"max_(?:completion_|new_)?tokens|(?:completion|output) tokens|(?:in the|or) completion", re.I)
 
 
@@ -190,10 +186,10 @@ class Fault(Exception):
         names = set(sent)
         if self.param:
             return named_by(self.param, names)
-        words_sent, text = words_of(self._sent), self.own
+        words_sent, text = words_of(self._sent), without_request(self.own)
         for word, name in named_in(text, names):
             common = not refused or word.lower() in words_sent
-            if not common or re.search(_REFUSED.format(name=re.escape(word)), text, re.IGNORECASE):
+            if not common or is_about(word, text):
                 return name
         return None
 
