@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import time
 from typing import Any
 
@@ -196,6 +197,60 @@ class TestWholeBodies:
     def test_another_body_is_no_answer(self, server: Server) -> None:
         assert ask(server, page('{"ok": true}', JSON))[0].error == "NoAnswer"
         assert ask(server, page('{"detail": "Not Found"}', JSON))[0].error == "APIError"
+
+
+def of(index: int | None, delta: Any = None, reason: str | None = None, **more: Any) -> dict[str, Any]:
+    """A chunk with a piece of this choice."""
+    return {"choices": [{"index": index, "delta": {"content": delta} if isinstance(delta, str) else delta or {},
+                         "finish_reason": reason, **more}]}  # fmt: skip
+
+
+def together(*chunks: dict[str, Any]) -> dict[str, Any]:
+    return {"choices": [choice for one in chunks for choice in one["choices"]]}
+
+
+class TestSeveralChoices:
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            [of(0, "It "), of(1, "Other "), of(0, "is."), of(1, "words."), of(1, {}, "length"), of(0, {}, "stop")],
+            [of(1, "Other "), of(0, "It "), of(1, "words."), of(1, {}, "length"), of(0, "is."), of(0, {}, "stop")],
+            [together(of(1, "Other "), of(0, "It ")), together(of(0, "is.", "stop"), of(1, "words.", "length"))],
+            [of(0, "It "), of(0, "is."), of(0, {}, "stop"), of(1, "Other "), of(1, "words."), of(1, {}, "length")],
+            [of(0, "It "), of(0, "is."), of(0, {}, "stop"), of(1, "Other words.", "length")],
+            [of(0, "It "), of(1, {"tool_calls": [{"index": 0}]}, "tool_calls"), of(0, "is."), of(0, {}, "stop"),
+             of(1, {"refusal": "I cannot."})],
+            [of(0, "It "), of(1, {"reasoning_content": "Hm."}), of(0, "is."), of(1, None, None, error="no"),
+             of(2, {"reasoning": "So."}), of(0, {}, "stop"), of(2, {}, "content_filter")],
+            [of(index, text) for text in ("It ", "is.") for index in range(10)]
+            + [of(index, {}, "length" if index else "stop") for index in range(10)],
+            [of(0, "It "), of(1, "Other "), of(0, "is."), of(0, {}, "stop"), of(1, {}, "content_filter")],
+            [together(of(None, "It "), of(None, "Other ")), of(None, "is.", "stop")],
+        ],
+    )  # fmt: skip
+    def test_the_first_is_the_answer_and_the_others_are_not(self, server: Server, steps: list[Any]) -> None:
+        done, _ = ask(server, stream(*steps, usage(10, 5), DONE))
+        assert (done.text, done.finish_reason, done.error, done.reasoning) == ("It is.", "stop", None, None)
+
+    def test_of_a_whole_body_the_first_is_the_answer(self, server: Server) -> None:
+        messages = [
+            {"index": at, "message": {"content": text}, "finish_reason": "stop"} for at, text in enumerate("ab")
+        ]
+        for choices in (messages, messages[::-1]):
+            assert ask(server, page(json.dumps({"choices": choices}), JSON))[0].text == "a"
+
+    @pytest.mark.parametrize("first", [0, 1])
+    @pytest.mark.parametrize("words", [3, 40])
+    def test_numbered_pieces_are_one_answer(self, server: Server, first: int, words: int) -> None:
+        pieces = [of(first + at, f"{at} ") for at in range(words)]
+        done, shown = ask(server, stream(*pieces, of(first + words, {}, "length"), DONE))
+        assert (done.text, done.finish_reason) == ("".join(f"{at} " for at in range(words)), "length")
+        assert len(shown) > words - 20
+
+    def test_text_after_thinking_of_another_index_is_the_answer(self, server: Server) -> None:
+        thoughts = [of(0, {"role": "assistant", "content": ""}), of(0, {"reasoning_content": "Hm."})]
+        done, _ = ask(server, stream(*thoughts, of(1, "It "), of(1, "is."), of(1, {}, "stop"), DONE))
+        assert (done.text, done.reasoning, done.finish_reason) == ("It is.", "Hm.", "stop")
 
 
 class TestParts:

@@ -1,7 +1,7 @@
 """Fields of a chat completion's chunk, in every spelling that model servers are known for."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from lib.domain.completion import FinishReason
@@ -75,18 +75,6 @@ def error_in(chunk: Mapping[str, Any]) -> object:
         isinstance(status := chunk.get(name), int) and status >= 400 for name in ("code", "status", "statusCode")
     )
     return chunk if chunk.get("detail") or chunk.get("errors") or failed else None
-
-
-def first_choice(choices: Sequence[object]) -> Mapping[str, Any]:
-    """Return the choice of index 0, which some servers omit, or the first one.
-
-    >>> first_choice([{"index": 1, "delta": 1}, {"index": 0, "delta": 2}, None])["delta"], first_choice([None])
-    (2, {})
-    """
-    if choices and isinstance(choices[0], dict) and choices[0].get("index") in (0, None):
-        return choices[0]
-    objects = [choice for choice in choices if isinstance(choice, dict)]
-    return next((choice for choice in objects if choice.get("index") in (0, None)), objects[0] if objects else {})
 
 
 def text_of(value: object) -> str:

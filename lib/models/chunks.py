@@ -1,7 +1,7 @@
 """Frames of a model server's stream, read into the facts of an answer.
 
-Owns the state of one answer while it is read; the fields of a chunk are in `chunk_fields`. Pure: it knows no
-connection, no clock and no client.
+Owns the state of one answer while it is read; the fields of a chunk are in `chunk_fields`, its choices in `choices`.
+Pure: it knows no connection, no clock and no client.
 """
 
 import json
@@ -13,13 +13,13 @@ from lib.domain.completion import FinishReason, Usage
 from lib.domain.models import LONGEST_NAME
 from lib.domain.pieces import Anew, joined
 from lib.domain.text import clean, one_line
+from lib.models.choices import Choices
 from lib.models.chunk_fields import (
     BROKEN,
     FINISH_REASONS,
     LITERALS,
     THOUGHT_FIELDS,
     error_in,
-    first_choice,
     inside,
     loaded_error,
     plain_reason,
@@ -63,6 +63,7 @@ class Reading:
         self._thoughts: list[str] = []
         self._thought_chars = 0
         self._thinking = Thinking(self._note, held=held)
+        self._choices = Choices()
 
     @property
     def text(self) -> str:
@@ -131,8 +132,10 @@ class Reading:
         return reduce(joined, map(self._chunk, value), "")
 
     def rest(self) -> str:
-        """Return the text that was held back when the stream ended."""
-        return self._show(self._thinking.rest())
+        """Return the text that was held back when the stream ended; it is `Anew` as in `take`. Raises Fault."""
+        answered = bool(self._received or self._refused or self._called or self.finish_reason)
+        held = reduce(joined, map(self._choice, self._choices.rest(answered=answered)), "")
+        return joined(held, self._show(self._thinking.rest()))
 
     def _chunk(self, chunk: object) -> str:
         if not isinstance(chunk, dict):
@@ -142,11 +145,16 @@ class Reading:
         if not self.model and isinstance(model := chunk.get("model"), str):
             self.model = one_line(model, LONGEST_NAME) or None
         choices = chunk.get("choices")
-        choice = first_choice(choices) if isinstance(choices, list) else {}
-        if usage := chunk.get("usage") or choice.get("usage") or inside(chunk.get("x_groq"), "usage"):
+        picked = self._choices.pick(choices) if isinstance(choices, list) else []
+        in_choice = picked[0].get("usage") if picked else None
+        if usage := chunk.get("usage") or in_choice or inside(chunk.get("x_groq"), "usage"):
             self.usage = read_usage(usage, self.usage)
             self.cost_usd = read_cost(usage, self.cost_usd)
-        return self._choice(choice)
+        if choices and not picked:  # of another choice, or held back
+            self.heard = True
+        if len(picked) == 1:
+            return self._choice(picked[0])
+        return reduce(joined, map(self._choice, picked), "")
 
     def _choice(self, choice: Mapping[str, Any]) -> str:
         if error := choice.get("error"):

@@ -118,8 +118,10 @@ class Stream:
             else:
                 for piece in self._last(events):
                     yield piece
-            if piece := self._reading.rest():
+            piece = self._reading.rest()
+            if piece:
                 self._times.text()
+            if piece or isinstance(piece, Anew):
                 yield piece
             if not self._reading.any_event:
                 content_type = response.headers.get("content-type", "no content type")
