@@ -6,6 +6,7 @@ by one line in the log.
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -180,6 +181,42 @@ def keep_address_unknown() -> bool:
         log.warning("Streamlit may ask the internet for its address: it is not the version that is known")
         return False
     net_util.get_external_ip = lambda: None
+    return True
+
+
+def finish_callbacks() -> bool:
+    """Let the callbacks of one click end before the next click interrupts the script; True where that was possible.
+
+    Streamlit interrupts a script at every access to its session state, in a callback and before the first one too. A
+    click that arrived at that moment ended the callback of the click before it: its vote or question was lost.
+    """
+    try:
+        from streamlit.runtime.scriptrunner import script_runner
+        from streamlit.runtime.state import safe_session_state
+
+        scripts: Any = script_runner.ScriptRunner
+        states: Any = safe_session_state.SafeSessionState
+        interrupt, call = scripts._maybe_handle_execution_control_request, states.on_script_will_rerun
+    except (ImportError, AttributeError):
+        log.warning("a click may be lost where the next one comes at once: Streamlit is not the version that is known")
+        return False
+    if getattr(interrupt, "waits", False):
+        return True
+    calling = threading.local()
+
+    def call_all(state: object, *arguments: Any, **named: Any) -> None:
+        calling.back = True
+        try:
+            call(state, *arguments, **named)
+        finally:
+            calling.back = False
+
+    def interrupt_later(runner: object) -> None:
+        if not getattr(calling, "back", False):
+            interrupt(runner)
+
+    vars(interrupt_later)["waits"] = True
+    scripts._maybe_handle_execution_control_request, states.on_script_will_rerun = interrupt_later, call_all
     return True
 
 

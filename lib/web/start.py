@@ -34,6 +34,7 @@ def prepare() -> Settings:
     patches.log_through_ours()
     patches.keep_the_peer()
     patches.keep_address_unknown()
+    patches.finish_callbacks()
     try:
         settings = load()
         read_definitions_file(settings.experiments_file, settings.provider_names)
