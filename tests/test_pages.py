@@ -185,6 +185,17 @@ def click(page: AppTest, label: str) -> AppTest:
     return button.click().run()
 
 
+def test_a_question_that_waits_is_sent_although_a_click_ended_the_run_that_would_have_sent_it(
+    app: App, model_server: openai.Server
+) -> None:
+    page = ask(open_page(), "First")
+    page.session_state["on_page"].waiting.append("Second")  # as the run leaves it that is interrupted after the answer
+    model_server.script(openai.answer("The second answer."), openai.answer("The third answer."))
+    page = ask(page, "Third")
+    assert messages(page)[2:] == ["Second", "The second answer.", "Third", "The third answer."]
+    assert page.session_state["on_page"].waiting == []
+
+
 def test_a_long_conversation_is_read_to_its_beginning_with_few_turns_on_the_page(app: App) -> None:
     page = ask(open_page(), "Question 0")
     about = page.session_state["on_page"].conversation

@@ -13,7 +13,22 @@ HEAD_START = 0.005
 sooner, and the last words of an answer appear 3 to 5 ms before the buttons below them."""
 
 
-def send(prompt: str) -> None:
+def ask(prompt: str) -> None:
+    """Send a question, or let it wait for the running answer."""
+    page = on_page()
+    if page.waiting or (page.last and page.last.running):
+        page.waiting.append(prompt)
+    else:
+        send(prompt)
+
+
+def send_waiting() -> None:
+    """Send the question that has waited longest. It leaves the queue with the moment in which it is sent: a click may
+    interrupt this run before that, and the next run sends it."""
+    send(on_page().waiting[0], waited=True)
+
+
+def send(prompt: str, *, waited: bool = False) -> None:
     """Send a question for the conversation on the page, or begin one; unless access has ended meanwhile."""
     page, app, visitor = on_page(), running.app(), session.visitor()
     if entrance.barrier():
@@ -30,6 +45,8 @@ def send(prompt: str) -> None:
         page.conversation, _ = app.conversations.ask(
             visitor, page.conversation, prompt, page.exposed, assignment=assignment
         )
+    if waited:
+        del page.waiting[0]
     _finish_sending()
 
 

@@ -14,7 +14,7 @@ from lib.domain.record import StoreError
 from lib.web import running
 from pages import compare, entrance, session
 from pages.browser import keep_browser, keep_comparisons, tell_browser
-from pages.chat.asking import HEAD_START, send
+from pages.chat.asking import HEAD_START, ask, send_waiting
 from pages.chat.feedback import SAVED_WITHIN
 from pages.chat.operator_view import draw_failures, draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
@@ -90,10 +90,8 @@ def submit(key: str) -> None:
         page.conversation = app.conversations.fresh(page.here)
     if page.refused:
         st.session_state.question = text
-    elif page.last and page.last.running:
-        page.waiting.append(prompt)
     else:
-        send(prompt)
+        ask(prompt)
 
 
 def stop() -> None:
@@ -206,6 +204,8 @@ def draw_saving() -> None:
 open_addressed()
 if page.overtaken:
     page.saving, page.conversation = None, app.conversations.reread(page.here)
+if page.waiting and page.last and not page.last.running:
+    send_waiting()  # a click interrupted the run in which the answer ended
 show(page)
 draw_sidebar()
 st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=start_new)  # on phones only
@@ -289,7 +289,7 @@ else:
         with group(len(page.here.turns) - 1):
             draw_running(page.here.turns[-1])
         if page.waiting:
-            send(page.waiting.pop(0))
+            send_waiting()
             if not page.here.turns[-1].running:
                 st.rerun()  # access has ended
     stop_slot.empty()

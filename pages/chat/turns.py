@@ -20,7 +20,7 @@ from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
 from pages.chat.answer_text import GrowingText, as_typed, draw_answer, draw_thinking
-from pages.chat.asking import send, send_again
+from pages.chat.asking import ask, send_again
 from pages.chat.details import draw_details
 from pages.chat.feedback import draw_reasons, draw_thanks, draw_thumbs
 from pages.chat.state import on_page
@@ -190,7 +190,7 @@ def draw_end(turn: Turn, last: bool, outdated: bool = False, of: Turn | None = N
         if session.sees_details():
             draw_details(turn, on_page().here.assignment.group)
         if turn.question and turn.finish_reason in ("stopped", "interrupted", "error", "limited"):
-            draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
+            draw_button("Try again", "refresh", turn, *((send_again,) if last else (ask, turn.question)))
         elif turn.question and last:
             draw_button("Regenerate", "refresh", turn, send_again)
         elif outdated:

@@ -7,7 +7,7 @@ import streamlit as st
 from lib.domain.conversation import Comparison, Turn
 from lib.domain.rating import Reason, Vote
 from lib.web import running
-from pages.chat.asking import send, send_again
+from pages.chat.asking import ask, send_again
 from pages.chat.feedback import SAVED_WITHIN, draw_form, draw_thanks
 from pages.chat.state import on_page
 from pages.chat.turns import draw_button
@@ -83,7 +83,7 @@ def _draw_actions(turn: Turn, comparison: Comparison, last: bool, outdated: bool
         elif outdated:
             st.empty()
         if failed:
-            draw_button("Try again", "refresh", turn, *((send_again,) if last else (send, turn.question)))
+            draw_button("Try again", "refresh", turn, *((send_again,) if last else (ask, turn.question)))
         elif last:
             draw_button("Regenerate", "refresh", turn, send_again)
         elif outdated:

@@ -28,16 +28,9 @@ def at() -> list[Key | None]:
     return pages
 
 
-def newer() -> None:
-    st.session_state.pages.pop()
-
-
-def older(key: Key) -> None:
-    st.session_state.pages.append(key)
-
-
-def newest() -> None:
-    st.session_state.pages = [None]
+def go_to(places: list[Key | None]) -> None:
+    """Show the last of these pages. A second click does the same again."""
+    st.session_state.pages = places
 
 
 def draw_pager(page: Page) -> None:
@@ -45,14 +38,28 @@ def draw_pager(page: Page) -> None:
     places = at()
     with st.container(horizontal=True, vertical_alignment="center"):
         if len(places) > 1:
-            st.button("Newest", icon=":material/first_page:", type="tertiary", key="newest", on_click=newest)
-            st.button("Newer", icon=":material/chevron_left:", type="tertiary", key="newer", on_click=newer)
+            st.button(
+                "Newest", icon=":material/first_page:", type="tertiary", key="newest", on_click=go_to, args=([None],)
+            )
+            st.button(
+                "Newer",
+                icon=":material/chevron_left:",
+                type="tertiary",
+                key="newer",
+                on_click=go_to,
+                args=(places[:-1],),
+            )
         else:
             st.button("Refresh", icon=":material/refresh:", type="tertiary", key="refresh")
         if page.older:
             label = "Older" if page.lines else "Look further back"
             st.button(
-                label, icon=":material/chevron_right:", type="tertiary", key="older", on_click=older, args=(page.older,)
+                label,
+                icon=":material/chevron_right:",
+                type="tertiary",
+                key="older",
+                on_click=go_to,
+                args=([*places, page.older],),
             )
         ledger.draw_downloads(search, zone)
 

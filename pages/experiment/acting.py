@@ -44,8 +44,9 @@ def attempt(do: Do, done: str, button: str = "") -> bool:
 
 def draw_done() -> None:
     """Report the last act where it succeeded."""
-    if done := st.session_state.pop(DONE, None):
+    if done := st.session_state.get(DONE):
         st.toast(plain(done), icon=":material/check:")
+        del st.session_state[DONE]  # once it is drawn, because a click may interrupt the run before
 
 
 def draw_problem(button: str | None = None) -> None:
@@ -53,8 +54,8 @@ def draw_problem(button: str | None = None) -> None:
     place = st.container()  # also where there is none: the elements after it keep their places, and so the focus
     refused: tuple[str, str] | None = st.session_state.get(PROBLEM)
     if refused is not None and button in (None, refused[0]):
-        del st.session_state[PROBLEM]
         place.error(plain(refused[1]), icon=":material/error:")
+        del st.session_state[PROBLEM]
 
 
 def draw_button(label: str, key: str, do: Do, done: str) -> None:

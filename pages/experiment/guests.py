@@ -79,8 +79,9 @@ def _draw_form() -> None:
             )
             st.number_input("US dollars in total", 0.01, None, None, key="invitation_usd", placeholder="No limit")
             st.form_submit_button("Make the link", type="primary", on_click=_make)
-        if problem := st.session_state.pop("invitation_problem", None):
+        if problem := st.session_state.get("invitation_problem"):
             st.warning(problem)
+            del st.session_state["invitation_problem"]
 
 
 def _make() -> None:

@@ -67,8 +67,7 @@ def draw_empty(results: Results, offer: bool, status: str | None = None) -> None
     if not offer:
         return
     sample = running.sample()
-    if st.button("Show it with sample data", icon=":material/science:", key="sample"):
-        sample.play()
+    if st.button("Show it with sample data", icon=":material/science:", key="sample", on_click=sample.play):
         st.rerun()
     st.caption(
         f"{sample.users} simulated visitors talk to the demo model for about a minute. Their data is marked as "
