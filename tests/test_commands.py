@@ -304,7 +304,8 @@ def answering(status: int, body: bytes) -> Iterator[str]:
     ("status", "body", "told"),
     [
         (401, b'{"error": {"message": "Incorrect API key provided: sk-hunter22"}}', "OPENAI_API_KEY"),
-        (200, b"<html>welcome</html>", "/v1"),
+        (200, b"<html>welcome</html>", "an HTML page came instead of a list of models; is OPENAI_BASE_URL the whole"),
+        (200, b"", "an empty body came instead of a list of models"),
         (500, b"", "later"),
     ],
 )
@@ -324,6 +325,14 @@ def test_a_server_without_a_list_of_models_does_not_fail_the_check(folder: Path,
     (line,) = refusals(run)
     assert run.returncode == 0
     assert line.startswith("warn") and "cannot be listed" in line and "/v1" in line
+
+
+def test_an_address_that_lists_its_models_in_another_apis_form_is_reported(folder: Path) -> None:
+    body = {"models": [{"name": "models/any", "supportedGenerationMethods": ["generateContent"]}]}
+    with answering(200, json.dumps(body).encode()) as base_url:
+        run = run_tool(folder, "check", OPENAI_BASE_URL=base_url)
+    warning = next(line for line in refusals(run) if line.startswith("warn"))
+    assert "Gemini's own API" in warning and "set OPENAI_BASE_URL" in warning and "/v1beta/openai" in warning
 
 
 def test_a_model_server_that_is_not_there_is_reported(folder: Path) -> None:

@@ -107,10 +107,6 @@ class TestNothingCameBack:
         assert completion.time_to_first_token is None
         assert len(server.requests) == 1
 
-    def test_the_operator_reads_the_response_that_came_instead(self, server: Server) -> None:
-        server.script(page("<html></html>"))
-        assert ask(server).cause == "NoAnswer (HTTP 200): no event in text/html"
-
 
 class TestSilence:
     def test_before_the_head_is_reported_and_not_repeated(self, server: Server) -> None:

@@ -123,7 +123,7 @@ class TestOddFrames:
             await models.aclose()
             return asked.cause
 
-        assert asyncio.run(run()) == "NoAnswer (HTTP 200): no event in text/event-stream: Internal Server Error"
+        assert asyncio.run(run()) == "NoAnswer (HTTP 200): the stream had no answer: Internal Server Error"
 
     def test_carry_no_answer_and_break_none(self, server: Server) -> None:
         odd: list[Any] = [b"data:\n\n", b"data: \n\n", b"event: ping\ndata: \n\n", b": hi\n\n", b"data\n\n",

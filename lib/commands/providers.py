@@ -13,7 +13,7 @@ from lib.access.crowd import QUESTIONS
 from lib.app import providers_of
 from lib.chat.standings import GroupModel, group_models
 from lib.commands.finding import Finding, Verdict
-from lib.domain.providers import OPENAI, Provider
+from lib.domain.providers import Provider, setting_of
 from lib.experiments.evaluator import Definition
 from lib.models.catalogue import Catalogue, State
 from lib.models.faults import Fault
@@ -88,6 +88,8 @@ def _provider(settings: Settings, provider: Provider, catalogue: Catalogue) -> F
         )
     if catalogue.fault:
         return Finding("model", "NO", f"{name}: {catalogue.fault}; {_advice(provider, catalogue.fault)}")
+    if catalogue.caution:
+        return Finding("model", "warn", f"{name} {catalogue.caution}")
     if not catalogue.complete:
         return Finding("model", "ok", f"{name} answers; it does not list the deployments that a group may name")
     more = " (set OPENAI_API_KEY, OPENAI_BASE_URL or a provider for another)" if settings.demo else ""
@@ -107,10 +109,7 @@ def _lines(groups: Iterable[GroupModel], catalogues: Mapping[str, Catalogue]) ->
 
 
 def _advice(provider: Provider, fault: Fault) -> str:
-    if provider.name == OPENAI:
-        key, address = "OPENAI_API_KEY", "OPENAI_BASE_URL"
-    else:
-        key, address = (f"PARLEY_PROVIDER_{provider.name.upper()}_{word}" for word in ("KEY", "URL"))
+    key, address = setting_of(provider.name, "KEY"), setting_of(provider.name, "URL")
     if fault.status in (401, 403):
         return f"set {key} to a key that this server takes"
     if fault.kind == "Redirect":

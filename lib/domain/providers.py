@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 OPENAI = "openai"
@@ -41,6 +41,17 @@ class Provider:
         """Yield every text that no log, event or page may show."""
         password = urlsplit(self.base_url).password
         yield from filter(None, (self.api_key, password, password and unquote(password), *self.headers.values()))
+
+
+def setting_of(name: str, what: Literal["URL", "KEY"]) -> str:
+    """Return the name of the setting that holds a provider's address or key.
+
+    >>> setting_of("openai", "URL"), setting_of("local", "KEY")
+    ('OPENAI_BASE_URL', 'PARLEY_PROVIDER_LOCAL_KEY')
+    """
+    if name == OPENAI:
+        return "OPENAI_BASE_URL" if what == "URL" else "OPENAI_API_KEY"
+    return f"PARLEY_PROVIDER_{name.upper()}_{what}"
 
 
 def read_address(text: str) -> tuple[str, str | None]:

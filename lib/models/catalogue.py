@@ -16,6 +16,7 @@ from lib.domain.models import LONGEST_NAME
 from lib.domain.providers import Provider
 from lib.domain.text import one_line
 from lib.models.faults import Fault
+from lib.models.other_apis import lists_as, remedy
 
 WARN_BEFORE = timedelta(days=60)
 """The time before a shutdown at which warnings begin."""
@@ -61,12 +62,13 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The models of one provider. `fault` is the reason for a missing list; `complete` is False where unlisted models
-    may be served."""
+    may be served. `caution` is an operator's sentence about an address that seems to be that of another API."""
 
     provider: str
     entries: tuple[Entry, ...] = ()
     fault: Fault | None = None
     complete: bool = True
+    caution: str | None = None
 
     @property
     def unlisted(self) -> bool:
@@ -120,9 +122,11 @@ def read_catalogue(provider: Provider, body: object) -> Catalogue:
     """
     rows = body.get("data", body.get("models")) if isinstance(body, Mapping) else body
     if not isinstance(rows, list):
-        raise Fault("NoAnswer", text="what came back is not a list of models")
+        raise Fault("NoAnswer", note="JSON without a list of models came back")
     entries = [entry for row in rows[:MAX_LISTED] if (entry := _entry(row))]
-    return Catalogue(provider.name, tuple(entries), complete=not _lists_no_deployments(provider))
+    api = lists_as(body)
+    caution = f"lists its models as {api} does; {remedy(api, provider)}" if api else None
+    return Catalogue(provider.name, tuple(entries), complete=not _lists_no_deployments(provider), caution=caution)
 
 
 def _entry(row: object) -> Entry | None:

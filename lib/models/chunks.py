@@ -26,6 +26,7 @@ from lib.models.chunk_fields import (
     text_of,
 )
 from lib.models.faults import Fault
+from lib.models.other_apis import api_of
 from lib.models.sse import Frame
 from lib.models.thinking import Thinking, plain_thought
 from lib.models.usage import read_cost, read_usage
@@ -52,6 +53,8 @@ class Reading:
         self.heard = False  # the last frame had content: more than a role
         self.thought = False  # the last frame had thinking
         self.any_event = False
+        self.completing = False  # a frame had the form of a chat completion
+        self.other_api: str | None = None  # the API whose answer a frame was
         self.stray = ""  # the last data that was not JSON and did not look like it
         self._refused = False
         self._called = False
@@ -145,6 +148,9 @@ class Reading:
         if not self.model and isinstance(model := chunk.get("model"), str):
             self.model = one_line(model, LONGEST_NAME) or None
         choices = chunk.get("choices")
+        if choices is None and not self.completing and not self.other_api:
+            self.other_api = api_of(chunk)
+        self.completing = self.completing or isinstance(choices, list)
         picked = self._choices.pick(choices) if isinstance(choices, list) else []
         in_choice = picked[0].get("usage") if picked else None
         if usage := chunk.get("usage") or in_choice or inside(chunk.get("x_groq"), "usage"):

@@ -19,6 +19,7 @@ from openai import AsyncOpenAI
 from lib.domain.providers import Provider
 from lib.domain.proxies import is_loopback
 from lib.models.faults import Fault, retry_after
+from lib.models.other_apis import kind_of
 from lib.models.transport import open_transport
 
 _KEEP_CONNECTION = 60.0  # with the client's own 5 s nearly every question would pay for a new TLS handshake
@@ -81,7 +82,8 @@ class Client:
         try:
             return json.loads(response.content)
         except (ValueError, RecursionError) as error:
-            raise Fault("NoAnswer", text="what came back is not a list of models") from error
+            kind = kind_of(response.content[:_MAX_ERROR], response.headers.get("content-type", ""))
+            raise Fault("NoAnswer", note=f"{kind} came instead of a list of models") from error
 
     async def aclose(self) -> None:
         """Close every connection, on the loop that used them."""

@@ -53,8 +53,9 @@ _LIMIT = re.compile(r"max_(?:completion_|new_)?tokens|(?:completion|output) toke
 class Fault(Exception):
     """One failure. `kind` is its class, as events name it; `status` the HTTP status, if any.
 
-    `codes`, `param` and `text` are the server's own words, `retry_after` the seconds that it asked to wait, `daily`
-    True for a day's limit. Once scrubbed, `line` is for the log and `str()` for an operator.
+    `codes`, `param` and `text` are the server's own words, `note` is Parley's words before them, `retry_after` the
+    seconds that it asked to wait, `daily` True for a day's limit. Once scrubbed, `line` is for the log and `str()` for
+    an operator.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Fault(Exception):
         codes: tuple[str, ...] = (),
         param: str | None = None,
         text: str = "",
+        note: str = "",
         retry_after: float | None = None,
         daily: bool = False,
     ) -> None:
         super().__init__(kind)
         self.kind, self.status, self.codes, self.param = kind, status, codes, param
-        self.text, self.retry_after, self.daily = text, retry_after, daily
+        self.text, self.note, self.retry_after, self.daily = text, note, retry_after, daily
         self._sent: tuple[str, ...] = ()
         self._own: str | None = None
         self._cut = ""
@@ -104,7 +106,7 @@ class Fault(Exception):
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status else ""
-        return one_line(f"{self.kind}{status}: {self.text}".rstrip(": "), MAX_CAUSE)
+        return one_line(f"{self.kind}{status}: {_joined(self.note, self.text)}".rstrip(": "), MAX_CAUSE)
 
     @property
     def line(self) -> str:
@@ -118,7 +120,7 @@ class Fault(Exception):
         words_sent = words_of(self._sent)
         codes = [code for code in self.codes if _CODE.fullmatch(code) and not (words_sent & words_of([code]))]
         about = ", ".join([*([f"HTTP {self.status}"] if self.status else []), *codes[:2]])
-        words = cut(" ".join(self._cut.split()))
+        words = _joined(self.note, cut(" ".join(self._cut.split())))
         return f"{self.kind}{f' ({about})' if about else ''}: {words}".rstrip(": ")
 
     def scrub(self, secrets: Iterable[str], sent: Iterable[str] = ()) -> None:
@@ -236,10 +238,15 @@ _BY_MEANING: Mapping[Meaning, str] = {
 }
 _BY_KIND: Mapping[str, str] = {
     "NoAnswer": "No answer came back. Please try again.",
+    "OtherAPI": "No answer came back. Please try again.",
     "EmptyAnswer": "The model used up its tokens while thinking. Please try again.",
     "APIConnectionError": "The model cannot be reached. Please try again.",
     "APITimeoutError": "The model did not answer in time. Please try again.",
 }
+
+
+def _joined(note: str, words: str) -> str:
+    return f"{note}: {words}" if note and words else note or words
 
 
 def _by_status(status: int | None) -> str:

@@ -12,6 +12,7 @@ from lib.models.faults import Fault
 
 MAX_EVENT_BYTES = 16_000_000
 """Most bytes of one event, or of a body that is not an event stream."""
+_BEGINNING = 100
 _BOM = b"\xef\xbb\xbf"
 _DATA = re.compile(rb"data(?:: ?data(?=:))*:? ?")
 
@@ -41,6 +42,13 @@ class Events:
         self._cut = False  # the last chunk ended with a carriage return, whose line feed may follow
         self._body: list[bytes] | None = None  # lines of a body that is one JSON value
         self._first = True
+        self.beginning = b""
+        """The beginning of the first line that is not blank."""
+
+    @property
+    def commented(self) -> bool:
+        """True where the stream began with a comment or with a field of an event."""
+        return re.match(rb"(?:event|id|retry|data)?:", self.beginning) is not None
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """Yield the frames that this chunk completes. Raises Fault when one never ends.
@@ -85,7 +93,7 @@ class Events:
             line = line.removeprefix(_BOM)
             if not line.strip():
                 return
-            self._first = False
+            self._first, self.beginning = False, line[:_BEGINNING]
             if line.lstrip()[:1] in (b"{", b"[") and not _whole(line):
                 self._body = []
         if self._body is not None:

@@ -16,6 +16,7 @@ from lib.domain.completion import Completion, FinishReason, Usage
 from lib.domain.pieces import Anew
 from lib.models.chunks import Reading
 from lib.models.faults import FILTERED, Fault
+from lib.models.other_apis import kind_of, no_answer
 from lib.models.parameters import Parameters
 from lib.models.prompt import estimate, estimate_messages
 from lib.models.request import Request
@@ -123,10 +124,20 @@ class Stream:
                 self._times.text()
             if piece or isinstance(piece, Anew):
                 yield piece
-            if not self._reading.any_event:
-                content_type = response.headers.get("content-type", "no content type")
-                words = f": {self._reading.stray}" if self._reading.stray else ""
-                raise Fault("NoAnswer", status=response.status_code, text=f"no event in {content_type}{words}")
+            if not self._reading.completing:
+                raise self._no_answer(response, events)
+
+    def _no_answer(self, response: Any, events: Events) -> Fault:
+        """Return the fault of a response without any chunk of a completion."""
+        reading, status, kind = self._reading, response.status_code, "JSON without choices"
+        if not reading.any_event:
+            kind = kind_of(events.beginning, response.headers.get("content-type", ""))
+            empty = events.commented
+        else:
+            empty = reading.done and not reading.other_api
+        if empty:
+            return Fault("NoAnswer", status=status, note="the stream had no answer", text=reading.stray)
+        return no_answer(self._models.provider, status, kind, reading.other_api)
 
     def _take(self, frame: Frame) -> str:
         piece = self._reading.take(frame)
@@ -247,7 +258,7 @@ class Stream:
             if reading.outcome:
                 return reading.outcome, None
             cut = Fault("APIConnectionError", text="the stream ended without a finish reason and without [DONE]")
-            fault = cut if reading.begun else Fault("NoAnswer")
+            fault = cut if reading.begun else Fault("NoAnswer", note="the stream had no text")
         if fault.meaning == "filtered":
             return "content_filter", None
         if fault.kind == "APITimeoutError" and reading.begun and self._times.elapsed >= self._timeouts.total:
