@@ -161,6 +161,32 @@ def test_an_unknown_name_is_reported_with_the_one_that_was_meant(secrets: Path) 
     assert problems({}, secrets)[0].startswith("PARLEY_AUTH: no such setting")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("PARLEY_BUGDET", "PARLEY_BUDGET_USD_PER_DAY or PARLEY_BUDGET_ANSWERS_PER_VISITOR"),  # two letters exchanged
+        ("PARLEY_BUGDET_USD_PER_DAY", "PARLEY_BUDGET_USD_PER_DAY"),
+        ("PARLEY_UNTI", "PARLEY_UNIT"),
+        ("PARLEY_TITEL", "PARLEY_TITLE"),
+        ("PARLEY_ACESS", "PARLEY_ACCESS"),  # a letter too few
+        ("PARLEY_MAX_PROMT_CHARS", "PARLEY_MAX_PROMPT_CHARS"),
+        ("PARLEY_GREETINGS", "PARLEY_GREETING"),  # a letter too many
+        ("PARLEY_BLIMD", "PARLEY_BLIND"),  # a wrong letter
+        ("PARLEY_BUDGET_USD", "PARLEY_BUDGET_USD_PER_DAY"),  # the beginning of a name
+        ("PARLEY_RETENTION", "PARLEY_RETENTION_DAYS"),
+        ("PARLEY_PROXIES", "PARLEY_TRUSTED_PROXIES"),  # its end
+        ("PARLEY_MAX_CHARS", "PARLEY_MAX_PROMPT_CHARS"),  # a word left out
+        ("PARLEY_LOGLEVEL", "PARLEY_LOG_LEVEL"),  # words joined
+        ("PARLEY_DATABASE_URL", "DATABASE_URL"),  # a prefix too many
+        ("PARLEY_LIMIT", None),  # nothing like it
+        ("PARLEY_", None),
+        ("PARLEY_" + "LONG_" * 5_000, None),
+    ],
+)
+def test_the_nearest_name_is_suggested(typed: str, meant: str | None) -> None:
+    assert problems({typed: "x"}) == [f"{typed}: no such setting" + (f"; did you mean {meant}?" if meant else "")]
+
+
 @pytest.mark.parametrize("text", ['PARLEY_TITLE = ["a", 1]', "[PARLEY_TITLE]\na = 1", "PARLEY_TITLE = 2026-01-01"])
 def test_a_toml_value_that_is_not_text_is_reported(secrets: Path, text: str) -> None:
     secrets.write_text(text)

@@ -3,7 +3,6 @@
 Reports every problem at once, those of several settings together too. Uses no network.
 """
 
-import difflib
 import os
 import re
 import tomllib
@@ -19,6 +18,7 @@ from lib.domain.plain_text import decode, toml_problem
 from lib.domain.providers import OPENAI, Provider, make_provider, read_providers
 from lib.domain.proxies import is_loopback, unsupported
 from lib.settings.accepted import unquoted
+from lib.settings.near_names import near_names
 from lib.settings.table import FIELDS, Settings
 
 SECRETS_FILE = Path(".streamlit/secrets.toml")
@@ -203,8 +203,8 @@ def _refusal(name: str, address: str) -> str | None:
 def _unknown(name: str) -> str:
     if name.upper().startswith("PARLEY_PROVIDER"):
         return f"{name}: no such setting; a provider is PARLEY_PROVIDER_<NAME>_URL and PARLEY_PROVIDER_<NAME>_KEY"
-    near = difflib.get_close_matches(name.upper(), FIELDS, n=1)
-    return f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    near = near_names(name, FIELDS)
+    return f"{name}: no such setting" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def _texts(raw: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
