@@ -15,9 +15,11 @@ from lib.domain.assignment import Assignment
 from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions, last_known
+from lib.experiments.versions import read_version, to_toml
 from tests.support.app_process import free_port
 from tests.support.statsig_server import id_of, serve
-from tests.support.statsig_specs import NAME, NAMED
+from tests.support.statsig_specs import NAME, NAMED, experiment, specs
+from tests.support.statsig_specs import groups as group_rules
 from tests.support.waiting import until
 
 KEY = "secret-Ab12_cd-34"
@@ -481,6 +483,24 @@ def test_an_experiment_that_only_statsig_knows_has_a_definition(start: Open) -> 
         definition = experiments.definition("theirs")
         assert definition is not None
         assert (definition.control, definition.shares) == ("X", {"X": 0.25, "Y": 0.75})
+
+
+NULLS: dict[str, Any] = {"temperature": None, "stop": None, "system_prompt": None, "provider": None, "seed": None}
+
+
+@pytest.mark.parametrize("nulls", [NULLS, {"model": None}])
+def test_null_is_a_parameter_that_is_not_set(start: Open, nulls: dict[str, Any]) -> None:
+    """In a decision, in the compared groups, and in the TOML that the record keeps of them."""
+    rules = [each | {"returnValue": {**each["returnValue"], **nulls}} for each in group_rules()]
+    default = {"model": TEST_MODEL, "verbosity": "low", **nulls}
+    with serve(specs(experiment(rules=rules, defaultValue=default))) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        decided, definition = experiments.assign(visitor(), NAME), experiments.definition(NAME)
+        assert definition and decided.group in GROUPS
+        left = ["model"] if "model" not in nulls else []
+        assert [list(decided.parameters), *(list(group.parameters) for group in definition.groups)] == [left] * 3
+        assert decided.defaults == definition.default == {name: default[name] for name in (*left, "verbosity")}
+        assert read_version(NAME, to_toml(definition), served=True).groups == definition.groups
 
 
 def test_targeting_sees_the_tier_and_the_visitors_attributes(start: Open) -> None:

@@ -47,7 +47,7 @@ def to_toml(definition: Definition) -> str:
     for group in definition.groups:
         table = f"{name}.groups.{_key(group.name)}"
         lines += ["", f"[{table}]", f"weight = {_number(group.weight)}", "", f"[{table}.parameters]"]
-        lines += [f"{_key(key)} = {_value(value)}" for key, value in group.parameters.items()]
+        lines += [f"{_key(key)} = {_value(value)}" for key, value in group.parameters.items() if value is not None]
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +82,10 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """
+    """Return a value as TOML, which has no null: what is null inside of a table or a list is left out.
+
+    >>> _value({"a": None, "b": [1, None]})
+    '{ b = [1] }'
     >>> _value("one\\ntwo"), _value([1, "a"]), _value({"a b": True}), _value('say "hi"')
     ('\"\"\"\\none\\ntwo\"\"\"', '[1, "a"]', '{ "a b" = true }', '"say \\\\"hi\\\\""')
     """
@@ -91,10 +94,10 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(str(key))} = {_value(item)}" for key, item in value.items())
+        inside = ", ".join(f"{_key(str(key))} = {_value(item)}" for key, item in value.items() if item is not None)
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(_value(item) for item in value if item is not None)}]"
     text = str(value)
     return _block(text) if "\n" in text else _quoted(text)
 
