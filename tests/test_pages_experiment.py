@@ -190,6 +190,30 @@ def test_the_trial_box_asks_no_draft_of_another_experiment(begin: Open) -> None:
     assert {answer.question.model for answer in page.session_state["trial_answers"].values()} != {"tiny"}
 
 
+def test_the_group_that_is_chosen_is_switched_off_although_the_click_comes_at_once(begin: Open) -> None:
+    app = begin(ALL)
+    page = run_page("experiment")
+    page.selectbox(key="switched_group_0").select("Test")
+    press(page, "Switch it off")
+    assert list(app.acts.book[NAME].state.disabled) == ["Test"]
+
+
+def test_a_version_is_not_saved_before_its_warnings_are_shown(begin: Open) -> None:
+    app = begin(ALL)
+    page = run_page("experiment")
+    page.session_state["editor"] = True
+    page.run()
+    fields = page.text_area(key=f"edit_{NAME}_1")
+    fields.set_value(str(fields.value).replace("0.5", "0.6")).run()
+    fields = page.text_area(key=f"edit_{NAME}_1")
+    fields.set_value(str(fields.value).replace("0.6", "3.0"))
+    press(page, "Save the version")
+    assert app.acts.book[NAME].state.version == 1 and "read the warnings above first" in page_text(page)
+    page.checkbox(key=f"sure_{NAME}_1").check().run()
+    press(page, "Save the version")
+    assert app.acts.book[NAME].state.version == 2
+
+
 # The file while Parley runs
 
 

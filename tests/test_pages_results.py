@@ -311,6 +311,13 @@ def test_sample_data_is_marked_and_goes_with_one_click(show: Open) -> None:
     assert "simulated" not in text_of(page).lower()
 
 
+def test_sample_data_goes_although_the_next_click_takes_the_button_off_the_page(show: Open) -> None:
+    page = show(replace(invented_traffic.better(), simulated=True))
+    page.selectbox(key="experiment").select("three")
+    page.button(key="remove_sample").click().run()
+    assert not running.sample().is_in(running.app().store)
+
+
 def test_beside_real_data_sample_data_is_not_shown(show: Open) -> None:
     page = show(invented_traffic.undecided(), replace(invented_traffic.better(), simulated=True, seed=2))
     assert headline(page).startswith("Undecided")

@@ -154,15 +154,15 @@ def _draw_groups(known: RecordedExperiment) -> None:
             draw_button(
                 "Switch it on",
                 "enable_now",
-                lambda acts, who: acts.enable(name, group, who, entered("switch_reason")),
-                f"{group} is on.",
+                lambda acts, who: acts.enable(name, entered("switched_group"), who, entered("switch_reason")),
+                "It is on.",
             )
         else:
             st.markdown("Its users get the default from their next question on. Its results stay as they are now.")
             draw_button(
                 "Switch it off",
                 "disable_now",
-                lambda acts, who: acts.disable(name, group, who, entered("switch_reason")),
+                lambda acts, who: acts.disable(name, entered("switched_group"), who, entered("switch_reason")),
                 "It is off.",
             )
 

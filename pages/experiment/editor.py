@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from lib.experiments.acts import Acts
+from lib.experiments.acts import ActError, Acts
 from lib.experiments.book import RecordedExperiment, breaks, difference, to_toml
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.web import running
@@ -196,6 +196,8 @@ def _save(name: str, key: str, base: int, groups: list[str]) -> None:
     def do(acts: Acts, who: str) -> None:
         if text is None:
             raise DefinitionError(problems)
+        if any(_warnings(acts.check(name, text))) and not typed(f"sure_{key}"):
+            raise ActError("Nothing is saved yet: read the warnings above first.")
         acts.save(name, text, base, who, reason)
 
     if attempt(do, "The version is saved, and every replica applies it within 5 seconds.", "save"):

@@ -134,6 +134,8 @@ def draw_visitors() -> None:
 @st.fragment(run_every=REFRESH_S)
 def draw_results(window: Window) -> None:
     """Draw the current readout; slower parts follow."""
+    if sample.running:
+        st.rerun()  # to its progress, which stands here until it has ended
     before, first, rest = st.container(), st.container(), st.container()
     try:
         with first.skeleton(height=400):

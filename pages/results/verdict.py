@@ -12,7 +12,7 @@ from lib.readout.sentences import best_first, details, headline
 from lib.readout.verdicts import Metric, Readout
 from lib.readout.words import WORDS
 from lib.web import running
-from pages import readouts
+from pages import readouts, session
 from pages.results import words
 
 CAUSES = (
@@ -67,14 +67,22 @@ def draw_empty(results: Results, offer: bool, status: str | None = None) -> None
     if not offer:
         return
     sample = running.sample()
-    if st.button("Show it with sample data", icon=":material/science:", key="sample", on_click=sample.play):
-        st.rerun()
+    st.button("Show it with sample data", icon=":material/science:", key="sample", on_click=_play_sample)
     st.caption(
         f"{sample.users} simulated visitors talk to the demo model for about a minute. Their data is marked as "
         "simulated, never sent anywhere, and removed with one click."
     )
     if sample.trouble:
         st.warning(words.plain(sample.trouble), icon=":material/science:")
+
+
+def _play_sample() -> None:
+    """Start the simulated visitors, as a button's callback: the next click cannot take it back."""
+    try:
+        session.acting_operator()
+    except PermissionError:
+        return  # the page is drawn next, and asks to sign in
+    running.sample().play()
 
 
 def is_empty(readout: Readout) -> bool:
@@ -135,10 +143,21 @@ def _draw_sample_notice(readout: Readout) -> None:
     text = "These visitors were simulated." if readout.simulated else "There is sample data, too. It is not shown here."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":small[:gray[:material/science: {text}]]", width="content")
-        if st.button("Remove sample data", type="tertiary", icon=":material/delete:", key="remove_sample"):
-            with st.spinner("Removing"):
-                readouts.remove_sample()
-            st.rerun()
+        st.button(
+            "Remove sample data",
+            type="tertiary",
+            icon=":material/delete:",
+            key="remove_sample",
+            on_click=_remove_sample,
+        )
+
+
+def _remove_sample() -> None:
+    try:
+        session.acting_operator()
+        readouts.remove_sample()
+    except (running.Unready, PermissionError) as error:
+        st.toast(words.plain(str(error)), icon=":material/cloud_off:")
 
 
 def _draw_causes() -> None:
