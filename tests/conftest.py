@@ -210,6 +210,7 @@ def browser() -> Iterator[Browser]:
         if not chromium.available(playwright):
             pytest.skip("there is no Chromium: make browser")
         with chromium.launch(playwright) as launched:
+            launched.on("context", lambda context: context.set_default_timeout(SOON_MS))
             yield launched
 
 

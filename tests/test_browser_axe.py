@@ -87,6 +87,7 @@ def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> N
     expect(tester.text("Waits for the answer above")).to_be_visible()
     expect_no_findings(tester.page)
     gate.open()
+    expect(tester.feedback).to_have_count(3)
     tester.idle()
     if tester.page.viewport_size == {"width": PHONE[0], "height": PHONE[1]}:
         tester.page.get_by_test_id("stExpandSidebarButton").click()

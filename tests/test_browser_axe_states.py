@@ -127,6 +127,8 @@ def test_nothing_is_found_in_an_answers_details_and_its_life(
     operator_page(page, operated, "/events")
     pick(page, 0)
     expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
+    page.wait_for_function(IDLE)  # a chart that is drawn moves what stands below it
+    page.wait_for_function(DRAWN)
     page.get_by_text("This event:").last.click()
     expect(page.get_by_text('"metadata"').last).to_be_visible()
     nothing_is_found(page)

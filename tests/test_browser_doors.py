@@ -49,9 +49,10 @@ def ask(page: Page, text: str) -> None:
     page.wait_for_function(IDLE)
 
 
-def is_operator(page: Page) -> bool:
-    """Return True where the newest answer offers the operator's details."""
-    return page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Details").count() > 0
+def expect_operator(page: Page, may: bool = True) -> None:
+    """The newest answer offers the operator's details, or (not `may`) does not."""
+    details = page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Details")
+    expect(details).to_have_count(1 if may else 0)
 
 
 # A guest
@@ -125,7 +126,7 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.AppPro
     page.goto(closed.url)
     inside(page)
     ask(page, "What is Parley?")
-    assert is_operator(page)
+    expect_operator(page)
     [cookie] = [each for each in page.context.cookies() if each["name"] == "parley_operator"]
     assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
     assert "parley" not in page.evaluate("document.cookie")
@@ -237,7 +238,7 @@ def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_
     with window(browser) as page:
         sign_in(page, accounts, "bo")
         ask(page, "What is Parley?")
-        assert not is_operator(page)
+        expect_operator(page, False)
         address = page.url
         sign_out(page, accounts)
         page.goto(address)
@@ -261,7 +262,7 @@ def test_an_operator_is_known_by_an_email_that_the_provider_verified(
 ) -> None:
     sign_in(page, accounts, who)
     ask(page, "What is Parley?")
-    assert is_operator(page) == may
+    expect_operator(page, may)
 
 
 def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: app_process.AppProcess) -> None:
@@ -278,10 +279,10 @@ def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path)
             page.goto(app.url)
             inside(page)
             ask(page, "What is Parley?")
-            assert not is_operator(page), "this machine is no operator where operators are named"
+            expect_operator(page, False)  # this machine is none where operators are named
             sign_in(page, app, "ann", "/sign-in")
             ask(page, "What is Parley?")
-            assert is_operator(page)
+            expect_operator(page)
         finally:
             app.stop()
 

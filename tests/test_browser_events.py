@@ -121,7 +121,7 @@ def test_the_same_events_are_exported_and_arrive_at_statsig(
         conversation_id = talk(chat, model, record)
         assert len([request for request in model.requests if request.path.endswith("/completions")]) == 3
     exported = export(app)
-    statsig.wait(lambda: len(statsig.counts()) >= len(exported), 30)
+    statsig.wait(lambda: len(statsig.counts()) >= len(exported))
     keep(exported, statsig)
 
     about = [event for event in exported if event["name"] != "exposure"]

@@ -71,6 +71,7 @@ def test_an_operator_pauses_and_edits_without_a_mouse(browser: Browser, app: app
         press(now)
         resume = page.get_by_role("button", name="Resume", exact=True)
         expect(resume).to_be_focused()  # it stands where Pause stood
+        page.wait_for_function(IDLE)
         press(page.locator("summary").filter(has_text="Edit the definition"))
         go_to(page.get_by_label("System prompt of Test", exact=True))
         save = page.get_by_role("button", name="Save the version", exact=True)
@@ -121,6 +122,7 @@ def test_an_operator_decides_and_reads_the_record_without_a_mouse(
         expect(
             page.get_by_role("button", name="Start", exact=True)
         ).to_be_focused()  # the first of what can be done now
+        page.wait_for_function(IDLE)
         press(page.get_by_role("link", name="History", exact=True), back=True)
         expect(page.get_by_text("Control became the default", exact=True)).to_be_visible()
         settle(page)
@@ -161,7 +163,7 @@ def test_an_operator_reads_and_exports_results_without_a_mouse(
         go_to(page.get_by_role("spinbutton", name="year, Dates start date"))
         page.keyboard.type("20200101")
         page.keyboard.press("Enter")
-        expect(page.get_by_text("This is a part of the experiment that the filter chose.", exact=False)).to_be_visible()
+        expect(page.get_by_text("This is a part of the experiment that the filter chose.").last).to_be_visible()
         page.keyboard.press("Escape")
         expect(choice).to_be_focused()
 

@@ -131,6 +131,7 @@ def test_the_four_states_have_their_picture(
         else:
             chat.page.get_by_role("button", name="Three synonyms for quick").click()
             expect(chat.messages.first).to_contain_text("Three synonyms for quick")
+            chat.idle()
             chat.page.locator('[class*="st-key-row_"]').first.hover()
             chat.page.get_by_role("button", name="Conversation menu").first.click()
             expect(chat.page.get_by_role("menuitem", name="Download")).to_be_in_viewport()
@@ -202,7 +203,8 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         entry.tap()
         expect(chat.messages.first).to_contain_text("The first one")
         expect(entry).not_to_be_in_viewport()
-        assert chat.conversation_id == first
+        until(lambda: chat.conversation_id == first)
+        chat.idle()
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
         chat.page.get_by_role("button", name="Conversation menu").first.tap()
         for name in ("Download", "Delete"):
@@ -234,6 +236,7 @@ def test_a_keyboard_is_enough(chat: Chat, model: openai.Server) -> None:
     keys.type("Question")
     keys.press("Enter")
     expect(chat.feedback).to_have_count(1)
+    chat.idle()
     expect(chat.box).to_be_focused()
     tab_to(chat.page, "Regenerate", back=True)
     keys.press("Enter")
@@ -246,9 +249,12 @@ def test_a_keyboard_is_enough(chat: Chat, model: openai.Server) -> None:
     keys.press("Shift+Tab")
     keys.press("Space")
     expect(chat.text("Saved, thank you")).to_be_visible()
+    chat.idle()
     tab_to(chat.page, "New conversation", back=True)
     keys.press("Enter")
     expect(chat.messages).to_have_count(0)
+    expect(chat.text("What is Parley?")).to_be_visible()
+    chat.idle()
     tab_to(chat.page, "What is Parley?")
     keys.press("Space")
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
@@ -268,4 +274,4 @@ def test_no_input_is_without_a_name(chat: Chat) -> None:
     chat.ask("Question")
     chat.thumb(up=False).click()
     expect(chat.page.get_by_role("textbox", name="Anything to add?")).to_be_visible()
-    assert chat.page.evaluate(NAMELESS) == []
+    until(lambda: not chat.page.evaluate(NAMELESS), show=lambda: chat.page.evaluate(NAMELESS))

@@ -4,18 +4,17 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Error, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from tests.support.app_process import ROOT, free_port
 from tests.support.image_forms import FORMS
-from tests.support.waiting import ENOUGH_S
+from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
 
@@ -56,6 +55,14 @@ def request_paths() -> Iterator[tuple[int, list[str]]]:
     server.server_close()
 
 
+def listens(page: Page, port: int) -> bool:
+    """Open the page; return False where its server does not listen yet."""
+    try:
+        return page.goto(f"http://127.0.0.1:{port}/") is not None
+    except Error:
+        return False
+
+
 def test_no_form_of_an_image_or_of_html_makes_the_browser_ask(
     browser: Browser, request_paths: tuple[int, list[str]], tmp_path: Path
 ) -> None:
@@ -71,18 +78,13 @@ def test_no_form_of_an_image_or_of_html_makes_the_browser_ask(
         with browser.new_context() as context:
             page, requests = context.new_page(), list[str]()
             page.on("request", lambda request: requests.append(urlsplit(request.url).path))
-            for _ in range(100):
-                try:
-                    page.goto(f"http://127.0.0.1:{port}/")
-                    break
-                except Error:
-                    time.sleep(0.3)  # it does not listen yet
+            until(lambda: listens(page, port))
             expect(page.get_by_text("The end of all forms")).to_be_visible()
             page.wait_for_load_state("networkidle")
             drawn = page.get_by_test_id("stMain")
             expect(drawn.locator(LOADING)).to_have_count(0)
+            until(lambda: drawn.locator("a").count() > len(FORMS))
             links = drawn.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
-            assert len(links) > len(FORMS)
             assert {link.split(":")[0].lower() for link in links if not link.startswith("#")} == {"http", "mailto"}
             foreign = [path for path in requests if not path.startswith(("/static/", "/_stcore/")) and path != "/"]
             assert set(foreign) <= {"/favicon.png", "/favicon.ico"}

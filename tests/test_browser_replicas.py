@@ -22,6 +22,7 @@ from tests.support.openai_server import DONE, Gate, Request, finish, stream, usa
 from tests.support.postgres_server import Postgres
 from tests.support.raw_websocket import http
 from tests.support.replicas import COOKIE, NAMES, Site
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -69,13 +70,14 @@ class Parley:
         with self.store() as store:
             return list(store.events.export(text=True))
 
-    def ends(self, conversation_id: str) -> list[object]:
-        """Return the finish reasons of a conversation's answers."""
-        return [
-            line["value"]
-            for line in self.lines()
-            if line["name"] == "chat_completion" and is_about(line, conversation_id)
-        ]
+    def expect_ends(self, conversation_id: str, *reasons: str) -> None:
+        """Wait until the finish reasons of a conversation's answers are these: a page does not wait for the record."""
+
+        def ends() -> list[object]:
+            about = (line for line in self.lines() if is_about(line, conversation_id))
+            return [line["value"] for line in about if line["name"] == "chat_completion"]
+
+        until(lambda: ends() == list(reasons), show=ends)
 
 
 def is_about(line: dict[str, Any], conversation_id: str) -> bool:
@@ -137,6 +139,7 @@ class Guest:
     def saved(self) -> None:
         """The page confirms the answers that it shows."""
         expect(self.page.get_by_text("not saved yet")).to_have_count(0)
+        self.chat.idle()
         shown = [message.locator("p").first.inner_text() for message in self.chat.messages.all()[1::2]]
         self._parley.answers |= {(self.chat.conversation_id, text) for text in shown}
 
@@ -217,7 +220,7 @@ def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
         expect(second.answer).to_contain_text("w23")
         second.idle()
         expect(guest.chat.answer).to_contain_text("w23")
-        assert parley.ends(guest.chat.conversation_id) == ["stop"]
+        parley.expect_ends(guest.chat.conversation_id, "stop")
 
 
 # Forged headers and cookies
@@ -280,7 +283,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         expect(guest.chat.answer).to_contain_text("w2")
         guest.chat.stop.click()
         expect(guest.chat.text("Stopped")).to_be_visible()
-        assert parley.ends(guest.chat.conversation_id) == ["stop", "interrupted", "stopped"]
+        parley.expect_ends(guest.chat.conversation_id, "stop", "interrupted", "stopped")
         guest.chat.button("New conversation").click()
         expect(guest.chat.messages).to_have_count(0)
         guest.ask("And here?")
@@ -301,13 +304,13 @@ def test_a_rolling_restart_is_not_noticed_by_answers_under_way(browser: Browser,
             site.start(name)
             for visitor in guest.values():
                 expect(visitor.chat.answer).to_contain_text("w31")
-                visitor.chat.idle(20_000)
+                visitor.chat.idle()
                 visitor.saved()
         for visitor in guest.values():
             visitor.vote(up=False)
             visitor.untouched()
             expect(visitor.page.get_by_text("Interrupted", exact=True)).to_have_count(0)
-            assert parley.ends(visitor.chat.conversation_id) == ["stop"] * 3
+            parley.expect_ends(visitor.chat.conversation_id, "stop", "stop", "stop")
             print(f"of no use for {visitor.page.evaluate('window.longest') / 1000:.1f} s")
     assert not [line for line in parley.lines() if line["name"] == "abandoned"]
 
@@ -345,7 +348,7 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
             visitor.ask("After")
             visitor.vote(up=False)
             visitor.untouched()
-            assert parley.ends(visitor.chat.conversation_id) == ["stop"] * 4
+            parley.expect_ends(visitor.chat.conversation_id, "stop", "stop", "stop", "stop")
             rated = [line["name"] for line in parley.lines() if is_about(line, visitor.chat.conversation_id)]
             assert rated.count("satisfaction") == rated.count("dissatisfaction") == 1
             print(f"of no use for {visitor.page.evaluate('window.longest') / 1000:.1f} s")

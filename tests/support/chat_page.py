@@ -238,7 +238,6 @@ def watched(context: BrowserContext, *, console: bool = True, expected: str | No
     def fail(error: WebError) -> None:
         faults.append(str(error.error))
 
-    context.set_default_timeout(SOON_MS)
     context.on("request", look)
     context.on("console", read)
     context.on("weberror", fail)

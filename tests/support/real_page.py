@@ -20,6 +20,15 @@ NAMED = """[...document.querySelectorAll('button, [role="button"], [role="radio"
   return name === NAME && one.checkVisibility({ opacityProperty: true, visibilityProperty: true });
 }).at(-1)"""
 
+AT_REST = """const rest = window.rest = { frames: 0 };
+const look = () => {
+  const now = EXPRESSION;
+  rest.frames = now === rest.value ? rest.frames + 1 : 0;
+  rest.value = now;
+  if (rest.frames < 30) requestAnimationFrame(look);
+};
+look();"""
+
 
 class RealPage:
     """One window, at one app."""
@@ -42,15 +51,10 @@ class RealPage:
         return self.driver.run(f"return {expression}")
 
     def at_rest(self, expression: str) -> Any:
-        """Return the value of an expression once ten reads in a row give the same: a wheel scrolls for some frames."""
-        values: list[Any] = []
-
-        def rests() -> bool:
-            values.append(self.value(expression))
-            return len(values) >= 10 and all(value == values[-1] for value in values[-10:])
-
-        until(rests, show=lambda: values[-10:])
-        return values[-1]
+        """Return the value of an expression once thirty frames in a row give the same: a wheel scrolls for some."""
+        self.driver.run(AT_REST.replace("EXPRESSION", expression))
+        self.until("window.rest.frames >= 30")
+        return self.value("window.rest.value")
 
     def until(self, expression: str) -> None:
         """Wait until an expression holds in the page."""
