@@ -100,7 +100,7 @@ def test_a_killed_replica_leaves_both_answers_as_far_as_they_came(browser: Brows
         for letter in "AB":
             expect(side(guest.chat, letter)).to_contain_text("Interrupted", timeout=SOON_MS)
             expect(side(guest.chat, letter)).to_contain_text("words")
-        assert parley.ends(ours) == ["interrupted", "interrupted"]
+        parley.expect_ends(ours, "interrupted", "interrupted")
         parley.model.script(*both(*(openai.answer(f"{which} again") for which in ("one", "two"))))
         guest.chat.button("Try again").click()
         for letter in "AB":

@@ -69,7 +69,7 @@ def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None,
     All forms close after an act that is not refused, also one that was opened before the page showed it.
     """
     page.get_by_role("button", name=form).first.click()
-    button = page.locator(f".st-key-{act} button")
+    button = page.locator(f'[class*="st-key-{act}_"] button')
     expect(button).to_be_visible()
     for label, text in (fields or {}).items():
         field = page.get_by_label(label).last

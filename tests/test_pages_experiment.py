@@ -198,6 +198,31 @@ def test_the_group_that_is_chosen_is_switched_off_although_the_click_comes_at_on
     assert list(app.acts.book[NAME].state.disabled) == ["Test"]
 
 
+def test_after_an_act_its_button_is_another_one_so_that_a_double_click_acts_once(begin: Open) -> None:
+    app = begin(EXPERIMENTS.replace("80", "20"))
+    page = press(run_page("experiment"), "Ramp it")
+    written = app.acts.book[NAME].written
+    assert written and written.allocation == 40
+    assert [button.key for button in page.button if button.label == "Ramp it"] == ["ramp_now_1"]
+
+
+def test_a_form_that_an_act_has_closed_does_nothing() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from pages.experiment import acting
+
+        def do() -> None:
+            st.session_state.done = st.session_state.get("done", 0) + 1
+            acting.begin_forms()
+
+        on_click = acting.once(do)
+        on_click()
+        on_click()
+
+    assert AppTest.from_function(script).run().session_state["done"] == 1
+
+
 def test_a_version_is_not_saved_before_its_warnings_are_shown(begin: Open) -> None:
     app = begin(ALL)
     page = run_page("experiment")

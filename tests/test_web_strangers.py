@@ -214,7 +214,8 @@ def forged_states(wire: RawWebsocket) -> list[State]:
 
 def acts_of(clicks: list[State]) -> set[str]:
     """Return the acts among the pressed buttons, by their keys."""
-    return {word for one, _, _ in clicks if (word := one.rpartition("-")[2]).endswith(("_now", "_version"))}
+    words = (re.sub(r"_\d+$", "", one.rpartition("-")[2]) for one, _, _ in clicks)
+    return {word for word in words if word.endswith(("_now", "_version"))}
 
 
 def record(app: app_process.AppProcess) -> dict[str, object]:

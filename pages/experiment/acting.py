@@ -60,8 +60,25 @@ def draw_problem(button: str | None = None) -> None:
 
 def draw_button(label: str, key: str, do: Do, done: str) -> None:
     """Draw the button at the end of a form, and above it the reason for which its act was refused."""
-    draw_problem(key)
-    st.button(label, type="primary", key=key, on_click=act, args=(do, done, key))
+    draw_form_button(label, key, act, do, done, field(key))
+
+
+def draw_form_button(label: str, key: str, on_click: Callable[..., object], *args: object) -> None:
+    """Draw the same with a callback of its own. It is another button in each form: the second click of a double click
+    meets either none or a form that is closed."""
+    draw_problem(field(key))
+    st.button(label, type="primary", key=field(key), on_click=once(on_click), args=args)
+
+
+def once(on_click: Callable[..., object]) -> Callable[..., None]:
+    """Return a callback that does nothing where an act has closed the forms since the button was drawn."""
+    drawn = _forms()
+
+    def clicked(*args: object) -> None:
+        if drawn == _forms():
+            on_click(*args)
+
+    return clicked
 
 
 def typed(key: str) -> Any:
@@ -72,7 +89,12 @@ def typed(key: str) -> Any:
 def field(key: str) -> str:
     """Return the key of a form or of one of its fields. It changes with each act, so that a form begins closed and
     empty."""
-    return f"{key}_{st.session_state.get(FORMS, 0)}"
+    return f"{key}_{_forms()}"
+
+
+def _forms() -> int:
+    """Return the number of times that the forms were closed."""
+    return int(st.session_state.get(FORMS, 0))
 
 
 def entered(key: str) -> Any:
@@ -83,6 +105,6 @@ def entered(key: str) -> Any:
 def begin_forms() -> None:
     """Close the forms and forget what was typed into them."""
     state = st.session_state
-    state[FORMS] = state.get(FORMS, 0) + 1
+    state[FORMS] = _forms() + 1
     if SHOWN in state:
         state[SHOWN] = state[SHOWN]  # else the browser keeps the label that its option had

@@ -5,7 +5,7 @@ import streamlit as st
 from lib.experiments.acts import ActError, Acts
 from lib.experiments.book import copied, to_toml, two_groups
 from lib.web import running
-from pages.experiment.acting import SHOWN, attempt, draw_problem, entered, field
+from pages.experiment.acting import SHOWN, attempt, draw_form_button, entered, field
 from pages.results.words import plain
 
 
@@ -29,8 +29,7 @@ def draw_beginning() -> None:
         )
         st.text_input("Why, in a sentence", key=field("new_reason"))
         st.caption("It is a draft: edit and try it below, then start it. Until then testers do not notice it.")
-        draw_problem("create_now")
-        st.button("Make it", type="primary", key="create_now", on_click=_create)
+        draw_form_button("Make it", "create_now", _create)
 
 
 def _create() -> None:
@@ -45,5 +44,5 @@ def _create() -> None:
         new = copied(known.written, name) if copy and known and known.written else two_groups(name, model)
         acts.create(name, to_toml(new), who, reason)
 
-    if attempt(do, f"{name} is a draft.", "create_now"):
+    if attempt(do, f"{name} is a draft.", field("create_now")):
         st.session_state[SHOWN] = name

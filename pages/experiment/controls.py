@@ -17,7 +17,7 @@ from lib.readout.sentences import headline, winner
 from lib.readout.verdicts import Readout
 from lib.web import running
 from pages import readouts
-from pages.experiment.acting import act, draw_button, draw_problem, entered, field
+from pages.experiment.acting import act, draw_button, draw_form_button, entered, field
 from pages.results.words import moment, plain
 
 CONSOLE = "https://console.statsig.com"
@@ -216,8 +216,7 @@ def _draw_decide(known: RecordedExperiment, readout: Readout | None) -> None:
             "It ends the run." if known.run.ended_ms is None else "The run has ended: this decision replaces the last."
         )
         st.caption(f"{ends} The history keeps the readout as it stands now. To undo it, decide again.")
-        draw_problem("decide_now")
-        st.button("Decide", type="primary", key="decide_now", on_click=_decide, args=(name,))
+        draw_form_button("Decide", "decide_now", _decide, name)
 
 
 def _decide(name: str) -> None:
@@ -232,5 +231,5 @@ def _decide(name: str) -> None:
     act(
         lambda acts, who: acts.decide(name, group, readout_json, who, reason),
         "The decision is kept in the history.",
-        "decide_now",
+        field("decide_now"),
     )

@@ -13,7 +13,7 @@ from lib.experiments.acts import ActError, Acts
 from lib.experiments.book import RecordedExperiment, breaks, difference, to_toml
 from lib.experiments.definitions import Definition, DefinitionError
 from lib.web import running
-from pages.experiment.acting import attempt, draw_problem, typed
+from pages.experiment.acting import attempt, draw_problem, once, typed
 from pages.results.words import plain
 
 PROMPT = "system_prompt"
@@ -53,7 +53,7 @@ def draw_editor(known: RecordedExperiment) -> None:
         icon=":material/save:",
         key=f"save_{key}",
         disabled=not may_save,
-        on_click=_save,
+        on_click=once(_save),
         args=(name, key, version.number, list(prompts)),
     )
 
