@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
 
 from lib.app import App
 from lib.domain.clock import now_ms
@@ -502,6 +503,64 @@ def test_operators_read_that_a_model_is_missing_and_testers_do_not(begin: Open, 
     assert "is not at openai" in page_text(run_page("experiment")) and "is not at openai" in page_text(run_page())
     assert "is not at openai" not in page_text(run_page(operator=False))
     assert not model_server.requests
+
+
+# Refused acts
+
+
+def key_of(page: AppTest, name: str) -> str:
+    """The key of a form's field, which changes with each act."""
+    keys = [str(one.key) for one in (*page.number_input, *page.text_input)]
+    return next(key for key in keys if key.startswith(f"{name}_"))
+
+
+def type_smaller_share(page: AppTest) -> None:
+    page.number_input(key=key_of(page, "ramp_percent")).set_value(10.0)
+
+
+def type_bad_name(page: AppTest) -> None:
+    page.text_input(key=key_of(page, "new_name")).set_value("no/such name")
+
+
+REFUSED: dict[str, tuple[Callable[[AppTest], None], str]] = {
+    "ramp_now": (type_smaller_share, "The allocation is 80 %, and a ramp only makes it larger"),
+    "create_now": (type_bad_name, "A new experiment's name is at most 64 letters"),
+    "decide_now": (lambda page: None, "Say in a sentence why"),
+}
+
+
+def refused_acts(page: AppTest) -> list[tuple[str, str]]:
+    """Each reason on the page with the key of the button right after it."""
+    parts = [part for part in page.main if isinstance(part, Element)]
+    return [
+        (str(part.value), str(after.key))
+        for part, after in zip(parts, [*parts[1:], None], strict=True)
+        if part.type == "error" and after is not None
+    ]
+
+
+@pytest.mark.parametrize("button", REFUSED)
+def test_the_reason_of_a_refusal_stands_above_the_button_that_was_pressed(begin: Open, button: str) -> None:
+    begin()
+    page, (fill, reason) = run_page("experiment"), REFUSED[button]
+    fill(page)
+    page.button(key=button).click().run()
+    ((told, beneath),) = refused_acts(page)
+    assert told.startswith(reason) and beneath == button
+    assert not refused_acts(page.run())  # it is said once
+
+
+def test_the_reason_of_a_refusal_whose_form_is_gone_stands_at_the_top(begin: Open) -> None:
+    app = begin()
+    page = run_page("experiment")
+    app.acts.end(NAME, "another operator", "Enough is known")
+    page.button(key="pause_now").click().run()
+    assert "pause_now" not in [button.key for button in page.button]
+    ((told, beneath),) = refused_acts(page)
+    parts = [part for part in page.main if isinstance(part, Element)]
+    first = next(at for at, part in enumerate(parts) if part.type == "error")
+    assert "start_now" in [part.key for part in parts[first:]] and beneath != "start_now"
+    assert "does not run" in told
 
 
 # Planning
