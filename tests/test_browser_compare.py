@@ -165,7 +165,7 @@ def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
     expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
     expect(chat.text("Saved, thank you")).to_be_visible()
     chat.button("Say why").click()
-    expect(chat.page.get_by_role("radio", name="Too long")).to_be_checked()
+    expect(chat.page.get_by_role("radio", name="Too long").last).to_be_checked()
     votes = record.events(chat.conversation_id, "preference")
     [reason] = record.events(chat.conversation_id, "feedback_reason")
     assert [vote["value"] for vote in votes] == ["tie", votes[1]["metadata"]["left"]]
@@ -225,8 +225,9 @@ def test_a_reason_counts_although_a_new_conversation_follows_at_once(chat: Chat,
     compare(chat)
     chat.button("A is better").click()
     expect(chat.text("Saved, thank you")).to_be_visible()
+    chat.idle()
     asked = chat.conversation_id
-    click_together(chat.page.get_by_role("radio", name="Too long"), chat.button("New conversation"))
+    click_together(chat.page.get_by_role("radio", name="Too long").last, chat.button("New conversation"))
     expect(chat.messages).to_have_count(0)
     assert record.names(asked)[-1] == "feedback_reason"
 

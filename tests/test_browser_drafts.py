@@ -1,9 +1,10 @@
 """Typed text survives reloads, page switches, lost connections and Stop; and the focus is in the box."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support import app_process
 from tests.support import openai_server as openai
@@ -15,6 +16,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.browser
 
 STATE = "document.querySelector('[data-testid=\"stApp\"]').dataset.testConnectionState"
+COMPONENT_SCRIPT = re.compile(r"/BidiComponent\.[^/]+\.js$")
 LOST = "Connection lost. Reconnecting; your text is kept."
 DROP = """() => { const send = WebSocket.prototype.send; WebSocket.prototype.send = function (...data) {
   if (window.dropping) return; send.apply(this, data); }; window.dropping = true; }"""
@@ -105,6 +107,20 @@ def test_a_draft_survives_a_reload_and_goes_with_its_question(chat: Chat) -> Non
     expect(chat.feedback).to_have_count(1)
     chat.idle()
     expect(chat.box).to_have_value("")
+
+
+def test_what_is_typed_before_the_page_has_loaded_its_component_is_a_draft_too(chat: Chat) -> None:
+    held: list[Route] = []
+    chat.page.route(COMPONENT_SCRIPT, lambda route: held.append(route))
+    chat.page.reload()
+    chat.box.fill("Half a thought")
+    until(lambda: chat.page.evaluate("true") and held)
+    for route in held:
+        route.continue_()
+    chat.page.wait_for_function("window.parley?.kept")
+    chat.page.unroute(COMPONENT_SCRIPT)
+    chat.page.reload()
+    expect(chat.box).to_have_value("Half a thought")
 
 
 def test_a_draft_survives_a_switch_to_another_page(browser: Browser, app: app_process.AppProcess) -> None:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
-from tests.support.chat_page import PHONE, Chat
+from tests.support.chat_page import AT_REST, PHONE, Chat
 from tests.support.openai_server import RESET, Gate, stream, whole
 from tests.support.waiting import until
 
@@ -63,6 +63,8 @@ def test_an_answer_that_broke_off_has_an_icon_and_a_colour(chat: Chat, model: op
 def test_stop_stands_where_send_was_and_nothing_moves(chat: Chat, model: openai.Server) -> None:
     gate = Gate()
     model.script(whole("Half", gate, " and whole."))
+    chat.idle()
+    chat.box.evaluate(AT_REST)
     send, box = chat.page.get_by_test_id("stChatInputSubmitButton"), chat.box.bounding_box()
     place = send.bounding_box()
     chat.send("Go")

@@ -35,7 +35,8 @@ def test_a_reason_and_a_new_conversation(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     chat.thumb(up=False).click()
     expect(chat.text("Saved, thank you")).to_be_visible()
+    chat.idle()
     asked = chat.conversation_id
-    click_together(chat.page.get_by_role("radio", name="Too long"), chat.button("New conversation"))
+    click_together(chat.page.get_by_role("radio", name="Too long").last, chat.button("New conversation"))
     expect(chat.messages).to_have_count(0)
     assert record.names(asked)[-1] == "feedback_reason"

@@ -1,8 +1,10 @@
 """Answers survive reloads, tabs, cuts and restarts; and the list of earlier conversations."""
 
 import re
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser
+HEARTBEAT_S = 0.5
 BOX_SCRIPT = re.compile(r"/ChatInput\.[^/]+\.js$")
 AT_THE_END = """() => { const main = document.querySelector('[data-testid="stMain"]');
   return main.scrollTop > 300 && main.scrollHeight - main.scrollTop - main.clientHeight < 5; }"""
@@ -177,31 +180,45 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
 # Answers of other processes
 
 
-def elsewhere(chat: Chat, record: Record) -> Question:
-    """The next question of this conversation, on its way in a process that is not the app."""
+@contextmanager
+def elsewhere(chat: Chat, record: Record) -> Iterator[tuple[Question, list[str]]]:
+    """The next question of this conversation and the states of its answer, in a process that is not the app. It writes
+    heartbeats while the block lasts: without them the page would end the answer after three seconds."""
     visitor_id = record.events(chat.conversation_id)[0]["user_id"]
     conversation = record.store.conversations.get(chat.conversation_id, visitor_id)
     assert conversation
     question = replace(conversation.question(conversation.turns[-1]), answer_id=new_id(), turn=2)
     assert record.store.conversations.ask(conversation, question, "From elsewhere").wait(ENOUGH_S)
-    chat.page.reload()
-    return question
+    states, ended = [""], threading.Event()
+
+    def live() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            record.store.conversations.partial(question.answer_id, states[-1])
+
+    process = threading.Thread(target=live, name="another process")
+    process.start()
+    try:
+        chat.page.reload()
+        yield question, states
+    finally:
+        ended.set()
+        process.join()
 
 
 def test_an_answer_of_another_process_is_followed_and_waited_for(
     chat: Chat, model: openai.Server, record: Record
 ) -> None:
     chat.ask("First")
-    question = elsewhere(chat, record)
-    expect(chat.messages.nth(2)).to_contain_text("From elsewhere")
-    expect(chat.stop).to_have_count(1)
-    record.store.conversations.partial(question.answer_id, "Written somewhere")
-    expect(chat.answer).to_contain_text("Written somewhere")
-    chat.send("Third")
-    expect(chat.text("Waits for the answer above")).to_be_visible()
-    completion = Completion("Written somewhere else.", "stop", 1.0, 0.5)
-    record.store.conversations.finish(question, completion, chat_completion(question, completion))
-    expect(chat.answer).to_contain_text("Hello from the stand-in.")
+    with elsewhere(chat, record) as (question, states):
+        expect(chat.messages.nth(2)).to_contain_text("From elsewhere")
+        expect(chat.stop).to_have_count(1)
+        states.append("Written somewhere")
+        expect(chat.answer).to_contain_text("Written somewhere")
+        chat.send("Third")
+        expect(chat.text("Waits for the answer above")).to_be_visible()
+        completion = Completion("Written somewhere else.", "stop", 1.0, 0.5)
+        record.store.conversations.finish(question, completion, chat_completion(question, completion))
+        expect(chat.answer).to_contain_text("Hello from the stand-in.")
     expect(chat.messages.nth(3)).to_contain_text("Written somewhere else.")
     said = [message["content"] for message in model.requests[-1].body["messages"]]
     assert said[2:] == ["From elsewhere", "Written somewhere else.", "Third"]
@@ -210,15 +227,15 @@ def test_an_answer_of_another_process_is_followed_and_waited_for(
 @pytest.mark.alone
 def test_an_answer_of_another_process_is_stopped_within_a_second(chat: Chat, record: Record) -> None:
     chat.ask("First")
-    question = elsewhere(chat, record)
-    record.store.conversations.partial(question.answer_id, "Written somewhere")
-    expect(chat.answer).to_contain_text("Written somewhere")
-    chat.stop.click(trial=True)  # the page has just been loaded anew
-    began = time.monotonic()
-    chat.stop.click()
-    expect(chat.text("Stopped")).to_be_visible(timeout=1000)
-    chat.idle(1000)
-    assert time.monotonic() - began < 1
+    with elsewhere(chat, record) as (_, states):
+        states.append("Written somewhere")
+        expect(chat.answer).to_contain_text("Written somewhere")
+        chat.stop.click(trial=True)  # the page has just been loaded anew
+        began = time.monotonic()
+        chat.stop.click()
+        expect(chat.text("Stopped")).to_be_visible(timeout=1000)
+        chat.idle(1000)
+        assert time.monotonic() - began < 1
     expect(chat.answer).to_contain_text("Written somewhere")
     assert values(record, chat.conversation_id) == ["stop", "stopped"]
 
@@ -321,13 +338,13 @@ def test_all_conversations_are_deleted(chat: Chat, record: Record) -> None:
         expect(chat.page.get_by_role("button", name=title, exact=True)).to_have_count(0)
     chat.open(f"/?c={first}")
     expect(chat.messages).to_have_count(0)
-    assert "First" not in str(
-        [line.get("text") for line in record.store.events.export(text=True) if _about(line, first)]
-    )
+    until(lambda: "First" not in _texts(record, first))
 
 
-def _about(line: dict[str, object], conversation_id: str) -> bool:
-    return conversation_id in str(line["metadata"])
+def _texts(record: Record, conversation_id: str) -> str:
+    """Return all stored texts of a conversation."""
+    lines = record.store.events.export(text=True)
+    return str([line.get("text") for line in lines if conversation_id in str(line["metadata"])])
 
 
 def test_a_conversation_is_downloaded(chat: Chat, model: openai.Server) -> None:

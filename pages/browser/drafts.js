@@ -73,6 +73,7 @@ function settleDrafts(state, data) { // called once per run
     state.box = box; // the page was just opened
     const draft = recall(DRAFT);
     if (draft && !box.value) typeInto(box, draft);
+    else keepText(DRAFT, box.value); // typed before this component was there
     focusBox(state.restored && document.activeElement === state.restored); // unless the reader moved it since
     state.lookForSent();
   });

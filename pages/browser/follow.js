@@ -1,7 +1,7 @@
 // Follows a growing answer until the reader scrolls up, and offers a way back. Only the reader's own input counts:
 // content may grow by any amount before the browser reports a scroll.
 
-const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 3000;
+const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 30_000;
 const TO_THE_END = '[class*="st-key-open_"], [class*="st-key-refresh_"], .st-key-new, [data-testid="stChatInputSubmitButton"], '
   + '[class*="st-key-FormSubmitter-editor_"]';
 const SCROLL_KEYS = new Set(["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End", "Tab", " "]);
@@ -71,6 +71,7 @@ function followAnswers(main) {
     show();
   }, { passive: true });
   document.addEventListener("click", ({ target }) => {
+    anchor = null;
     if (target === jump) {
       following = true;
       settle();
@@ -82,7 +83,6 @@ function followAnswers(main) {
     } else if (target.closest?.('[class*="st-key-edit_"]')) following = false; // the editor stands further up
     else if (target.closest?.(TO_THE_END)) {
       following = true;
-      anchor = null;
       gesture = -GESTURE_MS; // from here on only the answer moves the page
     }
   }, true);

@@ -83,15 +83,16 @@ class Chat:
 
     def choose(self, title: str, item: str) -> None:
         """Choose this item of the menu of a conversation in the sidebar."""
-        row = self.page.locator('[class*="st-key-row_"]').filter(has_text=title)
+        row = self.page.locator('[class*="st-key-row_"]').filter(has_text=title).last
         row.hover()
         row.get_by_role("button", name="Conversation menu").click()
         self.page.get_by_role("menuitem", name=item).click()
 
     def open(self, path: str = "/") -> None:
-        """Load an address of the app, until the input is there."""
+        """Load an address of the app, until the input and the page's component are there."""
         self.page.goto(self.app.url + path)
         expect(self.box).to_be_enabled(timeout=SOON_MS)
+        self.page.wait_for_function("window.parley?.kept", timeout=SOON_MS)
 
     def send(self, text: str) -> None:
         """Type a question and press Enter."""
