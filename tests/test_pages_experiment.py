@@ -523,17 +523,17 @@ def type_bad_name(page: AppTest) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[AppTest], None], str]] = {
-    "ramp_now": (type_smaller_share, "The allocation is 80 %, and a ramp only makes it larger"),
-    "create_now": (type_bad_name, "A new experiment's name is at most 64 letters"),
-    "decide_now": (lambda page: None, "Say in a sentence why"),
+    "Ramp it": (type_smaller_share, "The allocation is 80 %, and a ramp only makes it larger"),
+    "Make it": (type_bad_name, "A new experiment's name is at most 64 letters"),
+    "Decide": (lambda page: None, "Say in a sentence why"),
 }
 
 
 def refused_acts(page: AppTest) -> list[tuple[str, str]]:
-    """Each reason on the page with the key of the button right after it."""
+    """Each reason on the page with the label of what comes right after it."""
     parts = [part for part in page.main if isinstance(part, Element)]
     return [
-        (str(part.value), str(after.key))
+        (str(part.value), str(getattr(after, "label", "")))
         for part, after in zip(parts, [*parts[1:], None], strict=True)
         if part.type == "error" and after is not None
     ]
@@ -544,7 +544,7 @@ def test_the_reason_of_a_refusal_stands_above_the_button_that_was_pressed(begin:
     begin()
     page, (fill, reason) = run_page("experiment"), REFUSED[button]
     fill(page)
-    page.button(key=button).click().run()
+    press(page, button)
     ((told, beneath),) = refused_acts(page)
     assert told.startswith(reason) and beneath == button
     assert not refused_acts(page.run())  # it is said once
@@ -554,13 +554,13 @@ def test_the_reason_of_a_refusal_whose_form_is_gone_stands_at_the_top(begin: Ope
     app = begin()
     page = run_page("experiment")
     app.acts.end(NAME, "another operator", "Enough is known")
-    page.button(key="pause_now").click().run()
-    assert "pause_now" not in [button.key for button in page.button]
+    press(page, "Pause it")
+    assert "Pause it" not in [button.label for button in page.button]
     ((told, beneath),) = refused_acts(page)
+    assert "does not run" in told and beneath not in [button.label for button in page.button]
     parts = [part for part in page.main if isinstance(part, Element)]
-    first = next(at for at, part in enumerate(parts) if part.type == "error")
-    assert "start_now" in [part.key for part in parts[first:]] and beneath != "start_now"
-    assert "does not run" in told
+    reason = next(at for at, part in enumerate(parts) if part.type == "error")
+    assert "Start it" in [getattr(part, "label", "") for part in parts[reason:]]
 
 
 # Planning
