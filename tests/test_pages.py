@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ Begin = Callable[..., None]
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Start the app of this process."""
+    """Open the app of this process."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     before = root.handlers[:], root.level, ours.level
     toml = ROOT / ".streamlit" / "experiments.toml"
@@ -40,6 +41,8 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
         url = settings.pop("DATABASE_URL", f"sqlite:///{tmp_path}/parley.db")
         environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
         running.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"))
+        with suppress(running.Unready):  # a test may want an app that cannot be opened
+            running.app(ENOUGH_S)
 
     yield start
     running.close()
@@ -279,6 +282,24 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
     assert sentence().endswith("Please tell the person who invited you.")  # noted is not sent
     store.alerts.attempted(key, (0,), everybody=True)
     assert sentence() == "The assistant is not set up correctly. The operators have been told."
+
+
+@pytest.mark.parametrize(
+    "reply", [openai.whole("One line."), openai.whole("# Title\n\n", "- a\n- b\n\nEnd"), openai.status(401)]
+)
+def test_what_is_below_an_answer_keeps_its_place_in_the_next_run(
+    reply: openai.Reply, app: App, model_server: openai.Server
+) -> None:
+    """The browser makes anew what has moved, and a button in it loses the keyboard's focus."""
+    model_server.script(reply)
+    page = ask(open_page(), "Hello?")
+    grown = places(page)
+    assert grown == places(page.run())
+
+
+def places(page: AppTest) -> dict[int, str]:
+    """Return the kinds of the elements of the newest message, by place."""
+    return {at: one.type for at, one in page.chat_message[-1].children.items() if one.type != "empty"}
 
 
 def test_every_way_to_end_is_reported(app: App, model_server: openai.Server) -> None:

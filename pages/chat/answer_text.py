@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import chain, repeat
 from typing import cast
 
 import streamlit as st
@@ -16,14 +17,21 @@ THINKING_FOR_S = 5
 """Seconds after which a tester sees how long the model has been thinking."""
 
 
-def draw_answer(turn: Turn) -> None:
-    """Draw an ended answer. A rerun draws the same text, so the page keeps its parsed form."""
+def draw_answer(turn: Turn, slot: DeltaGenerator | None = None) -> None:
+    """Draw an ended answer, from `slot` on where it has been followed in one. A rerun draws the same text, so the page
+    keeps its parsed form.
+
+    The empty element at the end stands where a growing answer has its unfinished rest: were what follows moved up when
+    the answer has ended, the browser would make it anew, and the keyboard's focus in it would be lost.
+    """
     text, page = turn.answer or "", on_page()
     parsed = page.parsed.get(turn.answer_id)
     if parsed is None or parsed[0] != text:
         parsed = page.parsed[turn.answer_id] = text, blocks(text)
-    for block in parsed[1]:
-        draw_block(cast(DeltaGenerator, st), block)
+    places = chain([] if slot is None else [slot], repeat(cast(DeltaGenerator, st)))
+    for block, place in zip(parsed[1], places, strict=False):
+        draw_block(place, block)
+    next(places).empty()
 
 
 def draw_block(place: DeltaGenerator, block: Block) -> None:

@@ -294,8 +294,7 @@ def follow_record(turn: Turn) -> None:
             look = running.app().rescue.watch()
         else:
             look(turn)
-    slot.empty()
-    draw_answer(turn)
+    draw_answer(turn, slot)
 
 
 def report_copied(answer_id: str) -> None:

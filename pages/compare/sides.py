@@ -162,8 +162,7 @@ def _wait_for_both(turn: Turn, places: Places, answers: list[Answer]) -> None:
     for answer in answers:
         _settle(answer)
     for slot, side, place in zip(slots, on_page().here.turns[-1].sides, places, strict=True):
-        slot.empty()
-        _draw_ended(side, place)
+        _draw_ended(side, place, slot)
     _note_ends(answers)
 
 
@@ -196,9 +195,9 @@ def _note_ends(answers: list[Answer]) -> None:
     on_page().saving = Both([answer.receipt for answer in answers if answer.receipt])
 
 
-def _draw_ended(side: Turn, place: DeltaGenerator) -> None:
+def _draw_ended(side: Turn, place: DeltaGenerator, slot: DeltaGenerator | None = None) -> None:
     with place:
-        draw_answer(side)
+        draw_answer(side, slot)
         _draw_side_end(side)
 
 
@@ -225,5 +224,4 @@ def _follow_record(turn: Turn, places: Places) -> None:
         for look, side in zip(looks, turn.sides, strict=True):
             look(side)
     for slot, side, place in zip(slots, turn.sides, places, strict=True):
-        slot.empty()
-        _draw_ended(side, place)
+        _draw_ended(side, place, slot)

@@ -16,6 +16,7 @@ from pages import readouts
 from tests.support import invented_traffic
 from tests.support.invented_traffic import Traffic
 from tests.support.page_runs import new_session
+from tests.support.waiting import ENOUGH_S
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = str(ROOT / "pages" / "results" / "page.py")
@@ -46,6 +47,7 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
         environ = {"DATABASE_URL": url, "PARLEY_EXPERIMENTS_FILE": str(definitions), **settings}
         readouts.forget()
         running.begin(load(environ, tmp_path / "none.toml"), Access("a-signing-key-of-the-tests"), demo_url)
+        running.app(ENOUGH_S)
 
     yield start
     running.close()
