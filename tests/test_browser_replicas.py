@@ -92,6 +92,11 @@ def answers(request: Request) -> openai.Reply:
     return openai.answer(f"The answer to {asked}")
 
 
+def halves(gate: Gate) -> openai.Reply:
+    """An answer whose second half comes once the gate is open."""
+    return stream("The first half", gate, " and the second.", finish(), usage(10, 6), DONE)
+
+
 @pytest.fixture(scope="module")
 def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parley]:
     if not replicas.haproxy():
@@ -193,7 +198,7 @@ def test_a_browser_stays_with_its_replica(browser: Browser, parley: Parley, site
 
 def test_a_reload_finds_the_running_answer(browser: Browser, parley: Parley, site: Site) -> None:
     gate = Gate()
-    parley.model.script(stream("The first half", gate, " and the second.", finish(), usage(10, 6), DONE))
+    parley.model.script(halves(gate))
     with guests(browser, parley, 1) as [guest]:
         guest.chat.send("Question")
         expect(guest.chat.answer).to_contain_text("The first half")
@@ -209,17 +214,20 @@ def test_a_reload_finds_the_running_answer(browser: Browser, parley: Parley, sit
 def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
     browser: Browser, parley: Parley, site: Site
 ) -> None:
+    gate = Gate()
+    parley.model.script(halves(gate))
     with guests(browser, parley, 1) as [guest]:
-        guest.chat.send("slowly 24 words")
-        expect(guest.chat.answer).to_contain_text("w4")
+        guest.chat.send("Question")
+        expect(guest.chat.answer).to_contain_text("The first half")
         first = guest.replica
         guest.context.add_cookies([{"name": COOKIE, "value": other(first), "url": site.url}])
         second = Chat(guest.context.new_page(), site.front())
         second.open(f"/?c={guest.chat.conversation_id}")
         expect(second.stop).to_have_count(1)
-        expect(second.answer).to_contain_text("w23")
+        gate.open()
+        expect(second.answer).to_contain_text("The first half and the second.")
         second.idle()
-        expect(guest.chat.answer).to_contain_text("w23")
+        expect(guest.chat.answer).to_contain_text("The first half and the second.")
         parley.expect_ends(guest.chat.conversation_id, "stop")
 
 
@@ -324,15 +332,18 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
     with one_on_each(browser, parley) as guest:
         for visitor in guest.values():
             visitor.ask("Before")
+        gate = Gate()
+        parley.model.script(*(halves(gate) for _ in guest))
         for visitor in guest.values():
-            visitor.chat.send("slowly 24 words")
+            visitor.chat.send("Question")
         for visitor in guest.values():
-            expect(visitor.chat.answer).to_contain_text("w2")
+            expect(visitor.chat.answer).to_contain_text("The first half")
         parley.postgres.stop()
         began = time.monotonic()
         try:
+            gate.open()
             for visitor in guest.values():
-                expect(visitor.chat.answer).to_contain_text("w23")
+                expect(visitor.chat.answer).to_contain_text("The first half and the second.")
                 visitor.chat.idle()
                 expect(visitor.chat.text("This answer is not saved yet")).to_be_visible()
                 visitor.chat.thumb(up=True).click()
