@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.support.app_process import ROOT, free_port
+from tests.support.app_process import ROOT
 from tests.support.image_forms import FORMS
+from tests.support.ports import free_port
 from tests.support.waiting import ENOUGH_S, until
 
 pytestmark = pytest.mark.browser

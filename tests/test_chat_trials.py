@@ -15,8 +15,8 @@ from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from lib.settings import load
 from lib.store.schema import metadata
 from tests.support import openai_server
-from tests.support.app_process import free_port
 from tests.support.openai_server import DONE, HANG, Server, finish, status, stream, usage
+from tests.support.ports import free_port
 from tests.support.waiting import ENOUGH_S
 
 SOON = ENOUGH_S

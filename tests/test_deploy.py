@@ -20,7 +20,8 @@ from lib.app import GRACE_S
 from lib.settings import FIELDS, SettingsError, load
 from lib.web import running
 from tests.support import echo_server, replicas
-from tests.support.app_process import APP, ROOT, AppProcess, free_port, status
+from tests.support.app_process import APP, ROOT, AppProcess, status
+from tests.support.ports import free_port
 from tests.support.raw_websocket import http
 from tests.support.waiting import until
 

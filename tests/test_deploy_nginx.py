@@ -11,9 +11,10 @@ import trustme
 
 from lib.access.identity import Access
 from tests.support import app_process, echo_server, nginx_proxy
-from tests.support.app_process import AppProcess, free_port
+from tests.support.app_process import AppProcess
 from tests.support.nginx_proxy import Proxy
 from tests.support.operator_tool import run_tool
+from tests.support.ports import free_port
 from tests.support.raw_websocket import RawWebsocket, header, http, refused_with
 from tests.support.waiting import until
 

@@ -23,7 +23,7 @@ from lib.experiments.evaluator import Experiments
 from lib.experiments.statsig_events import statsig_event
 from lib.metrics.counters import Metrics
 from lib.store import Store
-from tests.support.app_process import free_port
+from tests.support.ports import free_port
 from tests.support.statsig_server import Fault, Statsig, serve
 from tests.support.waiting import ENOUGH_S, until
 
@@ -70,7 +70,7 @@ def event(name: str = "copied", value: Any = 1, time_ms: int | None = None, **me
     return Event(event_id, name, time_ms or now_ms(), "u1", value, {"event_id": event_id} | metadata, IDS)
 
 
-def arrive(statsig: Statsig, events: list[Event], within_s: float = 20) -> None:
+def arrive(statsig: Statsig, events: list[Event], within_s: float = ENOUGH_S) -> None:
     """Wait until every event has arrived, once, or more often where the server lost an acknowledgement."""
     ids = {each.event_id for each in events}
     statsig.wait(lambda: ids <= statsig.counts().keys(), within_s)
@@ -222,8 +222,8 @@ def test_trouble_is_reported_once_and_its_end_too(start: Start, caplog: pytest.L
         statsig.events_fault = 503
         parley = start(statsig.url)
         parley.store.events.record([event()])
-        statsig.wait(lambda: len(statsig.requests) >= 5)
-        assert parley.delivery.error == "HTTP 503"
+        until(lambda: parley.delivery.error == "HTTP 503")
+        statsig.wait(lambda: len([request for request in statsig.requests if request.events]) >= 3)
         statsig.events_fault = None
         until(lambda: parley.delivery.error is None)
         events = [record.message for record in caplog.records if record.name == "parley.delivery"]
@@ -262,7 +262,7 @@ def test_the_end_sends_the_remaining_events(start: Start) -> None:
         until(lambda: parley.experiments.server)
         events = [event(number=number) for number in range(1200)]
         assert parley.store.events.record(events).wait(ENOUGH_S)
-        parley.delivery.close()
+        parley.delivery.close(ENOUGH_S)
         assert statsig.counts() == {each.event_id: 1 for each in events}
 
 
@@ -292,7 +292,7 @@ def test_one_bad_event_holds_up_no_other(start: Start, fault: Fault) -> None:
         assert set(statsig.counts().values()) == {1}
         until(lambda: parley.store.outbox.pending()[0] == 2)
         statsig.refuses = lambda arrived: None
-        arrive(statsig, events, within_s=70)
+        arrive(statsig, events, within_s=ENOUGH_S + delivery.REFUSED_S[1])
 
 
 def test_an_event_that_cannot_be_sent_stays_and_the_others_go(start: Start) -> None:
@@ -355,7 +355,7 @@ def test_events_of_a_killed_process_are_sent_after_the_restart(tmp_path: Path) -
             written |= dict(line.split() for line in writer.stdout if line.endswith("\n"))
         statsig.events_fault = None
         with process(url, statsig.url, tmp_path, 0) as reader:
-            statsig.wait(lambda: written.keys() <= statsig.counts().keys(), 40)
+            statsig.wait(lambda: written.keys() <= statsig.counts().keys())
             reader.communicate()
         assert set(statsig.counts().values()) == {1}
         times = {each["metadata"]["event_id"]: str(each["time"]) for each in statsig.events}

@@ -16,7 +16,7 @@ from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
 from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions, last_known
 from lib.experiments.versions import read_version, to_toml
-from tests.support.app_process import free_port
+from tests.support.ports import free_port
 from tests.support.statsig_server import id_of, serve
 from tests.support.statsig_specs import NAME, NAMED, experiment, specs
 from tests.support.statsig_specs import groups as group_rules

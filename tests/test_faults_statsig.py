@@ -18,9 +18,9 @@ from lib.experiments.evaluator import compile_definitions
 from tests.conftest import StartApp
 from tests.support import app_process
 from tests.support import openai_server as openai
-from tests.support.app_process import free_port
 from tests.support.chat_page import Record
 from tests.support.operator_tool import run_tool
+from tests.support.ports import free_port
 from tests.support.statsig_server import Fault, Statsig, serve
 from tests.support.waiting import until
 from tests.support.websocket_tester import Tester

@@ -18,10 +18,11 @@ from websockets.exceptions import WebSocketException
 
 from tests.conftest import StartApp
 from tests.support import openai_server as openai
-from tests.support.app_process import AppProcess, free_port
+from tests.support.app_process import AppProcess
 from tests.support.chat_page import Record
 from tests.support.chromium import OUTPUT
 from tests.support.openai_server import RESET, stream
+from tests.support.ports import free_port
 from tests.support.statsig_server import Fault, Request, Statsig
 from tests.support.waiting import until
 from tests.support.websocket_tester import Tester

@@ -27,6 +27,7 @@ from tests.bench import apps, table
 from tests.bench.sections import SECTIONS, Bench, Raw
 from tests.support import app_process
 from tests.support import chromium as chromium
+from tests.support.ports import free_port
 
 SPEED = app_process.ROOT / "docs" / "understand" / "speed.md"
 
@@ -119,7 +120,7 @@ def _child(command: list[str], **more: object) -> Iterator["subprocess.Popen[str
 @contextmanager
 def _model() -> Iterator[str]:
     """The base URL of a stand-in model server in a process of its own."""
-    port = app_process.free_port()
+    port = free_port()
     with _child(["-m", "tests.bench.model", str(port)]) as process:
         while app_process.status(f"http://127.0.0.1:{port}/") is None:
             if process.poll() is not None:

@@ -20,6 +20,7 @@ from types import TracebackType
 import psutil
 
 from tests.support import app_process
+from tests.support.ports import free_port
 
 PEERS = Path(__file__).parent / "peers"
 START_WITHIN_S, END_WITHIN_S = 120, 10
@@ -61,7 +62,7 @@ class App:
         """Starts it, anew if it runs; the time when its process began. Raises RuntimeError with its log if it ends."""
         self.stop()
         self.folder.mkdir(parents=True, exist_ok=True)
-        port = str(app_process.free_port())
+        port = str(free_port())
         command, self.url = [part.replace("{port}", port) for part in self.command], f"http://127.0.0.1:{port}"
         began = time.time()
         with (self.folder / "app.log").open("wb") as log:

@@ -7,7 +7,6 @@ into `data/`, and so that no setting, secret or data of the user who runs the te
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import app_template
+from tests.support.ports import free_port
 from tests.support.waiting import ENOUGH_S, until
 
 ROOT = Path(__file__).parents[2]
@@ -131,13 +131,6 @@ def lay_out(folder: Path, *, watched: bool = True) -> None:
             shutil.copy2(source, target)
     if watched:
         shutil.copy2(ROOT / "tests" / "support" / "loopback_guard.py", folder / "sitecustomize.py")
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which no process listens at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def status(url: str, timeout_s: float = 5) -> int | None:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import trustme
 
-from tests.support.app_process import ROOT, free_port
+from tests.support.app_process import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 DOCUMENT = ROOT / "docs" / "operate.md"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import app_process
+from tests.support.ports import free_port
 from tests.support.waiting import ENOUGH_S, until
 
 AUTH = """\
@@ -24,7 +25,7 @@ server_metadata_url = "{provider}/.well-known/openid-configuration"
 @contextmanager
 def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """The address of a provider that knows these people: subject to claims."""
-    port = app_process.free_port()
+    port = free_port()
     claims = [json.dumps({"sub": subject, **told}) for subject, told in people.items()]
     command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)]
     for each in claims:
@@ -48,7 +49,7 @@ def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[
 def start(folder: Path, provider_url: str, environ: Mapping[str, str], auth: str = AUTH) -> app_process.AppProcess:
     """The app in this folder, with this provider in its secrets."""
     app_process.lay_out(folder)
-    port = app_process.free_port()
+    port = free_port()
     secrets = auth.format(app=f"http://127.0.0.1:{port}", provider=provider_url)
     (folder / ".streamlit/secrets.toml").write_text(secrets)
     return app_process.start(folder, environ, port=port)

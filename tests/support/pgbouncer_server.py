@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.app_process import free_port
+from tests.support.ports import free_port
 from tests.support.postgres_server import Postgres, _unprivileged, accepts
 from tests.support.waiting import ENOUGH_S, until
 

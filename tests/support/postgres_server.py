@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import psutil
 import psycopg
 
 from lib.store.database import Database
+from tests.support.ports import free_port
 from tests.support.waiting import ENOUGH_S, until
 
 OLDEST = 15
@@ -37,7 +37,7 @@ class Postgres:
 
     def __init__(self, folder: Path, bin_folder: Path, durable: bool) -> None:
         self.folder, self._bin, self._durable = folder, bin_folder, durable
-        self.port = _free_port()
+        self.port = free_port()
         self._as = _unprivileged()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
@@ -159,9 +159,3 @@ def _unprivileged() -> dict[str, Any]:
         return {}
     owner = pwd.getpwnam("postgres")
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.support import app_process
-from tests.support.app_process import ROOT, AppProcess, free_port, status
+from tests.support.app_process import ROOT, AppProcess, status
+from tests.support.ports import free_port
 from tests.support.waiting import ENOUGH_S, until
 
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from PIL import Image, ImageGrab
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.app_process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 ANSWER_S = 60.0
