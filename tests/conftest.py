@@ -22,6 +22,7 @@ from tests.support import postgres_server as real
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import SOON_MS, Chat, Record, visit, watched, window
 from tests.support.stored_answers import OpenStore
+from tests.support.waiting import ENOUGH_S
 
 # An example may take any time on a busy machine.
 hypothesis_settings.register_profile("parley", deadline=None)
@@ -197,8 +198,10 @@ def model_server() -> Iterator[openai_server.Server]:
 
 
 @pytest.fixture
-def statsig() -> Iterator[statsig_server.Statsig]:
-    """A stand-in for Statsig that stores what it receives, and fails as the test scripts it."""
+def statsig(monkeypatch: pytest.MonkeyPatch) -> Iterator[statsig_server.Statsig]:
+    """A stand-in for Statsig that stores what it receives, and fails as the test scripts it. Questions of this process
+    wait for its first answer as long as a busy machine needs."""
+    monkeypatch.setattr("lib.experiments.evaluator.FIRST_ANSWER_S", ENOUGH_S)
     with statsig_server.serve() as server:
         yield server
 

@@ -493,7 +493,8 @@ def test_an_answer_without_a_page_is_stopped_where_the_settings_say_so(
     start: Open, model_server: Server, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], reason: str
 ) -> None:
     monkeypatch.setattr("lib.app.ABANDONED_S", 0.2)
-    model_server.script(otherwise=openai_server.answer("word " * 60, pace=0.05))
+    whole, endless = openai_server.answer("word " * 60, pace=0.05), stream("word ", openai_server.HANG)
+    model_server.script(otherwise=whole if reason == "stop" else endless)
     app = start(**settings)
     _, answer = app.conversations.ask(Visitor("ann", "ann", "ann", "s"), None, "Why?", set())
     assert answer._over.wait(SOON) and answer.completion is not None

@@ -312,7 +312,6 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     start: Start, model_server: openai.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lib.chat.generation.PARTIAL_EVERY", 0.05)
-    monkeypatch.setattr("lib.chat.rescue.STALE_MS", 300)
     gate = Gate()
     model_server.script(stream("Half an answer", gate, finish()))
     killed = start()
@@ -323,6 +322,7 @@ def test_an_answer_that_its_process_left_is_ended_by_another(
     monkeypatch.setattr(
         killed.store.conversations, "partial", lambda *_: None
     )  # as if the process were killed: no more heartbeats
+    monkeypatch.setattr("lib.chat.rescue.STALE_MS", 300)
     other = start()
 
     def swept() -> bool:

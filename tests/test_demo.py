@@ -364,13 +364,13 @@ def test_an_answer_comes_at_its_models_pace(
 
 def test_many_answers_run_at_once(paced: tuple[Demo, openai.OpenAI]) -> None:
     demo, client = paced
-    threads = [threading.Thread(target=text, args=(client, "Hello")) for _ in range(10)]
+    threads = [threading.Thread(target=text, args=(client, "What is Parley?")) for _ in range(10)]
     for thread in threads:
         thread.start()
     until(lambda: demo.running == 10)
     for thread in threads:
         thread.join()
-    assert demo.running == 0
+    until(lambda: demo.running == 0)
 
 
 def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> None:
@@ -382,7 +382,7 @@ def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> N
 
 def test_stopping_breaks_off_running_answers_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)  # uvicorn's own lines, where an earlier test has switched them on
-    before = threading.active_count()
+    earlier = set(threading.enumerate())
     demo = Demo(readme=readme).start()
     port = int(demo.base_url.removesuffix("/v1").rpartition(":")[2])
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as client:
@@ -394,8 +394,8 @@ def test_stopping_breaks_off_running_answers_and_frees_the_port(readme: Path, ca
     demo.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
-    assert not caplog.records
-    assert threading.active_count() == before
+    assert not [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))]
+    assert not [thread for thread in set(threading.enumerate()) - earlier if thread.name == "demo"]
 
 
 def test_it_can_be_asked_before_it_serves(readme: Path) -> None:

@@ -481,11 +481,12 @@ def test_a_forced_group_is_marked_and_the_name_goes_nowhere(closed: app_process.
     with RawWebsocket(closed.url, accept(link)) as wire:
         wire.run().ask("What is Parley?")
         assert "Zebedee" not in wire.text and made.id not in wire.text
-    recorded = [event for event in record.events.export() if event["metadata"].get("invitation") in (made.id, None)][
-        -2:
-    ]
-    exposure, completion = recorded
-    assert exposure["name"] == "exposure" and exposure["metadata"]["forced"] is True
+    [completion] = until(
+        lambda: [event for event in record.events.export() if event["metadata"].get("invitation") == made.id]
+    )
+    theirs = [event for event in record.events.export() if event["user_id"] == completion["user_id"]]
+    [exposure] = [event for event in theirs if event["name"] == "exposure"]
+    assert exposure["metadata"]["forced"] is True
     assert exposure["metadata"]["group"] == "Test" and completion["metadata"]["invitation"] == made.id
     assert "Zebedee" not in str(list(record.events.export())) and "Zebedee" not in closed.log()
     record.guests.revoke("Zebedee")

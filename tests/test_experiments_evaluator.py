@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,13 +15,15 @@ import pytest
 from lib.domain.assignment import Assignment
 from lib.domain.models import TEST_MODEL
 from lib.domain.visitor import Visitor
+from lib.experiments import evaluator
 from lib.experiments.evaluator import DefinitionError, Experiments, compile_definitions, last_known
+from lib.experiments.sdk import start as start_sdk
 from lib.experiments.versions import read_version, to_toml
 from tests.support.ports import free_port
 from tests.support.statsig_server import id_of, serve
 from tests.support.statsig_specs import NAME, NAMED, experiment, specs
 from tests.support.statsig_specs import groups as group_rules
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 KEY = "secret-Ab12_cd-34"
 TOML = """
@@ -62,8 +65,11 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(file: Path) -> Iterator[Open]:
+def start(file: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Open experiments. Except in a test of time, a question waits for Statsig as long as a busy machine needs."""
     opened: list[Experiments] = []
+    if not request.node.get_closest_marker("alone"):
+        monkeypatch.setattr(evaluator, "FIRST_ANSWER_S", ENOUGH_S)
 
     def begin(**more: Any) -> Experiments:
         opened.append(Experiments.open(file, **more))
@@ -278,7 +284,7 @@ def test_it_goes_back_to_the_network_by_itself(start: Open) -> None:
         assert model(experiments) == OURS
         assert "401" in str(experiments.source.error)
         statsig.specs_fault = None
-        until(lambda: experiments.source.name == "network")
+        until(lambda: experiments.source.name == "network" and stored)
         assert model(experiments) == THEIRS
         assert (experiments.source.error, len(stored)) == (None, 1)
         statsig.specs_fault = 503
@@ -294,6 +300,25 @@ def test_assigning_a_unit_does_not_expose_it(start: Open) -> None:
         experiments.server.flush()
         experiments.close()
         assert not [request for request in statsig.requests if request.path.endswith("log_event")]
+
+
+def test_an_end_before_the_start_has_begun_ends_the_sdk_too(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins, go_on, earlier = threading.Event(), threading.Event(), set(threading.enumerate())
+
+    def late(*more: Any) -> bool:
+        begins.set()
+        assert go_on.wait(ENOUGH_S)
+        return start_sdk(*more)
+
+    monkeypatch.setattr(evaluator, "start", late)
+    with serve(SERVED) as statsig:
+        experiments = start(key=KEY, api_url=statsig.url)
+        assert begins.wait(ENOUGH_S)
+        experiments.close()
+        go_on.set()
+        statsig.wait(lambda: statsig.requests)
+        until(lambda: not {thread.name for thread in set(threading.enumerate()) - earlier if "tatsig" in thread.name})
+        assert experiments.server is None
 
 
 def test_the_key_reaches_no_log_and_nothing_is_printed(

@@ -136,10 +136,10 @@ def test_how_a_later_look_ended_is_read_in_the_metric_that_the_sdk_names(start_s
     with serve(running()) as statsig:
         _, _, metrics = start_sdk(statsig.url)
         name = ".config_sync_overall.latency"
-        statsig.wait(lambda: [tags for one, tags in metrics.heard if one.endswith(name)], 40)
+        statsig.wait(lambda: [tags for one, tags in metrics.heard if one.endswith(name)])
         (good, *_) = [(one, tags) for one, tags in metrics.heard if one.endswith(name)]
         statsig.specs_fault = 500
-        statsig.wait(lambda: len([one for one, tags in metrics.heard if one.endswith(name)]) > 1, 40)
+        statsig.wait(lambda: len([one for one, tags in metrics.heard if one.endswith(name)]) > 1)
         (*_, bad) = [(one, tags) for one, tags in metrics.heard if one.endswith(name)]
     memory = sdk.Memory("401")
     sdk._Pulse(memory).distribution(good[0], 1, good[1])

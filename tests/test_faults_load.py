@@ -89,7 +89,7 @@ def test_fifty_sessions_that_ask_at_once_are_all_answered(start_app: StartApp, m
     model_server.script(otherwise=lambda request: openai.answer(f"You said {question_of(request)}.", pace=0.02))
     with ThreadPoolExecutor(SESSIONS) as pool, ExitStack() as tabs:
         testers = [tabs.enter_context(Tester(app.url)) for _ in range(SESSIONS)]
-        list(pool.map(lambda number: testers[number].ask(f"question number {number}", 60), range(SESSIONS)))
+        list(pool.map(lambda number: testers[number].ask(f"question number {number}", 2 * ENOUGH_S), range(SESSIONS)))
         answers = [tester.answer for tester in testers]
         assert [one for n, one in enumerate(answers) if f"You said question number {n}.\n" not in one] == []
     assert Counter(map(question_of, model_server.requests)) == {f"question number {n}": 1 for n in range(SESSIONS)}

@@ -22,7 +22,7 @@ from tests.support.chat_page import Record
 from tests.support.operator_tool import run_tool
 from tests.support.ports import free_port
 from tests.support.statsig_server import Fault, Statsig, serve
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 from tests.support.websocket_tester import Tester
 from tests.test_faults_store import ready
 
@@ -79,7 +79,7 @@ def test_a_start_without_statsig_serves_at_once_and_names_the_source_of_its_defi
         until(lambda: ready(app)["statsig"] != "ok")
         assert (ready(app)["definitions"], ready(app)["http"]) == ("bundled", 200)
         assert "until Statsig answers, bundled definitions decide" in app.log()
-        assert app_process.metrics(app.url)["parley_outbox_pending"] == 2
+        until(lambda: app_process.metrics(app.url)["parley_outbox_pending"] == 2)
     assert "hunter22" not in app.log() and "raceback" not in app.log()
 
 
@@ -124,7 +124,8 @@ def test_it_goes_back_to_statsig_by_itself(start_app: StartApp, model_server: op
         before.ask("First")
         with serve(specs(), port) as statsig:
             until(lambda: ready(app)["definitions"] == "network")
-            assert ready(app)["statsig"] == "ok" and "Statsig's definitions decide" in app.log()
+            until(lambda: ready(app)["statsig"] == "ok")
+            assert "Statsig's definitions decide" in app.log()
             with Tester(app.url) as after:
                 after.ask("Second")
             before.ask("Third")
@@ -157,8 +158,7 @@ def test_no_failure_of_statsig_loses_an_event_or_slows_the_chat(
             tester.ask(f"While it fails with {fault}")
             assert "Hello from the stand-in." in tester.answer
             tester.rate(True)
-            tester.idle()
-            assert "Saved, thank you" in tester.lines
+            tester.thanked()
 
         def tried_again(since: int = failed) -> bool:
             return any(request.events for request in statsig.requests[since:])
@@ -173,7 +173,7 @@ def test_no_failure_of_statsig_loses_an_event_or_slows_the_chat(
         assert Counter(event["name"] for event in record.events()) == {
             "exposure": 8, "chat_completion": 8, "satisfaction": 8,
         }  # fmt: skip
-    statsig.wait(lambda: statsig.counts().keys() == times.keys(), 60)
+    statsig.wait(lambda: statsig.counts().keys() == times.keys(), 2 * ENOUGH_S)
     assert {event["metadata"]["event_id"]: event["time"] for event in statsig.events} == times
     unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
     assert statsig.counts().total() - len(times) == unacknowledged

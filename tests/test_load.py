@@ -39,13 +39,14 @@ async def play(url: str) -> Crowd:
 
 def test_a_page_that_waits_for_nothing_asks_for_nothing(chat_app: app_process.AppProcess, model: openai.Server) -> None:
     model.script(otherwise=lambda request: reply(request, delay_s=0.0, tokens=5, per_s=100))
-    assert asyncio.run(fragments_after_a_vote(chat_app.url)) == 0
+    assert asyncio.run(fragments_after_a_vote(chat_app)) == 0
 
 
-async def fragments_after_a_vote(url: str) -> int:
+async def fragments_after_a_vote(app: app_process.AppProcess) -> int:
     """Return the number of page parts that rerun by themselves once a vote is written."""
-    async with Player(url) as player:
+    async with Player(app.url) as player:
         await player.ask("q1-")
         await player.rate(True)
+        await asyncio.to_thread(app.wait_written)
         await player.look()
         return player.repeating

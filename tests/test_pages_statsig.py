@@ -54,7 +54,7 @@ def serve(app: App, statsig: Statsig, shape: str) -> None:
     """Have Statsig serve another spec, and wait until this process has it."""
     statsig.specs = NAMED[shape]()
     state = {"shipped": "decided", "running": "running"}.get(shape, shape)
-    statsig.wait(lambda: app.experiments.status(NAME).state == state, 40)
+    statsig.wait(lambda: app.experiments.status(NAME).state == state)
 
 
 def test_a_unit_that_parley_does_not_send_exposes_no_user_and_the_page_says_so(

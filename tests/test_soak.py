@@ -133,7 +133,8 @@ def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
     spend_one_life(visitors, KILLS, over)
     over.set()
     for visitor in visitors:
-        visitor.join(60)
+        visitor.join(RECOVERED_S)
+    assert not [visitor for visitor in visitors if visitor.is_alive()]
     assert [visitor.fault for visitor in visitors] == [None] * VISITORS
 
     ended = time.monotonic()

@@ -18,6 +18,11 @@ def press(wire: RawWebsocket, label: str) -> None:
     wire.run(states=[(button.id, "trigger_value", True)])
 
 
+def ask_and_store(app: app_process.AppProcess, wire: RawWebsocket, text: str) -> None:
+    wire.run().ask(text)
+    app.wait_written()
+
+
 def delete_all(wire: RawWebsocket) -> None:
     """Click on the deletion, and confirm it."""
     press(wire, "Delete all my conversations")
@@ -37,7 +42,7 @@ def test_what_was_deleted_comes_back_nowhere(tmp_path: Path, model_server: opena
     try:
         jar = http(app.url).cookies
         with RawWebsocket(app.url, jar) as one, RawWebsocket(app.url, jar) as other:
-            one.run().ask(SECRET)
+            ask_and_store(app, one, SECRET)
             other.run("c=" + one.address)
             assert SECRET in other.text and is_on_disk() == (keep == "true")
             delete_all(one)
@@ -60,7 +65,7 @@ def test_a_closed_page_comes_back_without_deleted_text(tmp_path: Path, model_ser
     try:
         jar = http(app.url).cookies
         with RawWebsocket(app.url, jar) as closed:
-            closed.run().ask(SECRET)
+            ask_and_store(app, closed, SECRET)
         with RawWebsocket(app.url, jar) as open_one:
             delete_all(open_one.run("c=" + closed.address))
 
@@ -85,7 +90,7 @@ def test_another_replica_drops_deleted_text(tmp_path: Path, model_server: openai
     try:
         jar = http(first.url).cookies
         with RawWebsocket(first.url, jar) as one, RawWebsocket(second.url, jar) as other:
-            one.run().ask(SECRET)
+            ask_and_store(first, one, SECRET)
             other.run("c=" + one.address)
             assert SECRET in other.text
             delete_all(one)
@@ -109,7 +114,7 @@ def test_text_that_is_not_stored_goes_when_no_page_shows_it(tmp_path: Path, mode
     try:
         jar = http(app.url).cookies
         with RawWebsocket(app.url, jar) as one:
-            one.run().ask(SECRET)
+            ask_and_store(app, one, SECRET)
             assert gauge() == 1
         with RawWebsocket(app.url, jar) as reloaded:
             assert SECRET in reloaded.run("c=" + one.address).text

@@ -204,6 +204,7 @@ def conversation_id(proxied: app_process.AppProcess, jar: dict[str, str]) -> str
     """The id of a conversation of the visitor with this jar."""
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
         wire.run().ask("What is Parley?")
+        proxied.wait_written()
         return wire.address
 
 
@@ -215,6 +216,7 @@ def test_no_address_and_no_browser_name_is_recorded_or_logged(proxied: app_proce
     cookies = http(proxied.url, **FAR, User_Agent=browser).cookies
     with RawWebsocket(proxied.url, cookies, **FAR, User_Agent=browser) as wire:
         wire.run().ask("What is Parley?")
+    proxied.wait_written()
     visitor = cookies["parley_visitor"][:32]
     files = b"".join(file.read_bytes() for file in (proxied.folder / "data").iterdir())
     assert visitor.encode() in files and visitor in proxied.log()

@@ -73,6 +73,7 @@ def secrets(closed: app_process.AppProcess) -> list[str]:
             wire.run(states=[(wire.widgets("button")[-1].id, "trigger_value", True)]).ask(QUESTION)
             conversation = wire.address
             assert all(word in wire.text for word in (QUESTION, "Ask anything", "secret test", "notice for insiders"))
+        closed.wait_written()
         ids = {value for event in store.events.export() for value in (event["user_id"], event["event_id"])}
         recorded = [event["metadata"] for event in store.events.export()]
     assert len(recorded) == 2

@@ -293,7 +293,10 @@ class Experiments:
                 self._flushed(ok, events, status, error)
 
         def begin() -> None:
-            if start(self._server, key, options):
+            started = start(self._server, key, options)
+            if self._closed:  # the SDK forgets an end that comes before its start
+                self._server.shutdown()
+            elif started:
                 self._ready.set()
                 self._changed()
 

@@ -65,6 +65,10 @@ class AppProcess:
             self.kill()
             raise AssertionError(f"still running {within_s} s after SIGTERM:\n{self.log()}") from None
 
+    def wait_written(self) -> None:
+        """Wait until all that was handed to its store is written: a page goes on a little before."""
+        until(lambda: metrics(self.url)["parley_store_queued"] == 0)
+
     def kill(self) -> None:
         """Ends it without a word (SIGKILL)."""
         self.process.kill()

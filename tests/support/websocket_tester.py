@@ -154,6 +154,14 @@ class Tester:
         self._votes[thumbs[-1]] = int(up)
         self._rerun(thumbs[-1], "string_value", str(int(up)))
 
+    def thanked(self) -> None:
+        """Wait until the page says that a thumb is saved. A browser looks again by itself while it is not."""
+        self.idle()
+        deadline = time.monotonic() + self._within
+        while "Saved, thank you" not in self.lines:
+            assert time.monotonic() < deadline, self.lines
+            self.look_again()
+
     def click(self, label: str) -> None:
         """Click the newest button of this name."""
         found = self._find("button", label)
