@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -204,6 +204,21 @@ def test_an_answer_that_is_stopped_before_it_began_ends_too(answers: Generations
         answer.stop()
         assert ended(answer).finish_reason == "stopped"
     assert len(notes.ends) == 50
+
+
+def test_an_answer_that_another_thread_stops_while_it_is_started_ends_too(
+    answers: Generations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_over = answers._loop.call_soon_threadsafe
+
+    def after_a_deletion(work: Callable[[], object]) -> object:
+        monkeypatch.setattr(answers._loop, "call_soon_threadsafe", hand_over)
+        answers.end("v", None)
+        return hand_over(work)
+
+    monkeypatch.setattr(answers._loop, "call_soon_threadsafe", after_a_deletion)
+    answer = answers.start(question(), "v", lambda: Words(FOR_EVER))
+    assert ended(answer).finish_reason == "stopped"
 
 
 def test_stopping_an_ended_answer_changes_nothing(answers: Generations, notes: Notes) -> None:

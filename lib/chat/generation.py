@@ -94,6 +94,8 @@ class Generations:
             task = self._loop.create_task(self._answer(answer, stream))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            if answer.stopping:  # by another thread, before there was a task to cancel
+                cancel()
 
         def cancel() -> None:
             if task is not None and answer.completion is None:

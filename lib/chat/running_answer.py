@@ -60,6 +60,8 @@ class Answer:
         self.began = time.monotonic()
         self.unwatched = False
         """True when it was stopped because no page showed it."""
+        self.stopping = False
+        """True once it was told to end."""
         self._watched_at = time.monotonic()
         self._pieces: list[str] = []
         self._start = 0  # the piece with which the answer begins: everything before it was withdrawn
@@ -108,6 +110,7 @@ class Answer:
 
     def stop(self) -> None:
         """End it now. The text so far is kept; the connection is closed in the background."""
+        self.stopping = True
         self._cancel()
 
     def _append(self, piece: str) -> None:
