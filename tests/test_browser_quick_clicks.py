@@ -5,9 +5,11 @@ from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record, click_together
-from tests.support.openai_server import whole
+from tests.support.openai_server import Gate, whole
 
 pytestmark = pytest.mark.browser
+DOUBLE_CLICK = "one => { one.click(); setTimeout(() => one.click(), 20); }"
+"""The second click comes when the server knows of the first, and mostly before the page is drawn again."""
 
 
 def test_a_thumb_and_another_version(chat: Chat, model: openai.Server) -> None:
@@ -21,6 +23,18 @@ def test_a_thumb_and_another_version(chat: Chat, model: openai.Server) -> None:
     chat.button("Later version").click()
     expect(chat.answer).to_contain_text("The second try.")
     expect(chat.thumb(up=True)).to_be_checked()
+
+
+def test_a_double_click_asks_again_once(chat: Chat, model: openai.Server, record: Record) -> None:
+    gate = Gate()
+    model.script(whole("The first try."), whole("The second", gate, " try."), whole("The third try."))
+    chat.ask("Question")
+    chat.button("Regenerate").evaluate(DOUBLE_CLICK)
+    expect(chat.answer).to_contain_text("The second")
+    gate.open()
+    expect(chat.answer).to_contain_text("The second try.")
+    chat.idle()
+    assert record.names(chat.conversation_id) == ["chat_completion", "regenerated", "chat_completion"]
 
 
 def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:

@@ -1,6 +1,7 @@
 """The pages as Streamlit runs them, without a browser: with an open app, or with none."""
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -220,6 +221,23 @@ def test_a_long_conversation_is_read_to_its_beginning_with_few_turns_on_the_page
     far = ask(page, "From far back")
     assert messages(far)[-1] == "Hello from the stand-in." and messages(far)[-2] == "From far back"
     assert "Newest" not in buttons(far) and not far.exception
+
+
+def test_a_new_name_is_listed_although_the_store_has_not_written_it(app: App) -> None:
+    page = ask(open_page(), "First")
+    here = page.session_state["on_page"].conversation
+    assert app.store.events.record([]).wait(ENOUGH_S)
+    page.session_state["on_page"].acting = "Rename", here.id
+    page = page.run()
+    with sqlite3.connect(running.app().settings.database_file or "", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")  # nothing else is written until the rollback
+        page = page.text_input(key=f"title_{here.id}").set_value("A better name").run()
+        assert page.button(key=f"open_{here.id}").label == "A better name"
+        other.execute("ROLLBACK")
+    other.close()
+    assert app.store.events.record([]).wait(ENOUGH_S)
+    stored = app.store.conversations.get(here.id, here.visitor_id)
+    assert stored and stored.title == "A better name"
 
 
 def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None:

@@ -82,14 +82,17 @@ function settleDrafts(state, data) { // called once per run
 function editAsInTheBox() { // Enter sends, Esc cancels, the editor takes the focus
   const button = (editor, name) => [...editor.closest('[data-testid="stForm"]').querySelectorAll("button")]
     .find((one) => one.innerText.trim() === name);
-  document.addEventListener("click", ({ target }) => {
-    if (!target.closest?.('[class*="st-key-edit_"]')) return;
-    whenThere(EDITOR, (editor) => {
-      editor.focus({ preventScroll: true });
-      editor.scrollIntoView({ block: "center" });
-      editor.setSelectionRange(editor.value.length, editor.value.length);
-    });
-  }, true);
+  const take = (frames = 600) => {
+    const editor = document.querySelector(EDITOR);
+    if (!editor?.value) { // Streamlit fills it a frame later, unless something is typed into it before
+      if (frames) requestAnimationFrame(() => take(frames - 1));
+      return;
+    }
+    editor.focus({ preventScroll: true });
+    editor.scrollIntoView({ block: "center" });
+    editor.setSelectionRange(editor.value.length, editor.value.length);
+  };
+  document.addEventListener("click", ({ target }) => { if (target.closest?.('[class*="st-key-edit_"]')) take(); }, true);
   window.addEventListener("keydown", (event) => {
     if (!event.target.matches?.(EDITOR) || composes(event)) return;
     const name = event.key === "Escape" ? "Cancel" : event.key === "Enter" && !event.shiftKey ? "Ask again" : null;

@@ -51,11 +51,12 @@ def send(prompt: str, *, waited: bool = False) -> None:
 
 
 def send_again(prompt: str | None = None) -> None:
-    """Send the last question, or a replacement, again; unless access has ended meanwhile."""
+    """Send the last question, or a replacement, again; unless its answer runs, as after the first click of a double
+    click, or access has ended meanwhile."""
     page, app, visitor = on_page(), running.app(), session.visitor()
-    if entrance.barrier():
-        return
     old = page.last
+    if entrance.barrier() or (old and old.running):
+        return
     if app.comparisons.asks(page.here):
         page.conversation = app.comparisons.ask_again(visitor, page.here, prompt)
     else:
