@@ -53,15 +53,17 @@ def shown_outside(chat: Chat, what: str) -> str:
     return f"{what}: {chat.page.evaluate(OUTSIDE)}"
 
 
-def test_nothing_that_is_written_makes_the_page_wider(chat: Chat, model: openai.Server) -> None:
+def test_a_long_word_in_a_question_and_in_a_title(chat: Chat, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Short."))
-    chat.ask(LONG)  # the long word is the title, too
+    chat.ask(LONG)
     expect(chat.answer).to_contain_text("Short.")
     expect_nothing_outside(chat, "a question")
-    for what, answer in WIDE.items():
-        chat.open()
-        model.script(openai.stream(answer, openai.finish(), openai.DONE))
-        chat.ask(f"Show me {what}")
-        expect_nothing_outside(chat, what)
     chat.open()
     expect_nothing_outside(chat, "an empty page")
+
+
+@pytest.mark.parametrize("what", WIDE)
+def test_nothing_in_an_answer_makes_the_page_wider(what: str, chat: Chat, model: openai.Server) -> None:
+    model.script(openai.stream(WIDE[what], openai.finish(), openai.DONE))
+    chat.ask(f"Show me {what}")
+    expect_nothing_outside(chat, what)
