@@ -1,7 +1,7 @@
 // The focus of a hand on the keyboard: into a popover that opens and round inside it, and never nowhere after an act that
 // takes away what had it.
 
-const POPOVER = '[data-testid="stPopoverBody"]', OPENER = '[data-testid="stPopoverButton"]', LOOKS_MS = [30, 150, 600];
+const POPOVER = '[data-testid="stPopoverBody"]', OPENER = '[data-testid="stPopoverButton"]', LOOKS_MS = [30, 150, 600, 2_000, 5_000], LAST_MS = 600; // a slow browser draws late
 const SIDEBAR = '[data-testid="stSidebar"]', VERSION = '[class*="st-key-version_"]', QUESTION = '[data-testid="stChatInputTextArea"]';
 const WHOLE = 'main, body, html, [data-testid="stApp"]';
 const STOPS = 'a[href], button, input, textarea, select, summary, [tabindex="0"]';
@@ -61,7 +61,7 @@ function keepFocus(state) {
   };
   new MutationObserver(() => {
     if (!byKey || app.dataset.testScriptState !== "notRunning") return;
-    for (const ms of LOOKS_MS) setTimeout(restore, ms, ms === LOOKS_MS.at(-1));
+    for (const ms of LOOKS_MS) setTimeout(restore, ms, ms >= LAST_MS);
   }).observe(app, { attributeFilter: ["data-test-script-state"] });
 
   document.addEventListener("focusin", ({ target }) => { state.lost = around(target); }, true);
