@@ -37,6 +37,9 @@ AT_REST = """element => new Promise(done => {
 """An element's scroll offset and the top of it on the screen, once neither has changed for thirty frames."""
 IDLE = f"""() => {STATE} === 'notRunning'
   && ![...document.querySelectorAll('button')].some(b => b.textContent.includes('Stop'))"""
+NEWEST = """() => [...document.querySelectorAll('[data-testid="stFeedback"]')].at(-1)
+  ?.closest('[class*="st-key-acts_"]')?.className.match(/acts_\\w+/)[0]"""
+"""The key of the newest answer with thumbs."""
 WATCH = """() => {
   const seen = [], text = () => [...document.querySelectorAll('[data-testid="stChatMessage"]')].at(-1)?.innerText ?? '';
   const visible = b => b.checkVisibility({ opacityProperty: true, visibilityProperty: true });
@@ -102,10 +105,10 @@ class Chat:
     def ask(self, text: str, within_ms: float = SOON_MS) -> None:
         """A question and its whole answer, once the page is drawn."""
         self.idle(within_ms)
-        before = self.feedback.count()
+        before = self.page.evaluate(NEWEST)
         self.send(text)
-        expect(self.feedback).to_have_count(before + 1, timeout=within_ms)
-        self.idle(within_ms)
+        ended = f"before => {{ const now = ({NEWEST})(); return now && now !== before && ({IDLE})(); }}"
+        self.page.wait_for_function(ended, arg=before, timeout=within_ms)
 
     def idle(self, within_ms: float = SOON_MS) -> None:
         """Until no answer runs: no script, no Stop."""
