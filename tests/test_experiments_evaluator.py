@@ -510,22 +510,16 @@ def test_an_experiment_that_only_statsig_knows_has_a_definition(start: Open) -> 
         assert (definition.control, definition.shares) == ("X", {"X": 0.25, "Y": 0.75})
 
 
-NULLS: dict[str, Any] = {"temperature": None, "stop": None, "system_prompt": None, "provider": None, "seed": None}
-
-
-@pytest.mark.parametrize("nulls", [NULLS, {"model": None}])
-def test_null_is_a_parameter_that_is_not_set(start: Open, nulls: dict[str, Any]) -> None:
-    """In a decision, in the compared groups, and in the TOML that the record keeps of them."""
-    rules = [each | {"returnValue": {**each["returnValue"], **nulls}} for each in group_rules()]
-    default = {"model": TEST_MODEL, "verbosity": "low", **nulls}
-    with serve(specs(experiment(rules=rules, defaultValue=default))) as statsig:
+def test_the_record_leaves_out_a_parameter_that_is_null(start: Open) -> None:
+    """TOML has no null; a decision keeps it as a value of the wrong type."""
+    rules = [each | {"returnValue": {**each["returnValue"], "stop": None, "seed": [None]}} for each in group_rules()]
+    with serve(specs(experiment(rules=rules))) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
         decided, definition = experiments.assign(visitor(), NAME), experiments.definition(NAME)
-        assert definition and decided.group in GROUPS
-        left = ["model"] if "model" not in nulls else []
-        assert [list(decided.parameters), *(list(group.parameters) for group in definition.groups)] == [left] * 3
-        assert decided.defaults == definition.default == {name: default[name] for name in (*left, "verbosity")}
-        assert read_version(NAME, to_toml(definition), served=True).groups == definition.groups
+    assert definition and decided.parameters["stop"] is None
+    kept = read_version(NAME, to_toml(definition), served=True)
+    assert [group.parameters.keys() for group in kept.groups] == [{"model", "seed"}] * 2
+    assert to_toml(kept) == to_toml(definition)
 
 
 def test_targeting_sees_the_tier_and_the_visitors_attributes(start: Open) -> None:

@@ -25,18 +25,18 @@ GOOD: dict[str, Any] = {
     "verbosity": "high",
 }
 BAD: list[tuple[str, Any]] = [
-    *[("temperature", value) for value in (-0.1, 2.1, True, "0.5", math.nan, math.inf, [1], dict[str, Any]())],
-    *[("top_p", value) for value in (-0.1, 1.01, False, "1", math.nan)],
-    *[("presence_penalty", value) for value in (-2.1, 2.1, True, "0")],
-    *[("frequency_penalty", value) for value in (-2.1, 2.1, True, "0")],
-    *[("max_tokens", value) for value in (0, -1, 1.5, True, "100", math.nan, math.inf, 1e300)],
-    *[("max_completion_tokens", value) for value in (0, -1, 1.5, True, "100", math.nan)],
-    *[("verbosity", value) for value in ("", "LOW", "minimal", 1, ["low"])],
-    *[("seed", value) for value in (0.5, True, "1", 2**63, 1e300, -math.inf)],
-    *[("stop", value) for value in ("", [], ["a"] * 5, ["a", ""], ["a", 1], 3, {"a": 1}, "\x00")],
-    *[("reasoning_effort", value) for value in ("", "LOW", "extreme", 1, ["low"])],
-    *[("model", value) for value in ("", "  ", 4, ["large-model"], "a\x00b", "a\nb", "\ud800", "x" * 129)],
-    *[("system_prompt", value) for value in (1, ["Be brief."], True)],
+    *[("temperature", value) for value in (-0.1, 2.1, True, "0.5", math.nan, math.inf, None, [1], dict[str, Any]())],
+    *[("top_p", value) for value in (-0.1, 1.01, False, "1", math.nan, None)],
+    *[("presence_penalty", value) for value in (-2.1, 2.1, True, "0", None)],
+    *[("frequency_penalty", value) for value in (-2.1, 2.1, True, "0", None)],
+    *[("max_tokens", value) for value in (0, -1, 1.5, True, "100", math.nan, math.inf, 1e300, None)],
+    *[("max_completion_tokens", value) for value in (0, -1, 1.5, True, "100", math.nan, None)],
+    *[("verbosity", value) for value in ("", "LOW", "minimal", 1, None, ["low"])],
+    *[("seed", value) for value in (0.5, True, "1", 2**63, 1e300, -math.inf, None)],
+    *[("stop", value) for value in ("", [], ["a"] * 5, ["a", ""], ["a", 1], 3, None, {"a": 1}, "\x00")],
+    *[("reasoning_effort", value) for value in ("", "LOW", "extreme", 1, None, ["low"])],
+    *[("model", value) for value in ("", "  ", None, 4, ["large-model"], "a\x00b", "a\nb", "\ud800", "x" * 129)],
+    *[("system_prompt", value) for value in (None, 1, ["Be brief."], True)],
 ]
 
 
@@ -63,15 +63,6 @@ def test_a_bad_value_is_replaced_by_the_experiments_default(name: str, value: An
 def test_it_is_not_sent_where_the_default_is_bad_too(name: str, value: Any) -> None:
     for defaults in ({}, {name: value}):
         assert check_parameters({name: value}, defaults, "large-model") == Parameters("large-model", error=name)
-
-
-@pytest.mark.parametrize("name", [*GOOD, "provider", "top_k"])
-def test_null_is_a_parameter_that_is_not_set(name: str) -> None:
-    providers = ["openai", "local"]
-    for defaults in ({}, {**GOOD, "provider": "local"}, {name: None}):
-        left_out = check_parameters({}, defaults, "m", providers)
-        assert check_parameters({name: None}, defaults, "m", providers) == left_out
-    assert check_parameters({name: None}, {name: None}, "m", providers) == Parameters("m")
 
 
 def test_an_unknown_name_is_reported_and_not_sent() -> None:

@@ -20,7 +20,6 @@ from lib.experiments.served import (
     group_rules,
     is_disabled,
     layer_buckets,
-    set_values,
     shipped_group,
     state_of,
 )
@@ -96,7 +95,7 @@ class Archive:
                 if remains:
                     disabled.setdefault(name, {})[group] = earlier[group]
                 elif group in before and is_disabled(rule, spec, before[group]):
-                    entry = {"since_ms": now_ms, "parameters": set_values(before[group].get("returnValue"))}
+                    entry = {"since_ms": now_ms, "parameters": before[group].get("returnValue") or {}}
                     disabled.setdefault(name, {})[group] = entry
         return disabled
 

@@ -18,7 +18,7 @@ from lib.domain.visitor import Visitor
 from lib.experiments.archive import Archive
 from lib.experiments.experiment import Definition, Status, knows_unit
 from lib.experiments.sdk import SdkError, caught_exposures, local_server
-from lib.experiments.served import group_rules, is_override, set_values, unit_type
+from lib.experiments.served import group_rules, is_override, unit_type
 from lib.experiments.steps import Step, steps
 
 log = logging.getLogger("parley.experiment")
@@ -65,7 +65,7 @@ class Decider:
             return self._of_layer(visitor, user, name)
         spec, sent = self._configs.get(name, {}), _sent(events)
         group = evaluated.group_name if evaluated.passed_rule else None
-        assignment = Assignment(name, group, evaluated.rule_id, "", {}, set_values(evaluated.value), sent=sent)
+        assignment = Assignment(name, group, evaluated.rule_id, "", {}, evaluated.value, sent=sent)
         return self._assignment(visitor, spec, spec, assignment)
 
     def _of_layer(self, visitor: Visitor, user: StatsigUser, name: str) -> Assignment:
@@ -86,7 +86,7 @@ class Decider:
             layer.rule_id,
             "",
             {},
-            set_values(layer.get_values()),
+            layer.get_values(),
             layer=True,
             allocated=allocated,
             parameter=parameter,
@@ -102,7 +102,7 @@ class Decider:
         forced, facts = _is_forced(evaluated), self._facts(member)
         unknown = facts.unknown_unit or self._facts(spec).unknown_unit
         counts = (forced or evaluated.rule_id in facts.group_rules) and not unknown
-        defaults = set_values(spec.get("defaultValue"))
+        defaults = spec.get("defaultValue") or {}
         return replace(
             evaluated,
             group=evaluated.group if counts else None,

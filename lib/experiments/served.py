@@ -29,15 +29,6 @@ class Member:
         return self.prefix + group
 
 
-def set_values(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the parameters that a spec or the SDK names, without null ones: null stands for "not set".
-
-    >>> set_values({"model": "m", "seed": None, "stop": ["a"]}), set_values(None)
-    ({'model': 'm', 'stop': ['a']}, {})
-    """
-    return {name: value for name, value in (values or {}).items() if value is not None}
-
-
 def is_override(rule_id: str) -> bool:
     """Return True for a rule that forces a group on a unit, in every form that the SDK and Statsig's console know.
 
@@ -79,14 +70,14 @@ def derive(spec: Mapping[str, Any]) -> Definition | None:
     groups, below = [], 0.0
     for rule in rules:
         share, below = _share(rule, below, BUCKETS / len(rules))
-        groups.append(Group(str(rule["groupName"]), share, set_values(rule.get("returnValue"))))
+        groups.append(Group(str(rule["groupName"]), share, rule.get("returnValue") or {}))
     return Definition(
         name=str(spec["name"]),
         groups=tuple(groups),
         control=groups[0].name,
         unit=unit_type(spec),
         allocation=_taking_part(spec),
-        default=set_values(spec.get("defaultValue")),
+        default=spec.get("defaultValue") or {},
     )
 
 
@@ -115,7 +106,7 @@ def derive_layer(layer: Mapping[str, Any], members: Iterable[Member]) -> Definit
         control=groups[0].name,
         unit=unit_type(layer),
         allocation=min(100.0, round(taking_part * 100 / BUCKETS, 6)),
-        default=set_values(layer.get("defaultValue")),
+        default=layer.get("defaultValue") or {},
     )
 
 

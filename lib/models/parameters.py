@@ -48,8 +48,8 @@ def check_parameters(
     """Return a group's parameters as they can be sent.
 
     A value of the wrong type or range is replaced by the experiment's default where that is valid, and otherwise not
-    sent; an unknown name is not sent. `error` has the names of all of these. A value that is None is not set. Where
-    neither names a model or a provider, `model` and the first of `providers` are used.
+    sent; an unknown name is not sent. `error` has the names of all of these. Where neither names a model or a provider,
+    `model` and the first of `providers` are used.
 
     >>> sent = check_parameters({"model": "a", "temperature": 3, "top_k": 5}, {"temperature": 0.5}, "m")
     >>> sent.model, sent.options, sent.error
@@ -61,7 +61,6 @@ def check_parameters(
     >>> sent.provider, sent.error
     ('local', 'provider')
     """
-    raw, defaults = ({name: value for name, value in each.items() if value is not None} for each in (raw, defaults))
     checks = {**_CHECKS, "provider": _one_of(providers)}
     good: dict[str, Any] = {}
     bad: list[str] = []
