@@ -4,6 +4,7 @@ import time
 
 import streamlit as st
 
+from lib.domain.prompts import check_prompt, clean_text
 from lib.web import running
 from pages import entrance, session
 from pages.chat.state import on_page
@@ -11,6 +12,11 @@ from pages.chat.state import on_page
 HEAD_START = 0.005
 """Seconds that the page waits before it draws, so that urgent work gets the processor: a question is sent 5 to 10 ms
 sooner, and the last words of an answer appear 3 to 5 ms before the buttons below them."""
+
+
+def problem_with(text: str) -> str | None:
+    """Return the sentence that refuses a typed prompt; None for a valid one."""
+    return check_prompt(clean_text(text), running.app().settings.max_prompt_chars)
 
 
 def ask(prompt: str) -> None:

@@ -9,12 +9,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lib.chat.generation import Answer
 from lib.domain.conversation import Turn
-from lib.domain.prompts import check_prompt, clean_text
+from lib.domain.prompts import clean_text
 from lib.domain.record import StoreError
 from lib.web import running
 from pages import compare, entrance, session
 from pages.browser import keep_browser, keep_comparisons, tell_browser
-from pages.chat.asking import HEAD_START, ask, send_waiting
+from pages.chat.asking import HEAD_START, ask, problem_with, send_waiting
 from pages.chat.feedback import SAVED_WITHIN
 from pages.chat.operator_view import draw_failures, draw_forced, draw_worries
 from pages.chat.sidebar import draw_sidebar
@@ -85,7 +85,7 @@ def submit(key: str) -> None:
     page.submitted = text
     open_addressed()
     prompt = clean_text(text)
-    page.refused = check_prompt(prompt, app.settings.max_prompt_chars)
+    page.refused = problem_with(text)
     if page.conversation:
         page.conversation = app.conversations.fresh(page.here)
     if page.refused:

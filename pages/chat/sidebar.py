@@ -259,7 +259,8 @@ def _rename(page: OnPage, key: str) -> None:
         store, conversation_id = running.app().store, key.removeprefix("title_")
         store.conversations.rename(conversation_id, session.visitor().visitor_id, title).wait(0.25)
         # Not read again, because a slow store may not have written the name yet.
-        page.listed = [replace(one, title=title) if one.id == conversation_id else one for one in page.listed or ()]
+        if page.listed is not None:
+            page.listed = [replace(one, title=title) if one.id == conversation_id else one for one in page.listed]
 
 
 def _delete(page: OnPage, conversation_id: str | None) -> None:

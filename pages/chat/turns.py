@@ -14,13 +14,13 @@ from lib.domain.budget import until_ms
 from lib.domain.clock import now_ms
 from lib.domain.completion import NO_MODEL, OPERATORS_KNOW, TELL_OPERATORS
 from lib.domain.conversation import Turn
-from lib.domain.prompts import check_prompt, clean_text
+from lib.domain.prompts import clean_text
 from lib.domain.record import StoreError
 from lib.web import running
 from lib.web.patches import connected
 from pages import entrance, session
 from pages.chat.answer_text import GrowingText, as_typed, draw_answer, draw_thinking
-from pages.chat.asking import ask, send_again
+from pages.chat.asking import ask, problem_with, send_again
 from pages.chat.details import draw_details
 from pages.chat.feedback import draw_reasons, draw_thanks, draw_thumbs
 from pages.chat.state import on_page
@@ -133,7 +133,7 @@ def _draw_editor(turn: Turn) -> None:
         with st.container(horizontal=True):
             sent = st.form_submit_button("Ask again", type="primary", on_click=_send_edited, args=(turn,))
             st.form_submit_button("Cancel", type="tertiary", on_click=setattr, args=(on_page(), "editing", None))
-    if sent and (problem := _problem(text)):
+    if sent and (problem := problem_with(text)):
         st.warning(problem)
 
 
@@ -141,14 +141,10 @@ def _edited(turn: Turn) -> str:
     return f"edited_{turn.answer_id}"
 
 
-def _problem(text: str) -> str | None:
-    return check_prompt(clean_text(text), running.app().settings.max_prompt_chars)
-
-
 def _send_edited(turn: Turn) -> None:
     """Ask the edited question, unless it is refused or another one was sent meanwhile."""
     page, text = on_page(), st.session_state.get(_edited(turn)) or ""
-    if page.editing == turn.answer_id and not _problem(text):
+    if page.editing == turn.answer_id and not problem_with(text):
         page.editing = None
         send_again(clean_text(text))
 

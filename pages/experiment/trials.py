@@ -6,10 +6,11 @@ import streamlit as st
 
 from lib.chat.generation import Answer
 from lib.chat.markdown import as_one
-from lib.domain.prompts import check_prompt, clean_text
+from lib.domain.prompts import clean_text
 from lib.experiments.definitions import Definition
 from lib.web import running
 from pages import session
+from pages.chat.asking import problem_with
 from pages.results.words import plain
 
 EVERY_S = 0.25
@@ -26,7 +27,7 @@ def draw_trials(definition: Definition) -> None:
         asked = st.form_submit_button(
             "Ask every group", icon=":material/play_arrow:", on_click=_ask, args=(definition,)
         )
-    if asked and (problem := _problem(text)):
+    if asked and (problem := problem_with(text)):
         st.warning(problem)
     answers: Mapping[str, Answer] = st.session_state.get("trial_answers", {})
     if answers:
@@ -34,13 +35,9 @@ def draw_trials(definition: Definition) -> None:
         st.fragment(_draw_answers, run_every=EVERY_S if growing else None)(answers, growing)
 
 
-def _problem(text: str) -> str | None:
-    return check_prompt(clean_text(text), running.app().settings.max_prompt_chars)
-
-
 def _ask(definition: Definition) -> None:
     text = st.session_state.get("trial_prompt") or ""
-    if _problem(text):
+    if problem_with(text):
         return
     try:
         session.acting_operator()
