@@ -13,6 +13,7 @@ from pages.chat.state import forget_deleted
 
 STYLE = Path(__file__).with_suffix(".css")
 
+session.begin_run()
 session.leave_ended_session()
 forget_deleted()
 app, barrier, operator = running.app(), entrance.barrier(), session.operator()

@@ -82,6 +82,18 @@ def may_sign_out() -> bool:
     return not all(map(running.ended, _sessions_here()))
 
 
+def begin_run() -> None:
+    """Note that a run of this page begins."""
+    running.tabs().begin(script_session())
+
+
+def give_way() -> None:
+    """Let a click interrupt a wait, and rerun where this page was told to. Call it several times a second."""
+    _ = "visitor" in st.session_state  # Streamlit interrupts where its session state is read
+    if running.tabs().due(script_session()):
+        st.rerun()
+
+
 def leave_ended_session() -> None:
     """Forget everything that this page showed under a session that has ended meanwhile."""
     state = st.session_state

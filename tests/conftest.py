@@ -101,8 +101,13 @@ def _starts(file: Path) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, Any, Any]:
-    """Report a skipped test as failed in CI: what is not run there is not known to work."""
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Report a skipped test as failed in CI: what is not run there is not known to work. Report a failed one with the
+    text of its pages."""
+    browser = sys.modules.get(f"{__package__}.support.chat_page")
+    if browser and call.when == "call" and call.excinfo and isinstance(call.excinfo.value, Exception):
+        for page in browser.open_tabs:
+            call.excinfo.value.add_note(browser.describe(page))
     return _no_skip((yield))
 
 

@@ -324,6 +324,29 @@ def test_a_conversation_is_deleted(chat: Chat, record: Record) -> None:
     assert record.names(gone) == ["chat_completion"]  # numbers stay
 
 
+def test_a_page_that_follows_an_answer_stays_when_another_conversation_is_deleted(
+    chat: Chat, model: openai.Server
+) -> None:
+    gate = Gate()
+    chat.ask("Delete me")
+    chat.button("New conversation").click()
+    expect(chat.messages).to_have_count(0)
+    model.script(gated(gate))
+    chat.send("Keep me")
+    expect(chat.answer).to_contain_text("The first half")
+    with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
+        expect(other.answer).to_contain_text("The first half")
+        chat.choose("Delete me", "Delete")
+        chat.button("Delete").click()
+        for each in (chat, other):
+            expect(each.page.get_by_role("button", name="Delete me")).to_have_count(0)
+            expect(each.messages).to_have_count(2)
+        gate.open()
+        for each in (chat, other):
+            expect(each.answer).to_contain_text(WHOLE)
+            each.idle()
+
+
 def test_all_conversations_are_deleted(chat: Chat, record: Record) -> None:
     chat.ask("First")
     first = chat.conversation_id

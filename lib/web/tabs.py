@@ -2,6 +2,9 @@
 
 Streamlit cannot notify a page that the record has changed; this makes its sessions rerun their script, as a click
 would. With another version of Streamlit, pages show a change after their next click.
+
+Streamlit knows the address and the widgets of a page only while no script runs; until then it has those of the run
+before. So a running script is not interrupted from here: where it waits long, it asks `due` and reruns itself.
 """
 
 import logging
@@ -18,6 +21,8 @@ log = logging.getLogger("parley")
 
 REMEMBERED = 20_000
 """Pages that are remembered."""
+RETRY_S = 0.1
+"""Seconds between two looks at whether a script has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Tabs:
         self._lock = threading.Lock()
         self._tabs: Recent[str, Tab] = Recent(REMEMBERED)
         self._shown: Recent[str, str | None] = Recent(REMEMBERED)
+        self._due: set[str] = set()
 
     def remember(self, session_id: str, tab: Tab) -> None:
         """Note the owner of this page."""
@@ -54,16 +60,49 @@ class Tabs:
         return {shown for session_id, shown in pages.items() if shown and active(session_id)}
 
     def end_closed(self, condition: Callable[[Tab], bool]) -> None:
-        """End the sessions of closed pages for which `wanted` is true: nothing that they hold is shown again."""
+        """End the sessions of closed pages for which `condition` is true: nothing that they hold is shown again."""
         with self._lock:
             session_ids = [session_id for session_id, tab in self._tabs.items() if condition(tab)]
         _end([session_id for session_id in session_ids if not active(session_id)])
 
-    def look_again(self, condition: Callable[[Tab], bool], but: str | None = None) -> int:
-        """Rerun the pages for which `wanted` is true, except `but`; return their number."""
+    def look_again(self, condition: Callable[[Tab], bool], but: str | None = None) -> None:
+        """Rerun the pages for which `condition` is true, except `but`: at once, or as soon as their script ends."""
+        if not runtime.exists():
+            return
         with self._lock:
             session_ids = [session_id for session_id, tab in self._tabs.items() if session_id != but and condition(tab)]
-        return _rerun(session_ids)
+            self._due.update(session_ids)
+        try:
+            loop = runtime.get_instance()._get_async_objs().eventloop
+            for session_id in session_ids:
+                loop.call_soon_threadsafe(self._rerun, session_id)
+        except AttributeError as error:
+            _warn(error)
+
+    def due(self, session_id: str | None) -> bool:
+        """Return True where this page was told to rerun and has not begun to."""
+        return session_id in self._due
+
+    def begin(self, session_id: str | None) -> None:
+        """Note that a run of this page begins. Call it before the run reads what may have changed."""
+        with self._lock:
+            self._due.discard(session_id or "")
+
+    def _rerun(self, session_id: str) -> None:
+        """Rerun a page on the server's event loop, where no click can come between; later if its script runs."""
+        if not self.due(session_id):
+            return
+        try:
+            server = runtime.get_instance()
+            info = server._session_mgr.get_active_session_info(session_id)
+            if info is None:
+                self.begin(session_id)
+            elif info.session._scriptrunner is None:
+                info.session.request_rerun(info.session._client_state)
+            else:
+                server._get_async_objs().eventloop.call_later(RETRY_S, self._rerun, session_id)
+        except AttributeError as error:
+            _warn(error)
 
     def forget_closed(self) -> None:
         """Forget pages whose sessions are gone, and make Streamlit drop those that have expired."""
@@ -110,18 +149,5 @@ def _end(session_ids: Iterable[str]) -> None:
         log.warning("closed pages are kept longer: Streamlit is not the version that is known: %s", error.name)
 
 
-def _rerun(session_ids: Iterable[str]) -> int:
-    if not runtime.exists():
-        return 0
-    count = 0
-    try:
-        server = runtime.get_instance()
-        loop = server._get_async_objs().eventloop
-        for session_id in session_ids:
-            info = server._session_mgr.get_active_session_info(session_id)
-            if info is not None:
-                loop.call_soon_threadsafe(info.session.request_rerun, info.session._client_state)
-                count += 1
-    except AttributeError as error:
-        log.warning("open pages show a change only after a click: this version of Streamlit is unknown: %s", error.name)
-    return count
+def _warn(error: AttributeError) -> None:
+    log.warning("open pages show a change only after a click: this version of Streamlit is unknown: %s", error.name)

@@ -39,7 +39,10 @@ def draw_sidebar() -> None:
         with st.container(key="side_head", gap="small"):
             _draw_head(page)
         with st.container(key="side_list", gap=None):
-            _draw_list(page)
+            length = _draw_list(page)
+            for _ in range(page.list_length - length):  # otherwise a deleted row would stay until the answer has ended
+                st.empty()
+            page.list_length = length
         with st.container(key="side_foot", gap=None):
             _draw_privacy(page)
             st.menu_button(
@@ -75,14 +78,14 @@ def _draw_head(page: OnPage) -> None:
         )
 
 
-def _draw_list(page: OnPage) -> None:
+def _draw_list(page: OnPage) -> int:
+    """Draw the list, or what a search found, and return the number of elements."""
     words = clean_text(page.searched).split()
     if words:
         matches = _search(words)
         if matches == []:
             st.caption("Nothing found")
-        _draw_entries(page, matches)
-        return
+        return _draw_entries(page, matches) + (matches == [])
     if page.listed is None:
         page.listed = _read_list(page)
     listed, here = page.listed, page.conversation
@@ -93,20 +96,27 @@ def _draw_list(page: OnPage) -> None:
     if start:
         st.button("Show newer", type="tertiary", key="newer", on_click=_list_more, args=(page, -1))
     shown = listed and listed[: LISTED * (page.listed_more - start)]
-    _draw_entries(page, shown)
+    length = _draw_entries(page, shown) + (start > 0)
     if listed and shown and len(listed) > len(shown):
         by_scrolling = page.listed_more < PIECES
         key = "older" if by_scrolling else "older_by_hand"
         st.button("Show older", type="tertiary", key=key, on_click=_list_more, args=(page,))
+        length += 1
+    return length
 
 
-def _draw_entries(page: OnPage, conversations: list[Conversation] | None) -> None:
+def _draw_entries(page: OnPage, conversations: list[Conversation] | None) -> int:
+    """Draw these conversations by day and return the number of elements."""
     if conversations is None:
         st.caption("Earlier conversations cannot be shown right now.")
-    for day, of_day in groupby(conversations or (), key=_day):
+        return 1
+    length = 0
+    for day, of_day in groupby(conversations, key=_day):
         st.caption(day)
+        length += 1
         for conversation in of_day:
-            _draw_entry(page, conversation)
+            length += _draw_entry(page, conversation)
+    return length
 
 
 def _search(words: list[str]) -> list[Conversation] | None:
@@ -128,16 +138,17 @@ def _read_list(page: OnPage) -> list[Conversation] | None:
         return None
 
 
-def _draw_entry(page: OnPage, conversation: Conversation) -> None:
+def _draw_entry(page: OnPage, conversation: Conversation) -> int:
+    """Draw a conversation, or what is being done to it, and return the number of elements."""
     current = page.conversation is not None and page.conversation.id == conversation.id
     act = page.acting[0] if page.acting and page.acting[1] == conversation.id else None
     if act == "Rename":
         _draw_rename(page, conversation)
-        return
+        return 2
     if act == "Delete":
         st.caption(f"Delete “{plain(conversation.title or 'this conversation')}”? This cannot be undone.")
         _draw_choice(page, "Delete", conversation.id)
-        return
+        return 2
     with st.container(horizontal=True, wrap=False, gap=None, vertical_alignment="center", key=f"row_{conversation.id}"):
         st.button(
             plain(conversation.title or "A conversation"),
@@ -158,6 +169,7 @@ def _draw_entry(page: OnPage, conversation: Conversation) -> None:
             on_click=_act,
             args=(page, conversation.id),
         )
+    return 1
 
 
 def _draw_rename(page: OnPage, conversation: Conversation) -> None:

@@ -34,7 +34,8 @@ class OnPage:
     version of it the reader looks at; `replaced`: how many answers each answer id replaced
     on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
     `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
-    `acting`: what is being done to which conversation of the list; `download`: an id, the name and the text of a file
+    `acting`: what is being done to which conversation of the list, `list_length`: how many elements that last had;
+    `download`: an id, the name and the text of a file
     that the browser is to save; `theme`: an id and the name of one that it is to take;
     `nonce` counts what the browser was asked to do; `parsed`: answers on the page by id, with the parts they are drawn
     in."""
@@ -65,6 +66,7 @@ class OnPage:
     parsed: dict[str, tuple[str, list[Block]]] = field(default_factory=dict)
     listed: list[Conversation] | None = None
     listed_more: int = 1
+    list_length: int = 0
     searched: str = ""
     acting: tuple[str, str] | None = None
     download: tuple[str, str, str] = ("", "", "")

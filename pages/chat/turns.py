@@ -260,11 +260,11 @@ def draw_button(label: str, icon: str, turn: Turn, action: Callable[..., None] |
 
 
 def follow(answer: Answer) -> None:
-    """Show text as it arrives, until the answer ends. Reading session state lets Streamlit interrupt the wait."""
+    """Show text as it arrives, until the answer ends."""
     text, news = GrowingText(st.empty, answer.began), answer.follow(connected)
     generations = running.app().generations
     while (piece := news(0.1, max(PACE, CROWD * generations.running))) is not None:
-        _ = "on_page" in st.session_state
+        session.give_way()
         if entrance.just_closed():
             answer.stop()
             st.rerun()
@@ -283,7 +283,7 @@ def follow_record(turn: Turn) -> None:
             draw_thinking(slot, time.monotonic() - (now_ms() - turn.asked_ms) / 1_000)
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
-            _ = "on_page" in st.session_state
+            session.give_way()
         known, page.conversation = page.conversation, running.app().conversations.reread(page.here)
         turn = page.here.turns[-1]
         if page.conversation is known:  # the record cannot be read, so heartbeats may not arrive

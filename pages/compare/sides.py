@@ -175,7 +175,7 @@ def _pieces(answers: list[Answer]) -> Iterator[list[str | None]]:
     while any(piece is not None for piece in pieces):
         pieces = following.pieces(0.1, max(PACE, CROWD * app.generations.running))
         yield pieces
-        _ = "on_page" in st.session_state  # lets Streamlit interrupt the wait
+        session.give_way()
         if entrance.just_closed():
             app.conversations.stop(page.here)
             st.rerun()
@@ -215,7 +215,7 @@ def _follow_record(turn: Turn, places: Places) -> None:
                 draw_thinking(slot, time.monotonic() - (now_ms() - side.asked_ms) / 1_000)
         for _ in range(5):
             time.sleep(LOOK_EVERY / 5)
-            _ = "on_page" in st.session_state
+            session.give_way()
         known, page.conversation = page.conversation, app.conversations.reread(page.here)
         turn = page.here.turns[-1]
         if page.conversation is known:  # the record cannot be read, so heartbeats may not arrive

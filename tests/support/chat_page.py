@@ -147,13 +147,15 @@ def window(browser: Browser, size: tuple[int, int] = DESK, dark: bool = False, *
     page.emulate_media(color_scheme="dark" if dark else "light")
     page.context.grant_permissions(more.get("permissions", []))
     emptied = False
+    open_tabs.append(page)
     try:
         yield page
         emptied = _empty(page)
-    except Exception:
-        _print(page)
+    except Exception as error:
+        error.add_note(describe(page))
         raise
     finally:
+        open_tabs.remove(page)
         if emptied:
             free.append(page)
         else:
@@ -164,12 +166,16 @@ _free_tabs: "WeakKeyDictionary[Browser, dict[str, list[Page]]]" = WeakKeyDiction
 """The free tabs of a browser, by the options of their context."""
 
 
-def _print(page: Page) -> None:
-    """Print the address and the text of a failed test's page, for its report."""
+open_tabs: list[Page] = []
+"""The first tab of every open window."""
+
+
+def describe(page: Page) -> str:
+    """Return the address and the text of a failed test's page, in a line for its report."""
     try:
-        print(f"{page.url}\n{page.evaluate('document.body.innerText')}")
+        return f"{page.url}: " + re.sub(r"\s*\n\s*", " | ", page.evaluate("document.body.innerText"))
     except Error as error:
-        print(f"{page.url}: {error}")
+        return f"{page.url}: {error}"
 
 
 def _empty(page: Page) -> bool:
