@@ -83,15 +83,6 @@ def side(chat: Chat, letter: str) -> Locator:
     return chat.page.get_by_role("region", name=f"Answer {letter}", exact=True).last
 
 
-def compare(chat: Chat, text: str = "Question") -> None:
-    """A question and both of its answers."""
-    before = chat.page.get_by_role("region", name="Answer A").count()
-    chat.send(text)
-    expect(chat.page.get_by_role("region", name="Answer A")).to_have_count(before + 1, timeout=SOON_MS)
-    expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
-    chat.idle()
-
-
 def says(text: str, *after: Any) -> Reply:
     return stream(text, *after, finish(), usage(3, 2), openai.DONE)
 
@@ -128,7 +119,7 @@ def test_an_empty_page_asks_for_a_comparison_and_not_for_a_thumb(chat: Chat) -> 
 
 def test_a_question_is_answered_twice_and_voted_on(chat: Chat, model: openai.Server, record: Record) -> None:
     model.script(*both(says("first words"), says("second words")))
-    compare(chat)
+    chat.compare("Question")
     assert {request.body["model"] for request in model.requests} == {"secret-one", "secret-two"}
     for name in CHOICES:
         expect(chat.button(name)).to_be_visible()
@@ -143,17 +134,17 @@ def test_a_question_is_answered_twice_and_voted_on(chat: Chat, model: openai.Ser
 
 def test_the_conversation_goes_on_from_the_preferred_answer(chat: Chat, model: openai.Server) -> None:
     model.script(*both(says("first words"), says("second words")))
-    compare(chat)
+    chat.compare("Question")
     chat.button(f"{letter_of(chat, 'first words')} is better").click()
     expect(chat.text("Saved, thank you")).to_be_visible()
-    compare(chat, "And then?")
+    chat.compare("And then?")
     assert [request.body["messages"][1]["content"] for request in model.requests[2:]] == ["first words"] * 2
     expect(chat.text("Your vote:", exact=False)).to_be_visible()
     expect(chat.page.get_by_role("button", name="Both bad")).to_have_count(1)
 
 
 def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
-    compare(chat)
+    chat.compare("Question")
     chat.button("Both good").click()
     expect(chat.text("Saved, thank you")).to_be_visible()
     expect(chat.page.get_by_text("Too long", exact=True)).to_have_count(0)
@@ -173,8 +164,8 @@ def test_a_vote_is_changed_and_explained(chat: Chat, record: Record) -> None:
 
 
 def test_a_vote_is_not_needed_to_go_on(chat: Chat, record: Record) -> None:
-    compare(chat)
-    compare(chat, "And then?")
+    chat.compare("Question")
+    chat.compare("And then?")
     assert preferences(record, chat) == []
 
 
@@ -208,7 +199,7 @@ def test_a_failed_side_leaves_the_other_and_asks_for_no_vote(chat: Chat, model: 
 
 
 def test_regenerate_and_edit_ask_both_again(chat: Chat, model: openai.Server) -> None:
-    compare(chat)
+    chat.compare("Question")
     chat.button("Regenerate").click()
     until(lambda: len(model.requests) == 4)
     chat.idle()
@@ -222,7 +213,7 @@ def test_regenerate_and_edit_ask_both_again(chat: Chat, model: openai.Server) ->
 
 
 def test_a_reason_counts_although_a_new_conversation_follows_at_once(chat: Chat, record: Record) -> None:
-    compare(chat)
+    chat.compare("Question")
     chat.button("A is better").click()
     expect(chat.text("Saved, thank you")).to_be_visible()
     chat.idle()
@@ -358,7 +349,7 @@ def messages(chat: Chat) -> list[str]:
 def test_nothing_in_the_page_or_its_messages_reveals_the_groups(chat: Chat, model: openai.Server) -> None:
     frames = messages(chat)
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    compare(chat)
+    chat.compare("Question")
     before = chat.page.content()
     chat.button("A is better").click()
     expect(chat.text("Saved, thank you")).to_be_visible()
@@ -378,7 +369,7 @@ def test_groups_stand_left_and_right_alike(chat: Chat, model: openai.Server) -> 
     letters = set()
     for number in range(12):  # twelve equal draws have a chance of 1 in 2,000
         model.script(*both(says(f"first {number}"), says(f"second {number}")))
-        compare(chat, f"Question {number}")
+        chat.compare(f"Question {number}")
         letters.add(letter_of(chat, f"first {number}"))
         if len(letters) == 2:
             return
@@ -390,7 +381,7 @@ def test_an_operator_reads_group_model_and_times_under_each_side(
 ) -> None:
     model.forget()
     with operated(browser, compare_app) as chat:
-        compare(chat)
+        chat.compare("Question")
         groups = set()
         for letter in "AB":
             side(chat, letter).get_by_role("button", name="Details").click()
@@ -411,7 +402,7 @@ def test_an_operator_votes_blind_and_no_longer_after_reading_the_groups(
     model.script(*both(thinks("Hidden-thoughts", "first words"), thinks("Hidden-thoughts", "second words")))
     with operated(browser, compare_app) as chat:
         frames = messages(chat)
-        compare(chat)
+        chat.compare("Question")
         chat.button("A is better").click()
         expect(chat.text("Saved, thank you")).to_be_visible()
         chat.idle()
@@ -430,7 +421,7 @@ def test_an_operator_who_reads_the_groups_first_has_no_vote_in_any_tab(
 ) -> None:
     model.forget()
     with operated(browser, compare_app) as chat:
-        compare(chat)
+        chat.compare("Question")
         with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
             expect(other.button("Both bad")).to_be_visible(timeout=SOON_MS)
             side(chat, "A").get_by_role("button", name="Details").click()
@@ -438,7 +429,7 @@ def test_an_operator_who_reads_the_groups_first_has_no_vote_in_any_tab(
             expect(chat.page.get_by_role("button", name="A is better")).to_have_count(0)
             other.button("A is better").click()
             expect(other.text("No vote: you have seen which group gave which answer.")).to_be_visible()
-        compare(chat, "And then?")  # a new comparison has its vote
+        chat.compare("And then?")  # a new comparison has its vote
 
 
 @pytest.fixture(scope="module")
@@ -522,7 +513,7 @@ def test_guests_of_a_comparing_invitation_compare_and_others_do_not(
                     chat = Chat(page, app)
                     expect(chat.box).to_be_enabled(timeout=SOON_MS)
                     if compares:
-                        compare(chat)
+                        chat.compare("Question")
                     else:
                         chat.ask("Question")
             exposed = record.events(None, "exposure")
@@ -542,7 +533,7 @@ def test_a_budget_that_is_met_between_the_two_lets_neither_be_asked(
     model.forget()
     try:
         with visit(browser, app) as chat:
-            compare(chat)
+            chat.compare("Question")
             chat.send("Once more")
             for letter in "AB":
                 expect(side(chat, letter)).to_contain_text("all your answers for today", timeout=SOON_MS)
@@ -576,7 +567,7 @@ def test_on_a_wide_screen_both_stand_side_by_side(
     model.forget()
     model.script(*both(says("Short."), says("A long answer. " * 40)))
     with visit(browser, compare_app, dark=dark) as chat:
-        compare(chat)
+        chat.compare("Question")
         until(lambda: stand_side_by_side(chat))
         expect(chat.page.get_by_role("navigation", name="Show an answer")).to_be_hidden()
         chat.button("A is better").click()
@@ -592,7 +583,7 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
     long = "A long answer that needs some room on a phone. " * 60
     model.script(*both(says("first " + long), says("second " + long)))
     with visit(browser, compare_app, size=PHONE, dark=dark) as chat:
-        compare(chat)
+        chat.compare("Question")
         above, below = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
         assert above and below and above["y"] + above["height"] <= below["y"]
         assert above["width"] > 300
@@ -615,7 +606,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
     long = "A long answer that needs some room on a phone. " * 60
     model.script(*both(says("first " + long), says("second " + long)))
     with visit(browser, compare_app, size=PHONE) as chat:
-        compare(chat)
+        chat.compare("Question")
         conversation = chat.page.url.partition("?")[2]
         with tab(chat.page.context, chat.app, f"/?{conversation}") as other:  # it opens at the end, below answer A
             choices = other.page.locator('[class*="st-key-choices_"]')
@@ -632,7 +623,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
 
 
 def test_the_choices_are_reached_and_pressed_by_keyboard(chat: Chat, record: Record) -> None:
-    compare(chat)
+    chat.compare("Question")
     expect(chat.box).to_be_focused()
     for _ in range(20):
         chat.page.keyboard.press("Shift+Tab")

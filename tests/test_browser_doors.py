@@ -14,9 +14,10 @@ from lib.access.identity import Access
 from lib.domain.clock import now_ms
 from lib.domain.invitations import Terms, address, new_invitation
 from lib.store import Store
-from tests.support import app_process, openid_provider
-from tests.support.chat_page import IDLE, watched, window
+from tests.support import app_process, openai_server, openid_provider
+from tests.support.chat_page import Chat, watched, window
 from tests.support.chromium import picture
+from tests.support.openai_server import Gate, finish, stream
 from tests.support.raw_websocket import header, http
 from tests.support.waiting import until
 
@@ -37,16 +38,6 @@ def outside(page: Page, words: str) -> None:
     expect(page.get_by_test_id("stChatInputTextArea")).to_have_count(0)
     expect(page.get_by_test_id("stSidebar").get_by_role("button", name="New conversation")).to_have_count(0)
     until(lambda: page.get_by_test_id("stSidebar").all_inner_texts() in ([], [""]))
-
-
-def ask(page: Page, text: str) -> None:
-    page.wait_for_function(IDLE)
-    before = page.get_by_test_id("stFeedback").count()
-    field = page.get_by_test_id("stChatInputTextArea")
-    field.fill(text)
-    field.press("Enter")
-    expect(page.get_by_test_id("stFeedback")).to_have_count(before + 1)
-    page.wait_for_function(IDLE)
 
 
 def expect_operator(page: Page, may: bool = True) -> None:
@@ -98,7 +89,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     inside(page)
     expect(page).to_have_url(closed.url + "/")  # the token has left the address bar
     assert set(came_from) == {"", closed.url + "/"}, "no proxy logs the link as the page that a request came from"
-    ask(page, "What is Parley?")
+    Chat(page, closed).ask("What is Parley?")
     page.reload()
     inside(page)
     expect(page.get_by_test_id("stFeedback")).to_have_count(1)
@@ -125,7 +116,7 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.AppPro
     page.wait_for_url(closed.url + "/results")
     page.goto(closed.url)
     inside(page)
-    ask(page, "What is Parley?")
+    Chat(page, closed).ask("What is Parley?")
     expect_operator(page)
     [cookie] = [each for each in page.context.cookies() if each["name"] == "parley_operator"]
     assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
@@ -152,6 +143,38 @@ def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, 
         expect(results.get_by_role("dialog")).to_have_count(0)
     assert http(app.url + "/metrics", **far).status == 404
     assert not [each for each in page.context.cookies() if each["name"] == "parley_operator"]
+
+
+def test_a_page_that_follows_an_answer_ends_with_its_session(
+    page: Page, model: openai_server.Server, tmp_path: Path
+) -> None:
+    gate = Gate()
+    model.script(stream("The first half", gate, " and the second.", finish()))
+    environ = {
+        "PARLEY_ACCESS": "invite",
+        "PARLEY_OPERATOR_TOKEN": "the-operator-token-0123",
+        "OPENAI_BASE_URL": model.base_url,
+    }
+    app = app_process.start(tmp_path / "app", environ)
+    try:
+        page.goto(app.url + "/operator")
+        page.get_by_label("Operator token").fill("the-operator-token-0123")
+        page.keyboard.press("Enter")
+        page.wait_for_url(app.url + "/results")
+        page.goto(app.url)
+        inside(page)
+        Chat(page, app).send("Question")
+        expect(page.get_by_text("The first half").last).to_be_visible()
+        with page.context.new_page() as other:
+            other.goto(app.url)
+            other.get_by_role("button", name="Sign out").click()
+            other.get_by_text("Every tab of this browser").wait_for()
+            other.get_by_role("button", name="Sign out").click()
+            outside(page, "This page is by invitation")
+            expect(page.get_by_text("The first half")).to_have_count(0)
+        gate.open()
+    finally:
+        app.stop()
 
 
 # Consent
@@ -237,7 +260,7 @@ def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_
 ) -> None:
     with window(browser) as page:
         sign_in(page, accounts, "bo")
-        ask(page, "What is Parley?")
+        Chat(page, accounts).ask("What is Parley?")
         expect_operator(page, False)
         address = page.url
         sign_out(page, accounts)
@@ -261,13 +284,13 @@ def test_an_operator_is_known_by_an_email_that_the_provider_verified(
     page: Page, accounts: app_process.AppProcess, who: str, may: bool
 ) -> None:
     sign_in(page, accounts, who)
-    ask(page, "What is Parley?")
+    Chat(page, accounts).ask("What is Parley?")
     expect_operator(page, may)
 
 
 def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: app_process.AppProcess) -> None:
     sign_in(page, accounts, "ann")
-    ask(page, "What is Parley?")
+    Chat(page, accounts).ask("What is Parley?")
     told = events(accounts) + accounts.log() + page.url
     assert not re.search("ann|bo@|example.org|Andersson|Berg", told, re.IGNORECASE)
 
@@ -278,10 +301,10 @@ def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path)
         try:
             page.goto(app.url)
             inside(page)
-            ask(page, "What is Parley?")
+            Chat(page, app).ask("What is Parley?")
             expect_operator(page, False)  # this machine is none where operators are named
             sign_in(page, app, "ann", "/sign-in")
-            ask(page, "What is Parley?")
+            Chat(page, app).ask("What is Parley?")
             expect_operator(page)
         finally:
             app.stop()

@@ -40,6 +40,9 @@ IDLE = f"""() => {STATE} === 'notRunning'
 NEWEST = """() => [...document.querySelectorAll('[data-testid="stFeedback"]')].at(-1)
   ?.closest('[class*="st-key-acts_"]')?.className.match(/acts_\\w+/)[0]"""
 """The key of the newest answer with thumbs."""
+NEWEST_CHOICES = """() => [...document.querySelectorAll('[class*="st-key-choices_"]')].at(-1)
+  ?.className.match(/choices_\\w+/)[0]"""
+"""The key of the newest comparison that can be voted on."""
 WATCH = """() => {
   const seen = [], text = () => [...document.querySelectorAll('[data-testid="stChatMessage"]')].at(-1)?.innerText ?? '';
   const visible = b => b.checkVisibility({ opacityProperty: true, visibilityProperty: true });
@@ -104,10 +107,17 @@ class Chat:
 
     def ask(self, text: str, within_ms: float = SOON_MS) -> None:
         """A question and its whole answer, once the page is drawn."""
+        self._ask(text, NEWEST, within_ms)
+
+    def compare(self, text: str) -> None:
+        """A question and both of its answers, once the page is drawn."""
+        self._ask(text, NEWEST_CHOICES, SOON_MS)
+
+    def _ask(self, text: str, newest: str, within_ms: float) -> None:
         self.idle(within_ms)
-        before = self.page.evaluate(NEWEST)
+        before = self.page.evaluate(newest)
         self.send(text)
-        ended = f"before => {{ const now = ({NEWEST})(); return now && now !== before && ({IDLE})(); }}"
+        ended = f"before => {{ const now = ({newest})(); return now && now !== before && ({IDLE})(); }}"
         self.page.wait_for_function(ended, arg=before, timeout=within_ms)
 
     def idle(self, within_ms: float = SOON_MS) -> None:
