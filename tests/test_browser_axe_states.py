@@ -96,8 +96,7 @@ def charts_can_be_read(page: Page) -> None:
     def unreadable() -> list[tuple[str, float]]:
         page.wait_for_function(IDLE)
         page.wait_for_function(DRAWN)
-        found = page.evaluate(CONTRASTS)
-        assert found
+        found = page.evaluate(CONTRASTS) or [("no words: the charts are drawn anew", 0.0)]
         return [(words, contrast) for words, contrast in found if contrast < 4.5]
 
     light = page.evaluate(GROUND)

@@ -138,6 +138,7 @@ def test_one_stop_while_an_answer_runs_and_none_otherwise(chat: Chat, model: ope
 def test_the_script_runs_as_long_as_the_answer(chat: Chat, model: openai.Server) -> None:
     gate = Gate()
     model.script(whole("Slow", Pause(1), "er", gate, "ly."))
+    chat.idle()
     chat.watch()
     chat.send("Go")
     expect(chat.answer).to_contain_text("Slower")

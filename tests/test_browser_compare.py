@@ -200,16 +200,24 @@ def test_a_failed_side_leaves_the_other_and_asks_for_no_vote(chat: Chat, model: 
 
 def test_regenerate_and_edit_ask_both_again(chat: Chat, model: openai.Server) -> None:
     chat.compare("Question")
+    model.script(*both(says("The second try."), says("The second try.")))
     chat.button("Regenerate").click()
-    until(lambda: len(model.requests) == 4)
-    chat.idle()
+    both_say(chat, "The second try.")
+    model.script(*both(says("The third try."), says("The third try.")))
     chat.button("Edit question").click()
     chat.page.get_by_label("Your question").fill("Another question")
     chat.button("Ask again").click()
-    until(lambda: len(model.requests) == 6)
-    chat.idle()
+    both_say(chat, "The third try.")
     expect(chat.page.get_by_role("region", name="Answer A")).to_have_count(1)
-    assert {request.body["messages"][-1]["content"] for request in model.requests[4:]} == {"Another question"}
+    asked = [request.body["messages"][-1]["content"] for request in model.requests]
+    assert asked == ["Question"] * 4 + ["Another question"] * 2
+
+
+def both_say(chat: Chat, text: str) -> None:
+    """Wait until both newest answers have this text and have ended."""
+    for letter in "AB":
+        expect(side(chat, letter)).to_contain_text(text)
+    chat.idle()
 
 
 def test_a_reason_counts_although_a_new_conversation_follows_at_once(chat: Chat, record: Record) -> None:
@@ -560,6 +568,12 @@ def stand_side_by_side(chat: Chat) -> bool:
     )  # fmt: skip
 
 
+def stand_below_each_other(chat: Chat) -> bool:
+    """Return True where answer B begins below the end of answer A, and both are as wide as a phone."""
+    above, below = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
+    return bool(above and below and above["y"] + above["height"] <= below["y"] and above["width"] > 300)
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_on_a_wide_screen_both_stand_side_by_side(
     dark: bool, browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
@@ -584,9 +598,7 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
     model.script(*both(says("first " + long), says("second " + long)))
     with visit(browser, compare_app, size=PHONE, dark=dark) as chat:
         chat.compare("Question")
-        above, below = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
-        assert above and below and above["y"] + above["height"] <= below["y"]
-        assert above["width"] > 300
+        until(lambda: stand_below_each_other(chat))
         switch = chat.page.get_by_role("navigation", name="Show an answer")
         switch.get_by_role("button", name="Show answer A").click()
         expect(side(chat, "A").get_by_text("Answer A", exact=True)).to_be_in_viewport()
@@ -611,6 +623,7 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
         with tab(chat.page.context, chat.app, f"/?{conversation}") as other:  # it opens at the end, below answer A
             choices = other.page.locator('[class*="st-key-choices_"]')
             expect(other.button("A is better")).to_be_in_viewport(timeout=SOON_MS)
+            expect(side(other, "A")).to_be_attached()  # named by the component that sees the reader scroll
             expect(side(other, "A").get_by_text("Answer A", exact=True)).not_to_be_in_viewport()
             other.page.evaluate(FORGET)  # a slow machine shows the top of the page before its end
             expect(choices).to_have_attribute("inert", "")
