@@ -172,6 +172,7 @@ def test_a_page_that_follows_an_answer_ends_with_its_session(
             other.get_by_role("button", name="Sign out").click()
             outside(page, "This page is by invitation")
             expect(page.get_by_text("The first half")).to_have_count(0)
+        assert "chat_completion" not in events(app), "the answer still runs"
         gate.open()
     finally:
         app.stop()
