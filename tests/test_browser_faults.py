@@ -124,7 +124,7 @@ def test_the_longest_prompt_is_asked(chat: Chat, model: openai.Server) -> None:
 def test_a_megabyte_is_refused_and_the_page_goes_on(chat: Chat, model: openai.Server) -> None:
     type_raw(chat, "'x'.repeat(1_000_000)")
     expect(chat.text("This is too long: 1,000,000 characters", exact=False)).to_be_visible()
-    chat.idle()
+    until(lambda: chat.box.evaluate("box => box.value.length") == 1_000_000)
     chat.ask("Short then")
     assert len(model.requests) == 1
 

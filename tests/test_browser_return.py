@@ -298,6 +298,7 @@ def test_a_conversation_is_renamed(chat: Chat, record: Record) -> None:
     name.fill("A better name")
     name.press("Enter")
     expect(chat.page.get_by_role("button", name="A better name")).to_be_visible()
+    chat.app.wait_written()
     chat.page.reload()
     expect(chat.page.get_by_role("button", name="A better name")).to_be_visible()
     expect(chat.page.get_by_role("button", name="First question")).to_have_count(0)

@@ -1,5 +1,6 @@
 """A model's thinking on the chat page: for operators, under the answer, by the rules of its text."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -91,3 +92,19 @@ def test_a_prompt_that_a_filter_stopped_is_not_an_error(begin: Begin, model_serv
     assert app.store.write(lambda _: None).wait(ENOUGH_S)
     [event] = [event for event in app.store.events.export() if event["name"] == "chat_completion"]
     assert event["value"] == "content_filter" and "error" not in event["metadata"]
+
+
+def test_the_seconds_are_shown_after_a_while() -> None:
+    def script() -> None:
+        import time
+
+        import streamlit as st
+
+        from pages.chat.answer_text import THINKING_FOR_S, draw_thinking
+
+        draw_thinking(st.empty(), time.monotonic())
+        draw_thinking(st.empty(), time.monotonic() - THINKING_FOR_S)
+
+    first, later = (part.value for part in AppTest.from_function(script, default_timeout=ENOUGH_S).run().markdown)
+    assert first == ":shimmer[Thinking]"
+    assert re.fullmatch(r":shimmer\[Thinking … ([5-9]|\d\d+) s\]", later)
