@@ -76,7 +76,7 @@ def _rate_and_copy(chat: Chat) -> None:
     expect(saved).to_be_visible()
     expect(chat.box).to_be_focused()
     press(chat.button("Copy"), back=True)
-    expect(chat.page.locator(".parley-note")).to_have_text("Copied")
+    expect(chat.page.get_by_role("status").filter(has_text="Copied.")).to_have_count(1)
     assert chat.page.evaluate("navigator.clipboard.readText()") == "Half"
 
 
@@ -101,9 +101,12 @@ def _edit_and_choose_a_version(chat: Chat) -> None:
     chat.idle()
     expect(chat.box).to_be_focused()
     press(chat.button("Earlier version"), back=True)
-    expect(chat.button("Later version")).to_be_focused()
-    chat.page.keyboard.press("Enter")
+    expect(chat.answer.get_by_text("2/3", exact=True)).to_be_visible()
+    chat.idle()
     expect(chat.button("Earlier version")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(chat.answer.get_by_text("1/3", exact=True)).to_be_visible()
+    expect(chat.button("Later version")).to_be_focused()
 
 
 def _keep_house(chat: Chat) -> None:

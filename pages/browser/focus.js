@@ -37,6 +37,12 @@ function comeBackTo(button) { // a download's button is disabled, and so without
   }).observe(button, { attributeFilter: ["disabled"] });
 }
 
+function sameVersion(place) { // the same button of an answer that is drawn anew, else the answer's other one
+  const key = [...place.classList].find((one) => one.startsWith("st-key-version_"));
+  const buttons = [...document.querySelectorAll(`${VERSION}[class*="_${key.split("_").at(-1)}"] button:enabled`)];
+  return buttons.find((one) => one.closest(`.${key}`)) ?? buttons[0];
+}
+
 function keepFocus(state) {
   const app = document.querySelector('[data-testid="stApp"]');
   if (!app || state.lost) return;
@@ -46,14 +52,15 @@ function keepFocus(state) {
   const within = (places, selector) => places.some((one) => one.matches(selector));
 
   const instead = (places, last) => {
-    const versions = document.querySelectorAll(`${VERSION} button:enabled`);
-    if (within(places, VERSION) && versions.length) return [...versions].at(-1);
+    const version = places.find((one) => one.matches(VERSION)), button = version && sameVersion(version);
+    if (button || (version && !last)) return button;
     if (within(places, SIDEBAR)) return (menu && document.querySelector(`.${menu} button`)) || nearTo(places, last);
     return (!within(places, POPOVER) && document.querySelector(QUESTION)) || nearTo(places, last);
   };
   const restore = (last) => {
     const [lost] = state.lost, active = document.activeElement;
-    if (!byKey || !lost || lost.isConnected || (active && active !== document.body)) return;
+    const there = lost?.isConnected && !(lost.disabled && within(state.lost, VERSION));
+    if (!byKey || !lost || there || (active && active !== document.body && active !== lost)) return;
     const closed = within(state.lost, POPOVER) && !state.lost.some((one) => one.matches(POPOVER) && one.isConnected);
     const target = instead(closed ? opened : state.lost, last);
     if (target) state.restored = target;
