@@ -13,6 +13,7 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from lib.access.crowd import AT_ONCE, AT_ONCE_OF_ALL, PAGES, PLACES, QUESTIONS, VISITORS, Crowd
 from lib.logs import A_PLACE
@@ -121,17 +122,23 @@ WIDGET = "$$ID-0-None"
 """The id of a widget as Streamlit spells it; one of another form would be a key of the session's state."""
 
 
+def page_of(url: str, **more: Any) -> ClientConnection:
+    """A page's connection. It reads all that comes: one that stops reading is closed only after ten seconds."""
+    opened: ClientConnection = connect(
+        url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=[Subprotocol("streamlit")],
+        open_timeout=ENOUGH_S, ping_interval=None, max_size=None, max_queue=None, compression=None, proxy=None, **more,
+    )  # fmt: skip
+    return opened
+
+
 def close_code(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) -> int | None:
     """The code with which the server ended a page's connection after this message; None where it went on."""
     named = {"Cookie": header(cookies)} if cookies else {}
-    with connect(
-        url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=["streamlit"],  # type: ignore[list-item]
-        additional_headers=named, max_size=None, compression=None, proxy=None,
-    ) as wire:  # fmt: skip
+    with page_of(url, additional_headers=named) as wire:
         try:
             wire.send(data)
             wire.send(rerun())
-            wire.recv(20)
+            wire.recv(ENOUGH_S)
             return None
         except ConnectionClosed as ended:
             return ended.rcvd.code if ended.rcvd else 1006
@@ -182,9 +189,7 @@ def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -
     with ExitStack() as pages:
 
         def open_with(message: bytes) -> ClientConnection:
-            page = pages.enter_context(
-                connect(app.url.replace("http", "ws", 1) + "/_stcore/stream", max_size=None, proxy=None)
-            )
+            page = pages.enter_context(page_of(app.url))
             page.send(message)
             page.recv(ENOUGH_S)
             return page
@@ -197,7 +202,7 @@ def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -
 
 def test_requests_are_not_logged(proxied: app_process.AppProcess) -> None:
     for _ in range(3):
-        assert app_process.status(proxied.url + "/healthz") == 200
+        assert http(proxied.url + "/healthz").status == 200
     assert "uvicorn.access" not in proxied.log()
 
 
@@ -223,15 +228,11 @@ def test_an_unreadable_message_ends_the_connection_and_logs_one_line(proxied: ap
 
 
 def test_a_page_cannot_send_without_end(proxied: app_process.AppProcess) -> None:
-    with (
-        connect(
-            proxied.url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=["streamlit"],  # type: ignore[list-item]
-            max_size=None, compression=None, proxy=None,
-        ) as wire,
-        pytest.raises(ConnectionClosed),
-    ):  # fmt: skip
+    with page_of(proxied.url) as wire, pytest.raises(ConnectionClosed):
         for _ in range(50 * BURST):
             wire.send(BackMsg(stop_script=True).SerializeToString())
+        while True:  # a busy server ends the connection once it has read that many
+            wire.recv(ENOUGH_S)
 
 
 def test_no_request_empties_the_caches_or_stops_the_server(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -147,7 +148,7 @@ def test_a_websocket_by_a_name_that_is_not_ours_is_refused(app: app_process.AppP
     with (
         socket.create_connection(("127.0.0.1", port)) as plain,
         pytest.raises(InvalidStatus) as refusal,
-        connect(f"ws://evil.example:{port}/_stcore/stream", sock=plain, proxy=None),
+        connect(f"ws://evil.example:{port}/_stcore/stream", sock=plain, open_timeout=ENOUGH_S, proxy=None),
     ):
         pass
     assert refusal.value.response.status_code == 403
@@ -227,12 +228,13 @@ def test_no_address_and_no_browser_name_is_recorded_or_logged(proxied: app_proce
 def test_the_address_of_a_browser_without_a_proxy_is_not_logged(app: app_process.AppProcess) -> None:
     here = ("127.0.0.77", 0)
     url = app.url.replace("http", "ws", 1) + "/_stcore/stream"
-    with connect(url, subprotocols=[Subprotocol("streamlit")], source_address=here, proxy=None) as wire:
+    by: dict[str, Any] = {"source_address": here, "open_timeout": ENOUGH_S, "max_queue": None, "proxy": None}
+    with connect(url, subprotocols=[Subprotocol("streamlit")], **by) as wire:
         wire.send(rerun())
         wire.recv(ENOUGH_S)
     for refused in (url, url.replace("stream", "other")):
         with pytest.raises(InvalidStatus):
-            connect(refused, additional_headers={"Host": "evil.example"}, source_address=here, proxy=None)
+            connect(refused, additional_headers={"Host": "evil.example"}, **by)
     with socket.create_connection(("127.0.0.1", urlsplit(app.url).port or 0), source_address=here) as raw:
         raw.sendall(b"no http at all\r\n\r\n")
         assert raw.recv(100)
@@ -313,7 +315,7 @@ def test_a_tester_learns_nothing_of_the_experiment(
 def test_an_unreadable_frame_affects_no_other_visitor(proxied: app_process.AppProcess) -> None:
     url = proxied.url.replace("http", "ws", 1) + "/_stcore/stream"
     for junk in (b"\xff" * 1_000, b"", "text"):
-        with connect(url, subprotocols=["streamlit"], proxy=None) as wire:  # type: ignore[list-item]
+        with connect(url, subprotocols=[Subprotocol("streamlit")], open_timeout=ENOUGH_S, proxy=None) as wire:
             wire.send(junk)
     assert http(proxied.url + "/healthz").status == 200
     assert "Traceback" not in json.dumps(http(proxied.url + "/readyz").body)

@@ -100,7 +100,8 @@ def _connect(url: str, headers: Mapping[str, str], protocols: Sequence[str]) -> 
     named = [Subprotocol(name) for name in protocols]
     return connect(
         url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=named, additional_headers=dict(headers),
-        open_timeout=ENOUGH_S, close_timeout=2, max_size=None, compression=None, proxy=None,
+        open_timeout=ENOUGH_S, close_timeout=2, ping_interval=None, max_size=None, max_queue=None, compression=None,
+        proxy=None,
     )  # fmt: skip
 
 
