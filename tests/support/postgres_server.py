@@ -67,14 +67,17 @@ class Postgres:
             self._process.wait(ENOUGH_S)
 
     def freeze(self) -> None:
-        """Let every process of it hang until `thaw`."""
+        """Let every process of it hang until `thaw`. The one that starts the others is the first to."""
+        self._server().suspend()
         for process in self._processes():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # a connection has ended meanwhile
+                process.suspend()
 
     def thaw(self) -> None:
         """Go on where `freeze` held it."""
         for process in self._processes():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def database(self) -> str:
         """A new database with the store's empty tables; its URL for `Store.open`.
@@ -111,9 +114,12 @@ class Postgres:
         return float(ended + sum(one.user + one.system for one in times))
 
     def _processes(self) -> list[psutil.Process]:
-        assert self._process is not None
-        server = psutil.Process(self._process.pid)
+        server = self._server()
         return [server, *server.children(recursive=True)]
+
+    def _server(self) -> psutil.Process:
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
 
     def _dsn(self, name: str) -> str:
         return f"postgresql://parley@127.0.0.1:{self.port}/{name}"
