@@ -65,7 +65,7 @@ def test_the_end_of_the_process_does_not_wait_for_visitors_to_come(settings: Set
     sample.play()
     until(lambda: sample.done)
     sample.close()
-    assert not sample.running
+    over(sample)  # on a busy machine the visitors who are there take longer than that waits
     assert sample.done < 1_000 and sample.trouble == ""
 
 

@@ -148,7 +148,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Itera
     model.script(otherwise=lambda request: next(left[question_of(request)], openai.HELLO))
     app = app_process.start(
         folder,
-        {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json", "PARLEY_FIRST_TOKEN_S": "10"},
+        {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": KEY, "PARLEY_LOG": "json", "PARLEY_FIRST_TOKEN_S": "20"},
     )
     with Record.of(app) as record, ThreadPoolExecutor(len(CASES)) as testers:
         yield Run(app, record, {name: testers.submit(play_tester, name, app, record, model) for name in CASES})

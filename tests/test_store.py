@@ -15,6 +15,7 @@ from lib.domain.ids import new_id
 from lib.store import Store, StoreError, migrations, schema
 from lib.store.database import Database
 from tests.support.stored_answers import ASSIGNMENT, SOON, OpenStore, ask, ask_and_answer, conversation, reread
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -109,10 +110,10 @@ def test_trouble_shows_without_a_write(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("lib.store.conversations.PROBE_S", 0.5)
     parley = Store.open(f"sqlite:///{tmp_path}/parley.db")
     (tmp_path / "parley.db").rename(tmp_path / "away.db")
-    assert "is gone" in str(parley.trouble) and not parley.healthy
+    until(lambda: "is gone" in str(parley.trouble) and not parley.healthy)
     assert parley.outbox.lease(1, 1) == [] and parley.conversations.recover(0) == []
     (tmp_path / "away.db").rename(tmp_path / "parley.db")
-    assert parley.trouble is None and parley.healthy
+    until(lambda: parley.trouble is None and parley.healthy)
     parley.close()
 
 
