@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support import openai_server as openai
@@ -75,6 +75,65 @@ def test_a_suggestion_is_a_question(chat: Chat, model: openai.Server) -> None:
     expect(chat.page.get_by_text("What is Parley?", exact=True)).to_have_count(0)
     expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_have_count(0)
     assert [sent(request) for request in model.requests] == [[("user", "Write a haiku in Python")]]
+
+
+def test_a_double_click_on_a_suggestion_keeps_its_conversation(chat: Chat, model: openai.Server) -> None:
+    with chat.page.context.new_page() as page:
+        late = LateMessages(page)
+        slow = Chat(page, chat.app)
+        slow.open()
+        slow.idle()
+        suggestion, gate = slow.text("What is Parley?"), Gate()
+        model.script(whole("An answer that takes", gate, " longer than a double click."))
+        late.hold()
+        suggestion.click()
+        until(lambda: page.evaluate("true") and model.requests)
+        suggestion.click()  # the browser has not got the new address yet
+        late.release()
+        expect(slow.answer).to_contain_text("An answer that takes")
+        gate.open()
+        expect(slow.feedback).to_have_count(1)
+        slow.idle()
+        expect(slow.messages).to_have_count(2)
+        assert slow.conversation_id
+        assert len(model.requests) == 1
+
+
+class LateMessages:
+    """A page whose server's messages can be held back, as by a slow network. Make it before the page is opened."""
+
+    def __init__(self, page: Page) -> None:
+        self._held: list[str | bytes] | None = None
+        page.route_web_socket(re.compile("_stcore/stream"), self._connect)
+
+    def hold(self) -> None:
+        self._held = []
+
+    def release(self) -> None:
+        held, self._held = self._held or [], None
+        for message in held:
+            self._route.send(message)
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        self._route = route
+        route.connect_to_server().on_message(self._pass)
+
+    def _pass(self, message: str | bytes) -> None:
+        if self._held is None:
+            self._route.send(message)
+        else:
+            self._held.append(message)
+
+
+def test_back_leaves_the_first_question_while_its_answer_runs(chat: Chat, model: openai.Server) -> None:
+    gate = Gate()
+    model.script(whole("Half", gate, " and whole."))
+    chat.send("Go")
+    expect(chat.answer).to_contain_text("Half")
+    chat.page.go_back()
+    expect(chat.messages).to_have_count(0)
+    assert chat.conversation_id == ""
+    gate.open()
 
 
 @pytest.mark.parametrize("by", ["Enter", "click"])

@@ -124,7 +124,7 @@ def test_without_the_sessions_id_every_session_counts_as_connected_and_none_is_r
         return plain(name, *arguments, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    assert (patches.script_session(), patches.connected()) == (None, True)
+    assert (patches.script_session(), patches.connected(), patches.went_back()) == (None, True, False)
 
 
 def clicks() -> None:

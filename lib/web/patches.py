@@ -63,6 +63,16 @@ def script_session() -> str | None:
     return getattr(context, "session_id", None)
 
 
+def went_back() -> bool:
+    """Return True where the script runs because the reader went back or forward in the browser's history; False where
+    Streamlit has changed."""
+    try:
+        from streamlit.runtime.scriptrunner import get_script_run_ctx
+    except ImportError:
+        return False
+    return bool(getattr(get_script_run_ctx(), "is_history_navigation", False))
+
+
 def connected() -> bool:
     """Return False where this session's browser is gone while its script still runs, for up to two minutes."""
     session_id = script_session()

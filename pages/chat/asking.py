@@ -42,6 +42,7 @@ def send(prompt: str, *, waited: bool = False) -> None:
         return
     assignment = None
     if page.conversation is None:
+        page.unaddressed = True
         assignment = entrance.forced() or app.comparisons.assign(visitor, page.exposed, entrance.invited_to_compare())
         if assignment and assignment.compare:
             page.conversation = app.comparisons.begin(visitor, assignment)

@@ -12,6 +12,7 @@ from lib.domain.conversation import Turn
 from lib.domain.prompts import clean_text
 from lib.domain.record import StoreError
 from lib.web import running
+from lib.web.patches import connected, went_back
 from pages import compare, entrance, session
 from pages.browser import keep_browser, keep_comparisons, tell_browser
 from pages.chat.asking import HEAD_START, ask, problem_with, send_waiting
@@ -52,12 +53,13 @@ app, page = running.app(), on_page()
 
 def open_addressed() -> None:
     """Put the conversation of the address on the page. `/` is a new one, except after a visit to another page, whose
-    address has none."""
+    address has none, and where the browser has not got the address of its first question yet."""
     wanted, here = st.query_params.get("c"), page.conversation
-    if here and not wanted and st.session_state.came_from:
+    if here and not wanted and (st.session_state.came_from or (page.unaddressed and not went_back())):
         st.query_params["c"] = wanted = here.id
     if wanted == (here.id if here else None):
         return
+    page.unaddressed = False
     page.moved_on()
     page.parsed.clear()
     page.waiting, page.earlier, page.missing, page.away = [], 0, False, False
@@ -100,10 +102,6 @@ def stop() -> None:
     page.waiting = []
     if page.conversation:
         page.conversation = app.conversations.stop(page.here)
-
-
-def start_new() -> None:
-    st.query_params.pop("c", None)
 
 
 def note_asking(mark: str) -> None:
@@ -208,7 +206,9 @@ if page.waiting and page.last and not page.last.running:
     send_waiting()  # a click interrupted the run in which the answer ended
 show(page)
 draw_sidebar()
-st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=start_new)  # on phones only
+st.button(  # on phones only
+    "New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=page.start_new
+)
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)
@@ -300,6 +300,8 @@ else:
 if page.last and page.last.answer_id == page.awaited:
     # Announced by the run that completes: a click on Stop may have interrupted the one that saw the answer end.
     page.awaited, page.nonce = None, page.nonce + 1
+if connected():
+    page.unaddressed = False  # the address went before all else of this run
 with unseen:
     words = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."
     tell_browser(page.nonce, say=words, texts=page.texts(), times=page.times())

@@ -257,8 +257,8 @@ def _day(conversation: Conversation) -> str:
 def _open(page: OnPage, conversation_id: str | None) -> None:
     if conversation_id:
         st.query_params["c"] = conversation_id
-    elif "c" in st.query_params:
-        del st.query_params["c"]
+    else:
+        page.start_new()
 
 
 def _list_more(page: OnPage, pieces: int = 1) -> None:

@@ -33,7 +33,8 @@ class OnPage:
     sees; `versions`: by answer id which
     version of it the reader looks at; `replaced`: how many answers each answer id replaced
     on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
-    `away`: the store did not open what was wanted; `awaited`: the answer id whose end the browser is to be told;
+    `away`: the store did not open what was wanted; `unaddressed`: the conversation was begun here, and the browser may
+    not have its address yet; `awaited`: the answer id whose end the browser is to be told;
     `acting`: what is being done to which conversation of the list, `list_length`: how many elements that last had;
     `download`: an id, the name and the text of a file
     that the browser is to save; `theme`: an id and the name of one that it is to take;
@@ -43,6 +44,7 @@ class OnPage:
     conversation: Conversation | None = None
     missing: bool = False
     away: bool = False
+    unaddressed: bool = False
     refused: str | None = None
     waiting: list[str] = field(default_factory=list)
     taken_back: int = 0
@@ -79,6 +81,11 @@ class OnPage:
         self.parsed.clear()
         self.conversation, self.waiting, self.refused, self.listed = None, [], None, None
         self.submitted, self.returned, self.download, self.acting = "", ("", ""), ("", "", ""), None
+
+    def start_new(self) -> None:
+        """Leave the conversation on the page for a new one."""
+        self.unaddressed = False
+        st.query_params.pop("c", None)
 
     def moved_on(self) -> None:
         """Close what was open about the last turn, because there is a new question or conversation."""
