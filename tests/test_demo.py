@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lib.demo.wire import tokens
 from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 from tests.support.app_process import ROOT
 from tests.support.syntax import parsed
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 README = """# Parley
 A chat with an experiment inside. ![picture](docs/page.png)
@@ -88,6 +89,15 @@ def http(client: openai.OpenAI) -> Iterator[httpx2.Client]:
 def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
     """A server that takes its time, and its client."""
     demo = Demo(readme=readme).start()
+    with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as opened:
+        yield demo, opened
+    demo.stop()
+
+
+@pytest.fixture
+def slow(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
+    """A server whose answers last for minutes, and its client."""
+    demo = Demo(0.01, readme).start()
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as opened:
         yield demo, opened
     demo.stop()
@@ -362,19 +372,18 @@ def test_an_answer_comes_at_its_models_pace(
     assert times[-1] - times[0] < len(times) / rate + 5
 
 
-def test_many_answers_run_at_once(paced: tuple[Demo, openai.OpenAI]) -> None:
-    demo, client = paced
-    threads = [threading.Thread(target=text, args=(client, "What is Parley?")) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    until(lambda: demo.running == 10)
-    for thread in threads:
-        thread.join()
-    until(lambda: demo.running == 0)
+def test_many_answers_run_at_once(slow: tuple[Demo, openai.OpenAI]) -> None:
+    demo, client = slow
+    with ThreadPoolExecutor(10) as threads:
+        asked = [threads.submit(text, client, "What is Parley?") for _ in range(10)]
+        until(lambda: demo.running == 10)
+        demo.stop()
+        ends = [one.exception(ENOUGH_S) for one in asked]
+    assert all(isinstance(end, openai.InternalServerError) for end in ends) and demo.running == 0
 
 
-def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> None:
-    demo, client = paced
+def test_an_answer_without_a_reader_ends(slow: tuple[Demo, openai.OpenAI]) -> None:
+    demo, client = slow
     with client.chat.completions.create(**request_body("What is Parley?", stream=True)):
         until(lambda: demo.running == 1)
     until(lambda: demo.running == 0)
@@ -383,7 +392,7 @@ def test_an_answer_without_a_reader_ends(paced: tuple[Demo, openai.OpenAI]) -> N
 def test_stopping_breaks_off_running_answers_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)  # uvicorn's own lines, where an earlier test has switched them on
     earlier = set(threading.enumerate())
-    demo = Demo(readme=readme).start()
+    demo = Demo(0.2, readme).start()
     port = int(demo.base_url.removesuffix("/v1").rpartition(":")[2])
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as client:
         stream = iter(client.chat.completions.create(**request_body("What is Parley?", stream=True)))
