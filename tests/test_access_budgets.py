@@ -59,6 +59,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "WAIT_S", SOON)
 
 
+@pytest.fixture(autouse=True)
+def no_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count all answers of a test on one day."""
+    moment = now_ms()
+    monkeypatch.setattr(budgets, "now_ms", lambda: moment)
+
+
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     with closing(Store.open(database_url)) as opened:
@@ -79,7 +86,8 @@ def reserve(limits: Budgets, visitor: str = "ann", invitation: str | None = None
 
 
 def spent(store: Store, name: str = EVERYBODY, day: int | None = None) -> Spent:
-    account = Account("day", name, now_ms() // DAY_MS if day is None else day)
+    today = budgets.now_ms() // DAY_MS  # type: ignore[attr-defined]
+    account = Account("day", name, today if day is None else day)
     assert store.write(lambda _: None).wait(SOON)
     with store.read() as connection:
         return spending.states(connection, [account])[account]

@@ -91,6 +91,13 @@ def every_look_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib.alerts.watch.TURN_S", 0.0)
 
 
+@pytest.fixture(autouse=True)
+def no_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all looks of a test be on one day."""
+    day = news.day_of(now_ms())
+    monkeypatch.setattr(news, "day_of", lambda _: day)
+
+
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     with closing(Store.open(database_url)) as opened:

@@ -22,9 +22,10 @@ REPLICA = """
 import logging, sys
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 from concurrent.futures import ThreadPoolExecutor
-from lib.store import Store
+from lib.store import Store, writer
 from tests.support.stored_answers import ask_and_answer, conversation, reread, vote
 
+writer.STALLED_S = 60.0  # on a busy machine a commit may take seconds, and is logged
 store = Store.open(sys.argv[1], deliver=True)
 print("open", flush=True)
 sys.stdin.readline()
