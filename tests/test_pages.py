@@ -432,7 +432,7 @@ def test_a_failed_page_shows_a_sentence_and_its_cause_goes_to_the_log(caplog: py
         assert failed_page.on_script_error(ZeroDivisionError("one by none"))
 
     caplog.set_level("WARNING", logger="parley")  # an earlier app may have left another level
-    page = AppTest.from_function(script).run()
+    page = AppTest.from_function(script, default_timeout=ENOUGH_S).run()
     assert [error.value for error in page.error] == [
         failed_page.UNUSABLE,
         failed_page.FAILED,

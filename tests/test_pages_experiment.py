@@ -221,7 +221,7 @@ def test_a_form_that_an_act_has_closed_does_nothing() -> None:
         on_click()
         on_click()
 
-    assert AppTest.from_function(script).run().session_state["done"] == 1
+    assert AppTest.from_function(script, default_timeout=ENOUGH_S).run().session_state["done"] == 1
 
 
 def test_a_version_is_not_saved_before_its_warnings_are_shown(begin: Open) -> None:

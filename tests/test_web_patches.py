@@ -15,6 +15,7 @@ from streamlit.web.server.starlette import starlette_websocket
 
 from lib.web import patches
 from lib.web.patches import SessionGuard
+from tests.support.waiting import ENOUGH_S
 
 SESSION, OTHER = "11111111-2222-4333-8444-555555555555", "99999999-2222-4333-8444-555555555555"
 
@@ -157,7 +158,7 @@ def streamlit_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("streamlit_comes_back")
 def test_the_callbacks_of_a_click_end_before_the_next_click_interrupts_the_script() -> None:
     assert patches.finish_callbacks()
-    page = AppTest.from_function(clicks).run()
+    page = AppTest.from_function(clicks, default_timeout=ENOUGH_S).run()
     page.button[0].click().run()
     assert page.session_state["voted"]
     assert page.session_state["drawn"] == 2  # the run of the first click ends before it draws
