@@ -49,6 +49,13 @@ def page(driver: webdriver.Driver, chat_app: AppProcess, model: Server) -> RealP
     return opened
 
 
+def recorded(page: RealPage, app: AppProcess, *names: str) -> None:
+    """Wait until the record of this page's conversation has these events."""
+    with Record.of(app) as record:
+        ours = conversation(page)
+        until(lambda: set(names) <= set(record.names(ours)), show=lambda: record.names(ours))
+
+
 def test_a_tester_asks_stops_rates_copies_reloads_and_goes_on_on_a_phone(
     page: RealPage, model: Server, chat_app: AppProcess
 ) -> None:
@@ -70,7 +77,7 @@ def test_a_tester_asks_stops_rates_copies_reloads_and_goes_on_on_a_phone(
     page.until_answer_says(LONG[-40:].strip())
     page.idle()
     page.click("Copy")
-    page.until("document.body.innerText.includes('Copied')")
+    recorded(page, chat_app, "copied")  # once the text is in the clipboard; the note of it goes after a moment
     page.driver.run(f"{BOX}.focus()")
     page.paste()
     page.until(f"{BOX}.value.startsWith('Paris is the capital. A sentence')")
@@ -78,9 +85,7 @@ def test_a_tester_asks_stops_rates_copies_reloads_and_goes_on_on_a_phone(
 
     page.click("Thumbs down")
     page.click("Too slow")
-    with Record.of(chat_app) as record:
-        kept = {"copied", "dissatisfaction", "feedback_reason"}
-        until(lambda: kept <= set(record.names(conversation(page))), show=lambda: record.names(conversation(page)))
+    recorded(page, chat_app, "dissatisfaction", "feedback_reason")
 
     page.reload()
     page.until_answer_says("Paris is the capital.")
