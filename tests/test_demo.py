@@ -81,7 +81,7 @@ def client(readme: Path) -> Iterator[openai.OpenAI]:
 @pytest.fixture(scope="module")
 def http(client: openai.OpenAI) -> Iterator[httpx2.Client]:
     """The same server without OpenAI's client between."""
-    with httpx2.Client(base_url=str(client.base_url)) as opened:
+    with httpx2.Client(base_url=str(client.base_url), timeout=ENOUGH_S) as opened:
         yield opened
 
 
