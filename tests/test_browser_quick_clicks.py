@@ -1,16 +1,11 @@
 """A click counts although the next one, which takes its place off the page, comes before the page is drawn again."""
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record, click_together
-from tests.support.openai_server import HANG, Gate, stream, whole
-from tests.support.waiting import until
+from tests.support.openai_server import Gate, whole
 
 pytestmark = pytest.mark.browser
 DOUBLE_CLICK = "one => { one.click(); setTimeout(() => one.click(), 20); }"
@@ -40,60 +35,6 @@ def test_a_double_click_asks_again_once(chat: Chat, model: openai.Server, record
     expect(chat.answer).to_contain_text("The second try.")
     chat.idle()
     assert record.names(chat.conversation_id) == ["chat_completion", "regenerated", "chat_completion"]
-
-
-def test_stop_and_the_next_question(chat: Chat, model: openai.Server) -> None:
-    model.script(stream("Half", HANG), whole("The second answer."))
-    with chat.page.context.new_page() as page, messages_held(page) as held:
-        quick = Chat(page, chat.app)
-        quick.open()
-        quick.send("First")
-        expect(quick.answer).to_contain_text("Half")
-        with held():
-            quick.stop.click()
-            quick.send("Second")
-        expect(quick.answer).to_contain_text("The second answer.")
-        assert model.requests[1].messages == [("user", "First"), ("assistant", "Half"), ("user", "Second")]
-
-
-def test_a_question_and_then_stop(chat: Chat, model: openai.Server) -> None:
-    model.script(stream("Half", HANG))
-    with chat.page.context.new_page() as page, messages_held(page) as held:
-        quick = Chat(page, chat.app)
-        quick.open()
-        quick.send("First")
-        expect(quick.answer).to_contain_text("Half")
-        with held():
-            quick.send("Second")
-            quick.stop.click()
-        expect(quick.text("Stopped")).to_be_visible()
-        expect(quick.box).to_have_value("Second")
-        quick.idle()
-    assert len(model.requests) == 1
-
-
-@contextmanager
-def messages_held(page: Page) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """A function whose block holds what a new page sends, until two messages have come: a click and a question."""
-    servers: list[WebSocketRoute] = []
-    held: list[str | bytes] | None = None
-
-    def connect(socket: WebSocketRoute) -> None:
-        servers.append(server := socket.connect_to_server())
-        socket.on_message(lambda message: server.send(message) if held is None else held.append(message))
-
-    @contextmanager
-    def hold() -> Iterator[None]:
-        nonlocal held
-        held = []
-        yield
-        until(lambda: page.evaluate("true") and len(held or ()) >= 2)
-        for message in held:
-            servers[-1].send(message)
-        held = None
-
-    page.route_web_socket(re.compile("_stcore/stream"), connect)
-    yield hold
 
 
 def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:

@@ -230,34 +230,5 @@ def finish_callbacks() -> bool:
     return True
 
 
-def keep_click_order() -> bool:
-    """Carry out clicks that arrive within one beat of a running script in their order; True where that was possible.
-
-    Streamlit merges them into one run and puts the older one last: a question that follows Stop came before it.
-    """
-    try:
-        from streamlit.proto.WidgetStates_pb2 import WidgetStates
-        from streamlit.runtime.scriptrunner_utils import script_requests
-
-        module: Any = script_requests
-        merge = module._coalesce_widget_states
-    except (ImportError, AttributeError):
-        log.warning("clicks may be carried out in another order: Streamlit is not the version that is known")
-        return False
-    if getattr(merge, "ordered", False):
-        return True
-
-    def merge_in_order(old: Any, new: Any) -> Any:
-        merged = merge(old, new)
-        if not (merged and old and new):
-            return merged
-        before = {state.id: state for state in old.widgets}
-        return WidgetStates(widgets=sorted(merged.widgets, key=lambda state: before.get(state.id) != state))
-
-    vars(merge_in_order)["ordered"] = True
-    module._coalesce_widget_states = merge_in_order
-    return True
-
-
 guard = SessionGuard()
 """The guard of this process's sessions."""

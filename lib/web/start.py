@@ -35,7 +35,6 @@ def prepare() -> Settings:
     patches.keep_the_peer()
     patches.keep_address_unknown()
     patches.finish_callbacks()
-    patches.keep_click_order()
     try:
         settings = load()
         read_definitions_file(settings.experiments_file, settings.provider_names)
