@@ -35,6 +35,10 @@ AT_REST = """element => new Promise(done => {
   look();
 })"""
 """An element's scroll offset and the top of it on the screen, once neither has changed for thirty frames."""
+SIDEBAR_IN = """() => {
+  const { left, width } = document.querySelector('[data-testid="stSidebar"]').getBoundingClientRect();
+  return Math.abs(left) < 1 && width > 100;
+}"""
 IDLE = f"""() => {STATE} === 'notRunning'
   && ![...document.querySelectorAll('button')].some(b => b.textContent.includes('Stop'))"""
 NEWEST = """() => [...document.querySelectorAll('[data-testid="stFeedback"]')].at(-1)
@@ -99,6 +103,10 @@ class Chat:
         self.page.goto(self.app.url + path)
         expect(self.box).to_be_enabled(timeout=SOON_MS)
         self.page.wait_for_function("window.parley?.kept", timeout=SOON_MS)
+
+    def sidebar_is_in(self) -> None:
+        """Until the sidebar has come in on a phone. What is tapped while it moves may be something else."""
+        self.page.wait_for_function(SIDEBAR_IN, timeout=SOON_MS)
 
     def send(self, text: str) -> None:
         """Type a question and press Enter."""
