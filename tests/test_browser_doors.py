@@ -111,17 +111,22 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.AppPro
     page.get_by_role("button").click()
     expect(page.get_by_role("alert")).to_have_text("That is not the token.")
     page.screenshot(path=picture("door-operator"))
-    page.get_by_label("Operator token").fill("the-operator-token-0123")
-    page.keyboard.press("Enter")
-    page.wait_for_url(closed.url + "/results")
-    page.goto(closed.url)
-    inside(page)
+    enter_token(page, closed)
     Chat(page, closed).ask("What is Parley?")
     expect_operator(page)
     [cookie] = [each for each in page.context.cookies() if each["name"] == "parley_operator"]
     assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
     assert "parley" not in page.evaluate("document.cookie")
     ends_everywhere(page, closed, {"parley_operator": str(cookie["value"])})
+
+
+def enter_token(page: Page, app: app_process.AppProcess) -> None:
+    """Give the operator's token to the form on this page, and go to the chat."""
+    page.get_by_label("Operator token").fill("the-operator-token-0123")
+    page.keyboard.press("Enter")
+    page.wait_for_url(app.url + "/results")
+    page.goto(app.url)
+    inside(page)
 
 
 def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, str]) -> None:
@@ -158,11 +163,7 @@ def test_a_page_that_follows_an_answer_ends_with_its_session(
     app = app_process.start(tmp_path / "app", environ)
     try:
         page.goto(app.url + "/operator")
-        page.get_by_label("Operator token").fill("the-operator-token-0123")
-        page.keyboard.press("Enter")
-        page.wait_for_url(app.url + "/results")
-        page.goto(app.url)
-        inside(page)
+        enter_token(page, app)
         Chat(page, app).send("Question")
         expect(page.get_by_text("The first half").last).to_be_visible()
         with page.context.new_page() as other:

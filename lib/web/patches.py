@@ -52,25 +52,26 @@ def _is_listed(host: str | None) -> bool:
     return not allowed or (host or "").rpartition(":")[0].strip("[]") in allowed or host in allowed
 
 
-def script_session() -> str | None:
-    """Return the id of the session whose script runs in this thread; None outside of a script, or where Streamlit has
-    changed."""
+def _script() -> object | None:
+    """Return Streamlit's context of the script that runs in this thread; None outside of a script, or where Streamlit
+    has changed."""
     try:
         from streamlit.runtime.scriptrunner import get_script_run_ctx
     except ImportError:
         return None
-    context = get_script_run_ctx()
-    return getattr(context, "session_id", None)
+    return get_script_run_ctx()
+
+
+def script_session() -> str | None:
+    """Return the id of the session whose script runs in this thread; None outside of a script, or where Streamlit has
+    changed."""
+    return getattr(_script(), "session_id", None)
 
 
 def went_back() -> bool:
     """Return True where the script runs because the reader went back or forward in the browser's history; False where
     Streamlit has changed."""
-    try:
-        from streamlit.runtime.scriptrunner import get_script_run_ctx
-    except ImportError:
-        return False
-    return bool(getattr(get_script_run_ctx(), "is_history_navigation", False))
+    return bool(getattr(_script(), "is_history_navigation", False))
 
 
 def connected() -> bool:

@@ -206,9 +206,8 @@ if page.waiting and page.last and not page.last.running:
     send_waiting()  # a click interrupted the run in which the answer ended
 show(page)
 draw_sidebar()
-st.button(  # on phones only
-    "New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=page.start_new
-)
+# On phones only:
+st.button("New", icon=":material/edit_square:", type="tertiary", key="new_top", on_click=page.start_new)
 unseen = st.container()
 with unseen:
     keep_browser(page.box(), report_copied, note_asking)

@@ -99,10 +99,17 @@ def refused_with(url: str, **headers: str) -> int | None:
 def _connect(url: str, headers: Mapping[str, str], protocols: Sequence[str]) -> Any:
     named = [Subprotocol(name) for name in protocols]
     return connect(
-        url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=named, additional_headers=dict(headers),
-        open_timeout=ENOUGH_S, close_timeout=2, ping_interval=None, max_size=None, max_queue=None, compression=None,
+        url.replace("http", "ws", 1) + "/_stcore/stream",
+        subprotocols=named,
+        additional_headers=dict(headers),
+        open_timeout=ENOUGH_S,
+        close_timeout=2,
+        ping_interval=None,
+        max_size=None,
+        max_queue=None,
+        compression=None,
         proxy=None,
-    )  # fmt: skip
+    )
 
 
 class RawWebsocket:
