@@ -8,7 +8,9 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.support import app_process
 from tests.support import openai_server as openai
 from tests.support.chat_page import AT_REST, Chat, Record, visit
-from tests.support.openai_server import Gate, stream
+from tests.support.held_messages import drawing_held
+from tests.support.keyboard import go_to, press
+from tests.support.openai_server import HANG, Gate, stream
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -207,3 +209,25 @@ def test_a_table_from_right_to_left_stands_at_the_right(chat: Chat, model: opena
     until(lambda: abs(table.evaluate(RIGHT_END) - content.evaluate(RIGHT_END)) < 20)
     copy, thumb = chat.button("Copy"), chat.thumb(up=True)
     until(lambda: (one := copy.bounding_box()) and (two := thumb.bounding_box()) and abs(one["y"] - two["y"]) < 20)
+
+
+def test_a_version_keeps_the_focus_while_the_page_is_drawn_slowly(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG))
+    with chat.page.context.new_page() as page, drawing_held(page) as held:
+        page.clock.install()
+        slow = Chat(page, chat.app)
+        slow.open()
+        slow.send("Question")
+        expect(slow.answer.get_by_text("Half", exact=True)).to_be_visible()
+        slow.stop.click()
+        press(slow.button("Try again"), back=True)
+        expect(slow.answer.get_by_text("2/2", exact=True)).to_be_visible()
+        slow.idle()
+        expect(slow.box).to_be_focused()
+        go_to(slow.button("Earlier version"), back=True)
+        with held("version_chevron_left"):
+            page.keyboard.press("Enter")
+            expect(slow.button("Earlier version")).to_have_count(0)  # its place was taken by the word "Stopped"
+            page.clock.fast_forward(6_000)  # whatever waits since the run before comes now
+        expect(slow.answer.get_by_text("1/2", exact=True)).to_be_visible()
+        expect(slow.button("Later version")).to_be_focused()

@@ -56,5 +56,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   state.say(data.say);
   const box = document.querySelector(BOX), active = document.activeElement;
   const nowhere = !active || active === document.body || active.closest(".st-key-stop"); // Stop is about to be removed
-  if (box && nowhere) box.focus({ preventScroll: true });
+  const restored = state.byKey && state.lost.length; // keepFocus knows where it belongs
+  if (box && nowhere && !restored) box.focus({ preventScroll: true });
 }

@@ -46,7 +46,8 @@ function sameVersion(place) { // the same button of an answer that is drawn anew
 function keepFocus(state) {
   const app = document.querySelector('[data-testid="stApp"]');
   if (!app || state.lost) return;
-  let byKey = false, opened = [], menu = null;
+  let opened = [], menu = null, looks = [];
+  state.byKey = false;
   state.lost = []; // what has the focus, and what that is in
   const around = (one) => { const found = []; for (; one; one = one.parentElement) found.push(one); return found; };
   const within = (places, selector) => places.some((one) => one.matches(selector));
@@ -60,21 +61,22 @@ function keepFocus(state) {
   const restore = (last) => {
     const [lost] = state.lost, active = document.activeElement;
     const there = lost?.isConnected && !(lost.disabled && within(state.lost, VERSION));
-    if (!byKey || !lost || there || (active && active !== document.body && active !== lost)) return;
+    if (!state.byKey || !lost || there || (active && active !== document.body && active !== lost)) return;
     const closed = within(state.lost, POPOVER) && !state.lost.some((one) => one.matches(POPOVER) && one.isConnected);
     const target = instead(closed ? opened : state.lost, last);
     if (target) state.restored = target;
     target?.focus({ preventScroll: last });
   };
-  new MutationObserver(() => {
-    if (!byKey || app.dataset.testScriptState !== "notRunning") return;
-    for (const ms of LOOKS_MS) setTimeout(restore, ms, ms >= LAST_MS);
+  new MutationObserver(() => { // while a script runs, what had the focus may be gone for a moment only
+    looks.forEach(clearTimeout);
+    const ended = state.byKey && app.dataset.testScriptState === "notRunning";
+    looks = ended ? LOOKS_MS.map((ms) => setTimeout(restore, ms, ms >= LAST_MS)) : [];
   }).observe(app, { attributeFilter: ["data-test-script-state"] });
 
   document.addEventListener("focusin", ({ target }) => { state.lost = around(target); }, true);
-  window.addEventListener("pointerdown", () => { byKey = false; }, true);
+  window.addEventListener("pointerdown", () => { state.byKey = false; }, true);
   window.addEventListener("keydown", (event) => {
-    byKey = true;
+    state.byKey = true;
     const popover = event.key === "Tab" && event.target.closest?.(POPOVER);
     if (!popover) return;
     const stops = stopsIn(popover), [from, to] = event.shiftKey ? [stops[0], stops.at(-1)] : [stops.at(-1), stops[0]];
