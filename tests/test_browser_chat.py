@@ -52,11 +52,6 @@ def whole(*steps: openai.Step) -> openai.Reply:
     return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)
 
 
-def sent(request: openai.Request) -> list[tuple[str, str]]:
-    """Return the messages that the model server received."""
-    return [(message["role"], message["content"]) for message in request.body["messages"]]
-
-
 # The empty page
 
 
@@ -74,7 +69,7 @@ def test_a_suggestion_is_a_question(chat: Chat, model: openai.Server) -> None:
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
     expect(chat.page.get_by_text("What is Parley?", exact=True)).to_have_count(0)
     expect(chat.page.get_by_role("heading", name="What would you like to talk about?")).to_have_count(0)
-    assert [sent(request) for request in model.requests] == [[("user", "Write a haiku in Python")]]
+    assert [request.messages for request in model.requests] == [[("user", "Write a haiku in Python")]]
 
 
 def test_a_double_click_on_a_suggestion_keeps_its_conversation(chat: Chat, model: openai.Server) -> None:
@@ -251,7 +246,7 @@ def test_the_model_gets_the_whole_conversation(chat: Chat, model: openai.Server)
     model.script(openai.answer("Blue."))
     chat.ask("What colour is the sky?")
     chat.ask("Why?")
-    assert sent(model.requests[1]) == [
+    assert model.requests[1].messages == [
         ("user", "What colour is the sky?"),
         ("assistant", "Blue."),
         ("user", "Why?"),
@@ -275,7 +270,7 @@ def test_a_second_question_waits_for_the_first_answer(chat: Chat, model: openai.
     expect(chat.messages).to_have_text(
         [re.compile("First?"), re.compile("The first answer."), re.compile("Second?"), re.compile("The second answer.")]
     )
-    assert sent(model.requests[1])[1] == ("assistant", "The first answer.")
+    assert model.requests[1].messages[1] == ("assistant", "The first answer.")
     assert record.names(chat.conversation_id) == ["chat_completion"] * 2
 
 
@@ -315,7 +310,7 @@ def test_stop_ends_it_within_a_second(moment: str, chat: Chat, model: openai.Ser
     expect(chat.answer).to_contain_text("At last.")
     expect(chat.messages).to_have_count(2)
     expect(chat.page.get_by_text("Stopped", exact=True)).to_have_count(0)
-    assert sent(model.requests[1]) == [("user", "Go")]
+    assert model.requests[1].messages == [("user", "Go")]
 
 
 @pytest.mark.alone
@@ -338,7 +333,7 @@ def test_the_input_is_usable_at_once_after_stop(chat: Chat, model: openai.Server
     chat.stop.click()
     chat.send("Something else")
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
-    assert sent(model.requests[1]) == [("user", "Go"), ("assistant", "Half"), ("user", "Something else")]
+    assert model.requests[1].messages == [("user", "Go"), ("assistant", "Half"), ("user", "Something else")]
 
 
 @pytest.mark.alone
@@ -365,7 +360,7 @@ def test_regenerate_replaces_the_answer(chat: Chat, model: openai.Server, record
     expect(chat.answer).to_contain_text("The second try.")
     chat.idle()
     expect(chat.messages).to_have_count(2)
-    assert [sent(request) for request in model.requests] == [[("user", "Question")]] * 2
+    assert [request.messages for request in model.requests] == [[("user", "Question")]] * 2
     first, replaced, second = record.events(chat.conversation_id)
     assert [event["name"] for event in (first, replaced, second)] == [
         "chat_completion", "regenerated", "chat_completion",
@@ -391,7 +386,7 @@ def test_the_last_question_can_be_edited(chat: Chat, model: openai.Server) -> No
     chat.idle()
     expect(chat.page.get_by_text("Waht?")).to_have_count(0)
     expect(chat.messages).to_have_count(4)
-    assert sent(model.requests[2]) == [
+    assert model.requests[2].messages == [
         ("user", "First"), ("assistant", "An answer to a typo."), ("user", "What?"),
     ]  # fmt: skip
 

@@ -5,7 +5,8 @@ from playwright.sync_api import expect
 
 from tests.support import openai_server as openai
 from tests.support.chat_page import Chat, Record, click_together
-from tests.support.openai_server import Gate, whole
+from tests.support.held_messages import clicks_held
+from tests.support.openai_server import HANG, Gate, stream, whole
 
 pytestmark = pytest.mark.browser
 DOUBLE_CLICK = "one => { one.click(); setTimeout(() => one.click(), 20); }"
@@ -35,6 +36,36 @@ def test_a_double_click_asks_again_once(chat: Chat, model: openai.Server, record
     expect(chat.answer).to_contain_text("The second try.")
     chat.idle()
     assert record.names(chat.conversation_id) == ["chat_completion", "regenerated", "chat_completion"]
+
+
+def test_stop_and_the_next_question(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG), whole("The second answer."))
+    with chat.page.context.new_page() as page, clicks_held(page) as held:
+        quick = Chat(page, chat.app)
+        quick.open()
+        quick.send("First")
+        expect(quick.answer).to_contain_text("Half")
+        with held():
+            quick.stop.click()
+            quick.send("Second")
+        expect(quick.answer).to_contain_text("The second answer.")
+        assert model.requests[1].messages == [("user", "First"), ("assistant", "Half"), ("user", "Second")]
+
+
+def test_a_question_and_then_stop(chat: Chat, model: openai.Server) -> None:
+    model.script(stream("Half", HANG))
+    with chat.page.context.new_page() as page, clicks_held(page) as held:
+        quick = Chat(page, chat.app)
+        quick.open()
+        quick.send("First")
+        expect(quick.answer).to_contain_text("Half")
+        with held():
+            quick.send("Second")
+            quick.stop.click()
+        expect(quick.text("Stopped")).to_be_visible()
+        expect(quick.box).to_have_value("Second")
+        quick.idle()
+    assert len(model.requests) == 1
 
 
 def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:

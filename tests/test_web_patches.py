@@ -9,6 +9,7 @@ import streamlit as st
 from starlette.types import Scope
 from streamlit.runtime import runtime
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.state import SafeSessionState
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette import starlette_websocket
@@ -150,7 +151,10 @@ def streamlit_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo what `finish_callbacks` replaces."""
     for owner, name in (
         (ScriptRunner, "_maybe_handle_execution_control_request"),
+        (ScriptRunner, "request_rerun"),
         (SafeSessionState, "on_script_will_rerun"),
+        (ScriptRequests, "on_scriptrunner_ready"),
+        (ScriptRequests, "on_scriptrunner_yield"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))
 

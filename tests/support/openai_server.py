@@ -96,6 +96,11 @@ class Request:
     gone: threading.Event = field(default_factory=threading.Event)
     complete: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """The role and the text of each message."""
+        return [(message["role"], message["content"]) for message in self.body["messages"]]
+
 
 Script = Reply | Callable[[Request], Reply]
 
