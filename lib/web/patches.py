@@ -6,12 +6,9 @@ by one line in the log.
 
 import logging
 import re
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import streamlit as st
 import uvicorn.config
@@ -194,92 +191,6 @@ def keep_address_unknown() -> bool:
         log.warning("Streamlit may ask the internet for its address: it is not the version that is known")
         return False
     net_util.get_external_ip = lambda: None
-    return True
-
-
-def finish_callbacks() -> bool:
-    """Carry out the clicks of a page one after the other, in their order; True where that was possible.
-
-    Streamlit interrupts a script at every access to its session state, in a callback too: a click that arrived at that
-    moment ended the callback of the click before it. With fast reruns it starts a second script at once: both acted at
-    the same time, or the first one, not begun yet, never did. A vote or a question was lost, or came before Stop.
-
-    So a click waits until the callbacks of the one before have ended. Then it does not wait any longer, as with fast
-    reruns, because the script may hang; `runner.fastReruns` itself is false.
-    """
-    try:
-        from streamlit.runtime.scriptrunner import script_runner
-        from streamlit.runtime.scriptrunner_utils import script_requests
-        from streamlit.runtime.state import safe_session_state
-
-        scripts: Any = script_runner.ScriptRunner
-        states: Any = safe_session_state.SafeSessionState
-        requests: Any = script_requests.ScriptRequests
-        kinds: Any = script_requests.ScriptRequestType
-        interrupt, call = scripts._maybe_handle_execution_control_request, states.on_script_will_rerun
-        request, at_start, at_pause = (
-            scripts.request_rerun, requests.on_scriptrunner_ready, requests.on_scriptrunner_yield,
-        )  # fmt: skip
-    except (ImportError, AttributeError):
-        log.warning("a click may be lost where the next one comes at once: Streamlit is not the version that is known")
-        return False
-    if getattr(interrupt, "waits", False):
-        return True
-    calling = threading.local()
-    lock = threading.Lock()
-    waiting: WeakKeyDictionary[Any, deque[Any]] = WeakKeyDictionary()
-    """By the requests of a script whose callbacks have not ended: the clicks that wait for that."""
-
-    def request_later(runner: Any, click: Any) -> bool:
-        of = runner._requests
-        with lock:
-            if not click.fragment_id:
-                due = of._rerun_data if of._state is kinds.RERUN else None
-                if of in waiting or (due and acts(due) and not due.fragment_id_queue):
-                    waiting.setdefault(of, deque()).append(click)
-                    return True
-                if of._state is kinds.CONTINUE or (due and due.is_auto_rerun):
-                    of.request_stop()  # Streamlit starts the click's own script
-            return bool(request(runner, click))
-
-    def start_next(of: Any) -> Any:
-        with lock:
-            if of._state is kinds.CONTINUE and waiting.get(of):  # its callbacks were not called
-                of.request_rerun(waiting[of].popleft())
-            return taken(of, at_start(of))
-
-    def pause(of: Any) -> Any:
-        with lock:
-            return taken(of, at_pause(of))
-
-    def acts(click: Any) -> bool:
-        return click.widget_states is not None
-
-    def taken(of: Any, next_one: Any) -> Any:
-        if next_one and next_one.type is kinds.RERUN and acts(next_one.rerun_data):
-            waiting.setdefault(of, deque())
-        return next_one
-
-    def call_all(state: object, *arguments: Any, **named: Any) -> None:
-        calling.back = True
-        try:
-            call(state, *arguments, **named)
-        finally:
-            calling.back = False
-            if (of := getattr(_script(), "script_requests", None)) is not None:
-                with lock:
-                    if clicks := waiting.pop(of, None):
-                        of.request_rerun(clicks.popleft())
-                        waiting[of] = clicks
-
-    def interrupt_later(runner: object) -> None:
-        if not getattr(calling, "back", False):
-            interrupt(runner)
-
-    vars(interrupt_later)["waits"] = True
-    scripts._maybe_handle_execution_control_request, states.on_script_will_rerun = interrupt_later, call_all
-    scripts.request_rerun = request_later
-    requests.on_scriptrunner_ready, requests.on_scriptrunner_yield = start_next, pause
     return True
 
 

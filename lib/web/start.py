@@ -20,7 +20,7 @@ from lib.domain.proxies import keep_loopback_direct
 from lib.experiments.definitions import DefinitionError, read_definitions_file
 from lib.models.prices import PriceError, Prices
 from lib.settings import SECRETS_FILE, Settings, SettingsError, load, unquoted
-from lib.web import patches
+from lib.web import click_order, patches
 from lib.web.descriptors import raise_limit
 
 
@@ -34,7 +34,7 @@ def prepare() -> Settings:
     patches.log_through_ours()
     patches.keep_the_peer()
     patches.keep_address_unknown()
-    patches.finish_callbacks()
+    click_order.act_in_order()
     try:
         settings = load()
         read_definitions_file(settings.experiments_file, settings.provider_names)

@@ -189,9 +189,10 @@ open_tabs: list[Page] = []
 
 
 def describe(page: Page) -> str:
-    """Return the address and the text of a failed test's page, in a line for its report."""
+    """Return the address, the focus and the text of a failed test's page, in a line for its report."""
     try:
-        return f"{page.url}: " + re.sub(r"\s*\n\s*", " | ", page.evaluate("document.body.innerText"))
+        focused, text = page.evaluate("[document.activeElement?.outerHTML.slice(0, 200), document.body.innerText]")
+        return f"{page.url}: focus on {focused!r} in " + re.sub(r"\s*\n\s*", " | ", text)
     except Error as error:
         return f"{page.url}: {error}"
 
