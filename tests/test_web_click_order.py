@@ -1,13 +1,214 @@
 """Clicks that arrive while the callbacks of another run. `test_browser_quick_clicks.py` has them in a browser."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
 import pytest
+from streamlit import config
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.state import SafeSessionState
 from streamlit.testing.v1 import AppTest
 
 from lib.web import click_order
-from tests.support.waiting import ENOUGH_S
+from tests.support.ports import free_port
+from tests.support.raw_websocket import RawWebsocket, http, rerun
+from tests.support.waiting import ENOUGH_S, until
+
+ROOT = Path(__file__).parents[1]
+START = """
+import streamlit as st
+
+from lib.web.click_order import act_in_order
+
+assert act_in_order()
+app = st.App("page.py")
+"""
+PAGE = """
+import time
+from pathlib import Path
+
+import streamlit as st
+
+
+folder = Path(st.query_params["folder"])
+
+
+def note(line):
+    with (folder / "acts").open("a") as acts:
+        acts.write(line + "\\n")
+
+
+def wait_for(name):
+    while not (folder / name).exists():
+        time.sleep(0.01)
+
+
+def act(name, gate=None):
+    note(name)
+    if gate:
+        wait_for(gate)
+        note(f"{name} ended")
+
+
+st.button("slow", on_click=act, args=("slow", "gate"))
+st.button("quick", on_click=act, args=("quick",))
+hangs = st.button("hang")
+
+
+@st.fragment
+def part():
+    st.button("part", on_click=act, args=("part",))
+    st.checkbox("box", key="box", on_change=act, args=("box",))
+
+
+part()
+note(f"drawn {st.session_state.box}")
+if hangs:
+    note("hangs")
+    wait_for("gate")
+"""
+
+
+class Page:
+    """A page of one slow and one quick button. The slow one's callback waits for `open_gate`."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder, self._url, self._query = folder, url, f"folder={folder}"
+        self._tabs = ExitStack()
+        self._tab = self._tabs.enter_context(RawWebsocket(url))
+        self._tab.run(self._query)
+        self._ids = {button.label: button.id for button in self._tab.widgets("button")}
+        self._box = self._tab.widgets("checkbox")[-1].id
+        self._fragment = next(message.delta.fragment_id for message in self._tab.messages if message.delta.fragment_id)
+        (folder / "acts").write_text("")
+
+    @property
+    def acts(self) -> list[str]:
+        """What happened since the page was opened, without the drawings."""
+        return [line for line in self.lines if not line.startswith("drawn")]
+
+    @property
+    def lines(self) -> list[str]:
+        return (self._folder / "acts").read_text().splitlines()
+
+    def click(self, name: str, box: bool = False) -> None:
+        """Send a click, and wait for nothing."""
+        states: list[tuple[str, str, Any]] = [(self._box, "bool_value", box)]
+        if name != "box":
+            states.append((self._ids[name], "trigger_value", True))
+        self._tab._socket.send(rerun(self._query, states, fragment=self._fragment if name in ("part", "box") else ""))
+
+    def close(self) -> None:
+        self._tabs.close()
+
+    def come_back(self) -> None:
+        """Lose the connection, and take up the session with a new one."""
+        self.close()
+        self._tab = self._tabs.enter_context(RawWebsocket(self._url, session=self._tab.session))
+
+    def open_gate(self) -> None:
+        http(self._url + "/_stcore/health")  # what was sent before has most likely arrived
+        (self._folder / "gate").touch()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Streamlit with this page."""
+    folder, port = tmp_path_factory.mktemp("clicks"), free_port()
+    (folder / "start.py").write_text(START)
+    (folder / "page.py").write_text(PAGE)
+    command = [
+        sys.executable, "-m", "streamlit", "run", "start.py", f"--server.port={port}", "--server.address=127.0.0.1",
+        "--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false",
+    ]  # fmt: skip
+    url, log, environ = f"http://127.0.0.1:{port}", folder / "log", os.environ | {"PYTHONPATH": str(ROOT)}
+    with log.open("w") as lines:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=lines, stderr=lines)
+        try:
+            until(lambda: _answers(f"{url}/_stcore/health"), show=log.read_text)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(ENOUGH_S)
+
+
+@pytest.fixture
+def page(server: str, tmp_path: Path) -> Iterator[Page]:
+    page = Page(tmp_path, server)
+    yield page
+    page.close()
+    (tmp_path / "gate").touch()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return http(url).status == 200
+    except OSError:
+        return False
+
+
+def test_a_click_waits_for_the_callback_of_the_click_before_it(page: Page) -> None:
+    page.click("slow")
+    until(lambda: page.acts == ["slow"])
+    page.click("quick")
+    page.click("quick")
+    page.open_gate()
+    until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
+
+
+def test_clicks_that_come_together_all_act_in_their_order(page: Page) -> None:
+    page.open_gate()
+    for name in ("quick", "slow", "quick", "slow"):
+        page.click(name)
+    until(lambda: page.acts == ["quick", "slow", "slow ended", "quick", "slow", "slow ended"], show=lambda: page.lines)
+
+
+def test_a_click_does_not_wait_for_a_script_that_hangs(page: Page) -> None:
+    page.click("hang")
+    until(lambda: "hangs" in page.acts)
+    page.click("quick")
+    until(lambda: page.acts == ["hangs", "quick"], show=lambda: page.lines)
+
+
+def test_nor_after_a_click_inside_a_fragment_which_acts_too(page: Page) -> None:
+    page.click("hang")
+    until(lambda: "hangs" in page.acts)
+    page.click("part")
+    page.click("quick")
+    until(lambda: sorted(page.acts) == ["hangs", "part", "quick"], show=lambda: page.lines)
+
+
+def test_a_page_that_reconnects_while_a_callback_runs_goes_on(page: Page) -> None:
+    page.click("slow")
+    until(lambda: page.acts == ["slow"])
+    page.come_back()
+    page.click("quick")
+    until(lambda: page.acts == ["slow", "quick"], show=lambda: page.lines)
+
+
+def test_the_waiting_clicks_of_a_page_that_is_closed_act(page: Page) -> None:
+    page.click("slow")
+    until(lambda: page.acts == ["slow"])
+    page.click("quick")
+    page.click("quick")
+    page.close()
+    page.open_gate()
+    until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
+
+
+def test_a_waiting_click_keeps_what_was_chosen_in_a_fragment_meanwhile(page: Page) -> None:
+    page.click("slow")
+    until(lambda: page.acts == ["slow"])
+    page.click("quick")
+    page.click("box", box=True)
+    page.open_gate()
+    until(lambda: {"quick", "box"} <= set(page.acts) and page.lines[-1] == "drawn True", show=lambda: page.lines)
 
 
 def clicks() -> None:
@@ -28,7 +229,7 @@ def clicks() -> None:
 
 
 @pytest.fixture
-def streamlit_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def streamlit_comes_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what `act_in_order` replaces."""
     for owner, name in (
         (ScriptRunner, "_maybe_handle_execution_control_request"),
@@ -38,6 +239,9 @@ def streamlit_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
         (ScriptRequests, "on_scriptrunner_yield"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))
+    fast = config.get_option("runner.fastReruns")
+    yield
+    config.set_option("runner.fastReruns", fast)
 
 
 @pytest.mark.usefixtures("streamlit_comes_back")

@@ -12,7 +12,8 @@ log = logging.getLogger("parley")
 class _ClickOrder:
     """The clicks that wait until the callbacks of the click before them have ended.
 
-    `requests` is what Streamlit hands to a script: it CONTINUEs, or a click is pending (RERUN), or it ends (STOP).
+    `requests` is what Streamlit hands to a script: it goes on (CONTINUE), or a click is pending (RERUN), or it ends
+    (STOP). Clicks inside a fragment do not wait: Streamlit keeps one pending until the script has ended.
     """
 
     def __init__(self) -> None:
@@ -22,11 +23,16 @@ class _ClickOrder:
 
     def hold(self, requests: Any, click: Any) -> bool:
         """Keep a click if others must act before it; otherwise end the script, so that Streamlit starts another."""
-        pending = requests._rerun_data if requests._state.name == "RERUN" else None
-        if requests in self._waiting or (pending and _acts(pending) and not pending.fragment_id_queue):
+        state, pending = requests._state.name, requests._rerun_data
+        if state == "STOP":
+            return False
+        in_fragment = state == "RERUN" and bool(pending.fragment_id_queue)
+        if requests in self._waiting or (state == "RERUN" and _acts(pending) and not in_fragment):
             self._waiting.setdefault(requests, deque()).append(click)
             return True
-        if requests._state.name == "CONTINUE" or (pending and pending.is_auto_rerun):
+        if in_fragment:
+            _add(click, older=pending)
+        if in_fragment or state == "CONTINUE":
             requests.request_stop()
         return False
 
@@ -36,16 +42,33 @@ class _ClickOrder:
             self._waiting.setdefault(requests, deque())
         return request
 
-    def end(self, requests: Any) -> None:
-        """Hand in the next click, because the callbacks of the one before have ended or were not called."""
-        if clicks := self._waiting.pop(requests, None):
-            requests.request_rerun(clicks.popleft())
-            self._waiting[requests] = clicks
+    def end(self, requests: Any) -> deque[Any]:
+        """Hand in the next click, because the callbacks of the one before have ended or were not called. Return the
+        clicks that wait where no script follows, because the page was closed."""
+        clicks = self._waiting.pop(requests, deque())
+        if not clicks or requests._state.name == "STOP":
+            return clicks
+        click = clicks.popleft()
+        if requests._state.name == "RERUN":
+            _add(click, newer=requests._rerun_data)
+        requests.request_rerun(click)
+        self._waiting[requests] = clicks
+        return deque()
 
 
 def _acts(click: Any) -> bool:
     """Return True if Streamlit calls callbacks in the run that this begins."""
     return click.widget_states is not None
+
+
+def _add(click: Any, *, older: Any = None, newer: Any = None) -> None:
+    """Add what another click sent to one that is not carried out yet."""
+    from streamlit.runtime.scriptrunner_utils import script_requests
+
+    merge: Any = script_requests._coalesce_widget_states
+    if _acts(click) and _acts(older or newer):
+        before, after = (older, click) if older else (click, newer)
+        click.widget_states.CopyFrom(merge(before.widget_states, after.widget_states))
 
 
 def act_in_order() -> bool:
@@ -56,9 +79,10 @@ def act_in_order() -> bool:
     the same time, or the first one, not begun yet, never did. A vote or a question was lost, or came before Stop.
 
     So a click waits until the callbacks of the one before have ended. Then it does not wait any longer, as with fast
-    reruns, because the script may hang; `runner.fastReruns` itself is false.
+    reruns, because the script may hang. In a callback `st.stop` and `st.switch_page` do not end it any more.
     """
     try:
+        from streamlit import config
         from streamlit.runtime.scriptrunner import get_script_run_ctx, script_runner
         from streamlit.runtime.scriptrunner_utils import script_requests
         from streamlit.runtime.state import safe_session_state
@@ -68,6 +92,7 @@ def act_in_order() -> bool:
         queues: Any = script_requests.ScriptRequests
         interrupt, request = scripts._maybe_handle_execution_control_request, scripts.request_rerun
         ready, pause, call = queues.on_scriptrunner_ready, queues.on_scriptrunner_yield, states.on_script_will_rerun
+        _ClickOrder().hold(queues(), queues()._rerun_data)
     except (ImportError, AttributeError):
         log.warning("a click may be lost where the next one comes at once: Streamlit is not the version that is known")
         return False
@@ -94,10 +119,14 @@ def act_in_order() -> bool:
         try:
             call(state, *arguments, **named)
         finally:
+            for click in left():
+                call(state, click.widget_states, is_history_navigation=click.is_history_navigation)
             calling.back = False
-            if (script := get_script_run_ctx()) and script.script_requests:
-                with order.lock:
-                    order.end(script.script_requests)
+
+    def left() -> deque[Any]:
+        script = get_script_run_ctx()
+        with order.lock:
+            return order.end(script.script_requests) if script and script.script_requests else deque()
 
     def interrupt_later(runner: object) -> None:
         if not getattr(calling, "back", False):
@@ -107,4 +136,5 @@ def act_in_order() -> bool:
     scripts._maybe_handle_execution_control_request, scripts.request_rerun = interrupt_later, request_in_order
     queues.on_scriptrunner_ready, queues.on_scriptrunner_yield = ready_for_next, pause_for_next
     states.on_script_will_rerun = call_all
+    config.set_option("runner.fastReruns", False)
     return True
