@@ -104,6 +104,10 @@ class Page:
             states.append((self._ids[name], "trigger_value", True))
         self._tab._socket.send(rerun(self._query, states, fragment=self._fragment if name in ("part", "box") else ""))
 
+    def arrived(self) -> None:
+        """Until the server has what was sent: it responds to the request that follows."""
+        self._tab.download("no-such-file")
+
     def close(self) -> None:
         self._tabs.close()
 
@@ -113,7 +117,6 @@ class Page:
         self._tab = self._tabs.enter_context(RawWebsocket(self._url, session=self._tab.session))
 
     def open_gate(self) -> None:
-        http(self._url + "/_stcore/health")  # what was sent before has most likely arrived
         (self._folder / "gate").touch()
 
 
@@ -158,6 +161,7 @@ def test_a_click_waits_for_the_callback_of_the_click_before_it(page: Page) -> No
     until(lambda: page.acts == ["slow"])
     page.click("quick")
     page.click("quick")
+    page.arrived()
     page.open_gate()
     until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
 
@@ -197,6 +201,7 @@ def test_the_waiting_clicks_of_a_page_that_is_closed_act(page: Page) -> None:
     until(lambda: page.acts == ["slow"])
     page.click("quick")
     page.click("quick")
+    page.arrived()
     page.close()
     page.open_gate()
     until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
@@ -207,6 +212,7 @@ def test_a_waiting_click_keeps_what_was_chosen_in_a_fragment_meanwhile(page: Pag
     until(lambda: page.acts == ["slow"])
     page.click("quick")
     page.click("box", box=True)
+    page.arrived()
     page.open_gate()
     until(lambda: {"quick", "box"} <= set(page.acts) and page.lines[-1] == "drawn True", show=lambda: page.lines)
 

@@ -58,10 +58,10 @@ def drawing_held(page: Page) -> Iterator[Callable[[str], AbstractContextManager[
         nonlocal first
         first = key.encode()
         yield
-        first = None
         for message in held:
             sockets[-1].send(message)
         held.clear()
+        first = None
 
     page.route_web_socket(SOCKET, connect)
     yield hold
