@@ -1,5 +1,8 @@
 """A click counts although the next one, which takes its place off the page, comes before the page is drawn again."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 import pytest
 from playwright.sync_api import expect
 
@@ -40,11 +43,7 @@ def test_a_double_click_asks_again_once(chat: Chat, model: openai.Server, record
 
 def test_stop_and_the_next_question(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG), whole("The second answer."))
-    with chat.page.context.new_page() as page, clicks_held(page) as held:
-        quick = Chat(page, chat.app)
-        quick.open()
-        quick.send("First")
-        expect(quick.answer).to_contain_text("Half")
+    with half_answered(chat) as (quick, held):
         with held():
             quick.stop.click()
             quick.send("Second")
@@ -54,11 +53,7 @@ def test_stop_and_the_next_question(chat: Chat, model: openai.Server) -> None:
 
 def test_a_question_and_then_stop(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG))
-    with chat.page.context.new_page() as page, clicks_held(page) as held:
-        quick = Chat(page, chat.app)
-        quick.open()
-        quick.send("First")
-        expect(quick.answer).to_contain_text("Half")
+    with half_answered(chat) as (quick, held):
         with held():
             quick.send("Second")
             quick.stop.click()
@@ -66,6 +61,17 @@ def test_a_question_and_then_stop(chat: Chat, model: openai.Server) -> None:
         expect(quick.box).to_have_value("Second")
         quick.idle()
     assert len(model.requests) == 1
+
+
+@contextmanager
+def half_answered(chat: Chat) -> Iterator[tuple[Chat, Callable[[], AbstractContextManager[None]]]]:
+    """A further tab with half of its first answer, and a function whose block holds a click and a question."""
+    with chat.page.context.new_page() as page, clicks_held(page) as held:
+        quick = Chat(page, chat.app)
+        quick.open()
+        quick.send("First")
+        expect(quick.answer).to_contain_text("Half")
+        yield quick, held
 
 
 def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:

@@ -90,7 +90,7 @@ class Page:
 
     @property
     def acts(self) -> list[str]:
-        """What happened since the page was opened, without the drawings."""
+        """The lines since the page was opened, without the drawings."""
         return [line for line in self.lines if not line.startswith("drawn")]
 
     @property
@@ -126,10 +126,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("clicks"), free_port()
     (folder / "start.py").write_text(START)
     (folder / "page.py").write_text(PAGE)
-    command = [
-        sys.executable, "-m", "streamlit", "run", "start.py", f"--server.port={port}", "--server.address=127.0.0.1",
-        "--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false",
-    ]  # fmt: skip
+    options = ["--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false"]
+    address = [f"--server.port={port}", "--server.address=127.0.0.1"]
+    command = [sys.executable, "-m", "streamlit", "run", "start.py", *address, *options]
     url, log, environ = f"http://127.0.0.1:{port}", folder / "log", os.environ | {"PYTHONPATH": str(ROOT)}
     with log.open("w") as lines:
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=lines, stderr=lines)

@@ -1,4 +1,4 @@
-"""What a page sends or receives, held for a while: clicks that arrive together, a page that is half drawn."""
+"""The messages of a page, held for a while: clicks that arrive together, a page that is half drawn."""
 
 import re
 from collections.abc import Callable, Iterator
