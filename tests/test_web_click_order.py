@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit import config
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.runtime.scriptrunner_utils import script_requests
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.state import SafeSessionState
 from streamlit.testing.v1 import AppTest
@@ -258,9 +259,13 @@ def test_the_callbacks_of_a_click_end_before_the_next_click_interrupts_the_scrip
     assert page.session_state["drawn"] == 2  # the run of the first click ends before it draws
 
 
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(ScriptRunner, "_maybe_handle_execution_control_request"), (script_requests, "_coalesce_widget_states")],
+)
 def test_where_streamlit_interrupts_otherwise_the_log_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, owner: object, name: str
 ) -> None:
-    monkeypatch.delattr(ScriptRunner, "_maybe_handle_execution_control_request")
+    monkeypatch.delattr(owner, name)
     assert not click_order.act_in_order()
     assert "a click may be lost" in caplog.text

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,11 +14,13 @@ class _ClickOrder:
     """The clicks that wait until the callbacks of the click before them have ended.
 
     `requests` is what Streamlit hands to a script: it goes on (CONTINUE), or a click is pending (RERUN), or it ends
-    (STOP). Clicks inside a fragment do not wait: Streamlit keeps one pending until the script has ended.
+    (STOP). Clicks inside a fragment do not wait: Streamlit keeps one pending until the script has ended. `merge` makes
+    one of the widgets' states of an older and a newer click.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, merge: Callable[[Any, Any], Any]) -> None:
         self.lock = threading.Lock()
+        self._merge = merge
         self._waiting: WeakKeyDictionary[Any, deque[Any]] = WeakKeyDictionary()
         """By the requests of a script whose callbacks have not ended."""
 
@@ -31,7 +34,7 @@ class _ClickOrder:
             self._waiting.setdefault(requests, deque()).append(click)
             return True
         if in_fragment:
-            _add(click, older=pending)
+            self._add(click, pending, click)
         if in_fragment or state == "CONTINUE":
             requests.request_stop()
         return False
@@ -50,25 +53,20 @@ class _ClickOrder:
             return clicks
         click = clicks.popleft()
         if requests._state.name == "RERUN":
-            _add(click, newer=requests._rerun_data)
+            self._add(click, click, requests._rerun_data)
         requests.request_rerun(click)
         self._waiting[requests] = clicks
         return deque()
+
+    def _add(self, click: Any, older: Any, newer: Any) -> None:
+        """Let a click send what it and another one sent, of which it is the older or the newer."""
+        if _acts(older) and _acts(newer):
+            click.widget_states.CopyFrom(self._merge(older.widget_states, newer.widget_states))
 
 
 def _acts(click: Any) -> bool:
     """Return True if Streamlit calls callbacks in the run that this begins."""
     return click.widget_states is not None
-
-
-def _add(click: Any, *, older: Any = None, newer: Any = None) -> None:
-    """Add what another click sent to one that is not carried out yet."""
-    from streamlit.runtime.scriptrunner_utils import script_requests
-
-    merge: Any = script_requests._coalesce_widget_states
-    if _acts(click) and _acts(older or newer):
-        before, after = (older, click) if older else (click, newer)
-        click.widget_states.CopyFrom(merge(before.widget_states, after.widget_states))
 
 
 def act_in_order() -> bool:
@@ -90,15 +88,16 @@ def act_in_order() -> bool:
         scripts: Any = script_runner.ScriptRunner
         states: Any = safe_session_state.SafeSessionState
         queues: Any = script_requests.ScriptRequests
+        merge: Any = script_requests._coalesce_widget_states
         interrupt, request = scripts._maybe_handle_execution_control_request, scripts.request_rerun
         ready, pause, call = queues.on_scriptrunner_ready, queues.on_scriptrunner_yield, states.on_script_will_rerun
-        _ClickOrder().hold(queues(), queues()._rerun_data)
+        _ClickOrder(merge).hold(queues(), queues()._rerun_data)
     except (ImportError, AttributeError):
         log.warning("a click may be lost where the next one comes at once: Streamlit is not the version that is known")
         return False
     if getattr(interrupt, "waits", False):
         return True
-    calling, order = threading.local(), _ClickOrder()
+    calling, order = threading.local(), _ClickOrder(merge)
 
     def request_in_order(runner: Any, click: Any) -> bool:
         with order.lock:
