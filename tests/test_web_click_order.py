@@ -217,6 +217,16 @@ def test_a_waiting_click_keeps_what_was_chosen_in_a_fragment_meanwhile(page: Pag
     until(lambda: {"quick", "box"} <= set(page.acts) and page.lines[-1] == "drawn True", show=lambda: page.lines)
 
 
+def test_a_waiting_click_keeps_its_own_choice_where_the_fragment_ran_before(page: Page) -> None:
+    page.click("slow")
+    until(lambda: page.acts == ["slow"])
+    page.click("part", box=False)
+    page.click("quick", box=True)
+    page.arrived()
+    page.open_gate()
+    until(lambda: {"part", "quick"} <= set(page.acts) and page.lines[-1] == "drawn True", show=lambda: page.lines)
+
+
 def clicks() -> None:
     """A page on which the next click arrives while the callbacks of the one before run."""
     import streamlit as st

@@ -22,7 +22,8 @@ class _ClickOrder:
         self.lock = threading.Lock()
         self._merge = merge
         self._waiting: WeakKeyDictionary[Any, deque[Any]] = WeakKeyDictionary()
-        """By the requests of a script whose callbacks have not ended."""
+        """By the requests of a script whose callbacks have not ended. Beside each click stands what was pending when it
+        came: a click inside a fragment, or the fragment's own next run."""
 
     def hold(self, requests: Any, click: Any) -> bool:
         """Keep a click if others must act before it; otherwise end the script, so that Streamlit starts another."""
@@ -31,7 +32,7 @@ class _ClickOrder:
             return False
         in_fragment = state == "RERUN" and bool(pending.fragment_id_queue)
         if requests in self._waiting or (state == "RERUN" and _acts(pending) and not in_fragment):
-            self._waiting.setdefault(requests, deque()).append(click)
+            self._waiting.setdefault(requests, deque()).append((click, pending))
             return True
         if in_fragment:
             self._add(click, pending, click)
@@ -50,10 +51,11 @@ class _ClickOrder:
         clicks that wait where no script follows, because the page was closed."""
         clicks = self._waiting.pop(requests, deque())
         if not clicks or requests._state.name == "STOP":
-            return clicks
-        click = clicks.popleft()
+            return deque(click for click, _ in clicks)
+        click, before = clicks.popleft()
         if requests._state.name == "RERUN":
-            self._add(click, click, requests._rerun_data)
+            pending = requests._rerun_data
+            self._add(click, *((pending, click) if pending is before else (click, pending)))
         requests.request_rerun(click)
         self._waiting[requests] = clicks
         return deque()
