@@ -52,6 +52,7 @@ SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subpro
 LONG = (
     "test_pages_results.py",
     "test_pages_experiment.py",
+    "test_pages_experiment_acts.py",
     "test_readout_verdicts.py",
     "test_models_completion.py",
     "test_models_failures.py",

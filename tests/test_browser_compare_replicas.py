@@ -12,11 +12,11 @@ from lib.store import schema
 from tests.support import openai_server as openai
 from tests.support import replicas
 from tests.support.chat_page import SOON_MS, Chat, tab
+from tests.support.comparing_page import both, side
 from tests.support.openai_server import DONE, Gate, finish, stream, usage
 from tests.support.postgres_server import Postgres
 from tests.support.replicas import Site
 from tests.support.waiting import until
-from tests.test_browser_compare import both, side
 from tests.test_browser_replicas import Guest, Parley, guests, one_on_each, other
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

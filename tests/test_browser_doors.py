@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from lib.access.identity import Access
 from lib.domain.clock import now_ms
-from lib.domain.invitations import Terms, address, new_invitation
+from lib.domain.invitations import Terms, new_invitation
 from lib.store import Store
 from tests.support import app_process, openai_server, openid_provider
 from tests.support.chat_page import Chat, watched, window
 from tests.support.chromium import picture
+from tests.support.invitation_links import invite
 from tests.support.openai_server import Gate, finish, stream
 from tests.support.raw_websocket import header, http
 from tests.support.waiting import until
@@ -77,9 +77,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     page.screenshot(path=picture("door-uninvited"))
 
     made = new_invitation("Ann", Terms(days=7, sessions=1, group="Test"), now_ms())
-    assert record.guests.invite(made)
-    key = (closed.folder / "data/parley.db.signing-key").read_text().strip()
-    link = address(closed.url, Access(key).invitation_token(made.id, made.expires_ms // 1000))
+    link = invite(closed, record, made)
     came_from: list[str] = []
     page.on("request", lambda request: came_from.append(request.all_headers().get("referer", "")))
     page.goto(link)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import test_browser_compare
 from tests.support import webdriver
 from tests.support.app_process import AppProcess
 from tests.support.chat_page import Record
+from tests.support.comparing_page import start_comparing
 from tests.support.openai_server import DONE, HANG, Gate, Server, finish, stream, usage
 from tests.support.real_page import BOX, FROM_END, MAIN, RealPage
 from tests.support.waiting import until
@@ -34,7 +34,7 @@ def driver(request: pytest.FixtureRequest) -> Iterator[webdriver.Driver]:
 @pytest.fixture(scope="module")
 def comparing_app(tmp_path_factory: pytest.TempPathFactory, model: Server) -> Iterator[AppProcess]:
     """The app where every unit compares."""
-    started = test_browser_compare.start(tmp_path_factory.mktemp("comparing"), model)
+    started = start_comparing(tmp_path_factory.mktemp("comparing"), model)
     yield started
     started.stop()
 

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.support.invented_readouts import agree
 from tests.support.operator_tool import Run, run_tool
-from tests.test_readout_verdicts import agree
 
 GOLDEN = Path(__file__).parent / "golden"
 FILE = """

@@ -19,7 +19,7 @@ from lib.planning.power import (
 )
 from lib.planning.recommendation import assumptions, difference, recommendation, recommended, rows
 from lib.statistics.sums import Sums
-from tests.test_readout_verdicts import readout_of_ratings, shares
+from tests.support.invented_readouts import readout_of_ratings, shares
 
 TWO = Definition("e", (Group("A", 1), Group("B", 1)), "A")
 TEST = ABTest(baseline=0.65, lift=0.1, mde=0.1, alpha=0.05)

@@ -16,7 +16,7 @@ from lib.readout.side_by_side import (
 )
 from lib.readout.verdicts import Readout
 from lib.statistics.sums import Sums, VoteSums
-from tests.test_readout_verdicts import TWO, readout_of_ratings, shares, times
+from tests.support.invented_readouts import TWO, readout_of_ratings, shares, times
 
 CONTROL_FIRST = ("Control", "Test")
 
