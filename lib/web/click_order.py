@@ -71,6 +71,92 @@ def _acts(click: Any) -> bool:
     return click.widget_states is not None
 
 
+class _Replacements:
+    """Streamlit's functions with the order of clicks around them."""
+
+    def __init__(self) -> None:
+        """Find the functions, and use them once. Raises ImportError or AttributeError in another version."""
+        from streamlit import config
+        from streamlit.runtime.scriptrunner import get_script_run_ctx, script_runner
+        from streamlit.runtime.scriptrunner_utils import script_requests
+        from streamlit.runtime.state import safe_session_state
+
+        scripts: Any = script_runner.ScriptRunner
+        states: Any = safe_session_state.SafeSessionState
+        queues: Any = script_requests.ScriptRequests
+        merge: Any = script_requests._coalesce_widget_states
+        self._interrupt, self._request = scripts._maybe_handle_execution_control_request, scripts.request_rerun
+        self._ready, self._pause = queues.on_scriptrunner_ready, queues.on_scriptrunner_yield
+        self._call = states.on_script_will_rerun
+        _ClickOrder(merge).hold(queues(), queues()._rerun_data)
+        self._scripts, self._states, self._queues = scripts, states, queues
+        self._running_script, self._set_option = get_script_run_ctx, config.set_option
+        self._calling, self._order = threading.local(), _ClickOrder(merge)
+
+    @property
+    def installed(self) -> bool:
+        """True where Streamlit's functions were replaced before."""
+        return getattr(self._interrupt, "waits", False)
+
+    def install(self) -> None:
+        """Put the replacements into Streamlit's classes."""
+        interrupt = _function(self.interrupt)
+        vars(interrupt)["waits"] = True
+        self._scripts._maybe_handle_execution_control_request = interrupt
+        self._scripts.request_rerun = _function(self.request)
+        self._queues.on_scriptrunner_ready = _function(self.ready)
+        self._queues.on_scriptrunner_yield = _function(self.pause)
+        self._states.on_script_will_rerun = _function(self.call)
+        self._set_option("runner.fastReruns", False)
+
+    def request(self, runner: Any, click: Any) -> bool:
+        """Take a click of a page: keep it, or hand it in."""
+        with self._order.lock:
+            kept = not click.fragment_id and self._order.hold(runner._requests, click)
+            return kept or bool(self._request(runner, click))
+
+    def ready(self, requests: Any) -> Any:
+        """Return the request with which the next script begins."""
+        with self._order.lock:
+            if requests._state.name == "CONTINUE":
+                self._order.end(requests)
+            return self._order.begin(requests, self._ready(requests))
+
+    def pause(self, requests: Any) -> Any:
+        """Return the request that interrupts a script."""
+        with self._order.lock:
+            return self._order.begin(requests, self._pause(requests))
+
+    def call(self, state: object, *arguments: Any, **named: Any) -> None:
+        """Call the callbacks of a click, then those of the clicks that no script follows."""
+        self._calling.back = True
+        try:
+            self._call(state, *arguments, **named)
+        finally:
+            for click in self._left():
+                self._call(state, click.widget_states, is_history_navigation=click.is_history_navigation)
+            self._calling.back = False
+
+    def interrupt(self, runner: object) -> None:
+        """Interrupt a script, except in its callbacks."""
+        if not getattr(self._calling, "back", False):
+            self._interrupt(runner)
+
+    def _left(self) -> deque[Any]:
+        script = self._running_script()
+        with self._order.lock:
+            return self._order.end(script.script_requests) if script and script.script_requests else deque()
+
+
+def _function(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method as a function: an attribute of a class gets the instance as an argument only if it is one."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return method(*arguments, **named)
+
+    return call
+
+
 def act_in_order() -> bool:
     """Let the clicks of a page act one after the other, in their order; True where that was possible.
 
@@ -82,60 +168,10 @@ def act_in_order() -> bool:
     reruns, because the script may hang. In a callback `st.stop` and `st.switch_page` do not end it any more.
     """
     try:
-        from streamlit import config
-        from streamlit.runtime.scriptrunner import get_script_run_ctx, script_runner
-        from streamlit.runtime.scriptrunner_utils import script_requests
-        from streamlit.runtime.state import safe_session_state
-
-        scripts: Any = script_runner.ScriptRunner
-        states: Any = safe_session_state.SafeSessionState
-        queues: Any = script_requests.ScriptRequests
-        merge: Any = script_requests._coalesce_widget_states
-        interrupt, request = scripts._maybe_handle_execution_control_request, scripts.request_rerun
-        ready, pause, call = queues.on_scriptrunner_ready, queues.on_scriptrunner_yield, states.on_script_will_rerun
-        _ClickOrder(merge).hold(queues(), queues()._rerun_data)
+        replacements = _Replacements()
     except (ImportError, AttributeError):
         log.warning("a click may be lost where the next one comes at once: Streamlit is not the version that is known")
         return False
-    if getattr(interrupt, "waits", False):
-        return True
-    calling, order = threading.local(), _ClickOrder(merge)
-
-    def request_in_order(runner: Any, click: Any) -> bool:
-        with order.lock:
-            return (not click.fragment_id and order.hold(runner._requests, click)) or bool(request(runner, click))
-
-    def ready_for_next(requests: Any) -> Any:
-        with order.lock:
-            if requests._state.name == "CONTINUE":
-                order.end(requests)
-            return order.begin(requests, ready(requests))
-
-    def pause_for_next(requests: Any) -> Any:
-        with order.lock:
-            return order.begin(requests, pause(requests))
-
-    def call_all(state: object, *arguments: Any, **named: Any) -> None:
-        calling.back = True
-        try:
-            call(state, *arguments, **named)
-        finally:
-            for click in left():
-                call(state, click.widget_states, is_history_navigation=click.is_history_navigation)
-            calling.back = False
-
-    def left() -> deque[Any]:
-        script = get_script_run_ctx()
-        with order.lock:
-            return order.end(script.script_requests) if script and script.script_requests else deque()
-
-    def interrupt_later(runner: object) -> None:
-        if not getattr(calling, "back", False):
-            interrupt(runner)
-
-    vars(interrupt_later)["waits"] = True
-    scripts._maybe_handle_execution_control_request, scripts.request_rerun = interrupt_later, request_in_order
-    queues.on_scriptrunner_ready, queues.on_scriptrunner_yield = ready_for_next, pause_for_next
-    states.on_script_will_rerun = call_all
-    config.set_option("runner.fastReruns", False)
+    if not replacements.installed:
+        replacements.install()
     return True
