@@ -7,10 +7,9 @@ import pytest
 
 from lib.commands.simulate import summarize
 from lib.demo.behaviour import SATISFIED
+from lib.demo.drawn_visitors import FAILS, DrawnVisitors
 from lib.demo.soundness import (
-    FAILS,
     SPLITS,
-    Crowd,
     Judged,
     Soundness,
     Watched,
@@ -25,16 +24,16 @@ TWO = Definition("e", (Group("Control", 1), Group("Test", 1)), "Control")
 
 
 def test_the_same_seed_draws_the_same_visitors() -> None:
-    assert Crowd.drawn(50, "1 2") == Crowd.drawn(50, "1 2") != Crowd.drawn(50, "1 3")
+    assert DrawnVisitors.draw(50, "1 2") == DrawnVisitors.draw(50, "1 2") != DrawnVisitors.draw(50, "1 3")
 
 
 def test_visitors_are_as_the_demos_are() -> None:
-    answers = Crowd.drawn(3_000, "4").answers
+    answers = DrawnVisitors.draw(3_000, "4").answers
     liked = sum(one.mood < one.share for one in answers if one.rates) / sum(one.rates for one in answers)
     assert liked == pytest.approx(SATISFIED, abs=0.02)
     assert sum(one.rates for one in answers) / len(answers) == pytest.approx(0.6, abs=0.03)
     assert sum(one.luck < FAILS for one in answers) / len(answers) == pytest.approx(FAILS, abs=0.01)
-    fewer = Crowd.drawn(3_000, "4", rated=1 / 3).answers
+    fewer = DrawnVisitors.draw(3_000, "4", rated=1 / 3).answers
     assert sum(one.rates for one in fewer) / len(fewer) == pytest.approx(0.2, abs=0.02)
 
 
@@ -42,7 +41,7 @@ def test_the_primary_metric_and_the_guardrails_are_played() -> None:
     assert played_metrics(TWO) == ("satisfaction", "error_rate", "response_time")
     every = replace(TWO, primary="cost_per_answer", guardrails=METRICS)
     assert played_metrics(every) == METRICS
-    watched = watch(every, Crowd.drawn(300, "1"), 0.5, 0.3)
+    watched = watch(every, DrawnVisitors.draw(300, "1"), 0.5, 0.3)
     assert set(watched.metrics) == set(METRICS)
 
 
@@ -58,7 +57,7 @@ def test_watched_all_the_time_the_readout_is_rarely_wrong_where_a_naive_test_oft
 
 
 def test_a_guardrail_that_acts_by_the_interval_spares_groups_that_a_p_value_would_switch_off() -> None:
-    watched = [watch(TWO, Crowd.drawn(250, f"guard {number}"), 0.5, None).metrics for number in range(60)]
+    watched = [watch(TWO, DrawnVisitors.draw(250, f"guard {number}"), 0.5, None).metrics for number in range(60)]
     guards = ("error_rate", "response_time")
     assert sum(any(one[name].harmed(name) for name in guards) for one in watched) <= 3
     assert sum(any(one[name].harmed_p for name in guards) for one in watched) >= 6
@@ -66,12 +65,12 @@ def test_a_guardrail_that_acts_by_the_interval_spares_groups_that_a_p_value_woul
 
 def test_rare_slow_answers_make_no_small_group_faster() -> None:
     """At 95/5 a group without its rare slow answers looked faster in 43 of 100 experiments."""
-    watched = [watch(TWO, Crowd.drawn(400, f"slow {number}"), 0.05, None) for number in range(40)]
+    watched = [watch(TWO, DrawnVisitors.draw(400, f"slow {number}"), 0.05, None) for number in range(40)]
     assert sum(one.metrics["response_time"].watched is not None for one in watched) <= 2
 
 
 def test_planned_users_find_more() -> None:
-    experiments = [watch(TWO, Crowd.drawn(250, f"plan {number}"), 0.5, 0.13) for number in range(60)]
+    experiments = [watch(TWO, DrawnVisitors.draw(250, f"plan {number}"), 0.5, 0.13) for number in range(60)]
     planned, watched = (
         sum(getattr(one.metrics["satisfaction"], way) == "more" for one in experiments)
         for way in ("planned", "watched")

@@ -1,16 +1,15 @@
 """The readout's error rate and power under an operator who watches all the time.
 
-Plays experiments in memory: visitors as in `behaviour`, with errors, response times and rare answers of a minute,
-assigned at random, and judged as they arrive by the formulas and limits of the readout. Generates no answer, stores no
-event and runs no SQL.
+Plays experiments in memory: the visitors of `drawn_visitors`, assigned at random, and judged as they arrive by the
+formulas and limits of the readout. Generates no answer, stores no event and runs no SQL.
 """
 
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lib.demo.behaviour import ALIKE, MAX_ANSWERS, MORE_ANSWERS, RATES, SATISFIED, lifted
+from lib.demo.behaviour import SATISFIED, lifted
+from lib.demo.drawn_visitors import FAILS, DrawnAnswer, DrawnVisitors
 from lib.experiments.definitions import METRICS, Definition, Effect
 from lib.readout.verdicts import EFFECT, EFFECTS, MIN_UNITS, UP
 from lib.readout.verdicts import RATES as SHARES
@@ -23,10 +22,6 @@ SPLITS = (0.5, 0.1, 0.05)
 """Shares of the treatment at which every experiment is played."""
 ALWAYS = ("satisfaction", "error_rate", "response_time")
 """Metrics that are played whatever the definition names."""
-FAILS, STALLS, STALL_S = 0.03, 0.01, 60.0
-"""Shares of answers that fail, and that take a minute."""
-SECONDS, SLOW, SLOWER = 3.0, 0.3, 0.5
-"""Median response time, and how much it varies between visitors and between answers (sigma of its logarithm)."""
 EVERY = 0.02
 """The readout is computed after each answer at first, later once this share of answers has come since the last look."""
 Outcome = str | None
@@ -72,22 +67,20 @@ def check(
     seed: int,
     lift: float,
     runs: int,
-    rated: float = 1.0,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Soundness:
     """Play `runs` experiments without a difference and as many with one, at every split.
 
     `lift` is the difference in satisfaction; every other metric gets its smallest difference that matters, for the
-    worse. `rated` is the share of their ratings that visitors really give. `progress` receives the number of runs
-    done.
+    worse. `progress` receives the number of runs done.
     """
     without: dict[float, list[Watched]] = {share: [] for share in SPLITS}
     with_lift: dict[float, list[Watched]] = {share: [] for share in SPLITS}
     for number in range(runs):
-        crowd = Crowd.drawn(users, f"{seed} {number}", rated)
+        visitors = DrawnVisitors.draw(users, f"{seed} {number}")
         for share in SPLITS:
-            without[share].append(watch(definition, crowd, share, None))
-            with_lift[share].append(watch(definition, crowd, share, lift))
+            without[share].append(watch(definition, visitors, share, None))
+            with_lift[share].append(watch(definition, visitors, share, lift))
         progress(number + 1)
     return Soundness(without, with_lift)
 
@@ -107,52 +100,6 @@ def smallest_effect(definition: Definition) -> float:
 def effect_on(definition: Definition, metric: str) -> Effect:
     """Return the smallest difference of a metric that matters."""
     return definition.mde.get(metric) or EFFECTS.get(metric, EFFECT)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, as it would be in either group: draws, and the visitor's own preferences."""
-
-    visitor: int
-    mood: float
-    share: float
-    rates: bool
-    luck: float
-    seconds: float
-    tokens: float
-
-
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """Visitors in the order of their arrival (the draw that puts each into a group), and their answers in order."""
-
-    lots: Sequence[float]
-    arrivals: Sequence[int]
-    answers: Sequence[Answer]
-
-    @classmethod
-    def drawn(cls, users: int, seed: str, rated: float = 1.0) -> "Crowd":
-        """Draw visitors; `arrivals` holds for each answer the number of visitors that have come by then."""
-        chance = random.Random(seed)
-        lots, timed = [], []
-        for visitor in range(users):
-            lots.append(chance.random())
-            moment = float(visitor)
-            for answer in _stay(chance, visitor, rated):
-                moment += chance.expovariate(1 / 3)
-                timed.append((moment, answer))
-        timed.sort(key=lambda pair: pair[0])
-        return cls(lots, [min(int(moment) + 1, users) for moment, _ in timed], [answer for _, answer in timed])
-
-
-def _stay(chance: random.Random, visitor: int, rated: float) -> Iterator[Answer]:
-    share = chance.betavariate(SATISFIED * ALIKE, (1 - SATISFIED) * ALIKE)
-    rates = rated * chance.betavariate(*RATES)
-    pace = SECONDS * math.exp(chance.gauss(0, SLOW))
-    for _ in range(min(1 + int(chance.gammavariate(*MORE_ANSWERS)), MAX_ANSWERS)):
-        seconds = STALL_S if chance.random() < STALLS else pace * math.exp(chance.gauss(0, SLOWER))
-        tokens = 200 * math.exp(chance.gauss(0, SLOWER))
-        yield Answer(visitor, chance.random(), share, chance.random() < rates, chance.random(), seconds, tokens)
 
 
 @dataclass(slots=True)
@@ -181,14 +128,14 @@ class _Running:
         return Sums(self.n, self.sx, self.sy, self.sxx, self.syy, self.sxy, self.active)
 
 
-def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None) -> Watched:
+def watch(definition: Definition, visitors: DrawnVisitors, share: float, lift: float | None) -> Watched:
     """Play one experiment at this share of the treatment, with a difference or (None) without."""
-    played = _Experiment(definition, crowd, share, lift)
+    played = _Experiment(definition, visitors, share, lift)
     next_look = 0.0
-    for place, (answer, arrived) in enumerate(zip(crowd.answers, crowd.arrivals, strict=True), 1):
+    for place, (answer, arrived) in enumerate(zip(visitors.answers, visitors.arrivals, strict=True), 1):
         played.arrive(arrived)
         played.add(answer)
-        if place >= next_look or place == len(crowd.answers):
+        if place >= next_look or place == len(visitors.answers):
             next_look = place * (1 + EVERY)
             played.look()
     return played.watched()
@@ -197,12 +144,12 @@ def watch(definition: Definition, crowd: Crowd, share: float, lift: float | None
 class _Experiment:
     """One experiment while it runs: the sums by metric of both groups, and the verdicts so far."""
 
-    def __init__(self, definition: Definition, crowd: Crowd, share: float, lift: float | None) -> None:
+    def __init__(self, definition: Definition, visitors: DrawnVisitors, share: float, lift: float | None) -> None:
         metrics = played_metrics(definition)
         self._share, self._lift = share, lift
         self._effects = {name: effect_on(definition, name) for name in metrics}
         self._groups = {name: (_Running(), _Running()) for name in metrics}  # control, treatment
-        self._treated = [draw < share for draw in crowd.lots]  # by visitor
+        self._treated = [draw < share for draw in visitors.lots]  # by visitor
         self._visitors, self._arrived = [0, 0], 0
         self._verdicts = {name: Judged() for name in metrics}
         self._numbers: dict[str, Comparison] = {}
@@ -219,7 +166,7 @@ class _Experiment:
                     groups[treated].add(visitor, 0, 1)
         self._arrived = visitors
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: DrawnAnswer) -> None:
         """Add an answer to every metric."""
         treated = self._treated[answer.visitor]
         for name, groups in self._groups.items():
@@ -244,7 +191,7 @@ class _Experiment:
 
 
 def _worth(
-    metric: str, answer: Answer, lift: float | None, effects: Mapping[str, Effect]
+    metric: str, answer: DrawnAnswer, lift: float | None, effects: Mapping[str, Effect]
 ) -> tuple[float, float] | None:
     """Return the amounts that an answer adds to a metric; None where it adds nothing."""
     if metric == "error_rate":
