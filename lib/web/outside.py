@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -41,25 +42,24 @@ TAKES_TOKEN = (*paths.NUMBERS, *paths.OPERATOR_PAGES, "/readyz", paths.STREAM)
 """Addresses at which a script may send the operator token in a header."""
 
 
-class Outside:
-    """The middleware. `rules` is called late, because it may create the signing key.
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The checks of a request for what is the operators': measurements, their pages, files of their downloads. Those of
+    measurements and files may wait for the record."""
 
-    `may_read` admits to measurements and `may_take` to files, and both may wait for the record; `finds_pages` admits to
-    the operator pages.
-    """
+    measurements: Callable[[Scope], bool]
+    pages: Callable[[Scope], bool]
+    files: Callable[[Scope], bool]
+
+
+class Outside:
+    """The middleware. `rules` is called late, because it may create the signing key."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        rules: Callable[[], Access],
-        settings: Settings,
-        crowd: Crowd,
-        may_read: Callable[[Scope], bool],
-        finds_pages: Callable[[Scope], bool],
-        may_take: Callable[[Scope], bool],
+        self, app: ASGIApp, rules: Callable[[], Access], settings: Settings, crowd: Crowd, admission: Admission
     ) -> None:
         self._app, self._rules, self._crowd, self._patience = app, rules, crowd, Patience()
-        self._may_read, self._finds_pages, self._may_take, self._settings = may_read, finds_pages, may_take, settings
+        self._settings, self._admission = settings, admission
         self._large = LargeMessages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,9 +117,9 @@ class Outside:
 
     async def _hidden(self, scope: Scope) -> Response | None:
         """Return the response that hides measurements and files from strangers; None where the request may go on."""
-        if scope["path"] in paths.NUMBERS and not await anyio.to_thread.run_sync(self._may_read, scope):
+        if scope["path"] in paths.NUMBERS and not await anyio.to_thread.run_sync(self._admission.measurements, scope):
             return _plain(HTTPStatus.NOT_FOUND, "Not Found")
-        if scope["path"].startswith(paths.FILES) and not await anyio.to_thread.run_sync(self._may_take, scope):
+        if scope["path"].startswith(paths.FILES) and not await anyio.to_thread.run_sync(self._admission.files, scope):
             return plain.nowhere(self._settings, Headers(scope=scope).get("accept", ""))
         return None
 
@@ -136,7 +136,7 @@ class Outside:
             return _plain(HTTPStatus.NOT_FOUND, "Not Found")
         if not paths.takes(method, path):
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed")
-        if scope["type"] == "http" and paths.leads_nowhere(path, operator=self._finds_pages(scope)):
+        if scope["type"] == "http" and paths.leads_nowhere(path, operator=self._admission.pages(scope)):
             return plain.nowhere(self._settings, Headers(scope=scope).get("accept", ""))
         if path in paths.SIGN_IN and Headers(scope=scope).get("sec-fetch-dest", "document") != "document":
             return _plain(HTTPStatus.FORBIDDEN, FOREIGN_PAGE)

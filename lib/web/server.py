@@ -26,7 +26,7 @@ from lib.web import accounts, patches, paths, running
 from lib.web.descriptors import Room
 from lib.web.doors import Doors
 from lib.web.first_page import FirstPage
-from lib.web.outside import Outside, origin_of
+from lib.web.outside import Admission, Outside, origin_of
 from lib.web.sockets import send_at_once
 
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
@@ -72,9 +72,7 @@ class Server:
                 rules=lambda: self.rules,
                 settings=self._settings,
                 crowd=self._crowd,
-                may_read=self.may_read_metrics,
-                finds_pages=self.finds_operator_pages,
-                may_take=self.may_take_files,
+                admission=Admission(self.may_read_metrics, self.finds_operator_pages, self.may_take_files),
             ),
             Middleware(Room),
             Middleware(FirstPage),
