@@ -1,6 +1,6 @@
 """The compared groups: their source, their parameters side by side, their shares, and the reason for a unit's group."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -13,6 +13,7 @@ from lib.domain.operations import FILE
 from lib.domain.record import StoreError
 from lib.experiments.book import RecordedExperiment
 from lib.experiments.definitions import Definition
+from lib.experiments.evaluator import Step
 from lib.experiments.statuses import acting_sentence, disabled_sentence, status_sentence, unit_sentence
 from lib.web import running
 from pages import session
@@ -171,23 +172,32 @@ def draw_why(definition: Definition, zone: tzinfo) -> None:
         return
     st.markdown(_decision(decided))
     if steps:
-        rows = [
-            {
-                "Rule": plain(_rule(step.rule)),
-                "Takes": plain(step.wants),
-                "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
-                "Result": "**matches**" if step.decided else "does not match",
-            }
-            for step in steps
-        ]
-        draw_table(rows, "The rules that were evaluated for this unit", cards="rules")
-        st.caption("Each rule sorts units into 1000 buckets of its own. The first rule that matches decides.")
+        _draw_steps(steps)
+    _draw_exposure(unit, definition.name, zone)
+
+
+def _draw_steps(steps: Sequence[Step]) -> None:
+    rows = [
+        {
+            "Rule": plain(_rule(step.rule)),
+            "Takes": plain(step.wants),
+            "This unit's bucket": "–" if step.bucket is None else f"{step.bucket} of 1000",
+            "Result": "**matches**" if step.decided else "does not match",
+        }
+        for step in steps
+    ]
+    draw_table(rows, "The rules that were evaluated for this unit", cards="rules")
+    st.caption("Each rule sorts units into 1000 buckets of its own. The first rule that matches decides.")
+
+
+def _draw_exposure(unit: str, experiment: str, zone: tzinfo) -> None:
+    """Draw the unit's exposure to an experiment, and a link to its events."""
     try:
-        met = app.store.events.page(Search(user_id=unit, name=EXPOSURE), size=50).lines
+        met = running.app().store.events.page(Search(user_id=unit, name=EXPOSURE), size=50).lines
     except StoreError as error:
         st.caption(plain(str(error)))
         return
-    mine = [line for line in met if line.event.metadata.get("experiment") == definition.name]
+    mine = [line for line in met if line.event.metadata.get("experiment") == experiment]
     st.markdown(_exposure_sentence(mine, zone))
     if mine:
         st.page_link("events/page.py", label="Its events", icon=":material/receipt_long:", query_params={"unit": unit})

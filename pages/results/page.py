@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from lib.experiments.statuses import disabled_sentence, ended_sentence, status_sentence
-from lib.readout.results import Window
+from lib.readout.results import Results, Window
 from lib.web import running
 from pages import readouts, session
 from pages.clock import reader_zone, span
@@ -131,6 +131,22 @@ def draw_visitors() -> None:
     st.progress(sample.share, f"{sample.done} of {sample.users} have visited")
 
 
+def draw_verdict(window: Window, results: Results | None, sampled: bool) -> None:
+    """Draw the verdict, or why there is none."""
+    status = window_status(window)
+    if results is None and status:
+        st.info(words.plain(status), icon=":material/flag:")
+    elif results is None:
+        st.warning(f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file.")
+    elif verdict.is_empty(results.readout) and results.readout.comparisons is None:
+        offer = app.demo and app.settings.statsig_secret_key is None
+        verdict.draw_empty(results, offer=offer and not sampled, status=status)
+    elif verdict.is_empty(results.readout):
+        verdict.draw_not_exposed(results, sampled, status)
+    else:
+        verdict.draw_first(results, sampled, window.narrowed, status)
+
+
 @st.fragment(run_every=REFRESH_S)
 def draw_results(window: Window) -> None:
     """Draw the current readout; slower parts follow."""
@@ -141,20 +157,7 @@ def draw_results(window: Window) -> None:
         with first.skeleton(height=400):
             results, sampled = readouts.results(window), readouts.has_sample()
         with first:
-            status = window_status(window)
-            if results is None and status:
-                st.info(words.plain(status), icon=":material/flag:")
-            elif results is None:
-                st.warning(
-                    f"There is no experiment {words.plain(window.experiment)}: define it in the experiments file."
-                )
-            elif verdict.is_empty(results.readout) and results.readout.comparisons is None:
-                offer = app.demo and app.settings.statsig_secret_key is None
-                verdict.draw_empty(results, offer=offer and not sampled, status=status)
-            elif verdict.is_empty(results.readout):
-                verdict.draw_not_exposed(results, sampled, status)
-            else:
-                verdict.draw_first(results, sampled, window.narrowed, status)
+            draw_verdict(window, results, sampled)
         if results is not None and not (verdict.is_empty(results.readout) and results.readout.comparisons is None):
             with first.skeleton(height=400):  # Altair and pandas take seconds to load: after the verdict is on the page
                 from pages.results import differences, sections, side_by_side
