@@ -129,23 +129,12 @@ class App:
 
         Raises StoreError when the database cannot be used and DefinitionError when the local experiments are broken.
         """
-        secrets = settings.secrets()
-        logs.configure(settings.log, settings.log_level, secrets)
-        served = settings.statsig_secret_key is not None
+        logs.configure(settings.log, settings.log_level, settings.secrets())
         metrics = Metrics()
-        store = Store.open(
-            settings.database_url,
-            keep_text=settings.keep_text,
-            deliver=served,
-            tier=settings.statsig_tier,
-            meter=metrics,
-        )
+        store = _open_store(settings, metrics)
         experiments = _open_experiments(settings, store)
-        follow = partial(experiments.follow, setting=settings.experiment)
-        acts = Acts(store, settings.provider_names, follow, served=served, file=settings.experiments_file)
-        acts.seed(experiments.definitions, settings.experiment)
-        asking = Asking(settings.model, settings.history_tokens, Timeouts.patient(settings.first_token_s))
-        models = Providers(providers_of(settings, demo_url), asking)
+        acts = _open_acts(settings, store, experiments)
+        models = _open_models(settings, demo_url)
         texts = None if settings.keep_text else Texts()
         recorder = Recorder(store, metrics, texts)
         stop_s = ABANDONED_S if settings.stops_abandoned else None
@@ -165,7 +154,7 @@ class App:
         comparisons = Comparisons(conversations, store, experiments, texts)
         if texts is not None:
             metrics.gauge("parley_texts_in_memory", "Answers whose texts are in memory only", texts.__len__)
-        delivery = Dispatcher(store.outbox, experiments, metrics) if served else None
+        delivery = Dispatcher(store.outbox, experiments, metrics) if settings.statsig_secret_key is not None else None
         groups = ServedGroups(settings.experiment, experiments, models, conversations.preparation)
         standings = Standings(models, generations, groups.parameters, demo_url is not None)
         app = cls(
@@ -270,6 +259,17 @@ class App:
         return {"definitions": source.name, "statsig": statsig or "ok", "demo": self.demo}
 
 
+def _open_store(settings: Settings, metrics: Metrics) -> Store:
+    """Return the store, which delivers events where there is a Statsig key. Raises StoreError."""
+    return Store.open(
+        settings.database_url,
+        keep_text=settings.keep_text,
+        deliver=settings.statsig_secret_key is not None,
+        tier=settings.statsig_tier,
+        meter=metrics,
+    )
+
+
 def _open_experiments(settings: Settings, store: Store) -> Experiments:
     """Return the evaluator, which keeps what Statsig serves in the store. Raises DefinitionError."""
     key = settings.statsig_secret_key
@@ -281,3 +281,17 @@ def _open_experiments(settings: Settings, store: Store) -> Experiments:
         cached=store.definitions("statsig"),
         keep=lambda specs: store.keep_definitions("statsig", specs),
     )
+
+
+def _open_acts(settings: Settings, store: Store, experiments: Experiments) -> Acts:
+    """Return the acts, seeded by the experiments file; the evaluator follows them."""
+    follow = partial(experiments.follow, setting=settings.experiment)
+    served = settings.statsig_secret_key is not None
+    acts = Acts(store, settings.provider_names, follow, served=served, file=settings.experiments_file)
+    acts.seed(experiments.definitions, settings.experiment)
+    return acts
+
+
+def _open_models(settings: Settings, demo_url: str | None) -> Providers:
+    asking = Asking(settings.model, settings.history_tokens, Timeouts.patient(settings.first_token_s))
+    return Providers(providers_of(settings, demo_url), asking)

@@ -70,6 +70,8 @@ class Experiments:
         self._ready, self._late, self._closed = threading.Event(), False, False
         self._flushed: Flushed | None = None
         self._changed: Callable[[], object] = lambda: None
+        self._archive = Archive()
+        self._keep: Callable[[str], object] = lambda text: None
         self._reported: set[tuple[str, str]] = set()
         self._key, self._keyed = "", False
         self._tier = ""
@@ -101,7 +103,8 @@ class Experiments:
         evaluator._key, evaluator._keyed, evaluator._tier = key or "secret-local", key is not None, tier
         if key is not None:
             log.info("until Statsig answers, %s definitions decide", source.name)
-            evaluator._connect(key, api_url, tier, archive, keep or (lambda text: None))
+            evaluator._archive, evaluator._keep = archive, keep or evaluator._keep
+            evaluator._connect(key, api_url)
         return evaluator
 
     @property
@@ -270,43 +273,42 @@ class Experiments:
         if self._server is not None and not self._late and not self._ready.wait(FIRST_ANSWER_S):
             self._late = True
 
-    def _connect(
-        self, key: str, api_url: str | None, tier: str, archive: Archive, keep: Callable[[str], object]
-    ) -> None:
-        newest = archive
-
-        def served(specs: str) -> None:
-            nonlocal newest
-            if self._decider is not None and specs == newest.specs:
-                return
-            if self._decider is None:
-                log.info("Statsig's definitions decide")
-            newest = newest.after(specs, tier, now_ms())
-            self._connected_ms = self._connected_ms or now_ms()
-            self._decider = Decider(self._server, newest, tier)
-            keep(newest.text())
-            if self._ready.is_set():
-                self._changed()
-
-        def flushed(ok: bool, events: list[dict[str, Any]], status: int | None, error: Exception | None) -> None:
-            if self._flushed:
-                self._flushed(ok, events, status, error)
-
-        def begin() -> None:
-            started = start(self._server, key, options)
-            if self._closed:  # the SDK forgets an end that comes before its start
-                self._server.shutdown()
-            elif started:
-                self._ready.set()
-                self._changed()
-
+    def _connect(self, key: str, api_url: str | None) -> None:
+        """Start the SDK in the background."""
         try:
             self._server = quiet_server()
         except SdkError as error:
             self._memory.error = str(error)
             return
-        options = network_options(tier, api_url, self._memory, served, flushed)
-        threading.Thread(target=begin, name="statsig-start", daemon=True).start()
+        options = network_options(self._tier, api_url, self._memory, self._take_specs, self._report_flushed)
+        threading.Thread(target=self._start, args=(key, options), name="statsig-start", daemon=True).start()
+
+    def _start(self, key: str, options: Any) -> None:
+        started = start(self._server, key, options)
+        if self._closed:  # the SDK forgets an end that comes before its start
+            self._server.shutdown()
+        elif started:
+            self._ready.set()
+            self._changed()
+
+    def _take_specs(self, specs: str) -> None:
+        """Decide by what Statsig serves from now on, and keep it."""
+        if self._decider is not None and specs == self._archive.specs:
+            return
+        if self._decider is None:
+            log.info("Statsig's definitions decide")
+        self._archive = self._archive.after(specs, self._tier, now_ms())
+        self._connected_ms = self._connected_ms or now_ms()
+        self._decider = Decider(self._server, self._archive, self._tier)
+        self._keep(self._archive.text())
+        if self._ready.is_set():
+            self._changed()
+
+    def _report_flushed(
+        self, ok: bool, events: list[dict[str, Any]], status: int | None, error: Exception | None
+    ) -> None:
+        if self._flushed:
+            self._flushed(ok, events, status, error)
 
 
 def compile_definitions(text: str) -> tuple[dict[str, Any], dict[str, Definition]]:

@@ -140,19 +140,14 @@ def read(
     changed_ms = weights_changed(tally.first_ms, tally.weights, definition, as_of_ms)
     split = _split(counts, definition)
     stretches = shares_changed(tally.arrivals, definition) if split.broken else []
-    if changed_ms is not None or stretches:
+    changed = changed_ms is not None or bool(stretches)
+    if changed:
         split = Split(None, len(names) - 1, None)
-    refusal = _refusal(split, share, changed=changed_ms is not None or bool(stretches))
+    refusal = _refusal(split, share, changed=changed)
     judge = _judge(definition, refusal, as_of_ms, looks)
     planned, once = _planned(tally.planned, definition, judge, as_of_ms)
-    metrics = {
-        name: judge.metric(name, tally.sums.get(name, {}), once if name == definition.primary else None)
-        for name in METRICS
-    }
-    verdicts = {versus.verdict for versus in metrics[definition.primary].versus.values()}
     stopped = stopped_shares(tally, definition.control)
-    times = metrics["response_time"]
-    metrics["response_time"] = replace(times, versus=mark_cut_short(times.versus, stopped))
+    metrics = _metrics(tally, judge, once, stopped)
     compared = comparisons_of(tally.votes, definition, looks, as_of_ms or 0)
     return Readout(
         experiment=definition.name,
@@ -160,7 +155,7 @@ def read(
         primary=definition.primary,
         alpha=judge.alpha,
         between_alpha=judge.between_alpha,
-        verdict=next((verdict for verdict in ORDER if verdict in verdicts), refusal or "not_enough_data"),
+        verdict=_overall(metrics[definition.primary]) or refusal or "not_enough_data",
         counts=counts,
         split=split,
         shares=definition.shares,
@@ -189,6 +184,24 @@ def _crossover_share(tally: Tally) -> float | None:
     """Return the share of units that met two groups, None without units."""
     units = tally.crossover + sum(sums.n for sums in tally.sums["answers_per_user"].values())
     return tally.crossover / units if units else None
+
+
+def _metrics(
+    tally: Tally, judge: Judge, once: Mapping[str, Comparison], stopped: Mapping[str, tuple[float, float]]
+) -> dict[str, Metric]:
+    """Return every metric; `once` decides the primary one where the planned look counts."""
+    primary = judge.definition.primary
+    metrics = {
+        name: judge.metric(name, tally.sums.get(name, {}), once if name == primary else None) for name in METRICS
+    }
+    times = metrics["response_time"]
+    return metrics | {"response_time": replace(times, versus=mark_cut_short(times.versus, stopped))}
+
+
+def _overall(primary: Metric) -> Verdict | None:
+    """Return the first verdict, in the order of verdicts, that any treatment has."""
+    verdicts = {versus.verdict for versus in primary.versus.values()}
+    return next((verdict for verdict in ORDER if verdict in verdicts), None)
 
 
 def _quantiles(tally: Tally, judge: Judge, stopped: Mapping[str, tuple[float, float]]) -> dict[str, QuantileReading]:
