@@ -108,6 +108,23 @@ class Readout:
         return self.changed_ms is not None or bool(self.stretches)
 
 
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """The signs that users cannot be compared: the split, units that met two groups, weights that changed."""
+
+    split: Split
+    crossover_share: float | None
+    changed_ms: int | None
+    stretches: Sequence[Stretch]
+
+    @property
+    def refusal(self) -> Verdict | None:
+        """The verdict on everything where no comparison is reliable."""
+        if self.split.broken or (self.crossover_share or 0) > MAX_CROSSOVER:
+            return "broken"
+        return "not_enough_data" if self.changed_ms is not None or self.stretches else None
+
+
 def scope_of(definition: Definition, *, simulated: bool = False) -> Scope:
     """Return the part of the record that the store counts for this run: up to its end."""
     since = definition.since
@@ -136,15 +153,8 @@ def read(
     names = [group.name for group in definition.groups]
     units = tally.sums["answers_per_user"]
     counts = {name: units.get(name, Sums()).n for name in names}
-    share = _crossover_share(tally)
-    changed_ms = weights_changed(tally.first_ms, tally.weights, definition, as_of_ms)
-    split = _split(counts, definition)
-    stretches = shares_changed(tally.arrivals, definition) if split.broken else []
-    changed = changed_ms is not None or bool(stretches)
-    if changed:
-        split = Split(None, len(names) - 1, None)
-    refusal = _refusal(split, share, changed=changed)
-    judge = _judge(definition, refusal, as_of_ms, looks)
+    checks = _checks(tally, counts, definition, as_of_ms)
+    judge = _judge(definition, checks.refusal, as_of_ms, looks)
     planned, once = _planned(tally.planned, definition, judge, as_of_ms)
     stopped = stopped_shares(tally, definition.control)
     metrics = _metrics(tally, judge, once, stopped)
@@ -155,16 +165,16 @@ def read(
         primary=definition.primary,
         alpha=judge.alpha,
         between_alpha=judge.between_alpha,
-        verdict=_overall(metrics[definition.primary]) or refusal or "not_enough_data",
+        verdict=_overall(metrics[definition.primary]) or checks.refusal or "not_enough_data",
         counts=counts,
-        split=split,
+        split=checks.split,
         shares=definition.shares,
         forced=tally.forced,
         crossover=tally.crossover,
-        crossover_share=share,
+        crossover_share=checks.crossover_share,
         unknown={name: sums.n for name, sums in units.items() if name not in counts},
-        changed_ms=changed_ms,
-        stretches=stretches,
+        changed_ms=checks.changed_ms,
+        stretches=checks.stretches,
         metrics=metrics,
         quantiles=_quantiles(tally, judge, stopped),
         selection=selection_of(metrics),
@@ -178,6 +188,16 @@ def read(
         as_of_ms=as_of_ms,
         simulated=tally.scope.simulated,
     )
+
+
+def _checks(tally: Tally, counts: Mapping[str, int], definition: Definition, as_of_ms: int | None) -> _Checks:
+    """Return the checks of these counts; that of the split is empty where the weights changed."""
+    changed_ms = weights_changed(tally.first_ms, tally.weights, definition, as_of_ms)
+    split = _split(counts, definition)
+    stretches = shares_changed(tally.arrivals, definition) if split.broken else []
+    if changed_ms is not None or stretches:
+        split = Split(None, len(definition.groups) - 1, None)
+    return _Checks(split, _crossover_share(tally), changed_ms, stretches)
 
 
 def _crossover_share(tally: Tally) -> float | None:
@@ -251,13 +271,6 @@ def _judge(
     treatments = max(len(definition.groups) - 1, 1)
     pairs = max(treatments * (treatments - 1) // 2, 1)
     return Judge(definition, ALPHA / treatments, ALPHA / pairs, refusal, as_of_ms or 0, looks)
-
-
-def _refusal(split: Split, crossover_share: float | None, *, changed: bool) -> Verdict | None:
-    """Return the verdict on everything where no comparison is reliable."""
-    if split.broken or (crossover_share or 0) > MAX_CROSSOVER:
-        return "broken"
-    return "not_enough_data" if changed else None
 
 
 def _planned(
