@@ -221,7 +221,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         if not chromium.available(playwright):
             pytest.skip("there is no Chromium: make browser")
-        with chromium.launch(playwright) as launched:
+        with chromium.launch(playwright, light=True) as launched:
             launched.on("context", lambda context: context.set_default_timeout(SOON_MS))
             yield launched
 
