@@ -140,6 +140,14 @@ def test_direct_requests_go_over_these_connections_and_others_by_the_proxy(
     assert isinstance(getattr(used, "_pool", None), httpcore2.AsyncHTTPProxy) == (not ours)
 
 
+def test_a_server_without_tls_needs_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
+    with serve() as server:
+        server.script(answer(TEXT))
+        [completion] = ask(server.base_url)
+    assert completion.text == TEXT
+
+
 def test_a_client_that_takes_no_network_answers_over_its_own_connections(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -35,9 +35,10 @@ class Client:
     def __init__(self, provider: Provider, connect_s: float) -> None:
         patience = openai.Timeout(None, connect=connect_s)
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEEP_CONNECTION)
-        direct = open_transport(limits)
+        server = urlsplit(provider.base_url)
+        direct = open_transport(limits, tls=server.scheme == "https")
         # With a custom transport the client ignores the environment's proxies.
-        alone = is_loopback(urlsplit(provider.base_url).hostname) or not _proxies()
+        alone = is_loopback(server.hostname) or not _proxies()
         # A redirect would let the server choose which other machine this process asks, with the question.
         http = openai.DefaultAsyncHttpxClient(
             timeout=patience,

@@ -26,10 +26,13 @@ NEXT_ADDRESS_S = 0.25
 """Seconds that one address of a host may take before the next one is tried too."""
 
 
-def open_transport(limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
-    """Return the transport of direct requests; the client's own where httpcore accepts no network backend."""
+def open_transport(limits: httpx2.Limits, *, tls: bool) -> httpx2.AsyncBaseTransport:
+    """Return the transport of direct requests; the client's own where httpcore accepts no network backend.
+
+    Without `tls` the certificates of all authorities are not read, which takes 25 ms.
+    """
     try:
-        return Transport(limits)
+        return Transport(limits, httpx2.create_ssl_context() if tls else None)
     except TypeError as error:
         log.warning("connections to model servers are the client's own, which are slower: %s", error)
         return httpx2.AsyncHTTPTransport(limits=limits)
@@ -38,9 +41,9 @@ def open_transport(limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
 class Transport(httpx2.AsyncBaseTransport):
     """Sends a client's requests over the connections of `Network`. Raises httpx's errors, as the client's own does."""
 
-    def __init__(self, limits: httpx2.Limits) -> None:
+    def __init__(self, limits: httpx2.Limits, ssl_context: ssl.SSLContext | None) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(),
+            ssl_context=ssl_context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
