@@ -21,11 +21,13 @@ SECONDS ?= 20
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
 
-# Most tests wait more than they work, so four run at once on two processors; those of how soon something happens run alone.
+# Most tests wait more than they work, so four run at once on two processors, and six of the fast ones, which start no
+# browser and no server; those of how soon something happens run alone.
 # An empty PYTHONDONTWRITEBYTECODE lets the workers keep what they compile: half of the time that their start takes.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 FAST_ONES = not browser and not slow and not alone
 AT_ONCE = -n 4 --dist loadfile --no-loadscope-reorder
+FAST_AT_ONCE = -n 6 --dist loadfile --no-loadscope-reorder
 
 ifndef FAST
 test: lint browser
@@ -33,11 +35,11 @@ test: lint browser
 	$(PYTEST) -m alone
 else
 test: $(VENV)/.test
-	$(PYTEST) $(AT_ONCE) -m "$(FAST_ONES)"
+	$(PYTEST) $(FAST_AT_ONCE) -m "$(FAST_ONES)"
 endif
 
 coverage: $(VENV)/.test
-	$(PYTEST) $(AT_ONCE) -m "$(FAST_ONES)" --cov --cov-report=term
+	$(PYTEST) $(FAST_AT_ONCE) -m "$(FAST_ONES)" --cov --cov-report=term
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
