@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 SHELL = "chromium-headless-shell"
-"""Debian's Chromium without a window: a sixth less processor time for a test than the whole browser takes."""
+"""Debian's Chromium without a window, which takes less processor time than the whole browser."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", SHELL)
 OUTPUT = Path(__file__).parents[1] / "output"
 """The folder of the tests' pictures."""
@@ -29,13 +29,14 @@ ARGUMENTS = [  # the second half keeps it from calling home at every start
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",  # no request leaves this machine
 ]  # fmt: skip
 INTERPRETED = "--js-flags=--no-turbofan --no-maglev"
-"""Compile no script with optimisation: the page of a test lives for seconds. A tenth less processor time."""
+"""Compile no script with optimisation: the page of a test lives for seconds."""
 
 
 def launch(playwright: Playwright, *, light: bool = False) -> Browser:
     """A headless Chromium. Raises Playwright's error, which says what to install, where there is none.
 
-    `light` is for tests, and neither for measurements nor for the documents' pictures: a quarter less processor time.
+    `light` is for tests, and neither for measurements nor for the documents' pictures. It takes 15 % less
+    processor time on a quiet machine, more on a busy one.
     """
     no_sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it refuses root otherwise
     more = [INTERPRETED] if light else []
