@@ -6,9 +6,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support import app_process
-from tests.support.axe import expect_no_findings
-from tests.support.chat_page import DESK, IDLE, PHONE, window
-from tests.support.layout import DRAWN
+from tests.support.axe import expect_no_findings_at_any_size
+from tests.support.chat_page import IDLE, window
 
 pytestmark = pytest.mark.browser
 
@@ -27,10 +26,10 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.App
     app.stop()
 
 
-@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
-def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """An empty window of this size."""
-    with window(browser, request.param, reduced_motion="reduce") as opened:
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty window."""
+    with window(browser, reduced_motion="reduce") as opened:
         yield opened
 
 
@@ -39,23 +38,22 @@ def test_nothing_is_found_on_an_operators_page(path: str, page: Page, operated: 
     page.goto(operated.url + path)
     expect(page.get_by_text("Parley 0.").last).to_be_visible()  # the last line of such a page
     page.wait_for_function(IDLE)
-    page.wait_for_function(DRAWN)
     if path == "/results":
         page.get_by_text("All metrics", exact=True).last.click()
         expect(page.get_by_role("columnheader", name="Metric")).to_be_visible()
-    expect_no_findings(page)
+    expect_no_findings_at_any_size(page)
 
 
 def test_nothing_is_found_on_the_doors_and_on_a_page_that_fails(page: Page, closed: app_process.AppProcess) -> None:
     for path, words in (("/nowhere", "There is no page here"), ("/operator", "Operator"), ("/auth/logout", "Sign out")):
         page.goto(closed.url + path)
         expect(page.get_by_role("heading", name=words)).to_be_visible()
-        expect_no_findings(page)
+        expect_no_findings_at_any_size(page)
     page.goto(closed.url)
     expect(page.get_by_role("heading", name="Before you begin")).to_be_visible()
     page.wait_for_function(IDLE)
-    expect_no_findings(page)
+    expect_no_findings_at_any_size(page)
     page.get_by_role("button", name="I agree").click()
     expect(page.get_by_role("heading", name="This page cannot be shown")).to_be_visible()
     page.wait_for_function(IDLE)
-    expect_no_findings(page)
+    expect_no_findings_at_any_size(page)

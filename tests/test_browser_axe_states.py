@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support import app_process, invented_traffic
 from tests.support import openai_server as openai
-from tests.support.axe import GROUND, STILL, expect_no_findings
+from tests.support.axe import GROUND, STILL, expect_no_findings, expect_no_findings_at_any_size
 from tests.support.chat_page import DESK, IDLE, PHONE, Chat, edit_prompt, window
 from tests.support.layout import DRAWN
 from tests.support.openid_provider import AUTH
@@ -70,10 +70,10 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     signed.stop()
 
 
-@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
-def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """An empty window of this size."""
-    with window(browser, request.param, reduced_motion="reduce") as opened:
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty window."""
+    with window(browser, reduced_motion="reduce") as opened:
         yield opened
 
 
@@ -84,10 +84,9 @@ def always(model: openai.Server, text: str) -> None:
 
 
 def nothing_is_found(page: Page) -> None:
-    """Wait until the page is drawn and axe-core finds nothing in it, light and dark."""
+    """Wait until no answer runs and axe-core finds nothing in the page, light and dark, at a desk and on a phone."""
     page.wait_for_function(IDLE)
-    page.wait_for_function(DRAWN)
-    expect_no_findings(page)
+    expect_no_findings_at_any_size(page)
 
 
 def charts_can_be_read(page: Page) -> None:
@@ -151,21 +150,25 @@ def test_words_in_charts_can_be_read(page: Page, operated: app_process.AppProces
     charts_can_be_read(page)
 
 
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_nothing_is_found_where_answers_are_compared(
-    page: Page, comparing: app_process.AppProcess, model: openai.Server
+    size: tuple[int, int], page: Page, comparing: app_process.AppProcess, model: openai.Server
 ) -> None:
     always(model, ANSWER)
+    page.set_viewport_size({"width": size[0], "height": size[1]})
     chat = Chat(page, comparing)
     chat.open()
-    nothing_is_found(page)
+    page.wait_for_function(IDLE)
+    expect_no_findings(page)
     chat.send("How do I bake my first bread?")
     expect(chat.button("Both bad")).to_be_visible()
-    for letter in ("A", "B") if page.viewport_size == {"width": PHONE[0], "height": PHONE[1]} else ():
+    for letter in ("A", "B") if size == PHONE else ():
         page.get_by_role("button", name=f"Show answer {letter}").click()
     expect(page.locator('[class*="st-key-choices_"]:not([inert])')).to_have_count(1)
     chat.button("Both bad").click()
     expect(chat.text("What was wrong with them? (optional)")).to_be_visible()
-    nothing_is_found(page)
+    page.wait_for_function(IDLE)
+    expect_no_findings(page)
 
 
 def test_nothing_is_found_at_the_doors(page: Page, doors: dict[str, str]) -> None:
@@ -175,7 +178,6 @@ def test_nothing_is_found_at_the_doors(page: Page, doors: dict[str, str]) -> Non
         nothing_is_found(page)
 
 
-@pytest.mark.parametrize("page", [DESK], ids=["desk"], indirect=True)
 def test_the_focus_is_seen_in_the_navigation(page: Page, operated: app_process.AppProcess) -> None:
     operator_page(page, operated, "/history")
     for name in ("Chat", "Results", "Experiment", "History", "Events"):

@@ -19,7 +19,7 @@ from tests.support.replicas import Site
 from tests.support.waiting import until
 from tests.test_browser_replicas import Guest, Parley, guests, one_on_each, other
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 TOML = """
 [statsig_openai_integration]
 compare = 100

@@ -99,7 +99,6 @@ def log(app: AppProcess) -> list[Entry]:
     return found
 
 
-@pytest.mark.timeout(480)  # the longest way through the pages
 def test_the_whole_life_of_an_experiment(page: Page, life_app: AppProcess, model: openai.Server) -> None:
     model.script(otherwise=openai.answer("Hello."))
     expect(page.get_by_text("Running, day 1").last).to_be_visible()

@@ -18,7 +18,6 @@ SETTINGS = {
 }
 
 
-@pytest.mark.timeout(480)  # a long way through the page
 def test_a_tester_needs_no_mouse_from_the_notice_to_the_theme(
     browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:

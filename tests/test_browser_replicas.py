@@ -24,7 +24,7 @@ from tests.support.raw_websocket import http
 from tests.support.replicas import COOKIE, NAMES, Site
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 SERVED = """
 [statsig_openai_integration.groups]

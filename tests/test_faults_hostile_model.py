@@ -15,7 +15,7 @@ from tests.support.chat_page import Record
 from tests.support.openai_server import DONE, Reply, chunk, finish, status, stream, usage
 from tests.support.operator_tool import run_tool
 from tests.support.raw_websocket import RawWebsocket, http
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 SETTINGS = {"OPENAI_API_KEY": "sk-hunter22hunter22"}
 NINES = "9" * 400
@@ -104,7 +104,7 @@ def test_the_name_of_a_model_is_text_for_an_operator(operator_page: RawWebsocket
 def test_an_error_without_end_is_read_to_its_beginning(operator_page: RawWebsocket, model: openai.Server) -> None:
     model.script(otherwise=Reply(itertools.repeat(b"x" * 10_000), status=500))
     assert "The model has a problem." in operator_page.ask("Why?").text
-    assert all(request.gone.wait(60) for request in model.requests)
+    assert all(request.gone.wait(ENOUGH_S) for request in model.requests)
 
 
 def test_a_list_suggests_names_and_nothing_else() -> None:

@@ -19,7 +19,7 @@ from lib.web import paths
 from tests.support import app_process
 from tests.support.page_runs import ROOT, new_session, open_app
 from tests.support.raw_websocket import Answer, RawWebsocket, header, http
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
 FAR = {"X_Forwarded_For": "203.0.113.7"}
 TOKEN, QUESTION = "the-operator-token-0123", "What do I tell my doctor?"
@@ -94,7 +94,7 @@ def routes(folder: Path) -> list[tuple[str, str]]:
     """Every route of the running app, ours and Streamlit's, as the app itself lists them."""
     environ = {"PYTHONPATH": str(folder), "PATH": "", "HOME": str(folder), "PARLEY_SIGNING_KEY": "the-signing-key-0123"}
     command = [sys.executable, "-c", LIST_ROUTES]
-    run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=ENOUGH_S)
     return [(method, path) for method, _, path in (line.partition(" ") for line in run.stdout.splitlines())]
 
 

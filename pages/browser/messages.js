@@ -24,14 +24,21 @@ function nameCode(main) {
 }
 
 function markTimes(times) {
-  const words = (ms) => ms ? new Date(ms).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "";
+  const format = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
+  const words = (ms) => ms ? format.format(ms) : "";
   const messages = [...document.querySelectorAll('[data-testid="stChatMessage"]')];
-  for (const message of messages) delete message.dataset.time;
+  const marks = new Map();
   for (const [id, [asked, ended]] of Object.entries(times)) {
     const at = messages.indexOf(document.querySelector(`.st-key-acts_${id}`)?.closest('[data-testid="stChatMessage"]'));
     if (at < 1) continue;
-    messages[at - 1].dataset.time = words(asked);
-    messages[at].dataset.time = words(ended);
+    marks.set(messages[at - 1], words(asked));
+    marks.set(messages[at], words(ended));
+  }
+  for (const message of messages) {
+    const mark = marks.get(message);
+    if (message.dataset.time === mark) continue; // writing it anew would make the browser compute its style anew
+    if (mark === undefined) delete message.dataset.time;
+    else message.dataset.time = mark;
   }
 }
 

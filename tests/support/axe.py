@@ -6,24 +6,31 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
+from tests.support.chat_page import DESK, PHONE
+from tests.support.layout import DRAWN
 from tests.support.waiting import until
 
-STILL = """document.getAnimations()
+STILL = """!document.querySelector('[data-stale="true"]') && document.getAnimations()
   .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
-"""True in a page without running animations. A busy Chromium may list finished ones for a while."""
+"""True in a page where nothing fades, and nothing is faded because it is about to be drawn anew.
+
+A busy Chromium may list finished animations for a while."""
 GROUND = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]') ?? document.body).backgroundColor"
 
 OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """All rules that axe-core runs by itself, and targets of 24 pixels (WCAG 2.2), which it leaves out by default."""
+OF_COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
+"""The rules whose findings depend on a page's colours."""
 
 
-def findings(page: Page) -> list[str]:
+def findings(page: Page, options: dict[str, Any] = OPTIONS) -> list[str]:
     """Return what axe-core finds in a page: rule, element, reason.
 
     Wait until the page stands still first: a colour that is still fading has another contrast.
     """
-    page.evaluate(AXE_SCRIPT)
-    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", OPTIONS)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", options)
     return [_line(rule["id"], node) for rule in found["violations"] for node in rule["nodes"]]
 
 
@@ -34,15 +41,24 @@ def findings_at_rest(page: Page) -> list[str]:
 
 
 def findings_light_and_dark(page: Page) -> list[str]:
-    """Return what axe-core finds in a page once it stands still, first light, then dark; afterwards it is light."""
+    """Return what axe-core finds in a page once it stands still: with all rules in the light, with those of colours in
+    the dark. Afterwards it is light."""
     found, light = [], page.evaluate(GROUND)
-    for scheme, changed in (("light", "==="), ("dark", "!==")):
+    for scheme, changed, options in (("light", "===", OPTIONS), ("dark", "!==", OF_COLOURS)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.wait_for_function(f"{GROUND} {changed} {light!r} && {STILL}")
-        found += [f"{scheme}: {line}" for line in findings(page)]
+        found += [f"{scheme}: {line}" for line in findings(page, options)]
     page.emulate_media(color_scheme="light")
     page.wait_for_function(f"{GROUND} === {light!r}")
     return found
+
+
+def expect_no_findings_at_any_size(page: Page) -> None:
+    """Wait until axe-core finds nothing in a page whose charts are drawn: light and dark, at a desk and on a phone."""
+    for width, height in (PHONE, DESK):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function(DRAWN)
+        expect_no_findings(page)
 
 
 def expect_no_findings(page: Page, find: Callable[[Page], list[str]] = findings_light_and_dark) -> None:

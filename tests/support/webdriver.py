@@ -25,10 +25,8 @@ from PIL import Image, ImageGrab
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import ENOUGH_S, until
 
-ANSWER_S = 60.0
-"""Seconds that a browser may take for one command."""
 SMALL_TOOLBAR = "toolbar *, headerbar *, entry, button { min-width: 0; padding: 0; margin: 0; border: 0; }"
 """GTK's style for MiniBrowser: its own toolbar would keep the window wider than a phone."""
 QUIET = {
@@ -113,7 +111,7 @@ class _Webkit:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, {"content-type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+            with urllib.request.urlopen(request, timeout=ENOUGH_S) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             with error:
@@ -162,7 +160,7 @@ class _Firefox:
         stack.enter_context(_process(_firefox() or "firefox", *arguments, environ=environ, log=log))
         listens = until(lambda: re.search(r"BiDi listening on (ws://\S+)", log.read_text(errors="replace")))
         self._socket: ClientConnection = stack.enter_context(
-            connect(listens[1] + "/session", open_timeout=ANSWER_S, max_size=None, proxy=None)
+            connect(listens[1] + "/session", open_timeout=ENOUGH_S, max_size=None, proxy=None)
         )
         self._asked = 0
         self._ask("session.new", {"capabilities": {}})
@@ -171,7 +169,7 @@ class _Firefox:
     def _ask(self, method: str, params: Mapping[str, Any]) -> Any:
         self._asked += 1
         self._socket.send(json.dumps({"id": self._asked, "method": method, "params": params}))
-        while (came := json.loads(self._socket.recv(ANSWER_S))).get("id") != self._asked:
+        while (came := json.loads(self._socket.recv(ENOUGH_S))).get("id") != self._asked:
             pass
         assert came["type"] == "success", came
         return came["result"]
