@@ -22,7 +22,7 @@ from tests.support.openai_server import DONE, Gate, Request, finish, stream, usa
 from tests.support.postgres_server import Postgres
 from tests.support.raw_websocket import http
 from tests.support.replicas import COOKIE, NAMES, Site
-from tests.support.waiting import until
+from tests.support.waiting import slowness, until
 
 pytestmark = pytest.mark.browser
 
@@ -284,8 +284,9 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         expect(guest.chat.answer).to_contain_text("w12")
         site.replica(name).kill()
         killed = time.monotonic()
-        expect(guest.chat.text("Interrupted")).to_be_visible(timeout=UNUSABLE_S * 1000)
+        expect(guest.chat.text("Interrupted")).to_be_visible()
         took = time.monotonic() - killed
+        assert took < UNUSABLE_S * slowness()
         assert guest.replica == other(name)
         expect(guest.chat.answer).to_contain_text("w8")  # what was written a second before
         expect(guest.chat.messages.nth(1)).to_contain_text("The answer to Before")
@@ -299,7 +300,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         expect(guest.chat.messages).to_have_count(0)
         guest.ask("And here?")
         guest.untouched()
-        assert guest.unusable_s() < UNUSABLE_S
+        assert guest.unusable_s() < UNUSABLE_S * slowness()
         print(f"interrupted after {took:.1f} s, of no use for {guest.unusable_s():.1f} s")
 
 

@@ -1,4 +1,4 @@
-"""The guards of the tests themselves: no skip in CI, no way out of this machine."""
+"""The guards of the tests themselves: no skip in CI, no way out of this machine, no wait without an end."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.app_process import ROOT, lay_out
+from tests.support.waiting import until, within
 
 OUT = """\
 import socket
@@ -53,3 +54,13 @@ def test_the_app_under_test_cannot_leave_this_machine_and_logs_the_attempt(tmp_p
     run = subprocess.run([sys.executable, "-c", OUT], env=environ, capture_output=True, text=True, check=True)
     assert run.stdout == "not on this machine: 10.1.2.3\n"
     assert (tmp_path / "outbound.log").read_text().startswith("socket.connect 10.1.2.3")
+
+
+def test_a_wait_without_success_ends_and_says_what_it_waited_for() -> None:
+    with pytest.raises(AssertionError, match=r"not within 0.01 s: .* its last value: 0"):
+        until(lambda: 0, 0.01)
+
+
+def test_what_takes_too_long_fails() -> None:
+    with pytest.raises(AssertionError, match=r"took .* s of 0 s"), within(0):
+        pass

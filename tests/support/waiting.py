@@ -1,14 +1,19 @@
-"""The one way in which a test waits: until a condition holds. A wait that takes too long says what it waited for."""
+"""The one way in which a test waits: until a condition holds. A wait that takes too long says what it waited for.
+
+Tests of how soon something happens measure it here, too."""
 
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 ENOUGH_S = 180.0
 """Longer than anything takes that is expected to happen, on the busiest machine. A wait that succeeds ends at once."""
 PAUSE_S = 0.01
+USUAL_S = 0.025
+"""Seconds in which `slowness` counts on a machine of the usual speed."""
 
 T = TypeVar("T")
 
@@ -34,6 +39,26 @@ async def until_async(holds: Callable[[], T | None], within_s: float = ENOUGH_S)
             raise AssertionError(late(holds, within_s, value))
         await asyncio.sleep(PAUSE_S)
     return value
+
+
+def slowness() -> float:
+    """Return how many times slower than usual this machine is at the moment, at least 1."""
+    began = time.perf_counter()
+    sum(number * number for number in range(300_000))
+    return max(1.0, (time.perf_counter() - began) / USUAL_S)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail if the block takes longer, or in proportion longer on a machine that is slower than usual.
+
+    For tests that run alone.
+    """
+    before, began = slowness(), time.monotonic()
+    yield
+    took = time.monotonic() - began
+    slower = max(before, slowness())
+    assert took < seconds * slower, f"took {took:.2f} s of {seconds:g} s, {slower:.1f} times slower than usual"
 
 
 def late(
