@@ -57,8 +57,14 @@ def act(name, gate=None):
         note(f"{name} ended")
 
 
+def fail():
+    note("broken")
+    raise ValueError
+
+
 st.button("slow", on_click=act, args=("slow", "gate"))
 st.button("quick", on_click=act, args=("quick",))
+st.button("broken", on_click=fail)
 hangs = st.button("hang")
 
 
@@ -205,6 +211,17 @@ def test_the_waiting_clicks_of_a_page_that_is_closed_act(page: Page) -> None:
     page.close()
     page.open_gate()
     until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
+
+
+def test_a_click_that_fails_on_a_closed_page_costs_none_behind_it(page: Page) -> None:
+    page.click("slow")
+    until(lambda: page.acts == ["slow"])
+    page.click("broken")
+    page.click("quick")
+    page.arrived()
+    page.close()
+    page.open_gate()
+    until(lambda: page.acts == ["slow", "slow ended", "broken", "quick"], show=lambda: page.lines)
 
 
 def test_a_waiting_click_keeps_what_was_chosen_in_a_fragment_meanwhile(page: Page) -> None:

@@ -134,8 +134,14 @@ class _Replacements:
             self._call(state, *arguments, **named)
         finally:
             for click in self._left():
-                self._call(state, click.widget_states, is_history_navigation=click.is_history_navigation)
+                self._call_left(state, click)
             self._calling.back = False
+
+    def _call_left(self, state: object, click: Any) -> None:
+        try:
+            self._call(state, click.widget_states, is_history_navigation=click.is_history_navigation)
+        except Exception:  # the clicks behind it act nevertheless
+            log.exception("a click on a page that was closed failed")
 
     def interrupt(self, runner: object) -> None:
         """Interrupt a script, except in its callbacks."""
