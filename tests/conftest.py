@@ -1,4 +1,4 @@
-"""The basis of all tests: a real browser, the real app, no way out of this machine, and no skip in CI."""
+"""Fixtures and hooks of all tests: a real browser, the real app, no connection to other machines, no skip in CI."""
 
 import gc
 import logging
@@ -25,7 +25,7 @@ from tests.support.chat_page import SOON_MS, Chat, Record, visit, watched, windo
 from tests.support.stored_answers import OpenStore
 from tests.support.waiting import ENOUGH_S
 
-# An example may take any time on a busy machine; the same examples in every run, so that no change fails by chance.
+# An example may take any time on a busy machine. Every run has the same examples, so that no change fails by chance.
 hypothesis_settings.register_profile(
     "parley", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 
 
 PROVIDER_STYLE = "/pico."
-"""A part of the address of the style sheet of the sign-in provider's pages. No test's browser finds it."""
+"""Part of the address of a style sheet that the sign-in provider's pages load. The tests' browser cannot reach it."""
 
 SLOW = ("app_process", "AppProcess", "Postgres", "replicas", "chromium", "subprocess")
 """Words in the imports of test files that start processes."""
@@ -61,7 +61,7 @@ LONG = (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files none of whose tests the `-m` of `make test` chooses: each worker would import them for nothing."""
+    """Skip files in which the `-m` of `make test` selects no test, so that no worker imports them."""
     chosen = config.option.markexpr
     if collection_path.is_dir():
         return None
@@ -76,8 +76,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that start a server, a database or another process as slow; `make test FAST=1` leaves them out.
 
-    The files of the browser come first, the slow ones next and then the longest, so that no long file is left when all
-    others have ended.
+    Sort browser tests first, then slow tests, then those of the longest files, so that no long file runs last.
     """
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
@@ -92,7 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage among what tests make, and not among all that was imported: a tenth of the processor time."""
+    """Exclude all that was imported from garbage collection, which saves a tenth of the processor time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -106,8 +105,7 @@ def _starts(file: Path) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Report a skipped test as failed in CI: what is not run there is not known to work. Report a failed one with the
-    text of its pages."""
+    """Report a skipped test as failed in CI, and add the text of its pages to the report of a failed test."""
     browser = sys.modules.get(f"{__package__}.support.chat_page")
     if browser and call.when == "call" and call.excinfo and isinstance(call.excinfo.value, Exception):
         for page in browser.open_tabs:
@@ -170,7 +168,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_store(database_url: str) -> Iterator[OpenStore]:
-    """Opens the store of `database_url`, once more at each call, as another process would."""
+    """A function that opens the store of `database_url` anew at each call, as another process would."""
     opened: list[Store] = []
 
     def another(**options: Any) -> Store:
@@ -190,7 +188,7 @@ def parley(open_store: OpenStore) -> Store:
 
 @pytest.fixture(scope="module")
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app with twelve days of answers; this machine is an operator."""
+    """The app with twelve days of answers. A browser on this machine is an operator's."""
     folder = tmp_path_factory.mktemp("operated")
     invented_traffic.fill(f"sqlite:///{folder}/data/parley.db", invented_traffic.harmed())
     app = app_process.start(folder)
@@ -201,15 +199,17 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.A
 
 @pytest.fixture
 def model_server() -> Iterator[openai_server.Server]:
-    """A model server that answers as the test scripts it."""
+    """A model server whose answers the test scripts."""
     with openai_server.serve() as server:
         yield server
 
 
 @pytest.fixture
 def statsig(monkeypatch: pytest.MonkeyPatch) -> Iterator[statsig_server.Statsig]:
-    """A stand-in for Statsig that stores what it receives, and fails as the test scripts it. Questions of this process
-    wait for its first answer as long as a busy machine needs."""
+    """A stand-in for Statsig that stores what it receives and fails as the test scripts it.
+
+    Questions in this process wait for its first answer as long as a busy machine needs.
+    """
     monkeypatch.setattr("lib.experiments.evaluator.FIRST_ANSWER_S", ENOUGH_S)
     with statsig_server.serve() as server:
         yield server
@@ -217,7 +217,7 @@ def statsig(monkeypatch: pytest.MonkeyPatch) -> Iterator[statsig_server.Statsig]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium. Not for the whole session: Playwright's event loop would be in the way of `asyncio.run`."""
+    """A headless Chromium for one file: while Playwright's event loop runs, other tests cannot call `asyncio.run`."""
     with sync_playwright() as playwright:
         if not chromium.available(playwright):
             pytest.skip("there is no Chromium: make browser")
@@ -228,14 +228,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """An empty page of 1280 × 800. Afterwards: no request left this machine, and no script failed."""
+    """An empty page of 1280 × 800. Fails the test if a request left this machine or a script failed."""
     with window(browser) as opened, watched(opened.context, console=False, expected=PROVIDER_STYLE):
         yield opened
 
 
 @pytest.fixture
 def start_app(tmp_path: Path) -> Iterator[StartApp]:
-    """Starts the real app with the settings given, as often as asked (`app_process.start`); all are stopped."""
+    """A function that starts the real app with the given settings (`app_process.start`). All stop after the test."""
     apps: list[AppProcess] = []
 
     def start(environ: Mapping[str, str] | None = None, folder: Path | None = None, **more: Any) -> AppProcess:
@@ -250,7 +250,7 @@ def start_app(tmp_path: Path) -> Iterator[StartApp]:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """The real app as it comes, without any setting, for all tests of one file."""
+    """The real app without any setting, for all tests of one file."""
     started = app_process.start(tmp_path_factory.mktemp("app"))
     yield started
     started.stop()
@@ -266,7 +266,7 @@ def model() -> Iterator[openai_server.Server]:
 
 @pytest.fixture
 def server(model: openai_server.Server) -> openai_server.Server:
-    """The model server, without what earlier tests scripted and asked."""
+    """The model server, without the scripts and requests of earlier tests."""
     model.forget()
     return model
 
@@ -275,7 +275,7 @@ def server(model: openai_server.Server) -> openai_server.Server:
 def chat_app(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: openai_server.Server
 ) -> Iterator[AppProcess]:
-    """The real app in front of a scripted model server, for all tests of one file; its SETTINGS go along."""
+    """The real app in front of a scripted model server, with the SETTINGS of a test file, for all its tests."""
     settings = {"OPENAI_BASE_URL": model.base_url, **getattr(request.module, "SETTINGS", {})}
     started = app_process.start(tmp_path_factory.mktemp("app"), settings)
     yield started
@@ -286,7 +286,7 @@ def chat_app(
 
 @pytest.fixture
 def chat(browser: Browser, chat_app: AppProcess, model: openai_server.Server) -> Iterator[Chat]:
-    """A new visitor's empty page; the model server has forgotten the scripts of earlier tests."""
+    """A new visitor's empty page. The scripts of earlier tests are removed from the model server."""
     model.forget()
     with visit(browser, chat_app) as opened:
         yield opened

@@ -1,10 +1,10 @@
-"""The benchmark of Parley, beside Streamlit's tutorial chat and beside the limit: `make bench` prints the table in
-Markdown.
+"""The benchmark of Parley beside Streamlit's tutorial chat and a page without framework: `make bench` prints the table
+in Markdown.
 
     python -m tests.bench [--only first,long] [--peer chainlit] [--count 22] [--few 5] [--json FILE] [--write]
 
-Starts a stand-in model server, every app and a headless Chromium on this machine, in a temporary folder, and ends what
-it started, by its ids. Progress goes to standard error. `--write` puts the figures into docs/understand/speed.md.
+It starts a stand-in model server, every app and a headless Chromium on this machine, in a temporary folder, and at the
+end ends their processes. Progress goes to standard error. `--write` puts the figures into docs/understand/speed.md.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SPEED = app_process.ROOT / "docs" / "understand" / "speed.md"
 
 def main() -> None:
     options = _options()
-    for number in (signal.SIGINT, signal.SIGTERM):  # an end like any other: what was started is ended
+    for number in (signal.SIGINT, signal.SIGTERM):  # as an ordinary exit, which ends the started processes
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     load = os.getloadavg()[0]
     with open_bench(options) as bench:
@@ -52,8 +52,7 @@ def main() -> None:
 
 
 def _done(name: str, bench: Bench) -> bool:
-    """Measure a section; return False where it failed, after printing the reason. The others are measured all the
-    same."""
+    """Measure a section; if it fails, print the reason and return False, so that the others are still measured."""
     _tell(f"{name} …")
     began = time.monotonic()
     try:
@@ -89,7 +88,7 @@ def _sections(names: str) -> list[str]:
 
 @contextmanager
 def open_bench(options: argparse.Namespace) -> Iterator[Bench]:
-    """Start everything that the measurement needs; it ends with the block."""
+    """Start everything that the measurement needs, and end it with the block."""
     with ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="parley-bench-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(temporary))
@@ -119,7 +118,7 @@ def _child(command: list[str], **more: object) -> Iterator["subprocess.Popen[str
 
 @contextmanager
 def _model() -> Iterator[str]:
-    """The base URL of a stand-in model server in a process of its own."""
+    """Run a stand-in model server in a process of its own; yield its base URL."""
     port = free_port()
     with _child(["-m", "tests.bench.model", str(port)]) as process:
         while app_process.status(f"http://127.0.0.1:{port}/") is None:
@@ -144,12 +143,12 @@ def _browser() -> Iterator[Browser]:
         try:
             yield browser
         finally:
-            with suppress(Error):  # after Ctrl-C it is gone already
+            with suppress(Error):  # Ctrl-C has ended it already
                 browser.close()
 
 
 def _measurement_note(bench: Bench, load: float) -> str:
-    """The paragraph above the table: when, on what, and how busy the machine was before."""
+    """Return the paragraph above the table: the date, the machine, its load before the run, and the versions."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     programs = [f"Python {platform.python_version()}", f"Chromium {bench.browser.version}"]
     programs += [f"{name} {version(name)}" for name in ("streamlit", "openai")]

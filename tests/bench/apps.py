@@ -1,7 +1,7 @@
-"""The apps that are measured: how each is started, how its page is driven, what its processes cost.
+"""The apps that the benchmark measures: their start, the controls of their pages, and the cost of their processes.
 
-Knows nothing of what is measured with them. Each runs in a folder of its own, with none of the settings of whoever
-measures, and is ended by the ids of its processes.
+This module knows none of the measures. Each app runs in a folder of its own, without the settings of the user who runs
+the benchmark, and is ended by the ids of its processes.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ START_WITHIN_S, END_WITHIN_S = 120, 10
 
 @dataclass(frozen=True)
 class Page:
-    """The controls of a page: the box for the question (CSS), and the condition for the next one (JavaScript)."""
+    """The controls of a page: a CSS selector of the box, and a JavaScript condition under which it takes a question."""
 
     box: str
     idle: str = "true"
@@ -42,7 +42,7 @@ STREAMLIT = Page(
 
 @dataclass
 class App:
-    """One app under test. `command` is what starts it; `{port}` in it is where it shall listen."""
+    """One app under test. `{port}` in its `command` stands for the port that it listens on."""
 
     name: str
     page: Page
@@ -59,7 +59,10 @@ class App:
         self.stop()
 
     def start(self) -> float:
-        """Starts it, anew if it runs; the time when its process began. Raises RuntimeError with its log if it ends."""
+        """Start the app, or restart it if it runs; return the start time of its process (seconds since 1970).
+
+        Raise RuntimeError with the end of its log if it ends or does not answer in time.
+        """
         self.stop()
         self.folder.mkdir(parents=True, exist_ok=True)
         port = str(free_port())
@@ -74,7 +77,7 @@ class App:
         return began
 
     def _wait(self) -> None:
-        """Until it answers; asked often, because the start itself is measured."""
+        """Wait until the app answers. The requests follow each other closely, because the start itself is measured."""
         deadline = time.monotonic() + START_WITHIN_S
         while self._process and self._process.poll() is None and time.monotonic() < deadline:
             try:
@@ -85,7 +88,7 @@ class App:
         raise RuntimeError(f"{self.name} did not start:\n{self.log()[-2000:]}")
 
     def stop(self) -> None:
-        """Ends every process of it. Safe to call twice."""
+        """End every process of the app. Safe to call twice."""
         if self._process is None:
             return
         tree = self._tree()
@@ -97,15 +100,15 @@ class App:
         self._process = None
 
     def log(self) -> str:
-        """Return the output since its start."""
+        """Return the app's output since its start."""
         return (self.folder / "app.log").read_text(errors="replace")
 
     def cpu_s(self) -> float:
-        """Seconds that its processes have computed since its start."""
+        """Return the processor seconds of the app's processes since its start."""
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
 
     def rss_mb(self) -> float:
-        """The resident memory of its processes, in MiB."""
+        """Return the resident memory of the app's processes, in MiB."""
         return float(sum(process.memory_info().rss for process in self._tree())) / 2**20
 
     def _tree(self) -> list[psutil.Process]:
@@ -125,18 +128,18 @@ def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
 
 
 def clean_environ() -> dict[str, str]:
-    """The environment without settings of whoever measures."""
+    """Return the environment without the settings of the user who runs the benchmark."""
     return {name: value for name, value in os.environ.items() if not name.startswith(app_process.OURS)}
 
 
 def connected(model_url: str) -> dict[str, str]:
-    """The settings with which an OpenAI client asks this server."""
+    """Return the settings that connect an OpenAI client to this server."""
     return {"OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "none"}
 
 
 def parley(folder: Path, model_url: str | None, name: str = "Parley") -> App:
-    """Parley as its testers have it: a copy of this checkout with all that it does by default, its own SQLite file,
-    and an operator token, so that a browser on this machine is a tester's. Without `model_url` the demo answers."""
+    """Parley as testers meet it: a copy of this checkout with default settings, a SQLite file of its own, and an
+    operator token, so that a browser on this machine is a tester's. Without `model_url` the demo answers."""
     app_process.lay_out(folder, watched=False)
     environ = {"PARLEY_OPERATOR_TOKEN": "a-token-that-nobody-gives", "HOME": str(folder), "PYTHONPATH": str(folder)}
     model = connected(model_url) if model_url else {}
@@ -169,10 +172,10 @@ def nicegui(folder: Path, model_url: str) -> App:
 
 
 FIRST_ONLY = ("C", "N")
-"""Measured at the first token alone, the only place where Parley has a limit by them: a long answer takes Chainlit more
+"""Apps of which only the first token is measured: no other limit refers to them, and a long answer takes Chainlit more
 than a minute."""
 OPTIONAL: dict[str, Callable[[Path, str], App]] = {"chainlit": chainlit, "nicegui": nicegui}
-"""Peers outside Streamlit, measured when they are asked for."""
+"""Peers outside Streamlit, measured only with `--peer`."""
 PINNED = {"chainlit": ("chainlit==2.12.0", "openai==3.57.0"), "nicegui": ("nicegui==3.18.0", "openai==3.57.0")}
 
 
@@ -183,7 +186,7 @@ def _streamlit(script: str) -> list[str]:
 
 
 def _environment(peer: str) -> Path:
-    """The folder of a peer's programs, in an environment inside ours, made at its first use."""
+    """Return the folder of a peer's programs, in an environment inside ours that is made at its first use."""
     folder = Path(sys.prefix) / "bench" / peer
     if not (folder / "made").exists():
         print(f"Making an environment for {peer}, once", file=sys.stderr)

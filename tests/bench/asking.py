@@ -1,7 +1,7 @@
-"""One conversation with an app in Chromium: what is asked there, and when its words are in the page.
+"""One conversation with an app in Chromium: ask questions, and measure when the words of their answers reach the page.
 
-A MutationObserver stamps the first and the last word of an answer when they are in the DOM, so no app needs a hook.
-Times are milliseconds; the page's clock is brought to the model server's.
+A MutationObserver notes when the first and the last word of an answer are in the DOM, so no app needs a hook. Times are
+in milliseconds; the page's clock is corrected to that of the model server.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from tests.bench.apps import App
 PATIENCE_S = 60
 """Seconds that an answer may take."""
 SETTLE_MS = 150
-"""A pause before and after a question that is measured, so that it pays for nothing else."""
+"""A pause before and after a measured question, so that its processor time includes no other work."""
 WATCH = """(() => {
   const B = window.bench = {submit: 0, marks: {}, want: [], updates: 0, gap: 0, before: 0};
   const now = () => performance.timeOrigin + performance.now();
@@ -45,14 +45,14 @@ numbers = itertools.count(int(time.time()) % 900_000 + 100_000)
 
 @dataclass(frozen=True)
 class Question:
-    """An answer of so many tokens, so many a second (0: at once), the first after `delay_ms`."""
+    """A question for an answer of `tokens` tokens, `rate` a second (0: all at once), the first after `delay_ms`."""
 
     tokens: int
     rate: float = 0
     delay_ms: float = 0
 
     def text(self, ident: str) -> str:
-        """As it is typed.
+        """Return the question as a tester types it.
 
         >>> Question(30, 100, 200).text("17")
         'please answer id=17 n=30 r=100 d=200'
@@ -61,14 +61,14 @@ class Question:
 
 
 def stamps(model_url: str, ident: str) -> dict[str, float]:
-    """When the model server read this question and sent its answer, in ms since 1970."""
+    """Return the times at which the model server read this question and sent its answer, in ms since 1970."""
     with urllib.request.urlopen(f"{model_url}/stamps?id={ident}") as answer:
         return {name: ns / 1e6 for name, ns in json.load(answer).items()}
 
 
 class Chat:
-    """One page in a browser context of its own. `ready` is when its box could be typed into (seconds since 1970),
-    `load_s` how long that took."""
+    """One page in a browser context of its own. `ready` is the time from which its box took text (seconds since 1970),
+    `load_s` the seconds that the page took until then."""
 
     def __init__(self, browser: Browser, app: App, model_url: str) -> None:
         self.app, self._model = app, model_url
@@ -98,18 +98,18 @@ class Chat:
         self._context.close()
 
     def warm(self) -> "Chat":
-        """The same, after a first short answer."""
+        """Ask a first short question; return this chat."""
         self.say(Question(40))
         return self
 
     def say(self, question: Question) -> None:
-        """A question and its whole answer, until the next may be asked."""
+        """Ask a question and wait until the next one may be asked."""
         ident = str(next(numbers))
         self._type(ident, question)
         self._send(ident, 20)
 
     def ask(self, question: Question) -> dict[str, float]:
-        """The same, measured: times in ms, and the seconds that server and page computed for it."""
+        """Ask as `say` does; return times in ms and the processor seconds of the app's server and page."""
         ident = str(next(numbers))
         self._type(ident, question)
         self._page.wait_for_timeout(SETTLE_MS)

@@ -1,10 +1,9 @@
-"""Sessions without a browser: each asks, reads the whole answer, pauses, and asks again.
+"""Sessions without a browser. Each asks, reads the whole answer, pauses, and asks again.
 
     python -m tests.bench.crowd streamlit|bare URL SESSIONS
 
-Prints "ready" when all are connected, and, when it is told to end (SIGTERM), how many answers there were. A session has
-no cookie. One of a Streamlit app follows the address that its page gets, and takes the end of the script run for the
-end of the answer.
+Print "ready" when all sessions are connected, and the number of answers at SIGTERM. Sessions have no cookie. A Streamlit
+session sends the query string that its page was given, and takes the end of the script run as the end of the answer.
 """
 
 import asyncio
@@ -24,20 +23,20 @@ from tests.support.raw_websocket import rerun
 QUESTION = "background question id=crowd{number} n=200 r=40 d=200"
 PAUSE_S, STAGGER_S = 1.0, 0.05
 Ask = Callable[[str], Awaitable[None]]
-"""Asks in a session: a question in, back when its answer has been read."""
+"""A function that asks a question in a session and returns once the answer has been read."""
 Opened = Callable[[str], contextlib.AbstractAsyncContextManager[Ask]]
-"""Opens a session of the app at this address."""
+"""A function that opens a session of the app at an address."""
 
 
 class Session:
-    """One session. `answers` counts what it was told."""
+    """One session. `answers` is the number of answers that it has read."""
 
     def __init__(self, number: int, opened: Opened) -> None:
         self.answers = 0
         self._number, self._opened = number, opened
 
     async def play(self, url: str, in_time: asyncio.Barrier) -> None:
-        """Opens the page, waits for the others, then asks until it is cancelled."""
+        """Open the page, wait for the other sessions, then ask until the task is cancelled."""
         await asyncio.sleep(STAGGER_S * self._number)
         async with self._opened(url) as ask:
             await in_time.wait()
@@ -49,7 +48,7 @@ class Session:
 
 @contextlib.asynccontextmanager
 async def streamlit(url: str) -> AsyncIterator[Ask]:
-    """A session of any Streamlit chat."""
+    """Open a session of any Streamlit chat."""
     address = url.replace("http", "ws", 1) + "/_stcore/stream"
     async with connect(
         address, subprotocols=[Subprotocol("streamlit")], compression=None, max_size=None, proxy=None,
@@ -61,13 +60,13 @@ async def streamlit(url: str) -> AsyncIterator[Ask]:
 
 
 class _Page:
-    """The state that a browser keeps of a page to rerun its script."""
+    """The state of a page that a browser needs to rerun its script."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._box, self._query = socket, "", ""
 
     async def run(self, question: str | None = None) -> None:
-        """One run of the script, to its end."""
+        """Run the script to its end, with a question if one is given."""
         await self._socket.send(rerun(self._query, [(self._box, "chat_input_value", question)] if question else ()))
         async for raw in self._socket:
             came = ForwardMsg.FromString(bytes(raw))  # type: ignore[arg-type]
@@ -82,7 +81,7 @@ class _Page:
 
 @contextlib.asynccontextmanager
 async def bare(url: str) -> AsyncIterator[Ask]:
-    """A session of `peers/bare.py`."""
+    """Open a session of `peers/bare.py`."""
     messages: list[dict[str, str]] = []
     async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
 
@@ -95,7 +94,7 @@ async def bare(url: str) -> AsyncIterator[Ask]:
 
 
 async def main(opened: Opened, url: str, count: int) -> None:
-    """Plays until it is told to end; a session that fails ends all of them."""
+    """Play `count` sessions until SIGTERM. A session that fails ends all of them."""
     sessions, in_time = [Session(number, opened) for number in range(count)], asyncio.Barrier(count + 1)
     itself = asyncio.current_task()
     assert itself

@@ -1,9 +1,9 @@
-"""Fills a store with a long ledger, SQLite or PostgreSQL, as fast as the database itself can make the rows.
+"""Fill a store, SQLite or PostgreSQL, with a long ledger. The database itself makes the rows, which is fastest.
 
     python -m tests.bench.fill_ledger URL --events 10000000
 
-Events of three months, in the order of time, as long as real ones: one in a hundred an answer that failed, the first
-thousandth of a group that is gone, the last twentieth still on its way to Statsig. The database must be empty.
+The events are of three months, in order of time, and as long as real ones. One in a hundred is a failed answer, the first
+thousandth has a group that no longer exists, and the last twentieth waits for Statsig. The database must be empty.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SELECT event_id, time_ms, time_ms, 1 FROM event WHERE acknowledged_ms IS NULL
 
 
 def fill(database: Database, total: int) -> None:
-    """Without the indexes but the key's at first: they are quicker to make afterwards."""
+    """Write the events, with every index but the primary key dropped until the end, which is quicker."""
     postgres = database.shared
     with database.begin() as connection:
         indexes = _take_indexes(connection, postgres)
@@ -60,7 +60,7 @@ def fill(database: Database, total: int) -> None:
 
 
 def _take_indexes(connection: Connection, postgres: bool) -> list[str]:
-    """Drop the ledger's indexes; what makes them again."""
+    """Drop the ledger's indexes; return the statements that create them again."""
     found = connection.exec_driver_sql(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'event' AND indexname <> 'event_pkey'" if postgres
         else "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'event' AND sql IS NOT NULL"
@@ -71,7 +71,7 @@ def _take_indexes(connection: Connection, postgres: bool) -> list[str]:
 
 
 def _months(connection: Connection) -> None:
-    """The partitions of the months that are filled, in the place of those to come."""
+    """Replace the partitions of future months with those of the months to fill."""
     for one in partitions.before(connection, 2**62):
         connection.exec_driver_sql(f"DROP TABLE {one.name}")
     partitions.prepare(connection, partitions.month(START_MS, 1))

@@ -1,8 +1,8 @@
-"""Fills a SQLite store with invented units, answers and ratings, as fast as the driver goes.
+"""Fill a SQLite store with invented units, answers and ratings, as fast as the driver allows.
 
     python -m tests.bench.fill_store FILE --answers 1000000 --users 100000 [--votes 1000000] [--ledger]
 
-Plain rows in a fixed seed's order, past the store's own writer: for timing reads, not for testing what is written.
+The rows come from a fixed seed and bypass the store's writer: they are for timing reads, not for testing writes.
 """
 
 import argparse
@@ -40,7 +40,7 @@ VOTE = (
 
 
 def units(count: int, seed: int) -> Iterator[tuple[int, str, str, int]]:
-    """(number, user_id, group, first exposure) of each unit; ids as the cookie's are, so in no order of arrival."""
+    """Yield (number, user_id, group, time of the first exposure) of each unit. Ids are random, as in the cookie."""
     rng = random.Random(seed)
     for number in range(count):
         yield number, f"{rng.getrandbits(128):032x}", rng.choice(GROUPS), START_MS + rng.randrange(DAYS * DAY_MS // 2)
@@ -52,7 +52,7 @@ def exposures(count: int, seed: int) -> Iterator[tuple[object, ...]]:
 
 
 def answers(total: int, users: int, seed: int) -> Iterator[tuple[object, ...]]:
-    """Answers in the order of their ids; a unit's busyness is exponential, so that some ask a hundred times."""
+    """Yield answers with random ids. Answers per unit follow an exponential, so that some units ask a hundred times."""
     rng = random.Random(seed + 1)
     who = [(user, group, first, rng.expovariate(1.0)) for _, user, group, first in units(users, seed)]
     drawn = rng.choices(who, weights=[busy for *_, busy in who], k=total)
@@ -73,7 +73,7 @@ def answers(total: int, users: int, seed: int) -> Iterator[tuple[object, ...]]:
 
 
 def ledger(total: int, seed: int) -> Iterator[tuple[object, ...]]:
-    """Events as fat as real ones, nine in ten of them acknowledged."""
+    """Yield events as long as real ones, nine in ten of them acknowledged."""
     rng = random.Random(seed + 2)
     metadata = '{"experiment":"' + EXPERIMENT + '","padding":"' + "x" * 250 + '"}'
     for _ in range(total):
@@ -95,7 +95,7 @@ def votes(total: int, testers: int, seed: int) -> Iterator[tuple[object, ...]]:
 
 
 def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool = False, voted: int = 0) -> None:
-    """Writes the store at `path`, which must not exist."""
+    """Write a store to `path`, which must not exist."""
     Database.open(f"sqlite:///{path}").close()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA synchronous=OFF")
@@ -118,7 +118,7 @@ def fill(path: Path, total: int, users: int, seed: int = 1, *, with_ledger: bool
 
 
 def fill_postgres(url: str, total: int, users: int, seed: int = 1) -> None:
-    """The same rows, the ledger with them, into an empty PostgreSQL; the indexes are made afterwards."""
+    """Write the same rows, with the ledger and without votes, into an empty PostgreSQL. Indexes are made afterwards."""
     tables = {
         "exposure": ((*EXPOSURE,), exposures(users, seed)),
         "answer": (ANSWER, answers(total, users, seed)),

@@ -1,10 +1,10 @@
-"""A stand-in for an OpenAI server that costs next to nothing, and stamps when each answer left it.
+"""A stand-in for an OpenAI server that takes little processor time and records when it sent each answer.
 
     python -m tests.bench.model PORT
 
-The question says what the answer is like: `id=17 n=500 r=100 d=200` is 500 tokens, 100 a second (0: as fast as the
-socket takes them), the first 200 ms after the question. It begins with ALPHA17 and ends with OMEGA17, and
-`GET /stamps?id=17` tells when. Knows nothing of whoever asks; `openai_server` is the one for what goes wrong.
+The question describes the answer: `id=17 n=500 r=100 d=200` asks for 500 tokens, 100 a second (0: as fast as the socket
+takes them), the first 200 ms after the question. The answer begins with ALPHA17 and ends with OMEGA17, and
+`GET /stamps?id=17` returns its times. This module knows no client and plays no failure; `openai_server` plays failures.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ TEXT = (
 )
 WORDS = TEXT.split()
 PERIOD = 250
-"""Tokens after which the shape repeats: text, a table, text, a list, text, a block of code, text."""
+"""Tokens after which the sequence repeats: text, a table, text, a list, text, a block of code, text."""
 TABLE, LIST, CODE = range(60, 89), range(120, 150), range(200, 240)
 PLAIN_END, ROOM = 8, 60
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -39,7 +39,7 @@ class Wish:
 
 
 def wish(question: str) -> Wish:
-    """The wish in a question.
+    """Return the shape of the answer that a question requests.
 
     >>> wish("please answer id=17 n=500 r=100 d=200")
     Wish(ident='17', tokens=500, rate=100.0, delay_ms=200.0)
@@ -49,7 +49,7 @@ def wish(question: str) -> Wish:
 
 
 def tokens(count: int, ident: str) -> list[str]:
-    """The answer, piece by piece: Markdown as models write it.
+    """Return the answer, one string a token: Markdown as models write it.
 
     >>> tokens(3, "17")
     ['ALPHA17', '\\n\\nmodel', ' OMEGA17']
@@ -60,7 +60,7 @@ def tokens(count: int, ident: str) -> list[str]:
 
 def _token(number: int, count: int) -> str:
     word, at = WORDS[number % len(WORDS)], number % PERIOD
-    room = number - at + CODE.stop <= count - ROOM  # a block that would still be open at the end is not begun
+    room = number - at + CODE.stop <= count - ROOM  # begin no block that would still be open at the end
     if number > count - PLAIN_END:
         return ("\n\n" if number == max(1, count - PLAIN_END + 1) else " ") + word
     if at in TABLE and room:
@@ -90,14 +90,14 @@ def _line(at: int, word: str) -> str:
 
 
 class Model:
-    """The server. `stamps` has, by the answer's id, in nanoseconds since 1970: `recv` (the question was read), `first`
-    and `last` (that token was handed to the socket)."""
+    """The server. `stamps` maps an answer's id to times in nanoseconds since 1970: `recv` (the server read the
+    question), `first` and `last` (it handed that token to the socket)."""
 
     def __init__(self) -> None:
         self.stamps: dict[str, dict[str, int]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until the client closes it."""
+        """Serve one connection until the client closes it."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -1,7 +1,7 @@
 """The sections of the benchmark: their questions, their order, and their figures.
 
-Where several apps are asked, they are asked in turn, one question each, so that a busy machine hurts all alike. Knows
-no row of the table and no limit.
+Several apps are asked in turn, one question each, so that a busy machine slows all of them alike. This module knows
+neither the table's rows nor their limits.
 """
 
 import json
@@ -21,10 +21,10 @@ from tests.bench.asking import Chat, Question, numbers, stamps
 
 SHORT, LONG, BURST = Question(30, 100, 200), Question(500, 100, 200), Question(2000)
 EARLIER = Question(60)
-"""A question that only lengthens a conversation."""
+"""A question that only makes a conversation longer."""
 TURNS_OF_CPU, TURNS_OF_OVERHEAD = 50, 200
 TOO_SLOW_MS, TOO_SLOW_TIMES = 20_000, 2
-"""An app that needed this long so often is not asked again in its section."""
+"""An app that took longer than TOO_SLOW_MS this many times is not asked again in that section."""
 OTHERS, OTHERS_UNDER_WAY_S = 49, 4
 MORE_SESSIONS = 10
 HEAVY = ("statsig", "pandas", "altair", "scipy", "numpy", "pyarrow")
@@ -37,7 +37,7 @@ class Raw:
         self._process, self._model = process, model_url
 
     def ask(self, question: Question) -> dict[str, float]:
-        """One question; the same measures as in the browser, in ms."""
+        """Ask a question; return measures that the browser has too: times in ms, and `cpu` in seconds."""
         assert self._process.stdin and self._process.stdout
         ident = str(next(numbers))
         self._process.stdin.write(question.text(ident) + "\n")
@@ -57,8 +57,8 @@ class Raw:
 class Bench:
     """The apps to measure and the figures: `values[section][app][measure]`, in the order of asking.
 
-    `apps` hold Parley first; `demo` is a Parley without a key. `count` is how often a short question is asked, `few`
-    how often everything that takes long.
+    Parley is the first of `apps`; `demo` is a Parley that answers with its demo server. A short question is asked
+    `count` times, and all that takes long is done `few` times.
     """
 
     browser: Browser
@@ -75,16 +75,16 @@ class Bench:
 
     @property
     def parley(self) -> App:
-        """The app that all this is about."""
+        """The app that the benchmark measures."""
         return self.apps["Parley"]
 
     def keep(self, section: str, app: str, found: Mapping[str, float]) -> None:
-        """Keep what one question found."""
+        """Append the measures of one question to `values`."""
         for measure, value in found.items():
             self.values[section][app][measure].append(value)
 
     def chat(self, app: App) -> Chat:
-        """A new page of it."""
+        """Open a new page of an app."""
         return Chat(self.browser, app, self.model_url)
 
     def slow(self, section: str, app: str) -> bool:
@@ -93,7 +93,7 @@ class Bench:
 
     @contextmanager
     def patient(self, section: str, app: App) -> Iterator[None]:
-        """A question without an answer is told and counts for nothing; of Parley it ends the run."""
+        """Report a question without an answer and count it as too slow. If Parley did not answer, raise."""
         try:
             yield
         except Error as error:
@@ -104,7 +104,7 @@ class Bench:
 
 
 def first(bench: Bench) -> None:
-    """Short answers, one after the other in the same conversation of each app."""
+    """Measure short answers, one after the other in the same conversation of each app."""
     with ExitStack() as stack:
         chats: dict[str, Chat] = {}
         for app in bench.apps.values():
@@ -118,7 +118,7 @@ def first(bench: Bench) -> None:
 
 
 def _fresh(bench: Bench, section: str, question: Question) -> None:
-    """The question, in a new conversation each time."""
+    """Ask the question in a new conversation each time."""
     apps = [app for app in bench.apps.values() if app.name not in FIRST_ONLY]
     for _ in range(bench.few):
         for app in apps:
@@ -129,17 +129,17 @@ def _fresh(bench: Bench, section: str, question: Question) -> None:
 
 
 def long(bench: Bench) -> None:
-    """500 tokens, 100 a second, with code, a table and lists in them."""
+    """Measure answers of 500 tokens, 100 a second, that contain code, a table and lists."""
     _fresh(bench, "long", LONG)
 
 
 def burst(bench: Bench) -> None:
-    """2,000 tokens as fast as the app takes them."""
+    """Measure answers of 2,000 tokens, sent as fast as the app reads them."""
     _fresh(bench, "burst", BURST)
 
 
 def history(bench: Bench) -> None:
-    """Parley's conversation grows through the page; then long answers after 50 turns, short ones after 200."""
+    """Measure long answers after 50 turns of a conversation with Parley, and short ones after 200."""
     with bench.chat(bench.parley) as chat:
         _grow(chat, TURNS_OF_CPU)
         for _ in range(min(3, bench.few)):
@@ -155,7 +155,7 @@ def _grow(chat: Chat, turns: int) -> None:
 
 
 def crowd(bench: Bench) -> None:
-    """Short answers alone, and then while 49 other sessions stream."""
+    """Measure short answers of one session alone, and then while 49 other sessions stream."""
     for app in (bench.parley, bench.apps["V"], bench.apps["B"]):
         for section, others in (("alone", 0), ("crowd", OTHERS)):
             with bench.patient(section, app), _others(app, others), bench.chat(app) as chat:
@@ -166,7 +166,7 @@ def crowd(bench: Bench) -> None:
 
 @contextmanager
 def _others(app: App, count: int) -> Iterator[None]:
-    """So many sessions of it stream while the block lasts."""
+    """Have `count` other sessions of the app stream until the block ends."""
     if count == 0:
         yield
         return
@@ -189,7 +189,7 @@ def _others(app: App, count: int) -> Iterator[None]:
 
 
 def cold(bench: Bench) -> None:
-    """From the start of the process to a box that can be typed into, and then the page alone. Parley with its demo."""
+    """Measure the time from the start of the process to a usable page, and then of a page load. Parley has its demo."""
     apps = (bench.demo, bench.apps["V"])
     for number in range(bench.few + 1):
         for app in apps:
@@ -205,7 +205,7 @@ def cold(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    """Resident memory of a new process after its first session's first answer, and what each further session adds."""
+    """Measure the resident memory of a new process after the first answer, and what each further session adds."""
     for app in (bench.parley, bench.apps["V"]):
         app.start()
         with ExitStack() as stack:
@@ -217,8 +217,8 @@ def memory(bench: Bench) -> None:
 
 
 def imports(bench: Bench) -> None:
-    """Return the modules that a Parley has imported after its first page, and after its first answer, by the
-    interpreter's own log."""
+    """Note the packages that Parley has imported after its first page and after its first answer, by the
+    interpreter's import log."""
     app = bench.parley
     app.environ["PYTHONPROFILEIMPORTTIME"] = "1"
     try:
@@ -233,7 +233,7 @@ def imports(bench: Bench) -> None:
 
 
 def imported(log: str) -> set[str]:
-    """The packages that `python -X importtime` says were imported.
+    """Return the packages that a log of `python -X importtime` names.
 
     >>> sorted(imported("import time:   10 |   20 |     pandas.core\\nimport time:  1 |  2 | json\\nReady"))
     ['json', 'pandas']
@@ -242,7 +242,7 @@ def imported(log: str) -> set[str]:
 
 
 def heavy(packages: Iterable[str]) -> list[str]:
-    """Those of them that take long."""
+    """Return those packages that take long to import."""
     return [name for name in HEAVY if name in set(packages)]
 
 

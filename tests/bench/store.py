@@ -1,10 +1,10 @@
-"""The benchmark of the record: recording, and the readout, at 10 k, 100 k and 1 M answers, on SQLite and PostgreSQL.
+"""The benchmark of the store: recording, and the readout, at 10 k, 100 k and 1 M answers, on SQLite and PostgreSQL.
 
     python -m tests.bench.store [--answers 10000,100000,1000000] [--questions 1000] [--write]
 
-`make bench-store`. Everything goes through the app's own parts (`App.open`, `Conversations`); only the model is a
-stand-in that answers at once, so that nothing but Parley is timed. The databases lie in a temporary folder; PostgreSQL
-is started for it (with fsync on) and ended. Prints one table in Markdown; `--write` puts it into
+`make bench-store` runs it. Everything goes through the app's own parts (`App.open`, `Conversations`); only the model is
+a stand-in that answers at once, so that nothing but Parley is timed. The databases are in a temporary folder; PostgreSQL
+is started (with fsync on) and ended. The output is a table in Markdown, which `--write` puts into
 docs/understand/store.md.
 """
 
@@ -43,7 +43,7 @@ SETTINGS = {
 }  # fmt: skip
 ANSWERS_PER_USER = 10
 LOOKS = 2_000_000
-"""A readout is made as often as this many answers allow, between 10 and 100 times."""
+"""Answers that the readouts of one database read in all; it has between 10 and 100 readouts."""
 PATH = "to the first token: assignment, exposure, question handed over"
 ASSIGNED, HANDED, COMMITTED, ENDED = (
     "of it the assignment", "a rating is handed over", "a rating is committed", "an answer is committed after its end",
@@ -52,7 +52,7 @@ READOUT = "readout"
 
 
 class Answered:
-    """A model's answer that is there at once."""
+    """A model's answer that is complete at once."""
 
     cause = None
     completion = Completion(
@@ -63,11 +63,11 @@ class Answered:
         yield self.completion.text
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: no connection is open."""
 
 
 class Model:
-    """In the place of `completion.Models`."""
+    """A stand-in for `completion.Models`."""
 
     prices = Prices.load()
 
@@ -80,7 +80,7 @@ class Model:
 
 @dataclass
 class Taken:
-    """Seconds on the clock of each measure, and (mean) of the processor for a question and for a readout."""
+    """Seconds on the clock by measure, and the mean processor seconds of a question and of a readout."""
 
     clock: dict[str, list[float]] = field(default_factory=dict)
     processor: dict[str, float] = field(default_factory=dict)
@@ -97,7 +97,7 @@ Busy = Callable[[], float]
 
 
 def measured(url: str, questions: int, answers: int, busy: Busy) -> Taken:
-    """One database, which is filled: first what reads it, then what writes."""
+    """Measure the app on a filled database: first its readouts, then questions and ratings."""
     taken = Taken()
     app = App.open(load({**SETTINGS, "DATABASE_URL": url}, Path("none.toml")), demo_url="http://127.0.0.1:9/v1")
     try:
@@ -118,14 +118,14 @@ def _read(app: App, times: int, taken: Taken, busy: Busy) -> None:
 
 
 def _record(app: App, questions: int, taken: Taken, busy: Busy) -> None:
-    """One tester after the other asks, waits for the answer and rates it."""
+    """Have one tester after the other ask, wait for the answer and rate it. The first 50 only warm up."""
     about: Any = Model()
     ask = Conversations(
         experiment=app.settings.experiment, store=app.store, experiments=app.experiments,
         models=about, generations=app.generations, metrics=app.metrics, budgets=app.budgets,
     )  # fmt: skip
     for number in range(questions + 50):
-        if number == 50:  # warm by now
+        if number == 50:  # warmed up: discard the times so far
             taken.clock = {name: taken.clock[name] for name in [READOUT]}
             before = busy()
         visitor = Visitor(new_id(), new_id(), new_id(), new_id())
@@ -149,7 +149,7 @@ def _record(app: App, questions: int, taken: Taken, busy: Busy) -> None:
 
 
 def markdown(found: Mapping[str, Mapping[int, Taken]]) -> str:
-    """The table: p50 / p99 in milliseconds, by kind of database and number of answers."""
+    """Return the table: p50 / p99 in milliseconds, by kind of database and number of answers."""
     sizes = list(next(iter(found.values())))
     lines = ["| ms, p50 / p99 (processor) | " + " | ".join(f"{size:,} answers" for size in sizes) + " | n |"]
     lines.append("|---" * (len(sizes) + 2) + "|")
@@ -167,7 +167,7 @@ def _cell(taken: Taken, name: str) -> str:
 
 
 def percentile(values: Sequence[float], p: float) -> float:
-    """The smallest value that is not below a share p of them.
+    """Return the smallest value that is at least as large as a share `p` of the values.
 
     >>> percentile([3, 1, 2], 0.5), percentile(range(1, 201), 0.99)
     (2, 198)
@@ -177,7 +177,8 @@ def percentile(values: Sequence[float], p: float) -> float:
 
 
 def _ms(seconds: float) -> str:
-    """
+    """Return milliseconds with as many digits as a reader needs.
+
     >>> _ms(0.0000314), _ms(0.00123), _ms(0.0456), _ms(1.2345)
     ('0.031', '1.2', '46', '1,234')
     """

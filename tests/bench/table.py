@@ -1,4 +1,4 @@
-"""The table: what must be reached, what is aimed at, and whether it was. Pure: values in, Markdown out.
+"""The benchmark's table in Markdown: figures, the limits that they must meet, and those that they aim at.
 
 Apps are named by letters: V is Streamlit's tutorial chat, B a page without framework, R the OpenAI client alone, C
 Chainlit, N NiceGUI.
@@ -25,7 +25,7 @@ class Figure:
 
 
 def figure(values: Sequence[float]) -> Figure | None:
-    """None of nothing.
+    """Return the median and the quartiles of values; None where there are none.
 
     >>> figure([4, 1, 2, 3, 5])
     Figure(median=3, low=2, high=4, n=5)
@@ -38,21 +38,21 @@ def figure(values: Sequence[float]) -> Figure | None:
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a figure."""
+    """The section, the measure and the app of a figure."""
 
     section: str
     measure: str
     app: str = OURS
 
     def of(self, values: Values) -> Figure | None:
-        """The figure, where it was measured."""
+        """Return the figure; None where it was not measured."""
         return figure(values.get(self.section, {}).get(self.app, {}).get(self.measure, ()))
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `factor` times another figure: the same one of another app (`V`), or one of Parley's own, which `words`
-    name; without either, at most `factor` in the row's own unit."""
+    """At most `factor` times another figure: that of another app (`app`), or another one of Parley's (`own`), which
+    `words` name. Without either, at most `factor` in the row's unit."""
 
     factor: float
     app: str = ""
@@ -60,7 +60,7 @@ class Limit:
     words: str = ""
 
     def cell(self, unit: str) -> str:
-        """As the table's cell begins.
+        """Return the beginning of the table's cell.
 
         >>> Limit(0.4, "V").cell("ms"), Limit(1, "C").cell("ms"), Limit(100).cell("ms")
         ('≤ 0.40 V', '≤ C', '≤ 100 ms')
@@ -73,7 +73,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a figure of Parley's, and its limits. `beside` are the apps whose figure is shown with it."""
+    """One line: a figure of Parley's, and its limits. `beside` names the apps whose figures are shown with it."""
 
     what: str
     place: Place
@@ -121,7 +121,7 @@ def format_value(value: float, unit: str) -> str:
 
 
 def verdict(row: Row, limit: Limit, values: Values) -> str:
-    """Return the outcome of a limit: the ratio, if it is one, and whether it is met."""
+    """Return the outcome of a limit: the ratio, if the limit is one, and "met" or "missed"."""
     told, own = limit.cell(row.unit), row.place.of(values)
     if not limit.app and not limit.own:
         return f"{told}: {_format_outcome(own.median <= limit.factor)}" if own else told
@@ -140,7 +140,7 @@ def _format_outcome(kept: bool) -> str:
 
 
 def line(row: Row, values: Values) -> list[str]:
-    """The cells of a row: what, Parley's figure, the others', must, aim."""
+    """Return the cells of a row: its name, Parley's figure, the other apps', the limits, the aims."""
     own = row.place.of(values)
     others = [(app, Place(row.place.section, row.place.measure, app).of(values)) for app in row.beside]
     return [
@@ -160,7 +160,8 @@ def _figure(own: Figure, unit: str) -> str:
 
 
 def imports_line(imported: Mapping[str, Sequence[str]], used: Sequence[str] = ("statsig",)) -> list[str]:
-    """The row of what the chat page imports. `used` is what it uses then: the group is decided by the Statsig SDK."""
+    """Return the row of the packages that the chat page imports. `used` are those that it needs: the Statsig SDK
+    decides the group."""
     found = [f"{moment}: {', '.join(names) or 'none'}" for moment, names in imported.items()]
     idle = {name for names in imported.values() for name in names} - set(used)
     what = "of statsig, pandas, altair, scipy, numpy and pyarrow imported after the first"
@@ -168,7 +169,7 @@ def imports_line(imported: Mapping[str, Sequence[str]], used: Sequence[str] = ("
 
 
 def markdown(values: Values, imported: Mapping[str, Sequence[str]]) -> str:
-    """The whole table. Rows of which nothing was measured are left out."""
+    """Return the whole table, without rows that were not measured."""
     lines = [line(row, values) for row in ROWS if row.place.of(values)]
     if imported:
         lines.append(imports_line(imported))
@@ -186,8 +187,8 @@ def _cells(cells: Sequence[str]) -> str:
 
 
 def renewed(text: str, measured: str, new: str) -> str:
-    """A document with its measured part, the paragraph that begins with "Measured on" and the table below it,
-    replaced. Raises ValueError where there is none.
+    """Return a document with its measured part replaced: the paragraph that begins with "Measured on" and the table
+    below it. Raise ValueError where there is none.
 
     >>> print(renewed("Fast!\\n\\nMeasured on foot.\\n\\n| a |\\n|---|\\n", "Measured on ice.", "| b |\\n|---|\\n"))
     Fast!

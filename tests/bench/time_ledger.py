@@ -1,11 +1,11 @@
-"""Times the pages of the Events page on a ledger of any length.
+"""Time the queries of the Events page on a ledger of any length.
 
     python -m tests.bench.time_ledger URL --events 1000000 [--rounds 9]
 
-Fills the database of this URL (SQLite or PostgreSQL) with `fill_ledger` where it is empty. Of each question the first
-page and one from the middle of the ledger on: the median and the slowest of the rounds on the clock, and the median of
-this process's processor time (on PostgreSQL without the server's), in milliseconds. The first round, which reads from
-the disk what is not in memory, is among them.
+If the database (SQLite or PostgreSQL) is empty, `fill_ledger` fills it first. Each query reads its first page and a page
+that begins in the middle of the ledger. Printed are the median and the slowest round on the clock and the median
+processor time of this process (without the PostgreSQL server's), in milliseconds. The first round, which may read from
+the disk, is included.
 """
 
 import argparse

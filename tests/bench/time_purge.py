@@ -1,9 +1,9 @@
-"""Times a purge of a long ledger, and how long another process that writes meanwhile waits for its commits.
+"""Time a purge of a long ledger, and the commits of another process that writes meanwhile.
 
     python -m tests.bench.time_purge URL --before 2026-09-01 [--seconds 120]
 
-The database is one that `fill_ledger` wrote. The other process records 50 events a second, one after the other, and
-waits for each: for ten seconds before the purge, and for as long as it takes.
+The database is one that `fill_ledger` wrote. The other process records up to 50 events a second, one after the other,
+and waits for each commit. It begins ten seconds before the purge and ends with it.
 """
 
 import argparse
@@ -24,7 +24,7 @@ QUIET_S, PAUSE_S = 10.0, 0.02
 
 
 def write(url: str, begun: Any, ended: Any, waits: Any) -> None:
-    """The other process: the seconds that each commit took, before the purge and during it."""
+    """Record events until `ended` is set; put the seconds of each commit, before and during the purge, into `waits`."""
     before: list[float] = []
     during: list[float] = []
     with closing(Store.open(url)) as store:
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _watch() -> list[float]:
-    """The seconds for which each step held the writer, as the purge goes on."""
+    """Wrap the purge's writes; return the list to which each adds the seconds for which it held the writer."""
     holds: list[float] = []
     original = purge.__dict__["_write"]
 

@@ -1,8 +1,8 @@
-"""Times the readout's questions, and those of the Results page, on a store that `fill_store` wrote.
+"""Time the queries of the readout and of the Results page on a store that `fill_store` wrote.
 
     python -m tests.bench.time_readout FILE [--rounds 3]
 
-Of each the best of the rounds: seconds on the clock, and seconds of all cores together.
+Print the best round of each: seconds on the clock, and processor seconds of all threads together.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Times the first words and the whole of the Results page, in new processes, on a store that `fill_store` wrote.
+"""Time the first words and the whole of the Results page, in new processes, on a store that `fill_store` wrote.
 
     python -m tests.bench.time_results FILE [--rounds 3] [--after 0]
 
-Of each round: seconds from the request for the page to the verdict's sentence and to the end of its script, at the
-process's first look and then at the second of another tab, and the app's processor time until then. `--after` is how
-long the first look waits after the start. The operating system forgets the file before each start. The load is printed.
+Each round opens the page in a new process, and then once more in another tab. Printed are the seconds from the request
+to the verdict's sentence and to the end of the script, the app's processor time until then, and the machine's load. The
+first tab opens `--after` seconds after the start. The file is dropped from the page cache before each start.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def look(url: str, process: psutil.Process) -> tuple[str, str]:
-    """Look at the page: seconds on the clock and of the processor until the verdict's sentence, and until the end."""
+    """Open the page; return the clock and processor seconds until the verdict's sentence and until the script's end."""
     began, busy = time.perf_counter(), _busy(process)
 
     def taken() -> str:
@@ -61,7 +61,7 @@ def _busy(process: psutil.Process) -> float:
 
 
 def drop(file: Path) -> None:
-    """Have the operating system forget what it read of the file and of those beside it."""
+    """Drop the file, and those whose names begin with its name, from the page cache."""
     for each in file.parent.glob(file.name + "*"):
         descriptor = os.open(each, os.O_RDONLY)
         try:

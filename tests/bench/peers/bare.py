@@ -1,4 +1,4 @@
-"""The limit of a chat in a browser: no framework, no Markdown, text appended to one text node once a frame."""
+"""The least that a chat in a browser needs: no framework, no Markdown, text appended to one node once a frame."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""NiceGUI's documented chat example with an OpenAI stream: markdown set again at each token."""
+"""NiceGUI's documented chat example with an OpenAI stream. It renders the whole Markdown again at each token."""
 
 import os
 

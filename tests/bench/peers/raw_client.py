@@ -1,7 +1,7 @@
-"""The limit without a browser: the OpenAI client alone, in a plain loop.
+"""The least that a question needs without a browser: the OpenAI client alone, in a plain loop.
 
-A question a line on standard input; a line of JSON for each: `submit`, `first`, `last` (nanoseconds since 1970), and
-`cpu`, the process's seconds for it.
+Each line of standard input is a question. Each line of output is JSON: `submit`, `first`, `last` (nanoseconds since
+1970) and `cpu` (seconds of processor time).
 """
 
 import json
