@@ -1,4 +1,4 @@
-"""The pictures of the documents, from the real app: `make pictures` renews docs/pictures, all but the dashboard's.
+"""The pictures in the documents, taken of the real app: `make pictures` renews docs/pictures, all but the dashboard's.
 
     python -m tests.pictures [NAME …]
 
@@ -30,11 +30,11 @@ from tests.test_browser_operator_pages import pick
 
 FOLDER = app_process.ROOT / "docs" / "pictures"
 LARGEST = 80_000
-"""Bytes of a picture."""
+"""Bytes that a picture may have."""
 COLOURS = (256, 128, 64, 32, 16)
-"""Numbers of colours that are tried, one after the other, until a picture is small enough."""
+"""Numbers of colours to try, in this order, until a picture is small enough."""
 TESTERS = {"PARLEY_OPERATORS": "operator@example.org"}
-"""The setting with which this machine sees what testers see."""
+"""The setting with which a browser on this machine is a tester's."""
 QUESTION = "How do I bake my first bread?"
 ARABIC = (
     "ما الذي يجعل الخبز ينتفخ؟",
@@ -92,17 +92,17 @@ class Studio:
 
     @property
     def demo(self) -> str:
-        """The app as it comes, as testers see it."""
+        """The app with the demo model, as testers see it."""
         return self.app("demo", TESTERS)
 
     @property
     def chat(self) -> str:
-        """The app in front of the stand-in, as testers see it."""
+        """The app in front of the stand-in model server, as testers see it."""
         return self.app("chat", {"OPENAI_BASE_URL": self.model.base_url, **TESTERS})
 
     @property
     def comparing(self) -> str:
-        """The same where everybody compares."""
+        """The app where every tester compares two answers, in front of the stand-in model server."""
         return self.app("comparing", {"OPENAI_BASE_URL": self.model.base_url, **TESTERS}, _compare)
 
     @property
@@ -129,7 +129,7 @@ class Studio:
 
     @contextmanager
     def page(self, url: str, size: tuple[int, int] = DESK) -> Iterator[Page]:
-        """A page of an app, drawn."""
+        """Open a page of an app and wait until it is drawn."""
         with self.browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if self.dark else "light",
@@ -144,7 +144,7 @@ class Studio:
 
     @contextmanager
     def asking(self, url: str, size: tuple[int, int] = DESK, *replies: openai.Script) -> Iterator[Chat]:
-        """A chat page in front of a model that answers so."""
+        """Open a chat page whose model sends these replies, and then always the same answer."""
         self.model.forget()
         self.model.script(*replies, otherwise=done(ANSWER + REST))
         with self.page(url, size) as page:
@@ -172,7 +172,7 @@ def _decide(folder: Path) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until all of a page is there and nothing moves."""
+    """Wait until a page is complete and nothing on it moves."""
     expect(page.get_by_test_id("stMain")).to_be_visible()
     for there in (IDLE, DRAWN, STILL, "document.fonts.status === 'loaded'"):
         page.wait_for_function(there)
@@ -184,7 +184,7 @@ def shot(page: Page) -> Image.Image:
 
 
 def beside(*pictures: Image.Image) -> Image.Image:
-    """Return the pictures in a row, on a ground between light and dark."""
+    """Return the pictures in a row, on a background between light and dark."""
     gap, height = 15, max(one.height for one in pictures)
     whole = Image.new("RGB", (sum(one.width + gap for one in pictures) + gap, height + 2 * gap), "#c9cdd8")
     x = gap
@@ -358,7 +358,7 @@ def details(studio: Studio) -> Image.Image:
 
 
 def browsers(studio: Studio) -> Image.Image:
-    """WebKit, then Firefox: an answer, and a phone's width."""
+    """Draw an answer in WebKit and then in Firefox, each at a desk's and at a phone's width."""
     taken = []
     for name in ("webkit", "firefox"):
         if packages := webdriver.missing(name):

@@ -2,9 +2,9 @@
 
     python -m tests.load [--sessions 50] [--seconds 20] [--idle 200] [--pages 2000] [--only idle,pages,two]
 
-Starts PostgreSQL, a stand-in model server, a stand-in Statsig and replicas of the real app, plays testers over
-Streamlit's own websocket, and ends what it started, by its ids. Progress goes to standard error. Every tester asks,
-reads to the end, rates, and asks again at once, so that as many answers stream as there are testers.
+It starts PostgreSQL, a stand-in model server, a stand-in Statsig and replicas of the real app, plays testers over
+Streamlit's own websocket, and at the end ends its processes. Progress goes to standard error. Every tester asks, reads
+to the end, rates, and asks again at once, so that as many answers stream as there are testers.
 """
 
 import argparse
@@ -32,13 +32,13 @@ from tests.load.scene import DELAY_S, PER_S, TOKENS, Scene, Watch, can_limit, sc
 from tests.support import app_process
 
 LATE_S = 0.3
-"""A replica holds as many testers as read the first words, at p95, so soon after the model has written them."""
+"""Limit of the p95 of the time from the model's first words to the page's. A replica holds as many testers as meet it."""
 SETTLE_S, STEP_S = 3.0, 8.0
-"""Before and while a step is measured."""
+"""Seconds before a step is measured, and of its measurement."""
 FULL_MB = 500
 """The memory that a replica with many idle pages should not exceed."""
 PAGES_STEP = 100
-"""Pages that are opened before its memory is looked at again."""
+"""Pages that are opened between two readings of the replica's memory."""
 SHARE = 0.5
 """Share of a core for each replica where two are compared with one: the players need the rest of two cores."""
 EVENTS_PER_S = 1000
@@ -46,7 +46,7 @@ Row = tuple[str, str, str]
 
 
 async def idle(scene: Scene, options: argparse.Namespace) -> list[Row]:
-    """Open pages, on each of which one answer was read and rated."""
+    """Measure idle pages, on each of which one answer was read and rated."""
     with scene.replicas(1) as [replica]:
         async with Crowd([replica.url]) as crowd:
             await crowd.open(1)
@@ -66,7 +66,7 @@ async def idle(scene: Scene, options: argparse.Namespace) -> list[Row]:
 
 
 async def pages(scene: Scene, options: argparse.Namespace) -> list[Row]:
-    """Open pages on which nothing is done: how many a replica bears within `FULL_MB`, of as many as are wanted."""
+    """Measure how many untouched pages, up to `options.pages`, a replica holds within FULL_MB."""
     raise_limit()
     borne, why = 0, ""
     with scene.replicas(1) as [replica]:
@@ -97,7 +97,7 @@ async def pages(scene: Scene, options: argparse.Namespace) -> list[Row]:
 
 
 async def streaming(scene: Scene, options: argparse.Namespace) -> list[Row]:
-    """As many answers at once as there are sessions; then more, until the first words come late."""
+    """Measure one answer at once for each session; then add sessions until the first words come late."""
     rows = []
     with scene.replicas(1) as [replica]:
         async with Crowd([replica.url]) as crowd:
@@ -126,7 +126,7 @@ async def streaming(scene: Scene, options: argparse.Namespace) -> list[Row]:
 
 
 async def two(scene: Scene, options: argparse.Namespace) -> list[Row]:
-    """One replica and two, each with the same part of a core: how many testers they hold."""
+    """Measure how many testers one replica and two hold, each replica with the same share of a core."""
     if not can_limit():
         return [("two replicas beside one", "needs root and cgroup v1, to give each its part of a core", "")]
     rows, held = [], []
@@ -151,7 +151,7 @@ async def two(scene: Scene, options: argparse.Namespace) -> list[Row]:
 
 
 async def events(scene: Scene, options: argparse.Namespace) -> list[Row]:
-    """A thousand events a second through the writer that answers go through."""
+    """Measure answers while the writer that they use also records a thousand events a second."""
     scene.new_database()
     environ = {name: value for name, value in scene.environ.items() if not name.startswith("STATSIG_")}
     command = [sys.executable, "-m", "tests.load.recorder", str(EVENTS_PER_S), str(options.seconds / 2)]
@@ -177,7 +177,7 @@ SCENES: dict[str, Callable[[Scene, argparse.Namespace], Coroutine[Any, Any, list
 
 
 async def _step(crowd: Crowd, replicas: Sequence[Any], sessions: int, seconds: float) -> tuple[Watch, list[Asked]]:
-    """So many play; what was asked and answered within the time."""
+    """Have `sessions` players play; return the replicas' resources, and the questions answered within `seconds`."""
     watch = Watch(replicas)
     await crowd.open(sessions)
     await crowd.begin(TOKENS / PER_S)
@@ -189,7 +189,7 @@ async def _step(crowd: Crowd, replicas: Sequence[Any], sessions: int, seconds: f
 
 
 async def _delivered(metrics: Callable[[], dict[str, float]]) -> float:
-    """Seconds until Statsig has acknowledged everything."""
+    """Wait until Statsig has acknowledged everything, at most a minute; return the seconds that it took."""
     began = time.monotonic()
     while (await asyncio.to_thread(metrics))["parley_outbox_pending"] and time.monotonic() < began + 60:
         await asyncio.sleep(0.2)
@@ -197,7 +197,7 @@ async def _delivered(metrics: Callable[[], dict[str, float]]) -> float:
 
 
 def _record(scene: Scene, crowd: Crowd) -> list[Row]:
-    """Compare the players' counts with the database's."""
+    """Return rows that set the players' counts beside those of the database."""
     with closing(psycopg.connect(scene.database.replace("+psycopg", ""))) as connection:
         counted: dict[str, int] = dict(connection.execute("SELECT name, count(*) FROM event GROUP BY name").fetchall())
     votes = counted.get("satisfaction", 0) + counted.get("dissatisfaction", 0)
@@ -207,7 +207,7 @@ def _record(scene: Scene, crowd: Crowd) -> list[Row]:
 
 
 def _recorded(scene: Scene, seconds: float) -> float:
-    """Events in the record, a second, of the seconds before now."""
+    """Return the events recorded per second over the last `seconds`."""
     since = "SELECT count(*) FROM event WHERE time_ms > %s"
     with closing(psycopg.connect(scene.database.replace("+psycopg", ""))) as connection:
         found = connection.execute(since, [int(1000 * (time.time() - seconds))]).fetchone()
@@ -225,7 +225,7 @@ def _late(seen: Sequence[Asked]) -> float:
 
 
 def _quantile(values: Sequence[float], p: float) -> float:
-    """The value at this share of them, in order; endless where there is none."""
+    """Return the quantile `p` of the values; infinity where there are none."""
     return sorted(values)[int(p * (len(values) - 1) + 0.5)] if values else float("inf")
 
 
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=2000, help="open pages that are tried at most")
     parser.add_argument("--only", default=",".join(SCENES), help=f"of {', '.join(SCENES)}")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are ended
     began, busy = time.monotonic(), os.getloadavg()[0]
     rows: list[Row] = []
     with scene() as around:

@@ -1,6 +1,6 @@
-"""Many players at once, each asking, reading and rating without end, and what they saw.
+"""Many players at once, each of which asks, reads and rates without end, and their observations.
 
-Knows players; knows neither processes nor what is measured beside them.
+This module knows players. It knows neither processes nor the measures taken beside them.
 """
 
 import asyncio
@@ -45,11 +45,11 @@ class Crowd:
         return len(self._players)
 
     async def open(self, count: int) -> None:
-        """Have so many players with an open page in all."""
+        """Open pages until `count` players have one."""
         await asyncio.gather(*(self._open() for _ in range(count - len(self._players))))
 
     async def ask_once(self, at_once: int) -> None:
-        """Every player asks one question, reads the answer and rates it."""
+        """Have every player ask one question, read the answer and rate it; at most `at_once` do so at a time."""
         room = asyncio.Semaphore(at_once)
 
         async def one(player: Player) -> None:
@@ -60,14 +60,14 @@ class Crowd:
         await asyncio.gather(*map(one, self._players))
 
     async def begin(self, over_s: float) -> None:
-        """Every player who does nothing yet begins; not all in the same moment but spread over so many seconds."""
+        """Have every idle player begin to play, spread evenly over `over_s` seconds."""
         idle = self._players[len(self._busy) :]
         for player in idle:
             self._busy.append(asyncio.create_task(self._play(player)))
             await asyncio.sleep(over_s / len(idle))
 
     async def end(self) -> None:
-        """Everybody finishes the question they are at."""
+        """Have every player stop after the present question, and wait until all have."""
         self._leaving.set()
         await asyncio.gather(*self._busy)
 
@@ -85,7 +85,7 @@ class Crowd:
                 await player.new_conversation()
 
     async def _turn(self, player: Player) -> bool:
-        """One question, its answer, a thumb; False, and the player gives up, where that fails."""
+        """Ask, read and rate once; return False where that failed, upon which the player stops."""
         self.left += 1
         tag = f"q{self.left}-"
         try:

@@ -1,5 +1,5 @@
 """The servers around Parley under load: the stand-in model server and the stand-in Statsig, in one process of their
-own. Prints their addresses as one JSON line and ends when its standard input does.
+own. It prints their addresses as one JSON line and ends when its standard input does.
 
     python -m tests.load.outside DELAY_S TOKENS TOKENS_PER_S
 """
@@ -17,7 +17,7 @@ PARAGRAPH = 40
 
 
 def reply(request: openai_server.Request, delay_s: float, tokens: int, per_s: float) -> Reply:
-    """An answer that begins with the question's first word, and ends with it too."""
+    """Return an answer that begins and ends with the question's first word."""
     return Reply(_steps(str(request.body["messages"][-1]["content"]).partition(" ")[0], delay_s, tokens, per_s))
 
 

@@ -1,11 +1,12 @@
-"""One tester of many: Streamlit's own websocket on asyncio, as cheap as a session can be had.
+"""One tester of many: Streamlit's own websocket on asyncio, the least expensive session there is.
 
     async with Player(url) as player:
-        asked = await player.ask("q1")          # until the answer has ended
+        asked = await player.ask("q1")          # returns once the answer has ended
         await player.rate(True)
 
-Does what a browser does: sends the cookie, runs fragments again as often as they ask for it, asks one question after
-the other. Knows the page by two things: the box for the question, and the thumbs. The model is that of `outside.py`.
+A player does what a browser does: it sends the cookie, reruns fragments as often as they ask for it, and asks one
+question after the other. It knows two elements of the page: the box for the question, and the thumbs. The model server
+is that of `outside.py`.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ WITHIN_S = 30.0
 
 @dataclass(frozen=True)
 class Asked:
-    """One question: when it left (monotonic), seconds to the first words on the page, and until the page was done."""
+    """One question: its time (monotonic), and the seconds until the page had the first words and until it was done."""
 
     at: float
     first_s: float
@@ -75,7 +76,7 @@ class Player:
         return len(self._again)
 
     async def ask(self, tag: str) -> Asked:
-        """A question and its whole answer, which the model begins with `tag` and ends with `end-tag`."""
+        """Ask a question and wait for its whole answer, which begins with `tag` and ends with "end-" and `tag`."""
         self._tag, self._at, self._first_at = tag, time.monotonic(), 0.0
         self._first.clear()
         self._whole.clear()
@@ -86,17 +87,17 @@ class Player:
         return Asked(self._at, self._first_at - self._at, time.monotonic() - self._at)
 
     async def rate(self, up: bool) -> None:
-        """Click a thumb of the newest answer, until the page has taken it."""
+        """Click a thumb of the newest answer and wait until the page has taken it."""
         await self._rerun(self._thumbs, "string_value", str(int(up)))
         await self._until(self._idle)
 
     async def new_conversation(self) -> None:
-        """An empty page."""
+        """Go to an empty page."""
         self._conversation = ""
         await self.look()
 
     async def look(self) -> None:
-        """Have the page drawn."""
+        """Run the page's script and wait until it has ended."""
         await self._rerun()
         await self._until(self._idle)
 

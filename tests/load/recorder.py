@@ -1,10 +1,10 @@
-"""A thousand events a second beside questions, in one open app without pages: whether the chat path notices.
+"""The load of many events a second on the chat path, in one open app without pages.
 
     python -m tests.load.recorder EVENTS_PER_S SECONDS
 
-Settings come from the environment. Asks one question after the other, each of a new visitor, first without and then
-with the events; prints what it saw as one JSON line. Questions go the pages' own way (`Conversations.ask`), and the
-events go through the same writer as the answers.
+Settings come from the environment. The process asks one question after the other, each of a new visitor, first without
+and then with the events, and prints its measures as one JSON line. Questions take the path of the pages
+(`Conversations.ask`), and the events go through the same writer as the answers.
 """
 
 import json
@@ -26,7 +26,7 @@ TICK_S = 0.02
 
 
 def ask(app: App) -> tuple[float, float]:
-    """Seconds to the first text of an answer, and for its end to be committed."""
+    """Ask a question; return the seconds to the first text of its answer, and those to the commit of its end."""
     visitor_id = new_id()
     visitor = Visitor(visitor_id, visitor_id, visitor_id, new_id(), {})
     began = time.monotonic()
@@ -46,7 +46,7 @@ def ask(app: App) -> tuple[float, float]:
 
 
 def ask_for(app: App, seconds: float) -> dict[str, list[float]]:
-    """Return the durations of questions asked for a number of seconds."""
+    """Ask questions for a number of seconds; return the durations of each."""
     began, seen = time.monotonic(), []
     while time.monotonic() < began + seconds:
         seen.append(ask(app))
@@ -54,7 +54,10 @@ def ask_for(app: App, seconds: float) -> dict[str, list[float]]:
 
 
 class Recording(threading.Thread):
-    """Hands over so many events a second until it is told to stop; knows how many were committed, and the queue."""
+    """A thread that hands over `per_s` events a second until `stop`.
+
+    `told` is the number handed over, `queued` the longest queue, `seconds` the time until the last was committed.
+    """
 
     def __init__(self, app: App, per_s: float) -> None:
         super().__init__(daemon=True)
@@ -62,7 +65,7 @@ class Recording(threading.Thread):
         self.told, self.seconds, self.queued = 0, 0.0, 0
 
     def run(self) -> None:
-        """Signals of testers, one fact each, as pages hand them over."""
+        """Hand over testers' signals, each as a fact of its own, as pages do."""
         began, store = time.monotonic(), self._app.store
         last = store.events.record([_event()])
         while not self._over.wait(TICK_S):
@@ -75,7 +78,7 @@ class Recording(threading.Thread):
         self.seconds = time.monotonic() - began
 
     def stop(self) -> None:
-        """Until the last of them is committed."""
+        """End the events and wait until the last is committed."""
         self._over.set()
         self.join()
 

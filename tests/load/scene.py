@@ -1,6 +1,7 @@
 """The processes under load: PostgreSQL, replicas of the real app, the servers around them; all end with the block.
 
-Owns processes, what they use of the machine, and how much of a core one may have. Knows nothing of what is played.
+This module owns processes, measures what they use of the machine, and limits their share of a core. It does not know
+the players.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ DELAY_S = 0.2
 TOKENS, PER_S = 160, 40.0
 """Length and speed of its answers: four seconds."""
 PERIOD_US = 10_000
-"""Seconds after which a replica with part of a core gets its share anew."""
+"""Microseconds after which a replica with part of a core gets its share anew."""
 QUOTA = Path("/sys/fs/cgroup/cpu")
 
 
@@ -67,11 +68,11 @@ class Watch:
     cores: float = 0.0
 
     async def during(self, seconds: float) -> None:
-        """Look, until so many seconds have passed."""
+        """Read the replicas twice a second until `seconds` have passed."""
         began, before = time.monotonic(), sum(each.cpu_s for each in self.replicas)
         while time.monotonic() < began + seconds:
             await asyncio.sleep(0.5)
-            with suppress(OSError):  # a replica that is this busy says nothing; the next look will
+            with suppress(OSError):  # a busy replica may not answer in time; the next reading counts
                 await asyncio.to_thread(self._look)
         self.cores = (sum(each.cpu_s for each in self.replicas) - before) / (time.monotonic() - began)
 
@@ -84,7 +85,7 @@ class Watch:
 
 
 class Scene:
-    """PostgreSQL and what stands around; replicas are started as they are needed, each on the same database."""
+    """PostgreSQL and the servers around Parley. Replicas start when they are needed, all on the same database."""
 
     def __init__(self, folder: Path, server: postgres_server.Postgres, addresses: dict[str, str]) -> None:
         self._folder, self._server, self._addresses = folder, server, addresses
@@ -106,7 +107,7 @@ class Scene:
 
     @contextmanager
     def replicas(self, count: int, share: float | None = None) -> Iterator[list[Replica]]:
-        """So many of them; each may use `share` of a core once it runs."""
+        """Start `count` replicas; each may use `share` of a core once it runs."""
         with ExitStack() as stack:
             found = [self._replica(stack) for _ in range(count)]
             for each in found:
@@ -118,7 +119,7 @@ class Scene:
         self._started += 1
         folder = self._folder / f"replica-{self._started}"
         app_process.lay_out(folder)
-        (folder / "sitecustomize.py").unlink()  # the watch over its connections costs time
+        (folder / "sitecustomize.py").unlink()  # watching its connections would cost time
         app = app_process.start(folder, self.environ, plain=True)
         stack.callback(app.kill)
         return Replica(app)
@@ -152,7 +153,7 @@ def can_limit() -> bool:
 
 @contextmanager
 def limited(pid: int, share: float) -> Iterator[None]:
-    """This process and its threads get so much of a core, by the kernel's quota."""
+    """Limit a process and its threads to `share` of a core, by the kernel's quota."""
     group = QUOTA / f"parley-load-{pid}"
     group.mkdir()
     try:

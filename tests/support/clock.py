@@ -2,7 +2,7 @@
 
 
 class Clock:
-    """Stands in for `time.monotonic`; `now` is in seconds."""
+    """A stand-in for `time.monotonic`; `now` is in seconds."""
 
     def __init__(self, now: float = 1_000.0) -> None:
         self.now = now

@@ -1,4 +1,4 @@
-"""Questions to a model server over real HTTP, and the completions that they get."""
+"""Questions to a model server over real HTTP, and their completions."""
 
 import asyncio
 from dataclasses import replace
@@ -18,14 +18,14 @@ from tests.support.waiting import ENOUGH_S
 KEY = "sk-test-1234567890abcdef"
 QUICK = Timeouts(connect=2, first_token=0.5, between_tokens=0.5, total=9, after_finish=0.3, backoff=0.01)
 PATIENT = replace(QUICK, first_token=ENOUGH_S, between_tokens=ENOUGH_S, total=2 * ENOUGH_S)
-"""Timeouts of answers that come: they may take as long as a busy machine needs."""
+"""Timeouts for answers that a test expects to arrive: they may take as long as a busy machine needs."""
 CALM = Timeouts(backoff=0.01)
 MODEL = Parameters(TEST_MODEL)
 QUESTION = [{"role": "user", "content": "What is the answer?"}]
 
 
 async def read(models: Models, parameters: Parameters = MODEL, fallback: str | None = None, **more: Any) -> Stream:
-    """Ask, and read to the end. What was shown piece by piece is what the completion says."""
+    """Ask, read to the end, and check that the pieces make up the completion's text."""
     answering = models.stream(more.get("messages", QUESTION), parameters, fallback)
     pieces = [piece async for piece in answering]
     assert all(pieces)
@@ -36,7 +36,7 @@ async def read(models: Models, parameters: Parameters = MODEL, fallback: str | N
 def ask(
     server: Server, parameters: Parameters = MODEL, *, times: int = 1, timeouts: Timeouts = CALM, **more: Any
 ) -> Any:
-    """One question, or several in a row to the same models; the last one's stream."""
+    """Ask one question, or several in a row to the same models; return the last one's stream."""
     max_chars = more.pop("max_chars", 100_000)
 
     async def run() -> Stream:
@@ -52,7 +52,7 @@ def ask(
 
 
 def completion_of(server: Server, *replies: Any, **more: Any) -> Completion:
-    """The facts of a question that gets these replies."""
+    """Ask a question that gets these replies; return its completion."""
     server.script(*replies)
     completion: Completion = ask(server, **more).completion
     return completion

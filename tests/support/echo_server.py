@@ -1,4 +1,4 @@
-"""A server that answers with the headers that reached it, to see what a proxy does to them."""
+"""A server that answers with the headers that reached it, so that a test can see a proxy's changes to them."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ class _Echo(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve() -> Iterator[int]:
-    """Yield the port. An answer is JSON: the headers in pairs, names in lower case, as they came."""
+    """Run the server and yield its port. An answer is JSON: pairs of header name in lower case and value, in order."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

@@ -1,4 +1,4 @@
-"""The messages of a page, held for a while: clicks that arrive together, a page that is half drawn."""
+"""Hold back the messages of a page: clicks that arrive together, a page that is half drawn."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +14,8 @@ Message = str | bytes
 
 @contextmanager
 def clicks_held(page: Page) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """A function whose block holds what a new page sends, until two messages have come: a click and a question."""
+    """Yield a function whose block holds back the messages that a page sends until there are two: a click and a
+    question. They are then sent together. The page must not have been opened yet."""
     servers: list[WebSocketRoute] = []
     held: list[Message] | None = None
 
@@ -38,7 +39,8 @@ def clicks_held(page: Page) -> Iterator[Callable[[], AbstractContextManager[None
 
 @contextmanager
 def drawing_held(page: Page) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
-    """A function whose block holds what a new page receives, from the element with this key on."""
+    """Yield a function whose block holds back the messages to a page, from the element with this key on. They are sent
+    when the block ends. The page must not have been opened yet."""
     sockets: list[WebSocketRoute] = []
     held: list[Message] = []
     first: bytes | None = None

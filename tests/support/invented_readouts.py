@@ -13,23 +13,23 @@ TWO = Definition(EXPERIMENT, (Group("Control", 50), Group("Test", 50)), "Control
 
 
 def shares(n: int, up: float) -> Sums:
-    """`n` units with one rating each, a share `up` of them thumbs up."""
+    """Return the sums of `n` units with one rating each, a share `up` of them thumbs up."""
     x = round(n * up)
     return Sums(n, x, n, x, n, x, n)
 
 
 def replace_x(sums: Sums, x: float) -> Sums:
-    """The same units with one answer each, `x` of which count."""
+    """Return the sums of the same units with one answer each, `x` of which count."""
     return sums._replace(sx=x, sxx=x, sxy=x)
 
 
 def times(n: int, mean: float) -> Sums:
-    """`n` units with one answer each, half of them 10 % quicker than the mean and half slower."""
+    """Return the sums of `n` units with one answer each, half of them 10 % quicker than the mean and half slower."""
     return Sums(n, n * mean, n, n * mean**2 * 1.01, n, n * mean, n)
 
 
 def readout_of_ratings(groups: Mapping[str, Sums], definition: Definition = TWO, **more: Any) -> Readout:
-    """Return the readout of these ratings, one for each answer; other metrics have users and no data."""
+    """Return the readout of these ratings, one for each answer. Metrics that need other data have none."""
     sums = {metric: dict.fromkeys(groups, Sums(0, 0, 0, 0, 0, 0, 0)) for metric in METRICS}
     sums["satisfaction"] = sums["up_per_answer"] = dict(groups)
     sums["down_per_answer"] = {grp: replace_x(one, one.sy - one.sx) for grp, one in groups.items()}

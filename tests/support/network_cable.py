@@ -2,7 +2,7 @@
 
 with cable(app.url) as wire:
     ... open wire.url ...
-    wire.pull()      # every connection is reset, new ones are refused
+    wire.pull()      # every connection is reset, and so are new ones
     wire.plug()
 """
 
@@ -26,11 +26,11 @@ class Cable:
         self.url = ""
 
     def pull(self) -> None:
-        """From now on nothing gets through."""
+        """Reset every open connection, and until `plug` every new one."""
         asyncio.run_coroutine_threadsafe(self._pull(), self._loop).result(ENOUGH_S)
 
     def plug(self) -> None:
-        """From now on everything does."""
+        """Let new connections through again."""
         self._pulled = False
 
     async def _pull(self) -> None:
@@ -47,7 +47,7 @@ class Cable:
         try:
             await asyncio.gather(_copy(reader, downstream), _copy(upstream, writer))
         except asyncio.CancelledError:
-            pass  # the cable's end; asyncio would report a cancelled task as an error of its own
+            pass  # the cable ends; asyncio would report a cancelled task as an error
         finally:
             for end in (writer, downstream):
                 self._open.discard(end)
@@ -77,7 +77,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextmanager
 def cable(url: str) -> Iterator[Cable]:
-    """A cable to the app at this address, for as long as the block lasts."""
+    """Lay a cable to the app at this address until the block ends."""
     wire = Cable(urlsplit(url).port or 80)
     ready, stop = threading.Event(), asyncio.Event()
     thread = threading.Thread(target=lambda: wire._loop.run_until_complete(wire._serve(ready, stop)), name="cable")

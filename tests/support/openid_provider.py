@@ -1,4 +1,4 @@
-"""A real OpenID provider on loopback, with people whom a test names, and an app that signs in with it."""
+"""A real OpenID provider on loopback, with accounts that a test names, and an app whose users sign in with it."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ server_metadata_url = "{provider}/.well-known/openid-configuration"
 
 @contextmanager
 def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The address of a provider that knows these people: subject to claims."""
+    """Run a provider with these accounts, a mapping of subjects to their claims; yield its address."""
     port = free_port()
     claims = [json.dumps({"sub": subject, **told}) for subject, told in people.items()]
     command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)]
@@ -47,7 +47,7 @@ def provider(folder: Path, people: Mapping[str, Mapping[str, Any]]) -> Iterator[
 
 
 def start(folder: Path, provider_url: str, environ: Mapping[str, str], auth: str = AUTH) -> app_process.AppProcess:
-    """The app in this folder, with this provider in its secrets."""
+    """Start the app in this folder, with this provider in its secrets."""
     app_process.lay_out(folder)
     port = free_port()
     secrets = auth.format(app=f"http://127.0.0.1:{port}", provider=provider_url)

@@ -31,7 +31,7 @@ _scan_packages = manifest_scanner.scan_component_manifests
 
 @cache
 def _components() -> Any:
-    """The components of all installed packages. Streamlit looks for them in each session, a tenth of a second long."""
+    """Return the components of all installed packages. Streamlit's search takes a tenth of a second in each session."""
     return _scan_packages()
 
 
@@ -39,13 +39,13 @@ manifest_scanner.scan_component_manifests = _components
 
 
 def new_session(script: str = FRAME) -> AppTest:
-    """A session that has not run its script yet."""
+    """Return a session that has not run its script yet."""
     return AppTest.from_file(script, default_timeout=ENOUGH_S)
 
 
 @contextmanager
 def open_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> Iterator[App]:
-    """The app of this process, open with these settings."""
+    """Open the app of this process with these settings until the block ends."""
     toml = folder / "experiments.toml"
     toml.write_text(experiments, encoding="utf-8")
     environ = {"DATABASE_URL": f"sqlite:///{folder}/parley.db", "PARLEY_EXPERIMENTS_FILE": str(toml), **settings}
@@ -57,7 +57,7 @@ def open_app(folder: Path, experiments: str = EXPERIMENTS, **settings: str) -> I
 
 
 def run_page(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
-    """A new session on this page, when all that was handed to the store is written. `query` is its address."""
+    """Wait until the store has written everything, then run this page in a new session. `query` is its query string."""
     assert running.app().store.write(lambda _: None).wait(ENOUGH_S)
     test = new_session()
     test.session_state["operator"] = test.session_state["proven_operator"] = operator
@@ -68,7 +68,7 @@ def run_page(page: str = "", *, operator: bool = True, **query: str) -> AppTest:
 
 
 def press(page: AppTest, label: str) -> AppTest:
-    """The page after a click on the first button of this label."""
+    """Click the first button of this label; return the page after that."""
     return next(button for button in page.button if button.label == label).click().run()
 
 

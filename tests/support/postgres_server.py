@@ -23,7 +23,7 @@ OLDEST = 15
 
 
 def binaries() -> Path | None:
-    """The folder that holds `initdb` and `postgres`, the newest where there are several; None where there is none."""
+    """Return the folder that holds `initdb` and `postgres`, that of the newest version; None where there is none."""
     found = {path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")}
     newest = sorted((int(folder.parent.name.split(".")[0]), folder) for folder in found)
     if newest and newest[-1][0] >= OLDEST:
@@ -33,7 +33,7 @@ def binaries() -> Path | None:
 
 
 class Postgres:
-    """One server. `stop` and `start` play an outage; the data and the port stay."""
+    """One server. `stop` and `start` play an outage: the data and the port stay the same."""
 
     def __init__(self, folder: Path, bin_folder: Path, durable: bool) -> None:
         self.folder, self._bin, self._durable = folder, bin_folder, durable
@@ -48,7 +48,7 @@ class Postgres:
         )  # fmt: skip
 
     def start(self) -> None:
-        """Start it and wait until it accepts connections."""
+        """Start the server and wait until it accepts connections."""
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         options += [] if self._durable else ["-c", "fsync=off"]
         with (self.folder / "log").open("ab") as log:
@@ -61,28 +61,28 @@ class Postgres:
         assert process.poll() is None, (self.folder / "log").read_text()
 
     def stop(self) -> None:
-        """End it at once, cutting every connection."""
+        """End the server at once, which cuts every connection."""
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGINT)
             self._process.wait(ENOUGH_S)
 
     def freeze(self) -> None:
-        """Let every process of it hang until `thaw`. The one that starts the others is the first to."""
+        """Suspend every process of the server until `thaw`, beginning with the one that starts the others."""
         self._server().suspend()
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):  # a connection has ended meanwhile
                 process.suspend()
 
     def thaw(self) -> None:
-        """Go on where `freeze` held it."""
+        """Resume every process that `freeze` suspended."""
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
     def database(self) -> str:
-        """A new database with the store's empty tables; its URL for `Store.open`.
+        """Create a database with the store's empty tables; return its URL for `Store.open`.
 
-        It is copied from a template, which takes half of the time of making its tables anew.
+        It is copied from a template, which takes half the time of creating the tables.
         """
         if not self._databases:
             self.bare_database("template")
@@ -92,7 +92,7 @@ class Postgres:
         return self._url(str(self._databases))
 
     def bare_database(self, name: str = "bare") -> str:
-        """A new database without any table; its URL for `Store.open`."""
+        """Create a database without any table; return its URL for `Store.open`."""
         self.execute(f"CREATE DATABASE parley_{name}")
         return self._url(name)
 
@@ -100,12 +100,12 @@ class Postgres:
         return f"postgresql+psycopg://parley@127.0.0.1:{self.port}/parley_{name}"
 
     def execute(self, statement: str, database: str = "postgres") -> None:
-        """Run a statement beside Parley."""
+        """Run a statement over a connection that is not Parley's."""
         with closing(psycopg.connect(self._dsn(database), autocommit=True)) as connection:
             connection.execute(statement)
 
     def processor_s(self) -> float:
-        """Seconds of processor time that it has used until now, connections that have ended included."""
+        """Return the server's seconds of processor time so far, those of ended connections included."""
         times = []
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):  # a connection has ended meanwhile
@@ -130,7 +130,7 @@ class Postgres:
 
 
 def accepts(dsn: str) -> bool:
-    """True if a server accepts connections at this address."""
+    """Return True if a server accepts connections at this address."""
     try:
         psycopg.connect(dsn, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -140,9 +140,9 @@ def accepts(dsn: str) -> bool:
 
 @contextmanager
 def serve(durable: bool = False) -> Iterator[Postgres]:
-    """A running server for as long as the block lasts; `durable`: what it commits reaches the disk, as in earnest.
+    """Run a server until the block ends. If `durable`, its commits reach the disk, as in production.
 
-    Raises FileNotFoundError where PostgreSQL is not installed.
+    Raise FileNotFoundError where PostgreSQL is not installed.
     """
     bin_folder = binaries()
     if bin_folder is None:
@@ -160,7 +160,7 @@ def serve(durable: bool = False) -> Iterator[Postgres]:
 
 
 def _unprivileged() -> dict[str, Any]:
-    """`initdb` and `postgres` refuse to run as root: they run as the user that Debian's package made."""
+    """Return the user to run as: as root, which `initdb` and `postgres` refuse, the one that Debian's package made."""
     if os.geteuid() != 0:
         return {}
     owner = pwd.getpwnam("postgres")

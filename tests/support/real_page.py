@@ -1,4 +1,4 @@
-"""The chat page in any browser that speaks WebDriver: found by the names that a reader and a screen reader have."""
+"""The chat page in any browser that speaks WebDriver. Its elements are found by the names that screen readers have."""
 
 import json
 from typing import Any
@@ -37,12 +37,12 @@ class RealPage:
         self.driver, self._url = driver, url
 
     def open(self, path: str = "/") -> None:
-        """Load an address of the app, until a question can be typed."""
+        """Load an address of the app and wait until a question can be typed."""
         self.driver.open(self._url + path)
         self.until(f"{BOX} !== null && !{BOX}.disabled")
 
     def reload(self) -> None:
-        """Load the page anew."""
+        """Load the page anew and wait until a question can be typed."""
         self.driver.reload()
         self.until(f"{BOX} !== null && !{BOX}.disabled")
 
@@ -51,7 +51,7 @@ class RealPage:
         return self.driver.run(f"return {expression}")
 
     def at_rest(self, expression: str) -> Any:
-        """Return the value of an expression once thirty frames in a row give the same: a wheel scrolls for some."""
+        """Return the value of an expression once it is the same in thirty frames: one turn of a wheel scrolls for some."""
         self.driver.run(AT_REST.replace("EXPRESSION", expression))
         self.until("window.rest.frames >= 30")
         return self.value("window.rest.value")
@@ -76,15 +76,15 @@ class RealPage:
         self.until(f"({STATE}) === 'notRunning' && {_named('Stop')} === undefined")
 
     def type(self, text: str) -> None:
-        """Press and release every key of a text where the focus is."""
+        """Press and release every key of a text, in the element that has the focus."""
         self.driver.act("key", *({"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")))
 
     def paste(self) -> None:
-        """Press Control and V where the focus is."""
+        """Press Control and V in the element that has the focus."""
         self._with_control("v")
 
     def clear(self) -> None:
-        """Take all text out of the box."""
+        """Delete all text in the box."""
         self.driver.run(f"{BOX}.focus()")
         self._with_control("a")
         self.type(BACKSPACE)
@@ -103,12 +103,12 @@ class RealPage:
         self.type(ENTER)
 
     def click(self, name: str) -> None:
-        """Click on the newest thing of this name, once it stands still and nothing lies over it; again where the page
-        moved it away from under the pointer."""
+        """Click the newest element of this name once it stands still and nothing covers it. Repeat the click if the
+        page moved the element before it arrived."""
         until(lambda: self._clicked(name), show=lambda: self._shown(name))
 
     def _clicked(self, name: str) -> bool:
-        """Click on it; return True if the click reached it."""
+        """Click the newest element of this name; return True if the click reached it."""
         if (place := self._place(name)) is None:
             return False
         here = {"type": "pointerMove", "x": place[0], "y": place[1], "origin": "viewport", "duration": 0}
@@ -116,7 +116,7 @@ class RealPage:
         return bool(self.value("window.reached"))
 
     def _place(self, name: str) -> list[int] | None:
-        """The middle of it, in whole pixels; None while it is not there, moves or is covered."""
+        """Return the middle of an element, in whole pixels; None while it is missing, moves or is covered."""
         look = f"""const one = {_named(name)};
             if (!one) return null;
             one.scrollIntoView({{ block: "center", behavior: "instant" }});
@@ -131,7 +131,7 @@ class RealPage:
         return first if first and first == self.driver.run(look) else None
 
     def named(self, name: str) -> str:
-        """Return the expression of the newest visible button, link or choice of this name."""
+        """Return the JavaScript expression of the newest visible button, link or choice of this name."""
         return _named(name)
 
     def wheel(self, pixels: int) -> None:

@@ -33,13 +33,13 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """The page's store."""
+    """The database URL of the page's store."""
     return f"sqlite:///{tmp_path}/parley.db"
 
 
 @pytest.fixture
 def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
-    """Open the app of this process; without a demo model, unless one is named."""
+    """A function that opens the app of this process, without a demo model unless its URL is given."""
     definitions = tmp_path / "experiments.toml"
     definitions.write_text((ROOT / ".streamlit" / "experiments.toml").read_text() + MORE)
 
@@ -55,7 +55,7 @@ def begin(tmp_path: Path, url: str) -> Iterator[Begin]:
 
 @pytest.fixture
 def show(begin: Begin, url: str) -> Open:
-    """Open the page, for an operator, on a store with this traffic."""
+    """A function that opens the page, by default for an operator, on a store with the given traffic."""
 
     def open_results(*past: Traffic, operator: bool = True, **query: str) -> AppTest:
         invented_traffic.fill(url, *past)
@@ -85,7 +85,7 @@ def headline(test: AppTest) -> str:
 
 
 def charts(test: AppTest) -> list[str]:
-    """The alternative texts of the charts, from top to bottom."""
+    """Return the alternative texts of the charts, from top to bottom."""
     return [chart.proto.alt for chart in test.get("vega_lite_chart")]
 
 

@@ -1,4 +1,4 @@
-"""Config specs in the shapes that Statsig's console really serves: running, decided, overridden, layered, held out.
+"""Config specs in the shapes that Statsig serves: running, decided, overridden, layered, held out.
 
     specs(experiment(rules=[*groups()]))                  # one that runs
     specs(experiment(rules=[launched("Test")], isActive=False))
@@ -28,7 +28,7 @@ def specs(*configs: Spec, gates: Iterable[Spec] = (), layers: Iterable[Spec] = (
 def condition(
     kind: str, target: Any = None, operator: str | None = None, field: str | None = None, **more: Any
 ) -> Spec:
-    """One condition of a rule."""
+    """Return one condition of a rule."""
     return {
         "type": kind, "targetValue": target, "operator": operator, "field": field, "additionalValues": {},
         "isDeviceBased": False, "idType": "userID",
@@ -39,7 +39,7 @@ PUBLIC = condition("public")
 
 
 def rule(rule_id: str, value: Any, *conditions: Spec, passing: float = 100, **more: Any) -> Spec:
-    """One rule. `passing`: the percentage of units that get its value."""
+    """Return one rule. `passing` is the percentage of units that get its value."""
     return {
         "name": rule_id, "id": rule_id, "salt": "", "passPercentage": passing, "conditions": list(conditions),
         "returnValue": value, "isDeviceBased": False, "idType": "userID",
@@ -47,12 +47,12 @@ def rule(rule_id: str, value: Any, *conditions: Spec, passing: float = 100, **mo
 
 
 def buckets(operator: str, target: Any, salt: str, unit: str = "userID") -> Spec:
-    """The condition that a unit's bucket is among these."""
+    """Return a condition that compares a unit's bucket with `target`."""
     return condition("user_bucket", target, operator, additionalValues={"salt": salt}, idType=unit)
 
 
 def groups(name: str = NAME, unit: str = "userID", **models: str) -> list[Spec]:
-    """The allocation of everybody, and the rules of equal groups by the model that each gets."""
+    """Return the rule that allocates all units, and one rule for each of the equal groups, given their models."""
     models = models or {"Control": CONTROL_MODEL, "Test": TEST_MODEL}
     part = 1000 // len(models)
     everybody = rule("layerAssignment", {"model": TEST_MODEL}, buckets("any", [-1], f"{name}-alloc", unit), idType=unit)
@@ -66,7 +66,7 @@ def groups(name: str = NAME, unit: str = "userID", **models: str) -> list[Spec]:
 
 
 def experiment(name: str = NAME, rules: Sequence[Spec] = (), **more: Any) -> Spec:
-    """One experiment that runs."""
+    """Return one experiment that runs."""
     return {
         "name": name, "type": "dynamic_config", "salt": f"{name}-salt", "enabled": True,
         "defaultValue": {"model": TEST_MODEL}, "rules": list(rules), "isDeviceBased": False, "idType": "userID",
@@ -76,7 +76,7 @@ def experiment(name: str = NAME, rules: Sequence[Spec] = (), **more: Any) -> Spe
 
 
 def gate(name: str, *rules: Spec, entity: str = "feature_gate") -> Spec:
-    """A gate, a holdout or a segment."""
+    """Return a gate, a holdout or a segment."""
     return {
         "name": name, "type": "feature_gate", "salt": f"{name}-salt", "enabled": True, "defaultValue": False,
         "entity": entity, "idType": "userID", "isDeviceBased": False, "rules": list(rules), "version": 3,
@@ -84,18 +84,18 @@ def gate(name: str, *rules: Spec, entity: str = "feature_gate") -> Spec:
 
 
 def override(group: str, unit: str, model: str = TEST_MODEL) -> Spec:
-    """The rule by which the console forces a group on one user."""
+    """Return the rule with which the console forces a group on one user."""
     user = condition("user_field", [unit], "any", "userID")
     return rule(f"9aa{group}:userID:id_override", {"model": model}, user, groupName=group)
 
 
 def launched(group: str, model: str = TEST_MODEL) -> Spec:
-    """The only rule of a decided experiment."""
+    """Return the only rule of a decided experiment."""
     return rule("launchedGroup", {"model": model}, PUBLIC, groupName=group)
 
 
 def layer(name: str, parts: Mapping[str, Sequence[int]], **more: Any) -> Spec:
-    """A layer whose buckets these experiments share."""
+    """Return a layer whose buckets these experiments share."""
     delegates = [
         rule(
             "experimentAssignment",
@@ -170,7 +170,7 @@ def holdout() -> Spec:
 
 
 def targeted() -> Spec:
-    """Gates inside of gates, a segment, fields of the user, the tier, and rules that half of the units pass."""
+    """Return gates inside gates, a segment, fields of the user, the tier, and rules that only some units pass."""
     german = rule("german", True, condition("user_field", ["de-DE", "de-AT"], "any", "locale"), passing=70)
     phone = rule("phone", True, condition("user_field", ["phone"], "none", "device"))
     nested = rule(
@@ -189,7 +189,7 @@ def targeted() -> Spec:
 
 
 def sampled() -> Spec:
-    """Sample the exposures of units that do not take part, as a large project may."""
+    """Return an experiment that samples the exposures of units that do not take part, as a large project may."""
     rules = groups()
     rules[0]["conditions"] = [buckets("none", list(range(300)), f"{NAME}-alloc")]
     rules[0]["samplingRate"] = 5
@@ -197,7 +197,7 @@ def sampled() -> Spec:
 
 
 def mapped() -> Spec:
-    """An experiment that another configuration stands in for, for some users."""
+    """Return an experiment that another configuration replaces for some users."""
     other = experiment("other", rules=groups("other", Control=CONTROL_MODEL, Test=TEST_MODEL))
     some = rule("some", None, condition("user_field", ["de-DE"], "any", "locale"))
     mapping = {NAME: [{"new_config_name": "other", "rules": [{"rule_name": "some", "start_time": 0}]}]}

@@ -1,7 +1,7 @@
 """A real WebKit and a real Firefox, driven over the W3C's own protocols: WebDriver by HTTP, BiDi by a websocket.
 
 Both take the same input actions, so that a test reads the same for each. Playwright drives builds of its own of these
-two, which no tester has. Knows nothing of Parley's page; `RealPage` does.
+two, which no tester has. This module does not know Parley's page; `RealPage` does.
 """
 
 import base64
@@ -36,7 +36,7 @@ QUIET = {
     "datareporting.policy.dataSubmissionEnabled": False, "remote.active-protocols": 1,
     "ui.prefersReducedMotion": 0, "dom.disable_beforeunload": True,
 }  # fmt: skip
-"""Firefox's preferences: whatever it asks elsewhere for ends at a closed port of this machine."""
+"""Firefox's preferences: its requests to other machines go to a closed port of this one."""
 
 
 class Driver(Protocol):
@@ -52,7 +52,7 @@ class Driver(Protocol):
         """Load the same address anew; return once its document is loaded."""
 
     def run(self, body: str) -> Any:
-        """Return what the body of a function returns in the page, as JSON has it."""
+        """Run the body of a function in the page; return its result as decoded JSON."""
 
     def act(self, kind: str, *actions: Mapping[str, Any]) -> None:
         """Perform input actions of one device: `key`, `pointer` or `wheel`."""
@@ -61,11 +61,11 @@ class Driver(Protocol):
         """Give the page this size, in CSS pixels."""
 
     def picture(self) -> Image.Image:
-        """Return the page as it is seen."""
+        """Return a screenshot of the visible part of the page."""
 
 
 def missing(browser: str) -> str | None:
-    """Return what has to be installed for a browser; None where it is there."""
+    """Return the Debian packages to install for a browser; None where it is installed."""
     if browser == "firefox":
         return None if _firefox() else "firefox-esr"
     there = shutil.which("WebKitWebDriver") and shutil.which("Xvfb") and _minibrowser()
@@ -74,7 +74,7 @@ def missing(browser: str) -> str | None:
 
 @contextmanager
 def launch(browser: str) -> Iterator[Driver]:
-    """A browser with a profile of its own, until the block ends."""
+    """Run a browser with a profile of its own until the block ends."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         yield (_Firefox if browser == "firefox" else _Webkit)(stack, folder)
@@ -215,7 +215,7 @@ def _minibrowser() -> str | None:
 
 @contextmanager
 def _display() -> Iterator[str]:
-    """A screen in memory; its name."""
+    """Run an X server with a screen in memory until the block ends; yield its name."""
     end, other = os.pipe()
     try:
         command = ("Xvfb", "-displayfd", str(other), "-screen", "0", "1400x1000x24", "-nolisten", "tcp")
@@ -230,7 +230,7 @@ def _display() -> Iterator[str]:
 def _process(
     *command: str, environ: Mapping[str, str], log: Path | None = None, pass_fds: tuple[int, ...] = ()
 ) -> Iterator[None]:
-    """A program, and all that it starts, until the block ends."""
+    """Run a program until the block ends, and then kill it with all that it started."""
     with (log or Path(os.devnull)).open("wb") as sink:
         process = subprocess.Popen(
             command, env=environ, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, pass_fds=pass_fds,

@@ -1,11 +1,11 @@
 """A tester without a browser: Streamlit's own websocket, and the page that it describes as lines of text.
 
     with Tester(app.url) as tester:
-        tester.ask("Why?")                  # until the answer has ended
+        tester.ask("Why?")                  # returns once the answer has ended
         assert "Because" in tester.answer
         tester.rate(True)
 
-Fifty of them cost less than one Chromium. What a browser alone can do (focus, scrolling, layout) is not here.
+Fifty of them cost less than one Chromium. They have nothing that only a browser has: no focus, scrolling or layout.
 """
 
 import threading
@@ -43,11 +43,12 @@ class Node:
 
 
 class Tester:
-    """One tab of one browser. `cookie` is who it is (a new visitor where none is given), `conversation` what it opens,
-    `page` the address of a page other than the chat. Without `whole` the page may still be drawn when this returns.
+    """One tab of one browser. `cookie` identifies the visitor (by default a new one), `conversation` is the id of the
+    conversation to open, `page` the address of a page other than the chat. Unless `whole` is False, the first page is
+    complete once the tester exists.
 
-    `opened_s` is how long the first page took, `first_s` when the first words of the last answer came, from the
-    question on.
+    `opened_s` is the number of seconds that the first page took, `first_s` that from the last question to the first
+    words of its answer.
     """
 
     __test__ = False  # pytest takes it for a test by its name
@@ -99,11 +100,11 @@ class Tester:
         self._stack.close()
         self._reader.join(5)
 
-    # What is on the page
+    # The page
 
     @property
     def lines(self) -> list[str]:
-        """Every visible text, from top to bottom; of a button its label. What a click must open first is not here."""
+        """Every text and button label on the page, from top to bottom, except those in popovers."""
         return self._shown(())
 
     @property
@@ -113,19 +114,19 @@ class Tester:
 
     @property
     def answer(self) -> str:
-        """The newest message with everything under it; of an asked question, its answer."""
+        """The text of the newest message, which after a question is its answer, and of everything in it."""
         with self._news:
             messages = [path for path, node in self._nodes.items() if node.kind == "chat_message"]
         return "\n".join(self._shown(max(messages))) if messages else ""
 
     @property
     def asking(self) -> bool:
-        """True while an answer runs: the page has a Stop."""
+        """True while the page has a Stop button, which it has while an answer runs."""
         return bool(self._find("button", "Stop"))
 
     @property
     def answer_ids(self) -> list[str]:
-        """The answers on the page that can be rated, oldest first."""
+        """The ids of the answers on the page that can be rated, oldest first."""
         return [node.proto.id.rpartition("rating_")[2] for node in self._ordered() if node.kind == "feedback"]
 
     @property
@@ -135,15 +136,15 @@ class Tester:
         drawn = {proto.id: proto.default if proto.HasField("default") else None for proto in shown}
         return [self._votes.get(name, value) for name, value in drawn.items()]
 
-    # What a tester does
+    # The tester's actions
 
     def ask(self, text: str, within_s: float | None = None) -> None:
-        """A question and its whole answer."""
+        """Ask a question and wait for its whole answer."""
         self.send(text)
         self.idle(within_s)
 
     def send(self, text: str) -> None:
-        """Type a question and press Enter. `asking` holds from here until the answer has ended."""
+        """Type a question and press Enter."""
         box = next(node for node in self._ordered() if node.kind == "chat_input")
         self._asked, self.first_s = time.monotonic(), 0.0
         self._rerun(box.proto.id, "chat_input_value", text)
@@ -155,7 +156,7 @@ class Tester:
         self._rerun(thumbs[-1], "string_value", str(int(up)))
 
     def thanked(self) -> None:
-        """Wait until the page says that a thumb is saved. A browser looks again by itself while it is not."""
+        """Wait until the page says that a thumb is saved. Until then it reruns, as it does by itself in a browser."""
         self.idle()
         deadline = time.monotonic() + self._within
         while "Saved, thank you" not in self.lines:
@@ -169,16 +170,16 @@ class Tester:
         self._rerun(found[-1].proto.id, "trigger_value", True)
 
     def look_again(self) -> None:
-        """Have the page drawn once more, as any interaction does."""
+        """Rerun the page's script, as any interaction does, and wait for its end."""
         self._rerun()
         self.idle()
 
     def idle(self, within_s: float | None = None) -> None:
-        """Until no script runs."""
+        """Wait until no script runs."""
         self.until(lambda: not self._running and not self._awaited, within_s)
 
     def until(self, holds: Callable[[], object], within_s: float | None = None) -> None:
-        """Wait as `waiting.until` does, and look after every message."""
+        """Wait until a condition holds, as `waiting.until` does, and check it after every message."""
         deadline = time.monotonic() + (within_s or self._within)
         with self._news:
             while not holds():
@@ -263,6 +264,6 @@ class Tester:
 
 
 def _new_cookie(url: str) -> str:
-    """A new visitor's, as the page's first request gets it."""
+    """Return the cookie that a new visitor's first request receives."""
     with urllib.request.urlopen(url + "/", timeout=ENOUGH_S) as page:
         return str(page.headers["Set-Cookie"]).partition(";")[0]
