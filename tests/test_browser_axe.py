@@ -91,7 +91,7 @@ def test_nothing_is_found_in_what_opens(tester: Chat, model: openai.Server) -> N
     tester.idle()
     if tester.page.viewport_size == {"width": PHONE[0], "height": PHONE[1]}:
         tester.page.get_by_test_id("stExpandSidebarButton").click()
-        tester.sidebar_is_in()
+        tester.wait_for_sidebar()
     tester.page.get_by_role("button", name="Privacy").click()
     expect(tester.page.get_by_role("button", name="Delete all my conversations")).to_be_visible()
     expect_no_findings(tester.page)

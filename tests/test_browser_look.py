@@ -198,7 +198,7 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         chat.open()
         chat.ask("The second one")
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
-        chat.sidebar_is_in()
+        chat.wait_for_sidebar()
         entry = chat.page.get_by_role("button", name="The first one")
         until(lambda: in_view(entry))
         entry.tap()
@@ -207,7 +207,7 @@ def test_on_a_phone_the_conversations_open_and_close(browser: Browser, chat_app:
         until(lambda: chat.conversation_id == first)
         chat.idle()
         chat.page.get_by_test_id("stExpandSidebarButton").tap()
-        chat.sidebar_is_in()
+        chat.wait_for_sidebar()
         chat.page.get_by_role("button", name="Conversation menu").first.tap()
         for name in ("Download", "Delete"):
             until(partial(in_view, chat.page.get_by_role("menuitem", name=name)))

@@ -17,7 +17,7 @@ def test_the_demo_works_with_no_connection_to_the_outside(start_app: StartApp) -
         tester.ask("What is Parley?")
         assert len(tester.answer) > 200 and tester.thumbs == [None]
         tester.rate(True)
-        tester.thanked()
+        tester.wait_until_saved()
     counted = app_process.metrics(app.url)
     assert sum(value for name, value in counted.items() if name.startswith("parley_ratings_total{")) == 1
     app.stop()

@@ -54,7 +54,7 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
     rated, answered, half, asked = (Tester(app.url) for _ in range(4))
     rated.ask("Rated")
     rated.rate(True)
-    rated.thanked()
+    rated.wait_until_saved()
     answered.ask("Answered")
     event_times(app)  # which waits until the answer is written
     model_server.script(stream("Half of it", HANG), silence())

@@ -158,7 +158,7 @@ def test_no_failure_of_statsig_loses_an_event_or_slows_the_chat(
             tester.ask(f"While it fails with {fault}")
             assert "Hello from the stand-in." in tester.answer
             tester.rate(True)
-            tester.thanked()
+            tester.wait_until_saved()
 
         def tried_again(since: int = failed) -> bool:
             return any(request.events for request in statsig.requests[since:])

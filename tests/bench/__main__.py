@@ -40,7 +40,7 @@ def main() -> None:
     with open_bench(options) as bench:
         measured, failed = _measurement_note(bench, load), False
         for name in options.only:
-            failed |= not _done(name, bench)
+            failed |= not _measure_section(name, bench)
             if options.json:
                 _save(options.json, measured, bench)
     full = table.markdown(bench.values, bench.imported)
@@ -51,18 +51,18 @@ def main() -> None:
         SPEED.write_text(table.renewed(SPEED.read_text(encoding="utf-8"), measured, full), encoding="utf-8")
 
 
-def _done(name: str, bench: Bench) -> bool:
+def _measure_section(name: str, bench: Bench) -> bool:
     """Measure a section; if it fails, print the reason and return False, so that the others are still measured."""
-    _tell(f"{name} …")
+    _print_progress(f"{name} …")
     began = time.monotonic()
     try:
         SECTIONS[name](bench)
     except (Error, RuntimeError) as error:
-        _tell(f"! {name}: {error}")
+        _print_progress(f"! {name}: {error}")
         if not bench.browser.is_connected():  # Ctrl-C ends it too
             sys.exit("The browser is gone.")
         return False
-    _tell(f"{name}: {time.monotonic() - began:.0f} s")
+    _print_progress(f"{name}: {time.monotonic() - began:.0f} s")
     return True
 
 
@@ -161,7 +161,7 @@ def _save(path: Path, measured: str, bench: Bench) -> None:
     path.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

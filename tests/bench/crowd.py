@@ -2,8 +2,8 @@
 
     python -m tests.bench.crowd streamlit|bare URL SESSIONS
 
-Print "ready" when all sessions are connected, and the number of answers at SIGTERM. Sessions have no cookie. A Streamlit
-session sends the query string that its page was given, and takes the end of the script run as the end of the answer.
+Print "ready" when all sessions are connected, and the number of answers at SIGTERM. Sessions have no cookie. One of a
+Streamlit app sends the query string that its page was given, and takes the end of the script run as that of the answer.
 """
 
 import asyncio

@@ -3,9 +3,8 @@
     python -m tests.bench.store [--answers 10000,100000,1000000] [--questions 1000] [--write]
 
 `make bench-store` runs it. Everything goes through the app's own parts (`App.open`, `Conversations`); only the model is
-a stand-in that answers at once, so that nothing but Parley is timed. The databases are in a temporary folder; PostgreSQL
-is started (with fsync on) and ended. The output is a table in Markdown, which `--write` puts into
-docs/understand/store.md.
+a stand-in that answers at once, so that nothing but Parley is timed. The databases are in a temporary folder, and
+PostgreSQL runs with fsync on. The output is a table in Markdown, which `--write` puts into docs/understand/store.md.
 """
 
 import argparse
@@ -201,15 +200,17 @@ def main() -> None:
         for size in sizes:
             file = folder / f"{size}.db"
             fill_store.fill(file, size, size // ANSWERS_PER_USER, with_ledger=True)
-            _tell(f"SQLite, {size:,} answers: filled", began)
+            _print_progress(f"SQLite, {size:,} answers: filled", began)
             found["SQLite"][size] = measured(f"sqlite:///{file}", options.questions, size, time.process_time)
             url = server.database()
             fill_store.fill_postgres(url, size, size // ANSWERS_PER_USER)
-            _tell(f"PostgreSQL, {size:,} answers: filled", began)
+            _print_progress(f"PostgreSQL, {size:,} answers: filled", began)
             found["PostgreSQL"][size] = measured(
                 url, options.questions, size, lambda: time.process_time() + server.processor_s()
             )
-            _tell(f"{size:,} answers: done\n{markdown({kind: {size: of[size]} for kind, of in found.items()})}", began)
+            _print_progress(
+                f"{size:,} answers: done\n{markdown({kind: {size: of[size]} for kind, of in found.items()})}", began
+            )
     head = f"Measured on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, load {load_before:.1f} before the run; "
     head += f"Python {platform.python_version()}, in all {time.monotonic() - began:.0f} s."
     print(head, markdown(found), sep="\n\n")
@@ -219,7 +220,7 @@ def main() -> None:
         )
 
 
-def _tell(line: str, began: float) -> None:
+def _print_progress(line: str, began: float) -> None:
     print(f"{time.monotonic() - began:4.0f} s  {line}", file=sys.stderr, flush=True)
 
 

@@ -2,10 +2,10 @@
 
     python -m tests.bench.time_ledger URL --events 1000000 [--rounds 9]
 
-If the database (SQLite or PostgreSQL) is empty, `fill_ledger` fills it first. Each query reads its first page and a page
-that begins in the middle of the ledger. Printed are the median and the slowest round on the clock and the median
-processor time of this process (without the PostgreSQL server's), in milliseconds. The first round, which may read from
-the disk, is included.
+If the database (SQLite or PostgreSQL) is empty, `fill_ledger` fills it first. Each query reads its first page, and a
+page that begins in the middle of the ledger. The output has the median and the slowest round on the clock, and the
+median processor time of this process (without the PostgreSQL server's), in milliseconds. The first round, which may
+read from the disk, is included.
 """
 
 import argparse

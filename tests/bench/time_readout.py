@@ -44,12 +44,12 @@ def main() -> None:
             "remarks": lambda: trends.remarks(connection, scope),
         }
         for name, question in questions.items():
-            clock, cores = zip(*(_took(question) for _ in range(options.rounds)), strict=True)
+            clock, cores = zip(*(_measure(question) for _ in range(options.rounds)), strict=True)
             print(f"{name:28} {min(clock):8.3f} s {min(cores):8.3f} s of all cores", flush=True)
     database.close()
 
 
-def _took(question: Callable[[], object]) -> tuple[float, float]:
+def _measure(question: Callable[[], object]) -> tuple[float, float]:
     begin, busy = time.perf_counter(), time.process_time()
     question()
     return time.perf_counter() - begin, time.process_time() - busy

@@ -32,7 +32,7 @@ from tests.load.scene import DELAY_S, PER_S, TOKENS, Scene, Watch, can_limit, sc
 from tests.support import app_process
 
 LATE_S = 0.3
-"""Limit of the p95 of the time from the model's first words to the page's. A replica holds as many testers as meet it."""
+"""Seconds from the model's first words to the page's. A replica holds as many testers as have a p95 within this."""
 SETTLE_S, STEP_S = 3.0, 8.0
 """Seconds before a step is measured, and of its measurement."""
 FULL_MB = 500

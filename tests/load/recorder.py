@@ -56,13 +56,13 @@ def ask_for(app: App, seconds: float) -> dict[str, list[float]]:
 class Recording(threading.Thread):
     """A thread that hands over `per_s` events a second until `stop`.
 
-    `told` is the number handed over, `queued` the longest queue, `seconds` the time until the last was committed.
+    `handed_over` counts the events, `queued` is the longest queue, `seconds` the time until the last was committed.
     """
 
     def __init__(self, app: App, per_s: float) -> None:
         super().__init__(daemon=True)
         self._app, self._per_s, self._over = app, per_s, threading.Event()
-        self.told, self.seconds, self.queued = 0, 0.0, 0
+        self.handed_over, self.seconds, self.queued = 0, 0.0, 0
 
     def run(self) -> None:
         """Hand over testers' signals, each as a fact of its own, as pages do."""
@@ -70,8 +70,8 @@ class Recording(threading.Thread):
         last = store.events.record([_event()])
         while not self._over.wait(TICK_S):
             due = int((time.monotonic() - began) * self._per_s)
-            while self.told < due:
-                self.told += 1
+            while self.handed_over < due:
+                self.handed_over += 1
                 last = store.events.record([_event()])
             self.queued = max(self.queued, store.queued)
         assert last.wait(30)
@@ -99,7 +99,7 @@ def main() -> None:
         recording.start()
         with_events = ask_for(app, seconds)
         recording.stop()
-    told = {"told": recording.told, "seconds": recording.seconds, "queued": recording.queued}
+    told = {"told": recording.handed_over, "seconds": recording.seconds, "queued": recording.queued}
     print(json.dumps({"without": without, "with": with_events, **told}), flush=True)
 
 

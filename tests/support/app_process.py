@@ -1,7 +1,7 @@
 """The real app as its users run it: `streamlit run streamlit_app.py`, in a copy of its own, on a free port.
 
-The copy lies in a temporary folder, so that a test may change `.streamlit/experiments.toml`, lay secrets there, or look
-into `data/`, and so that no setting, secret or data of the user who runs the tests reaches it.
+The copy is in a temporary folder, so that a test may change `.streamlit/experiments.toml`, write secrets, or read
+`data/`, and so that no setting, secret or data of the user who runs the tests reaches it.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.support.waiting import ENOUGH_S, until
 ROOT = Path(__file__).parents[2]
 APP = ("streamlit_app.py", "pages", "lib", "README.md", "docs", ".streamlit/config.toml", ".streamlit/experiments.toml")
 OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON")
-"""Settings of the user who runs the tests, which the app must not see (beginnings of their names)."""
+"""Beginnings of the names of settings that the app must not inherit from the user who runs the tests."""
 LOG = "app.log"
 READY_WITHIN_S = 2 * ENOUGH_S
 
@@ -42,21 +42,24 @@ class AppProcess:
         return (self.folder / LOG).read_text(errors="replace")
 
     def outbound(self) -> list[str]:
-        """The ways out of this machine that it tried, one line each."""
+        """Return the app's attempts to reach another machine, one line each."""
         path = self.folder / "outbound.log"
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_ready(self, within_s: float = READY_WITHIN_S) -> None:
-        """Returns when /readyz says 200; raises AssertionError with the log when it ended or took too long."""
+        """Wait until /readyz answers 200. Raise AssertionError with the log if the app ends or takes too long."""
         until(lambda: self.process.poll() is not None or status(self.url + "/readyz") == 200, within_s, show=self.log)
         assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
 
     def wait_exit(self, within_s: float = ENOUGH_S) -> int:
-        """Its exit code, once it ended by itself."""
+        """Wait until the app ends by itself; return its exit code."""
         return self.process.wait(within_s)
 
     def stop(self, within_s: float = ENOUGH_S) -> int:
-        """Asks it to end (SIGTERM), as a supervisor does; its exit code. Kills it when it does not."""
+        """Ask the app to end (SIGTERM), as a supervisor does; return its exit code.
+
+        If it does not end in time, kill it and raise AssertionError with the log.
+        """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -66,11 +69,11 @@ class AppProcess:
             raise AssertionError(f"still running {within_s} s after SIGTERM:\n{self.log()}") from None
 
     def wait_written(self) -> None:
-        """Wait until all that was handed to its store is written: a page goes on a little before."""
+        """Wait until the app has written everything handed to its store. A page may go on a little before that."""
         until(lambda: metrics(self.url)["parley_store_queued"] == 0)
 
     def kill(self) -> None:
-        """Ends it without a word (SIGKILL)."""
+        """End the app at once (SIGKILL)."""
         self.process.kill()
         self.process.wait()
 
@@ -84,11 +87,11 @@ def start(
     ready: bool = True,
     plain: bool = False,
 ) -> AppProcess:
-    """Starts the app in `folder` with these settings and, unless `ready` is False, waits until it serves.
+    """Start the app in `folder` with these settings and, unless `ready` is False, wait until it serves.
 
     A folder that already holds the app is used as it is, so that the same call is a restart. `options` are Streamlit's.
-    It forks from a process that has imported its packages; `plain` is a process of its own from the first instruction
-    on, for tests of the start, of memory and of time.
+    Where possible the app forks from a process that has imported its packages. With `plain` it always starts as a new
+    process, for tests of its start, memory and time.
     """
     if not (folder / "streamlit_app.py").exists():
         lay_out(folder)
@@ -124,7 +127,7 @@ def _run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> 
 
 
 def lay_out(folder: Path, *, watched: bool = True) -> None:
-    """Copies the app into `folder`, compiled files included, and with it the watch over its connections."""
+    """Copy the app into `folder`, compiled files included, and if `watched` the guard over its connections."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in APP:
         source, target = ROOT / name, folder / name
@@ -150,13 +153,13 @@ def status(url: str, timeout_s: float = 5) -> int | None:
 
 
 def metrics(url: str) -> dict[str, float]:
-    """Return the values of `/metrics` of an app, by name and labels as they are written."""
+    """Return the values of an app's `/metrics`, by name with labels, unchanged."""
     pairs = (line.rpartition(" ") for line in metrics_text(url).splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in pairs}
 
 
 def metrics_text(url: str) -> str:
-    """Return the text of `/metrics` of an app."""
+    """Return the text of an app's `/metrics`."""
     with urllib.request.urlopen(url + "/metrics", timeout=ENOUGH_S) as answer:
         return str(answer.read().decode())
 

@@ -1,10 +1,10 @@
-"""A process that has imported the packages of the app, and forks for each start: what most of a start's time goes into.
+"""A process that has imported the app's packages, which takes most of a start's time, and forks for each start.
 
     process = app_template.start(["run", "streamlit_app.py"], folder, environ, log)
 
-A fork is what `python -m streamlit` is in that folder with that environment, except that packages of others are there
-already. Our own `lib` and `pages` are not among them: each app imports those of its own folder. Run as a script, this
-file is the template, which has one thread and nothing of pytest.
+A fork behaves as `python -m streamlit` in that folder with that environment, except that third-party packages are
+imported already. `lib` and `pages` are not: each app imports those of its own folder. Run as a script, this file is the
+template process, which has one thread and does not import pytest.
 """
 
 import atexit
@@ -34,7 +34,7 @@ PACKAGES = (
 WITHOUT_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Settings with which NumPy and Arrow start no thread when they are imported."""
 OF_THE_INTERPRETER = ("LANG", "LC_", "LD_", "PYTHON", "TZ")
-"""Settings that a process reads before it imports anything (beginnings of their names)."""
+"""Beginnings of the names of settings that the interpreter reads at its start, which a fork would ignore."""
 PAUSE_S = 0.01
 
 
@@ -52,13 +52,16 @@ class Fork:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code, or minus the signal, of an ended process; its pid is not given to another before."""
+        """Return the exit code, or minus the signal, of an ended process; None while it runs.
+
+        Until this has returned a code, no other process gets the pid.
+        """
         if self.returncode is None:
             self.returncode = _request({"poll": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end. Raises subprocess.TimeoutExpired after so many seconds."""
+        """Wait for the end; return the exit code. Raise subprocess.TimeoutExpired after `timeout` seconds."""
         deadline = time.monotonic() + timeout if timeout is not None else None
         while (code := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
@@ -67,17 +70,17 @@ class Fork:
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to a process that runs."""
+        """Send a signal to the process if it runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End the process with SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
 def start(words: Sequence[str], folder: Path, environ: Mapping[str, str], log: Path) -> Fork:
-    """Start `python -m streamlit WORDS` in this folder with this environment; its output is appended to `log`."""
+    """Fork `python -m streamlit WORDS` in this folder with this environment; its output is appended to `log`."""
     pid = _request({"words": list(words), "folder": str(folder), "environ": dict(environ), "log": str(log)})
     assert pid
     return Fork(pid)
@@ -97,7 +100,7 @@ def _request(request: Mapping[str, object]) -> int | None:
 
 
 def _template() -> "subprocess.Popen[str] | None":
-    """The template of this process; None where a package starts a thread, so that apps start without one."""
+    """Return this process's template; None where a package has started a thread, and apps start without a template."""
     with _one_at_a_time:
         return _start_template()
 
@@ -119,7 +122,7 @@ def _start_template() -> "subprocess.Popen[str] | None":
 
 
 def end(template: "subprocess.Popen[str]") -> None:
-    """Close the standard input of a process that serves line by line, and wait for its end."""
+    """Close the standard input of a process that serves its lines, and wait for its end."""
     assert template.stdin is not None and template.stdout is not None
     template.stdin.close()
     template.wait()
@@ -127,7 +130,7 @@ def end(template: "subprocess.Popen[str]") -> None:
 
 
 def _serve() -> None:
-    """Fork, or say how a fork ended, for each line of standard input."""
+    """Fork, or print the exit code of a fork, for each line of standard input."""
     for package in PACKAGES:
         __import__(package)
     if len(os.listdir("/proc/self/task")) > 1:
@@ -154,7 +157,7 @@ def _serve() -> None:
 
 
 def _become(request: Mapping[str, Any]) -> None:
-    """Be `python -m streamlit` as if it had been started there."""
+    """Turn this process into `python -m streamlit`, as if it had been started there."""
     folder = request["folder"]
     os.environ.clear()
     os.environ.update(request["environ"])

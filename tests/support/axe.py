@@ -1,4 +1,4 @@
-"""axe-core in a page under test: what its rules find, one line for each element."""
+"""axe-core in a page under test: the findings of its rules, one line for each element."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.waiting import until
 
 STILL = """!document.querySelector('[data-stale="true"]') && document.getAnimations()
   .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
-"""True in a page where nothing fades, and nothing is faded because it is about to be drawn anew.
+"""True in a page where no animation runs and no element is faded because it waits to be drawn anew.
 
 A busy Chromium may list finished animations for a while."""
 GROUND = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]') ?? document.body).backgroundColor"
@@ -24,9 +24,9 @@ OF_COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link
 
 
 def findings(page: Page, options: dict[str, Any] = OPTIONS) -> list[str]:
-    """Return what axe-core finds in a page: rule, element, reason.
+    """Return axe-core's findings in a page, one line each: rule, element, reason.
 
-    Wait until the page stands still first: a colour that is still fading has another contrast.
+    Call it on a page at rest: a colour that still fades has another contrast.
     """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
@@ -35,14 +35,14 @@ def findings(page: Page, options: dict[str, Any] = OPTIONS) -> list[str]:
 
 
 def findings_at_rest(page: Page) -> list[str]:
-    """Return what axe-core finds in a page once it stands still, in its present colours."""
+    """Return axe-core's findings in a page once it is at rest, in its present colours."""
     page.wait_for_function(STILL)
     return findings(page)
 
 
 def findings_light_and_dark(page: Page) -> list[str]:
-    """Return what axe-core finds in a page once it stands still: with all rules in the light, with those of colours in
-    the dark. Afterwards it is light."""
+    """Return axe-core's findings in a page once it is at rest: those of all rules in light colours, and those of the
+    rules about colours in dark ones. Leave the page in light colours."""
     found, light = [], page.evaluate(GROUND)
     for scheme, changed, options in (("light", "===", OPTIONS), ("dark", "!==", OF_COLOURS)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def expect_no_findings_at_any_size(page: Page) -> None:
 
 
 def expect_no_findings(page: Page, find: Callable[[Page], list[str]] = findings_light_and_dark) -> None:
-    """Wait until axe-core finds nothing in a page: while a page is drawn anew its colours fade."""
+    """Wait until axe-core finds nothing in a page. While a page is drawn anew its colours fade, so one look may err."""
     found: list[str] = []
 
     def nothing() -> bool:

@@ -1,7 +1,7 @@
 """The chat page in a real browser, as a tester uses it, and the app's record of that.
 
 `visit` opens the page in a window of its own and watches it: a request to another machine, a failed script or
-an error in the console fails the test. `Chat` is what the contract says about the page, as names.
+an error in the console fails the test. `Chat` has a name for everything on the page that tests use.
 """
 
 import re
@@ -73,39 +73,39 @@ class Chat:
 
     @property
     def answer(self) -> Locator:
-        """The newest message; of an asked question, its answer."""
+        """The newest message, which after a question is its answer."""
         return self.messages.last
 
     def text(self, words: str, *, exact: bool = True) -> Locator:
-        """The newest element of these words in the main part of the page.
+        """Return the newest element with these words in the main part of the page.
 
         A title in the sidebar may have the same words, and while Streamlit moves an element it is there twice.
         """
         return self.page.get_by_test_id("stMain").get_by_text(words, exact=exact).last
 
     def button(self, name: str) -> Locator:
-        """The newest button of this name."""
+        """Return the newest button of this name."""
         return self.page.get_by_role("button", name=name, exact=True).last
 
     def thumb(self, up: bool) -> Locator:
-        """The newest thumb."""
+        """Return the thumb up or down of the newest answer that has thumbs."""
         return self.page.get_by_role("radio", name="Thumbs up" if up else "Thumbs down").last
 
     def choose(self, title: str, item: str) -> None:
-        """Choose this item of the menu of a conversation in the sidebar."""
+        """Choose an item from the menu of the conversation with this title in the sidebar."""
         row = self.page.locator('[class*="st-key-row_"]').filter(has_text=title).last
         row.hover()
         row.get_by_role("button", name="Conversation menu").click()
         self.page.get_by_role("menuitem", name=item).click()
 
     def open(self, path: str = "/") -> None:
-        """Load an address of the app, until the input and the page's component are there."""
+        """Load an address of the app and wait until the input is enabled and the page's script runs."""
         self.page.goto(self.app.url + path)
         expect(self.box).to_be_enabled(timeout=SOON_MS)
         self.page.wait_for_function("window.parley?.kept", timeout=SOON_MS)
 
-    def sidebar_is_in(self) -> None:
-        """Until the sidebar has come in on a phone. What is tapped while it moves may be something else."""
+    def wait_for_sidebar(self) -> None:
+        """Wait until the sidebar has slid in on a phone. A tap while it moves may hit another element."""
         self.page.wait_for_function(SIDEBAR_IN, timeout=SOON_MS)
 
     def send(self, text: str) -> None:
@@ -114,11 +114,11 @@ class Chat:
         self.box.press("Enter")
 
     def ask(self, text: str, within_ms: float = SOON_MS) -> None:
-        """A question and its whole answer, once the page is drawn."""
+        """Ask a question; wait for its whole answer and until the page is drawn."""
         self._ask(text, NEWEST, within_ms)
 
     def compare(self, text: str) -> None:
-        """A question and both of its answers, once the page is drawn."""
+        """Ask a question; wait for both whole answers and until the page is drawn."""
         self._ask(text, NEWEST_CHOICES, SOON_MS)
 
     def _ask(self, text: str, newest: str, within_ms: float) -> None:
@@ -129,7 +129,7 @@ class Chat:
         self.page.wait_for_function(ended, arg=before, timeout=within_ms)
 
     def idle(self, within_ms: float = SOON_MS) -> None:
-        """Until no answer runs: no script, no Stop."""
+        """Wait until no answer runs: the script has ended and there is no Stop button."""
         self.page.wait_for_function(IDLE, timeout=within_ms)
 
     def state(self) -> str:
@@ -142,22 +142,22 @@ class Chat:
         return urlsplit(self.page.url).query.removeprefix("c=")
 
     def watch(self) -> None:
-        """Observe every frame from now on; `seen` returns the changes."""
+        """Begin to observe every frame; `seen` returns the changes."""
         self.page.evaluate(WATCH)
 
     def seen(self) -> list[tuple[str, int, int]]:
-        """Return the changes since `watch`: the script's state, the number of visible and of disabled Stops."""
+        """Return the changes since `watch`: the script's state, the numbers of visible and of disabled Stop buttons."""
         rows = [row.split(",") for row in self.page.evaluate("window.seen")]
         return [(state, int(visible), int(disabled)) for state, visible, disabled in rows]
 
 
 @contextmanager
 def window(browser: Browser, size: tuple[int, int] = DESK, dark: bool = False, **more: Any) -> Iterator[Page]:
-    """A window without cookies and stored data. `more` are options of its browser context.
+    """Open a window without cookies and stored data. `more` are options of its browser context.
 
-    The tab of an earlier window with the same options is used again once it is free: what it has loaded and compiled
-    saves two thirds of the processor time that a page takes in a new browser context. Routes and further tabs do not
-    outlive the block; init scripts and WebSocket routes would, so give these to a further tab.
+    A free tab of an earlier window with the same options is used again: what it has loaded and compiled saves two
+    thirds of the processor time that a page takes in a new browser context. Routes and further tabs do not outlive the
+    block. Init scripts and WebSocket routes would, so give these to a further tab.
     """
     free = _free_tabs.setdefault(browser, {}).setdefault(repr(sorted(more.items())), [])
     page = free.pop() if free else browser.new_context(**more).new_page()
@@ -189,7 +189,7 @@ open_tabs: list[Page] = []
 
 
 def describe(page: Page) -> str:
-    """Return the address, the focus and the text of a failed test's page, in a line for its report."""
+    """Return a line for a failed test's report: the address, the focus and the text of its page."""
     try:
         focused, text = page.evaluate("[document.activeElement?.outerHTML.slice(0, 200), document.body.innerText]")
         return f"{page.url}: focus on {focused!r} in " + re.sub(r"\s*\n\s*", " | ", text)
@@ -219,7 +219,7 @@ def _empty(page: Page) -> bool:
 def visit(
     browser: Browser, app: AppProcess, *, path: str = "/", size: tuple[int, int] = DESK, dark: bool = False, **more: Any
 ) -> Iterator[Chat]:
-    """The page of a new visitor, watched until the block ends."""
+    """Open the page of a new visitor, `watched` until the block ends."""
     with window(browser, size, dark, **more) as page, watched(page.context):
         chat = Chat(page, app)
         chat.open(path)
@@ -228,7 +228,7 @@ def visit(
 
 @contextmanager
 def tab(context: BrowserContext, app: AppProcess, path: str = "/") -> Iterator[Chat]:
-    """One more tab of a browser, as large as its first."""
+    """Open one more tab of a browser context, as large as its first."""
     size = context.pages[0].viewport_size if context.pages else None
     with context.new_page() as page:
         if size:
@@ -240,7 +240,7 @@ def tab(context: BrowserContext, app: AppProcess, path: str = "/") -> Iterator[C
 
 @contextmanager
 def watched_page(browser: Browser, url: str, size: tuple[int, int] = DESK, dark: bool = False) -> Iterator[Page]:
-    """A page of the app in a window of its own in Berlin, `watched` to its end."""
+    """Open a page of the app in a window of its own with Berlin's time, `watched` until the block ends."""
     with window(browser, size, dark, timezone_id="Europe/Berlin") as page, watched(page.context):
         page.goto(url)
         yield page
@@ -248,10 +248,13 @@ def watched_page(browser: Browser, url: str, size: tuple[int, int] = DESK, dark:
 
 @contextmanager
 def watched(context: BrowserContext, *, console: bool = True, expected: str | None = None) -> Iterator[None]:
-    """While the block lasts no tab of this browser may ask another machine, fail in a script or, unless `console` is
-    False, write an error into its console. (`browser.launch` sees to it that no such request gets through; routes would
-    switch the cache off.) At an address below the root Streamlit looks for its server twice; that alone may fail.
-    Requests to an address with `expected` in it get no further than the test or the page's policy, and are no fault."""
+    """Fail if a tab of this context asks another machine, has a script that fails or logs an error in the block.
+
+    With `console` False errors in the console are allowed. Always allowed are errors of requests for `_stcore` below
+    the root: there Streamlit looks for its server twice. Requests to an address that contains `expected` are allowed;
+    the test or the page's policy blocks them. The browser itself lets no request leave this machine
+    (`chromium.launch`): routes would do so, too, but switch the cache off.
+    """
     faults: list[str] = []
 
     def look(request: Request) -> None:
@@ -279,8 +282,8 @@ def watched(context: BrowserContext, *, console: bool = True, expected: str | No
 class Record:
     """The app's record, read beside it.
 
-    A page waits a quarter of a second for its answer to be written, and goes on. So what is read here waits until the
-    app has written all that was handed to its store.
+    A page waits only a quarter of a second for a write and then goes on. So `events` waits until the app has written
+    everything that was handed to its store.
     """
 
     def __init__(self, store: Store, app: AppProcess) -> None:
@@ -289,7 +292,7 @@ class Record:
     @classmethod
     @contextmanager
     def of(cls, app: AppProcess) -> "Iterator[Record]":
-        """The record of an app with the default database."""
+        """Open the record of an app that has the default database."""
         store = Store.open(f"sqlite:///{app.folder}/data/parley.db")
         try:
             yield cls(store, app)
@@ -297,7 +300,7 @@ class Record:
             store.close()
 
     def events(self, conversation_id: str | None = None, *names: str) -> list[dict[str, Any]]:
-        """Events of the export, oldest first; of one conversation, those that name it."""
+        """Return the exported events, oldest first: of one conversation and of these names, if they are given."""
         until(self._is_complete)
         return [
             event
@@ -307,11 +310,11 @@ class Record:
         ]
 
     def names(self, conversation_id: str) -> list[str]:
-        """The names of a conversation's events, oldest first."""
+        """Return the names of a conversation's events, oldest first."""
         return [event["name"] for event in self.events(conversation_id)]
 
     def _is_complete(self) -> bool:
-        """Return True where the app has written all that was handed to its store, or has ended."""
+        """Return True if the app has written all that was handed to its store, or has ended."""
         try:
             return metrics(self._app.url)["parley_store_queued"] == 0
         except OSError:
@@ -319,19 +322,19 @@ class Record:
 
 
 def click_together(*buttons: Locator) -> None:
-    """Click on these in one task of the browser: the server reads all clicks before it draws anything."""
+    """Click these buttons in one task of the browser, so that the server reads all clicks before it draws anything."""
     buttons[0].page.evaluate("all => all.forEach(one => one.click())", [one.element_handle() for one in buttons])
 
 
 def turn_narrow_and_dark(page: Page) -> None:
-    """Make the window of a loaded page a phone's in dark colours: a tenth of what loading it there costs."""
+    """Give a loaded page a phone's size and dark colours. This costs a tenth of loading it anew."""
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     page.emulate_media(color_scheme="dark")
     expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
 
 
 def edit_prompt(page: Page, text: str) -> None:
-    """On the Experiment page, write another system prompt for Test, until its difference is shown."""
+    """Write another system prompt for Test on the Experiment page, and wait until the difference is shown."""
     page.get_by_text("Edit the definition").last.click()
     field = page.get_by_label("System prompt of Test", exact=True)
     field.fill(text)

@@ -1,4 +1,4 @@
-"""Chromium for the tests: the system's own, else the one that Playwright fetched. Run as a script, it gets one."""
+"""Chromium for the tests: the system's own, else Playwright's download. Run as a script, this file installs one."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 SHELL = "chromium-headless-shell"
-"""Debian's Chromium without a window, which takes less processor time than the whole browser."""
+"""Debian's Chromium without a window, which takes less processor time than the complete browser."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", SHELL)
 OUTPUT = Path(__file__).parents[1] / "output"
 """The folder of the tests' pictures."""
@@ -33,7 +33,7 @@ INTERPRETED = "--js-flags=--no-turbofan --no-maglev"
 
 
 def launch(playwright: Playwright, *, light: bool = False) -> Browser:
-    """A headless Chromium. Raises Playwright's error, which says what to install, where there is none.
+    """Start a headless Chromium. Raise Playwright's error, which says what to install, where there is none.
 
     `light` is for tests, and neither for measurements nor for the documents' pictures. It takes 15 % less
     processor time on a quiet machine, more on a busy one.
@@ -45,7 +45,7 @@ def launch(playwright: Playwright, *, light: bool = False) -> Browser:
 
 
 def system() -> str | None:
-    """The path of an installed Chromium or Chrome."""
+    """Return the path of an installed Chromium or Chrome; None where there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -55,7 +55,7 @@ def available(playwright: Playwright) -> bool:
 
 
 def picture(name: str) -> Path:
-    """Return the path of a picture."""
+    """Return the path of a picture in the tests' output, whose folder is created if it is missing."""
     OUTPUT.mkdir(exist_ok=True)
     return OUTPUT / f"{name}.png"
 

@@ -28,7 +28,7 @@ OPERATOR = "operator-token-of-the-tests"
 def start_comparing(
     folder: Path, model: openai.Server, more: str = "", share: int = 100, **settings: str
 ) -> app_process.AppProcess:
-    """The app where every unit compares, for testers who are no operators."""
+    """Start the app where a share of the units (by default all) compares, for testers who are not operators."""
     app_process.lay_out(folder)
     (folder / ".streamlit" / "experiments.toml").write_text(TOML.format(more=more, share=share))
     environ = {"OPENAI_BASE_URL": model.base_url, "PARLEY_OPERATOR_TOKEN": OPERATOR, **settings}
@@ -59,7 +59,7 @@ def record(compare_app: app_process.AppProcess) -> Iterator[Record]:
 
 
 def side(chat: Chat, letter: str) -> Locator:
-    """The newest answer of this letter."""
+    """Return the newest answer of this letter."""
     return chat.page.get_by_role("region", name=f"Answer {letter}", exact=True).last
 
 
@@ -72,7 +72,7 @@ def thinks(thought: str, text: str) -> Reply:
 
 
 def of_models(one: Reply, two: Reply) -> Callable[[Request], Reply]:
-    """The replies of the two models, whichever is asked first."""
+    """Return a script that replies by the model of the request, in whichever order the two are asked."""
     return lambda request: one if request.body["model"] == "secret-one" else two
 
 
@@ -81,7 +81,7 @@ def both(one: Reply, two: Reply) -> tuple[Callable[[Request], Reply], ...]:
 
 
 def letter_of(chat: Chat, text: str) -> str:
-    """The letter under which a text stands."""
+    """Return the letter of the answer that contains a text."""
     return "A" if text in side(chat, "A").inner_text() else "B"
 
 

@@ -1,4 +1,4 @@
-"""A tester who compares two answers, as calls of the app in this process, and what the comparison left behind."""
+"""A tester who compares two answers by calls of the app in this process, and the events of the comparison."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,7 +26,7 @@ B = { weight = 1, parameters = { model = "model-b" } }
 
 
 class Tester:
-    """One session of one visitor, who takes part in the way that the app chooses and waits for every answer."""
+    """One session of one visitor. The app decides whether the visitor compares; `ask` waits for every answer."""
 
     __test__ = False
 
@@ -87,13 +87,13 @@ class Tester:
 
 
 def events_of(app: App, *names: str) -> list[dict[str, Any]]:
-    """Every event of these names, once all that was handed over is written."""
+    """Return the events of these names (all if none is given) once everything handed to the store is written."""
     until(lambda: app.store.queued == 0)
     return [event for event in app.store.events.export() if not names or event["name"] in names]
 
 
 def by_model(**replies: Reply) -> Callable[[openai.Request], Reply]:
-    """The reply for each model, whichever is asked first."""
+    """Return a script that replies by the model of the request, in whichever order the models are asked."""
     return lambda request: replies[request.body["model"].removeprefix("model-")]
 
 

@@ -1,4 +1,4 @@
-"""Errors as model servers send them: for each row of the table of dialects, the statuses and bodies that it matches."""
+"""Errors as model servers send them: statuses and bodies that each row of the table of dialects matches."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The acts of operators in several processes that share one database, and the record that they leave."""
+"""The acts of operators in several processes that share one database, and their record."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ Replica = Callable[..., Acts]
 
 @pytest.fixture
 def replica(database_url: str) -> Iterator[Replica]:
-    """Open processes that share one database, each seeded by a file."""
+    """A function that opens one more process on the shared database, with the experiments of a file."""
     stores: list[Store] = []
 
     def open_one(file: dict[str, Definition] = DEFINED, setting: str = NAME, **more: Any) -> Acts:
@@ -50,7 +50,7 @@ def acts(replica: Replica) -> Acts:
 
 
 def definition(acts: Acts, name: str = NAME) -> Definition:
-    """The experiment as it is in force."""
+    """Return the definition that is in force."""
     acts.refresh()
     found = acts.book[name].definition
     assert found is not None
@@ -58,7 +58,7 @@ def definition(acts: Acts, name: str = NAME) -> Definition:
 
 
 def newest_version(acts: Acts, name: str = NAME) -> Definition:
-    """Return the newest version."""
+    """Return the newest version of the definition, in force or not."""
     found = acts.book[name].written
     assert found is not None
     return found
@@ -70,7 +70,7 @@ def runs(acts: Acts, name: str = NAME) -> list[Run]:
 
 
 def log(acts: Acts) -> list[Entry]:
-    """The audit log, oldest first."""
+    """Return the audit log, oldest entry first."""
     with acts._store.read() as connection:
         return list(reversed(list(audit.entries(connection, limit=None))))
 

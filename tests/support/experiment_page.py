@@ -30,7 +30,7 @@ Open = Callable[..., App]
 
 @pytest.fixture
 def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
-    """Open the app in front of the stand-in."""
+    """A function that opens the app in front of the stand-in model server."""
     with ExitStack() as stack:
 
         def start(experiments: str = EXPERIMENTS.replace("PROMPT", PROMPT), **settings: str) -> App:

@@ -1,4 +1,4 @@
-"""Forms in which a model could make a browser ask for something: images, HTML, diagrams, directives, links.
+"""Forms of text with which a model could make a browser send a request: images, HTML, diagrams, directives, links.
 
 U stands for an address of the test's own server, PORT for that server's port.
 """

@@ -1,4 +1,4 @@
-"""Invented events, as in an export, and their sums, counted unit by unit in Python."""
+"""Invented events, as in an export, and their tally, counted unit by unit in Python."""
 
 import json
 import math
@@ -26,7 +26,7 @@ ERRORS = ("error", "interrupted")
 
 
 def line(event_id: str, name: str, time: int, user: str, value: Any = None, **metadata: Any) -> Line:
-    """One event; `time` counts from ORIGIN_MS."""
+    """Return one event. `time` is in milliseconds after ORIGIN_MS."""
     said = {"experiment": EXPERIMENT, **metadata}
     return {
         "event_id": event_id, "name": name, "time": ORIGIN_MS + time, "user_id": user, "value": value, "metadata": said,
@@ -47,7 +47,7 @@ def rated(event_id: str, answer_id: str, user: str, time: int = 2, name: str = "
 
 
 def preferred(event_id: str, comparison_id: str, user: str, time: int = 0, value: str = "b", **more: Any) -> Line:
-    """A vote on a comparison of control and b, control on the left unless said otherwise."""
+    """Return a vote on a comparison of control and b, by default with control on the left."""
     sides = {"left": "control", "right": "b"} | more
     return line(event_id, "preference", time, user, value, comparison_id=comparison_id, **sides)
 
@@ -57,21 +57,21 @@ def encoded(events: Iterable[Line]) -> list[bytes]:
 
 
 def counted(events: Iterable[Line], scope: Scope | None = None) -> Tally:
-    """Return the counts of the store's SQL over these events, on SQLite."""
+    """Return the tally of the store's SQL over these events, on SQLite."""
     with imported(encoded(events)) as found:
         return tally(found.read, scope or Scope(EXPERIMENT))
 
 
 @contextmanager
 def stored(events: Iterable[Line], url: str) -> Iterator[Database]:
-    """The same rows in a database of the store's own, such as a PostgreSQL."""
+    """Open the database of this URL, such as a PostgreSQL, with these events in it."""
     with stored_lines(encoded(events), url) as database:
         yield database
 
 
 @contextmanager
 def stored_lines(lines: Iterable[bytes], url: str) -> Iterator[Database]:
-    """The events of an export in a database of the store's own."""
+    """Open the database of this URL with the events of an export in it."""
     with imported(lines) as found, closing(Database.open(url)) as database:
         with found.read() as here, database.begin() as there:
             for table in (exposure, answer, ledger, vote):
@@ -86,7 +86,7 @@ def stored_lines(lines: Iterable[bytes], url: str) -> Iterator[Database]:
 
 
 def units_of(events: Sequence[Line], scope: Scope) -> tuple[dict[str, tuple[str, int]], int, int]:
-    """(group, first exposure) of every unit that counts, forced units, crossovers."""
+    """Return (group, first exposure) of every unit that counts, and the numbers of forced and of crossed-over units."""
     met: dict[str, dict[str, Line]] = defaultdict(dict)
     for event in events:
         said = event["metadata"]
@@ -112,7 +112,7 @@ def _within(time: int, scope: Scope) -> bool:
 
 
 def plainly(events: Sequence[Line], scope: Scope | None = None) -> Tally:
-    """The tally by plain counting. Event ids must not be shared by different events."""
+    """Return the tally by plain counting. Different events must have different ids."""
     scope = scope or Scope(EXPERIMENT)
     units, forced, crossover = units_of(events, scope)
     ends: dict[str, Line] = {}
@@ -143,7 +143,7 @@ def _vote(event: Line | None, scope: Scope) -> str | None:
 
 
 def _xy(answers: Sequence[Line], metric: str) -> tuple[float, float]:
-    """Return the amounts that one unit adds to a metric."""
+    """Return the numerator and the denominator that one unit adds to a metric."""
     fine = [one for one in answers if one["value"] not in ERRORS]
     votes = [one["rating"] for one in answers if one["rating"]]
     match metric:
@@ -185,7 +185,7 @@ def _summed(units: Mapping[str, tuple[str, int]], of_unit: Mapping[str, list[Lin
 
 
 def _quantiles(units: Mapping[str, tuple[str, int]], of_unit: Mapping[str, list[Line]]) -> dict[str, Any]:
-    """By name and group: the value, the interval's ends, the sums below."""
+    """Return by name and group: the quantile, the ends of its interval, and the sums of answers up to it."""
     found: dict[str, Any] = {name: {} for name in QUANTILES}
     for grp in sorted({group for group, _ in units.values()}):
         times = [
@@ -245,7 +245,7 @@ _time = st.integers(0, 12)
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Line]:
-    """A few units in every way the record can hold them, with ties, in any order, some events twice."""
+    """Draw the events of a few units in every form that the record can hold, with ties, unordered, some twice."""
     ids = [f"e{number:03d}" for number in draw(st.permutations(range(60)))]
     users = st.sampled_from(USERS)
     groups = st.sampled_from(["control", "control", "b", "b", "c", "unknown", None])

@@ -1,7 +1,7 @@
-"""Invented traffic straight into a store's tables, for pages to show: groups that differ as a test says.
+"""Invented traffic for pages to show, written straight into a store's tables. A test says how its groups differ.
 
-Everything is drawn from a seed and ends at a moment that is given, so that a picture of it looks the same every day but
-for its dates. What the store's writer does is not tested with it.
+Everything is drawn from a seed and ends at a given moment, so that its picture is the same every day but for the dates.
+The rows bypass the store's writer, which is tested elsewhere.
 """
 
 import random
@@ -27,8 +27,8 @@ SAID = {
 
 @dataclass(frozen=True)
 class Group:
-    """The users of one group. `seconds`: the median response time; `usd`: cost of an answer, None: unknown; `rates`:
-    the share of answers that get a thumb, `unhappy_rates` that of those that are not liked, where it is another."""
+    """The users of one group. `seconds` is the median response time; `usd` the cost of an answer, None if unknown;
+    `rates` the share of answers that are rated; `unhappy_rates` that share among disliked answers, if it differs."""
 
     users: int
     liked: float = 0.6
@@ -41,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Traffic:
-    """One experiment's past. `both` users met two groups, `forced` ones a forced group."""
+    """One experiment's past. `both` users of each group met a second group; `forced` further users a forced one."""
 
     groups: Mapping[str, Group]
     days: float = 9
@@ -85,12 +85,12 @@ def selection() -> Traffic:
 
 
 def held() -> Traffic:
-    """No difference that today's interval alone would show."""
+    """Test is better by less than today's interval alone shows."""
     return Traffic({"Control": Group(210, 0.6), "Test": Group(205, 0.65)}, 12)
 
 
 def fill(url: str, *past: Traffic) -> None:
-    """Write it into the database of this URL, which is made where it is missing."""
+    """Write traffic into the database of this URL, which is created if it is missing."""
     with closing(Database.open(url)) as database, database.begin() as connection:
         for traffic in past:
             rows: dict[Table, list[dict[str, Any]]] = {}

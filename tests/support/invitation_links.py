@@ -1,4 +1,4 @@
-"""Invitations and their links, as the tests' guests get them."""
+"""Invitations and their links, as guests get them."""
 
 from lib.access.identity import Access
 from lib.domain.clock import now_ms

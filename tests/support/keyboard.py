@@ -1,4 +1,4 @@
-"""A page by keyboard alone: Tab until an element has the focus, and is seen to have it."""
+"""A page by keyboard alone: Tab until an element visibly has the focus."""
 
 from playwright.sync_api import Locator, expect
 
@@ -6,16 +6,16 @@ from tests.support.waiting import until
 
 FOCUSED = "one => one === document.activeElement"
 MOST = 80
-"""Presses of Tab that lead around a page."""
+"""Presses of Tab that are enough to go around any page."""
 RING = """one => {
   const style = getComputedStyle(one), box = one.getBoundingClientRect();
   return (style.outlineStyle !== 'none' || style.boxShadow !== 'none') && box.top >= 0 && box.bottom <= innerHeight;
 }"""
-"""True of an element that is seen to have the focus."""
+"""True for an element on the screen with an outline or a shadow, which show that it has the focus."""
 
 
 def go_to(target: Locator, *, back: bool = False) -> None:
-    """Press Tab until this has the focus, and see that it has."""
+    """Press Tab until an element has the focus; of a button, wait until the focus is visible."""
     for _ in range(MOST):
         if target.evaluate(FOCUSED):
             break

@@ -9,7 +9,7 @@ DRAWN = """() => [...document.querySelectorAll('[data-testid="stVegaLiteChart"]'
   && !document.querySelector('[data-testid="stSkeleton"]')"""
 """True in a page whose charts are all drawn."""
 TABLES = '[data-testid="stTable"], [data-testid="stDataFrame"]'
-"""Elements of which each scrolls by itself."""
+"""Elements that scroll by themselves."""
 _TOO_WIDE = """scrolling => [...document.querySelectorAll('*')]
   .filter(one => one.checkVisibility() && !(scrolling && one.closest(scrolling)))
   .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
@@ -17,7 +17,7 @@ _TOO_WIDE = """scrolling => [...document.querySelectorAll('*')]
 
 
 def expect_within_the_screen(page: Page, scrolling: str = "") -> None:
-    """Wait until no visible element ends outside the screen, but for those in elements of the selector `scrolling`."""
+    """Wait until no visible element ends outside the screen, except in elements that the selector `scrolling` names."""
     found: list[str] = []
 
     def fits() -> bool:

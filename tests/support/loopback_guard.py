@@ -1,7 +1,7 @@
 """A guard that keeps a process on this machine: it records every other connection and every look-up of another name.
 
-It runs in the tests and in the app that the tests start; `app_process.py` copies it there as `sitecustomize.py`. It
-appends what it saw to the file that OUTBOUND_LOG names, and refuses the connection as if there were no network. It sees
+It runs in the tests and in the app that the tests start, to which `app_process.py` copies it as `sitecustomize.py`. It
+reports each attempt (the app's to the file that OUTBOUND_LOG names) and refuses it as if there were no network. It sees
 Python's own sockets (asyncio's too), not those that a C library opens.
 """
 
@@ -33,7 +33,7 @@ def is_loopback(host: object) -> bool:
 
 
 def watch(report: Report) -> None:
-    """From now on calls `report` with a line for each way out that this process tries, and refuses it."""
+    """Refuse every attempt of this process to reach another machine, after a call of `report` with a line about it."""
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         host = _destination(event, args)
@@ -53,7 +53,7 @@ def _destination(event: str, args: tuple[Any, ...]) -> object:
 
 
 def _literal(host: object) -> object:
-    """A numeric address is not looked up anywhere."""
+    """Return a host name that must be looked up; None for a numeric address."""
     name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
     try:
         ipaddress.ip_address(name.split("%")[0])

@@ -1,5 +1,5 @@
-"""Events from which a readout drew a wrong conclusion, made from a seed: who rates, busy testers, rare slow answers,
-groups on both sides of control, answers that were stopped because they were slow."""
+"""Events from which a readout drew a wrong conclusion, made from a seed: unequal rates of rating, busy testers, rare
+slow answers, groups on both sides of control, answers that were stopped because they were slow."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ Behave = Callable[[random.Random, str, str], Made]
 
 
 def crowd(groups: Sequence[str], users: int, seed: int, behave: Behave) -> list[Line]:
-    """`users` of each group, exposed and then behaving."""
+    """Return the events of `users` units in each group: an exposure, and then what `behave` yields."""
     chance, events = random.Random(seed), []
     for group in groups:
         for number in range(users):
@@ -31,7 +31,8 @@ def thumb(user: str, turn: int, up: bool) -> Line:
 
 
 def uneven_raters(rates: Callable[[str, bool], float], users: int = 900) -> list[Line]:
-    """No difference in satisfaction; `rates` says how likely a thumb is, by group and by what it would be."""
+    """Make groups that are equally satisfied. `rates` returns the probability of a rating, given the group and
+    whether it would be a thumb up."""
 
     def behave(chance: random.Random, user: str, group: str) -> Made:
         share = chance.betavariate(2, 1)
@@ -45,7 +46,7 @@ def uneven_raters(rates: Callable[[str, bool], float], users: int = 900) -> list
 
 
 def busy(thumbs: int, units: int = 1) -> list[Line]:
-    """50 users each; in Test, some units more give thousands of thumbs up."""
+    """Make 50 users in each group, and in Test `units` more of which each gives `thumbs` thumbs up."""
 
     def behave(chance: random.Random, user: str, group: str) -> Made:
         for turn in range(3):
@@ -62,7 +63,7 @@ def busy(thumbs: int, units: int = 1) -> list[Line]:
 
 
 def rare_minutes(small: int, large: int, seed: int) -> list[Line]:
-    """No difference: every answer is alike but for one in 100 that takes a minute, and that Test has not met yet."""
+    """Make groups that do not differ, of which Test has not yet met the one answer in 100 that takes a minute."""
     chance, events = random.Random(seed), []
     for group, users in (("Control", large), ("Test", small)):
         for number in range(users):
@@ -76,7 +77,7 @@ def rare_minutes(small: int, large: int, seed: int) -> list[Line]:
 
 
 def on_both_sides(shares: dict[str, float], users: int = 400) -> list[Line]:
-    """Groups whose users like this share of their answers."""
+    """Make groups whose users like these shares of their answers."""
 
     def behave(chance: random.Random, user: str, group: str) -> Made:
         for turn in range(2):
@@ -87,7 +88,7 @@ def on_both_sides(shares: dict[str, float], users: int = 400) -> list[Line]:
 
 
 def stopped_when_slow(slower: str = "Test", users: int = 300) -> list[Line]:
-    """One group is 2.6 s slower, and its testers stop at 6 s."""
+    """Make a group that is 2.6 s slower, whose testers stop each answer at 6 s."""
 
     def behave(chance: random.Random, user: str, group: str) -> Made:
         for turn in range(3):

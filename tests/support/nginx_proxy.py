@@ -1,4 +1,4 @@
-"""nginx as `docs/operate.md` sets it up: its block of configuration, in which only addresses, ports and paths are
+"""nginx as `docs/operate.md` sets it up: the document's configuration, in which only addresses, ports and paths are
 replaced, in a folder of its own.
 
     with serve(folder, upstream_port, certificate) as proxy:
@@ -43,12 +43,12 @@ END_S = 30.0
 
 
 def nginx() -> str | None:
-    """The installed nginx, also where only root has its folder on the path."""
+    """Return the path of the installed nginx, also where only root has its folder on the search path."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/local/sbin:/usr/sbin")
 
 
 def configuration(folder: Path, port: int, upstream: int) -> str:
-    """The documented block with these ports of this machine and the files of this folder, in a whole configuration."""
+    """Return a whole configuration: the documented block with these local ports and the files of this folder."""
     [block] = re.findall(r"^```nginx\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     changes = {
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
@@ -72,18 +72,18 @@ class Proxy:
 
     @property
     def logs(self) -> dict[str, str]:
-        """Every log that it wrote, by the name of its file."""
+        """The text of every log, by the name of its file."""
         return {file.name: file.read_text(errors="replace") for file in self.folder.glob("*.log")}
 
     def stop(self) -> int:
-        """Ask it to end as a supervisor does, which lets requests under way end; its exit code."""
+        """Ask the proxy to end once its open requests have, as a supervisor does; return its exit code."""
         self.process.send_signal(signal.SIGQUIT)
         return self.process.wait(END_S)
 
 
 @contextmanager
 def serve(folder: Path, upstream: int, certificate: trustme.LeafCert) -> Iterator[Proxy]:
-    """Runs as long as the block lasts, in front of a server on that port of this machine."""
+    """Run nginx in front of a server on that port of this machine until the block ends."""
     binary, port = nginx(), free_port()
     assert binary, "nginx is not installed"
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The app in this process, opened as often as a test asks, and its visitors."""
+"""The app in this process, opened any number of times, and its visitors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ Start = Callable[..., App]
 
 @contextmanager
 def apps(folder: Path, model_server: openai_server.Server, definitions: str) -> Iterator[Start]:
-    """Open the app, any number of times, on one database. A call may name other definitions, and settings."""
+    """Yield a function that opens the app on one database, with other definitions and settings if they are given."""
     opened: list[App] = []
 
     def begin(toml: str = definitions, **settings: str) -> App:
@@ -35,6 +35,6 @@ def apps(folder: Path, model_server: openai_server.Server, definitions: str) -> 
 
 
 def visitor(visitor_id: str | None = None, session_id: str | None = None) -> Visitor:
-    """A visitor, new unless it is named."""
+    """Return a visitor: a new one unless an id is given."""
     name = visitor_id or new_id()
     return Visitor(name, name, name, session_id or new_id())

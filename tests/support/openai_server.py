@@ -1,4 +1,4 @@
-"""A stand-in for an OpenAI server: real HTTP on a free port of this machine, and every answer as a test scripts it.
+"""A stand-in for an OpenAI server: real HTTP on a free port of this machine, with every answer scripted by the test.
 
     with serve() as server:
         server.script(status(500), stream("Hel", "lo", finish(), usage(3, 2), DONE))
@@ -6,7 +6,7 @@
         assert server.requests[0].body["model"] == TEST_MODEL
         assert server.requests[1].gone.wait(1)      # the client closed the connection before the answer was complete
 
-A stream is a list of steps: text (a chunk with that content), a dict (a chunk as it stands), bytes (as they stand),
+A stream is an iterable of steps: text (a chunk with that content), a dict (a whole chunk), bytes (sent unchanged),
 `Pause`, a `Gate` that the test opens, or one of HANG, RESET and CUT. It may be endless (a generator).
 """
 
@@ -27,7 +27,7 @@ from lib.domain.models import CONTROL_MODEL, TEST_MODEL
 
 
 class End(Enum):
-    """Ways in which a connection can be treated badly."""
+    """A failure of the connection as a step of a reply."""
 
     HANG = "say nothing more until the client goes away"
     RESET = "reset the connection"
@@ -40,13 +40,13 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True)
 class Pause:
-    """Nothing for so many seconds."""
+    """A step that sends nothing for `seconds`."""
 
     seconds: float
 
 
 class Gate:
-    """Nothing until the test opens it, or the client goes away. Any number of replies may wait at it."""
+    """A step that sends nothing until the test opens the gate or the client disconnects. Many replies may share one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -73,8 +73,8 @@ Step = str | dict[str, Any] | bytes | Pause | Gate | End
 
 @dataclass
 class Reply:
-    """The response to one request: bytes `before` its head, the head, then the steps of its body. `chunked` False: the
-    end of the connection is the end of the body, as in HTTP/1.0."""
+    """The response to one request: steps `before` its head, the head, then the steps of its body. With `chunked` False
+    the end of the connection is the end of the body, as in HTTP/1.0."""
 
     steps: Iterable[Step] = ()
     before: Iterable[Step] = ()
@@ -85,7 +85,7 @@ class Reply:
 
 @dataclass
 class Request:
-    """One request as it came. `gone` is set when the client closed before the reply was complete, `at` is monotonic."""
+    """One received request. `gone` is set if the client closes before the reply is `complete`; `at` is monotonic."""
 
     method: str
     path: str
@@ -106,34 +106,34 @@ Script = Reply | Callable[[Request], Reply]
 
 
 def chunk(delta: Mapping[str, Any] | None, finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
-    """One chunk of a chat completion."""
+    """Return one chunk of a chat completion."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "choices": [choice], **more}
 
 
 def finish(reason: str = "stop") -> dict[str, Any]:
-    """The chunk that says why the answer ended."""
+    """Return the chunk with the finish reason of an answer."""
     return chunk({}, reason)
 
 
 def usage(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
-    """The chunk without choices that closes a stream with `include_usage`."""
+    """Return the chunk without choices that ends a stream with `include_usage`."""
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion, **more}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "choices": [], "usage": counts}
 
 
 def stream(*steps: Step, **more: Any) -> Reply:
-    """A streamed answer, exactly these steps."""
+    """Return a streamed answer of exactly these steps."""
     return Reply(steps, **more)
 
 
 def whole(*steps: Step) -> Reply:
-    """A streamed answer of these steps that ends as it should."""
+    """Return a streamed answer of these steps, with a regular end."""
     return stream(*steps, finish(), usage(10, 5), DONE)
 
 
 def answer(text: str, *, pace: float = 0.0, model: str | None = None) -> Reply:
-    """A whole and healthy answer, a word a chunk, `pace` seconds apart, with its usage."""
+    """Return a complete answer, one word a chunk, `pace` seconds apart, with its usage."""
     words = [word + " " for word in text.split(" ")[:-1]] + text.split(" ")[-1:]
     named = {"model": model} if model else {}
     steps: list[Step] = [chunk({"role": "assistant", "content": "", "refusal": None}, **named)]
@@ -143,23 +143,23 @@ def answer(text: str, *, pace: float = 0.0, model: str | None = None) -> Reply:
 
 
 def status(code: int, error: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """An error answer; `error` is what stands in its body under that name, or the whole body if it is bytes."""
+    """Return an error answer. `error` is the value of "error" in its body, or the whole body if it is bytes."""
     body = error if isinstance(error, bytes) else json.dumps({"error": error or {"message": f"status {code}"}}).encode()
     return Reply([body], status=code, headers={"content-type": "application/json", **(headers or {})})
 
 
 def page(body: str, content_type: str = "text/html") -> Reply:
-    """A 200 that is no stream."""
+    """Return a response with status 200 that is no stream."""
     return Reply([body.encode()], headers={"content-type": content_type})
 
 
 def silence() -> Reply:
-    """A connection that is accepted and never answered."""
+    """Return a reply that never begins, on a connection that stays open."""
     return Reply(before=[HANG])
 
 
 def reset() -> Reply:
-    """A connection that is reset once the question was read."""
+    """Return a reply that resets the connection once the question has been read."""
     return Reply(before=[RESET])
 
 
@@ -174,11 +174,11 @@ class Server:
         self.models = [CONTROL_MODEL, TEST_MODEL, "small-model", "large-model"]
         self.requests: list[Request] = []
         self.listings: list[Request] = []
-        """Requests for the list of models, which operators' pages look up in the background."""
+        """Requests for the list of models, which operators' pages send in the background."""
         self.listing_status = 200
         """The status of every request for the list of models."""
         self.listing: Reply | None = None
-        """The whole response to them, in place of a list of `models`."""
+        """The whole response to those requests, in place of a list of `models`."""
         self.shutdowns: dict[str, str] = {}
         self.contexts: dict[str, int] = {}
         self._script: list[Script] = []
@@ -194,14 +194,14 @@ class Server:
         self._otherwise = otherwise or self._otherwise
 
     def forget(self) -> None:
-        """As at the beginning: no requests, no script."""
+        """Delete the received requests and the script."""
         self.requests.clear()
         self.listings.clear()
         self._script.clear()
         self._otherwise = HELLO
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, kept for as many requests as the client likes."""
+        """Serve one connection until the client closes it or a reply ends it."""
         self._connections += 1
         connection, request = self._connections, None
         try:
@@ -211,7 +211,7 @@ class Server:
                 await _send(self._reply(request), request, reader, writer)
                 request.complete.set()
         except (ConnectionAbortedError, asyncio.CancelledError):
-            pass  # our own doing
+            pass  # a reply or the end of the server closed the connection
         except (ConnectionError, asyncio.IncompleteReadError):
             if request and not request.complete.is_set():
                 request.gone.set()
@@ -290,7 +290,7 @@ def _bytes(step: Any) -> bytes:
 
 
 async def _while_connected(reader: asyncio.StreamReader, waiting: Any) -> None:
-    """Wait, and notice meanwhile that the client closed the connection."""
+    """Wait; raise ConnectionResetError if the client closes the connection meanwhile."""
     wait, left = asyncio.ensure_future(waiting), asyncio.ensure_future(reader.read(1))
     try:
         await asyncio.wait({wait, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -304,7 +304,7 @@ async def _while_connected(reader: asyncio.StreamReader, waiting: Any) -> None:
 
 @contextmanager
 def serve(encrypted: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """A running stand-in, on a thread of its own; by https where it has a certificate."""
+    """Run a stand-in on a thread of its own until the block ends; with `encrypted` it speaks HTTPS."""
     server, loop, stop = Server(), asyncio.new_event_loop(), asyncio.Event()
     ready = threading.Event()
 

@@ -1,10 +1,10 @@
-"""The operator's tool as a process of its own, without its imports each time.
+"""The operator's tool in a process of its own that need not import its packages.
 
     run = run_tool(folder, "export", "--format", "jsonl", DATABASE_URL=url)
     assert run.returncode == 0, run.stderr
 
-Most of a short command's time goes into importing its packages. Here one process has imported them, and forks for each
-command. The tool's settings are those given and no others; a connection to another machine fails the call.
+Most of a short command's time goes into importing packages. Here one process has imported them and forks for each
+command. The tool gets the given settings and no others. A connection to another machine fails the call.
 """
 
 import atexit
@@ -36,7 +36,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One call of the tool."""
+    """The result of one call of the tool."""
 
     returncode: int
     raw: bytes
@@ -64,7 +64,7 @@ def run_tool(folder: Path, *words: str, **environ: str) -> Run:
 
 
 def environment(**environ: str) -> dict[str, str]:
-    """The environment of a tool with these settings."""
+    """Return the environment of a tool with these settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return inherited | {"PYTHONPATH": str(ROOT)} | environ
 
@@ -80,7 +80,7 @@ class Call:
 
 
 def _call(call: Call) -> int:
-    """Run it in a fork, or the plain way where processes do not fork; the exit code."""
+    """Run the tool in a fork, or as a new process where processes do not fork; return its exit code."""
     if not hasattr(os, "fork"):
         with open(f"{call.scratch}/stdout", "wb") as stdout, open(f"{call.scratch}/stderr", "wb") as stderr:
             return subprocess.run(
@@ -117,7 +117,7 @@ def _serve() -> None:
 
 
 def _run(call: Call) -> int:
-    """Be the tool: its folder, its environment, its output; the exit code."""
+    """Turn this process into the tool, with the call's folder, environment and output; return the exit code."""
     os.environ.clear()
     os.environ.update(call.environ)
     os.chdir(call.folder)

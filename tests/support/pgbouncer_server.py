@@ -1,4 +1,4 @@
-"""A real PgBouncer on loopback before a PostgreSQL: few server connections, given out by the transaction."""
+"""A real PgBouncer on loopback in front of a PostgreSQL: two server connections, by default shared by transaction."""
 
 import os
 import shutil
@@ -30,13 +30,13 @@ logfile = {folder}/log
 
 
 def binary() -> str | None:
-    """The installed PgBouncer, also where only root has its folder on the path."""
+    """Return the path of the installed PgBouncer, also where only root has its folder on the search path."""
     return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/local/sbin:/usr/sbin")
 
 
 @contextmanager
 def serve(postgres: Postgres, mode: str = "transaction") -> Iterator[int]:
-    """Run it for as long as the block lasts; its port."""
+    """Run PgBouncer until the block ends; yield its port."""
     program = binary()
     assert program is not None, "PgBouncer is not installed"
     folder, port, user = Path(tempfile.mkdtemp(prefix="parley-pgbouncer-")), free_port(), _unprivileged()

@@ -1,4 +1,4 @@
-"""Ports for servers that a test starts, stops and starts again, or never starts."""
+"""Ports for servers that a test restarts, or never starts."""
 
 import itertools
 import os
@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-"""Linux's own range. The system gives its ports to connections and to servers that ask for any port."""
+"""The file with Linux's own range of ports, which it gives to connections and to servers that ask for any port."""
 FIRST, SYSTEMS_FIRST = 20_000, 32_768
 """The tests' own range ends where the system's begins."""
 WORKERS = 16
@@ -25,7 +25,7 @@ _next = itertools.count(os.getpid())
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which no process listens, and a different one at each call.
+    """Return a port of 127.0.0.1 on which no process listens, a different one at each call.
 
     No other process gets it before the test's server listens on it: the system does not give it to a process that asks
     for any port, and each of pytest's processes has ports of its own.

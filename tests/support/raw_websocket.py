@@ -1,6 +1,6 @@
 """Streamlit's websocket, raw: any message that a client other than our page may send, and every byte that comes back.
 
-`websocket_tester.Tester` plays a well-meaning tester; this one lies about ids, pages, cookies and sessions.
+`websocket_tester.Tester` plays an honest tester. This client may forge ids, pages, cookies and sessions.
 """
 
 import urllib.error
@@ -30,18 +30,18 @@ class Answer:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies that it sets, by name."""
+        """The values of the cookies that the response sets, by name."""
         jar = SimpleCookie("; ".join(line.split(";")[0] for line in self.headers.get_all("Set-Cookie", [])))
         return {name: morsel.value for name, morsel in jar.items()}
 
     @property
     def set_cookies(self) -> list[str]:
-        """The lines that set them."""
+        """The values of the `Set-Cookie` headers."""
         return [str(line) for line in self.headers.get_all("Set-Cookie", [])]
 
 
 def rerun(query: str = "", states: Sequence[tuple[str, str, Any]] = (), *, page: str = "", fragment: str = "") -> bytes:
-    """Return the message that reruns a page's script. `states`: widget id, field of its state, value."""
+    """Return the message that reruns a page's script. Each of `states` is a widget's id, a field and its value."""
     message = BackMsg()
     asked = message.rerun_script
     asked.query_string, asked.page_name, asked.fragment_id = query, page, fragment
@@ -61,7 +61,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 
 def http(url: str, method: str = "GET", body: bytes | None = None, /, **headers: str) -> Answer:
-    """One request, no redirect followed. In the names of headers `_` stands for `-`."""
+    """Send one request without following redirects. In the names of headers `_` stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, body, named, method=method)
     try:
@@ -73,7 +73,7 @@ def http(url: str, method: str = "GET", body: bytes | None = None, /, **headers:
 
 
 def accept(link: str, **headers: str) -> dict[str, str]:
-    """The cookies of a guest who opened an invitation's link and pressed its button; empty where there is none."""
+    """Open an invitation's link and press its button; return the cookies, none if the page has no button."""
     opened = http(link, **headers)
     if opened.status != 200 or "<button" not in opened.body:
         return {}
@@ -82,12 +82,12 @@ def accept(link: str, **headers: str) -> dict[str, str]:
 
 
 def header(cookies: Mapping[str, str]) -> str:
-    """The `Cookie` header that a browser sends."""
+    """Return the `Cookie` header with which a browser sends these cookies."""
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
 def refused_with(url: str, **headers: str) -> int | None:
-    """The status that refuses a websocket with these headers; None where it is accepted."""
+    """Open a websocket with these headers; return the status that refuses it, None if it is accepted."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         with _connect(url, named, ["streamlit"]):
@@ -113,7 +113,7 @@ def _connect(url: str, headers: Mapping[str, str], protocols: Sequence[str]) -> 
 
 
 class RawWebsocket:
-    """One connection. `messages` are all that came, `raw` their bytes, `session` the id of Streamlit's session."""
+    """One connection. `messages` are the received ones, `raw` their bytes, `session` the id of Streamlit's session."""
 
     def __init__(
         self, url: str, cookies: Mapping[str, str] | None = None, *, session: str = "", **headers: str
@@ -135,7 +135,7 @@ class RawWebsocket:
         self._until_closed.close()
 
     def run(self, query: str = "", page: str = "", states: Sequence[tuple[str, str, Any]] = ()) -> "RawWebsocket":
-        """Run the script once, to its end. `states`: widget id, field of its state, value."""
+        """Run the script once, to its end. Each of `states` is a widget's id, a field and its value."""
         self._socket.send(rerun(query, states, page=page))
         while True:
             raw = self._socket.recv(ENOUGH_S)
@@ -150,7 +150,7 @@ class RawWebsocket:
                 return self
 
     def download(self, file_id: str) -> str:
-        """Ask for the download behind a button; its address, or the reason why there is none."""
+        """Ask for the download behind a button; return its address, or the error message where there is none."""
         message = BackMsg()
         asked = message.backend_operation_request
         asked.request_id, asked.session_id, asked.deferred_file.file_id = file_id, self.session, file_id
@@ -161,11 +161,11 @@ class RawWebsocket:
         return str(found.error_msg or found.deferred_file.url)
 
     def send(self, message: BackMsg) -> None:
-        """Send any message, and wait for nothing."""
+        """Send any message without waiting for a response."""
         self._socket.send(bytes(message.SerializeToString()))
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Read what the server sends by itself until that holds."""
+        """Read messages until a condition holds."""
         while not holds():
             try:
                 raw = self._socket.recv(ENOUGH_S)
@@ -176,24 +176,24 @@ class RawWebsocket:
 
     @property
     def text(self) -> str:
-        """All received messages, as text to search in."""
+        """All received bytes as text to search in."""
         return self.raw.decode("utf-8", "replace")
 
     def forget(self) -> None:
-        """Leave what came so far out of `text` and `widgets`."""
+        """Delete the messages received so far."""
         self.messages, self.raw = [], b""
 
     def widgets(self, kind: str) -> list[Any]:
-        """Every element of this kind that came, oldest first."""
+        """Return every received element of this kind, oldest first."""
         drawn = [came.delta.new_element for came in self.messages if came.WhichOneof("type") == "delta"]
         return [getattr(element, kind) for element in drawn if element.WhichOneof("type") == kind]
 
     @property
     def address(self) -> str:
-        """The id of the conversation on the page, as the address has it."""
+        """The id in the page's address of the conversation; empty where there is none."""
         told = [came.page_info_changed.query_string for came in self.messages if came.HasField("page_info_changed")]
         return told[-1].removeprefix("c=") if told else ""
 
     def ask(self, text: str) -> "RawWebsocket":
-        """Ask a question; its answer has ended when this returns."""
+        """Ask a question and wait until its answer has ended."""
         return self.run(states=[(self.widgets("chat_input")[-1].id, "chat_input_value", text)])

@@ -51,14 +51,14 @@ class RealPage:
         return self.driver.run(f"return {expression}")
 
     def at_rest(self, expression: str) -> Any:
-        """Return the value of an expression once it is the same in thirty frames: one turn of a wheel scrolls for some."""
+        """Return the value of an expression once it has been the same for thirty frames, as after a scroll."""
         self.driver.run(AT_REST.replace("EXPRESSION", expression))
         self.until("window.rest.frames >= 30")
         return self.value("window.rest.value")
 
     def until(self, expression: str) -> None:
         """Wait until an expression holds in the page."""
-        until(lambda: self.value(f"Boolean({expression})"), show=lambda: self._shown(expression))
+        until(lambda: self.value(f"Boolean({expression})"), show=lambda: self._describe_page(expression))
 
     def until_answer_says(self, words: str) -> None:
         """Wait until the newest message has these words."""
@@ -68,7 +68,7 @@ class RealPage:
         """Wait until the newest message has such an element."""
         self.until(f"{ANSWER}?.querySelector({json.dumps(selector)})")
 
-    def _shown(self, wanted: str) -> str:
+    def _describe_page(self, wanted: str) -> str:
         return f"{wanted}\n{self.value('document.body.innerText')}"
 
     def idle(self) -> None:
@@ -105,9 +105,9 @@ class RealPage:
     def click(self, name: str) -> None:
         """Click the newest element of this name once it stands still and nothing covers it. Repeat the click if the
         page moved the element before it arrived."""
-        until(lambda: self._clicked(name), show=lambda: self._shown(name))
+        until(lambda: self._try_click(name), show=lambda: self._describe_page(name))
 
-    def _clicked(self, name: str) -> bool:
+    def _try_click(self, name: str) -> bool:
         """Click the newest element of this name; return True if the click reached it."""
         if (place := self._place(name)) is None:
             return False

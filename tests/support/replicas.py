@@ -1,5 +1,5 @@
-"""Two replicas of the app behind haproxy, as `deploy/` sets them up: its own haproxy.cfg, in which only addresses and
-ports are replaced, and the settings that its compose.yaml gives to a replica.
+"""Two replicas of the app behind haproxy, as `deploy/` sets them up: with its haproxy.cfg, in which only addresses and
+ports are replaced.
 
     with serve(folder, settings) as site:
         ... open site.url ...
@@ -28,12 +28,12 @@ END_S = 40.0
 
 
 def haproxy() -> str | None:
-    """The installed haproxy, also where only root has its folder on the path."""
+    """Return the path of the installed haproxy, also where only root has its folder on the search path."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/local/sbin:/usr/sbin")
 
 
 def configuration(port: int, ports: Mapping[str, int]) -> str:
-    """`deploy/haproxy.cfg` with these ports of this machine in it."""
+    """Return `deploy/haproxy.cfg` with these ports of this machine in it."""
     text = CONFIGURATION.read_text(encoding="utf-8")
     changes = {"bind :8501": f"bind 127.0.0.1:{port}"}
     changes |= {f"replica-{name}:8501": f"127.0.0.1:{ports[name]}" for name in ports}
@@ -55,30 +55,30 @@ class Site:
     replicas: dict[str, AppProcess] = field(default_factory=dict)
 
     def replica(self, name: str) -> AppProcess:
-        """One of the two."""
+        """Return the replica of this name."""
         return self.replicas[name]
 
     def front(self) -> AppProcess:
-        """The balancer, in the place where tests expect an app."""
+        """Return an app at the balancer's address, for helpers that take an app."""
         return replace(self.replicas["one"], url=self.url)
 
     def start(self, name: str) -> None:
-        """Start this replica (again), until it is ready and the balancer knows."""
+        """Start or restart this replica, and wait until it is ready and the balancer has found it so."""
         self.replicas[name] = app_process.start(self.folder / name, self.settings, port=self.ports[name])
         until(lambda: self.up(name))
 
     def stop(self, name: str) -> None:
-        """Ask this replica to end, as a rolling restart does, and wait until it has."""
+        """Ask this replica to end, as a rolling restart does, and wait for its end."""
         self.replicas[name].stop(END_S)
 
     def heal(self) -> None:
-        """Start what does not run."""
+        """Start every replica that does not run."""
         for name in NAMES:
             if self.replicas[name].process.poll() is not None:
                 self.start(name)
 
     def up(self, name: str) -> bool:
-        """Return True where this replica is ready and the balancer found it so at its last check."""
+        """Return True if this replica is ready and the balancer found it so at its last check."""
         said = [line for line in self.log().splitlines() if f"Server parley/{name} is " in line]
         return (not said or " is UP" in said[-1]) and status(self.replicas[name].url + "/readyz") == 200
 
@@ -89,7 +89,7 @@ class Site:
 
 @contextmanager
 def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
-    """Runs as long as the block lasts; both replicas are ready when it begins."""
+    """Run the balancer and both replicas until the block ends. They are ready when it begins."""
     port, ports = free_port(), {name: free_port() for name in NAMES}
     (folder / "haproxy.cfg").write_text(configuration(port, ports), encoding="utf-8")
     binary = haproxy()
@@ -98,7 +98,7 @@ def serve(folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
         balancer = subprocess.Popen([binary, "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
     site = Site(folder, settings, ports, f"http://127.0.0.1:{port}", balancer)
     try:
-        for name in NAMES:  # both at once: whichever comes first makes the tables
+        for name in NAMES:  # both at once: the first to arrive creates the tables
             app = app_process.start(folder / name, settings, port=ports[name], ready=False)
             site.replicas[name] = app
         for name in NAMES:

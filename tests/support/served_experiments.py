@@ -1,4 +1,4 @@
-"""Experiments evaluated by the real SDK, from a file or from a stand-in for Statsig that serves the same ones."""
+"""Experiments evaluated by the real SDK, from a file or as a stand-in for Statsig serves them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +50,10 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(file: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Open experiments. Except in a test of time, a question waits for Statsig as long as a busy machine needs."""
+    """A function that opens experiments.
+
+    Except in a test of time, a question waits for Statsig as long as a busy machine needs.
+    """
     opened: list[Experiments] = []
     if not request.node.get_closest_marker("alone"):
         monkeypatch.setattr(evaluator, "FIRST_ANSWER_S", ENOUGH_S)
@@ -69,6 +72,6 @@ def visitor(name: str = "u1") -> Visitor:
 
 
 def model(experiments: Experiments) -> Any:
-    """Return a model that identifies the source of the definitions: only the served ones have `served-model`."""
+    """Return the models of ten visitors. They identify the source of the definitions: `OURS` or `THEIRS`."""
     names = (visitor(f"u{number}") for number in range(10))
     return {experiments.assign(each, "models").parameters["model"] for each in names}

@@ -1,4 +1,4 @@
-"""A SOCKS5 proxy on loopback that knows no name: whatever it is asked for, it connects to one port of this machine."""
+"""A SOCKS5 proxy on loopback that looks up no name: it connects every client to one port of this machine."""
 
 import socket
 import socketserver
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """`asked` lists the hosts and ports that clients named, as they named them."""
+    """A proxy in front of the port `target`. `asked` lists the hosts and ports that clients named, unchanged."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -21,7 +21,7 @@ class Proxy(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the proxy listens on."""
         return int(self.server_address[1])
 
 
@@ -54,7 +54,7 @@ def _copy(source: Any, target: Any) -> None:
 
 @contextmanager
 def serve(target: int) -> Iterator[Proxy]:
-    """A running proxy in front of this port."""
+    """Run a proxy in front of this port until the block ends."""
     with Proxy(target) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, daemon=True)
         thread.start()

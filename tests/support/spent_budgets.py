@@ -1,4 +1,4 @@
-"""The counts of budgets in a store, all on one day, each waited for as long as a busy machine needs."""
+"""The counts of budgets in a store, all on one day, with as much time for counting as a busy machine needs."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ SOON = ENOUGH_S
 
 
 def about(usd: float) -> Any:
-    """Any sum that differs by a rounding."""
+    """Return a value that equals every sum within a rounding error."""
     return pytest.approx(usd)
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let counting take as long as a busy machine needs; otherwise a question is judged by earlier counts."""
+    """Give counting as much time as a busy machine needs. A count that is late leaves a question to earlier counts."""
     monkeypatch.setattr(budgets, "WAIT_S", SOON)
 
 

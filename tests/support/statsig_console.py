@@ -2,7 +2,7 @@
 
 with serve("console-abc") as console:
     console.address                  # instead of https://statsigapi.net
-    console.objects                  # (kind, id) -> what was created
+    console.objects                  # (kind, id) -> the body that created it
     console.fault = 429              # from now on
 """
 
@@ -22,7 +22,7 @@ METRIC_TYPES = ("ratio", "mean", "sum", "event_count_custom")
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in."""
+    """One received request."""
 
     method: str
     path: str
@@ -31,13 +31,13 @@ class Request:
 
 
 class Console:
-    """The project's objects, and how it fails: a status, "redirect", "garbage", or None."""
+    """The project's objects and requests. `fault` is its failure: a status, "redirect", "garbage", or None."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[Request] = []
-        self.mutations = 900  # what one project may change in 15 minutes
+        self.mutations = 900  # changes left; Statsig allows one project 900 in 15 minutes
         self.fault: int | str | None = None
         self.port = 0
 
@@ -48,7 +48,7 @@ class Console:
 
 @contextmanager
 def serve(key: str) -> Iterator[Console]:
-    """Serves as long as the block lasts."""
+    """Run the stand-in until the block ends."""
     console = Console(key)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"console": console}))
     server.daemon_threads, server.block_on_close = True, False
@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if found and verb == "start" else 404, {"message": verb})
 
     def _admitted(self) -> str | None:
-        """The kind of object that is asked for, where key and version are right."""
+        """Note the request; return the kind of object that it names. Where it fails, answer it and return None."""
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"{}")
         self.console.requests.append(Request(self.command, self.path, dict(self.headers), body))

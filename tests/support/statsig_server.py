@@ -2,10 +2,10 @@
 
     with serve(specs) as statsig:
         statsig.url                      # for STATSIG_API_URL
-        statsig.events_fault = 500       # from now on; None: well again
-        statsig.events                   # what arrived, in order
+        statsig.events_fault = 500       # fail from now on; None: succeed again
+        statsig.events                   # the events that arrived, in order
 
-A fault is a status, a word (see `FAULTS`), or a function that is asked anew for each request and returns one of them.
+A fault is a status, a word (see `FAULTS`), or a function that is called for each request and returns one of them.
 """
 
 import base64
@@ -46,7 +46,7 @@ NO_SPECS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in. `events` are those of its body; `fault` is how it was answered, None: well."""
+    """One received request. `events` are those of its body; `fault` is the failure that answered it, None if none."""
 
     method: str
     path: str
@@ -60,7 +60,7 @@ class Request:
 
 
 class Statsig:
-    """The stand-in's definitions, failures and received requests. Everything may be changed while it runs."""
+    """The stand-in's definitions, failures and received requests. A test may change all of them while it runs."""
 
     def __init__(self, specs: dict[str, Any] | None) -> None:
         self.specs = specs or NO_SPECS
@@ -77,19 +77,20 @@ class Statsig:
 
     @property
     def url(self) -> str:
-        """Its address, as STATSIG_API_URL has it."""
+        """The stand-in's address, as a value of STATSIG_API_URL."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def named(self, *names: str) -> list[dict[str, Any]]:
-        """The events of these names that arrived."""
+        """Return the received events of these names."""
         return [event for event in self.events if event["eventName"] in names]
 
     def counts(self) -> Counter[str]:
-        """Return the number of arrivals by `event_id`."""
+        """Return how many times each `event_id` arrived."""
         return Counter(event["metadata"]["event_id"] for event in self.events)
 
     def wait(self, holds: Callable[[], object], within_s: float = ENOUGH_S) -> None:
-        """Wait as `waiting.until` does, and look after every request; `holds` never sees half of one."""
+        """Wait until a condition holds, as `waiting.until` does. It is checked after every request and never during
+        one."""
         deadline = time.monotonic() + within_s
         with self._news:
             while not holds():
@@ -98,7 +99,7 @@ class Statsig:
                 self._news.wait(min(left, 0.1))
 
     def keep(self, request: Request, arrived: bool) -> None:
-        """One more request."""
+        """Store a request, and its events if they arrived."""
         with self._news:
             self.requests.append(request)
             if arrived:
@@ -108,7 +109,7 @@ class Statsig:
 
 @contextmanager
 def serve(specs: dict[str, Any] | None = None, port: int = 0) -> Iterator[Statsig]:
-    """Serves as long as the block lasts, on a free port or on this one."""
+    """Run the stand-in until the block ends, on this port or on a free one."""
     statsig = Statsig(specs)
     handler = type("Handler", (_Handler,), {"statsig": statsig})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -126,7 +127,7 @@ def serve(specs: dict[str, Any] | None = None, port: int = 0) -> Iterator[Statsi
 
 
 def id_of(unit: str) -> str:
-    """A unit as an id list names it."""
+    """Return the name that a unit has in an id list: eight characters of its hash."""
     return base64.b64encode(hashlib.sha256(unit.encode()).digest()).decode()[:8]
 
 
@@ -155,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, name: str) -> dict[str, Any]:
         size = sum(len(each) + 2 for each in self.statsig.id_lists[name])
-        # the address that Statsig would name is not the one that was configured
+        # Statsig names an address other than the configured one
         return {
             "name": name,
             "url": f"https://lists.example/v1/lists/{name}",
@@ -200,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b" ")
 
     def _body(self) -> dict[str, Any] | None:
-        """The request's JSON as Statsig reads it, None where it is none: NaN is not."""
+        """Return the request's JSON; None where it is invalid, which for Statsig includes NaN."""
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "gzip":
             raw = gzip.decompress(raw)

@@ -1,4 +1,4 @@
-"""Questions, answers and votes in the record, as the chat writes them, and what a reader then sees."""
+"""Questions, answers and votes in the record, written as the chat writes them, and the record as it is read."""
 
 from collections.abc import Callable
 from typing import Any

@@ -10,7 +10,7 @@ from pathlib import Path
 def parsed(path: Path) -> ast.Module:
     """Return the syntax tree of a file.
 
-    Python 3.11 raises SystemError where the garbage collector runs a finalizer while a tree is built, so it waits.
+    The garbage collector is off meanwhile: Python 3.11 raises SystemError if a finalizer runs while a tree is built.
     """
     gc.disable()
     try:

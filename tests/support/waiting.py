@@ -1,6 +1,6 @@
-"""The one way in which a test waits: until a condition holds. A wait that takes too long says what it waited for.
+"""The one way in which a test waits: until a condition holds. A wait that takes too long fails with its condition.
 
-Tests of how soon something happens measure it here, too."""
+Tests of how soon something happens measure that with `within`."""
 
 import asyncio
 import inspect
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 ENOUGH_S = 180.0
-"""Longer than anything takes that is expected to happen, on the busiest machine. A wait that succeeds ends at once."""
+"""More seconds than any expected event needs on the busiest machine. A wait ends as soon as its condition holds."""
 PAUSE_S = 0.01
 USUAL_S = 0.025
-"""Seconds in which `slowness` counts on a machine of the usual speed."""
+"""Seconds that the sum in `slowness` takes on a machine of the usual speed."""
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ async def until_async(holds: Callable[[], T | None], within_s: float = ENOUGH_S)
 
 
 def slowness() -> float:
-    """Return how many times slower than usual this machine is at the moment, at least 1."""
+    """Return the factor by which this machine is slower than usual at the moment, at least 1."""
     began = time.perf_counter()
     sum(number * number for number in range(300_000))
     return max(1.0, (time.perf_counter() - began) / USUAL_S)

@@ -105,7 +105,7 @@ class Tester:
     @property
     def lines(self) -> list[str]:
         """Every text and button label on the page, from top to bottom, except those in popovers."""
-        return self._shown(())
+        return self._visible_texts(())
 
     @property
     def headings(self) -> list[str]:
@@ -117,7 +117,7 @@ class Tester:
         """The text of the newest message, which after a question is its answer, and of everything in it."""
         with self._news:
             messages = [path for path, node in self._nodes.items() if node.kind == "chat_message"]
-        return "\n".join(self._shown(max(messages))) if messages else ""
+        return "\n".join(self._visible_texts(max(messages))) if messages else ""
 
     @property
     def asking(self) -> bool:
@@ -155,7 +155,7 @@ class Tester:
         self._votes[thumbs[-1]] = int(up)
         self._rerun(thumbs[-1], "string_value", str(int(up)))
 
-    def thanked(self) -> None:
+    def wait_until_saved(self) -> None:
         """Wait until the page says that a thumb is saved. Until then it reruns, as it does by itself in a browser."""
         self.idle()
         deadline = time.monotonic() + self._within
@@ -244,7 +244,7 @@ class Tester:
             if node.run != self._run and (not self._fragments or node.fragment in self._fragments):
                 del self._nodes[path]
 
-    def _shown(self, below: Path) -> list[str]:
+    def _visible_texts(self, below: Path) -> list[str]:
         with self._news:
             closed = [path for path, node in self._nodes.items() if node.kind == "popover"]
             inside = [
