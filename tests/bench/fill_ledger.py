@@ -3,7 +3,8 @@
     python -m tests.bench.fill_ledger URL --events 10000000
 
 The events are of three months, in order of time, and as long as real ones. One in a hundred is a failed answer. The
-first thousandth has a group that no longer exists, and the last twentieth waits for Statsig. The database must be empty.
+first thousandth has a group that no longer exists, and the last twentieth waits for Statsig. The database must be
+empty.
 """
 
 import argparse
