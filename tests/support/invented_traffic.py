@@ -60,32 +60,32 @@ def undecided() -> Traffic:
 
 
 def better() -> Traffic:
-    """Test is better, and neither slower nor more often in error."""
+    """Traffic in which Test is better, and neither slower nor more often in error."""
     return Traffic({"Control": Group(420, 0.55, failed=0.004), "Test": Group(410, 0.73, failed=0.003, usd=0.0021)}, 12)
 
 
 def harmed() -> Traffic:
-    """Test is better, but slower."""
+    """Traffic in which Test is better, but slower."""
     return Traffic({"Control": Group(300, 0.55), "Test": Group(310, 0.72, seconds=2.9, usd=0.0034)}, 12)
 
 
 def broken() -> Traffic:
-    """Half of Test's users are missing."""
+    """Traffic in which half of Test's users are missing."""
     return Traffic({"Control": Group(320, 0.55), "Test": Group(170, 0.75)}, 8)
 
 
 def three() -> Traffic:
-    """B is better than Control, C is worse."""
+    """Traffic in which B is better than Control, and C is worse."""
     return Traffic({"Control": Group(300, 0.55), "B": Group(290, 0.78, usd=0.0021), "C": Group(310, 0.3)}, 12)
 
 
 def selection() -> Traffic:
-    """No difference, but the unhappy testers of Test rate less."""
+    """Traffic without a difference, in which the unhappy testers of Test rate less often."""
     return Traffic({"Control": Group(600, 0.6, rates=0.5), "Test": Group(610, 0.6, rates=0.5, unhappy_rates=0.2)}, 12)
 
 
 def held() -> Traffic:
-    """Test is better by less than today's interval alone shows."""
+    """Traffic in which Test is better, but by too little for today's interval alone to show."""
     return Traffic({"Control": Group(210, 0.6), "Test": Group(205, 0.65)}, 12)
 
 

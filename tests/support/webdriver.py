@@ -136,7 +136,7 @@ class _Webkit:
             inside = self.run("return [innerWidth, innerHeight, outerHeight - innerHeight]")
             if inside[:2] == [width, height]:
                 return True
-            toolbar = max(0, int(inside[2]))  # wrong while the window is being resized, so it is asked again
+            toolbar = max(0, int(inside[2]))  # may be wrong while the window is being resized: `fits` tries again
             self._ask("POST", "/window/rect", {"x": 0, "y": 0, "width": width, "height": height + toolbar})
             return False
 

@@ -51,7 +51,7 @@ class Tester:
     words of its answer.
     """
 
-    __test__ = False  # pytest takes it for a test by its name
+    __test__ = False  # by its name pytest would collect it
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class Tester:
         self._rerun(thumbs[-1], "string_value", str(int(up)))
 
     def wait_until_saved(self) -> None:
-        """Wait until the page says that a thumb is saved. Until then it reruns, as it does by itself in a browser."""
+        """Wait until the page says that a thumb is saved, with reruns that in a browser the page starts itself."""
         self.idle()
         deadline = time.monotonic() + self._within
         while "Saved, thank you" not in self.lines:
