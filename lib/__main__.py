@@ -172,7 +172,7 @@ def simulate(settings: "Settings", arguments: Arguments) -> int:
 
 
 def experiment(settings: "Settings", arguments: Arguments) -> int:
-    """Show an experiment, or do to it what an operator may."""
+    """Show an experiment, or change it as an operator may."""
     from lib.commands.experiment import perform
 
     for line in perform(settings, arguments):

@@ -65,7 +65,7 @@ class Housekeeping:
         self._thread: threading.Thread | None = None
 
     def begin(self, chores: Callable[[], object]) -> None:
-        """Run the chores now and from now on. The writer reports a store that is away."""
+        """Run the chores now, and again every few seconds. The writer, not this thread, logs a store that is away."""
 
         def keep() -> None:
             while not self._closing.is_set():
@@ -227,7 +227,7 @@ class App:
         self.acts.keep_schedule()
 
     def note_served(self) -> None:
-        """Note what Statsig serves: another run begins where that breaks comparability."""
+        """Record the definition that Statsig serves. A change that breaks comparability begins another run."""
         name = self.experiment
         if self.settings.statsig_secret_key is None or self.experiments.source.name != "network":
             return
@@ -253,7 +253,10 @@ class App:
         return self.store.trouble
 
     def state(self) -> dict[str, object]:
-        """Return the state of the neighbours for `/readyz`. None of them makes a replica unready."""
+        """Return for `/readyz` the source of definitions, the state of Statsig, and True where the demo model answers.
+
+        None of these makes a replica unready.
+        """
         source = self.experiments.source
         statsig = source.error or (self.delivery and self.delivery.error)
         return {"definitions": source.name, "statsig": statsig or "ok", "demo": self.demo}

@@ -26,7 +26,7 @@ _MARK = r"&(?:quot|apos|\#\w+);|\\(?:u00|x)2[27]"
 _QUOTED = re.compile(
     rf"""(?:(?<!\w)["'`“„«‘]|{_MARK})(?:.*(?:["'`”“»’](?!\w)|{_MARK})|.*)""".replace("\\#", "#"), re.DOTALL
 )
-"""From the first quotation mark to the last, escaped ones included: a quoted text may contain quotation marks."""
+"""Quoted text, from the first quotation mark to the last: it may itself contain quotation marks, escaped or not."""
 CUT = 80
 """Characters kept of a library's message."""
 QUIET_S = 60.0
@@ -38,7 +38,7 @@ MAX_WRITTEN = 1_000
 
 
 class _Scrub(logging.Formatter):
-    """Formats a record, then removes secrets from the whole line.
+    """A formatter that removes secrets from the whole line.
 
     It writes an exception's class and calls, never its message: that may quote a question.
     """
@@ -142,11 +142,11 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 class _Once(logging.StreamHandler[TextIO]):
-    """Writes a warning or an error once in `QUIET_S`, then how often it was repeated.
+    """A handler that writes a warning or an error once in `QUIET_S`, then how often it was repeated.
 
-    Out of file descriptors, asyncio alone would write thousands of lines a second. Our lines are repetitions where all
-    their facts are equal; foreign lines where they differ in numbers only, or where their place in the code has written
-    `A_PLACE` others: a client's own words may stand in them.
+    Without it, asyncio alone would write thousands of lines a second once file descriptors run out. One of our lines is
+    a repetition where all its facts are equal. A library's line is one where it differs in numbers only, or where its
+    place in the code has written `A_PLACE` other lines, because such a line may contain a client's own words.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -167,7 +167,7 @@ class _Once(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def _key(self, record: logging.LogRecord) -> tuple[str, ...]:
-        """Return what a record and its repetitions have in common."""
+        """Return the key that a record shares with its repetitions."""
         key, place = _key(record), _place(record)
         if (
             place is None

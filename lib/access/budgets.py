@@ -3,9 +3,9 @@
 Owns the limits, the reservation, and the texts at a limit. The store counts the spending, for all replicas together.
 Knows no SQL, no model server and no page.
 
-While the store is away no question waits for it: this process judges by the last known state and by what it has
-admitted since, and the store counts those questions later. Each replica can then exceed a limit once, by its unused
-rest.
+While the store is away, no question waits for it. This process then judges by the last known state and by what it has
+admitted since, and the store counts those questions later. Meanwhile each replica may spend what was left of a limit,
+so that all replicas together can exceed it.
 """
 
 import math
@@ -26,8 +26,8 @@ LIMIT_WORDS: Mapping[Limit, str] = {
     "busy": "Many people are asking at the same time. Please try again in a minute.",
     "invitation": "What your invitation allows has been used up. Please ask the person who sent it to you.",
 }
-"""The text that replaces an answer at a limit. The page adds until when a day's limit holds, in the reader's time
-zone."""
+"""The text that replaces an answer at a limit. For a day's limit the page adds the time at which it ends, in the
+reader's time zone."""
 WAIT_S = 0.25
 """Seconds that a question waits for the store. The store takes a third of a millisecond when healthy, a tenth of a
 second on a busy machine; while the store is known to be away, no question waits."""
@@ -68,7 +68,7 @@ class Budgets:
     ) -> Limit | None:
         """Count this answer and reserve its largest cost, or return the limit that it meets.
 
-        Where nothing is limited, nothing is done. Without a visitor only the day's spend counts.
+        Does nothing where nothing is limited. Without a visitor only the day's spend counts.
         """
         accounts = self._accounts(visitor_id, invitation_id)
         if not accounts:

@@ -68,7 +68,7 @@ QUESTIONS = Pace(60, 300, 300, 2_000)
 AT_ONCE, AT_ONCE_OF_ALL = 8, 40
 """Concurrent answers, for one network and for all."""
 PAGES, PAGES_OF_ALL = 200, 5_000
-"""Open pages, likewise."""
+"""Open pages, for one network and for all."""
 
 
 class Ended(Protocol):

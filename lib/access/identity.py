@@ -140,7 +140,7 @@ class Access:
         return local or (self.operator_token is not None and self._gave_token(cookies, authorization))
 
     def token_matches(self, text: str) -> bool:
-        """Compare with the operator token in constant time."""
+        """Return True for the operator token, compared in constant time."""
         attempt, token = (value.encode("utf-8", "surrogatepass") for value in (text, self.operator_token or ""))
         return self.operator_token is not None and hmac.compare_digest(attempt, token)
 

@@ -74,7 +74,7 @@ def read_origin(
     """Return the origin of a request. `peer`: the connection's address. `headers`: every line, because a proxy may add
     a second.
 
-    Forwarding headers are read from the right, as far as the addresses in them are trusted proxies'.
+    Forwarding headers are read from the right, for as long as the addresses in them belong to trusted proxies.
     """
     lines = [(name.lower(), value) for name, value in headers]
     connected = _address(peer or "")
@@ -115,7 +115,8 @@ def _values(lines: Iterable[tuple[str, str]], header: str) -> list[str]:
 
 
 def _at(values: list[str], hops: int) -> str | None:
-    """Return the value that the outermost trusted proxy added. Proxies append on the right, or there is one value."""
+    """Return the value that the outermost trusted proxy added. Each proxy appends its value on the right, or the
+    outermost one sets the only value."""
     return values[-min(hops, len(values))] or None if values and hops else None
 
 

@@ -1,7 +1,7 @@
-"""News for operators who look at no page: a verdict, harm, a broken split, a spent budget, stuck delivery, failures.
+"""News sent to operators: a verdict, harm, a broken split, a spent budget, stuck delivery, failures.
 
-Owns which news there are, that each goes out once whatever the number of replicas, and the receivers of PARLEY_ALERTS.
-Reads the readout and the record; knows no page, and of a receiver only what Apprise knows.
+Owns the kinds of news, the rule that each is sent once by all replicas together, and the receivers of PARLEY_ALERTS.
+Reads the readout and the record. Knows no page, and leaves the protocol of each receiver to Apprise.
 """
 
 __all__ = ["news", "receivers", "watch"]

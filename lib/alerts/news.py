@@ -15,11 +15,11 @@ STUCK_S = 600.0
 FAILING_S = 300.0
 """Seconds over which the share of failed answers is taken."""
 FAILING_SHARE, FEWEST_ANSWERS = 0.2, 10
-"""Share of failed answers that is worth a message, and the number of answers from which there is a share."""
+"""Share of failed answers that is worth a message, and the fewest answers from which a share is computed."""
 BUDGET_PARTS = (100, 80)
 """Percentages of a day's budget that are worth a message, the highest first."""
 ANSWERS = "errors:"
-"""The beginning of the keys of news about failed answers."""
+"""The prefix of the keys of news about failed answers."""
 KINDS_AT_ONCE, KIND_LENGTH = 3, 50
 """Kinds of failure that one message names, and characters of each, so that they fit into its key."""
 
@@ -87,8 +87,9 @@ def many_fail(answers: int, failed: int) -> bool:
 
 
 def of_answers(answers: int, failed: int, kinds: Sequence[str], day: str) -> Iterator[Alert]:
-    """Yield the news that many answers of the last minutes failed. `kinds`: the classes of their errors of which no
-    message of the day speaks yet, the most frequent first.
+    """Yield the news that many answers of the last minutes failed.
+
+    `kinds` are the classes of their errors that no message has named today, the most frequent first.
 
     >>> [alert.text for alert in of_answers(10, 3, ["AuthenticationError", "APITimeoutError"], "2026-11-27")]
     ['3 of the last 10 answers failed within five minutes, with AuthenticationError, APITimeoutError.']
@@ -102,8 +103,9 @@ def of_answers(answers: int, failed: int, kinds: Sequence[str], day: str) -> Ite
 
 
 def answers_key(day: str, kinds: Sequence[str] = ()) -> str:
-    """Return the key of the news that answers of a day failed with errors of these classes; without any, the beginning
-    that all keys of the day share.
+    """Return the key of the news that answers of a day failed with errors of these classes.
+
+    Without a class, return the prefix that all keys of the day share.
 
     >>> answers_key("2026-11-27", ["AuthenticationError", "APITimeoutError"])
     'errors:2026-11-27:AuthenticationError,APITimeoutError'

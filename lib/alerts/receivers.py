@@ -1,6 +1,6 @@
 """The receivers of alerts: addresses as Apprise reads them (Slack, Teams, mail, webhooks and many more).
 
-An address holds a password or a token, so nothing here shows more of it than its kind. Apprise is imported only where
+An address holds a password or a token, so this module shows only its kind. Apprise is imported only where
 there is an address: it takes 36 MB of memory.
 """
 
@@ -26,7 +26,7 @@ class Receivers:
     """Every receiver of PARLEY_ALERTS."""
 
     def __init__(self, addresses: Sequence[SecretStr]) -> None:
-        """Raises SettingsError where Apprise cannot use an address."""
+        """Take the addresses of the receivers. Raises SettingsError where Apprise cannot use one."""
         import apprise
 
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its lines hold addresses
@@ -54,8 +54,8 @@ class Receivers:
                 yield place, self._within(place, partial(_sent, kind, receiver, title, text), kind)
 
     def _within(self, place: int, send: Callable[[], bool], kind: str) -> bool:
-        """Wait for one receiver, at most WITHIN_S: one that trickles bytes would outlast every timeout of a socket. It
-        gets no further message while the last one is under way."""
+        """Send to one receiver and wait at most WITHIN_S. A server that trickles bytes would outlast every timeout of a
+        socket, so it gets no further message while the last one is under way."""
         if (hanging := self._threads.get(place)) is not None and hanging.is_alive():
             return False
         outcome: list[bool] = []

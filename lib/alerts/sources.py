@@ -1,4 +1,4 @@
-"""The parts of the app at which a watch looks, beside the record."""
+"""The parts of the app that a watch reads, apart from the record."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from lib.store import Store, audit
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The parts at which a watch looks, beside the record.
+    """The parts that a watch reads, apart from the record.
 
     `budget_usd` is the day's, None without one; `title` names the app in a message; `public_url` is the address of its
     pages.

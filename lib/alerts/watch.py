@@ -60,9 +60,9 @@ class Watch:
         """Return True where an alert about an answer that failed at this moment has reached an operator. `kind`: the
         class of its error; `gone`: provider and name of a model that failed because it does not exist.
 
-        An alert about failing answers covers those that ended within some minutes before it, and for a day later
-        failures of the same kinds, about which no further alert is sent. An alert about a missing model covers every
-        later answer. Raises StoreError.
+        An alert about failing answers covers answers that ended within `FAILING_S` before it. For a day it also covers
+        later failures of the same kinds, because no further alert is sent about them. An alert about a missing model
+        covers every later answer. Raises StoreError.
         """
         models = [news.model_key(*gone, state) for state in ("missing", "gone")] if gone else []
         if models and self._store.alerts.reached(models):
@@ -75,7 +75,7 @@ class Watch:
         )
 
     def begin(self) -> None:
-        """Look now and then until it is closed."""
+        """Start the thread that looks once a minute until the watch is closed."""
         self._thread.start()
 
     def close(self) -> None:

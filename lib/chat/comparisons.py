@@ -31,7 +31,7 @@ from lib.store import Participation, Store, StoreError
 log = logging.getLogger("parley.conversation")
 
 REMEMBERED = 10_000
-"""Units whose way to take part this process remembers, and comparisons of which an operator saw the groups."""
+"""Units whose participation this process remembers, and comparisons whose groups an operator has seen."""
 POSITIONS: tuple[Position, Position] = ("left", "right")
 
 
@@ -61,8 +61,8 @@ class Comparisons:
         """Return the assignment of a visitor's new conversation; None where no unit compares.
 
         A unit keeps the way in which it took part first: one that was exposed stays in the A/B test, one that compared
-        is never exposed. Any other unit compares if it is `invited` to, or is
-        among the experiment's percent.
+        is never exposed. Any other unit compares if it is `invited` to, or if it is among the experiment's percentage
+        of comparing units.
         """
         name = self._conversations.experiment
         ours = self._experiments.definitions.get(name)
@@ -208,8 +208,8 @@ class Comparisons:
         return comparison.running or comparison.votable
 
     def uncover(self, conversation: Conversation, comparison_id: str) -> None:
-        """Note that an operator sees which group gave which answer: from then on the comparison takes no vote, so that
-        none is given with that knowledge."""
+        """Note that an operator sees which group gave which answer. The comparison then takes no vote any more, because
+        a vote must be blind."""
         if self.open_to_vote(conversation, comparison_id):
             self._uncovered[comparison_id] = True
 

@@ -16,8 +16,8 @@ from markdown_it.token import Token
 from mdit_py_plugins.footnote.index import footnote_def
 
 FORMULA_LIMIT = 4_000
-"""Longest formula in characters: how far the search for its end goes, and how much is held back while an answer
-grows."""
+"""Longest formula in characters. The search for its end goes no further, and a growing answer holds back no more text
+for it."""
 MARKDOWN = {"markdown", "md", "mdx", "rmd", "qmd"}
 """Languages of a fenced block in which a bare fence may open an inner block."""
 

@@ -14,7 +14,7 @@ class Following:
         self._news, self._over = threading.Event(), threading.Event()
         self._news.set()  # text from before
         self._drawn = False
-        self._heard: set[int] = set()  # the answers of which anything was heard
+        self._heard: set[int] = set()  # the answers that have reported text or their end
         for at, answer in enumerate(answers):
             answer.listen(partial(self._hear, at))
         self._follow = [answer.follow(watching) for answer in answers]

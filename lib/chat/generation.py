@@ -22,7 +22,7 @@ __all__ = ["Answer", "Generations"]
 log = logging.getLogger("parley.generation")
 
 PARTIAL_EVERY = 1.0
-"""Seconds between two stored states of a running answer, which a killed process can lose."""
+"""Seconds between two stored states of a running answer. A killed process loses at most the text of that time."""
 AT_ONCE = 4
 """Concurrent answers of one visitor; a further one waits."""
 UNFINISHED_S = 1.0
@@ -41,8 +41,8 @@ FAILED = "Something went wrong with this answer. Please try again."
 
 class Generations:
     """All answers of this process that run or ended recently. `at_end` is awaited on their loop before it ends, to
-    close shared resources. `stop_unwatched_s`: an answer that no page of this process has shown for so long is stopped;
-    None: it continues."""
+    close shared resources. `stop_unwatched_s`: an answer is stopped once no page of this process has shown it for
+    this many seconds; None: it continues."""
 
     def __init__(
         self,

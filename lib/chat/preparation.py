@@ -24,7 +24,7 @@ WITHOUT_COOKIE = "a browser without a cookie"
 
 
 class Preparation:
-    """Prepares the questions of one process. Thread-safe."""
+    """The preparation of one process's questions. Thread-safe."""
 
     def __init__(self, models: Providers, budgets: Budgets, crowd: Crowd | None = None) -> None:
         self._models, self._budgets, self._crowd = models, budgets, crowd or Crowd()

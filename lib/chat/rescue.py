@@ -28,7 +28,7 @@ CUT_OFF = "That answer was interrupted."
 
 
 class Rescue:
-    """Finds and ends cut-off answers, in one of the processes that share the store."""
+    """The search for cut-off answers, in one of the processes that share the store."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
         self._store, self._journal = store, journal

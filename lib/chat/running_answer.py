@@ -1,4 +1,4 @@
-"""One answer of this process: the stream it comes from, the journal it is written to, and how a page follows it."""
+"""One answer of this process: its stream, the journal that records it, and the function that a page follows it by."""
 
 import threading
 import time
@@ -61,7 +61,7 @@ class Answer:
         self.unwatched = False
         """True when it was stopped because no page showed it."""
         self.stopping = False
-        """True once it was told to end."""
+        """True once `stop` was called."""
         self._watched_at = time.monotonic()
         self._pieces: list[str] = []
         self._start = 0  # the piece with which the answer begins: everything before it was withdrawn
@@ -79,10 +79,11 @@ class Answer:
         return "".join(self._pieces[self._start :])
 
     def follow(self, watching: Callable[[], bool] = lambda: True) -> Callable[[float, float], str | None]:
-        """Return a function that waits at most a number of seconds and returns the new text ("" if none), or None when
-        the answer has ended and all text was returned.
+        """Return a function that waits for new text and returns it ("" if none came), or None when the answer has ended
+        and all text was returned.
 
-        It waits at least its second argument, in seconds, between two pieces, but never delays the last one. The text
+        Its first argument is the longest wait in seconds, its second the shortest time between two pieces; the last
+        piece is never delayed. The text
         is `Anew` where it replaces all text that was returned before. `watching` returns False once the reader is gone.
         """
         returned = 0

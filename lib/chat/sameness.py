@@ -10,7 +10,7 @@ from lib.models.parameters import Parameters
 from lib.models.refusals import Options
 
 Accepts = Callable[[Parameters], Options]
-"""Returns the options of a group that a model accepts."""
+"""A function that returns the options of a group that a model accepts."""
 
 
 @dataclass(frozen=True, slots=True)

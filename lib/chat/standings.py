@@ -19,7 +19,7 @@ log = logging.getLogger("parley.models")
 conversation_log = logging.getLogger("parley.conversation")
 
 Served = Callable[[], Mapping[str | None, Parameters]]
-"""Returns the parameters of each group now; under None those of units outside the experiment."""
+"""A function that returns the parameters of each group now, and under None those of units outside the experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class ServedGroups:
         return same_groups(self.parameters(), self._models.accepted)
 
     def log_same(self) -> None:
-        """Log each of these once."""
+        """Log each set of equal groups once."""
         for same in self.same():
             if same not in self._logged:
                 self._logged.add(same)
@@ -153,7 +153,7 @@ class Standings:
         return group_models(self._models, self._served())
 
     def worries(self) -> list[GroupModel]:
-        """Return those that an operator should change."""
+        """Return the group models that an operator should change."""
         return [group for group in self.groups() if group.worrying]
 
     async def _look(self) -> None:

@@ -178,7 +178,7 @@ def _differences(metric: str, versus: Mapping[str, Versus]) -> Iterator[str]:
 
 
 def _state(metric: str, pair: Versus) -> str:
-    """Return the verdict in a word; more or less for a metric that is neither better nor worse."""
+    """Return the verdict in a word; "more" or "less" for a metric of which neither is better."""
     if pair.verdict in ("better", "worse") and metric in ONE_SIDED and pair.guardrail is None:
         return "more" if (pair.numbers.diff or 0) > 0 else "less"
     plain = {"no_difference_yet": "undecided", "slight": "slightly better"}

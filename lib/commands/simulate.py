@@ -191,7 +191,8 @@ def _any(_: str, verdict: str | None) -> bool:
 
 
 def _right(lift: float) -> Counts:
-    """Count the right direction: that of the lift for thumbs, more for everything else."""
+    """Return a function that counts verdicts in the right direction: that of the lift for thumbs, "more" for any other
+    metric."""
 
     def right(metric: str, verdict: str | None) -> bool:
         upwards = lift > 0 if metric in ("satisfaction", "up_per_answer") else metric != "down_per_answer" or lift < 0
@@ -228,8 +229,8 @@ def _guards(figures: Soundness) -> list[list[str]]:
 
 
 def _switched_off(*metrics: str) -> tuple[Callable[[Watched], bool], Callable[[Watched], bool]]:
-    """True for an experiment whose treatment one of these guardrails would switch off: by the interval, and by a
-    p-value."""
+    """Return two functions that are True for an experiment whose treatment one of these guardrails would switch off: by
+    the interval, and by a p-value."""
     return (
         lambda experiment: any(experiment.metrics[name].harmed(name) for name in metrics),
         lambda experiment: any(experiment.metrics[name].harmed_p for name in metrics),
@@ -241,7 +242,7 @@ def _cells(by_split: Mapping[float, Sequence[Watched]], metric: str, ways: Seque
 
 
 def _has_verdict(metric: str, way: str, counts: Counts) -> Callable[[Watched], bool]:
-    """True for an experiment with a verdict on the metric that counts."""
+    """Return a function that is True for an experiment whose verdict on the metric counts."""
     return lambda experiment: counts(metric, getattr(experiment.metrics[metric], way))
 
 

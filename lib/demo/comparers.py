@@ -1,8 +1,8 @@
 """The error rate and power of the readout of comparisons, watched after every vote.
 
-Owns testers who compare: each has a win share of their own around that of all, a fifth of the votes tie, and they come
-one after another while the earlier ones still vote. Judged by the readout's own formulas and limits. No answer is
-generated, no event is stored, no SQL is run.
+Owns simulated testers who compare. Each has a win share that varies around the common one, a fifth of the votes tie,
+and new testers arrive while earlier ones still vote. The readout's own formulas and limits judge the votes. No answer
+is generated, no event is stored, no SQL is run.
 """
 
 import random
@@ -61,7 +61,7 @@ def check(
 def watch(
     chance: random.Random, panel: Panel, win_share: float, tastes: float, mde: float = MDE, alpha: float = ALPHA
 ) -> Outcome:
-    """Return the first winner or loser that the readout names in one experiment, looking after every vote."""
+    """Return the first verdict of one experiment that names a winner or a loser, with a readout after every vote."""
     shares = [chance.betavariate(win_share * tastes, (1 - win_share) * tastes) for _ in range(panel.people)]
     running = _Running(panel.people)
     for tester in _order(chance, panel):

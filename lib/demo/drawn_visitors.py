@@ -1,6 +1,7 @@
 """The visitors of a simulated experiment, drawn at random.
 
-They are as in `behaviour`, with errors, response times and rare answers of a minute. Knows neither groups nor verdicts.
+They behave as in `behaviour`. Their answers have response times, some fail, and a few take a minute. Knows neither
+groups nor verdicts.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The demo model server: a few models that answer over real HTTP on a loopback port, at the pace of real ones.
 
 Owns the server's thread, its models and their pace. Knows nothing of Parley: clients use it with the OpenAI client like
-any other model server. Waiting is asyncio's, so that many answers run at once.
+any other model server. Answers wait in asyncio, so that many run at once.
 """
 
 import asyncio
@@ -155,7 +155,7 @@ class Demo:
 
 @contextmanager
 def serve(speed: float = 1.0, readme: Path = README) -> Iterator[str]:
-    """Run the demo server for the duration of the block; yields its base URL."""
+    """Run the demo server for the duration of the block, and yield its base URL."""
     demo = Demo(speed, readme).start()
     try:
         yield demo.base_url

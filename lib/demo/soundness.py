@@ -30,9 +30,12 @@ Outcome = str | None
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One metric of one experiment: the verdict of the watched interval, that with planned users, and (of satisfaction)
-    that of a naive z-test which counts every rating as a person and every look as the only one. `harmed_p`: at any look
-    an ordinary z-test on the same standard error called the treatment worse (p < 0.05)."""
+    """The verdicts on one metric of one experiment: by the watched interval, with planned users, and, for satisfaction,
+    by a naive z-test.
+
+    The naive test counts every rating as a person and every look as the only one. `harmed_p` is True where at any look
+    an ordinary z-test on the same standard error called the treatment worse (p < 0.05).
+    """
 
     watched: Outcome = None
     planned: Outcome = None
@@ -40,7 +43,7 @@ class Judged:
     harmed_p: bool = False
 
     def harmed(self, metric: str) -> bool:
-        """Return True where the watched interval excludes every difference but a harm."""
+        """Return True where the watched interval contains only harmful differences."""
         return self.watched == ("less" if metric in UP else "more")
 
 

@@ -10,14 +10,14 @@ class Assignment:
     """The decision for one unit: its group and the raw parameters, as served. `group` None: not taking part.
 
     `user_id` is the value of the experiment's unit, one of `ids`. `defaults` are the experiment's parameters for units
-    that do not take part; they also replace a bad value or a model that does not exist. Where
-    `experiment` names a layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
+    that do not take part; they also replace a bad value or a model that does not exist. Where `experiment` names a
+    layer, `allocated` is the layer's experiment that decided, and `parameter` one that it sets.
+
     `invitation` is the id of the visitor's invitation. `unknown_unit` is the kind of id that the experiment
     randomises by, where Parley sends none of that kind; then no unit is exposed. `sent` is the exposure that the SDK
-    itself would send for this evaluation; {} where it would send none, None where that is not known.
-    `compare`: the unit compares two answers instead of taking part in the A/B test, so that it has no group and is
-    never exposed. `run` is the
-    experiment's run in which it was made.
+    itself would send for this evaluation: {} where it would send none, None where that is not known. With `compare`
+    the unit compares two answers instead of taking part in the A/B test, so it has no group and is never exposed.
+    `run` is the run of the experiment in which the decision was made.
     """
 
     experiment: str

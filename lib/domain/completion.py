@@ -17,7 +17,7 @@ NO_MODEL = "The model is not available."
 TELL_OPERATORS = "Please tell the person who invited you."
 """The end of a tester's sentence about a failure that only operators can end."""
 OPERATORS_KNOW = "The operators have been told."
-"""The same once an alert about it has reached one of them."""
+"""The end of that sentence once an alert about the failure has reached an operator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ Act = Literal[
 ]
 """The acts of the audit log."""
 PARLEY, FILE = "Parley", "the experiments file"
-"""The authors that are no person: a guardrail or a schedule that acts, and the file that a process started with."""
+"""The authors other than people: a guardrail or a schedule that acts, and the file that a process started with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _problems(where: str, table: Mapping[str, Any]) -> Iterator[str]:
     key = table.get("api_key", "")
     if not isinstance(key, str) or (key and not _VISIBLE.fullmatch(key)):
         yield f"{where} api_key: must be visible ASCII characters without spaces"
-    version = table.get("api_version", "v1")  # without quotes TOML makes a date of it
+    version = table.get("api_version", "v1")  # unquoted, TOML reads a version as a date
     if not isinstance(version, str | date) or not _VERSION.fullmatch(str(version)):
         yield f"{where} api_version: must be a version such as 2024-10-21 or preview"
     headers = table.get("headers", {})

@@ -20,8 +20,8 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, most: int) -> str:
-    """Return the beginning of a foreign text for a name or a line: no line break, nothing that a terminal obeys or that
-    turns the direction of what follows.
+    """Return the beginning of a foreign text for a name or a line, without line breaks, control characters and marks
+    that change the direction of text.
 
     >>> one_line("a\\x1b]0;b\\n c\\x9b\\u202e\\ud83d", 80), one_line("abc", 2)
     ('a]0;b c', 'ab')

@@ -60,8 +60,10 @@ class Acts:
         self.book: Book = {}
 
     def seed(self, file: Mapping[str, Definition], setting: str) -> None:
-        """Bring what the experiments file says into the record, where that is new, and make the experiment of
-        PARLEY_EXPERIMENT the live one at the first start and whenever the setting is another."""
+        """Store new and changed tables of the experiments file as versions in the record.
+
+        Make the experiment of PARLEY_EXPERIMENT the live one at the first start and whenever the setting has changed.
+        """
         self.attach(file, setting)
         for name, definition in file.items():
             recorded = self.book.get(name)
@@ -119,8 +121,10 @@ class Acts:
             return None
 
     def check(self, name: str, text: str) -> Definition:
-        """Return the definition that this TOML gives. Raises DefinitionError with everything that is wrong. Statsig's
-        groups, which no act changes, may have names, weights and providers that a table of ours may not."""
+        """Return the definition in this TOML. Raises DefinitionError with all problems.
+
+        Statsig's groups, which no act changes, may have names, weights and providers that a table of ours may not.
+        """
         return read_version(name, text, None if self._served else self._providers, served=self._served)
 
     def create(self, name: str, text: str, author: str, reason: str) -> None:
@@ -132,8 +136,8 @@ class Acts:
         self.save(name, text, 0, author, reason)
 
     def save(self, name: str, text: str, base: int, author: str, reason: str) -> None:
-        """Keep a new version, made from version `base`. Where it runs and the change breaks comparability, a new run
-        begins. Raises Conflict where another version came first, and DefinitionError."""
+        """Keep a new version, made from version `base`. A change that breaks comparability begins a new run where the
+        experiment runs. Raises Conflict where another version came first, and DefinitionError."""
         new = self.check(name, text)
         self._act(name, author, "version", partial(rules.save, new=new, base=base, reason=reason))
 
@@ -142,7 +146,7 @@ class Acts:
         self._act(name, author, "version", rules.keep)
 
     def start(self, name: str, author: str, reason: str = "", percent: float | None = None) -> None:
-        """Make it the live experiment and let units take part: a new run, or the paused one again."""
+        """Make this the live experiment and let units take part: a new run, or the paused one again."""
         self._act(name, author, "start", partial(rules.start, percent=percent, reason=reason))
 
     def ramp(self, name: str, percent: float, author: str, reason: str = "") -> None:
@@ -154,7 +158,7 @@ class Acts:
         self._act(name, author, "pause", partial(rules.pause, reason=reason))
 
     def end(self, name: str, author: str, reason: str = "") -> None:
-        """End the run: everybody gets the default from the next conversation on."""
+        """End the run: every unit gets the default from the next conversation on."""
         self._act(name, author, "end", partial(rules.end, reason=reason))
 
     def disable(self, name: str, group: str, author: str, reason: str = "", facts: Facts | None = None) -> None:
@@ -167,7 +171,7 @@ class Acts:
         self._act(name, author, "enable", partial(rules.enable, group=group, reason=reason))
 
     def schedule(self, name: str, start_ms: int | None, end_ms: int | None, author: str) -> None:
-        """Start and end it at these moments; None: at none."""
+        """Schedule the start and the end of an experiment; None: not scheduled."""
         self._act(name, author, "schedule", partial(rules.schedule, start_ms=start_ms, end_ms=end_ms))
 
     def keep_schedule(self) -> None:
@@ -179,7 +183,7 @@ class Acts:
 
     def decide(self, name: str, group: str | None, readout: Mapping[str, Any], author: str, reason: str) -> Decision:
         """End the run with a decision: this group's parameters become the default (None: the default stays). `readout`
-        is kept as it stands. To undo one, decide again."""
+        is kept as it stands. To undo a decision, decide again."""
         if not reason.strip():
             raise ActError("Say in a sentence why: the history shows it beside the decision.")
         decisions: list[Decision] = []
@@ -192,7 +196,8 @@ class Acts:
         return decisions[0]
 
     def note(self, name: str, definition: Definition, reason: str) -> None:
-        """Note what Statsig serves. `why` describes what happened there to an experiment that no longer runs."""
+        """Record the definition that Statsig serves. `reason` says what happened at Statsig to an experiment that no
+        longer runs."""
         recorded = self.book.get(name)
         if recorded is None or not rules.as_served(recorded, definition):
             self._try(name, STATSIG, "new run", partial(rules.note, definition=definition, why=reason))

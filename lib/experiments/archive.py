@@ -161,7 +161,7 @@ class Archive:
 
 
 def _runs(spec: Spec | None, tier: str) -> bool:
-    """Return True for an experiment that runs. Specs that this module cannot read end nothing."""
+    """Return True for an experiment that runs, False for a spec that this module cannot read."""
     try:
         return spec is not None and state_of(spec, tier) == "running"
     except (TypeError, ValueError, AttributeError):

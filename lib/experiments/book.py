@@ -47,10 +47,11 @@ log = logging.getLogger("parley.experiment")
 
 @dataclass(frozen=True, slots=True)
 class RecordedExperiment:
-    """One experiment of the record. `written` is the newest version; `definition` is what is in force of it.
+    """One experiment of the record. `written` is the newest version; `definition` is the part in force.
 
     An experiment that does not run has an allocation of 0 in force, and groups that are switched off are marked.
-    `reached` is the percentage of units that have taken part in the open run: during a pause by 0 %, the one before.
+    `reached` is the percentage of units that have taken part in the open run. An allocation of 0 %, which pauses the
+    run, does not lower it.
     """
 
     state: ExperimentState
@@ -75,8 +76,8 @@ Book = Mapping[str, RecordedExperiment]
 
 
 def changed_since(recorded: RecordedExperiment, file: str) -> bool:
-    """Return True where the experiments file has another table than when the newest version was made, with another
-    content."""
+    """Return True where the experiments file's table has changed since the newest version was made, and differs from
+    it."""
     if recorded.version is None or recorded.written is None:
         return True
     return recorded.version.file != file and canonical(recorded.written) != file
@@ -128,7 +129,7 @@ def in_force(written: Definition, state: ExperimentState, run: Run | None) -> De
 
 
 def of_run(connection: Connection, name: str, number: int) -> Definition | None:
-    """Return what a run compared, with the last version that was in force in it; None where there is no such run."""
+    """Return the definition of a run, from the last version in force during it; None where there is no such run."""
     run = states.run(connection, name, number)
     version = states.version(connection, name, run.version) if run and run.version else None
     written = _read(name, version.text) if version else None

@@ -59,7 +59,7 @@ class Change:
 
     @property
     def compared(self) -> Definition:
-        """The same, with the allocation that a new version must not go below in the open run."""
+        """The newest version, with the allocation that a new one must not go below in the open run."""
         return self.recorded.compared or self.written
 
     @property

@@ -31,8 +31,8 @@ def compares(definition: Definition, unit: str) -> bool:
 def pair(definition: Definition, conversation_id: str, turn: int) -> tuple[Group, Group] | None:
     """Return control and the treatment that a question of a conversation goes to; None where nothing can be compared.
 
-    The treatments take turns, beginning with one that depends on the conversation. A group whose name is a vote for
-    neither answer is left out.
+    The treatments take turns, beginning with one that depends on the conversation. A group that is named like a vote
+    for neither answer (`tie`, `both_bad`) is left out.
 
     >>> three = Definition("greeting", (Group("A", 1), Group("B", 1), Group("C", 1)), "A")
     >>> [pair(three, "one", turn)[1].name for turn in (1, 2, 3, 4)]

@@ -217,7 +217,7 @@ class Console:
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect, which would send the key to another address."""
+    """A handler that follows no redirect, because that would send the key to another address."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None

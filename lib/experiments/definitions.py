@@ -49,7 +49,7 @@ GROUP_KEYS = ("weight", "parameters")
 RESERVED = ("override", "default", "disabled", "experimentSize", "launchedGroup", "abandoned", "prestart")
 """Statsig's own names of rules: a group with such a name could not be distinguished from them."""
 Wrong = Callable[[tuple[str, ...], str], None]
-"""Reports a problem with a key: the path to it from the top of the file, and the message."""
+"""A function that reports a problem with a key: the path to it from the top of the file, and the message."""
 
 
 def read_definitions_file(file: Path, providers: Collection[str] | None = None) -> dict[str, Definition]:
@@ -70,7 +70,7 @@ def read_definitions(
     """Return the experiments of this TOML by name. Raises DefinitionError with all problems, including an unknown
     provider where `providers` are given.
 
-    `served`: it was made of what Statsig serves, where names are free, a weight may be 0 and the unit any id.
+    `served`: the TOML was made from what Statsig serves, where names are free, a weight may be 0 and the unit any id.
     """
     try:
         tables = tomllib.loads(text)
@@ -149,7 +149,7 @@ def _ignore(path: tuple[str, ...], message: str) -> None:
 
 
 def _groups(name: str, tables: Any, wrong: Wrong, wrong_ours: Wrong) -> tuple[Group, ...]:
-    """Return the groups; `wrong_ours` takes the problems that a table of Statsig may have."""
+    """Return the groups; `wrong_ours` reports problems that are allowed in a table from Statsig."""
     if not isinstance(tables, dict) or not tables:
         wrong((name, "groups"), "there are no groups; expected at least one, with a weight and parameters")
         return ()

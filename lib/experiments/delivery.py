@@ -26,7 +26,7 @@ BATCH = 500
 SMALLEST = 10
 """Size of the first batches, and while requests fail: unacknowledged events are sent again and should be few."""
 LEASE_S = 15.0
-"""Seconds of a lease, renewed during delivery; after a crash it is the wait."""
+"""Seconds of a lease, renewed during delivery. After a crash, another process waits this long for the events."""
 ANSWER_S = 12.0
 """Seconds to wait for an answer; the SDK's own requests give up earlier."""
 PASS_S = 6.0

@@ -1,8 +1,8 @@
 """Statsig's evaluation: the group of a unit, and the definitions that decide it.
 
-Owns the time at which Statsig is asked (beside the start, never before it), the fallback while it does not answer, and
-the stored answers. Nothing here exposes a unit: an exposure is an event, which `delivery` sends. Knows no model, no
-database and no page; the SDK is in `sdk`.
+Owns the requests to Statsig (in the background, so that no start waits for them), the fallback while it does not
+answer, and the stored answers. Nothing here exposes a unit: an exposure is an event, which `delivery` sends. Knows no
+model, no database and no page; the SDK is in `sdk`.
 """
 
 import json
@@ -149,7 +149,7 @@ class Experiments:
 
     def apply(self, definitions: Mapping[str, Definition], live: str | None) -> None:
         """Decide by these definitions from now on, beside those of the file that they do not name; `live` is the
-        experiment that testers get. Where Statsig decides, they say what the readout compares."""
+        experiment that testers get. Where Statsig decides, they only set what the readout compares."""
         newest = {**self.definitions, **definitions}
         if self._source.name != "bundled" or newest == self.definitions:
             self.definitions, self._live = newest, live
@@ -318,6 +318,6 @@ def compile_definitions(text: str) -> tuple[dict[str, Any], dict[str, Definition
 
 
 def read_file(file: Path) -> tuple[dict[str, Any], dict[str, Definition]]:
-    """Return the same of a file, which the problems then name."""
+    """Return the config spec and the definitions of a file. Raises DefinitionError, whose problems name the file."""
     definitions = read_definitions_file(file)
     return compile_specs(definitions.values()), definitions

@@ -64,7 +64,7 @@ def keep(change: Change) -> Facts:
 
 
 def choose(change: Change) -> Facts:
-    """Make it the experiment that testers get, and start it where it never was."""
+    """Make this the experiment that testers get, and start it where it never ran."""
     states.make_live(change.connection, change.name, change.setting)
     change.state = replace(change.state, live=True, setting=change.setting)
     if change.state.stage == "draft" and change.recorded.written is not None and not change.served:
@@ -74,8 +74,8 @@ def choose(change: Change) -> Facts:
 
 
 def start(change: Change, percent: float | None, reason: str) -> Facts:
-    """Let units take part: in the run that is paused, else in a new one. It becomes the experiment that testers get. A
-    scheduled end that has passed is dropped."""
+    """Let units take part: in the run that is paused, else in a new one. The experiment becomes the one that testers
+    get. A scheduled end that has passed is dropped."""
     _must_decide(change)
     old, state = change.written, change.state
     if state.stage == "running" and state.live and old.allocation:
@@ -125,7 +125,7 @@ def pause(change: Change, reason: str) -> Facts:
 
 
 def end(change: Change, reason: str) -> Facts:
-    """End the run: everybody gets the default from the next conversation on."""
+    """End the run: every unit gets the default from the next conversation on."""
     _must_decide(change)
     if change.open_run is None:
         raise ActError(f"{change.name} has no open run: {STAGES[change.state.stage]}.")
@@ -159,7 +159,7 @@ def enable(change: Change, group: str, reason: str) -> Facts:
 
 
 def schedule(change: Change, start_ms: int | None, end_ms: int | None) -> Facts:
-    """Start and end it at these moments; None: at none."""
+    """Schedule the start and the end of the experiment; None: not scheduled."""
     _must_decide(change)
     state, now = change.state, change.time_ms
     if start_ms is not None and state.stage == "running":
@@ -177,7 +177,7 @@ def schedule(change: Change, start_ms: int | None, end_ms: int | None) -> Facts:
 
 
 def keep_schedule(change: Change) -> Facts:
-    """Do what is due now."""
+    """Start or end the experiment where its schedule asks for that now."""
     match due(change.state, change.time_ms):
         case "end":
             return end(change, "As scheduled")
@@ -198,7 +198,7 @@ def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason
     if group is not None and chosen is None:
         raise ActError(f"{change.name} has no group {group}; it has {_name_of(old)}.")
     default = dict(old.default) if change.served else _default_of(old, chosen)
-    if not change.served:  # else the run ends with the decision that is made there
+    if not change.served:  # otherwise the decision at Statsig ends the run
         if default != dict(old.default):
             change.add_version(replace(old, default=default), f"Decided for {group}: {reason.strip()}")
             change.continue_run()
@@ -212,7 +212,7 @@ def decide(change: Change, group: str | None, readout: Mapping[str, Any], reason
 
 
 def note(change: Change, definition: Definition, why: str) -> Facts:
-    """Note what Statsig serves: a run ends where that breaks comparability, and a new one begins where it runs."""
+    """Record the definition that Statsig serves: end the run, and begin a new one where the experiment runs."""
     if as_served(change.recorded, definition):
         raise ActError("It is noted already.")
     run, over = change.open_run, definition.status.state not in ("running", "paused")
@@ -245,10 +245,10 @@ def due(state: ExperimentState, now_ms: int) -> Act | None:
 
 
 def _follow(change: Change, old: Definition | None, new: Definition) -> list[str]:
-    """Continue or end the run after a new version; return what begins a new one."""
+    """Continue or end the run after a new version; return the changes that begin a new run."""
     if old is None or change.open_run is None:
         return []
-    reasons = [] if change.served else breaks(change.compared, new)  # what Statsig serves, `note` looks at
+    reasons = [] if change.served else breaks(change.compared, new)  # `note` handles what Statsig serves
     if not reasons:
         change.continue_run()
         return []

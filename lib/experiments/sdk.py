@@ -218,7 +218,7 @@ class _Boundary(_StatsigErrorBoundary):
 
 
 class _Lines(OutputLogger):
-    """The SDK's log lines in our log, without the key, each kind only now and then."""
+    """The SDK's log lines in our log, without the key; a kind of line is repeated after `AGAIN_S` only."""
 
     def __init__(self, memory: Memory, level: int = logging.WARNING) -> None:
         self._memory, self._level = memory, level
@@ -262,7 +262,7 @@ class _Lines(OutputLogger):
 
 
 class _Pulse(ObservabilityClient):
-    """Receives from the SDK how each fetch of definitions ended: the only sign of life without news."""
+    """The receiver of the SDK's report on each fetch of definitions, also of a fetch that brought nothing new."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -39,7 +39,7 @@ def is_override(rule_id: str) -> bool:
 
 
 def state_of(spec: Mapping[str, Any] | None, tier: str = "") -> State:
-    """Return the state of an experiment for processes of this tier; None as the spec: it is not served."""
+    """Return the state of an experiment for processes of this tier. `spec` None: it is not served."""
     if spec is None:
         return "archived"
     if not spec.get("enabled", True):

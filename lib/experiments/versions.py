@@ -153,7 +153,7 @@ def comparable(definition: Definition) -> dict[str, Any]:
 
 
 def breaks(old: Definition, new: Definition) -> list[str]:
-    """Return what keeps users from before and after a change from being compared; empty where they can be.
+    """Return the differences that keep users from before and after a change from being compared; empty without any.
 
     >>> from lib.experiments.definitions import Group
     >>> old = Definition("e", (Group("A", 1), Group("B", 1, {"model": "m"})), "A")

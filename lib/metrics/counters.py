@@ -117,7 +117,7 @@ class Metrics:
         """Count a batch, or a part of it, that Statsig did not accept."""
         self._refusals.labels(why).inc()
 
-    # At the moment of asking
+    # At each scrape
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float | None]) -> None:
         """Serve the value of `read` at each scrape; NaN where it raises."""
@@ -132,7 +132,8 @@ class Metrics:
         Gauge(name, meaning, registry=self._registry).set_function(value)
 
     def gauge_of(self, name: str, meaning: str, label: str, read: Callable[[], tuple[str, float | None]]) -> None:
-        """Serve at each scrape the value of what `read` names, under this label; nothing where it raises."""
+        """Serve at each scrape the value that `read` returns, labelled with the name that it returns; nothing where it
+        raises."""
         self._registry.register(_LabelledGauge(name, meaning, label, read))
 
     def text(self) -> bytes:
@@ -150,11 +151,11 @@ class _LabelledGauge(Collector):
         self._name, self._meaning, self._label, self._read = name, meaning, label, read
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name it without a read."""
+        """Yield the gauge without reading its value."""
         yield GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Read it."""
+        """Yield the gauge with its current label and value; nothing where reading fails."""
         family = GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
         try:
             label, number = self._read()

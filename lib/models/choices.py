@@ -2,15 +2,15 @@
 
 Parley never asks for several choices, but gateways with defaults of their own send them. Some servers also send one
 answer under several indexes: old versions of TGI and Foundry Local number its pieces (text-generation-inference PR
-#1648, foundry-local #263), LiteLLM numbered thinking 0 and text 1 (litellm #23178). Only the rest of the stream shows
-which of these a first piece of another index is, so it waits.
+#1648, foundry-local #263), LiteLLM numbered thinking 0 and text 1 (litellm #23178). A piece with another index
+waits, because only the rest of the stream shows whether it belongs to the answer.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_CHOICES = 16
-"""Indexes that come once each, one after another, number the pieces of one answer from this many on."""
+"""Once this many other indexes have come, each only once, they number the pieces of one answer."""
 _MAX_HELD = 1_000_000
 """Characters of pieces that wait at most."""
 
@@ -18,7 +18,7 @@ Choice = Mapping[str, Any]
 
 
 class Choices:
-    """Picks the answer's pieces from the choices of each chunk: those of index 0, which some servers omit."""
+    """The answer's pieces among the choices of each chunk: those of index 0, which some servers omit."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()

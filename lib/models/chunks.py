@@ -114,7 +114,7 @@ class Reading:
 
         The text is `Anew` where it turns out that all text before it was thinking. Raises Fault for an error that the
         server reports, ValueError for broken JSON and for what is not UTF-8. Plain words, which some servers send as
-        a heartbeat, say nothing.
+        a heartbeat, are ignored.
         """
         self.heard = self.thought = False
         data = frame.data.strip()

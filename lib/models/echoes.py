@@ -1,7 +1,7 @@
 """A server's own words, separated from what it repeats of the question.
 
-Servers quote prompts in their errors: whole, as JSON spells them, or shortened. Nothing of that may decide what an
-error means, and nothing of it belongs into a log. Pure.
+Servers quote prompts in their errors: whole, as JSON spells them, or shortened. No such repetition may decide
+what an error means or reach a log. Pure.
 """
 
 import html
@@ -17,7 +17,7 @@ ELLIPSIS = "[…]"
 _RUN = 4
 """Consecutive words that count as a repetition."""
 _EDGE = 3
-"""The same at the beginning and the end of a text, where servers shorten it."""
+"""Consecutive words that count as a repetition at the beginning and the end of a text, where servers shorten it."""
 _FEW = 3
 """Words of a text so short that each of them counts as a repetition."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -63,9 +63,9 @@ def without_echoes(text: str, sent: Iterable[str]) -> str:
 def without_traces(text: str, sent: Iterable[str]) -> str:
     """Return the text without any two words in a row of the texts that were `sent`, and without those of short ones.
 
-    Stricter than `without_echoes`: the rest of a sentence may become unreadable. Also undoes what an address or a page
-    escapes, and leaves out every longer word of them, their letters however they are joined or spaced, and what may be
-    encoded.
+    Stricter than `without_echoes`: the rest of a sentence may become unreadable. Also undoes the escapes of an address
+    or a page, and removes every longer word of the sent texts, their letters however they are joined or spaced, and
+    text that may be encoded.
 
     >>> without_traces("Prompt: my+knee%20hu... is refused (knee)", ["My knee hurts a lot today", "Knee"])
     'Prompt: […]... is refused ([…])'

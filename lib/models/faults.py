@@ -170,7 +170,7 @@ class Fault(Exception):
         return bool(_ABOUT_A_VALUE.search(" ".join([self.own, *self.codes])))
 
     def refused_parameter(self, sent: Iterable[str]) -> str | None:
-        """Return which of the sent parameters a refusal is about: the one in `param`, else the first in the text.
+        """Return the sent parameter that a refusal is about: the one in `param`, else the first in the text.
 
         A word that the question has, too, counts only where the sentence is about a parameter of that name, and so does
         every word of an error that has no status of a refusal: servers raise it as a 500, or inside a stream.
@@ -198,7 +198,7 @@ class Fault(Exception):
     def pause(self, retries: int, elapsed: float, took: float, backoff: float) -> float | None:
         """Return the seconds to wait before the same question is asked again, or None when it is not.
 
-        `elapsed` since the question left, `took` of that for the last attempt.
+        `elapsed` seconds have passed since the question was sent, `took` of them in the last attempt.
 
         >>> busy = Fault("RateLimitError", status=429, retry_after=4.0)
         >>> [busy.pause(0, 0.1, 0.1, 0.5), busy.pause(1, 4.2, 0.1, 0.5), busy.pause(2, 8.3, 0.1, 0.5)]

@@ -34,7 +34,7 @@ class Parameters:
         return min(limits, default=None)
 
     def capped(self, tokens: int) -> "Parameters":
-        """Return the same, with a cap where there is none.
+        """Return these parameters, with a cap on the answer's tokens where there is none.
 
         >>> Parameters("m").capped(5).options, Parameters("m", options={"max_tokens": 9}).capped(5).options
         ({'max_completion_tokens': 5}, {'max_tokens': 9})
@@ -48,8 +48,8 @@ def check_parameters(
     """Return a group's parameters as they can be sent.
 
     A value of the wrong type or range is replaced by the experiment's default where that is valid, and otherwise not
-    sent; an unknown name is not sent. `error` has the names of all of these. Where neither names a model or a provider,
-    `model` and the first of `providers` are used.
+    sent; an unknown name is not sent. `error` has the names of all of these. Where neither `raw` nor `defaults` names a
+    model or a provider, `model` and the first of `providers` are used.
 
     >>> sent = check_parameters({"model": "a", "temperature": 3, "top_k": 5}, {"temperature": 0.5}, "m")
     >>> sent.model, sent.options, sent.error

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 HISTORY_TOKENS = 6_000
 """Estimated tokens of a question with its history where the model's context is unknown."""
 MAX_HISTORY_TOKENS = 32_000
-"""The same where it is known and the operator set nothing. Each question pays for its history again: with a window of a
-million tokens, a long conversation's question would cost dollars instead of cents."""
+"""The same where the context is known and the operator set no limit. Each question pays for its history again: with a
+window of a million tokens, a long conversation's question would cost dollars instead of cents."""
 _ANSWER_SHARE = 0.25
 _PER_MESSAGE = 4
 
@@ -53,8 +53,8 @@ def trim(
 ) -> list[dict[str, str]]:
     """Return the messages for the last of `turns`, which is the new question.
 
-    The system prompt and the question are always there. Of the earlier turns, those that have an answer's text go
-    along, as many of the latest as fit.
+    The system prompt and the question are always there. Of the earlier turns with an answer's text, the latest that fit
+    are included.
 
     >>> trim([("old", "answer"), ("failed", None), ("new", None)], "Be kind.")  # doctest: +NORMALIZE_WHITESPACE
     [{'role': 'system', 'content': 'Be kind.'}, {'role': 'user', 'content': 'old'},

@@ -24,7 +24,7 @@ from lib.models.stream import Stream
 LOOK_EVERY_S = 300.0
 """Seconds for which a list of models is reused."""
 LOOK_AGAIN_S = 30.0
-"""The same after a failure."""
+"""Seconds for which a failure to read a list is reused."""
 
 
 @dataclass(frozen=True, slots=True)

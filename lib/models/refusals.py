@@ -65,7 +65,7 @@ class Refusals:
     def refuse(self, model: str, name: str, value: Any, wanted: Mapping[str, Any], *, about_value: bool) -> None:
         """Remember that the model refused an option under the name that it was sent by.
 
-        One with another name gets that first, unless the other name is asked for as well or was refused before.
+        Where the option has another name, that is tried first, unless it is asked for as well or was refused before.
         """
         memory = self._of(model)
         requested = name if name in wanted else NAMES.get(name, name)

@@ -18,7 +18,7 @@ _PHRASES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Sentences of Gemini and Ollama about a parameter that they do not name."""
 _OBJECTS: Mapping[str, tuple[str, ...]] = {**_ALIASES, "reasoning": ("reasoning_effort",)}
-"""The same in a path, where `reasoning.effort` is a field of the newer API."""
+"""Names that servers use in a path, where `reasoning.effort` is a field of the newer API."""
 _AROUND = {"body", "request", "params", "parameters", "generation_config", "config", "options", "root", "input", "text"}
 """Words before the name in a path such as `body.seed`."""
 _REPEATED = re.compile(
@@ -28,7 +28,7 @@ _REPEATED = re.compile(
 )
 """A parameter in a repetition of the request, with its value."""
 _OF_THE_QUESTION = r"\b(?:prompt|content|text|question|query|word)s?\s*[:=]?\s*[\"'`]?{name}\b"
-"""A word that the server names as one of the question."""
+"""A word that the server names as a part of the question."""
 _REFUSED = (
     r"(?:unsupported|unknown|unrecognized|unexpected|invalid|not (?:support(?:ed)?|allowed|accept)|deprecated|extra)"
     r"[\w ]{{0,40}}(?:param\w*|argument\w*|field\w*|key\w*|input\w*|value\w*)[\w ]{{0,20}}:?\s*[\[\"'`]*{name}\b"

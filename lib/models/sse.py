@@ -25,13 +25,14 @@ class Frame(NamedTuple):
 
 
 class Events:
-    """Splits a stream of bytes into frames.
+    """The frames in a stream of bytes.
 
-    An event without data is dropped, as the standard has it, unless it is called `error`. Beside the standard, a field
-    `error` is a frame (old llama.cpp), and so is a bare line of JSON; a line of data that follows a whole JSON value
-    begins an event of its own (gateways that leave the empty lines out), and a prefix `data:` may be doubled.
-    A body that begins with JSON is no event stream: where its first line is a whole value, each line is a frame; else
-    the body is one.
+    An event without data is dropped, as the standard requires, unless it is called `error`. Unlike in the standard, a
+    field `error` is a frame (old llama.cpp), and so is a bare line of JSON; a line of data that follows a whole JSON
+    value begins an event of its own (gateways that leave the empty lines out); a prefix `data:` may be doubled.
+
+    A body that begins with JSON is no event stream. Where its first line is a whole value, each line is a frame;
+    otherwise the whole body is one.
     """
 
     def __init__(self) -> None:

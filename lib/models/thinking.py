@@ -51,7 +51,7 @@ class State(Enum):
 
 
 class Thinking:
-    """Splits the text of one answer, piece by piece, into thinking, which is passed to `note`, and the answer.
+    """The text of one answer, split piece by piece into thinking, which is passed to `note`, and the answer.
 
     `held`: the model is known to leave its opening tag out, so that all text waits for the closing one.
     """

@@ -39,7 +39,7 @@ def open_transport(limits: httpx2.Limits, *, tls: bool) -> httpx2.AsyncBaseTrans
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """Sends a client's requests over the connections of `Network`. Raises httpx's errors, as the client's own does."""
+    """The transport over the connections of `Network`. Raises httpx's errors, as the client's own does."""
 
     def __init__(self, limits: httpx2.Limits, ssl_context: ssl.SSLContext | None) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
@@ -102,7 +102,7 @@ def _as_httpx() -> Iterator[None]:
 
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """Opens connections for httpcore. Raises its ConnectError and ConnectTimeout."""
+    """A network backend that opens connections for httpcore. Raises its ConnectError and ConnectTimeout."""
 
     async def connect_tcp(
         self,

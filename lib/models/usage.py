@@ -96,7 +96,7 @@ def read_cost_header(headers: Mapping[str, str]) -> float | None:
 
 
 def _amount(value: Any, limit: float) -> float | None:
-    """Return a number from 0 to `most`; None for anything else, which no database or sum could carry."""
+    """Return a number from 0 to `limit`; None for anything else, which no database or sum could carry."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

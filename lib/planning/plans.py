@@ -34,8 +34,8 @@ class PlanError(Exception):
 class Setting:
     """The inputs of a plan.
 
-    `spread` is the variance of a user's ratings relative to one rating by each (see `power.ABTest`), `shares` those
-    of control and the smallest treatment. `measured` is True where `spread` was.
+    `spread` is the variance of a user's ratings relative to one rating by each (see `power.ABTest`), `shares`
+    are those of control and the smallest treatment. `measured` is True where `spread` was measured.
     """
 
     baseline: float = BASELINE

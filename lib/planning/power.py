@@ -22,9 +22,9 @@ MODERATE, STRONG = 16.0, 0.6
 """Moderate and strong differences of taste: each tester's own share of decided votes for the better group is Beta
 distributed with this many pseudo-counts (fewer: stronger). With 16, two thirds of the testers lie within 12 points."""
 POWER = 0.8
-"""The chance for which a plan asks."""
+"""The chance that a plan requires."""
 MAX_TESTERS = 10_000_000
-"""More testers than this are not searched for."""
+"""The largest number of testers that the search tries."""
 _NORMAL = NormalDist()
 
 

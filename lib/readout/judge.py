@@ -30,7 +30,7 @@ RATES = (
 EFFECTS = {"satisfaction": Effect(0.10), "error_rate": Effect(0.02)}
 """The smallest difference that matters where the definition names none: 10 points, 2 points."""
 EFFECT = Effect(0.10, relative=True)
-"""The same for any other metric: 10 % of control."""
+"""The smallest difference that matters for any other metric: 10 % of control."""
 MIN_UNITS = 20
 """Effective units that a group needs before it is judged."""
 MIN_TAIL = 10
@@ -42,7 +42,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges by one definition. `refusal` is the verdict of every comparison where none is reliable.
+    """The judgement of metrics by one definition. `refusal` is the verdict of every comparison where none is reliable.
 
     `alpha` is the chance of a wrong difference that one comparison with control may have, `between_alpha` the same of
     two treatments. With planned users, half of it belongs to the planned look. `looks` are the intervals of earlier

@@ -1,6 +1,6 @@
 """The words of comparisons: the verdict as a sentence, the votes, and why they may disagree with the A/B test.
 
-Owns wording alone, and what makes a preference for one side worth a word. The verdicts are in `preferences`.
+Owns wording alone, and the limits above which a preference for one side is reported. Verdicts are in `preferences`.
 """
 
 import math
@@ -15,8 +15,8 @@ from lib.statistics.preferences import Preference
 
 PEOPLE = ("person", "people")
 SIDED, SIDED_Z = 0.10, 3.3
-"""A preference for one side is reported where the share of left votes is this far from half, and this many standard
-errors."""
+"""A preference for one side is reported where the share of left votes differs from half by at least this share and this
+many standard errors."""
 TIED = 0.4
 """Share of votes without a winner above which ties explain a disagreement with the A/B test."""
 SLOWER = 0.10

@@ -58,7 +58,7 @@ class PlannedLook:
 class Readout:
     """The complete readout of an experiment.
 
-    `changed_ms`: when its weights changed while it ran; `stretches`: the same as the exposures show it, where no
+    `changed_ms`: when its weights changed while it ran; `stretches`: the changes that the exposures show, where no
     weights are known. `stopped` has control's and a treatment's shares of stopped answers where they differ. `held` has
     the intervals of all readouts of the run, None where none are kept.
     """

@@ -6,7 +6,7 @@ from functools import cache
 PREFIX = "PARLEY_"
 _FAR = 99
 _MOST = 3
-"""Names that are suggested at most."""
+"""Most names that are suggested."""
 _LONGEST = 64
 """Characters of a name that is compared."""
 
@@ -14,8 +14,9 @@ _LONGEST = 64
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that are nearest to a mistyped one, none where none is near.
 
-    Names are compared word by word without the common prefix. A letter too many, too few or wrong counts one, two
-    letters in the wrong order too, and so does a word that was left out. Names that are equally near are all returned.
+    Names are compared word by word without the common prefix. A letter that is missing, added or wrong counts one, and
+    so do two neighbouring letters in the wrong order and a word that was left out. Of names that are equally near, at
+    most `_MOST` are returned.
 
     >>> known = ["PARLEY_BUDGET_USD", "PARLEY_BUDGET_ANSWERS", "PARLEY_UNIT", "PARLEY_TRUSTED_PROXIES", "DATABASE_URL"]
     >>> near_names("PARLEY_BUGDET", known), near_names("PARLEY_UNTI", known)

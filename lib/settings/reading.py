@@ -1,6 +1,6 @@
 """The settings of a start, read from the environment and then from `.streamlit/secrets.toml`.
 
-Reports every problem at once, those of several settings together too. Uses no network.
+Reports every problem at once, including those of combined settings. Uses no network.
 """
 
 import os

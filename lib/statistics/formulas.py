@@ -18,7 +18,7 @@ from lib.statistics.sums import Sums
 Z95 = NormalDist().inv_cdf(0.975)
 Z80 = NormalDist().inv_cdf(0.8)
 _ROUNDING = 1e-13
-"""A spread below this share of the terms that it is the difference of is the rounding error of zero."""
+"""A spread is a difference of larger terms. Below this share of them it is a rounding error and counts as zero."""
 
 
 @dataclass(frozen=True, slots=True)

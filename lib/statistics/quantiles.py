@@ -17,7 +17,7 @@ def rank(p: float, n: int) -> int:
 
 
 def quantile_span(p: float, below: Sums) -> tuple[float, float] | None:
-    """Return the shares between whose quantiles that of `p` lies with 95 % confidence: p ± 1.96·s.
+    """Return two shares, p ± 1.96·s: the quantile of `p` lies between their quantiles with 95 % confidence.
 
     `below` sums x = answers at most the quantile and y = answers, over the units with an answer. s is the delta error
     of that share, at least √(p(1−p)/N). Deng et al., arXiv 1803.06336, section 4.

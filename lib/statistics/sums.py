@@ -148,7 +148,7 @@ class VoteSums(NamedTuple):
 BUSY = 0.2
 """A unit with more than this share of its group's answers is named."""
 FEW = 5
-"""Among so few units every unit has that share, so none is named."""
+"""With at most this many units every unit has about that share, so none is named."""
 
 
 @dataclass(frozen=True, slots=True)

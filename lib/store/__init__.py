@@ -38,10 +38,10 @@ PIECE = 1_000
 
 
 class Store:
-    """One process's way to the record.
+    """One process's access to the record.
 
-    What writes returns a `Ticket` at once and never raises; while the database is away it is kept and written when the
-    database is back. What reads raises `StoreError` when the database cannot be read.
+    A method that writes returns a `Ticket` at once and never raises; while the database is away, the write is kept and
+    repeated. A method that reads raises `StoreError` when the database cannot be read.
     """
 
     def __init__(self, database: Database, recording: Recording, meter: StoreMeter | None = None) -> None:

@@ -40,12 +40,12 @@ class StoredAlert:
 
     @property
     def given_up(self) -> bool:
-        """True where some receiver never took it."""
+        """True where the last attempt was made and some receiver still does not have it."""
         return self.sent_ms is None and self.attempts >= TRIES
 
 
 class AlertLog:
-    """The alerts of a database. What waits for its commit raises StoreError."""
+    """The alerts of a database. Methods that wait for a commit raise StoreError."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -69,7 +69,7 @@ class AlertLog:
         return list(self._channel.call(fact))
 
     def attempted(self, key: str, reached: tuple[int, ...], everybody: bool) -> None:
-        """Store which receivers have an alert; `everybody`: all of them do."""
+        """Store which receivers have an alert; `everybody`: every receiver has it."""
         outcome = {"reached": " ".join(map(str, reached)), "sent_ms": now_ms() if everybody else None}
         self._channel.call(
             lambda connection: connection.execute(update(alert).where(alert.c.key == key).values(outcome)).rowcount

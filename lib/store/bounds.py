@@ -10,7 +10,7 @@ from lib.store.schema import held
 
 
 def held_intervals(connection: Connection, experiment: str, simulated: bool, run: str) -> dict[Look, Interval]:
-    """Return the intervals that the readouts of a run have left."""
+    """Return the intervals that the readouts of a run have stored."""
     of_run = select(held).where(held.c.experiment == experiment, held.c.simulated == simulated, held.c.run == run)
     rows = connection.execute(of_run)
     return {(row.metric, row.grp): Interval(row.low, row.low_ms, row.high, row.high_ms) for row in rows}

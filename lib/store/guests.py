@@ -116,7 +116,8 @@ def _invitation(row: Row[Any]) -> Invitation:
 
 
 class GuestBook:
-    """The invitations, guests, consents and sign-outs of a database. What waits for its commit raises StoreError."""
+    """The invitations, guests, consents and sign-outs of a database. Methods that wait for a commit raise
+    StoreError."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

@@ -1,6 +1,5 @@
-"""Import of an export into tables of the store, in a database that lives as long as one readout.
-
-The same SQL as always reads it.
+"""Import of an export into tables of the store, in a database that lives as long as one readout, so that the readout's
+usual SQL can read it.
 
 Reads line by line and keeps nothing in memory; events may come in any order and more than once. Loads exposures, ended
 answers, ratings, signals and preferences. Lines are checked in `event_lines`.

@@ -143,7 +143,8 @@ def _lines(
 
 
 def _waiting(before: Key | None, reached: Key | None, limit: int) -> Select[Any]:
-    """Return the same of the outbox, joined from the outbox: otherwise PostgreSQL might walk all events."""
+    """Return the waiting events of a stretch. The join starts from the outbox; otherwise PostgreSQL might walk all
+    events."""
     newest = (column.desc() for column in _PLACE_WAITING)
     stretch = select(outbox).where(*_between(_PLACE_WAITING, before, reached)).order_by(*newest).limit(limit)
     waits = (few := stretch.subquery()).c
@@ -155,7 +156,7 @@ def _waiting(before: Key | None, reached: Key | None, limit: int) -> Select[Any]
 def _reached(
     connection: Connection, search: Search, along: list[ColumnElement[bool]], before: Key | None
 ) -> Key | None:
-    """Return the end of a stretch of the index; None at the end of the ledger, or of what is searched of it."""
+    """Return the end of a stretch of the index; None at the end of the ledger or of its searched part."""
     place = _PLACE_WAITING if search.delivery == "waiting" else _PLACE
     walk = (
         select(*place)

@@ -1,7 +1,7 @@
 """Removal of old events from the ledger: whole partitions where they exist, else in pieces, while others write.
 
-What still waits for Statsig stays, and so do the numbers that a readout is made of (`answer`, `exposure`, `vote`); how
-many events went is added up in `purged`. Knows the tables; knows nothing of who wants them gone.
+Events that still wait for Statsig stay, and so do the numbers that a readout is made of (`answer`, `exposure`, `vote`).
+The number of removed events is added up in `purged`. Knows the tables, but not the command that calls it.
 """
 
 import time
@@ -32,7 +32,8 @@ _WAITS = exists().where(outbox.c.event_id == event.c.event_id)
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """Events from before a time: `events` can go, of which Statsig never got `unsent`; `waiting` ones must stay."""
+    """Counts of events from before a time: `events` can be removed, of which Statsig never got `unsent`; `waiting` ones
+    must stay."""
 
     events: int
     unsent: int
@@ -66,7 +67,7 @@ def purge(store: Store, before_ms: int) -> Iterator[int]:
         if reached is None:
             return
         after, size = reached, min(max(int(size * HOLD_S / piece.took), SIZES[0]), SIZES[1], 2 * size)
-        time.sleep(piece.took)  # lets those who waited for this piece in before the next
+        time.sleep(piece.took)  # lets writers that waited for this piece go first
 
 
 class _Piece:

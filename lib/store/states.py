@@ -83,7 +83,7 @@ def version(connection: Connection, experiment: str, number: int) -> Version | N
 
 
 def versions(connection: Connection, experiment: str) -> list[Version]:
-    """All versions of an experiment, the newest first."""
+    """Return all versions of an experiment, the newest first."""
     c = experiment_version.c
     rows = connection.execute(select(experiment_version).where(c.experiment == experiment).order_by(c.number.desc()))
     return [Version(**row._mapping) for row in rows]

@@ -32,7 +32,7 @@ _SUMMED = {**METRICS, **{name: (name, "timed") for name in QUANTILES}}
 def per_unit(scope: Scope, grp: str, limits: Mapping[str, float]) -> Select[Any]:
     """Select one row for each counted unit of a group: its addition to each metric.
 
-    `limits` are the group's quantiles by name: how many of the unit's answers took at most so long.
+    `limits` are the group's quantiles in seconds, by name; a column counts the unit's answers up to each of them.
     """
     x, a = exposure.alias("x"), answer.alias("a")
     fine = a.c.failed == 0

@@ -24,7 +24,7 @@ from lib.store.sums import METRICS, answers_by_unit, per_unit, sum_units
 from lib.store.units import arrivals, excluded, exposures
 
 Read = Callable[[], AbstractContextManager[Connection]]
-"""Open a connection; called from several threads."""
+"""A function that opens a connection; called from several threads."""
 
 
 class _Group(NamedTuple):
@@ -78,9 +78,9 @@ def _names(connection: Connection, scope: Scope) -> list[str]:
 def _count(connection: Connection, scope: Scope, grp: str) -> _Group | None:
     """Count one group; None where no unit counts.
 
-    The quantile must be known before its answers can be counted together with everything else: it is guessed from all
-    answers in the group, also of units that do not count. The counts then show the way from the guess to the quantile,
-    and where that is another value, they are taken again.
+    A quantile must be known before the answers below it can be counted together with everything else. It is guessed
+    from all answers in the group, also of units that do not count. The counts then show how far the quantile is from
+    the guess; where the two differ, everything is counted again.
     """
     scope = scope.of(grp)
     ranks = Ranks(connection, scope, grp)

@@ -72,7 +72,7 @@ def vote_of(value: object, metadata: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def fill(connection: Connection) -> None:
-    """Create the table and take the votes that the ledger has."""
+    """Create the table and fill it with the votes in the ledger."""
     for statement in _CREATE:
         connection.exec_driver_sql(statement)
     past = [

@@ -42,7 +42,7 @@ class StoreMeter(Protocol):
 
 
 class Unmetered:
-    """Ignores all measurements."""
+    """A meter that ignores all measurements."""
 
     def committed(self, facts: int, seconds: float) -> None:
         """Observe a committed group."""
@@ -82,7 +82,10 @@ class Ticket:
 
 
 class Writer:
-    """`begin` opens a transaction; its block commits. Public methods are thread-safe."""
+    """The queue of facts and the thread that commits them. Public methods are thread-safe.
+
+    `begin` opens a transaction, which commits when its block ends.
+    """
 
     def __init__(
         self, begin: Callable[[], AbstractContextManager[Connection]], meter: StoreMeter | None = None

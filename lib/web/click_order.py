@@ -1,4 +1,4 @@
-"""The clicks of a page act one after the other, in their order. Replaces undocumented parts of Streamlit."""
+"""The order of a page's clicks: each acts after the one before it. Replaces undocumented parts of Streamlit."""
 
 import logging
 import threading
@@ -13,20 +13,21 @@ log = logging.getLogger("parley")
 class _ClickOrder:
     """The clicks that wait until the callbacks of the click before them have ended.
 
-    `requests` is what Streamlit hands to a script: it goes on (CONTINUE), or a click is pending (RERUN), or it ends
-    (STOP). Clicks inside a fragment do not wait: Streamlit keeps one pending until the script has ended. `merge` makes
-    one of the widgets' states of an older and a newer click.
+    `requests` is the object by which Streamlit controls a script: the script continues (CONTINUE), a click is pending
+    (RERUN), or the script ends (STOP). Clicks inside a fragment do not wait: Streamlit keeps one pending until the
+    script has ended. `merge` combines the widgets' states of an older and a newer click.
     """
 
     def __init__(self, merge: Callable[[Any, Any], Any]) -> None:
         self.lock = threading.Lock()
         self._merge = merge
         self._waiting: WeakKeyDictionary[Any, deque[Any]] = WeakKeyDictionary()
-        """By the requests of a script whose callbacks have not ended. Beside each click stands what was pending when it
-        came: a click inside a fragment, or the fragment's own next run."""
+        """The waiting clicks of each script whose callbacks have not ended, by its requests. Each click is stored with
+        the request that was pending when it came: a click inside a fragment, or the fragment's own next run."""
 
     def hold(self, requests: Any, click: Any) -> bool:
-        """Keep a click if others must act before it; otherwise end the script, so that Streamlit starts another."""
+        """Keep a click and return True if others must act before it. Otherwise end the script, so that Streamlit starts
+        another."""
         state, pending = requests._state.name, requests._rerun_data
         if state == "STOP":
             return False
@@ -47,8 +48,10 @@ class _ClickOrder:
         return request
 
     def end(self, requests: Any) -> deque[Any]:
-        """Hand in the next click, because the callbacks of the one before have ended or were not called. Return the
-        clicks that wait where no script follows, because the page was closed."""
+        """Hand the next click to Streamlit, because the callbacks of the one before have ended or were not called.
+
+        Where the page was closed, no further script runs: return all waiting clicks instead.
+        """
         clicks = self._waiting.pop(requests, deque())
         if not clicks or requests._state.name == "STOP":
             return deque(click for click, _ in clicks)
@@ -61,21 +64,21 @@ class _ClickOrder:
         return deque()
 
     def _add(self, click: Any, older: Any, newer: Any) -> None:
-        """Let a click send what it and another one sent, of which it is the older or the newer."""
+        """Merge the widgets' states of two clicks into `click`, which is one of them."""
         if _acts(older) and _acts(newer):
             click.widget_states.CopyFrom(self._merge(older.widget_states, newer.widget_states))
 
 
 def _acts(click: Any) -> bool:
-    """Return True if Streamlit calls callbacks in the run that this begins."""
+    """Return True if Streamlit calls callbacks in the run that this click begins."""
     return click.widget_states is not None
 
 
 class _Replacements:
-    """Streamlit's functions with the order of clicks around them."""
+    """Replacements of Streamlit's functions that keep the order of clicks."""
 
     def __init__(self) -> None:
-        """Find the functions, and use them once. Raises ImportError or AttributeError in another version."""
+        """Find the functions and try them once. Raises ImportError or AttributeError in another version."""
         from streamlit import config
         from streamlit.runtime.scriptrunner import get_script_run_ctx, script_runner
         from streamlit.runtime.scriptrunner_utils import script_requests
@@ -110,7 +113,7 @@ class _Replacements:
         self._set_option("runner.fastReruns", False)
 
     def request(self, runner: Any, click: Any) -> bool:
-        """Take a click of a page: keep it, or hand it in."""
+        """Take a click of a page: keep it, or hand it to Streamlit."""
         with self._order.lock:
             kept = not click.fragment_id and self._order.hold(runner._requests, click)
             return kept or bool(self._request(runner, click))
@@ -140,7 +143,7 @@ class _Replacements:
     def _call_left(self, state: object, click: Any) -> None:
         try:
             self._call(state, click.widget_states, is_history_navigation=click.is_history_navigation)
-        except Exception:  # the clicks behind it act nevertheless
+        except Exception:  # the clicks after it still act
             log.exception("a click on a page that was closed failed")
 
     def interrupt(self, runner: object) -> None:
@@ -155,7 +158,8 @@ class _Replacements:
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method as a function: an attribute of a class gets the instance as an argument only if it is one."""
+    """Return the method as a function: an attribute of a class gets the instance as an argument only if it is a
+    function."""
 
     def call(*arguments: Any, **named: Any) -> Any:
         return method(*arguments, **named)
@@ -166,12 +170,13 @@ def _function(method: Callable[..., Any]) -> Callable[..., Any]:
 def act_in_order() -> bool:
     """Let the clicks of a page act one after the other, in their order; True where that was possible.
 
-    Streamlit interrupts a script at every access to its session state, in a callback too: a click that arrived at that
-    moment ended the callback of the click before it. With fast reruns it starts a second script at once: both acted at
-    the same time, or the first one, not begun yet, never did. A vote or a question was lost, or came before Stop.
+    Streamlit interrupts a script at every access to its session state, in a callback too, so a click that arrived at
+    that moment ended the callback of the click before it. With fast reruns Streamlit starts a second script at once:
+    both clicks acted at the same time, or the first one never acted because its script had not begun. A vote or a
+    question was lost, or acted before a Stop that was clicked earlier.
 
-    So a click waits until the callbacks of the one before have ended. Then it does not wait any longer, as with fast
-    reruns, because the script may hang. In a callback `st.stop` and `st.switch_page` do not end it any more.
+    So a click waits until the callbacks of the one before have ended. It does not wait for the rest of that script, as
+    with fast reruns, because the script may hang. `st.stop` and `st.switch_page` no longer end a callback.
     """
     try:
         replacements = _Replacements()

@@ -111,8 +111,8 @@ class Doors:
         return self._form(HTTPStatus.FORBIDDEN, "That is not the token.")
 
     async def sign_out(self, request: Request) -> Response:
-        """Ask whether to sign out, and on the form's submission end the session for every tab and every copy of the
-        cookies, and at the provider where it has a page for it."""
+        """Ask whether to sign out, and when the form is submitted, end the session for every tab and every copy of
+        the cookies, and at the provider where that has a page for it."""
         from lib.web import running
 
         if request.method != "POST":

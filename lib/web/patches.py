@@ -87,7 +87,7 @@ def connected() -> bool:
 
 
 class SessionGuard:
-    """Lets a connection resume only sessions of its own browser.
+    """A guard that lets a connection resume only sessions of its own browser.
 
     Streamlit resumes any session that a connection names in the third entry of its websocket protocol. In case a
     version looks elsewhere, a connection that names another browser's session anywhere is refused as well.

@@ -17,9 +17,9 @@ SIGN_OUT = "/auth/logout"
 SIGN_IN = frozenset({"/auth/login", "/oauth2callback"})
 """The two steps of a sign-in. A browser opens both as pages, never as a part of one."""
 PAGES = frozenset({"/", "/chat", "/sign-in"})
-"""Streamlit's pages that everybody may open. `pages/frame.py` registers them."""
+"""Streamlit's pages that every visitor may open. `pages/frame.py` registers them."""
 OPERATOR_PAGES = frozenset({"/results", "/experiment", "/events", "/history"})
-"""Streamlit's pages of which only operators learn that they exist."""
+"""Streamlit's pages for operators. For other visitors they do not exist."""
 FILES = "/media/"
 """The beginning of the addresses of downloads, which only operators' pages have."""
 _USED = frozenset({"/_stcore/health", "/_stcore/metrics", "/_stcore/host-config", STREAM})

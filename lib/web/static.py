@@ -19,7 +19,7 @@ AT_ONCE = 1_000_000
 CONDITIONS = (b"range", b"if-range", b"if-none-match", b"if-modified-since")
 """Headers of a request for a part of a file, or for a changed file only."""
 FOR_GOOD = "public, immutable, max-age=31536000"
-"""As Streamlit does: a file's name changes with its content."""
+"""The lifetime that Streamlit sets too: a file's name changes with its content."""
 
 
 async def send_file(scope: Scope, send: Send) -> bool:

@@ -4,7 +4,7 @@ Streamlit cannot notify a page that the record has changed; this makes its sessi
 would. With another version of Streamlit, pages show a change after their next click.
 
 Streamlit knows the address and the widgets of a page only while no script runs; until then it has those of the run
-before. So a running script is not interrupted from here: where it waits long, it asks `due` and reruns itself.
+before. So a running script is not interrupted from here. A script that waits long asks `due` and reruns itself.
 """
 
 import logging
@@ -80,7 +80,7 @@ class Tabs:
             _warn(error)
 
     def due(self, session_id: str | None) -> bool:
-        """Return True where this page was told to rerun and has not begun to."""
+        """Return True where this page must rerun and has not begun to."""
         return session_id in self._due
 
     def begin(self, session_id: str | None) -> None:
