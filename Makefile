@@ -1,13 +1,14 @@
-# run: chat in a browser. test: lint, then every test, with what they need. lint: style, types and who imports whom only.
-# test FAST=1: the tests that start no other process, in a minute or two.
+# run: chat in a browser. test: lint, then every test, with what they need. lint: style, types and imports only.
+# test FAST=1: only the tests that start no other process, in a minute or two.
 # coverage: the share of lines and branches that the fast tests reach, and an error where it has fallen.
-# load: how many testers it bears, as a table (ten minutes; SESSIONS and SECONDS may be given; needs PostgreSQL).
-# bench: how fast it is, in under ten minutes; PEERS=chainlit measures that too, BENCH=--write puts it into the documents.
-# bench-store: what recording and the readout cost at up to a million answers, in under ten minutes; needs PostgreSQL.
+# load: measure how many testers Parley serves, in ten minutes; SESSIONS and SECONDS may be set; needs PostgreSQL.
+# bench: measure how fast Parley is, in under ten minutes. PEERS=chainlit measures Chainlit too, BENCH=--write puts the
+# figures into the documents.
+# bench-store: measure recording and the readout at up to a million answers, in under ten minutes; needs PostgreSQL.
 # pictures: renew the documents' pictures, or PICTURES="results events" only; needs WebKit, Xvfb and Firefox.
-# lock: pin every package of pyproject.toml, and all that they need; LOCK=--upgrade takes the newest that it allows.
-# Quick the second time: packages are installed again only when their list changed.
-# PYTHON and VENV may be given: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
+# lock: pin every package of pyproject.toml and its dependencies; LOCK=--upgrade takes the newest allowed versions.
+# Packages are installed again only when their list changed.
+# PYTHON and VENV may be set: make run PYTHON=/opt/python3.12/bin/python VENV=/var/tmp/parley
 
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -21,9 +22,9 @@ SECONDS ?= 20
 run: $(VENV)/.run
 	PYTHONPATH=. $(BIN)/streamlit run streamlit_app.py
 
-# Most tests wait more than they work, so four run at once on two processors, and six of the fast ones, which start no
-# browser and no server; those of how soon something happens run alone.
-# An empty PYTHONDONTWRITEBYTECODE lets the workers keep what they compile: half of the time that their start takes.
+# Most tests wait more than they work, so four run at once on two processors. Of the fast tests, which start no browser
+# and no server, six run at once. Tests of how soon something happens run alone.
+# An empty PYTHONDONTWRITEBYTECODE lets the workers keep compiled modules, which halves the time of their start.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 FAST_ONES = not browser and not slow and not alone
 AT_ONCE = -n 4 --dist loadfile --no-loadscope-reorder
@@ -73,7 +74,7 @@ load: $(VENV)/.test
 clean:
 	rm -rf $(VENV) .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output
 
-# The first of these that really starts, is new enough and can make a virtual environment.
+# Use the first of these that starts, is new enough and can make a virtual environment.
 $(BIN)/python:
 	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python python3.14; do \
 	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \

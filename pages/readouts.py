@@ -25,7 +25,7 @@ T = TypeVar("T")
 KEPT_S = 60.0
 """Seconds after which a readout is computed again."""
 PAST_S = 3_600.0
-"""The same for past days, which change only by an erasure or a changed thumb."""
+"""Seconds after which past days are computed again. They change only by an erasure or a changed thumb."""
 
 
 def experiments() -> list[str]:

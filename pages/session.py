@@ -28,7 +28,7 @@ T = TypeVar("T")
 AS_TESTER = "as_tester"
 """The key of the session's state for an operator's view as a tester."""
 VIEW, TESTER = "view", "tester"
-"""The same in the address."""
+"""The query parameter for that view, and its value."""
 
 
 def visitor() -> Visitor:
@@ -88,7 +88,7 @@ def begin_run() -> None:
 
 
 def give_way() -> None:
-    """Let a click interrupt a wait, and rerun where this page was told to. Call it several times a second."""
+    """Let a click interrupt a wait, and rerun where this page must. Call it several times a second."""
     _ = "visitor" in st.session_state  # Streamlit interrupts where its session state is read
     if running.tabs().due(script_session()):
         st.rerun()

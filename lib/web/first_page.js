@@ -1,5 +1,5 @@
-// Reports a lost connection on every page, from its first moment, in one line; hides Streamlit's dialog for developers.
-// Part of the page itself, because a component would load over the connection that may be lost.
+// Report a lost connection on every page, from its first moment, in one line; hide Streamlit's dialog for developers.
+// This script is part of the page, because a component would load over the connection that may be lost.
 // The chat page sets `state.reconnected` and `state.box`.
 
 (() => {
@@ -30,7 +30,7 @@
       if (dialog.querySelector("h2")?.textContent !== "Connection error") continue;
       dialog.style.display = "none";
       dialog.querySelector('button[aria-label="Close"]')?.click();
-      if (!ever) show(); // a first connection may take long, until Streamlit gives it up
+      if (!ever) show(); // a first connection may take long before Streamlit gives up
     }
   };
   const dialogs = new MutationObserver(closeDialog);

@@ -1,4 +1,4 @@
-"""Components for what only the browser can do: their JavaScript files and their Python face."""
+"""Components for what only the browser can do: their JavaScript files and the functions that mount them."""
 
 from pages.browser.any_page import keep_page
 from pages.browser.comparison import keep_comparisons

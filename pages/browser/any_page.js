@@ -1,4 +1,4 @@
-// The component of every page but the chat.
+// The component of every page except the chat.
 
 export default function ({ data }) {
   const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });

@@ -1,5 +1,5 @@
-"""The browser's part of every page but the chat: the direction of text, the focus of the keyboard, wide tables that
-scroll by keyboard, and toolbars and dates by it. The chat page's own component does the first two there.
+"""The component of every page except the chat: the direction of text, the keyboard focus, and the use of wide tables,
+toolbars and dates by keyboard. On the chat page its own component does the first two.
 """
 
 import json
@@ -22,7 +22,9 @@ _COMPONENT = st.components.v2.component(
 
 
 def keep_page(*, tables: bool) -> None:
-    """Mount the component, before anything else of a page, in a place that takes no room (pages/frame.css). `tables`:
-    the page may have some."""
+    """Mount the component before the page's other elements, in a place that takes no room (pages/frame.css).
+
+    `tables`: the page may have tables.
+    """
     with st.container(key="any_page"):
         _COMPONENT(key="keep_page", data={"tables": tables})

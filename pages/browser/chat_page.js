@@ -8,7 +8,7 @@ function keepTextWhole() { // a lone surrogate, pasted or cut, would make the me
   }, true);
 }
 
-function closeSidebarOnPhones() { // it covers the conversation that was just picked
+function closeSidebarOnPhones() { // it would cover the conversation that was just picked
   document.addEventListener("click", ({ target }) => {
     if (innerWidth < 768 && target.closest?.('[class*="st-key-open_"], .st-key-new'))
       document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();

@@ -1,4 +1,4 @@
-// Copies an answer within the click: after a round trip to the server, WebKit and Safari refuse to write.
+// Copy an answer within the click: after a round trip to the server, WebKit and Safari refuse to write.
 
 function copyByCommand(text) {
   const box = document.createElement("textarea");

@@ -1,5 +1,5 @@
-// Two answers side by side: names their regions for screen readers. On a phone, where one stands below the other, adds
-// a switch between them and enables the choices once both have been visible.
+// Two answers side by side: name their regions for screen readers. On a phone, where one stands below the other, add a
+// switch between them and enable the choices once both have been visible.
 
 const ANSWERS = '[class*="st-key-answer_"]', NARROW = matchMedia("(max-width: 640px)");
 const TOP = 60, READ_MS = 400; // pixels that the header covers; time in sight after which an answer counts as read

@@ -1,4 +1,4 @@
-// The component. Each page mounts it twice: `keep` runs by itself from the first run on, `tell` gets requests.
+// The component. Each page mounts it twice: `keep` runs by itself from the first run on, `tell` receives the server's requests.
 
 const done = new WeakMap();
 const state = (window.parley ??= { texts: {}, report: () => {}, say: () => {} });
@@ -56,6 +56,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   state.say(data.say);
   const box = document.querySelector(BOX), active = document.activeElement;
   const nowhere = !active || active === document.body || active.closest(".st-key-stop"); // Stop is about to be removed
-  const restored = state.byKey && state.lost.length; // keepFocus knows where it belongs
+  const restored = state.byKey && state.lost.length; // keepFocus restores the focus
   if (box && nowhere && !restored) box.focus({ preventScroll: true });
 }

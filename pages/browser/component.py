@@ -47,9 +47,12 @@ span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path:
 
 @dataclass(frozen=True, slots=True)
 class BoxState:
-    """The data that the browser gets early in a run. `arrived`: questions that the server has, which need not come back
-    into the box; `orders`: tasks by name (`return` a text into the box, `download` a file, take a `theme`), each with
-    an id and carried out once; `asking`: the browser's mark of the request that it waits for."""
+    """The data that the browser gets early in a run.
+
+    `arrived`: questions that the server has received, which need not come back into the box. `orders`: tasks by name
+    (`return` a text into the box, `download` a file, take a `theme`), each with an id and carried out once. `asking`:
+    the browser's mark of the request that it waits for.
+    """
 
     arrived: Sequence[str] = ()
     orders: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -1,5 +1,5 @@
-// Takes a date that is typed: at Enter, and before Escape closes what the field is in. Streamlit takes it only when the focus
-// goes elsewhere; with the event alone it does so, too.
+// Make Streamlit take a typed date at Enter, and before Escape closes the popover around the field. Streamlit takes it only
+// when the field loses the focus, so this sends that event without moving the focus.
 
 const PART_OF_DATE = '[data-testid^="stDate"] [role="spinbutton"]';
 

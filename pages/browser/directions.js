@@ -1,4 +1,4 @@
-// Sets the direction of text by its first letter: in questions, answers, titles, comments, and while typing.
+// Set the direction of text by its first letter: in questions, answers, titles, comments, and while typing.
 
 const TEXTS = '[data-testid="stMarkdownContainer"]:not([dir]), [data-testid="stText"]:not([dir])'
   + ', textarea:not([dir]), input[type="text"]:not([dir])';

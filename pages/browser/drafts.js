@@ -1,4 +1,4 @@
-// Keeps what is typed and not asked yet in this tab, over a page switch, a reload and a lost connection. Keeps a sent
+// Keep a question that is typed but not sent in this tab, over a page switch, a reload and a lost connection. Keep a sent
 // question too, until the server lists it as arrived; otherwise it comes back into the box.
 
 const DRAFT = "parley-draft", SENT = "parley-sent";
@@ -34,7 +34,7 @@ function putBack(text) { // in front of what has been typed meanwhile
   });
 }
 
-const byTouch = () => matchMedia("(pointer: coarse)").matches; // focus would open the keyboard
+const byTouch = () => matchMedia("(pointer: coarse)").matches; // on touch screens the focus would open the keyboard
 
 function keepDrafts(state) {
   const leave = (text) => { if (text.trim()) { keepText(SENT, text); keepText(DRAFT, ""); } };

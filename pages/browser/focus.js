@@ -1,5 +1,5 @@
-// The focus of a hand on the keyboard: into a popover that opens and round inside it, and never nowhere after an act that
-// takes away what had it.
+// Keyboard focus: move it into a popover that opens, keep it inside, and restore it after an action that removes the
+// focused element.
 
 const POPOVER = '[data-testid="stPopoverBody"]', OPENER = '[data-testid="stPopoverButton"]', LOOKS_MS = [30, 150, 600, 2_000, 5_000], LAST_MS = 600; // a slow browser draws late
 const SIDEBAR = '[data-testid="stSidebar"]', VERSION = '[class*="st-key-version_"]', QUESTION = '[data-testid="stChatInputTextArea"]';
@@ -23,13 +23,13 @@ function whenThere(selector, act, frames = 600) {
   else if (frames) requestAnimationFrame(() => whenThere(selector, act, frames - 1));
 }
 
-function nearTo(lost, last) { // of elements from the inside out, a stop in the innermost that is still there
+function nearTo(lost, last) { // return a focusable element in the innermost of these elements that is still on the page
   const place = lost.find((one) => one.isConnected && (stopsIn(one).length || one.matches(`${POPOVER}, main`)));
   if (place && !place.matches(WHOLE)) return place.querySelector('[class*="_cancel"] button') ?? firstIn(place);
-  return last ? document.querySelector('[data-testid="stMain"]') : null; // else there may be more in a moment
+  return last ? document.querySelector('[data-testid="stMain"]') : null; // otherwise more elements may appear in a moment
 }
 
-function comeBackTo(button) { // a download's button is disabled, and so without the focus, while its file is made
+function comeBackTo(button) { // a download button is disabled while its file is made, and so loses the focus
   new MutationObserver((_, observer) => {
     if (button.disabled) return;
     observer.disconnect();
@@ -37,7 +37,7 @@ function comeBackTo(button) { // a download's button is disabled, and so without
   }).observe(button, { attributeFilter: ["disabled"] });
 }
 
-function sameVersion(place) { // the same button of an answer that is drawn anew, else the answer's other one
+function sameVersion(place) { // the same button of a redrawn answer, otherwise the answer's other button
   const key = [...place.classList].find((one) => one.startsWith("st-key-version_"));
   const buttons = [...document.querySelectorAll(`${VERSION}[class*="_${key.split("_").at(-1)}"] button:enabled`)];
   return buttons.find((one) => one.closest(`.${key}`)) ?? buttons[0];
@@ -48,7 +48,7 @@ function keepFocus(state) {
   if (!app || state.lost) return;
   let opened = [], menu = null, looks = [];
   state.byKey = false;
-  state.lost = []; // what has the focus, and what that is in
+  state.lost = []; // the focused element and the elements around it
   const around = (one) => { const found = []; for (; one; one = one.parentElement) found.push(one); return found; };
   const within = (places, selector) => places.some((one) => one.matches(selector));
 
@@ -67,7 +67,7 @@ function keepFocus(state) {
     if (target) state.restored = target;
     target?.focus({ preventScroll: last });
   };
-  new MutationObserver(() => { // while a script runs, what had the focus may be gone for a moment only
+  new MutationObserver(() => { // while a script runs, the focused element may be gone for a moment only
     looks.forEach(clearTimeout);
     const ended = state.byKey && app.dataset.testScriptState === "notRunning";
     looks = ended ? LOOKS_MS.map((ms) => setTimeout(restore, ms, ms >= LAST_MS)) : [];
@@ -88,7 +88,7 @@ function keepFocus(state) {
     menu = [...target.closest?.('[class*="st-key-menu_"]')?.classList ?? []].find((one) => one.startsWith("st-key-")) ?? menu;
     const download = target.closest?.('[data-testid="stDownloadButton"] button'), button = target.closest?.(OPENER);
     if (download && !detail) comeBackTo(download);
-    if (!button || detail || button.getAttribute("aria-expanded") === "true") return; // by the keyboard it has no detail
+    if (!button || detail || button.getAttribute("aria-expanded") === "true") return; // a click by keyboard has no detail
     opened = around(button);
     whenThere(`${POPOVER}:not(:has([data-testid="stSkeleton"])) :is(${STOPS})`, () => firstIn(document.querySelector(POPOVER))?.focus());
   }, true);

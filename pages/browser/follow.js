@@ -1,4 +1,4 @@
-// Follows a growing answer until the reader scrolls up, and offers a way back. Only the reader's own input counts:
+// Follow a growing answer until the reader scrolls up, and offer a way back. Only the reader's own input counts:
 // content may grow by any amount before the browser reports a scroll.
 
 const NEAR = 60, GESTURE_MS = 400, EARLIER_MS = 30_000;
@@ -18,7 +18,7 @@ function followAnswers(main) {
   jump.hidden = true;
   document.body.append(jump);
 
-  // The topmost visible message, by its words and the next one's: Streamlit redraws it in another element.
+  // Recognise the topmost visible message by its words and those of the next: Streamlit redraws it in another element.
   const messages = () => [...main.querySelectorAll('[data-testid="stChatMessage"]')];
   const words = (list, at) => list.slice(at, at + 2).map((one) => one.textContent.slice(0, 200)).join("\n");
   const place = () => {
@@ -86,7 +86,7 @@ function followAnswers(main) {
       gesture = -GESTURE_MS; // from here on only the answer moves the page
     }
   }, true);
-  const sizes = new ResizeObserver(settle); // of the box as well, which may come after the messages
+  const sizes = new ResizeObserver(settle); // also that of the box, which may appear after the messages
   const watchSizes = () => { for (const one of [main, ...main.children]) sizes.observe(one); };
   new MutationObserver(watchSizes).observe(main, { childList: true });
   watchSizes();

@@ -1,4 +1,4 @@
-// Completes a drawn message: the language of its code, areas that scroll by keyboard, its time.
+// Complete a drawn message: the language of its code, areas that scroll by keyboard, its time.
 
 function markWide(main) { // content wider than its column scrolls by keyboard and has a marked edge
   const AREAS = ':is(pre, .katex, table, .stHorizontalBlock)';
@@ -36,7 +36,7 @@ function markTimes(times) {
   }
   for (const message of messages) {
     const mark = marks.get(message);
-    if (message.dataset.time === mark) continue; // writing it anew would make the browser compute its style anew
+    if (message.dataset.time === mark) continue; // writing it again would make the browser recompute its style
     if (mark === undefined) delete message.dataset.time;
     else message.dataset.time = mark;
   }

@@ -1,4 +1,4 @@
-// Carries out the server's requests, each id once: put a text back into the box, save a file, take a theme.
+// Carry out the server's requests, each id once: put a text back into the box, save a file, take a theme.
 
 function saveFile(name, text) {
   const link = document.createElement("a");

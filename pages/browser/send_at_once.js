@@ -1,5 +1,5 @@
-// Streamlit sends a question from a timer of 0 ms, so the browser paints the emptied box first. This runs that timer
-// at once: the question leaves 7 to 10 ms sooner. Disabled where setTimeout is not the browser's own. Where Streamlit
+// Streamlit sends a question from a timer of 0 ms, so the browser paints the emptied box first. Run that timer at
+// once instead: the question leaves 7 to 10 ms sooner. Disabled where setTimeout is not the browser's own. Where Streamlit
 // sets no timer in the event, nothing changes.
 
 function sendAtOnce() {

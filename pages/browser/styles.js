@@ -1,4 +1,4 @@
-// Adds our own style sheets, each once per page.
+// Add our own style sheets, each once per page.
 
 function addStyleOnce(id, text) {
   if (document.getElementById(id)) return;

@@ -1,5 +1,5 @@
-// Lets a table that is wider than its place scroll by keyboard, and names it for screen readers. Labels the cells of a
-// table whose rows are cards on a phone with their headings.
+// Let a table that is wider than its place scroll by keyboard, and name it for screen readers. Where rows are cards on a
+// phone, label the cells with their headings.
 
 const TABLE = '[data-testid="stTable"]';
 

@@ -1,4 +1,4 @@
-// The toolbar of a chart or a table is one stop of the keyboard; the arrow keys lead along it.
+// Make the toolbar of a chart or a table a single tab stop; the arrow keys move along its buttons.
 
 const TOOLBAR = '[data-testid="stElementToolbar"]';
 

@@ -18,11 +18,11 @@ THINKING_FOR_S = 5
 
 
 def draw_answer(turn: Turn, slot: DeltaGenerator | None = None) -> None:
-    """Draw an ended answer, from `slot` on where it has been followed in one. A rerun draws the same text, so the page
+    """Draw an ended answer, from `slot` on where it was followed in one. A rerun draws the same text, so the page
     keeps its parsed form.
 
-    The empty element at the end stands where a growing answer has its unfinished rest: were what follows moved up when
-    the answer has ended, the browser would make it anew, and the keyboard's focus in it would be lost.
+    The empty element at the end takes the place of a growing answer's unfinished rest. Without it, the elements below
+    would move up when the answer ends; the browser would rebuild them, and the keyboard would lose its focus there.
     """
     text, page = turn.answer or "", on_page()
     parsed = page.parsed.get(turn.answer_id)

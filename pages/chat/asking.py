@@ -29,13 +29,14 @@ def ask(prompt: str) -> None:
 
 
 def send_waiting() -> None:
-    """Send the question that has waited longest. It leaves the queue with the moment in which it is sent: a click may
-    interrupt this run before that, and the next run sends it."""
+    """Send the question that has waited longest. It leaves the queue only when it is sent: a click may interrupt this
+    run before that, and then the next run sends it."""
     send(on_page().waiting[0], waited=True)
 
 
 def send(prompt: str, *, waited: bool = False) -> None:
-    """Send a question for the conversation on the page, or begin one; unless access has ended meanwhile."""
+    """Send a question for the conversation on the page, or begin one. Once access has ended, drop the waiting
+    questions instead."""
     page, app, visitor = on_page(), running.app(), session.visitor()
     if entrance.barrier():
         page.waiting = []
@@ -58,8 +59,8 @@ def send(prompt: str, *, waited: bool = False) -> None:
 
 
 def send_again(prompt: str | None = None) -> None:
-    """Send the last question, or a replacement, again; unless its answer runs, as after the first click of a double
-    click, or access has ended meanwhile."""
+    """Send the last question, or a replacement, again. Does nothing while its answer runs, as after the first click of
+    a double click, or once access has ended."""
     page, app, visitor = on_page(), running.app(), session.visitor()
     old = page.last
     if entrance.barrier() or (old and old.running):

@@ -21,8 +21,9 @@ REASON_WORDS = {
 
 
 def draw_thumbs(turn: Turn) -> None:
-    """Draw the thumbs. A click counts before the page is drawn again, because the next one may take the thumbs away.
-    After a restart of Parley Streamlit does not know the widget and calls nothing, so its value is read here too."""
+    """Draw the thumbs. A callback stores a click before the page is drawn again, because the next click may remove the
+    thumbs. After a restart of Parley, Streamlit does not know the widget and calls no callback, so the value is read
+    here too."""
     value = st.feedback(
         "thumbs",
         key=f"rating_{turn.answer_id}",
@@ -75,7 +76,7 @@ def draw_thanks(about: str) -> None:
 
 
 Explain = Callable[[str, str, Reason | None, str | None], None]
-"""Stores the reason and the comment of a vote (a thumb, or a preference) on an answer, if the vote is still that."""
+"""A function that stores the reason and the comment of a vote (a thumb or a preference), if the vote is unchanged."""
 
 
 def draw_form(answer_id: str, vote: str, known: Turn, question: str | None, explain: Explain) -> None:

@@ -53,7 +53,7 @@ app, page = running.app(), on_page()
 
 def open_addressed() -> None:
     """Put the conversation of the address on the page. `/` is a new one, except after a visit to another page, whose
-    address has none, and where the browser has not got the address of its first question yet."""
+    address names none, and before the browser has received the address of its first question."""
     wanted, here = st.query_params.get("c"), page.conversation
     if here and not wanted and (st.session_state.came_from or (page.unaddressed and not went_back())):
         st.query_params["c"] = wanted = here.id
@@ -120,7 +120,7 @@ def will_compare() -> bool:
 
 
 def draw_left() -> None:
-    """Say how many answers are left today, before the last one is spent."""
+    """Draw how many answers are left today, before the last one is used."""
     left = app.conversations.preparation.left(session.visitor())
     if left is not None and left <= FEW_LEFT:
         left_slot.caption("1 answer left today" if left == 1 else f"{left or 'No'} answers left today")
@@ -300,7 +300,7 @@ if page.last and page.last.answer_id == page.awaited:
     # Announced by the run that completes: a click on Stop may have interrupted the one that saw the answer end.
     page.awaited, page.nonce = None, page.nonce + 1
 if connected():
-    page.unaddressed = False  # the address went before all else of this run
+    page.unaddressed = False  # the browser got the address before all else of this run
 with unseen:
     words = "Both answers are complete." if page.last and page.last.comparison else "The answer is complete."
     tell_browser(page.nonce, say=words, texts=page.texts(), times=page.times())

@@ -26,20 +26,27 @@ MOST = 40
 
 @dataclass
 class OnPage:
-    """`waiting`: questions that wait for the running answer, `taken_back`: how many went; `submitted`: the latest
-    question that came from the box, `asking`: the mark of a browser that asks for it; `returned`: an id and a text for
-    the box; `editing`, `explaining`, `explained`: the answer id this is about; `unfolded`: the
-    answer ids of long questions that are shown whole, `detailed` those of compared answers whose details an operator
-    sees; `versions`: by answer id which
-    version of it the reader looks at; `replaced`: how many answers each answer id replaced
-    on this page; `receipt`: of the latest vote; `saving`: of the latest answer; `late`: that was not written at once;
-    `away`: the store did not open what was wanted; `unaddressed`: the conversation was begun here, and the browser may
-    not have its address yet; `awaited`: the answer id whose end the browser is to be told;
-    `acting`: what is being done to which conversation of the list, `list_length`: how many elements that last had;
-    `download`: an id, the name and the text of a file
-    that the browser is to save; `theme`: an id and the name of one that it is to take;
-    `nonce` counts what the browser was asked to do; `parsed`: answers on the page by id, with the parts they are drawn
-    in."""
+    """The chat page of one browser tab.
+
+    Questions: `waiting` are those that wait for the running answer, `taken_back` counts those that the tester took
+    back, `submitted` is the latest one from the box, and `asking` is the mark of a browser that asks whether it
+    arrived. `returned` is an id and a text to put back into the box.
+
+    Answers by id: `editing`, `explaining` and `explained` name the answer whose question is edited, whose vote is
+    being explained or was explained. `unfolded` names long questions that are shown whole, `detailed` the compared
+    answers whose details an operator sees. `versions` has the index of the version that the reader looks at,
+    `replaced` the number of answers that each one replaced on this page, `parsed` the parts in which each is drawn.
+
+    The record: `receipt` is that of the latest vote, `saving` that of the latest answer, and `late` is True where the
+    answer was not stored at once. `away`: the store could not open the wanted conversation.
+
+    The browser: `unaddressed` is True while it may not have the address of a conversation that was begun here,
+    `awaited` is the answer whose end it must announce, and `nonce` counts the requests to it. `download` is an id, a
+    name and a text of a file to save, `theme` an id and the name of a theme to take.
+
+    The sidebar: `acting` is an action and the conversation that it is about, `list_length` the number of elements that
+    the list had last.
+    """
 
     conversation: Conversation | None = None
     missing: bool = False

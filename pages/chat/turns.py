@@ -54,8 +54,10 @@ def draw(turn: Turn, last: bool, outdated: bool = False) -> None:
 
 
 def answer_place(turn: Turn) -> DeltaGenerator:
-    """Return the container of an answer. Each answer that this one replaced moves it down by one element: at the place
-    of the replaced message the browser would show that message's text until the run ends."""
+    """Return the container of an answer, one element further down for each answer that this one replaced.
+
+    At the place of the replaced message the browser would show that message's text until the run ends.
+    """
     for _ in range(on_page().replaced.get(turn.answer_id, 0)):
         st.empty()
     return st.chat_message("assistant", avatar=":material/forum:")

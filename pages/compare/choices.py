@@ -29,8 +29,8 @@ QUESTIONS: Mapping[Vote | None, str] = {
 
 
 def draw_below(turn: Turn, comparison: Comparison, last: bool, outdated: bool) -> None:
-    """Draw the vote and the actions below both answers. `outdated`: they were the last ones until now, and empty
-    elements replace what only the last ones have; otherwise the browser would show it until the run ends."""
+    """Draw the vote and the actions below both answers. `outdated`: they were the last ones until now. Empty elements
+    then replace what only the last ones have, which the browser would otherwise show until the run ends."""
     votable = last and comparison.votable
     if votable and running.app().comparisons.open_to_vote(on_page().here, comparison.id):
         _draw_choices(comparison)

@@ -115,7 +115,7 @@ def _toggle_details(side: Turn) -> None:
 
 
 def follow(turn: Turn) -> None:
-    """Show both answers as they come, until both have ended."""
+    """Show both answers as they arrive, until both have ended."""
     page, conversations, places = on_page(), running.app().conversations, _places(turn)
     answers = [conversations.answer(side) for side in turn.sides]
     if any(side.running and answer is None for side, answer in zip(turn.sides, answers, strict=True)):

@@ -16,7 +16,7 @@ PROBLEM, DONE, FORMS = "act_problem", "act_done", "act_forms"
 SHOWN = "shown_experiment"
 """The key of the experiment that the page shows."""
 Do = Callable[[Acts, str], object]
-"""Performs the act in the name of this operator."""
+"""A function that performs the act in the name of this operator."""
 
 
 def act(do: Do, done: str, button: str = "") -> None:
@@ -46,12 +46,12 @@ def draw_done() -> None:
     """Report the last act where it succeeded."""
     if done := st.session_state.get(DONE):
         st.toast(plain(done), icon=":material/check:")
-        del st.session_state[DONE]  # once it is drawn, because a click may interrupt the run before
+        del st.session_state[DONE]  # only once it is drawn, because a click may interrupt the run earlier
 
 
 def draw_problem(button: str | None = None) -> None:
-    """Draw the reason for which the last act was refused, once; where a button is given, of that button's act."""
-    place = st.container()  # also where there is none: the elements after it keep their places, and so the focus
+    """Draw once the reason why the last act was refused; with a button, only where the act was that button's."""
+    place = st.container()  # even without a problem, so that the elements below keep their places and the focus
     refused: tuple[str, str] | None = st.session_state.get(PROBLEM)
     if refused is not None and button in (None, refused[0]):
         place.error(plain(refused[1]), icon=":material/error:")
@@ -59,13 +59,15 @@ def draw_problem(button: str | None = None) -> None:
 
 
 def draw_button(label: str, key: str, do: Do, done: str) -> None:
-    """Draw the button at the end of a form, and above it the reason for which its act was refused."""
+    """Draw the button at the end of a form, and above it the reason why its act was refused."""
     draw_form_button(label, key, act, do, done, field(key))
 
 
 def draw_form_button(label: str, key: str, on_click: Callable[..., object], *args: object) -> None:
-    """Draw the same with a callback of its own. It is another button in each form: the second click of a double click
-    meets either none or a form that is closed."""
+    """Draw the button at the end of a form with a callback of its own.
+
+    Its key changes with each form, so that the second click of a double click finds no button or a closed form.
+    """
     draw_problem(field(key))
     st.button(label, type="primary", key=field(key), on_click=once(on_click), args=args)
 
@@ -107,4 +109,4 @@ def begin_forms() -> None:
     state = st.session_state
     state[FORMS] = _forms() + 1
     if SHOWN in state:
-        state[SHOWN] = state[SHOWN]  # else the browser keeps the label that its option had
+        state[SHOWN] = state[SHOWN]  # otherwise the browser keeps the option's old label

@@ -43,7 +43,7 @@ def draw_editor(known: RecordedExperiment) -> None:
     )
     prompts = _draw_prompts(written, key)
     text, problems = _checked(name, key, prompts)
-    with st.container():  # the elements after it keep their places, and so the focus
+    with st.container():  # so that the elements below keep their places and the focus
         may_save = _draw_change(known, key, text, problems)
     st.text_input("Why, in a sentence", key=f"reason_{key}")
     draw_problem("save")

@@ -133,4 +133,4 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH, key=
     st.markdown("### Invitations")
     guests.draw_guests(zone)
     with problem:
-        acting.draw_problem()  # of an act whose form is gone
+        acting.draw_problem()  # the problem of an act whose form is gone

@@ -27,6 +27,6 @@ def card(title: str) -> Iterator[None]:
 
 
 def draw_providers() -> None:
-    """Draw a button for everyone who can sign a visitor in."""
+    """Draw a button for each sign-in provider."""
     for provider, label in entrance.providers().items():
         st.button(label, type="primary", key=f"sign_in_{provider}", on_click=st.login, args=(provider,))

@@ -1,4 +1,4 @@
-"""The page of an address without a page for this visitor, where the server could not answer so itself."""
+"""The page for an address that has no page for this visitor, where the server could not answer that itself."""
 
 import streamlit as st
 

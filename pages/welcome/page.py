@@ -1,5 +1,5 @@
-"""The page in place of the chat: the reason for being outside, or the question before coming in. Shows nothing of the
-app."""
+"""The page in place of the chat: the reason why the visitor has no access, sign-in, or the notice to accept first. It
+shows nothing of the app."""
 
 import streamlit as st
 
