@@ -33,7 +33,7 @@ def icon(name: str) -> str | None:
 def wrong_address(known: set[str]) -> str | None:
     """Return the page that this browser's address names and this session does not have.
 
-    The server answers wrong addresses itself. What comes here are addresses that were right before: a session ended.
+    The server answers wrong addresses itself. Only addresses that were valid before a session ended get here.
     """
     path = urlsplit(st.context.url or "").path.strip("/")
     return path if path and path not in known and re.fullmatch("[a-z0-9_-]{1,40}", path) else None
@@ -41,7 +41,7 @@ def wrong_address(known: set[str]) -> str | None:
 
 if barrier is None:
     pages = [st.Page("chat/page.py", title="Chat", icon=icon("forum"), url_path="chat", default=True)]
-else:  # at the chat's address, so that a visitor who passes is in the chat
+else:  # at the chat's address, so that a visitor who gets in is in the chat at once
     pages = [st.Page("welcome/page.py", title="Welcome", icon=icon("door_front"), url_path="chat", default=True)]
 if entrance.offers_sign_in():
     pages.append(st.Page("welcome/sign_in.py", title="Sign in", icon=icon("login"), url_path="sign-in"))

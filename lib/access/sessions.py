@@ -38,7 +38,8 @@ class Sessions:
             self._remember_end(session)
 
     def ended(self, session: str) -> bool:
-        """Return True for a session that was signed out or that cannot be confirmed."""
+        """Return True for a session that was signed out, or that, while the record cannot be read, was not confirmed in
+        the last `TRUSTED_S`."""
         with self._lock:
             confirmed_at = self._going_on.get(session)
             if session in self._ended:

@@ -54,8 +54,8 @@ class Receivers:
                 yield place, self._within(place, partial(_sent, kind, receiver, title, text), kind)
 
     def _within(self, place: int, send: Callable[[], bool], kind: str) -> bool:
-        """Send to one receiver and wait at most WITHIN_S. A server that trickles bytes would outlast every timeout of a
-        socket, so it gets no further message while the last one is under way."""
+        """Send to one receiver and wait at most WITHIN_S: a server that trickles bytes would outlast every timeout of a
+        socket. While a message is under way, its receiver gets no other."""
         if (hanging := self._threads.get(place)) is not None and hanging.is_alive():
             return False
         outcome: list[bool] = []

@@ -242,7 +242,7 @@ def _begins_paragraph(tail: _Tail, line: int) -> bool:
 
 
 def _settled_by(token: Token) -> int:
-    """Return the line up to which text must have come for this block to begin where it does."""
+    """Return the line up to which text must have arrived before the beginning of this block is certain."""
     assert token.map
     if token.type == "formula_block":
         return token.map[1]

@@ -1,4 +1,4 @@
-"""One answer of this process: its stream, the journal that records it, and the function that a page follows it by."""
+"""One answer of this process: its stream, the journal that records it, and the pages that follow it."""
 
 import threading
 import time

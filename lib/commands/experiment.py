@@ -120,7 +120,7 @@ def _readout(settings: Settings, store: Store, name: str) -> dict[str, object]:
 
 
 def _find_or_read(acts: Acts, file: Mapping[str, Definition], name: str) -> RecordedExperiment:
-    """Return an experiment of the record, or one of the file that Parley has not started with."""
+    """Return an experiment of the record, or one of the file that is not in the record yet."""
     if name in acts.book or name not in file:
         return _find(acts, name)
     return RecordedExperiment(ExperimentState(name), written=file[name], definition=file[name])

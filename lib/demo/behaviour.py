@@ -33,7 +33,7 @@ CHANGES, WITHDRAWS = 0.04, 0.02
 BOTH_BAD = 0.3
 """Share of ties whose answers are both bad."""
 Taste = Literal["treatment", "control", "tie", "both_bad"]
-"""The reactions of a visitor who compares to two answers."""
+"""The reactions of a comparing visitor to two answers."""
 LONG = 600
 """Characters from which a dissatisfied visitor finds an answer too long rather than incomplete."""
 

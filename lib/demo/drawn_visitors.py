@@ -32,7 +32,7 @@ class DrawnAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DrawnVisitors:
-    """Visitors in the order of their arrival (the draw that puts each into a group), and their answers in order."""
+    """Visitors and their answers, both in order of arrival. `lots` has the draw that puts each visitor into a group."""
 
     lots: Sequence[float]
     arrivals: Sequence[int]
@@ -42,7 +42,7 @@ class DrawnVisitors:
     def draw(cls, users: int, seed: str, rated: float = 1.0) -> "DrawnVisitors":
         """Draw visitors; `arrivals` holds for each answer the number of visitors that have come by then.
 
-        `rated` is the share of their ratings that visitors really give.
+        `rated` is the share of their ratings that visitors actually give.
         """
         chance = random.Random(seed)
         lots, timed = [], []

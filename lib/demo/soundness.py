@@ -159,7 +159,7 @@ class _Experiment:
         self._broken, self._looks = False, 0
 
     def arrive(self, visitors: int) -> None:
-        """Count the visitors who have come since; `visitors` have come in all."""
+        """Count the visitors who have arrived since the last call; `visitors` is the total so far."""
         for visitor in range(self._arrived, visitors):
             treated = self._treated[visitor]
             self._visitors[treated] += 1

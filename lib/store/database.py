@@ -38,8 +38,8 @@ LOCK = 7_265_792_001
 # A pooler gives every transaction another session, so no setting may outlive a transaction. PostgreSQL
 # would compile a query of the ledger for each of its partitions: 0.2 s for a page that is read in 1 ms.
 READ = text("SELECT set_config('jit', 'off', true)")
-# Replicas wait for each other's locks: one that froze or lost its network in a transaction must not block them. A
-# confirmed write must have reached the disk, whatever the server's default is.
+# Replicas wait for each other's locks: a replica that froze or lost its network in a transaction must not block the
+# others. A confirmed write must have reached the disk, whatever the server's default is.
 WRITE = text(
     "SELECT set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', :idle, true),"
     " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
@@ -143,8 +143,8 @@ class Database:
         reader = _engine(url, READERS, creator=lambda: sqlite3.connect(existing, uri=True, **arguments))
         event.listen(writer, "connect", _sqlite_writer)
         event.listen(reader, "connect", _sqlite_reader)
-        # Python's driver begins a transaction late and without the lock; one that reads before it writes would then
-        # fail.
+        # Python's driver begins a transaction late and without the lock, so a transaction that reads before it
+        # writes would fail.
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         return writer, reader

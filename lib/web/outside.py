@@ -44,8 +44,8 @@ TAKES_TOKEN = (*paths.NUMBERS, *paths.OPERATOR_PAGES, "/readyz", paths.STREAM)
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The checks of a request for what is the operators': measurements, their pages, files of their downloads. Those of
-    measurements and files may wait for the record."""
+    """The checks of requests that only operators may make: for measurements, operator pages, files of downloads. The
+    checks of measurements and files may wait for the record."""
 
     measurements: Callable[[Scope], bool]
     pages: Callable[[Scope], bool]

@@ -29,8 +29,8 @@ input:focus-visible, button:focus-visible { outline: 3px solid light-dark(#2f5bd
 """
 HEADERS = {
     "cache-control": "no-store",
-    # Browsers send a form's origin only with a referrer policy that allows it. No request has the path, which is a key
-    # where it is an invitation's: proxies log it as the page that a request came from.
+    # Browsers send a form's origin only with a referrer policy that allows it. This one leaves out the path, which is
+    # a key in the case of an invitation: proxies log the page that a request came from.
     "referrer-policy": "strict-origin",
     "content-security-policy": (
         "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
