@@ -41,7 +41,7 @@ def test_the_file_seeds_the_record_and_the_configured_experiment_runs(acts: Acts
     assert definition(acts) == DEFINED[NAME]
     (first,) = runs(acts)
     assert (first.number, first.version, first.ended_ms) == (1, 1, None)
-    assert definition(acts, "other").allocation == 0  # a draft: nobody takes part
+    assert definition(acts, "other").allocation == 0  # a draft: no unit takes part
 
 
 def test_a_second_start_with_the_same_file_changes_nothing(replica: Replica) -> None:
@@ -58,7 +58,7 @@ def test_what_an_operator_saved_wins_until_the_file_changes(replica: Replica) ->
     assert definition(later).primary == "satisfaction" and definition(later).allocation == 60
     with later._store.read() as connection:
         authors = [one.author for one in states.versions(connection, NAME)]
-    assert authors == ["the experiments file", ANN, "the experiments file"]  # the operator's stays readable
+    assert authors == ["the experiments file", ANN, "the experiments file"]  # the operator's version stays readable
 
 
 def test_a_file_that_equals_the_record_makes_no_new_version(replica: Replica) -> None:
@@ -205,7 +205,7 @@ def test_what_changes_at_statsig_begins_a_new_run_once(replica: Replica) -> None
     assert [one.number for one in runs(here)] == [1, 2, 3]
 
 
-# The audit log, and a store that is away
+# The audit log, and an unavailable store
 
 
 def test_every_act_is_a_line_of_the_audit_log(acts: Acts) -> None:

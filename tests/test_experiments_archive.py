@@ -1,4 +1,4 @@
-"""The status of an experiment in Statsig, and the archive of it: every shape of the console, one after the other."""
+"""The status of an experiment in Statsig, and its archive, for every shape that the console produces."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ SPLIT = {"Control": 0.5, "Test": 0.5}
 
 
 def archive_after(*shapes: Any, tier: str = "") -> Archive:
-    """Return the archive after Statsig has served these, one a second."""
+    """Return the archive after Statsig has served these shapes, one per second."""
     archive = Archive("o")
     for number, shape in enumerate(shapes, 1):
         served = NAMED[shape]() if isinstance(shape, str) else shape
@@ -93,7 +93,7 @@ def test_an_override_is_not_a_group_before_or_after_the_start() -> None:
         assert definition is not None and definition.shares == SPLIT
 
 
-def test_a_disabled_group_keeps_its_place_and_when_it_was_disabled() -> None:
+def test_a_disabled_group_keeps_its_place_and_the_time_of_its_end() -> None:
     archive = archive_after("running", "disabled_group", "disabled_group")
     definition = archive.definition(NAME)
     assert definition is not None and definition.shares == SPLIT and definition.status == Status()

@@ -71,7 +71,7 @@ def test_an_empty_file_defines_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("model = 3\n" + GROUPS, "line 1: [model]: expected a table"),
         (
@@ -112,9 +112,9 @@ def test_an_empty_file_defines_nothing() -> None:
         (GROUPS + "[e]\nA = 1\n[e]\n", "not valid TOML: Cannot declare ('e',) twice (at line 6"),
     ],
 )
-def test_a_mistake_is_reported_in_one_line_with_its_table_and_key(text: str, told: str) -> None:
+def test_a_mistake_is_reported_in_one_line_with_its_table_and_key(text: str, expected: str) -> None:
     (line,) = problems(text)
-    assert line.startswith(told)
+    assert line.startswith(expected)
     assert "\n" not in line
 
 

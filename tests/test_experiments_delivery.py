@@ -33,7 +33,7 @@ TOML = "[e.groups]\nA = { weight = 1 }\n"
 
 
 class Parley:
-    """The three parts between a fact and Statsig, as the app wires them."""
+    """The store, the experiments and the dispatcher, wired as in the app."""
 
     def __init__(self, url: str, address: str, folder: Path) -> None:
         file = folder / "experiments.toml"
@@ -71,7 +71,7 @@ def event(name: str = "copied", value: Any = 1, time_ms: int | None = None, **me
 
 
 def arrive(statsig: Statsig, events: list[Event], within_s: float = ENOUGH_S) -> None:
-    """Wait until every event has arrived, once, or more often where the server lost an acknowledgement."""
+    """Wait until every event has arrived at least once. Each may arrive again where an acknowledgement was lost."""
     ids = {each.event_id for each in events}
     statsig.wait(lambda: ids <= statsig.counts().keys(), within_s)
 
@@ -79,8 +79,8 @@ def arrive(statsig: Statsig, events: list[Event], within_s: float = ENOUGH_S) ->
 # The wire
 
 
-def wire(told: Event) -> dict[str, Any]:
-    line: dict[str, Any] = json.loads(json.dumps(statsig_event(told).to_dict(), allow_nan=False))
+def wire(sent: Event) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads(json.dumps(statsig_event(sent).to_dict(), allow_nan=False))
     return line
 
 
@@ -396,4 +396,4 @@ def test_half_of_all_requests_failing_in_every_way_loses_nothing(start: Start) -
         copies = statsig.counts()
         unacknowledged = sum(len(request.events) for request in statsig.requests if request.fault == "lost")
         assert copies.keys() == {each.event_id for each in events}
-        assert sum(copies.values()) - len(events) == unacknowledged  # we sent no second copy
+        assert sum(copies.values()) - len(events) == unacknowledged  # no other copy was sent

@@ -30,7 +30,7 @@ GARBAGE: list[Any] = [401, 403, 500, "reset", "garbage", "empty"]
 def test_a_unit_keeps_its_group_on_any_machine(start: Open) -> None:
     experiments = start()
     for unit in (f"user-{number}" for number in range(100)):
-        # Statsig's own arithmetic. Another salt or bucket would move every tester of every running experiment.
+        # Statsig's own arithmetic. Another salt or bucket would move testers of running experiments to other groups.
         bucket = int.from_bytes(hashlib.sha256(f"models.{unit}".encode()).digest()[:8]) % 1000
         assert experiments.assign(visitor(unit), "models").group == ("Control" if bucket < 500 else "Test")
 
@@ -279,7 +279,7 @@ def test_only_the_configured_address_is_asked(start: Open) -> None:
     for rule in targeted["dynamic_configs"][0]["rules"]:
         rule["conditions"].append({"type": "pass_gate", "targetValue": "segment:testers"})
     with serve(targeted) as statsig:
-        statsig.id_lists = {"testers": [id_of("anna")]}  # whose file is said to lie on another machine
+        statsig.id_lists = {"testers": [id_of("anna")]}  # the server gives this list an address on another machine
         experiments = start(key=KEY, api_url=statsig.url)
         assert experiments.assign(visitor("anna"), "models").group
         assert experiments.assign(visitor("otto"), "models").group is None

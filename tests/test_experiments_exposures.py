@@ -1,4 +1,4 @@
-"""Exposures at Statsig: ours compared with those that the installed SDK sends for the same evaluations."""
+"""Parley's exposures at Statsig, compared with those that the installed SDK sends for the same evaluations."""
 
 import json
 from collections import Counter
@@ -24,8 +24,8 @@ from tests.support.waiting import ENOUGH_S
 
 KEY = "secret-Ab12_cd-34"
 TRAVELS_LATER = ("event_id", "serverTime")
-"""The only fields of an exposure's metadata that may differ: our id, and the time of the evaluation, which the SDK
-reads from the clock again. Outside of the metadata only `time` may differ."""
+"""The only fields of an exposure's metadata that may differ: Parley's event id, and the time of the evaluation,
+which the SDK reads from the clock again. Outside the metadata only `time` may differ."""
 LOCALES, DEVICES = ("de-DE", "en-US", "de-AT", "fr-FR"), ("phone", "desktop")
 
 
@@ -42,7 +42,7 @@ def visitors(number: int) -> list[Visitor]:
 
 @contextmanager
 def theirs(statsig: Statsig, tier: str) -> Iterator[StatsigServer]:
-    """The SDK with its defaults, called as its documentation says."""
+    """Yield the SDK with its default options, started as its documentation describes."""
     server = StatsigServer()
     server.initialize(KEY, StatsigOptions(tier=tier, api=statsig.url, disable_diagnostics=True))
     try:
@@ -120,7 +120,7 @@ def test_an_exposure_is_the_one_that_the_sdk_sends(shape: str, tier: str, tmp_pa
 
 
 def test_the_comparison_meets_every_field() -> None:
-    """The shapes are worth comparing only where they make the SDK fill in all that it can."""
+    """Check that the compared shapes together make the SDK fill in every field that it knows."""
     fields: Counter[str] = Counter()
     for shape in NAMED:
         with serve(NAMED[shape]()) as statsig:

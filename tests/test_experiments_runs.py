@@ -52,7 +52,7 @@ def test_other_changes_stay_in_the_run(acts: Acts, changes: dict[str, Any]) -> N
     assert only.version == 2 and only.ended_ms is None
 
 
-def test_the_order_of_the_groups_decides_who_gets_which_and_begins_a_new_run(acts: Acts) -> None:
+def test_a_new_order_of_the_groups_begins_a_new_run(acts: Acts) -> None:
     written = definition(acts)
     save(acts, groups=written.groups[::-1])
     assert [one.reason for one in runs(acts)][1:] == ["Version 2: order of the groups"]
@@ -76,7 +76,7 @@ def test_an_experiment_that_is_paused_by_its_allocation_starts_again_with_a_shar
     assert definition(acts).allocation == 100 and only.ended_ms is None
 
 
-def test_a_pause_by_the_allocation_hides_no_smaller_one(acts: Acts) -> None:
+def test_a_pause_by_the_allocation_does_not_hide_a_smaller_allocation(acts: Acts) -> None:
     save(acts, allocation=0.0)
     with pytest.raises(ActError, match="is 0 %, and was 40 % before"):
         acts.ramp(NAME, 20, ANN)

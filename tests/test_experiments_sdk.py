@@ -77,7 +77,7 @@ def test_an_sdk_whose_batches_do_not_count_their_retries_is_not_started(
 
 
 class Lines(OutputLogger):
-    """Every line of the SDK, as it comes."""
+    """A logger that collects every line of the SDK."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -88,17 +88,17 @@ class Lines(OutputLogger):
     error = exception = info = debug = warning
 
     def set_log_level(self, log_level: Any) -> None:
-        """Every level."""
+        """Ignore the level: collect lines of every level."""
 
 
 class Metrics(ObservabilityClient):
-    """Every measurement of the SDK, as it comes."""
+    """An observability client that collects every measurement of the SDK."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.measurements: list[tuple[str, dict[str, Any]]] = []
 
     def distribution(self, metric_name: str, value: float, tags: dict[str, Any] | None = None) -> None:
-        self.heard.append((metric_name, dict(tags or {})))
+        self.measurements.append((metric_name, dict(tags or {})))
 
 
 @pytest.fixture
@@ -136,11 +136,11 @@ def test_how_a_later_look_ended_is_read_in_the_metric_that_the_sdk_names(start_s
     with serve(running()) as statsig:
         _, _, metrics = start_sdk(statsig.url)
         name = ".config_sync_overall.latency"
-        statsig.wait(lambda: [tags for one, tags in metrics.heard if one.endswith(name)])
-        (good, *_) = [(one, tags) for one, tags in metrics.heard if one.endswith(name)]
+        statsig.wait(lambda: [tags for one, tags in metrics.measurements if one.endswith(name)])
+        (good, *_) = [(one, tags) for one, tags in metrics.measurements if one.endswith(name)]
         statsig.specs_fault = 500
-        statsig.wait(lambda: len([one for one, tags in metrics.heard if one.endswith(name)]) > 1)
-        (*_, bad) = [(one, tags) for one, tags in metrics.heard if one.endswith(name)]
+        statsig.wait(lambda: len([one for one, tags in metrics.measurements if one.endswith(name)]) > 1)
+        (*_, bad) = [(one, tags) for one, tags in metrics.measurements if one.endswith(name)]
     memory = sdk.Memory("401")
     sdk._Pulse(memory).distribution(good[0], 1, good[1])
     assert memory.error is None

@@ -24,7 +24,7 @@ GROUPS = ("Control", "Test")
 
 
 def layered() -> dict[str, Any]:
-    """The spec with experiment `models` inside of a layer, as Statsig serves layers."""
+    """The spec with experiment `models` inside a layer, as Statsig serves layers."""
     spec = json.loads(json.dumps(SERVED))
     rule = {
         "name": "members", "id": "members", "salt": "", "passPercentage": 100, "idType": "userID", "returnValue": {},
@@ -84,7 +84,7 @@ def test_an_override_of_the_console_counts_as_forced(start: Open) -> None:
 
 
 def assignments_under(start: Open, shape: str, name: str = NAME, units: int = 50) -> list[Assignment]:
-    """Return the groups of testers and of the two users with an override."""
+    """Return the assignments of the two users with an override, then those of other testers."""
     with serve(NAMED[shape]()) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)
         return [experiments.assign(visitor(unit), name) for unit in ("op1", "op2", *(f"u{n}" for n in range(units)))]
@@ -175,7 +175,7 @@ def test_an_experiment_that_only_statsig_knows_has_a_definition(start: Open) -> 
 
 
 def test_the_record_leaves_out_a_parameter_that_is_null(start: Open) -> None:
-    """TOML has no null; a decision keeps it as a value of the wrong type."""
+    """TOML has no null. An assignment keeps the null, as a value of the wrong type."""
     rules = [each | {"returnValue": {**each["returnValue"], "stop": None, "seed": [None]}} for each in group_rules()]
     with serve(specs(experiment(rules=rules))) as statsig:
         experiments = start(key=KEY, api_url=statsig.url)

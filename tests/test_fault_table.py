@@ -11,7 +11,7 @@ def test_every_fault_has_a_row() -> None:
     assert len(ROWS) == 34
 
 
-def test_the_tests_that_hold_it_exist() -> None:
+def test_every_test_in_the_table_exists() -> None:
     for row in ROWS:
         named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row)
         assert named and row.count("::") == len(named), row

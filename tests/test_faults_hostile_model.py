@@ -1,4 +1,4 @@
-"""A hostile model server: redirects, names on pages and terminals, lost keys."""
+"""A hostile model server: redirects, impossible numbers, names on pages and terminals, endless errors."""
 
 import itertools
 import json
@@ -20,12 +20,12 @@ from tests.support.waiting import ENOUGH_S, until
 SETTINGS = {"OPENAI_API_KEY": "sk-hunter22hunter22"}
 NINES = "9" * 400
 MARKDOWN = "m|![a](//evil/x)[sign in](//evil/y)<b>x</b>\n# big\x1b[31m" + "z" * 500
-"""A hostile name: a link, an image, HTML, a line break, a terminal's command."""
+"""A hostile name: a link, an image, HTML, a line break, and a terminal's control sequence."""
 
 
 @pytest.fixture
 def operator_page(chat_app: AppProcess, model: openai.Server) -> Iterator[RawWebsocket]:
-    """An operator's page without a question; the model server has forgotten earlier tests."""
+    """Yield an operator's page without a question, after the model server has forgotten earlier tests."""
     model.forget()
     with RawWebsocket(chat_app.url, http(chat_app.url).cookies) as wire:
         yield wire.run()
@@ -101,7 +101,7 @@ def test_the_name_of_a_model_is_text_for_an_operator(operator_page: RawWebsocket
     assert len(row) < 200
 
 
-def test_an_error_without_end_is_read_to_its_beginning(operator_page: RawWebsocket, model: openai.Server) -> None:
+def test_only_the_beginning_of_an_endless_error_is_read(operator_page: RawWebsocket, model: openai.Server) -> None:
     model.script(otherwise=Reply(itertools.repeat(b"x" * 10_000), status=500))
     assert "The model has a problem." in operator_page.ask("Why?").text
     assert all(request.gone.wait(ENOUGH_S) for request in model.requests)
@@ -119,7 +119,7 @@ def test_a_list_suggests_names_and_nothing_else() -> None:
     assert len(many.entries) == 10_000 and many.entries[-1] == Entry("9999")
 
 
-def test_a_terminal_obeys_no_server(chat_app: AppProcess) -> None:
+def test_no_control_character_of_a_server_reaches_a_terminal(chat_app: AppProcess) -> None:
     words = json.dumps({"error": {"message": "no \x1b]0;owned\x07 \x9b31m\u202e"}}).encode()
     with openai.serve() as server:
         server.listing_status, server.models = 200, [MARKDOWN]

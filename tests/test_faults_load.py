@@ -1,4 +1,4 @@
-"""Much at once: thirty thousand events, fifty sessions, one visitor without pause."""
+"""Load: thirty thousand events at once, fifty sessions at once, one visitor who asks without pause."""
 
 import statistics
 import time
@@ -26,7 +26,7 @@ from tests.test_faults_store import ready
 
 BURST = 30_000
 BACKLOG_S = 120
-"""A backlog is at Statsig within two minutes of its recovery."""
+"""Seconds within which a backlog reaches Statsig after its recovery."""
 MORE_BYTES = 80_000_000
 NOISE_S = 0.05
 """Seconds that a busy machine may add to a first token of 50 ms."""
@@ -46,7 +46,7 @@ def question_of(request: openai.Request) -> str:
 
 
 def first_token_s(tester: Tester, times: int) -> list[float]:
-    """Seconds to the first words, as the page has them, of so many questions."""
+    """Ask `times` questions; return for each the seconds until its first words were on the page."""
     seen = []
     for number in range(times):
         tester.ask(f"Question {number}")
@@ -127,7 +127,7 @@ def test_a_visitor_who_asks_without_pause_is_slowed_alone(start_app: StartApp, m
 
 
 class Gates:
-    """Answers that all wait until they are released; `opened` are those that were requested."""
+    """Replies that wait until `open` releases them. `opened` holds the gate of each requested reply."""
 
     def __init__(self) -> None:
         self.opened: list[Gate] = []

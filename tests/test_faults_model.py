@@ -1,7 +1,7 @@
-"""Twenty-four testers at once, each of whom meets another fault of the model server, in front of the real app.
+"""Twenty-four testers use the real app at once, and each meets another fault of the model server.
 
-`test_models_failures.py` tests the completion of each fault. Here: the tester's page, the next try, and exactly one
-entry for each answer in the store, the metrics and the log.
+`test_models_failures.py` tests the completion of each fault. This file tests the tester's page, the next try, and that
+each answer has exactly one entry in the store, the metrics and the log.
 """
 
 import itertools
@@ -34,8 +34,10 @@ BROKE = "Interrupted"
 
 @dataclass(frozen=True)
 class Case:
-    """The responses to the first requests of a question, and the expected outcome. `words` is None where nothing is
-    shown."""
+    """The responses to the first requests of a question, and the expected outcome.
+
+    `words` is None where the page shows no remark about the answer.
+    """
 
     replies: list[Reply]
     value: str
@@ -61,7 +63,7 @@ def ending(reason: str, words: str | None, value: str = "") -> Case:
 UNAUTHORIZED = status(401, {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"})
 NO_MODEL = status(404, {"message": "The model does not exist", "code": "model_not_found"})
 RETRY_AFTER_S = 60
-"""Longer than any test waits."""
+"""A delay that is longer than any test waits."""
 QUOTA = status(429, {"message": "You exceeded your current quota", "code": "insufficient_quota"})
 NO_TOP_P = status(400, {"message": "Unsupported parameter: 'top_p'", "param": "top_p", "code": "unsupported_parameter"})
 SPARSE = stream(
@@ -113,7 +115,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Met:
-    """One tester's page at the end of the answer and after the next try, and the record."""
+    """One tester's page after the answer and after the next try, with the requests and recorded events."""
 
     answer: str
     thumbs: int
@@ -124,14 +126,14 @@ class Met:
 
 @dataclass(frozen=True)
 class Run:
-    """All testers at once; each result can be waited for."""
+    """The app that all testers use at once, its record, and the future result of each tester."""
 
     app: app_process.AppProcess
     record: Record
     met: dict[str, Future[Met]]
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log."""
+        """Return the JSON lines of the log."""
         return [json.loads(line) for line in self.app.log().splitlines() if line.startswith("{")]
 
     def completions(self) -> list[dict[str, Any]]:
@@ -181,7 +183,7 @@ def test_a_fault_is_reported_recorded_once_and_survived(name: str, run: Run) -> 
     assert met.thumbs == (1 if case.text else 0)
     first, second = met.events
     metadata = first["metadata"]
-    assert metadata["response_time"] < RETRY_AFTER_S - 5  # on any machine
+    assert metadata["response_time"] < RETRY_AFTER_S - 5  # on a slow machine too
     assert (first["value"], metadata.get("error"), metadata["model"]) == (case.value, case.error, "large-model")
     assert case.facts.items() <= metadata.items()
     if not case.text:
@@ -215,7 +217,7 @@ def test_a_parameter_that_cannot_be_sent_is_reported_once_and_recorded_always(ru
 
 
 def test_a_refused_parameter_is_not_sent_to_that_model_again(run: Run, model: openai.Server) -> None:
-    run.completions()  # no other tester asks any more
+    run.completions()  # waits until no other tester asks
     with Tester(run.app.url) as tester:
         tester.ask("429, then well")
     assert "top_p" not in model.requests[-1].body and model.requests[-1].body["model"] == "large-model"

@@ -1,4 +1,4 @@
-"""No network at all: every connection that the app tries is counted and refused by `loopback_guard.py`, inside it."""
+"""No network at all: `loopback_guard.py` counts and refuses every connection of the app, in its process."""
 
 from tests.conftest import StartApp
 from tests.support import app_process
@@ -34,7 +34,7 @@ def test_an_error_inside_the_statsig_sdk_is_not_reported_outside(
     statsig.events_fault = "reset"
     with Tester(app.url) as tester:
         tester.ask("Does it report?")
-    until(lambda: "statsig::log_event_failed" in app.log())  # the SDK's error report, with the key
+    until(lambda: "statsig::log_event_failed" in app.log())  # the SDK's error report, which contains the key
     statsig.events_fault = None
     statsig.wait(lambda: statsig.named("chat_completion"))
     assert {request.path.partition("?")[0] for request in statsig.requests} == {

@@ -21,23 +21,23 @@ from tests.test_faults_statsig import settings, specs
 from tests.test_faults_store import ready
 
 RECOVERED_S = ENOUGH_S
-"""A page ends an answer that has no heartbeat for three seconds; the app starts meanwhile."""
+"""Seconds in which the app starts and a page ends an answer that has had no heartbeat for three seconds."""
 END_S = 10.0
 
 
 def again(app: AppProcess, tester: Tester) -> Tester:
-    """The same browser on the same conversation, after a restart."""
+    """Return the same browser on the same conversation, after a restart."""
     return Tester(app.url, cookie=tester.cookie, conversation=tester.conversation_id, within_s=RECOVERED_S)
 
 
 def event_times(app: AppProcess) -> dict[str, int]:
-    """Every event of the record and its time."""
+    """Return the time of each event in the record, by its id."""
     with Record.of(app) as record:
         return {event["event_id"]: event["time"] for event in record.events()}
 
 
 def answer_texts(app: AppProcess) -> list[str]:
-    """The text of every answer in the record."""
+    """Return the text of every answer in the record."""
     with closing(sqlite3.connect(app.folder / "data/parley.db")) as database:
         return [row[0] for row in database.execute("SELECT answer FROM message")]
 
@@ -56,12 +56,12 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
     rated.rate(True)
     rated.wait_until_saved()
     answered.ask("Answered")
-    event_times(app)  # which waits until the answer is written
+    event_times(app)  # waits until the answer is written
     model_server.script(stream("Half of it", HANG), silence())
     half.send("Half")
     half.until(lambda: "Half of it" in half.answer)
     asked.send("Asked")
-    until(lambda: "Half of it" in answer_texts(app))  # every second
+    until(lambda: "Half of it" in answer_texts(app))  # the app writes the text so far every second
     statsig.wait(lambda: any(request.events for request in statsig.requests))
     until(lambda: len(event_times(app)) == 7)  # four exposures, two answers, one vote
     app.kill()
@@ -92,7 +92,7 @@ def test_kill_9_loses_nothing_that_a_page_has_confirmed(
 
 
 def end(app: AppProcess, signals: int) -> float:
-    """Send SIGTERM this often; return the seconds until the end."""
+    """Send SIGTERM `signals` times; return the seconds until the process has ended."""
     began = time.monotonic()
     for _ in range(signals):
         app.process.send_signal(signal.SIGTERM)

@@ -1,6 +1,8 @@
-"""Statsig fails under the real app, at the start and later: no page waits for it, the operator reads which definitions
-decide meanwhile, and every event arrives after its recovery. The experiments room has its own tests; here the page,
-/readyz, the log, `check`, /metrics and the record must agree.
+"""Statsig fails under the real app, at the start and later.
+
+No page waits for Statsig, the operator reads which definitions decide meanwhile, and every event arrives after the
+recovery. The experiments room has its own tests. This file tests that the page, /readyz, the log, `check`, /metrics and
+the record agree.
 """
 
 import json
@@ -31,11 +33,11 @@ SERVED = """
 Only = { weight = 1, parameters = { model = "model-of-statsig" } }
 """
 START_S = 5.0
-"""Seconds from the start of the process to a page, whatever Statsig does; a usual start takes two."""
+"""Seconds by which a Statsig that hangs may delay the first page."""
 
 
 def specs() -> dict[str, Any]:
-    """The stand-in's specs: another model than that of the bundled definitions."""
+    """Return the stand-in's specs, whose model differs from that of the bundled definitions."""
     return compile_definitions(SERVED)[0] | {"time": 5}
 
 
@@ -48,7 +50,7 @@ def settings(model: openai.Server, address: str) -> dict[str, str]:
 
 @contextmanager
 def statsig_with(fault: Fault) -> Iterator[str]:
-    """Yield the address of a Statsig that fails like this from the beginning; None: a closed port."""
+    """Yield the address of a Statsig that has this fault from the start; None stands for a closed port."""
     if fault is None:
         yield f"http://127.0.0.1:{free_port()}/v1"
         return

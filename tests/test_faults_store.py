@@ -37,7 +37,7 @@ def ready(app: AppProcess) -> dict[str, Any]:
 
 
 class Talk:
-    """Two testers, and the answers and votes that the record must have in the end."""
+    """Two testers, whose answers and votes the record must have in the end."""
 
     def __init__(self, app: AppProcess, model: openai.Server) -> None:
         self.app, self.model = app, model
@@ -49,7 +49,7 @@ class Talk:
         self.ben.until(lambda: "Half of it" in self.ben.answer)
 
     def go_on(self) -> None:
-        """While the store is away: a vote, a question, an answer that ends, a new visitor."""
+        """Vote, ask, let an answer end, and let a new visitor ask, while the store is unavailable."""
         self.anna.rate(True)
         self.anna.idle()
         assert "Not saved yet" in self.anna.lines
@@ -67,7 +67,7 @@ class Talk:
         assert app_process.metrics(self.app.url)["parley_streams_active"] == 0
 
     def check(self, store: Store) -> None:
-        """The store is back: everything is there, once."""
+        """Check that the store has everything, once, after its recovery."""
         until(lambda: ready(self.app)["http"] == 200)
         until(lambda: len(completions(store)) == 4)
         self.anna.look_again()

@@ -20,7 +20,7 @@ except OSError as error:
 
 
 def run_test(folder: Path, body: str, ci: bool) -> subprocess.CompletedProcess[str]:
-    """A pytest of its own over one test, under the same conftest."""
+    """Run one test in another pytest process, with the same conftest."""
     file = folder / "test_it.py"
     file.write_text(f"import pytest\n\ndef test_it():\n{''.join(f'    {line}' for line in body.splitlines(True))}\n")
     environ = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("PYTEST_")}

@@ -1,4 +1,4 @@
-"""The rules of the house: imports, facts with one place, words that no file has."""
+"""The rules of the code base: imports, facts that are stated in one place, and words that no file may contain."""
 
 import ast
 import importlib
@@ -59,7 +59,7 @@ def test_the_names_of_events_are_spelt_in_one_place() -> None:
 
 
 def _strings(tree: ast.Module) -> Iterator[str]:
-    """Every string of a module that is not a docstring."""
+    """Yield every string of a module that is not a docstring."""
     lone = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in lone:
@@ -89,7 +89,7 @@ def test_every_test_waits_by_the_one_helper() -> None:
     assert defined == ["tests/support/waiting.py"]
 
 
-# Put together from halves, so that this file does not hold what it looks for.
+# Joined from halves, so that this file does not match its own patterns.
 HOSTS = re.compile(
     "|".join(["pypi" + r"\.", "python" + "hosted", "npm" + "js", "deb" + r"\.debian", "crates" + r"\.io"])
 )
@@ -114,25 +114,25 @@ def test_no_file_names_a_registry_or_a_place_on_some_machine() -> None:
     assert findings == []
 
 
-# The names of models that a vendor may shut down, by their beginnings, put together from halves like the hosts above.
-MORTAL = re.compile(
+# The beginnings of the names of models that a vendor may shut down, joined from halves like the hosts above.
+MODEL_NAMES = re.compile(
     r"\b(" + "gpt" + r"-\d|" + "claude" + r"-(opus|sonnet|haiku|\d)|" + "gemini" + r"-\d)", re.IGNORECASE
 )
 MAY_NAME_THEM = {
     "lib/domain/models.py", "lib/models/prices.toml", ".streamlit/experiments.toml", ".streamlit/secrets.toml.example",
     "docs/set-up.md", "docs/run-an-experiment.md", "docs/reference/settings.md", "tests/test_models_prices.py",
 }  # fmt: skip
-"""The one place, the shipped experiment, the prices, and what shows the two of these to operators."""
+"""The constants, the shipped experiment, the prices with their test, and the files that operators read."""
 
 
-def test_no_other_file_names_a_model_that_could_die() -> None:
+def test_no_other_file_names_a_model_that_may_be_shut_down() -> None:
     findings = []
     for path in tracked():
         name = path.relative_to(ROOT).as_posix()
         if path.suffix in (".png", ".svg", ".gz", ".woff2") or name in MAY_NAME_THEM or name.startswith("requirements"):
             continue
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        findings += [f"{name}:{number}" for number, line in enumerate(lines, 1) if MORTAL.search(line)]
+        findings += [f"{name}:{number}" for number, line in enumerate(lines, 1) if MODEL_NAMES.search(line)]
     assert findings == []
 
 

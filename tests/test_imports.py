@@ -45,12 +45,12 @@ def test_the_openai_client_is_loaded_before_the_first_question(watched: app_proc
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[app_process.AppProcess]:
-    """The app, which writes into its log what it imports."""
+    """Start the app with a Python that logs every import."""
     app = app_process.start(tmp_path, {"PYTHONPROFILEIMPORTTIME": "1", "PARLEY_OPERATOR_TOKEN": "not-for-the-testers"})
     yield app
     app.stop()
 
 
 def imported(app: app_process.AppProcess) -> set[str]:
-    """Every module that it has imported until now."""
+    """Return every module that the app has imported so far."""
     return {line.rpartition("|")[2].strip() for line in app.log().splitlines() if line.startswith("import time:")}

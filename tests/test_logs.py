@@ -1,4 +1,4 @@
-"""Log lines: readable or JSON, complete, and without any secret, also those of dependencies."""
+"""Log lines, also those of dependencies: readable or JSON, complete, and without any secret."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ SECRETS = ["hunter22-operator-token", "sk-own-key-12345"]
 
 @pytest.fixture(autouse=True)
 def restore_log() -> Iterator[None]:
-    """The log as it was before."""
+    """Restore the configuration of logging after the test."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     handlers, levels = root.handlers[:], (root.level, ours.level)
     show = warnings.showwarning
@@ -84,7 +84,7 @@ def fail(words: str) -> None:
 def test_an_exception_is_one_line_without_its_words(
     style: str, logger: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (logger, logger.partition(".")[0]):  # as the server leaves them, whatever an earlier test started
+    for name in (logger, logger.partition(".")[0]):  # whatever an earlier test installed
         monkeypatch.setattr(logging.getLogger(name), "handlers", [])
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     logs.configure(style, "info")
@@ -226,7 +226,7 @@ def test_one_answer_can_be_followed_by_its_id(start_app: StartApp, model_server:
 
 
 def test_streamlits_own_line_about_a_failed_page_is_left_out() -> None:
-    """It is recognised by its text, and would otherwise be written twice, the second time past the scrubbing."""
+    """Parley recognises it by its text. It would repeat Parley's own line without the scrubbing."""
     logs.configure("text", "info")
     written: list[str] = []
     logger, handler = logging.getLogger("streamlit.error_util"), logging.Handler()

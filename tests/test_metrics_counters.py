@@ -1,4 +1,4 @@
-"""The numbers of /metrics: named and labelled as in the contract; an unknown one does not break the others."""
+"""The numbers of /metrics: named and labelled as documented; a number that cannot be read does not break the others."""
 
 import math
 from contextlib import closing
@@ -28,7 +28,7 @@ def metrics() -> Metrics:
 
 
 def samples(metrics: Metrics) -> Samples:
-    """Every number by its name and labels, as a collector reads them."""
+    """Return every number by its name and labels, as a collector reads them."""
     families = text_string_to_metric_families(metrics.text().decode())
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
 

@@ -19,7 +19,7 @@ from tests.support.openai_server import DONE, Reply, Request, Server, answer, fi
 BOTH_WAYS: dict[tuple[str, int], Meaning] = {
     ("gemini quota", 0): "busy", ("gemini quota", 1): "quota", ("gemini quota", 2): "quota",
 }  # fmt: skip
-"""The meaning of a limit, by whether waiting helps."""
+"""The meanings of a row whose limits end soon (busy) or not (quota)."""
 WORDS = {
     "bad_key": "The assistant is not set up correctly.", "quota": "The assistant's quota is used up.",
     "no_model": "The model is not available.", "context_full": "The conversation is too long for the model.",
@@ -46,7 +46,7 @@ def refusal(example: Example) -> Reply:
 
 
 PATIENCE_S = 5.0
-"""Less than any server here asks to wait before it is asked again."""
+"""Shorter than any delay that these servers ask for before a repeat."""
 
 
 def ask(
@@ -93,7 +93,7 @@ def test_a_row_matches_that_servers_error(row: Any, at: int) -> None:
 
 @pytest.mark.parametrize(("row", "at"), ALL, ids=lambda value: getattr(value, "name", str(value)))
 def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
-    """The tester's text where nothing can be done, over HTTP; and the remedy where there is one."""
+    """Check over HTTP the remedy where there is one, and the tester's text where there is none."""
     meaning = BOTH_WAYS.get((row.name, at), row.meaning)
     reply = refusal(EXAMPLES[row.name][at])
     if meaning == "no_model":
@@ -116,7 +116,7 @@ def test_a_refusal_is_understood(row: Any, at: int, server: Server) -> None:
 
 
 def test_the_same_words_inside_a_stream_mean_the_same(server: Server) -> None:
-    """Some servers send a 200 before they find the error."""
+    """Some servers send status 200 before they find the error."""
     for name, message in (("openai key", "bad_key"), ("openai quota", "quota")):
         _, body = EXAMPLES[name][0]
         assert (ask(server, HELLO, stream(body)).message or "").startswith(WORDS[message])

@@ -1,4 +1,4 @@
-"""A server's repetitions of the question are not its own words."""
+"""A model server's repetition of the question is not taken for the server's own words."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ OPTIONS = {"temperature": 0.5, "max_tokens": 5, "seed": 1}
 
 
 def refusal(message: object, **more: Any) -> Fault:
-    """A refusal whose words are `message`, once the question is cut out."""
+    """Return a refusal with this message, from which the question has been cut out."""
     fault = Fault.reported({"message": message, **more}, "BadRequestError", 400)
     fault.scrub([], [PROMPT])
     return fault

@@ -1,5 +1,8 @@
-"""Responses that are no stream of chat completions: the operator reads what came and what to change, the tester a plain
-sentence, and nobody the text."""
+"""Responses that are not a stream of chat completions.
+
+The operator reads which kind of response came and which setting to change, the tester reads a plain sentence, and
+neither reads the text of the response.
+"""
 
 import json
 from typing import Any, ClassVar
@@ -117,7 +120,7 @@ class TestOtherAPIs:
             assert "/v1" in cause and "knee" not in cause
         assert len(server.requests) == len(self.REPLIES[api])  # none is asked again
 
-    def test_are_told_from_fields_of_their_names_beside_an_answer(self, server: Server) -> None:
+    def test_are_not_confused_with_fields_of_the_same_names_beside_an_answer(self, server: Server) -> None:
         done = completion_of(server, stream({"type": "message_start"}, chunk({"content": "Hi"}), finish(), DONE))
         assert (done.text, done.error) == ("Hi", None)
 

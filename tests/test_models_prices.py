@@ -55,7 +55,7 @@ def test_every_kind_of_token_has_its_price(
 
 
 @pytest.mark.parametrize(("model", "prompt", "completion"), [(CONTROL_MODEL, 0.10, 0.50), (TEST_MODEL, 2, 10)])
-def test_a_long_request_costs_more_all_of_it(model: str, prompt: float, completion: float) -> None:
+def test_every_token_of_a_long_request_costs_more(model: str, prompt: float, completion: float) -> None:
     short, long = (cost(OPENAI, model, Usage(sent, 100_000)) for sent in (272_000, 272_001))
     assert short == pytest.approx((272_000 * prompt + 100_000 * completion) / MILLION)
     assert long == pytest.approx((272_001 * prompt * 2 + 100_000 * completion * 1.5) / MILLION)

@@ -4,7 +4,7 @@ from lib.models.prompt import estimate, estimate_messages, trim
 
 
 def turns(count: int, size: int = 400) -> list[tuple[str | None, str | None]]:
-    """So many answered turns, each of about `size` characters, and a new question."""
+    """Return `count` answered turns of about `size` characters each, and a new question."""
     return [(f"{n:04}" + "q" * (size // 2), "a" * (size // 2)) for n in range(count)] + [("new", None)]
 
 

@@ -1,4 +1,4 @@
-"""Several named model servers: the one that a question goes to, its key, and its price."""
+"""Several named model servers: the one that is asked, its key, and its price."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def both(hosted: Server, local: Server) -> list[Provider]:
 def run(
     providers: Providers, *questions: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> list[Completion]:
-    """The answers to one question for each of these parameters, one after the other."""
+    """Ask one question for each of these sets of parameters, in order, and return the answers."""
 
     async def ask() -> list[Completion]:
         ended = []

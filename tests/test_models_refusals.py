@@ -25,7 +25,7 @@ from tests.support.waiting import ENOUGH_S, until_async
 
 
 def refusing(*names: str, param: bool = True) -> Any:
-    """A model that answers 400 as long as one of these parameters is sent."""
+    """Return a function that answers with status 400 while the request has one of these parameters."""
 
     def reply(request: Request) -> Reply:
         for name in names:
@@ -122,7 +122,7 @@ class TestRefusedParameters:
 
 class TestStopping:
     def stopped(self, server: Server, *steps: Any, wait_for: int, how: str) -> Completion:
-        """Ask, read so many pieces, stop."""
+        """Ask, read `wait_for` pieces, stop by `how`, and return the completion."""
         server.script(stream(*steps) if steps else silence())
 
         async def run() -> Completion:

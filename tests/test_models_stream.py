@@ -79,7 +79,7 @@ class TestTheEnd:
         assert 0.8 <= done.response_time <= time.monotonic() - began - QUICK.after_finish
         assert server.requests[0].gone.wait(ENOUGH_S)
 
-    def test_is_not_believed_of_a_server_that_sent_it_before(self, server: Server) -> None:
+    def test_is_not_an_earlier_finish_reason_where_the_stream_breaks(self, server: Server) -> None:
         for last, error in (
             (RESET, "APIConnectionError"),
             ({"error": {"message": "no", "code": 502}}, "InternalServerError"),
@@ -200,7 +200,7 @@ class TestWholeBodies:
 
 
 def of(index: int | None, delta: Any = None, reason: str | None = None, **more: Any) -> dict[str, Any]:
-    """A chunk with a piece of this choice."""
+    """Return a chunk with a piece of the choice of this index."""
     return {"choices": [{"index": index, "delta": {"content": delta} if isinstance(delta, str) else delta or {},
                          "finish_reason": reason, **more}]}  # fmt: skip
 

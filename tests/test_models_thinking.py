@@ -1,4 +1,4 @@
-"""Thinking in the text of an answer, told apart from the answer, in pieces of any size."""
+"""Thinking in the text of an answer is separated from the answer, in pieces of any size."""
 
 import pytest
 from hypothesis import given
@@ -101,7 +101,7 @@ def test_a_model_that_is_known_to_leave_the_opening_tag_out_is_waited_for() -> N
     assert (thinking.withdrawn, thinking.unopened, "".join(thoughts)) == (False, True, "Let me see.\n")
 
 
-def test_where_it_does_not_think_this_time_its_text_is_the_answer() -> None:
+def test_held_text_without_a_closing_tag_is_the_answer() -> None:
     assert read("Yes.\nAnd more.", 3, held=True) == ("Yes.\nAnd more.", "")
 
 
@@ -112,5 +112,5 @@ def test_the_size_of_the_pieces_changes_nothing(text: str, size: int) -> None:
 
 @given(st.lists(st.sampled_from([*TAGS, *TAGS.values(), "<answer>", "</answer>", "<|end|>", "`", " ", "Yes. ", "\n"])),
        st.integers(1, 9))  # fmt: skip
-def test_nor_does_it_between_tags(parts: list[str], size: int) -> None:
+def test_the_size_of_the_pieces_changes_nothing_between_tags(parts: list[str], size: int) -> None:
     assert read("".join(parts), size) == read("".join(parts))

@@ -35,7 +35,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def secure(authority: trustme.CA) -> Iterator[Server]:
-    """The stand-in behind a certificate for 127.0.0.1."""
+    """Yield the stand-in behind a certificate for 127.0.0.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with serve(context) as server:
@@ -51,7 +51,7 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def ask(
     base_url: str, times: int = 1, between: Callable[[Models], Awaitable[object]] | None = None
 ) -> list[Completion]:
-    """So many questions to the same models, one after the other."""
+    """Ask `times` questions in order over the same connections, and await `between` before each repeat."""
 
     async def run() -> list[Completion]:
         models, ended = Models(Provider("openai", base_url, "key"), Timeouts(backoff=0.01)), []
@@ -93,7 +93,7 @@ async def listening(talk: Talk) -> AsyncIterator[int]:
 
 
 def against(talk: Talk, use: Callable[[httpcore2.AsyncNetworkStream], Awaitable[None]]) -> None:
-    """One connection, with `talk` at its other end."""
+    """Run `use` on one connection, with `talk` at its other end."""
 
     async def run() -> None:
         async with listening(talk) as port:

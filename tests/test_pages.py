@@ -33,7 +33,7 @@ Begin = Callable[..., None]
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Open the app of this process."""
+    """Yield a function that opens the app of this process with some settings."""
     root, ours = logging.getLogger(), logging.getLogger("parley")
     before = root.handlers[:], root.level, ours.level
     toml = ROOT / ".streamlit" / "experiments.toml"
@@ -60,7 +60,7 @@ def app(begin: Begin, model_server: openai.Server) -> App:
 
 
 def open_page(**query: str) -> AppTest:
-    """A new session's page; `query` is its address."""
+    """Open a page in a new session, with these query parameters in its address."""
     page = new_session()
     for name, value in query.items():
         page.query_params[name] = value
@@ -105,7 +105,7 @@ def text_of(page: AppTest) -> str:
     )
 
 
-# A page without a cookie, which every AppTest is
+# A page without a cookie: no AppTest sends one
 
 
 def test_a_page_without_a_cookie_works_and_counts_as_its_session(app: App) -> None:
@@ -193,7 +193,7 @@ def test_a_question_that_waits_is_sent_although_a_click_ended_the_run_that_would
     app: App, model_server: openai.Server
 ) -> None:
     page = ask(open_page(), "First")
-    page.session_state["on_page"].waiting.append("Second")  # as the run leaves it that is interrupted after the answer
+    page.session_state["on_page"].waiting.append("Second")  # as a run that is interrupted after the answer leaves it
     model_server.script(openai.answer("The second answer."), openai.answer("The third answer."))
     page = ask(page, "Third")
     assert messages(page)[2:] == ["Second", "The second answer.", "Third", "The third answer."]
@@ -264,7 +264,7 @@ def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "expected"),
     [
         (401, "The assistant is not set up correctly. Please tell the person who invited you."),
         (403, "The assistant is not set up correctly. Please tell the person who invited you."),
@@ -272,12 +272,12 @@ def test_thousands_of_conversations_are_listed_a_few_at_a_time(app: App) -> None
     ],
 )
 def test_a_failed_answer_is_a_sentence_and_a_button(
-    code: int, told: str, app: App, model_server: openai.Server
+    code: int, expected: str, app: App, model_server: openai.Server
 ) -> None:
     model_server.script(openai.status(code))
     page = ask(open_page(), "Hello?")
     assert not page.exception
-    assert [caption.value for caption in page.chat_message[-1].caption] == [told]
+    assert [caption.value for caption in page.chat_message[-1].caption] == [expected]
     assert [button.label for button in page.chat_message[-1].button] == ["Try again", "Edit question"]
     page = next(button for button in page.main.button if button.label == "Try again").click().run()
     assert messages(page) == ["Hello?", "Hello from the stand-in."]
@@ -297,7 +297,7 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
     assert sentence() == "The assistant is not set up correctly. Please tell the person who invited you."
     key = news.answers_key(news.day_of(now_ms()), ["AuthenticationError"])
     store.alerts.note(key, "Many answers fail", "3 of the last 10 answers failed.", "events")
-    assert sentence().endswith("Please tell the person who invited you.")  # noted is not sent
+    assert sentence().endswith("Please tell the person who invited you.")  # a stored alert is not yet sent
     store.alerts.attempted(key, (0,), everybody=True)
     assert sentence() == "The assistant is not set up correctly. The operators have been told."
 
@@ -308,7 +308,7 @@ def test_a_tester_reads_that_operators_know_of_a_failure_once_an_alert_about_it_
 def test_what_is_below_an_answer_keeps_its_place_in_the_next_run(
     reply: openai.Reply, app: App, model_server: openai.Server
 ) -> None:
-    """The browser makes anew what has moved, and a button in it loses the keyboard's focus."""
+    """The browser recreates an element that has moved, and a button in that element loses the keyboard's focus."""
     model_server.script(reply)
     page = ask(open_page(), "Hello?")
     grown = places(page)
@@ -417,7 +417,7 @@ def test_without_an_app_the_page_draws_nothing_and_says_why_to_the_operator(begi
         OPENAI_BASE_URL="http://127.0.0.1:9/v1",
     )
     page = open_page()
-    assert len(page.exception) == 1  # `on_script_error`, which AppTest does not call, makes it a sentence
+    assert len(page.exception) == 1  # AppTest does not call `on_script_error`, which shows a sentence instead
     assert not page.chat_input
     assert not page.header
     trouble = running.trouble()

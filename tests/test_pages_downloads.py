@@ -16,7 +16,7 @@ BEGINNINGS = {"history": "\ufefftime,operator", "events": "\ufeffevent_id", "res
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """The app with an operator token, behind a proxy that is believed."""
+    """The app with an operator token, behind a trusted proxy."""
     environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": TOKEN}
     app = app_process.start(tmp_path_factory.mktemp("guarded"), environ)
     yield app
@@ -26,14 +26,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
 
 @pytest.fixture
 def jar(guarded: AppProcess) -> dict[str, str]:
-    """The cookies of an operator who gave the token in the form."""
+    """Return the cookies of an operator who gave the token in the form."""
     opened = http(guarded.url, **FAR).cookies
     given = http(guarded.url + "/operator", "POST", f"token={TOKEN}".encode(), **FAR, Cookie=header(opened))
     return opened | given.cookies
 
 
 def request_download(wire: RawWebsocket, label: str) -> str:
-    """The address of a download of this page; the reason where none is made."""
+    """Return the address of a download of this page, or the reason why there is none."""
     [button] = [drawn for drawn in wire.widgets("download_button") if drawn.label == label]
     return wire.download(button.deferred_file_id)
 

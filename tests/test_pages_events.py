@@ -47,10 +47,10 @@ def begin(tmp_path: Path, model_server: openai.Server) -> Iterator[Open]:
 KEY = {"STATSIG_SECRET_KEY": "secret-key", "STATSIG_API_URL": "http://127.0.0.1:9/v1"}
 
 
-def happened(
+def record_unit(
     app: App, number: int = 0, group: str = "Test", completion: Completion | None = None, time_ms: int | None = None
 ) -> list[Event]:
-    """Return the events of one unit that meets the experiment, gets an answer, and rates it where it has text."""
+    """Record one unit that meets the experiment, gets an answer, and rates it where it has text; return the events."""
     unit = f"unit-{number}"
     assigned = Assignment("statsig_openai_integration", group, group, unit, {"userID": unit}, {})
     question = Question(f"answer-{number}", f"c-{number}", f"s-{number}", 1, "large-model", assigned)
@@ -86,7 +86,7 @@ def test_an_empty_ledger_says_so(begin: Open) -> None:
 
 def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> None:
     app = begin(**KEY)
-    met, *_ = happened(app)
+    met, *_ = record_unit(app)
     assert app.store.outbox.acknowledge([met.event_id]).wait(ENOUGH_S)
     rows = table(run_page("events"))
     assert [row["Event"] for row in rows] == ["satisfaction", "chat_completion", "exposure"]
@@ -97,9 +97,9 @@ def test_every_event_is_there_newest_first_with_its_delivery(begin: Open) -> Non
 
 def test_failed_answers_are_found_with_their_error(begin: Open) -> None:
     app = begin()
-    happened(app, 0)
-    happened(app, 1, completion=Completion("", "error", 1.0, error="APITimeoutError"))
-    happened(app, 2, completion=Completion("Half", "interrupted", 1.0, error="APIConnectionError"))
+    record_unit(app, 0)
+    record_unit(app, 1, completion=Completion("", "error", 1.0, error="APITimeoutError"))
+    record_unit(app, 2, completion=Completion("Half", "interrupted", 1.0, error="APIConnectionError"))
     page = run_page("events")
     page.selectbox(key="name").select(ledger.FAILED).run()
     rows = table(page)
@@ -110,8 +110,8 @@ def test_failed_answers_are_found_with_their_error(begin: Open) -> None:
 
 def test_filters_narrow_the_table_and_stand_in_the_address(begin: Open) -> None:
     app = begin()
-    happened(app, 0, "Test")
-    happened(app, 1, "Control")
+    record_unit(app, 0, "Test")
+    record_unit(app, 1, "Control")
     page = run_page("events")
     page.selectbox(key="group_of").select("Control").run()
     assert {row["Group"] for row in table(page)} == {"Control"}
@@ -130,7 +130,7 @@ def test_days_are_a_filter_and_are_the_readers_own(begin: Open) -> None:
     zone = ZoneInfo("Asia/Tokyo")
     evening = round(datetime(2026, 3, 4, 23, 30, tzinfo=zone).timestamp() * 1_000)
     for number, time_ms in enumerate((evening, evening + 3_600_000, evening + 48 * 3_600_000)):
-        happened(app, number, time_ms=time_ms)
+        record_unit(app, number, time_ms=time_ms)
     page = run_page("events")
     since_ms, until_ms = span(date(2026, 3, 4), date(2026, 3, 4), zone)
     search = Search(since_ms=since_ms, until_ms=until_ms)
@@ -143,7 +143,7 @@ def test_days_are_a_filter_and_are_the_readers_own(begin: Open) -> None:
 
 def test_the_delivery_state_is_a_filter(begin: Open) -> None:
     app = begin(**KEY)
-    met, *_ = happened(app)
+    met, *_ = record_unit(app)
     assert app.store.outbox.acknowledge([met.event_id]).wait(ENOUGH_S)
     page = run_page("events")
     page.selectbox(key="delivery").set_value("acknowledged").run()
@@ -157,7 +157,7 @@ def test_the_delivery_state_is_a_filter(begin: Open) -> None:
 def test_older_pages_are_a_click_away_and_so_is_the_newest(begin: Open) -> None:
     app = begin()
     for number in range(40):
-        happened(app, number)
+        record_unit(app, number)
     page = run_page("events")
     first = table(page)
     assert len(first) == 50 and "Newer" not in [button.label for button in page.button]
@@ -174,7 +174,7 @@ def test_older_pages_are_a_click_away_and_so_is_the_newest(begin: Open) -> None:
 
 def test_one_answers_life_is_one_line_of_time(begin: Open) -> None:
     app = begin(**KEY)
-    recorded_events = happened(app)
+    recorded_events = record_unit(app)
     page = run_page("events")
     page.text_input(key="answer").set_value("answer-0").run()
     assert not page.exception
@@ -198,7 +198,7 @@ def test_an_unknown_answer_is_reported_as_unknown(begin: Open) -> None:
 
 def test_the_page_says_how_much_waits_and_why(begin: Open) -> None:
     app = begin(**KEY)
-    happened(app)
+    record_unit(app)
     assert app.delivery is not None
     app.delivery.error = "HTTP 500"
     text = page_text(run_page("events"))
@@ -211,10 +211,10 @@ def test_without_a_key_the_page_says_that_events_stay(begin: Open) -> None:
     assert "There is no Statsig key: events stay here." in page_text(run_page("events"))
 
 
-def test_what_is_looked_for_can_be_downloaded(begin: Open) -> None:
+def test_the_events_of_a_search_can_be_downloaded(begin: Open) -> None:
     app = begin()
     for number in range(3):
-        happened(app, number, "Test" if number else "Control")
+        record_unit(app, number, "Test" if number else "Control")
     page = run_page("events")
     assert [getattr(button, "label", None) for button in page.get("download_button")] == ["JSON lines", "CSV"]
     lines = [json.loads(line) for line in ledger._file(Search(group="Test"), "jsonl").splitlines()]
@@ -226,7 +226,7 @@ def test_what_is_looked_for_can_be_downloaded(begin: Open) -> None:
 
 def test_no_text_is_on_the_page_or_in_its_files(begin: Open) -> None:
     app = begin()
-    happened(app)
+    record_unit(app)
     page = run_page("events")
     page.text_input(key="answer").set_value("answer-0").run()
     files = ledger._file(Search(), "jsonl") + ledger._file(Search(), "csv")

@@ -55,7 +55,7 @@ def test_groups_stand_side_by_side_and_what_differs_is_marked(begin: Open) -> No
     assert rows["temperature :blue-badge[differs]"] == ["0.5", "0.5", ":blue-background[–]"]
     prompt = rows["system_prompt :blue-badge[differs]"][1]
     assert prompt.startswith(":blue-background[Answer briefly.") and prompt.endswith("…]")
-    assert PROMPT.strip() in [text.value.strip() for text in page.text]  # the whole of it stands below
+    assert PROMPT.strip() in [text.value.strip() for text in page.text]  # the whole prompt stands below
     picture = next(chart.proto.alt for chart in page.get("vega_lite_chart"))
     assert picture == "Of all units: Control 60 %, Test 20 %, not taking part 20 %"
 

@@ -113,9 +113,7 @@ def test_a_version_is_not_saved_before_its_warnings_are_shown(begin: Open) -> No
 # The file while Parley runs
 
 
-def test_of_a_file_that_changes_while_parley_runs_and_a_version_the_operator_chooses(
-    begin: Open, tmp_path: Path
-) -> None:
+def test_the_operator_chooses_between_a_changed_file_and_the_version_in_force(begin: Open, tmp_path: Path) -> None:
     app = begin(ALL)
     file = tmp_path / "experiments.toml"
     file.write_text(ALL.replace("weight = 3", "weight = 2"))
@@ -127,7 +125,7 @@ def test_of_a_file_that_changes_while_parley_runs_and_a_version_the_operator_cho
     press(page, "Keep version 1")
     assert app.acts.pending(NAME) is None and app.experiments.run(NAME) == 1
     app.acts.seed(read_definitions_file(file), NAME)
-    assert app.experiments.run(NAME) == 1  # the next start does not take it either
+    assert app.experiments.run(NAME) == 1  # the next start does not take the file either
     file.write_text(ALL.replace("weight = 3", "weight = 5") + "[fresh.groups]\nA = { weight = 1 }\n")
     until(lambda: app.acts.pending(NAME))
     press(run_page("experiment"), "Take the file")
@@ -184,7 +182,7 @@ def test_an_invitation_that_cannot_be_is_refused_with_a_reason(begin: Open, name
 
 
 def key_of(page: AppTest, name: str) -> str:
-    """The key of a form's field, which changes with each act."""
+    """Return the key of a form's field. It changes with each act."""
     keys = [str(one.key) for one in (*page.number_input, *page.text_input)]
     return next(key for key in keys if key.startswith(f"{name}_"))
 
@@ -205,7 +203,7 @@ REFUSED: dict[str, tuple[Callable[[AppTest], None], str]] = {
 
 
 def refused_acts(page: AppTest) -> list[tuple[str, str]]:
-    """Each reason on the page with the label of what comes right after it."""
+    """Return each reason on the page with the label of the element that follows it."""
     parts = [part for part in page.main if isinstance(part, Element)]
     return [
         (str(part.value), str(getattr(after, "label", "")))
@@ -222,7 +220,7 @@ def test_the_reason_of_a_refusal_stands_above_the_button_that_was_pressed(begin:
     press(page, button)
     ((told, beneath),) = refused_acts(page)
     assert told.startswith(reason) and beneath == button
-    assert not refused_acts(page.run())  # it is said once
+    assert not refused_acts(page.run())  # the page shows it once
 
 
 def test_the_reason_of_a_refusal_whose_form_is_gone_stands_at_the_top(begin: Open) -> None:

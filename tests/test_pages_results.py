@@ -243,7 +243,7 @@ def test_the_audit_log_has_a_line_an_hour_for_each_conversation_whose_texts_were
     assert len(set(first)) == len(first) and 5 <= len(first) <= 10 and {page for _, page in first} == {"Results"}
     page.run()
     visit()
-    assert read_texts_acts() == first  # another look and another tab are the same hour's
+    assert read_texts_acts() == first  # another look or another tab within the hour adds no line
     next(button for button in page.button if button.label == "Show more").click().run()
     more = read_texts_acts()
     assert len(set(more)) == len(more) > len(first)
@@ -332,6 +332,6 @@ def test_with_the_demo_model_an_empty_page_offers_sample_data(begin: Begin) -> N
     assert "Show it with sample data" in text_of(visit())
 
 
-def test_with_statsig_it_does_not(begin: Begin) -> None:
+def test_with_statsig_an_empty_page_offers_no_sample_data(begin: Begin) -> None:
     begin("http://127.0.0.1:9/v1", STATSIG_SECRET_KEY="secret-of-the-tests", STATSIG_API_URL="http://127.0.0.1:9")
     assert "Show it with sample data" not in text_of(visit())

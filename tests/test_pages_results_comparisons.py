@@ -25,7 +25,7 @@ from tests.test_store_preferences import event
 
 
 def votes(url: str, wins: int, losses: int, **more: Any) -> None:
-    """Thirty testers compare, each with so many votes for Test and for Control, and a tie."""
+    """Record the comparisons of thirty testers, each with `wins` votes for Test, `losses` for Control, and one tie."""
     lines = [
         preferred(
             f"p{tester}-{n}",

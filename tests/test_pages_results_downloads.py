@@ -24,7 +24,7 @@ from tests.support.results_page import url as url
 
 @pytest.fixture
 def files(begin: Begin, url: str) -> dict[str, str]:
-    """All files, by the words on their buttons."""
+    """Return the content of every file, by the label of its button."""
     invented_traffic.fill(url, invented_traffic.harmed())
     change(url, update(message).where(message.c.comment.is_not(None)).values(comment="=HYPERLINK(1)"))
     begin()

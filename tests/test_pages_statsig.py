@@ -46,7 +46,7 @@ def ask() -> AppTest:
 
 
 def rules(statsig: Statsig) -> list[str]:
-    """The rules of the exposures that Statsig has."""
+    """Return the rule of each exposure that Statsig has."""
     return [event["metadata"]["ruleID"] for event in statsig.named("statsig::config_exposure")]
 
 
@@ -105,6 +105,6 @@ def test_definitions_of_the_first_seconds_are_no_change_of_weights(begin: Open) 
 
 
 def shares(app: App) -> list[dict[str, float]]:
-    """The shares of the groups in the record, oldest first."""
+    """Return the recorded shares of the groups, oldest first."""
     with app.store.read() as connection:
         return [dict(weights.shares) for weights in weights_over_time(connection, NAME)]

@@ -16,7 +16,7 @@ sys.path.remove(str(here))
 del sys.modules["altair"]
 import altair
 """
-"""Altair on a slow disk: its import waits until there is a file `loaded` beside it."""
+"""A module that stands in for Altair on a slow disk: its import waits until a file `loaded` is beside it."""
 DETAILS = "### Response time"
 PATIENCE_S = 120.0
 

@@ -37,13 +37,13 @@ def chapter(document: str, title: str) -> str:
 
 
 def rows(document: str, title: str) -> list[list[str]]:
-    """The cells of a chapter's table without its head."""
+    """Return the cells of a chapter's table without its header."""
     lines = [line for line in chapter(document, title).splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
 def names(text: str) -> list[str]:
-    """The texts in code style."""
+    """Return the texts in code style."""
     return re.findall(r"`([^`]+)`", text)
 
 
@@ -51,8 +51,8 @@ def code(language: str, text: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def shown(default: object) -> str:
-    """A default as the table writes it."""
+def written_default(default: object) -> str:
+    """Return a default as the table of settings writes it."""
     if default is None or default == ():
         return "none"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
@@ -73,7 +73,7 @@ def test_a_setting_has_the_default_that_is_listed(name: str, default: str) -> No
     in_words["PARLEY_HISTORY_TOKENS"] = "by model"
     in_words["PARLEY_ABANDONED"] = "`finish`; `stop` with a budget"
     in_words["PARLEY_SIGNING_KEY"] = "made once, kept beside the SQLite file"
-    assert default == in_words.get(name, shown(FIELDS[name].default))
+    assert default == in_words.get(name, written_default(FIELDS[name].default))
 
 
 def test_every_command_of_the_tool_is_listed_and_no_other() -> None:

@@ -26,7 +26,7 @@ Ask = Callable[[str, str | None, int], None]
 
 
 def definition_after(*shapes: str) -> Definition:
-    """Return the definition after Statsig has served these; the last one at `ENDED_MS`."""
+    """Return the definition after Statsig has served these two shapes, the second one at `ENDED_MS`."""
     archive = Archive("o")
     for shape, now_ms in zip(shapes, (BEGAN_MS - 1_000, ENDED_MS), strict=True):
         archive = archive.after(json.dumps(NAMED[shape]()), "", now_ms)
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def ask(store: Store) -> Ask:
-    """A unit meets a group (None: not taking part) and gets an answer."""
+    """Return a function that records a unit which meets a group (None: not taking part) and gets an answer."""
     count = 0
 
     def ask(unit: str, group: str | None, time_ms: int) -> None:
@@ -61,7 +61,7 @@ def ask(store: Store) -> Ask:
 
 
 def count_units(store: Store, definition: Definition) -> tuple[dict[str, int], dict[str, float], int, float | None]:
-    """Units and answers by group, the units that met two groups, and the evidence against the split."""
+    """Return units and answers by group, the number of units in two groups, and the evidence against the split."""
     tallied = read(tally(store.read, scope_of(definition)), definition, ENDED_MS + 10_000)
     answers = {group: one.sx for group, one in tallied.metrics["answers_per_user"].sums.items()}
     return dict(tallied.counts), answers, tallied.crossover, tallied.split.log_e
@@ -75,7 +75,7 @@ def test_events_after_the_end_change_nothing(store: Store, ask: Ask, shape: str)
     before = count_units(store, running)
     assert before[:3] == ({"Control": 4, "Test": 4}, {"Control": 4, "Test": 4}, 0)
     ask("u0", None, ENDED_MS + 1)  # a new conversation of a unit that had a group
-    ask("u1", "Test", ENDED_MS + 2)  # an earlier conversation goes on with its own
+    ask("u1", "Test", ENDED_MS + 2)  # an earlier conversation keeps its group
     ask("new", None, ENDED_MS + 3)
     assert count_units(store, ended) == before
     results = gather(store, ended, Window(NAME), ENDED_MS + 10_000)

@@ -1,5 +1,4 @@
-"""Intervals are held over the looks of a run: kept by the store, narrowed by every readout, and empty where the effect
-changed."""
+"""Intervals are held over the looks of a run: stored, narrowed by every readout, and empty where the effect changed."""
 
 import re
 from collections.abc import Iterator
@@ -39,23 +38,23 @@ def store(database_url: str) -> Iterator[Store]:
         yield opened
 
 
-def come(url: str, control: float, test: float, users: int = 200, seed: int = 1) -> None:
-    """Users of both groups with these shares of thumbs up."""
+def add_users(url: str, control: float, test: float, users: int = 200, seed: int = 1) -> None:
+    """Add users of both groups with these shares of thumbs up."""
     groups = {"Control": Users(users, control, rates=1.0), "Test": Users(users, test, rates=1.0)}
     invented_traffic.fill(url, Traffic(groups, seed=seed))
 
 
 def look(store: Store, definition: Definition = TWO) -> Readout:
     readout = current(store, definition, False, now_ms())
-    assert store.write(lambda connection: None).wait(ENOUGH_S)  # what was handed over before is written, too
+    assert store.write(lambda connection: None).wait(ENOUGH_S)  # waits until earlier facts are written, too
     return readout
 
 
 def test_a_verdict_stays_at_a_later_look(store: Store, database_url: str) -> None:
-    come(database_url, 0.45, 0.75)
+    add_users(database_url, 0.45, 0.75)
     first = look(store)
     assert first.verdict == "better" and first.held is not None
-    come(database_url, 0.75, 0.62, users=90, seed=2)  # a bad day for Test
+    add_users(database_url, 0.75, 0.62, users=90, seed=2)  # a bad day for Test
     definition_alone = read(tally(store.read, scope_of(TWO)), TWO, now_ms())
     assert definition_alone.main.versus["Test"].numbers.cs_low is not None
     second = look(store)
@@ -65,14 +64,14 @@ def test_a_verdict_stays_at_a_later_look(store: Store, database_url: str) -> Non
     assert as_json(second)["held"]["satisfaction"]["Test"]["low"] == second.held[LOOK].low
 
 
-def narrowed(store: Store, interval: Interval) -> None:
-    """Store an interval as an earlier readout of the run had it."""
+def hold_interval(store: Store, interval: Interval) -> None:
+    """Store an interval as an earlier readout of the run would."""
     store.written(lambda c: hold(c, EXPERIMENT, False, terms_of(TWO), {LOOK: interval}), 10)
 
 
 def test_a_held_verdict_is_reported_with_its_day(store: Store, database_url: str) -> None:
-    come(database_url, 0.6, 0.66, users=150)
-    narrowed(store, Interval(0.01, 1_790_000_000_000, 0.3, 1_790_000_000_000))
+    add_users(database_url, 0.6, 0.66, users=150)
+    hold_interval(store, Interval(0.01, 1_790_000_000_000, 0.3, 1_790_000_000_000))
     readout = look(store)
     versus = readout.main.versus["Test"]
     assert versus.numbers.cs_low is not None and versus.numbers.cs_low < 0
@@ -81,8 +80,8 @@ def test_a_held_verdict_is_reported_with_its_day(store: Store, database_url: str
 
 
 def test_an_effect_that_changed_has_no_verdict(store: Store, database_url: str) -> None:
-    come(database_url, 0.45, 0.8)
-    narrowed(store, Interval(-0.3, 1_790_000_000_000, -0.05, 1_790_000_000_000))
+    add_users(database_url, 0.45, 0.8)
+    hold_interval(store, Interval(-0.3, 1_790_000_000_000, -0.05, 1_790_000_000_000))
     readout = look(store)
     assert readout.main.versus["Test"].changed
     assert readout.verdict == "no_difference_yet"
@@ -91,13 +90,13 @@ def test_an_effect_that_changed_has_no_verdict(store: Store, database_url: str) 
 
 def test_two_replicas_keep_the_narrower_of_both(store: Store) -> None:
     for interval in (Interval(0.1, 5, 0.5, 5), Interval(0.0, 6, 0.4, 6), Interval(0.2, 7, 0.6, 7)):
-        narrowed(store, interval)
+        hold_interval(store, interval)
     with store.read() as connection:
         assert held_intervals(connection, EXPERIMENT, False, terms_of(TWO)) == {LOOK: Interval(0.2, 7, 0.4, 6)}
 
 
 def test_another_run_or_other_terms_start_from_nothing(store: Store, database_url: str) -> None:
-    come(database_url, 0.45, 0.75)
+    add_users(database_url, 0.45, 0.75)
     look(store)
     other = replace(TWO, groups=(Group("Control", 1, {"model": "b"}), Group("Test", 1)))
     assert run_of(other) != run_of(TWO)
@@ -107,7 +106,7 @@ def test_another_run_or_other_terms_start_from_nothing(store: Store, database_ur
 
 
 def test_a_part_of_the_experiment_holds_nothing(store: Store, database_url: str) -> None:
-    come(database_url, 0.45, 0.75)
+    add_users(database_url, 0.45, 0.75)
     results = gather(store, TWO, Window(EXPERIMENT, since_ms=now_ms() - 3 * 86_400_000), now_ms())
     assert results.readout.held is None
     assert store.write(lambda connection: None).wait(ENOUGH_S)
@@ -133,7 +132,7 @@ PREFERRED = (PREFERENCE, "b")
 
 
 def vote(store: Store, testers: str, people: int, wins: int, losses: int) -> None:
-    """Testers of this name with this number of votes for b and for control."""
+    """Record `people` testers of this name, each with `wins` votes for b and `losses` for control."""
     lines = [
         invented_events.preferred(
             f"{testers}{who}-{which}", f"c-{testers}{who}-{which}", f"{testers}{who}", value=value

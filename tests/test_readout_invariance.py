@@ -1,4 +1,4 @@
-"""Transformations of the events that must not change the readout, and its numbers that cannot be computed."""
+"""Transformations of the events that must not change the readout, and numbers that cannot be computed."""
 
 import json
 import random

@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def golden_readout(case: str = "aa") -> dict[str, Any]:
-    """A readout's JSON with a sentence, as a decision keeps it."""
+    """Return a readout's JSON with a sentence, as a decision stores it."""
     report: dict[str, Any] = json.loads((GOLDEN / f"{case}.json").read_text())
     return report | {"sentence": "b is better.", "as_of": "2026-11-28"}
 

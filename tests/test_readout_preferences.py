@@ -46,7 +46,7 @@ def invent_votes(seed: int, treatments: Sequence[str], testers: int) -> list[Lin
     return lines
 
 
-def by_another_way(lines: Sequence[Line], treatment: str, mde: float, alpha: float) -> dict[str, Any]:
+def recalculate(lines: Sequence[Line], treatment: str, mde: float, alpha: float) -> dict[str, Any]:
     last: dict[str, Line] = {}
     for line in sorted(lines, key=lambda one: (one["time"], one["event_id"])):
         last[line["metadata"]["comparison_id"]] = line
@@ -60,7 +60,7 @@ def by_another_way(lines: Sequence[Line], treatment: str, mde: float, alpha: flo
         by_tester.setdefault(one["user_id"], []).append(worth[one["value"]])
     n, total = len(by_tester), len(votes)
     net = sum(map(sum, by_tester.values())) / total
-    off = [sum(one) - net * len(one) for one in by_tester.values()]  # each tester's part of the error of the ratio
+    off = [sum(one) - net * len(one) for one in by_tester.values()]  # each tester's part of the ratio's error
     variance = sum(one * one for one in off) / total**2 * n / (n - 1)
     decided = [one for one in votes if worth[one["value"]]]
     left = sum(one["value"] == one["metadata"]["left"] for one in decided)
@@ -88,12 +88,15 @@ def by_another_way(lines: Sequence[Line], treatment: str, mde: float, alpha: flo
 
 
 def mixture(z: float, variance: float, tau: float) -> float:
-    """The likelihood ratio of effects drawn from N(0, tau) against none; a true 0 seldom exceeds 1 / alpha."""
+    """Return the likelihood ratio of effects drawn from N(0, tau) against no effect.
+
+    Without an effect, it ever exceeds 1 / alpha with a probability of at most alpha.
+    """
     return math.sqrt(variance / (variance + tau)) * math.exp(z * z * tau / (2 * (variance + tau)))
 
 
 def normal_of(t: float, df: float) -> float:
-    """Wallace 1959."""
+    """Return the normal quantile that corresponds to a quantile of Student's t (Wallace 1959)."""
     return (8 * df + 1) / (8 * df + 3) * math.sqrt(df * math.log1p(t * t / df))
 
 
@@ -115,7 +118,7 @@ def test_every_number_is_that_of_a_second_calculation(seed: int, definition: Def
     compared = comparisons_of(counted(lines).votes, definition)
     assert compared is not None and list(compared.treatments) == treatments
     for name in treatments:
-        numbers, expected = compared.treatments[name].numbers, by_another_way(lines, name, mde, 0.05 / len(treatments))
+        numbers, expected = compared.treatments[name].numbers, recalculate(lines, name, mde, 0.05 / len(treatments))
         for field, value in expected.items():
             assert getattr(numbers, field) == pytest.approx(value, rel=1e-9), field
 
@@ -124,7 +127,7 @@ def test_every_number_is_that_of_a_second_calculation(seed: int, definition: Def
 
 
 def looks_of(seed: int, share: float, definition: Definition = TWO) -> list[Comparisons]:
-    """One experiment of 20 testers, looked at after every vote."""
+    """Return the comparisons of one experiment with 20 testers, read after every vote."""
     chance, panel = random.Random(f"looks {seed}"), comparers.Panel(20, 10)
     shares = [chance.betavariate(share * MODERATE, (1 - share) * MODERATE) for _ in range(panel.people)]
     running, looks, held = _Running(panel.people), list[Comparisons](), dict[Look, Interval]()

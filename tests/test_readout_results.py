@@ -28,7 +28,7 @@ def definition() -> Definition:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Nine days and a half of users, up to a moment in the middle of a day."""
+    """Yield a store with nine and a half days of users, which end in the middle of a day."""
     url = f"sqlite:///{tmp_path}/parley.db"
     invented_traffic.fill(url, replace(invented_traffic.harmed(), days=9.5, until_ms=_noon()))
     with closing(Store.open(url)) as opened:

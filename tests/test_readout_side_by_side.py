@@ -22,7 +22,7 @@ CONTROL_FIRST = ("Control", "Test")
 
 
 def votes(people: int, wins: int, losses: int, ties: int = 0, both_bad: int = 0, left: float = 0.5) -> VoteSums:
-    """Votes of testers who all vote alike, seen from the second group; the numbers are per tester."""
+    """Return the votes of testers who all vote alike, seen from the second group; the numbers are per tester."""
     x, y = wins - losses, wins + losses + ties + both_bad
     sums = Sums(people, people * x, people * y, people * x * x, people * y * y, people * x * y, people)
     decided = people * (wins + losses)

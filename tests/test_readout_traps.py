@@ -143,7 +143,7 @@ def test_failed_answers_have_no_response_time() -> None:
 
 
 def shares(*stretches: tuple[int, float]) -> list[Line]:
-    """(units, Test's share) after each other, 40 units an hour."""
+    """Return the exposures of consecutive stretches (units, Test's share), 40 units an hour."""
     events, number = [], 0
     for units, share in stretches:
         for place in range(units):

@@ -189,7 +189,7 @@ def test_a_split_is_held_against_its_weights() -> None:
 
 def test_too_many_crossovers_break_the_readout() -> None:
     groups = {"Control": shares(90, 0.5), "Test": shares(90, 0.5)}
-    assert readout_of_ratings(groups, crossover=20).verdict != "broken"  # 10 % is the limit, and not beyond it
+    assert readout_of_ratings(groups, crossover=20).verdict != "broken"  # exactly 10 % is still accepted
     readout = readout_of_ratings(groups, crossover=21)
     assert (readout.verdict, readout.crossover_share) == ("broken", 21 / 201)
     assert sentence(readout).startswith("Broken: over 10 % of the users met two groups (21 of 201).")
@@ -322,7 +322,7 @@ def _tally(groups: Mapping[str, Sums]) -> Tally:
 
 
 def weights(*steps: tuple[int, float]) -> dict[str, Any]:
-    """(when, Control's share) in order."""
+    """Return the weights of these steps (time in ms, Control's share), in order."""
     return {
         "weights": tuple(Weights(when, {"Control": share, "Test": 1 - share}) for when, share in steps),
         "first_ms": 100,

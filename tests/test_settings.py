@@ -194,7 +194,7 @@ def test_a_toml_value_that_is_not_text_is_reported(secrets: Path, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (b'a = 1\nOPENAI_API_KEY = "sk-hunter22\nb = 2\n', "at line 2"),
         (b'a = 1\nOPENAI_API_KEY = """sk-hunter22\n\n', "at line 4"),
@@ -202,10 +202,12 @@ def test_a_toml_value_that_is_not_text_is_reported(secrets: Path, text: str) -> 
         (b'OPENAI_API_KEY = "hunter\xff"', "UTF-8"),
     ],
 )
-def test_a_broken_secrets_file_is_one_line_beside_the_other_problems(secrets: Path, content: bytes, told: str) -> None:
+def test_a_broken_secrets_file_is_one_line_beside_the_other_problems(
+    secrets: Path, content: bytes, expected: str
+) -> None:
     secrets.write_bytes(content)
     first, second = problems({"PARLEY_UNIT": "x"}, secrets)
-    assert str(secrets) in first and told in first and "\n" not in first and "hunter" not in first
+    assert str(secrets) in first and expected in first and "\n" not in first and "hunter" not in first
     assert second.startswith("PARLEY_UNIT")
 
 
@@ -251,13 +253,13 @@ def test_every_setting_of_the_table_exists() -> None:
 
 def test_the_example_loads_when_everything_in_it_is_switched_on(secrets: Path) -> None:
     example = (Path(__file__).parents[1] / ".streamlit/secrets.toml.example").read_text()
-    load({}, _written(secrets, example))
+    load({}, _write(secrets, example))
     switched_on = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
-    loaded = load({}, _written(secrets, switched_on))
+    loaded = load({}, _write(secrets, switched_on))
     assert loaded.statsig_secret_key is not None and loaded.operators != ()
 
 
-def _written(file: Path, text: str) -> Path:
+def _write(file: Path, text: str) -> Path:
     file.write_text(text)
     return file
 
@@ -332,7 +334,7 @@ def test_a_provider_alone_is_the_default_one_and_no_demo(secrets: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "toml", "told"),
+    ("environ", "toml", "expected"),
     [
         ({"PARLEY_PROVIDER_LOCAL_KEY": "hunter22"}, "", "PARLEY_PROVIDER_LOCAL_URL: is missing"),
         ({"PARLEY_PROVIDER_LOCAL_URL": "ftp://hunter22"}, "", "PARLEY_PROVIDER_LOCAL_URL: must be an address"),
@@ -355,13 +357,13 @@ def test_a_provider_alone_is_the_default_one_and_no_demo(secrets: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_provider_that_cannot_be_is_one_line_without_its_secret(
-    environ: dict[str, str], toml: str, told: str, secrets: Path
+    environ: dict[str, str], toml: str, expected: str, secrets: Path
 ) -> None:
     secrets.write_text(toml)
     with pytest.raises(SettingsError) as caught:
         load(environ, secrets)
     [line] = caught.value.problems
-    assert told in line and "hunter22" not in line and "\n" not in line
+    assert expected in line and "hunter22" not in line and "\n" not in line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Traffic through a Statsig that fails half of all calls in every way, with three `kill -9`: nothing is lost.
 
-Takes half a minute, or SOAK_SECONDS. Its figures are printed and kept in `output/soak.txt`.
+The traffic lasts 16 seconds, or SOAK_SECONDS. The figures are printed and written to `output/soak.txt`.
 """
 
 import os
@@ -38,7 +38,7 @@ RECOVERED_S = 120
 
 
 class Weather:
-    """Every second call fails on average, each way as often as any other."""
+    """A source of faults: every second call fails on average, and every fault is equally frequent."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -59,7 +59,10 @@ class Weather:
 
 
 class Visitor(threading.Thread):
-    """Asks, votes and comes back after each end of the process. `answers` and `votes` are what pages confirmed."""
+    """A tester that asks, votes and returns after each end of the process.
+
+    `answers` and `votes` are those that a page has confirmed.
+    """
 
     def __init__(self, url: str, seed: int, over: threading.Event) -> None:
         super().__init__(name=f"visitor {seed}")
@@ -103,7 +106,7 @@ class Visitor(threading.Thread):
 
 
 def answer_of(chance: random.Random) -> openai.Reply:
-    """Mostly a whole answer, sometimes a failure."""
+    """Return a whole answer in most cases, and sometimes a failure."""
     match chance.random():
         case luck if luck < 0.05:
             return openai.status(500)
@@ -117,7 +120,7 @@ def answer_of(chance: random.Random) -> openai.Reply:
 def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
-    weather, chance = Weather(7), random.Random(11)  # of the events; the definitions have their own
+    weather, chance = Weather(7), random.Random(11)  # for the events; the definitions have their own
     model_server.script(otherwise=lambda request: answer_of(chance))
     statsig.specs = specs()
     statsig.events_fault, statsig.specs_fault, statsig.lists_fault = weather, Weather(8), Weather(9)
@@ -151,7 +154,7 @@ def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
 
 
 def spend_one_life(visitors: list[Visitor], kills: int, over: threading.Event) -> None:
-    """Let a process live for its share of the time, and until each visitor has more answers than there were kills."""
+    """Let a process run for its share of the time, and until each visitor has more answers than there were kills."""
     over.wait(SECONDS / (KILLS + 1))
     until(lambda: all(len(visitor.answers) > kills for visitor in visitors), RECOVERED_S)
 
@@ -212,7 +215,7 @@ class Figures:
 
 def second_copies(requests: list[Request]) -> Counter[str]:
     """Return the number of arrivals of events that had arrived before, by the reason: `unacknowledged`, `killed`, or
-    `needless` where the process that sends again had been told that Statsig has the event.
+    `needless` where Statsig had acknowledged the event to the process that sends it again.
     """
     reasons: Counter[str] = Counter()
     earlier: dict[str, Request] = {}
@@ -239,7 +242,7 @@ def process_of(request: Request) -> str:
 
 
 def report(figures: Figures) -> None:
-    """Print the figures and keep them."""
+    """Print the figures and write them to `soak.txt`."""
     lines = [f"{name}: {value}" for name, value in vars(figures).items()]
     print(*lines, sep="\n")
     OUTPUT.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ ALPHAS = st.sampled_from([0.05, 0.025, 0.05 / 3])
 
 @cache
 def stats() -> Any:
-    """SciPy's statistics. Every worker imports all files of tests, and this package takes a second."""
+    """Return SciPy's statistics, imported late: every worker imports all test files, and SciPy takes a second."""
     from scipy import stats as theirs
 
     return theirs
@@ -42,7 +42,7 @@ def sums_of(x: np.ndarray, y: np.ndarray) -> Sums:
 
 
 def units(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """Users who rate between one and nine answers, each with a taste of their own."""
+    """Return users who rate between one and nine answers, each with a taste of their own."""
     rng = np.random.default_rng(seed)
     y = rng.integers(1, 10, n)
     return rng.binomial(y, rng.beta(4, 3, n)).astype(float), y.astype(float)
@@ -192,7 +192,7 @@ def test_the_relative_error_is_that_of_the_ratio() -> None:
     )
 
 
-def test_a_treatment_of_nothing_has_a_relative_error_still() -> None:
+def test_a_treatment_of_0_has_a_relative_error() -> None:
     difference = compare(Estimate(2.0, 0.1, 0.1, kish=50.0), Estimate(0.0, 0.2, 0.2, kish=50.0), 0.1, 0.05)
     assert (difference.rel, difference.rel_se) == (-1.0, pytest.approx(0.1))
 
@@ -278,7 +278,7 @@ def test_a_sound_split_that_is_watched_after_every_user_is_hardly_ever_broken() 
             if splits.log_evidence(counts, {"a": 0.9, "b": 0.1}) > splits.LIMIT:
                 broken += 1
                 break
-    assert broken <= 2  # at most one in a thousand in truth
+    assert broken <= 2  # the true rate is at most one in a thousand
 
 
 def test_three_users_of_a_99_to_1_split_in_the_small_group_do_not_break_it() -> None:

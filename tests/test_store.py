@@ -1,4 +1,4 @@
-"""The store as a whole, on both databases: its start, its end, older databases, and a store that is away."""
+"""The store as a whole, on both databases: its start, its end, older databases, and an unavailable store."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -54,7 +54,7 @@ def test_a_later_migration_reaches_a_database_that_exists(
 
 
 def shapes(url: str) -> dict[str, Any]:
-    """Return the columns and indexes of every table, in no order."""
+    """Return the columns and indexes of the tables of answers and exposures, as sets."""
     with closing(Database.open(url)) as database:
         inspector = inspect(database.writer)
         return {
@@ -101,7 +101,7 @@ def test_exposures_and_answers_have_their_tier_and_invitation(open_store: OpenSt
         assert connection.execute(query).all() == [("staging", "friends")]
 
 
-def test_a_store_in_use_is_well(parley: Store) -> None:
+def test_a_store_in_use_is_healthy(parley: Store) -> None:
     ask(parley, conversation())
     assert parley.healthy and parley.trouble is None and parley.queued == 0
 

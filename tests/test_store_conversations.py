@@ -252,7 +252,7 @@ def test_a_title_goes_with_the_question_that_it_was_made_from(parley: Store) -> 
     ask_and_answer(parley, about)
     parley.written(lambda connection: connection.execute(update(schema.message).values(asked_ms=1)), SOON)
     parley.written(lambda connection: connection.execute(update(schema.conversation).values(created_ms=1)), SOON)
-    ask(parley, about, "And now?", turn=2)  # in use still
+    ask(parley, about, "And now?", turn=2)  # the conversation is still in use
     assert parley.purge(days=1) == 1
     stored = reread(parley, about)
     assert stored.title is None and [turn.question for turn in stored.turns] == ["And now?"]
@@ -334,7 +334,7 @@ def test_an_answer_with_a_recent_heartbeat_or_of_this_process_is_left_alone(
     assert parley.conversations.recover(30_000) == []
 
 
-def test_after_an_outage_the_silent_are_given_time(tmp_path: Path) -> None:
+def test_after_an_outage_silent_answers_are_given_time(tmp_path: Path) -> None:
     file = tmp_path / "parley.db"
     running, other, later = (Store.open(f"sqlite:///{file}") for _ in range(3))
     asked = ask(running, conversation())

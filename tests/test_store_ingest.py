@@ -30,7 +30,7 @@ def read(lines: Iterable[bytes]) -> tuple[Imported, Tally]:
 
 
 def changed(line: Line, **fields: object) -> bytes:
-    """The line with other fields; `metadata__x` is field x of its metadata."""
+    """Return the line with other fields; `metadata__x` is field x of its metadata."""
     about = {name.removeprefix("metadata__"): value for name, value in fields.items() if "__" in name}
     plain = {name: value for name, value in fields.items() if "__" not in name}
     return json.dumps(line | {"metadata": line["metadata"] | about} | plain).encode()

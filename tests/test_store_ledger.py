@@ -32,7 +32,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def invent_events(count: int) -> list[Event]:
-    """Events of every name; many of the same millisecond, as they come in bursts."""
+    """Return events of every name, many of them with the same millisecond, as in a burst."""
     chance = random.Random(3)
     invented = []
     for number in range(count):

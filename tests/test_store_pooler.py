@@ -1,4 +1,4 @@
-"""A pooler in front of PostgreSQL gives every transaction another session; nothing is lost by that."""
+"""A pooler in front of PostgreSQL gives every transaction another session, and no fact is lost."""
 
 import subprocess
 import sys
@@ -54,7 +54,7 @@ def port(postgres: Postgres) -> Iterator[int]:
 
 
 def behind(postgres: Postgres, port: int) -> str:
-    """The URL of a new database, by way of the pooler."""
+    """Return the URL of a new database behind the pooler."""
     return postgres.database().replace(f":{postgres.port}/", f":{port}/") + "?pgbouncer=true"
 
 
@@ -95,7 +95,7 @@ def test_no_session_is_left_with_a_setting_or_a_statement_of_ours(postgres: Post
 
 
 @pytest.mark.parametrize("sqlstate", ["26000", "42P05", "08P01", "08006", "57P01", "25P02"])
-def test_a_fault_of_the_way_to_the_database_is_never_that_of_a_row(sqlstate: str) -> None:
+def test_a_connection_fault_is_never_taken_for_that_of_a_row(sqlstate: str) -> None:
     fault = psycopg.errors.lookup(sqlstate)("lost")
     assert away(DBAPIError.instance("SELECT 1", {}, fault, psycopg.Error))
 

@@ -1,4 +1,4 @@
-"""Votes on comparisons: the last of each counts, as by hand, with and without the ledger, on both databases."""
+"""Votes on comparisons: the last vote on each one counts, with and without the ledger, on both databases."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -35,7 +35,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 def event(line: Line) -> Event:
-    """The event that an export has as this line."""
+    """Return the event of a line of an export."""
     return Event(line["event_id"], line["name"], line["time"], line["user_id"], line["value"], line["metadata"])
 
 
@@ -56,7 +56,7 @@ def won(store: Store, scope: Scope = SCOPE) -> tuple[int, int]:
 
 
 def by_hand(lines: Sequence[Line], scope: Scope) -> dict[tuple[str, str], VoteSums]:
-    """The votes that count, unit by unit."""
+    """Count the votes unit by unit, without SQL."""
     last: dict[str, Line] = {}
     for line in sorted(lines, key=lambda one: (one["time"], one["event_id"])):
         about = line["metadata"]
@@ -95,7 +95,7 @@ def sums_of(pairs: Sequence[Sequence[int]]) -> Sums:
 
 @st.composite
 def ballots(draw: st.DrawFn) -> list[Line]:
-    """Votes of a few testers on a few comparisons: changed, repeated, of other pairs and values, in any order."""
+    """Draw votes of a few testers on a few comparisons: changed, repeated, of other pairs and values, in any order."""
     users, values = st.sampled_from(["u0", "u1", "u2"]), st.sampled_from(["b", "control", "c", "tie", "both_bad"])
     sides = st.sampled_from([("control", "b"), ("b", "control"), ("c", "control"), ("b", "c")])
     flags: st.SearchStrategy[Line] = st.sampled_from([{}, {}, {}, {"simulated": True}, {"experiment": "another"}])
@@ -133,7 +133,7 @@ def test_the_last_vote_counts_in_any_order_of_writes(store: Store, database_url:
     keep(store, second, first, second)
     assert won(store) == (1, 1)
     with closing(Store.open(database_url)) as other:
-        keep(other, preferred("e3", "c", "u", 9, "b"))  # of one moment: by event id
+        keep(other, preferred("e3", "c", "u", 9, "b"))  # at the same moment, the later event id counts
     keep(store, second)
     assert won(store) == (1, -1)
 
@@ -200,7 +200,7 @@ def test_an_event_without_a_comparison_is_kept_and_not_counted_as_a_vote(store: 
 
 
 def shape(database: Database) -> object:
-    """Columns, key and indexes of the table of votes."""
+    """Return the columns, key and indexes of the table of votes."""
     known = inspect(database.writer)
     return (
         {(one["name"], str(one["type"]), one["nullable"]) for one in known.get_columns("vote")},

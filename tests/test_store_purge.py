@@ -1,4 +1,4 @@
-"""Old events are deleted and nothing else: whole months on PostgreSQL, else in pieces; and older databases migrate."""
+"""Only old events are deleted, on PostgreSQL by whole months and otherwise in pieces; older databases migrate."""
 
 import json
 import threading
@@ -53,7 +53,7 @@ def keep(store: Store, *events: Event, delivered: bool = True) -> None:
 
 
 def event_times(store: Store) -> list[int]:
-    """The times of all events."""
+    """Return the times of all events."""
     return [line["time"] for line in store.events.export()]
 
 
@@ -196,7 +196,7 @@ def prepare(store: Store, at_ms: int) -> None:
 
 
 def forget_months(store: Store) -> None:
-    """Make the database look as if it were created in another year."""
+    """Drop all months, as if the database had been created in another year."""
 
     def drop(connection: Connection) -> None:
         for one in partitions.before(connection, 2**62):
@@ -285,7 +285,7 @@ ONE_TABLE = (
 
 
 def grow_old(store: Store) -> None:
-    """The ledger as it was before it had partitions."""
+    """Give the ledger the tables that it had before partitions."""
     assert store.write(lambda connection: [connection.exec_driver_sql(one) for one in ONE_TABLE] and None).wait(SOON)
 
 

@@ -23,7 +23,7 @@ SCOPE = Scope(EXPERIMENT)
 
 
 def by_unit(events: list[Line]) -> list[Line]:
-    """The same events with every answer under the group of its unit, as a store has them."""
+    """Return the events with every answer under the group of its unit, as in a store."""
     units, *_ = invented_events.units_of(events, SCOPE)
 
     def with_group(one: Line) -> Line:
@@ -34,7 +34,7 @@ def by_unit(events: list[Line]) -> list[Line]:
 
 
 def busy() -> list[Line]:
-    """Two groups of 30 units with different response times, one crossover, one forced unit."""
+    """Return two groups of 30 units with different response times, one crossover, and one forced unit."""
     events = [exposed(f"x{unit}", f"u{unit}", "b" if unit % 2 else "control") for unit in range(60)]
     events += [exposed("x60", "u59", "control", 5), exposed("x61", "u58", "control", 5, forced=True)]
     for unit in range(60):

@@ -27,7 +27,7 @@ FIRST_DAY = ORIGIN_MS // DAY_MS * DAY_MS
 
 
 def spread(events: list[Line]) -> list[Line]:
-    """The same events, eight hours of them for every millisecond."""
+    """Return the events with every millisecond stretched to eight hours."""
     return [{**one, "time": FIRST_DAY + (one["time"] - ORIGIN_MS) * DAY_MS // 3} for one in events]
 
 

@@ -1,4 +1,4 @@
-"""The one thread that writes: groups, receipts, bad facts, and a store that is away for a while."""
+"""The one thread that writes: groups, receipts, bad facts, and a store that is unavailable for a while."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ SOON = ENOUGH_S
 
 
 def note(name: str) -> Callable[[Connection], Any]:
-    """A fact: one row of that name. It cannot be written twice."""
+    """Return a fact that inserts one row of that name. A second insert of that name fails."""
     return lambda connection: connection.execute(insert(definition).values(source=name, specs="", time_ms=1))
 
 
@@ -36,7 +36,7 @@ def notes(database: Database) -> list[str]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    """A server for this file alone, which stops and freezes it."""
+    """Yield a server for this file alone, whose tests stop and freeze it."""
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed")
     with serve() as server:

@@ -1,4 +1,4 @@
-"""The template of the tests' apps: its forks are apart, and end as processes do that were started by themselves."""
+"""The template of the tests' apps: its forks are independent, and end like processes that were started directly."""
 
 import signal
 from pathlib import Path

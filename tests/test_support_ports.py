@@ -1,4 +1,4 @@
-"""Ports of the tests: no process gets one of them but the one that asked."""
+"""Ports of the tests: each is given to one process only."""
 
 import os
 import socket
@@ -28,9 +28,9 @@ def test_a_port_is_given_once_and_only_while_it_is_free() -> None:
 
 
 def test_two_workers_get_different_ports() -> None:
-    def asked(worker: str) -> set[int]:
+    def ports_of(worker: str) -> set[int]:
         environ = os.environ | {"PYTEST_XDIST_WORKER": worker, "PYTHONPATH": str(ROOT)}
         run = subprocess.run([sys.executable, "-c", ASK], env=environ, capture_output=True, text=True, check=True)
         return {int(port) for port in run.stdout.split()}
 
-    assert not asked("gw0") & asked("gw1")
+    assert not ports_of("gw0") & ports_of("gw1")

@@ -1,4 +1,4 @@
-"""Clicks that arrive while the callbacks of another run. `test_browser_quick_clicks.py` has them in a browser."""
+"""Clicks that arrive while the callbacks of another click run. `test_browser_quick_clicks.py` tests a browser."""
 
 import os
 import subprocess
@@ -97,7 +97,7 @@ class Page:
 
     @property
     def acts(self) -> list[str]:
-        """The lines since the page was opened, without the drawings."""
+        """Return the lines since the page was opened, without the drawings."""
         return [line for line in self.lines if not line.startswith("drawn")]
 
     @property
@@ -111,15 +111,15 @@ class Page:
             states.append((self._ids[name], "trigger_value", True))
         self._tab._socket.send(rerun(self._query, states, fragment=self._fragment if name in ("part", "box") else ""))
 
-    def arrived(self) -> None:
-        """Until the server has what was sent: it responds to the request that follows."""
+    def wait_received(self) -> None:
+        """Wait until the server has received all clicks: it has responded to a later request."""
         self._tab.download("no-such-file")
 
     def close(self) -> None:
         self._tabs.close()
 
-    def come_back(self) -> None:
-        """Lose the connection, and take up the session with a new one."""
+    def reconnect(self) -> None:
+        """Close the connection, and resume the session over a new one."""
         self.close()
         self._tab = self._tabs.enter_context(RawWebsocket(self._url, session=self._tab.session))
 
@@ -129,7 +129,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of Streamlit with this page."""
+    """Yield the address of a Streamlit server with this page."""
     folder, port = tmp_path_factory.mktemp("clicks"), free_port()
     (folder / "start.py").write_text(START)
     (folder / "page.py").write_text(PAGE)
@@ -167,7 +167,7 @@ def test_a_click_waits_for_the_callback_of_the_click_before_it(page: Page) -> No
     until(lambda: page.acts == ["slow"])
     page.click("quick")
     page.click("quick")
-    page.arrived()
+    page.wait_received()
     page.open_gate()
     until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
 
@@ -186,7 +186,7 @@ def test_a_click_does_not_wait_for_a_script_that_hangs(page: Page) -> None:
     until(lambda: page.acts == ["hangs", "quick"], show=lambda: page.lines)
 
 
-def test_nor_after_a_click_inside_a_fragment_which_acts_too(page: Page) -> None:
+def test_clicks_in_and_after_a_fragment_do_not_wait_for_a_script_that_hangs(page: Page) -> None:
     page.click("hang")
     until(lambda: "hangs" in page.acts)
     page.click("part")
@@ -197,7 +197,7 @@ def test_nor_after_a_click_inside_a_fragment_which_acts_too(page: Page) -> None:
 def test_a_page_that_reconnects_while_a_callback_runs_goes_on(page: Page) -> None:
     page.click("slow")
     until(lambda: page.acts == ["slow"])
-    page.come_back()
+    page.reconnect()
     page.click("quick")
     until(lambda: page.acts == ["slow", "quick"], show=lambda: page.lines)
 
@@ -207,18 +207,18 @@ def test_the_waiting_clicks_of_a_page_that_is_closed_act(page: Page) -> None:
     until(lambda: page.acts == ["slow"])
     page.click("quick")
     page.click("quick")
-    page.arrived()
+    page.wait_received()
     page.close()
     page.open_gate()
     until(lambda: page.acts == ["slow", "slow ended", "quick", "quick"], show=lambda: page.lines)
 
 
-def test_a_click_that_fails_on_a_closed_page_costs_none_behind_it(page: Page) -> None:
+def test_a_click_that_fails_on_a_closed_page_drops_no_later_click(page: Page) -> None:
     page.click("slow")
     until(lambda: page.acts == ["slow"])
     page.click("broken")
     page.click("quick")
-    page.arrived()
+    page.wait_received()
     page.close()
     page.open_gate()
     until(lambda: page.acts == ["slow", "slow ended", "broken", "quick"], show=lambda: page.lines)
@@ -229,7 +229,7 @@ def test_a_waiting_click_keeps_what_was_chosen_in_a_fragment_meanwhile(page: Pag
     until(lambda: page.acts == ["slow"])
     page.click("quick")
     page.click("box", box=True)
-    page.arrived()
+    page.wait_received()
     page.open_gate()
     until(lambda: {"quick", "box"} <= set(page.acts) and page.lines[-1] == "drawn True", show=lambda: page.lines)
 
@@ -239,7 +239,7 @@ def test_a_waiting_click_keeps_its_own_choice_where_the_fragment_ran_before(page
     until(lambda: page.acts == ["slow"])
     page.click("part", box=False)
     page.click("quick", box=True)
-    page.arrived()
+    page.wait_received()
     page.open_gate()
     until(lambda: {"part", "quick"} <= set(page.acts) and page.lines[-1] == "drawn True", show=lambda: page.lines)
 

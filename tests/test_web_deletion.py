@@ -24,7 +24,7 @@ def ask_and_store(app: app_process.AppProcess, wire: RawWebsocket, text: str) ->
 
 
 def delete_all(wire: RawWebsocket) -> None:
-    """Click on the deletion, and confirm it."""
+    """Click the deletion, and confirm it."""
     press(wire, "Delete all my conversations")
     press(wire, "Delete all")
 
@@ -59,7 +59,7 @@ def test_what_was_deleted_comes_back_nowhere(tmp_path: Path, model_server: opena
 
 
 def test_a_closed_page_comes_back_without_deleted_text(tmp_path: Path, model_server: openai_server.Server) -> None:
-    """The session waits for its browser; it is ended, and the text that it holds goes."""
+    """The server keeps the session of a closed page for its browser. The deletion ends that session."""
     model_server.script(otherwise=openai_server.answer("An answer."))
     app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model_server.base_url})
     try:

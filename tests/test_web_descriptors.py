@@ -1,4 +1,4 @@
-"""Many open pages at a small limit: new ones are refused kindly, those that are open go on, the log stays short."""
+"""Many open pages at a small limit: new ones are refused kindly, open ones go on, and the log stays short."""
 
 import logging
 import resource

@@ -1,4 +1,4 @@
-"""Streamlit's page with our script: allowed by our own policy, sent once, and at work before there is a connection."""
+"""Streamlit's page with Parley's script, which the policy allows, is sent once, and works before a connection."""
 
 import asyncio
 import base64
@@ -18,8 +18,8 @@ from tests.support import app_process
 SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def asked(path: str, method: str = "GET", **headers: str) -> list[MutableMapping[str, Any]]:
-    """The messages with which a request is answered."""
+def response_to(path: str, method: str = "GET", **headers: str) -> list[MutableMapping[str, Any]]:
+    """Return the ASGI messages of the response; none where the request is left to Streamlit."""
     sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -41,18 +41,18 @@ def test_the_policy_allows_every_script_of_the_page_and_streamlits_own_is_unchan
 
 
 def test_a_page_that_the_browser_has_is_not_sent_again() -> None:
-    start, body = asked("/results")
+    start, body = response_to("/results")
     assert start["status"] == 200 and body["body"] == html()
     headers = dict(start["headers"])
     assert int(headers[b"content-length"]) == len(html())
-    again, nothing = asked("/", if_none_match=headers[b"etag"].decode())
+    again, nothing = response_to("/", if_none_match=headers[b"etag"].decode())
     assert again["status"] == 304 and nothing["body"] == b""
-    assert asked("/", "HEAD")[1]["body"] == b""
+    assert response_to("/", "HEAD")[1]["body"] == b""
 
 
 @pytest.mark.parametrize("path", ["/static/js/index.js", "/healthz", "/chat/"])
 def test_other_addresses_are_streamlits(path: str) -> None:
-    assert asked(path) == []
+    assert response_to(path) == []
 
 
 @pytest.mark.browser

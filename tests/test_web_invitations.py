@@ -21,7 +21,7 @@ TOKEN = "an-operator-token"
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app, by invitation."""
+    """Yield the app, open by invitation only."""
     environ = {"PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_GREETING": "Hello, dear insider"}
     app = app_process.start(tmp_path_factory.mktemp("closed"), environ | {"PARLEY_OPERATOR_TOKEN": TOKEN})
     yield app
@@ -39,7 +39,7 @@ def record(closed: app_process.AppProcess) -> Iterator[Store]:
 
 @pytest.fixture
 def link(closed: app_process.AppProcess, record: Store) -> Iterator[str]:
-    """A new link for one browser; its invitation is called Ann."""
+    """Yield a new link for one browser; its invitation is called Ann."""
     yield invite(closed, record, invitation("Ann", sessions=1))
     record.guests.revoke("Ann")
 
@@ -66,11 +66,11 @@ def test_a_link_leaves_the_address_bar_and_lets_the_guest_in_after_one_click(
         assert wire.run().widgets("chat_input") and "dear insider" in wire.text
 
 
-@pytest.mark.parametrize("said", [{"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}])
+@pytest.mark.parametrize("forged", [{"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}])
 def test_no_other_page_accepts_an_invitation_for_its_reader(
-    closed: app_process.AppProcess, link: str, said: dict[str, str]
+    closed: app_process.AppProcess, link: str, forged: dict[str, str]
 ) -> None:
-    met = http(link, "POST", b"", Cookie=header(http(link).cookies), **said)
+    met = http(link, "POST", b"", Cookie=header(http(link).cookies), **forged)
     assert met.status == 403 and "parley_guest" not in met.cookies
 
 
@@ -147,7 +147,7 @@ def test_the_question_of_a_guest_revoked_a_moment_ago_reaches_no_model(
 
 
 def events_named(store: Store, name: str) -> list[dict[str, Any]]:
-    """The events of this name, as soon as there are any: a page may hear of an end before the record has it."""
+    """Wait for events of this name, and return them. A page may show an end before the record has it."""
     return until(lambda: [event for event in store.events.export() if event["name"] == name])
 
 

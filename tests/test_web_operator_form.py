@@ -34,7 +34,7 @@ def test_a_few_wrong_tokens_cost_nothing(patience: Patience) -> None:
     assert patience.wait("10.0.0.1") == 0
 
 
-def test_each_further_one_doubles_the_wait_up_to_the_longest(patience: Patience, clock: Clock) -> None:
+def test_each_further_wrong_token_doubles_the_wait_up_to_the_longest(patience: Patience, clock: Clock) -> None:
     waits = []
     for _ in range(FREE + 12):
         patience.failed("10.0.0.1")
@@ -44,7 +44,7 @@ def test_each_further_one_doubles_the_wait_up_to_the_longest(patience: Patience,
     assert waits[FREE - 1 : FREE + 3] == [1, 2, 4, 8] and waits[-1] == LONGEST_S
 
 
-def test_the_right_token_forgives(patience: Patience) -> None:
+def test_the_right_token_ends_the_wait(patience: Patience) -> None:
     for _ in range(FREE + 3):
         patience.failed("10.0.0.1")
     patience.succeeded("10.0.0.1")
@@ -57,7 +57,7 @@ def test_one_address_does_not_wait_for_another(patience: Patience) -> None:
     assert patience.wait("10.0.0.2") == 0 and patience.wait(None) == 0
 
 
-def test_a_network_of_the_new_kind_counts_as_one_address(patience: Patience) -> None:
+def test_an_ipv6_network_counts_as_one_address(patience: Patience) -> None:
     for number in range(FREE + 3):
         patience.failed(f"2001:db8::{number:x}")
     assert patience.wait("2001:db8::ffff") > 0 and patience.wait("2001:db8:0:1::1") == 0
@@ -89,7 +89,7 @@ def test_guessing_from_everywhere_fills_no_memory(patience: Patience) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app with an operator token, and a proxy before it that is believed."""
+    """Yield the app with an operator token, behind a trusted proxy."""
     environ = {"PARLEY_OPERATOR_TOKEN": TOKEN, "PARLEY_TRUSTED_PROXIES": "127.0.0.1"}
     app = app_process.start(tmp_path_factory.mktemp("guarded"), environ)
     yield app
@@ -101,7 +101,7 @@ _addresses = iter(range(1, 250))
 
 @pytest.fixture
 def fresh_address() -> dict[str, str]:
-    """The headers of a request from an address that no other test has failed from."""
+    """Return the headers of a request from an address without failed attempts of other tests."""
     return {"X_Forwarded_For": f"198.51.100.{next(_addresses)}"}
 
 
@@ -163,16 +163,16 @@ def test_a_token_in_the_address_opens_nothing(guarded: app_process.AppProcess, f
 
 
 @pytest.mark.parametrize(
-    "said",
+    "forged",
     [
         {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"}, {"Origin": "http://127.0.0.1.evil.example"},
     ],
 )  # fmt: skip
 def test_a_form_on_another_page_is_refused_even_with_the_token(
-    guarded: app_process.AppProcess, fresh_address: dict[str, str], said: dict[str, str]
+    guarded: app_process.AppProcess, fresh_address: dict[str, str], forged: dict[str, str]
 ) -> None:
-    given = give(guarded, TOKEN, **fresh_address, **said)
+    given = give(guarded, TOKEN, **fresh_address, **forged)
     assert given.status == 403 and "parley_operator" not in str(given.set_cookies)
 
 

@@ -36,7 +36,7 @@ UNUSED = (
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app behind a proxy that is believed."""
+    """Yield the app behind a trusted proxy."""
     environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": "the-token-of-the-operators"}
     app = app_process.start(tmp_path_factory.mktemp("proxied"), environ)
     yield app
@@ -106,7 +106,7 @@ def test_an_unknown_path_under_a_foreign_name_is_refused(app: app_process.AppPro
 
 
 def test_only_a_named_proxy_says_where_a_request_comes_from(tmp_path: Path) -> None:
-    """Also where the server listens on loopback alone, as behind nginx, and uvicorn would believe it."""
+    """Check it on a server that listens on loopback alone, as behind nginx, where uvicorn would trust the header."""
     app = app_process.start(tmp_path, options=["--server.address=127.0.0.1"])
     try:
         [line] = http(app.url, **FAR, X_Forwarded_Proto="https").set_cookies
@@ -119,11 +119,11 @@ def test_only_a_named_proxy_says_where_a_request_comes_from(tmp_path: Path) -> N
 
 
 WIDGET = "$$ID-0-None"
-"""The id of a widget as Streamlit spells it; one of another form would be a key of the session's state."""
+"""A widget's id in Streamlit's format. An id of another format would be a key of the session's state."""
 
 
 def page_of(url: str, **more: Any) -> ClientConnection:
-    """A page's connection. It reads all that comes: one that stops reading is closed only after ten seconds."""
+    """Open a page's connection. It has no limit of unread messages, at which closing it would take ten seconds."""
     opened: ClientConnection = connect(
         url.replace("http", "ws", 1) + "/_stcore/stream", subprotocols=[Subprotocol("streamlit")],
         open_timeout=ENOUGH_S, ping_interval=None, max_size=None, max_queue=None, compression=None, proxy=None, **more,
@@ -132,7 +132,7 @@ def page_of(url: str, **more: Any) -> ClientConnection:
 
 
 def close_code(url: str, data: bytes | str, cookies: Mapping[str, str] | None = None) -> int | None:
-    """The code with which the server ended a page's connection after this message; None where it went on."""
+    """Return the code with which the server closed a page's connection after this message; None if it stayed open."""
     named = {"Cookie": header(cookies)} if cookies else {}
     with page_of(url, additional_headers=named) as wire:
         try:
@@ -156,7 +156,7 @@ ARRAYS: dict[str, list[Any]] = {"string_array_value": [""], "int_array_value": [
 
 
 def _many(field: str) -> bytes:
-    """A message of some hundred kilobytes that is large by the number of its parts."""
+    """Return a message of a few hundred kilobytes that is large by the number of its parts."""
     message = BackMsg()
     asked = message.rerun_script
     if field == "widgets":
@@ -178,12 +178,12 @@ def _many(field: str) -> bytes:
 
 @pytest.mark.parametrize("field", ["widgets", "hashes", "query", "files", *ARRAYS])
 def test_a_message_is_large_by_its_texts_alone(proxied: app_process.AppProcess, field: str) -> None:
-    """Four megabytes of empty parts would become half a gigabyte of a session."""
+    """Four megabytes of empty parts would occupy half a gigabyte in a session."""
     assert close_code(proxied.url, _many(field)) == 1002
 
 
 def test_few_sessions_hold_a_message_that_no_prompt_needs(start_app: StartApp) -> None:
-    """In an app of its own, because held messages count for a minute."""
+    """Use a separate app, because held messages count for a minute."""
     app = start_app()
     large, small = (rerun(states=[(WIDGET, "string_value", "x" * size)]) for size in (usual(8_000), 10))
     with ExitStack() as pages:

@@ -1,4 +1,4 @@
-"""The parts of Streamlit that Parley relies on: that they are still there, and what happens when they are not."""
+"""The parts of Streamlit that Parley relies on are still there, and Parley has a fallback for their absence."""
 
 import builtins
 from collections.abc import Callable

@@ -28,7 +28,7 @@ PATHS = ("/", "/chat", "/nowhere", "/healthz", "/readyz", "/metrics", "/operator
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app behind a proxy that is believed."""
+    """Yield the app behind a trusted proxy."""
     environ = {"PARLEY_TRUSTED_PROXIES": "127.0.0.1", "PARLEY_OPERATOR_TOKEN": TOKEN}
     app = app_process.start(tmp_path_factory.mktemp("proxied"), environ)
     yield app
@@ -40,7 +40,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.Ap
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/static/nothing.js", "/media/nothing", "/_stcore/metrics", "/auth/login"])
-def test_every_answer_keeps_the_browser_in_line(proxied: app_process.AppProcess, path: str) -> None:
+def test_every_response_has_the_security_headers(proxied: app_process.AppProcess, path: str) -> None:
     for asked in (http(proxied.url + path, **HTTPS), http(proxied.url + path, **HTTPS, Host="evil.example")):
         headers = {name.lower(): value for name, value in asked.headers.items()}
         assert (
@@ -97,7 +97,7 @@ def test_under_https_every_cookie_is_secure_and_ours_is_bound_to_the_host(proxie
 
 
 def test_a_cookie_of_the_plain_kind_is_a_stranger_under_https(proxied: app_process.AppProcess) -> None:
-    """An attacker on the network could have planted it."""
+    """An attacker on the network could have planted such a cookie."""
     [plain] = http(proxied.url, **FAR).set_cookies
     assert http(proxied.url, **HTTPS, Cookie=plain.partition(";")[0]).set_cookies != []
 
@@ -164,7 +164,7 @@ def test_a_page_of_another_origin_is_refused(app: app_process.AppProcess, origin
     assert not app.outbound(), "nobody was asked what our address is"
 
 
-def test_our_own_page_is_not(app: app_process.AppProcess) -> None:
+def test_a_page_of_our_own_origin_is_accepted(app: app_process.AppProcess) -> None:
     assert refused_with(app.url, Origin=app.url) is None
     assert http(app.url + "/_stcore/health", Origin=app.url).status == 200
 
@@ -202,7 +202,7 @@ def jar(proxied: app_process.AppProcess) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def conversation_id(proxied: app_process.AppProcess, jar: dict[str, str]) -> str:
-    """The id of a conversation of the visitor with this jar."""
+    """Return the id of a conversation of the visitor with these cookies."""
     with RawWebsocket(proxied.url, jar, **FAR) as wire:
         wire.run().ask("What is Parley?")
         proxied.wait_written()

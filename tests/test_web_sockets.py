@@ -10,7 +10,7 @@ from lib.web.sockets import send_at_once
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    """Bound as Streamlit binds its own: without naming TCP, so that asyncio leaves Nagle's algorithm on."""
+    """Yield a socket bound as Streamlit binds it: without naming TCP, so that asyncio leaves Nagle's algorithm on."""
     with socket.socket(socket.AF_INET) as server:
         server.bind(("127.0.0.1", 0))
         server.listen()

@@ -34,12 +34,12 @@ os.link = link
 
 @pytest.fixture
 def start_app(start_app: StartApp) -> StartApp:
-    """Start the app with the command that a user types: its start is what is tested here."""
+    """Return a function that starts the app with the command that a user types."""
     return partial(start_app, plain=True)
 
 
-def refused(start_app: StartApp, environ: Mapping[str, str], folder: Path | None = None, **more: object) -> list[str]:
-    """The lines that stopped this start, without the headline."""
+def refusals(start_app: StartApp, environ: Mapping[str, str], folder: Path | None = None, **more: object) -> list[str]:
+    """Return the lines with which the start was refused, without the headline."""
     app: AppProcess = start_app(environ, folder=folder, ready=False, **more)
     assert app.wait_exit() == 2, app.log()
     assert "raceback" not in app.log(), app.log()
@@ -65,7 +65,7 @@ def test_it_starts_in_a_pod_with_quotes_around_its_values_and_on_a_disk_without_
 
 
 def test_a_typing_mistake_still_stops_it(start_app: StartApp) -> None:
-    [line] = refused(start_app, KUBERNETES | {"PARLEY_BUGDET": "5"})
+    [line] = refusals(start_app, KUBERNETES | {"PARLEY_BUGDET": "5"})
     assert line.startswith("PARLEY_BUGDET: no such setting")
 
 
@@ -79,7 +79,7 @@ def test_a_file_in_another_encoding_stops_it(start_app: StartApp, tmp_path: Path
     file = folder / ".streamlit" / name
     text = file.read_text() if file.exists() else 'PARLEY_TITLE = "Chat"\n'
     file.write_bytes((text + "# “Grüße”\n").encode(encoding))
-    assert refused(start_app, {}, folder) == [f".streamlit/{name}: not UTF-8 text"]
+    assert refusals(start_app, {}, folder) == [f".streamlit/{name}: not UTF-8 text"]
 
 
 def test_files_of_a_windows_editor_are_read(start_app: StartApp, tmp_path: Path) -> None:
@@ -123,13 +123,13 @@ def test_the_demo_model_answers_beside_any_proxy_of_the_environment(start_app: S
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
 def test_a_proxy_that_no_client_can_use_stops_it_where_a_server_is_elsewhere(start_app: StartApp, name: str) -> None:
     away = {"OPENAI_API_KEY": "sk-1", name: "socks4://u:hunter22@10.0.0.1:1080"}
-    [line] = refused(start_app, away)
+    [line] = refusals(start_app, away)
     assert line.startswith(f"{name}: must be an address") and "hunter22" not in line
 
 
 def test_an_address_below_the_root_and_quotes_around_a_value_of_streamlits_are_refused(start_app: StartApp) -> None:
     environ = {"STREAMLIT_SERVER_ALLOWED_HOSTS": '"chat.example.org"'}
-    quoted, base = refused(start_app, environ, options=["--server.baseUrlPath=/chat/"])
+    quoted, base = refusals(start_app, environ, options=["--server.baseUrlPath=/chat/"])
     assert quoted.startswith("STREAMLIT_SERVER_ALLOWED_HOSTS: must be written without quotes")
     assert base.startswith("server.baseUrlPath: must be empty")
 
@@ -145,7 +145,7 @@ def test_a_data_folder_that_cannot_be_made_stops_it_with_the_default_address_too
         (folder / "data").write_text("")
     else:
         (folder / "data").symlink_to(folder / "nowhere" / "else")
-    lines = refused(start_app, {}, folder)
+    lines = refusals(start_app, {}, folder)
     assert lines and lines[0].startswith("DATABASE_URL: data/parley.db cannot be written")
 
 

@@ -1,4 +1,4 @@
-"""Streamlit's own files, from the running app: what we send is what Streamlit would have."""
+"""Streamlit's own files: the running app sends them as Streamlit would."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_partial_and_conditional_requests_are_left_to_streamlit(app: app_process
     assert (head.status, head.body) == (200, "") and int(head.headers["Content-Length"]) > 1_000
 
 
-def test_a_file_that_would_hold_others_up_is_left_to_streamlit(app: app_process.AppProcess) -> None:
+def test_a_large_file_is_left_to_streamlit(app: app_process.AppProcess) -> None:
     large = max(STATIC.rglob("*.js"), key=lambda path: path.stat().st_size)
     assert large.stat().st_size > AT_ONCE
     path = f"/static/{large.relative_to(STATIC).as_posix()}"

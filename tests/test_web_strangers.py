@@ -47,7 +47,7 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app, by invitation, with all kinds of data that no stranger may see."""
+    """Yield the app, open by invitation only, with settings that no stranger may see."""
     environ = {
         "PARLEY_ACCESS": "invite", "PARLEY_TITLE": "The secret test", "PARLEY_OPERATOR_TOKEN": TOKEN,
         "PARLEY_OPERATORS": "boss@example.org", "PARLEY_SIGNING_KEY": "the-signing-key-0123",
@@ -91,14 +91,14 @@ def leaked(text: str, secrets: list[str]) -> list[str]:
 
 @cache
 def routes(folder: Path) -> list[tuple[str, str]]:
-    """Every route of the running app, ours and Streamlit's, as the app itself lists them."""
+    """Return every route of the app, Parley's and Streamlit's, as the app itself lists them."""
     environ = {"PYTHONPATH": str(folder), "PATH": "", "HOME": str(folder), "PARLEY_SIGNING_KEY": "the-signing-key-0123"}
     command = [sys.executable, "-c", LIST_ROUTES]
     run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=ENOUGH_S)
     return [(method, path) for method, _, path in (line.partition(" ") for line in run.stdout.splitlines())]
 
 
-def test_the_walk_meets_every_door_that_we_know_of(closed: app_process.AppProcess) -> None:
+def test_the_list_of_routes_has_every_known_route(closed: app_process.AppProcess) -> None:
     paths = {path for _, path in routes(closed.folder)}
     assert {"/healthz", "/readyz", "/metrics", "/operator", "/invite/{token}", "/_stcore/stream"} <= paths
     assert len(paths) > 15
@@ -206,7 +206,7 @@ State = tuple[str, str, object]
 
 
 def forged_states(wire: RawWebsocket) -> list[State]:
-    """The state of every field and button of an operator's page, filled in and pressed, as the wire has it."""
+    """Return the states that fill in every field and press every button of an operator's page."""
     fields: list[State] = [
         (one.id, "string_value", "forged") for kind in ("text_input", "text_area") for one in wire.widgets(kind)
     ]
@@ -220,7 +220,7 @@ def acts_of(clicks: list[State]) -> set[str]:
 
 
 def record(app: app_process.AppProcess) -> dict[str, object]:
-    """Everything that an operator can change."""
+    """Return everything that an operator can change."""
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store:
         with store.read() as connection:
             result: dict[str, object] = {
@@ -245,7 +245,7 @@ def test_a_tester_who_forges_every_click_of_an_operator_changes_nothing(app: app
     assert record(app) == before
 
 
-def signed_out_elsewhere(app: app_process.AppProcess, cookies: dict[str, str]) -> None:
+def sign_out_elsewhere(app: app_process.AppProcess, cookies: dict[str, str]) -> None:
     """End the session of these cookies as another replica does, and wait until this one knows it."""
     session = Access("the-signing-key-0123", operator_token=TOKEN).operator_session(cookies)
     assert session and http(app.url + "/metrics", **FAR, Cookie=header(cookies)).status == 200
@@ -264,7 +264,7 @@ def test_an_operator_who_was_signed_out_changes_nothing_from_a_page_that_is_stil
         assert {"pause_now", "end_now", "decide_now", "disable_now", "schedule_now", "create_now"} <= acts_of(clicks)
         files = [one.deferred_file_id for one in history.run(page="history").widgets("download_button")]
         assert files and history.download(files[0]).startswith("/media/")
-        signed_out_elsewhere(closed, cookies)
+        sign_out_elsewhere(closed, cookies)
         before = record(closed)
         page.run(page="experiment", states=clicks)
         assert record(closed) == before
