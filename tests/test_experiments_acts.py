@@ -92,7 +92,7 @@ def test_every_replica_applies_a_new_version(replica: Replica) -> None:
     assert heard[-1] == 80 and not there.refresh()
 
 
-def test_of_two_operators_the_second_learns_of_the_first_and_loses_nothing(replica: Replica) -> None:
+def test_an_operator_who_saves_second_reads_the_first_version_and_loses_no_text(replica: Replica) -> None:
     here, there = replica(), replica()
     text = to_toml(replace(newest_version(there), primary="response_time"))
     save(here, reason="errors matter", primary="error_rate")
@@ -169,7 +169,7 @@ def test_with_statsig_only_what_stays_local_can_be_changed(replica: Replica) -> 
         {"unit": "companyID"},
     ],
 )
-def test_whatever_statsig_serves_can_be_read_again_and_decided_on(replica: Replica, change: dict[str, Any]) -> None:
+def test_every_definition_of_statsig_can_be_recorded_and_decided_on(replica: Replica, change: dict[str, Any]) -> None:
     here = replica(served=True)
     served = replace(DEFINED[NAME], **change)
     here.note(NAME, served, "")
@@ -182,7 +182,7 @@ def test_whatever_statsig_serves_can_be_read_again_and_decided_on(replica: Repli
         assert [made.group for made in states.decisions(connection, NAME)] == [served.groups[1].name]
 
 
-def test_a_changed_file_begins_no_run_of_what_statsig_serves(replica: Replica) -> None:
+def test_a_changed_file_begins_no_run_of_an_experiment_at_statsig(replica: Replica) -> None:
     replica(served=True).note(NAME, DEFINED[NAME], "")
     changed = {NAME: replace(DEFINED[NAME], groups=(Group("Control", 9), Group("Test", 1)), primary="error_rate")}
     later = replica(changed, served=True)

@@ -56,7 +56,7 @@ def test_the_last_rule_is_the_one_that_decided_and_the_unit_is_in_its_buckets(op
     assert met == {"Control", "Test", None}
 
 
-def test_it_is_the_decision_that_the_unit_really_gets(open_experiments: Open) -> None:
+def test_the_explained_decision_is_the_one_that_the_unit_gets(open_experiments: Open) -> None:
     experiments = open_experiments()
     for number in range(50):
         unit = f"unit-{number}"

@@ -243,7 +243,7 @@ def test_a_decision_makes_a_groups_parameters_the_default_and_ends_the_run(acts:
     assert dict(made.parameters) == definition(acts).default
 
 
-def test_to_undo_a_decision_is_another_decision(acts: Acts) -> None:
+def test_undoing_a_decision_is_another_decision(acts: Acts) -> None:
     decide(acts, "Test")
     decide(acts, "Control", "It was not so.")
     assert definition(acts).default == {"model": "small"}

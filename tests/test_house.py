@@ -136,7 +136,7 @@ def test_no_other_file_names_a_model_that_may_be_shut_down() -> None:
     assert findings == []
 
 
-def test_the_shipped_experiment_compares_the_models_of_the_one_place() -> None:
+def test_the_shipped_experiment_compares_the_two_constant_models() -> None:
     from lib.domain.models import CONTROL_MODEL, TEST_MODEL
     from lib.experiments.definitions import read_definitions_file
 

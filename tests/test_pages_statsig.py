@@ -76,7 +76,7 @@ def test_a_guardrail_that_cannot_act_says_so_and_the_page_names_the_place_in_the
     assert "New experiment" not in page and "Start it" not in page
 
 
-def test_an_experiment_that_has_not_started_reads_so(begin: Open) -> None:
+def test_an_experiment_that_has_not_started_is_reported_as_such(begin: Open) -> None:
     app = begin("not_started")
     ask()
     assert {met["group"] for met in exposures(app)} == {None}

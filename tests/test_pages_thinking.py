@@ -38,7 +38,7 @@ def unfolded(page: AppTest) -> list[str]:
     return [text.value.lstrip("\u200b") for fold in page.expander for text in fold.text]
 
 
-def test_operators_unfold_it_and_testers_do_not_see_it(begin: Begin, model_server: openai.Server) -> None:
+def test_operators_unfold_thinking_and_testers_do_not_see_it(begin: Begin, model_server: openai.Server) -> None:
     begin()
     for operator, expected in ((True, [THOUGHT]), (False, [])):
         model_server.script(THINKING)
@@ -48,7 +48,7 @@ def test_operators_unfold_it_and_testers_do_not_see_it(begin: Begin, model_serve
 
 
 @pytest.mark.parametrize("kept", ["true", "false"])
-def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: openai.Server) -> None:
+def test_thinking_is_stored_where_the_answers_text_is(kept: str, begin: Begin, model_server: openai.Server) -> None:
     app = begin(PARLEY_KEEP_TEXT=kept)
     model_server.script(THINKING)
     page = ask(run_page(), "What is it?")
@@ -64,7 +64,7 @@ def test_it_is_where_the_answers_text_is(kept: str, begin: Begin, model_server: 
         assert connection.exec_driver_sql("SELECT count(*) FROM message").scalar() == 0
 
 
-def test_it_is_not_sent_back(begin: Begin, model_server: openai.Server) -> None:
+def test_thinking_is_not_sent_back(begin: Begin, model_server: openai.Server) -> None:
     begin()
     model_server.script(THINKING)
     ask(ask(run_page(), "What is it?"), "And now?")

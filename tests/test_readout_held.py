@@ -105,7 +105,7 @@ def test_another_run_or_other_terms_start_from_nothing(store: Store, database_ur
         assert held_intervals(connection, EXPERIMENT, False, terms_of(other)) == {}
 
 
-def test_a_part_of_the_experiment_holds_nothing(store: Store, database_url: str) -> None:
+def test_a_readout_of_a_part_holds_no_interval(store: Store, database_url: str) -> None:
     add_users(database_url, 0.45, 0.75)
     results = gather(store, TWO, Window(EXPERIMENT, since_ms=now_ms() - 3 * 86_400_000), now_ms())
     assert results.readout.held is None
@@ -114,7 +114,7 @@ def test_a_part_of_the_experiment_holds_nothing(store: Store, database_url: str)
         assert connection.execute(select(held)).all() == []
 
 
-def test_the_intervals_of_simulated_data_go_with_it(store: Store, database_url: str) -> None:
+def test_the_intervals_of_simulated_data_are_removed_with_it(store: Store, database_url: str) -> None:
     groups = {"Control": Users(60, 0.5, rates=1.0), "Test": Users(60, 0.9, rates=1.0)}
     invented_traffic.fill(database_url, Traffic(groups, simulated=True))
     current(store, TWO, True, now_ms())

@@ -1,3 +1,5 @@
+"""Settings: their values and sources, and the report of every mistaken one."""
+
 from ipaddress import ip_network
 from pathlib import Path
 

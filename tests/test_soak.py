@@ -37,7 +37,7 @@ EVERY_WAY: list[Fault] = [
 RECOVERED_S = 120
 
 
-class Weather:
+class FaultSource:
     """A source of faults: every second call fails on average, and every fault is equally frequent."""
 
     def __init__(self, seed: int) -> None:
@@ -120,10 +120,10 @@ def answer_of(chance: random.Random) -> openai.Reply:
 def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
     start_app: StartApp, model_server: openai.Server, statsig: Statsig
 ) -> None:
-    weather, chance = Weather(7), random.Random(11)  # for the events; the definitions have their own
+    faults, chance = FaultSource(7), random.Random(11)  # for the events; the definitions have their own
     model_server.script(otherwise=lambda request: answer_of(chance))
     statsig.specs = specs()
-    statsig.events_fault, statsig.specs_fault, statsig.lists_fault = weather, Weather(8), Weather(9)
+    statsig.events_fault, statsig.specs_fault, statsig.lists_fault = faults, FaultSource(8), FaultSource(9)
     port, over = free_port(), threading.Event()
     app = start_app(settings(model_server, statsig.url), port=port)
     visitors = [Visitor(app.url, seed, over) for seed in range(VISITORS)]
@@ -146,7 +146,7 @@ def test_half_of_all_calls_failing_and_three_kills_lose_nothing(
     drained = time.monotonic() - ended
     with Record.of(app) as record:
         recorded = record.events()
-    figures = Figures.of(recorded, statsig, weather, drained)
+    figures = Figures.of(recorded, statsig, faults, drained)
     report(figures)
     assert figures.lost == 0 and figures.invented == 0 and figures.changed == 0
     assert figures.duplicates == figures.unacknowledged + figures.killed
@@ -198,13 +198,13 @@ class Figures:
     drained_s: float
 
     @classmethod
-    def of(cls, recorded: list[dict[str, Any]], statsig: Statsig, weather: Weather, drained_s: float) -> "Figures":
+    def of(cls, recorded: list[dict[str, Any]], statsig: Statsig, faults: FaultSource, drained_s: float) -> "Figures":
         times = {event["event_id"]: event["time"] for event in recorded}
         arrived = {event["metadata"]["event_id"]: event["time"] for event in statsig.events}
         again = second_copies(statsig.requests)
         return cls(
-            seconds=SECONDS, kills=KILLS, events=len(times), calls=weather.calls.total(),
-            failed=weather.calls.total() - weather.calls["None"], lost=len(times.keys() - arrived.keys()),
+            seconds=SECONDS, kills=KILLS, events=len(times), calls=faults.calls.total(),
+            failed=faults.calls.total() - faults.calls["None"], lost=len(times.keys() - arrived.keys()),
             invented=len(arrived.keys() - times.keys()),
             changed=sum(times[name] != time_ms for name, time_ms in arrived.items() if name in times),
             duplicates=len(statsig.events) - len(arrived),

@@ -66,7 +66,7 @@ def shapes(url: str) -> dict[str, Any]:
         }
 
 
-def test_a_database_from_before_tiers_gets_them_and_knows_whom_an_invitation_brought(database_url: str) -> None:
+def test_a_database_from_before_tiers_gets_tiers_and_the_invitations_of_its_guests(database_url: str) -> None:
     fresh = shapes(database_url)
     back = [
         "DROP INDEX answer_sums", "DROP INDEX answer_times", "DROP INDEX answer_disliked",

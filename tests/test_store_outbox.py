@@ -67,7 +67,7 @@ def test_replicas_share_the_outbox(parley: Store, open_store: OpenStore) -> None
     assert len(leased) == len(set(leased)) and len(leased) + len(parley.outbox.lease(100, 60)) == 40
 
 
-def test_what_is_acknowledged_is_done(parley: Store) -> None:
+def test_an_acknowledged_event_leaves_the_outbox(parley: Store) -> None:
     ask_and_answer(parley)
     (event,) = parley.outbox.lease(10, 60)
     count, oldest = parley.outbox.pending()

@@ -74,7 +74,7 @@ def test_older_events_are_deleted_and_newer_ones_stay(store: Store) -> None:
     assert purge_count(store, SEPTEMBER) == 0
 
 
-def test_many_go_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_events_are_deleted_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "SIZES", (3, 3))
     times = [SEPTEMBER - number // 4 for number in range(50)]  # pieces end in the middle of a moment
     keep(store, *(copied_at(time_ms) for time_ms in times))
@@ -152,7 +152,9 @@ def test_the_readout_is_the_same_after_a_purge(database_url: str) -> None:
     assert before["delivery"]["events"] > 600
 
 
-def test_others_write_and_read_while_it_runs(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_store_writes_and_reads_during_a_purge(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(purge, "SIZES", (5, 20))
     keep(store, *(copied_at(SEPTEMBER - number * DAY_MS // 4) for number in range(1, 600)))
     ended = threading.Event()
@@ -289,7 +291,7 @@ def grow_old(store: Store) -> None:
     assert store.write(lambda connection: [connection.exec_driver_sql(one) for one in ONE_TABLE] and None).wait(SOON)
 
 
-def test_a_ledger_of_one_table_comes_along_whole(database_url: str) -> None:
+def test_a_ledger_of_one_table_is_migrated_whole(database_url: str) -> None:
     with closing(Store.open(database_url, deliver=True)) as store:
         grow_old(store)
         row = {"name": "copied", "user_id": "u", "simulated": False, "value": "1", "metadata": "{}", "ids": "{}"}
@@ -317,7 +319,7 @@ def test_a_ledger_of_one_table_comes_along_whole(database_url: str) -> None:
         assert store.erase("u").events == 61 and event_times(store) == []
 
 
-def test_a_ledger_that_came_along_is_the_partition_of_the_past(months: Store) -> None:
+def test_a_migrated_ledger_is_the_partition_of_the_past(months: Store) -> None:
     grow_old(months)
     column = "ALTER TABLE event ADD COLUMN sent TEXT"  # a later migration's, which today's writer needs
     assert months.write(lambda connection: connection.exec_driver_sql(column) and None).wait(SOON)

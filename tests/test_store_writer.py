@@ -119,7 +119,7 @@ def test_what_waits_is_committed_together(database: Database) -> None:
     ],
     ids=["a duplicate", "a wrong statement", "a mistake of ours", "a value without a column type"],
 )
-def test_a_fact_that_cannot_be_written_sinks_no_other(
+def test_a_fact_that_cannot_be_written_stops_no_other(
     database: Database, writer: Writer, poison: Callable[[Connection], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert writer.submit(note("known")).wait(SOON)
@@ -132,7 +132,7 @@ def test_a_fact_that_cannot_be_written_sinks_no_other(
     assert "a fact cannot be written" in caplog.messages and writer.error is None
 
 
-def test_a_bad_fact_leaves_nothing_of_itself(database: Database, writer: Writer) -> None:
+def test_a_bad_fact_leaves_no_row(database: Database, writer: Writer) -> None:
     def half(connection: Connection) -> None:
         note("half")(connection)
         raise ValueError("the other half")

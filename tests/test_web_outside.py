@@ -403,7 +403,7 @@ def test_new_visitors_of_a_far_network_are_refused_kindly(proxied: app_process.A
     assert http(proxied.url, **far, Cookie=header(http(proxied.url).cookies)).status == 200, "who was here stays"
 
 
-def test_a_line_of_streamlits_own_is_one_of_ours(proxied: app_process.AppProcess) -> None:
+def test_a_log_line_of_streamlit_has_parleys_format(proxied: app_process.AppProcess) -> None:
     http(proxied.url + "/oauth2callback?error=%0aforged%1b%5b31m" + "x" * 500 + "&error_description=%0d%0aforged")
     new = [line for line in proxied.log().splitlines() if "streamlit.web" in line]
     assert new and all(re.match(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+ streamlit\S*: .{0,90}", line) for line in new)

@@ -137,7 +137,7 @@ def test_our_own_names_get_the_page(app: app_process.AppProcess, host: str) -> N
     assert http(app.url, Host=host).status == 200
 
 
-def test_what_machines_ask_answers_under_any_name(app: app_process.AppProcess) -> None:
+def test_health_checks_are_answered_under_any_name(app: app_process.AppProcess) -> None:
     assert {http(app.url + path, Host="10.1.2.3").status for path in ("/healthz", "/readyz", "/_stcore/health")} == {
         200
     }
