@@ -1,6 +1,6 @@
 """Time a purge of a long ledger, and the commits of another process that writes meanwhile.
 
-    python -m tests.bench.time_purge URL --before 2026-09-01 [--seconds 120]
+    python -m tests.bench.time_purge URL --before 2026-09-01 [--seconds 120] [--quiet 10]
 
 The database is one that `fill_ledger` wrote. The other process records up to 50 events a second, one after the other,
 and waits for each commit. It begins ten seconds before the purge and ends with it.
@@ -20,7 +20,7 @@ from lib.domain.events import Event
 from lib.domain.ids import new_id
 from lib.store import Store, purge
 
-QUIET_S, PAUSE_S = 10.0, 0.02
+PAUSE_S = 0.02
 
 
 def write(url: str, begun: Any, ended: Any, waits: Any) -> None:
@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--before", required=True, help="a date")
+    parser.add_argument("--quiet", type=float, default=10, help="seconds of the other process alone, before the purge")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     options = parser.parse_args()
     before_ms = int(datetime.fromisoformat(options.before).replace(tzinfo=UTC).timestamp() * 1_000)
@@ -48,10 +49,10 @@ def main() -> None:
     begun, ended, waits = spawn.Event(), spawn.Event(), spawn.Queue()
     other = spawn.Process(target=write, args=(options.url, begun, ended, waits))
     other.start()
-    time.sleep(QUIET_S)
+    time.sleep(options.quiet)
     begun.set()
     with closing(Store.open(options.url)) as store:
-        holds = _watch()
+        holds = _watch(store)
         at, busy, gone = time.perf_counter(), time.process_time(), 0
         found = purge.old(store, before_ms)
         print(f"found {found} in {time.perf_counter() - at:.1f} s", flush=True)
@@ -69,18 +70,18 @@ def main() -> None:
     print(f"a commit before it: {_spread(before)}\na commit during it: {_spread(during)}")
 
 
-def _watch() -> list[float]:
-    """Wrap the purge's writes; return the list to which each adds the seconds for which it held the writer."""
+def _watch(store: Store) -> list[float]:
+    """Wrap the store's writes; return the list to which each adds the seconds for which it held the writer."""
     holds: list[float] = []
-    original = purge.__dict__["_write"]
+    written = store.written
 
-    def watched(store: Store, fact: Any) -> Any:
+    def watched(fact: Any, within_s: float) -> Any:
         began = time.monotonic()
-        result = original(store, fact)
+        result = written(fact, within_s)
         holds.append(fact.took if isinstance(fact, purge._Piece) else time.monotonic() - began)
         return result
 
-    setattr(purge, "_write", watched)  # noqa: B010
+    setattr(store, "written", watched)  # noqa: B010
     return holds
 
 
