@@ -1,5 +1,5 @@
-"""Limits: counted before a question is sent, settled after its answer, on all replicas together, without waiting for
-an unavailable store."""
+"""Limits: reserved before a question is sent, settled after its answer, and shared by all replicas. An unavailable
+store delays a question only for a moment."""
 
 import random
 import threading
@@ -35,7 +35,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def another(database_url: str) -> Iterator[Store]:
-    """The same database, as another replica has it."""
+    """A second store on the same database, as another replica opens it."""
     with closing(Store.open(database_url)) as opened:
         yield opened
 
@@ -52,10 +52,10 @@ def reservations(store: Store) -> int:
         return connection.scalar(select(func.count()).select_from(schema.reservation)) or 0
 
 
-# Counted before
+# Reserved before a question is sent
 
 
-def test_where_nothing_is_limited_the_store_is_not_asked() -> None:
+def test_without_a_limit_the_store_is_not_asked() -> None:
     assert Budgets(None).reserve("a", "ann", None, pytest.fail) is None  # type: ignore[arg-type]
 
 
@@ -103,7 +103,7 @@ def test_replicas_that_count_the_same_accounts_in_any_order_never_deadlock(
 
 def test_the_expected_cost_of_running_answers_counts_as_spent(store: Store) -> None:
     limits = Budgets(store.spending, usd_per_day=0.03)
-    assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began below it
+    assert [reserve(limits) == "day" for _ in range(4)] == [False, False, False, True]  # the third began at 0.02 USD
     assert spent(store) == Spent(about(0.03), 3)
 
 
@@ -118,7 +118,7 @@ def test_an_invitations_guests_share_its_limit_and_others_do_not(store: Store) -
     assert spent(store, f"invitation:{invited.id}", 0).answers == 2
 
 
-def test_an_invitation_without_a_limit_costs_one_look(store: Store) -> None:
+def test_an_invitation_without_a_limit_reserves_nothing(store: Store) -> None:
     invited = new_invitation("Everybody", Terms(), now_ms())
     assert store.guests.invite(invited)
     limits = Budgets(store.spending)
@@ -132,7 +132,7 @@ def test_a_refused_question_counts_under_no_limit(store: Store) -> None:
     reserve(limits)
     assert reserve(limits) == "visitor"
     assert spent(store) == Spent(about(0.01), 1)
-    assert reservations(store) == 2  # the first answer, under both
+    assert reservations(store) == 2  # both belong to the first answer: one for each limit
 
 
 def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Store) -> None:
@@ -142,7 +142,7 @@ def test_the_same_answer_is_counted_once_however_often_it_is_written(store: Stor
     assert spent(store, "visitor:ann", TODAY).answers == 1
 
 
-# Settled after
+# Settled after the answer
 
 
 def test_the_real_cost_replaces_the_expected_one(store: Store) -> None:
@@ -211,7 +211,7 @@ def test_an_erased_visitors_counters_go_too(store: Store) -> None:
 # While the store is away
 
 
-def test_a_store_that_hangs_is_waited_for_a_moment_and_reported_later(
+def test_a_store_that_hangs_delays_a_question_for_a_moment_and_counts_it_later(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budgets, "WAIT_S", 0.25)
@@ -222,6 +222,6 @@ def test_a_store_that_hangs_is_waited_for_a_moment_and_reported_later(
     got = [reserve(limits) == "visitor" for _ in range(3)]
     waited_ms = now_ms() - began
     go_on.set()
-    assert got == [False, True, True]  # the last counts read, and the questions let through since
+    assert got == [False, True, True]  # the last counts read, plus the questions accepted since
     assert waited_ms < 500 * SOON  # half of the time that the store hangs
-    assert spent(store, "visitor:ann").answers == 2  # counted when it was back, without the refused ones
+    assert spent(store, "visitor:ann").answers == 2  # counted once the store was back; refused questions are not

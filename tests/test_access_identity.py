@@ -28,7 +28,7 @@ def test_a_visitor_is_recognised(https: bool) -> None:
     assert ACCESS.visitor(sent, https) == ACCESS.visitor(sent) == visitor
 
 
-def test_every_visitor_is_another() -> None:
+def test_every_visitor_gets_a_new_id() -> None:
     assert new_visitor_id() != new_visitor_id()
 
 
@@ -102,7 +102,7 @@ HOST = ("Host", "localhost:8501")
         (None, [HOST], False),
     ],
 )
-def test_on_this_machine_is_loopback_everywhere(
+def test_a_request_is_local_only_over_loopback_and_without_a_proxy(
     peer: str | None, headers: list[tuple[str, str]], expected: bool
 ) -> None:
     assert origin(peer, *headers)[2] is expected
@@ -164,7 +164,7 @@ def test_with_nothing_set_up_this_machine_is_the_operator() -> None:
     assert not ACCESS.operator(local=False, cookies={}, account=ANN, authorization="Bearer ")
 
 
-def test_an_operators_email_opens_and_then_this_machine_does_not() -> None:
+def test_with_operators_named_an_email_opens_the_pages_and_this_machine_does_not() -> None:
     access = Access("key", operators=("ann@example.org",))
     assert access.operator(local=False, cookies={}, account=ANN)
     assert not access.operator(local=True, cookies={}, account=ANN | {"email": "bo@example.org"})
@@ -189,7 +189,7 @@ def test_the_log_says_why_an_account_is_not_an_operators(claims: dict[str, objec
 
 
 def test_a_kelvin_sign_does_not_match_a_k() -> None:
-    """It folds to a K, and would open the pages of another account."""
+    """Unicode case folding turns the Kelvin sign into `k`, so that it would match another account's email."""
     access = Access("key", operators=("kim@example.org",))
     assert access.refusal(ANN | {"email": "\u212aim@example.org"}) is not None
     assert access.refusal(ANN | {"email": "KIM@example.org"}) is None
@@ -206,7 +206,7 @@ def test_an_operator_can_be_named_by_another_claim_of_one_issuer() -> None:
     assert groups.refusal({"groups": ["testers", "operators"]}) is None and groups.refusal({"groups": ["x"]})
 
 
-def test_the_operator_token_opens_and_then_this_machine_does_not() -> None:
+def test_with_a_token_set_the_token_opens_the_pages_and_this_machine_does_not() -> None:
     access = Access("key", operator_token="tok-en")
     assert not access.operator(local=True, cookies={})
     for https in (True, False):

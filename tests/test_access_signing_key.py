@@ -1,4 +1,4 @@
-"""The signing key: made once, the same for all, on every kind of disk."""
+"""The signing key: made once and the same for every process, also on a disk without hard links."""
 
 import os
 import stat
@@ -23,7 +23,7 @@ os.link = link
 """
 
 
-def _beside(folder: Path) -> Settings:
+def _settings_in(folder: Path) -> Settings:
     return load({"DATABASE_URL": f"sqlite:///{folder}/new/parley.db"}, NOWHERE)
 
 
@@ -39,8 +39,8 @@ def test_a_key_is_made_once_and_only_its_owner_can_read_it(
 ) -> None:
     if not links:
         monkeypatch.setattr(os, "link", _no_links)
-    first = signing_key(_beside(tmp_path))
-    assert signing_key(_beside(tmp_path)) == first
+    first = signing_key(_settings_in(tmp_path))
+    assert signing_key(_settings_in(tmp_path)) == first
     assert len(first) >= 40
     (file,) = (tmp_path / "new").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

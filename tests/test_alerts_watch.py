@@ -1,5 +1,5 @@
-"""Alerts: each news is sent once for all replicas, until its receivers have it, and a receiver's failure affects no
-other one."""
+"""Alerts: all replicas together send each alert once and retry until every receiver has it. One receiver's failure
+affects no other."""
 
 import json
 import threading
@@ -93,7 +93,7 @@ def every_look_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all looks of a test be on one day."""
+    """Keep the day fixed, so that midnight during a test changes nothing."""
     day = news.day_of(now_ms())
     monkeypatch.setattr(news, "day_of", lambda _: day)
 
@@ -169,7 +169,7 @@ def test_an_alert_that_arrived_covers_its_kind_of_failure_for_a_day_and_a_missin
     hour = 1_000 * 3_600
     assert watched.reached_operators(failed_ms, SET_UP) and watched.reached_operators(failed_ms + 23 * hour, SET_UP)
     assert not watched.reached_operators(failed_ms + 25 * hour, SET_UP)
-    assert not watched.reached_operators(failed_ms - hour, SET_UP)  # the alert speaks of later answers
+    assert not watched.reached_operators(failed_ms - hour, SET_UP)  # the alert covers later answers only
     assert not watched.reached_operators(failed_ms, LOST)
     assert watched.reached_operators(failed_ms + 25 * hour, LOST, ("openai", "old-model"))
     assert not watched.reached_operators(failed_ms, LOST, ("openai", "new-model"))
@@ -235,7 +235,7 @@ def test_failing_answers_are_reported_once_a_day(store: Store, receiver: Receive
     for reason in ["error"] * 3 + ["stop"] * 6 + ["limited"] * 5:
         record_answer(store, reason)
     one.look()
-    assert receiver.titles == []  # nine answers are too few: a refused question is no answer
+    assert receiver.titles == []  # nine answers are too few; refused questions do not count as answers
     record_answer(store, "stop")
     one.look()
     one.look()
@@ -255,16 +255,16 @@ def test_a_receiver_that_hangs_costs_the_others_nothing_and_gets_no_second_messa
             each.look()
         assert receiver.titles == ["Helpdesk: 100 % of today's budget is spent"]  # once, from one replica
         threads = [one for one in threading.enumerate() if one.name == "alert to json"]
-        assert len(threads) == 2  # one for each process, whatever the number of looks
+        assert len(threads) == 2  # one for each `Watch`, whatever the number of looks
         (waiting,) = store.alerts.newest()
-        assert (waiting.sent_ms, waiting.reached) == (None, (1,))  # as the Events page has it
+        assert (waiting.sent_ms, waiting.reached) == (None, (1,))  # as the Events page shows it
         hanging.letting_go.set()
         for thread in threads:
             thread.join(SOON)
 
 
 def readout_source(database_url: str, traffic: Traffic, **changes: Any) -> Callable[[Store], Readout]:
-    """The readout of a database with this traffic."""
+    """Fill a database with this traffic, and return the function that reads it out."""
     invented_traffic.fill(database_url, traffic)
     definition = Definition(EXPERIMENT, (Group("Control", 1), Group("Test", 1)), "Control", **changes)
     return lambda store: current(store, definition, False, now_ms())

@@ -1,4 +1,4 @@
-"""The parts wired together: the record that an open app writes by itself."""
+"""The runs that an app records when it opens."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ Test = {{ weight = 50, parameters = {{ model = "m" }} }}
 
 
 def shares_after_a_run(folder: Path, weight: int) -> list[dict[str, float]]:
-    """Return the shares in the record after an app with this weight of Control ran."""
+    """Open and close an app with this weight for Control, and return the shares of every run in the record."""
     file, url = folder / "experiments.toml", f"sqlite:///{folder / 'parley.db'}"
     file.write_text(FILE.format(weight=weight), encoding="utf-8")
     named = {"DATABASE_URL": url, "PARLEY_EXPERIMENT": "compared", "PARLEY_EXPERIMENTS_FILE": str(file)}

@@ -1,4 +1,4 @@
-"""Two model servers side by side in one app: asked, rated and read out, with today's models only."""
+"""Two model servers side by side in one app: each group is asked, rated and counted at its provider."""
 
 from contextlib import ExitStack, closing
 from pathlib import Path

@@ -37,7 +37,7 @@ Start = Callable[[], App]
 
 @pytest.fixture
 def start(tmp_path: Path, database_url: str, model_server: openai.Server) -> Iterator[Start]:
-    """Opens replicas on one database of each kind."""
+    """Yield a function that opens a replica on the test's database; close all replicas at the end."""
     opened: list[App] = []
     (tmp_path / "experiments.toml").write_text(FILE)
     model_server.script(otherwise=openai.answer("Because."))
@@ -56,7 +56,7 @@ def start(tmp_path: Path, database_url: str, model_server: openai.Server) -> Ite
 
 
 class Session:
-    """One session of one visitor, who waits for every answer."""
+    """One session of one visitor. It waits for the end of every answer."""
 
     def __init__(self, app: App) -> None:
         who = new_id()
@@ -78,14 +78,14 @@ def save(app: App, **changes: object) -> None:
     app.acts.save(NAME, to_toml(replace(known.written, **changes)), known.state.version, ANN, "")  # type: ignore[arg-type]
 
 
-def heavier(app: App) -> None:
+def raise_weight(app: App) -> None:
     written = app.acts.book[NAME].written
     assert written is not None
     save(app, groups=(written.groups[0], replace(written.groups[1], weight=60)))
 
 
 def users(app: App, run: int) -> int:
-    """The users that the readout of a run counts."""
+    """Return the number of users in the readout of a run."""
     with app.store.read() as connection:
         definition = of_run(connection, NAME, run)
     assert definition is not None
@@ -102,7 +102,7 @@ def test_each_run_counts_its_own_users_and_a_conversation_stays_in_the_run_that_
     app = start()
     early = Session(app)
     early.ask("Why?")
-    heavier(app)
+    raise_weight(app)
     early.ask("And then?")
     assert (users(app, 1), users(app, 2)) == (1, 0)
     late = Session(app)
@@ -120,7 +120,7 @@ def test_each_run_counts_its_own_users_and_a_conversation_stays_in_the_run_that_
 
 def test_another_replica_decides_by_a_new_version_within_seconds(start: Start) -> None:
     here, there = start(), start()
-    heavier(here)
+    raise_weight(here)
     until(lambda: there.experiments.run(NAME) == 2, ENOUGH_S)
     assert there.experiments.definition(NAME) == here.experiments.definition(NAME)
     here.acts.pause(NAME, ANN)
@@ -152,7 +152,7 @@ NO_HARM = Traffic({"Control": Group(300, failed=0.05), "Test": Group(300, failed
 def test_a_guardrail_that_is_harmed_switches_the_group_off_once(start: Start, database_url: str) -> None:
     here, there = start(), start()
     invented_traffic.fill(database_url, HARM)
-    later = now_ms() + 120_000  # the replicas have looked once as they started
+    later = now_ms() + 120_000  # when a guard is due again: each replica has looked once at its start
     guard(here.store, here.acts, definition(here), later)
     guard(there.store, there.acts, definition(there), later)
     with here.store.read() as connection:

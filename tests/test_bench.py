@@ -34,18 +34,18 @@ def test_a_row_has_the_median_its_quartiles_and_the_count() -> None:
     assert (what, own, beside) == ("overhead", "40 ms (30–50, n 5)", "V 110 ms")
 
 
-@pytest.mark.parametrize("parley, told", [(40, "≤ 0.40 V: 0.40, met"), (41, "≤ 0.40 V: 0.41, **missed**")])
-def test_a_limit_is_a_ratio_of_medians(parley: float, told: str) -> None:
-    assert table.verdict(OVERHEAD, OVERHEAD.must[0], values([parley], [100])) == told
+@pytest.mark.parametrize("parley, verdict_text", [(40, "≤ 0.40 V: 0.40, met"), (41, "≤ 0.40 V: 0.41, **missed**")])
+def test_a_limit_is_a_ratio_of_medians(parley: float, verdict_text: str) -> None:
+    assert table.verdict(OVERHEAD, OVERHEAD.must[0], values([parley], [100])) == verdict_text
 
 
 def test_an_unmeasured_limit_is_neither_met_nor_missed() -> None:
     assert table.verdict(OVERHEAD, OVERHEAD.must[1], values([40], [100])) == "≤ C: not measured"
 
 
-@pytest.mark.parametrize("parley, told", [(60, "≤ 60 ms: met"), (61, "≤ 60 ms: **missed**")])
-def test_a_limit_without_another_app_is_in_the_rows_unit(parley: float, told: str) -> None:
-    assert table.verdict(OVERHEAD, OVERHEAD.aim[0], values([parley], [])) == told
+@pytest.mark.parametrize("parley, verdict_text", [(60, "≤ 60 ms: met"), (61, "≤ 60 ms: **missed**")])
+def test_a_limit_without_another_app_is_in_the_rows_unit(parley: float, verdict_text: str) -> None:
+    assert table.verdict(OVERHEAD, OVERHEAD.aim[0], values([parley], [])) == verdict_text
 
 
 def test_a_long_conversation_is_held_against_parleys_own_fresh_one() -> None:

@@ -14,7 +14,7 @@ from tests.support.openai_server import RESET, Gate, stream
 pytestmark = pytest.mark.browser
 
 SETTINGS = {
-    "PARLEY_OPERATORS": "operator@example.org",  # as testers see it: this machine is no operator
+    "PARLEY_OPERATORS": "operator@example.org",  # a tester's view: otherwise this machine is the operator
     "PARLEY_SUGGESTIONS": "What is Parley? | Write a haiku in Python",
 }
 ANSWER = (
@@ -54,7 +54,7 @@ $$"""
 def tester(
     request: pytest.FixtureRequest, browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> Iterator[Chat]:
-    """A tester's page of this size."""
+    """A tester's page, at a desk and on a phone."""
     model.forget()
     with visit(browser, chat_app, size=request.param) as chat:
         chat.idle()

@@ -31,7 +31,7 @@ CONTRASTS = """() => {
     return [one.textContent, (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05)];
   });
 }"""
-"""Returns the words of all charts with their contrast to the page."""
+"""Returns the words of all charts, each with its contrast to the page."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> 
 
 @pytest.fixture(scope="module")
 def comparing(tmp_path_factory: pytest.TempPathFactory, model: openai.Server) -> Iterator[app_process.AppProcess]:
-    """The app where everybody compares two answers."""
+    """The app where every unit compares two answers."""
     folder = tmp_path_factory.mktemp("comparing")
     app_process.lay_out(folder)
     definitions = folder / ".streamlit" / "experiments.toml"
@@ -78,7 +78,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def always(model: openai.Server, text: str) -> None:
-    """Let every answer from now on be this one."""
+    """Script the model server to give this answer to every question from now on."""
     model.forget()
     model.script(otherwise=openai.stream(text, openai.finish(), openai.usage(900, 400), openai.DONE))
 
@@ -125,7 +125,7 @@ def test_nothing_is_found_in_an_answers_details_and_its_life(
     operator_page(page, operated, "/events")
     pick(page, 0)
     expect(page.get_by_role("heading", name="The life of an answer")).to_be_visible()
-    page.wait_for_function(IDLE)  # a chart that is drawn moves what stands below it
+    page.wait_for_function(IDLE)  # drawing a chart moves the elements below it
     page.wait_for_function(DRAWN)
     page.get_by_text("This event:").last.click()
     expect(page.get_by_text('"metadata"').last).to_be_visible()

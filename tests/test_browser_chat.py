@@ -47,7 +47,7 @@ SETTINGS = {"PARLEY_SUGGESTIONS": "What is Parley? | Write a haiku in Python"}
 
 
 def whole(*steps: openai.Step) -> openai.Reply:
-    """A stream of these steps that ends well."""
+    """Return a stream of these steps with a normal end."""
     return stream(*steps, openai.finish(), openai.usage(10, 5), openai.DONE)
 
 
@@ -82,7 +82,7 @@ def test_a_double_click_on_a_suggestion_keeps_its_conversation(chat: Chat, model
         late.hold()
         suggestion.click()
         until(lambda: page.evaluate("true") and model.requests)
-        suggestion.click()  # the browser has not got the new address yet
+        suggestion.click()  # the browser does not have the new address yet
         late.release()
         expect(slow.answer).to_contain_text("An answer that takes")
         gate.open()
@@ -94,7 +94,7 @@ def test_a_double_click_on_a_suggestion_keeps_its_conversation(chat: Chat, model
 
 
 class LateMessages:
-    """A page whose server's messages can be held back, as by a slow network. Make it before the page is opened."""
+    """Holds back the server's messages to a page, as a slow network does. Create it before the page is opened."""
 
     def __init__(self, page: Page) -> None:
         self._held: list[str | bytes] | None = None
@@ -185,7 +185,7 @@ def test_one_stop_while_an_answer_runs_and_none_otherwise(chat: Chat, model: ope
     seen = chat.seen()
     assert all(visible <= 1 and disabled == 0 for _, visible, disabled in seen), seen
     assert all(visible == 0 for state, visible, _ in seen if state == "notRunning"), seen
-    assert [visible for _, visible, _ in seen].count(1) == 1, seen  # it comes once and goes once
+    assert [visible for _, visible, _ in seen].count(1) == 1, seen  # the button appears once and disappears once
 
 
 def test_the_script_runs_as_long_as_the_answer(chat: Chat, model: openai.Server) -> None:
@@ -200,7 +200,7 @@ def test_the_script_runs_as_long_as_the_answer(chat: Chat, model: openai.Server)
     expect(chat.answer).to_contain_text("Slowerly.")
     chat.idle()
     running = [state for state, _, _ in before]
-    assert running.count("notRunning") == 1, before  # before the question
+    assert running.count("notRunning") == 1, before  # the one entry from before the question
 
 
 def test_markdown_is_drawn_while_it_grows_and_the_same_after_a_reload(chat: Chat, model: openai.Server) -> None:
@@ -217,7 +217,7 @@ def test_markdown_is_drawn_while_it_grows_and_the_same_after_a_reload(chat: Chat
     expect(chat.answer).to_contain_text("It costs $5 and then $10.")
     grown = chat.answer.get_by_test_id("stMarkdown").all_inner_texts()
     chat.page.reload()
-    expect(chat.answer.get_by_test_id("stCode")).to_contain_text("return 42")  # drawn when its script is there
+    expect(chat.answer.get_by_test_id("stCode")).to_contain_text("return 42")  # drawn once its script has loaded
     expect(chat.answer.locator(".katex-display")).to_have_count(1)
     until(lambda: chat.answer.get_by_test_id("stMarkdown").all_inner_texts() == grown)
 

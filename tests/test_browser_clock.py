@@ -1,4 +1,4 @@
-"""A browser whose time zone this machine does not know: every page is there, in UTC."""
+"""A browser whose time zone the server does not know: every page is shown, in UTC."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.support.chat_page import Chat, watched
 pytestmark = pytest.mark.browser
 
 UNKNOWN = "Etc/Unknown"
-"""The zone that a browser reports where it does not know its own."""
+"""The zone that a browser reports when it does not know its own."""
 CLAIM = f"""const own = Intl.DateTimeFormat.prototype.resolvedOptions;
 Intl.DateTimeFormat.prototype.resolvedOptions =
   function () {{ return {{...own.call(this), timeZone: "{UNKNOWN}"}}; }}"""
@@ -20,7 +20,7 @@ PAGES = {"results": "Results", "experiment": "Experiment", "events": "Events"}
 
 @pytest.fixture
 def chat(browser: Browser, chat_app: app_process.AppProcess) -> Iterator[Chat]:
-    """A page whose browser reports that zone."""
+    """A page in a browser that reports the zone `UNKNOWN`."""
     with browser.new_context() as context, watched(context):
         context.add_init_script(CLAIM)
         yield Chat(context.new_page(), chat_app)

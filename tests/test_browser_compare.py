@@ -120,18 +120,18 @@ def test_regenerate_and_edit_ask_both_again(chat: Chat, model: openai.Server) ->
     chat.compare("Question")
     model.script(*both(says("The second try."), says("The second try.")))
     chat.button("Regenerate").click()
-    both_say(chat, "The second try.")
+    expect_both(chat, "The second try.")
     model.script(*both(says("The third try."), says("The third try.")))
     chat.button("Edit question").click()
     chat.page.get_by_label("Your question").fill("Another question")
     chat.button("Ask again").click()
-    both_say(chat, "The third try.")
+    expect_both(chat, "The third try.")
     expect(chat.page.get_by_role("region", name="Answer A")).to_have_count(1)
     asked = [request.body["messages"][-1]["content"] for request in model.requests]
     assert asked == ["Question"] * 4 + ["Another question"] * 2
 
 
-def both_say(chat: Chat, text: str) -> None:
+def expect_both(chat: Chat, text: str) -> None:
     """Wait until both newest answers have this text and have ended."""
     for letter in "AB":
         expect(side(chat, letter)).to_contain_text(text)

@@ -42,7 +42,7 @@ FORGET = """() => {
 
 
 def messages(chat: Chat) -> list[str]:
-    """Return a list that grows with the messages between the page and the server, from its next start on."""
+    """Open the page anew, and return a list to which its messages from and to the server are appended as they come."""
     frames: list[str] = []
 
     def listen(socket: WebSocket) -> None:
@@ -72,11 +72,11 @@ def test_nothing_in_the_page_or_its_messages_reveals_the_groups(chat: Chat, mode
     chat.page.reload()
     expect(chat.button("Both bad")).to_be_visible(timeout=SOON_MS)
     assert len(frames) > 5
-    for told in (before, chat.page.content(), copied, *frames):
-        assert not SECRETS.search(told)
+    for sent_or_shown in (before, chat.page.content(), copied, *frames):
+        assert not SECRETS.search(sent_or_shown)
 
 
-def test_groups_stand_left_and_right_alike(chat: Chat, model: openai.Server) -> None:
+def test_every_group_stands_on_either_side(chat: Chat, model: openai.Server) -> None:
     letters = set()
     for number in range(12):  # twelve equal draws have a chance of 1 in 2,000
         model.script(*both(says(f"first {number}"), says(f"second {number}")))
@@ -97,7 +97,7 @@ def test_an_operator_reads_group_model_and_times_under_each_side(
         for letter in "AB":
             side(chat, letter).get_by_role("button", name="Details").click()
             expect(side(chat, letter)).to_contain_text("First token")
-            chat.idle()  # until then the button that was moved down is there twice
+            chat.idle()  # during the redraw, the button that moved down is in the page twice
             groups.add(re.findall("Hidden-(control|test)", side(chat, letter).inner_text())[0])
         assert groups == {"control", "test"}
 
@@ -140,7 +140,7 @@ def test_an_operator_who_reads_the_groups_first_has_no_vote_in_any_tab(
             expect(chat.page.get_by_role("button", name="A is better")).to_have_count(0)
             other.button("A is better").click()
             expect(other.text("No vote: you have seen which group gave which answer.")).to_be_visible()
-        chat.compare("And then?")  # a new comparison has its vote
+        chat.compare("And then?")  # the next comparison has a vote again
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +150,15 @@ def together_app(tmp_path_factory: pytest.TempPathFactory, model: openai.Server)
     started.stop()
 
 
-def one_waits(model: openai.Server) -> Gate:
-    """Let one answer be complete at once and the other wait in its middle, until the gate opens."""
+def hold_one_answer(model: openai.Server) -> Gate:
+    """Script one answer that ends at once and one that waits in its middle until the returned gate opens."""
     model.forget()
     gate = Gate()
     model.script(*both(says("first words"), says("second", gate, " words")))
     return gate
 
 
-def one_has_ended(model: openai.Server) -> None:
+def wait_for_one_answer(model: openai.Server) -> None:
     """Wait until the model server has sent all of one answer."""
     until(lambda: model.requests and any(request.complete.wait(0.01) for request in model.requests))
 
@@ -166,11 +166,11 @@ def one_has_ended(model: openai.Server) -> None:
 def test_both_appear_together_where_the_table_says_so(
     browser: Browser, together_app: app_process.AppProcess, model: openai.Server
 ) -> None:
-    gate = one_waits(model)
+    gate = hold_one_answer(model)
     with visit(browser, together_app) as chat:
         frames = messages(chat)
         chat.send("Question")
-        one_has_ended(model)
+        wait_for_one_answer(model)
         for letter in "AB":
             expect(side(chat, letter)).to_contain_text("Thinking")
             expect(side(chat, letter)).not_to_contain_text("words")
@@ -185,11 +185,11 @@ def test_both_appear_together_where_the_table_says_so(
 def test_until_both_have_ended_nothing_reveals_which_was_first(
     browser: Browser, together_app: app_process.AppProcess, model: openai.Server
 ) -> None:
-    gate = one_waits(model)
+    gate = hold_one_answer(model)
     with visit(browser, together_app) as chat:
         chat.send("Question")
-        one_has_ended(model)
-        for letter in "AB":  # the seconds go on under both
+        wait_for_one_answer(model)
+        for letter in "AB":  # both show how long they have taken so far
             expect(side(chat, letter)).to_contain_text(re.compile(r"Thinking … \d+ s"), timeout=SOON_MS)
         chat.page.reload()
         for letter in "AB":
@@ -206,7 +206,7 @@ def test_until_both_have_ended_nothing_reveals_which_was_first(
 
 
 def stand_side_by_side(chat: Chat) -> bool:
-    """Return True where both answers are of one size in one row, Copy stands at the left, and all choices are equal."""
+    """Return True if both answers have one size in one row, Copy stands left, and all choices have one width."""
     left, right = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
     copy = side(chat, "A").get_by_role("button", name="Copy").bounding_box()
     widths = [box["width"] for name in CHOICES if (box := chat.button(name).bounding_box())]
@@ -220,7 +220,7 @@ def stand_side_by_side(chat: Chat) -> bool:
 
 
 def stand_below_each_other(chat: Chat) -> bool:
-    """Return True where answer B begins below the end of answer A, and both are as wide as a phone."""
+    """Return True if answer B begins below the end of answer A, and answer A is wider than 300 pixels."""
     above, below = side(chat, "A").bounding_box(), side(chat, "B").bounding_box()
     return bool(above and below and above["y"] + above["height"] <= below["y"] and above["width"] > 300)
 
@@ -262,7 +262,7 @@ def test_on_a_phone_one_stands_below_the_other_with_a_switch(
         expect_no_findings(chat.page, findings_at_rest)
 
 
-def test_on_a_phone_the_choices_wake_once_both_were_seen(
+def test_on_a_phone_the_choices_are_enabled_once_both_were_seen(
     browser: Browser, compare_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.forget()
@@ -274,9 +274,9 @@ def test_on_a_phone_the_choices_wake_once_both_were_seen(
         with tab(chat.page.context, chat.app, f"/?{conversation}") as other:  # it opens at the end, below answer A
             choices = other.page.locator('[class*="st-key-choices_"]')
             expect(other.button("A is better")).to_be_in_viewport(timeout=SOON_MS)
-            expect(side(other, "A")).to_be_attached()  # named by the component that sees the reader scroll
+            expect(side(other, "A")).to_be_attached()  # the component that observes scrolling has named it
             expect(side(other, "A").get_by_text("Answer A", exact=True)).not_to_be_in_viewport()
-            other.page.evaluate(FORGET)  # a slow machine shows the top of the page before its end
+            other.page.evaluate(FORGET)  # on a slow machine the top of the page was in view before its end
             expect(choices).to_have_attribute("inert", "")
             switch = other.page.get_by_role("navigation", name="Show an answer")
             switch.get_by_role("button", name="Show answer A").click()

@@ -1,4 +1,4 @@
-"""A comparison behind two replicas with one PostgreSQL: seen from the other one, and after the end of its own."""
+"""A comparison behind two replicas with one PostgreSQL: continued on the other, and after the kill of a replica."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -49,19 +49,19 @@ def parley(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "PARLEY_OPERATOR_TOKEN": "t" * 43,
         }
         site = stack.enter_context(replicas.serve(folder, settings))
-        yield Parley(site, model, None, postgres, database)  # type: ignore[arg-type]  # the record alone is asked
+        yield Parley(site, model, None, postgres, database)  # type: ignore[arg-type]  # these tests need no Statsig
 
 
 @pytest.fixture
 def site(parley: Parley) -> Site:
-    """Both replicas run, and the model has forgotten every earlier test."""
+    """The site with both replicas running, and with a model server that has forgotten every earlier test."""
     parley.site.heal()
     parley.model.forget()
     return parley.site
 
 
 def grow(guest: Guest, model: openai.Server, gate: Gate) -> None:
-    """Ask a question of which both answers have begun and wait at the gate."""
+    """Ask a question, and wait until both answers have begun; the gate holds their ends."""
     replies = (stream(f"{which} words", gate, " end.", finish(), usage(3, 2), DONE) for which in ("one", "two"))
     model.script(*both(*replies))
     guest.chat.send("Question")

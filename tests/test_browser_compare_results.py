@@ -1,4 +1,4 @@
-"""Comparisons on the operators' pages in Chromium: both ways in agreement and not, votes by place, and the planner."""
+"""Comparisons on the operators' pages in Chromium: agreement with the A/B test, votes by place, and the planner."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -42,7 +42,7 @@ def compared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_proce
 
 
 def ballots(experiment: str, wins: int, losses: int) -> Iterator[Event]:
-    """In `by_place` every preferred answer stood left, elsewhere half of them did."""
+    """Yield thirty testers' votes. In `by_place` every preferred answer stood left, elsewhere half of them did."""
     for tester in range(30):
         for at, value in enumerate(["Test"] * wins + ["Control"] * losses + ["tie"]):
             test_left = value == "Test" if experiment == "by_place" else (tester + at) % 2 == 0

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 
 def ask(page: Page, app: AppProcess, question: str) -> None:
-    """A new conversation with one question, until its answer is complete."""
+    """Ask a question in a new conversation, and wait until its answer is complete."""
     page.goto(app.url)
     box = page.get_by_test_id("stChatInputTextArea")
     box.fill(question)

@@ -1,5 +1,5 @@
-"""Access in a real browser: a guest with a link, an account, an operator, a consent notice; and, at the end, what the
-browser may load."""
+"""Access in a real browser: a guest with a link, an account, an operator, a consent notice, and the content that a page
+may load."""
 
 import re
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ PEOPLE: dict[str, dict[str, Any]] = {
 }
 
 
-def inside(page: Page) -> None:
+def expect_inside(page: Page) -> None:
     expect(page.get_by_test_id("stChatInputTextArea")).to_be_enabled()
 
 
-def outside(page: Page, words: str) -> None:
+def expect_outside(page: Page, words: str) -> None:
     expect(page.get_by_role("heading", name=words)).to_be_visible()
     expect(page.get_by_test_id("stChatInputTextArea")).to_have_count(0)
     expect(page.get_by_test_id("stSidebar").get_by_role("button", name="New conversation")).to_have_count(0)
@@ -41,7 +41,7 @@ def outside(page: Page, words: str) -> None:
 
 
 def expect_operator(page: Page, may: bool = True) -> None:
-    """The newest answer offers the operator's details, or (not `may`) does not."""
+    """Expect the operator's details under the newest answer, or with `may=False` their absence."""
     details = page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Details")
     expect(details).to_have_count(1 if may else 0)
 
@@ -71,7 +71,7 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     page: Page, closed: app_process.AppProcess, record: Store
 ) -> None:
     page.goto(closed.url)
-    outside(page, "This page is by invitation")
+    expect_outside(page, "This page is by invitation")
     expect(page).to_have_title("By invitation")
     expect(page.get_by_text("The secret test")).to_have_count(0)
     page.screenshot(path=picture("door-uninvited"))
@@ -84,18 +84,18 @@ def test_a_guest_comes_in_by_a_link_chats_and_is_outside_when_it_is_revoked(
     expect(page.get_by_text("The secret test")).to_be_visible()
     expect(page.get_by_text("close this page: nothing is recorded")).to_be_visible()
     page.get_by_role("button", name="Open the chat").click()
-    inside(page)
+    expect_inside(page)
     expect(page).to_have_url(closed.url + "/")  # the token has left the address bar
     assert set(came_from) == {"", closed.url + "/"}, "no proxy logs the link as the page that a request came from"
     Chat(page, closed).ask("What is Parley?")
     page.reload()
-    inside(page)
+    expect_inside(page)
     expect(page.get_by_test_id("stFeedback")).to_have_count(1)
 
     record.guests.revoke("Ann")
     page.get_by_test_id("stChatInputTextArea").fill("One more?")
     page.get_by_test_id("stChatInputTextArea").press("Enter")
-    outside(page, "This invitation has ended")
+    expect_outside(page, "This invitation has ended")
     expect(page.get_by_text("What is Parley?")).to_have_count(0)
     page.screenshot(path=picture("door-revoked"))
     page.goto(link)
@@ -115,20 +115,20 @@ def test_an_operator_comes_in_by_the_form(page: Page, closed: app_process.AppPro
     [cookie] = [each for each in page.context.cookies() if each["name"] == "parley_operator"]
     assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
     assert "parley" not in page.evaluate("document.cookie")
-    ends_everywhere(page, closed, {"parley_operator": str(cookie["value"])})
+    sign_out_everywhere(page, closed, {"parley_operator": str(cookie["value"])})
 
 
 def enter_token(page: Page, app: app_process.AppProcess) -> None:
-    """Give the operator's token to the form on this page, and go to the chat."""
+    """Enter the operator's token into the form on this page, and open the chat."""
     page.get_by_label("Operator token").fill("the-operator-token-0123")
     page.keyboard.press("Enter")
     page.wait_for_url(app.url + "/results")
     page.goto(app.url)
-    inside(page)
+    expect_inside(page)
 
 
-def ends_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, str]) -> None:
-    """Sign out in one tab: other tabs end by themselves, and a copy of the cookie is useless."""
+def sign_out_everywhere(page: Page, app: app_process.AppProcess, cookies: dict[str, str]) -> None:
+    """Sign out in one tab. Expect that other tabs end by themselves and that a copy of the cookie is useless."""
     far = {"X_Forwarded_For": "203.0.113.7", "Cookie": header(cookies)}
     assert http(app.url + "/metrics", **far).status == 200
     with page.context.new_page() as other, page.context.new_page() as results:
@@ -169,7 +169,7 @@ def test_a_page_that_follows_an_answer_ends_with_its_session(
             other.get_by_role("button", name="Sign out").click()
             other.get_by_text("Every tab of this browser").wait_for()
             other.get_by_role("button", name="Sign out").click()
-            outside(page, "This page is by invitation")
+            expect_outside(page, "This page is by invitation")
             expect(page.get_by_text("The first half")).to_have_count(0)
         assert "chat_completion" not in events(app), "the answer still runs"
         gate.open()
@@ -188,16 +188,16 @@ def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page:
     app = app_process.start(tmp_path / "app", first)
     port = int(app.url.rpartition(":")[2])
     page.goto(app.url)
-    outside(page, "Before you begin")
+    expect_outside(page, "Before you begin")
     expect(page.locator("strong", has_text="kept")).to_be_visible()
     expect(page.get_by_text("Parley", exact=True).last).to_be_visible()
     expect(page.get_by_text("If you do not agree, close this page.").last).to_be_visible()
     expect(page.get_by_role("button")).to_have_count(1)
     page.screenshot(path=picture("door-consent"))
     page.get_by_role("button", name="I agree").click()
-    inside(page)
+    expect_inside(page)
     page.reload()
-    inside(page)
+    expect_inside(page)
     app.stop()
     with closing(Store.open(f"sqlite:///{app.folder}/data/parley.db")) as store, store.read() as connection:
         [agreed] = connection.exec_driver_sql("SELECT visitor_id, version, time_ms FROM consent").all()
@@ -206,7 +206,7 @@ def test_a_notice_comes_before_the_first_message_and_again_when_it_changed(page:
     app = app_process.start(tmp_path / "app", first | {"PARLEY_CONSENT": "We changed it."}, port=port)
     try:
         page.goto(app.url)
-        outside(page, "Before you begin")
+        expect_outside(page, "Before you begin")
         expect(page.get_by_text("We changed it.").last).to_be_visible()
     finally:
         app.stop()
@@ -231,7 +231,7 @@ def sign_in(page: Page, app: app_process.AppProcess, who: str, at: str = "/") ->
     page.goto(app.url + at)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name=who, exact=True).first.click()
-    inside(page)
+    expect_inside(page)
 
 
 def sign_out(page: Page, app: app_process.AppProcess) -> None:
@@ -249,7 +249,7 @@ def events(app: app_process.AppProcess) -> str:
 
 def test_a_stranger_sees_a_button_and_nothing_else(page: Page, accounts: app_process.AppProcess) -> None:
     page.goto(accounts.url)
-    outside(page, "Sign in")
+    expect_outside(page, "Sign in")
     expect(page.get_by_text("Parley", exact=True).last).to_be_visible()
     expect(page.get_by_role("button")).to_have_text(["Sign in"])
     page.screenshot(path=picture("door-sign-in"))
@@ -265,7 +265,7 @@ def test_an_account_has_its_conversations_in_every_browser_and_no_other_account_
         address = page.url
         sign_out(page, accounts)
         page.goto(address)
-        outside(page, "Sign in")
+        expect_outside(page, "Sign in")
         sign_in(page, accounts, "eve")
         page.goto(address)
         expect(page.get_by_text("That conversation is not here").last).to_be_visible()
@@ -291,8 +291,8 @@ def test_an_operator_is_known_by_an_email_that_the_provider_verified(
 def test_no_name_or_email_is_in_any_event_log_or_address(page: Page, accounts: app_process.AppProcess) -> None:
     sign_in(page, accounts, "ann")
     Chat(page, accounts).ask("What is Parley?")
-    told = events(accounts) + accounts.log() + page.url
-    assert not re.search(r"\bann\b|bo@|example.org|Andersson|Berg", told, re.IGNORECASE)
+    exposed_text = events(accounts) + accounts.log() + page.url
+    assert not re.search(r"\bann\b|bo@|example.org|Andersson|Berg", exposed_text, re.IGNORECASE)
 
 
 def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path) -> None:
@@ -300,9 +300,9 @@ def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path)
         app = openid_provider.start(tmp_path / "app", url, {"PARLEY_OPERATORS": "ann@example.org"})
         try:
             page.goto(app.url)
-            inside(page)
+            expect_inside(page)
             Chat(page, app).ask("What is Parley?")
-            expect_operator(page, False)  # this machine is none where operators are named
+            expect_operator(page, False)  # with operators named, this machine is no operator
             sign_in(page, app, "ann", "/sign-in")
             Chat(page, app).ask("What is Parley?")
             expect_operator(page)
@@ -310,7 +310,7 @@ def test_an_operator_signs_in_where_testers_need_not(page: Page, tmp_path: Path)
             app.stop()
 
 
-# What the browser may load
+# The content that a page may load
 
 EVERYTHING = """
 import altair, pandas
@@ -343,7 +343,7 @@ document.addEventListener("securitypolicyviolation", (event) => {
 
 @pytest.fixture
 def strict_page(browser: Browser) -> Iterator[Page]:
-    """A page that notes what the policy stops, in a browser context of its own."""
+    """A page that records violations of the content policy, in a browser context of its own."""
     with browser.new_context() as context, watched(context, console=False, expected="elsewhere.example"):
         context.add_init_script(VIOLATIONS)
         yield context.new_page()
@@ -365,7 +365,7 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
     page = strict_page
     try:
         page.goto(app.url)
-        inside(page)
+        expect_inside(page)
         expect(page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)")).to_have_count(2)
         expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
         expect(
@@ -378,7 +378,7 @@ def test_everything_that_a_page_shows_works_under_the_policy_and_nothing_comes_f
         link = page.get_by_role("link", name="a link")
         assert link.get_attribute("target") == "_blank"
         assert {"noopener", "noreferrer"} <= set((link.get_attribute("rel") or "").split())
-        for name in ("click", "data"):  # a browser follows neither
+        for name in ("click", "data"):  # the browser follows neither link
             page.get_by_text(name, exact=True).first.click()
         expect(page.locator(".katex").first).to_be_visible()
         blocked = until(lambda: page.evaluate("window.violations"))

@@ -20,7 +20,7 @@ COMPONENT_SCRIPT = re.compile(r"/BidiComponent\.[^/]+\.js$")
 LOST = "Connection lost. Reconnecting; your text is kept."
 DROP = """() => { const send = WebSocket.prototype.send; WebSocket.prototype.send = function (...data) {
   if (window.dropping) return; send.apply(this, data); }; window.dropping = true; }"""
-"""Drops everything that the browser sends, without an error."""
+"""Drops every message that the page sends, without an error."""
 
 
 def whole(*steps: openai.Step) -> openai.Reply:

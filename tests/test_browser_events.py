@@ -1,4 +1,4 @@
-"""The events of one conversation in a real browser: the same in the export and at Statsig, by the contract."""
+"""The events of one conversation in a real browser: equal in the export and at Statsig, and as the contract says."""
 
 import json
 import subprocess
@@ -122,7 +122,7 @@ def test_the_same_events_are_exported_and_arrive_at_statsig(
         assert len([request for request in model.requests if request.path.endswith("/completions")]) == 3
     exported = export(app)
     statsig.wait(lambda: len(statsig.counts()) >= len(exported))
-    keep(exported, statsig)
+    write_pairs(exported, statsig)
 
     about = [event for event in exported if event["name"] != "exposure"]
     assert {event["metadata"]["conversation_id"] for event in about} == {conversation_id}
@@ -171,23 +171,23 @@ def check_shape(event: dict[str, Any]) -> None:
     assert all(len(value) <= 64 for value in metadata.values() if isinstance(value, str))
 
 
-def check_same(kept: dict[str, Any], came: dict[str, Any]) -> None:
-    """Check that Statsig has the exported events."""
-    assert came["time"] == kept["time"]
-    assert came["user"]["userID"] == kept["user_id"]
-    assert came["user"]["statsigEnvironment"] == {"tier": "development"}
-    if kept["name"] == "exposure":
-        assert came["eventName"] == "statsig::config_exposure"
-        assert came["metadata"]["config"] == kept["metadata"]["experiment"]
-        assert came["metadata"]["ruleID"] == kept["metadata"]["rule_id"]
+def check_same(exported_event: dict[str, Any], received: dict[str, Any]) -> None:
+    """Check that Statsig received an event as it was exported."""
+    assert received["time"] == exported_event["time"]
+    assert received["user"]["userID"] == exported_event["user_id"]
+    assert received["user"]["statsigEnvironment"] == {"tier": "development"}
+    if exported_event["name"] == "exposure":
+        assert received["eventName"] == "statsig::config_exposure"
+        assert received["metadata"]["config"] == exported_event["metadata"]["experiment"]
+        assert received["metadata"]["ruleID"] == exported_event["metadata"]["rule_id"]
     else:
-        assert came["eventName"] == kept["name"]
-        assert came["value"] == kept["value"]
-        assert came["metadata"] == kept["metadata"]
+        assert received["eventName"] == exported_event["name"]
+        assert received["value"] == exported_event["value"]
+        assert received["metadata"] == exported_event["metadata"]
 
 
-def keep(exported: list[dict[str, Any]], statsig: Statsig) -> None:
-    """Write both sides of each event into a file, for a reader."""
+def write_pairs(exported: list[dict[str, Any]], statsig: Statsig) -> None:
+    """Write each event into a file, as exported and as it arrived at Statsig, for a human reader."""
     OUTPUT.mkdir(exist_ok=True)
     arrived = {event["metadata"]["event_id"]: event for event in statsig.events}
     pairs = [{"exported": event, "arrived": arrived.get(event["event_id"])} for event in exported]

@@ -58,15 +58,15 @@ def page(browser: Browser, life_app: AppProcess) -> Iterator[Page]:
         yield opened
 
 
-def still(page: Page) -> None:
+def wait_until_idle(page: Page) -> None:
     """Wait until the page's script has ended."""
     page.wait_for_function(IDLE)
 
 
 def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None, *, refused: bool = False) -> None:
-    """Open the form of an act, fill it in, and do the act, which is known by its key; return once the page shows it.
+    """Open the form of an act, fill it in, and press the button whose key begins with `act`; wait for the page.
 
-    All forms close after an act that is not refused, also one that was opened before the page showed it.
+    Unless the act is refused, every form closes, even one that was opened before the page showed the act.
     """
     page.get_by_role("button", name=form).first.click()
     button = page.locator(f'[class*="st-key-{act}_"] button')
@@ -75,11 +75,11 @@ def press(page: Page, form: str, act: str, fields: dict[str, str] | None = None,
         field = page.get_by_label(label).last
         field.fill(text)
         field.press("Tab")
-        still(page)
+        wait_until_idle(page)
     button.click()
     if not refused:
         expect(button).to_have_count(0)
-    still(page)
+    wait_until_idle(page)
 
 
 def edit(page: Page, label: str, text: str) -> None:
@@ -88,7 +88,7 @@ def edit(page: Page, label: str, text: str) -> None:
     field = page.get_by_label(label, exact=True)
     field.fill(text)
     field.press("Tab")
-    still(page)
+    wait_until_idle(page)
 
 
 def log(app: AppProcess) -> list[Entry]:
@@ -111,7 +111,7 @@ def test_the_whole_life_of_an_experiment(page: Page, life_app: AppProcess, model
     page.get_by_placeholder("What do your testers ask?").fill("Hi")
     page.get_by_role("button", name="Ask every group").click()
     expect(page.get_by_text("Hello.").first).to_be_visible()
-    draft = ["Be brief.\nUse one sentence.", "Hi"]  # the draft answered; no tester gets it
+    draft = ["Be brief.\nUse one sentence.", "Hi"]  # the trial uses the draft; no tester gets it
     until(lambda: draft in [[part["content"] for part in sent.body["messages"]] for sent in model.requests])
 
     page.get_by_label("Why, in a sentence").last.fill("Shorter reads better")
@@ -137,7 +137,7 @@ def test_the_whole_life_of_an_experiment(page: Page, life_app: AppProcess, model
     expect(page.get_by_text("Edit the definition").last).to_be_visible()
     page.get_by_role("button", name="Decide").first.click()
     page.get_by_text("Control's parameters", exact=True).last.click()
-    still(page)
+    wait_until_idle(page)
     page.keyboard.press("Escape")
     press(page, "Decide", "decide_now", {"Why, in a sentence": "It reads better"})
     expect(page.get_by_text("Ended on").first).to_be_visible()

@@ -37,18 +37,18 @@ TYPE = """(box, text) => {
 
 
 def type_raw(chat: Chat, javascript_string: str) -> None:
-    """Put a text into the input that no keyboard has, and press Enter."""
+    """Put a text that no keyboard can type into the input, and press Enter."""
     chat.box.evaluate_handle(f"box => ({TYPE})(box, {javascript_string})")
     chat.box.press("Enter")
 
 
 def question(chat: Chat, number: int = 0) -> Locator:
-    """The text of a question on the page."""
+    """Return the element with the text of a question; questions count from 0."""
     return chat.messages.nth(2 * number).get_by_test_id("stText")
 
 
 def questions(chat: Chat) -> list[str]:
-    """All questions on the page, as they are seen."""
+    """Return the visible texts of all questions on the page."""
     return [question(chat, number).inner_text().lstrip("\u200b") for number in range(chat.messages.count() // 2)]
 
 
@@ -191,7 +191,7 @@ def test_an_answer_at_its_length_limit_says_so(chat: Chat, model: openai.Server)
 
 
 def harmful(pixel: str) -> str:
-    """Every way to an image that Markdown has, and some of HTML's."""
+    """Return a text with every form of an image in Markdown, and some in HTML."""
     return f"""\
 Words ![one]({pixel}1) ![]({pixel}2 "title") ![three](<{pixel}3>) and
 
@@ -222,7 +222,7 @@ The end.
 
 @pytest.mark.parametrize("pieces", [1, 7])
 def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, model: openai.Server) -> None:
-    """The fixture fails on every request to another machine, and on the console's errors about the policy."""
+    """Besides, the `chat` fixture fails on requests to another machine and on the console's errors about the policy."""
     text = harmful(model.base_url.replace("/v1", "/pixel?"))
     size = len(text) if pieces == 1 else pieces
     model.script(stream(*(text[at : at + size] for at in range(0, len(text), size)), openai.finish(), openai.DONE))
@@ -240,7 +240,7 @@ def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, mo
 def test_the_policy_stops_what_would_get_through(
     browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
-    """The second line of defence alone: an image that a script adds to the page is not fetched."""
+    """The content policy alone, without the filter of Markdown, stops an image that a script adds to the page."""
     model.forget()
     with browser.new_page() as page:  # its console reports the refused image
         page.goto(chat_app.url)
@@ -290,7 +290,7 @@ def test_text_that_is_not_kept_lives_in_the_process_only(
             expect(chat.answer).to_contain_text("An unforgettable answer.")
             assert "nforgettable" not in str(list(record.store.events.export(text=True)))
             expect(chat.feedback).to_have_count(1)
-            model.script(openai.answer("Another one.", pace=0.6))  # as long as between two states of a running answer
+            model.script(openai.answer("Another one.", pace=0.6))  # slow enough for partial texts
             chat.ask("Another question")
             until(lambda: record.names(chat.conversation_id).count("chat_completion") == 2)
             for file in (forgetful.folder / "data").iterdir():

@@ -49,7 +49,7 @@ def reader(browser: Browser, chat_app: app_process.AppProcess, model: openai.Ser
 
 
 def copy(button: Locator) -> str:
-    """Click on a button that copies and return the note that the page shows: it goes after some seconds."""
+    """Click on a button that copies, and return the note that the page shows for some seconds."""
     button.page.evaluate(NOTES)
     button.click()
     button.page.wait_for_function("window.notes.length > 0")
@@ -68,7 +68,7 @@ def test_a_refused_clipboard_is_reported_and_not_recorded(reader: Chat, record: 
     reader.page.evaluate(REFUSE)
     reader.ask("Hello?")
     assert copy(reader.button("Copy")).startswith("Not copied.")
-    reader.ask("Again?")  # an event of the click would be recorded before this
+    reader.ask("Again?")  # an event of the click would be recorded before this answer
     assert "copied" not in record.names(reader.conversation_id)
 
 
@@ -228,6 +228,6 @@ def test_a_version_keeps_the_focus_while_the_page_is_drawn_slowly(chat: Chat, mo
         with held("version_chevron_left"):
             page.keyboard.press("Enter")
             expect(slow.button("Earlier version")).to_have_count(0)  # its place was taken by the word "Stopped"
-            page.clock.fast_forward(6_000)  # whatever waits since the run before comes now
+            page.clock.fast_forward(6_000)  # runs the timers that the earlier run has left
         expect(slow.answer.get_by_text("1/2", exact=True)).to_be_visible()
         expect(slow.button("Later version")).to_be_focused()

@@ -31,7 +31,7 @@ def test_a_tester_needs_no_mouse_from_the_notice_to_the_theme(
         _ask_and_stop(chat, model)
         _rate_and_copy(chat)
         _edit_and_choose_a_version(chat)
-        _keep_house(chat)
+        _use_the_sidebar(chat)
 
 
 def _ask_and_stop(chat: Chat, model: openai.Server) -> None:
@@ -58,7 +58,7 @@ def _rate_and_copy(chat: Chat) -> None:
     expect(chat.thumb(up=False)).to_be_focused()
     chat.page.keyboard.press("Space")
     saved, send = chat.page.get_by_text("Saved, thank you", exact=True), chat.button("Send")
-    expect(saved).to_be_visible()  # until then the page may draw the panel anew
+    expect(saved).to_be_visible()  # before this, the page may still redraw the panel
     chat.idle()
     expect(chat.thumb(up=False)).to_be_focused()
     wrong, reason = (chat.page.get_by_role("radio", name=name, exact=True) for name in ("Wrong", "Incomplete"))
@@ -108,8 +108,8 @@ def _edit_and_choose_a_version(chat: Chat) -> None:
     expect(chat.button("Later version")).to_be_focused()
 
 
-def _keep_house(chat: Chat) -> None:
-    """The sidebar: a new conversation, a name, a deletion, the search, the theme, the privacy."""
+def _use_the_sidebar(chat: Chat) -> None:
+    """Use the sidebar: start, rename and delete a conversation, search, switch the theme, open the privacy panel."""
     page, rows = chat.page, chat.page.locator('[class*="st-key-row_"]')
     press(page.get_by_role("button", name="New conversation", exact=True), back=True)
     expect(chat.messages).to_have_count(0)
@@ -143,7 +143,7 @@ def _keep_house(chat: Chat) -> None:
 
 
 def _choose(button: Locator, *items: str, keys: tuple[str, str] = ("ArrowDown", "ArrowDown")) -> None:
-    """Open a menu and press the keys; each leads to an item, and the last one is chosen."""
+    """Open a menu, press the keys, each of which moves to the next of the items, and choose the last item."""
     page = button.page
     press(button, back=True)
     expect(page.get_by_role("menu")).to_be_focused()

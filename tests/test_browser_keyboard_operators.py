@@ -19,7 +19,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.browser
 
 RADIO_SCRIPT = re.compile(r"/Radio\.[^/]+\.js$")
-"""Streamlit loads it when it first draws a radio."""
+"""The script that Streamlit loads when it first draws a radio."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def settle(page: Page) -> None:
 
 
 def download(button: Locator) -> str:
-    """Press a button that downloads a file, and return the file's text. The button has the focus again."""
+    """Press a button that downloads a file, expect the focus on it again, and return the file's text."""
     with button.page.expect_download() as waiting:
         press(button)
     text = Path(waiting.value.path()).read_text("utf-8-sig")
@@ -63,14 +63,14 @@ def test_an_operator_pauses_and_edits_without_a_mouse(browser: Browser, app: app
         now = page.get_by_role("button", name="Pause it", exact=True)
         expect(now).to_be_visible()
         page.keyboard.press("Shift+Tab")
-        expect(now).to_be_focused()  # Tab stays inside
+        expect(now).to_be_focused()  # Tab stays inside the dialog
         page.keyboard.press("Escape")
         expect(pause).to_be_focused()
         page.keyboard.press("Enter")
         expect(reason).to_be_focused()
         press(now)
         resume = page.get_by_role("button", name="Resume", exact=True)
-        expect(resume).to_be_focused()  # it stands where Pause stood
+        expect(resume).to_be_focused()  # Resume has taken the place of Pause
         page.wait_for_function(IDLE)
         press(page.locator("summary").filter(has_text="Edit the definition"))
         go_to(page.get_by_label("System prompt of Test", exact=True))
@@ -121,7 +121,7 @@ def test_an_operator_decides_and_reads_the_record_without_a_mouse(
         press(now)
         expect(
             page.get_by_role("button", name="Start", exact=True)
-        ).to_be_focused()  # the first of what can be done now
+        ).to_be_focused()  # the first act that is possible now
         page.wait_for_function(IDLE)
         press(page.get_by_role("link", name="History", exact=True), back=True)
         expect(page.get_by_text("Control became the default", exact=True)).to_be_visible()
@@ -142,7 +142,7 @@ def test_an_operator_reads_and_exports_results_without_a_mouse(
             page.get_by_role("button", name=f"Show data: {name}: difference to Control") for name in charts
         )
         go_to(first)
-        page.keyboard.press("ArrowLeft")  # round to its last button
+        page.keyboard.press("ArrowLeft")  # wraps around to the toolbar's last button
         expect(page.get_by_role("button", name="Fullscreen: Satisfaction: difference to Control")).to_be_focused()
         page.keyboard.press("ArrowRight")
         expect(first).to_be_focused()

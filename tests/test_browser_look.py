@@ -18,7 +18,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.browser
 
 SETTINGS = {
-    "PARLEY_OPERATORS": "operator@example.org",  # as testers see it: this machine is no operator
+    "PARLEY_OPERATORS": "operator@example.org",  # a tester's view: otherwise this machine is the operator
     "PARLEY_SUGGESTIONS": "What is Parley? | Write a haiku in Python",
 }
 
@@ -55,7 +55,8 @@ NAMELESS = """() => {
       || one.labels?.[0]?.innerText.trim() || one.getAttribute('aria-labelledby')))
     .map(one => one.outerHTML.slice(0, 200));
 }"""
-"""The elements without a name. The name that Streamlit gives an icon without a label, "content_copy icon", is none."""
+"""Returns the elements without a name. The name that Streamlit gives an icon without a label, such as
+"content_copy icon", counts as none."""
 WIDE = """\
 | """ + " | ".join(f"a rather long column {number}" for number in range(12)) + """ |
 """ + "|---" * 12 + """|
@@ -73,7 +74,7 @@ SIZES = {"1280": DESK, "390": PHONE}
 
 
 def done(text: str) -> openai.Reply:
-    """Return a stream of this answer at once."""
+    """Return a stream that sends this answer in one piece."""
     return stream(text, openai.finish(), openai.usage(10, 5), openai.DONE)
 
 
@@ -146,7 +147,7 @@ def shoot(chat: Chat, name: str) -> None:
     chat.page.screenshot(path=picture(name), animations="disabled")
 
 
-def test_dark_is_dark(browser: Browser, chat_app: app_process.AppProcess) -> None:
+def test_a_dark_system_gets_a_dark_page(browser: Browser, chat_app: app_process.AppProcess) -> None:
     with visit(browser, chat_app, dark=True) as chat:
         expect(chat.page.get_by_test_id("stApp")).to_have_css("background-color", "rgb(20, 23, 31)")
 

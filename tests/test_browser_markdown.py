@@ -38,7 +38,7 @@ LOADING = "img, video, audio, iframe, object, embed, link[href*=asked], svg imag
 
 @pytest.fixture
 def request_paths() -> Iterator[tuple[int, list[str]]]:
-    """A server's port, and the paths that it was asked for."""
+    """The port of a server, and the list of the paths that were requested from it."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -57,7 +57,7 @@ def request_paths() -> Iterator[tuple[int, list[str]]]:
 
 
 def listens(page: Page, port: int) -> bool:
-    """Open the page; return False where its server does not listen yet."""
+    """Open the page; return False if its server does not listen yet."""
     try:
         return page.goto(f"http://127.0.0.1:{port}/") is not None
     except Error:

@@ -51,7 +51,7 @@ def statsig() -> Iterator[Statsig]:
 def operated(
     tmp_path_factory: pytest.TempPathFactory, model: openai.Server, statsig: Statsig
 ) -> Iterator[app_process.AppProcess]:
-    """The app after a morning: answers, votes, failures, a limit that was met, events that Statsig does not take."""
+    """The app after a morning's use: answers, votes, failures, a limit that was met, events that Statsig rejects."""
     folder = tmp_path_factory.mktemp("app")
     app_process.lay_out(folder)
     (folder / ".streamlit" / "experiments.toml").write_text(EXPERIMENTS)
@@ -84,21 +84,21 @@ def operated(
 def look(
     browser: Browser, app: app_process.AppProcess, path: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
-    """A page of the app, drawn."""
+    """Open a page of the app, and wait until it is drawn."""
     with watched_page(browser, app.url + path, size, dark) as page:
         settle(page)
         yield page
 
 
 def settle(page: Page) -> None:
-    """Until all of the page is there."""
+    """Wait until the whole page is drawn."""
     expect(page.get_by_test_id("stMain")).to_be_visible()
     page.wait_for_function(IDLE)
     page.wait_for_function(DRAWN)
 
 
 def expect_fit(page: Page, name: str) -> None:
-    """The page is within the screen, and still when that turns narrow and dark. Leaves pictures of both."""
+    """Expect that the page fits the screen, also once that turns narrow and dark. Leave a picture of each."""
     expect_within_the_screen(page, TABLES)
     page.screenshot(path=picture(f"{name}-1280-light"))
     turn_narrow_and_dark(page)
@@ -108,7 +108,7 @@ def expect_fit(page: Page, name: str) -> None:
 
 
 def pick(page: Page, row: int) -> None:
-    """Tick a line of the table, once it stands still; lines count from 0."""
+    """Tick a line of the table once the table no longer moves; lines count from 0."""
     page.get_by_test_id("stDataFrame").evaluate(AT_REST)
     box = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
     assert box
@@ -149,7 +149,7 @@ def test_an_empty_ledger_and_an_unused_experiment_are_drawn(browser: Browser, ap
     with look(browser, app, "/events") as page:
         expect(page.get_by_text("Nothing has happened yet.").last).to_be_visible()
         expect_fit(page, "events-empty")
-        page.goto(app.url + "/experiment")  # on a phone now
+        page.goto(app.url + "/experiment")  # the page is still as narrow as a phone
         settle(page)
         expect(page.get_by_text("None yet").last).to_be_visible()
         expect_within_the_screen(page, TABLES)
@@ -174,7 +174,7 @@ def test_a_line_of_the_ledger_opens_the_answers_life_and_the_event_itself(
         expect(page.get_by_role("button", name=re.compile("Download as CSV"))).to_have_count(0)
         pick(page, 0)
         expect(page.get_by_text("wait for Statsig: HTTP 500").last).to_be_visible()
-        settle(page)  # a chart that is drawn moves what stands below it
+        settle(page)  # drawing a chart moves the elements below it
         page.get_by_text("This event:").last.click()
         expect(page.get_by_text('"metadata"').last).to_be_visible()
 
@@ -272,7 +272,7 @@ def test_the_form_closes_though_the_event_of_its_opening_arrives_late(
         page.get_by_role("button", name="New invitation").click()
         page.get_by_role("textbox", name="Name").fill("Research")
         page.get_by_role("button", name="Make the link").click()
-        until(lambda: page.evaluate("true") and len(held or ()) >= 2)  # the form is open, and a link is asked for
+        until(lambda: page.evaluate("true") and len(held or ()) >= 2)  # opening the form, asking for a link
         for message in held:
             servers[-1].send(message)
         held = None
@@ -321,7 +321,7 @@ def test_an_operator_sees_what_testers_see_at_a_click(
         expect(chat.button("Details")).to_have_count(0)
         expect(chat.feedback).to_have_count(1)
         expect(page.get_by_role("link", name="Results")).to_have_count(0)
-        expect(page).to_have_url(re.compile("view=tester"))  # drawn last, and what a reload needs
+        expect(page).to_have_url(re.compile("view=tester"))  # the address changes last, and the reload needs it
         page.reload()
         expect(chat.feedback).to_have_count(1)
         expect(page.get_by_role("switch", name="See what testers see")).to_be_checked()
@@ -336,7 +336,7 @@ def test_an_operator_sees_what_testers_see_at_a_click(
 # A limit, as testers meet it
 
 
-def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
+def test_a_met_limit_says_when_it_ends_in_the_readers_time_zone(
     browser: Browser, operated: app_process.AppProcess, model: openai.Server
 ) -> None:
     model.script(otherwise=ANSWER)
@@ -350,8 +350,8 @@ def test_a_met_limit_says_kindly_until_when_by_the_readers_clock(
         zone = ZoneInfo("Europe/Berlin")
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0) + timedelta(days=1)
         day = "today" if midnight.astimezone(zone).date() == datetime.now(zone).date() else "tomorrow"
-        told = f"You have had all your answers for today. You can ask again {day} at {midnight.astimezone(zone):%H:%M}."
-        expect(chat.answer).to_contain_text(told)
+        text = f"You have had all your answers for today. You can ask again {day} at {midnight.astimezone(zone):%H:%M}."
+        expect(chat.answer).to_contain_text(text)
         expect(chat.button("Try again")).to_be_visible()
         page.screenshot(path=picture("chat-limited"))
 

@@ -1,4 +1,4 @@
-"""A click counts although the next one, which takes its place off the page, comes before the page is drawn again."""
+"""A click counts even if the next click, which removes the clicked element, comes before the page is redrawn."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +13,7 @@ from tests.support.openai_server import HANG, Gate, stream, whole
 
 pytestmark = pytest.mark.browser
 DOUBLE_CLICK = "one => { one.click(); setTimeout(() => one.click(), 20); }"
-"""The second click comes when the server knows of the first, and mostly before the page is drawn again."""
+"""Clicks again after 20 ms: the server knows of the first click, and the page is mostly not redrawn yet."""
 
 
 def test_a_thumb_and_another_version(chat: Chat, model: openai.Server) -> None:
@@ -65,7 +65,7 @@ def test_a_question_and_then_stop(chat: Chat, model: openai.Server) -> None:
 
 @contextmanager
 def half_answered(chat: Chat) -> Iterator[tuple[Chat, Callable[[], AbstractContextManager[None]]]]:
-    """A further tab with half of its first answer, and a function whose block holds a click and a question."""
+    """Yield a second tab with half of its first answer, and a context manager that holds back its clicks."""
     with chat.page.context.new_page() as page, clicks_held(page) as held:
         quick = Chat(page, chat.app)
         quick.open()

@@ -19,7 +19,7 @@ def votes(record: Record, chat: Chat) -> list[tuple[str, Any]]:
     return [(event["name"], event["value"]) for event in record.events(chat.conversation_id, *RATED)]
 
 
-def told(record: Record, chat: Chat, *expected: tuple[str, Any]) -> None:
+def expect_rating_events(record: Record, chat: Chat, *expected: tuple[str, Any]) -> None:
     """Wait until the record has these rating events, and no others."""
     until(lambda: len(votes(record, chat)) >= len(expected))
     assert votes(record, chat) == [*expected]
@@ -28,7 +28,7 @@ def told(record: Record, chat: Chat, *expected: tuple[str, Any]) -> None:
 def test_a_vote_is_stored_within_a_second_and_thanked_for(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     chat.thumb(up=True).click()
-    told(record, chat, ("satisfaction", 1))
+    expect_rating_events(record, chat, ("satisfaction", 1))
     expect(chat.text("Saved, thank you")).to_be_visible()
     expect(chat.thumb(up=True)).to_be_checked()
     expect(chat.thumb(up=False)).not_to_be_checked()
@@ -37,7 +37,7 @@ def test_a_vote_is_stored_within_a_second_and_thanked_for(chat: Chat, record: Re
 def test_a_rating_repeats_the_facts_of_its_answer(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     chat.thumb(up=False).click()
-    told(record, chat, ("dissatisfaction", 1))
+    expect_rating_events(record, chat, ("dissatisfaction", 1))
     answered, rated = (event["metadata"] for event in record.events(chat.conversation_id))
     assert {name: rated.get(name) for name in answered if name != "event_id"} == {
         name: value for name, value in answered.items() if name != "event_id"
@@ -49,16 +49,16 @@ def test_a_rating_repeats_the_facts_of_its_answer(chat: Chat, record: Record) ->
 def test_a_vote_is_changed_taken_back_and_given_again(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     chat.thumb(up=True).click()
-    told(record, chat, ("satisfaction", 1))
+    expect_rating_events(record, chat, ("satisfaction", 1))
     chat.thumb(up=False).click()
-    told(record, chat, ("satisfaction", 1), ("dissatisfaction", 1))
+    expect_rating_events(record, chat, ("satisfaction", 1), ("dissatisfaction", 1))
     chat.thumb(up=False).click()
     withdrawn = ("rating_withdrawn", "dissatisfaction")
-    told(record, chat, ("satisfaction", 1), ("dissatisfaction", 1), withdrawn)
+    expect_rating_events(record, chat, ("satisfaction", 1), ("dissatisfaction", 1), withdrawn)
     expect(chat.thumb(up=False)).not_to_be_checked()
     expect(chat.page.get_by_text("Saved, thank you", exact=True)).to_have_count(0)
     chat.thumb(up=True).click()
-    told(record, chat, ("satisfaction", 1), ("dissatisfaction", 1), withdrawn, ("satisfaction", 1))
+    expect_rating_events(record, chat, ("satisfaction", 1), ("dissatisfaction", 1), withdrawn, ("satisfaction", 1))
     chat.page.reload()
     expect(chat.thumb(up=True)).to_be_checked()
 
@@ -95,18 +95,18 @@ def test_a_reason_can_be_given_and_is_shown_again(chat: Chat, record: Record) ->
     chat.ask("Question")
     chat.thumb(up=False).click()
     chat.text("Too long").click()
-    told(record, chat, ("dissatisfaction", 1), ("feedback_reason", "too_long"))
+    expect_rating_events(record, chat, ("dissatisfaction", 1), ("feedback_reason", "too_long"))
     comment = chat.page.get_by_role("textbox", name="Anything to add?")
     comment.fill("Half of it would have been enough.")
     comment.press("Enter")
     until(lambda: "enough" in str(list(record.store.events.export(text=True))))
     chat.text("Incomplete").click()
     reasons = ("feedback_reason", "too_long"), ("feedback_reason", "incomplete")
-    told(record, chat, ("dissatisfaction", 1), *reasons)
+    expect_rating_events(record, chat, ("dissatisfaction", 1), *reasons)
     assert "enough" not in str(record.events(chat.conversation_id))
     chat.page.reload()
     expect(chat.thumb(up=False)).to_be_checked()
-    [answered] = [line for line in record.store.events.export(text=True) if _of(line, chat, "chat_completion")]
+    [answered] = [line for line in record.store.events.export(text=True) if _is_event(line, chat, "chat_completion")]
     assert answered["text"]["comment"] == "Half of it would have been enough."
 
 
@@ -125,7 +125,7 @@ def test_send_keeps_what_stands_there_and_the_panel_opens_again(chat: Chat, reco
     expect(comment).to_have_value("Half would do.")
 
 
-def _of(line: dict[str, Any], chat: Chat, name: str) -> bool:
+def _is_event(line: dict[str, Any], chat: Chat, name: str) -> bool:
     return bool(line["name"] == name and line["metadata"]["conversation_id"] == chat.conversation_id)
 
 
@@ -151,8 +151,8 @@ def test_an_old_answer_is_rated_while_another_streams(chat: Chat, model: openai.
     model.script(stream("The second", gate, " answer.", openai.finish(), openai.usage(10, 5), openai.DONE))
     chat.send("Second")
     expect(chat.answer).to_contain_text("The second")
-    chat.thumb(up=True).click()  # the newest one: the first answer's
-    told(record, chat, ("satisfaction", 1))
+    chat.thumb(up=True).click()  # the newest thumb on the page, under the first answer
+    expect_rating_events(record, chat, ("satisfaction", 1))
     expect(chat.page.get_by_role("radio", name="Thumbs up").first).to_be_checked()
     expect(chat.stop).to_have_count(1)
     gate.open()
@@ -172,7 +172,7 @@ def test_an_old_answer_is_explained_while_another_streams(chat: Chat, model: ope
     expect(chat.answer).to_contain_text("The second")
     chat.thumb(up=False).click()
     chat.text("Wrong").click()
-    told(record, chat, ("dissatisfaction", 1), ("feedback_reason", "wrong"))
+    expect_rating_events(record, chat, ("dissatisfaction", 1), ("feedback_reason", "wrong"))
     gate.open()
     expect(chat.answer).to_contain_text("The second answer.")
     chat.idle()
@@ -185,14 +185,14 @@ def test_a_stopped_answer_with_text_can_be_rated(chat: Chat, model: openai.Serve
     expect(chat.answer).to_contain_text("Half")
     chat.stop.click()
     chat.thumb(up=False).click()
-    told(record, chat, ("dissatisfaction", 1))
+    expect_rating_events(record, chat, ("dissatisfaction", 1))
 
 
 def test_two_tabs_vote_and_one_rating_remains(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     with tab(chat.page.context, chat.app, f"/?c={chat.conversation_id}") as other:
         chat.thumb(up=True).click()
-        told(record, chat, ("satisfaction", 1))
+        expect_rating_events(record, chat, ("satisfaction", 1))
         other.thumb(up=True).click()
         other.idle()
         other.thumb(up=False).click()
@@ -208,7 +208,7 @@ def test_every_answer_keeps_its_own_vote(chat: Chat, record: Record) -> None:
     ups, downs = (chat.page.get_by_role("radio", name=f"Thumbs {way}") for way in ("up", "down"))
     ups.nth(0).click()
     downs.nth(2).click()
-    told(record, chat, ("satisfaction", 1), ("dissatisfaction", 1))
+    expect_rating_events(record, chat, ("satisfaction", 1), ("dissatisfaction", 1))
     turns = [event["metadata"]["turn"] for event in record.events(chat.conversation_id, *RATED)]
     assert turns == [1, 3]
     chat.page.reload()

@@ -32,9 +32,9 @@ A = { weight = 1, parameters = { model = "model-a" } }
 B = { weight = 1, parameters = { model = "model-b" } }
 """
 OUTAGE_S = 10.0
-"""Seconds that the database is away."""
+"""Seconds for which the database is away."""
 UNUSABLE_S = 10.0
-"""The longest time for which a page may be unusable, without a reload."""
+"""Seconds for which a page may at most be unusable without a reload."""
 WATCH = """() => {
   window.neverReloaded = true; window.longest = 0;
   let since = null;
@@ -45,7 +45,7 @@ WATCH = """() => {
     if (useless) window.longest = Math.max(window.longest, now - since);
   }, 50);
 }"""
-"""Longest time without a usable input: Streamlit disables it while the page has no connection."""
+"""Measures the longest time without a usable input: Streamlit disables it while the page has no connection."""
 
 
 @dataclass
@@ -66,12 +66,12 @@ class Parley:
             yield opened
 
     def lines(self) -> list[dict[str, Any]]:
-        """Every event of the record with its text, oldest first."""
+        """Return every event of the record with its text, oldest first."""
         with self.store() as store:
             return list(store.events.export(text=True))
 
     def expect_ends(self, conversation_id: str, *reasons: str) -> None:
-        """Wait until the finish reasons of a conversation's answers are these: a page does not wait for the record."""
+        """Wait until the record has these finish reasons for a conversation; a page does not wait for the record."""
 
         def ends() -> list[object]:
             about = (line for line in self.lines() if is_about(line, conversation_id))
@@ -85,7 +85,7 @@ def is_about(line: dict[str, Any], conversation_id: str) -> bool:
 
 
 def answers(request: Request) -> openai.Reply:
-    """A question `slowly N …` is answered in N words, four of them a second; any other at once."""
+    """Answer a question `slowly N …` with N words, four a second, and any other question at once."""
     asked = request.body["messages"][-1]["content"]
     if slow := re.match(r"slowly (\d+)", asked):
         return openai.answer(" ".join(f"w{number}" for number in range(int(slow[1]))), pace=0.25)
@@ -93,7 +93,7 @@ def answers(request: Request) -> openai.Reply:
 
 
 def halves(gate: Gate) -> openai.Reply:
-    """An answer whose second half comes once the gate is open."""
+    """Return an answer whose second half comes once the gate is open."""
     return stream("The first half", gate, " and the second.", finish(), usage(10, 6), DONE)
 
 
@@ -137,24 +137,24 @@ class Guest:
         return next(str(cookie["value"]) for cookie in self.context.cookies() if cookie["name"] == COOKIE)
 
     def ask(self, text: str) -> None:
-        """A question whose answer the page shows as whole and saved."""
+        """Ask a question, and wait until the page shows the whole answer as saved."""
         self.chat.ask(text)
-        self.saved()
+        self.confirm_answers()
 
-    def saved(self) -> None:
-        """The page confirms the answers that it shows."""
+    def confirm_answers(self) -> None:
+        """Wait until the page confirms the answers that it shows, and remember them."""
         expect(self.page.get_by_text("not saved yet")).to_have_count(0)
         self.chat.idle()
         shown = [message.locator("p").first.inner_text() for message in self.chat.messages.all()[1::2]]
         self._parley.answers |= {(self.chat.conversation_id, text) for text in shown}
 
     def vote(self, up: bool) -> None:
-        """A thumb that the page thanks for."""
+        """Vote, wait until the page thanks for it, and remember the vote."""
         self.chat.thumb(up).click()
         expect(self.chat.text("Saved, thank you")).to_be_visible()
         self._parley.votes.add((self.chat.conversation_id, "satisfaction" if up else "dissatisfaction"))
 
-    def untouched(self) -> None:
+    def expect_no_reload(self) -> None:
         """Check that the page was not reloaded."""
         assert self.page.evaluate("window.neverReloaded") is True
 
@@ -165,14 +165,14 @@ class Guest:
 
 @contextmanager
 def guests(browser: Browser, parley: Parley, count: int) -> Iterator[list[Guest]]:
-    """So many browsers, each of another visitor."""
+    """Open `count` browsers, each for a visitor of its own."""
     with ExitStack() as stack:
         yield [Guest(stack.enter_context(window(browser)), parley) for _ in range(count)]
 
 
 @contextmanager
 def one_on_each(browser: Browser, parley: Parley) -> Iterator[dict[str, Guest]]:
-    """A guest on each replica."""
+    """Open two browsers, and yield the guest on each replica by the replica's name."""
     with guests(browser, parley, 2) as found:
         by_name = {guest.replica: guest for guest in found}
         assert set(by_name) == set(NAMES), "the balancer gave two visitors to two replicas"
@@ -211,7 +211,7 @@ def test_a_reload_finds_the_running_answer(browser: Browser, parley: Parley, sit
         gate.open()
         expect(guest.chat.answer).to_contain_text("The first half and the second.")
         guest.chat.idle()
-        guest.saved()
+        guest.confirm_answers()
 
 
 def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
@@ -237,8 +237,8 @@ def test_an_answer_goes_on_where_another_tab_opens_it_on_the_other_replica(
 # Forged headers and cookies
 
 
-def test_what_a_client_says_about_its_way_is_not_believed(parley: Parley, site: Site) -> None:
-    """haproxy replaces forwarding headers; without it, only a configured proxy's are believed."""
+def test_forwarding_headers_of_a_client_are_not_trusted(parley: Parley, site: Site) -> None:
+    """haproxy replaces the forwarding headers that a client sends, so that its request is neither HTTPS nor local."""
     lies = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "203.0.113.9", "Forwarded": "for=203.0.113.9;proto=https"}
     assert "secure" not in str(http(site.url, **lies).set_cookies).lower()
     assert "strict-transport-security" not in http(site.url, **lies).headers
@@ -258,7 +258,7 @@ def test_the_balancers_cookie_is_for_this_site_alone(site: Site) -> None:
     assert "HttpOnly" in line and "SameSite=Lax" in line
 
 
-def test_scripts_are_packed_on_their_way_and_arrive_whole(site: Site) -> None:
+def test_scripts_are_compressed_and_arrive_whole(site: Site) -> None:
     [path] = re.findall(r'src="\./(static/js/index[^"]+)"', http(site.url).body)
     direct = http(f"{site.replica('one').url}/{path}")
     assert "content-encoding" not in direct.headers
@@ -288,7 +288,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         took = time.monotonic() - killed
         assert took < UNUSABLE_S * slowness()
         assert guest.replica == other(name)
-        expect(guest.chat.answer).to_contain_text("w8")  # what was written a second before
+        expect(guest.chat.answer).to_contain_text("w8")  # the text that was stored a second before the kill
         expect(guest.chat.messages.nth(1)).to_contain_text("The answer to Before")
         expect(guest.page.get_by_role("radio", name="Thumbs up").first).to_be_checked()
         guest.chat.button("Try again").click()
@@ -299,7 +299,7 @@ def test_a_killed_replica_costs_its_visitors_the_rest_of_one_answer(
         guest.chat.button("New conversation").click()
         expect(guest.chat.messages).to_have_count(0)
         guest.ask("And here?")
-        guest.untouched()
+        guest.expect_no_reload()
         assert guest.unusable_s() < UNUSABLE_S * slowness()
         print(f"interrupted after {took:.1f} s, of no use for {guest.unusable_s():.1f} s")
 
@@ -318,10 +318,10 @@ def test_a_rolling_restart_is_not_noticed_by_answers_under_way(browser: Browser,
             for visitor in guest.values():
                 expect(visitor.chat.answer).to_contain_text("w31")
                 visitor.chat.idle()
-                visitor.saved()
+                visitor.confirm_answers()
         for visitor in guest.values():
             visitor.vote(up=False)
-            visitor.untouched()
+            visitor.expect_no_reload()
             expect(visitor.page.get_by_text("Interrupted", exact=True)).to_have_count(0)
             parley.expect_ends(visitor.chat.conversation_id, "stop", "stop", "stop")
             print(f"of no use for {visitor.unusable_s():.1f} s")
@@ -360,10 +360,10 @@ def test_while_the_database_is_away_pages_go_on_and_what_they_confirm_is_kept(
         finally:
             parley.postgres.start()
         for visitor in guest.values():
-            visitor.saved()
+            visitor.confirm_answers()
             visitor.ask("After")
             visitor.vote(up=False)
-            visitor.untouched()
+            visitor.expect_no_reload()
             parley.expect_ends(visitor.chat.conversation_id, "stop", "stop", "stop", "stop")
             rated = [line["name"] for line in parley.lines() if is_about(line, visitor.chat.conversation_id)]
             assert rated.count("satisfaction") == rated.count("dissatisfaction") == 1

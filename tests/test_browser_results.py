@@ -38,7 +38,7 @@ STATES = {
     "held": (invented_traffic.held(), "Better"),
     "few": (Traffic({"Control": Group(9), "Test": Group(14)}, days=0.4), "Not enough data"),
 }
-"""Experiments of one store, each in a state of its own, and the word that tells it."""
+"""Experiments of one store, each in a state of its own: its traffic and the word on its badge."""
 TABLE = """
 [{name}.groups]
 Control = {{ weight = 1, parameters = {{ model = "a" }} }}
@@ -55,12 +55,12 @@ SOON = {
     "pages/results/page.py": ("REFRESH_S = 60", "REFRESH_S = 2"),
     "pages/readouts.py": ("KEPT_S = 60.0", "KEPT_S = 2.0"),
 }
-"""Constants of an app's files, as they are and as a test need not wait for them."""
+"""Constants in the app's files: their text, and a text with which a test need not wait."""
 
 
 @pytest.fixture(scope="module")
 def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_process.AppProcess]:
-    """The app with an experiment in every state, and one that nobody has met."""
+    """The app with an experiment in every state, and one that no user has met."""
     folder = tmp_path_factory.mktemp("app")
     lay_out(folder, FEW)
     definitions = folder / ".streamlit" / "experiments.toml"
@@ -68,7 +68,7 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_proces
     definitions.write_text(definitions.read_text() + tables)
     url = f"sqlite:///{folder}/data/parley.db"
     invented_traffic.fill(url, *(replace(past, experiment=name) for name, (past, _) in STATES.items()))
-    hold_a_verdict(url, read_definitions(definitions.read_text())["held"])
+    record_a_verdict(url, read_definitions(definitions.read_text())["held"])
     started = app_process.start(folder)
     yield started
     started.stop()
@@ -77,7 +77,7 @@ def results_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app_proces
 
 
 def lay_out(folder: Path, constants: Mapping[str, tuple[str, str]]) -> None:
-    """The app with other constants."""
+    """Lay out the app in a folder with these constants changed."""
     app_process.lay_out(folder)
     for name, (was, now) in constants.items():
         text = (folder / name).read_text()
@@ -85,8 +85,8 @@ def lay_out(folder: Path, constants: Mapping[str, tuple[str, str]]) -> None:
         (folder / name).write_text(text.replace(was, now))
 
 
-def hold_a_verdict(url: str, definition: Definition) -> None:
-    """An earlier readout has shown that Test is better."""
+def record_a_verdict(url: str, definition: Definition) -> None:
+    """Record that an earlier readout has shown that Test is better."""
     early = now_ms() - 3 * DAY_MS
     with closing(Database.open(url)) as database, database.begin() as connection:
         interval = Interval(0.012, early, 0.18, early)
@@ -97,14 +97,14 @@ def hold_a_verdict(url: str, definition: Definition) -> None:
 def look(
     browser: Browser, app: app_process.AppProcess, experiment: str, size: tuple[int, int] = DESK, dark: bool = False
 ) -> Iterator[Page]:
-    """The page of one experiment, drawn."""
+    """Open the page of one experiment, and wait until it is drawn."""
     with watched_page(browser, f"{app.url}/results?experiment={experiment}", size, dark) as page:
         settle(page)
         yield page
 
 
 def settle(page: Page) -> None:
-    """Until all of the page is there."""
+    """Wait until the whole page is drawn."""
     expect(page.get_by_text("updated every minute").or_(page.get_by_text("As soon as people ask")).last).to_be_visible()
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_function(DRAWN)
@@ -115,7 +115,7 @@ def headline(page: Page) -> Locator:
 
 
 def badge(page: Page, word: str) -> Locator:
-    """The state of this name, before which stands the name of its icon."""
+    """Return the badge with this word; the name of its icon stands before the word."""
     return page.get_by_text(re.compile(rf"[a-z_]+\s*{word}$")).first
 
 
@@ -222,7 +222,7 @@ def test_for_testers_there_is_no_such_page(browser: Browser, tmp_path: Path) -> 
 # Actions
 
 
-def test_it_looks_anew_and_leaves_the_reader_in_place(
+def test_a_refresh_leaves_the_reader_in_place(
     browser: Browser, results_app: app_process.AppProcess, start_app: StartApp, tmp_path: Path
 ) -> None:
     store = f"sqlite:///{results_app.folder}/data/parley.db"
@@ -262,18 +262,18 @@ def test_the_filter_is_in_the_address_and_survives_a_reload(
 def test_the_readout_and_the_tables_can_be_downloaded(browser: Browser, results_app: app_process.AppProcess) -> None:
     with look(browser, results_app, "harmed") as page:
         page.get_by_role("button", name="Download", exact=True).click()
-        with page.expect_download() as told:
+        with page.expect_download() as download:
             page.get_by_role("button", name="Readout (JSON)").click()
-        assert re.fullmatch(r"harmed-\d{4}-\d\d-\d\d\.json", told.value.suggested_filename)
-        found = json.loads(told.value.path().read_text())
+        assert re.fullmatch(r"harmed-\d{4}-\d\d-\d\d\.json", download.value.suggested_filename)
+        found = json.loads(download.value.path().read_text())
         assert (found["experiment"], found["verdict"], found["sentence"]) == (
             "harmed",
             "better",
             headline(page).inner_text(),
         )
-        with page.expect_download() as told:
+        with page.expect_download() as download:
             page.get_by_role("button", name="All metrics (CSV)").click()
-        assert told.value.path().read_text().startswith("\ufeffmetric,role,direction,group,n,")
+        assert download.value.path().read_text().startswith("\ufeffmetric,role,direction,group,n,")
 
 
 def test_sample_data_comes_and_goes_with_a_click(browser: Browser, results_app: app_process.AppProcess) -> None:

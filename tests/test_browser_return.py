@@ -30,7 +30,7 @@ AT_THE_END = """() => { const main = document.querySelector('[data-testid="stMai
 
 
 def gated(gate: Gate) -> openai.Reply:
-    """An answer that the test lets go on."""
+    """Return an answer whose second half comes once the gate is open."""
     return stream("The first half", gate, " and the second.", finish(), usage(10, 6), DONE)
 
 
@@ -174,8 +174,8 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
         other.ask("From the other tab")
     chat.send("Third")
     until(lambda: len(model.requests) == 3)
-    said = [message["content"] for message in model.requests[-1].body["messages"] if message["role"] == "user"]
-    assert said == ["First", "From the other tab", "Third"]
+    sent = [message["content"] for message in model.requests[-1].body["messages"] if message["role"] == "user"]
+    assert sent == ["First", "From the other tab", "Third"]
 
 
 # Answers of other processes
@@ -183,8 +183,10 @@ def test_a_question_from_a_second_tab_is_part_of_the_conversation(chat: Chat, mo
 
 @contextmanager
 def elsewhere(chat: Chat, record: Record) -> Iterator[tuple[Question, list[str]]]:
-    """The next question of this conversation and the states of its answer, in a process that is not the app. It writes
-    heartbeats while the block lasts: without them the page would end the answer after three seconds."""
+    """Ask the next question of this conversation as another process would; yield the question and its answer's states.
+
+    A thread writes heartbeats while the block lasts: without them the page would end the answer after three seconds.
+    """
     visitor_id = record.events(chat.conversation_id)[0]["user_id"]
     conversation = record.store.conversations.get(chat.conversation_id, visitor_id)
     assert conversation
@@ -192,11 +194,11 @@ def elsewhere(chat: Chat, record: Record) -> Iterator[tuple[Question, list[str]]
     assert record.store.conversations.ask(conversation, question, "From elsewhere").wait(ENOUGH_S)
     states, ended = [""], threading.Event()
 
-    def live() -> None:
+    def write_heartbeats() -> None:
         while not ended.wait(HEARTBEAT_S):
             record.store.conversations.partial(question.answer_id, states[-1])
 
-    process = threading.Thread(target=live, name="another process")
+    process = threading.Thread(target=write_heartbeats, name="another process")
     process.start()
     try:
         chat.page.reload()
@@ -221,8 +223,8 @@ def test_an_answer_of_another_process_is_followed_and_waited_for(
         record.store.conversations.finish(question, completion, chat_completion(question, completion))
         expect(chat.answer).to_contain_text("Hello from the stand-in.")
     expect(chat.messages.nth(3)).to_contain_text("Written somewhere else.")
-    said = [message["content"] for message in model.requests[-1].body["messages"]]
-    assert said[2:] == ["From elsewhere", "Written somewhere else.", "Third"]
+    sent = [message["content"] for message in model.requests[-1].body["messages"]]
+    assert sent[2:] == ["From elsewhere", "Written somewhere else.", "Third"]
 
 
 @pytest.mark.alone
@@ -231,7 +233,7 @@ def test_an_answer_of_another_process_is_stopped_within_a_second(chat: Chat, rec
     with elsewhere(chat, record) as (_, states):
         states.append("Written somewhere")
         expect(chat.answer).to_contain_text("Written somewhere")
-        chat.stop.click(trial=True)  # the page has just been loaded anew
+        chat.stop.click(trial=True)  # the page has just been reloaded
         with within(1):
             chat.stop.click()
             expect(chat.text("Stopped")).to_be_visible()
@@ -322,7 +324,7 @@ def test_a_conversation_is_deleted(chat: Chat, record: Record) -> None:
     expect(chat.messages).to_have_count(0)
     chat.open(f"/?c={kept}")
     expect(chat.messages).to_have_count(2)
-    assert record.names(gone) == ["chat_completion"]  # numbers stay
+    assert record.names(gone) == ["chat_completion"]  # the numbers stay in the record
 
 
 def test_a_page_that_follows_an_answer_stays_when_another_conversation_is_deleted(
@@ -394,7 +396,7 @@ def test_no_other_visitor_opens_a_conversation(chat: Chat, browser: Browser) -> 
 
 
 def converse(chat: Chat, model: openai.Server, answers: int, length: int) -> None:
-    """Ask for this many answers, numbered from 0, each of this many times two words."""
+    """Ask this many questions, numbered from 0. Each answer repeats its two words `length` times."""
     for number in range(answers):
         model.script(openai.answer(f"Answer {number}. " + "More words. " * length))
         chat.send(f"Question {number}")
@@ -432,7 +434,7 @@ def test_a_conversation_opens_at_its_end_where_the_box_comes_last(chat: Chat, mo
 
 @pytest.fixture
 def again(model: openai.Server, tmp_path: Path) -> Iterator[app_process.AppProcess]:
-    """An app of its own that a test may end."""
+    """A separate app, which a test may end."""
     model.forget()
     app = app_process.start(tmp_path / "app", {"OPENAI_BASE_URL": model.base_url})
     yield app

@@ -11,7 +11,7 @@ from tests.support.openai_server import DONE, Gate, chunk, finish, stream, usage
 
 pytestmark = pytest.mark.browser
 SETTINGS = {"PARLEY_OPERATOR_TOKEN": "a-token-of-the-tests"}
-"""With a token, a browser on this machine is a tester's."""
+"""With an operator token set, a browser on this machine is a tester's."""
 
 
 def test_the_page_says_that_it_thinks_and_after_a_while_for_how_long(chat: Chat, model: openai.Server) -> None:

@@ -27,7 +27,7 @@ WIDE = {
     "a table in a list": "- | a | b |\n  |---|---|\n  | " + LONG + " | `" + LONG + "` |",
     "a line of code": f"```python\n{LONG} = 1\n```\n\n- in a list\n  ```\n  {LONG}\n  ```",
 }  # fmt: skip
-"""Wide answers, by what is wide in them."""
+"""Wide answers, by the kind of content that is wide."""
 
 OUTSIDE = """() => {
   const main = document.querySelector('[data-testid="stMain"]');
@@ -38,7 +38,7 @@ OUTSIDE = """() => {
   const messages = [...document.querySelectorAll('[data-testid="stChatMessage"]')];
   return wider.concat(messages.filter(one => one.getBoundingClientRect().right > right).map(() => 'message'));
 }"""
-"""The parts of the page that something made too wide."""
+"""Returns the parts of the page that are too wide for their column."""
 
 
 def expect_nothing_outside(chat: Chat, what: str) -> None:

@@ -49,7 +49,7 @@ def page(driver: webdriver.Driver, chat_app: AppProcess, model: Server) -> RealP
     return opened
 
 
-def recorded(page: RealPage, app: AppProcess, *names: str) -> None:
+def expect_recorded(page: RealPage, app: AppProcess, *names: str) -> None:
     """Wait until the record of this page's conversation has these events."""
     with Record.of(app) as record:
         ours = conversation(page)
@@ -77,7 +77,7 @@ def test_a_tester_asks_stops_rates_copies_reloads_and_goes_on_on_a_phone(
     page.until_answer_says(LONG[-40:].strip())
     page.idle()
     page.click("Copy")
-    recorded(page, chat_app, "copied")  # once the text is in the clipboard; the note of it goes after a moment
+    expect_recorded(page, chat_app, "copied")  # once the text is in the clipboard; the page's note disappears too soon
     page.driver.run(f"{BOX}.focus()")
     page.paste()
     page.until(f"{BOX}.value.startsWith('Paris is the capital. A sentence')")
@@ -85,7 +85,7 @@ def test_a_tester_asks_stops_rates_copies_reloads_and_goes_on_on_a_phone(
 
     page.click("Thumbs down")
     page.click("Too slow")
-    recorded(page, chat_app, "dissatisfaction", "feedback_reason")
+    expect_recorded(page, chat_app, "dissatisfaction", "feedback_reason")
 
     page.reload()
     page.until_answer_says("Paris is the capital.")
@@ -157,5 +157,5 @@ def test_two_answers_grow_side_by_side_and_are_voted_on(
 
 
 def conversation(page: RealPage) -> str:
-    """The id in the address."""
+    """Return the conversation's id from the page's address."""
     return str(page.value("new URLSearchParams(location.search).get('c')"))

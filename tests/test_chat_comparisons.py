@@ -56,7 +56,7 @@ def test_the_share_of_units_is_the_same_on_every_replica_and_independent_of_the_
         groups[assignments[0].group] += 1  # type: ignore[union-attr]
     assert 150 < compared[True] < 250
     assert groups[None] == compared[True]
-    assert min(groups["A"], groups["B"]) > 60  # another salt than that of groups
+    assert min(groups["A"], groups["B"]) > 60  # the draw of comparing units has a salt of its own
 
 
 def test_without_comparisons_nothing_is_looked_up(start: Start) -> None:
@@ -166,7 +166,7 @@ def test_left_and_right_are_drawn_for_each_question(tester: Tester) -> None:
     assert (lefts, drawn) == ({"A", "B"}, {"left", "right"})
 
 
-def test_both_answers_run_at_once_and_their_words_come_as_they_do(start: Start, model_server: openai.Server) -> None:
+def test_both_answers_run_at_once_and_stream_independently(start: Start, model_server: openai.Server) -> None:
     gates = {"a": Gate(), "b": Gate()}
     replies = {name: stream(f"from {name}", gate, finish(), openai.DONE) for name, gate in gates.items()}
     model_server.script(by_model(**replies), by_model(**replies))
@@ -303,7 +303,7 @@ def test_a_refused_comparison_releases_the_reservation_of_its_first_half(start: 
 def test_without_stored_text_both_answers_live_while_their_conversation_is_open(start: Start) -> None:
     tester = Tester(start(PARLEY_KEEP_TEXT="false"))
     tester.ask("Why?")
-    assert tester.app.store.write(lambda connection: None).wait(ENOUGH_S)  # what was handed over before is written, too
+    assert tester.app.store.write(lambda connection: None).wait(ENOUGH_S)  # earlier writes are done, too
     stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert stored is not None
     (turn,) = stored.turns
@@ -326,6 +326,6 @@ def test_the_first_words_of_one_answer_do_not_wait_for_the_pace_of_the_other(
     more.open()
     until(lambda: any(following.pieces(0.1, 0.001)))
     begin.open()
-    assert "two" in following.pieces(60.0, 3_600.0)  # an hour between two pieces, and the first words are there
+    assert "two" in following.pieces(60.0, 3_600.0)  # the pace is an hour, yet the first words are there
     tester.app.conversations.stop(tester.here)
     tester.settle()

@@ -39,7 +39,7 @@ def app(start: Start) -> App:
 
 
 class Tester:
-    """One session of one visitor, who waits for every answer."""
+    """One session of one visitor. It waits for the end of every answer."""
 
     __test__ = False
 
@@ -74,7 +74,7 @@ def tester(app: App) -> Tester:
 
 
 def all_events(app: App) -> list[dict[str, Any]]:
-    """Every event, once all that was handed over is written."""
+    """Wait until the store has written everything, and return every event."""
     until(lambda: app.store.queued == 0)
     return list(app.store.events.export())
 
@@ -196,7 +196,7 @@ def stored_conversation(tester: Tester) -> Conversation:
 
 
 def test_the_pages_vote_equals_the_stored_one(tester: Tester) -> None:
-    """After every change. A changed vote keeps the reason and the comment of the earlier one."""
+    """They are equal after every change. A changed vote keeps the reason and the comment of the earlier one."""
     rating = tester.app.conversations
 
     def last() -> Turn:

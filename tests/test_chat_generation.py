@@ -24,7 +24,7 @@ def question() -> Question:
 
 
 class Written:
-    """A receipt of what is written at once."""
+    """The receipt of a write that is done at once."""
 
     committed, result = True, None
 
@@ -52,8 +52,10 @@ class Notes:
 
 
 class Words:
-    """A stream of these words; a number is a pause in seconds, an event is waited for, an exception is raised, `closed`
-    tells that it ended."""
+    """A stream of these words. It pauses for a number (seconds), waits for an event, and raises an exception.
+
+    `closed` is set once the stream has ended.
+    """
 
     cause: str | None = None
 
@@ -105,7 +107,7 @@ def ended(answer: Answer) -> Completion:
 
 
 def read(answer: Answer, pace: float = 0.0) -> str:
-    """Return the texts that a follower sees, until the end."""
+    """Follow an answer to its end, and return its text as the follower saw it."""
     news, text = answer.follow(), ""
     while (piece := news(1.0, pace)) is not None:
         text += piece
@@ -124,7 +126,7 @@ def test_an_answer_needs_no_follower(answers: Generations, notes: Notes) -> None
     assert answer.ended_ms > 0
 
 
-def test_it_is_found_by_its_id_while_it_runs_and_a_little_after(
+def test_an_answer_is_found_by_its_id_while_it_runs_and_a_little_after(
     answers: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "GRACE", FOR_EVER)
@@ -142,7 +144,7 @@ def test_it_is_found_by_its_id_while_it_runs_and_a_little_after(
     until(lambda: answers.get(later.answer_id) is None)
 
 
-def test_every_follower_sees_all_of_it_whenever_it_starts(answers: Generations) -> None:
+def test_every_follower_sees_the_whole_answer_whenever_it_starts(answers: Generations) -> None:
     words = [f"{number} " for number in range(50)]
     answer = answers.start(question(), "v", lambda: Words(*(step for word in words for step in (word, 0.002))))
     with ThreadPoolExecutor(4) as pool:
@@ -246,7 +248,7 @@ def test_a_visitor_has_four_answers_at_once_and_others_do_not_wait(answers: Gene
     until(lambda: len(begun) == 4)
     mine[1].stop()
     until(lambda: begun == [0, 1, 2, 3, 4])
-    mine[5].stop()  # one that still waits
+    mine[5].stop()  # an answer that has not begun
     assert ended(mine[5]).finish_reason == "stopped"
     mine[0].stop()
     mine[2].stop()
@@ -315,7 +317,7 @@ def test_an_answer_without_a_follower_at_its_end_is_abandoned(
 
 
 @pytest.mark.parametrize("how", ["seen", "stopped"])
-def test_an_answer_that_a_visitor_saw_or_stopped_is_not(
+def test_an_answer_that_a_visitor_saw_or_stopped_is_not_abandoned(
     how: str, answers: Generations, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "GRACE", 0.05)
@@ -364,7 +366,7 @@ def test_within_the_grace_period_answers_end_and_none_is_abandoned(notes: Notes)
     assert notes.left == []
 
 
-def test_the_grace_ends(notes: Notes) -> None:
+def test_answers_that_outlast_the_grace_period_are_cut_off(notes: Notes) -> None:
     answers = Generations(notes)
     answer = answers.start(question(), "v", lambda: Words("Half", FOR_EVER))
     until(lambda: answer.text)

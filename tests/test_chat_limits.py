@@ -27,7 +27,7 @@ from tests.support.spent_budgets import no_midnight as no_midnight
 from tests.support.spent_budgets import patient as patient
 
 DOLLAR_ANSWER = stream("All of it.", finish(), usage(200_000, 85_000), DONE)
-"""By the price of the model below, 2 and 10 US dollars a million: 1.25."""
+"""An answer for 1.25 US dollars: the model below costs 2 and 10 US dollars for a million tokens."""
 EXPERIMENTS = """
 [statsig_openai_integration]
 [statsig_openai_integration.groups]
@@ -46,7 +46,7 @@ def model_server() -> Iterator[Server]:
 
 @pytest.fixture
 def start(tmp_path: Path, database_url: str, model_server: Server) -> Iterator[Open]:
-    """Open a whole app with these settings."""
+    """Yield a function that opens a whole app with the given settings; close every app at the end."""
     file = tmp_path / "experiments.toml"
     file.write_text(EXPERIMENTS, encoding="utf-8")
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ class Person:
         self.exposed: set[Any] = set()
 
     def ask(self) -> str:
-        """A question, until its answer has ended: its finish reason."""
+        """Ask a question, wait until its answer has ended, and return the finish reason."""
         self.conversation, answer = self.app.conversations.ask(self.visitor, self.conversation, "Why?", self.exposed)
         return self.ended(answer)
 
@@ -104,7 +104,7 @@ def test_a_question_over_a_limit_reaches_no_model_and_is_reported_after_its_expo
 
 
 def test_no_group_loses_a_unit_to_a_limit(start: Open) -> None:
-    """A visitor whose first question is refused was exposed in either group."""
+    """A visitor whose first question is refused is exposed all the same, in either group."""
     app = start(PARLEY_BUDGET_USD_PER_DAY="0.000001")
     late = [Person(app, f"late-{number}") for number in range(12)]
     assert {person.ask() for person in late} == {"limited"}
@@ -131,13 +131,13 @@ def test_the_highest_cost_of_a_running_answer_is_reserved(start: Open, model_ser
     model_server.script(stream("Half ", gate, "done.", finish(), usage(1, 1), DONE))
     ann = Person(app)
     ann.conversation, answer = app.conversations.ask(ann.visitor, None, "Why?", ann.exposed)
-    assert spent(app.store).usd >= 0.001  # 100 tokens, or 25,000
+    assert spent(app.store).usd >= 0.001  # the price of 100 tokens (Control) or 25,000 (Test)
     gate.open()
     assert ann.ended(answer) == "stop"
     assert spent(app.store).usd == pytest.approx(0.000012)
 
 
-def test_a_failure_is_given_back(start: Open, model_server: Server) -> None:
+def test_a_failed_answer_does_not_count(start: Open, model_server: Server) -> None:
     app = start(PARLEY_BUDGET_ANSWERS_PER_VISITOR="1")
     model_server.script(status(401))
     ann = Person(app)
@@ -169,8 +169,8 @@ def test_a_guest_meets_the_limit_of_the_invitation(start: Open, model_server: Se
 
 def test_a_model_without_a_price_is_reported_at_the_start(start: Open, capsys: pytest.CaptureFixture[str]) -> None:
     start(PARLEY_BUDGET_USD_PER_DAY="5", PARLEY_MODEL="my-own-model")
-    told_of = [line for line in capsys.readouterr().err.splitlines() if "has no price" in line]
-    assert len(told_of) == 1 and "my-own-model" in told_of[0]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "has no price" in line]
+    assert len(warnings) == 1 and "my-own-model" in warnings[0]
 
 
 def test_simulated_visitors_spend_nothing(start: Open) -> None:
@@ -183,7 +183,7 @@ def test_simulated_visitors_spend_nothing(start: Open) -> None:
 
 
 def test_a_burst_starts_nothing_that_would_not_fit(start: Open, model_server: Server, tmp_path: Path) -> None:
-    """Without a cap in the parameters the budget imposes one; the reservations of running answers leave no room."""
+    """Without a cap in the parameters the budget imposes one. The reservations of running answers count as spent."""
     file, gate = tmp_path / "uncapped.toml", Gate()
     file.write_text(EXPERIMENTS.replace(", max_tokens = 100", ""))
     app = start(PARLEY_BUDGET_USD_PER_DAY="1", PARLEY_EXPERIMENTS_FILE=str(file))

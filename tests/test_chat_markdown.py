@@ -118,7 +118,7 @@ def test_a_piece_costs_the_same_at_the_end_as_at_the_beginning(kind: str, monkey
         "*a " * 2_500, "<sub>" * 1_500, "[^" * 1_500, "$$\n" * 1_500, "\\(" * 2_500, "| a " * 1_500, ":a:" * 2_500,
     ],
 )  # fmt: skip
-def test_nothing_takes_long(text: str) -> None:
+def test_pathological_text_takes_no_quadratic_time(text: str) -> None:
     """Texts with which a model could block a page. Quadratic work would take minutes."""
     began = time.process_time()
     blocks(text)

@@ -1,5 +1,5 @@
-"""An answer of an ended process is ended by another one, soon where a page follows it; that of a living process never
-is."""
+"""A process ends the answers of a dead process, within seconds if a page follows them, and never those of a living
+one."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Two:
             look(self.turn())
 
     def look_until_ended(self, look: Callable[[Turn], None]) -> None:
-        """A store that is slow to answer lets a page look on."""
+        """Look until the answer has ended: a page may have to look again while the store is slow."""
 
         def ended() -> bool:
             look(self.turn())
@@ -49,7 +49,7 @@ class Two:
         until(ended)
 
     def finish_reasons(self) -> list[object]:
-        assert self.other.write(lambda connection: None).wait(SOON)  # what was handed over before is written
+        assert self.other.write(lambda connection: None).wait(SOON)  # earlier writes are done
         return [event["value"] for event in self.other.events.export() if event["name"] == "chat_completion"]
 
 
@@ -85,7 +85,7 @@ def test_an_answer_without_a_word_ends_as_an_error_that_says_so(two: Two, ours: 
 def test_a_heartbeat_restarts_the_count(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     two.look(look, SILENT_LOOKS)
-    time.sleep(0.002)  # the next heartbeat differs
+    time.sleep(0.002)  # so that the next heartbeat has a later time
     assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
     two.look(look, SILENT_LOOKS)
     assert two.finish_reasons() == []
@@ -139,7 +139,7 @@ def test_a_process_that_was_frozen_does_not_write_over_it(two: Two, ours: Rescue
 
 
 def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, ours: Rescue) -> None:
-    """A slow database confirmed the takeover too late to the second process."""
+    """The other process took the answer over, but a slow database confirmed it too late."""
     assert until(lambda: two.other.conversations.take_over(two.asked.answer_id, two.turn().heard_ms or 0))
     two.look_until_ended(ours.watch())
     assert two.finish_reasons() == ["interrupted"]
@@ -147,7 +147,7 @@ def test_an_answer_that_was_taken_over_and_left_again_is_found_again(two: Two, o
 
 @pytest.mark.parametrize("how", ["recover", "take over"])
 def test_looks_during_an_outage_take_nothing_over_when_it_ends(tmp_path: Path, how: str) -> None:
-    """Living processes could not write either: their heartbeats are written a moment later."""
+    """During an outage living processes cannot write either: their heartbeats follow a moment later."""
     file, away = tmp_path / "parley.db", tmp_path / "away.db"
     with closing(Store.open(f"sqlite:///{file}")) as first, closing(Store.open(f"sqlite:///{file}")) as other:
         asked = ask(first, conversation())
@@ -162,7 +162,7 @@ def test_looks_during_an_outage_take_nothing_over_when_it_ends(tmp_path: Path, h
         }
         with ThreadPoolExecutor(1) as pool:
             taken = pool.submit(claims[how])
-            until(lambda: other.queued == 2 or taken.done())  # it is given up after a second
+            until(lambda: other.queued == 2 or taken.done())  # the claim is given up after a second
             away.rename(file)
             assert not taken.result(SOON)
         assert reread(first, asked).turns[-1].heard_ms == heard_ms

@@ -38,7 +38,7 @@ def sentences(app: App) -> list[str]:
     return [one.sentence() for one in app.standings.worries()]
 
 
-def test_models_that_are_there_need_no_word(start: Open, model_server: Server) -> None:
+def test_available_models_are_not_reported(start: Open, model_server: Server) -> None:
     model_server.models = ["base", "other"]
     app = start()
     assert sentences(app) == []
@@ -107,7 +107,7 @@ def test_a_server_without_a_list_of_models_is_not_reported(start: Open, model_se
     assert not app.standings.worries()
 
 
-def test_it_is_logged_once(start: Open, model_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_logged_once(start: Open, model_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     model_server.models = ["base"]
     written: list[str] = []
 

@@ -84,7 +84,7 @@ def test_each_group_is_asked_with_its_own_parameters(app: App, model_server: Ser
     assert third is not None and third.parameter_error == "temperature"
 
 
-def test_nothing_of_it_is_recorded_counted_or_reported(app: App, model_server: Server) -> None:
+def test_nothing_of_a_trial_is_recorded_counted_or_reported(app: App, model_server: Server) -> None:
     model_server.script(openai_server.answer("Because."), status(401), stream("Half ", openai_server.RESET))
     before = rows(app)
     answers = ask(app)
@@ -96,7 +96,7 @@ def test_nothing_of_it_is_recorded_counted_or_reported(app: App, model_server: S
     assert list(app.store.events.export()) == []
 
 
-def test_it_can_be_stopped(app: App, model_server: Server) -> None:
+def test_a_trial_can_be_stopped(app: App, model_server: Server) -> None:
     model_server.script(otherwise=stream("Half ", HANG))
     definition = app.experiments.definition("statsig_openai_integration")
     assert definition is not None
@@ -112,7 +112,7 @@ def test_it_can_be_stopped(app: App, model_server: Server) -> None:
 
 
 @pytest.mark.parametrize("app", [LIMITED], indirect=True)
-def test_its_cost_counts_for_the_day_and_not_for_a_visitor(app: App, model_server: Server) -> None:
+def test_a_trials_cost_counts_for_the_day_and_not_for_a_visitor(app: App, model_server: Server) -> None:
     model_server.script(
         otherwise=stream("So.", finish(), usage(200_000, 100_000), DONE)
     )  # 0.07, 1.40 and 1.40 US dollars

@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def every_event() -> list[Event]:
-    """One of each kind, a second apart."""
+    """Return one event of each kind, a second apart."""
     completed = events.chat_completion(QUESTION, ENDED)
     metadata = completed.metadata
     kinds = [
@@ -70,7 +70,7 @@ def every_event() -> list[Event]:
 
 
 def fill(folder: Path, many: int = 0) -> None:
-    """A database with one answered and rated question, and `many` more events."""
+    """Fill a database with one answered and rated question, and `many` more events."""
     (folder / "data").mkdir(exist_ok=True)
     exposure, completed, rated, *_ = every_event()
     with closing(Store.open(f"sqlite:///{folder}/data/parley.db")) as store:
@@ -95,14 +95,14 @@ def test_the_version_is_reported_without_loading_anything(folder: Path) -> None:
     "words",
     [[], ["dance"], ["export"], ["export", "--format", "xml"], ["export", "--format", "csv", "--since", "soon"]],
 )
-def test_wrong_usage_is_2(folder: Path, words: list[str]) -> None:
+def test_wrong_usage_exits_with_2(folder: Path, words: list[str]) -> None:
     run = run_tool(folder, *words)
     assert (run.returncode, run.stdout) == (2, "")
     assert "usage:" in run.stderr
 
 
 @pytest.mark.parametrize("words", [["check"], ["export", "--format", "jsonl"]])
-def test_wrong_settings_are_2_with_a_line_for_each_problem(folder: Path, words: list[str]) -> None:
+def test_wrong_settings_exit_with_2_and_a_line_for_each_problem(folder: Path, words: list[str]) -> None:
     run = run_tool(folder, *words, PARLEY_BLIND="perhaps", PARLEY_MODLE="x", OPENAI_API_KEY="hunter 22")
     assert (run.returncode, run.stdout) == (2, "")
     assert len(run.stderr.splitlines()) == 3
@@ -206,7 +206,7 @@ def test_a_closed_pipe_is_not_an_error(folder: Path, form: str) -> None:
         assert (tool.wait(ENOUGH_S), tool.stderr.read()) == (0, b"")
 
 
-def test_parquet_is_not_thrown_at_a_terminal(folder: Path) -> None:
+def test_parquet_is_not_written_to_a_terminal(folder: Path) -> None:
     terminal, other_end = pty.openpty()
     command = [sys.executable, "-m", "lib", "export", "--format", "parquet"]
     run = subprocess.run(command, cwd=folder, env=environment(), stdout=other_end, stderr=subprocess.PIPE)
@@ -240,7 +240,7 @@ def test_a_purge_deletes_only_with_consent(folder: Path) -> None:
     assert (again.returncode, again.lines) == (0, ["0 events from before 2026-11-02 00:00 UTC were deleted."])
 
 
-def test_a_purge_is_of_the_past(folder: Path) -> None:
+def test_a_purge_of_the_future_is_refused(folder: Path) -> None:
     run = run_tool(folder, "purge", "--before", "2999-01-01", "--yes")
     assert run.returncode == 2 and "lies in the future" in run.stderr
     assert run_tool(folder, "purge", "--yes").returncode == 2
@@ -254,14 +254,14 @@ def refusals(run: Run) -> list[str]:
     return [line for line in run.lines if not line.startswith(("ok ", "warn visitors"))]
 
 
-def test_a_fresh_machine_is_well(folder: Path) -> None:
+def test_a_fresh_machine_passes_the_check(folder: Path) -> None:
     run = run_tool(folder, "check")
     assert (run.returncode, refusals(run)) == (0, []), run.stderr
     parts = {line.split()[1] for line in run.lines}
     assert parts == {"settings", "database", "experiments", "experiment", "model", "prices"}
 
 
-def test_a_model_server_that_has_the_models_is_well(folder: Path) -> None:
+def test_a_model_server_that_has_the_models_passes_the_check(folder: Path) -> None:
     with openai_server.serve() as server:
         run = run_tool(folder, "check", OPENAI_BASE_URL=server.base_url)
         assert (run.returncode, refusals(run)) == (0, [])
@@ -301,7 +301,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "told"),
+    ("status", "body", "problem"),
     [
         (401, b'{"error": {"message": "Incorrect API key provided: sk-hunter22"}}', "OPENAI_API_KEY"),
         (200, b"<html>welcome</html>", "an HTML page came instead of a list of models; is OPENAI_BASE_URL the whole"),
@@ -309,12 +309,12 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         (500, b"", "later"),
     ],
 )
-def test_problems_of_the_model_server_are_reported(folder: Path, status: int, body: bytes, told: str) -> None:
+def test_problems_of_the_model_server_are_reported(folder: Path, status: int, body: bytes, problem: str) -> None:
     with answering(status, body) as base_url:
         run = run_tool(folder, "check", OPENAI_BASE_URL=base_url, OPENAI_API_KEY="sk-hunter22")
     (line,) = refusals(run)
     assert run.returncode == 1
-    assert told in line and "127.0.0.1" in line
+    assert problem in line and "127.0.0.1" in line
     assert "hunter22" not in run.stdout + run.stderr and "Traceback" not in run.stderr
 
 
@@ -346,7 +346,7 @@ def specs() -> dict[str, Any]:
     return served | {"time": 5}
 
 
-def test_statsig_that_serves_the_experiment_is_well(folder: Path) -> None:
+def test_a_statsig_that_serves_the_experiment_passes_the_check(folder: Path) -> None:
     with statsig_server.serve(specs()) as statsig:
         run = run_tool(folder, "check", STATSIG_SECRET_KEY="secret-hunter22", STATSIG_API_URL=statsig.url)
         assert statsig.events == []

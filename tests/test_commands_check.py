@@ -21,7 +21,7 @@ from tests.test_commands import refusals
 AS_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root has two users here")
 
 
-def test_before_the_first_start_nothing_is_made(folder: Path) -> None:
+def test_a_check_before_the_first_start_makes_no_database(folder: Path) -> None:
     run = run_tool(folder, "check")
     assert any("data/parley.db is made at the first start" in line for line in run.lines), run.stdout
     assert not (folder / "data").exists()
@@ -41,12 +41,14 @@ def test_the_settings_of_the_service_are_taken_from_its_file(folder: Path) -> No
     assert "http://127.0.0.1:9/v1" in text and "demo" not in text
 
 
-@pytest.mark.parametrize(("text", "told"), [("PARLEY_TITLE\n", "line 1: must be NAME=value"), (None, "cannot be read")])
-def test_a_file_that_is_not_toml_is_refused(folder: Path, text: str | None, told: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"), [("PARLEY_TITLE\n", "line 1: must be NAME=value"), (None, "cannot be read")]
+)
+def test_an_env_file_that_is_malformed_or_missing_is_refused(folder: Path, text: str | None, problem: str) -> None:
     if text:
         (folder / "parley.env").write_text(text)
     run = run_tool(folder, "check", "--env-file", "parley.env")
-    assert run.returncode == 2 and told in run.stderr
+    assert run.returncode == 2 and problem in run.stderr
 
 
 def test_an_open_link_without_a_budget_is_reported_with_the_cost_of_abuse(folder: Path) -> None:
@@ -88,7 +90,7 @@ def test_root_leaves_the_record_of_another_user_as_it_was(folder: Path) -> None:
 
 
 @AS_ROOT
-def test_a_full_disk_is_found(folder: Path) -> None:
+def test_a_full_disk_is_reported(folder: Path) -> None:
     data = folder / "data"
     data.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", data], capture_output=True)

@@ -41,7 +41,7 @@ def assignment(unit: str, visitor: str) -> Assignment:
 
 
 def record_conversation(parley: Store, unit: str, visitor: str | None = None, turns: int = 1) -> list[Question]:
-    """A conversation of `turns` answered, rated and commented questions."""
+    """Record a conversation of `turns` answered, rated and commented questions; return the questions."""
     given = assignment(unit, visitor or unit)
     about = Conversation(new_id(), visitor or unit, given)
     asked = []
@@ -69,13 +69,13 @@ def rows(parley: Store) -> dict[str, int]:
 
 
 def everything(parley: Store) -> str:
-    """Every value of every table."""
+    """Return every value of every table."""
     with parley.read() as connection:
         return str([list(connection.execute(table.select())) for table in schema.metadata.tables.values()])
 
 
-def spend(connection: Connection, visitor: str) -> None:
-    """Return a budget's counts of a visitor."""
+def insert_spending(connection: Connection, visitor: str) -> None:
+    """Insert a visitor's spending of one day, and one reservation."""
     account = {"day": 1, "account": visitor_account(visitor), "usd": 1.0}
     connection.execute(schema.spending.insert(), account | {"answers": 1})
     connection.execute(schema.reservation.insert(), account | {"answer_id": "a", "since_ms": 1})
@@ -90,7 +90,7 @@ def test_everything_of_a_visitor_goes_and_nothing_of_another(parley: Store) -> N
     parley.guests.agree("ann", "v1").wait(SOON)
     made = new_invitation("Friends", Terms(days=7), now_ms())
     assert parley.guests.invite(made) and parley.guests.enter(made.id, "ann") is None
-    assert parley.write(lambda connection: spend(connection, "ann")).wait(SOON)
+    assert parley.write(lambda connection: insert_spending(connection, "ann")).wait(SOON)
 
     erased = parley.erase("ann")
     assert (erased.conversations, erased.messages, erased.answers, erased.events) == (2, 4, 4, 12)
@@ -149,13 +149,13 @@ def test_the_accounts_consent_is_deleted_with_its_last_conversation(parley: Stor
 
 
 @pytest.mark.parametrize("unit", ["%", "_nn", "a", "an", "ann\\", '"', "ann%"])
-def test_an_id_is_an_id_and_no_pattern(parley: Store, unit: str) -> None:
+def test_an_id_is_not_matched_as_a_pattern(parley: Store, unit: str) -> None:
     record_conversation(parley, "ann")
     assert parley.erase(unit).nothing
     assert rows(parley)["event"] == 3
 
 
-def test_more_than_one_piece(parley: Store) -> None:
+def test_more_events_than_one_piece_are_erased(parley: Store) -> None:
     [asked] = record_conversation(parley, "ann")
     parley.events.record([events.signal(asked, "copied") for _ in range(2 * PIECE)]).wait(SOON)
     assert parley.erase("ann").events == 2 * PIECE + 3
@@ -180,7 +180,7 @@ def test_an_answer_under_way_is_reported(parley: Store) -> None:
     assert parley.erase("ann").running == 1
 
 
-def test_sqlite_keeps_no_letter_of_it(tmp_path: Path) -> None:
+def test_no_erased_text_stays_in_the_sqlite_file(tmp_path: Path) -> None:
     with closing(Store.open(f"sqlite:///{tmp_path}/parley.db")) as parley:
         record_conversation(parley, "ann", turns=50)
         parley.erase("ann")
@@ -208,7 +208,7 @@ def test_the_request_to_statsig_can_be_copied() -> None:
         (Erased(events=1, at_statsig=True), False, "curl", "nothing"),
     ],
 )
-def test_each_case_has_its_sentence(erased: Erased, statsig: bool, says: str, not_says: str) -> None:
+def test_the_report_has_a_sentence_for_each_case(erased: Erased, statsig: bool, says: str, not_says: str) -> None:
     text = "\n".join(report(erased, "ann", statsig=statsig))
     assert says in text and not_says not in text and "backups" in text
 

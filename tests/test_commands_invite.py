@@ -11,7 +11,7 @@ from tests.support.operator_tool import Run, run_tool
 
 
 def tool(folder: Path, *words: str, **environ: str) -> Run:
-    """`python -m lib invite …` in this folder."""
+    """Run `python -m lib invite …` in this folder."""
     return run_tool(folder, "invite", *words, **environ)
 
 

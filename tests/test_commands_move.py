@@ -23,7 +23,7 @@ TESTERS = 25
 
 
 def fill(url: str) -> list[str]:
-    """Put conversations, votes and events there; return its export."""
+    """Fill a database with conversations, votes and events; return its export."""
     with closing(Store.open(url, deliver=True)) as store:
         for number in range(TESTERS):
             asked = ask_and_answer(store, conversation(f"visitor-{number}"), prompt=f"Grüße {number} 👋")
@@ -40,7 +40,7 @@ def export_lines(store: Store) -> list[str]:
 
 
 def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every table, the migrations' own times apart."""
+    """Return every row of every table but `migration`, whose times differ."""
     with closing(Database.open(url)) as database, database.read() as connection:
         return {
             table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
@@ -87,13 +87,13 @@ def test_a_target_that_has_more_is_reported(folder: Path, postgres: Postgres) ->
 
 
 @pytest.mark.parametrize(
-    ("to", "told"),
+    ("to", "problem"),
     [("postgres://u:hunter@22@h/d", "write @ as %40"), ("mysql://u:hunter22@h/d", "--to: must be sqlite:///PATH"),
      ("sqlite:///data/parley.db", "same database"), ("sqlite:///data/other.db", "no record yet")],
 )  # fmt: skip
-def test_an_impossible_move_is_refused_without_a_trace(folder: Path, to: str, told: str) -> None:
+def test_an_impossible_move_is_refused_without_a_trace(folder: Path, to: str, problem: str) -> None:
     run = run_tool(folder, "move", "--to", to)
-    assert run.returncode == 2 and told in run.stderr and "hunter" not in run.stderr
+    assert run.returncode == 2 and problem in run.stderr and "hunter" not in run.stderr
     assert not (folder / "data").exists()
 
 

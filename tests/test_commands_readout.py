@@ -99,7 +99,7 @@ def test_more_than_one_unreadable_line_in_a_hundred_exits_with_1(folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "problem"),
     [
         (("--experiment", "another", "--events", "events.jsonl"), "no experiment another; it has golden_small"),
         (
@@ -110,10 +110,10 @@ def test_more_than_one_unreadable_line_in_a_hundred_exits_with_1(folder: Path) -
         (("--simulated",), "usage:"),
     ],
 )
-def test_an_impossible_readout_is_refused_in_a_line(folder: Path, words: tuple[str, ...], said: str) -> None:
+def test_an_impossible_readout_is_refused_in_a_line(folder: Path, words: tuple[str, ...], problem: str) -> None:
     run = parley(folder, *words, **SMALL)
     assert (run.returncode, run.stdout) == (2, "")
-    assert said in run.stderr and "Traceback" not in run.stderr
+    assert problem in run.stderr and "Traceback" not in run.stderr
 
 
 def test_a_broken_definition_is_reported_with_its_line(folder: Path) -> None:
@@ -200,7 +200,7 @@ COMPARED = {"PARLEY_EXPERIMENTS_FILE": "compare.toml"}
 
 @pytest.fixture
 def compared(folder: Path) -> Path:
-    """The same with the events of the known comparisons."""
+    """The operator's folder with the events and the definition of the known comparisons added."""
     (folder / "compare.jsonl").write_bytes(gzip.decompress((GOLDEN / "compare-small.jsonl.gz").read_bytes()))
     (folder / "compare.toml").write_bytes((GOLDEN / "compare-small.toml").read_bytes())
     return folder

@@ -21,7 +21,7 @@ def test_a_formula_is_marked_as_text(text: str) -> None:
 @pytest.mark.parametrize("sign", ["=cmd", "@a", "+cmd", "-cmd", " =1", "\u200b=1", "\uff1d1"])
 @pytest.mark.parametrize("separator", [";", "\n", "\r\n"])
 def test_a_formula_inside_a_text_is_marked_too(separator: str, sign: str) -> None:
-    """A spreadsheet that separates cells by semicolons ignores quotation marks inside of a cell."""
+    """A spreadsheet that separates cells by semicolons ignores quotation marks inside a cell."""
     assert cell(f"a{separator}{sign}") == f"a{separator}'{sign}"
 
 

@@ -23,12 +23,12 @@ OF_PROMETHEUS = {"job", "instance"}
 """Labels that Prometheus adds to every metric."""
 
 Served = Mapping[str, Mapping[str, set[str]]]
-"""The labels of each metric, the values of each label."""
+"""The labels of each metric, with the values of each label."""
 
 
 @pytest.fixture(scope="module")
 def served(chat_app: app_process.AppProcess, model: Server) -> Served:
-    """The output of /metrics once a tester has asked and rated."""
+    """The metrics that the app serves at /metrics once a tester has asked and rated."""
     with Tester(chat_app.url) as tester:
         tester.ask("Why?")
         tester.rate(True)
@@ -39,7 +39,7 @@ def served(chat_app: app_process.AppProcess, model: Server) -> Served:
             labels = result.setdefault(sample.name, defaultdict(set))
             for label, value in sample.labels.items():
                 labels[label].add(value)
-    return result | {"up": {}}  # Prometheus' own
+    return result | {"up": {}}  # the metric that Prometheus adds
 
 
 def missing(query: str, served: Served) -> Iterator[str]:
@@ -79,7 +79,7 @@ def test_a_rule_queries_served_metrics(name: str, served: Served) -> None:
     assert list(missing(ALERTS[name], served)) == []
 
 
-def test_every_rule_is_looked_at() -> None:
+def test_every_rule_is_checked() -> None:
     assert len(ALERTS) == RULES.count("alert:") == RULES.count("expr:") > 0
 
 

@@ -73,21 +73,21 @@ def knowledge(readme: Path) -> Knowledge:
 
 @pytest.fixture(scope="module")
 def client(readme: Path) -> Iterator[openai.OpenAI]:
-    """A client of a server that does not wait."""
+    """A client of a server that answers without pauses."""
     with serve(math.inf, readme) as url, openai.OpenAI(base_url=url, api_key="any", max_retries=0) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def http(client: openai.OpenAI) -> Iterator[httpx2.Client]:
-    """The same server without OpenAI's client between."""
+    """A plain HTTP client of the same server."""
     with httpx2.Client(base_url=str(client.base_url), timeout=ENOUGH_S) as opened:
         yield opened
 
 
 @pytest.fixture
 def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
-    """A server that takes its time, and its client."""
+    """A server that answers at its normal pace, and a client of it."""
     demo = Demo(readme=readme).start()
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as opened:
         yield demo, opened
@@ -96,7 +96,7 @@ def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
 
 @pytest.fixture
 def slow(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
-    """A server whose answers last for minutes, and its client."""
+    """A server whose answers last for minutes, and a client of it."""
     demo = Demo(0.01, readme).start()
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as opened:
         yield demo, opened
@@ -390,7 +390,7 @@ def test_an_answer_without_a_reader_ends(slow: tuple[Demo, openai.OpenAI]) -> No
 
 
 def test_stopping_breaks_off_running_answers_and_frees_the_port(readme: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)  # uvicorn's own lines, where an earlier test has switched them on
+    caplog.set_level(logging.WARNING)  # an earlier test may have switched on more of uvicorn's lines
     earlier = set(threading.enumerate())
     demo = Demo(0.2, readme).start()
     port = int(demo.base_url.removesuffix("/v1").rpartition(":")[2])
@@ -407,7 +407,7 @@ def test_stopping_breaks_off_running_answers_and_frees_the_port(readme: Path, ca
     assert not [thread for thread in set(threading.enumerate()) - earlier if thread.name == "demo"]
 
 
-def test_it_can_be_asked_before_it_serves(readme: Path) -> None:
+def test_a_question_is_answered_although_it_comes_before_the_server_serves(readme: Path) -> None:
     demo = Demo(math.inf, readme)
     answers: list[str] = []
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as client:

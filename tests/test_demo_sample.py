@@ -30,7 +30,7 @@ def store(settings: Settings) -> Iterator[Store]:
         yield opened
 
 
-def over(sample: Sample) -> None:
+def wait_until_played(sample: Sample) -> None:
     until(lambda: not sample.running, 120)
 
 
@@ -38,9 +38,9 @@ def test_visitors_come_in_the_background_as_if_over_a_week(settings: Settings, s
     sample = Sample(settings, users=14)
     assert not sample.is_in(store)
     sample.play()
-    sample.play()  # while they are there, nobody else comes
+    sample.play()  # a second call adds no visitors while the first runs
     assert sample.running
-    over(sample)
+    wait_until_played(sample)
     assert (sample.done, sample.share, sample.trouble) == (14, 1.0, "")
     with store.read() as connection:
         days = [(now_ms() - ms) // DAY_MS for ms in connection.scalars(select(exposure.c.time_ms))]
@@ -49,10 +49,10 @@ def test_visitors_come_in_the_background_as_if_over_a_week(settings: Settings, s
     assert set(days) == set(range(DAYS))
 
 
-def test_it_goes_without_a_trace(settings: Settings, store: Store) -> None:
+def test_sample_data_is_removed_without_a_trace(settings: Settings, store: Store) -> None:
     sample = Sample(settings, users=2)
     sample.play()
-    over(sample)
+    wait_until_played(sample)
     assert sample.is_in(store)
     assert sample.remove(store) > 4
     assert not sample.is_in(store)
@@ -65,12 +65,12 @@ def test_the_end_of_the_process_does_not_wait_for_visitors_to_come(settings: Set
     sample.play()
     until(lambda: sample.done)
     sample.close()
-    over(sample)  # on a busy machine the visitors who are there take longer than that waits
+    wait_until_played(sample)  # on a busy machine, visitors under way outlast the wait of `close`
     assert sample.done < 1_000 and sample.trouble == ""
 
 
 def test_a_failure_is_reported(settings: Settings, tmp_path: Path) -> None:
     sample = Sample(settings.model_copy(update={"experiment": "nowhere"}), users=2)
     sample.play()
-    over(sample)
+    wait_until_played(sample)
     assert "There is no experiment nowhere" in sample.trouble

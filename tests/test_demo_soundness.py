@@ -27,7 +27,7 @@ def test_the_same_seed_draws_the_same_visitors() -> None:
     assert DrawnVisitors.draw(50, "1 2") == DrawnVisitors.draw(50, "1 2") != DrawnVisitors.draw(50, "1 3")
 
 
-def test_visitors_are_as_the_demos_are() -> None:
+def test_drawn_visitors_have_the_rates_of_the_demos_visitors() -> None:
     answers = DrawnVisitors.draw(3_000, "4").answers
     liked = sum(one.mood < one.share for one in answers if one.rates) / sum(one.rates for one in answers)
     assert liked == pytest.approx(SATISFIED, abs=0.02)
@@ -69,7 +69,7 @@ def test_rare_slow_answers_make_no_small_group_faster() -> None:
     assert sum(one.metrics["response_time"].watched is not None for one in watched) <= 2
 
 
-def test_planned_users_find_more() -> None:
+def test_a_planned_readout_finds_more_than_a_watched_one() -> None:
     experiments = [watch(TWO, DrawnVisitors.draw(250, f"plan {number}"), 0.5, 0.13) for number in range(60)]
     planned, watched = (
         sum(getattr(one.metrics["satisfaction"], way) == "more" for one in experiments)

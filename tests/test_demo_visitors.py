@@ -55,7 +55,7 @@ def model_url() -> Iterator[str]:
 
 @pytest.fixture
 def start(tmp_path: Path, model_url: str) -> Iterator[Open]:
-    """Opens an app in front of the demo model, with these settings; all are closed at the end."""
+    """Yield a function that opens an app in front of the demo model with these settings; close all apps at the end."""
     with ExitStack() as stack:
 
         def begin(**environ: str) -> App:
@@ -71,7 +71,7 @@ def settings(folder: Path, **environ: str) -> Settings:
 
 
 def export_events(app: App) -> list[dict[str, Any]]:
-    assert app.store.write(lambda _: None).wait(ENOUGH_S)  # what was handed over before is stored now
+    assert app.store.write(lambda _: None).wait(ENOUGH_S)  # earlier writes are done
     return list(app.store.events.export())
 
 
@@ -91,7 +91,7 @@ def what_they_did(app: App) -> dict[str, list[tuple[str, Any, Any, Any]]]:
 
 
 def record_real_answer(store: Store) -> None:
-    """One real person's question, answer and thumb."""
+    """Record one real visitor's question, answer and thumb."""
     assigned = Assignment(EXPERIMENT, "Test", "Test", "ann", {"userID": "ann"}, {"model": "large-model"})
     question = Question("a-real", "c-real", "s-real", 1, "large-model", assigned)
     completion = Completion("Because.", "stop", 1.0)
@@ -106,8 +106,8 @@ def record_real_answer(store: Store) -> None:
 # Properties
 
 
-def of_many(lift: float = 0.0, users: int = 4_000) -> list[tuple[int, int]]:
-    """Thumbs up and ratings of each visitor that rated."""
+def thumbs_and_ratings(lift: float = 0.0, users: int = 4_000) -> list[tuple[int, int]]:
+    """Return the numbers of thumbs up and of ratings of each visitor that rated."""
     final = [[act.votes[-1] for act in acts(1, number, lift) if act.votes] for number in range(users)]
     counts = [(votes.count("satisfaction"), len([vote for vote in votes if vote])) for votes in final]
     return [(up, rated) for up, rated in counts if rated]
@@ -115,7 +115,7 @@ def of_many(lift: float = 0.0, users: int = 4_000) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("lift", [0.0, 0.1, 0.3, -0.2])
 def test_satisfaction_rises_by_the_lift(lift: float) -> None:
-    units = of_many(lift)
+    units = thumbs_and_ratings(lift)
     share = sum(up for up, _ in units) / sum(rated for _, rated in units)
     assert share == pytest.approx(SATISFIED + lift, abs=0.02)  # over three standard errors of the ratio
 
@@ -131,7 +131,7 @@ def test_a_lift_changes_votes_and_nothing_else() -> None:
 
 
 def test_visitors_differ_more_than_chance_would_have_it() -> None:
-    units = [(up, rated) for up, rated in of_many() if rated >= 5]
+    units = [(up, rated) for up, rated in thumbs_and_ratings() if rated >= 5]
     shares = [up / rated for up, rated in units]
     binomial = fmean(SATISFIED * (1 - SATISFIED) / rated for _, rated in units)
     alike = (pvariance(shares) - binomial) / (SATISFIED * (1 - SATISFIED))
@@ -296,7 +296,7 @@ def test_sample_visitors_can_be_spread_over_days(start: Open, database_url: str)
         moved.setdefault(line["user_id"], set()).add(by_ms)
         assert by_ms == 0 or line["event_id"] not in before
     assert moved.pop("ann") == {0}
-    assert all(len(shifts) == 1 for shifts in moved.values())  # a visit stays as it was
+    assert all(len(shifts) == 1 for shifts in moved.values())  # a visit moves as a whole
     days = Counter(shifts.pop() // DAY_MS for shifts in moved.values())
     assert days == dict.fromkeys(range(5), USERS / 5)
     with app.store.read() as connection:

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUN = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
 DEV = [Requirement(line) for line in PROJECT["dependency-groups"]["dev"]]
 OUR_CODE = [ROOT / "streamlit_app.py", *(ROOT / "lib").rglob("*.py"), *(ROOT / "pages").rglob("*.py")]
-OUR_TESTS = [path for path in (ROOT / "tests").rglob("*.py") if "peers" not in path.parts]  # those have their own
+OUR_TESTS = [path for path in (ROOT / "tests").rglob("*.py") if "peers" not in path.parts]  # peers declare their own
 LOCK = "run `make lock`"
 
 
@@ -49,7 +49,7 @@ def version_of(pin: Requirement) -> str:
 
 
 def needed(declared: Iterable[Requirement]) -> Iterator[str]:
-    """Yield every package that these need on this machine, directly or through another one."""
+    """Yield every package that these requirements need on this machine, directly or indirectly."""
     waiting, seen = list(declared), set()
     while waiting:
         requirement = waiting.pop()

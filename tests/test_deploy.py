@@ -35,11 +35,11 @@ SECRETS = ("POSTGRES_PASSWORD", "PARLEY_SIGNING_KEY", "PARLEY_OPERATOR_TOKEN", "
 OTHERS = {"PGPASSWORD", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
 """Names that PostgreSQL's client library and its image read."""
 LEFT_S = 10.0
-"""Seconds that the end of a process may take besides the grace: see the documents."""
+"""Seconds that the end of a process may take after the grace period, as the documents say."""
 
 
 def instructions(word: str) -> list[str]:
-    """The arguments of every instruction of this name, in order."""
+    """Return the arguments of every instruction with this name, in order."""
     joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in DOCKERFILE.splitlines() if not line.startswith("#")))
     return [line.partition(" ")[2].strip() for line in joined.splitlines() if line.startswith(word + " ")]
 
@@ -56,7 +56,7 @@ def copied() -> list[str]:
 
 
 def ignored(path: str) -> bool:
-    """Return True where `docker build` ignores a file: the last matching line decides."""
+    """Return True if `docker build` ignores a file: the last matching line decides."""
     out = False
     for line in (line for line in IGNORE.splitlines() if line and not line.startswith("#")):
         pattern = line.removeprefix("!").removeprefix("**/")
@@ -68,12 +68,12 @@ def ignored(path: str) -> bool:
 
 
 def resolved(value: Any, environ: dict[str, str]) -> Any:
-    """A value as compose resolves it."""
+    """Return a value as compose resolves it."""
     return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: environ.get(m[1]) or m[2] or "", str(value))
 
 
 def environment(service: str, environ: dict[str, str]) -> dict[str, str]:
-    """Return the environment that compose gives to a service in this environment."""
+    """Return the environment that compose gives to a service when it runs in `environ`."""
     variables = SERVICES[service]["environment"]
     given = {
         name: environ.get(name) if value is None else resolved(value, environ) for name, value in variables.items()
@@ -82,7 +82,7 @@ def environment(service: str, environ: dict[str, str]) -> dict[str, str]:
 
 
 def variable(option: str) -> str:
-    """The environment's name of one of Streamlit's options.
+    """Return the environment variable for one of Streamlit's options.
 
     >>> variable("server.cookieSecret")
     'STREAMLIT_SERVER_COOKIE_SECRET'
@@ -109,7 +109,7 @@ def test_the_files_of_the_image_reach_its_build(path: str) -> None:
     [".streamlit/secrets.toml", ".git/config", "data/parley.db", "data/parley.db.signing-key", "deploy/.env", ".env",
      "tests/support/chat_page.py", ".venv/bin/python", "lib/__pycache__/app.cpython-313.pyc"],
 )  # fmt: skip
-def test_secret_and_large_files_do_not(path: str) -> None:
+def test_secret_and_large_files_do_not_reach_the_build(path: str) -> None:
     assert ignored(path)
 
 
@@ -120,7 +120,7 @@ def test_the_image_names_no_secret() -> None:
     assert not re.search(r"secrets\.toml|--mount=type=secret", DOCKERFILE)
 
 
-def test_it_does_not_run_as_root() -> None:
+def test_the_image_does_not_run_as_root() -> None:
     assert instructions("USER")[-1] not in ("", "root", "0")
     last = DOCKERFILE.rpartition("\nUSER ")[2]
     assert "\nRUN " not in last and "\nCOPY " not in last
@@ -162,14 +162,14 @@ def test_the_services_depend_on_services_that_start_with_them() -> None:
             assert SERVICES[name].get("profiles") == service.get("profiles")
 
 
-def test_the_files_that_it_speaks_of_are_there() -> None:
+def test_the_files_that_compose_names_exist() -> None:
     for name, service in SERVICES.items():
         if build := service.get("build"):
             assert (DEPLOY / build["context"]).resolve() == ROOT
             assert (ROOT / build["dockerfile"]).is_file()
         for volume in service.get("volumes", ()):
             source = resolved(volume, {}).split(":")[0]
-            if source == "/dev/null":  # an empty secrets.toml, where none is named
+            if source == "/dev/null":  # stands for an empty secrets.toml, unless one is named
                 continue
             assert (DEPLOY / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"], name
 
@@ -215,7 +215,7 @@ def test_without_profile_nothing_must_be_set() -> None:
     assert [name for name in re.findall(r"\$\{[^}]+\}", text) if ":-" not in name] == []
 
 
-def test_only_this_machine_reaches_it_until_it_is_configured_otherwise() -> None:
+def test_by_default_only_this_machine_reaches_the_published_ports() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert len(published) == 2
     assert all(resolved(port, {}).startswith("127.0.0.1:") for port in published)
@@ -274,7 +274,7 @@ def test_the_balancer_waits_for_a_start_and_not_for_the_database() -> None:
 
 
 def _unready(part: Literal["start", "database"]) -> str:
-    """The body of `/readyz` that a balancer reads."""
+    """Return the body of `/readyz` that the balancer reads while this part is not ready."""
     return json.dumps({"status": "not ready", "part": running.Trouble(part, "").part})
 
 

@@ -41,7 +41,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[trustme.Le
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """The app with the settings of the document."""
+    """The app with the settings that the document names."""
     environ = {"STREAMLIT_SERVER_ADDRESS": "127.0.0.1", "PARLEY_TRUSTED_PROXIES": "127.0.0.1"}
     environ |= SETTINGS | {"PARLEY_OPERATOR_TOKEN": "the-operator-token-0123"}
     app = app_process.start(tmp_path_factory.mktemp("behind"), environ)
@@ -95,7 +95,7 @@ def test_a_page_of_another_origin_is_refused_behind_it(front: Proxy) -> None:
 
 
 def invitation(behind: AppProcess, name: str) -> str:
-    """The path of a new invitation's link."""
+    """Make an invitation, and return the path of its link."""
     made = run_tool(behind.folder, "invite", "--name", name, **SETTINGS)
     assert made.returncode == 0, made.stderr
     return urlsplit(made.stdout.strip()).path
@@ -138,7 +138,7 @@ def test_without_the_app_no_log_has_the_link_either(certificate: trustme.LeafCer
     assert not [word for word in (token, "a-conversation", "a-code") if word in text]
 
 
-def test_it_ends_when_it_is_asked_to(certificate: trustme.LeafCert, tmp_path: Path) -> None:
+def test_nginx_stops_when_asked(certificate: trustme.LeafCert, tmp_path: Path) -> None:
     with nginx_proxy.serve(tmp_path / "nginx", free_port(), certificate) as proxy:
         assert proxy.stop() == 0
         assert not (proxy.folder / "nginx.pid").exists()

@@ -102,7 +102,7 @@ def test_looking_at_a_link_uses_no_place(parley: Store) -> None:
 
 
 @pytest.mark.parametrize("by", ["name", "id"])
-def test_a_revoked_one_ends_for_those_inside_too(parley: Store, by: str) -> None:
+def test_a_revoked_invitation_ends_for_its_guests_too(parley: Store, by: str) -> None:
     made, other = invitation("Ann"), invitation("Bo")
     assert parley.guests.invite(made) and parley.guests.invite(other)
     parley.guests.enter(made.id, "a")
@@ -117,7 +117,7 @@ def test_a_revoked_one_ends_for_those_inside_too(parley: Store, by: str) -> None
     assert parley.guests.revoke(made.name) == 0
 
 
-def test_an_expired_one_ends_for_those_inside_too(parley: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_invitation_ends_for_its_guests_too(parley: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = invitation()
     assert parley.guests.invite(made)
     assert parley.guests.enter(made.id, "a") is None
@@ -190,5 +190,5 @@ def test_a_database_from_before_there_were_guests_gets_the_same_tables(database_
     database.close()
 
 
-def test_a_year_is_the_longest() -> None:
+def test_an_invitation_may_last_a_year() -> None:
     assert new_invitation("a", Terms(MAX_DAYS), 0).expires_ms == MAX_DAYS * DAY_MS
