@@ -67,7 +67,7 @@ def test_a_cookie_planted_beside_the_secure_one_is_not_looked_at() -> None:
     assert ACCESS.visitor(cookie(ACCESS.visitor_cookie(planted, False)), https=True) is None
 
 
-# Where a request comes from
+# The origin of a request
 
 
 def origin(peer: str | None, *headers: tuple[str, str], scheme: str = "http") -> tuple[str | None, bool, bool]:

@@ -48,7 +48,7 @@ def test_a_limit_without_another_app_is_in_the_rows_unit(parley: float, verdict_
     assert table.verdict(OVERHEAD, OVERHEAD.aim[0], values([parley], [])) == verdict_text
 
 
-def test_a_long_conversation_is_held_against_parleys_own_fresh_one() -> None:
+def test_a_long_conversation_is_compared_with_a_fresh_one_in_parley() -> None:
     result = values([40], [100]) | {"later": {"Parley": {"overhead": [50]}}}
     assert table.verdict(LATER, LATER.must[0], result) == "≤ 1.50 fresh: 1.25, met"
 

@@ -131,7 +131,7 @@ def test_back_leaves_the_first_question_while_its_answer_runs(chat: Chat, model:
 
 
 @pytest.mark.parametrize("by", ["Enter", "click"])
-def test_a_question_leaves_in_the_event_that_asks_it(by: str, chat: Chat) -> None:
+def test_a_question_is_sent_within_the_event_that_asks_it(by: str, chat: Chat) -> None:
     chat.page.evaluate("""() => {                       // before all others: a timer as Streamlit sets its own
       window.order = [];
       for (const type of ["keydown", "click"])

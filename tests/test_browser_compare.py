@@ -286,7 +286,7 @@ def test_guests_of_a_comparing_invitation_compare_and_others_do_not(
 # Limits
 
 
-def test_a_budget_that_is_met_between_the_two_lets_neither_be_asked(
+def test_a_budget_with_room_for_one_answer_starts_no_comparison(
     tmp_path: Path, browser: Browser, model: openai.Server
 ) -> None:
     app = start_comparing(tmp_path / "app", model, PARLEY_BUDGET_ANSWERS_PER_VISITOR="3")

@@ -1,4 +1,4 @@
-"""The app as it comes, without any setting, in a real browser: the demo model answers, and its Markdown is drawn."""
+"""The app without any setting, in a real browser: the demo model answers, and its Markdown is drawn."""
 
 import re
 

@@ -237,7 +237,7 @@ def test_an_answer_makes_the_browser_ask_for_nothing(pieces: int, chat: Chat, mo
     expect(chat.answer.locator("img, iframe, video, svg image, link, style")).to_have_count(0)
 
 
-def test_the_policy_stops_what_would_get_through(
+def test_the_policy_stops_an_image_that_a_script_adds(
     browser: Browser, chat_app: app_process.AppProcess, model: openai.Server
 ) -> None:
     """The content policy alone, without the filter of Markdown, stops an image that a script adds to the page."""

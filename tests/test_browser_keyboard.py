@@ -143,7 +143,7 @@ def _use_the_sidebar(chat: Chat) -> None:
 
 
 def _choose(button: Locator, *items: str, keys: tuple[str, str] = ("ArrowDown", "ArrowDown")) -> None:
-    """Open a menu, press the keys, each of which moves to the next of the items, and choose the last item."""
+    """Open a menu, move with each key to the next of the items, and choose the last item."""
     page = button.page
     press(button, back=True)
     expect(page.get_by_role("menu")).to_be_focused()

@@ -265,7 +265,7 @@ def test_a_keyboard_is_enough(chat: Chat, model: openai.Server) -> None:
     expect(chat.answer).to_contain_text("Hello from the stand-in.")
 
 
-# What testers see
+# The tester's view
 
 
 def test_a_tester_sees_no_group_and_no_measurement(chat: Chat, model: openai.Server) -> None:

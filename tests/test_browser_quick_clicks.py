@@ -16,7 +16,7 @@ DOUBLE_CLICK = "one => { one.click(); setTimeout(() => one.click(), 20); }"
 """Clicks again after 20 ms: the server knows of the first click, and the page is mostly not redrawn yet."""
 
 
-def test_a_thumb_and_another_version(chat: Chat, model: openai.Server) -> None:
+def test_a_thumb_right_before_a_change_of_version_counts(chat: Chat, model: openai.Server) -> None:
     model.script(whole("The first try."), whole("The second try."))
     chat.ask("Question")
     chat.button("Regenerate").click()
@@ -41,7 +41,7 @@ def test_a_double_click_asks_again_once(chat: Chat, model: openai.Server, record
     assert record.names(chat.conversation_id) == ["chat_completion", "regenerated", "chat_completion"]
 
 
-def test_stop_and_the_next_question(chat: Chat, model: openai.Server) -> None:
+def test_a_question_right_after_stop_is_asked(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG), whole("The second answer."))
     with half_answered(chat) as (quick, held):
         with held():
@@ -51,7 +51,7 @@ def test_stop_and_the_next_question(chat: Chat, model: openai.Server) -> None:
         assert model.requests[1].messages == [("user", "First"), ("assistant", "Half"), ("user", "Second")]
 
 
-def test_a_question_and_then_stop(chat: Chat, model: openai.Server) -> None:
+def test_stop_right_after_a_question_puts_it_back_into_the_box(chat: Chat, model: openai.Server) -> None:
     model.script(stream("Half", HANG))
     with half_answered(chat) as (quick, held):
         with held():
@@ -74,7 +74,7 @@ def half_answered(chat: Chat) -> Iterator[tuple[Chat, Callable[[], AbstractConte
         yield quick, held
 
 
-def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:
+def test_a_thumb_right_before_a_new_conversation_counts(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     asked = chat.conversation_id
     click_together(chat.thumb(up=True), chat.button("New conversation"))
@@ -82,7 +82,7 @@ def test_a_thumb_and_a_new_conversation(chat: Chat, record: Record) -> None:
     assert record.names(asked)[-1] == "satisfaction"
 
 
-def test_a_reason_and_a_new_conversation(chat: Chat, record: Record) -> None:
+def test_a_reason_right_before_a_new_conversation_counts(chat: Chat, record: Record) -> None:
     chat.ask("Question")
     chat.thumb(up=False).click()
     expect(chat.text("Saved, thank you")).to_be_visible()

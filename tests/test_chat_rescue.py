@@ -92,7 +92,7 @@ def test_a_heartbeat_restarts_the_count(two: Two, ours: Rescue) -> None:
     assert two.turn().running
 
 
-def test_a_sign_of_life_after_the_last_look_saves_it(two: Two, ours: Rescue) -> None:
+def test_a_heartbeat_after_the_last_look_prevents_the_takeover(two: Two, ours: Rescue) -> None:
     old, look = two.turn(), ours.watch()
     time.sleep(0.002)
     assert two.first.conversations.partial(two.asked.answer_id, "More of it").wait(SOON)
@@ -194,7 +194,7 @@ def test_housekeeping_ends_answers_without_a_page(two: Two, ours: Rescue) -> Non
     assert two.finish_reasons() == ["interrupted"]
 
 
-def test_a_turn_that_never_ran_here_is_not_looked_for(two: Two, ours: Rescue) -> None:
+def test_a_turn_without_a_time_of_a_heartbeat_is_not_taken_over(two: Two, ours: Rescue) -> None:
     look = ours.watch()
     for _ in range(SILENT_LOOKS + 2):
         look(replace(two.turn(), heard_ms=None))

@@ -216,7 +216,7 @@ def test_parquet_is_not_written_to_a_terminal(folder: Path) -> None:
     assert b"terminal" in run.stderr
 
 
-def test_an_export_of_no_database_says_why(folder: Path) -> None:
+def test_an_export_from_a_file_that_is_no_database_says_why(folder: Path) -> None:
     (folder / "data").mkdir()
     (folder / "data/parley.db").write_text("this is no database, whatever it is called" * 100)
     run = run_tool(folder, "export", "--format", "jsonl")

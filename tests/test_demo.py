@@ -87,7 +87,7 @@ def http(client: openai.OpenAI) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
-    """A server that answers at its normal pace, and a client of it."""
+    """A server that answers at its normal pace, and its client."""
     demo = Demo(readme=readme).start()
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as opened:
         yield demo, opened
@@ -96,7 +96,7 @@ def paced(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
 
 @pytest.fixture
 def slow(readme: Path) -> Iterator[tuple[Demo, openai.OpenAI]]:
-    """A server whose answers last for minutes, and a client of it."""
+    """A server whose answers last for minutes, and its client."""
     demo = Demo(0.01, readme).start()
     with openai.OpenAI(base_url=demo.base_url, api_key="any", max_retries=0) as opened:
         yield demo, opened

@@ -24,7 +24,7 @@ def test_a_false_winner_is_rare_with_a_look_after_every_vote(tastes: float) -> N
     ("panel", "tastes"),
     [(Panel(20, 20), MODERATE), (Panel(30, 10), MODERATE), (Panel(50, 10), MODERATE), (Panel(110, 10), STRONG)],
 )
-def test_the_planners_power_is_the_simulations(panel: Panel, tastes: float) -> None:
+def test_the_planned_power_is_that_of_the_simulation(panel: Panel, tastes: float) -> None:
     verdicts = watch_panels(panel, WIN_SHARE, tastes, 150)
     power = comparison_power(panel.people, panel.votes, WIN_SHARE, 0.2, 0.05, tastes=tastes)
     assert abs(sum(verdict == "better" for verdict in verdicts) / 150 - power) < 0.1

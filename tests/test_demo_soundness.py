@@ -127,7 +127,7 @@ def test_the_guardrails_that_act_are_counted_each_and_together() -> None:
     assert any(row.startswith("a harmful group, any of them 50.0 %") for row in rows)
 
 
-def test_a_drop_is_found_as_less() -> None:
+def test_a_negative_lift_is_found_as_less() -> None:
     soundness = Soundness(everywhere([experiment()]), everywhere([experiment("less")]))
     text = summarize(soundness, users=300, lift=-0.1, seconds=1)
     assert "-10 points" in text.lines[0]

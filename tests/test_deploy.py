@@ -150,7 +150,7 @@ def test_its_process_ends_on_sigterm() -> None:
 # Compose
 
 
-def test_by_default_there_is_one_app_and_with_the_profile_all_else() -> None:
+def test_by_default_one_app_starts_and_the_profile_starts_everything_else() -> None:
     assert [name for name, service in SERVICES.items() if "profiles" not in service] == ["app"]
     scaled = {name for name, service in SERVICES.items() if service.get("profiles") == ["scale"]}
     assert scaled == {"replica-one", "replica-two", "postgres", "balancer"}
@@ -221,7 +221,7 @@ def test_by_default_only_this_machine_reaches_the_published_ports() -> None:
     assert all(resolved(port, {}).startswith("127.0.0.1:") for port in published)
 
 
-def test_replicas_believe_the_balancer_alone() -> None:
+def test_replicas_trust_the_balancer_alone() -> None:
     [network] = COMPOSE["networks"]["inside"]["ipam"]["config"]
     balancer = SERVICES["balancer"]["networks"]["inside"]["ipv4_address"]
     assert SERVICES["replica-one"]["environment"]["PARLEY_TRUSTED_PROXIES"] == balancer
