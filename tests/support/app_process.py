@@ -25,6 +25,8 @@ OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON"
 """Beginnings of the names of settings that the app must not inherit from the user who runs the tests."""
 LOG = "app.log"
 READY_WITHIN_S = 2 * ENOUGH_S
+SILENCE_S = "600"
+"""How long a model server may be silent: a scripted pause lasts as long as a slow machine needs for the steps in it."""
 
 
 @dataclass
@@ -167,4 +169,4 @@ def metrics_text(url: str) -> str:
 def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     own = {"HOME": str(folder), "PYTHONPATH": str(folder), "OUTBOUND_LOG": str(folder / "outbound.log")}
-    return inherited | own | {"PYTHONUNBUFFERED": "1"} | dict(environ)
+    return inherited | own | {"PYTHONUNBUFFERED": "1", "PARLEY_FIRST_TOKEN_S": SILENCE_S} | dict(environ)
