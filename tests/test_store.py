@@ -54,7 +54,7 @@ def test_a_later_migration_reaches_a_database_that_exists(
 
 
 def shapes(url: str) -> dict[str, Any]:
-    """Return the columns and indexes of the tables of answers and exposures, as sets."""
+    """Return the columns and indexes of the tables that an older database lacks or has otherwise, as sets."""
     with closing(Database.open(url)) as database:
         inspector = inspect(database.writer)
         return {
@@ -62,7 +62,7 @@ def shapes(url: str) -> dict[str, Any]:
                 {(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)},
                 {(index["name"], *index["column_names"]) for index in inspector.get_indexes(name)},
             ]
-            for name in ("answer", "exposure")
+            for name in ("answer", "exposure", "held")
         }
 
 

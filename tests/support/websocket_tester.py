@@ -120,11 +120,6 @@ class Tester:
         return "\n".join(self._visible_texts(max(messages))) if messages else ""
 
     @property
-    def asking(self) -> bool:
-        """True while the page has a Stop button, which it has while an answer runs."""
-        return bool(self._find("button", "Stop"))
-
-    @property
     def answer_ids(self) -> list[str]:
         """The ids of the answers on the page that can be rated, oldest first."""
         return [node.proto.id.rpartition("rating_")[2] for node in self._ordered() if node.kind == "feedback"]
