@@ -26,7 +26,7 @@ OURS = ("PARLEY_", "OPENAI_", "STATSIG_", "STREAMLIT_", "DATABASE_URL", "PYTHON"
 LOG = "app.log"
 READY_WITHIN_S = 2 * ENOUGH_S
 SILENCE_S = "600"
-"""How long a model server may be silent: a scripted pause lasts as long as a slow machine needs for the steps in it."""
+"""Seconds for which a model server may be silent: a slow machine needs time for the steps during a scripted pause."""
 
 
 @dataclass
