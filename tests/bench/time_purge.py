@@ -3,7 +3,7 @@
     python -m tests.bench.time_purge URL --before 2026-09-01 [--seconds 120] [--quiet 10]
 
 The database is one that `fill_ledger` wrote. The other process records up to 50 events a second, one after the other,
-and waits for each commit. It begins ten seconds before the purge and ends with it.
+and waits for each commit. It begins `--quiet` seconds before the purge and ends with it.
 """
 
 import argparse
