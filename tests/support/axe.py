@@ -10,11 +10,13 @@ from tests.support.chat_page import DESK, PHONE
 from tests.support.layout import DRAWN
 from tests.support.waiting import until
 
-STILL = """!document.querySelector('[data-stale="true"]') && document.getAnimations()
-  .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
+STILL = """(document.querySelector('[class*="st-key-stop"]') || !document.querySelector('[data-stale="true"]'))
+  && document.getAnimations()
+    .every(one => one.playState === "finished" || one.effect.getTiming().iterations === Infinity)"""
 """True in a page where no animation runs and no element is faded because it waits to be drawn anew.
 
-A busy Chromium may list finished animations for a while."""
+While an answer grows, elements that nobody sees stay faded. A busy Chromium may list finished animations for a while.
+"""
 GROUND = "getComputedStyle(document.querySelector('[data-testid=\"stApp\"]') ?? document.body).backgroundColor"
 
 OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
