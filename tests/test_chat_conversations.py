@@ -189,6 +189,12 @@ def rating_events(tester: Tester) -> list[tuple[str, object]]:
     return [(event["name"], event["value"]) for event in all_events(tester.app) if event["name"] in names]
 
 
+def facts_of_answer_and_vote(app: App) -> list[dict[str, Any]]:
+    """Return the metadata of the only answer and of the vote on it. Both may have happened in the same millisecond."""
+    facts = {event["name"]: event["metadata"] for event in all_events(app)}
+    return [facts["chat_completion"], facts["satisfaction"]]
+
+
 def stored_conversation(tester: Tester) -> Conversation:
     stored = tester.app.conversations.get(tester.here.id, tester.visitor.visitor_id)
     assert stored
@@ -227,7 +233,7 @@ def test_the_pages_vote_equals_the_stored_one(tester: Tester) -> None:
 def test_a_rating_repeats_the_facts_of_its_answer(tester: Tester) -> None:
     tester.ask("One")
     tester.app.conversations.rate(tester.here, tester.here.turns[0], "satisfaction")
-    answered, vote = (event["metadata"] for event in all_events(tester.app)[1:])
+    answered, vote = facts_of_answer_and_vote(tester.app)
     assert answered.items() - {("event_id", answered["event_id"])} <= vote.items()
     assert vote["rating_delay"] >= 0
 
@@ -237,7 +243,7 @@ def test_a_vote_on_a_reopened_conversation_repeats_it_too(tester: Tester) -> Non
     all_events(tester.app)
     stored = stored_conversation(tester)
     tester.app.conversations.rate(stored, stored.turns[0], "satisfaction")
-    answered, vote = (event["metadata"] for event in all_events(tester.app)[1:])
+    answered, vote = facts_of_answer_and_vote(tester.app)
     assert answered.items() - {("event_id", answered["event_id"])} <= vote.items()
 
 
