@@ -1,16 +1,18 @@
 """The parts of Streamlit that Parley relies on are still there, and Parley has a fallback for their absence."""
 
+import asyncio
 import builtins
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import streamlit as st
+from starlette.requests import Request
 from starlette.types import Scope
 from streamlit.runtime import runtime
-from streamlit.web.server.starlette import starlette_websocket
+from streamlit.web.server.starlette import starlette_auth_routes, starlette_websocket
 
-from lib.web import patches
+from lib.web import accounts, patches
 from lib.web.patches import SessionGuard
 
 SESSION, OTHER = "11111111-2222-4333-8444-555555555555", "99999999-2222-4333-8444-555555555555"
@@ -41,6 +43,8 @@ def test_streamlit_is_the_one_that_the_patches_were_written_for(caplog: pytest.L
     assert protocols(guard.admit(connection(f"streamlit, token, {SESSION}"), "owner")) == f"streamlit, token, {SESSION}"
     assert patches._is_host_allowed() is starlette_websocket.is_host_allowed
     assert callable(runtime.Runtime.is_active_session)
+    assert patches._reader_of_accounts() is not None
+    assert patches.sign_out_endpoint() is not None
     assert caplog.records == []
 
 
@@ -108,6 +112,30 @@ def test_where_the_rule_for_names_has_moved_only_listed_names_are_answered(
         assert "has moved" in caplog.text
     finally:
         patches._is_host_allowed.cache_clear()
+
+
+COOKIES = {"_streamlit_user": "2|1:0|10:1700000000|15:_streamlit_user|2:e30=|0000"}
+
+
+def test_where_the_cookie_of_an_account_cannot_be_read_no_account_comes_in(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(starlette_websocket, "_get_signed_cookie_with_chunks")
+    patches._reader_of_accounts.cache_clear()
+    try:
+        assert [accounts.claims_of(COOKIES), accounts.session_of(COOKIES)] == [None, None]
+        [record] = caplog.records
+        assert record.message == "Streamlit's cookie of an account cannot be read: no account comes in"
+    finally:
+        patches._reader_of_accounts.cache_clear()
+
+
+def test_where_the_sign_out_has_moved_no_cookie_is_removed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(starlette_auth_routes, "create_auth_routes", lambda _base: [])
+    assert asyncio.run(accounts.sign_out(Request({**connection(), "type": "http"}))) == (None, [])
+    assert "sign-out has moved" in caplog.text
 
 
 def test_without_the_sessions_id_every_session_counts_as_connected_and_none_is_remembered(

@@ -1,6 +1,6 @@
 """Streamlit's sign-in beyond its page API: the session of an account, and its end.
 
-Uses Streamlit's functions for signed cookies and sign-out. Knows no access rule.
+Reads Streamlit's signed cookie of an account by `patches.py`. Knows no access rule.
 """
 
 import hashlib
@@ -10,12 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.routing import Route
-from streamlit.web.server.starlette.starlette_auth_routes import create_auth_routes
-from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
-from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
-from lib.web.paths import SIGN_OUT
+from lib.web import patches
 
 log = logging.getLogger("parley.access")
 
@@ -42,16 +38,21 @@ def session_of(cookies: Mapping[str, str]) -> str | None:
 def claims_of(cookies: Mapping[str, str]) -> Mapping[str, Any] | None:
     """Return the claims of the account in a browser's cookies, which may have been signed out; None without one."""
     try:
-        cookie = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
+        cookie = patches.account_cookie(cookies)
         return dict(json.loads(cookie)) if cookie else None
     except Exception:  # whatever the cookie holds, it is not a sign-in
         return None
 
 
 async def sign_out(request: Request) -> tuple[str | None, list[str]]:
-    """Return the provider's sign-out address, if it has one, and the headers that remove the cookies."""
-    [route] = [entry for entry in create_auth_routes("") if isinstance(entry, Route) and entry.path == SIGN_OUT]
-    answer = await route.endpoint(request)
+    """Return the provider's sign-out address, if it has one, and the headers that remove the cookies.
+
+    Both are missing where Streamlit has changed; the session itself is ended by its name (`session_of`).
+    """
+    leave = patches.sign_out_endpoint()
+    if leave is None:
+        return None, []
+    answer = await leave(request)
     location = str(answer.headers.get("location", ""))
     cookies = [value.decode("latin-1") for name, value in answer.raw_headers if name == b"set-cookie"]
     return (location if location.startswith(("http://", "https://")) else None), cookies

@@ -6,17 +6,21 @@ by one line in the log.
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 import uvicorn.config
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 from streamlit import net_util
 
 from lib.domain.recent import Recent
+from lib.web.paths import SIGN_OUT
 
 log = logging.getLogger("parley")
 
@@ -84,6 +88,42 @@ def connected() -> bool:
         return bool(runtime.get_instance().is_active_session(session_id))
     except (ImportError, AttributeError):
         return True
+
+
+def account_cookie(cookies: Mapping[str, str]) -> bytes | None:
+    """Return the content of the signed cookie in which Streamlit keeps an account; None without a valid one.
+
+    Streamlit gives it to a page's script only. Parley needs it before, to admit a request. Where Streamlit has changed,
+    no account comes in.
+    """
+    read = _reader_of_accounts()
+    return read(cookies) if read else None
+
+
+@cache
+def _reader_of_accounts() -> Callable[[Mapping[str, str]], bytes | None] | None:
+    try:
+        from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+        from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
+    except ImportError:
+        log.error("Streamlit's cookie of an account cannot be read: no account comes in")
+        return None
+    return lambda cookies: _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
+
+
+def sign_out_endpoint() -> Callable[[Request], Awaitable[Response]] | None:
+    """Return Streamlit's own sign-out; None where Streamlit has changed.
+
+    Streamlit offers it at an address of its own only. Parley ends the account's session in the same request.
+    """
+    try:
+        from streamlit.web.server.starlette.starlette_auth_routes import create_auth_routes
+
+        [route] = [entry for entry in create_auth_routes("") if isinstance(entry, Route) and entry.path == SIGN_OUT]
+    except (ImportError, ValueError):
+        log.error("Streamlit's sign-out has moved: the account's cookie stays in the browser, without its session")
+        return None
+    return cast(Callable[[Request], Awaitable[Response]], route.endpoint)
 
 
 class SessionGuard:
