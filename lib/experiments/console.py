@@ -112,13 +112,13 @@ def experiment_body(definition: Definition) -> dict[str, Any]:
             for group, (low, high) in zip(definition.groups, ranges(definition.groups), strict=True)
         ],
         "allocation": definition.allocation,
-        "primaryMetrics": [_named(metric) for metric in SETUP_METRICS if metric.name == primary],
-        "secondaryMetrics": [_named(metric) for metric in SETUP_METRICS if metric.name != primary],
+        "primaryMetrics": [_metric_reference(metric) for metric in SETUP_METRICS if metric.name == primary],
+        "secondaryMetrics": [_metric_reference(metric) for metric in SETUP_METRICS if metric.name != primary],
         "sequentialTesting": True,
     }
 
 
-def _named(metric: Metric) -> dict[str, str]:
+def _metric_reference(metric: Metric) -> dict[str, str]:
     return {"name": metric.name, "type": metric.kind, "direction": metric.direction}
 
 

@@ -30,8 +30,8 @@ def one_conversation(
     if before_turn is not None:
         shown &= message.c.turn < before_turn
     answers = newest * (2 if rows.to_assignment(stored.assignment).compare else 1)
-    spoken = _spoken().where(shown).order_by(message.c.turn.desc(), message.c.asked_ms.desc()).limit(answers + 1)
-    read = connection.execute(spoken).all()
+    latest = _messages_with_answers().where(shown).order_by(message.c.turn.desc(), message.c.asked_ms.desc())
+    read = connection.execute(latest.limit(answers + 1)).all()
     shown_rows = read[:answers]
     if (
         len(read) > len(shown_rows)
@@ -53,7 +53,7 @@ def _versions(connection: Connection, conversation_id: str, turns: Collection[in
         (message.c.conversation_id == conversation_id) & message.c.replaced.is_(True) & message.c.turn.in_(turns)
     )
     read = connection.execute(
-        _spoken()
+        _messages_with_answers()
         .where(replaced_answers, message.c.answer != "", answer.c.comparison_id.is_(None))
         .order_by(message.c.asked_ms)
     ).all()
@@ -64,7 +64,7 @@ def _versions(connection: Connection, conversation_id: str, turns: Collection[in
     return by_turn
 
 
-def _spoken() -> Any:
+def _messages_with_answers() -> Any:
     texts = (
         message.c.answer_id,
         message.c.turn,

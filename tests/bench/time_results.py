@@ -45,14 +45,14 @@ def look(url: str, process: psutil.Process) -> tuple[str, str]:
     """Open the page; return the clock and processor seconds until the verdict's sentence and until the script's end."""
     began, busy = time.perf_counter(), _busy(process)
 
-    def taken() -> str:
+    def elapsed() -> str:
         return f"{time.perf_counter() - began:6.2f} s ({_busy(process) - busy:5.2f})"
 
     with Tester(url, page="results", whole=False, within_s=PATIENCE_S) as tab:
         tab.until(lambda: [one for one in tab.headings if one != "Results"])
-        words = taken()
+        words = elapsed()
         tab.idle()
-        return words, taken()
+        return words, elapsed()
 
 
 def _busy(process: psutil.Process) -> float:
