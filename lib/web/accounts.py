@@ -5,15 +5,12 @@ Reads Streamlit's signed cookie of an account by `patches.py`. Knows no access r
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 
 from lib.web import patches
-
-log = logging.getLogger("parley.access")
 
 _NOT_CLAIMS = ("is_logged_in", "origin", "tokens")
 
